@@ -1,0 +1,48 @@
+"""One command's world: who asked, what they typed, and the three streams. Made by ``ssh``, used by ``commands`` and ``git``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gitship.model import Identity
+
+
+class InputStream(Protocol):
+    """Bytes from the client. ``read`` returns at most ``size`` bytes as soon as any are there; b"" at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class OutputStream(Protocol):
+    """Bytes to the client. ``write`` sends all of ``data`` or raises OSError when the client has gone."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Pty:
+    """The client's terminal; ``resized`` is called with (columns, rows) when the window changes."""
+
+    term: str
+    columns: int
+    rows: int
+    resized: Callable[[int, int], None] | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """``argv`` is the command split by shell rules (never run by a shell); ``closed`` is set when the client has gone."""
+
+    argv: tuple[str, ...]
+    identity: Identity
+    stdin: InputStream
+    stdout: OutputStream
+    stderr: OutputStream
+    pty: Pty | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    closed: threading.Event = field(default_factory=threading.Event)

@@ -1,0 +1,260 @@
+"""Server settings: TOML -> frozen dataclasses. Every error names its key, and an unknown key the nearest known one."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, ip_network
+from pathlib import Path
+from typing import Any
+
+from gitship.errors import ConfigError, nearest
+from gitship.model import DOMAIN_NAME
+
+DEFAULT_CONFIG = Path("/etc/gitship/gitship.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``host:port``; port 0 takes any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def setting(default: Any, parse: Callable[[Any], Any], about: str) -> Any:
+    """A dataclass field that carries its parser and the sentence that the README prints of it."""
+    return field(default=default, metadata={"parse": parse, "about": about})
+
+
+def _address(value: Any) -> Address:
+    match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):(\d{1,5})", value) if isinstance(value, str) else None
+    if not match or int(match[2]) > 65535:
+        raise ValueError('must be "address:port", for instance "0.0.0.0:2222"')
+    return Address(match[1].strip("[]") or "0.0.0.0", int(match[2]))  # noqa: S104 (":80" means every interface)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a text that is not empty")
+    return value.strip()
+
+
+def _path(value: Any) -> Path:
+    path = Path(_text(value)).expanduser()
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+def _domain(value: Any) -> str:
+    name = _text(value).lower().rstrip(".")
+    if not DOMAIN_NAME.fullmatch(name):
+        raise ValueError('must be a host name, for instance "example.com"')
+    return name
+
+
+def _whole(low: int, high: int) -> Callable[[Any], int]:
+    def parse(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[Any], float]:
+    def parse(value: Any) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
+        return float(value)
+
+    return parse
+
+
+def _choice(*choices: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError("must be one of " + ", ".join(f'"{c}"' for c in choices))
+        return str(value)
+
+    return parse
+
+
+def _size(value: Any) -> int:
+    """Bytes from "256m", "1g" or a plain number."""
+    match = re.fullmatch(r"(\d+)\s*([kmg]?)b?", str(value).lower()) if isinstance(value, str | int) else None
+    if not match or isinstance(value, bool):
+        raise ValueError('must be a size, for instance "256m" or "1g"')
+    return int(match[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[match[2]]
+
+
+def _pool(value: Any) -> IPv4Network:
+    try:
+        network = ip_network(_text(value))
+    except ValueError as error:
+        raise ValueError(f'must be an IPv4 network, for instance "10.231.0.0/16" ({error})') from None
+    if not isinstance(network, IPv4Network) or not network.is_private or network.prefixlen > 24:
+        raise ValueError("must be a private IPv4 network of /24 or larger")
+    return network
+
+
+@dataclass(frozen=True, slots=True)
+class SshSettings:
+    listen: Address = setting(Address("0.0.0.0", 2222), _address, "where `git push` and the commands arrive")  # noqa: S104
+    max_pack: int = setting(1 << 30, _size, "largest pack that a push may send")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    listen: Address = setting(Address("0.0.0.0", 80), _address, "where Varnish serves the apps")  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    listen: Address = setting(Address("127.0.0.1", 8484), _address, "where the status page is served")
+
+
+@dataclass(frozen=True, slots=True)
+class DockerSettings:
+    host: str = setting("unix:///var/run/docker.sock", _text, "the Docker engine's address")
+    max_builds: int = setting(2, _whole(1, 64), "how many builds may run at once")
+    build_timeout: float = setting(1800.0, _seconds(1, 86400), "a build is ended after this many seconds")
+    builder: str = setting(
+        "buildkit", _choice("buildkit", "classic"), 'the builder; "classic" for engines without BuildKit'
+    )
+    address_pool: IPv4Network = setting(
+        IPv4Network("10.231.0.0/16"), _pool, "private network from which each app gets a /26 of its own"
+    )
+    min_free: int = setting(500 << 20, _size, "a build is refused when the disk has less free space than this")
+
+
+@dataclass(frozen=True, slots=True)
+class DeploySettings:
+    keep_releases: int = setting(5, _whole(1, 1000), "how many releases keep their image, the live one included")
+    drain_timeout: float = setting(30.0, _seconds(0, 3600), "seconds that requests in flight may take after a switch")
+    check_timeout: float = setting(60.0, _seconds(1, 3600), "seconds that a container may take until it is healthy")
+    on_new_push: str = setting(
+        "queue",
+        _choice("queue", "cancel"),
+        'a newer push waits ("queue") or ends the running build ("cancel")',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VarnishSettings:
+    memory: int = setting(256 << 20, _size, "size of the cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a server; ``load`` fills it from a file."""
+
+    data_dir: Path = setting(Path("/var/lib/gitship"), _path, "where everything is kept")
+    domain: str = setting("localhost", _domain, "an app is served at `<app>.<domain>` without further ado")
+    ssh: SshSettings = field(default_factory=SshSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    docker: DockerSettings = field(default_factory=DockerSettings)
+    deploy: DeploySettings = field(default_factory=DeploySettings)
+    varnish: VarnishSettings = field(default_factory=VarnishSettings)
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "gitship.db"
+
+    @property
+    def repositories(self) -> Path:
+        return self.data_dir / "repos"
+
+    @property
+    def logs(self) -> Path:
+        return self.data_dir / "logs"
+
+    @property
+    def varnish_dir(self) -> Path:
+        return self.data_dir / "varnish"
+
+    @property
+    def hooks(self) -> Path:
+        return self.data_dir / "hooks"
+
+    @property
+    def host_key(self) -> Path:
+        return self.data_dir / "ssh_host_ed25519_key"
+
+    @property
+    def local_key(self) -> Path:
+        """The private key with which `gitship <command>` on the server itself logs in."""
+        return self.data_dir / "local_ed25519_key"
+
+
+def _fill(cls: type[Any], data: Mapping[str, Any], prefix: str) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if key not in fields:
+            near = nearest(key, fields)
+            known = ", ".join(f"{prefix}{k}" for k in fields)
+            raise ConfigError(
+                f"unknown setting '{name}'", f"did you mean '{prefix}{near}'?" if near else f"known: {known}"
+            )
+        parse = fields[key].metadata.get("parse")
+        if parse is None:  # a section
+            if not isinstance(value, dict):
+                raise ConfigError(f"setting '{name}' is a section", f"write it as [{name}]")
+            values[key] = _fill(fields[key].default_factory, value, f"{name}.")  # type: ignore[arg-type]
+            continue
+        try:
+            values[key] = parse(value)
+        except ValueError as error:
+            raise ConfigError(f"setting '{name}' {error}", f"it is {value!r} now") from None
+    return cls(**values)
+
+
+def parse(text: str) -> Settings:
+    """Settings from TOML text. Raises ConfigError that names the key and, for an unknown one, the nearest."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", "texts need quotes, sections are [in.brackets]") from None
+    settings: Settings = _fill(Settings, data, "")
+    return settings
+
+
+def load(path: Path) -> Settings:
+    """Settings from ``path``. Raises ConfigError, which names the file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}", "run `gitship init` first, or give --config FILE"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text", "write the file anew, in UTF-8") from None
+    try:
+        return parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", error.hint) from None
+
+
+def reference() -> list[tuple[str, str, str]]:
+    """Every setting as (key, default, sentence), for README and `init`."""
+    rows: list[tuple[str, str, str]] = []
+
+    def walk(cls: type[Any], prefix: str) -> None:
+        for f in dataclasses.fields(cls):
+            if "about" in f.metadata:
+                rows.append((f"{prefix}{f.name}", str(f.default), f.metadata["about"]))
+            else:
+                walk(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
+
+    walk(Settings, "")
+    return rows

@@ -1,0 +1,88 @@
+"""Everything that can be done to an app, as plain functions: `commands` and `web` call these and nothing below them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gitship.engine.base import LogLine
+from gitship.model import App, Deploy, Identity
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """A running (or not) container of an app's live release; ``started_at`` is epoch seconds."""
+
+    container: str
+    process: str
+    release: int
+    status: str
+    health: str
+    address: str
+    port: int | None
+    restarts: int
+    started_at: float | None
+
+
+class Operations(Protocol):
+    """Changes return the Deploy that carries them out, or None when nothing has to be deployed.
+
+    Every method raises GitshipError (NotFound, Conflict, ...) with a hint.
+    """
+
+    def create_app(self, name: str) -> App: ...
+
+    def destroy_app(self, name: str) -> None:
+        """Cancels its deploys, takes it out of Varnish, removes containers, network, images, repository, logs, records."""
+        ...
+
+    def change_config(self, app: str, changes: Mapping[str, str | None], by: Identity) -> Deploy | None:
+        """Sets (or, with None, unsets) config values; a live app gets a new release, without a build."""
+        ...
+
+    def add_domain(self, app: str, domain: str) -> None: ...
+
+    def remove_domain(self, app: str, domain: str) -> None: ...
+
+    def urls(self, app: App) -> list[str]:
+        """Where the app answers, best address first."""
+        ...
+
+    def scale(self, app: str, quantities: Mapping[str, int], by: Identity) -> Deploy | None: ...
+
+    def restart(self, app: str, by: Identity) -> Deploy:
+        """New containers of the live release, by the same pipeline, with no failed request."""
+        ...
+
+    def rollback(self, app: str, number: int | None, by: Identity) -> Deploy:
+        """A new release with the image, config and processes of release ``number`` (default: the previous good one)."""
+        ...
+
+    def cancel(self, app: str) -> Deploy:
+        """Ends the app's running or queued deploy. Raises NotFound when there is none."""
+        ...
+
+    def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
+        """Deploys what a push by another road (a file path) has put on the deploy branch; None for another branch."""
+        ...
+
+    def follow(self, deploy: Deploy, write: Callable[[str], None], gone: threading.Event) -> Deploy:
+        """Hands over every output line from the deploy's beginning until its end (or ``gone``); the record as it is then."""
+        ...
+
+    def processes(self, app: str) -> list[ProcessStatus]: ...
+
+    def logs(
+        self,
+        app: str,
+        *,
+        process: str | None = None,
+        tail: int = 100,
+        since: float | None = None,
+        follow: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:
+        """Lines of all containers of the live release, interleaved by time."""
+        ...

@@ -1,0 +1,189 @@
+"""Where containers run: the interface that ``deploy`` knows. ``docker.py`` is the one for a single machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+LABEL_SERVER = "gitship.server"  # which gitship installation owns it
+LABEL_APP = "gitship.app"
+LABEL_RELEASE = "gitship.release"  # the release's number
+LABEL_PROCESS = "gitship.process"
+LABEL_DEPLOY = "gitship.deploy"  # the deploy's id
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStep:
+    """A step of a build as it becomes known: started (``seconds`` None), ended, or failed (``error`` set)."""
+
+    number: int
+    name: str
+    seconds: float | None = None
+    cached: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOutput:
+    """One whole line that a step printed."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """``tag`` and ``labels`` for the image; ``dockerfile`` is a path within the context; ``timeout_s`` bounds the build."""
+
+    tag: str
+    dockerfile: str = "Dockerfile"
+    target: str = ""
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+    timeout_s: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What the pipeline needs to know of an image. ``tcp_ports`` are the EXPOSEd ones, lowest first."""
+
+    id: str
+    size_bytes: int
+    tcp_ports: tuple[int, ...] = ()
+    has_healthcheck: bool = False
+    has_command: bool = True
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """All that makes a container. ``address`` None lets the engine choose (one-off containers only)."""
+
+    name: str
+    image_id: str
+    network: str
+    command: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    address: str | None = None
+    restart: bool = True
+    stop_timeout_s: float = 30.0
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """A container as the engine sees it. ``status`` is created, running, restarting, exited, paused or dead.
+
+    ``health`` is "", starting, healthy or unhealthy; ``error`` the engine's own words when it could not start it;
+    ``started_at`` epoch seconds or None.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    status: str
+    exit_code: int = 0
+    oom_killed: bool = False
+    restarts: int = 0
+    address: str = ""
+    health: str = ""
+    health_output: str = ""
+    error: str = ""
+    started_at: float | None = None
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a container's log; ``at`` is epoch seconds, ``stream`` stdout or stderr, ``container`` its name."""
+
+    container: str
+    at: float
+    stream: str
+    text: str
+
+
+class Engine(Protocol):
+    """Every method raises EngineError (with a hint) when the engine refuses or does not answer in time."""
+
+    def ping(self) -> str:
+        """The engine's version."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Free space where the engine keeps images."""
+        ...
+
+    def build(
+        self,
+        context: Iterable[bytes],
+        options: BuildOptions,
+        on_event: Callable[[BuildStep | BuildOutput], None],
+        cancel: threading.Event,
+    ) -> Image:
+        """Builds a tar stream. Raises DeployError (step, cause, last lines), DeployCanceled when ``cancel`` is set."""
+        ...
+
+    def image(self, image_id: str) -> Image:
+        """Raises NotFound when there is none."""
+        ...
+
+    def remove_image(self, image_id: str, only_label: tuple[str, str]) -> bool:
+        """Removes the image and its tags when it carries that label and no container needs it; True when gone."""
+        ...
+
+    def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:
+        """True when the network is there with that subnet; False when the subnet overlaps another network's."""
+        ...
+
+    def remove_network(self, name: str) -> None: ...
+
+    def create(self, spec: ContainerSpec) -> str:
+        """The new container's id. Raises Conflict when the name or address is in use."""
+        ...
+
+    def start(self, container_id: str) -> None: ...
+
+    def inspect(self, container_id: str) -> ContainerState:
+        """Raises NotFound when it is gone."""
+        ...
+
+    def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
+        """All containers, running or not, that carry these labels (cheap: one call, no address or health detail)."""
+        ...
+
+    def stop(self, container_id: str, timeout_s: float) -> None:
+        """SIGTERM, then SIGKILL after ``timeout_s``. Nothing happens when it is gone already."""
+        ...
+
+    def remove(self, container_id: str) -> None:
+        """Kills it if need be and removes it with its anonymous volumes. Nothing happens when it is gone already."""
+        ...
+
+    def run(
+        self, spec: ContainerSpec, on_line: Callable[[str], None], cancel: threading.Event, timeout_s: float
+    ) -> int:
+        """Runs a one-off container to its end, handing each line over; the exit code. Always removes it."""
+        ...
+
+    def exec(self, container_id: str, command: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
+        """Exit code and output of a command in a running container."""
+        ...
+
+    def logs(
+        self,
+        container_id: str,
+        *,
+        tail: int | None = None,
+        since: float | None = None,
+        follow: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:
+        """Log lines, oldest first. With ``follow`` until the container ends or ``stop`` is set."""
+        ...

@@ -1,0 +1,68 @@
+"""What a user may see.
+
+GitshipError            message (what happened) and hint (what to do next)
+├── ConfigError         a server setting or an app's own file is wrong
+├── NotFound            no such app, release, key, ... (or no permission: the same answer)
+├── Conflict            taken, locked, or moved meanwhile
+├── EngineError         Docker said no, or does not answer
+├── FrontError          Varnish said no, or does not answer
+├── GitError            a repository or a push that cannot be taken
+└── DeployError         a deploy ended early
+    └── DeployCanceled  because somebody asked for it
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GitshipError(Exception):
+    """An error meant for people: ``message`` says what happened, ``hint`` what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(GitshipError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+
+class NotFound(GitshipError):
+    """The thing named does not exist, or the caller may not know that it does."""
+
+
+class Conflict(GitshipError):
+    """The name is taken, or the state moved while the caller was waiting."""
+
+
+class EngineError(GitshipError):
+    """The container engine refused, failed, or did not answer in time."""
+
+
+class FrontError(GitshipError):
+    """Varnish refused, failed, or did not answer in time."""
+
+
+class GitError(GitshipError):
+    """A repository, an object or a push cannot be used."""
+
+
+class DeployError(GitshipError):
+    """A deploy cannot go on; ``lines`` are the last lines of the container or step concerned."""
+
+    def __init__(self, message: str, hint: str = "", lines: Iterable[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.lines = tuple(lines)
+
+
+class DeployCanceled(DeployError):
+    """Somebody, or a newer push, ended the deploy."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` was probably meant to be, or None."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None

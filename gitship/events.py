@@ -1,0 +1,84 @@
+"""In-process bus: log lines and state changes, from whoever makes them to whoever watches.
+
+A slow subscriber loses its oldest events, never holds up a publisher; ``Subscription.lost`` counts them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+QUEUE_EVENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state) or ``app`` (something about it changed)."""
+
+    topic: str
+    app: str = ""
+    deploy_id: int | None = None
+    text: str = ""
+    at: float = field(default_factory=time.time)
+
+
+class Subscription:
+    """Events since ``Bus.subscribe``; use as a context manager so that it always ends."""
+
+    def __init__(self, bus: Bus, wants: Callable[[Event], bool]) -> None:
+        self._bus = bus
+        self.wants = wants
+        self._events: deque[Event] = deque(maxlen=QUEUE_EVENTS)
+        self._ready = threading.Condition()
+        self.lost = 0
+
+    def put(self, event: Event) -> None:
+        with self._ready:
+            if len(self._events) == QUEUE_EVENTS:
+                self.lost += 1
+            self._events.append(event)
+            self._ready.notify()
+
+    def get(self, timeout_s: float) -> Event | None:
+        """The next event, or None when there was none within ``timeout_s``."""
+        with self._ready:
+            if not self._events:
+                self._ready.wait(timeout_s)
+            return self._events.popleft() if self._events else None
+
+    def close(self) -> None:
+        self._bus.unsubscribe(self)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Bus:
+    """Publish and subscribe, safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._subscriptions: list[Subscription] = []
+
+    def subscribe(self, wants: Callable[[Event], bool] = lambda event: True) -> Subscription:
+        subscription = Subscription(self, wants)
+        with self._lock:
+            self._subscriptions.append(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        with self._lock:
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
+
+    def publish(self, event: Event) -> None:
+        with self._lock:
+            interested = [s for s in self._subscriptions if s.wants(event)]
+        for subscription in interested:
+            subscription.put(event)

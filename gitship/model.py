@@ -1,0 +1,239 @@
+"""The nouns of gitship as frozen dataclasses. No I/O here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gitship.errors import GitshipError
+
+APP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
+DOMAIN_NAME = re.compile(
+    r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+)
+PROCESS_TYPE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,29}[a-z0-9])?")
+CONFIG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+WEB = "web"
+DEFAULT_PORT = 5000
+
+
+class Role(StrEnum):
+    """What a key may do: everything, deploy and run apps, or only look."""
+
+    ADMIN = "admin"
+    DEPLOYER = "deployer"
+    VIEWER = "viewer"
+
+    def allows(self, needed: Role) -> bool:
+        """True when this role includes ``needed``."""
+        order = (Role.VIEWER, Role.DEPLOYER, Role.ADMIN)
+        return order.index(self) >= order.index(needed)
+
+
+class DeployKind(StrEnum):
+    """What asked for the deploy."""
+
+    PUSH = "push"
+    CONFIG = "config"
+    ROLLBACK = "rollback"
+    SCALE = "scale"
+    RESTART = "restart"
+
+
+class DeployState(StrEnum):
+    """Where a deploy stands; the names before ``live`` are the pipeline's stages in order."""
+
+    RECEIVED = "received"
+    QUEUED = "queued"
+    BUILDING = "building"
+    RELEASING = "release command"
+    STARTING = "starting"
+    CHECKING = "checking"
+    SWITCHING = "switching"
+    DRAINING = "draining"
+    LIVE = "live"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    SUPERSEDED = "superseded"
+
+    @property
+    def ended(self) -> bool:
+        """True for the states that a deploy never leaves."""
+        return self in (DeployState.LIVE, DeployState.FAILED, DeployState.CANCELED, DeployState.SUPERSEDED)
+
+    @property
+    def switched(self) -> bool:
+        """True once visitors see the new release."""
+        return self in (DeployState.DRAINING, DeployState.LIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One readiness check of a process; times in seconds.
+
+    ``kind`` is ``http`` (GET ``path`` below 400, or below 500 when ``lenient``), ``listening`` (TCP accept),
+    ``uptime`` (stays up for ``uptime_s``), ``command`` (exits 0 in the container) or ``image`` (the image's HEALTHCHECK).
+    """
+
+    kind: str = "http"
+    name: str = ""
+    path: str = "/"
+    port: int | None = None
+    scheme: str = "http"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: str | None = None
+    lenient: bool = False
+    command: tuple[str, ...] = ()
+    uptime_s: float = 0.0
+    initial_delay_s: float = 0.0
+    timeout_s: float = 5.0
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process type of a release. ``command`` None means the image's own CMD; ``port`` None means no traffic."""
+
+    type: str
+    command: tuple[str, ...] | None = None
+    port: int | None = None
+    checks: tuple[Check, ...] = ()
+    stop_timeout_s: float = 30.0
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """An application. ``live_release`` is the id of the release that visitors see; ``network`` the app's subnet (CIDR)."""
+
+    id: int
+    name: str
+    created_at: float
+    deploy_branch: str | None = None
+    live_release: int | None = None
+    network: str | None = None
+
+    @property
+    def slug(self) -> str:
+        """The name in the letters that VCL names may have; app names have no underscore, so it is unique."""
+        return self.name.replace(".", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Immutable: commit + image id + config + processes. ``number`` counts from 1 within the app."""
+
+    id: int
+    app_id: int
+    number: int
+    commit: str | None
+    image_id: str
+    image_bytes: int
+    config: Mapping[str, str]
+    processes: tuple[Process, ...]
+    cause: str
+    created_by: str
+    created_at: float
+
+    @property
+    def label(self) -> str:
+        """How people call it: ``v12``."""
+        return f"v{self.number}"
+
+    def process(self, type_: str) -> Process | None:
+        """The process of that type, or None."""
+        return next((p for p in self.processes if p.type == type_), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of an app's live release, as the store wants it."""
+
+    id: str
+    name: str
+    app_id: int
+    release_id: int
+    process: str
+    index: int
+    address: str
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """When a stage of a deploy began (epoch seconds) and how long it took (seconds)."""
+
+    stage: DeployState
+    started_at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """The record of one deploy. ``ref``, ``old`` and ``commit`` belong to a push; ``release_id`` is set once there is one."""
+
+    id: int
+    app_id: int
+    kind: DeployKind
+    state: DeployState
+    created_by: str
+    created_at: float
+    cause: str = ""
+    commit: str | None = None
+    ref: str | None = None
+    old: str | None = None
+    release_id: int | None = None
+    failed_stage: DeployState | None = None
+    reason: str = ""
+    hint: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    stages: tuple[StageTime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An SSH public key that may log in. ``public_key`` is ``type base64``; ``fingerprint`` is ``SHA256:...``."""
+
+    id: int
+    name: str
+    fingerprint: str
+    public_key: str
+    role: Role
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A host name that leads to an app."""
+
+    app_id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is at the other end of a session."""
+
+    key_name: str
+    role: Role
+    fingerprint: str = ""
+    address: str = ""
+
+
+def app_name(text: str) -> str:
+    """``text`` when it is a valid app name.
+
+    Raises GitshipError naming the rule and, where one can be made, a valid name near it.
+    """
+    if APP_NAME.fullmatch(text):
+        return text
+    near = re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.")[:63].strip("-.")
+    hint = "use lower-case letters, digits, '-' and '.', at most 63, beginning and ending with a letter or digit"
+    if near and APP_NAME.fullmatch(near):
+        hint += f"; for instance '{near}'"
+    raise GitshipError(f"'{text[:80]}' is not an app name", hint)
