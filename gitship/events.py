@@ -16,7 +16,7 @@ QUEUE_EVENTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state) or ``app`` (something about it changed)."""
+    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state) or ``app`` (it changed)."""
 
     topic: str
     app: str = ""

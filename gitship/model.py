@@ -94,7 +94,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process type of a release. ``command`` None means the image's own CMD; ``port`` None means no traffic."""
+    """A process type of a release. ``command`` None means the image's own CMD; ``port`` None means no traffic.
+
+    ``quantity`` is how many run unless `ps:scale` says otherwise.
+    """
 
     type: str
     command: tuple[str, ...] | None = None
@@ -104,11 +107,12 @@ class Process:
     memory_bytes: int | None = None
     cpus: float | None = None
     pids: int | None = None
+    quantity: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An application. ``live_release`` is the id of the release that visitors see; ``network`` the app's subnet (CIDR)."""
+    """An application. ``live_release`` is the id of the release that visitors see; ``network`` its subnet (CIDR)."""
 
     id: int
     name: str
@@ -174,7 +178,7 @@ class StageTime:
 
 @dataclass(frozen=True, slots=True)
 class Deploy:
-    """The record of one deploy. ``ref``, ``old`` and ``commit`` belong to a push; ``release_id`` is set once there is one."""
+    """The record of one deploy. ``ref``, ``old`` and ``commit`` belong to a push; ``release_id`` comes with the build."""
 
     id: int
     app_id: int

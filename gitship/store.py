@@ -83,7 +83,7 @@ class Store:
     """Safe from any thread: one connection behind a lock, since every statement here takes well under a millisecond."""
 
     def __init__(self, path: Path) -> None:
-        """Opens or creates the database (mode 0600). Raises GitshipError when it is unusable or from a newer gitship."""
+        """Opens or creates the database (mode 0600). Raises GitshipError when it is unusable or too new."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         self._lock = threading.RLock()
@@ -329,7 +329,7 @@ class Store:
     # -- addresses
 
     def take_address(self, app_id: int, candidates: Iterable[str], owner: str, quarantine_s: float) -> str | None:
-        """The first candidate that is neither taken nor was released within ``quarantine_s``; None when there is none."""
+        """The first candidate that is neither taken nor was released within ``quarantine_s``; else None."""
         now = time.time()
         with self.transaction() as db:
             rows = db.execute("SELECT address, released_at FROM addresses WHERE app_id = ?", (app_id,)).fetchall()
@@ -422,13 +422,10 @@ def _key(row: Any) -> Key:
 
 def _release(row: Any) -> Release:
     *head, config, processes, cause, created_by, created_at = row
+    id_, app_id, number, commit, image_id, image_bytes = head
+    parsed = tuple(_process(p) for p in json.loads(processes))
     return Release(
-        *head,
-        json.loads(config),
-        tuple(_process(p) for p in json.loads(processes)),
-        cause,
-        created_by,
-        created_at,
+        id_, app_id, number, commit, image_id, image_bytes, json.loads(config), parsed, cause, created_by, created_at
     )
 
 
@@ -439,10 +436,24 @@ def _process(data: dict[str, Any]) -> Process:
 
 
 def _deploy(row: Any) -> Deploy:
-    id_, app_id, kind, state, *middle = row
-    *middle, release_id, failed_stage, reason, hint, started_at, finished_at, stages = middle
+    id_, app_id, kind, state, created_by, created_at, cause, commit, ref, old, *end = row
+    release_id, failed_stage, reason, hint, started_at, finished_at, stages = end
     return Deploy(
-        id_, app_id, DeployKind(kind), DeployState(state), *middle, release_id,
-        DeployState(failed_stage) if failed_stage else None, reason, hint, started_at, finished_at,
-        tuple(StageTime(DeployState(s), at, seconds) for s, at, seconds in json.loads(stages)),
-    )  # fmt: skip
+        id=id_,
+        app_id=app_id,
+        kind=DeployKind(kind),
+        state=DeployState(state),
+        created_by=created_by,
+        created_at=created_at,
+        cause=cause,
+        commit=commit,
+        ref=ref,
+        old=old,
+        release_id=release_id,
+        failed_stage=DeployState(failed_stage) if failed_stage else None,
+        reason=reason,
+        hint=hint,
+        started_at=started_at,
+        finished_at=finished_at,
+        stages=tuple(StageTime(DeployState(s), at, seconds) for s, at, seconds in json.loads(stages)),
+    )

@@ -1,4 +1,4 @@
-"""One command's world: who asked, what they typed, and the three streams. Made by ``ssh``, used by ``commands`` and ``git``."""
+"""One command's world: who asked, what they typed, and the three streams. Made by ``ssh``, used by ``commands``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pty:
 
 @dataclass(slots=True)
 class Session:
-    """``argv`` is the command split by shell rules (never run by a shell); ``closed`` is set when the client has gone."""
+    """``argv`` is the command split by shell rules, never run by one; ``closed`` is set when the client has gone."""
 
     argv: tuple[str, ...]
     identity: Identity

@@ -35,7 +35,7 @@ class Operations(Protocol):
     def create_app(self, name: str) -> App: ...
 
     def destroy_app(self, name: str) -> None:
-        """Cancels its deploys, takes it out of Varnish, removes containers, network, images, repository, logs, records."""
+        """Cancels its deploys, takes it out of Varnish, removes containers, network, images, repository and records."""
         ...
 
     def change_config(self, app: str, changes: Mapping[str, str | None], by: Identity) -> Deploy | None:
@@ -69,7 +69,7 @@ class Operations(Protocol):
         ...
 
     def follow(self, deploy: Deploy, write: Callable[[str], None], gone: threading.Event) -> Deploy:
-        """Hands over every output line from the deploy's beginning until its end (or ``gone``); the record as it is then."""
+        """Hands over every output line from the beginning until the end (or ``gone``); the record as it is then."""
         ...
 
     def processes(self, app: str) -> list[ProcessStatus]: ...

@@ -35,7 +35,7 @@ class BuildOutput:
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """``tag`` and ``labels`` for the image; ``dockerfile`` is a path within the context; ``timeout_s`` bounds the build."""
+    """``tag`` and ``labels`` for the image; ``dockerfile`` is a path in the context; ``timeout_s`` bounds the build."""
 
     tag: str
     dockerfile: str = "Dockerfile"
