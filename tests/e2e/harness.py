@@ -1,0 +1,379 @@
+"""A whole gitship server for one test: own data directory, ports, address pool and key; nothing is left when it ends.
+
+Set GITSHIP_TEST_KEEP=1 to keep the server of a failed test, with the lines to use and to end it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import toml
+
+from tests.e2e import docker_cli
+from tests.e2e.apps import clean_env
+
+READY_S = 30.0
+PUSH_S = 120.0
+COMMAND_S = 60.0
+KEEP = "keep"  # a file of this name in a server's directory keeps the directory
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to a visitor; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def free_pool() -> str:
+    """A random /22 of 10/8 that no route of this machine and no other server's range begins with."""
+    routes = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True, timeout=10, check=False).stdout
+    while True:
+        second, third = random.randint(32, 223), random.randrange(0, 256, 4)
+        if not any(f"10.{second}.{third + n}." in routes for n in range(4)):
+            return f"10.{second}.{third}.0/22"
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float, what: str, every_s: float = 0.05) -> Any:
+    """Polls until ``condition()`` is true and returns its value; AssertionError with ``what`` after the time-out."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        time.sleep(every_s)
+
+
+@dataclass(slots=True)
+class Server:
+    """`gitship serve` as a child of the tests, and the stock clients that talk to it."""
+
+    base: Path
+    docker_host: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    ssh_port: int = field(default_factory=free_port)
+    http_port: int = field(default_factory=free_port)
+    web_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    # -- places
+
+    @property
+    def data_dir(self) -> Path:
+        return self.base / "data"
+
+    @property
+    def config(self) -> Path:
+        return self.base / "gitship.toml"
+
+    @property
+    def log(self) -> Path:
+        """What `gitship serve` prints."""
+        return self.base / "serve.log"
+
+    @property
+    def key(self) -> Path:
+        """The admin's private key."""
+        return self.base / "admin_ed25519"
+
+    @property
+    def logs(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    # -- life
+
+    def init(self) -> None:
+        """Makes the configuration and the key, and runs `gitship init`."""
+        self.base.mkdir(parents=True, exist_ok=True)
+        make_key(self.key)
+        sections: dict[str, Any] = {
+            "data_dir": str(self.data_dir),
+            "ssh": {"listen": f"127.0.0.1:{self.ssh_port}"},
+            "http": {"listen": f"127.0.0.1:{self.http_port}"},
+            "web": {"listen": f"127.0.0.1:{self.web_port}"},
+            "docker": {"host": self.docker_host, "address_pool": free_pool()},
+            "deploy": {"drain_timeout": 10.0, "check_timeout": 8.0},
+            "varnish": {"memory": "32m"},
+        }
+        for name, value in self.settings.items():
+            if isinstance(value, Mapping):
+                sections.setdefault(name, {}).update(value)
+            else:
+                sections[name] = value
+        self.config.write_text(toml.dumps(sections))
+        done = self.gitship("init", "--admin-key", f"{self.key}.pub")
+        assert done.returncode == 0, f"gitship init: exit {done.returncode}\n{done.stdout}{done.stderr}"
+
+    def start(self) -> None:
+        """Starts `gitship serve` and waits for its ready line."""
+        assert self.process is None, "the server runs already"
+        start = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "gitship.cli", "serve", "--config", str(self.config)]
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_env(), start_new_session=True
+            )
+        process = self.process
+
+        def ready() -> bool:
+            assert process.poll() is None, f"gitship serve ended with {process.returncode}:\n{self.logs}"
+            line = self.log.read_bytes()[start:].decode(errors="replace")
+            return str(self.ssh_port) in line and str(self.http_port) in line and "\n" in line
+
+        wait_until(ready, READY_S, "the ready line of gitship serve")
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """SIGTERM, as a service unit does; the exit code."""
+        assert self.process is not None
+        process, self.process = self.process, None
+        process.terminate()
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+            raise AssertionError(f"gitship serve did not end within {timeout_s:g} s of SIGTERM") from None
+
+    def kill9(self) -> None:
+        """kill -9, as the kernel does when memory is short."""
+        assert self.process is not None
+        process, self.process = self.process, None
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+    def restart(self) -> None:
+        """Stops the server if it runs, and starts it."""
+        if self.process is not None:
+            assert self.stop() == 0
+        self.start()
+
+    # -- clients
+
+    def gitship(self, *args: str, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
+        """`gitship ARGS` on the server's own machine."""
+        first, *rest = args
+        command = [sys.executable, "-m", "gitship.cli", first, "--config", str(self.config), *rest]
+        return subprocess.run(
+            command, env=clean_env(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=timeout_s, check=False,
+        )  # fmt: skip
+
+    def ssh_command(self, key: Path | None = None) -> list[str]:
+        """The stock client with this server's port and the admin's (or another) key and nothing of the tester's own."""
+        options = [
+            "StrictHostKeyChecking=accept-new", f"UserKnownHostsFile={self.base / 'known_hosts'}",
+            "IdentitiesOnly=yes", "IdentityAgent=none", "BatchMode=yes", "ConnectTimeout=10",
+        ]  # fmt: skip
+        words = [word for option in options for word in ("-o", option)]
+        return ["ssh", "-F", "none", "-p", str(self.ssh_port), "-i", str(key or self.key), *words]
+
+    def ssh(
+        self, *command: str, key: Path | None = None, stdin: str = "", timeout_s: float = COMMAND_S
+    ) -> subprocess.CompletedProcess[str]:
+        """`ssh deploy@server COMMAND`."""
+        return subprocess.run(
+            [*self.ssh_command(key), "deploy@127.0.0.1", *command], input=stdin, capture_output=True, text=True,
+            timeout=timeout_s, env=clean_env(), check=False,
+        )  # fmt: skip
+
+    def url(self, app: str) -> str:
+        """The remote's address."""
+        return f"ssh://deploy@127.0.0.1:{self.ssh_port}/{app}"
+
+    def git_env(self, key: Path | None = None) -> dict[str, str]:
+        return clean_env(GIT_SSH_COMMAND=" ".join(self.ssh_command(key)), GIT_SSH_VARIANT="ssh")
+
+    def git(
+        self, repository: Path, *args: str, key: Path | None = None, timeout_s: float = PUSH_S
+    ) -> subprocess.CompletedProcess[str]:
+        """git with this server's key and port."""
+        return subprocess.run(
+            ["git", *args], cwd=repository, env=self.git_env(key), stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=timeout_s, check=False,
+        )  # fmt: skip
+
+    def push(
+        self, repository: Path, app: str, *options: str, refspec: str = "main", key: Path | None = None,
+        timeout_s: float = PUSH_S,
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """`git push [options] ssh://.../app main`; what people read is on stderr."""
+        return self.git(repository, "push", *options, self.url(app), refspec, key=key, timeout_s=timeout_s)
+
+    def push_ok(self, repository: Path, app: str, *options: str, refspec: str = "main") -> str:
+        """A push that must succeed; what it printed."""
+        done = self.push(repository, app, *options, refspec=refspec)
+        assert done.returncode == 0, f"git push: exit {done.returncode}\n{done.stderr}\n--- server\n{self.logs[-4000:]}"
+        return done.stderr
+
+    def start_push(self, repository: Path, app: str, *options: str) -> subprocess.Popen[str]:
+        """A push in the background, in a process group of its own so that the test can kill all of it."""
+        return subprocess.Popen(
+            ["git", "push", *options, self.url(app), "main"], cwd=repository, env=self.git_env(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def request(
+        self, host: str, path: str = "/", *, method: str = "GET", body: bytes | None = None,
+        headers: Mapping[str, str] | None = None, timeout_s: float = 15,
+    ) -> Answer:  # fmt: skip
+        """One request through Varnish to any host name."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout_s)
+        with contextlib.closing(connection):
+            connection.request(method, path, body=body, headers={"Host": host, **(headers or {})})
+            answer = connection.getresponse()
+            text = answer.read().decode(errors="replace")
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, text)
+
+    def get(self, app: str, path: str = "/", **more: Any) -> Answer:
+        """One request through Varnish to `<app>.localhost`."""
+        return self.request(f"{app}.localhost:{self.http_port}", path, **more)
+
+    # -- what is there
+
+    def server_id(self) -> str:
+        """The id that labels what this server makes in Docker; "" when it never started."""
+        database = self.data_dir / "gitship.db"
+        if not database.exists():
+            return ""
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as db:
+            row = db.execute("SELECT value FROM meta WHERE key = 'server_id'").fetchone()
+            return str(row[0]) if row else ""
+
+    def database(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of the server's own database, read-only."""
+        uri = f"file:{self.data_dir / 'gitship.db'}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10)) as db:
+            return list(db.execute(sql, values))
+
+    def deploys(self, app: str) -> list[tuple[str, str, str]]:
+        """(state, reason, commit) of every deploy of the app, oldest first."""
+        sql = (
+            "SELECT d.state, d.reason, d.commit_sha FROM deploys d JOIN apps a ON a.id = d.app_id"
+            " WHERE a.name = ? ORDER BY d.id"
+        )
+        return [(str(s), str(r), str(c)) for s, r, c in self.database(sql, app)]
+
+    def containers(self, *labels: str) -> list[str]:
+        """Names of this server's containers, running or not, with these further labels."""
+        return docker_cli.names(self.docker_host, "container", f"gitship.server={self.server_id()}", *labels)
+
+    def server_ref(self, app: str, ref: str = "refs/heads/main") -> str | None:
+        """Where the ref stands in the server's repository."""
+        done = subprocess.run(
+            ["git", "rev-parse", "-q", "--verify", ref], cwd=self.data_dir / "repos" / f"{app}.git", env=clean_env(),
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+        return done.stdout.strip() or None
+
+    def leftovers(self, app: str) -> list[str]:
+        """Quarantines, temporary packs and ref locks in the app's repository."""
+        repository = self.data_dir / "repos" / f"{app}.git"
+        patterns = ("objects/incoming-*", "objects/**/tmp_*", "refs/**/*.lock", "*.lock")
+        return [str(p.relative_to(repository)) for pattern in patterns for p in repository.glob(pattern)]
+
+    # -- the end
+
+    def processes(self) -> dict[int, str]:
+        """Processes whose command line names this server's directory: pid -> command line."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(self.base) in line:
+                    found[int(entry.name)] = line.strip()
+        return found
+
+    def destroy(self) -> list[str]:
+        """Ends everything of this server; sentences about what was left or ended badly (none when all is well)."""
+        wrong = []
+        if self.process is not None:
+            try:
+                code = self.stop()
+                wrong += [f"gitship serve ended with {code}"] if code else []
+            except AssertionError as error:
+                wrong.append(str(error))
+        if self.config.exists():
+            done = self.gitship("stop-front")
+            wrong += [f"gitship stop-front: {done.stderr.strip()}"] if done.returncode else []
+        server = self.server_id()
+        if server:
+            docker_cli.remove_labelled(self.docker_host, f"gitship.server={server}")
+            wrong += docker_cli.left(self.docker_host, f"gitship.server={server}")
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not self.processes(), 5, "the processes end")
+        for pid, line in self.processes().items():
+            wrong.append(f"process {pid} is left: {line}")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self.base) in line]
+        return wrong + [f"mount {m} is left" for m in mounts]
+
+    def how_to_use(self) -> str:
+        """For a server that is kept after a failed test."""
+        return (
+            f"\nkept: {self.base}\n"
+            f"  {' '.join(self.ssh_command())} deploy@127.0.0.1 help\n"
+            f"  curl -H 'Host: APP.localhost' http://127.0.0.1:{self.http_port}/\n"
+            f"  log: {self.log}\n"
+            f"  end: kill {self.process.pid if self.process else '-'};"
+            f" python -m gitship.cli stop-front --config {self.config};"
+            f" docker rm -f $(docker ps -aq --filter label=gitship.server={self.server_id()})\n"
+        )
+
+
+def make_key(path: Path, kind: str = "ed25519") -> Path:
+    """A private key by ssh-keygen; its public half is beside it with ".pub"."""
+    if not path.exists():
+        command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", path.stem, "-f", str(path)]
+        subprocess.run(command, check=True, timeout=30, stdin=subprocess.DEVNULL)
+    return path
+
+
+@contextlib.contextmanager
+def running(base: Path, docker_host: str, failed: Callable[[], bool], **settings: Any) -> Iterator[Server]:
+    """A started server that is taken down at the end; AssertionError when anything is left.
+
+    ``failed`` tells at the end whether a test that used it failed: then its log is printed and, with
+    GITSHIP_TEST_KEEP=1, the server stays.
+    """
+    server = Server(base, docker_host, settings)
+    try:
+        server.init()
+        server.start()
+        yield server
+    finally:
+        broken = server.process is None or failed()
+        if broken:
+            print(f"--- gitship serve printed\n{server.logs[-6000:]}")
+        if broken and os.environ.get("GITSHIP_TEST_KEEP") == "1":
+            (base / KEEP).touch()
+            print(server.how_to_use())
+        else:
+            left = server.destroy()
+            assert not left, "\n".join(["left behind or ended badly:", *left, "--- gitship serve", server.logs[-4000:]])

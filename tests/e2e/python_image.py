@@ -1,0 +1,50 @@
+"""A Python base image made on this machine: tests must not need a registry."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.e2e import docker_cli
+from tests.e2e.apps import PYTHON_IMAGE
+
+PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
+
+
+def cache_dir() -> Path:
+    """Where what takes long to make is kept: GITSHIP_TEST_CACHE, else /var/cache/gitship-test."""
+    path = Path(os.environ.get("GITSHIP_TEST_CACHE") or "/var/cache/gitship-test")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def archive() -> Path:
+    """The root file system of a small Debian with Python 3.11, made once by debootstrap (about 75 s)."""
+    target = cache_dir() / "python-base.tar.gz"
+    if target.exists():
+        return target
+    assert shutil.which("debootstrap"), "install debootstrap: the tests make their Python base image with it"
+    work = Path(tempfile.mkdtemp(prefix="gitship-debootstrap-"))
+    try:
+        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(work / "root")]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=900, check=False)
+        assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+        unfinished = target.with_suffix(f".{os.getpid()}")
+        exclude = ["--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*"]
+        tar = ["tar", "-C", str(work / "root"), *exclude, "-I", "gzip -1", "-cf", str(unfinished), "."]
+        subprocess.run(tar, check=True, timeout=300)
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def ensure(host: str) -> bool:
+    """Makes the image when the engine lacks it; True when it was made now."""
+    if docker_cli.docker(host, "images", "-q", PYTHON_IMAGE):
+        return False
+    docker_cli.docker(host, "import", "-c", "LABEL gitship.test=base", str(archive()), PYTHON_IMAGE, timeout_s=300)
+    return True
