@@ -1,0 +1,163 @@
+"""config: an app's environment variables. A change makes a new release, without a build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.following import Detach, follow
+from gitship.commands.listing import Format, show
+from gitship.commands.prompt import read_all
+from gitship.commands.registry import Column, UsageError, command
+from gitship.errors import GitshipError, NotFound, nearest
+from gitship.model import CONFIG_NAME, Role
+
+# Linux refuses to start a program with a single "NAME=value" of 128 KiB, its NUL included (MAX_ARG_STRLEN).
+VARIABLE_BYTES = 128 * 1024 - 1
+# ... or with more than 2 MiB of arguments and environment in all (a quarter of the usual 8 MiB stack).
+ENVIRONMENT_BYTES = 1024 * 1024
+HIDDEN = "(hidden)"
+QUOTING = "a value with spaces needs quotes for both shells: ssh ... 'config:set APP NAME=\"two words\"'"
+
+Names = Annotated[str, Parameter(name="NAME", help="the variables' names")]
+Pairs = Annotated[str, Parameter(name="NAME=VALUE", help="what to set")]
+FromStdin = Annotated[
+    str | None, Parameter(name="--stdin", help="also set this name, to standard input less one final line end")
+]
+
+
+@command(
+    "config:set",
+    Role.DEPLOYER,
+    "set variables and put them live",
+    details=QUOTING[0].upper() + QUOTING[1:] + ".",
+    examples=("config:set shop LOG_LEVEL=debug WORKERS=2", "config:set shop --stdin TLS_KEY < key.pem"),
+)
+def set_config(
+    app: AppName, /, *pairs: Pairs, context: Ctx, stdin: FromStdin = None, detach: Detach = False
+) -> int | None:
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"'{pair[:80]}' is not NAME=VALUE", QUOTING)
+        _add(values, name, value)
+    if stdin is not None:
+        _add(values, stdin, read_all(context.session, VARIABLE_BYTES).removesuffix("\n").removesuffix("\r"))
+    if not values:
+        raise UsageError("nothing to set", f"for instance `config:set {app} NAME=VALUE`")
+    found = context.app(app)
+    before = context.store.config(found.id)
+    _check_total({**before, **values})
+    changes = {name: value for name, value in values.items() if before.get(name) != value}
+    return _change(context, found.name, changes, f"set {', '.join(changes)}", detach)
+
+
+@command(
+    "config:unset",
+    Role.DEPLOYER,
+    "remove variables and deploy without them",
+    examples=("config:unset shop LOG_LEVEL",),
+)
+def unset(app: AppName, /, *names: Names, context: Ctx, detach: Detach = False) -> int | None:
+    if not names:
+        raise UsageError("nothing to unset", f"for instance `config:unset {app} NAME`")
+    found = context.app(app)
+    before = context.store.config(found.id)
+    for name in names:
+        if name not in before:
+            raise _no_variable(found.name, name, before)
+    return _change(context, found.name, dict.fromkeys(names), f"unset {', '.join(names)}", detach)
+
+
+@command(
+    "config:show",
+    Role.VIEWER,
+    "an app's variables, values hidden",
+    columns=(
+        Column("name", "the variable's name"),
+        Column("value", "its value; null without --reveal", lambda value: HIDDEN if value is None else value),
+    ),
+    examples=("config:show shop", "config:show shop --reveal --format json"),
+    aliases=("config",),
+)
+def show_config(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    reveal: Annotated[bool, Parameter(name="--reveal", help="show the values (needs the role deployer)")] = False,
+    format: Format = "table",
+) -> None:
+    if reveal:
+        context.require(Role.DEPLOYER, "`config:show --reveal`")
+    found = context.app(app)
+    values = context.store.config(found.id)
+    rows = [{"name": name, "value": value if reveal else None} for name, value in values.items()]
+    show(context, rows, format, empty=f"no variables; `config:set {found.name} NAME=VALUE` sets one")
+
+
+@command(
+    "config:get",
+    Role.DEPLOYER,
+    "one variable's value, exactly",
+    examples=("config:get shop DATABASE_URL",),
+)
+def get(app: AppName, name: Annotated[str, Parameter(name="NAME", help="the variable")], /, *, context: Ctx) -> None:
+    found = context.app(app)
+    values = context.store.config(found.id)
+    if name not in values:
+        raise _no_variable(found.name, name, values)
+    context.line(values[name])
+
+
+def _add(values: dict[str, str], name: str, value: str) -> None:
+    if not CONFIG_NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name[:80]}' is not a variable name", "use letters, digits and _, not beginning with a digit"
+        )
+    if name in values:
+        raise UsageError(f"{name} is given twice", "give each variable once")
+    try:
+        length = len(f"{name}={value}".encode())
+    except UnicodeEncodeError:
+        raise GitshipError(f"the value of {name} is not UTF-8 text", "encode it, for instance as base64") from None
+    if "\0" in value:
+        raise GitshipError(f"the value of {name} has a NUL in it", "no environment can carry that; encode it")
+    if length > VARIABLE_BYTES:
+        raise GitshipError(
+            f"{name} is {length:,} bytes long, and Linux takes {VARIABLE_BYTES:,} at most",
+            "put it into a file of the image, or fetch it when the app starts",
+        )
+    values[name] = value
+
+
+def _check_total(values: Mapping[str, str]) -> None:
+    total = sum(len(f"{name}={value}".encode()) + 1 for name, value in values.items())
+    if total > ENVIRONMENT_BYTES:
+        raise GitshipError(
+            f"all variables together would be {total:,} bytes, and {ENVIRONMENT_BYTES:,} are the limit",
+            "unset some first",
+        )
+
+
+def _no_variable(app: str, name: str, known: Mapping[str, str]) -> NotFound:
+    near = nearest(name, known)
+    return NotFound(
+        f"{app} has no variable '{name[:80]}'", f"did you mean {near}?" if near else f"see `config:show {app}`"
+    )
+
+
+def _change(context: Context, app: str, changes: Mapping[str, str | None], what: str, detach: bool) -> int | None:
+    if not changes:
+        context.note("these values are set already: nothing to do")
+        return None
+    deploy = context.operations.change_config(app, changes, context.identity)
+    context.line(f"{what} for {app}")
+    if deploy is None:
+        context.note("the next deploy will use it")
+        return None
+    return follow(context, app, deploy, detach=detach)

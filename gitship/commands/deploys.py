@@ -1,0 +1,103 @@
+"""deploys: what was and is being deployed."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.following import follow
+from gitship.commands.listing import NOTHING, Format, moment, show, version
+from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.releases import short_commit
+from gitship.model import Deploy, Role
+
+MOST_DEPLOYS = 1000
+OBJECT_ID = re.compile(r"[0-9a-f]{40}")
+
+Count = Annotated[int, Parameter(name=("-n", "--lines"), help="how many of the newest")]
+
+
+@command(
+    "deploys:list",
+    Role.VIEWER,
+    "an app's deploys, newest first",
+    columns=(
+        Column("id", "for `logs:deploy`"),
+        Column("kind", "push, config, rollback, scale or restart"),
+        Column("state", "received, queued, building, ..., live, failed, canceled or superseded"),
+        Column("release", "number of the release it made; null when it made none", version),
+        Column("commit", "what was pushed", short_commit),
+        Column("created_at", "when it was asked for"),
+        Column("finished_at", "when it ended", json_only=True),
+        Column("seconds", "from its start to its end", lambda s: NOTHING if s is None else f"{s:.1f}"),
+        Column("created_by", "whose key asked for it"),
+        Column("failed_stage", "where it failed; null unless it did", json_only=True),
+        Column("reason", "why it ended early; empty unless it did"),
+    ),
+    examples=("deploys:list shop", "deploys:list shop -n 1 --format json"),
+    aliases=("deploys",),
+)
+def list_deploys(app: AppName, /, *, context: Ctx, lines: Count = 20, format: Format = "table") -> None:
+    if not 1 <= lines <= MOST_DEPLOYS:
+        raise UsageError(f"-n {lines} is out of range", f"1 to {MOST_DEPLOYS} deploys")
+    found = context.app(app)
+    rows = [_row(context, deploy) for deploy in context.store.deploys(found.id, limit=lines)]
+    show(context, rows, format, empty=f"no deploys yet; push to {found.name}")
+
+
+def _row(context: Context, deploy: Deploy) -> dict[str, object]:
+    ran = deploy.started_at is not None and deploy.finished_at is not None
+    return {
+        "id": deploy.id,
+        "kind": deploy.kind.value,
+        "state": deploy.state.value,
+        "release": context.store.release(deploy.release_id).number if deploy.release_id else None,
+        "commit": deploy.commit,
+        "created_at": moment(deploy.created_at),
+        "finished_at": moment(deploy.finished_at),
+        "seconds": round((deploy.finished_at or 0) - (deploy.started_at or 0), 3) if ran else None,
+        "created_by": deploy.created_by,
+        "failed_stage": deploy.failed_stage.value if deploy.failed_stage else None,
+        "reason": deploy.reason,
+    }
+
+
+@command(
+    "deploys:cancel",
+    Role.DEPLOYER,
+    "end an app's running or queued deploy; what is live stays",
+    examples=("deploys:cancel shop",),
+)
+def cancel(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    deploy = context.operations.cancel(found.name)
+    context.line(f"canceled deploy {deploy.id} of {found.name}")
+
+
+@command(
+    "deploy:pushed",
+    Role.ADMIN,
+    "deploy what a push by another road has put into the repository; its post-receive hook says this",
+    hidden=True,
+)
+def pushed(
+    app: AppName,
+    old: Annotated[str, Parameter(name="OLD", help="the commit before")],
+    new: Annotated[str, Parameter(name="NEW", help="the commit after")],
+    ref: Annotated[str, Parameter(name="REF", help="the ref that moved")],
+    /,
+    *,
+    context: Ctx,
+) -> int | None:
+    for commit in (old, new):
+        if not OBJECT_ID.fullmatch(commit):
+            raise UsageError(f"'{commit[:80]}' is not a commit id", "the hook gives 40 hexadecimal digits")
+    found = context.app(app)
+    deploy = context.operations.deploy_pushed(found.name, ref, old, new, context.identity)
+    if deploy is None:
+        context.note(f"{ref} is not the deploy branch of {found.name}: nothing to deploy")
+        return None
+    return follow(context, found.name, deploy)

@@ -1,0 +1,91 @@
+"""help and version."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from gitship import __version__
+from gitship.commands import registry
+from gitship.commands.context import Context, Ctx
+from gitship.commands.registry import Argument, Command, UsageError, command
+from gitship.errors import nearest
+from gitship.model import Role
+
+LEFT_COLUMNS = 38  # of the overview; the longest usual usage line fits
+
+
+@command("help", Role.VIEWER, "all commands, or one in detail", examples=("help", "help config:set", "help config"))
+def help_command(
+    name: Annotated[str | None, Parameter(name="NAME", help="a command, or a noun such as config")] = None,
+    /,
+    *,
+    context: Ctx,
+) -> None:
+    allowed = [c for c in registry.load().values() if not c.hidden and context.identity.role.allows(c.role)]
+    if name is None:
+        port, host = context.settings.ssh.listen.port, context.settings.domain
+        context.line(f"gitship {__version__}: commands for `ssh -p {port} deploy@{host} COMMAND`")
+        _overview(context, allowed)
+        context.line("\n`help NAME` tells more; `--format json` makes listings fit for scripts.")
+        return
+    of_noun = [c for c in allowed if c.noun == name]
+    found = registry.find(name)
+    if len(of_noun) > 1:
+        _overview(context, of_noun)
+    elif found and (not found.hidden or context.identity.role.allows(found.role)):
+        _details(context, found)
+    else:
+        near = nearest(name, [n for c in allowed for n in (c.name, c.noun, *c.aliases)])
+        raise UsageError(f"no command '{name[:80]}'", f"did you mean `help {near}`?" if near else "`help` lists all")
+
+
+def _overview(context: Context, commands: list[Command]) -> None:
+    nouns = sorted({c.noun for c in commands}, key=lambda noun: (noun in ("help", "version"), noun))
+    width = context.console.width if context.terminal else 10_000
+    for noun in nouns:
+        context.line("")
+        for item in sorted((c for c in commands if c.noun == noun), key=lambda c: c.name):
+            wanted = [a.usage for a in registry.arguments(item) if a.positional]
+            left = " ".join([item.name, *wanted])
+            text = Text(f"  {left:<{LEFT_COLUMNS}} ").append(item.about)
+            text.stylize("bold", 2, 2 + len(item.name))
+            text.truncate(width, overflow="ellipsis")
+            context.console.print(text, soft_wrap=True)
+
+
+def _details(context: Context, command: Command) -> None:
+    context.console.print(Text(registry.usage(command), style="bold"), soft_wrap=True)
+    context.line(f"  {command.about}")
+    if command.details:
+        context.line(f"  {command.details}")
+    arguments = registry.arguments(command)
+    rows = [(", ".join(a.names) + ("" if a.flag or a.positional else f" {a.value}"), _about(a)) for a in arguments]
+    rows.append(("-h, --help", "this text"))
+    _section(context, "Arguments and options", rows)
+    if command.columns:
+        _section(context, "JSON keys", [(c.key, c.about) for c in command.columns])
+    if command.aliases:
+        _section(context, "Also known as", [(alias, "") for alias in command.aliases])
+    if command.examples:
+        _section(context, "Examples", [(example, "") for example in command.examples])
+    context.line(f"\nNeeds the role {command.role}.")
+
+
+def _about(argument: Argument) -> str:
+    return argument.about + (f" (default {argument.default})" if argument.default else "")
+
+
+def _section(context: Context, title: str, rows: list[tuple[str, str]]) -> None:
+    context.line("")
+    context.console.print(Text(title, style="bold"), soft_wrap=True)
+    width = max(len(left) for left, _ in rows)
+    for left, right in rows:
+        context.line(f"  {left:<{width}}  {right}".rstrip())
+
+
+@command("version", Role.VIEWER, "the server's version", examples=("version",))
+def version_command(*, context: Ctx) -> None:
+    context.line(f"gitship {__version__}")

@@ -1,0 +1,98 @@
+"""keys: who may log in, and as what."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship import publickey
+from gitship.commands.context import Ctx
+from gitship.commands.listing import Format, moment, show
+from gitship.commands.prompt import ask, read_all
+from gitship.commands.registry import Column, UsageError, command
+from gitship.errors import Conflict, NotFound, nearest
+from gitship.model import Role
+
+KEY_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?")
+KEY_TEXT_BYTES = 16 * 1024  # an RSA key of 16,384 bits takes 2.8 kB
+
+KeyName = Annotated[str, Parameter(name="NAME", help="the key's name, for instance its owner's")]
+KeyText = Annotated[str, Parameter(name="KEY", help="the public key; else it is read from standard input")]
+
+
+@command(
+    "keys:add",
+    Role.ADMIN,
+    "let a public key log in",
+    details="Roles: viewer looks, deployer also pushes and runs apps, admin also manages keys and destroys apps.",
+    examples=("keys:add ada < ~/.ssh/id_ed25519.pub", "keys:add ci --role deployer ssh-ed25519 AAAAC3..."),
+)
+def add(
+    name: KeyName,
+    /,
+    *key: KeyText,
+    context: Ctx,
+    role: Annotated[Role, Parameter(name="--role", help="what it may do")] = Role.DEPLOYER,
+) -> None:
+    if not KEY_NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name[:80]}' is not a key name", "use letters, digits and . _ @ + -, at most 64, as in 'ada@laptop'"
+        )
+    if key:
+        text = " ".join(key)
+    elif context.terminal:
+        text = ask(context.session, "Public key: ")
+    else:
+        text = read_all(context.session, KEY_TEXT_BYTES)
+    parsed = publickey.parse(text)
+    added = context.store.add_key(name, parsed.fingerprint, parsed.line, role)
+    context.line(f"added {added.name} as {added.role}, {added.fingerprint}")
+
+
+@command(
+    "keys:list",
+    Role.ADMIN,
+    "all keys that may log in",
+    columns=(
+        Column("name", "the key's name"),
+        Column("role", "viewer, deployer or admin"),
+        Column("fingerprint", "as `ssh-keygen -l` prints it"),
+        Column("public_key", "type and base64", json_only=True),
+        Column("created_at", "when it was added"),
+    ),
+    examples=("keys:list", "keys:list --format json"),
+    aliases=("keys",),
+)
+def list_keys(*, context: Ctx, format: Format = "table") -> None:
+    rows = [
+        {
+            "name": key.name,
+            "role": key.role.value,
+            "fingerprint": key.fingerprint,
+            "public_key": key.public_key,
+            "created_at": moment(key.created_at),
+        }
+        for key in context.store.keys()  # noqa: SIM118
+    ]
+    show(context, rows, format, empty="no keys")
+
+
+@command(
+    "keys:remove",
+    Role.ADMIN,
+    "shut a key out; the last admin key stays",
+    examples=("keys:remove ci",),
+)
+def remove(name: KeyName, /, *, context: Ctx) -> None:
+    with context.store.transaction():  # two removals at once must not leave no admin
+        keys = {key.name: key for key in context.store.keys()}  # noqa: SIM118
+        if name not in keys:
+            near = nearest(name, keys)
+            raise NotFound(f"no key named '{name[:80]}'", f"did you mean '{near}'?" if near else "see `keys:list`")
+        admins = [key.name for key in keys.values() if key.role is Role.ADMIN]
+        if admins == [name]:
+            raise Conflict(f"'{name}' is the last admin key", "add another with `keys:add NAME --role admin` first")
+        context.store.remove_key(name)
+    context.line(f"removed {name}")

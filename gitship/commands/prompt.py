@@ -1,0 +1,100 @@
+"""Reading what a client types or pipes in. Its terminal is raw, so echo and line editing are ours."""
+
+from __future__ import annotations
+
+from gitship.commands.session import Session
+from gitship.errors import GitshipError
+
+LINE_BYTES = 64 * 1024
+READ_BYTES = 4096
+
+
+class Interrupted(Exception):
+    """Ctrl-C, Ctrl-D on an empty line, or the client has gone: nothing was answered."""
+
+
+def ask(session: Session, question: str) -> str:
+    """One line from the terminal, edited with Backspace, Ctrl-U and Ctrl-W. Raises Interrupted."""
+    line = _Line()
+    try:
+        session.stdout.write(question.encode())
+        while not line.ended:
+            data = session.stdin.read(READ_BYTES)
+            if not data:
+                raise Interrupted
+            echo = line.feed(data)
+            session.stdout.write(echo)
+            if line.interrupted:
+                raise Interrupted
+    except OSError as error:
+        session.closed.set()
+        raise Interrupted from error
+    return line.text
+
+
+def read_all(session: Session, limit_bytes: int) -> str:
+    """Standard input to its end, as text. Raises GitshipError when it is longer than ``limit_bytes`` or not UTF-8."""
+    data = bytearray()
+    while chunk := session.stdin.read(READ_BYTES):
+        data += chunk
+        if len(data) > limit_bytes:
+            raise GitshipError(f"standard input is longer than {limit_bytes:,} bytes", "send less")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise GitshipError("standard input is not UTF-8 text", "encode binary values, for instance as base64") from None
+
+
+class _Line:
+    """The line so far. ``feed`` returns what to echo."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._escape = b""
+        self.ended = False
+        self.interrupted = False
+
+    @property
+    def text(self) -> str:
+        return self._bytes.decode("utf-8", "replace")
+
+    def feed(self, data: bytes) -> bytes:
+        echo = bytearray()
+        for number in data:
+            byte = bytes([number])
+            if self._swallow(byte):
+                continue
+            if byte in b"\r\n":
+                self.ended = True
+                return bytes(echo + b"\r\n")
+            if byte == b"\x03" or (byte == b"\x04" and not self._bytes):
+                self.interrupted = True
+                return bytes(echo + b"^C\r\n")
+            if byte in b"\x7f\x08":
+                echo += self._erase(1)
+            elif byte == b"\x15":
+                echo += self._erase(len(self.text))
+            elif byte == b"\x17":
+                echo += self._erase(len(self.text) - len(self.text.rstrip().rpartition(" ")[0]))
+            elif number >= 0x20 and len(self._bytes) < LINE_BYTES:
+                self._bytes += byte
+                echo += byte
+        return bytes(echo)
+
+    def _swallow(self, byte: bytes) -> bool:
+        """True for the bytes of an arrow or function key, which this line has no use for."""
+        if byte == b"\x1b":
+            self._escape = byte
+        elif self._escape == b"\x1b":
+            self._escape = byte if byte in b"[O" else b""
+        elif self._escape and b"@" <= byte <= b"~":
+            self._escape = b""
+        elif not self._escape:
+            return False
+        return True
+
+    def _erase(self, characters: int) -> bytes:
+        gone = self.text[len(self.text) - characters :] if characters else ""
+        if gone:
+            del self._bytes[-len(gone.encode()) :]
+        return b"\b \b" * len(gone)

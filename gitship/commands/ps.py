@@ -1,0 +1,135 @@
+"""ps: an app's processes, how many run, and restarting them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.following import Detach, follow
+from gitship.commands.listing import Format, moment, show, version
+from gitship.commands.registry import Column, UsageError, command
+from gitship.errors import GitshipError, NotFound, nearest
+from gitship.model import PROCESS_TYPE, WEB, App, Role
+
+MOST_CONTAINERS = 100  # per process type: a /26 network has 61 addresses, so more is a slip of the finger
+
+Quantities = Annotated[str, Parameter(name="PROCESS=N", help=f"how many, 0 to {MOST_CONTAINERS}; without any: show")]
+
+
+@command(
+    "ps:scale",
+    Role.DEPLOYER,
+    "say how many containers each process type has, or show it",
+    columns=(Column("process", "the process type"), Column("quantity", "how many containers it shall have")),
+    examples=("ps:scale shop", "ps:scale shop web=2 worker=1"),
+)
+def scale(
+    app: AppName, /, *quantities: Quantities, context: Ctx, detach: Detach = False, format: Format = "table"
+) -> int | None:
+    wanted = parse_quantities(quantities)
+    found = context.app(app)
+    if not wanted:
+        rows = [{"process": process, "quantity": number} for process, number in _scale(context, found).items()]
+        show(context, rows, format, empty="no processes yet")
+        return None
+    _check_types(context, found, wanted)
+    deploy = context.operations.scale(found.name, wanted, context.identity)
+    context.line(f"scaled {found.name} to {', '.join(f'{process}={number}' for process, number in wanted.items())}")
+    if deploy is None:
+        context.note("nothing has to be deployed now")
+        return None
+    return follow(context, found.name, deploy, detach=detach)
+
+
+def parse_quantities(words: tuple[str, ...]) -> dict[str, int]:
+    """``("web=2", "worker=1")`` as numbers by process type. Raises UsageError."""
+    wanted: dict[str, int] = {}
+    for word in words:
+        process, _, number = word.partition("=")
+        if not PROCESS_TYPE.fullmatch(process) or not re.fullmatch(r"[0-9]{1,9}", number):
+            raise UsageError(f"'{word[:80]}' is not PROCESS=N", "for instance `ps:scale shop web=2 worker=1`")
+        if int(number) > MOST_CONTAINERS:
+            raise UsageError(f"{word} is too many", f"0 to {MOST_CONTAINERS} containers of a process type")
+        if process in wanted:
+            raise UsageError(f"{process} is given twice", "give each process type once")
+        wanted[process] = int(number)
+    return wanted
+
+
+def _scale(context: Context, app: App) -> dict[str, int]:
+    """What is asked for: stored quantities, and for the live release's other types web 1, the rest 0."""
+    quantities: dict[str, int] = {}
+    if app.live_release:
+        quantities = {p.type: int(p.type == WEB) for p in context.store.release(app.live_release).processes}
+    return quantities | context.store.scale(app.id)
+
+
+def _check_types(context: Context, app: App, wanted: dict[str, int]) -> None:
+    if not app.live_release:  # the first push will say which types there are
+        return
+    known = [p.type for p in context.store.release(app.live_release).processes]
+    for process in wanted:
+        if process not in known:
+            raise no_process(app.name, process, known)
+
+
+def no_process(app: str, process: str, known: list[str]) -> NotFound:
+    """The error for a process type that the live release does not have."""
+    near = nearest(process, known)
+    return NotFound(
+        f"{app} has no process type '{process[:80]}'",
+        f"did you mean '{near}'?" if near else f"it has {', '.join(known)}; more come with a Procfile",
+    )
+
+
+@command(
+    "ps:list",
+    Role.VIEWER,
+    "an app's containers and how they are",
+    columns=(
+        Column("process", "the process type"),
+        Column("container", "the container's name"),
+        Column("release", "the release it runs", version),
+        Column("status", "created, running, restarting, exited, paused or dead"),
+        Column("health", "starting, healthy or unhealthy, when the image has a HEALTHCHECK"),
+        Column("address", "its address in the app's network"),
+        Column("port", "where it listens; null when it gets no traffic"),
+        Column("restarts", "how often Docker has restarted it"),
+        Column("started_at", "since when it runs"),
+    ),
+    examples=("ps:list shop", "ps:list shop --format json"),
+    aliases=("ps",),
+)
+def list_processes(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    rows = [
+        {
+            "process": status.process,
+            "container": status.container,
+            "release": status.release,
+            "status": status.status,
+            "health": status.health,
+            "address": status.address,
+            "port": status.port,
+            "restarts": status.restarts,
+            "started_at": moment(status.started_at),
+        }
+        for status in context.operations.processes(found.name)
+    ]
+    show(context, rows, format, empty="nothing runs")
+
+
+@command(
+    "ps:restart",
+    Role.DEPLOYER,
+    "new containers of the live release, with no failed request",
+    examples=("ps:restart shop",),
+)
+def restart(app: AppName, /, *, context: Ctx, detach: Detach = False) -> int | None:
+    found = context.app(app)
+    if not found.live_release:
+        raise GitshipError(f"nothing of {found.name} is live", "push to it first")
+    return follow(context, found.name, context.operations.restart(found.name, context.identity), detach=detach)

@@ -1,0 +1,197 @@
+"""How commands are declared and found. A command is a function with typed parameters in a module of this package."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
+
+import gitship.commands
+from gitship.commands.escapes import printable
+from gitship.errors import GitshipError
+from gitship.model import Role
+
+Handler = TypeVar("Handler", bound=Callable[..., int | None])
+SHOWN_INPUT_CHARS = 200  # of what was typed wrongly
+
+
+class UsageError(GitshipError):
+    """The command was typed wrongly: exit code 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a listing and a key of its JSON; ``show`` makes a table's text of the value."""
+
+    key: str
+    about: str
+    show: Callable[[Any], str] | None = None
+    json_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``name`` is ``noun:verb``; ``role`` is what it needs; ``columns`` are the keys of ``--format json``."""
+
+    name: str
+    role: Role
+    about: str
+    handler: Callable[..., int | None]
+    columns: tuple[Column, ...] = ()
+    examples: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    details: str = ""
+    hidden: bool = False
+
+    @property
+    def noun(self) -> str:
+        return self.name.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument or option of a command, as help and README show it."""
+
+    names: tuple[str, ...]
+    about: str
+    positional: bool
+    required: bool
+    repeated: bool
+    flag: bool
+    choices: tuple[str, ...]
+    default: str
+
+    @property
+    def usage(self) -> str:
+        """As it stands in the usage line: ``APP``, ``[NAME=VALUE ...]``, ``[--follow]``, ``[-n N]``."""
+        if self.positional:
+            name = self.names[0] + (" ..." if self.repeated else "")
+            return name if self.required else f"[{name}]"
+        text = self.names[0] if self.flag else f"{self.names[0]} {self.value}"
+        return text if self.required else f"[{text}]"
+
+    @property
+    def value(self) -> str:
+        """What stands for an option's value."""
+        return "|".join(self.choices) or self.names[-1].lstrip("-").upper()
+
+
+_commands: dict[str, Command] = {}
+_bare = Parameter(negative=())  # no --no-force
+_app = App(
+    name="gitship",
+    help_flags=[],  # help is our own, so that cyclopts prints nothing: a console kept on a shared App leaks (measured)
+    version_flags=[],
+    default_parameter=_bare,
+    exit_on_error=False,
+    print_error=False,
+)
+# A shared App is not safe in threads; an App per call costs 13.6 ms for 120 commands, this lock nothing to speak of.
+_parse_lock = threading.Lock()
+_load_lock = threading.Lock()
+
+
+def command(
+    name: str,
+    role: Role,
+    about: str,
+    *,
+    columns: tuple[Column, ...] = (),
+    examples: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+    details: str = "",
+    hidden: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Declares the decorated function as a command; beside its arguments it gets the session's ``context``."""
+
+    def declare(handler: Handler) -> Handler:
+        assert name not in _commands, f"{name} is declared twice"
+        _app.command(handler, name=name)
+        _commands[name] = Command(name, role, about, handler, columns, examples, aliases, details, hidden)
+        return handler
+
+    return declare
+
+
+def load() -> dict[str, Command]:
+    """All commands by name: imports every module beside this one, so that a new noun is one new file."""
+    with _load_lock:
+        for module in pkgutil.iter_modules(gitship.commands.__path__, "gitship.commands."):
+            importlib.import_module(module.name)
+    return _commands
+
+
+def find(name: str) -> Command | None:
+    """The command of that name or short name."""
+    known = load()
+    return known.get(name) or next((c for c in known.values() if name in c.aliases), None)
+
+
+def parse(command: Command, tokens: tuple[str, ...]) -> inspect.BoundArguments:
+    """The tokens as the handler's arguments. Raises UsageError."""
+    hint = f"usage: {usage(command)}; see `help {command.name}`"
+    with _parse_lock:  # never around the body: `logs -f` would stop everybody
+        try:
+            _, bound, _ = _app.parse_args([command.name, *tokens])
+        except CycloptsError as error:
+            raise UsageError(_explain(error), hint) from None
+    return bound
+
+
+def _explain(error: CycloptsError) -> str:
+    if isinstance(error, MissingArgumentError) and error.argument is not None and not error.argument.tokens:
+        return f"{error.argument.name} is missing"
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"too many arguments: {_short(' '.join(map(repr, error.unused_tokens)))}"
+    text = _short(str(error).rstrip("."))
+    return text[:1].lower() + text[1:]
+
+
+def _short(text: str) -> str:
+    text = printable(text)
+    return text if len(text) <= SHOWN_INPUT_CHARS else text[:SHOWN_INPUT_CHARS] + "..."
+
+
+def arguments(command: Command) -> list[Argument]:
+    """What the command takes: arguments in order, then options."""
+    with _parse_lock:
+        collection = _app[command.name].assemble_argument_collection(default_parameter=_bare)
+    found = []
+    for item in collection:
+        if not item.parse:
+            continue
+        info = item.field_info
+        flag = item.hint is bool
+        default = "" if flag or item.required or info.default in (None, inspect.Parameter.empty) else str(info.default)
+        found.append(
+            Argument(
+                names=item.names,
+                about=item.parameter.help or "",
+                positional=info.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL),
+                required=item.required,
+                repeated=info.kind is inspect.Parameter.VAR_POSITIONAL,
+                flag=flag,
+                choices=_choices(item.hint),
+                default=default,
+            )
+        )
+    return found
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    if get_origin(hint) is Literal:
+        return tuple(map(str, get_args(hint)))
+    return tuple(hint) if isinstance(hint, type) and issubclass(hint, StrEnum) else ()
+
+
+def usage(command: Command) -> str:
+    """``config:set APP [NAME=VALUE ...] [--detach]``."""
+    return " ".join([command.name, *(argument.usage for argument in arguments(command))])

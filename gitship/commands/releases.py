@@ -1,0 +1,78 @@
+"""releases: what was live, and going back to it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.following import Detach, follow
+from gitship.commands.listing import Format, moment, show, size, version
+from gitship.commands.registry import Column, UsageError, command
+from gitship.model import Role
+
+SHORT_COMMIT = 7
+
+ReleaseName = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the last good one before")]
+
+
+def release_number(text: str) -> int:
+    """``v3`` or ``3``. Raises UsageError."""
+    match = re.fullmatch(r"v?([0-9]{1,9})", text)
+    if not match:
+        raise UsageError(f"'{text[:80]}' is not a release", "for instance v3; see `releases:list`")
+    return int(match[1])
+
+
+def short_commit(commit: str | None) -> str:
+    """The commit's first letters."""
+    return (commit or "")[:SHORT_COMMIT]
+
+
+@command(
+    "releases:list",
+    Role.VIEWER,
+    "an app's releases, newest first",
+    columns=(
+        Column("release", "its number", version),
+        Column("live", "true for the one that visitors see"),
+        Column("commit", "the commit it was built from", short_commit),
+        Column("image_bytes", "the image's size", size),
+        Column("created_at", "when it was made"),
+        Column("created_by", "whose key asked for it"),
+        Column("cause", "what it came from"),
+    ),
+    examples=("releases:list shop", "releases:list shop --format json"),
+    aliases=("releases",),
+)
+def list_releases(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    rows = [
+        {
+            "release": release.number,
+            "live": release.id == found.live_release,
+            "commit": release.commit,
+            "image_bytes": release.image_bytes,
+            "created_at": moment(release.created_at),
+            "created_by": release.created_by,
+            "cause": release.cause,
+        }
+        for release in context.store.releases(found.id)
+    ]
+    show(context, rows, format, empty=f"no releases yet; push to {found.name}")
+
+
+@command(
+    "releases:rollback",
+    Role.DEPLOYER,
+    "put an earlier release live again, with its image, config and processes",
+    examples=("releases:rollback shop", "releases:rollback shop v3"),
+    aliases=("rollback",),
+)
+def rollback(app: AppName, release: ReleaseName = None, /, *, context: Ctx, detach: Detach = False) -> int | None:
+    number = release_number(release) if release is not None else None
+    found = context.app(app)
+    deploy = context.operations.rollback(found.name, number, context.identity)
+    return follow(context, found.name, deploy, detach=detach)
