@@ -1,0 +1,103 @@
+"""Which network an app has and which container which address: handed out by gitship, so that no address changes hands.
+
+Docker gives a freed address to the next container at once (measured), and a Varnish backend on it would then reach
+another app. Hence one network per app, and in it addresses that rotate and rest after use.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from gitship.engine.base import LABEL_APP, LABEL_SERVER, Engine
+from gitship.errors import GitshipError
+from gitship.model import App
+from gitship.store import Store
+
+SUBNET_PREFIX = 26  # 61 containers an app, and 1024 apps in the default pool
+QUARANTINE_S = 60  # longer than the default drain limit
+
+
+class Addresses:
+    """Safe from any thread. ``pool`` is the private network from which the apps' subnets are cut."""
+
+    def __init__(self, store: Store, engine: Engine, pool: IPv4Network, server_id: str) -> None:
+        self._store = store
+        self._engine = engine
+        self._pool = pool
+        self._server_id = server_id
+        self._lock = threading.Lock()
+        self._last_subnet: IPv4Network | None = None
+
+    def name(self, app: App) -> str:
+        """What the app's network is called in Docker."""
+        return f"gitship-{self._server_id}-{app.id}"
+
+    def network(self, app: App) -> str:
+        """The name of the app's network, which is there afterwards: made, or made again with the same subnet.
+
+        Raises GitshipError when the pool is used up, EngineError when Docker refuses.
+        """
+        name = self.name(app)
+        labels = {LABEL_SERVER: self._server_id, LABEL_APP: app.name}
+        with self._lock:
+            subnet = self._store.app_by_id(app.id).network
+            if subnet and self._engine.ensure_network(name, subnet, labels):
+                return name
+            # None yet; or somebody else's network lies over it, and so no container of the app can be in it now.
+            for candidate in self._free_subnets():
+                if self._engine.ensure_network(name, str(candidate), labels):
+                    self._store.set_network(app.id, str(candidate))
+                    self._last_subnet = candidate
+                    return name
+        raise GitshipError(
+            f"no private network is free for app '{app.name}': {self._pool} is used up",
+            "destroy an app, or set a larger address_pool in [docker] on the server",
+        )
+
+    def take(self, app: App, owner: str) -> str:
+        """An address for the container ``owner``, the same one when it has one already.
+
+        Addresses rotate, and rest QUARANTINE_S after use; if all are resting, the one that has rested longest is
+        given. Raises GitshipError when all are taken or the app has no network yet.
+        """
+        taken = self._store.addresses(app.id)
+        if owner in taken:
+            return taken[owner]
+        subnet = self._store.app_by_id(app.id).network
+        if subnet is None:
+            raise GitshipError(f"app '{app.name}' has no network yet", "deploy it first")
+        candidates = rotated(IPv4Network(subnet), self._store.last_address(app.id))
+        for quarantine_s in range(QUARANTINE_S, -1, -1):
+            address = self._store.take_address(app.id, candidates, owner, quarantine_s)
+            if address is not None:
+                return address
+        raise GitshipError(
+            f"all {len(candidates)} addresses of app '{app.name}' are taken", "scale it down, see `ps:list`"
+        )
+
+    def release(self, app: App, owner: str) -> None:
+        """The container is gone: its address may be used again after the quarantine."""
+        self._store.release_address(app.id, owner)
+
+    def remove(self, app: App) -> None:
+        """Removes the app's network; nothing happens when it is gone already."""
+        self._engine.remove_network(self.name(app))
+
+    def _free_subnets(self) -> Iterator[IPv4Network]:
+        """Subnets that no app has, beginning after the one given last: a destroyed app's subnet rests as well."""
+        used = [IPv4Network(app.network) for app in self._store.apps() if app.network]
+        last = self._last_subnet or max(used, default=None)
+        subnets = list(self._pool.subnets(new_prefix=SUBNET_PREFIX))
+        start = subnets.index(last) + 1 if last in subnets else 0
+        for subnet in subnets[start:] + subnets[:start]:
+            if not any(subnet.overlaps(other) for other in used):
+                yield subnet
+
+
+def rotated(subnet: IPv4Network, last: str | None) -> list[str]:
+    """The addresses that containers may have, beginning after ``last``. The first of the subnet is Docker's gateway."""
+    hosts = list(subnet.hosts())[1:]
+    start = next((i for i, host in enumerate(hosts) if last and host > IPv4Address(last)), 0)
+    return [str(host) for host in hosts[start:] + hosts[:start]]

@@ -1,0 +1,124 @@
+"""One build through the Engine API: the context goes out as it comes, the events come in live, and it can be ended.
+
+``POST /build?version=2`` is BuildKit without a session, on every engine since 18.09 (run on 20.10 and 26.1); docker-py
+has no word for it. Build secrets and SSH agents would need a session and are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Protocol
+
+from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.buildkit import BuildKitTrace
+from gitship.engine.causes import Failure, explain
+from gitship.engine.classic import ClassicTrace
+from gitship.engine.frames import messages
+from gitship.engine.wire import Expired, Interrupted, Patience, Stream, Wire
+from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipError
+
+
+class Trace(Protocol):
+    """What both builders' decoders have."""
+
+    image_id: str
+    error: str
+
+    def feed(self, message: dict[str, object]) -> Iterable[BuildStep | BuildOutput]: ...
+
+    def failed_step(self) -> tuple[str, tuple[str, ...]]: ...
+
+    def running_step(self) -> tuple[str, tuple[str, ...]]: ...
+
+
+def query(options: BuildOptions, builder: str, build_id: str) -> dict[str, str]:
+    """The parameters of ``POST /build``."""
+    parameters = {
+        "t": options.tag,
+        "dockerfile": options.dockerfile,
+        "buildid": build_id,
+        "rm": "1",
+        "forcerm": "1",
+        "labels": json.dumps(dict(options.labels)),
+        "buildargs": json.dumps(dict(options.build_args)),
+    }
+    if options.target:
+        parameters["target"] = options.target
+    if options.no_cache:
+        parameters["nocache"] = "1"
+    if builder == "buildkit":
+        parameters["version"] = "2"
+    return parameters
+
+
+def build(
+    wire: Wire,
+    api: str,
+    builder: str,
+    context: Iterable[bytes],
+    options: BuildOptions,
+    on_event: Callable[[BuildStep | BuildOutput], None],
+    cancel: threading.Event,
+) -> str:
+    """The id of the image built from the tar stream ``context``; ``api`` is the path prefix, ``/v1.41``.
+
+    The archive's first entry must be a plain one, such as the directory ``.``: BuildKit takes an archive that begins
+    with an extension header for a Dockerfile. Raises DeployError, DeployCanceled or EngineError.
+    """
+    trace: Trace = BuildKitTrace() if builder == "buildkit" else ClassicTrace()
+    build_id = uuid.uuid4().hex
+    patience = Patience(time.monotonic() + options.timeout_s, cancel)
+    try:
+        with wire.open(
+            "POST",
+            f"{api}/build",
+            query=query(options, builder, build_id),
+            body=context,
+            content_type="application/x-tar",
+            patience=patience,
+        ) as stream:
+            if stream.status != 200:
+                trace.error = _refusal(stream)
+            else:
+                for message in messages(stream.read):
+                    for event in trace.feed(message):
+                        on_event(event)
+    except Interrupted:
+        _end(wire, api, build_id)
+        raise DeployCanceled("the build was canceled") from None
+    except Expired:
+        _end(wire, api, build_id)
+        step, lines = trace.running_step()
+        raise DeployError(
+            f"the build took longer than {options.timeout_s:g} s" + (f", last in {step}" if step else ""),
+            "make it shorter, or raise build_timeout in [docker] on the server",
+            lines,
+        ) from None
+    if trace.error:
+        step, lines = trace.failed_step()
+        raise DeployError(*explain(Failure(trace.error, step, lines, options.dockerfile)), lines)
+    if not trace.image_id:
+        raise EngineError("Docker ended the build without a result", "push again; see `journalctl -u docker`")
+    return trace.image_id
+
+
+def _refusal(stream: Stream) -> str:
+    """The message of an answer that is no build; a Docker that is no builder at all raises EngineError."""
+    text = stream.read_all(1 << 20)
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        raise EngineError(
+            f"Docker answered {stream.status} to a build", "see `journalctl -u docker` on the server"
+        ) from None
+
+
+def _end(wire: Wire, api: str, build_id: str) -> None:
+    """Ends the build for certain; the closed connection has told Docker already, so that a failure here is harmless."""
+    with suppress(GitshipError):
+        wire.json("POST", f"{api}/build/cancel?id={build_id}")

@@ -1,0 +1,158 @@
+"""Why a build failed: the builder's words -> one line that names the step and the cause, and what to do. Pure.
+
+The texts are those of Docker 20.10 (recorded) and of BuildKit in Docker 23 and later, which words some differently.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+MAX_STEP_CHARS = 100
+_WRAPPING = re.compile(
+    r"^(?:(?:failed to solve(?: with frontend [\w.]+)?|failed to create LLB definition|rpc error: code = \w+ desc ="
+    r"|executor failed running \[.*\](?=: )):? ?)+"
+)
+_DOCKERFILE_STEP = re.compile(r"\[(?!internal\b)")
+_BASE_STEP = re.compile(r"\[internal\] load metadata for (\S+)|\[[^\]]*\] FROM (\S+)")
+_NEWER = re.compile(r"unknown instruction|unknown flag", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """``error`` is the builder's last word, ``step`` the name of the step that failed, ``lines`` its last output."""
+
+    error: str
+    step: str
+    lines: Sequence[str]
+    dockerfile: str
+
+    @property
+    def cause(self) -> str:
+        """The error in one line, without what the builder wraps around it."""
+        return " ".join(_WRAPPING.sub("", self.error).split())
+
+    @property
+    def where(self) -> str:
+        """The step as people know it."""
+        step = " ".join(self.step.split())
+        return step if len(step) <= MAX_STEP_CHARS else step[: MAX_STEP_CHARS - 1] + "…"
+
+
+Explanation = tuple[str, str]
+
+
+def explain(failure: Failure) -> Explanation:
+    """(what happened, what to do), by the first rule that knows the error."""
+    for rule in _RULES:
+        found = rule(failure)
+        if found is not None:
+            return found
+    where = f"{failure.where}: " if _DOCKERFILE_STEP.match(failure.step) else ""
+    return f"{where}{failure.cause}", "the build log shows every line"
+
+
+def _disk(failure: Failure) -> Explanation | None:
+    # Docker has no error of its own for this: the step exits 1, and only its output says why
+    if not any("no space left on device" in text.lower() for text in (failure.error, *failure.lines)):
+        return None
+    where = f" in {failure.where}" if failure.step else ""
+    return f"the server's disk is full (no space left on device){where}", "free space on it: `docker system prune`"
+
+
+def _secret(failure: Failure) -> Explanation | None:
+    if not re.search(r"no active sessions?|--mount=type=(?:secret|ssh)", failure.cause + failure.step):
+        return None
+    if "no active session" not in failure.cause and "not found" not in failure.cause:
+        return None
+    return (
+        f"{failure.where or 'the Dockerfile'} needs a build secret or an SSH agent, which builds here do not have",
+        "do without --mount=type=secret and --mount=type=ssh: fetch it when the container starts",
+    )
+
+
+def _classic_mount(failure: Failure) -> Explanation | None:
+    if "requires BuildKit" not in failure.cause:
+        return None
+    return (
+        f"{failure.where} needs BuildKit, and this server builds with the classic builder",
+        'set builder = "buildkit" in [docker] on the server',
+    )
+
+
+def _frontend(failure: Failure) -> Explanation | None:
+    if not re.search(r"resolve image config for|docker/dockerfile", failure.step + failure.cause):
+        return None
+    return (
+        f'{failure.dockerfile}: the frontend that its "# syntax=" line asks for cannot be fetched: {_short(failure)}',
+        'remove the "# syntax=" line: Docker has a frontend of its own',
+    )
+
+
+def _syntax(failure: Failure) -> Explanation | None:
+    match = re.search(r"dockerfile parse error (?:on )?line (\d+): (.*)", failure.cause, re.I)
+    if not match:
+        return None
+    hint = "correct that line"
+    if _NEWER.search(match[2]):
+        hint += "; here-documents (RUN <<EOF) and newer options need Docker 23 or later on the server"
+    return f"{failure.dockerfile} line {match[1]}: {match[2]}", hint
+
+
+def _no_dockerfile(failure: Failure) -> Explanation | None:
+    if not re.search(r"failed to read dockerfile|cannot locate specified dockerfile", failure.cause, re.I):
+        return None
+    return f"there is no {failure.dockerfile} in the commit", "add one, or name the right path"
+
+
+def _target(failure: Failure) -> Explanation | None:
+    match = re.search(r"target stage \"?([^\s\"]+)\"? could not be|build target (\S+) in", failure.cause)
+    if not match:
+        return None
+    return f"{failure.dockerfile} has no stage '{match[1] or match[2]}'", "name a stage that a FROM ... AS line makes"
+
+
+def _missing_file(failure: Failure) -> Explanation | None:
+    match = re.search(
+        r'"([^"]+)"(?: not found)?: not found|stat ([^\s:]+): file does not exist|forbidden path', failure.cause
+    )
+    if not match or not re.search(r"\b(?:COPY|ADD|--mount=type=bind)\b", failure.step):
+        return None
+    name = (match[1] or match[2] or "").lstrip("/")
+    what = f"'{name}' is not in the commit" if name else "the path leaves the commit's tree"
+    return f"{failure.where}: {what}", "commit the file, or take it out of .dockerignore"
+
+
+def _base(failure: Failure) -> Explanation | None:
+    match = _BASE_STEP.match(failure.step)
+    if not match:
+        return None
+    name = (match[1] or match[2]).removeprefix("docker.io/library/").removeprefix("docker.io/")
+    cause = failure.cause
+    if re.search(r"denied|unauthorized|authorization|no basic auth|authenticat|\b40[13]\b", cause, re.I):
+        hint = f"check the name in FROM; for a private image run `docker login` and `docker pull {name}` on the server"
+    elif re.search(r"not found|manifest unknown|\b404\b", cause, re.I):
+        hint = "check name and tag in the FROM line"
+    else:
+        hint = f"see whether `docker pull {name}` works on the server: it may not reach the registry"
+    return f"the base image {name} cannot be pulled: {_short(failure)}", hint
+
+
+def _exit_code(failure: Failure) -> Explanation | None:
+    match = re.search(r".*(?:exit code|returned a non-zero code): (\d+)", failure.cause)  # the last: RUN may print such
+    if not match:
+        return None
+    meaning = {"126": " (not executable)", "127": " (command not found)", "137": " (killed: out of memory?)"}
+    where = failure.where or "a step"
+    return f"{where} ended with exit code {match[1]}{meaning.get(match[1], '')}", "its last lines tell why"
+
+
+def _short(failure: Failure) -> str:
+    """A registry error without the request that it repeats."""
+    return re.sub(r'^(?:failed to do request: )?(?:Head|Get) "[^"]*": ', "", failure.cause)
+
+
+_RULES: tuple[Callable[[Failure], Explanation | None], ...] = (
+    _secret, _classic_mount, _frontend, _no_dockerfile, _syntax, _target, _base, _missing_file, _disk, _exit_code,
+)  # fmt: skip

@@ -1,0 +1,99 @@
+"""Containers in the Engine API's JSON: the arguments that make one, and what Docker says of one. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from gitship.engine.base import ContainerSpec, ContainerState
+from gitship.engine.faults import runtime_cause
+
+LOG_FILE_SIZE = "10m"
+LOG_FILES = "3"
+PIDS_LIMIT = 4096
+HEALTH_OUTPUT_CHARS = 2000
+
+
+def arguments(spec: ContainerSpec) -> dict[str, Any]:
+    """The body of ``POST /containers/create``."""
+    endpoint: dict[str, Any] = {}
+    if spec.address:
+        endpoint["IPAMConfig"] = {"IPv4Address": spec.address}
+    body: dict[str, Any] = {
+        "Image": spec.image_id,
+        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "Labels": dict(spec.labels),
+        "StopTimeout": math.ceil(spec.stop_timeout_s),
+        "HostConfig": _host(spec),
+        "NetworkingConfig": {"EndpointsConfig": {spec.network: endpoint}},
+    }
+    if spec.command is not None:
+        body["Cmd"] = list(spec.command)
+    return body
+
+
+def _host(spec: ContainerSpec) -> dict[str, Any]:
+    host: dict[str, Any] = {
+        "NetworkMode": spec.network,
+        # docker-init passes SIGTERM on and reaps zombies: an app that ignores it as pid 1 stops in 0.1 s, not 1.2 s
+        "Init": True,
+        "LogConfig": {"Type": "local", "Config": {"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES}},
+        "RestartPolicy": {"Name": "unless-stopped" if spec.restart else "no"},
+        "SecurityOpt": ["no-new-privileges"],
+        "PidsLimit": spec.pids or PIDS_LIMIT,
+    }
+    if spec.memory_bytes:
+        # equal values mean no swap: an app over its limit is killed instead of slowing the whole server down
+        host |= {"Memory": spec.memory_bytes, "MemorySwap": spec.memory_bytes}
+    if spec.cpus:
+        host["NanoCpus"] = round(spec.cpus * 1_000_000_000)
+    return host
+
+
+def state(inspected: Mapping[str, Any]) -> ContainerState:
+    """From ``GET /containers/<id>/json``."""
+    now = inspected["State"]
+    health = now.get("Health") or {}
+    log = health.get("Log") or []
+    status = health.get("Status", "")
+    return ContainerState(
+        id=inspected["Id"],
+        name=inspected["Name"].lstrip("/"),
+        labels=inspected["Config"].get("Labels") or {},
+        status=now["Status"],
+        exit_code=now.get("ExitCode", 0),
+        oom_killed=bool(now.get("OOMKilled")),
+        restarts=inspected.get("RestartCount", 0),
+        address=_address(inspected),
+        health="" if status == "none" else status,
+        health_output=str(log[-1].get("Output", "")).strip()[:HEALTH_OUTPUT_CHARS] if log else "",
+        error=runtime_cause(now.get("Error", "")),
+        started_at=epoch(now.get("StartedAt", "")),
+        pid=now.get("Pid", 0),
+    )
+
+
+def summary(row: Mapping[str, Any]) -> ContainerState:
+    """From a row of ``GET /containers/json``."""
+    names = row.get("Names") or [""]
+    return ContainerState(
+        id=row["Id"],
+        name=names[0].lstrip("/"),
+        labels=row.get("Labels") or {},
+        status=row["State"],
+        address=_address(row),
+    )
+
+
+def _address(row: Mapping[str, Any]) -> str:
+    networks = (row.get("NetworkSettings") or {}).get("Networks") or {}
+    return next((str(n["IPAddress"]) for n in networks.values() if n and n.get("IPAddress")), "")
+
+
+def epoch(stamp: str) -> float | None:
+    """Seconds since 1970 from an RFC 3339 time; None for Docker's "never", the year 1."""
+    if not stamp or stamp.startswith("0001-"):
+        return None
+    return datetime.fromisoformat(stamp).timestamp()

@@ -1,0 +1,47 @@
+"""Images in Docker: what the pipeline needs to know of one, and removal that takes only what is gitship's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from docker import APIClient
+from docker import errors as docker_errors
+
+from gitship.engine.base import Image
+
+
+def describe(inspected: Mapping[str, Any]) -> Image:
+    """From ``GET /images/<id>/json``."""
+    config = inspected.get("Config") or {}
+    ports = [port.partition("/") for port in config.get("ExposedPorts") or {}]
+    healthcheck = (config.get("Healthcheck") or {}).get("Test") or []
+    return Image(
+        id=inspected["Id"],
+        size_bytes=inspected["Size"],
+        tcp_ports=tuple(sorted({int(number) for number, _, kind in ports if kind in ("tcp", "")})),
+        has_healthcheck=bool(healthcheck) and healthcheck[0] != "NONE",
+        has_command=bool(config.get("Cmd") or config.get("Entrypoint")),
+        user=config.get("User") or "",
+    )
+
+
+def remove(docker: APIClient, inspected: Mapping[str, Any], only_label: tuple[str, str]) -> bool:
+    """Removes the image with all its tags unless it lacks the label or is needed; True when it is gone."""
+    name, value = only_label
+    if ((inspected.get("Config") or {}).get("Labels") or {}).get(name) != value:
+        return False
+    image_id = inspected["Id"]
+    users = docker.containers(all=True, filters={"ancestor": image_id})
+    if any(row["ImageID"] == image_id for row in users):
+        return False
+    for reference in (*(inspected.get("RepoTags") or ()), image_id):
+        try:
+            docker.remove_image(reference)
+        except docker_errors.NotFound:
+            continue  # the last tag takes the image with it
+        except docker_errors.APIError as error:
+            if error.status_code == 409:  # another image is built on it, or a container was made meanwhile
+                return False
+            raise
+    return True

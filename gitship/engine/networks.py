@@ -1,0 +1,65 @@
+"""Networks in Docker, each with the subnet that gitship chose for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from docker import APIClient
+from docker import errors as docker_errors
+from docker.types import IPAMConfig, IPAMPool
+
+from gitship.errors import Conflict
+
+
+def ensure(docker: APIClient, name: str, subnet: str, labels: Mapping[str, str]) -> bool:
+    """See ``Engine.ensure_network``; an own network with another subnet is replaced when nothing is in it."""
+    found = _find(docker, name)
+    if found is not None:
+        if _subnet(found) == subnet:
+            return True
+        own = found.get("Labels") or {}
+        if any(own.get(label) != value for label, value in labels.items()):
+            raise Conflict(
+                f"a network named {name} is there that gitship did not make", f"remove it: `docker network rm {name}`"
+            )
+        remove(docker, name)
+    try:
+        docker.create_network(
+            name,
+            driver="bridge",
+            check_duplicate=True,
+            labels=dict(labels),
+            ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]),
+        )
+    except docker_errors.APIError as error:
+        found = _find(docker, name)
+        if found is not None and _subnet(found) == subnet:
+            return True  # somebody else made it in the same moment
+        if "overlap" in str(error.explanation):
+            return False
+        raise
+    return True
+
+
+def remove(docker: APIClient, name: str) -> None:
+    """Nothing happens when it is gone already. Raises Conflict while containers are in it."""
+    try:
+        docker.remove_network(name)
+    except docker_errors.NotFound:
+        return
+    except docker_errors.APIError as error:
+        if "active endpoints" not in str(error.explanation):
+            raise
+        raise Conflict(f"network {name} is in use", "remove its containers first") from error
+
+
+def _find(docker: APIClient, name: str) -> dict[str, Any] | None:
+    # Docker's filter by name matches parts of names
+    found: list[dict[str, Any]] = docker.networks(names=[name])
+    return next((network for network in found if network["Name"] == name), None)
+
+
+def _subnet(network: Mapping[str, Any]) -> str:
+    pools = (network.get("IPAM") or {}).get("Config") or []
+    return str(pools[0].get("Subnet", "")) if pools else ""
