@@ -1,0 +1,193 @@
+"""One client connection: who it is, what it runs, and when it has been idle for too long."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paramiko import Channel, Message, ServerInterface
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_SUCCESSFUL,
+    OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_FAILED_RESOURCE_SHORTAGE,
+    OPEN_SUCCEEDED,
+)
+from paramiko.pkey import PKey
+
+from gitship import publickey
+from gitship.commands.session import Session
+from gitship.model import Identity
+from gitship.ssh.execution import Execution
+from gitship.ssh.limits import Entrance, Limits
+from gitship.ssh.transport import ServerTransport, UnusableKey
+
+log = logging.getLogger("gitship.ssh")
+
+# (fingerprint, "type base64", peer address) -> who that is, or None for an unknown key.
+Authenticate = Callable[[str, str, str], Identity | None]
+Run = Callable[[Session], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    fingerprint: str
+    line: str
+
+
+class Connection(ServerInterface):
+    """A client from accept to hang-up. The base class refuses passwords, forwarding and all else that is not here."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: str,
+        host_key: PKey,
+        limits: Limits,
+        entrance: Entrance[Connection],
+        authenticate: Authenticate,
+        run: Run,
+        ended: Callable[[Connection], None],
+    ) -> None:
+        self.address = address
+        self._sock = sock
+        self._host_key = host_key
+        self._transport: ServerTransport | None = None
+        self._limits = limits
+        self._entrance = entrance
+        self._authenticate = authenticate
+        self._run = run
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._executions: dict[Channel, Execution] = {}
+        self._offer: _Offer | None = None
+        self._identity: Identity | None = None
+        self._keys_offered = 0
+        self._closing = False
+        self._idle_since: float | None = None
+
+    def start(self) -> None:
+        """Begins the handshake in the transport's thread. Raises RuntimeError when there can be no more threads."""
+        self._transport = ServerTransport(self._sock, self._limits, self._host_key, self)
+        self._transport.name = f"gitship-ssh-{self.address}"
+        self._transport.start_server(event=threading.Event(), server=self)
+
+    def close(self) -> None:
+        """Hangs up. Commands that still run see their session's ``closed``."""
+        if self._transport is not None:
+            self._transport.close()
+
+    @property
+    def authenticated(self) -> bool:
+        """True from login on."""
+        return self._identity is not None
+
+    def refuse_sessions(self) -> None:
+        """From now on no new command starts; those that run go on."""
+        self._closing = True
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """Every thread that this connection still has."""
+        with self._lock:
+            threads = [self._transport, *(e.thread for e in self._executions.values())]
+        return [thread for thread in threads if thread is not None and thread.is_alive()]
+
+    def idle_s(self) -> float:
+        """Seconds since the last command ended, or since login; 0 while one runs, and before login."""
+        since = self._idle_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    # Login
+
+    def get_allowed_auths(self, username: str) -> str:
+        """Public keys, nothing else."""
+        return "publickey"
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        """Refused, and counted: a client that was told "publickey" and tries this is guessing."""
+        self._keys_offered += 1
+        return AUTH_FAILED
+
+    def check_auth_publickey(self, username: str, key: PKey) -> int:
+        """Whether the key may log in, asked before and again with its signature. The user name does not matter."""
+        self._keys_offered += 1
+        self._offer = None
+        if isinstance(key, UnusableKey):
+            return AUTH_FAILED
+        offer = _Offer(publickey.fingerprint(key.asbytes()), f"{key.get_name()} {key.get_base64()}")
+        if self._who(offer) is None:
+            log.info("%s: unknown key %s", self.address, offer.fingerprint)
+            return AUTH_FAILED
+        self._offer = offer
+        self._entrance.key_known(self)
+        return AUTH_SUCCESSFUL
+
+    def _who(self, offer: _Offer) -> Identity | None:
+        try:
+            return self._authenticate(offer.fingerprint, offer.line, self.address)
+        except Exception:
+            log.exception("%s: cannot look up key %s", self.address, offer.fingerprint)
+            return None
+
+    def _current_identity(self) -> Identity | None:
+        """Who the client is now: its key may have been removed, or have another role, since it logged in."""
+        return self._who(self._offer) if self._offer is not None else None
+
+    def logged_in(self) -> None:
+        """The signature was good."""
+        self._identity = self._current_identity()
+        if self._identity is None or not self._entrance.logged_in(self):
+            self.close()
+            return
+        self._idle_since = time.monotonic()
+        log.info("%s: %s logged in", self.address, self._identity.key_name)
+
+    # Channels
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        """Sessions only, and so many at a time."""
+        if kind != "session":
+            return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        with self._lock:
+            for channel in [c for c, e in self._executions.items() if c.closed and not e.running]:
+                del self._executions[channel]
+            if self._closing or len(self._executions) >= self._limits.sessions_per_connection:
+                return OPEN_FAILED_RESOURCE_SHORTAGE
+        return OPEN_SUCCEEDED
+
+    def channel_opened(self, channel: Channel) -> None:
+        """A session that waits to be told what to run."""
+        execution = Execution(channel, self._limits, self._current_identity, self._run, self._finished)
+        with self._lock:
+            self._executions[channel] = execution
+
+    def channel_request(self, channel: Channel, message: Message) -> None:
+        """Whatever the client asks of that session."""
+        with self._lock:
+            execution = self._executions.get(channel)
+        if execution is not None:
+            execution.request(message)
+            with self._lock:
+                if any(e.running for e in self._executions.values()):
+                    self._idle_since = None
+
+    def _finished(self, execution: Execution) -> None:
+        with self._lock:
+            self._executions.pop(execution.channel, None)
+            if not any(e.running for e in self._executions.values()):
+                self._idle_since = time.monotonic()
+
+    def ended(self, error: Exception | None) -> None:
+        """The transport's thread is about to end."""
+        self._entrance.leave(self)
+        if self._identity is None and self._keys_offered:
+            self._entrance.login_failed(self.address)
+            log.info("%s: login failed", self.address)
+        else:
+            log.debug("%s: connection ended (%s)", self.address, error)
+        self._ended(self)

@@ -1,0 +1,29 @@
+"""A socket that reads ahead: Paramiko asks for 16 bytes of a packet, then for its rest, two system calls for 32 KiB."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+READ_BYTES = 256 << 10
+
+
+class ReadAhead:
+    """Wraps a connected socket; everything but ``recv`` is the socket's own."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._ahead = memoryview(b"")
+
+    def recv(self, size: int) -> bytes:
+        """At most ``size`` bytes, from what was read ahead if there is any. Raises what ``socket.recv`` raises."""
+        if not self._ahead:
+            if size >= READ_BYTES:
+                return self._socket.recv(size)
+            self._ahead = memoryview(self._socket.recv(READ_BYTES))
+        data = bytes(self._ahead[:size])
+        self._ahead = self._ahead[size:]
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
