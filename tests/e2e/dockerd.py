@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.e2e import docker_cli
 from tests.e2e.harness import wait_until
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -24,43 +25,68 @@ def answers(host: str) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def own_engine(*options: str) -> Iterator[str]:
-    """A dockerd with its own data, runtime directory and socket; needs root. Yields its address."""
-    assert shutil.which("dockerd"), "no Docker engine answers and dockerd is not installed (Debian: docker.io)"
-    assert os.geteuid() == 0, "no Docker engine answers, and starting one needs root"
-    base = Path(tempfile.mkdtemp(prefix="gitship-dockerd-"))
-    host = f"unix://{base}/docker.sock"
-    log = (base / "dockerd.log").open("wb")
-    command = [
-        "dockerd", "-H", host, "--data-root", str(base / "data"), "--exec-root", str(base / "run"),
-        "--pidfile", str(base / "dockerd.pid"), "--live-restore", *options,
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    try:
+class OwnEngine:
+    """A dockerd with its own data, runtime directory and socket; needs root. Containers outlive a ``stop``."""
+
+    def __init__(self, base: Path, options: tuple[str, ...]) -> None:
+        self.base = base
+        self.host = f"unix://{base}/docker.sock"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts dockerd and waits until it answers."""
+        command = [
+            "dockerd", "-H", self.host, "--data-root", str(self.base / "data"), "--exec-root", str(self.base / "run"),
+            "--pidfile", str(self.base / "dockerd.pid"), "--live-restore", *self._options,
+        ]  # fmt: skip
+        with (self.base / "dockerd.log").open("ab") as log:
+            self._process = process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
 
         def ready() -> bool:
-            assert process.poll() is None, (base / "dockerd.log").read_text(errors="replace")[-3000:]
-            return answers(host)
+            assert process.poll() is None, (self.base / "dockerd.log").read_text(errors="replace")[-3000:]
+            return answers(self.host)
 
         wait_until(ready, 60, "dockerd answers", every_s=0.2)
-        yield host
-        subprocess.run(
-            ["sh", "-c", 'ids=$(docker -H "$1" ps -aq); [ -z "$ids" ] || docker -H "$1" rm -f $ids', "sh", host],
-            capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-    finally:
+
+    def stop(self) -> None:
+        """SIGTERM, as a service unit does."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
         process.terminate()
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
-        log.close()
+
+    def destroy(self) -> None:
+        """Removes containers, dockerd, mounts and files."""
+        if self._process is not None:
+            containers = docker_cli.docker(self.host, "ps", "-aq", check=False).split()
+            if containers:
+                docker_cli.docker(self.host, "rm", "-f", *containers, check=False)
+        self.stop()
         for mount in reversed(Path("/proc/mounts").read_text().splitlines()):
-            if mount.split()[1].startswith(f"{base}/"):
+            if mount.split()[1].startswith(f"{self.base}/"):
                 subprocess.run(["umount", "-l", mount.split()[1]], timeout=30, check=False)
-        shutil.rmtree(base, ignore_errors=True)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def own_engine(*options: str) -> Iterator[OwnEngine]:
+    """An engine for this test (session) alone, already started."""
+    assert shutil.which("dockerd"), "no Docker engine to use, and dockerd is not installed (Debian: docker.io)"
+    assert os.geteuid() == 0, "starting a Docker engine needs root"
+    own = OwnEngine(Path(tempfile.mkdtemp(prefix="gs-dockerd-")), options)
+    try:
+        own.start()
+        yield own
+    finally:
+        own.destroy()
 
 
 @contextlib.contextmanager
@@ -70,5 +96,5 @@ def engine() -> Iterator[str]:
     if answers(host):
         yield host
         return
-    with own_engine() as host:
-        yield host
+    with own_engine() as own:
+        yield own.host

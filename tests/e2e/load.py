@@ -21,6 +21,7 @@ import aiohttp
 
 SAMPLES = 20  # failures that are kept word for word
 REQUEST_S = 60.0
+AT_LEAST_S = 180.0  # how long the load may go on to reach its number of requests
 SLOW_MS = 5000
 STREAM_PIECES = 8
 
@@ -137,7 +138,7 @@ class Visitors:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.stop.wait(), self.pause_s)
 
-    async def run(self, workers: int) -> Report:
+    async def run(self, workers: int, at_least: int) -> Report:
         asks: list[tuple[str, Callable[[aiohttp.ClientSession], Awaitable[str]], bool]] = [
             *[("GET", self.get, True)] * (workers // 2),
             *[("POST", self.post, True)] * (workers - workers // 2),
@@ -153,6 +154,9 @@ class Visitors:
         reader = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
         tasks = [asyncio.create_task(self.worker(*ask)) for ask in asks]
         await reader
+        deadline = time.monotonic() + AT_LEAST_S
+        while self.report.requests < at_least and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
         self.stop.set()
         await asyncio.gather(*tasks)
         self.report.seconds = round(time.monotonic() - self.began, 2)
@@ -169,18 +173,20 @@ class Load:
     def end(self) -> Report:
         """Lets the requests in flight finish and returns the count."""
         if self._report is None:
-            out, errors = self._process.communicate(timeout=REQUEST_S + 30)
+            out, errors = self._process.communicate(timeout=AT_LEAST_S + REQUEST_S + 10)
             assert self._process.returncode == 0, f"the load generator ended with {self._process.returncode}\n{errors}"
             self._report = Report(**json.loads(out.splitlines()[-1]))
         return self._report
 
 
 @contextmanager
-def load(port: int, host: str, allowed: Sequence[str], workers: int = 12, pause_ms: int = 15) -> Iterator[Load]:
-    """Visitors of one app while the body runs; call ``end`` for the report."""
+def load(
+    port: int, host: str, allowed: Sequence[str], *, workers: int = 12, pause_ms: int = 15, at_least: int = 0
+) -> Iterator[Load]:
+    """Visitors of one app while the body runs, and until there were ``at_least`` requests; ``end`` gives the report."""
     command = [
         sys.executable, "-m", "tests.e2e.load", "--port", str(port), "--host", host, "--allow", ",".join(allowed),
-        "--workers", str(workers), "--pause-ms", str(pause_ms),
+        "--workers", str(workers), "--pause-ms", str(pause_ms), "--at-least", str(at_least),
     ]  # fmt: skip
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -206,11 +212,12 @@ def main() -> None:
     parser.add_argument("--allow", required=True, help="versions that may answer, separated by commas")
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--pause-ms", type=int, default=15)
+    parser.add_argument("--at-least", type=int, default=0, help="go on until there were so many requests")
     given = parser.parse_args()
 
     async def run() -> Report:
         visitors = Visitors(given.port, given.host, given.allow.split(","), given.pause_ms / 1000)
-        return await visitors.run(given.workers)
+        return await visitors.run(given.workers, given.at_least)
 
     print(json.dumps(asdict(asyncio.run(run()))), flush=True)
 

@@ -1,10 +1,11 @@
 /* A web application with habits, set by environment: what the end-to-end tests deploy.
  *
- * PORT (8000) LISTEN_PORT LISTEN_HOST VERSION BOOT_MS HEALTH_MS CRASH IGNORE_TERM DRAIN_MS RELEASE_EXIT
+ * PORT (8000) LISTEN_PORT LISTEN_HOST VERSION BOOT_MS HEALTH_MS CRASH IGNORE_TERM DRAIN_MS RELEASE_MS RELEASE_EXIT
  * /            "VERSION"          /x?ms=N   the same after N ms       /stream  chunked, a piece every 0.5 s for 4 s
  * /healthz     503 until HEALTH_MS have passed                        POST     "VERSION length checksum" of the body
  * /env?NAME    that variable      /log?TEXT prints it to stdout       /crash   exits 9 at once
- * Arguments: `tiny check` is a HEALTHCHECK; `tiny work` prints a line a second; `tiny release` exits with RELEASE_EXIT.
+ * Arguments: `tiny check` is a HEALTHCHECK; `tiny work` prints a line a second; `tiny release` exits with
+ * RELEASE_EXIT after RELEASE_MS.
  * On SIGTERM it stops listening, finishes the requests in flight, and logs how many there were. */
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -82,7 +83,7 @@ int main(int argc, char **argv) {
     clock_gettime(CLOCK_MONOTONIC, &born);
     struct sigaction sa = {.sa_handler = on_term}; sigaction(SIGTERM, &sa, NULL); signal(SIGPIPE, SIG_IGN);
     if (argc > 1 && !strcmp(argv[1], "check")) return check(port);
-    if (argc > 1 && !strcmp(argv[1], "release")) { printf("migrating %s\n", text("VERSION", "v0")); return number("RELEASE_EXIT", 0); }
+    if (argc > 1 && !strcmp(argv[1], "release")) { printf("migrating %s\n", text("VERSION", "v0")); nap(number("RELEASE_MS", 0)); return number("RELEASE_EXIT", 0); }
     if (argc > 1 && !strcmp(argv[1], "work")) { for (int i = 0; !term; i++) { if (i % 10 == 0) printf("working %s\n", text("VERSION", "v0")); nap(100); } return 0; }
     if (getenv("CRASH")) { fprintf(stderr, "cannot start: CRASH=%s\n", getenv("CRASH")); return number("CRASH", 1); }
     nap(number("BOOT_MS", 0));

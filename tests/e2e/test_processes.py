@@ -1,0 +1,144 @@
+"""Procfile, app.json and scaling: which processes a release has, how they are checked; they change together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import apps, docker_cli
+from tests.e2e.harness import Server, wait_until
+from tests.e2e.load import load
+
+pytestmark = pytest.mark.e2e
+
+PROCFILE = "# who does what\nweb: /tiny\nworker: /tiny work\nrelease: /tiny release\n"
+
+
+def running(server: Server, app: str) -> list[str]:
+    return server.containers(f"gitship.app={app}")
+
+
+def test_procfile_starts_web_and_waits_with_the_others(server: Server, tiny_app: Callable[..., Path]) -> None:
+    said = server.push_ok(tiny_app("procs", files={"Procfile": PROCFILE}), "procs")
+    assert running(server, "procs") == ["procs.web.1.v1"]
+    assert "migrating v1" not in said or "release" in said
+    assert server.get("procs").body == "v1\n"
+
+
+def test_scale_up_and_down_fails_no_request(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("scaled", files={"Procfile": PROCFILE}), "scaled")
+    with load(server.http_port, "scaled.localhost", ["v1"], workers=6) as visitors:
+        up = server.ssh("ps:scale", "scaled", "web=3", "worker=2")
+        assert up.returncode == 0, up.stderr
+        of_type = [name.split(".")[1] for name in running(server, "scaled")]
+        wait_until(
+            lambda: sorted(n.split(".")[1] for n in running(server, "scaled")) == ["web"] * 3 + ["worker"] * 2,
+            30, f"3 web and 2 worker (there were {of_type})",
+        )  # fmt: skip
+        down = server.ssh("ps:scale", "scaled", "web=1", "worker=0")
+        assert down.returncode == 0, down.stderr
+        wait_until(lambda: [n.split(".")[1] for n in running(server, "scaled")] == ["web"], 30, "1 web is left")
+        report = visitors.end()
+    assert report.failed == 0, f"{report.failures} {report.samples}"
+
+
+def test_scale_is_kept_by_the_next_push(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("kept", files={"Procfile": PROCFILE})
+    server.push_ok(repository, "kept")
+    assert server.ssh("ps:scale", "kept", "web=2").returncode == 0
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    said = server.push_ok(repository, "kept")
+    assert "web x2" in said
+    rows = json.loads(server.ssh("ps:list", "kept", "--format", "json").stdout)
+    assert len([row for row in rows if row["process"] == "web"]) == 2
+
+
+@pytest.mark.parametrize("words", [["web=-1"], ["web=1000"], ["web=many"], ["nothing=1"], ["web"]], ids=" ".join)
+def test_absurd_scale_is_refused(server: Server, tiny_app: Callable[..., Path], words: list[str]) -> None:
+    if not server.database("SELECT 1 FROM apps WHERE name = 'absurd'"):
+        server.push_ok(tiny_app("absurd", files={"Procfile": PROCFILE}), "absurd")
+    before = running(server, "absurd")
+    done = server.ssh("ps:scale", "absurd", *words)
+    assert done.returncode != 0
+    assert done.stderr.strip() and "Traceback" not in done.stderr
+    assert running(server, "absurd") == before
+
+
+def test_scale_to_zero_web_answers_503_and_comes_back(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("asleep"), "asleep")
+    assert server.ssh("ps:scale", "asleep", "web=0").returncode == 0
+    assert server.get("asleep").status in (502, 503)
+    assert server.ssh("ps:scale", "asleep", "web=1").returncode == 0
+    assert server.get("asleep").body == "v1\n"
+
+
+def test_formation_of_app_json_sets_the_first_scale(server: Server, tiny_app: Callable[..., Path]) -> None:
+    formation = json.dumps({"formation": {"web": {"quantity": 2}, "worker": {"quantity": 1}}})
+    server.push_ok(tiny_app("formed", files={"Procfile": PROCFILE, "app.json": formation}), "formed")
+    types = sorted(name.split(".")[1] for name in running(server, "formed"))
+    assert types == ["web", "web", "worker"]
+
+
+def test_healthcheck_of_app_json_holds_the_switch_back(server: Server, tiny_app: Callable[..., Path]) -> None:
+    check = {"type": "startup", "path": "/healthz", "attempts": 8, "wait": 1, "timeout": 1, "content": "v2"}
+    repository = tiny_app(
+        "checked", files={"app.json": json.dumps({"healthchecks": {"web": [{**check, "content": "v1"}]}})}
+    )
+    server.push_ok(repository, "checked")
+    slow = apps.tiny_dockerfile("v2", {"HEALTH_MS": "1500"})
+    apps.commit(repository, "Two", {"Dockerfile": slow, "app.json": json.dumps({"healthchecks": {"web": [check]}})})
+    with load(server.http_port, "checked.localhost", ["v1", "v2"], workers=4) as visitors:
+        said = server.push_ok(repository, "checked")
+        report = visitors.end()
+    assert "/healthz" in said
+    assert report.failed == 0
+
+
+def test_image_healthcheck_is_used(server: Server, tiny_app: Callable[..., Path]) -> None:
+    health = 'HEALTHCHECK --interval=1s --timeout=1s --retries=2 CMD ["/tiny", "check"]'
+    text = apps.tiny_dockerfile("v1", {"HEALTH_MS": "600"}, extra=[health])
+    said = server.push_ok(tiny_app("image-check", files={"Dockerfile": text}), "image-check")
+    assert "HEALTHCHECK" in said, said
+
+
+def test_worker_that_crashes_fails_the_deploy_as_a_whole(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("together", files={"Procfile": PROCFILE})
+    server.push_ok(repository, "together")
+    assert server.ssh("ps:scale", "together", "worker=1").returncode == 0
+    before = running(server, "together")
+    broken = {"Dockerfile": apps.tiny_dockerfile("v2"), "Procfile": PROCFILE.replace("/tiny work", "/tiny-missing")}
+    apps.commit(repository, "Broken worker", broken)
+    done = server.push(repository, "together")
+    assert done.returncode != 0
+    assert "worker" in done.stderr
+    assert server.get("together").body == "v1\n"
+    assert running(server, "together") == before
+
+
+def test_app_that_crashes_later_is_restarted(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("revived"), "revived")
+    assert server.get("revived", "/crash", method="POST").status == 503
+    wait_until(lambda: server.get("revived").body == "v1\n", 20, "Docker's restart policy brought it back")
+
+
+def test_port_is_taken_from_expose_and_config(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("ports", files={"Dockerfile": apps.tiny_dockerfile("v1", port=9100)})
+    server.push_ok(repository, "ports")
+    assert server.get("ports", "/env?PORT").body == "9100"
+    assert server.ssh("config:set", "ports", "PORT=9200").returncode == 0
+    assert server.get("ports", "/env?PORT").body == "9200"
+
+
+def test_containers_are_named_labelled_and_publish_nothing(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("labels"), "labels")
+    [name] = running(server, "labels")
+    shown = json.loads(docker_cli.docker(server.docker_host, "inspect", name))[0]
+    labels = shown["Config"]["Labels"]
+    assert (labels["gitship.app"], labels["gitship.process"], labels["gitship.release"]) == ("labels", "web", "1")
+    assert not shown["HostConfig"]["PortBindings"]
+    assert shown["HostConfig"]["Init"] is True
+    assert shown["HostConfig"]["LogConfig"]["Type"] == "local"
+    assert shown["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"

@@ -1,0 +1,79 @@
+"""`releases:rollback` brings a release back by the same pipeline: a new release with the old image and config."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import apps
+from tests.e2e.harness import Server
+from tests.e2e.load import load
+
+pytestmark = pytest.mark.e2e
+
+
+def test_rollback_brings_the_previous_release_back(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("undo")
+    server.push_ok(repository, "undo")
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    server.push_ok(repository, "undo")
+
+    with load(server.http_port, "undo.localhost", ["v1", "v2"], workers=4) as visitors:
+        began = time.monotonic()
+        done = server.ssh("releases:rollback", "undo")
+        print(f"rollback: {time.monotonic() - began:.2f} s")
+        assert done.returncode == 0, done.stderr
+        assert server.get("undo").body == "v1\n"
+        report = visitors.end()
+    assert report.failed == 0, report
+    assert "Building" not in done.stdout + done.stderr
+
+    releases = json.loads(server.ssh("releases:list", "undo", "--format", "json").stdout)
+    assert len(releases) == 3
+    images = dict(server.database("SELECT number, image_id FROM releases ORDER BY number"))
+    assert images[3] == images[1] != images[2]
+
+
+def test_rollback_to_a_named_release_and_to_none(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("named")
+    server.push_ok(repository, "named")
+    for version in ("v2", "v3"):
+        apps.commit(repository, version, {"Dockerfile": apps.tiny_dockerfile(version)})
+        server.push_ok(repository, "named")
+    assert server.ssh("releases:rollback", "named", "v1").returncode == 0
+    assert server.get("named").body == "v1\n"
+    done = server.ssh("releases:rollback", "named", "v99")
+    assert done.returncode != 0 and "v99" in done.stderr
+    assert server.get("named").body == "v1\n"
+
+
+def test_rollback_restores_the_config_of_that_release(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("settings")
+    server.push_ok(repository, "settings")
+    assert server.ssh("config:set", "settings", "COLOUR=red").returncode == 0
+    assert server.get("settings", "/env?COLOUR").body == "red"
+    assert server.ssh("releases:rollback", "settings").returncode == 0
+    assert server.get("settings", "/env?COLOUR").body == ""
+
+
+def test_push_after_a_rollback_deploys_the_new_commit(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("onward")
+    server.push_ok(repository, "onward")
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    server.push_ok(repository, "onward")
+    assert server.ssh("releases:rollback", "onward").returncode == 0
+    apps.commit(repository, "Three", {"Dockerfile": apps.tiny_dockerfile("v3")})
+    server.push_ok(repository, "onward")
+    assert server.get("onward").body == "v3\n"
+
+
+def test_rollback_with_nothing_to_go_back_to_is_refused(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("only"), "only")
+    done = server.ssh("releases:rollback", "only")
+    assert done.returncode != 0
+    assert "error:" in done.stderr and "hint:" in done.stderr
+    assert server.get("only").body == "v1\n"
