@@ -74,7 +74,7 @@ class Check:
     """One readiness check of a process; times in seconds.
 
     ``kind`` is ``http`` (GET ``path`` below 400, or below 500 when ``lenient``), ``listening`` (TCP accept),
-    ``uptime`` (stays up for ``uptime_s``), ``command`` (exits 0 in the container) or ``image`` (the image's HEALTHCHECK).
+    ``uptime`` (stays up for ``uptime_s``), ``command`` (exits 0 inside) or ``image`` (the image's HEALTHCHECK).
     """
 
     kind: str = "http"
@@ -178,7 +178,7 @@ class StageTime:
 
 @dataclass(frozen=True, slots=True)
 class Deploy:
-    """The record of one deploy. ``ref``, ``old`` and ``commit`` belong to a push; ``release_id`` comes with the build."""
+    """The record of one deploy. ``ref``, ``old``, ``commit`` belong to a push; ``release_id`` comes with the build."""
 
     id: int
     app_id: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import secrets
 import sqlite3
 import threading
 import time
@@ -142,6 +143,12 @@ class Store:
         with self.transaction() as db:
             db.execute("INSERT OR IGNORE INTO meta VALUES ('server_id', ?)", (uuid.uuid4().hex[:12],))
             return str(db.execute("SELECT value FROM meta WHERE key = 'server_id'").fetchone()[0])
+
+    def secret(self) -> bytes:
+        """32 random bytes of this installation, made once; never leave the server."""
+        with self.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('secret', ?)", (secrets.token_hex(32),))
+            return bytes.fromhex(db.execute("SELECT value FROM meta WHERE key = 'secret'").fetchone()[0])
 
     # -- apps
 
@@ -308,6 +315,15 @@ class Store:
             for r in self._rows(f"SELECT {_RELEASE} FROM releases WHERE app_id = ? ORDER BY number DESC", app_id)
         ]
 
+    def good_releases(self, app_id: int) -> list[Release]:
+        """Those that have been live, newest first."""
+        rows = self._rows(
+            f"SELECT {_RELEASE} FROM releases WHERE app_id = ? AND id IN (SELECT release_id FROM deploys"
+            " WHERE app_id = ? AND state IN (?, ?)) ORDER BY number DESC",
+            app_id, app_id, DeployState.DRAINING, DeployState.LIVE,
+        )  # fmt: skip
+        return [_release(row) for row in rows]
+
     # -- what is live
 
     def set_live(self, app_id: int, release_id: int, containers: Iterable[Container]) -> None:
@@ -406,11 +422,11 @@ class Store:
         stages = json.dumps([[s.stage, s.started_at, s.seconds] for s in deploy.stages])
         with self.transaction() as db:
             db.execute(
-                "UPDATE deploys SET state = ?, release_id = ?, failed_stage = ?, reason = ?, hint = ?, started_at = ?,"
-                " finished_at = ?, stages = ? WHERE id = ?",
+                "UPDATE deploys SET state = ?, old_sha = ?, release_id = ?, failed_stage = ?, reason = ?, hint = ?,"
+                " started_at = ?, finished_at = ?, stages = ? WHERE id = ?",
                 (
-                    deploy.state, deploy.release_id, deploy.failed_stage, deploy.reason, deploy.hint, deploy.started_at,
-                    deploy.finished_at, stages, deploy.id,
+                    deploy.state, deploy.old, deploy.release_id, deploy.failed_stage, deploy.reason, deploy.hint,
+                    deploy.started_at, deploy.finished_at, stages, deploy.id,
                 ),
             )  # fmt: skip
 

@@ -1,0 +1,112 @@
+"""`gitship init | serve | stop-front`; any other word is an admin command, sent to the running server over SSH."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gitship import __version__
+from gitship.config import DEFAULT_CONFIG, Address, Settings, load
+from gitship.errors import GitshipError
+
+OWN = ("init", "serve", "stop-front")
+EPILOG = """Any other word is an admin command for the running server, for instance:
+  gitship apps:list            gitship logs shop -f            gitship help
+The same commands work from anywhere: ssh -p 2222 deploy@HOST apps:list"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of gitship's own verbs."""
+    main = argparse.ArgumentParser(
+        prog="gitship",
+        description="Git-push deployment server: Dockerfiles behind Varnish, administered over SSH.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    main.add_argument("--version", action="version", version=f"gitship {__version__}")
+    verbs = main.add_subparsers(dest="verb", metavar="VERB", required=True)
+    init = verbs.add_parser("init", help="write config, directories and host key; may be repeated")
+    init.add_argument("--admin-key", metavar="PUBKEY_FILE", type=Path, help="public key that may do everything")
+    init.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="a setting for a config that is written anew"
+    )
+    serve = verbs.add_parser("serve", help="run in the foreground; SIGTERM ends it, the sites stay up")
+    serve.add_argument("--verbose", action="store_true", help="log more")
+    stop = verbs.add_parser("stop-front", help="end Varnish: the sites are down until the next `gitship serve`")
+    for verb in (init, serve, stop):
+        verb.add_argument("--config", metavar="FILE", type=Path, default=default_config(), help="default: %(default)s")
+    return main
+
+
+def default_config() -> Path:
+    """$GITSHIP_CONFIG, else /etc/gitship/gitship.toml."""
+    return Path(os.environ.get("GITSHIP_CONFIG", DEFAULT_CONFIG))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0, 1 for an error that was told, 2 for a wrong command line, else the admin command's own."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words and words[0] not in (*OWN, "-h", "--help", "--version"):
+            return _admin_command(words)
+        return _own(parser().parse_args(words))
+    except GitshipError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _own(args: argparse.Namespace) -> int:
+    if args.verb == "init":
+        from gitship.setup import initialise
+
+        for line in initialise(args.config, args.admin_key, args.set):
+            print(line)
+        return 0
+    settings = load(args.config)
+    from gitship import daemon
+
+    if args.verb == "stop-front":
+        daemon.front_of(settings).stop()
+        return 0
+    level = logging.DEBUG if args.verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
+    return daemon.serve(settings)
+
+
+def _admin_command(words: list[str]) -> int:
+    """Sends the words to the server of --config FILE (before the command), with this machine's own key."""
+    config = default_config()
+    if words[0] == "--config" and len(words) > 1:
+        config, words = Path(words[1]), words[2:]
+    elif words[0].startswith("--config="):
+        config, words = Path(words[0].removeprefix("--config=")), words[1:]
+    settings = load(config)
+    from gitship.ssh import client, hostkey
+
+    return client.run_remote(
+        _reachable(settings),
+        settings.local_key,
+        hostkey.public_line(hostkey.ensure(settings.host_key)),
+        words,
+        sys.stdin.buffer,
+        sys.stdout.buffer,
+        sys.stderr.buffer,
+        sys.stdin.isatty() and sys.stdout.isatty(),
+    )
+
+
+def _reachable(settings: Settings) -> Address:
+    listen = settings.ssh.listen
+    return Address("127.0.0.1", listen.port) if listen.host in ("0.0.0.0", "::") else listen  # noqa: S104
+
+
+if __name__ == "__main__":
+    sys.exit(main())

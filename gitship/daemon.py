@@ -1,0 +1,127 @@
+"""Composition root: builds every part, hands each what it needs, starts and stops them in order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from types import FrameType
+
+from gitship import __version__
+from gitship.commands.context import Services
+from gitship.config import Settings
+from gitship.deploy.build import Builder
+from gitship.deploy.drain import Drainer
+from gitship.deploy.pipeline import Pipeline
+from gitship.deploy.queue import DeployQueue
+from gitship.deploy.reconcile import Reconciler
+from gitship.deploy.releasing import Releasing
+from gitship.deploy.server import ServerOperations
+from gitship.deploy.start import Starter
+from gitship.engine.addresses import Addresses
+from gitship.engine.docker import DockerEngine
+from gitship.events import Bus
+from gitship.front.front import Front
+from gitship.git.repository import Repositories
+from gitship.model import Identity, Role
+from gitship.publickey import parse
+from gitship.ssh import hostkey
+from gitship.ssh.dispatch import Dispatcher
+from gitship.ssh.server import SshServer
+from gitship.store import Store
+from gitship.web.server import WebServer
+
+log = logging.getLogger("gitship")
+LOCAL = "local"  # the key name shown for `gitship <command>` typed on the server itself
+SSH_GRACE_S = 5.0
+
+
+def front_of(settings: Settings) -> Front:
+    """Varnish as these settings want it; also for `gitship stop-front`."""
+    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+
+
+class Daemon:
+    """A whole gitship server in one process. Varnish and the containers are not its children and outlive it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(settings.database)
+        server_id = self.store.server_id()
+        bus = Bus()
+        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder)
+        self.front = front_of(settings)
+        repositories = Repositories(settings.repositories, settings.hooks / "post-receive")
+        repositories.sweep()
+        addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
+        starter = Starter(engine, addresses, server_id)
+        self.drainer = Drainer(self.front, starter)
+        builder = Builder(
+            engine,
+            server_id,
+            max_builds=settings.docker.max_builds,
+            timeout_s=settings.docker.build_timeout,
+            min_free_bytes=settings.docker.min_free,
+        )
+        releasing = Releasing(self.store, engine, repositories, builder, settings)
+        pipeline = Pipeline(
+            settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer
+        )
+        self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
+        self.reconciler = Reconciler(
+            settings, self.store, engine, self.front, repositories, starter, self.drainer, self.queue
+        )
+        operations = ServerOperations(
+            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue
+        )
+        services = Services(store=self.store, settings=settings, operations=operations)
+        self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
+        dispatcher = Dispatcher(services, operations, repositories)
+        self.ssh = SshServer(settings.ssh.listen, settings.host_key, self._identify, dispatcher.run)
+        self.web = WebServer(settings.web.listen, self.store, bus, settings, operations)
+
+    def start(self) -> str:
+        """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
+        try:
+            self.reconciler.start()
+            self.web.start()
+            self.ssh.start()
+        except BaseException:
+            self.stop()
+            raise
+        return (
+            f"gitship {__version__} ready: ssh {self.ssh.address}, http {self.front.address},"
+            f" status http://{self.web.address}"
+        )
+
+    def stop(self) -> None:
+        """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
+        self.ssh.stop(0.0)
+        self.queue.stop()
+        self.reconciler.stop()
+        self.drainer.stop()
+        self.web.stop()
+        self.store.close()
+
+    def _identify(self, fingerprint: str, public_key: str, address: str) -> Identity | None:
+        if fingerprint == self._local:
+            return Identity(LOCAL, Role.ADMIN, fingerprint, address)
+        key = self.store.key_by_fingerprint(fingerprint)
+        return Identity(key.name, key.role, fingerprint, address) if key else None
+
+
+def serve(settings: Settings) -> int:
+    """Runs in the foreground until SIGTERM or SIGINT."""
+    ended = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    daemon = Daemon(settings)
+    print(daemon.start(), flush=True)
+    ended.wait()
+    log.info("stopping; the sites stay up")
+    daemon.stop()
+    return 0

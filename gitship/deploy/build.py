@@ -1,0 +1,103 @@
+"""From a commit to an image: guard the disk, stream the tree to the builder, show each step as it ends."""
+
+from __future__ import annotations
+
+import threading
+
+from gitship.deploy.journal import Journal, Stage
+from gitship.deploy.manifest import Manifest
+from gitship.engine import base
+from gitship.engine.base import BuildOptions, BuildOutput, BuildStep, Engine, Image
+from gitship.errors import DeployCanceled, DeployError
+from gitship.git.context import build_context
+from gitship.git.repository import Repository
+from gitship.model import App
+
+SLOW_STEP_S = 0.5  # a faster step is in the log only
+INTERNAL = "[internal]"  # BuildKit's own vertices: loading the context and the Dockerfile
+
+
+class Builder:
+    """Builds at most ``max_builds`` images at once; the others wait their turn."""
+
+    def __init__(
+        self, engine: Engine, server_id: str, *, max_builds: int, timeout_s: float, min_free_bytes: int
+    ) -> None:
+        self._engine = engine
+        self._server_id = server_id
+        self._slots = threading.BoundedSemaphore(max_builds)
+        self._timeout_s = timeout_s
+        self._min_free_bytes = min_free_bytes
+
+    def build(
+        self,
+        app: App,
+        repository: Repository,
+        commit: str,
+        manifest: Manifest,
+        journal: Journal,
+        stage: Stage,
+        cancel: threading.Event,
+        *,
+        no_cache: bool,
+    ) -> Image:
+        """Raises DeployError (with the failed step's last lines), DeployCanceled, GitError or EngineError."""
+        self._guard_disk()
+        self._wait_for_slot(stage, cancel)
+        try:
+            context = build_context(
+                repository.path, commit, subdirectory=manifest.build.context, dockerfile=manifest.build.dockerfile
+            )
+            options = BuildOptions(
+                tag=f"gitship/{app.name}:{self._server_id}-{journal.deploy.id}",
+                dockerfile=manifest.build.dockerfile,
+                target=manifest.build.target or "",
+                build_args=manifest.build.args,
+                labels={base.LABEL_SERVER: self._server_id, base.LABEL_APP: app.name},
+                no_cache=no_cache,
+                timeout_s=self._timeout_s,
+            )
+            return self._engine.build(context, options, _Progress(journal, stage), cancel)
+        finally:
+            self._slots.release()
+
+    def _guard_disk(self) -> None:
+        free = self._engine.free_bytes()
+        if free < self._min_free_bytes:
+            raise DeployError(
+                f"only {free >> 20} MB are free where Docker keeps its images,"
+                f" a build needs {self._min_free_bytes >> 20} MB",
+                "remove what is not needed (`docker image prune`, `docker builder prune`), then push again",
+            )
+
+    def _wait_for_slot(self, stage: Stage, cancel: threading.Event) -> None:
+        if self._slots.acquire(blocking=False):
+            return
+        stage.detail("waiting for another build to end")
+        while not self._slots.acquire(timeout=0.25):
+            if cancel.is_set():
+                raise DeployCanceled("canceled while it waited for another build")
+
+
+class _Progress:
+    """Build events to lines: slow steps for the push, everything for the log."""
+
+    def __init__(self, journal: Journal, stage: Stage) -> None:
+        self._journal = journal
+        self._stage = stage
+
+    def __call__(self, event: BuildStep | BuildOutput) -> None:
+        if isinstance(event, BuildOutput):
+            self._journal.raw(f"#{event.number} {event.text}")
+            return
+        name = f"#{event.number} {event.name}"
+        if event.error:
+            self._journal.raw(f"{name}: {event.error}")
+        elif event.cached:
+            self._journal.raw(f"{name} CACHED")
+        elif event.seconds is None:
+            self._journal.raw(name)
+        elif event.seconds >= SLOW_STEP_S and not event.name.startswith(INTERNAL):
+            self._stage.detail(name, event.seconds)
+        else:
+            self._journal.raw(f"{name} done {event.seconds:.1f}s")

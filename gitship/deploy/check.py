@@ -1,0 +1,177 @@
+"""Readiness: every new container answers its checks before a visitor is sent there.
+
+Checks run from the server to the container's own address, all containers side by side, every 0.25 s until ready.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+from gitship.deploy import sockets
+from gitship.engine.base import ContainerState, Engine
+from gitship.errors import DeployCanceled, DeployError, GitshipError, NotFound
+from gitship.model import Check, Container, Process
+
+POLL_S = 0.25
+PARALLEL = 16
+LOG_LINES = 20
+BODY_BYTES = 1 << 20  # enough to look for `content`
+
+
+class Checker:
+    """Waits until containers are ready. ``deadline_s`` bounds each check that has no limit of its own."""
+
+    def __init__(self, engine: Engine, deadline_s: float) -> None:
+        self._engine = engine
+        self._deadline_s = deadline_s
+
+    def wait_ready(self, wanted: Sequence[tuple[Container, Process]], host: str, cancel: threading.Event) -> list[str]:
+        """What passed, such as ``GET /healthz 200``; without doubles. ``host`` is sent as the Host header.
+
+        Raises DeployError with the cause and the container's last lines, or DeployCanceled.
+        """
+        if not wanted:
+            return []
+        give_up = threading.Event()
+        with ThreadPoolExecutor(min(PARALLEL, len(wanted)), thread_name_prefix="check") as pool:
+            runs = [pool.submit(self._container, c, p, host, cancel, give_up) for c, p in wanted]
+            wait(runs, return_when=FIRST_EXCEPTION)
+            give_up.set()
+            errors = [e for e in (run.exception() for run in runs) if e is not None]
+            real = [e for e in errors if not isinstance(e, DeployCanceled)]
+            for error in (real or errors)[:1]:
+                raise error
+        return list(dict.fromkeys(text for run in runs for text in run.result()))
+
+    def _container(
+        self, container: Container, process: Process, host: str, cancel: threading.Event, give_up: threading.Event
+    ) -> list[str]:
+        return [self._check(check, container, process, host, cancel, give_up) for check in process.checks]
+
+    def _check(
+        self,
+        check: Check,
+        container: Container,
+        process: Process,
+        host: str,
+        cancel: threading.Event,
+        give_up: threading.Event,
+    ) -> str:
+        began = time.monotonic()
+        limit = check.deadline_s if check.deadline_s is not None else self._deadline_s
+        limit = max(limit, check.uptime_s + POLL_S)
+        cause = "not tried"
+        wake = began + check.initial_delay_s
+        while True:
+            if cancel.wait(max(0.0, wake - time.monotonic())):
+                raise DeployCanceled("canceled while it was checked")
+            if give_up.is_set():
+                raise DeployCanceled("another container failed")
+            state = self._must_live(container, process)
+            passed, cause = self._try(check, container, state, host, time.monotonic() - began)
+            if passed:
+                return cause
+            if time.monotonic() - began >= limit:
+                raise self._not_ready(check, container, state, cause, limit)
+            wake = time.monotonic() + POLL_S
+
+    def _must_live(self, container: Container, process: Process) -> ContainerState:
+        try:
+            state = self._engine.inspect(container.id)
+        except NotFound:
+            raise DeployError(f"container {container.name} was removed by somebody", "push again") from None
+        if state.oom_killed:
+            limit = f" (limit {process.memory_bytes >> 20} MB)" if process.memory_bytes else ""
+            raise DeployError(
+                f"{container.process} ran out of memory{limit} and was killed",
+                "give it more memory, or make it need less",
+                self._last_lines(container),
+            )
+        if state.status in ("exited", "dead", "restarting") or state.restarts:
+            raise DeployError(
+                f"{container.process} exited {state.exit_code}" + (f": {state.error}" if state.error else ""),
+                "the lines above are its last words; try the image on your own machine: docker build . && docker run",
+                self._last_lines(container),
+            )
+        return state
+
+    def _try(
+        self, check: Check, container: Container, state: ContainerState, host: str, elapsed_s: float
+    ) -> tuple[bool, str]:
+        """(passed, what was seen)."""
+        if check.kind == "uptime":
+            return elapsed_s >= check.uptime_s, f"up for {check.uptime_s:g} s"
+        if check.kind == "image":
+            return state.health == "healthy", f"HEALTHCHECK {state.health or 'has not run yet'}"
+        if check.kind == "command":
+            try:
+                code, text = self._engine.exec(container.id, check.command, check.timeout_s)
+            except GitshipError as error:
+                return False, error.message
+            return code == 0, f"{' '.join(check.command)} exited {code} {text[-200:].strip()}".strip()
+        port = check.port or container.port
+        if port is None:
+            return False, "the process has no port to check"
+        if check.kind == "listening":
+            return _listens(container.address, port, check.timeout_s)
+        return _http(check, container.address, port, host)
+
+    def _not_ready(
+        self, check: Check, container: Container, state: ContainerState, cause: str, limit_s: float
+    ) -> DeployError:
+        hint = "see the lines above; if the app is only slow to start, raise deploy.check_timeout"
+        if check.kind in ("http", "listening") and cause.startswith("connection"):
+            told = sockets.explain(state.pid, check.port or container.port or 0)
+            if told:
+                cause, hint = told
+        elif check.kind == "image" and state.health_output:
+            cause = f"{cause}: {state.health_output.strip()[-200:]}"
+        return DeployError(
+            f"{container.process} is not healthy after {limit_s:g} s: {cause}", hint, self._last_lines(container)
+        )
+
+    def _last_lines(self, container: Container) -> list[str]:
+        try:
+            return [line.text for line in self._engine.logs(container.id, tail=LOG_LINES)]
+        except GitshipError:
+            return []
+
+
+def _listens(address: str, port: int, timeout_s: float) -> tuple[bool, str]:
+    try:
+        with socket.create_connection((address, port), timeout_s):
+            return True, f"listens on {port}"
+    except OSError as error:
+        return False, _network_cause(error, port, timeout_s)
+
+
+def _http(check: Check, address: str, port: int, host: str) -> tuple[bool, str]:
+    connection = http.client.HTTPConnection(address, port, timeout=check.timeout_s)
+    headers = {"Host": host, "User-Agent": "gitship-check", "Accept": "*/*", "Connection": "close", **check.headers}
+    try:
+        connection.request("GET", check.path, headers=headers)
+        response = connection.getresponse()
+        body = response.read(BODY_BYTES) if check.content else b""
+    except OSError as error:
+        return False, _network_cause(error, port, check.timeout_s)
+    except http.client.HTTPException as error:
+        return False, f"GET {check.path} was answered with something that is not HTTP ({type(error).__name__})"
+    finally:
+        connection.close()
+    seen = f"GET {check.path} {response.status}"
+    if response.status >= (500 if check.lenient else 400):
+        return False, f"GET {check.path} answered {response.status}"
+    if check.content and check.content.encode() not in body:
+        return False, f"{seen}, but without {check.content!r} in the answer"
+    return True, seen
+
+
+def _network_cause(error: OSError, port: int, timeout_s: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer on port {port} within {timeout_s:g} s"
+    return f"connection to port {port} failed: {error.strerror or error}"

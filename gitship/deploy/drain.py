@@ -1,0 +1,101 @@
+"""The old release's end: no request in flight (or the limit has passed), VCL discarded, and only then SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from gitship.deploy.start import Starter
+from gitship.errors import GitshipError
+from gitship.front.front import Front
+from gitship.model import App, Container
+
+log = logging.getLogger("gitship.drain")
+POLL_S = 0.05
+
+
+class Drainer:
+    """Each drain has a thread of its own, so that the next deploy need not wait for an open websocket."""
+
+    def __init__(self, front: Front, starter: Starter) -> None:
+        self._front = front
+        self._starter = starter
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._draining: set[str] = set()
+
+    def start(
+        self,
+        app: App,
+        vcls: Sequence[str],
+        containers: Sequence[tuple[Container, float]],
+        limit_s: float,
+        then: Callable[[int], None],
+    ) -> None:
+        """Drains ``vcls``, then ends ``containers`` (each with its grace in seconds).
+
+        ``then`` gets how many requests were cut off by the limit (0 is the rule), unless gitship stops before:
+        the reconciler of the next start takes it up again.
+        """
+        thread = threading.Thread(
+            target=self._drain, args=(app, vcls, containers, limit_s, then), name=f"drain-{app.name}", daemon=True
+        )
+        with self._lock:
+            self._threads.add(thread)
+            self._draining |= {container.id for container, _ in containers}
+        thread.start()
+
+    def draining(self) -> set[str]:
+        """Ids of the containers that are being drained now."""
+        with self._lock:
+            return set(self._draining)
+
+    def wait(self, timeout_s: float) -> bool:
+        """True when no drain is left within ``timeout_s``."""
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
+
+    def stop(self) -> None:
+        """Leaves the drains where they are; containers in drain go on serving."""
+        self._stop.set()
+        self.wait(5.0)
+
+    def _drain(
+        self,
+        app: App,
+        vcls: Sequence[str],
+        containers: Sequence[tuple[Container, float]],
+        limit_s: float,
+        then: Callable[[int], None],
+    ) -> None:
+        try:
+            cut = self._until_idle(vcls, limit_s)
+            if self._stop.is_set():
+                return
+            for vcl in vcls:
+                self._front.discard(vcl)  # before the stop: its probes must not meet the next owner of an address
+            self._starter.retire(app, containers)
+            then(cut)
+        except GitshipError as error:
+            log.warning("%s: draining: %s; the reconciler will finish it", app.name, error.message)
+        except Exception:
+            log.exception("%s: draining", app.name)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+                self._draining -= {container.id for container, _ in containers}
+
+    def _until_idle(self, vcls: Sequence[str], limit_s: float) -> int:
+        """How many requests are still in flight when none are, the limit has passed, or gitship stops."""
+        deadline = time.monotonic() + limit_s
+        while busy := sum(self._front.busy(vcl) for vcl in vcls):
+            if time.monotonic() >= deadline or self._stop.wait(POLL_S):
+                return busy
+        return 0

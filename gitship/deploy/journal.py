@@ -1,0 +1,166 @@
+"""A deploy's own record while it runs: state and stage times in the store, lines in its log file and on the bus.
+
+The log file is the truth: whoever follows a deploy reads the file, and the bus only says when to look again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gitship.deploy import output
+from gitship.events import Bus, Event
+from gitship.model import App, Deploy, DeployState, StageTime
+from gitship.store import Store
+
+HEADLINE_AFTER_S = 1.0  # a stage shorter than this prints one line, with its time
+
+
+def log_file(logs: Path, app: App, deploy_id: int) -> Path:
+    """Where a deploy's output is kept."""
+    return logs / app.name / f"{deploy_id}.log"
+
+
+class Journal:
+    """Written by the thread that runs the deploy (headlines also by a timer); read by anyone through file and bus."""
+
+    def __init__(self, deploy: Deploy, app: App, store: Store, bus: Bus, logs: Path) -> None:
+        self.deploy = deploy
+        self._app = app
+        self._store = store
+        self._bus = bus
+        self.path = log_file(logs, app, deploy.id)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a", encoding="utf-8")
+        self._lock = threading.Lock()
+        self.answered = threading.Event()  # visitors have the new release, or the deploy ended otherwise
+        self.ended = threading.Event()
+
+    def line(self, text: str) -> None:
+        """One line of output, in the file before anybody is told of it."""
+        with self._lock:
+            if not self._file.closed:
+                self._file.write(text.rstrip("\n") + "\n")
+                self._file.flush()
+        self._bus.publish(Event("deploy.line", self._app.name, self.deploy.id, text))
+
+    def detail(self, text: str, seconds: float | None = None) -> None:
+        self.line(output.detail(text, seconds))
+
+    def raw(self, text: str) -> None:
+        self.line(output.raw(text))
+
+    def update(self, **changes: object) -> None:
+        """Changes the record, in the store first."""
+        self.deploy = dataclasses.replace(self.deploy, **changes)  # type: ignore[arg-type]
+        self._store.update_deploy(self.deploy)
+        if "state" in changes:
+            self._bus.publish(Event("deploy.state", self._app.name, self.deploy.id, str(self.deploy.state)))
+
+    @contextmanager
+    def stage(self, state: DeployState, text: str = "") -> Iterator[Stage]:
+        """A stage of the pipeline: recorded with its time; its line is printed when it ends, or after a second."""
+        self.update(state=state)
+        stage = Stage(self, text)
+        try:
+            yield stage
+        except BaseException:
+            stage.close(None)
+            raise
+        finally:
+            seconds = time.monotonic() - stage.began
+            times = StageTime(state, time.time() - seconds, seconds)
+            self.deploy = dataclasses.replace(self.deploy, stages=(*self.deploy.stages, times))
+        stage.close(seconds)
+
+    def answer(self) -> None:
+        """The push can be told: nothing that comes later changes the result."""
+        self.answered.set()
+        self._bus.publish(Event("deploy.state", self._app.name, self.deploy.id, str(self.deploy.state)))
+
+    def finish(self, state: DeployState, stage: DeployState, started_at: float, seconds: float) -> None:
+        """The deploy's last state, with the time of the stage that ran after the answer."""
+        times = StageTime(stage, started_at, seconds)
+        self.update(state=state, finished_at=time.time(), stages=(*self.deploy.stages, times))
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.close()
+        self.answered.set()
+        self.ended.set()
+        self._bus.publish(Event("deploy.state", self._app.name, self.deploy.id, str(self.deploy.state)))
+
+
+class Stage:
+    """The headline of a running stage: printed once, with its time when that is known early enough."""
+
+    def __init__(self, journal: Journal, text: str) -> None:
+        self.text = text
+        self.began = time.monotonic()
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._printed = not text
+        self._timer = threading.Timer(HEADLINE_AFTER_S, self.show)
+        self._timer.name = "headline"
+        self._timer.daemon = True
+        if text:
+            self._timer.start()
+
+    def show(self) -> None:
+        """Prints the headline now, without a time, because something within the stage wants to be seen."""
+        with self._lock:
+            if not self._printed:
+                self._printed = True
+                self._journal.line(output.headline(self.text))
+
+    def detail(self, text: str, seconds: float | None = None) -> None:
+        self.show()
+        self._journal.detail(text, seconds)
+
+    def close(self, seconds: float | None) -> None:
+        self._timer.cancel()
+        with self._lock:
+            early, self._printed = self._printed, True
+        if not self.text:
+            return
+        if not early:
+            self._journal.line(output.headline(self.text, seconds))
+        elif seconds is not None:
+            self._journal.detail("done", seconds)
+
+
+def follow(
+    journal_path: Path,
+    bus: Bus,
+    deploy_id: int,
+    is_over: Callable[[], bool],
+    write: Callable[[str], None],
+    gone: threading.Event,
+) -> None:
+    """Hands over every line of the log file until ``is_over`` and all is read, or ``gone``."""
+    with bus.subscribe(lambda event: event.deploy_id == deploy_id) as news:
+        position = 0
+        while not gone.is_set():
+            over = is_over()  # before reading: what was written until then is read below
+            position = _hand_over(journal_path, position, write)
+            if over:
+                return
+            news.get(timeout_s=0.5)  # a bus that lost an event costs half a second, not the line
+
+
+def _hand_over(path: Path, position: int, write: Callable[[str], None]) -> int:
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            data = file.read()
+    except FileNotFoundError:
+        return position
+    whole = data[: data.rfind(b"\n") + 1]
+    for line in whole.decode("utf-8", "replace").splitlines():
+        write(line)
+    return position + len(whole)

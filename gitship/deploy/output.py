@@ -1,0 +1,60 @@
+"""What a push prints: short, timed lines. Pure text; the golden file of the tests shows a whole push."""
+
+from __future__ import annotations
+
+import textwrap
+
+COLUMN = 56  # where the seconds stand
+RAW = "       | "  # lines for the log alone: what the build and the release command printed
+
+
+def headline(text: str, seconds: float | None = None) -> str:
+    """A stage: ``-----> Building Dockerfile        2.4s``."""
+    return _timed(f"-----> {text}", seconds)
+
+
+def detail(text: str, seconds: float | None = None) -> str:
+    """Something within a stage."""
+    return _timed(f"       {text}", seconds)
+
+
+def raw(text: str) -> str:
+    """A line that only the log keeps."""
+    return RAW + text
+
+
+def is_raw(line: str) -> bool:
+    """True for a line that the push client is spared."""
+    return line.startswith(RAW)
+
+
+def result(url: str, release: str, seconds: float, image_bytes: int, growth_bytes: int | None) -> str:
+    """The last line of a deploy that went well."""
+    growth = "" if growth_bytes is None else f" ({_megabytes(growth_bytes, sign=True)})"
+    image = f", image {_megabytes(image_bytes)} MB{growth}" if image_bytes else ""
+    return f"=====> {url}   {release} in {seconds:.1f}s{image}"
+
+
+def failure(stage: str, reason: str, hint: str, lines: tuple[str, ...], standing: str) -> list[str]:
+    """The last lines of a failed deploy: the output concerned, stage and cause, the next step, what still runs."""
+    out = [detail(f"| {line}") for line in lines]
+    out.append(f" !     {stage} failed: {reason}")
+    out += [f" !     {line}" for line in textwrap.wrap(hint, 96, break_long_words=False, break_on_hyphens=False)]
+    out.append(f" !     {standing}")
+    return out
+
+
+def title(text: str, limit: int = 40) -> str:
+    """A commit's subject, printable and short."""
+    clean = "".join(c if c.isprintable() else " " for c in text).strip()
+    return clean if len(clean) <= limit else clean[: limit - 1].rstrip() + "…"
+
+
+def _timed(text: str, seconds: float | None) -> str:
+    return text if seconds is None else f"{text:<{COLUMN}}{seconds:>6.1f}s"
+
+
+def _megabytes(count: int, sign: bool = False) -> str:
+    value = count / 1e6
+    digits = 0 if abs(value) >= 10 else 1
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"

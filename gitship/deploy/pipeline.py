@@ -1,0 +1,281 @@
+"""The deploy pipeline. ``Pipeline._deploy`` reads as the specification: what happens, in which order, what is undone.
+
+Until the commit nothing that visitors see has changed for good: whatever fails before it leaves the old release there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from gitship.config import Settings
+from gitship.deploy import formation, output
+from gitship.deploy.check import Checker
+from gitship.deploy.drain import Drainer
+from gitship.deploy.formation import Formation
+from gitship.deploy.queue import Job
+from gitship.deploy.release_command import run_release_command
+from gitship.deploy.releasing import Candidate, Releasing
+from gitship.deploy.retire import retire_images
+from gitship.deploy.start import Starter
+from gitship.deploy.switch import Switch, Switched, ensure_front
+from gitship.deploy.urls import urls
+from gitship.engine.addresses import Addresses
+from gitship.engine.base import Engine
+from gitship.errors import Conflict, DeployCanceled, DeployError, GitshipError
+from gitship.front.front import Front
+from gitship.git.repository import Repositories
+from gitship.model import WEB, App, Container, DeployKind, DeployState, Release
+from gitship.store import Store
+
+log = logging.getLogger("gitship.deploy")
+DEFAULT_GRACE_S = 10.0
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One run of the pipeline: what was live before, what shall be, and how far it has come."""
+
+    app: App
+    job: Job
+    previous: Release | None
+    running: tuple[Container, ...]
+    expected_ref: str | None
+    candidate: Candidate | None = None
+    formation: Formation = field(default_factory=lambda: Formation((), (), ()))
+    new: list[Container] = field(default_factory=list)
+
+    @property
+    def release(self) -> Release:
+        assert self.candidate is not None
+        return self.candidate.release
+
+    @property
+    def wanted(self) -> list[Container]:
+        """The containers that shall be live."""
+        return [*self.formation.keep, *self.new]
+
+
+class Pipeline:
+    """Brings a job live, or leaves everything as it was."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        engine: Engine,
+        front: Front,
+        repositories: Repositories,
+        addresses: Addresses,
+        releasing: Releasing,
+        starter: Starter,
+        drainer: Drainer,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._engine = engine
+        self._front = front
+        self._repositories = repositories
+        self._addresses = addresses
+        self._releasing = releasing
+        self._starter = starter
+        self._drainer = drainer
+        self._checker = Checker(engine, settings.deploy.check_timeout)
+        self._switch = Switch(front, settings.domain, store.secret())
+
+    def run(self, job: Job) -> None:
+        """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
+        job.journal.update(started_at=time.time())
+        try:
+            self._deploy(job)
+        except GitshipError as error:
+            self._failed(job, error)
+        except Exception:
+            log.exception("deploy %d", job.deploy.id)
+            self._failed(job, DeployError("internal error", f"the server's log has it under deploy {job.deploy.id}"))
+
+    def _deploy(self, job: Job) -> None:
+        rollout = self._begin(job)
+        rollout.candidate = self._releasing.candidate(rollout.app, job)
+        job.journal.update(release_id=rollout.release.id)
+        self._run_release_command(rollout)
+        self._start(rollout)
+        with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
+            self._check(rollout)
+            switched = self._load_and_label(rollout)
+        with on_error(lambda: self._switch_back(rollout, switched)):
+            self._verify(rollout, switched)
+            self._commit(rollout)
+        self._answer(rollout)
+        self._drain(rollout, switched)
+
+    def _begin(self, job: Job) -> Rollout:
+        app = self._store.app_by_id(job.app_id)
+        self._engine.ping()
+        ensure_front(self._front)
+        previous = self._store.release(app.live_release) if app.live_release else None
+        running = tuple(self._store.containers(app.id))
+        expected = self._expected_ref(app, job)
+        if job.deploy.ref and not job.ref_moved:
+            job.journal.update(old=expected)
+        return Rollout(app, job, previous, running, expected)
+
+    def _expected_ref(self, app: App, job: Job) -> str | None:
+        """What the pushed ref must be when it moves: what the client saw, or what this push contains already."""
+        deploy = job.deploy
+        if deploy.ref is None or deploy.commit is None or job.ref_moved:
+            return None
+        repository = self._repositories.open(app.name)
+        now = repository.ref(deploy.ref)
+        if now in (deploy.old, deploy.commit) or (now is not None and repository.is_ancestor(now, deploy.commit)):
+            return now
+        raise Conflict(
+            f"{deploy.ref.removeprefix('refs/heads/')} moved to {(now or 'nothing')[:7]} while this push waited",
+            "git fetch, merge or rebase, and push again",
+        )
+
+    def _run_release_command(self, rollout: Rollout) -> None:
+        candidate = rollout.candidate
+        manifest = candidate.manifest if candidate else None
+        if rollout.job.kind is not DeployKind.PUSH or manifest is None or manifest.release_command is None:
+            return
+        command = manifest.release_command
+        with rollout.job.journal.stage(DeployState.RELEASING, f"Release command: {' '.join(command)}") as stage:
+            network = self._addresses.network(rollout.app)
+            run_release_command(
+                self._engine, self._starter.server_id, network, rollout.app, rollout.release, command,
+                rollout.job.journal, stage, rollout.job.cancel,
+            )  # fmt: skip
+
+    def _start(self, rollout: Rollout) -> None:
+        job = rollout.job
+        scale = {**self._store.scale(rollout.app.id), **job.scale}
+        change = formation.adjust if job.kind is DeployKind.SCALE else formation.replace_all
+        rollout.formation = change(rollout.release, rollout.running, scale)
+        if not rollout.formation.start:
+            return
+        with job.journal.stage(DeployState.STARTING, f"Starting {rollout.formation.summary}"):
+            rollout.new = self._starter.start(
+                rollout.app, rollout.release, rollout.formation.start, job.deploy.id, job.cancel
+            )
+
+    def _check(self, rollout: Rollout) -> None:
+        if not rollout.new:
+            return
+        job = rollout.job
+        with job.journal.stage(DeployState.CHECKING, "Checking") as stage:
+            wanted = [(c, p) for c in rollout.new if (p := rollout.release.process(c.process)) is not None]
+            passed = self._checker.wait_ready(wanted, f"{rollout.app.name}.{self._settings.domain}", job.cancel)
+            stage.text = f"Healthy: {', '.join(passed)}"
+
+    def _load_and_label(self, rollout: Rollout) -> Switched:
+        if rollout.job.cancel.is_set():
+            raise DeployCanceled("canceled before the switch")
+        rollout.job.journal.update(state=DeployState.SWITCHING)
+        return self._switch.to(rollout.app, rollout.release, rollout.wanted)
+
+    def _verify(self, rollout: Rollout, switched: Switched) -> None:
+        release, previous = rollout.release, rollout.previous
+        was = f" (was {previous.label})" if previous and previous.id != release.id else ""
+        with rollout.job.journal.stage(DeployState.SWITCHING, f"Switched, {release.label} is live{was}"):
+            self._switch.verify(rollout.app, switched, _verify_path(release))
+
+    def _switch_back(self, rollout: Rollout, switched: Switched) -> None:
+        """Visitors return to the old release; requests that reached the new one are still answered by it."""
+        self._switch.back(rollout.app, switched)
+        ending = [(container, self._grace(rollout, container)) for container in rollout.new]
+        self._drainer.start(rollout.app, [switched.new], ending, self._settings.deploy.drain_timeout, lambda cut: None)
+
+    def _commit(self, rollout: Rollout) -> None:
+        """The ref moves, then the store says what is live. From here on the deploy has happened."""
+        deploy, candidate = rollout.job.deploy, rollout.candidate
+        assert candidate is not None
+        moved = False
+        if deploy.ref and deploy.commit and not rollout.job.ref_moved:
+            repository = self._repositories.open(rollout.app.name)
+            moved = repository.compare_and_set(deploy.ref, rollout.expected_ref, deploy.commit)
+            if not moved:
+                raise Conflict("the branch moved during the deploy", "git fetch, merge or rebase, and push again")
+        try:
+            with self._store.transaction():
+                self._store.set_live(rollout.app.id, rollout.release.id, rollout.wanted)
+                self._store.replace_config(rollout.app.id, candidate.config)
+                self._store.set_scale(rollout.app.id, rollout.job.scale)
+                if deploy.ref and rollout.app.deploy_branch is None:
+                    self._store.set_deploy_branch(rollout.app.id, deploy.ref.removeprefix("refs/heads/"))
+                rollout.job.journal.update(state=DeployState.DRAINING)
+        except BaseException:
+            if moved and deploy.ref:
+                self._repositories.open(rollout.app.name).compare_and_set(
+                    deploy.ref, deploy.commit, rollout.expected_ref
+                )
+            raise
+
+    def _answer(self, rollout: Rollout) -> None:
+        job, release, previous = rollout.job, rollout.release, rollout.previous
+        seconds = time.time() - job.deploy.created_at
+        growth = release.image_bytes - previous.image_bytes if previous else None
+        url = urls(self._store, self._settings, rollout.app, self._front.address.port)[0]
+        job.journal.line(output.result(url, release.label, seconds, release.image_bytes, growth))
+        job.journal.answer()
+
+    def _drain(self, rollout: Rollout, switched: Switched) -> None:
+        journal, app = rollout.job.journal, rollout.app
+        began, started_at = time.monotonic(), time.time()
+
+        def drained(cut: int) -> None:
+            if cut:
+                journal.detail(f"{cut} requests were still open after the drain limit and were ended")
+            journal.finish(DeployState.LIVE, DeployState.DRAINING, started_at, time.monotonic() - began)
+            retire_images(self._engine, self._store, app, self._settings.deploy.keep_releases)
+
+        ending = [(container, self._grace(rollout, container)) for container in rollout.formation.end]
+        vcls = [switched.old] if switched.old else []
+        manifest = rollout.candidate.manifest if rollout.candidate else None
+        limit = manifest.drain_timeout_s if manifest and manifest.drain_timeout_s is not None else None
+        self._drainer.start(app, vcls, ending, self._settings.deploy.drain_timeout if limit is None else limit, drained)
+
+    def _grace(self, rollout: Rollout, container: Container) -> float:
+        """Seconds between SIGTERM and SIGKILL, as the container's own release says."""
+        owner = rollout.release if container.release_id == rollout.release.id else rollout.previous
+        process = owner.process(container.process) if owner else None
+        return process.stop_timeout_s if process else DEFAULT_GRACE_S
+
+    def _failed(self, job: Job, error: GitshipError) -> None:
+        deploy = job.deploy
+        stage = deploy.state
+        state = job.canceled_by if isinstance(error, DeployCanceled) else DeployState.FAILED
+        app = self._store.app_by_id(job.app_id)
+        live = self._store.release(app.live_release) if app.live_release else None
+        if job.ref_moved and deploy.ref:
+            self._repositories.open(app.name).compare_and_set(deploy.ref, deploy.commit, deploy.old)
+        standing = f"{live.label} serves on, unchanged" if live else "nothing was live before, nothing is now"
+        lines = error.lines if isinstance(error, DeployError) else ()
+        for line in output.failure(str(stage), error.message, error.hint, lines, standing):
+            job.journal.line(line)
+        job.journal.update(
+            state=state, failed_stage=stage, reason=error.message, hint=error.hint, finished_at=time.time()
+        )
+        job.journal.close()
+
+
+@contextmanager
+def on_error(undo: Callable[[], None]) -> Iterator[None]:
+    """Runs ``undo`` when the block fails; the block's error is the one that goes on."""
+    try:
+        yield
+    except BaseException:
+        try:
+            undo()
+        except Exception:
+            log.exception("undoing a failed deploy; the reconciler will finish it")
+        raise
+
+
+def _verify_path(release: Release) -> str:
+    """What is asked through Varnish to prove the switch: the web process's own health path."""
+    web = release.process(WEB)
+    return next((c.path for c in web.checks if c.kind == "http"), "/") if web else "/"

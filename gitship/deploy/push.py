@@ -1,0 +1,119 @@
+"""A push becomes a deploy: which refs a push may touch, and what the pusher is told until the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from gitship.deploy import output
+from gitship.deploy.server import ServerOperations
+from gitship.errors import GitshipError, nearest
+from gitship.git.receive import RefUpdate
+from gitship.git.repository import Repository
+from gitship.model import App, DeployState, Identity
+
+BRANCHES = ("main", "master")  # the deploy branch of an app that was never deployed is whichever comes first
+HEADS = "refs/heads/"
+TAGS = "refs/tags/"
+PUSH_OPTIONS = {
+    "detach": "return at once, the deploy goes on",
+    "no-cache": "build without the cache of earlier builds",
+}
+
+
+class PushHost:
+    """The receive-pack handler's policy and end point for one push to one app."""
+
+    def __init__(self, operations: ServerOperations, app: App, repository: Repository, by: Identity) -> None:
+        self._operations = operations
+        self._app = app
+        self._repository = repository
+        self._by = by
+        self.accepted = False
+
+    def check(self, updates: Sequence[RefUpdate], options: Sequence[str]) -> Mapping[str, str]:
+        """Reasons for refused refs, before anything is kept."""
+        for option in options:
+            if option not in PUSH_OPTIONS:
+                near = nearest(option, PUSH_OPTIONS)
+                told = f"did you mean '{near}'?" if near else "known: " + ", ".join(PUSH_OPTIONS)
+                return {u.ref: f"unknown push option '{option}'; {told}" for u in updates}
+        branch = deploy_branch(self._app, updates)
+        deploys = any(u.ref == HEADS + branch and u.new for u in updates)
+        refused = {u.ref: refusal(u, branch, deploys) for u in updates}
+        return {ref: reason for ref, reason in refused.items() if reason}
+
+    def accept(
+        self,
+        updates: Sequence[RefUpdate],
+        options: Sequence[str],
+        progress: Callable[[str], None],
+        gone: threading.Event,
+    ) -> Mapping[str, str]:
+        """Deploys the deploy branch, then moves the tags beside it; reasons for what did not come true."""
+        self.accepted = True
+        reasons: dict[str, str] = {}
+        for update in updates:
+            if update.ref.startswith(HEADS) and update.new is not None:
+                reason = self._deploy(update, options, progress, gone)
+                if reason:
+                    reasons[update.ref] = reason
+        for update in updates:
+            if update.ref.startswith(TAGS):
+                if reasons:
+                    reasons[update.ref] = "the deploy failed"
+                elif not self._repository.compare_and_set(update.ref, update.old, update.new):
+                    reasons[update.ref] = "the tag moved meanwhile; fetch and push again"
+        return reasons
+
+    def _deploy(
+        self, update: RefUpdate, options: Sequence[str], progress: Callable[[str], None], gone: threading.Event
+    ) -> str:
+        assert update.new is not None
+        try:
+            deploy = self._operations.push(
+                self._app, update.ref, update.old, update.new, self._by, no_cache="no-cache" in options
+            )
+        except GitshipError as error:
+            progress(f" !     {error.message}")
+            progress(f" !     {error.hint}")
+            return error.message
+        if "detach" in options:
+            progress(output.headline(f"deploy {deploy.id} goes on without you"))
+            progress(output.detail(f"watch it with the command: logs:deploy {self._app.name} {deploy.id}"))
+            return ""
+
+        def write(line: str) -> None:
+            if not output.is_raw(line):
+                progress(line)
+
+        progress("")
+        deploy = self._operations.follow(deploy, write, gone)
+        if deploy.state.switched:
+            return ""
+        if deploy.state is DeployState.FAILED:
+            return f"{deploy.failed_stage or 'deploy'} failed: {deploy.reason}"
+        return f"{deploy.state}: {deploy.reason}"
+
+
+def deploy_branch(app: App, updates: Sequence[RefUpdate]) -> str:
+    """The branch that deploys: the app's, else whichever of main and master this push brings."""
+    if app.deploy_branch:
+        return app.deploy_branch
+    pushed = {u.ref.removeprefix(HEADS) for u in updates if u.ref.startswith(HEADS)}
+    return next((b for b in BRANCHES if b in pushed), BRANCHES[0])
+
+
+def refusal(update: RefUpdate, branch: str, deploys: bool) -> str:
+    """Why this ref may not be pushed, or an empty text. ``deploys``: the same push brings the deploy branch too."""
+    if update.ref.startswith(TAGS):
+        if deploys:
+            return ""
+        tag = update.ref.removeprefix(TAGS)
+        return f"a tag alone deploys nothing; deploy it with: git push deploy {tag}^{{}}:{branch}"
+    if update.ref != HEADS + branch:
+        pushed = update.ref.removeprefix(HEADS)
+        return f"gitship deploys '{branch}' only; to deploy this: git push deploy {pushed}:{branch}"
+    if update.new is None:
+        return "the deploy branch stays; to remove the app: apps:destroy"
+    return ""

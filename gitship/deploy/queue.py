@@ -1,0 +1,150 @@
+"""Who deploys when: per app one deploy at a time, apps in parallel. The queue owns a deploy, not the client that asked.
+
+A newer push supersedes the queued one, a newer config change the queued change; anything else waits its turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gitship.deploy.journal import Journal
+from gitship.model import Deploy, DeployKind, DeployState
+
+log = logging.getLogger("gitship.deploy")
+SUPERSEDED_BY_NEWER = frozenset({DeployKind.PUSH, DeployKind.CONFIG})
+STOP_TIMEOUT_S = 10.0
+STOPPING = "the server is stopping; try again when it is back"
+
+
+@dataclass(slots=True)
+class Job:
+    """A deploy on its way: what is asked (``kind`` decides which fields count), its journal, and the way to end it."""
+
+    app_id: int
+    kind: DeployKind
+    journal: Journal
+    commit: str | None = None
+    ref_moved: bool = False  # by git itself, for a push over a file path; taken back when the deploy fails
+    no_cache: bool = False
+    config: dict[str, str | None] = field(default_factory=dict)  # changes; None unsets
+    scale: dict[str, int] = field(default_factory=dict)
+    release_id: int | None = None  # of a rollback
+    cancel: threading.Event = field(default_factory=threading.Event)
+    canceled_by: DeployState = DeployState.CANCELED
+
+    @property
+    def deploy(self) -> Deploy:
+        return self.journal.deploy
+
+
+class DeployQueue:
+    """Runs jobs by ``run`` (which never raises), one thread per app that has work."""
+
+    def __init__(self, run: Callable[[Job], None], *, cancel_running: bool) -> None:
+        """``cancel_running``: a newer push ends the running one (setting ``deploy.on_new_push = "cancel"``)."""
+        self._run = run
+        self._cancel_running = cancel_running
+        self._lock = threading.Lock()
+        self._waiting: dict[int, list[Job]] = {}
+        self._running: dict[int, Job] = {}
+        self._threads: dict[int, threading.Thread] = {}
+        self._stopping = False
+
+    def submit(self, job: Job) -> None:
+        """Queues the job; ends those that it makes pointless."""
+        superseded: list[Job] = []
+        with self._lock:
+            stopping = self._stopping
+        if stopping:
+            _end(job, DeployState.CANCELED, STOPPING)
+            return
+        with self._lock:
+            waiting = self._waiting.setdefault(job.app_id, [])
+            if job.kind in SUPERSEDED_BY_NEWER:
+                superseded = [j for j in waiting if j.kind is job.kind]
+                waiting[:] = [j for j in waiting if j not in superseded]
+                if job.kind is DeployKind.CONFIG:  # the newer change must not lose the older one
+                    for older in superseded:
+                        job.config = {**older.config, **job.config}
+            waiting.append(job)
+            running = self._running.get(job.app_id)
+            cancel = self._cancel_running and running is not None and running.kind is DeployKind.PUSH is job.kind
+            if cancel and running is not None and not running.deploy.state.switched:
+                running.canceled_by = DeployState.SUPERSEDED
+                running.cancel.set()
+            job.journal.update(state=DeployState.QUEUED)
+            if running is not None or len(waiting) > 1:
+                job.journal.detail("waiting for the deploy before this one to end")
+            self._ensure_thread(job.app_id)
+        for old in superseded:
+            _end(old, DeployState.SUPERSEDED, "a newer one replaced it in the queue")
+
+    def cancel(self, app_id: int) -> Job | None:
+        """Ends the app's newest waiting job, else the running one unless visitors have it already."""
+        with self._lock:
+            waiting = self._waiting.get(app_id)
+            job = waiting.pop() if waiting else None
+            if job is None:
+                job = self._running.get(app_id)
+                if job is None or job.deploy.state.switched:
+                    return None
+                job.cancel.set()
+                return job
+        _end(job, DeployState.CANCELED, "canceled while it waited")
+        return job
+
+    def clear(self, app_id: int, reason: str, timeout_s: float) -> bool:
+        """Cancels everything of an app; True when its thread has ended within ``timeout_s``."""
+        with self._lock:
+            waiting = self._waiting.pop(app_id, [])
+            running = self._running.get(app_id)
+            thread = self._threads.get(app_id)
+        for job in waiting:
+            _end(job, DeployState.CANCELED, reason)
+        if running is not None:
+            running.cancel.set()
+        if thread is not None:
+            thread.join(timeout_s)
+        return thread is None or not thread.is_alive()
+
+    def running(self, app_id: int) -> Job | None:
+        with self._lock:
+            return self._running.get(app_id)
+
+    def stop(self) -> None:
+        """Cancels what has not switched yet, waits for the rest."""
+        with self._lock:
+            self._stopping = True
+            apps = set(self._threads)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for app_id in apps:
+            if not self.clear(app_id, STOPPING, max(0.1, deadline - time.monotonic())):
+                log.warning("deploy of app %d did not end in time", app_id)
+
+    def _ensure_thread(self, app_id: int) -> None:
+        if app_id not in self._threads:
+            thread = threading.Thread(target=self._work, args=(app_id,), name=f"deploy-{app_id}", daemon=True)
+            self._threads[app_id] = thread
+            thread.start()
+
+    def _work(self, app_id: int) -> None:
+        while True:
+            with self._lock:
+                self._running.pop(app_id, None)
+                waiting = self._waiting.get(app_id)
+                if not waiting:
+                    self._waiting.pop(app_id, None)
+                    del self._threads[app_id]
+                    return
+                job = self._running[app_id] = waiting.pop(0)
+            self._run(job)
+
+
+def _end(job: Job, state: DeployState, reason: str) -> None:
+    job.journal.line(f" !     {state}: {reason}")
+    job.journal.update(state=state, reason=reason, finished_at=time.time())
+    job.journal.close()

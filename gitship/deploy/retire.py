@@ -1,0 +1,34 @@
+"""Old images go, releases' records stay: the last N releases that were live keep their image."""
+
+from __future__ import annotations
+
+import logging
+
+from gitship.engine import base
+from gitship.engine.base import Engine
+from gitship.errors import GitshipError
+from gitship.model import App
+from gitship.store import Store
+
+log = logging.getLogger("gitship.retire")
+LOOK_BACK = 20  # older ones were looked at by the deploys before; each look costs a call
+
+
+def images_to_keep(store: Store, app: App, keep: int) -> set[str]:
+    """Images of the last ``keep`` releases that were live, and of the one that is."""
+    good = store.good_releases(app.id)
+    wanted = {r.image_id for r in good[:keep]}
+    return wanted | {r.image_id for r in store.releases(app.id) if r.id == store.app_by_id(app.id).live_release}
+
+
+def retire_images(engine: Engine, store: Store, app: App, keep: int) -> int:
+    """Removes the app's images beyond that, only with the app's label; how many went."""
+    wanted = images_to_keep(store, app, keep)
+    gone = 0
+    recent = store.releases(app.id)[: keep + LOOK_BACK]
+    for image_id in {r.image_id for r in recent} - wanted:
+        try:
+            gone += engine.remove_image(image_id, (base.LABEL_APP, app.name))
+        except GitshipError as error:
+            log.warning("%s: image %s stays: %s", app.name, image_id[:19], error.message)
+    return gone

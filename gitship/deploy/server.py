@@ -1,0 +1,281 @@
+"""All that can be done to apps on this server: the implementation behind ``Operations``."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from gitship.config import Settings
+from gitship.deploy import switch, urls
+from gitship.deploy.journal import Journal, follow, log_file
+from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.queue import DeployQueue, Job
+from gitship.engine import base
+from gitship.engine.addresses import Addresses
+from gitship.engine.base import Engine, LogLine
+from gitship.engine.logs import merge
+from gitship.errors import Conflict, NotFound
+from gitship.events import Bus, Event
+from gitship.front.front import Front
+from gitship.git.repository import Repositories
+from gitship.model import App, Deploy, DeployKind, Identity, app_name
+from gitship.store import Store
+
+CLEAR_TIMEOUT_S = 60.0
+
+
+class ServerOperations:
+    """Every method is safe from any thread; what deploys goes through the queue."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        bus: Bus,
+        engine: Engine,
+        front: Front,
+        repositories: Repositories,
+        addresses: Addresses,
+        queue: DeployQueue,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._bus = bus
+        self._engine = engine
+        self._front = front
+        self._repositories = repositories
+        self._addresses = addresses
+        self._queue = queue
+        self._journals: dict[int, Journal] = {}
+        self._lock = threading.Lock()
+        self._server_id = store.server_id()
+
+    # -- apps
+
+    def create_app(self, name: str) -> App:
+        app_name(name)
+        host = f"{name}.{self._settings.domain}"
+        if any(d.name == host for d in self._store.domains()):
+            raise Conflict(f"another app has the domain {host}", "choose another name, or remove that domain first")
+        app = self._store.create_app(name)
+        self._repositories.create(name)
+        self.publish_hosts()
+        self._bus.publish(Event("app", name))
+        return app
+
+    def destroy_app(self, name: str) -> None:
+        app = self._store.app(name)
+        if not self._queue.clear(app.id, "the app is being destroyed", CLEAR_TIMEOUT_S):
+            raise Conflict(f"a deploy of {name} is just ending", "try again in a moment")
+        labels = {base.LABEL_SERVER: self._server_id, base.LABEL_APP: name}
+        containers = self._engine.list(labels)  # raises while Docker is down: then nothing has been removed yet
+        self._front.set_hosts({h: s for h, s in self._hosts().items() if s != app.slug})
+        self._front.remove(app.slug)
+        for container in containers:
+            self._engine.stop(container.id, 10.0)
+            self._engine.remove(container.id)
+        for image_id in {r.image_id for r in self._store.releases(app.id)}:
+            self._engine.remove_image(image_id, (base.LABEL_APP, name))
+        self._addresses.remove(app)
+        self._repositories.remove(name)
+        shutil.rmtree(self._logs_of(app), ignore_errors=True)
+        self._store.delete_app(app.id)
+        self._bus.publish(Event("app", name))
+
+    # -- what makes a deploy
+
+    def push(
+        self,
+        app: App,
+        ref: str,
+        old: str | None,
+        new: str,
+        by: Identity,
+        *,
+        no_cache: bool = False,
+        moved: bool = False,
+    ) -> Deploy:
+        """Queues the deploy of a pushed commit; ``moved``: git itself has moved the ref already."""
+        job = self._job(app, DeployKind.PUSH, by, cause=f"push {new[:7]}", commit=new, ref=ref, old=old)
+        job.commit, job.no_cache, job.ref_moved = new, no_cache, moved
+        return self._submit(job)
+
+    def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
+        found = self._store.app(app)
+        branch = found.deploy_branch or ref.removeprefix("refs/heads/")
+        zero = "0" * 40
+        if ref != f"refs/heads/{branch}" or new == zero:
+            return None
+        return self.push(found, ref, None if old == zero else old, new, by, moved=True)
+
+    def change_config(self, app: str, changes: Mapping[str, str | None], by: Identity) -> Deploy | None:
+        found = self._store.app(app)
+        config = self._store.config(found.id)
+        changed = {n: v for n, v in changes.items() if config.get(n) != v}
+        if not changed:
+            return None
+        if found.live_release is None:  # nothing runs with it yet: the first push will
+            self._store.replace_config(found.id, _merged(config, changed))
+            return None
+        job = self._job(found, DeployKind.CONFIG, by, cause=f"config {', '.join(sorted(changed))}")
+        job.config = changed
+        return self._submit(job)
+
+    def scale(self, app: str, quantities: Mapping[str, int], by: Identity) -> Deploy | None:
+        found = self._store.app(app)
+        if found.live_release is None:
+            self._store.set_scale(found.id, quantities)
+            return None
+        known = {p.type for p in self._store.release(found.live_release).processes}
+        for type_ in quantities:
+            if type_ not in known:
+                raise NotFound(f"{app} has no process '{type_}'", f"it has: {', '.join(sorted(known))}")
+        cause = "scale " + " ".join(f"{t}={n}" for t, n in quantities.items())
+        job = self._job(found, DeployKind.SCALE, by, cause=cause)
+        job.scale = dict(quantities)
+        return self._submit(job)
+
+    def restart(self, app: str, by: Identity) -> Deploy:
+        found = self._live(app)
+        return self._submit(self._job(found, DeployKind.RESTART, by, cause="restart"))
+
+    def rollback(self, app: str, number: int | None, by: Identity) -> Deploy:
+        found = self._live(app)
+        live = self._store.release(found.live_release or 0)
+        if number is None:
+            good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
+            different = [r for r in good if (r.image_id, r.config) != (live.image_id, live.config)]
+            if not different:
+                raise NotFound(f"{app} has no release before {live.label} to go back to", "see `releases:list`")
+            target = different[0]
+        else:
+            target = self._store.release_number(found.id, number)
+            if target.id == live.id:
+                raise Conflict(f"{target.label} is live already", "see `releases:list`")
+        job = self._job(found, DeployKind.ROLLBACK, by, cause=f"rollback to {target.label}", commit=target.commit)
+        job.release_id = target.id
+        return self._submit(job)
+
+    def cancel(self, app: str) -> Deploy:
+        job = self._queue.cancel(self._store.app(app).id)
+        if job is None:
+            raise NotFound(f"{app} has no deploy that can be canceled", "see `deploys:list`")
+        job.journal.answered.wait(CLEAR_TIMEOUT_S)
+        return self._store.deploy(job.deploy.id)
+
+    # -- domains
+
+    def add_domain(self, app: str, domain: str) -> None:
+        found = self._store.app(app)
+        owner = next((a.name for a in self._store.apps() if f"{a.name}.{self._settings.domain}" == domain), None)
+        if owner is not None:
+            raise Conflict(f"{domain} belongs to {owner} already", "it needs no adding: every app has <app>.<domain>")
+        self._store.add_domain(found.id, domain)
+        self.publish_hosts()
+
+    def remove_domain(self, app: str, domain: str) -> None:
+        self._store.remove_domain(self._store.app(app).id, domain)
+        self.publish_hosts()
+
+    def publish_hosts(self) -> None:
+        """Tells Varnish which host leads to which app."""
+        self._front.set_hosts(self._hosts())
+
+    def urls(self, app: App) -> list[str]:
+        return urls.urls(self._store, self._settings, app, self._front.address.port)
+
+    # -- looking
+
+    def follow(self, deploy: Deploy, write: Callable[[str], None], gone: threading.Event) -> Deploy:
+        def is_over() -> bool:
+            with self._lock:
+                journal = self._journals.get(deploy.id)
+            return journal.answered.is_set() if journal else True
+
+        app = self._store.app_by_id(deploy.app_id)
+        follow(log_file(self._settings.logs, app, deploy.id), self._bus, deploy.id, is_over, write, gone)
+        return self._store.deploy(deploy.id)
+
+    def processes(self, app: str) -> list[ProcessStatus]:
+        found = self._store.app(app)
+        release = self._store.release(found.live_release) if found.live_release else None
+        rows = []
+        for container in self._store.containers(found.id):
+            try:
+                state = self._engine.inspect(container.id)
+            except NotFound:
+                state = base.ContainerState(container.id, container.name, {}, "missing")
+            rows.append(
+                ProcessStatus(
+                    container=container.name,
+                    process=container.process,
+                    release=release.number if release else 0,
+                    status=state.status,
+                    health=state.health,
+                    address=container.address,
+                    port=container.port,
+                    restarts=state.restarts,
+                    started_at=state.started_at,
+                )
+            )
+        return rows
+
+    def logs(
+        self,
+        app: str,
+        *,
+        process: str | None = None,
+        tail: int = 100,
+        since: float | None = None,
+        follow: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:
+        found = self._store.app(app)
+        containers = [c for c in self._store.containers(found.id) if process in (None, c.process)]
+        if not containers and process is not None and found.live_release is not None:
+            raise NotFound(f"no '{process}' of {app} is running", "see `ps:list`")
+        streams = [self._engine.logs(c.id, tail=tail, since=since, follow=follow, stop=stop) for c in containers]
+        return merge(streams, follow=follow)
+
+    # -- within
+
+    def _job(
+        self,
+        app: App,
+        kind: DeployKind,
+        by: Identity,
+        *,
+        cause: str,
+        commit: str | None = None,
+        ref: str | None = None,
+        old: str | None = None,
+    ) -> Job:
+        deploy = self._store.create_deploy(app.id, kind, by.key_name, cause=cause, commit=commit, ref=ref, old=old)
+        journal = Journal(deploy, app, self._store, self._bus, self._settings.logs)
+        with self._lock:
+            self._journals = {i: j for i, j in self._journals.items() if not j.ended.is_set()}
+            self._journals[deploy.id] = journal
+        return Job(app.id, kind, journal)
+
+    def _submit(self, job: Job) -> Deploy:
+        self._queue.submit(job)
+        return job.deploy
+
+    def _live(self, name: str) -> App:
+        app = self._store.app(name)
+        if app.live_release is None:
+            raise Conflict(f"{name} was never deployed", "push to it first: git push deploy main")
+        return app
+
+    def _hosts(self) -> dict[str, str]:
+        return switch.hosts(self._store, self._settings.domain)
+
+    def _logs_of(self, app: App) -> Path:
+        return log_file(self._settings.logs, app, 0).parent
+
+
+def _merged(config: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**config, **changes}
+    return {name: value for name, value in merged.items() if value is not None}

@@ -1,0 +1,59 @@
+"""What a container really listens on, read from its network namespace: the cause when nothing answers."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+LISTEN = "0A"  # TCP_LISTEN in Linux's include/net/tcp_states.h
+DOCKER_DNS = "127.0.0.11"  # the engine's own resolver listens here in every container
+
+
+def listening(pid: int) -> set[tuple[str, int]]:
+    """(address, port) of every listening TCP socket in the namespace of ``pid``; empty when it can't be read."""
+    found: set[tuple[str, int]] = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            local, state = line.split()[1], line.split()[3]
+            address, port = local.split(":")
+            if state == LISTEN and _address(address) != DOCKER_DNS:
+                found.add((_address(address), int(port, 16)))
+    return found
+
+
+def explain(pid: int, port: int) -> tuple[str, str] | None:
+    """(cause, hint) why a connection to ``port`` from outside is refused, or None when the sockets do not tell."""
+    sockets = listening(pid) if pid else set()
+    loopback = sorted(a for a, p in sockets if p == port and ipaddress.ip_address(a).is_loopback)
+    if loopback and not any(p == port and a not in loopback for a, p in sockets):
+        return (
+            f"listens on {loopback[0]}:{port} only, where nobody outside the container can reach it",
+            f"make the app listen on 0.0.0.0:{port}",
+        )
+    others = sorted({p for a, p in sockets if not ipaddress.ip_address(a).is_loopback})
+    if others and port not in others:
+        listed = ", ".join(map(str, others))
+        return (
+            f"listens on {listed}, expected {port}",
+            f"make the app listen on $PORT ({port}), or put `port = {others[0]}` into gitship.toml,"
+            f" or `EXPOSE {others[0]}` into the Dockerfile",
+        )
+    if not sockets:
+        return (
+            f"nothing listens on port {port}",
+            f"make the app listen on 0.0.0.0:$PORT ({port}); if it is slow to start, raise deploy.check_timeout",
+        )
+    return None
+
+
+def _address(text: str) -> str:
+    """The address from the kernel's form: groups of four bytes, each in host (little-endian) order."""
+    data = bytes.fromhex(text)
+    swapped = b"".join(data[i : i + 4][::-1] for i in range(0, len(data), 4))
+    address = ipaddress.ip_address(swapped)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

@@ -1,0 +1,141 @@
+"""New containers of a release, and the end of those that are needed no more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from gitship.engine import base
+from gitship.engine.addresses import Addresses
+from gitship.engine.base import ContainerSpec, Engine
+from gitship.errors import Conflict, DeployCanceled, DeployError, EngineError, GitshipError
+from gitship.model import App, Container, Process, Release
+
+PARALLEL_STOPS = 8
+
+
+class Starter:
+    """Makes containers with gitship's own addresses and labels; ``server_id`` marks them as this installation's."""
+
+    def __init__(self, engine: Engine, addresses: Addresses, server_id: str) -> None:
+        self._engine = engine
+        self._addresses = addresses
+        self.server_id = server_id
+
+    def start(
+        self, app: App, release: Release, wanted: Iterable[tuple[Process, int]], deploy_id: int, cancel: threading.Event
+    ) -> list[Container]:
+        """So many new containers of each process, all or none. Raises DeployError, DeployCanceled or EngineError."""
+        network = self._addresses.network(app)
+        taken = {
+            state.name for state in self._engine.list({base.LABEL_SERVER: self.server_id, base.LABEL_APP: app.name})
+        }
+        started: list[Container] = []
+        try:
+            for process, count in wanted:
+                for _ in range(count):
+                    if cancel.is_set():
+                        raise DeployCanceled("canceled while containers were started")
+                    index, name = _free_name(app, release, process, taken)
+                    taken.add(name)
+                    started.append(self._one(app, release, process, index, name, network, deploy_id))
+        except BaseException:
+            self.remove(app, started)
+            raise
+        return started
+
+    def spec(
+        self, app: App, release: Release, process: Process, name: str, network: str, address: str | None, deploy_id: int
+    ) -> ContainerSpec:
+        """What the container is made from; pure."""
+        return ContainerSpec(
+            name=name,
+            image_id=release.image_id,
+            network=network,
+            command=process.command,
+            env=environment(app, release, process),
+            labels={
+                base.LABEL_SERVER: self.server_id,
+                base.LABEL_APP: app.name,
+                base.LABEL_RELEASE: str(release.number),
+                base.LABEL_PROCESS: process.type,
+                base.LABEL_DEPLOY: str(deploy_id),
+            },
+            address=address,
+            stop_timeout_s=process.stop_timeout_s,
+            memory_bytes=process.memory_bytes,
+            cpus=process.cpus,
+            pids=process.pids,
+        )
+
+    def remove(self, app: App, containers: Iterable[Container]) -> None:
+        """Ends containers that no visitor knows of, at once."""
+        for container in containers:
+            self._engine.remove(container.id)
+            self._addresses.release(app, container.name)
+
+    def retire(self, app: App, containers: Iterable[tuple[Container, float]]) -> None:
+        """SIGTERM, grace (seconds), SIGKILL, remove: side by side, since each may use its whole grace."""
+
+        def end(container: Container, grace_s: float) -> None:
+            self._engine.stop(container.id, grace_s)
+            self._engine.remove(container.id)
+            self._addresses.release(app, container.name)
+
+        with ThreadPoolExecutor(PARALLEL_STOPS, thread_name_prefix="retire") as pool:
+            for run in [pool.submit(end, c, grace_s) for c, grace_s in containers]:
+                run.result()
+
+    def again(self, app: App, release: Release, container: Container, deploy_id: int) -> Container:
+        """Makes a live container that got lost anew, under its name and address."""
+        process = release.process(container.process)
+        if process is None:
+            raise GitshipError(f"{release.label} has no process {container.process}", "push again")
+        network = self._addresses.network(app)
+        spec = self.spec(app, release, process, container.name, network, container.address, deploy_id)
+        container_id = self._engine.create(spec)
+        self._engine.start(container_id)
+        return Container(
+            container_id, container.name, app.id, release.id, process.type, container.index, container.address,
+            container.port,
+        )  # fmt: skip
+
+    def _one(
+        self, app: App, release: Release, process: Process, index: int, name: str, network: str, deploy_id: int
+    ) -> Container:
+        address = self._addresses.take(app, name)
+        container_id = ""
+        try:
+            spec = self.spec(app, release, process, name, network, address, deploy_id)
+            container_id = self._engine.create(spec)
+            self._engine.start(container_id)
+        except BaseException as error:
+            if container_id:
+                self._engine.remove(container_id)
+            self._addresses.release(app, name)
+            if isinstance(error, EngineError | Conflict) and container_id:
+                raise DeployError(f"{process.type} could not be started: {error.message}", error.hint) from error
+            raise
+        return Container(container_id, name, app.id, release.id, process.type, index, address, process.port)
+
+
+def environment(app: App, release: Release, process: Process | None) -> dict[str, str]:
+    """The app's config, PORT where the process gets traffic, and who it is."""
+    env = {
+        "GITSHIP_APP": app.name,
+        "GITSHIP_RELEASE": release.label,
+        "GITSHIP_COMMIT": release.commit or "",
+        **release.config,
+    }
+    if process is not None and process.port is not None:
+        env["PORT"] = str(process.port)
+    return env
+
+
+def _free_name(app: App, release: Release, process: Process, taken: set[str]) -> tuple[int, str]:
+    """``<app>.<process>.<n>.v<release>`` with the lowest free n: a restart runs beside what it replaces."""
+    index = 1
+    while (name := f"{app.name}.{process.type}.{index}.{release.label}") in taken:
+        index += 1
+    return index, name

@@ -1,0 +1,141 @@
+"""Varnish leads to the new containers, or back: one label, switched at once, then proved by a request through it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gitship.errors import DeployError, FrontError
+from gitship.front.front import AppFront, Backend, Front
+from gitship.model import WEB, App, Container, Release
+from gitship.store import Store
+
+VERIFY_TRIES = 5
+VERIFY_PAUSE_S = 0.2
+VERIFY_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The VCL that serves now and the one before it, which still serves what is in flight.
+
+    ``token`` makes a response tell which VCL it came by; None when there is no backend to ask.
+    """
+
+    new: str
+    old: str | None
+    token: str | None
+
+
+def hosts(store: Store, domain: str) -> dict[str, str]:
+    """Which host name leads to which app's slug: `<app>.<domain>` and the app's own domains."""
+    apps = {app.id: app for app in store.apps()}
+    table = {f"{app.name}.{domain}": app.slug for app in apps.values()}
+    table.update({d.name: apps[d.app_id].slug for d in store.domains() if d.app_id in apps})
+    return table
+
+
+def front_of(secret: bytes, app: App, release: Release | None, containers: Iterable[Container]) -> AppFront:
+    """What Varnish has to know of an app; without a release, or without web containers, there is nothing behind it.
+
+    The token follows from the rest and ``secret``, so that a restarted gitship finds Varnish as it would load it.
+    """
+    backends = tuple(Backend(c.name, c.address, c.port) for c in containers if c.process == WEB and c.port is not None)
+    behind = f"{app.id}/{release.id if release else 0}/{' '.join(b.name for b in backends)}"
+    return AppFront(
+        slug=app.slug,
+        app=app.name,
+        release=release.label if release else "v0",
+        cache_key=cache_key(app, release),
+        backends=backends,
+        verify_token=hmac.new(secret, behind.encode(), "sha256").hexdigest()[:32],
+    )
+
+
+def cache_key(app: App, release: Release | None) -> str:
+    """Part of every cache key: same image and same config may share pages, so a rollback finds its cache warm.
+
+    The app's id is never used again, so a new app of an old name starts with an empty cache.
+    """
+    if release is None:
+        return f"{app.id}/none"
+    config = json.dumps(sorted(release.config.items()))
+    return f"{app.id}/" + hashlib.sha256(f"{release.image_id}\n{config}".encode()).hexdigest()[:16]
+
+
+class Switch:
+    """The only way in which visitors are moved from one set of containers to another."""
+
+    def __init__(self, front: Front, domain: str, secret: bytes) -> None:
+        self._front = front
+        self._secret = secret
+        self._domain = domain
+
+    def to(self, app: App, release: Release, containers: Iterable[Container]) -> Switched:
+        """Loads the release's VCL and switches the label to it. Raises FrontError; then nothing was switched."""
+        wanted = front_of(self._secret, app, release, containers)
+        new = self._front.load(wanted)
+        try:
+            old = self._front.label(app.slug, new)
+        except BaseException:
+            self._front.discard(new)
+            raise
+        return Switched(new, old, wanted.verify_token if wanted.backends else None)
+
+    def verify(self, app: App, switched: Switched, path: str) -> None:
+        """One GET of ``path`` through Varnish must come from the new release, not the old one or an error page.
+
+        Raises DeployError. An app without web containers has nothing to ask.
+        """
+        if switched.token is None:
+            return
+        seen = ""
+        for attempt in range(VERIFY_TRIES):
+            if attempt:
+                time.sleep(VERIFY_PAUSE_S)
+            try:
+                origin, release, status = self._ask(f"{app.name}.{self._domain}", path, switched.token)
+            except (OSError, http.client.HTTPException) as error:
+                seen = f"no answer ({error or type(error).__name__})"
+                continue
+            if release == switched.new and origin == "backend":
+                return
+            seen = f"answered {status} by {'its error page' if origin == 'error' else release or 'something else'}"
+        raise DeployError(
+            f"the request through Varnish did not come from the new release: GET {path} {seen}",
+            "push again; if it stays, see the server's log",
+        )
+
+    def back(self, app: App, switched: Switched) -> None:
+        """The label returns to the VCL before. The new one stays loaded for what is in flight."""
+        if switched.old is not None:
+            self._front.label(app.slug, switched.old)
+
+    def _ask(self, host: str, path: str, token: str) -> tuple[str, str, int]:
+        address = self._front.address
+        target = "127.0.0.1" if address.host in ("0.0.0.0", "", "::") else address.host  # noqa: S104
+        connection = http.client.HTTPConnection(target, address.port, timeout=VERIFY_TIMEOUT_S)
+        try:
+            headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify", "Connection": "close"}
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return (
+                response.headers.get("X-Gitship-Origin", ""),
+                response.headers.get("X-Gitship-Release", ""),
+                response.status,
+            )
+        finally:
+            connection.close()
+
+
+def ensure_front(front: Front) -> None:
+    """Brings Varnish up again when somebody ended it. Raises FrontError when it can't be."""
+    if not front.alive():
+        front.ensure_running()
+    if not front.alive():
+        raise FrontError("Varnish does not answer", "see the server's log, then `gitship stop-front` and start again")

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitship import config
+from gitship.config import Address, Settings
+from gitship.errors import ConfigError
+
+pytestmark = pytest.mark.unit
+
+
+def test_every_key_is_optional() -> None:
+    assert config.parse("") == Settings()
+
+
+def test_settings_are_read_with_their_types() -> None:
+    settings = config.parse(
+        'data_dir = "/srv/g"\ndomain = "Example.com."\n[http]\nlisten = ":8080"\n'
+        '[deploy]\ndrain_timeout = 5\n[varnish]\nmemory = "1g"\n'
+    )
+    assert settings.data_dir == Path("/srv/g")
+    assert settings.domain == "example.com"
+    assert settings.http.listen == Address("0.0.0.0", 8080)
+    assert settings.deploy.drain_timeout == 5.0
+    assert settings.varnish.memory == 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "hint"),
+    [
+        ('domian = "x"', "'domian'", "'domain'"),
+        ("[deploy]\nkeep_release = 3", "'deploy.keep_release'", "'deploy.keep_releases'"),
+        ('[ssh]\nlisten = "2222"', "'ssh.listen'", "'2222'"),
+        ('[ssh]\nlisten = "0.0.0.0:70000"', "'ssh.listen'", "70000"),
+        ("[docker]\nmax_builds = 0", "'docker.max_builds'", "0"),
+        ("[docker]\nmax_builds = true", "'docker.max_builds'", "True"),
+        ('[deploy]\non_new_push = "drop"', "'deploy.on_new_push'", "drop"),
+        ('data_dir = "relative/path"', "'data_dir'", "relative"),
+        ('ssh = "0.0.0.0:22"', "'ssh'", "[ssh]"),
+        ('[docker]\naddress_pool = "8.8.8.0/24"', "'docker.address_pool'", "8.8.8.0"),
+        ("domain = ", "TOML", "quotes"),
+    ],
+)
+def test_an_error_names_the_key_and_the_way_out(text: str, named: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text)
+    assert named in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read") as caught:
+        config.load(tmp_path / "none.toml")
+    assert "gitship init" in caught.value.hint
+
+
+def test_the_reference_has_a_sentence_for_every_setting() -> None:
+    rows = config.reference()
+    assert ("deploy.keep_releases", "5") in [(key, default) for key, default, _ in rows]
+    assert all(about for _, _, about in rows)

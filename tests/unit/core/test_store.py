@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.model import Check, Container, DeployKind, DeployState, Process, Release, Role, StageTime
+from gitship.store import Store
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "gitship.db")
+    yield opened
+    opened.close()
+
+
+def release(store: Store, app_id: int, image: str = "sha256:1") -> Release:
+    checks = (Check(path="/up", headers={"A": "b"}), Check(kind="command", command=("a", "b")))
+    processes = (Process("web", ("run", "it"), 80, checks), Process("worker"))
+    return store.create_release(
+        app_id, commit="c" * 40, image_id=image, image_bytes=7, config={"K": "ü $x\n"}, processes=processes,
+        cause="push", created_by="me",
+    )  # fmt: skip
+
+
+def test_the_database_is_for_its_owner_alone(store: Store, tmp_path: Path) -> None:
+    assert (tmp_path / "gitship.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_release_comes_back_as_it_was_made(store: Store, tmp_path: Path) -> None:
+    made = release(store, store.create_app("shop").id)
+    again = Store(tmp_path / "gitship.db")
+    assert again.release(made.id) == made
+    again.close()
+
+
+def test_a_release_cannot_be_changed(store: Store, tmp_path: Path) -> None:
+    made = release(store, store.create_app("shop").id)
+    with sqlite3.connect(tmp_path / "gitship.db") as db, pytest.raises(sqlite3.IntegrityError, match="immutable"):
+        db.execute("UPDATE releases SET image_id = 'other' WHERE id = ?", (made.id,))
+    assert store.release(made.id) == made
+
+
+def test_release_numbers_count_per_app_and_are_never_used_again(store: Store) -> None:
+    shop, blog = store.create_app("shop").id, store.create_app("blog").id
+    assert [release(store, shop).number for _ in range(3)] == [1, 2, 3]
+    assert release(store, blog).number == 1
+
+
+def test_going_live_is_all_or_nothing(store: Store) -> None:
+    app = store.create_app("shop")
+    made = release(store, app.id)
+    live = [Container("id1", "shop.web.1.v1", app.id, made.id, "web", 1, "10.0.0.2", 80)]
+    store.set_live(app.id, made.id, live)
+    doubled = [*live, *live]
+    with pytest.raises(sqlite3.IntegrityError):
+        store.set_live(app.id, made.id + 1, doubled)
+    assert store.containers(app.id) == live
+    assert store.app("shop").live_release == made.id
+
+
+def test_good_releases_are_those_that_were_live(store: Store) -> None:
+    app = store.create_app("shop")
+    first, second = release(store, app.id), release(store, app.id)
+    for made, state in ((first, DeployState.LIVE), (second, DeployState.FAILED)):
+        deploy = store.create_deploy(app.id, DeployKind.PUSH, "me")
+        store.update_deploy(dataclasses.replace(deploy, state=state, release_id=made.id))
+    assert store.good_releases(app.id) == [first]
+
+
+def test_a_deploy_record_keeps_its_stage_times(store: Store) -> None:
+    deploy = store.create_deploy(store.create_app("shop").id, DeployKind.PUSH, "me", commit="c", ref="r", old="o")
+    times = (StageTime(DeployState.BUILDING, 1.5, 0.25), StageTime(DeployState.RELEASING, 1.75, 2.0))
+    changed = dataclasses.replace(deploy, stages=times, failed_stage=DeployState.BUILDING, reason="no")
+    store.update_deploy(changed)
+    assert store.deploy(deploy.id) == changed
+    assert store.unfinished_deploys() == [changed]
+
+
+def test_names_are_taken_once(store: Store) -> None:
+    shop, blog = store.create_app("shop"), store.create_app("blog")
+    store.add_domain(shop.id, "a.example")
+    store.add_key("me", "SHA256:1", "ssh-ed25519 A", Role.ADMIN)
+    with pytest.raises(Conflict):
+        store.create_app("shop")
+    with pytest.raises(Conflict):
+        store.add_domain(blog.id, "a.example")
+    with pytest.raises(Conflict, match="named 'me'"):
+        store.add_key("me", "SHA256:2", "ssh-ed25519 B", Role.ADMIN)
+    with pytest.raises(Conflict, match="SHA256:1"):
+        store.add_key("you", "SHA256:1", "ssh-ed25519 A", Role.ADMIN)
+
+
+def test_what_is_not_there_is_not_found(store: Store) -> None:
+    app = store.create_app("shop")
+    for look in (lambda: store.app("x"), lambda: store.release(9), lambda: store.release_number(app.id, 9)):
+        with pytest.raises(NotFound):
+            look()
+
+
+def test_an_address_rests_before_it_is_given_again(store: Store) -> None:
+    app = store.create_app("shop")
+    pool = ["10.0.0.2", "10.0.0.3"]
+    assert store.take_address(app.id, pool, "a", 60) == "10.0.0.2"
+    assert store.take_address(app.id, pool, "b", 60) == "10.0.0.3"
+    store.release_address(app.id, "a")
+    assert store.take_address(app.id, pool, "c", 60) is None
+    assert store.take_address(app.id, pool, "c", 0) == "10.0.0.2"
+
+
+def test_destroying_an_app_takes_all_that_is_its(store: Store) -> None:
+    app = store.create_app("shop")
+    release(store, app.id)
+    store.replace_config(app.id, {"A": "b"})
+    store.add_domain(app.id, "a.example")
+    store.delete_app(app.id)
+    new = store.create_app("shop")
+    assert new.id != app.id
+    assert store.releases(new.id) == [] and store.config(new.id) == {} and store.domains() == []
+
+
+def test_threads_never_lose_a_write(store: Store) -> None:
+    app = store.create_app("shop")
+
+    def make() -> None:
+        for _ in range(20):
+            release(store, app.id)
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [r.number for r in store.releases(app.id)] == list(range(80, 0, -1))
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "gitship.db"
+    path.write_text("not a database at all, " * 100)
+    with pytest.raises(GitshipError, match=r"gitship\.db"):
+        Store(path)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "gitship.db"
+    Store(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 999")
+    with pytest.raises(GitshipError, match="newer"):
+        Store(path)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.deploy.journal import Journal, follow
+from gitship.events import Bus
+from gitship.model import DeployKind, DeployState
+from gitship.store import Store
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "gitship.db")
+    yield opened
+    opened.close()
+
+
+def make(store: Store, directory: Path, bus: Bus) -> Journal:
+    app = store.find_app("shop") or store.create_app("shop")
+    return Journal(store.create_deploy(app.id, DeployKind.PUSH, "me"), app, store, bus, directory / "logs")
+
+
+def test_a_short_stage_prints_one_line_with_its_time(store: Store, tmp_path: Path) -> None:
+    journal = make(store, tmp_path, Bus())
+    with journal.stage(DeployState.STARTING, "Starting web x1"):
+        assert store.deploy(journal.deploy.id).state is DeployState.STARTING
+    (line,) = journal.path.read_text().splitlines()
+    assert line.startswith("-----> Starting web x1") and line.endswith("s")
+    assert [s.stage for s in journal.deploy.stages] == [DeployState.STARTING]
+    journal.close()
+
+
+def test_a_stage_with_details_shows_its_headline_before_them(store: Store, tmp_path: Path) -> None:
+    journal = make(store, tmp_path, Bus())
+    with journal.stage(DeployState.BUILDING, "Building Dockerfile") as stage:
+        stage.detail("#5 RUN make", 1.0)
+    first, second, third = journal.path.read_text().splitlines()
+    assert first == "-----> Building Dockerfile"
+    assert second.startswith("       #5 RUN make")
+    assert third.startswith("       done")
+    journal.close()
+
+
+def test_a_failed_stage_keeps_its_time(store: Store, tmp_path: Path) -> None:
+    journal = make(store, tmp_path, Bus())
+    with pytest.raises(ValueError, match="no"), journal.stage(DeployState.BUILDING, "Building Dockerfile"):
+        raise ValueError("no")
+    assert [s.stage for s in journal.deploy.stages] == [DeployState.BUILDING]
+    journal.close()
+
+
+def test_followers_see_every_line_once_whenever_they_come(store: Store, tmp_path: Path) -> None:
+    bus = Bus()
+    journal = make(store, tmp_path, bus)
+    seen: list[list[str]] = [[] for _ in range(4)]
+
+    def watch(lines: list[str]) -> None:
+        over = journal.answered.is_set
+        follow(journal.path, bus, journal.deploy.id, over, lines.append, threading.Event())
+
+    threads = []
+    for number in range(200):
+        if number % 50 == 0:
+            threads.append(threading.Thread(target=watch, args=(seen[number // 50],)))
+            threads[-1].start()
+        journal.line(f"line {number}")
+    journal.close()
+    for thread in threads:
+        thread.join(10)
+    assert seen == [[f"line {n}" for n in range(200)]] * 4
+
+
+def test_a_follower_that_goes_away_ends_at_once(store: Store, tmp_path: Path) -> None:
+    bus = Bus()
+    journal = make(store, tmp_path, bus)
+    gone = threading.Event()
+    gone.set()
+    follow(journal.path, bus, journal.deploy.id, lambda: False, lambda line: None, gone)
+    journal.close()

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from gitship.deploy import output
+
+pytestmark = pytest.mark.unit
+
+PUSH = """\
+-----> shop: 4 files, 1a2b3c4 "Add basket"                 0.1s
+-----> Building Dockerfile                                 2.4s
+       #5 RUN pip install -r requirements.txt              1.9s
+=====> http://shop.example.com   v12 in 3.5s, image 84 MB (+0.2)"""
+
+FAILED = """\
+       | Traceback
+       | KeyError: 'DATABASE_URL'
+ !     checking failed: web exited 1
+ !     look at the lines above
+ !     v11 serves on, unchanged"""
+
+
+def test_a_push_reads_as_the_design_shows() -> None:
+    lines = [
+        output.headline('shop: 4 files, 1a2b3c4 "Add basket"', 0.1),
+        output.headline("Building Dockerfile", 2.4),
+        output.detail("#5 RUN pip install -r requirements.txt", 1.9),
+        output.result("http://shop.example.com", "v12", 3.5, 84_000_000, 200_000),
+    ]
+    assert "\n".join(lines) == PUSH
+
+
+def test_a_failure_ends_with_cause_next_step_and_what_still_runs() -> None:
+    last = ("Traceback", "KeyError: 'DATABASE_URL'")
+    lines = output.failure("checking", "web exited 1", "look at the lines above", last, "v11 serves on, unchanged")
+    assert "\n".join(lines) == FAILED
+
+
+def test_a_long_line_keeps_its_time() -> None:
+    assert output.detail("x" * 80, 1.25).endswith("x   1.2s")
+
+
+def test_a_subject_is_shown_without_control_characters() -> None:
+    assert output.title("a\x1b[31mred\x07") == "a [31mred"
+    assert len(output.title("x" * 100)) == 40
+
+
+def test_raw_lines_are_told_from_the_others() -> None:
+    assert output.is_raw(output.raw("anything"))
+    assert not output.is_raw(output.detail("anything"))

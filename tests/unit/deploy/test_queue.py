@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.deploy.journal import Journal
+from gitship.deploy.queue import DeployQueue, Job
+from gitship.events import Bus
+from gitship.model import App, DeployKind, DeployState
+from gitship.store import Store
+
+pytestmark = pytest.mark.unit
+WAIT_S = 5.0
+
+
+class Bench:
+    """A real queue over a real store; ``run`` is what the pipeline would be, held at a gate."""
+
+    def __init__(self, directory: Path, *, cancel_running: bool = False) -> None:
+        self.store = Store(directory / "gitship.db")
+        self.bus = Bus()
+        self.logs = directory / "logs"
+        self.gate = threading.Event()
+        self.started: list[Job] = []
+        self.began = threading.Semaphore(0)
+        self.queue = DeployQueue(self._run, cancel_running=cancel_running)
+
+    def _run(self, job: Job) -> None:
+        self.started.append(job)
+        job.journal.update(state=DeployState.BUILDING)
+        self.began.release()
+        while not self.gate.wait(0.01):
+            if job.cancel.is_set():
+                break
+        state = job.canceled_by if job.cancel.is_set() else DeployState.LIVE
+        job.journal.update(state=state)
+        job.journal.close()
+
+    def app(self, name: str) -> App:
+        return self.store.find_app(name) or self.store.create_app(name)
+
+    def submit(self, app: str, kind: DeployKind = DeployKind.PUSH) -> Job:
+        owner = self.app(app)
+        deploy = self.store.create_deploy(owner.id, kind, "me")
+        job = Job(owner.id, kind, Journal(deploy, owner, self.store, self.bus, self.logs))
+        self.queue.submit(job)
+        return job
+
+    def state(self, job: Job) -> DeployState:
+        assert job.journal.ended.wait(WAIT_S)
+        return self.store.deploy(job.deploy.id).state
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.gate.set()
+    made.queue.stop()
+    made.store.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    done = threading.Event()
+    for _ in range(500):
+        if condition():
+            return
+        done.wait(0.01)
+    raise AssertionError("it never came true")
+
+
+def test_one_deploy_per_app_at_a_time(bench: Bench) -> None:
+    first, second = bench.submit("shop"), bench.submit("shop")
+    assert bench.began.acquire(timeout=WAIT_S)
+    assert not bench.began.acquire(timeout=0.2)
+    assert bench.store.deploy(second.deploy.id).state is DeployState.QUEUED
+    bench.gate.set()
+    assert [bench.state(j) for j in (first, second)] == [DeployState.LIVE, DeployState.LIVE]
+    assert bench.started == [first, second]
+
+
+def test_apps_deploy_side_by_side(bench: Bench) -> None:
+    bench.submit("shop")
+    bench.submit("blog")
+    assert bench.began.acquire(timeout=WAIT_S) and bench.began.acquire(timeout=WAIT_S)
+
+
+def test_the_newest_queued_push_wins(bench: Bench) -> None:
+    jobs = [bench.submit("shop") for _ in range(4)]
+    assert bench.began.acquire(timeout=WAIT_S)
+    bench.gate.set()
+    assert [bench.state(j) for j in jobs[1:]] == [DeployState.SUPERSEDED, DeployState.SUPERSEDED, DeployState.LIVE]
+    assert bench.started == [jobs[0], jobs[3]]
+
+
+def test_a_push_never_drops_a_queued_config_change(bench: Bench) -> None:
+    bench.submit("shop")
+    change = bench.submit("shop", DeployKind.CONFIG)
+    push = bench.submit("shop")
+    bench.gate.set()
+    assert [bench.state(change), bench.state(push)] == [DeployState.LIVE, DeployState.LIVE]
+
+
+def test_a_newer_config_change_carries_the_older_one(bench: Bench) -> None:
+    bench.submit("shop")
+    assert bench.began.acquire(timeout=WAIT_S)
+    older = bench.submit("shop", DeployKind.CONFIG)
+    older.config.update({"A": "1", "B": "1"})
+    owner = bench.app("shop")
+    deploy = bench.store.create_deploy(owner.id, DeployKind.CONFIG, "me")
+    newer = Job(owner.id, DeployKind.CONFIG, Journal(deploy, owner, bench.store, bench.bus, bench.logs))
+    newer.config = {"B": None}
+    bench.queue.submit(newer)
+    assert newer.config == {"A": "1", "B": None}
+
+
+def test_cancel_ends_the_running_deploy(bench: Bench) -> None:
+    job = bench.submit("shop")
+    assert bench.began.acquire(timeout=WAIT_S)
+    assert bench.queue.cancel(job.app_id) is job
+    assert bench.state(job) is DeployState.CANCELED
+
+
+def test_cancel_prefers_the_one_that_waits(bench: Bench) -> None:
+    running, waiting = bench.submit("shop"), bench.submit("shop")
+    assert bench.began.acquire(timeout=WAIT_S)
+    assert bench.queue.cancel(running.app_id) is waiting
+    bench.gate.set()
+    assert bench.state(running) is DeployState.LIVE
+
+
+def test_a_switched_deploy_cannot_be_canceled(bench: Bench) -> None:
+    job = bench.submit("shop")
+    assert bench.began.acquire(timeout=WAIT_S)
+    job.journal.update(state=DeployState.DRAINING)
+    assert bench.queue.cancel(job.app_id) is None
+
+
+def test_a_new_push_may_end_the_running_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, cancel_running=True)
+    first = bench.submit("shop")
+    assert bench.began.acquire(timeout=WAIT_S)
+    second = bench.submit("shop")
+    assert bench.state(first) is DeployState.SUPERSEDED
+    bench.gate.set()
+    assert bench.state(second) is DeployState.LIVE
+    bench.queue.stop()
+    bench.store.close()
+
+
+def test_stop_leaves_no_thread_and_no_open_record(bench: Bench) -> None:
+    jobs = [bench.submit("shop"), bench.submit("shop", DeployKind.SCALE), bench.submit("blog")]
+    bench.queue.stop()
+    assert all(bench.state(j).ended for j in jobs)
+    wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("deploy-")])
