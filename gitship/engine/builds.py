@@ -72,7 +72,7 @@ def build(
     """
     trace: Trace = BuildKitTrace() if builder == "buildkit" else ClassicTrace()
     build_id = uuid.uuid4().hex
-    patience = Patience(time.monotonic() + options.timeout_s, cancel)
+    patience = Patience(time.monotonic() + options.timeout_s, (cancel,))
     try:
         with wire.open(
             "POST",

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from docker import APIClient
 from docker import errors as docker_errors
@@ -35,10 +35,8 @@ _REMOVAL_POLL_S = 0.05
 class DockerEngine:
     """An Engine (see ``base``). ``timeout_s`` bounds every plain call; safe from any thread."""
 
-    def __init__(
-        self, host: str, *, builder: Literal["buildkit", "classic"] = "buildkit", timeout_s: float = TIMEOUT_S
-    ) -> None:
-        """Raises ConfigError when ``host`` is neither unix:// nor tcp://; Docker need not run yet."""
+    def __init__(self, host: str, *, builder: str = "buildkit", timeout_s: float = TIMEOUT_S) -> None:
+        """``builder`` is buildkit or classic. Raises ConfigError when ``host`` is neither unix:// nor tcp://."""
         self.host = host
         self._builder = builder
         self._timeout_s = timeout_s
@@ -217,7 +215,9 @@ class DockerEngine:
         stop: threading.Event | None = None,
     ) -> Iterator[LogLine]:
         name = self.inspect(container_id).name
-        return logs.read(self._wire, self._api, container_id, name, tail=tail, since=since, follow=follow, stop=stop)
+        return logs.ContainerLog(
+            self._wire, self._api, container_id, name, tail=tail, since=since, follow=follow, stop=stop
+        )
 
 
 def _api_version(version: Any) -> str:

@@ -6,49 +6,68 @@ import heapq
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gitship.engine.base import LogLine
 from gitship.engine.containers import epoch
 from gitship.engine.frames import Lines, frames
 from gitship.engine.wire import POLL_S, Interrupted, Patience, Wire
-from gitship.errors import EngineError, GitshipError, NotFound
+from gitship.errors import EngineError, NotFound
 
 REORDER_S = 0.2  # how long a followed line may wait for an earlier one of another container
 QUEUE_LINES = 1000
 
 
-def read(
-    wire: Wire,
-    api: str,
-    container_id: str,
-    name: str,
-    *,
-    tail: int | None,
-    since: float | None,
-    follow: bool,
-    stop: threading.Event | None,
-) -> Iterator[LogLine]:
-    """The lines of a container, oldest first; with ``follow`` until it ends or ``stop`` is set."""
-    query = {"stdout": "1", "stderr": "1", "timestamps": "1", "tail": "all" if tail is None else str(tail)}
-    if since is not None:
-        query["since"] = f"{since:.9f}"
-    if follow:
-        query["follow"] = "1"
-    try:
-        with wire.open(
-            "GET", f"{api}/containers/{container_id}/logs", query=query, patience=Patience(cancel=stop)
-        ) as stream:
-            if stream.status == 404:
-                raise NotFound(f"no container {name}", "it was removed meanwhile")
-            if stream.status != 200:
-                raise EngineError(
-                    f"Docker could not read the log of {name}: {stream.read_all(500).decode('utf-8', 'replace')}",
-                    "see `journalctl -u docker` on the server",
-                )
-            yield from lines(stream.read, name)
-    except Interrupted:
-        return
+class ContainerLog(Iterator[LogLine]):
+    """The lines of a container, oldest first; with ``follow`` until it ends, ``stop`` is set, or it is closed.
+
+    It connects when it is first read. ``close`` works from any thread, also while another one waits for a line.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        api: str,
+        container_id: str,
+        name: str,
+        *,
+        tail: int | None,
+        since: float | None,
+        follow: bool,
+        stop: threading.Event | None,
+    ) -> None:
+        self._wire = wire
+        self._path = f"{api}/containers/{container_id}/logs"
+        self._name = name
+        self._query = {"stdout": "1", "stderr": "1", "timestamps": "1", "tail": "all" if tail is None else str(tail)}
+        if since is not None:
+            self._query["since"] = f"{since:.9f}"
+        if follow:
+            self._query["follow"] = "1"
+        self._closed = threading.Event()
+        self._patience = Patience(events=(self._closed,) if stop is None else (self._closed, stop))
+        self._lines = self._read()
+
+    def __next__(self) -> LogLine:
+        return next(self._lines)
+
+    def close(self) -> None:
+        """Ends it within POLL_S."""
+        self._closed.set()
+
+    def _read(self) -> Iterator[LogLine]:
+        try:
+            with self._wire.open("GET", self._path, query=self._query, patience=self._patience) as stream:
+                if stream.status == 404:
+                    raise NotFound(f"no container {self._name}", "it was removed meanwhile")
+                if stream.status != 200:
+                    said = stream.read_all(500).decode("utf-8", "replace")
+                    raise EngineError(
+                        f"Docker could not read the log of {self._name}: {said}", "see `docker info` on the server"
+                    )
+                yield from lines(stream.read, self._name)
+        except Interrupted:
+            return
 
 
 def lines(read: Callable[[], bytes], name: str) -> Iterator[LogLine]:
@@ -70,50 +89,49 @@ def lines(read: Callable[[], bytes], name: str) -> Iterator[LogLine]:
             yield LogLine(name, at, stream, line)
 
 
-def merge(sources: Sequence[Iterable[LogLine]]) -> Iterator[LogLine]:
-    """The lines of several logs that end by themselves, by time; each source is read only as far as needed."""
-    return heapq.merge(*sources, key=lambda line: line.at)
+def merge(logs: Sequence[Iterator[LogLine]], *, follow: bool = False) -> Iterator[LogLine]:
+    """The lines of several logs by time; with ``follow``, as far as they come within REORDER_S of each other.
 
-
-Source = Callable[[threading.Event], Iterator[LogLine]]
-
-
-def follow(sources: Sequence[Source], stop: threading.Event) -> Iterator[LogLine]:
-    """The lines of several live logs, by time as far as they come within REORDER_S of each other.
-
-    Each source is called with an event that ends it. Ends when all of them have ended or ``stop`` is set; closing the
-    iterator ends them too. A source that fails ends the whole with its error.
+    Ends when all of them have ended. Closing it closes them; a log that fails ends the whole with its error.
     """
+    return _live(logs) if follow else heapq.merge(*logs, key=lambda line: line.at)
+
+
+_Item = LogLine | Exception | None  # None: a log has ended
+
+
+def _live(logs: Sequence[Iterator[LogLine]]) -> Iterator[LogLine]:
     ended = threading.Event()
-    arrived: queue.Queue[LogLine | GitshipError | None] = queue.Queue(QUEUE_LINES)
+    arrived: queue.Queue[_Item] = queue.Queue(QUEUE_LINES)
     readers = [
-        threading.Thread(target=_pump, args=(source, arrived, ended), name=f"logs-{number}", daemon=True)
-        for number, source in enumerate(sources)
+        threading.Thread(target=_pump, args=(log, arrived, ended), name=f"logs-{number}", daemon=True)
+        for number, log in enumerate(logs)
     ]
     for reader in readers:
         reader.start()
     try:
-        yield from _ordered(arrived, len(readers), stop)
+        yield from _ordered(arrived, len(readers))
     finally:
         ended.set()
+        for log in logs:
+            if isinstance(log, ContainerLog):
+                log.close()
         for reader in readers:
             reader.join(timeout=5)
 
 
-def _pump(source: Source, arrived: queue.Queue[LogLine | GitshipError | None], ended: threading.Event) -> None:
-    last: GitshipError | None = None
+def _pump(log: Iterator[LogLine], arrived: queue.Queue[_Item], ended: threading.Event) -> None:
+    last: Exception | None = None
     try:
-        for line in source(ended):
+        for line in log:
             if not _put(arrived, line, ended):
                 return
-    except GitshipError as error:
+    except Exception as error:  # raised again in the thread that reads
         last = error
     _put(arrived, last, ended)
 
 
-def _put(
-    arrived: queue.Queue[LogLine | GitshipError | None], item: LogLine | GitshipError | None, ended: threading.Event
-) -> bool:
+def _put(arrived: queue.Queue[_Item], item: _Item, ended: threading.Event) -> bool:
     while not ended.is_set():
         try:
             arrived.put(item, timeout=POLL_S)
@@ -123,25 +141,22 @@ def _put(
     return False
 
 
-def _ordered(
-    arrived: queue.Queue[LogLine | GitshipError | None], open_sources: int, stop: threading.Event
-) -> Iterator[LogLine]:
+def _ordered(arrived: queue.Queue[_Item], running: int) -> Iterator[LogLine]:
     waiting: list[tuple[float, int, float, LogLine]] = []  # (at, order of arrival, due, line)
     count = 0
-    while (open_sources or waiting) and not stop.is_set():
-        now = time.monotonic()
-        while waiting and (waiting[0][2] <= now or not open_sources or len(waiting) >= QUEUE_LINES):
+    while running or waiting:
+        while waiting and (waiting[0][2] <= time.monotonic() or not running or len(waiting) >= QUEUE_LINES):
             yield heapq.heappop(waiting)[3]
-        if not open_sources:
+        if not running:
             continue
         try:
-            item = arrived.get(timeout=POLL_S)
+            item = arrived.get(timeout=POLL_S if waiting else None)
         except queue.Empty:
             continue
-        if isinstance(item, GitshipError):
+        if isinstance(item, Exception):
             raise item
         if item is None:
-            open_sources -= 1
+            running -= 1
         else:
             count += 1
             heapq.heappush(waiting, (item.at, count, time.monotonic() + REORDER_S, item))

@@ -54,7 +54,7 @@ def run(
     Raises DeployCanceled when ``cancel`` is set, DeployError after ``timeout_s``. In every case the
     container is removed.
     """
-    patience = Patience(time.monotonic() + timeout_s, cancel)
+    patience = Patience(time.monotonic() + timeout_s, (cancel,))
     if cancel.is_set():
         raise DeployCanceled("the command was canceled")
     container_id = engine.create(replace(spec, restart=False))

@@ -27,7 +27,7 @@ READ_BYTES = 65536
 
 
 class Interrupted(Exception):
-    """The event of a Patience was set."""
+    """An event of a Patience was set."""
 
 
 class Expired(Exception):
@@ -36,21 +36,21 @@ class Expired(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to go on: until ``deadline`` (``time.monotonic``) or until ``cancel`` is set."""
+    """How long to go on: until ``deadline`` (``time.monotonic``) or until one of ``events`` is set."""
 
     deadline: float = math.inf
-    cancel: threading.Event | None = None
+    events: tuple[threading.Event, ...] = ()
 
     def check(self) -> None:
         """Raises Interrupted or Expired when it is over."""
-        if self.cancel is not None and self.cancel.is_set():
+        if any(event.is_set() for event in self.events):
             raise Interrupted
         if time.monotonic() >= self.deadline:
             raise Expired
 
     def slice_s(self) -> float:
         """How long one wait may be so that neither end is missed by more than POLL_S."""
-        return POLL_S if self.cancel is not None else min(1.0, max(POLL_S, self.deadline - time.monotonic()))
+        return POLL_S if self.events else min(1.0, max(POLL_S, self.deadline - time.monotonic()))
 
 
 class _BodyFailed(Exception):
