@@ -119,15 +119,14 @@ class Execution:
                 log.exception("a command failed to take its terminal's new size")
 
     def _arrived(self, data: bytes) -> None:
-        # The client's terminal is in raw mode, so Ctrl-C comes as a byte. A command that reads gets to see it itself.
-        if self._pty is not None and not self._input.used and CTRL_C in data:
+        # The client's terminal is in raw mode, so Ctrl-C comes as a byte. A command that is waiting for input sees it.
+        if self._pty is not None and not self._input.waiting and CTRL_C in data:
             self._closed.set()
 
     def _run(self, command: bytes) -> None:
         lock = threading.Lock()
-        terminal = self._pty is not None
-        stdout = ChannelOutput(self.channel, self.channel.send, lock, terminal=terminal)
-        stderr = ChannelOutput(self.channel, self.channel.send_stderr, lock, terminal=terminal)
+        stdout = ChannelOutput(self.channel, self.channel.send, lock)
+        stderr = ChannelOutput(self.channel, self.channel.send_stderr, lock)
         status = 1
         try:
             status = self._run_and_report(command, stdout, stderr)
@@ -165,6 +164,8 @@ class Execution:
             number = secrets.token_hex(4)
             log.exception("internal error (id %s) in %r", number, command[:200])
             text = f"error: internal error (id {number})\nhint: the server's log has the details under this id\n"
+        if self._pty is not None:
+            text = text.replace("\n", "\r\n")
         with contextlib.suppress(OSError):
             stderr.write(text.encode("utf-8", "replace"))
         return 1
