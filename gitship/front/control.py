@@ -1,0 +1,189 @@
+"""Varnish's control protocol over one open TCP connection (0.06 ms per command; a varnishadm child takes 4.3 ms).
+
+A request is one line; an answer is ``<status, 3 digits> <length, 8>\\n<text>\\n``. See varnish-cli(7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitship.config import Address
+from gitship.errors import FrontError
+
+CONNECT_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 30.0
+COMPILE_TIMEOUT_S = 120.0  # the table of 1000 hosts: 2 s with gcc on an idle machine
+
+AUTH = 107
+OK = 200
+TRUNCATED = 201
+_HEADER_BYTES = 13
+_LIMIT_WHEN_TRUNCATED = "256m"
+_HINT = "see whether varnishd is running; `gitship serve` starts it"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer; ``status`` 200 is success."""
+
+    status: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One line of vcl.list. ``busy`` counts requests in flight (two per open pipe); ``target`` is set for a label."""
+
+    name: str
+    active: bool
+    discarded: bool
+    busy: int
+    target: str | None
+
+
+class Control:
+    """Safe from any thread. A lost connection is opened again once per command, then FrontError."""
+
+    def __init__(self, admin: Callable[[], Address], secret: Path) -> None:
+        self._admin = admin
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._deadline = 0.0
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def ask(self, line: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Reply:
+        """Sends a command as it stands; whatever is answered. Raises FrontError when nothing is, even on a second try.
+
+        A command may thus be carried out twice: each one used here has the same effect once or twice.
+        """
+        with self._lock:
+            for last in (False, True):
+                try:
+                    self._deadline = time.monotonic() + timeout_s
+                    return self._exchange(line)
+                except TimeoutError:
+                    self._close()  # a late answer would be taken for the next command's
+                    raise FrontError(f"Varnish did not answer within {timeout_s:g} s", _HINT) from None
+                except (OSError, EOFError) as error:
+                    self._close()
+                    if last:
+                        raise FrontError(f"cannot reach Varnish's control port: {error}", _HINT) from None
+            raise AssertionError("unreachable")
+
+    def command(self, *words: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+        """Sends a command; the answer's text. Raises FrontError with Varnish's own words when it refuses."""
+        reply = self.ask(" ".join(_quoted(w) for w in words), timeout_s)
+        if reply.status == TRUNCATED:
+            self.ask(f"param.set cli_limit {_LIMIT_WHEN_TRUNCATED}")
+            reply = self.ask(" ".join(_quoted(w) for w in words), timeout_s)
+        if reply.status != OK:
+            raise FrontError(
+                f"Varnish refused {words[0]}: {reply.text.strip() or reply.status}", "see the server's log"
+            )
+        return reply.text
+
+    def inline(self, name: str, vcl: str) -> None:
+        """Compiles and loads ``vcl`` as ``name``. Raises FrontError with the compiler's message."""
+        token = f"EOF{secrets.token_hex(8)}"
+        reply = self.ask(f"vcl.inline {name} << {token}\n{vcl}\n{token}", COMPILE_TIMEOUT_S)
+        if reply.status != OK and not reply.text.startswith(
+            "Already a VCL named"
+        ):  # sent twice: names are never reused
+            raise FrontError(f"Varnish cannot load {name}: {reply.text.strip()}", "see the server's log")
+
+    def loaded(self) -> list[Loaded]:
+        """Every VCL and label (vcl.list)."""
+        try:
+            # [version, command, time, entry, entry, ...]
+            entries = json.loads(self.command("vcl.list", "-j"))[3:]
+            return [
+                Loaded(
+                    name=e["name"],
+                    active=e["status"] == "active",
+                    discarded=e["status"] == "discarded",
+                    busy=int(e["busy"]),
+                    target=e["label"]["name"] if e["state"] == "label" else None,
+                )
+                for e in entries
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise FrontError(f"Varnish's list of VCLs is not as expected: {error!r}", "see the server's log") from None
+
+    # -- under the lock
+
+    def _exchange(self, line: str) -> Reply:
+        if self._socket is None:
+            self._open()
+        self._send(line)
+        return self._receive()
+
+    def _open(self) -> None:
+        address = self._admin()
+        self._socket = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        reply = self._receive()
+        if reply.status == AUTH:
+            challenge = reply.text[:32].encode()
+            proof = hashlib.sha256(challenge + b"\n" + self._secret.read_bytes() + challenge + b"\n").hexdigest()
+            self._send(f"auth {proof}")
+            reply = self._receive()
+        if reply.status != OK:
+            self._close()
+            raise FrontError(
+                f"{address} does not take gitship's secret: it is another varnishd",
+                "end that varnishd, then start again",
+            )
+
+    def _send(self, line: str) -> None:
+        assert self._socket is not None
+        self._socket.settimeout(self._left())
+        self._socket.sendall(line.encode() + b"\n")
+
+    def _receive(self) -> Reply:
+        header = self._read(_HEADER_BYTES)
+        try:
+            status, length = int(header[:3]), int(header[4:12])
+        except ValueError:
+            raise EOFError(f"not Varnish's protocol: {header!r}") from None
+        return Reply(status, self._read(length + 1)[:-1].decode(errors="replace"))
+
+    def _read(self, size: int) -> bytes:
+        assert self._socket is not None
+        data = bytearray()
+        while len(data) < size:
+            self._socket.settimeout(self._left())
+            piece = self._socket.recv(size - len(data))
+            if not piece:
+                raise EOFError("the connection was closed")
+            data += piece
+        return bytes(data)
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def _quoted(word: str) -> str:
+    """A word as Varnish's CLI reads it."""
+    if word and all(c.isalnum() or c in "_-./=:" for c in word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

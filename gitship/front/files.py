@@ -1,0 +1,96 @@
+"""What a new varnishd finds on disk: one VCL file per app, the table of hosts, and boot.cli, which names them.
+
+A file is named after its VCL and never changes; boot.cli is replaced as a whole. So at any instant, also after a power
+cut, boot.cli and the files that it names fit together.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gitship.front.vcl import UNAVAILABLE, label_name
+
+
+class BootFiles:
+    """``directory``/apps/<vcl>.vcl and ``directory``/boot.cli; ``group`` may read them (None: only the owner)."""
+
+    def __init__(self, directory: Path, group: int | None) -> None:
+        self._boot = directory / "boot.cli"
+        self._apps = directory / "apps"
+        self._group = group
+
+    def prepare(self, unavailable: str) -> None:
+        """Makes the directory with the right modes, and the file of the VCL that is always there."""
+        self._apps.mkdir(parents=True, exist_ok=True)
+        if self._group is None:
+            self._apps.chmod(0o700)
+        else:
+            os.chown(self._apps, -1, self._group)
+            self._apps.chmod(0o750)
+        path = self._path(UNAVAILABLE)
+        if not path.exists() or path.read_text(encoding="utf-8") != unavailable:
+            self._put(path, unavailable)
+
+    def exists(self) -> bool:
+        return self._boot.exists()
+
+    def write(self, apps: Mapping[str, str], top: str, text_of: Callable[[str], str]) -> None:
+        """From now on a new varnishd has exactly ``apps`` (slug -> VCL name) and the table of hosts ``top``.
+
+        ``text_of`` gives the text of a VCL that has no file yet.
+        """
+        names = {UNAVAILABLE, top, *apps.values()}
+        for name in names - {UNAVAILABLE}:
+            if not self._path(name).exists():
+                self._put(self._path(name), text_of(name))
+        self._put(self._boot, self._commands(apps, top))
+        for path in self._apps.iterdir():
+            if path.stem not in names:
+                path.unlink(missing_ok=True)
+
+    def _commands(self, apps: Mapping[str, str], top: str) -> str:
+        # "-": may fail. One damaged file costs one app, whose label then leads to a page that says so.
+        lines = [f"vcl.load {UNAVAILABLE} {_word(self._path(UNAVAILABLE))}"]
+        for slug, name in sorted(apps.items()):
+            label = label_name(slug)
+            lines.append(f"vcl.label {label} {UNAVAILABLE}")
+            if name != UNAVAILABLE:
+                lines += [f"-vcl.load {name} {_word(self._path(name))}", f"-vcl.label {label} {name}"]
+        lines += [f"vcl.load {top} {_word(self._path(top))}", f"vcl.use {top}"]
+        return "\n".join(lines) + "\n"
+
+    def _path(self, name: str) -> Path:
+        return self._apps / f"{name}.vcl"
+
+    def _put(self, path: Path, text: str) -> None:
+        write_atomically(path, text, self._group)
+
+
+def write_atomically(path: Path, text: str, group: int | None = None) -> None:
+    """Replaces ``path`` so that it is the old or the new text, whole, even after a power cut. Mode 0600, or 0640."""
+    handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            if group is not None:
+                os.fchown(file.fileno(), -1, group)
+                os.fchmod(file.fileno(), 0o640)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).rename(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _word(path: Path) -> str:
+    """A path as Varnish's CLI reads it."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

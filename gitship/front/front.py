@@ -1,0 +1,234 @@
+"""Varnish as gitship sees it: which app is served by which VCL, and which host leads to which app.
+
+What is loaded and labelled is asked of Varnish each time (vcl.list: 12 ms at 1000 apps), never remembered, so a restart
+of either side, or a second gitship, cannot make this wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from gitship.config import Address
+from gitship.errors import FrontError
+from gitship.front.control import Loaded
+from gitship.front.hosts import TOP_PREFIX, hosts_of, top_vcl
+from gitship.front.server import Server
+from gitship.front.vcl import (
+    APP_PREFIX,
+    LABEL_PREFIX,
+    UNAVAILABLE,
+    AppFront,
+    Backend,
+    app_vcl,
+    digest,
+    digest_of,
+    label_name,
+    vcl_name,
+)
+
+__all__ = ["AppFront", "Backend", "Front"]
+
+CACHED_PART = 16  # the largest response that is cached: this part of the cache
+
+log = logging.getLogger("gitship.front")
+
+
+class Front:
+    """Safe from any thread. Every method raises FrontError when Varnish refuses or does not answer in time."""
+
+    def __init__(self, http: Address, directory: Path, memory_bytes: int) -> None:
+        """``http`` is where visitors arrive (port 0: any free one); everything is kept in ``directory`` (absolute)."""
+        self._server = Server(http, directory, memory_bytes)
+        self._control = self._server.control
+        self._files = self._server.files
+        self._largest_cached_bytes = memory_bytes // CACHED_PART
+        self._lock = threading.RLock()  # what reads the state and then changes it
+        self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
+        self._last_ms = 0
+
+    # -- the process
+
+    def ensure_running(self) -> None:
+        """Starts varnishd with the state on disk, or takes over the one that runs; starts it anew for other settings.
+
+        Raises FrontError that names who holds the port.
+        """
+        with self._lock:
+            self._server.ensure_running()
+
+    def stop(self) -> None:
+        """Ends varnishd: no site is served any more. The state on disk stays for the next start."""
+        with self._lock:
+            self._server.stop()
+
+    def close(self) -> None:
+        """Lets go of Varnish, which serves on."""
+        self._control.close()
+
+    def alive(self) -> bool:
+        """True when varnishd runs, answers, and serves."""
+        return self._server.alive()
+
+    @property
+    def address(self) -> Address:
+        """Where visitors arrive, with the real port; it stays the same over a restart of varnishd."""
+        return self._server.address
+
+    # -- one app
+
+    def load(self, app: AppFront) -> str:
+        """Compiles and loads the app's VCL beside the one that serves; its name. Nothing is switched, nothing written.
+
+        Raises FrontError with the compiler's message.
+        """
+        name = vcl_name(app, self._milliseconds())
+        with self._lock:
+            self._pending.add(name)
+        try:
+            self._control.inline(name, app_vcl(app, name, self._largest_cached_bytes))
+        except BaseException:
+            with self._lock:
+                self._pending.discard(name)
+            raise
+        return name
+
+    def label(self, slug: str, vcl_name: str) -> str | None:
+        """Switches visitors to ``vcl_name`` (atomic, under 1 ms) and writes that down; the VCL before, still loaded."""
+        with self._lock:
+            before = self.labelled(slug)
+            self._control.command("vcl.label", label_name(slug), vcl_name)
+            self._pending.discard(vcl_name)
+            self._save()
+            return before if before != vcl_name else None
+
+    def labelled(self, slug: str) -> str | None:
+        """The VCL that serves the app; None when there is none of its own."""
+        return self.apps().get(slug)
+
+    def apps(self) -> dict[str, str]:
+        """Slug -> VCL that serves it."""
+        return {slug: name for slug, name in _labels(self._control.loaded()).items() if name != UNAVAILABLE}
+
+    def busy(self, vcl_name: str) -> int:
+        """Requests in flight in that VCL (an open websocket counts two); 0 when it is gone."""
+        return sum(vcl.busy for vcl in self._control.loaded() if vcl.name == vcl_name)
+
+    def discard(self, vcl_name: str) -> None:
+        """Unloads it; what is in flight in it still ends well. Nothing happens when it is gone or still labelled."""
+        with self._lock:
+            self._pending.discard(vcl_name)
+            loaded = self._control.loaded()
+            if vcl_name not in _labels(loaded).values():
+                self._discard(v.name for v in loaded if v.name == vcl_name and not v.discarded)
+
+    def remove(self, slug: str) -> None:
+        """Takes the app out: its hosts (which get the 404 page), label and VCL. Nothing happens when it is gone."""
+        with self._lock:
+            top = self._top(self._control.loaded())
+            self.set_hosts({host: s for host, s in self._table(top).items() if s != slug})
+            self._drop(slug)
+            self._save()
+
+    # -- all apps
+
+    def set_hosts(self, hosts: Mapping[str, str]) -> None:
+        """``hosts`` (host name -> slug) is all that is served; a slug without a VCL gets one that says so."""
+        with self._lock:
+            labels = _labels(self._control.loaded())
+            new = [slug for slug in sorted(set(hosts.values())) if slug not in labels]
+            for slug in new:
+                self._label_first(slug)
+            text = top_vcl(hosts)
+            loaded = self._control.loaded()
+            top = self._top(loaded)
+            if top is not None and self._text(top) == text.strip():
+                if new:
+                    self._save()
+                return
+            name = f"{TOP_PREFIX}{self._milliseconds()}"
+            self._control.inline(name, text)
+            self._control.command("vcl.use", name)
+            self._save()
+            self._discard(v.name for v in loaded if v.name.startswith(TOP_PREFIX) and not v.discarded)
+
+    def reload(self, apps: Sequence[AppFront], hosts: Mapping[str, str]) -> None:
+        """Brings Varnish to exactly this state; an app whose VCL is right already is not touched.
+
+        An app whose VCL cannot be loaded keeps what it has, and the first such error is raised at the end.
+        """
+        failed: list[FrontError] = []
+        with self._lock:
+            labels = _labels(self._control.loaded())
+            for app in apps:
+                try:
+                    self._bring(app, labels.get(app.slug))
+                except FrontError as error:
+                    log.error("%s: %s", app.app, error.message)
+                    failed.append(error)
+            self.set_hosts(hosts)
+            for slug in labels.keys() - {a.slug for a in apps} - set(hosts.values()):
+                self._drop(slug)
+            self._save()
+            loaded = self._control.loaded()
+            needed = {*_labels(loaded).values(), *self._pending}
+            self._discard(
+                v.name
+                for v in loaded
+                if v.name.startswith((APP_PREFIX, TOP_PREFIX)) and not (v.active or v.discarded or v.name in needed)
+            )
+        if failed:
+            raise failed[0]
+
+    # -- within, under the lock
+
+    def _bring(self, app: AppFront, labelled: str | None) -> None:
+        if labelled is not None and digest_of(self._text(labelled)) == digest(app, self._largest_cached_bytes):
+            return
+        name = self.load(app)
+        self._control.command("vcl.label", label_name(app.slug), name)
+        self._pending.discard(name)
+
+    def _label_first(self, slug: str) -> None:
+        name = slug.replace("_", ".")  # App.slug backwards
+        app = AppFront(slug, name, "v0", cache_key="none", backends=(), verify_token="")
+        self._bring(app, None)
+
+    def _drop(self, slug: str) -> None:
+        loaded = self._control.loaded()
+        vcl = _labels(loaded).get(slug)
+        if vcl is not None:
+            self._discard([label_name(slug)])
+            self._discard([vcl] if vcl != UNAVAILABLE else [])
+
+    def _discard(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._control.command("vcl.discard", name)
+
+    def _save(self) -> None:
+        loaded = self._control.loaded()
+        top = self._top(loaded)
+        if top is not None:
+            self._files.write(_labels(loaded), top, self._text)
+
+    def _top(self, loaded: Iterable[Loaded]) -> str | None:
+        return next((v.name for v in loaded if v.active and v.name.startswith(TOP_PREFIX)), None)
+
+    def _table(self, top: str | None) -> dict[str, str]:
+        return hosts_of(self._text(top)) if top else {}
+
+    def _text(self, name: str) -> str:
+        return self._control.command("vcl.show", name).strip()
+
+    def _milliseconds(self) -> int:
+        with self._lock:
+            self._last_ms = max(self._last_ms + 1, int(time.time() * 1000))
+            return self._last_ms
+
+
+def _labels(loaded: Iterable[Loaded]) -> dict[str, str]:
+    """Slug -> the VCL that its label leads to."""
+    return {v.name.removeprefix(LABEL_PREFIX): v.target for v in loaded if v.target and v.name.startswith(LABEL_PREFIX)}

@@ -1,0 +1,51 @@
+"""The top VCL: host name -> app's label, as a balanced tree, as text.
+
+A chain of ifs cost the last of 1000 hosts 26 us per request; the tree does not. It is the only place where the table of
+hosts is kept, so it can be read back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from gitship.front.templates import fill, page, template
+from gitship.front.vcl import LABEL_PREFIX
+
+TOP_PREFIX = "top_"
+LEAF_HOSTS = 4
+
+_HOST = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
+_LEAF = re.compile(rf'req\.http\.host == "([^"]+)"\) {{ return \(vcl\({LABEL_PREFIX}([a-z0-9_-]+)\)\); }}')
+
+
+def top_vcl(hosts: Mapping[str, str]) -> str:
+    """The VCL that leads each of ``hosts`` (lower case, without port) to the label of its slug; others get a 404 page.
+
+    Raises ValueError for a host that cannot be one.
+    """
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"not a host name: {host!r}")
+    lines = _tree(sorted(hosts.items()), "    ")
+    return fill(template("top.vcl"), hosts="\n".join(lines), page=page("unknown-host"))
+
+
+def hosts_of(text: str) -> dict[str, str]:
+    """The table that a top VCL was made from."""
+    return dict(_LEAF.findall(text))
+
+
+def _tree(hosts: Sequence[tuple[str, str]], indent: str) -> list[str]:
+    if len(hosts) <= LEAF_HOSTS:
+        return [
+            f'{indent}if (req.http.host == "{host}") {{ return (vcl({LABEL_PREFIX}{slug})); }}' for host, slug in hosts
+        ]
+    middle = len(hosts) // 2
+    return [
+        f'{indent}if (req.http.host < "{hosts[middle][0]}") {{',
+        *_tree(hosts[:middle], indent + "    "),
+        f"{indent}}} else {{",
+        *_tree(hosts[middle:], indent + "    "),
+        f"{indent}}}",
+    ]

@@ -1,0 +1,38 @@
+"""How varnishd is set up: every parameter that differs from its default, with the reason."""
+
+from __future__ import annotations
+
+PARAMETERS: dict[str, str] = {
+    # One VCL and one label per app; the default of 100 ends at 50 apps.
+    "max_vcl": "10000",
+    # vcl.list is cut at 48k by default, which is about 350 apps.
+    "cli_limit": "16m",
+    # An idle websocket is cut after this (default 60 s).
+    "pipe_timeout": "3600",
+    # A refused connection makes Varnish avoid an address for 0.25 s by default. Docker hands addresses out again, and a
+    # healthy release then answered 503 (10 of 72 requests).
+    "backend_remote_error_holddown": "0",
+    # A VCL that is loaded but not used keeps its probes for so long (default 600 s).
+    "vcl_cooldown": "60",
+    # Application servers close idle connections after 2 s (gunicorn) or 5 s (Node). A POST sent on one at that very
+    # moment cannot be repeated, so Varnish has to be the first to close (default 60 s).
+    "backend_idle_timeout": "1",
+    # The same race towards browsers and load balancers, which expect more than the default of 5 s.
+    "timeout_idle": "75",
+    # How many cached objects may be thrown out for a new one; with the default of 50 a response larger than 50 small
+    # objects is cut off in the middle once the cache is full.
+    "nuke_limit": "100000",
+}
+
+# For compiling VCL, fastest first; the first one that works here is taken. tcc: 25 ms for an app, gcc -O0: 113 ms,
+# the default gcc -O2: 355 ms. tcc alone fails with glibc 2.41 (no note about a non-executable stack), so ld links.
+# Without the rm the object file keeps a discarded VCL's directory from being removed.
+COMPILERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("tcc", "ld"),
+        "tcc -w -fPIC -c -o %o.o %s && ld -shared -z noexecstack -o %o %o.o && rm -f %o.o",
+    ),
+    (("gcc",), "exec gcc -O0 -w -fpic -shared -o %o %s"),
+)
+
+OPEN_FILES = 131072  # as in Debian's own unit; each connection is one

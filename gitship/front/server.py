@@ -1,0 +1,128 @@
+"""The running Varnish: started with the state on disk, taken over when it runs already, ended."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from gitship.config import Address
+from gitship.errors import FrontError
+from gitship.front import launch
+from gitship.front.control import Control
+from gitship.front.files import BootFiles, write_atomically
+from gitship.front.hosts import TOP_PREFIX, top_vcl
+from gitship.front.launch import Launch
+from gitship.front.ports import free_port
+from gitship.front.varnishd import AdminPortTaken, BootRefused, Varnishd, reader_group
+from gitship.front.vcl import unavailable_vcl
+
+LOOPBACK = "127.0.0.1"
+START_TRIES = 3
+
+log = logging.getLogger("gitship.front")
+
+
+class Server:
+    """``control`` is the way to talk to it, ``files`` what the next varnishd will find."""
+
+    def __init__(self, http: Address, directory: Path, memory_bytes: int) -> None:
+        self._wanted = http
+        self._directory = directory
+        self._memory_bytes = memory_bytes
+        self._varnishd = Varnishd(directory)
+        self._launch_file = directory / "varnishd.json"
+        self._lock = threading.Lock()
+        self.files = BootFiles(directory, reader_group())
+        self.control = Control(self._admin, self._varnishd.secret)
+
+    def ensure_running(self) -> None:
+        """Starts varnishd, or takes over the one that runs; one with other settings is ended and started anew.
+
+        Raises FrontError that names who holds the port.
+        """
+        with self._lock:
+            if self._varnishd.pid() is not None:
+                started = self._launched()
+                if started is not None:
+                    if "stopped" in self.control.command("status"):
+                        self.control.command("start")
+                    return
+                self._stop()
+            self._prepare()
+            self._start()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stop()
+
+    def alive(self) -> bool:
+        """True when varnishd runs, answers, and has its worker."""
+        try:
+            return self._varnishd.pid() is not None and "running" in self.control.command("status")
+        except FrontError:
+            return False
+
+    @property
+    def address(self) -> Address:
+        """Where visitors arrive, with the real port. Raises FrontError before the first start on any free port."""
+        started = self._launched()
+        if started is None and self._wanted.port == 0:
+            raise FrontError("Varnish was never started", "run `gitship serve`")
+        return started.http if started else self._wanted
+
+    def _launched(self) -> Launch | None:
+        """How varnishd was started last, if that is what these settings ask for."""
+        started = launch.read(self._launch_file)
+        return started if started and started.serves(self._wanted, self._memory_bytes) else None
+
+    def _admin(self) -> Address:
+        started = launch.read(self._launch_file)
+        if started is None:
+            raise FrontError("Varnish was never started", "run `gitship serve`")
+        return started.admin
+
+    def _stop(self) -> None:
+        self.control.close()
+        self._varnishd.stop()
+
+    def _prepare(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.chmod(0o711)  # varnishd's user has to get through
+        self.files.prepare(unavailable_vcl())
+        if not self._varnishd.secret.exists():
+            write_atomically(self._varnishd.secret, secrets.token_hex(32) + "\n")
+        if not self.files.exists():
+            self._write_empty()
+
+    def _write_empty(self) -> None:
+        self.files.write({}, f"{TOP_PREFIX}{int(time.time() * 1000)}", lambda _: top_vcl({}))
+
+    def _start(self) -> None:
+        for tries_left in reversed(range(START_TRIES)):
+            now = self._next_launch()
+            launch.write(self._launch_file, now)
+            try:
+                self._varnishd.start(now.http, now.admin, now.memory_bytes)
+                return
+            except AdminPortTaken:
+                if not tries_left:
+                    raise
+            except BootRefused as error:
+                if not tries_left:
+                    raise
+                log.error("%s; starting without apps, they are loaded again one by one", error.message)
+                self._write_empty()
+
+    def _next_launch(self) -> Launch:
+        before = launch.read(self._launch_file)
+        http = self._wanted
+        if http.port == 0:
+            if before is not None and before.wanted_port == 0 and before.http.host == http.host:
+                http = before.http
+            else:
+                http = replace(http, port=free_port(http.host))
+        return Launch(http, Address(LOOPBACK, free_port(LOOPBACK)), self._memory_bytes, self._wanted.port)

@@ -1,0 +1,56 @@
+"""The VCL templates and error pages of the top-level varnish/ directory, and how their gaps are filled."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+
+from gitship.assets import asset
+
+
+@cache
+def template(name: str) -> str:
+    """The text of ``varnish/<name>``."""
+    return asset(f"varnish/{name}").read_text(encoding="utf-8")
+
+
+def fill(text: str, **values: str) -> str:
+    """``text`` with each ``@NAME@`` replaced by ``values["name"]``; a line whose gaps leave nothing is dropped.
+
+    Raises ValueError when a gap has no value, or a value no gap: both mean that template and code have parted.
+    """
+    seen: set[str] = set()
+
+    def replacement(match: re.Match[str]) -> str:
+        name = match[1].lower()
+        if name not in values:
+            raise ValueError(f"no value for @{match[1]}@")
+        seen.add(name)
+        return values[name]
+
+    lines = []
+    for line in text.splitlines():
+        filled = re.sub(r"@([A-Z0-9_]+)@", replacement, line)
+        if filled.strip() or filled == line:
+            lines.append(filled)
+    if unused := values.keys() - seen:
+        raise ValueError(f"no gap for {', '.join(sorted(unused))}")
+    return "\n".join(lines) + "\n"
+
+
+def page(name: str, **names: str) -> str:
+    """The error page ``varnish/pages/<name>.html`` as a VCL string expression.
+
+    ``names`` fill its ``{{gaps}}``, HTML-escaped; ``{{host}}`` stays for Varnish, which puts in the request's host.
+    """
+    text = template(f"pages/{name}.html").replace("{{style}}", template("pages/style.css"))
+    for gap, value in names.items():
+        text = text.replace("{{" + gap + "}}", html.escape(value))
+    return " + req.http.host + ".join(_long_string(part) for part in text.split("{{host}}"))
+
+
+def _long_string(text: str) -> str:
+    if '"""' in text:
+        raise ValueError('a page cannot contain """')
+    return f'"""{text}"""'

@@ -1,0 +1,233 @@
+"""The varnishd process: started as a daemon of its own, found again, ended. It outlives gitship."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gitship.config import Address
+from gitship.errors import FrontError
+from gitship.front.parameters import COMPILERS, OPEN_FILES, PARAMETERS
+from gitship.front.ports import holder
+
+START_TIMEOUT_S = 900.0  # 1000 apps are compiled first: 23 s with tcc, 150 s with gcc
+COMPILER_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+ORPHAN_TIMEOUT_S = 5.0
+_POLL_S = 0.02
+_CHECK_VCL = "vcl 4.1;\nbackend default none;\n"
+
+
+class AdminPortTaken(FrontError):
+    """Somebody took the control port between choosing it and using it."""
+
+
+class BootRefused(FrontError):
+    """varnishd does not accept what boot.cli says."""
+
+
+class Varnishd:
+    """varnishd with its files in ``directory``: ``workdir/``, ``varnishd.pid``, ``secret``, ``boot.cli``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.workdir = directory / "workdir"
+        self.pid_file = directory / "varnishd.pid"
+        self.secret = directory / "secret"
+        self.boot = directory / "boot.cli"
+
+    def pid(self) -> int | None:
+        """The manager's pid, or None when it does not run (a pid that another process has by now does not count)."""
+        try:
+            pid = int(self.pid_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return pid if self._is_ours(pid) else None
+
+    def start(self, http: Address, admin: Address, memory_bytes: int) -> None:
+        """Starts varnishd and waits until it serves what boot.cli says. It must not be running.
+
+        Raises FrontError (no varnishd, no compiler, port taken and by whom, ...), AdminPortTaken, BootRefused.
+        """
+        program = shutil.which("varnishd") or shutil.which("varnishd", path="/usr/sbin:/usr/local/sbin")
+        if program is None:
+            raise FrontError("varnishd is not installed", "apt-get install varnish")
+        check_reachable(self.directory)
+        self.stop()  # a killed manager's worker ends by itself, within milliseconds; until then it holds the port
+        if self.workdir.exists():
+            shutil.rmtree(self.workdir)  # compiled VCLs of the varnishd before; it never looks at them again
+        arguments = [program, "-n", str(self.workdir), "-a", f"http={_listen(http)}", "-T", _listen(admin)]
+        arguments += ["-S", str(self.secret), "-P", str(self.pid_file), "-f", "", "-I", str(self.boot)]
+        arguments += ["-s", f"default,{memory_bytes}"]
+        if os.geteuid() != 0:
+            arguments += ["-j", "none"]
+        for name, value in {**PARAMETERS, "cc_command": self._compiler(program)}.items():
+            arguments += ["-p", f"{name}={value}"]
+        try:
+            code, said = _run(arguments, START_TIMEOUT_S)
+        except FrontError:
+            self.stop()
+            raise
+        if code != 0:
+            raise _start_error(said, http)
+        for pid in self._processes():
+            _allow_open_files(pid)
+
+    def stop(self) -> None:
+        """Ends varnishd and waits for it, first by SIGTERM, then by SIGKILL. Nothing happens when it does not run."""
+        pid = self.pid()
+        if pid is not None:
+            _kill(pid, signal.SIGTERM)
+        if not self._gone(STOP_TIMEOUT_S if pid else ORPHAN_TIMEOUT_S):
+            for left in self._processes():
+                _kill(left, signal.SIGKILL)
+            self._gone(STOP_TIMEOUT_S)
+        self.pid_file.unlink(missing_ok=True)
+
+    def _processes(self) -> set[int]:
+        """Manager and worker of this varnishd: both have its command line."""
+        pids = (int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit())
+        return {pid for pid in pids if self._is_ours(pid)}
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return words[0].endswith(b"varnishd") and words[1:3] == [b"-n", os.fsencode(self.workdir)]
+
+    def _gone(self, timeout_s: float) -> bool:
+        return _until(lambda: not self._processes(), timeout_s)
+
+    def _compiler(self, program: str) -> str:
+        """The first of COMPILERS with which this varnishd, on this system, can compile and load a VCL."""
+        failures = []
+        with tempfile.TemporaryDirectory(prefix="compiler-", dir=self.directory) as place:
+            Path(place).chmod(0o755)  # the compiler runs as user varnish
+            vcl = Path(place, "check.vcl")
+            vcl.write_text(_CHECK_VCL)
+            vcl.chmod(0o644)
+            for tools, command in COMPILERS:
+                if any(shutil.which(t) is None for t in tools):
+                    continue
+                check = [program, "-C", "-n", f"{place}/workdir", "-f", str(vcl), "-p", f"cc_command={command}"]
+                code, said = _run(check, COMPILER_TIMEOUT_S)
+                if code == 0:
+                    return command
+                failures.append(f"{tools[0]}: {_last_line(said)}")
+        raise FrontError(
+            f"no compiler for Varnish's configuration works ({'; '.join(failures) or 'there is none'})",
+            "apt-get install tcc binutils gcc libc6-dev",
+        )
+
+
+def check_reachable(directory: Path) -> None:
+    """As root, varnishd reads its files as user varnish. Raises FrontError naming the directory that keeps it out."""
+    if os.geteuid() != 0:
+        return
+    for place in (directory, *directory.parents):
+        if not place.stat().st_mode & 0o001:
+            raise FrontError(f"varnishd cannot get at its files: {place} is closed", f"chmod o+x {place}")
+
+
+def reader_group() -> int | None:
+    """The group in which a varnishd started by root reads its files; None when it keeps the user it has."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("varnish").pw_gid
+    except KeyError:
+        return None
+
+
+def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
+    # Output goes to a file: the daemon keeps its streams for a while, and a pipe would be waited for.
+    with tempfile.TemporaryFile() as output:
+        try:
+            code = subprocess.run(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=timeout_s,
+                start_new_session=True,  # Ctrl-C at gitship must not reach it
+                umask=0o022,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            raise FrontError(
+                f"varnishd did not start within {timeout_s:g} s", "see whether the machine is busy"
+            ) from None
+        except OSError as error:
+            raise FrontError(f"cannot run varnishd: {error.strerror}", "apt-get install varnish") from None
+        output.seek(0)
+        return code, output.read().decode(errors="replace")
+
+
+def _start_error(said: str, http: Address) -> FrontError:
+    if "-T " in said and "could not be listened on" in said:
+        return AdminPortTaken("Varnish's control port was taken by another program", "start again")
+    if "Could not get socket" in said:
+        if "Permission denied" in said:
+            return FrontError(
+                f"only root may listen on port {http.port}",
+                "run gitship as root, or choose [http] listen with a port from 1024 on",
+            )
+        if "in use" in said:
+            who = holder(http.port) or "another program"
+            return FrontError(
+                f"port {http.port} is in use by {who}", "end that program, or choose another port in [http] listen"
+            )
+        return FrontError(f"varnishd cannot listen on {http}: {_error_line(said)}", "choose another [http] listen")
+    if "-I file" in said:
+        return BootRefused(f"varnishd refused its start file: {_error_line(said)}", "see the server's log")
+    return FrontError(f"varnishd did not start: {_error_line(said)}", "see the server's log")
+
+
+def _error_line(said: str) -> str:
+    lines = [line for line in said.splitlines() if line.startswith("Error:")]
+    return lines[-1].removeprefix("Error:").strip() if lines else _last_line(said)
+
+
+def _last_line(said: str) -> str:
+    return next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+
+
+def _listen(address: Address) -> str:
+    return f"[{address.host}]:{address.port}" if ":" in address.host else str(address)
+
+
+def _allow_open_files(pid: int) -> None:
+    """The limit of the shell that starts gitship is often 1024 files, which is 500 visitors."""
+    try:
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        most = max(hard, OPEN_FILES) if os.geteuid() == 0 else min(hard, OPEN_FILES)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(most, OPEN_FILES), most))
+    except (OSError, ValueError):
+        return  # it serves with the limit that it has
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise FrontError(f"not allowed to end varnishd (pid {pid})", "run it as the user who started it") from None
+
+
+def _until(done: Callable[[], bool], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True

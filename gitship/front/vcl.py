@@ -1,0 +1,172 @@
+"""The VCL of one app, as text. Nothing here talks to Varnish.
+
+Names: ``app_<slug>_<release>_<ms>`` is one release's VCL, ``L_<slug>`` the label that leads to the one that serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from gitship.front.templates import fill, page, template
+
+APP_PREFIX = "app_"
+LABEL_PREFIX = "L_"
+UNAVAILABLE = "unavailable"  # what a label leads to at boot when the app's own VCL does not load
+
+# A container's address is on this machine: one lost SYN is repeated after 1 s, the next after 3 s.
+CONNECT_TIMEOUT_S = 3
+# Until the first byte, and between two: as long as the slowest report or the quietest event stream may take.
+# A request that hangs holds one of 10,000 worker threads for that long.
+RESPONSE_TIMEOUT_S = 300
+PROBE_INTERVAL_S = 2
+PROBE_TIMEOUT_S = 2
+PROBE_WINDOW = 4
+PROBE_THRESHOLD = 2
+
+_SLUG = re.compile(r"[a-z0-9_-]{1,63}")
+_WORD = re.compile(r"[A-Za-z0-9_.:/+-]{1,200}")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
+_PATH = re.compile(r"/[\x21\x23-\x7e]*")  # printable, no space, no quote
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A container's address, an IP. ``name`` shows up in statistics."""
+
+    name: str
+    address: str
+    port: int
+
+    def __post_init__(self) -> None:
+        ip_address(self.address)
+        if not 0 < self.port < 65536:
+            raise ValueError(f"not a port: {self.port}")
+
+
+@dataclass(frozen=True, slots=True)
+class AppFront:
+    """What Varnish has to know of an app. No backends: a page says that nothing is running there.
+
+    ``cache_key`` is part of each cached object's key, so a release starts with an empty cache and finds it again when
+    it returns. ``verify_token`` in ``X-Gitship-Verify`` makes a response tell where it came from. ``probe`` is a path
+    that Varnish itself asks regularly; without it a backend is taken for healthy.
+    """
+
+    slug: str
+    app: str
+    release: str
+    cache_key: str
+    backends: tuple[Backend, ...]
+    verify_token: str
+    probe: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for anything that could end a VCL string: the texts go into a program."""
+        checks = [(_SLUG, self.slug), (_WORD, self.app), (_SLUG, self.release), (_WORD, self.cache_key)]
+        if self.backends:
+            checks.append((_TOKEN, self.verify_token))
+        if self.probe is not None:
+            checks.append((_PATH, self.probe))
+        for pattern, value in checks:
+            if not pattern.fullmatch(value):
+                raise ValueError(f"cannot be put into VCL: {value!r}")
+
+
+def label_name(slug: str) -> str:
+    return f"{LABEL_PREFIX}{slug}"
+
+
+def vcl_name(app: AppFront, milliseconds: int) -> str:
+    return f"{APP_PREFIX}{app.slug}_{app.release}_{milliseconds}"
+
+
+def app_vcl(app: AppFront, name: str, largest_cached_bytes: int) -> str:
+    """The VCL ``name`` of ``app``; larger responses than ``largest_cached_bytes`` go through without being kept."""
+    return _app_text(app, name, app.verify_token, digest(app, largest_cached_bytes), largest_cached_bytes)
+
+
+def digest(app: AppFront, largest_cached_bytes: int) -> str:
+    """The same for the same behaviour, whatever the VCL's name and token: tells whether a loaded VCL is still right."""
+    text = _app_text(app, "", "", "", largest_cached_bytes)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def digest_of(text: str) -> str | None:
+    """The digest that a VCL of gitship carries."""
+    found = re.search(r"^# digest ([0-9a-f]{32})$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def unavailable_vcl() -> str:
+    """Always 503: for an app whose own VCL could not be loaded at boot."""
+    return _answer(UNAVAILABLE, "", '503, "Service Unavailable"', page("app-down", app="This app"), retry_after=True)
+
+
+def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_bytes: int) -> str:
+    if not app.backends:
+        return _answer(name, digest, '502, "Not Running"', page("never-deployed", app=app.app), retry_after=False)
+    names = [f"b{i}_{re.sub(r'[^A-Za-z0-9]', '_', b.name)}" for i, b in enumerate(app.backends)]
+    return fill(
+        template("app.vcl"),
+        name=name,
+        app=app.app,
+        release=app.release,
+        digest=digest,
+        token=token,
+        cache_key=app.cache_key,
+        probe=_probe(app.probe) if app.probe else "",
+        backends="\n".join(_backend(n, b, bool(app.probe)) for n, b in zip(names, app.backends, strict=True)),
+        members="\n".join(f"    app.add_backend({n});" for n in names),
+        retry_503=_RETRY_503 if len(names) > 1 else "",
+        largest_cached_bytes=str(largest_cached_bytes),
+        page=page("app-down", app=app.app),
+    )
+
+
+def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bool) -> str:
+    return fill(
+        template("answer.vcl"),
+        name=name,
+        digest=digest,
+        status=status,
+        page=page_text,
+        retry_after='    set resp.http.retry-after = "5";' if retry_after else "",
+    )
+
+
+# Another container may be able to answer what this one turns away.
+_RETRY_503 = """\
+    if (beresp.status == 503 && bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD")) {
+        set bereq.backend = app.backend();
+        return (retry);
+    }"""
+
+
+def _probe(path: str) -> str:
+    # .initial = threshold: with the default (one less) a new VCL answered 503 for the first second (measured).
+    return f"""\
+probe ready {{
+    .url = "{path}";
+    .interval = {PROBE_INTERVAL_S}s;
+    .timeout = {PROBE_TIMEOUT_S}s;
+    .window = {PROBE_WINDOW};
+    .threshold = {PROBE_THRESHOLD};
+    .initial = {PROBE_THRESHOLD};
+}}"""
+
+
+def _backend(name: str, backend: Backend, probed: bool) -> str:
+    lines = [
+        f"backend {name} {{",
+        f'    .host = "{backend.address}";',
+        f'    .port = "{backend.port}";',
+        f"    .connect_timeout = {CONNECT_TIMEOUT_S}s;",
+        f"    .first_byte_timeout = {RESPONSE_TIMEOUT_S}s;",
+        f"    .between_bytes_timeout = {RESPONSE_TIMEOUT_S}s;",
+    ]
+    if probed:
+        lines.append("    .probe = ready;")
+    return "\n".join([*lines, "}"])

@@ -1,0 +1,18 @@
+vcl 4.1;
+# @NAME@: always the same page. Written by gitship from varnish/answer.vcl.
+# digest @DIGEST@
+
+backend default none;
+
+sub vcl_recv {
+    return (synth(@STATUS@));
+}
+
+sub vcl_synth {
+    unset resp.http.x-varnish;
+    set resp.http.content-type = "text/html; charset=utf-8";
+    set resp.http.cache-control = "no-store";
+@RETRY_AFTER@
+    synthetic(@PAGE@);
+    return (deliver);
+}

@@ -1,0 +1,26 @@
+vcl 4.1;
+# Which host name leads to which app. Written by gitship from varnish/top.vcl; it changes only with host names.
+
+import std;
+
+backend default none;
+
+sub vcl_recv {
+    set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
+@HOSTS@
+    return (synth(404));
+}
+
+sub vcl_synth {
+    unset resp.http.x-varnish;
+    if (resp.status == 404) {
+        # The name goes into a page: only what can be a host name.
+        if (req.http.host !~ "^[a-z0-9.-]{1,253}$") {
+            set req.http.host = "this address";
+        }
+        set resp.http.content-type = "text/html; charset=utf-8";
+        set resp.http.cache-control = "no-store";
+        synthetic(@PAGE@);
+        return (deliver);
+    }
+}
