@@ -1,0 +1,41 @@
+"""Times as people say them: ages, durations, sizes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+_STEPS = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (float("inf"), 86400, "d"))
+_SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def ago(then: float, now: float) -> str:
+    """``3 min ago``; both in epoch seconds. A clock that was set back gives ``just now``, never a negative age."""
+    seconds = now - then
+    if seconds < 5:
+        return "just now"
+    unit, name = next((unit, name) for limit, unit, name in _STEPS if seconds < limit)
+    return f"{int(seconds // unit)} {name} ago"
+
+
+def exact(then: float) -> str:
+    """UTC to the second, as ``<time datetime>`` wants it: ``2026-01-02T03:04:05Z``."""
+    return datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def duration(seconds: float) -> str:
+    """``0.4s``, ``12.3s``, ``3m 05s`` or ``1h 02m``."""
+    if seconds < 59.95:
+        return f"{max(seconds, 0):.1f}s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def size(count: int) -> str:
+    """``84 MB``; 1000 to the step as in the push output, one decimal below ten."""
+    for unit, name in _SIZES:
+        if abs(count) >= unit:
+            value = count / unit
+            return f"{value:.1f} {name}" if abs(value) < 10 else f"{value:.0f} {name}"
+    return f"{count} B"

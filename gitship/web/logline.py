@@ -1,0 +1,18 @@
+"""How a line of the push output is drawn, by the mark at its beginning."""
+
+from __future__ import annotations
+
+from gitship.deploy.output import is_raw
+
+LOOKS = ("plain", "headline", "result", "error", "raw")  # CSS classes, and the event names of a stream
+
+
+def look(line: str) -> str:
+    """One of LOOKS."""
+    if line.startswith("-----> "):
+        return "headline"
+    if line.startswith("=====> "):
+        return "result"
+    if line.startswith(" !  "):
+        return "error"
+    return "raw" if is_raw(line) else "plain"

@@ -1,0 +1,137 @@
+"""The status page's server: a Tornado application on an event loop and thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
+from pathlib import Path
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, StaticFileHandler, url
+
+from gitship.config import Address, Settings
+from gitship.errors import GitshipError
+from gitship.events import Bus
+from gitship.store import Store
+from gitship.web import pages, stream
+from gitship.web.frames import Frames
+from gitship.web.live import Live
+from gitship.web.page import CONTENT_SECURITY_POLICY, Services
+from gitship.web.status import Addresses
+
+log = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 10.0
+IDLE_TIMEOUT_S = 60.0  # of a kept-alive connection between two requests, and for the head of the first
+MAX_HEADER_BYTES = 16 << 10
+MAX_BODY_BYTES = 1 << 10  # nothing here takes a body
+FILE_READERS = 2
+
+
+class Static(StaticFileHandler):
+    """Style, scripts and icon; their addresses carry a hash of the content, so they are kept for good."""
+
+    def set_extra_headers(self, path: str) -> None:
+        self.clear_header("Server")
+        self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+
+class WebServer:
+    """Serves from ``start`` to ``stop``; ``address`` is what it is bound to (``listen`` may say port 0)."""
+
+    def __init__(self, listen: Address, store: Store, bus: Bus, settings: Settings, operations: Addresses) -> None:
+        self._listen = listen
+        self._store = store
+        self._bus = bus
+        self._settings = settings
+        self._operations = operations
+        self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
+        self.address = listen
+
+    def start(self) -> None:
+        """Raises GitshipError when the address cannot be had."""
+        try:
+            sockets = bind_sockets(self._listen.port, self._listen.host, reuse_port=False)
+        except OSError as error:
+            raise GitshipError(
+                f"the status page cannot listen on {self._listen}: {error.strerror or error}",
+                "end what listens there, or set web.listen to another address",
+            ) from None
+        self.address = Address(self._listen.host, sockets[0].getsockname()[1])
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(sockets)), name="web", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(START_TIMEOUT_S):
+            raise GitshipError("the status page does not start", "see the server's log")
+
+    def stop(self) -> None:
+        """Ends open streams (browsers come back by themselves) and the thread, where they run."""
+        thread, self._thread = self._thread, None
+        if thread is None or not thread.is_alive():
+            return
+        self._loop.call_soon_threadsafe(self._ending.set)
+        thread.join(STOP_TIMEOUT_S)
+        if thread.is_alive():
+            log.warning("the status page did not end in %g s", STOP_TIMEOUT_S)
+
+    async def _serve(self, sockets: list[socket.socket]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ending = asyncio.Event()
+        live = Live(self._bus)
+        with ThreadPoolExecutor(FILE_READERS, thread_name_prefix="web-files") as files:
+            services = Services(
+                self._store, self._settings, self._operations, live, files, _is_loopback(self._listen.host)
+            )
+            server = HTTPServer(
+                application(services),
+                idle_connection_timeout=IDLE_TIMEOUT_S,
+                max_header_size=MAX_HEADER_BYTES,
+                max_body_size=MAX_BODY_BYTES,
+            )
+            live.start()
+            server.add_sockets(sockets)
+            self._ready.set()
+            await self._ending.wait()
+            server.stop()
+            live.stop()
+            await asyncio.sleep(0)  # viewers that were woken write their last
+            await server.close_all_connections()
+
+
+def application(services: Services) -> Application:
+    """All addresses of the status page."""
+    app, deploy = r"/apps/([^/]+)", r"/apps/([^/]+)/deploys/([0-9]{1,19})"
+    reads = {"services": services}
+    return Application(
+        [
+            url(r"/", pages.OverviewPage, reads),
+            url(app, pages.AppPage, reads),
+            url(deploy, pages.DeployPage, reads),
+            url(rf"{deploy}/log", pages.DeployLog, reads),
+            url(rf"{deploy}/stream", stream.DeployStream, {**reads, "frames": Frames()}),
+            url(r"/changes", stream.ChangeStream, reads),
+            url(r"/api/apps", pages.AppsJson, reads),
+            url(r"/healthz", pages.Healthz, reads),
+        ],
+        default_handler_class=pages.NoSuchPage,
+        default_handler_args=reads,
+        template_path=str(HERE / "templates"),
+        static_path=str(HERE / "static"),
+        static_handler_class=Static,
+        log_function=lambda handler: None,  # errors are logged with their cause in Page.log_exception
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,54 @@
+"""A deploy's stages as the pages draw them: a list in words and a bar to scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitship.model import Deploy, DeployState
+from gitship.web.ages import duration
+
+BAR_WIDTH = 1000  # units of the drawing, stretched to the page's width
+MIN_WIDTH = 4  # so that a stage of some milliseconds can be seen
+
+# What every deploy goes through; a release command, and a build, are only shown where there was one.
+_EXPECTED = (DeployState.STARTING, DeployState.CHECKING, DeployState.SWITCHING, DeployState.DRAINING)
+_ORDER = tuple(DeployState)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``look`` is done, now, failed or later; ``x`` and ``width`` in units of BAR_WIDTH, 0 without a time."""
+
+    name: str
+    look: str
+    time: str = ""
+    x: float = 0
+    width: float = 0
+
+
+def stages(deploy: Deploy) -> list[Stage]:
+    """Every stage the deploy went through, in order, then, while it runs, the one it is in and those to come."""
+    total = sum(s.seconds for s in deploy.stages) or 1.0
+    scale = (BAR_WIDTH - MIN_WIDTH * len(deploy.stages)) / total
+    shown: list[Stage] = []
+    x = 0.0
+    for time in deploy.stages:
+        width = MIN_WIDTH + time.seconds * scale
+        running = not deploy.state.ended and time.stage is deploy.state
+        look = "failed" if time.stage is deploy.failed_stage else "now" if running else "done"
+        shown.append(Stage(time.stage, look, duration(time.seconds), round(x, 1), round(width, 1)))
+        x += width
+    names = {s.name for s in shown}
+    if deploy.failed_stage and deploy.failed_stage not in names:
+        shown.append(Stage(deploy.failed_stage, "failed"))
+    if not deploy.state.ended:
+        if deploy.state not in names:
+            shown.append(Stage(deploy.state, "now"))
+        done = _ORDER.index(deploy.state)
+        shown += [Stage(s, "later") for s in _EXPECTED if _ORDER.index(s) > done]
+    return shown
+
+
+def total_seconds(deploy: Deploy, now: float) -> float:
+    """From the request to the end, or to ``now`` while it runs."""
+    return (deploy.finished_at or now) - deploy.created_at

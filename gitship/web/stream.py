@@ -1,0 +1,145 @@
+"""Server-sent events: a deploy's lines and state as they come, and a nudge when any app changes.
+
+A browser that was cut off says the last id that it saw (Last-Event-ID) and gets what follows: nothing twice, nothing
+left out, also over a restart of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
+
+from gitship.errors import NotFound
+from gitship.model import App, Deploy
+from gitship.web.frames import Frames
+from gitship.web.live import ALL_APPS, Watch
+from gitship.web.logfile import LogFile, Position
+from gitship.web.page import Page, Services
+
+RETRY_MS = 1000
+STALL_S = 60.0  # a viewer that takes nothing for so long is cut off; it comes back by itself if it is still there
+KEEPALIVE_S = 15.0  # shorter than the idle limits of proxies; finds viewers that went away without a word
+LATE_LINES_S = 1.0  # a log is complete this long after its deploy ended
+CHANGE_EVERY_S = 1.0  # of the overview, at most
+MAX_ID = 1 << 53  # beyond any line number and any version
+
+
+class Stream(Page):
+    """An answer that goes on until the viewer, or the server, leaves."""
+
+    last_write = 0.0
+    watch: Watch | None = None
+
+    def begin(self) -> None:
+        """Raises HTTPError 503 when there are as many viewers as the server takes."""
+        if self.services.live.full:
+            raise HTTPError(503, "too many viewers at this moment; the pages can be read all the same")
+        self.set_header("Content-Type", "text/event-stream")
+
+    def seen(self) -> int:
+        """The id after which to go on."""
+        text = self.request.headers.get("Last-Event-ID") or self.get_query_argument("after", "0")
+        if not (text.isascii() and text.isdigit()):
+            raise HTTPError(400, "an event's id is a number")
+        return min(int(text[:20]), MAX_ID)
+
+    async def send(self, frame: bytes) -> None:
+        """Waits until the viewer took it; what comes meanwhile stays in the file. Raises StreamClosedError."""
+        self.last_write = time.monotonic()
+        self.write(frame)
+        taken = self.flush()
+        if not taken.done():  # no timer but for the slow
+            await asyncio.wait_for(taken, STALL_S)
+
+    async def woken(self, watch: Watch) -> None:
+        """The next wake-up; a sign of life to the viewer when there was none for long."""
+        await watch.woken()
+        if time.monotonic() - self.last_write > KEEPALIVE_S:
+            await self.send(b":\n\n")
+
+    def on_connection_close(self) -> None:
+        if self.watch:
+            self.watch.close()
+
+    def cut(self) -> None:
+        connection = self.request.connection
+        if isinstance(connection, HTTP1Connection):
+            connection.stream.close()
+
+
+class DeployStream(Stream):
+    """Events: one of logline.LOOKS for each line; ``state`` (JSON with the page's head as HTML); ``end``."""
+
+    def initialize(self, services: Services, frames: Frames) -> None:  # type: ignore[override]
+        super().initialize(services)
+        self.frames = frames
+
+    async def get(self, name: str, deploy_id: str) -> None:
+        app = self.app(name)
+        deploy = self.deploy(app, deploy_id)
+        file = self.log_file(app, deploy)
+        seen = self.seen()
+        self.begin()
+        with self.services.live.watch(deploy.id) as watch:
+            self.watch = watch
+            try:
+                await self.send(f"retry: {RETRY_MS}\n\n".encode())
+                at = await asyncio.get_running_loop().run_in_executor(self.services.files, file.position, seen)
+                await self._follow(app, deploy.id, file, at, watch)
+            except (StreamClosedError, TimeoutError):
+                self.cut()
+
+    async def _follow(self, app: App, deploy_id: int, file: LogFile, at: Position, watch: Watch) -> None:
+        shown: Deploy | None = None
+        while not watch.closed:
+            if shown is None or watch.state_changed:
+                watch.state_changed = False
+                try:
+                    deploy = self.services.store.deploy(deploy_id)
+                except NotFound:  # the app was destroyed
+                    break
+                if deploy != shown:
+                    await self.send(self._state_event(app, deploy))
+                shown = deploy
+            # Before the lines are read, so that those written until then are read below.
+            over = shown.state.ended and (shown.finished_at or 0) + LATE_LINES_S < time.time()
+            frame, at = self.frames.after(file, at, over)
+            while frame:
+                await self.send(frame)
+                frame, at = self.frames.after(file, at, over)
+            if over:
+                break
+            await self.woken(watch)
+        if not watch.closed:  # a server that stops lets viewers come back to the next one
+            await self.send(b"event: end\ndata:\n\n")
+
+    def _state_event(self, app: App, deploy: Deploy) -> bytes:
+        head = self.render_string("deploy_head.html", app=app, deploy=deploy).decode()
+        return f"event: state\ndata: {json.dumps({'state': deploy.state, 'head': head})}\n\n".encode()
+
+
+class ChangeStream(Stream):
+    """An event ``changed`` when some app's state did since the page was made; the page then fetches itself anew."""
+
+    async def get(self) -> None:
+        seen = self.seen()
+        self.begin()
+        live = self.services.live
+        with live.watch(ALL_APPS) as watch:
+            self.watch = watch
+            try:
+                await self.send(f"retry: {RETRY_MS}\n\n".encode())
+                told_at = 0.0
+                while not watch.closed:
+                    # At most one a second: the tick brings what a busy moment left over.
+                    if live.version != seen and time.monotonic() - told_at > CHANGE_EVERY_S:
+                        seen, told_at = live.version, time.monotonic()
+                        await self.send(f"id: {seen}\nevent: changed\ndata:\n\n".encode())
+                    await self.woken(watch)
+            except (StreamClosedError, TimeoutError):
+                self.cut()

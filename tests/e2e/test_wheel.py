@@ -1,0 +1,65 @@
+"""A wheel holds every file that gitship needs, and an installation of it finds them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("gitship", "hooks", "varnish", "pyproject.toml", "README.md", "LICENSE")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy: setuptools leaves build/ and an egg-info directory where it works."""
+    source = tmp_path_factory.mktemp("source")
+    for name in COPIED:
+        path = ROOT / name
+        if path.is_dir():
+            shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, source / name)
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "--quiet", "--wheel-dir", str(out)]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert built.returncode == 0, built.stderr
+    (path,) = out.glob("gitship-*.whl")
+    return path
+
+
+def files_of(directory: Path) -> set[Path]:
+    return {p.relative_to(directory) for p in directory.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+
+
+def test_a_wheel_holds_every_file_of_the_package_and_of_hooks_and_varnish(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {Path(name) for name in archive.namelist()}
+    expected = {Path("gitship") / p for p in files_of(ROOT / "gitship")}
+    for directory in ("hooks", "varnish"):
+        expected |= {Path("gitship") / directory / p for p in files_of(ROOT / directory)}
+    assert expected - names == set()
+
+
+def test_an_installed_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    program = (
+        "from gitship.assets import asset\n"
+        "import gitship.web.server as web\n"
+        "print(asset('hooks/post-receive'), asset('varnish'), web.HERE / 'templates' / 'base.html', sep='\\n')\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=True
+    )
+    for line in done.stdout.splitlines():
+        path = Path(line)
+        assert path.is_relative_to(tmp_path / "gitship")
+        assert path.exists()

@@ -1,0 +1,148 @@
+"""A status page as the server runs it: real store, bus, log files and sockets. Only the deploys are told, not run."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitship.config import Address, Settings
+from gitship.deploy import urls
+from gitship.deploy.journal import Journal
+from gitship.events import Bus
+from gitship.model import App, DeployKind, Process, Release
+from gitship.store import Store
+from gitship.web.server import WebServer
+
+TIMEOUT_S = 20.0
+COMMIT = "1a2b3c4d" * 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """A server-sent event as a browser would hand it over; ``id`` is the last one seen so far."""
+
+    type: str
+    data: str
+    id: str
+
+
+class EventStream:
+    """What EventSource does, without coming back by itself."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self.connection = connection
+        self.answer = connection.getresponse()
+        assert self.answer.status == 200
+        assert self.answer.headers["Content-Type"] == "text/event-stream"
+        self.last_id = ""
+
+    def next(self) -> SentEvent | None:
+        """The next event; None when the server ended the stream. Raises TimeoutError after TIMEOUT_S of silence."""
+        type_, data = "message", None
+        while raw := self.answer.readline():
+            name, _, value = raw.decode().rstrip("\n").partition(": ")
+            if name == "id":
+                self.last_id = value
+            elif name == "event":
+                type_ = value
+            elif name.startswith("data"):
+                data = value
+            elif not name and data is not None:
+                return SentEvent(type_, data, self.last_id)
+        return None
+
+    def lines(self, count: int) -> list[SentEvent]:
+        """The next ``count`` log lines, whatever comes between them."""
+        found: list[SentEvent] = []
+        while len(found) < count:
+            event = self.next()
+            assert event is not None, f"the stream ended after {len(found)} lines"
+            if event.type not in ("state", "end"):
+                found.append(event)
+        return found
+
+    def until(self, type_: str) -> SentEvent:
+        while (event := self.next()) is not None:
+            if event.type == type_:
+                return event
+        raise AssertionError(f"the stream ended without {type_}")
+
+
+class Site:
+    """The server under test, what it reads from, and a client."""
+
+    def __init__(self, data: Path, bus: Bus) -> None:
+        self.settings = Settings(data_dir=data)
+        self.store = Store(self.settings.database)
+        self.bus = bus
+        self.server = self.new_server(Address("127.0.0.1", 0))
+
+    def new_server(self, listen: Address) -> WebServer:
+        return WebServer(listen, self.store, self.bus, self.settings, self)
+
+    def urls(self, app: App) -> list[str]:
+        return urls.urls(self.store, self.settings, app, port=8080)
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.server.address.port, timeout=TIMEOUT_S)
+
+    def get(self, path: str, method: str = "GET", host: str = "localhost") -> Answer:
+        connection = self.connect()
+        try:
+            connection.request(method, path, headers={"Host": host})
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.headers), answer.read().decode())
+        finally:
+            connection.close()
+
+    @contextmanager
+    def stream(self, path: str, last_id: str = "") -> Iterator[EventStream]:
+        connection = self.connect()
+        try:
+            connection.request("GET", path, headers={"Last-Event-ID": last_id} if last_id else {})
+            yield EventStream(connection)
+        finally:
+            connection.close()
+
+    def deploy(self, app: App, commit: str = COMMIT, cause: str = "push by ada") -> Journal:
+        """A deploy that has begun; the journal is how a pipeline tells of it."""
+        deploy = self.store.create_deploy(app.id, DeployKind.PUSH, "ada", commit=commit, cause=cause)
+        return Journal(deploy, app, self.store, self.bus, self.settings.logs)
+
+    def release(self, app: App, commit: str = COMMIT, cause: str = "push by ada") -> Release:
+        return self.store.create_release(
+            app.id,
+            commit=commit,
+            image_id="sha256:ab",
+            image_bytes=84_000_000,
+            config={"TOKEN": "the-secret"},
+            processes=(Process("web", port=5000), Process("worker")),
+            cause=cause,
+            created_by="ada",
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path / "data", Bus())
+    site.server.start()
+    yield site
+    site.server.stop()
+    site.store.close()
