@@ -1,0 +1,231 @@
+"""git-receive-pack: the server's side of ``git push``, on Dulwich's protocol pieces.
+
+The order is the promise: advertise, read the wishes, take the pack into a quarantine, check that nothing is missing,
+ask the host, keep the objects, let the host make it true (a deploy, then the ref), and only then report.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from dulwich.protocol import ReceivableProtocol
+
+from gitship import __version__
+from gitship.errors import GitshipError
+from gitship.git import refnames
+from gitship.git.feed import PackFeed
+from gitship.git.host import ReceiveHost
+from gitship.git.ingest import Ingest, IngestError, choose
+from gitship.git.limits import ReceiveLimits
+from gitship.git.objects import COMMIT, open_store, peek
+from gitship.git.quarantine import Quarantine
+from gitship.git.refs import MOVED_MEANWHILE, RefUpdate
+from gitship.git.repository import Repository
+from gitship.git.request import BadRequest, ClientGone, PushRequest, read_request
+from gitship.git.sideband import Sideband
+from gitship.git.streams import ByteSink, ByteSource
+
+__all__ = ["ReceiveHost", "ReceiveLimits", "RefUpdate", "advertisement", "receive_pack"]
+
+ABSENT = "0" * 40
+CAPABILITIES = (
+    "report-status delete-refs side-band-64k quiet atomic ofs-delta push-options object-format=sha1 "
+    f"agent=gitship/{__version__}"
+)
+ATOMIC_FAILURE = "atomic push failure"
+MAX_REASON_CHARS = 240
+log = logging.getLogger(__name__)
+
+
+def receive_pack(
+    stdin: ByteSource,
+    stdout: ByteSink,
+    repository: Repository,
+    host: ReceiveHost,
+    *,
+    limits: ReceiveLimits | None = None,
+    ingest: Ingest | None = None,
+    gone: threading.Event | None = None,
+) -> int:
+    """Serves one ``git-receive-pack``; the exit code. Raises nothing that a client can bring about.
+
+    ``gone`` (the session's ``closed``) may be set by the caller when the client leaves; without it that is noticed at
+    the next write, so within ``keepalive_s``. The caller closes ``stdin`` afterwards: that ends the thread that reads it.
+    """
+    limits = limits or ReceiveLimits()
+    wire = ReceivableProtocol(stdin.read, stdout.write)
+    try:
+        stdout.write(advertisement(repository.refs()))
+        request = read_request(wire, limits)
+    except (ClientGone, OSError):
+        return 0  # a client that found nothing to push hangs up here, too
+    except BadRequest as error:
+        # Nothing is agreed on yet, so this is the one form that every client shows.
+        _last_word(stdout, f"ERR {error.message}: {error.hint}\n")
+        return 1
+    if request is None:
+        return 0
+    multiplexed = "side-band-64k" in request.capabilities
+    side = Sideband(stdout, multiplexed=multiplexed, keepalive_s=limits.keepalive_s, gone=gone or threading.Event())
+    with side:
+        return _Push(wire, repository, host, request, limits, ingest or choose(), side).serve(stdin)
+
+
+def advertisement(refs: Mapping[str, str]) -> bytes:
+    """Every ref that clients may see, the capabilities behind the first, and a flush."""
+    rows = [(sha, ref) for ref, sha in refs.items() if not refnames.hidden(ref)] or [(ABSENT, "capabilities^{}")]
+    lines = [f"{sha} {ref}".encode("utf-8", "surrogateescape") for sha, ref in rows]
+    lines[0] += b"\0" + CAPABILITIES.encode()
+    return b"".join(b"%04x%b\n" % (len(line) + 5, line) for line in lines) + b"0000"
+
+
+class _Push:
+    """One push from its wishes to its report. ``reasons`` grows: a ref that has one goes no further."""
+
+    def __init__(
+        self,
+        wire: ReceivableProtocol,
+        repository: Repository,
+        host: ReceiveHost,
+        request: PushRequest,
+        limits: ReceiveLimits,
+        ingest: Ingest,
+        side: Sideband,
+    ) -> None:
+        self._wire = wire
+        self._repository = repository
+        self._host = host
+        self._request = request
+        self._limits = limits
+        self._ingest = ingest
+        self._side = side
+        self._feed: PackFeed | None = None  # set while the client has something left to send
+        self.reasons: dict[str, str] = {}
+
+    def serve(self, stdin: ByteSource) -> int:
+        """Runs the whole order and reports; the exit code."""
+        unpacked = "ok"
+        try:
+            self._refuse(self._name_reasons())
+            self._receive(stdin)
+            if self._live:
+                self._refuse(self._host.accept(self._live, self._request.options, self._side.progress, self._side.gone))
+        except ClientGone:
+            return 1
+        except IngestError as error:
+            unpacked = one_line(error.message)
+            self._refuse_all(error.message)
+        except GitshipError as error:
+            if error.hint:
+                self._side.progress(error.hint)
+            self._refuse_all(error.message)
+        except Exception:
+            log.exception("a push to %s failed", self._repository.path.name)
+            self._refuse_all("internal error, the server's log has it")
+        self._side.report(self._status(unpacked))
+        if self._feed is not None:
+            self._feed.discard(self._limits.drain_s)
+        return 0
+
+    @property
+    def _live(self) -> list[RefUpdate]:
+        return [update for update in self._request.updates if update.ref not in self.reasons]
+
+    def _refuse(self, reasons: Mapping[str, str]) -> None:
+        for ref, reason in reasons.items():
+            self.reasons.setdefault(ref, reason)
+        if self.reasons and self._request.atomic:
+            self._refuse_all(ATOMIC_FAILURE)
+
+    def _refuse_all(self, reason: str) -> None:
+        for update in self._request.updates:
+            self.reasons.setdefault(update.ref, reason)
+
+    def _name_reasons(self) -> dict[str, str]:
+        """What can be said without the objects: odd names, doubles, and wishes that the refs have overtaken."""
+        reasons: dict[str, str] = {}
+        counted = Counter(update.ref for update in self._request.updates)
+        refs = self._repository.refs()
+        for update in self._request.updates:
+            reason = refnames.refusal(update.ref)
+            if counted[update.ref] > 1:
+                reason = reason or "given twice in one push"
+            if refs.get(update.ref) != update.old:
+                reason = reason or MOVED_MEANWHILE
+            if update.old is None and update.new is None:
+                reason = reason or "there is no such ref"
+            if reason:
+                reasons[update.ref] = reason
+        return reasons
+
+    def _receive(self, stdin: ByteSource) -> None:
+        """The pack, if one comes (it does unless every wish is a deletion): into the quarantine, checked, kept."""
+        if all(update.new is None for update in self._request.updates):
+            self._ask_host()
+            return
+        try:
+            head = self._wire.read(12)
+        except OSError:
+            raise ClientGone from None
+        if len(head) < 12:
+            raise ClientGone
+        self._feed = PackFeed(stdin, head)
+        if head[:4] != b"PACK":
+            raise IngestError("what came is not a pack")
+        if not self._live:
+            return
+        try:
+            with Quarantine(self._repository.objects) as quarantine:
+                self._take_in(quarantine)
+                self._ask_host()
+                if self._live:
+                    quarantine.keep()
+        except OSError as error:
+            log.exception("a push to %s could not be stored", self._repository.path.name)
+            raise IngestError(f"the server could not store it: {error.strerror}") from error
+
+    def _take_in(self, quarantine: Quarantine) -> None:
+        assert self._feed is not None
+        tips = sorted({update.new for update in self._live if update.new})
+        missing = self._ingest(self._feed, quarantine, self._repository, tips, self._limits)
+        self._feed = None
+        reason = "missing necessary objects"
+        if missing and self._request.shallow:
+            reason = "your clone is shallow and its history is not here, run git fetch --unshallow"
+        self._refuse({update.ref: reason for update in self._live if update.new in missing})
+        with open_store(quarantine.path, quarantine.objects) as store:
+            branches = [u for u in self._live if u.new and u.ref.startswith("refs/heads/")]
+            odd = [update.ref for update in branches if peek(store, update.new or "").type != COMMIT]
+        self._refuse(dict.fromkeys(odd, "a branch must point to a commit"))
+
+    def _ask_host(self) -> None:
+        if self._live:
+            self._refuse(self._host.check(self._live, self._request.options))
+
+    def _status(self, unpacked: str) -> bytes:
+        """The report-status of gitprotocol-pack(5); nothing for a client that did not ask for it."""
+        if "report-status" not in self._request.capabilities:
+            return b""
+        lines = [f"unpack {unpacked}"]
+        for ref in dict.fromkeys(update.ref for update in self._request.updates):
+            reason = self.reasons.get(ref)
+            lines.append(f"ng {ref} {one_line(reason)}" if reason is not None else f"ok {ref}")
+        packets = (f"{line}\n".encode("utf-8", "surrogateescape") for line in lines)
+        return b"".join(b"%04x%b" % (len(packet) + 4, packet) for packet in packets) + b"0000"
+
+
+def one_line(text: str) -> str:
+    """A reason as the protocol can carry it: one line, of bounded length, never empty."""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(plain.split())[:MAX_REASON_CHARS] or "refused"
+
+
+def _last_word(stdout: ByteSink, text: str) -> None:
+    data = text.encode("utf-8", "replace")
+    try:
+        stdout.write(b"%04x%b" % (len(data) + 4, data))
+    except OSError:
+        log.debug("the client left before it could be told: %s", text)

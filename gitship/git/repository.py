@@ -1,0 +1,233 @@
+"""Bare repositories, one per app: ``Repositories`` makes, opens, renames and removes them, ``Repository`` reads one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dulwich.diff_tree import tree_changes
+from dulwich.errors import NotCommitError, NotTreeError
+from dulwich.graph import can_fast_forward
+from dulwich.object_store import BaseObjectStore, tree_lookup_path
+from dulwich.objects import S_ISGITLINK, ObjectID, Tree
+from dulwich.objects import Commit as DulwichCommit
+from dulwich.repo import Repo
+
+from gitship.errors import Conflict, GitError, NotFound
+from gitship.git.objects import BLOB, open_store, peek
+from gitship.git.refs import Refs, RefUpdate
+from gitship.model import APP_NAME
+
+MAX_BLOB_BYTES = 1 << 20
+MAX_SUBJECT_CHARS = 200
+LEFT_OVER_OBJECTS = ("incoming-*", "tmp_pack_*", "pack/tmp_*", "??/tmp_obj_*")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """``author`` is ``Name <mail>``; ``at`` is when it was committed, epoch seconds."""
+
+    sha: str
+    subject: str
+    author: str
+    at: float
+
+
+class Repository:
+    """One bare repository. Opens files for each call: it sees what other threads and processes wrote just now."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._refs = Refs(path)
+
+    @property
+    def objects(self) -> Path:
+        """The directory of the object store."""
+        return self.path / "objects"
+
+    def ref(self, name: str) -> str | None:
+        """The commit (hex) that a ref names, or None when there is no such ref."""
+        return self._refs.get(name)
+
+    def refs(self) -> dict[str, str]:
+        """Every ref with its object (hex), hidden ones too, sorted by name."""
+        return self._refs.all()
+
+    def compare_and_set(self, ref: str, old: str | None, new: str | None) -> bool:
+        """Moves ``ref`` from ``old`` to ``new`` (None: absent); True only when it did. Raises GitError when locked."""
+        return self._refs.compare_and_set(ref, old, new)
+
+    def compare_and_set_all(self, updates: Iterable[RefUpdate]) -> Mapping[str, str]:
+        """Moves all refs or none; the reason per ref that stood in the way."""
+        return self._refs.compare_and_set_all(updates)
+
+    def point_head(self, ref: str) -> None:
+        """Makes ``ref`` the branch that a clone checks out."""
+        self._refs.point_head(ref)
+
+    def commit(self, sha: str) -> Commit:
+        """Raises NotFound when there is no commit of that name."""
+        with open_store(self.objects) as store:
+            found = _commit(store, sha)
+            encoding = (found.encoding or b"utf-8").decode("ascii", "replace")
+            lines = _text(found.message, encoding).strip().splitlines()
+            subject = lines[0][:MAX_SUBJECT_CHARS] if lines else ""
+            return Commit(sha, subject, _text(found.author, encoding), float(found.commit_time))
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """True when ``descendant`` has ``ancestor`` in its history, or is it. False when either is unknown."""
+        with Repo(str(self.path)) as repo, suppress(KeyError):
+            return can_fast_forward(repo, ObjectID(ancestor.encode()), ObjectID(descendant.encode()))
+        return False
+
+    def blob(self, commit: str, path: str) -> bytes | None:
+        """A small file of a commit, such as its Procfile; None when it has no such file.
+
+        Raises NotFound for an unknown commit, GitError for a file above 1 MiB.
+        """
+        with open_store(self.objects) as store:
+            root = _commit(store, commit).tree
+            try:
+                _, sha = tree_lookup_path(store.__getitem__, root, path.encode())
+                info = peek(store, sha.decode())
+            except (KeyError, NotTreeError, ValueError):
+                return None
+            if info.type != BLOB:
+                return None
+            if info.size > MAX_BLOB_BYTES:
+                raise GitError(f"{path} has {info.size} bytes", f"make it smaller than {MAX_BLOB_BYTES} bytes")
+            return store.get_raw(sha)[1]
+
+    def file_count(self, commit: str) -> int:
+        """How many files a commit has; submodules are not counted. Raises NotFound."""
+        with open_store(self.objects) as store:
+            count, todo = 0, [_commit(store, commit).tree]
+            while todo:
+                tree = store[todo.pop()]
+                assert isinstance(tree, Tree)
+                for _, mode, sha in tree.iteritems():
+                    assert mode is not None and sha is not None
+                    if mode & 0o170000 == 0o040000:
+                        todo.append(sha)
+                    elif not S_ISGITLINK(mode):
+                        count += 1
+            return count
+
+    def changed_count(self, old: str | None, new: str) -> int:
+        """How many files differ between two commits; all of them when there is no old one. Raises NotFound."""
+        if old is None:
+            return self.file_count(new)
+        with open_store(self.objects) as store:
+            trees = _commit(store, old).tree, _commit(store, new).tree
+            return sum(1 for _ in tree_changes(store, *trees))
+
+
+class Repositories:
+    """The directory of all repositories, ``<root>/<app>.git``; ``hook`` is the post-receive file that each one gets."""
+
+    def __init__(self, root: Path, hook: Path | None) -> None:
+        self.root = root
+        self.hook = hook
+
+    def _path(self, name: str) -> Path:
+        if not APP_NAME.fullmatch(name):
+            raise NotFound(f"no app named '{name[:80]}'")
+        return self.root / f"{name}.git"
+
+    def create(self, name: str) -> Repository:
+        """The app's repository, made when it is not there. HEAD is refs/heads/main. Raises GitError."""
+        path = self._path(name)
+        try:
+            if not path.is_dir():
+                self._create(path)
+            self._install_hook(path)
+        except OSError as error:
+            raise GitError(f"cannot create the repository of {name}: {error.strerror}", "look at the disk") from error
+        return Repository(path)
+
+    def _create(self, path: Path) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        # Made aside and renamed: whoever finds the directory finds a whole repository.
+        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        try:
+            Repo.init_bare(str(aside), default_branch=b"main").close()
+            with suppress(FileExistsError):
+                aside.rename(path)
+        except OSError:
+            if not path.is_dir():  # two pushes created it at once: the other one did
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _install_hook(self, path: Path) -> None:
+        if self.hook is None:
+            return
+        text = self.hook.read_bytes()
+        target = path / "hooks" / "post-receive"
+        with suppress(FileNotFoundError):
+            if target.read_bytes() == text:
+                return
+        target.parent.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+            file.write(text)
+        Path(file.name).chmod(0o755)
+        Path(file.name).replace(target)
+
+    def open(self, name: str) -> Repository:
+        """Raises NotFound when the app has no repository."""
+        path = self._path(name)
+        if not path.is_dir():
+            raise NotFound(f"no app named '{name}'")
+        return Repository(path)
+
+    def remove(self, name: str) -> None:
+        """Removes the repository; nothing happens when there is none."""
+        aside = Path(tempfile.mkdtemp(prefix=".old-", dir=self.root)) if self.root.is_dir() else None
+        if aside is None:
+            return
+        try:
+            with suppress(FileNotFoundError):
+                self._path(name).rename(aside)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def rename(self, old: str, new: str) -> None:
+        """Raises NotFound when there is no ``old``, Conflict when there is a ``new``."""
+        source, target = self.open(old).path, self._path(new)
+        if target.exists():
+            raise Conflict(f"there is a repository named '{new}' already", "choose another name")
+        source.rename(target)
+
+    def sweep(self) -> None:
+        """Removes what a killed server left: quarantines, half packs, locks. Only for the start of the one server."""
+        for left_over in (*self.root.glob(".new-*"), *self.root.glob(".old-*")):
+            shutil.rmtree(left_over, ignore_errors=True)
+        for path in self.root.glob("*.git"):
+            found = [file for pattern in LEFT_OVER_OBJECTS for file in (path / "objects").glob(pattern)]
+            found += [*path.glob("*.lock"), *(path / "refs").rglob("*.lock")]
+            for left_over in found:
+                if left_over.is_dir():
+                    shutil.rmtree(left_over, ignore_errors=True)
+                else:
+                    left_over.unlink(missing_ok=True)
+
+
+def _commit(store: BaseObjectStore, sha: str) -> DulwichCommit:
+    try:
+        found = store[ObjectID(sha.encode())]
+    except (KeyError, NotCommitError, ValueError, AssertionError):
+        raise NotFound(f"no commit {sha[:40]}") from None
+    if not isinstance(found, DulwichCommit):
+        raise NotFound(f"{sha[:40]} is not a commit")
+    return found
+
+
+def _text(raw: bytes, encoding: str) -> str:
+    try:
+        return raw.decode(encoding, "replace")
+    except LookupError:
+        return raw.decode("utf-8", "replace")

@@ -1,0 +1,107 @@
+"""git-upload-pack: clone and fetch. A git child speaks it; without git, Dulwich does (protocol version 0 only)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import threading
+from contextlib import suppress
+
+from dulwich.errors import GitProtocolError, HangupException
+from dulwich.objects import ObjectID
+from dulwich.protocol import ReceivableProtocol
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+from dulwich.server import Backend, BackendRepo, UploadPackHandler
+
+from gitship.git import child
+from gitship.git.refnames import HIDDEN_PREFIX
+from gitship.git.repository import Repository
+from gitship.git.streams import ByteSink, ByteSource
+
+IDLE_S = 600
+"""A client that says nothing for so long, while it is its turn, is hung up on."""
+_SETTINGS = {"uploadpack.hideRefs": HIDDEN_PREFIX.rstrip("/"), "uploadpack.allowFilter": "true"}
+_VERSION = re.compile(r"version=[012]")
+_CHUNK_BYTES = 256 << 10
+log = logging.getLogger(__name__)
+
+
+def upload_pack(
+    stdin: ByteSource, stdout: ByteSink, repository: Repository, *, protocol: str = "", git: bool | None = None
+) -> int:
+    """Serves one ``git-upload-pack``; the exit code. Ends, with its child, when the client goes.
+
+    ``protocol`` is the client's GIT_PROTOCOL, which counts only as ``version=0`` to ``2``. ``git`` False takes Dulwich
+    even though git is there. The caller closes ``stdin`` afterwards, which ends the thread that reads it.
+    """
+    if git is False or not shutil.which("git"):
+        return _serve_by_dulwich(stdin, stdout, repository)
+    return _serve_by_git(stdin, stdout, repository, protocol)
+
+
+def _serve_by_git(stdin: ByteSource, stdout: ByteSink, repository: Repository, protocol: str) -> int:
+    environment = {"GIT_PROTOCOL": protocol} if _VERSION.fullmatch(protocol) else {}
+    command = child.git_command(["upload-pack", "--strict", f"--timeout={IDLE_S}", str(repository.path)], _SETTINGS)
+    reader, writer = os.pipe()
+    try:
+        process = child.start(command, repository.path, environment, stdin=reader, stderr=subprocess.DEVNULL)
+    except OSError:
+        os.close(writer)
+        raise
+    finally:
+        os.close(reader)
+    threading.Thread(target=_pass_on, args=(stdin, writer), name="git-upload-feed", daemon=True).start()
+    assert process.stdout is not None
+    try:
+        while data := os.read(process.stdout.fileno(), _CHUNK_BYTES):
+            stdout.write(data)
+        return process.wait(timeout=IDLE_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return 1  # the client has gone
+    finally:
+        child.end(process)
+
+
+def _pass_on(stdin: ByteSource, writer: int) -> None:
+    """What the client says goes to the child, until either of them ends."""
+    try:
+        with suppress(OSError):
+            while data := stdin.read(_CHUNK_BYTES):
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(writer, rest) :]
+    finally:
+        os.close(writer)
+
+
+def _serve_by_dulwich(stdin: ByteSource, stdout: ByteSink, repository: Repository) -> int:
+    wire = ReceivableProtocol(stdin.read, stdout.write)
+    with _VisibleRepo(str(repository.path)) as repo:
+        try:
+            UploadPackHandler(_One(repo), [""], wire).handle()
+        except HangupException:
+            return 0  # a client that has all it wants hangs up here
+        except (GitProtocolError, OSError) as error:
+            log.debug("a fetch from %s ended early: %s", repository.path.name, error)
+            return 1
+    return 0
+
+
+class _VisibleRepo(Repo):
+    """The repository without the refs that are the server's own."""
+
+    def get_refs(self) -> dict[Ref, ObjectID]:
+        return {name: sha for name, sha in super().get_refs().items() if not name.startswith(HIDDEN_PREFIX.encode())}
+
+
+class _One(Backend):
+    def __init__(self, repo: Repo) -> None:
+        super().__init__()
+        self._repo = repo
+
+    def open_repository(self, path: str) -> BackendRepo:
+        return self._repo
