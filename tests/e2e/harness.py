@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -140,8 +141,10 @@ class Server:
 
         def ready() -> bool:
             assert process.poll() is None, f"gitship serve ended with {process.returncode}:\n{self.logs}"
-            line = self.log.read_bytes()[start:].decode(errors="replace")
-            return str(self.ssh_port) in line and str(self.http_port) in line and "\n" in line
+            said = self.log.read_bytes()[start:].decode(errors="replace")
+            return (
+                re.search(rf"ready: ssh \S+:{self.ssh_port}, http \S+:{self.http_port}, status \S+\n", said) is not None
+            )
 
         wait_until(ready, READY_S, "the ready line of gitship serve")
 
@@ -174,8 +177,9 @@ class Server:
 
     def gitship(self, *args: str, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """`gitship ARGS` on the server's own machine."""
-        first, *rest = args
-        command = [sys.executable, "-m", "gitship.cli", first, "--config", str(self.config), *rest]
+        config = ["--config", str(self.config)]
+        words = [*args, *config] if args[0] in ("init", "serve", "stop-front") else [*config, *args]
+        command = [sys.executable, "-m", "gitship.cli", *words]
         return subprocess.run(
             command, env=clean_env(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=timeout_s, check=False,
