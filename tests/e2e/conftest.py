@@ -55,6 +55,7 @@ def tiny_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def _short_directory() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="gs-"))
+    path.chmod(0o711)  # started by root, varnishd goes on as a user of its own
     yield path
     mounted = any(str(path) in line for line in Path("/proc/mounts").read_text().splitlines())
     if not mounted and not any(path.glob(f"*/{KEEP}")):
