@@ -1,0 +1,97 @@
+"""The engine without Docker: it can be made, every call fails as an EngineError, and the API version is chosen well."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitship.engine.base import BuildOptions, ContainerSpec, Engine
+from gitship.engine.docker import DockerEngine, _api_version
+from gitship.engine.faults import runtime_cause, unreachable
+from gitship.engine.images import describe
+from gitship.errors import EngineError
+from tests.unit.engine.test_wire import server, until_closed
+
+pytestmark = pytest.mark.unit
+SPEC = ContainerSpec("x", "sha256:1", "net")
+
+CALLS: dict[str, Callable[[Engine], Any]] = {
+    "ping": lambda e: e.ping(),
+    "free_bytes": lambda e: e.free_bytes(),
+    "build": lambda e: e.build([b"x"], BuildOptions("x"), print, threading.Event()),
+    "image": lambda e: e.image("x"),
+    "remove_image": lambda e: e.remove_image("x", ("a", "b")),
+    "ensure_network": lambda e: e.ensure_network("x", "10.1.0.0/26", {}),
+    "remove_network": lambda e: e.remove_network("x"),
+    "create": lambda e: e.create(SPEC),
+    "start": lambda e: e.start("x"),
+    "inspect": lambda e: e.inspect("x"),
+    "list": lambda e: e.list({}),
+    "stop": lambda e: e.stop("x", 1),
+    "remove": lambda e: e.remove("x"),
+    "run": lambda e: e.run(SPEC, print, threading.Event(), 1),
+    "exec": lambda e: e.exec("x", ("true",), 1),
+    "logs": lambda e: list(e.logs("x")),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_call_says_that_docker_is_not_running(call: str, tmp_path: Path) -> None:
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", timeout_s=1)
+    with pytest.raises(EngineError, match="is it running") as caught:
+        CALLS[call](engine)
+    assert "systemctl start docker" in caught.value.hint
+
+
+def test_a_docker_that_hangs_is_an_engine_error(tmp_path: Path) -> None:
+    with server(tmp_path / "s", until_closed) as host, pytest.raises(EngineError, match="in time"):
+        DockerEngine(host, timeout_s=0.3).ping()
+
+
+def test_every_call_of_the_interface_is_tried() -> None:
+    assert set(CALLS) == {name for name in vars(Engine) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("version", "chosen"),
+    [
+        ({"ApiVersion": "1.41", "MinAPIVersion": "1.12"}, "1.41"),
+        ({"ApiVersion": "1.99", "MinAPIVersion": "1.40"}, "1.45"),
+        ({"ApiVersion": "1.99", "MinAPIVersion": "1.50"}, "1.50"),
+    ],
+)
+def test_the_api_version_is_one_that_both_know(version: dict[str, str], chosen: str) -> None:
+    assert _api_version(version) == chosen
+
+
+def test_something_that_is_not_docker_is_told_apart() -> None:
+    with pytest.raises(EngineError, match="not Docker"):
+        _api_version(None)
+
+
+def test_a_socket_that_may_not_be_used_has_a_hint_of_its_own() -> None:
+    assert "group `docker`" in unreachable("unix:///x", PermissionError(13, "Permission denied")).hint
+
+
+def test_an_image_tells_its_tcp_ports_lowest_first() -> None:
+    config = {"ExposedPorts": {"9000/tcp": {}, "53/udp": {}, "8000/tcp": {}}, "Cmd": ["x"], "User": "app"}
+    image = describe({"Id": "sha256:1", "Size": 7, "Config": config})
+    assert (image.tcp_ports, image.has_command, image.has_healthcheck, image.user) == ((8000, 9000), True, False, "app")
+
+
+def test_an_image_without_any_config_has_nothing() -> None:
+    image = describe({"Id": "sha256:1", "Size": 7, "Config": {"ExposedPorts": None, "Cmd": None, "Entrypoint": None}})
+    assert (image.tcp_ports, image.has_command, image.has_healthcheck) == ((), False, False)
+
+
+@pytest.mark.parametrize(("test", "expected"), [(["CMD", "x"], True), (["NONE"], False), ([], False)])
+def test_a_healthcheck_that_is_switched_off_is_none(test: list[str], expected: bool) -> None:
+    assert describe({"Id": "i", "Size": 1, "Config": {"Healthcheck": {"Test": test}}}).has_healthcheck is expected
+
+
+def test_what_is_no_runtime_error_stays_as_it_is() -> None:
+    assert runtime_cause("Range of CPUs is from 0.01 to 2.00") == "Range of CPUs is from 0.01 to 2.00"

@@ -1,0 +1,86 @@
+"""Log records to lines, and several logs to one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from gitship.engine.base import LogLine
+from gitship.engine.logs import lines, merge
+from gitship.errors import EngineError
+from tests.unit.engine.test_frames import frame
+
+pytestmark = pytest.mark.unit
+STAMP = b"2026-11-23T22:44:01.000000000Z "
+
+
+def read(*records: bytes) -> list[LogLine]:
+    return list(lines(iter([*records, b""]).__next__, "web"))
+
+
+def test_a_record_is_a_line_with_its_time_and_stream() -> None:
+    got = read(frame(1, STAMP + b"one\n"), frame(2, STAMP + b"two\n"))
+    assert got == [LogLine("web", 1795473841.0, "stdout", "one"), LogLine("web", 1795473841.0, "stderr", "two")]
+
+
+def test_a_long_line_that_docker_cut_is_joined_without_the_times_in_it() -> None:
+    got = read(frame(1, STAMP + b"x" * 16384), frame(2, STAMP + b"between\n"), frame(1, STAMP + b"yz\n"))
+    assert [line.text for line in got] == ["between", "x" * 16384 + "yz"]
+
+
+def test_an_empty_line_and_a_last_line_without_end_are_lines() -> None:
+    assert [line.text for line in read(frame(1, STAMP + b"\n"), frame(1, STAMP + b"end"))] == ["", "end"]
+
+
+def at(container: str, *times: float) -> Iterator[LogLine]:
+    return iter([LogLine(container, t, "stdout", str(t)) for t in times])
+
+
+def test_logs_that_end_are_merged_by_time() -> None:
+    assert [line.at for line in merge([at("a", 1, 4, 5), at("b", 2, 3, 6)])] == [1, 2, 3, 4, 5, 6]
+
+
+def test_live_logs_are_merged_by_time_when_their_lines_come_close_together() -> None:
+    assert [line.at for line in merge([at("a", 1, 4, 5), at("b", 2, 3, 6)], follow=True)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_live_line_is_not_held_back_by_a_silent_log() -> None:
+    quiet = threading.Event()
+
+    def silent() -> Iterator[LogLine]:
+        quiet.wait(30)
+        yield from ()
+
+    live = merge([at("a", 1), silent()], follow=True)
+    began = time.monotonic()
+    try:
+        assert next(live).at == 1
+        assert time.monotonic() - began < 10  # it would be 30 if it waited
+    finally:
+        quiet.set()
+    assert list(live) == []
+
+
+def test_a_live_log_that_fails_ends_the_whole_with_its_error() -> None:
+    def failing() -> Iterator[LogLine]:
+        yield from at("b", 2)
+        raise EngineError("gone", "again")
+
+    with pytest.raises(EngineError, match="gone"):
+        list(merge([failing()], follow=True))
+
+
+def test_closing_a_live_merge_leaves_no_thread() -> None:
+    def endless() -> Iterator[LogLine]:
+        count = 0.0
+        while True:
+            count += 1
+            yield LogLine("a", count, "stdout", "x")
+
+    live = merge([endless(), endless()], follow=True)
+    next(live)
+    live.close()  # type: ignore[attr-defined]
+    assert not [t for t in threading.enumerate() if t.name.startswith("logs-")]
