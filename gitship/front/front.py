@@ -7,6 +7,7 @@ of either side, or a second gitship, cannot make this wrong.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,6 +113,13 @@ class Front:
     def apps(self) -> dict[str, str]:
         """Slug -> VCL that serves it."""
         return {slug: name for slug, name in _labels(self._control.loaded()).items() if name != UNAVAILABLE}
+
+    def unlabelled(self, slug: str) -> list[str]:
+        """VCLs of the app that serve no new visitor, but may still have requests in flight."""
+        loaded = self._control.loaded()
+        own = re.compile(rf"{APP_PREFIX}{re.escape(slug)}_v[0-9]+_[0-9]+")
+        serving = set(_labels(loaded).values())
+        return [vcl.name for vcl in loaded if own.fullmatch(vcl.name) and vcl.name not in serving]
 
     def busy(self, vcl_name: str) -> int:
         """Requests in flight in that VCL (an open websocket counts two); 0 when it is gone."""
