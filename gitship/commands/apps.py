@@ -33,8 +33,8 @@ def create(app: AppName, /, *, context: Ctx) -> None:
     "all apps, what is live of them and where",
     columns=(
         Column("name", "the app's name"),
-        Column("release", "number of the live release; null when nothing is live", version),
-        Column("last_deploy", "state of the newest deploy; null when there was none"),
+        Column("release", "number of the live release, null when nothing is live", version),
+        Column("last_deploy", "state of the newest deploy, null when there was none"),
         Column("urls", "where it answers, best address first"),
         Column("created_at", "when it was made"),
     ),

@@ -25,7 +25,8 @@ QUOTING = "a value with spaces needs quotes for both shells: ssh ... 'config:set
 Names = Annotated[str, Parameter(name="NAME", help="the variables' names")]
 Pairs = Annotated[str, Parameter(name="NAME=VALUE", help="what to set")]
 FromStdin = Annotated[
-    str | None, Parameter(name="--stdin", help="also set this name, to standard input less one final line end")
+    str | None,
+    Parameter(name="--stdin", metavar="NAME", help="also set this variable, to standard input less one final line end"),
 ]
 
 
@@ -79,7 +80,7 @@ def unset(app: AppName, /, *names: Names, context: Ctx, detach: Detach = False) 
     "an app's variables, values hidden",
     columns=(
         Column("name", "the variable's name"),
-        Column("value", "its value; null without --reveal", lambda value: HIDDEN if value is None else value),
+        Column("value", "its value, null without --reveal", lambda value: HIDDEN if value is None else value),
     ),
     examples=("config:show shop", "config:show shop --reveal --format json"),
     aliases=("config",),

@@ -17,7 +17,7 @@ from gitship.model import Deploy, Role
 MOST_DEPLOYS = 1000
 OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 
-Count = Annotated[int, Parameter(name=("-n", "--lines"), help="how many of the newest")]
+Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")]
 
 
 @command(
@@ -28,14 +28,14 @@ Count = Annotated[int, Parameter(name=("-n", "--lines"), help="how many of the n
         Column("id", "for `logs:deploy`"),
         Column("kind", "push, config, rollback, scale or restart"),
         Column("state", "received, queued, building, ..., live, failed, canceled or superseded"),
-        Column("release", "number of the release it made; null when it made none", version),
+        Column("release", "number of the release it made, null when it made none", version),
         Column("commit", "what was pushed", short_commit),
         Column("created_at", "when it was asked for"),
         Column("finished_at", "when it ended", json_only=True),
         Column("seconds", "from its start to its end", lambda s: NOTHING if s is None else f"{s:.1f}"),
         Column("created_by", "whose key asked for it"),
-        Column("failed_stage", "where it failed; null unless it did", json_only=True),
-        Column("reason", "why it ended early; empty unless it did"),
+        Column("failed_stage", "where it failed, null unless it did", json_only=True),
+        Column("reason", "why it ended early, empty unless it did"),
     ),
     examples=("deploys:list shop", "deploys:list shop -n 1 --format json"),
     aliases=("deploys",),

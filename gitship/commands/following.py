@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from typing import Annotated
 
@@ -9,39 +10,46 @@ from cyclopts import Parameter
 
 from gitship.commands.console import ClientGone
 from gitship.commands.context import Context
+from gitship.deploy import output
 from gitship.errors import DeployError
 from gitship.model import Deploy, DeployState
 
 Detach = Annotated[bool, Parameter(name="--detach", help="don't wait for the deploy")]
 EXIT_FOLLOW_ENDED = 130  # the viewer left, the deploy goes on
+LAST_LINES = 12  # among which a failed deploy has said why
 
 
-def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False) -> int:
-    """Prints the deploy's lines until it ends; 130 when the client left. Raises DeployError unless it went live."""
-    again = f"`logs:deploy {app} {deploy.id}` shows it"
+def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, raw: bool = False) -> int:
+    """Prints the deploy's lines until it ends, with ``raw`` also what the build printed; 130 when the client left.
+
+    Raises DeployError when it ended without going live.
+    """
     if detach:
-        context.line(f"deploy {deploy.id} of {app} has begun; {again}")
+        context.line(f"deploy {deploy.id} of {app} has begun; `logs:deploy {app} {deploy.id}` shows it")
         return 0
+    last_lines: deque[str] = deque(maxlen=LAST_LINES)
 
     def write(line: str) -> None:
-        with suppress(ClientGone):  # which has set session.closed; the deploy is not the viewer's
-            context.foreign_line(line)
+        if raw or not output.is_raw(line):
+            last_lines.append(line)
+            with suppress(ClientGone):  # which has set session.closed; the deploy is not the viewer's
+                context.foreign_line(line)
 
     ended = context.operations.follow(deploy, write, context.session.closed)
     if ended.state.switched:
         return 0
     if not ended.state.ended:
-        context.note(f"deploy {deploy.id} of {app} goes on; {again}")
+        context.note(f"deploy {deploy.id} of {app} goes on; `logs:deploy {app} {deploy.id}` shows it")
         return EXIT_FOLLOW_ENDED
-    raise not_live(app, ended)
+    raise _not_live(app, ended, reason_shown=any(ended.reason in line for line in last_lines))
 
 
-def not_live(app: str, deploy: Deploy) -> DeployError:
-    """Why an ended deploy did not go live, as one error."""
-    if deploy.state is DeployState.FAILED:
-        stage = f" ({deploy.failed_stage})" if deploy.failed_stage else ""
-        reason = f": {deploy.reason}" if deploy.reason else ""
-        return DeployError(f"deploy {deploy.id} of {app} failed{stage}{reason}", deploy.hint)
+def _not_live(app: str, deploy: Deploy, *, reason_shown: bool) -> DeployError:
+    what = f"deploy {deploy.id} of {app}"
     if deploy.state is DeployState.SUPERSEDED:
-        return DeployError(f"deploy {deploy.id} of {app} gave way to a newer one", f"see `deploys:list {app}`")
-    return DeployError(f"deploy {deploy.id} of {app} was canceled{': ' + deploy.reason if deploy.reason else ''}")
+        return DeployError(f"{what} gave way to a newer one", f"see `deploys:list {app}`")
+    how = "was canceled" if deploy.state is DeployState.CANCELED else "failed"
+    if reason_shown or not deploy.reason:  # its own last lines have said why and what to do
+        return DeployError(f"{what} {how}")
+    stage = f" ({deploy.failed_stage})" if deploy.failed_stage else ""
+    return DeployError(f"{what} {how}{stage}: {deploy.reason}", deploy.hint)

@@ -14,7 +14,7 @@ from gitship.commands.registry import Argument, Command, UsageError, command
 from gitship.errors import nearest
 from gitship.model import Role
 
-LEFT_COLUMNS = 38  # of the overview; the longest usual usage line fits
+LEFT_COLUMNS = 32  # of the overview: the longest command with its arguments has 31
 
 
 @command("help", Role.VIEWER, "all commands, or one in detail", examples=("help", "help config:set", "help config"))
@@ -31,9 +31,9 @@ def help_command(
         _overview(context, allowed)
         context.line("\n`help NAME` tells more; `--format json` makes listings fit for scripts.")
         return
-    of_noun = [c for c in allowed if c.noun == name]
     found = registry.find(name)
-    if len(of_noun) > 1:
+    of_noun = [c for c in allowed if c.noun == name]
+    if of_noun and name not in registry.load():  # a noun such as ps, even when it is short for ps:list
         _overview(context, of_noun)
     elif found and (not found.hidden or context.identity.role.allows(found.role)):
         _details(context, found)
@@ -43,11 +43,10 @@ def help_command(
 
 
 def _overview(context: Context, commands: list[Command]) -> None:
-    nouns = sorted({c.noun for c in commands}, key=lambda noun: (noun in ("help", "version"), noun))
     width = context.console.width if context.terminal else 10_000
-    for noun in nouns:
+    for _, group in registry.by_noun(commands):
         context.line("")
-        for item in sorted((c for c in commands if c.noun == noun), key=lambda c: c.name):
+        for item in group:
             wanted = [a.usage for a in registry.arguments(item) if a.positional]
             left = " ".join([item.name, *wanted])
             text = Text(f"  {left:<{LEFT_COLUMNS}} ").append(item.about)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich import box
 from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
@@ -87,7 +86,7 @@ def show(context: Context, rows: Iterable[Mapping[str, Any]], format: str, *, em
     else:
         shown = [c for c in columns if not c.json_only]
         cells = [[_cell(c, row[c.key], context.terminal) for c in shown] for row in rows]
-        titles = [c.key.removesuffix("_at").replace("_", " ").upper() for c in shown]
+        titles = [c.key.removesuffix("_at").removesuffix("_bytes").replace("_", " ").upper() for c in shown]
         (_print_table if context.terminal else _print_aligned)(context, titles, cells)
 
 
@@ -116,7 +115,7 @@ def _print_aligned(context: Context, titles: Sequence[str], cells: Sequence[Sequ
 
 
 def _print_table(context: Context, titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, title in enumerate(titles):
         table.add_column(title, overflow="fold", style="cyan" if number == 0 else "")  # fold: nothing is cut off
     for line in cells:

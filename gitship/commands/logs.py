@@ -25,11 +25,12 @@ MOST_LINES = 100_000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 PROCESS_COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
-Lines = Annotated[int, Parameter(name=("-n", "--lines"), help="how many of the last lines")]
+Lines = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the last lines")]
 Follow = Annotated[bool, Parameter(name=("-f", "--follow"), help="go on with new lines until Ctrl-C")]
-OfProcess = Annotated[str | None, Parameter(name=("-p", "--process"), help="only this process type")]
+OfProcess = Annotated[str | None, Parameter(name=("-p", "--process"), metavar="TYPE", help="only this process type")]
 Since = Annotated[
-    str | None, Parameter(name="--since", help="only lines since then: 30s, 10m, 2h, 1d, or a time in UTC")
+    str | None,
+    Parameter(name="--since", metavar="WHEN", help="only lines since then: 30s, 10m, 2h, 1d, or a time in UTC"),
 ]
 
 
@@ -144,7 +145,8 @@ def _painter(context: Context, number: int) -> Callable[[str], str]:
 @command(
     "logs:deploy",
     Role.VIEWER,
-    "a deploy's output, live while it runs; exit code 1 when it did not go live",
+    "a deploy's output, live while it runs",
+    details="The exit code is 1 when the deploy did not go live.",
     examples=("logs:deploy shop", "logs:deploy shop 42"),
 )
 def deploy_log(
@@ -159,7 +161,7 @@ def deploy_log(
         newest = context.store.deploys(found.id, limit=1)
         if not newest:
             raise NotFound(f"{found.name} has had no deploy", "push to it first")
-        return follow(context, found.name, newest[0])
+        return follow(context, found.name, newest[0], raw=True)
     missing = NotFound(f"{found.name} has no deploy {deploy}", f"see `deploys:list {found.name}`")
     try:
         record = context.store.deploy(deploy)
@@ -167,4 +169,4 @@ def deploy_log(
         raise missing from None
     if record.app_id != found.id:
         raise missing
-    return follow(context, found.name, record)
+    return follow(context, found.name, record, raw=True)

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
-from gitship.commands.listing import Format, moment, show, version
+from gitship.commands.listing import Format, moment, show
 from gitship.commands.registry import Column, UsageError, command
 from gitship.errors import GitshipError, NotFound, nearest
 from gitship.model import PROCESS_TYPE, WEB, App, Role
@@ -90,13 +90,13 @@ def no_process(app: str, process: str, known: list[str]) -> NotFound:
     Role.VIEWER,
     "an app's containers and how they are",
     columns=(
-        Column("process", "the process type"),
+        Column("process", "the process type", json_only=True),
         Column("container", "the container's name"),
-        Column("release", "the release it runs", version),
+        Column("release", "the release it runs", json_only=True),
         Column("status", "created, running, restarting, exited, paused or dead"),
         Column("health", "starting, healthy or unhealthy, when the image has a HEALTHCHECK"),
         Column("address", "its address in the app's network"),
-        Column("port", "where it listens; null when it gets no traffic"),
+        Column("port", "where it listens, null when it gets no traffic"),
         Column("restarts", "how often Docker has restarted it"),
         Column("started_at", "since when it runs"),
     ),

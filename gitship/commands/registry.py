@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -58,7 +58,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument or option of a command, as help and README show it."""
+    """An argument or option of a command, as help and README show it; ``value`` stands for an option's value."""
 
     names: tuple[str, ...]
     about: str
@@ -66,6 +66,7 @@ class Argument:
     required: bool
     repeated: bool
     flag: bool
+    value: str
     choices: tuple[str, ...]
     default: str
 
@@ -77,11 +78,6 @@ class Argument:
             return name if self.required else f"[{name}]"
         text = self.names[0] if self.flag else f"{self.names[0]} {self.value}"
         return text if self.required else f"[{text}]"
-
-    @property
-    def value(self) -> str:
-        """What stands for an option's value."""
-        return "|".join(self.choices) or self.names[-1].lstrip("-").upper()
 
 
 _commands: dict[str, Command] = {}
@@ -129,6 +125,14 @@ def load() -> dict[str, Command]:
     return _commands
 
 
+def by_noun(commands: Iterable[Command]) -> list[tuple[str, list[Command]]]:
+    """Commands in the order of help and README: by noun, those without a verb (help, version) last."""
+    nouns: dict[str, list[Command]] = {}
+    for item in sorted(commands, key=lambda c: c.name):
+        nouns.setdefault("" if item.name in ("help", "version") else item.noun, []).append(item)
+    return sorted(nouns.items(), key=lambda pair: (not pair[0], pair[0]))
+
+
 def find(name: str) -> Command | None:
     """The command of that name or short name."""
     known = load()
@@ -170,6 +174,7 @@ def arguments(command: Command) -> list[Argument]:
             continue
         info = item.field_info
         flag = item.hint is bool
+        choices = _choices(item.hint)
         default = "" if flag or item.required or info.default in (None, inspect.Parameter.empty) else str(info.default)
         found.append(
             Argument(
@@ -179,7 +184,8 @@ def arguments(command: Command) -> list[Argument]:
                 required=item.required,
                 repeated=info.kind is inspect.Parameter.VAR_POSITIONAL,
                 flag=flag,
-                choices=_choices(item.hint),
+                value="|".join(choices) or item.parameter.metavar or item.names[-1].lstrip("-").upper(),
+                choices=choices,
                 default=default,
             )
         )

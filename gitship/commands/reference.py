@@ -1,0 +1,98 @@
+"""README's reference, made from what is declared: `python -m gitship.commands.reference --write README.md`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gitship import config
+from gitship.commands import dispatch, registry
+from gitship.commands.registry import Command
+
+BEGIN = "<!-- reference:begin -->"
+END = "<!-- reference:end -->"
+
+EXIT_CODES = (
+    (dispatch.EXIT_OK, "done"),
+    (dispatch.EXIT_ERROR, "an error, no permission, or a deploy that did not go live"),
+    (dispatch.EXIT_USAGE, "typed wrongly, or no such command"),
+    (dispatch.EXIT_INTERRUPTED, "ended by Ctrl-C; a deploy that was being shown goes on"),
+)
+ROLES = (
+    ("viewer", "looks at everything but config values and keys"),
+    ("deployer", "also pushes, deploys and changes apps"),
+    ("admin", "also manages keys and destroys apps"),
+)
+
+
+def markdown() -> str:
+    """The whole reference: commands, exit codes, roles, settings."""
+    parts = [
+        "### Commands",
+        "Each is sent as `ssh -p 2222 deploy@HOST COMMAND`; on the server itself `gitship COMMAND` does the same."
+        " Listings take `--format json`: an array of objects with the keys named here, times in ISO 8601 UTC.",
+    ]
+    for noun, commands in registry.by_noun(c for c in registry.load().values() if not c.hidden):
+        parts.append(f"#### {noun or 'help and version'}")
+        parts += [_command(command) for command in commands]
+    parts += ["### Exit codes", _table(("code", "meaning"), ((str(code), text) for code, text in EXIT_CODES))]
+    parts += ["### Roles", _table(("role", "a key with it"), ROLES)]
+    parts += ["### Settings", "In the server's TOML file; a dot separates section and key. All are optional."]
+    rows = [(f"`{key}`", f"`{default}`", about) for key, default, about in config.reference()]
+    parts.append(_table(("setting", "default", "what it does"), rows))
+    return "\n\n".join(parts)
+
+
+def _command(command: Command) -> str:
+    head = f"**`{registry.usage(command)}`**  \n{command.about[0].upper()}{command.about[1:]}."
+    if command.details:
+        head += f" {command.details}"
+    also = "".join(f" Short: `{alias}`." for alias in command.aliases)
+    head += f" Role: {command.role}.{also}"
+    lines = [head, ""]
+    for argument in registry.arguments(command):
+        names = ", ".join(f"`{name}`" for name in argument.names)
+        default = f" (default `{argument.default}`)" if argument.default else ""
+        lines.append(f"- {names}: {argument.about}{default}")
+    if command.columns:
+        lines.append("- JSON keys: " + ", ".join(f"`{column.key}` ({column.about})" for column in command.columns))
+    if command.examples:
+        lines.append("- Examples: " + ", ".join(f"`{example}`" for example in command.examples))
+    return "\n".join(lines)
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def updated(text: str) -> str:
+    """``text`` with the reference between the markers made anew. Raises ValueError when the markers are not there."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"needs the lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{markdown()}\n\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the reference, or writes it into a file; 1 when the file has no markers."""
+    parser = argparse.ArgumentParser(prog="python -m gitship.commands.reference", description=__doc__)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put it between the markers of this file")
+    options = parser.parse_args(arguments)
+    if options.write is None:
+        print(markdown())
+        return 0
+    try:
+        new = updated(options.write.read_text(encoding="utf-8"))
+    except ValueError as error:
+        print(f"error: {options.write} {error}", file=sys.stderr)
+        return 1
+    options.write.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

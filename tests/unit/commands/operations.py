@@ -1,0 +1,249 @@
+"""Operations that keep their promises on a real store, with deploys that need no container. For the commands' tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from gitship.deploy import output
+from gitship.deploy.operations import ProcessStatus
+from gitship.engine.base import LogLine
+from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.model import (
+    App,
+    Container,
+    Deploy,
+    DeployKind,
+    DeployState,
+    Identity,
+    Process,
+    Release,
+    app_name,
+)
+from gitship.store import Store
+
+PROCESSES = (Process("web", port=5000), Process("worker"))
+FOLLOW_LIMIT_S = 20.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """How the next deploy shall end."""
+
+    stage: DeployState
+    reason: str
+    hint: str
+    state: DeployState = DeployState.FAILED
+
+
+class StoreOperations:
+    """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
+
+    def __init__(self, store: Store, domain: str) -> None:
+        self._store = store
+        self._domain = domain
+        self._may_end = threading.Event()
+        self._may_end.set()
+        self._lines: dict[int, list[str]] = {}
+        self._log_lines: list[LogLine] = []
+        self._more = threading.Condition()
+        self.fail_next: Failure | None = None
+
+    def hold(self) -> None:
+        self._may_end.clear()
+
+    def release(self) -> None:
+        self._may_end.set()
+
+    # -- apps
+
+    def create_app(self, name: str) -> App:
+        return self._store.create_app(app_name(name))
+
+    def destroy_app(self, name: str) -> None:
+        self._store.delete_app(self._store.app(name).id)
+
+    def urls(self, app: App) -> list[str]:
+        names = [f"{app.name}.{self._domain}", *(d.name for d in self._store.domains(app.id))]
+        return [f"http://{name}" for name in names]
+
+    def add_domain(self, app: str, domain: str) -> None:
+        self._store.add_domain(self._store.app(app).id, domain)
+
+    def remove_domain(self, app: str, domain: str) -> None:
+        self._store.remove_domain(self._store.app(app).id, domain)
+
+    # -- changes that deploy
+
+    def push(self, app: str, by: str = "ada") -> Deploy:
+        """As if a commit had been pushed: a release with a web and a worker process goes live."""
+        found = self._store.find_app(app) or self.create_app(app)
+        deploy = self._store.create_deploy(found.id, DeployKind.PUSH, by, commit="1a2b3c4d" * 5, ref="refs/heads/main")
+        return self._carry_out(found, deploy)
+
+    def change_config(self, app: str, changes: Mapping[str, str | None], by: Identity) -> Deploy | None:
+        found = self._store.app(app)
+        merged = {**self._store.config(found.id), **changes}
+        self._store.replace_config(found.id, {n: v for n, v in merged.items() if v is not None})
+        return self._begin(found, DeployKind.CONFIG, by)
+
+    def scale(self, app: str, quantities: Mapping[str, int], by: Identity) -> Deploy | None:
+        found = self._store.app(app)
+        self._store.set_scale(found.id, quantities)
+        return self._begin(found, DeployKind.SCALE, by)
+
+    def restart(self, app: str, by: Identity) -> Deploy:
+        deploy = self._begin(self._store.app(app), DeployKind.RESTART, by)
+        assert deploy is not None
+        return deploy
+
+    def rollback(self, app: str, number: int | None, by: Identity) -> Deploy:
+        found = self._store.app(app)
+        if number is None:
+            earlier = [r for r in self._store.releases(found.id) if r.id != found.live_release]
+            if not earlier:
+                raise NotFound(f"{app} has no earlier release", "see `releases:list`")
+            number = earlier[0].number
+        wanted = self._store.release_number(found.id, number)
+        deploy = self._store.create_deploy(found.id, DeployKind.ROLLBACK, by.key_name, cause=f"rollback to {number}")
+        return self._carry_out(found, deploy, wanted)
+
+    def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
+        if ref != "refs/heads/main":
+            return None
+        found = self._store.app(app)
+        deploy = self._store.create_deploy(found.id, DeployKind.PUSH, by.key_name, commit=new, ref=ref, old=old)
+        return self._carry_out(found, deploy)
+
+    def cancel(self, app: str) -> Deploy:
+        found = self._store.app(app)
+        for deploy in self._store.unfinished_deploys():
+            if deploy.app_id == found.id:
+                return self._end(deploy, DeployState.CANCELED, reason="canceled")
+        raise NotFound(f"{app} has no deploy to cancel", f"see `deploys:list {app}`")
+
+    def _begin(self, app: App, kind: DeployKind, by: Identity) -> Deploy | None:
+        if not app.live_release:
+            return None
+        return self._carry_out(app, self._store.create_deploy(app.id, kind, by.key_name))
+
+    def _carry_out(self, app: App, deploy: Deploy, like: Release | None = None) -> Deploy:
+        self._lines[deploy.id] = [
+            f"-----> Deploy {deploy.id} of {app.name}",
+            output.raw("#5 \x1b[31mpip\x1b[0m install\x1b]0;title\x07"),
+        ]
+        started = dataclasses.replace(deploy, started_at=time.time(), state=DeployState.STARTING)
+        self._store.update_deploy(started)
+        if self._may_end.is_set():
+            self._finish(app, started, like)
+        return started
+
+    def _finish(self, app: App, deploy: Deploy, like: Release | None = None) -> None:
+        if self.fail_next:
+            failure, self.fail_next = self.fail_next, None
+            if failure.state is DeployState.FAILED:
+                self._lines[deploy.id] += output.failure(failure.stage, failure.reason, failure.hint, (), "v1 serves")
+            self._end(deploy, failure.state, failed_stage=failure.stage, reason=failure.reason, hint=failure.hint)
+            return
+        release = self._store.create_release(
+            app.id,
+            commit=like.commit if like else deploy.commit or "1a2b3c4d" * 5,
+            image_id=like.image_id if like else f"sha256:{deploy.id}",
+            image_bytes=84_000_000,
+            config=like.config if like else self._store.config(app.id),
+            processes=PROCESSES,
+            cause=str(deploy.kind),
+            created_by=deploy.created_by,
+        )
+        scale = {p.type: int(p.type == "web") for p in PROCESSES} | self._store.scale(app.id)
+        containers = [
+            Container(
+                f"{app.id}-{release.number}-{process.type}-{n}",
+                f"{app.name}.{process.type}.{n}.{release.label}",
+                app.id,
+                release.id,
+                process.type,
+                n,
+                f"10.231.0.{n}",
+                process.port,
+            )
+            for process in PROCESSES
+            for n in range(1, scale[process.type] + 1)
+        ]
+        self._store.set_live(app.id, release.id, containers)
+        self._lines[deploy.id].append(f"=====> http://{app.name}.{self._domain}   {release.label} in 0.1s")
+        self._end(deploy, DeployState.LIVE, release_id=release.id)
+
+    def _end(self, deploy: Deploy, state: DeployState, **changes: object) -> Deploy:
+        ended = dataclasses.replace(deploy, state=state, finished_at=time.time(), **changes)  # type: ignore[arg-type]
+        self._store.update_deploy(ended)
+        return ended
+
+    # -- watching
+
+    def follow(self, deploy: Deploy, write: Callable[[str], None], gone: threading.Event) -> Deploy:
+        shown = 0
+        deadline = time.monotonic() + FOLLOW_LIMIT_S
+        while time.monotonic() < deadline:
+            record = self._store.deploy(deploy.id)
+            lines = self._lines[deploy.id]
+            for line in lines[shown:]:
+                write(line)
+            shown = len(lines)
+            if record.state.ended or gone.is_set():
+                return record
+            if self._may_end.wait(0.01):
+                self._finish(self._store.app_by_id(record.app_id), record)
+        raise GitshipError("the deploy never ended")
+
+    def processes(self, app: str) -> list[ProcessStatus]:
+        found = self._store.app(app)
+        return [
+            ProcessStatus(
+                c.name,
+                c.process,
+                self._store.release(c.release_id).number,
+                "running",
+                "healthy" if c.port else "",
+                c.address,
+                c.port,
+                0,
+                1_700_000_000.0,
+            )
+            for c in self._store.containers(found.id)
+        ]
+
+    def print_line(self, line: LogLine) -> None:
+        """A container prints something."""
+        with self._more:
+            self._log_lines.append(line)
+            self._more.notify_all()
+
+    def logs(
+        self,
+        app: str,
+        *,
+        process: str | None = None,
+        tail: int = 100,
+        since: float | None = None,
+        follow: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:
+        if self._store.app(app).live_release is None:
+            raise Conflict(f"{app} is not live")
+
+        def wanted(line: LogLine) -> bool:
+            ours = line.container.startswith(f"{app}.") and (process is None or f".{process}." in line.container)
+            return ours and (since is None or line.at >= since)
+
+        with self._more:
+            position = len(self._log_lines)
+            past = [line for line in self._log_lines if wanted(line)]
+        yield from past[len(past) - tail :] if tail < len(past) else past
+        while follow and not (stop and stop.is_set()):
+            with self._more:
+                self._more.wait(0.02)
+                new, position = self._log_lines[position:], len(self._log_lines)
+            yield from filter(wanted, new)

@@ -1,0 +1,73 @@
+"""Who may do what, and that a refusal tells nothing of what exists."""
+
+from __future__ import annotations
+
+import pytest
+
+from gitship.commands import registry
+from gitship.model import Role
+from tests.unit.commands.world import World
+
+pytestmark = pytest.mark.unit
+
+ROLES = {
+    Role.VIEWER: {
+        "help", "version", "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
+        "logs", "logs:deploy",
+    },
+    Role.DEPLOYER: {
+        "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
+        "ps:restart", "releases:rollback", "deploys:cancel",
+    },
+    Role.ADMIN: {"apps:destroy", "keys:add", "keys:list", "keys:remove", "deploy:pushed"},
+}  # fmt: skip
+
+
+def test_every_command_has_a_role_and_it_is_the_agreed_one() -> None:
+    declared = {command.name: command.role for command in registry.load().values()}
+    assert declared == {name: role for role, names in ROLES.items() for name in names}
+
+
+@pytest.mark.parametrize("name", sorted(ROLES[Role.DEPLOYER] | ROLES[Role.ADMIN]))
+def test_a_viewer_is_refused_whatever_needs_more_and_learns_nothing(world: World, name: str) -> None:
+    world.operations.push("shop")
+    there = world.run(name, "shop", role=Role.VIEWER)
+    missing = world.run(name, "nothing", role=Role.VIEWER)
+    assert there.code in (1, 2)
+    assert (there.code, there.out, there.err) == (missing.code, missing.out, missing.err)
+    assert "shop" not in there.out + there.err
+    assert world.store.app("shop").live_release is not None
+
+
+def test_a_refusal_names_the_role_and_exits_1(world: World) -> None:
+    client = world.run("apps:destroy", "shop", "--force", role=Role.DEPLOYER)
+    assert client.code == 1
+    assert "no permission for `apps:destroy`" in client.err
+    assert "needs the role admin, and the key 'ada' is deployer" in client.err
+
+
+def test_a_hidden_command_is_unknown_to_those_who_may_not(world: World) -> None:
+    client = world.run("deploy:pushed", "shop", role=Role.DEPLOYER)
+    assert client.code == 2
+    assert "no command 'deploy:pushed'" in client.err
+    assert "no command" in world.run("help", "deploy:pushed", role=Role.DEPLOYER).err
+
+
+def test_help_shows_only_what_the_key_may_do(world: World) -> None:
+    out = world.ok("help", role=Role.VIEWER).out
+    for name in ROLES[Role.VIEWER]:
+        assert f"  {name} " in out
+    for name in ROLES[Role.DEPLOYER] | ROLES[Role.ADMIN]:
+        assert f"  {name} " not in out
+
+
+def test_a_viewer_sees_the_names_of_variables_but_no_value(world: World) -> None:
+    world.ok("apps:create", "shop")
+    world.ok("config:set", "shop", "SECRET=swordfish")
+    hidden = world.run("config:show", "shop", "--format", "json", role=Role.VIEWER)
+    assert hidden.json == [{"name": "SECRET", "value": None}]
+    refused = world.run("config:show", "shop", "--reveal", role=Role.VIEWER)
+    assert refused.code == 1
+    assert "swordfish" not in refused.out + refused.err
+    missing = world.run("config:show", "nothing", "--reveal", role=Role.VIEWER)
+    assert missing.err == refused.err
