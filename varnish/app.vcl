@@ -74,9 +74,9 @@ sub vcl_backend_response {
     if (beresp.http.cache-control ~ "(?i)(must|proxy)-revalidate") {
         set beresp.grace = 0s;
     }
-    # ttl 120 s, not 0: the decision itself is remembered, else parallel requests wait for each other
-    # (8 requests of 0.5 s each: 4.1 s with 0 s, 0.5 s with 120 s).
-    if (!beresp.http.cache-control && !beresp.http.expires) {
+    # Nothing is cached unless the app says for how long. ttl 120 s, not 0: that decision is remembered, else parallel
+    # requests wait for each other (8 requests of 0.5 s each: 4.1 s with 0 s, 0.5 s with 120 s).
+    if (beresp.http.cache-control !~ "(?i)(^|[, ])(s-maxage|max-age)=" && !beresp.http.expires) {
         set beresp.ttl = 120s;
         set beresp.uncacheable = true;
         return (deliver);

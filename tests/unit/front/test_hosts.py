@@ -1,0 +1,76 @@
+"""The table of hosts as text."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitship.front.hosts import LEAF_HOSTS, hosts_of, top_vcl
+from tests.unit.front.golden import check
+
+pytestmark = pytest.mark.unit
+
+HOST = st.text("ab0-.", min_size=1, max_size=6).filter(lambda text: text[0] not in "-.")
+SLUG = st.text("ab0_-", min_size=1, max_size=4)
+
+
+def test_no_hosts() -> None:
+    check("top-0.vcl", top_vcl({}))
+
+
+def test_a_few_hosts() -> None:
+    check("top-3.vcl", top_vcl({"shop.example.com": "shop", "a.localhost": "a", "my.app.localhost": "my_app"}))
+
+
+def test_more_hosts_than_one_leaf_holds() -> None:
+    check("top-11.vcl", top_vcl({f"h{n:02}.localhost": f"app-{n % 3}" for n in range(11)}))
+
+
+def test_a_thousand_hosts_are_nowhere_deeper_than_the_logarithm() -> None:
+    text = top_vcl({f"host-{n}.example.com": "app" for n in range(1000)})
+    depth = max(len(line) - len(line.lstrip()) for line in text.splitlines() if "return (vcl(" in line) // 4
+    assert depth <= 9  # 1000 / 4 hosts in a leaf, halved 8 times, and one for the sub itself
+
+
+@given(st.dictionaries(HOST, SLUG, max_size=60))
+def test_the_table_can_be_read_back(hosts: dict[str, str]) -> None:
+    assert hosts_of(top_vcl(hosts)) == hosts
+
+
+@given(st.dictionaries(HOST, SLUG, max_size=60), HOST)
+def test_the_tree_leads_each_host_to_its_app_and_no_other(hosts: dict[str, str], other: str) -> None:
+    lines = top_vcl(hosts).splitlines()
+    for host in [*hosts, other]:
+        assert _walk(lines, host) == hosts.get(host)
+
+
+def _walk(lines: list[str], host: str) -> str | None:
+    """Runs the tree as Varnish does: an if, its else, and leaves of equality."""
+    skip_until: str | None = None
+    leaves = 0
+    for line in lines:
+        if skip_until is not None:
+            if line == skip_until or line == skip_until.removesuffix(" else {"):
+                skip_until = None
+            continue
+        indent = line[: len(line) - len(line.lstrip())]
+        if found := re.search(r'host < "([^"]+)"', line):
+            if not host < found[1]:
+                skip_until = f"{indent}}} else {{"
+        elif line.strip() == "} else {":
+            skip_until = f"{indent}}}"
+        elif found := re.search(r'host == "([^"]+)"\) \{ return \(vcl\(L_([^)]+)\)\)', line):
+            leaves += 1
+            if host == found[1]:
+                return found[2]
+    assert leaves <= LEAF_HOSTS
+    return None
+
+
+@pytest.mark.parametrize("host", ["", "A.example", 'a" || true', "a b", "a:80", "-a", "a\n"])
+def test_what_cannot_be_a_host_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match="not a host name"):
+        top_vcl({host: "app"})

@@ -1,0 +1,35 @@
+"""How varnishd was started, on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gitship.config import Address
+from gitship.front import launch
+from gitship.front.launch import Launch
+
+pytestmark = pytest.mark.unit
+
+ANY_PORT = Launch(Address("127.0.0.1", 40000), Address("127.0.0.1", 40001), 64 << 20, wanted_port=0)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    launch.write(tmp_path / "file", ANY_PORT)
+    assert launch.read(tmp_path / "file") == ANY_PORT
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"http": 1}', '{"http": {"host": "a"}}', "null"])
+def test_a_damaged_file_counts_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    assert launch.read(tmp_path / "file") is None
+
+
+def test_other_settings_need_another_varnishd() -> None:
+    assert ANY_PORT.serves(Address("127.0.0.1", 0), 64 << 20)
+    assert not ANY_PORT.serves(Address("127.0.0.1", 0), 65 << 20)
+    assert not ANY_PORT.serves(Address("0.0.0.0", 0), 64 << 20)
+    assert not ANY_PORT.serves(Address("127.0.0.1", 40000), 64 << 20)
+    assert replace(ANY_PORT, wanted_port=40000).serves(Address("127.0.0.1", 40000), 64 << 20)

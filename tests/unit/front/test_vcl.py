@@ -1,0 +1,105 @@
+"""The VCL of an app as text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gitship.front.vcl import AppFront, Backend, app_vcl, digest, digest_of, label_name, unavailable_vcl, vcl_name
+from gitship.model import App
+from tests.unit.front.golden import check
+
+pytestmark = pytest.mark.unit
+
+LARGEST = 16 << 20
+ONE = AppFront(
+    slug="shop_example",
+    app="shop.example",
+    release="v12",
+    cache_key="7/0123456789abcdef",
+    backends=(Backend("shop.example.web.1.v12", "10.231.0.5", 5000),),
+    verify_token="T" * 32,
+)
+THREE = replace(
+    ONE,
+    backends=tuple(Backend(f"shop.example.web.{n}.v12", f"10.231.0.{n}", 5000) for n in (5, 6, 7)),
+    probe="/healthz",
+)
+NONE = replace(ONE, backends=(), verify_token="")
+
+
+def test_an_app_with_one_container() -> None:
+    check("one.vcl", app_vcl(ONE, "app_shop_example_v12_1700000000000", LARGEST))
+
+
+def test_an_app_with_three_containers_and_a_probe() -> None:
+    check("three.vcl", app_vcl(THREE, "app_shop_example_v12_1700000000000", LARGEST))
+
+
+def test_an_app_without_containers() -> None:
+    check("none.vcl", app_vcl(NONE, "app_shop_example_v0_1700000000000", LARGEST))
+
+
+def test_the_page_for_an_app_that_could_not_be_loaded() -> None:
+    check("unavailable.vcl", unavailable_vcl())
+
+
+def test_names_have_only_letters_that_vcl_names_may_have() -> None:
+    app = replace(ONE, slug=App(1, "my-shop.example", 0.0).slug)
+    assert vcl_name(app, 1700000000000) == "app_my-shop_example_v12_1700000000000"
+    assert label_name(app.slug) == "L_my-shop_example"
+
+
+def test_the_digest_is_the_same_for_another_name_and_token() -> None:
+    other = replace(ONE, verify_token="U" * 32)
+    assert digest_of(app_vcl(ONE, "app_a_v1_1", LARGEST)) == digest_of(app_vcl(other, "app_a_v1_2", LARGEST))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(ONE, cache_key="8/0123456789abcdef"),
+        replace(ONE, release="v13"),
+        replace(ONE, probe="/"),
+        replace(ONE, backends=(Backend("shop.example.web.1.v12", "10.231.0.6", 5000),)),
+        replace(ONE, backends=(Backend("shop.example.web.1.v12", "10.231.0.5", 5001),)),
+        NONE,
+        THREE,
+    ],
+)
+def test_the_digest_tells_whatever_else_is_different(other: AppFront) -> None:
+    assert digest(ONE, LARGEST) != digest(other, LARGEST)
+    assert digest(ONE, LARGEST) != digest(ONE, LARGEST + 1)
+    assert digest(other, LARGEST) == digest_of(app_vcl(other, "app_a_v1_1", LARGEST))
+
+
+@pytest.mark.parametrize("token", ["", "short", "x" * 15, 'x" || "a" == "a'])
+def test_an_app_with_containers_needs_a_token_that_cannot_be_met_by_chance(token: str) -> None:
+    with pytest.raises(ValueError, match="cannot be put into VCL"):
+        replace(ONE, verify_token=token)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("slug", "a.b"),
+        ("slug", 'x"'),
+        ("app", 'shop"; }'),
+        ("app", "shop\n}"),
+        ("release", "v1 v2"),
+        ("cache_key", 'a")'),
+        ("probe", "healthz"),
+        ("probe", '/"; .interval = 0s; "'),
+        ("probe", "/a b"),
+    ],
+)
+def test_nothing_can_break_out_of_its_place_in_the_program(field: str, value: str) -> None:
+    with pytest.raises(ValueError, match="cannot be put into VCL"):
+        replace(ONE, **{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("address", "port"), [("localhost", 80), ('127.0.0.1"', 80), ("127.0.0.1", 0)])
+def test_a_backend_is_an_address_and_a_port(address: str, port: int) -> None:
+    with pytest.raises(ValueError):
+        Backend("web", address, port)
