@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from gitship.model import DeployState
+from tests.unit.commands.operations import Failure
+from tests.unit.commands.world import World
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_made_app_is_listed_and_the_next_commands_are_said(world: World) -> None:
+    client = world.ok("apps:create", "shop")
+    assert client.out == "created shop\n"
+    assert "git remote add deploy ssh://deploy@example.com:2222/shop\ngit push deploy main" in client.err
+    assert [row["name"] for row in world.ok("apps:list", "--format", "json").json] == ["shop"]
+
+
+@pytest.mark.parametrize("name", ["TestApp", "a/b", "a;id", "a:latest", "x" * 64, "", "-a", "..", "é"])
+def test_a_bad_name_is_refused_with_the_rule(world: World, name: str) -> None:
+    client = world.run("apps:create", "--", name)
+    assert client.code == 1
+    assert "is not an app name\nhint: use lower-case letters" in client.err
+    assert world.store.apps() == []
+
+
+def test_a_taken_name_is_refused(world: World) -> None:
+    world.ok("apps:create", "shop")
+    assert "exists already" in world.run("apps:create", "shop").err
+
+
+def test_the_list_tells_what_is_live_and_how_the_newest_deploy_went(world: World) -> None:
+    world.ok("apps:create", "new")
+    world.operations.push("shop")
+    world.ok("domains:add", "shop", "www.example.net")
+    world.operations.fail_next = Failure(DeployState.CHECKING, "answered 500", "look")
+    world.operations.push("shop")
+    rows = {row["name"]: row for row in world.ok("apps:list", "--format", "json").json}
+    assert (rows["new"]["release"], rows["new"]["last_deploy"]) == (None, None)
+    assert (rows["shop"]["release"], rows["shop"]["last_deploy"]) == (1, "failed")
+    assert rows["shop"]["urls"] == ["http://shop.example.com", "http://www.example.net"]
+
+
+def test_destroying_in_a_script_needs_force(world: World) -> None:
+    world.ok("apps:create", "shop")
+    refused = world.run("apps:destroy", "shop", stdin=b"shop\n")
+    assert refused.code == 1
+    assert "--force" in refused.err
+    assert world.store.find_app("shop") is not None
+    world.ok("apps:destroy", "shop", "--force")
+    assert world.store.find_app("shop") is None
+
+
+def test_destroying_on_a_terminal_asks_for_the_name(world: World) -> None:
+    world.ok("apps:create", "shop")
+    for typed, code in ((b"shpo\r", 1), (b"\x03", 130), (b"", 130)):
+        assert world.run("apps:destroy", "shop", pty=True, stdin=typed).code == code
+        assert world.store.find_app("shop") is not None
+    client = world.run("apps:destroy", "shop", pty=True, stdin=b"shop\r")
+    assert client.code == 0
+    assert client.out.endswith("destroyed shop\r\n")
+    assert world.store.find_app("shop") is None
+
+
+def test_nobody_is_asked_about_an_app_that_is_not_there(world: World) -> None:
+    client = world.run("apps:destroy", "shop", pty=True, stdin=b"shop\r")
+    assert client.code == 1
+    assert client.out == ""

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitship.commands.domains import domain_name
+from gitship.errors import GitshipError
+from gitship.model import DOMAIN_NAME
+from tests.unit.commands.world import World
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def two(world: World) -> World:
+    world.ok("apps:create", "shop")
+    world.ok("apps:create", "blog")
+    return world
+
+
+def listed(world: World, app: str) -> list[str]:
+    return [row["domain"] for row in world.ok("domains:list", app, "--format", "json").json]
+
+
+def test_a_domain_is_added_listed_and_removed(two: World) -> None:
+    two.ok("domains:add", "shop", "WWW.Example.NET.")
+    assert listed(two, "shop") == ["shop.example.com", "www.example.net"]
+    two.ok("domains:remove", "shop", "www.EXAMPLE.net")
+    assert listed(two, "shop") == ["shop.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER.example", "xn--bcher-kva.example"),
+        ("faß.example", "xn--fa-hia.example"),
+        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("example。com", "example.com"),
+        ("localhost", "localhost"),
+        ("a.b-c.d1", "a.b-c.d1"),
+    ],
+)
+def test_a_name_is_kept_as_dns_knows_it(text: str, name: str) -> None:
+    assert domain_name(text) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ".", "a..b", "-a.com", "a_b.com", "http://a.com", "a.com:80", "a.com/x", "*.a.com", "a b.com", "10.0.0.1",
+     "[::1]", "x" * 64 + ".com", ".".join(["abcdefgh"] * 32), "a.com\nHost: b", "☃\u202e.com", "a;b.com", "a\".com"],
+)  # fmt: skip
+def test_what_is_no_host_name_is_refused(two: World, text: str) -> None:
+    with pytest.raises(GitshipError):
+        domain_name(text)
+    client = two.run("domains:add", "shop", "--", text)
+    assert client.code == 1
+    assert "hint: " in client.err
+    assert two.store.domains() == []
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_name_or_an_error(text: str) -> None:
+    try:
+        name = domain_name(text)
+    except GitshipError:
+        return
+    assert DOMAIN_NAME.fullmatch(name)
+    assert domain_name(name) == name
+
+
+def test_a_name_leads_to_one_app_only(two: World) -> None:
+    two.ok("domains:add", "blog", "www.example.net")
+    client = two.run("domains:add", "shop", "WWW.example.net")
+    assert client.code == 1
+    assert "leads to the app 'blog'" in client.err
+    assert "has www.example.net already" in two.run("domains:add", "blog", "www.example.net").err
+
+
+def test_another_apps_own_name_is_refused(two: World) -> None:
+    client = two.run("domains:add", "shop", "blog.example.com")
+    assert client.code == 1
+    assert "leads to the app 'blog'" in client.err
+    two.ok("domains:add", "shop", "www.example.com")  # no app has that name
+    assert listed(two, "shop") == ["shop.example.com", "www.example.com"]
+
+
+def test_the_apps_own_name_needs_no_adding_and_stays(two: World) -> None:
+    assert "anyway" in two.run("domains:add", "shop", "shop.example.com").err
+    assert "stays" in two.run("domains:remove", "shop", "shop.example.com").err
+
+
+def test_removing_anothers_domain_does_nothing(two: World) -> None:
+    two.ok("domains:add", "blog", "www.example.net")
+    assert two.run("domains:remove", "shop", "www.example.net").code == 1
+    assert listed(two, "blog") == ["blog.example.com", "www.example.net"]

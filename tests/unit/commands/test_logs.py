@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from gitship.commands.logs import parse_since, short_name
+from gitship.commands.registry import UsageError
+from gitship.engine.base import LogLine
+from tests.unit.commands.world import Client, World
+
+pytestmark = pytest.mark.unit
+
+WAIT_S = 10
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    world.operations.push("shop")
+    for n in range(5):
+        process = "worker" if n % 2 else "web"
+        world.operations.print_line(LogLine(f"shop.{process}.1.v1", 1_700_000_000.0 + n, "stdout", f"line {n}"))
+    return world
+
+
+def texts(client: Client) -> list[str]:
+    return [line.partition(" | ")[2] for line in client.out.splitlines()]
+
+
+def start(world: World, client: Client) -> threading.Thread:
+    thread = threading.Thread(target=world.go, args=(client,), name="logs of a test")
+    thread.start()
+    return thread
+
+
+def wait_for(client: Client, text: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while text not in client.out:
+        assert time.monotonic() < deadline, client.out
+        time.sleep(0.01)
+
+
+def test_lines_come_with_time_and_process(shop: World) -> None:
+    assert shop.ok("logs", "shop").out.splitlines()[:2] == [
+        "2023-11-14T22:13:20Z web.1 | line 0",
+        "2023-11-14T22:13:21Z worker.1 | line 1",
+    ]
+
+
+def test_they_can_be_chosen(shop: World) -> None:
+    assert texts(shop.ok("logs", "shop", "-n", "2")) == ["line 3", "line 4"]
+    assert texts(shop.ok("logs", "shop", "-n", "0")) == []
+    assert texts(shop.ok("logs", "shop", "--process", "worker")) == ["line 1", "line 3"]
+    assert texts(shop.ok("logs", "shop", "--since", "2023-11-14T22:13:22")) == ["line 2", "line 3", "line 4"]
+    assert texts(shop.ok("logs", "shop", "--since", "1h")) == []
+
+
+def test_a_terminal_colours_each_process_in_its_own_way(shop: World) -> None:
+    lines = shop.run("logs", "shop", pty=True).out.split("\r\n")
+    colours = {line.partition("m")[0] for line in lines if line}
+    assert len(colours) == 2
+    assert all(colour.startswith("\x1b[") for colour in colours)
+
+
+def test_an_apps_escape_sequences_reach_no_terminal_but_its_colours_do(shop: World) -> None:
+    shop.operations.print_line(LogLine("shop.web.1.v1", 1_700_000_009.0, "stdout", "\x1b]0;x\x07\x1b[32mok\x1b[2J"))
+    assert "\x1b[32mok" in shop.run("logs", "shop", pty=True).out
+    for pty in (True, False):
+        out = shop.run("logs", "shop", pty=pty).out
+        assert "\x1b]0" not in out
+        assert "\x1b[2J" not in out
+    assert "\x1b" not in shop.run("logs", "shop").out
+
+
+@pytest.mark.parametrize("pty", [False, True])
+def test_following_goes_on_until_the_client_leaves(shop: World, pty: bool) -> None:
+    client = shop.client("logs", "shop", "-f", "-n", "1", pty=pty)
+    thread = start(shop, client)
+    wait_for(client, "line 4")
+    for n in range(100):
+        shop.operations.print_line(LogLine("shop.web.1.v1", 1_700_000_100.0 + n, "stdout", f"new {n}."))
+    wait_for(client, "new 99.")
+    client.closed.set()
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    assert [t for t in texts(client) if "new" in t] == [f"new {n}." for n in range(100)] or pty
+
+
+def test_following_ends_when_the_client_reads_no_more(shop: World) -> None:
+    client = shop.client("logs", "shop", "-f")
+    thread = start(shop, client)
+    wait_for(client, "line 4")
+    client.stdout.broken = True
+    shop.operations.print_line(LogLine("shop.web.1.v1", 1_700_000_100.0, "stdout", "unseen"))
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    assert client.code == 130
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (("-n", "-1"), 2),
+        (("-n", "1000000"), 2),
+        (("--since", "yesterday"), 2),
+        (("--since", "10"), 2),
+        (("--process", "wrker"), 1),
+    ],
+)
+def test_what_makes_no_sense_is_refused(shop: World, argv: tuple[str, ...], code: int) -> None:
+    client = shop.run("logs", "shop", *argv)
+    assert client.code == code
+    assert client.err.startswith("error: ")
+
+
+def test_an_app_that_never_ran_has_no_logs_and_says_why(world: World) -> None:
+    world.ok("apps:create", "shop")
+    client = world.run("logs", "shop")
+    assert client.code == 1
+    assert "push to it first" in client.err
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [("30s", 970.0), ("10m", 400.0), ("1970-01-01T00:00:10", 10.0), ("1970-01-01T01:00:10+01:00", 10.0)],
+)
+def test_since_takes_ages_and_times(text: str, at: float) -> None:
+    assert parse_since(text, 1000.0) == at
+
+
+@pytest.mark.parametrize("text", ["", "m", "-5m", "5 m", "10w", "99999999999d"])
+def test_since_refuses_the_rest(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_since(text, 1000.0)
+
+
+def test_the_short_name_survives_dots_in_app_names() -> None:
+    assert short_name("my.shop.web.2.v12") == "web.2"
+    assert short_name("odd") == "odd"
