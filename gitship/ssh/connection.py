@@ -37,6 +37,7 @@ Run = Callable[[Session], int]
 class _Offer:
     fingerprint: str
     line: str
+    identity: Identity
 
 
 class Connection(ServerInterface):
@@ -119,28 +120,29 @@ class Connection(ServerInterface):
         self._offer = None
         if isinstance(key, UnusableKey):
             return AUTH_FAILED
-        offer = _Offer(publickey.fingerprint(key.asbytes()), f"{key.get_name()} {key.get_base64()}")
-        if self._who(offer) is None:
-            log.info("%s: unknown key %s", self.address, offer.fingerprint)
+        fingerprint, line = publickey.fingerprint(key.asbytes()), f"{key.get_name()} {key.get_base64()}"
+        identity = self._who(fingerprint, line)
+        if identity is None:
+            log.info("%s: unknown key %s", self.address, fingerprint)
             return AUTH_FAILED
-        self._offer = offer
+        self._offer = _Offer(fingerprint, line, identity)
         self._entrance.key_known(self)
         return AUTH_SUCCESSFUL
 
-    def _who(self, offer: _Offer) -> Identity | None:
+    def _who(self, fingerprint: str, line: str) -> Identity | None:
         try:
-            return self._authenticate(offer.fingerprint, offer.line, self.address)
+            return self._authenticate(fingerprint, line, self.address)
         except Exception:
-            log.exception("%s: cannot look up key %s", self.address, offer.fingerprint)
+            log.exception("%s: cannot look up key %s", self.address, fingerprint)
             return None
 
     def _current_identity(self) -> Identity | None:
         """Who the client is now: its key may have been removed, or have another role, since it logged in."""
-        return self._who(self._offer) if self._offer is not None else None
+        return self._who(self._offer.fingerprint, self._offer.line) if self._offer is not None else None
 
     def logged_in(self) -> None:
         """The signature was good."""
-        self._identity = self._current_identity()
+        self._identity = self._offer.identity if self._offer is not None else None
         if self._identity is None or not self._entrance.logged_in(self):
             self.close()
             return

@@ -40,6 +40,7 @@ class SshServer:
     ) -> None:
         self._listen = listen
         self._limits = limits or Limits()
+        self._host_key_path = host_key
         self._host_key = hostkey.ensure(host_key)
         self._authenticate = authenticate
         self._run = run
