@@ -18,6 +18,7 @@ from gitship.deploy.journal import Journal
 from gitship.events import Bus
 from gitship.model import App, DeployKind, Process, Release
 from gitship.store import Store
+from gitship.web import live, stream
 from gitship.web.server import WebServer
 
 TIMEOUT_S = 20.0
@@ -140,7 +141,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(live, "TICK_S", 0.1)  # so that what only a tick brings takes less of the suite's time
+    monkeypatch.setattr(stream, "LATE_LINES_S", 0.3)
+    monkeypatch.setattr(stream, "CHANGE_EVERY_S", 0.1)
     site = Site(tmp_path / "data", Bus())
     site.server.start()
     yield site
