@@ -1,0 +1,93 @@
+"""A real engine, an image with a shell, and a label by which everything goes away again."""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from gitship.engine.base import BuildOptions, BuildOutput, BuildStep, ContainerSpec, Engine, Image
+from gitship.engine.docker import DockerEngine
+from tests.e2e import docker_cli
+from tests.e2e.engine.context import BASE, context
+from tests.e2e.harness import wait_until
+
+LABEL = "gitship.test"
+
+
+class Lab:
+    """An engine with short ways to build, to run, and to say what carries the label of this run."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.run = f"engine-{uuid.uuid4().hex[:8]}"
+        self.labels = {LABEL: self.run}
+        self.engine: Engine = DockerEngine(host, timeout_s=60)
+        self.events: list[BuildStep | BuildOutput] = []
+        self.image: Image
+        self.network = f"gitship-{self.run}"
+        self.subnet = ""
+
+    def name(self, word: str) -> str:
+        return f"{self.run}.{word}.{uuid.uuid4().hex[:4]}"
+
+    def build(
+        self,
+        text: str,
+        *,
+        builder: str = "buildkit",
+        cancel: threading.Event | None = None,
+        files: dict[str, bytes] | None = None,
+        on_event: Callable[[BuildStep | BuildOutput], None] | None = None,
+        **options: object,
+    ) -> Image:
+        """The image; ``events`` are those of this build."""
+        self.events = []
+        engine = DockerEngine(self.host, builder=builder, timeout_s=60)
+        asked = BuildOptions(tag=f"{self.run}:latest", labels=self.labels, **options)  # type: ignore[arg-type]
+        sent = context(text, files, path=asked.dockerfile)
+        return engine.build(sent, asked, on_event or self.events.append, cancel or threading.Event())
+
+    def spec(self, word: str, script: str, **changes: object) -> ContainerSpec:
+        """A container of the lab's image that runs a shell script."""
+        return ContainerSpec(
+            self.name(word),
+            self.image.id,
+            self.network,
+            ("/bin/sh", "-c", script),
+            labels=self.labels,
+            **changes,  # type: ignore[arg-type]
+        )
+
+    def start(self, script: str, **changes: object) -> str:
+        """A started container's id."""
+        container_id = self.engine.create(self.spec("c", script, **changes))
+        self.engine.start(container_id)
+        return container_id
+
+    def address(self, number: int) -> str:
+        """An address in the lab's subnet."""
+        return self.subnet.replace("0/26", str(number))
+
+
+@pytest.fixture(scope="module")
+def lab(docker_host: str) -> Iterator[Lab]:
+    lab = Lab(docker_host)
+    try:
+        lab.image = lab.build(BASE + 'EXPOSE 8000 53/udp 7000\nCMD ["/bin/sh"]\n')
+        for _ in range(20):
+            lab.subnet = f"10.{random.randrange(232, 250)}.{random.randrange(256)}.0/26"
+            if lab.engine.ensure_network(lab.network, lab.subnet, lab.labels):
+                break
+        yield lab
+    finally:
+        docker_cli.remove_labelled(docker_host, f"{LABEL}={lab.run}")
+    assert docker_cli.left(docker_host, f"{LABEL}={lab.run}") == []
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 30) -> None:
+    """Fails when ``what`` does not become true in time."""
+    wait_until(what, seconds, "the container gets there", every_s=0.05)

@@ -1,0 +1,254 @@
+"""Builds by the real engine, with BuildKit and with the classic builder."""
+
+from __future__ import annotations
+
+import threading
+import time
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.docker import DockerEngine
+from gitship.errors import DeployCanceled, DeployError
+from tests.e2e.engine.conftest import Lab, wait_for
+from tests.e2e.engine.context import BASE, big_context, context
+
+pytestmark = pytest.mark.e2e
+BUILDERS = pytest.mark.parametrize("builder", ["buildkit", "classic"])
+
+
+def unique() -> str:
+    """A word that no cached step has."""
+    return f"u{time.time_ns()}"
+
+
+def running(word: str) -> bool:
+    """True while a process has the word in its command line."""
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if word.encode() in place.read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@BUILDERS
+def test_an_image_is_built_tagged_labelled_and_described(lab: Lab, builder: str) -> None:
+    image = lab.build(
+        BASE + f"RUN echo {unique()}\nEXPOSE 9000 53/udp 8000\nHEALTHCHECK CMD true\nUSER 1000\n", builder=builder
+    )
+    assert image.tcp_ports == (8000, 9000)
+    assert (image.has_healthcheck, image.has_command, image.user) == (True, False, "1000")
+    assert image.size_bytes > 1_000_000
+    assert lab.engine.image(f"{lab.run}:latest").id == image.id
+    assert lab.engine.image(lab.image.id).has_command
+
+
+@BUILDERS
+def test_output_comes_live_and_steps_tell_their_time(lab: Lab, builder: str) -> None:
+    came: dict[str, float] = {}
+    events: list[BuildStep | BuildOutput] = []
+
+    def on_event(event: BuildStep | BuildOutput) -> None:
+        events.append(event)
+        if isinstance(event, BuildOutput):
+            came[event.text.split()[0]] = time.monotonic()
+
+    lab.build(
+        BASE + f"RUN echo first {unique()}; busybox sleep 1; echo second >&2\n", builder=builder, on_event=on_event
+    )
+    assert came["second"] - came["first"] > 0.5
+    ended = [e for e in events if isinstance(e, BuildStep) and "RUN echo first" in e.name and e.seconds is not None]
+    assert len(ended) == 1
+    assert ended[0].seconds is not None
+    assert 1 <= ended[0].seconds < 30
+    assert {e.number for e in events if isinstance(e, BuildOutput)} == {ended[0].number}
+
+
+@BUILDERS
+def test_the_second_build_is_cached_unless_that_is_forbidden(lab: Lab, builder: str) -> None:
+    dockerfile = BASE + f"RUN echo {unique()}\n"
+
+    def cached() -> list[bool]:
+        return [
+            e.cached for e in lab.events if isinstance(e, BuildStep) and e.seconds is not None and " RUN " in e.name
+        ]
+
+    lab.build(dockerfile, builder=builder)
+    assert cached() == [False]
+    lab.build(dockerfile, builder=builder)
+    assert cached() == [True]
+    lab.build(dockerfile, builder=builder, no_cache=True)
+    assert cached() == [False]
+
+
+@BUILDERS
+def test_build_args_target_and_path_reach_the_builder(lab: Lab, builder: str) -> None:
+    dockerfile = (
+        BASE.replace("scratch", "scratch AS one") + f"ARG WHO\nRUN echo hello $WHO {unique()}\nFROM nosuch AS two\n"
+    )
+    lab.build(dockerfile, builder=builder, build_args={"WHO": "a b"}, target="one", dockerfile="deploy/Dockerfile")
+    assert any(isinstance(e, BuildOutput) and e.text.startswith("hello a b") for e in lab.events)
+
+
+@BUILDERS
+def test_a_failing_step_gives_cause_and_last_lines(lab: Lab, builder: str) -> None:
+    with pytest.raises(DeployError) as caught:
+        lab.build(BASE + "RUN for i in $(busybox seq 30); do echo line $i; done; exit 3\n", builder=builder)
+    assert "RUN for i in" in caught.value.message
+    assert caught.value.message.endswith("ended with exit code 3")
+    assert caught.value.lines == tuple(f"line {n}" for n in range(11, 31))
+
+
+@BUILDERS
+@pytest.mark.parametrize(
+    ("dockerfile", "cause"),
+    [
+        (BASE + "FOO bar\n", "Dockerfile line 4: unknown instruction: FOO"),
+        (BASE + "COPY nope /x\n", "'nope' is not in the commit"),
+        ("FROM nosuch.invalid/thing:1\n", "the base image nosuch.invalid/thing:1 cannot be pulled"),
+        (BASE + "RUN echo 'No space left on device' >&2; exit 1\n", "the server's disk is full"),
+    ],
+)
+def test_a_dockerfile_that_cannot_be_built_says_why(lab: Lab, builder: str, dockerfile: str, cause: str) -> None:
+    with pytest.raises(DeployError) as caught:
+        lab.build(dockerfile, builder=builder)
+    assert cause in caught.value.message
+    assert caught.value.hint
+
+
+@BUILDERS
+def test_a_missing_dockerfile_and_a_missing_stage_are_named(lab: Lab, builder: str) -> None:
+    with pytest.raises(DeployError, match="has no stage 'nope'"):
+        lab.build(BASE, builder=builder, target="nope")
+    options = BuildOptions(f"{lab.run}:latest", dockerfile="other/Dockerfile", labels=lab.labels)
+    with pytest.raises(DeployError, match="there is no other/Dockerfile in the commit"):
+        DockerEngine(lab.host, builder=builder).build(context(BASE), options, lab.events.append, threading.Event())
+
+
+@pytest.mark.parametrize("mount", ["type=secret,id=token", "type=ssh"])
+def test_a_build_secret_is_refused_with_the_reason(lab: Lab, mount: str) -> None:
+    with pytest.raises(DeployError, match="needs a build secret or an SSH agent") as caught:
+        lab.build(BASE + f"RUN --mount={mount} echo {unique()}\n")
+    assert "--mount=type=secret" in caught.value.hint
+
+
+def test_a_cache_mount_works(lab: Lab) -> None:
+    lab.build(BASE + f"RUN --mount=type=cache,target=/cache echo {unique()} >/cache/x\n")
+
+
+@BUILDERS
+def test_a_canceled_build_ends_its_running_command_at_once(lab: Lab, builder: str) -> None:
+    word, cancel = unique(), threading.Event()
+    canceled_at = 0.0
+
+    def on_event(event: BuildStep | BuildOutput) -> None:
+        nonlocal canceled_at
+        if isinstance(event, BuildOutput) and event.text == "started":
+            assert running(word)
+            canceled_at = time.monotonic()
+            cancel.set()
+
+    with pytest.raises(DeployCanceled):
+        lab.build(
+            BASE + f"RUN echo started; busybox sleep 300; echo {word}\n",
+            builder=builder,
+            cancel=cancel,
+            on_event=on_event,
+        )
+    took = time.monotonic() - canceled_at
+    print(f"canceled in {took:.3f} s")
+    wait_for(lambda: not running(word), 5)
+    assert took < 10
+
+
+@BUILDERS
+def test_a_build_that_takes_too_long_ends_and_says_where(lab: Lab, builder: str) -> None:
+    word = unique()
+    with pytest.raises(DeployError, match="took longer than 2 s") as caught:
+        lab.build(BASE + f"RUN echo begun; busybox sleep 300; echo {word}\n", builder=builder, timeout_s=2)
+    assert not isinstance(caught.value, DeployCanceled)
+    assert "RUN echo begun" in caught.value.message
+    assert caught.value.lines == ("begun",)
+    wait_for(lambda: not running(word), 5)
+
+
+def test_a_large_context_goes_through_without_being_held_in_memory(lab: Lab) -> None:
+    size = 100 << 20
+    options = BuildOptions(f"{lab.run}:latest", labels=lab.labels)
+    # busybox and the directory come twice in this archive; the second ones win
+    sent = big_context("FROM scratch\nCOPY big /big\n", size)
+    tracemalloc.start()
+    try:
+        image = lab.engine.build(sent, options, lambda event: None, threading.Event())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert image.size_bytes == size
+    assert peak < 30 << 20  # 2 MB of it busybox, 4 times
+
+
+def test_an_error_of_the_context_ends_the_build_and_stays_what_it_is(lab: Lab) -> None:
+    def broken() -> object:
+        yield from context(BASE)[:2]
+        raise OSError("an object cannot be read")
+
+    options = BuildOptions(f"{lab.run}:latest", labels=lab.labels)
+    with pytest.raises(OSError, match="an object cannot be read"):
+        lab.engine.build(broken(), options, lab.events.append, threading.Event())  # type: ignore[arg-type]
+
+
+def test_two_builds_at_once_do_not_mix(lab: Lab) -> None:
+    seen: dict[str, list[str]] = {"one": [], "two": []}
+    images: dict[str, str] = {}
+    met = threading.Barrier(2)  # both are running their step at the same moment
+
+    def build(word: str) -> None:
+        def on_event(event: BuildStep | BuildOutput) -> None:
+            if isinstance(event, BuildOutput):
+                seen[word].append(event.text)
+                if event.text.startswith("begin"):
+                    met.wait(60)
+
+        dockerfile = BASE + f"RUN echo begin {word} {unique()}; busybox sleep 1; echo end {word} >/word; cat /word\n"
+        dockerfile = dockerfile.replace("cat /word", "busybox cat /word")
+        options = BuildOptions(f"{lab.run}:{word}", labels=lab.labels)
+        images[word] = lab.engine.build(context(dockerfile), options, on_event, threading.Event()).id
+
+    threads = [threading.Thread(target=build, args=(word,), name=f"build-{word}") for word in seen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert {word: lines[-1] for word, lines in seen.items()} == {"one": "end one", "two": "end two"}
+    assert images["one"] != images["two"]
+
+
+@pytest.mark.parametrize("first", ["x" * 120 + "/file", "é.txt", "plain"])
+def test_a_context_whose_first_file_has_an_odd_name_is_taken_for_an_archive(lab: Lab, first: str) -> None:
+    lab.build(f'FROM scratch\nCOPY ["{first}", "/file"]\n', files={first: b"data"})
+
+
+def test_an_image_goes_only_with_its_label_and_only_when_no_container_needs_it(lab: Lab) -> None:
+    image = lab.build(BASE + f'RUN echo {unique()}\nCMD ["/bin/sh"]\n')
+    label = ("gitship.test", lab.run)
+    spec = lab.spec("user", "true")
+    container = lab.engine.create(replace(spec, image_id=image.id))
+    assert lab.engine.remove_image(image.id, label) is False
+    lab.engine.remove(container)
+    assert lab.engine.remove_image(image.id, ("gitship.test", "somebody-else")) is False
+    assert lab.engine.image(image.id).id == image.id
+    assert lab.engine.remove_image(image.id, label) is True
+    assert lab.engine.remove_image(image.id, label) is True
+
+
+def test_an_image_with_two_tags_goes_with_both(lab: Lab) -> None:
+    dockerfile = BASE + f"RUN echo {unique()}\n"
+    image = lab.build(dockerfile)
+    options = BuildOptions(f"{lab.run}:second", labels=lab.labels)
+    assert lab.engine.build(context(dockerfile), options, lab.events.append, threading.Event()).id == image.id
+    assert lab.engine.remove_image(image.id, ("gitship.test", lab.run)) is True
