@@ -62,10 +62,13 @@ class Journal:
             self._bus.publish(Event("deploy.state", self._app.name, self.deploy.id, str(self.deploy.state)))
 
     @contextmanager
-    def stage(self, state: DeployState, text: str = "") -> Iterator[Stage]:
-        """A stage of the pipeline: recorded with its time; its line is printed when it ends, or after a second."""
+    def stage(self, state: DeployState, text: str = "", began: float | None = None) -> Iterator[Stage]:
+        """A stage of the pipeline: recorded with its time; its line is printed when it ends, or after a second.
+
+        ``began`` (monotonic seconds) is for a stage whose first steps were taken already.
+        """
         self.update(state=state)
-        stage = Stage(self, text)
+        stage = Stage(self, text, began)
         try:
             yield stage
         except BaseException:
@@ -99,9 +102,9 @@ class Journal:
 class Stage:
     """The headline of a running stage: printed once, with its time when that is known early enough."""
 
-    def __init__(self, journal: Journal, text: str) -> None:
+    def __init__(self, journal: Journal, text: str, began: float | None) -> None:
         self.text = text
-        self.began = time.monotonic()
+        self.began = time.monotonic() if began is None else began
         self._journal = journal
         self._lock = threading.Lock()
         self._printed = not text

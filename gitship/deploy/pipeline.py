@@ -47,6 +47,7 @@ class Rollout:
     candidate: Candidate | None = None
     formation: Formation = field(default_factory=lambda: Formation((), (), ()))
     new: list[Container] = field(default_factory=list)
+    switch_began: float = 0.0  # monotonic seconds
 
     @property
     def release(self) -> Release:
@@ -175,12 +176,14 @@ class Pipeline:
         if rollout.job.cancel.is_set():
             raise DeployCanceled("canceled before the switch")
         rollout.job.journal.update(state=DeployState.SWITCHING)
+        rollout.switch_began = time.monotonic()
         return self._switch.to(rollout.app, rollout.release, rollout.wanted)
 
     def _verify(self, rollout: Rollout, switched: Switched) -> None:
         release, previous = rollout.release, rollout.previous
         was = f" (was {previous.label})" if previous and previous.id != release.id else ""
-        with rollout.job.journal.stage(DeployState.SWITCHING, f"Switched, {release.label} is live{was}"):
+        text = f"Switched, {release.label} is live{was}"
+        with rollout.job.journal.stage(DeployState.SWITCHING, text, rollout.switch_began):
             self._switch.verify(rollout.app, switched, _verify_path(release))
 
     def _switch_back(self, rollout: Rollout, switched: Switched) -> None:
@@ -206,6 +209,7 @@ class Pipeline:
                 self._store.set_scale(rollout.app.id, rollout.job.scale)
                 if deploy.ref and rollout.app.deploy_branch is None:
                     self._store.set_deploy_branch(rollout.app.id, deploy.ref.removeprefix("refs/heads/"))
+                    self._repositories.open(rollout.app.name).point_head(deploy.ref)
                 rollout.job.journal.update(state=DeployState.DRAINING)
         except BaseException:
             if moved and deploy.ref:
