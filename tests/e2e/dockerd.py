@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e import docker_cli
-from tests.e2e.harness import wait_until
+from tests.e2e.harness import free_pool, wait_until
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
@@ -26,16 +26,25 @@ def answers(host: str) -> bool:
 
 
 class OwnEngine:
-    """A dockerd with its own data, runtime directory and socket; needs root. Containers outlive a ``stop``."""
+    """A dockerd with its own data, runtime directory and socket; needs root. Containers outlive a ``stop``.
 
-    def __init__(self, base: Path, options: tuple[str, ...]) -> None:
+    ``bridge`` names a bridge made for it, so that it can run beside another engine: two must not share docker0 and
+    iptables rules, and with ``--bridge=none`` dockerd deletes the docker0 of the other one.
+    """
+
+    def __init__(self, base: Path, bridge: str = "") -> None:
         self.base = base
         self.host = f"unix://{base}/docker.sock"
-        self._options = options
+        self._bridge = bridge
+        self._options = (f"--bridge={bridge}", "--iptables=false", "--ip-masq=false") if bridge else ()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts dockerd and waits until it answers."""
+        if self._bridge and not Path("/sys/class/net", self._bridge).exists():
+            subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True, timeout=10)
+            address = free_pool().replace(".0/22", ".1/24")
+            subprocess.run(["ip", "addr", "add", address, "dev", self._bridge], check=True, timeout=10)
         command = [
             "dockerd", "-H", self.host, "--data-root", str(self.base / "data"), "--exec-root", str(self.base / "run"),
             "--pidfile", str(self.base / "dockerd.pid"), "--live-restore", *self._options,
@@ -70,6 +79,8 @@ class OwnEngine:
             if containers:
                 docker_cli.docker(self.host, "rm", "-f", *containers, check=False)
         self.stop()
+        if self._bridge:
+            subprocess.run(["ip", "link", "del", self._bridge], timeout=10, check=False)
         for mount in reversed(Path("/proc/mounts").read_text().splitlines()):
             if mount.split()[1].startswith(f"{self.base}/"):
                 subprocess.run(["umount", "-l", mount.split()[1]], timeout=30, check=False)
@@ -77,11 +88,12 @@ class OwnEngine:
 
 
 @contextlib.contextmanager
-def own_engine(*options: str) -> Iterator[OwnEngine]:
+def own_engine(*, beside_another: bool = False) -> Iterator[OwnEngine]:
     """An engine for this test (session) alone, already started."""
     assert shutil.which("dockerd"), "no Docker engine to use, and dockerd is not installed (Debian: docker.io)"
     assert os.geteuid() == 0, "starting a Docker engine needs root"
-    own = OwnEngine(Path(tempfile.mkdtemp(prefix="gs-dockerd-")), options)
+    base = Path(tempfile.mkdtemp(prefix="gs-dockerd-"))
+    own = OwnEngine(base, f"gsb{base.name[-8:]}" if beside_another else "")
     try:
         own.start()
         yield own

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 @pytest.fixture
 def own_docker() -> Iterator[OwnEngine]:
-    """An engine that the test may stop. Without iptables: it must not touch another engine's rules."""
-    with own_engine("--bridge=none", "--iptables=false") as engine:
+    """An engine that the test may stop."""
+    with own_engine(beside_another=True) as engine:
         yield engine
 
 

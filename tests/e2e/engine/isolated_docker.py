@@ -50,7 +50,7 @@ def isolated_engine() -> Iterator[IsolatedEngine]:
     """Started, and gone without a trace afterwards."""
     assert shutil.which("dockerd"), "dockerd is not installed (Debian: docker.io)"
     assert os.geteuid() == 0, "starting a Docker engine needs root"
-    own = IsolatedEngine(Path(tempfile.mkdtemp(prefix="gs-dockerd-")), ())
+    own = IsolatedEngine(Path(tempfile.mkdtemp(prefix="gs-dockerd-")))
     try:
         own.start()
         yield own
