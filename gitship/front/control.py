@@ -26,7 +26,7 @@ AUTH = 107
 OK = 200
 TRUNCATED = 201
 _HEADER_BYTES = 13
-_LIMIT_WHEN_TRUNCATED = "256m"
+_LIMIT_WHEN_TRUNCATED = "90m"  # Varnish allows 99,999,999 bytes
 _HINT = "see whether varnishd is running; `gitship serve` starts it"
 
 
@@ -40,7 +40,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One line of vcl.list. ``busy`` counts requests in flight (two per open pipe); ``target`` is set for a label."""
+    """One line of vcl.list. ``busy`` counts threads at work in it; ``target`` is set for a label."""
 
     name: str
     active: bool
@@ -113,7 +113,7 @@ class Control:
                     name=e["name"],
                     active=e["status"] == "active",
                     discarded=e["status"] == "discarded",
-                    busy=int(e["busy"]),
+                    busy=int(e.get("busy", 0)),  # not told while there is no worker
                     target=e["label"]["name"] if e["state"] == "label" else None,
                 )
                 for e in entries

@@ -122,7 +122,7 @@ class Front:
         return [vcl.name for vcl in loaded if own.fullmatch(vcl.name) and vcl.name not in serving]
 
     def busy(self, vcl_name: str) -> int:
-        """Requests in flight in that VCL (an open websocket counts two); 0 when it is gone."""
+        """Threads at work in that VCL: one or two per request in flight, two per open websocket; 0 when it is gone."""
         return sum(vcl.busy for vcl in self._control.loaded() if vcl.name == vcl_name)
 
     def discard(self, vcl_name: str) -> None:

@@ -107,7 +107,10 @@ class Server:
             launch.write(self._launch_file, now)
             try:
                 self._varnishd.start(now.http, now.admin, now.memory_bytes)
-                return
+                if "running" in self.control.command("status"):
+                    return
+                self._stop()
+                raise BootRefused("varnishd found nothing to serve in its start file", "see the server's log")
             except AdminPortTaken:
                 if not tries_left:
                     raise

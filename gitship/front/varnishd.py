@@ -72,14 +72,12 @@ class Varnishd:
         for name, value in {**PARAMETERS, "cc_command": self._compiler(program)}.items():
             arguments += ["-p", f"{name}={value}"]
         try:
-            code, said = _run(arguments, START_TIMEOUT_S)
+            code, said = _run(_with_open_files(arguments), START_TIMEOUT_S)
         except FrontError:
             self.stop()
             raise
         if code != 0:
             raise _start_error(said, http)
-        for pid in self._processes():
-            _allow_open_files(pid)
 
     def stop(self) -> None:
         """Ends varnishd and waits for it, first by SIGTERM, then by SIGKILL. Nothing happens when it does not run."""
@@ -205,14 +203,12 @@ def _listen(address: Address) -> str:
     return f"[{address.host}]:{address.port}" if ":" in address.host else str(address)
 
 
-def _allow_open_files(pid: int) -> None:
-    """The limit of the shell that starts gitship is often 1024 files, which is 500 visitors."""
-    try:
-        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        most = max(hard, OPEN_FILES) if os.geteuid() == 0 else min(hard, OPEN_FILES)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(most, OPEN_FILES), most))
-    except (OSError, ValueError):
-        return  # it serves with the limit that it has
+def _with_open_files(arguments: list[str]) -> list[str]:
+    """The limit of the shell that starts gitship is often 1024 files, which is 500 visitors; as many as allowed."""
+    prlimit = shutil.which("prlimit")  # of util-linux, which every Debian has
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    return [prlimit, f"--nofile={limit}:{limit}", "--", *arguments] if prlimit else arguments
 
 
 def _kill(pid: int, number: signal.Signals) -> None:

@@ -1,0 +1,62 @@
+"""Real varnishd processes, each with a directory and ports of its own, ended with the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.config import Address
+from gitship.front.front import AppFront, Front
+from tests.e2e.front.asking import app
+from tests.e2e.front.origin import Origin
+
+MEMORY_BYTES = 64 << 20
+LOOPBACK = Address("127.0.0.1", 0)
+
+
+@pytest.fixture
+def front(base: Path) -> Iterator[Front]:
+    """A running Varnish for one test, which may break it."""
+    yield from _running(base)
+
+
+@pytest.fixture(scope="module")
+def shared(module_base: Path) -> Iterator[Front]:
+    """A running Varnish for all tests of a module; each test uses an app of its own."""
+    yield from _running(module_base)
+
+
+def _running(directory: Path) -> Iterator[Front]:
+    front = Front(LOOPBACK, directory / "varnish", MEMORY_BYTES)
+    try:
+        front.ensure_running()
+        yield front
+    finally:
+        front.stop()
+
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve(shared: Front, request: pytest.FixtureRequest) -> Iterator[Serve]:
+    """``serve(origin, ...)`` puts an app of this test's own before ``shared``; its host name."""
+    name = f"a{abs(hash(request.node.nodeid)) % 10**9}"
+    host = f"{name}.localhost"
+
+    def put(*origins: Origin, **more: str) -> str:
+        shared.set_hosts({host: name})
+        switch(shared, app(name, *origins, **more))
+        return host
+
+    yield put
+    shared.remove(name)
+
+
+def switch(front: Front, wanted: AppFront) -> str:
+    """Load and label; the VCL's name."""
+    name = front.load(wanted)
+    front.label(wanted.slug, name)
+    return name

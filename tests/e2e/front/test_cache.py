@@ -1,0 +1,149 @@
+"""What is cached, and what never."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gitship.front.front import Front
+from tests.e2e.front.asking import app, ask
+from tests.e2e.front.conftest import MEMORY_BYTES, Serve, switch
+from tests.e2e.front.origin import Origin
+
+pytestmark = pytest.mark.e2e
+
+CACHED = "cache-control=public,max-age=60"
+
+
+def _reached(front: Front, origin: Origin, host: str, path: str, headers: Mapping[str, str] | None = None) -> int:
+    """How many of three equal requests got to the app."""
+    before = len(origin.seen)
+    for _ in range(3):
+        assert ask(front.address, host, path, headers=headers).status == 200
+    return len(origin.seen) - before
+
+
+@pytest.mark.parametrize(
+    "says", [CACHED, "cache-control=s-maxage=60", "expires=Thu,%2031%20Dec%202099%2023:59:59%20GMT"]
+)
+def test_what_the_app_allows_is_cached(shared: Front, serve: Serve, says: str) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        assert _reached(shared, origin, host, f"/?{says}") == 1
+        assert ask(shared.address, host, f"/?{says}").headers["x-cache"] == "hit"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "",
+        "cache-control=public",
+        "cache-control=private,max-age=60",
+        "cache-control=no-store",
+        "cache-control=no-cache",
+        "cache-control=max-age=0",
+        f"{CACHED}&set-cookie=a=b",
+        f"{CACHED}&vary=*",
+    ],
+)
+def test_everything_else_is_not(shared: Front, serve: Serve, says: str) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        assert _reached(shared, origin, host, f"/?{says}") == 3
+        assert ask(shared.address, host, f"/?{says}").headers["x-cache"] == "pass"
+
+
+@pytest.mark.parametrize("header", ["Cookie", "Authorization"])
+def test_what_belongs_to_one_visitor_neither_comes_from_the_cache_nor_gets_into_it(
+    shared: Front, serve: Serve, header: str
+) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        assert _reached(shared, origin, host, f"/?{CACHED}", {header: "me"}) == 3
+        assert _reached(shared, origin, host, f"/?{CACHED}") == 1
+        assert _reached(shared, origin, host, f"/?{CACHED}", {header: "me"}) == 3
+
+
+def test_requests_for_what_is_not_cached_do_not_wait_for_each_other(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        origin.barrier = 1
+        ask(shared.address, host, "/together")  # the first one finds out that it cannot be cached
+        origin.barrier = 9
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(lambda _: ask(shared.address, host, "/together").status, range(8)))
+        assert statuses == [200] * 8  # each needs all others to be with the app at the same time
+
+
+def test_a_response_that_would_fill_the_cache_goes_through_whole_and_leaves_the_rest_there(
+    shared: Front, serve: Serve
+) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        for n in range(50):
+            ask(shared.address, host, f"/{n}?{CACHED}")
+        size = 2 * MEMORY_BYTES
+        answer = ask(shared.address, host, f"/large?n={size}&{CACHED}")
+        assert (answer.headers["x-cache"], len(answer.text)) == ("pass", size)
+        assert {ask(shared.address, host, f"/{n}?{CACHED}").headers["x-cache"] for n in range(50)} == {"hit"}
+
+
+def test_a_full_cache_makes_room_for_a_response_that_is_larger_than_what_it_holds(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        for n in range(600):  # 120 KiB each, more than the cache
+            ask(shared.address, host, f"/large?n={1 << 17}&{CACHED}&x={n}")
+        size = 3 << 20
+        assert len(ask(shared.address, host, f"/large?n={size}&{CACHED}").text) == size
+
+
+def test_a_release_starts_with_an_empty_cache_and_finds_its_own_again(shared: Front, serve: Serve) -> None:
+    path = f"/?{CACHED}"
+    with Origin("v1") as one, Origin("v2") as two:
+        host = serve(one, release="v1")
+        slug = host.removesuffix(".localhost")
+        assert ask(shared.address, host, path).text == "v1 0"
+        switch(shared, app(slug, two, release="v2"))
+        assert ask(shared.address, host, path).text == "v2 0"
+        switch(shared, app(slug, one, release="v1"))
+        back = ask(shared.address, host, path)
+        assert (back.text, back.headers["x-cache"]) == ("v1 0", "hit")
+
+
+def test_two_apps_never_share_a_cached_page(shared: Front, serve: Serve) -> None:
+    with Origin("one") as one, Origin("two") as two:
+        host = serve(one)
+        slug = host.removesuffix(".localhost")
+        shared.set_hosts({host: slug, f"other.{host}": f"{slug}-o"})
+        switch(shared, app(f"{slug}-o", two))
+        assert ask(shared.address, host, f"/?{CACHED}").text == "one 0"
+        assert ask(shared.address, f"other.{host}", f"/?{CACHED}").text == "two 0"
+        shared.remove(f"{slug}-o")
+
+
+def test_an_expired_page_is_served_while_the_app_is_down_unless_the_app_forbids_it(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        for says in ("public,max-age=1", "public,max-age=1,must-revalidate"):
+            ask(shared.address, host, f"/{len(says)}?cache-control={says}")
+    # older than its time to live: Age is counted by Varnish in whole seconds
+    status, strict = 0, 0
+    while True:
+        answer = ask(shared.address, host, "/16?cache-control=public,max-age=1")
+        status, age = answer.status, int(answer.headers.get("age", 99))
+        if age > 1:
+            break
+    strict = ask(shared.address, host, "/32?cache-control=public,max-age=1,must-revalidate").status
+    assert (status, strict) == (200, 503)
+
+
+def test_a_page_of_an_app_that_answers_with_an_error_stays_in_the_cache(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        path = "/?cache-control=public,max-age=1"
+        ask(shared.address, host, path)
+        origin.status = 500
+        while len(origin.seen) < 3:  # expired, and asked for in the background, twice
+            assert ask(shared.address, host, path).status == 200

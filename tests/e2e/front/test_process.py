@@ -1,0 +1,343 @@
+"""varnishd: started, taken over, lost and found."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gitship.config import Address
+from gitship.errors import FrontError
+from gitship.front import parameters, varnishd
+from gitship.front.control import COMMAND_TIMEOUT_S, Control
+from gitship.front.front import Front
+from tests.e2e.front.asking import TIMEOUT_S, app, ask
+from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
+from tests.e2e.front.origin import Origin
+
+pytestmark = pytest.mark.e2e
+
+HOST = "shop.localhost"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+def _manager(base: Path) -> int:
+    return int((base / "varnish/varnishd.pid").read_text())
+
+
+def _worker(base: Path) -> int:
+    return int(Path(f"/proc/{_manager(base)}/task/{_manager(base)}/children").read_text().split()[0])
+
+
+def _until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _answers(front: Front) -> bool:
+    try:
+        return ask(front.address, HOST).status == 200
+    except OSError:
+        return False
+
+
+def _again(front: Front, base: Path) -> Front:
+    """What a gitship that was started anew has."""
+    front.close()
+    return Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
+
+
+def test_it_is_no_child_of_gitship_and_has_a_session_of_its_own(front: Front, base: Path) -> None:
+    status = Path(f"/proc/{_manager(base)}/stat").read_text().rpartition(")")[2].split()
+    assert int(status[1]) != os.getpid()
+    assert os.getsid(_manager(base)) == _manager(base)
+
+
+def test_a_second_gitship_takes_over_the_one_that_runs(front: Front, base: Path) -> None:
+    before = _manager(base)
+    other = _again(front, base)
+    other.ensure_running()
+    assert _manager(base) == before
+    assert (other.address, other.alive()) == (front.address, True)
+
+
+def test_the_secret_is_for_its_owner_only(front: Front, base: Path) -> None:
+    assert stat.S_IMODE((base / "varnish/secret").stat().st_mode) == 0o600
+
+
+def test_the_control_port_is_closed_to_who_does_not_know_the_secret(front: Front, base: Path) -> None:
+    (base / "wrong").write_text("wrong\n")
+    with pytest.raises(FrontError, match="does not take gitship's secret"):
+        Control(front._server._admin, base / "wrong").command("status")
+
+
+def test_it_may_open_many_files_whatever_the_shell_allows(base: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
+    try:
+        front.ensure_running()
+        for pid in (_manager(base), _worker(base)):
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            found = re.search(r"^Max open files +(\d+)", limits, re.MULTILINE)
+            assert found
+            assert int(found[1]) == min(hard, parameters.OPEN_FILES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        front.stop()
+
+
+def test_a_killed_worker_comes_back_with_all_apps(front: Front, base: Path) -> None:
+    with Origin("v1") as origin:
+        front.set_hosts({HOST: "shop"})
+        name = switch(front, app("shop", origin))
+        before = _worker(base)
+        os.kill(before, signal.SIGKILL)
+        _until(lambda: _answers(front))
+        assert _worker(base) != before
+        assert front.labelled("shop") == name
+
+
+def test_a_killed_varnishd_is_started_again_from_its_files_with_the_same_port(front: Front, base: Path) -> None:
+    with Origin("v1") as one, Origin("v2") as two:
+        front.set_hosts({HOST: "shop", "new.localhost": "new"})
+        switch(front, app("shop", one))
+        name = switch(front, app("shop", two, release="v2"))
+        address = front.address
+        os.kill(_manager(base), signal.SIGKILL)
+        _until(lambda: not front.alive())
+        other = _again(front, base)
+        other.ensure_running()
+        assert other.address == address
+        assert ask(address, HOST).text == "v2 0"
+        assert ask(address, "new.localhost").status == 502
+        assert other.labelled("shop") == name
+        # and goes on from there
+        switch(other, app("shop", one, release="v3"))
+        assert ask(address, HOST).text == "v1 0"
+
+
+def test_stop_ends_manager_and_worker_and_the_next_start_has_everything(front: Front, base: Path) -> None:
+    with Origin("v1") as origin:
+        front.set_hosts({HOST: "shop"})
+        switch(front, app("shop", origin))
+        pids = (_manager(base), _worker(base))
+        address = front.address
+        front.stop()
+        front.stop()
+        assert not front.alive()
+        for pid in pids:
+            assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+        with pytest.raises(FrontError):
+            front.apps()
+        front.ensure_running()
+        assert front.address == address
+        assert ask(address, HOST).text == "v1 0"
+
+
+def test_stop_does_not_end_another_process_that_has_the_pid_by_now(front: Front, base: Path) -> None:
+    front.stop()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        (base / "varnish/varnishd.pid").write_text(str(other.pid))
+        front.stop()
+        assert other.poll() is None
+        assert not front.alive()
+        other.kill()
+
+
+def test_a_worker_that_was_stopped_by_hand_is_started(front: Front) -> None:
+    front._control.command("stop")
+    assert not front.alive()
+    front.ensure_running()
+    assert front.alive()
+
+
+def test_other_settings_need_a_new_varnishd_and_the_apps_come_along(front: Front, base: Path) -> None:
+    with Origin("v1") as origin:
+        front.set_hosts({HOST: "shop"})
+        switch(front, app("shop", origin))
+        before = _manager(base)
+        front.close()
+        larger = Front(LOOPBACK, base / "varnish", 2 * MEMORY_BYTES)
+        larger.ensure_running()
+        assert _manager(base) != before
+        assert ask(larger.address, HOST).text == "v1 0"
+
+
+def test_a_port_that_is_taken_is_reported_with_who_has_it(base: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        front = Front(Address("127.0.0.1", port), base / "varnish", MEMORY_BYTES)
+        name = Path("/proc/self/comm").read_text().strip()
+        with pytest.raises(FrontError) as error:
+            front.ensure_running()
+        assert error.value.message == f"port {port} is in use by {name} (pid {os.getpid()})"
+        assert "[http] listen" in error.value.hint
+        assert not front.alive()
+    try:
+        front.ensure_running()  # a second attempt needs nothing else
+        assert front.address.port == port
+    finally:
+        front.stop()
+
+
+def test_an_address_that_is_not_of_this_machine_is_reported(base: Path) -> None:
+    with pytest.raises(FrontError, match=r"cannot listen on 192\.0\.2\.1:8099"):
+        Front(Address("192.0.2.1", 8099), base / "varnish", MEMORY_BYTES).ensure_running()
+
+
+@as_root
+def test_a_directory_that_varnishd_cannot_reach_is_named_with_the_fix(base: Path) -> None:
+    base.chmod(0o700)
+    with pytest.raises(FrontError) as error:
+        Front(LOOPBACK, base / "varnish", MEMORY_BYTES).ensure_running()
+    assert error.value.hint == f"chmod o+x {base}"
+
+
+@as_root
+def test_it_runs_without_root_on_a_high_port_and_says_why_not_on_a_low_one(base: Path) -> None:
+    program = """
+import encodings.idna, os, sys  # idna is loaded late, and a Python in a home directory is closed to the new user
+from pathlib import Path
+from gitship.config import Address
+from gitship.errors import FrontError
+from gitship.front.front import Front
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+front = Front(Address("127.0.0.1", 0), Path(sys.argv[1]), 64 << 20)
+front.ensure_running()
+front.set_hosts({"a.localhost": "a"})
+print(front.alive(), front.apps().keys() == {"a"})
+front.stop()
+try:
+    Front(Address("127.0.0.1", 80), Path(sys.argv[1]), 64 << 20).ensure_running()
+except FrontError as error:
+    print(error.message)
+"""
+    directory = base / "nobody"
+    directory.mkdir()
+    os.chown(directory, 65534, 65534)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(directory)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONDONTWRITEBYTECODE": "1"},
+            check=False,
+        )
+    finally:
+        Front(LOOPBACK, directory, MEMORY_BYTES).stop()
+    assert done.stdout.splitlines() == ["True True", "only root may listen on port 80"], done.stderr
+
+
+@pytest.mark.parametrize("tools", [("tcc", "ld"), ("gcc",)])
+def test_each_compiler_works(base: Path, monkeypatch: pytest.MonkeyPatch, tools: tuple[str, ...]) -> None:
+    monkeypatch.setattr(varnishd, "COMPILERS", [c for c in parameters.COMPILERS if c[0] == tools])
+    front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
+    try:
+        front.ensure_running()
+        with Origin("v1") as origin:
+            front.set_hosts({HOST: "shop"})
+            switch(front, app("shop", origin, probe="/"))
+            assert ask(front.address, HOST).text == "v1 0"
+    finally:
+        front.stop()
+
+
+def test_a_compiler_that_does_not_work_here_is_passed_over(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = (("ld",), "echo nothing > %o")  # "compiles", but cannot be loaded: as tcc alone with glibc 2.41
+    monkeypatch.setattr(varnishd, "COMPILERS", (broken, *parameters.COMPILERS))
+    front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
+    try:
+        front.ensure_running()
+        assert front.alive()
+    finally:
+        front.stop()
+    monkeypatch.setattr(varnishd, "COMPILERS", (broken,))
+    with pytest.raises(FrontError, match=r"no compiler .* works \(ld: .*\)"):
+        front.ensure_running()
+
+
+def test_one_damaged_file_costs_one_app_until_it_is_loaded_again(front: Front, base: Path) -> None:
+    with Origin("v1") as one, Origin("v2") as two:
+        table = {HOST: "shop", "other.localhost": "other"}
+        front.set_hosts(table)
+        name = switch(front, app("shop", one))
+        switch(front, app("other", two))
+        front.stop()
+        (base / f"varnish/apps/{name}.vcl").write_text("damaged")
+        front.ensure_running()
+        assert ask(front.address, "other.localhost").text == "v2 0"
+        page = ask(front.address, HOST)
+        assert (page.status, page.headers["retry-after"]) == (503, "5")
+        assert front.labelled("shop") is None
+        front.reload([app("shop", one), app("other", two)], table)
+        assert ask(front.address, HOST).text == "v1 0"
+
+
+@pytest.mark.parametrize("damage", ["table", "boot", "launch"])
+def test_with_any_other_file_damaged_it_starts_and_takes_the_apps_again(front: Front, base: Path, damage: str) -> None:
+    with Origin("v1") as origin:
+        front.set_hosts({HOST: "shop"})
+        switch(front, app("shop", origin))
+        front.stop()
+        files = {
+            "table": next((base / "varnish/apps").glob("top_*.vcl")),
+            "boot": base / "varnish/boot.cli",
+            "launch": base / "varnish/varnishd.json",
+        }
+        files[damage].write_text("damaged")
+        front.ensure_running()
+        front.reload([app("shop", origin)], {HOST: "shop"})
+        assert ask(front.address, HOST).text == "v1 0"
+
+
+# -- the control connection
+
+
+def test_a_lost_connection_is_opened_again(front: Front) -> None:
+    front.apps()
+    assert front._control._socket is not None
+    front._control._socket.shutdown(socket.SHUT_RDWR)
+    assert front.apps() == {}
+
+
+def test_without_varnish_every_question_is_answered_with_an_error(front: Front) -> None:
+    front.stop()
+    with Origin("v1") as origin:
+        for question in (front.apps, lambda: front.load(app("shop", origin)), lambda: front.set_hosts({HOST: "shop"})):
+            with pytest.raises(FrontError, match="cannot reach Varnish's control port") as error:
+                question()
+            assert error.value.hint
+
+
+def test_a_silent_varnish_does_not_hold_gitship_up_for_ever(front: Front, base: Path) -> None:
+    os.kill(_manager(base), signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(FrontError, match=r"did not answer within 0\.3 s"):
+            front._control.ask("status", timeout_s=0.3)
+        assert time.monotonic() - began < COMMAND_TIMEOUT_S
+    finally:
+        os.kill(_manager(base), signal.SIGCONT)
+    assert "active" in front._control.ask("vcl.list").text  # not the late answer to the question before
+
+
+def test_a_list_that_was_cut_off_is_asked_for_again(front: Front) -> None:
+    table = {f"{n}.localhost": f"a-{n}" for n in range(8)}
+    front.set_hosts(table)
+    front._control.command("param.set", "cli_limit", "512b")
+    assert front._control.ask("vcl.list -j").status == 201
+    assert set(front.apps()) == set(table.values())

@@ -1,0 +1,228 @@
+"""From one release to the next without a failed request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from gitship.config import Address
+from gitship.errors import FrontError
+from gitship.front.front import Front
+from tests.e2e.front.asking import TIMEOUT_S, app, ask, raw, until_closed
+from tests.e2e.front.conftest import switch
+from tests.e2e.front.origin import Origin
+
+pytestmark = pytest.mark.e2e
+
+HOST = "shop.localhost"
+
+
+@pytest.fixture
+def shop(front: Front) -> Front:
+    front.set_hosts({HOST: "shop"})
+    return front
+
+
+def _until(front: Front, vcl: str, busy: int) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while front.busy(vcl) != busy:
+        assert time.monotonic() < deadline, f"busy stays {front.busy(vcl)}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Visitors:
+    """GET and POST without end on kept connections, from a thread."""
+
+    address: Address
+    answers: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Visitors:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._all()), name="visitors", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._thread.join(TIMEOUT_S)
+
+    async def _all(self) -> None:
+        await asyncio.gather(*[self._one(method) for method in ("GET", "POST") * 6])
+
+    async def _one(self, method: str) -> None:
+        async with aiohttp.ClientSession() as session:
+            session._retry_connection = False  # aiohttp would repeat a GET by itself
+            while not self._over.is_set():
+                try:
+                    async with session.request(
+                        method,
+                        f"http://{self.address}/",
+                        headers={"Host": HOST},
+                        data=b"x" if method == "POST" else None,
+                    ) as answer:
+                        text = await answer.text()
+                        if answer.status == 200:
+                            self.answers[text.split()[0]] += 1
+                        else:
+                            self.failures.append(f"{method} {answer.status} {text[:200]}")
+                except (aiohttp.ClientError, OSError) as error:
+                    self.failures.append(f"{method} {error!r}")
+                await asyncio.sleep(0.005)
+
+
+def test_ten_switches_under_load_fail_no_request(shop: Front) -> None:
+    with contextlib.ExitStack() as stack:
+        old = stack.enter_context(Origin("r0"))
+        serving = switch(shop, app("shop", old, release="r0"))
+        visitors = stack.enter_context(Visitors(shop.address))
+        for n in range(1, 11):
+            new = stack.enter_context(Origin(f"r{n}"))
+            name = shop.load(app("shop", new, release=f"r{n}"))
+            assert shop.label("shop", name) == serving
+            _until(shop, serving, 0)
+            shop.discard(serving)
+            old.stop()
+            before = visitors.answers.total()
+            while visitors.answers.total() < before + 100 and not visitors.failures:
+                time.sleep(0.01)
+            old, serving = new, name
+        visitors.__exit__()
+    print(f"{visitors.answers.total()} answers, {len(visitors.failures)} failed")
+    assert not visitors.failures
+    assert set(visitors.answers) == {f"r{n}" for n in range(11)}
+
+
+def test_a_request_in_flight_ends_with_the_release_it_began_with(shop: Front) -> None:
+    with Origin("v1") as one, Origin("v2") as two, ThreadPoolExecutor(1) as pool:
+        old = switch(shop, app("shop", one))
+        slow = pool.submit(ask, shop.address, HOST, "/wait")
+        assert one.arrived.wait(TIMEOUT_S)
+        assert shop.busy(old) > 0
+        new = shop.load(app("shop", two, release="v2"))
+        assert shop.label("shop", new) == old
+        assert ask(shop.address, HOST).text == "v2 0"
+        shop.discard(old)  # even so it ends well
+        assert shop.busy(old) > 0
+        one.go_on.set()
+        answer = slow.result(TIMEOUT_S)
+        assert (answer.status, answer.text) == (200, "v1")
+        _until(shop, old, 0)
+
+
+def test_an_open_websocket_keeps_the_old_release_busy_until_it_closes(shop: Front) -> None:
+    opening = (
+        f"GET /ws HTTP/1.1\nHost: {HOST}\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n\n"
+    )
+    with Origin("v1") as one, Origin("v2") as two:
+        old = switch(shop, app("shop", one))
+        with raw(shop.address, opening) as socket:
+            assert socket.recv(4096).startswith(b"HTTP/1.1 101")
+            switch(shop, app("shop", two, release="v2"))
+            assert shop.busy(old) > 0
+            shop.discard(old)
+            one.stop()
+            until_closed(socket)  # the end of its container is the end of the websocket
+        _until(shop, old, 0)
+
+
+def test_a_rollback_is_a_label_that_returns(shop: Front) -> None:
+    with Origin("v1") as one, Origin("v2") as two:
+        first = switch(shop, app("shop", one))
+        second = switch(shop, app("shop", two, release="v2"))
+        assert shop.label("shop", first) == second
+        assert ask(shop.address, HOST).text == "v1 0"
+        assert shop.labelled("shop") == first
+
+
+def test_a_loaded_release_gets_no_visitor_before_it_is_labelled(shop: Front) -> None:
+    with Origin("v1") as one, Origin("v2") as two:
+        first = switch(shop, app("shop", one))
+        second = shop.load(app("shop", two, release="v2"))
+        assert shop.labelled("shop") == first
+        assert {ask(shop.address, HOST).text for _ in range(5)} == {"v1 0"}
+        shop.discard(second)
+        with pytest.raises(FrontError, match="No VCL named"):
+            shop.label("shop", second)
+        assert ask(shop.address, HOST).text == "v1 0"
+
+
+def test_what_serves_cannot_be_discarded(shop: Front) -> None:
+    with Origin("v1") as one:
+        name = switch(shop, app("shop", one))
+        shop.discard(name)
+        assert ask(shop.address, HOST).text == "v1 0"
+
+
+def test_discarding_twice_is_quiet(shop: Front) -> None:
+    with Origin("v1") as one:
+        name = shop.load(app("shop", one))
+        shop.discard(name)
+        shop.discard(name)
+        assert shop.busy(name) == 0
+
+
+def test_an_address_that_has_just_refused_is_tried_at_once_for_the_next_release(shop: Front) -> None:
+    """Hold-down: by default Varnish avoids it for 0.25 s, and Docker gives it to the next container."""
+    with Origin("v1") as one:
+        switch(shop, app("shop", one))
+    port = one.port
+    for n in range(2, 12):
+        assert ask(shop.address, HOST, f"/{n}").status == 503  # refused
+        with Origin(f"v{n}", port=port) as again:
+            switch(shop, app("shop", again, release=f"v{n}"))
+            assert ask(shop.address, HOST, f"/{n}").text == f"v{n} 0"
+
+
+def test_a_release_with_a_probe_serves_from_its_first_request_on(shop: Front) -> None:
+    with Origin("v1") as one:
+        one.probe_pause_s = 1.0  # whoever waits for the first probe is late
+        switch(shop, app("shop", one, probe="/probe"))
+        assert [ask(shop.address, HOST, f"/{n}").status for n in range(10)] == [200] * 10
+
+
+def test_a_container_whose_probe_fails_gets_no_visitors(shop: Front) -> None:
+    with Origin("sick") as sick, Origin("well") as well:
+        sick.status = 500
+        switch(shop, app("shop", sick, well, probe="/health"))
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            if [ask(shop.address, HOST, f"/{n}", "POST", body=b"").status for n in range(8)] == [200] * 8:
+                return
+        pytest.fail("the sick container still gets requests")
+
+
+def test_a_vcl_that_does_not_compile_is_refused_with_the_compilers_words(
+    shop: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Origin("v1") as one:
+        switch(shop, app("shop", one))
+        monkeypatch.setattr("gitship.front.front.app_vcl", lambda *_: "vcl 4.1;\nbackend default none;\nnonsense {}\n")
+        with pytest.raises(FrontError, match=r"cannot load app_shop_v2_\d+: .*(?s:.*)nonsense"):
+            shop.load(app("shop", one, release="v2"))
+        assert ask(shop.address, HOST).text == "v1 0"
+
+
+def test_discarded_releases_leave_nothing_on_disk(shop: Front, base: Path) -> None:
+    with Origin("v1") as one:
+        workdir = base / "varnish/workdir"
+        switch(shop, app("shop", one))
+        before = {p.name for p in workdir.iterdir()}
+        for n in range(3):
+            old = shop.labelled("shop")
+            assert old is not None
+            switch(shop, app("shop", one, release=f"v{n}"))
+            _until(shop, old, 0)
+            shop.discard(old)
+        assert len({p.name for p in workdir.iterdir()}) == len(before)

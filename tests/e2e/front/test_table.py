@@ -1,0 +1,89 @@
+"""Which host leads where."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from gitship.front.front import Front
+from tests.e2e.front.asking import app, ask
+from tests.e2e.front.conftest import switch
+from tests.e2e.front.origin import Origin
+
+pytestmark = pytest.mark.e2e
+
+
+def _top(front: Front) -> str:
+    return next(v.name for v in front._control.loaded() if v.active)
+
+
+def test_each_of_a_thousand_hosts_leads_to_its_app(front: Front) -> None:
+    table = {f"host-{n}.example.com": f"app-{n % 7}" for n in range(1000)}
+    front.set_hosts(table)
+    for host, slug in table.items():
+        assert f"{slug} is not running yet" in ask(front.address, host).text
+    assert ask(front.address, "host-1000.example.com").status == 404
+
+
+def test_the_table_is_compiled_only_when_it_changes(front: Front) -> None:
+    front.set_hosts({"a.localhost": "a", "b.localhost": "b"})
+    before = _top(front)
+    with Origin("v1") as origin:
+        switch(front, app("a", origin))
+        front.set_hosts({"b.localhost": "b", "a.localhost": "a"})
+        assert _top(front) == before
+    front.set_hosts({"b.localhost": "b"})
+    assert _top(front) != before
+    assert len([v for v in front._control.loaded() if v.name.startswith("top_") and not v.discarded]) == 1
+
+
+def test_a_host_that_is_taken_out_gets_the_404_page_and_its_app_is_still_there(front: Front) -> None:
+    with Origin("v1") as origin:
+        front.set_hosts({"a.localhost": "a", "b.localhost": "a"})
+        switch(front, app("a", origin))
+        assert ask(front.address, "b.localhost").text == "v1 0"
+        front.set_hosts({"a.localhost": "a"})
+        assert ask(front.address, "b.localhost").status == 404
+        assert ask(front.address, "a.localhost").text == "v1 0"
+
+
+def test_a_removed_app_is_gone_from_varnish_and_from_the_disk(front: Front, base: Path) -> None:
+    with Origin("v1") as origin:
+        front.set_hosts({"a.localhost": "a", "b.localhost": "b"})
+        name = switch(front, app("a", origin))
+        switch(front, app("b", origin))
+        front.remove("a")
+        front.remove("a")
+        assert ask(front.address, "a.localhost").status == 404
+        assert ask(front.address, "b.localhost").text == "v1 0"
+        assert set(front.apps()) == {"b"}
+        assert not [v.name for v in front._control.loaded() if v.name in (name, "L_a")]
+        assert name not in (base / "varnish/boot.cli").read_text()
+
+
+def test_apps_come_and_go_while_visitors_are_there(front: Front) -> None:
+    """Labels and tables are discarded under requests that have just read them."""
+    with Origin("v1") as origin, ThreadPoolExecutor(4) as pool:
+        front.set_hosts({"stays.localhost": "stays"})
+        switch(front, app("stays", origin))
+        over = threading.Event()
+
+        def visit(host: str) -> set[int]:
+            seen = set()
+            while not over.is_set():
+                seen.add(ask(front.address, host).status)
+            return seen
+
+        staying = [pool.submit(visit, "stays.localhost") for _ in range(2)]
+        coming = [pool.submit(visit, "comes.localhost") for _ in range(2)]
+        for _ in range(15):
+            front.set_hosts({"stays.localhost": "stays", "comes.localhost": "comes"})
+            switch(front, app("comes", origin))
+            front.remove("comes")
+        over.set()
+        assert [s.result(30) for s in staying] == [{200}] * 2
+        assert all(s.result(30) <= {200, 404, 502} for s in coming)
+        assert front._control.ask("panic.show").text == "Child has not panicked or panic has been cleared"
