@@ -13,7 +13,7 @@ APP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 DOMAIN_NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
-PROCESS_TYPE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,29}[a-z0-9])?")
+PROCESS_TYPE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")  # as in Procfiles: `celery_beat`
 CONFIG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WEB = "web"
 DEFAULT_PORT = 5000

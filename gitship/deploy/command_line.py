@@ -1,0 +1,42 @@
+"""A command as people write it in a Procfile, as the words that a container is started with."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+Command = tuple[str, ...]
+
+SHELL = "/bin/sh"
+
+_SYNTAX = re.compile(r"[$|&;<>*?`()~\[\n]|(?:^|\s)#")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_BUILT_IN = frozenset(
+    ". : break case cd command continue eval exec exit export for if read readonly return set shift source trap type"
+    " ulimit umask unset until wait while { !".split()  # noqa: SIM905 (a list of 33 quoted words reads worse)
+)
+# A stretch that the shell would take as it stands: after a backslash, in '...', in "..." without $ and `.
+_PLAIN = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\$`])*\"""", re.DOTALL)
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+
+
+def parse_command(text: str) -> Command:
+    """The words of ``text`` by the shell's quoting rules; with shell syntax in it: `/bin/sh -c text`.
+
+    An image without a shell can so have commands without shell syntax. Raises ValueError with the reason.
+    """
+    text = text.strip()
+    if not text:
+        raise ValueError("is empty")
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    bare = _QUOTED.sub(lambda quoted: "%" if _PLAIN.fullmatch(quoted[0]) else quoted[0], text)
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"cannot be read: {str(error).lower()}") from None
+    if _SYNTAX.search(bare) or _ASSIGNMENT.match(bare) or (words and words[0] in _BUILT_IN):
+        return (SHELL, "-c", text)
+    if not words or not words[0]:
+        raise ValueError("names no program")
+    return words

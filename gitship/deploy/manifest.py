@@ -1,0 +1,145 @@
+"""How a commit wants to run: its Procfile, app.json and gitship.toml in one, and the processes of a release."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gitship.config import Settings
+from gitship.deploy import appjson, gitshiptoml, procfile
+from gitship.deploy.appjson import UPTIME_S, AppJson
+from gitship.deploy.command_line import Command
+from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
+from gitship.engine.base import Image
+from gitship.errors import ConfigError, DeployError, nearest
+from gitship.model import DEFAULT_PORT, WEB, Check, Process
+
+PORT = "PORT"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The three files of one commit; times in seconds, None where the server's settings count.
+
+    ``processes`` is empty when there is no Procfile. ``predeploy`` runs as ``release_command`` does, before it;
+    ``postdeploy`` once the release is live. ``limits`` has every type that gitship.toml names.
+    """
+
+    processes: Mapping[str, Command] = field(default_factory=dict)
+    release_command: Command | None = None
+    predeploy: Command | None = None
+    postdeploy: Command | None = None
+    formation: Mapping[str, int] = field(default_factory=dict)
+    checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    build: Build = field(default_factory=Build)
+    port: int | None = None
+    drain_timeout_s: float | None = None
+    check_timeout_s: float | None = None
+
+
+def read(files: Callable[[str], bytes | None]) -> Manifest:
+    """The manifest from the files of a commit; ``files`` gives a file's content by its path, or None.
+
+    With `build.context` set, Procfile and app.json are looked for there first. Raises ConfigError naming file and key.
+    """
+    content = files(gitshiptoml.FILE)
+    toml = gitshiptoml.parse(content) if content is not None else GitshipToml()
+
+    def find(name: str) -> bytes | None:
+        below = files(f"{toml.build.context}/{name}") if toml.build.context else None
+        return files(name) if below is None else below
+
+    commands = dict(procfile.parse(found)) if (found := find(procfile.FILE)) is not None else {}
+    release_command = commands.pop(procfile.RELEASE, None)
+    app = appjson.parse(found) if (found := find(appjson.FILE)) is not None else AppJson()
+    return Manifest(
+        processes=commands,
+        release_command=release_command,
+        predeploy=app.predeploy,
+        postdeploy=app.postdeploy,
+        formation=app.formation,
+        checks={**app.checks, **toml.checks},
+        limits=toml.limits,
+        build=toml.build,
+        port=toml.port,
+        drain_timeout_s=toml.drain_timeout_s,
+        check_timeout_s=toml.check_timeout_s,
+    )
+
+
+def plan(manifest: Manifest, image: Image, config: Mapping[str, str], settings: Settings) -> tuple[Process, ...]:
+    """The processes of a release: those of the Procfile, else the image's own command as `web`.
+
+    Raises DeployError when there is nothing to run, ConfigError when PORT is no port or gitship.toml names a process
+    that the app does not have.
+    """
+    if not manifest.processes and not image.has_command:
+        raise DeployError(
+            "the image has no CMD and no ENTRYPOINT, and the commit has no Procfile",
+            'say what to run: end the Dockerfile with CMD ["..."], or commit a Procfile with a line `web: ...`',
+        )
+    commands: Mapping[str, Command | None] = manifest.processes or {WEB: None}
+    for name in manifest.limits:
+        if name not in commands:
+            near = nearest(name, commands)
+            hint = f"did you mean 'processes.{near}'?" if near else f"the app has: {', '.join(commands)}"
+            raise ConfigError(f"{gitshiptoml.FILE}: processes.{name} is not a process of the app", hint)
+    return tuple(_process(type_, command, manifest, image, config, settings) for type_, command in commands.items())
+
+
+def _process(
+    type_: str,
+    command: Command | None,
+    manifest: Manifest,
+    image: Image,
+    config: Mapping[str, str],
+    settings: Settings,
+) -> Process:
+    limits = manifest.limits.get(type_, Limits())
+    deadline_s = settings.deploy.check_timeout if manifest.check_timeout_s is None else manifest.check_timeout_s
+    checks = manifest.checks.get(type_, _default_checks(type_, image))
+    process = Process(
+        type=type_,
+        command=command,
+        port=_port(manifest, image, config) if type_ == WEB else None,
+        checks=tuple(_complete(check, type_, deadline_s) for check in checks),
+        memory_bytes=limits.memory_bytes,
+        cpus=limits.cpus,
+        pids=limits.pids,
+        quantity=manifest.formation.get(type_, 1 if type_ == WEB else 0),
+    )
+    return (
+        process if limits.stop_timeout_s is None else dataclasses.replace(process, stop_timeout_s=limits.stop_timeout_s)
+    )
+
+
+def _port(manifest: Manifest, image: Image, config: Mapping[str, str]) -> int:
+    if manifest.port is not None:
+        return manifest.port
+    if PORT in config:
+        text = config[PORT].strip()
+        if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+            raise ConfigError(
+                f"config {PORT} is '{text[:20]}', which is no port", f"set a number: config:set {PORT}=5000"
+            )
+        return int(text)
+    return image.tcp_ports[0] if image.tcp_ports else DEFAULT_PORT
+
+
+def _default_checks(type_: str, image: Image) -> tuple[Check, ...]:
+    if type_ != WEB:  # the image's HEALTHCHECK is made for `web`: a worker from the same image would never pass it
+        return (Check(kind="uptime", uptime_s=UPTIME_S),)
+    if image.has_healthcheck:
+        return (Check(kind="image"),)
+    return (Check(kind="listening"), Check(kind="http", path="/", lenient=True))
+
+
+def _complete(check: Check, type_: str, deadline_s: float) -> Check:
+    if check.deadline_s is None:
+        check = dataclasses.replace(check, deadline_s=deadline_s)
+    if check.port is None and type_ != WEB and check.kind in ("http", "listening"):
+        check = dataclasses.replace(check, port=DEFAULT_PORT)  # Dokku's default, for processes without traffic too
+    return check
