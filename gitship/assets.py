@@ -10,16 +10,12 @@ from pathlib import Path
 
 from gitship.errors import GitshipError
 
-_PACKAGE = Path(__file__).resolve().parent
-ROOTS = (
-    _PACKAGE,
-    _PACKAGE.parent,
-)  # the wheel's place first: a stray directory beside site-packages/gitship never wins
+PACKAGE = Path(__file__).resolve().parent
 
 
-def asset(name: str, roots: tuple[Path, ...] = ROOTS) -> Path:
+def asset(name: str, package: Path = PACKAGE) -> Path:
     """The file or directory ``name``, for instance "hooks/post-receive". Raises GitshipError when it is not there."""
-    for root in roots:
+    for root in (package, package.parent):  # so that a stray site-packages/hooks never wins
         if (path := root / name).exists():
             return path
     raise GitshipError(f"gitship's own file '{name}' is missing", "install gitship again")

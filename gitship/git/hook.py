@@ -34,7 +34,7 @@ def own_command() -> tuple[str, ...]:
     if script.is_file():
         return (str(script),)
     checkout = Path(__file__).resolve().parents[2]
-    return ("/usr/bin/env", f"PYTHONPATH={checkout}", sys.executable, "-m", "gitship.cli")
+    return ("/usr/bin/env", f"PYTHONPATH={checkout}", sys.executable, "-m", "gitship")
 
 
 def install(directory: Path, config: Path, command: Sequence[str] | None = None) -> Path:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from gitship.web import status
@@ -72,10 +74,11 @@ class DeployLog(Page):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         loop = asyncio.get_running_loop()
         at = 0
-        while block := await loop.run_in_executor(self.services.files, file.block, at):
-            at += len(block)
-            self.write(block)
-            await self.flush()
+        with suppress(StreamClosedError):  # the reader has seen enough
+            while block := await loop.run_in_executor(self.services.files, file.block, at):
+                at += len(block)
+                self.write(block)
+                await self.flush()
 
     head = get
 

@@ -55,6 +55,9 @@ class Stream(Page):
         taken = self.flush()
         if not taken.done():  # no timer but for the slow
             await asyncio.wait_for(taken, STALL_S)
+            return
+        await taken  # which raises when the viewer is gone
+        await asyncio.sleep(0)  # and one that takes a long log at once leaves the others their turn
 
     async def woken(self, watch: Watch) -> None:
         """The next wake-up; a sign of life to the viewer when there was none for long."""

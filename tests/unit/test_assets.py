@@ -25,7 +25,7 @@ def test_an_installed_package_prefers_its_own_over_a_stray_directory_beside_it(t
     for directory in (own, stray):
         directory.mkdir(parents=True)
         (directory / "post-receive").touch()
-    assert asset("hooks/post-receive", (tmp_path / "gitship", tmp_path)) == own / "post-receive"
+    assert asset("hooks/post-receive", tmp_path / "gitship") == own / "post-receive"
 
 
 def test_a_missing_file_is_named() -> None:

@@ -27,9 +27,9 @@ ENV = {
 ZERO = "0" * 40
 
 
-def git(directory: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def git(directory: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["git", *args], cwd=directory, env=ENV, capture_output=True, text=True, timeout=60, check=False
+        ["git", *args], cwd=directory, env=ENV | env, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -76,7 +76,8 @@ def test_the_app_is_the_repository_even_through_a_link_of_another_name(tmp_path:
     pushed = Pushed(tmp_path)
     link = tmp_path / "link.git"
     link.symlink_to(pushed.bare)
-    git(pushed.work, "push", str(link), "main")
+    # From within the link, and with PWD naming it: a shell believes that.
+    git(link, "--git-dir", str(pushed.work / ".git"), "push", str(link), "main", PWD=str(link))
     assert "deploy:pushed shop " in pushed.called()[0]
 
 
@@ -137,6 +138,6 @@ def test_its_own_command_can_be_run_from_anywhere(tmp_path: Path) -> None:
         probe = (*command[:-2], "-c", "import gitship; print(gitship.__file__)")
         out = subprocess.run(probe, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True).stdout
         assert Path(out.strip()).parent.name == "gitship"
-        assert command[-2:] == ("-m", "gitship.cli")
+        assert command[-2:] == ("-m", "gitship")
     else:
         assert Path(command[0]).parent == Path(sys.executable).parent

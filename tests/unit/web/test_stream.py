@@ -171,7 +171,7 @@ def test_a_line_cannot_forge_an_event(site: Site, journal: Journal) -> None:
 
 
 def test_a_viewer_that_never_reads_holds_up_neither_publisher_nor_other_viewers(site: Site, journal: Journal) -> None:
-    lines = [f"{number:06} " + "x" * 1000 for number in range(20_000)]  # 20 MB: more than sockets take by themselves
+    lines = [f"{number:06} " + "x" * 3900 for number in range(5_000)]  # 20 MB: more than sockets take by themselves
     with site.stream(stream_path(journal)) as asleep:
         asleep.until("state")
         for line in lines:
@@ -180,6 +180,19 @@ def test_a_viewer_that_never_reads_holds_up_neither_publisher_nor_other_viewers(
         with site.stream(stream_path(journal)) as awake:
             assert drain(awake) == lines
         assert drain(asleep) == lines  # and it missed nothing by sleeping
+
+
+def test_a_viewer_that_leaves_is_no_error_in_the_log(
+    site: Site, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    with journal.path.open("a") as file:
+        file.write(("x" * 1000 + "\n") * 20_000)  # more than sockets take, so that it leaves in the middle
+    for _ in range(3):
+        with site.stream(stream_path(journal)) as viewer:
+            viewer.lines(1)
+    site.server.stop()
+    assert [r.getMessage() for r in caplog.records if r.levelname in ("WARNING", "ERROR")] == []
+    journal.close()
 
 
 def test_any_number_of_viewers_costs_the_bus_one_subscription_and_no_thread(site: Site, journal: Journal) -> None:
