@@ -106,14 +106,15 @@ class Checker:
         """(passed, what was seen)."""
         if check.kind == "uptime":
             return elapsed_s >= check.uptime_s, f"up for {check.uptime_s:g} s"
-        if check.kind == "image":
+        if check.kind == "image" and not check.command:
             return state.health == "healthy", f"HEALTHCHECK {state.health or 'has not run yet'}"
-        if check.kind == "command":
+        if check.kind in ("command", "image"):
             try:
                 code, text = self._engine.exec(container.id, check.command, check.timeout_s)
             except GitshipError as error:
                 return False, error.message
-            return code == 0, f"{' '.join(check.command)} exited {code} {text[-200:].strip()}".strip()
+            shown = "HEALTHCHECK" if check.kind == "image" else " ".join(check.command)
+            return code == 0, f"{shown} exited {code} {text[-200:].strip() if code else ''}".strip()
         port = check.port or container.port
         if port is None:
             return False, "the process has no port to check"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gitship.model import WEB, Container, Process, Release
+from gitship.model import Container, Process, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,6 @@ class Formation:
 def quantity(process: Process, scale: Mapping[str, int]) -> int:
     """How many containers of the process are wanted: `ps:scale` says, else the app's own formation."""
     return scale.get(process.type, process.quantity)
-
-
-def default_quantity(type_: str) -> int:
-    """Dokku's and Heroku's rule for a first deploy: one `web`, no others until scaled."""
-    return 1 if type_ == WEB else 0
 
 
 def replace_all(release: Release, running: Iterable[Container], scale: Mapping[str, int]) -> Formation:

@@ -6,6 +6,8 @@ Until the commit nothing that visitors see has changed for good: whatever fails 
 from __future__ import annotations
 
 import logging
+import shlex
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,8 @@ from gitship.deploy import formation, output
 from gitship.deploy.check import Checker
 from gitship.deploy.drain import Drainer
 from gitship.deploy.formation import Formation
+from gitship.deploy.journal import Stage
+from gitship.deploy.manifest import Manifest
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import run_release_command
 from gitship.deploy.releasing import Candidate, Releasing
@@ -53,6 +57,11 @@ class Rollout:
     def release(self) -> Release:
         assert self.candidate is not None
         return self.candidate.release
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What the release's commit says, when it is known."""
+        return self.candidate.manifest if self.candidate else None
 
     @property
     def wanted(self) -> list[Container]:
@@ -110,6 +119,7 @@ class Pipeline:
         with on_error(lambda: self._switch_back(rollout, switched)):
             self._verify(rollout, switched)
             self._commit(rollout)
+        self._run_postdeploy(rollout)
         self._answer(rollout)
         self._drain(rollout, switched)
 
@@ -139,17 +149,34 @@ class Pipeline:
         )
 
     def _run_release_command(self, rollout: Rollout) -> None:
-        candidate = rollout.candidate
-        manifest = candidate.manifest if candidate else None
-        if rollout.job.kind is not DeployKind.PUSH or manifest is None or manifest.release_command is None:
+        """The app's own steps before any visitor sees the release; each must exit 0."""
+        if rollout.job.kind is not DeployKind.PUSH or rollout.manifest is None:
             return
-        command = manifest.release_command
-        with rollout.job.journal.stage(DeployState.RELEASING, f"Release command: {' '.join(command)}") as stage:
-            network = self._addresses.network(rollout.app)
-            run_release_command(
-                self._engine, self._starter.server_id, network, rollout.app, rollout.release, command,
-                rollout.job.journal, stage, rollout.job.cancel,
-            )  # fmt: skip
+        for name, command in (
+            ("Predeploy", rollout.manifest.predeploy),
+            ("Release command", rollout.manifest.release_command),
+        ):
+            if command is not None:
+                with rollout.job.journal.stage(DeployState.RELEASING, f"{name}: {shlex.join(command)}") as stage:
+                    self._one_off(rollout, command, stage, rollout.job.cancel)
+
+    def _run_postdeploy(self, rollout: Rollout) -> None:
+        """After the switch; a failure is told, and takes nothing back."""
+        if rollout.job.kind is not DeployKind.PUSH or rollout.manifest is None or rollout.manifest.postdeploy is None:
+            return
+        command = rollout.manifest.postdeploy
+        try:
+            with rollout.job.journal.stage(DeployState.DRAINING, f"Postdeploy: {shlex.join(command)}") as stage:
+                self._one_off(rollout, command, stage, threading.Event())
+        except GitshipError as error:
+            rollout.job.journal.line(f" !     postdeploy failed, the release stays live: {error.message}")
+
+    def _one_off(self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event) -> None:
+        network = self._addresses.network(rollout.app)
+        run_release_command(
+            self._engine, self._starter.server_id, network, rollout.app, rollout.release, command,
+            rollout.job.journal, stage, cancel,
+        )  # fmt: skip
 
     def _start(self, rollout: Rollout) -> None:
         job = rollout.job
@@ -238,8 +265,7 @@ class Pipeline:
 
         ending = [(container, self._grace(rollout, container)) for container in rollout.formation.end]
         vcls = [switched.old] if switched.old else []
-        manifest = rollout.candidate.manifest if rollout.candidate else None
-        limit = manifest.drain_timeout_s if manifest and manifest.drain_timeout_s is not None else None
+        limit = rollout.manifest.drain_timeout_s if rollout.manifest else None
         self._drainer.start(app, vcls, ending, self._settings.deploy.drain_timeout if limit is None else limit, drained)
 
     def _grace(self, rollout: Rollout, container: Container) -> float:

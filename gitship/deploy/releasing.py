@@ -9,14 +9,13 @@ from gitship.config import Settings
 from gitship.deploy import manifest as manifests
 from gitship.deploy import output
 from gitship.deploy.build import Builder
-from gitship.deploy.formation import default_quantity
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.queue import Job
 from gitship.engine.base import Engine, Image
 from gitship.errors import DeployError, NotFound
 from gitship.git.context import tree_summary
 from gitship.git.repository import Repositories, Repository
-from gitship.model import App, DeployKind, DeployState, Process, Release
+from gitship.model import App, Check, DeployKind, DeployState, Process, Release
 from gitship.store import Store
 
 
@@ -148,11 +147,19 @@ class Releasing:
 
 
 def planned(manifest: Manifest, image: Image, config: dict[str, str], settings: Settings) -> tuple[Process, ...]:
-    """The release's processes with how many of each the app itself asks for."""
+    """The release's processes, ready to be run."""
     return tuple(
-        dataclasses.replace(p, quantity=manifest.formation.get(p.type, default_quantity(p.type)))
+        dataclasses.replace(
+            p,
+            checks=tuple(_run_by_gitship(c, image) for c in p.checks),
+        )
         for p in manifests.plan(manifest, image, config, settings)
     )
+
+
+def _run_by_gitship(check: Check, image: Image) -> Check:
+    """The image's HEALTHCHECK is run by gitship at once: Docker's own first look comes after its interval (30 s)."""
+    return dataclasses.replace(check, command=image.healthcheck) if check.kind == "image" else check
 
 
 def _read_manifest(repository: Repository, commit: str) -> Manifest:

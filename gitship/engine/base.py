@@ -59,6 +59,7 @@ class Image:
     size_bytes: int
     tcp_ports: tuple[int, ...] = ()
     has_healthcheck: bool = False
+    healthcheck: tuple[str, ...] = ()  # the HEALTHCHECK's command as it can be run in the container
     has_command: bool = True
     user: str = ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docker import APIClient
@@ -21,9 +21,17 @@ def describe(inspected: Mapping[str, Any]) -> Image:
         size_bytes=inspected["Size"],
         tcp_ports=tuple(sorted({int(number) for number, _, kind in ports if kind in ("tcp", "")})),
         has_healthcheck=bool(healthcheck) and healthcheck[0] != "NONE",
+        healthcheck=_runnable(healthcheck),
         has_command=bool(config.get("Cmd") or config.get("Entrypoint")),
         user=config.get("User") or "",
     )
+
+
+def _runnable(test: Sequence[str]) -> tuple[str, ...]:
+    """``["CMD", "a", "b"]`` or ``["CMD-SHELL", "a b"]`` as arguments; empty for ``NONE`` or nothing."""
+    if len(test) > 1 and test[0] == "CMD-SHELL":
+        return ("/bin/sh", "-c", test[1])
+    return tuple(test[1:]) if test[:1] == ["CMD"] else ()
 
 
 def remove(docker: APIClient, inspected: Mapping[str, Any], only_label: tuple[str, str]) -> bool:

@@ -42,8 +42,3 @@ def test_a_process_that_the_release_lacks_ends() -> None:
     gone = container("cron", 1)
     plan = formation.adjust(RELEASE, (container("web", 1), gone), {})
     assert plan.end == (gone,)
-
-
-def test_web_runs_once_and_others_wait_for_scale() -> None:
-    assert formation.default_quantity("web") == 1
-    assert formation.default_quantity("worker") == 0
