@@ -37,9 +37,7 @@ FromStdin = Annotated[
     details=QUOTING[0].upper() + QUOTING[1:] + ".",
     examples=("config:set shop LOG_LEVEL=debug WORKERS=2", "config:set shop --stdin TLS_KEY < key.pem"),
 )
-def set_config(
-    app: AppName, /, *pairs: Pairs, context: Ctx, stdin: FromStdin = None, detach: Detach = False
-) -> int | None:
+def set_config(app: AppName, /, *pairs: Pairs, context: Ctx, stdin: FromStdin = None, detach: Detach = False) -> None:
     values: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -54,7 +52,7 @@ def set_config(
     before = context.store.config(found.id)
     _check_total({**before, **values})
     changes = {name: value for name, value in values.items() if before.get(name) != value}
-    return _change(context, found.name, changes, f"set {', '.join(changes)}", detach)
+    _change(context, found.name, changes, ("set", "setting"), detach)
 
 
 @command(
@@ -63,7 +61,7 @@ def set_config(
     "remove variables and deploy without them",
     examples=("config:unset shop LOG_LEVEL",),
 )
-def unset(app: AppName, /, *names: Names, context: Ctx, detach: Detach = False) -> int | None:
+def unset(app: AppName, /, *names: Names, context: Ctx, detach: Detach = False) -> None:
     if not names:
         raise UsageError("nothing to unset", f"for instance `config:unset {app} NAME`")
     found = context.app(app)
@@ -71,7 +69,7 @@ def unset(app: AppName, /, *names: Names, context: Ctx, detach: Detach = False) 
     for name in names:
         if name not in before:
             raise _no_variable(found.name, name, before)
-    return _change(context, found.name, dict.fromkeys(names), f"unset {', '.join(names)}", detach)
+    _change(context, found.name, dict.fromkeys(names), ("unset", "unsetting"), detach)
 
 
 @command(
@@ -152,13 +150,15 @@ def _no_variable(app: str, name: str, known: Mapping[str, str]) -> NotFound:
     )
 
 
-def _change(context: Context, app: str, changes: Mapping[str, str | None], what: str, detach: bool) -> int | None:
+def _change(context: Context, app: str, changes: Mapping[str, str | None], verb: tuple[str, str], detach: bool) -> None:
+    """``verb`` as said of what is done, and of what holds only once the deploy is live."""
     if not changes:
         context.note("these values are set already: nothing to do")
-        return None
+        return
     deploy = context.operations.change_config(app, changes, context.identity)
-    context.line(f"{what} for {app}")
+    done, doing = verb
+    context.line(f"{done if deploy is None else doing} {', '.join(changes)} for {app}")
     if deploy is None:
         context.note("the next deploy will use it")
-        return None
-    return follow(context, app, deploy, detach=detach)
+        return
+    follow(context, app, deploy, detach=detach)

@@ -69,7 +69,6 @@ def _console(session: Session, stream: OutputStream) -> Console:
         force_jupyter=False,
         force_interactive=False,
         color_system=_colours(pty) if pty else None,  # type: ignore[arg-type]
-        no_color=False,
         width=max(pty.columns or FALLBACK_COLUMNS, LEAST_COLUMNS) if pty else FALLBACK_COLUMNS,
         height=(pty.rows or FALLBACK_ROWS) if pty else FALLBACK_ROWS,
         markup=False,  # what users typed is never markup

@@ -91,7 +91,7 @@ def pushed(
     /,
     *,
     context: Ctx,
-) -> int | None:
+) -> None:
     for commit in (old, new):
         if not OBJECT_ID.fullmatch(commit):
             raise UsageError(f"'{commit[:80]}' is not a commit id", "the hook gives 40 hexadecimal digits")
@@ -99,5 +99,5 @@ def pushed(
     deploy = context.operations.deploy_pushed(found.name, ref, old, new, context.identity)
     if deploy is None:
         context.note(f"{ref} is not the deploy branch of {found.name}: nothing to deploy")
-        return None
-    return follow(context, found.name, deploy)
+        return
+    follow(context, found.name, deploy)

@@ -10,23 +10,23 @@ from cyclopts import Parameter
 
 from gitship.commands.console import ClientGone
 from gitship.commands.context import Context
+from gitship.commands.prompt import Interrupted
 from gitship.deploy import output
 from gitship.errors import DeployError
 from gitship.model import Deploy, DeployState
 
 Detach = Annotated[bool, Parameter(name="--detach", help="don't wait for the deploy")]
-EXIT_FOLLOW_ENDED = 130  # the viewer left, the deploy goes on
 LAST_LINES = 12  # among which a failed deploy has said why
 
 
-def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, raw: bool = False) -> int:
-    """Prints the deploy's lines until it ends, with ``raw`` also what the build printed; 130 when the client left.
+def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, raw: bool = False) -> None:
+    """Prints the deploy's lines until it ends, with ``raw`` also what the build printed.
 
-    Raises DeployError when it ended without going live.
+    Raises DeployError when it ended without going live, Interrupted when the client left before: the deploy goes on.
     """
     if detach:
         context.line(f"deploy {deploy.id} of {app} has begun; `logs:deploy {app} {deploy.id}` shows it")
-        return 0
+        return
     last_lines: deque[str] = deque(maxlen=LAST_LINES)
 
     def write(line: str) -> None:
@@ -37,10 +37,10 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
 
     ended = context.operations.follow(deploy, write, context.session.closed)
     if ended.state.switched:
-        return 0
+        return
     if not ended.state.ended:
         context.note(f"deploy {deploy.id} of {app} goes on; `logs:deploy {app} {deploy.id}` shows it")
-        return EXIT_FOLLOW_ENDED
+        raise Interrupted
     raise _not_live(app, ended, reason_shown=any(ended.reason in line for line in last_lines))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from rich.style import Style
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import follow
 from gitship.commands.listing import Format, iso, moment, print_json_line
+from gitship.commands.prompt import Interrupted
 from gitship.commands.ps import no_process
 from gitship.commands.registry import Column, UsageError, command
 from gitship.engine.base import LogLine
@@ -22,10 +24,11 @@ from gitship.errors import GitshipError, NotFound
 from gitship.model import App, Role
 
 MOST_LINES = 100_000
+REATTACH_S = 0.5
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 PROCESS_COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
-Lines = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the last lines")]
+Lines = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of each container's last lines")]
 Follow = Annotated[bool, Parameter(name=("-f", "--follow"), help="go on with new lines until Ctrl-C")]
 OfProcess = Annotated[str | None, Parameter(name=("-p", "--process"), metavar="TYPE", help="only this process type")]
 Since = Annotated[
@@ -78,16 +81,48 @@ def show_logs(
     found = context.app(app)
     _check_live(context, found, process)
     write = _json_writer(context) if format == "json" else _text_writer(context, found.name)
-    stream = context.operations.logs(
-        found.name, process=process, tail=lines, since=start, follow=follow, stop=context.session.closed
-    )
-    try:
-        for line in stream:
+    if follow:
+        for line in _from_now_on(context, found, process, lines, start):
             write(line)
+        raise Interrupted
+    with _closing(context.operations.logs(found.name, process=process, tail=lines, since=start)) as past:
+        for line in past:
+            write(line)
+
+
+@contextmanager
+def _closing(stream: Iterator[LogLine]) -> Iterator[Iterator[LogLine]]:
+    """Ends the stream with the block, so that its connections to the engine are not left to the garbage collector."""
+    try:
+        yield stream
     finally:
-        close = getattr(stream, "close", None)  # a generator gives its connections back at once
+        close = getattr(stream, "close", None)
         if close:
             close()
+
+
+def _from_now_on(context: Context, app: App, process: str | None, tail: int, since: float | None) -> Iterator[LogLine]:
+    """Lines until the client leaves: a container's log ends with it, so each release is attached to anew."""
+    stop = context.session.closed
+    newest: dict[str, float] = {}  # by container, so that no line comes twice
+    release, first = app.live_release, True
+    while not stop.is_set():
+        try:
+            with _closing(
+                context.operations.logs(app.name, process=process, tail=tail, since=since, follow=True, stop=stop)
+            ) as stream:
+                for line in stream:
+                    if line.at > newest.get(line.container, 0.0) or first:
+                        yield line
+                        newest[line.container] = line.at
+        except NotFound:  # removed at this moment, or a release without this process
+            if first:
+                raise
+        first = False
+        stop.wait(REATTACH_S)
+        live = context.app(app.name).live_release  # raises NotFound when the app has been destroyed
+        tail, since = MOST_LINES, max(newest.values(), default=None) if live == release else None
+        release = live
 
 
 def _check_live(context: Context, app: App, process: str | None) -> None:
@@ -155,13 +190,14 @@ def deploy_log(
     /,
     *,
     context: Ctx,
-) -> int | None:
+) -> None:
     found = context.app(app)
     if deploy is None:
         newest = context.store.deploys(found.id, limit=1)
         if not newest:
             raise NotFound(f"{found.name} has had no deploy", "push to it first")
-        return follow(context, found.name, newest[0], raw=True)
+        follow(context, found.name, newest[0], raw=True)
+        return
     missing = NotFound(f"{found.name} has no deploy {deploy}", f"see `deploys:list {found.name}`")
     try:
         record = context.store.deploy(deploy)
@@ -169,4 +205,4 @@ def deploy_log(
         raise missing from None
     if record.app_id != found.id:
         raise missing
-    return follow(context, found.name, record, raw=True)
+    follow(context, found.name, record, raw=True)

@@ -10,7 +10,7 @@ READ_BYTES = 4096
 
 
 class Interrupted(Exception):
-    """Ctrl-C, Ctrl-D on an empty line, or the client has gone: nothing was answered."""
+    """Ctrl-C, Ctrl-D at a question, or the client has gone: exit code 130."""
 
 
 def ask(session: Session, question: str) -> str:

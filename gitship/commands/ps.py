@@ -28,20 +28,21 @@ Quantities = Annotated[str, Parameter(name="PROCESS=N", help=f"how many, 0 to {M
 )
 def scale(
     app: AppName, /, *quantities: Quantities, context: Ctx, detach: Detach = False, format: Format = "table"
-) -> int | None:
+) -> None:
     wanted = parse_quantities(quantities)
     found = context.app(app)
     if not wanted:
         rows = [{"process": process, "quantity": number} for process, number in _scale(context, found).items()]
         show(context, rows, format, empty="no processes yet")
-        return None
+        return
     _check_types(context, found, wanted)
     deploy = context.operations.scale(found.name, wanted, context.identity)
-    context.line(f"scaled {found.name} to {', '.join(f'{process}={number}' for process, number in wanted.items())}")
+    what = f"{found.name} to {', '.join(f'{process}={number}' for process, number in wanted.items())}"
+    context.line(f"{'scaled' if deploy is None else 'scaling'} {what}")
     if deploy is None:
         context.note("nothing has to be deployed now")
-        return None
-    return follow(context, found.name, deploy, detach=detach)
+        return
+    follow(context, found.name, deploy, detach=detach)
 
 
 def parse_quantities(words: tuple[str, ...]) -> dict[str, int]:
@@ -93,7 +94,7 @@ def no_process(app: str, process: str, known: list[str]) -> NotFound:
         Column("process", "the process type", json_only=True),
         Column("container", "the container's name"),
         Column("release", "the release it runs", json_only=True),
-        Column("status", "created, running, restarting, exited, paused or dead"),
+        Column("status", "created, running, restarting, exited, paused, dead or missing"),
         Column("health", "starting, healthy or unhealthy, when the image has a HEALTHCHECK"),
         Column("address", "its address in the app's network"),
         Column("port", "where it listens, null when it gets no traffic"),
@@ -128,8 +129,8 @@ def list_processes(app: AppName, /, *, context: Ctx, format: Format = "table") -
     "new containers of the live release, with no failed request",
     examples=("ps:restart shop",),
 )
-def restart(app: AppName, /, *, context: Ctx, detach: Detach = False) -> int | None:
+def restart(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
     if not found.live_release:
         raise GitshipError(f"nothing of {found.name} is live", "push to it first")
-    return follow(context, found.name, context.operations.restart(found.name, context.identity), detach=detach)
+    follow(context, found.name, context.operations.restart(found.name, context.identity), detach=detach)

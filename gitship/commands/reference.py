@@ -10,6 +10,7 @@ from pathlib import Path
 from gitship import config
 from gitship.commands import dispatch, registry
 from gitship.commands.registry import Command
+from gitship.deploy import gitshiptoml
 
 BEGIN = "<!-- reference:begin -->"
 END = "<!-- reference:end -->"
@@ -40,9 +41,17 @@ def markdown() -> str:
     parts += ["### Exit codes", _table(("code", "meaning"), ((str(code), text) for code, text in EXIT_CODES))]
     parts += ["### Roles", _table(("role", "a key with it"), ROLES)]
     parts += ["### Settings", "In the server's TOML file; a dot separates section and key. All are optional."]
-    rows = [(f"`{key}`", f"`{default}`", about) for key, default, about in config.reference()]
-    parts.append(_table(("setting", "default", "what it does"), rows))
+    parts.append(_settings(config.reference()))
+    parts += [f"### An app's own {gitshiptoml.FILE}", "In the root of the app's repository. All keys are optional."]
+    parts.append(_settings(gitshiptoml.reference()))
     return "\n\n".join(parts)
+
+
+def _settings(rows: Iterable[tuple[str, str, str]]) -> str:
+    return _table(
+        ("key", "default", "what it does"),
+        ((f"`{key}`", f"`{default}`" if default else "", about) for key, default, about in rows),
+    )
 
 
 def _command(command: Command) -> str:

@@ -71,8 +71,8 @@ def list_releases(app: AppName, /, *, context: Ctx, format: Format = "table") ->
     examples=("releases:rollback shop", "releases:rollback shop v3"),
     aliases=("rollback",),
 )
-def rollback(app: AppName, release: ReleaseName = None, /, *, context: Ctx, detach: Detach = False) -> int | None:
+def rollback(app: AppName, release: ReleaseName = None, /, *, context: Ctx, detach: Detach = False) -> None:
     number = release_number(release) if release is not None else None
     found = context.app(app)
     deploy = context.operations.rollback(found.name, number, context.identity)
-    return follow(context, found.name, deploy, detach=detach)
+    follow(context, found.name, deploy, detach=detach)

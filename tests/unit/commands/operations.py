@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from gitship.deploy import output
 from gitship.deploy.operations import ProcessStatus
 from gitship.engine.base import LogLine
-from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.errors import GitshipError, NotFound
 from gitship.model import (
     App,
     Container,
@@ -231,19 +231,26 @@ class StoreOperations:
         follow: bool = False,
         stop: threading.Event | None = None,
     ) -> Iterator[LogLine]:
-        if self._store.app(app).live_release is None:
-            raise Conflict(f"{app} is not live")
+        found = self._store.app(app)
+        containers = {c.name for c in self._store.containers(found.id) if process in (None, c.process)}
+        if process is not None and not containers:
+            raise NotFound(f"no '{process}' of {app} is running", "see `ps:list`")
 
         def wanted(line: LogLine) -> bool:
-            ours = line.container.startswith(f"{app}.") and (process is None or f".{process}." in line.container)
-            return ours and (since is None or line.at >= since)
+            return line.container in containers and (since is None or line.at >= since)
 
         with self._more:
             position = len(self._log_lines)
             past = [line for line in self._log_lines if wanted(line)]
-        yield from past[len(past) - tail :] if tail < len(past) else past
+        for number, line in enumerate(past):
+            if sum(later.container == line.container for later in past[number:]) <= tail:
+                yield line
         while follow and not (stop and stop.is_set()):
+            over = not containers & {c.name for c in self._store.containers(found.id)}  # all of them have been stopped
             with self._more:
-                self._more.wait(0.02)
                 new, position = self._log_lines[position:], len(self._log_lines)
             yield from filter(wanted, new)
+            if over:
+                return
+            with self._more:
+                self._more.wait(0.02)

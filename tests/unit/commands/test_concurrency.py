@@ -15,7 +15,7 @@ from tests.unit.commands.world import World
 pytestmark = pytest.mark.unit
 
 THREADS = 8
-ROUNDS = 4
+ROUNDS = 2
 
 
 def test_sessions_at_once_get_their_own_output_whole(world: World) -> None:

@@ -48,7 +48,7 @@ def test_a_value_from_standard_input_loses_one_line_end_only(shop: World) -> Non
 
 def test_a_change_deploys_and_prints_names_but_no_value(shop: World) -> None:
     client = shop.ok("config:set", "shop", "SECRET=swordfish", "B=2")
-    assert client.out.startswith("set SECRET, B for shop\n-----> Deploy 2")
+    assert client.out.startswith("setting SECRET, B for shop\n-----> Deploy 2")
     assert "v2" in client.out
     assert "swordfish" not in client.out + client.err
     assert shop.store.deploy(2).kind == "config"
@@ -57,6 +57,7 @@ def test_a_change_deploys_and_prints_names_but_no_value(shop: World) -> None:
 def test_an_app_without_a_release_only_remembers(world: World) -> None:
     world.ok("apps:create", "shop")
     client = world.ok("config:set", "shop", "A=1")
+    assert client.out == "set A for shop\n"
     assert "the next deploy will use it" in client.err
     assert values(world) == {"A": "1"}
 

@@ -123,7 +123,7 @@ WORDS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(registry.load())), words=st.lists(WORDS, max_size=5), pty=st.booleans())
 def test_no_words_make_anything_but_an_answer(world: World, name: str, words: list[str], pty: bool) -> None:
     if world.store.find_app("shop") is None:

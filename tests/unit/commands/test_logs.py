@@ -18,9 +18,10 @@ WAIT_S = 10
 @pytest.fixture
 def shop(world: World) -> World:
     world.operations.push("shop")
+    world.ok("ps:scale", "shop", "worker=1")
     for n in range(5):
         process = "worker" if n % 2 else "web"
-        world.operations.print_line(LogLine(f"shop.{process}.1.v1", 1_700_000_000.0 + n, "stdout", f"line {n}"))
+        world.operations.print_line(LogLine(f"shop.{process}.1.v2", 1_700_000_000.0 + n, "stdout", f"line {n}"))
     return world
 
 
@@ -49,7 +50,7 @@ def test_lines_come_with_time_and_process(shop: World) -> None:
 
 
 def test_they_can_be_chosen(shop: World) -> None:
-    assert texts(shop.ok("logs", "shop", "-n", "2")) == ["line 3", "line 4"]
+    assert texts(shop.ok("logs", "shop", "-n", "1")) == ["line 3", "line 4"]  # of each container
     assert texts(shop.ok("logs", "shop", "-n", "0")) == []
     assert texts(shop.ok("logs", "shop", "--process", "worker")) == ["line 1", "line 3"]
     assert texts(shop.ok("logs", "shop", "--since", "2023-11-14T22:13:22")) == ["line 2", "line 3", "line 4"]
@@ -64,7 +65,7 @@ def test_a_terminal_colours_each_process_in_its_own_way(shop: World) -> None:
 
 
 def test_an_apps_escape_sequences_reach_no_terminal_but_its_colours_do(shop: World) -> None:
-    shop.operations.print_line(LogLine("shop.web.1.v1", 1_700_000_009.0, "stdout", "\x1b]0;x\x07\x1b[32mok\x1b[2J"))
+    shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_009.0, "stdout", "\x1b]0;x\x07\x1b[32mok\x1b[2J"))
     assert "\x1b[32mok" in shop.run("logs", "shop", pty=True).out
     for pty in (True, False):
         out = shop.run("logs", "shop", pty=pty).out
@@ -79,7 +80,7 @@ def test_following_goes_on_until_the_client_leaves(shop: World, pty: bool) -> No
     thread = start(shop, client)
     wait_for(client, "line 4")
     for n in range(100):
-        shop.operations.print_line(LogLine("shop.web.1.v1", 1_700_000_100.0 + n, "stdout", f"new {n}."))
+        shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + n, "stdout", f"new {n}."))
     wait_for(client, "new 99.")
     client.closed.set()
     thread.join(WAIT_S)
@@ -87,12 +88,52 @@ def test_following_goes_on_until_the_client_leaves(shop: World, pty: bool) -> No
     assert [t for t in texts(client) if "new" in t] == [f"new {n}." for n in range(100)] or pty
 
 
+def test_following_goes_on_with_the_next_release_and_doubles_nothing(shop: World) -> None:
+    client = shop.client("logs", "shop", "-f")
+    thread = start(shop, client)
+    wait_for(client, "line 4")
+    for number in (3, 4):
+        shop.operations.print_line(LogLine(f"shop.web.1.v{number}", 1_700_000_000.0, "stdout", f"hello from v{number}"))
+        shop.ok("ps:restart", "shop")
+        wait_for(client, f"hello from v{number}")
+    shop.operations.print_line(LogLine("shop.web.1.v4", 1_700_000_001.0, "stdout", "the end"))
+    wait_for(client, "the end")
+    client.closed.set()
+    thread.join(WAIT_S)
+    assert client.code == 130
+    assert texts(client) == [f"line {n}" for n in range(5)] + ["hello from v3", "hello from v4", "the end"]
+
+
+def test_following_goes_on_when_nothing_runs_for_a_while(shop: World) -> None:
+    client = shop.client("logs", "shop", "-f", "--process", "worker")
+    thread = start(shop, client)
+    wait_for(client, "line 3")
+    shop.ok("ps:scale", "shop", "worker=0")
+    shop.ok("ps:scale", "shop", "worker=1")
+    shop.operations.print_line(LogLine("shop.worker.1.v4", 1_700_000_001.0, "stdout", "back"))
+    wait_for(client, "back")
+    client.closed.set()
+    thread.join(WAIT_S)
+    assert texts(client) == ["line 1", "line 3", "back"]
+
+
+def test_following_ends_with_an_error_when_the_app_is_destroyed(shop: World) -> None:
+    client = shop.client("logs", "shop", "-f")
+    thread = start(shop, client)
+    wait_for(client, "line 4")
+    shop.ok("apps:destroy", "shop", "--force")
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    assert client.code == 1
+    assert "no app 'shop'" in client.err
+
+
 def test_following_ends_when_the_client_reads_no_more(shop: World) -> None:
     client = shop.client("logs", "shop", "-f")
     thread = start(shop, client)
     wait_for(client, "line 4")
     client.stdout.broken = True
-    shop.operations.print_line(LogLine("shop.web.1.v1", 1_700_000_100.0, "stdout", "unseen"))
+    shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0, "stdout", "unseen"))
     thread.join(WAIT_S)
     assert not thread.is_alive()
     assert client.code == 130

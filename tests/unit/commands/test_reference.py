@@ -8,6 +8,7 @@ import pytest
 
 from gitship import config
 from gitship.commands import reference, registry
+from gitship.deploy import gitshiptoml
 
 pytestmark = pytest.mark.unit
 
@@ -37,8 +38,11 @@ def test_every_command_with_its_arguments_and_keys_is_in_it() -> None:
 
 def test_every_setting_is_in_it() -> None:
     text = README.read_text(encoding="utf-8")
-    for key, default, about in config.reference():
-        assert f"| `{key}` | `{default}` | {about}" in text
+    rows = [*config.reference(), *gitshiptoml.reference()]
+    assert len(rows) > 20
+    for key, default, about in rows:
+        escaped = about.replace("|", "\\|")
+        assert f"| `{key}` | `{default}` | {escaped} |" in text or f"| `{key}` |  | {escaped} |" in text
 
 
 def test_every_command_has_an_example_that_parses() -> None:
