@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,19 @@ def test_every_call_of_the_interface_is_tried() -> None:
 )
 def test_the_api_version_is_one_that_both_know(version: dict[str, str], chosen: str) -> None:
     assert _api_version(version) == chosen
+
+
+def test_the_chosen_version_is_the_one_that_is_spoken(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        asked.append(connection.recv(65536).split()[1])
+        body = b'{"ApiVersion": "1.43", "MinAPIVersion": "1.12"}' if asked[-1].startswith(b"/version") else b"[]"
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    with server(tmp_path / "s", answer) as host:
+        assert DockerEngine(host, timeout_s=5).list({}) == []
+    assert asked[-1].startswith(b"/v1.43/containers/json")
 
 
 def test_something_that_is_not_docker_is_told_apart() -> None:

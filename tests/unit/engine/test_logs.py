@@ -26,6 +26,14 @@ def test_a_record_is_a_line_with_its_time_and_stream() -> None:
     assert got == [LogLine("web", 1795473841.0, "stdout", "one"), LogLine("web", 1795473841.0, "stderr", "two")]
 
 
+def test_each_line_has_its_own_time() -> None:
+    later = STAMP.replace(b":01.0", b":02.5")
+    assert [line.at for line in read(frame(1, STAMP + b"one\n"), frame(1, later + b"two\n"))] == [
+        1795473841.0,
+        1795473842.5,
+    ]
+
+
 def test_a_long_line_that_docker_cut_is_joined_without_the_times_in_it() -> None:
     got = read(frame(1, STAMP + b"x" * 16384), frame(2, STAMP + b"between\n"), frame(1, STAMP + b"yz\n"))
     assert [line.text for line in got] == ["between", "x" * 16384 + "yz"]

@@ -88,11 +88,11 @@ def test_a_silent_stream_goes_on_as_long_as_docker_answers_pings(tmp_path: Path)
         threading.Thread(target=later, args=(connection.dup(),), daemon=True).start()
 
     def later(connection: socket.socket) -> None:
-        time.sleep(3.5)  # longer than three of the wire's time-outs
+        time.sleep(1.5)  # longer than three of the wire's time-outs
         with connection:
             connection.sendall(b"3\r\none\r\n0\r\n\r\n")
 
-    with server(tmp_path / "s", answer) as host, Wire(host, 1).open("GET", "/x", patience=Patience()) as stream:
+    with server(tmp_path / "s", answer) as host, Wire(host, 0.4).open("GET", "/x", patience=Patience()) as stream:
         assert stream.read() == b"one"
         assert stream.read() == b""
     assert pings >= 1
@@ -109,9 +109,11 @@ def test_a_server_that_reads_nothing_does_not_hold_up_a_big_body(tmp_path: Path)
     def deaf(connection: socket.socket) -> None:
         released.wait(20)
 
+    began = time.monotonic()
     with server(tmp_path / "s", deaf) as host:
         with pytest.raises(Expired):
             Wire(host, 30).open("POST", "/build", body=[b"x" * 10_000_000], patience=Patience(time.monotonic() + 0.3))
+        assert time.monotonic() - began < 15  # it would be the server's 20 s
         released.set()
 
 
