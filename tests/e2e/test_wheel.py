@@ -35,7 +35,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files_of(directory: Path) -> set[Path]:
-    return {p.relative_to(directory) for p in directory.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    """All but what tools leave: caches of Python and of linters."""
+    files = {p.relative_to(directory) for p in directory.rglob("*") if p.is_file()}
+    return {p for p in files if not any(part == "__pycache__" or part.startswith(".") for part in p.parts)}
 
 
 def test_a_wheel_holds_every_file_of_the_package_and_of_hooks_and_varnish(wheel: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_failure_says_what_stands_and_how_to_go_on(tmp_path: Path) -> None:
     done = pushed.push("main")
     assert done.returncode == 0  # git's rule: after the branch has moved a hook cannot fail the push
     assert f"Not deployed. The push itself is kept: refs/heads/main is at {pushed.head}." in done.stderr
-    assert "If gitship is not running, start it." in done.stderr
+    assert "if gitship is not running, start it" in done.stderr
 
 
 def test_the_command_it_prints_works_when_pasted_into_a_shell(tmp_path: Path) -> None:
