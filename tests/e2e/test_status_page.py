@@ -1,0 +1,82 @@
+"""The status page beside real pushes: it streams what the deploy's log holds and shows what happened."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import apps
+from tests.e2e.harness import Server
+
+pytestmark = pytest.mark.e2e
+
+
+@contextmanager
+def answer(server: Server, path: str) -> Iterator[http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.web_port, timeout=60)
+    try:
+        connection.request("GET", path)
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+def read(server: Server, path: str) -> str:
+    with answer(server, path) as response:
+        assert response.status == 200, path
+        return response.read().decode()
+
+
+def test_a_push_can_be_watched_line_by_line_to_its_end(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("watched")
+    push = server.start_push(repository, "watched")
+    deadline = time.monotonic() + 60
+    while not server.deploys("watched"):
+        assert time.monotonic() < deadline, "no deploy was recorded"
+        time.sleep(0.02)
+    (deploy_id,) = server.database(
+        "SELECT d.id FROM deploys d JOIN apps a ON a.id = d.app_id WHERE a.name = 'watched'"
+    )[0]
+    lines: list[str] = []
+    states: list[str] = []
+    with answer(server, f"/apps/watched/deploys/{deploy_id}/stream") as stream:
+        event = ""
+        while raw := stream.readline():
+            name, _, value = raw.decode().rstrip("\n").partition(": ")
+            if name == "event":
+                event = value
+            elif name == "data" and event == "state":
+                states.append(json.loads(value)["state"])
+            elif name == "data":
+                lines.append(value)
+            if event == "end":
+                break
+    said, _ = push.communicate(timeout=60)
+    assert push.returncode == 0, said
+    log = (server.data_dir / "logs" / "watched" / f"{deploy_id}.log").read_text()
+    assert lines == log.splitlines()
+    assert states[-1] == "live"
+    assert any(line.startswith("=====> http://watched.localhost") for line in lines)
+
+
+def test_overview_and_app_page_show_what_a_push_and_a_failed_one_left(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    repository = tiny_app("shown")
+    server.push_ok(repository, "shown")
+    (app,) = [a for a in json.loads(read(server, "/api/apps"))["apps"] if a["name"] == "shown"]
+    assert (app["state"], app["release"]["number"], app["processes"]) == ("live", 1, {"web": 1})
+    assert app["release"]["commit"] == apps.git(repository, "rev-parse", "HEAD")
+    assert app["urls"][0] in read(server, "/")
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2", {"CRASH": "6"})})
+    assert server.push(repository, "shown").returncode != 0
+    page = read(server, "/apps/shown")
+    assert "exited 6" in page
+    assert "v1 serves on" in page
+    assert '<li class="failed checking">' in page
