@@ -15,6 +15,9 @@ from gitship.git.repository import Repository
 UNPACK_LIMIT = 100  # packs with fewer objects become loose objects, as in git: a pack per small push would pile up
 
 
+MISSING = "missing necessary objects"
+
+
 class IngestError(GitError):
     """The pack cannot be taken; the message is the reason, in one line, that the client gets."""
 

@@ -22,7 +22,7 @@ from dulwich.pack import Pack, apply_delta, extend_pack, write_pack_index
 from gitship.git.connectivity import Walk
 from gitship.git.feed import PackFeed
 from gitship.git.fsck import BadObject, Fsck
-from gitship.git.ingest import UNPACK_LIMIT, IngestError
+from gitship.git.ingest import MISSING, UNPACK_LIMIT, IngestError
 from gitship.git.limits import ReceiveLimits, size
 from gitship.git.objects import (
     BLOB,
@@ -42,7 +42,6 @@ from gitship.git.repository import Repository
 MAX_LOOSE_BYTES = 1 << 20
 MAX_DELTA_BYTES = 512 << 20
 """What delta bases and results may take in this process at once; git.git's history needs 4 MiB."""
-MISSING = "missing necessary objects"
 
 
 class DulwichIngest:

@@ -112,7 +112,8 @@ class PackStream:
             self._need(1)
             piece = self._buffer[self._at : self._at + window]
             data = stream.decompress(piece, _INFLATE_BYTES)
-            used = len(piece) - len(stream.unconsumed_tail) - len(stream.unused_data)
+            # At the end unconsumed_tail may be there as well, and then it is the same bytes as unused_data.
+            used = len(piece) - len(stream.unused_data if stream.eof else stream.unconsumed_tail)
             entry.crc32 = zlib.crc32(self._take(used), entry.crc32)
             length += len(data)
             if length > entry.size:

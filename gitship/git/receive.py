@@ -11,20 +11,18 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
-from dulwich.protocol import ReceivableProtocol
-
 from gitship import __version__
 from gitship.errors import GitshipError
 from gitship.git import refnames
 from gitship.git.feed import PackFeed
 from gitship.git.host import ReceiveHost
-from gitship.git.ingest import Ingest, IngestError, choose
+from gitship.git.ingest import MISSING, Ingest, IngestError, choose
 from gitship.git.limits import ReceiveLimits
 from gitship.git.objects import COMMIT, open_store, peek
 from gitship.git.quarantine import Quarantine
 from gitship.git.refs import MOVED_MEANWHILE, RefUpdate
 from gitship.git.repository import Repository
-from gitship.git.request import BadRequest, ClientGone, PushRequest, read_request
+from gitship.git.request import BadRequest, ClientGone, PushRequest, Wire, read_request
 from gitship.git.sideband import Sideband
 from gitship.git.streams import ByteSink, ByteSource
 
@@ -53,10 +51,10 @@ def receive_pack(
     """Serves one ``git-receive-pack``; the exit code. Raises nothing that a client can bring about.
 
     ``gone`` (the session's ``closed``) may be set by the caller when the client leaves; without it that is noticed at
-    the next write, so within ``keepalive_s``. The caller closes ``stdin`` afterwards: that ends the thread that reads it.
+    the next write, so within ``keepalive_s``. The caller closes ``stdin`` afterwards: that ends the thread reading it.
     """
     limits = limits or ReceiveLimits()
-    wire = ReceivableProtocol(stdin.read, stdout.write)
+    wire = Wire(stdin, stdout)
     try:
         stdout.write(advertisement(repository.refs()))
         request = read_request(wire, limits)
@@ -87,7 +85,7 @@ class _Push:
 
     def __init__(
         self,
-        wire: ReceivableProtocol,
+        wire: Wire,
         repository: Repository,
         host: ReceiveHost,
         request: PushRequest,
@@ -116,8 +114,9 @@ class _Push:
         except ClientGone:
             return 1
         except IngestError as error:
+            missing = error.message == MISSING
             unpacked = one_line(error.message)
-            self._refuse_all(error.message)
+            self._refuse_all(self._missing_reason if missing else error.message)
         except GitshipError as error:
             if error.hint:
                 self._side.progress(error.hint)
@@ -192,14 +191,17 @@ class _Push:
         tips = sorted({update.new for update in self._live if update.new})
         missing = self._ingest(self._feed, quarantine, self._repository, tips, self._limits)
         self._feed = None
-        reason = "missing necessary objects"
-        if missing and self._request.shallow:
-            reason = "your clone is shallow and its history is not here, run git fetch --unshallow"
-        self._refuse({update.ref: reason for update in self._live if update.new in missing})
+        self._refuse({update.ref: self._missing_reason for update in self._live if update.new in missing})
         with open_store(quarantine.path, quarantine.objects) as store:
             branches = [u for u in self._live if u.new and u.ref.startswith("refs/heads/")]
             odd = [update.ref for update in branches if peek(store, update.new or "").type != COMMIT]
         self._refuse(dict.fromkeys(odd, "a branch must point to a commit"))
+
+    @property
+    def _missing_reason(self) -> str:
+        if self._request.shallow:
+            return "your clone is shallow and its history is not here, run git fetch --unshallow"
+        return MISSING
 
     def _ask_host(self) -> None:
         if self._live:

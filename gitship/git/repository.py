@@ -186,12 +186,13 @@ class Repositories:
 
     def remove(self, name: str) -> None:
         """Removes the repository; nothing happens when there is none."""
-        aside = Path(tempfile.mkdtemp(prefix=".old-", dir=self.root)) if self.root.is_dir() else None
-        if aside is None:
+        path = self._path(name)
+        if not path.is_dir():
             return
+        aside = Path(tempfile.mkdtemp(prefix=".old-", dir=self.root))
         try:
             with suppress(FileNotFoundError):
-                self._path(name).rename(aside)
+                path.rename(aside)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dulwich.errors import GitProtocolError, HangupException
-from dulwich.protocol import Protocol as PktProtocol
+from dulwich.protocol import ReceivableProtocol
 
 from gitship.errors import GitError
 from gitship.git.limits import ReceiveLimits
 from gitship.git.refs import RefUpdate
+from gitship.git.streams import ByteSink, ByteSource
 
 _COMMAND = re.compile(rb"([0-9a-fA-F]{40}) ([0-9a-fA-F]{40}) (.+)", re.DOTALL)
 _SHALLOW = re.compile(rb"shallow ([0-9a-fA-F]{40})")
@@ -41,7 +42,17 @@ class PushRequest:
         return "atomic" in self.capabilities
 
 
-def read_request(wire: PktProtocol, limits: ReceiveLimits) -> PushRequest | None:
+class Wire(ReceivableProtocol):
+    """Dulwich's pkt-lines over a client's streams; never reads beyond the line it was asked for."""
+
+    def __init__(self, stdin: ByteSource, stdout: ByteSink) -> None:
+        super().__init__(stdin.read, stdout.write)
+
+    def read(self, size: int) -> bytes:
+        return super().read(size) if size else b""  # Dulwich's asserts on the empty packet of `git push -o ""`
+
+
+def read_request(wire: Wire, limits: ReceiveLimits) -> PushRequest | None:
     """The push that the client wants, or None when it wants nothing (it only looked at the refs).
 
     Never reads beyond the request: what follows is the pack. Raises ClientGone and BadRequest.
@@ -84,7 +95,7 @@ def _command(text: bytes) -> tuple[str | None, str | None, str]:
     )
 
 
-def _lines(wire: PktProtocol) -> Iterator[bytes]:
+def _lines(wire: Wire) -> Iterator[bytes]:
     """Pkt-lines up to the next flush, each without its line feed."""
     while True:
         try:

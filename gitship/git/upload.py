@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import select
 import shutil
 import subprocess
 import threading
@@ -24,26 +25,42 @@ from gitship.git.streams import ByteSink, ByteSource
 
 IDLE_S = 600
 """A client that says nothing for so long, while it is its turn, is hung up on."""
-_SETTINGS = {"uploadpack.hideRefs": HIDDEN_PREFIX.rstrip("/"), "uploadpack.allowFilter": "true"}
+_SETTINGS = {
+    "uploadpack.hideRefs": HIDDEN_PREFIX.rstrip("/"),
+    "uploadpack.allowFilter": "true",
+    # The end of the client's stream does not mean that it left (Dulwich's ends its side early), but a failed write
+    # does: while a large pack is being made, a sign of life per second finds out.
+    "uploadpack.keepAlive": "1",
+}
+_LOOK_MS = 500
 _VERSION = re.compile(r"version=[012]")
 _CHUNK_BYTES = 256 << 10
 log = logging.getLogger(__name__)
 
 
 def upload_pack(
-    stdin: ByteSource, stdout: ByteSink, repository: Repository, *, protocol: str = "", git: bool | None = None
+    stdin: ByteSource,
+    stdout: ByteSink,
+    repository: Repository,
+    *,
+    protocol: str = "",
+    git: bool | None = None,
+    gone: threading.Event | None = None,
 ) -> int:
     """Serves one ``git-upload-pack``; the exit code. Ends, with its child, when the client goes.
 
     ``protocol`` is the client's GIT_PROTOCOL, which counts only as ``version=0`` to ``2``. ``git`` False takes Dulwich
-    even though git is there. The caller closes ``stdin`` afterwards, which ends the thread that reads it.
+    even though git is there. ``gone`` (the session's ``closed``) tells that the client left; without it that is noticed
+    at the next write, within 2 s. The caller closes ``stdin`` afterwards, which ends the thread that reads it.
     """
     if git is False or not shutil.which("git"):
         return _serve_by_dulwich(stdin, stdout, repository)
-    return _serve_by_git(stdin, stdout, repository, protocol)
+    return _serve_by_git(stdin, stdout, repository, protocol, gone or threading.Event())
 
 
-def _serve_by_git(stdin: ByteSource, stdout: ByteSink, repository: Repository, protocol: str) -> int:
+def _serve_by_git(
+    stdin: ByteSource, stdout: ByteSink, repository: Repository, protocol: str, gone: threading.Event
+) -> int:
     environment = {"GIT_PROTOCOL": protocol} if _VERSION.fullmatch(protocol) else {}
     command = child.git_command(["upload-pack", "--strict", f"--timeout={IDLE_S}", str(repository.path)], _SETTINGS)
     reader, writer = os.pipe()
@@ -56,10 +73,17 @@ def _serve_by_git(stdin: ByteSource, stdout: ByteSink, repository: Repository, p
         os.close(reader)
     threading.Thread(target=_pass_on, args=(stdin, writer), name="git-upload-feed", daemon=True).start()
     assert process.stdout is not None
+    poll = select.poll()
+    poll.register(process.stdout, select.POLLIN)
     try:
-        while data := os.read(process.stdout.fileno(), _CHUNK_BYTES):
+        while not gone.is_set():
+            if not poll.poll(_LOOK_MS):
+                continue
+            data = os.read(process.stdout.fileno(), _CHUNK_BYTES)
+            if not data:
+                return process.wait(timeout=IDLE_S)
             stdout.write(data)
-        return process.wait(timeout=IDLE_S)
+        return 1
     except (OSError, subprocess.TimeoutExpired):
         return 1  # the client has gone
     finally:

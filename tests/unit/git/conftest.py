@@ -1,0 +1,56 @@
+"""Both ways to take a pack in, a server for each, and a check that nothing outlives a test."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.git.ingest import Ingest
+from gitship.git.ingest_dulwich import DulwichIngest
+from gitship.git.ingest_git import GitIngest
+from gitship.git.repository import Repositories, Repository
+from tests.unit.git.gitd import GitServer, Work
+
+
+@pytest.fixture(params=[GitIngest, DulwichIngest])
+def ingest(request: pytest.FixtureRequest) -> Ingest:
+    made: Ingest = request.param()
+    return made
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repositories(tmp_path / "repos", None).create("shop")
+
+
+@pytest.fixture
+def server(tmp_path: Path, ingest: Ingest) -> Iterator[GitServer]:
+    made = GitServer(tmp_path / "repos", ingest)
+    made.repositories.create("shop")
+    yield made
+    made.close()
+    assert_nothing_left(made.repositories.open("shop"))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    return Work(tmp_path / "work").init()
+
+
+def assert_nothing_left(repository: Repository, within_s: float = 2.0) -> None:
+    """No thread of a push, no quarantine, no half pack and no lock, two seconds after its end."""
+    deadline = time.monotonic() + within_s
+    while (left := left_over(repository)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not left
+
+
+def left_over(repository: Repository) -> list[str]:
+    threads = [t.name for t in threading.enumerate() if t.name.startswith(("git-", "test-gitd-session"))]
+    names = [name for _, directories, files in os.walk(repository.path) for name in (*directories, *files)]
+    return threads + [n for n in names if n.startswith(("incoming-", "tmp_")) or n.endswith(".lock")]

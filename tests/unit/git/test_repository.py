@@ -1,0 +1,254 @@
+"""Repositories on disk: their life, what is read from them, and moves of refs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gitship.errors import Conflict, GitError, NotFound
+from gitship.git.objects import BLOB, COMMIT, TAG, TREE, open_store, peek
+from gitship.git.refs import RefUpdate
+from gitship.git.repository import Repositories, Repository
+from tests.unit.git.gitd import Work
+
+pytestmark = pytest.mark.unit
+MAIN = "refs/heads/main"
+A, B, C = "1" * 40, "2" * 40, "3" * 40
+
+
+@pytest.fixture
+def repositories(tmp_path: Path) -> Repositories:
+    hook = tmp_path / "post-receive"
+    hook.write_text("#!/bin/sh\necho hook\n")
+    return Repositories(tmp_path / "repos", hook)
+
+
+@pytest.fixture
+def filled(repositories: Repositories, work: Work) -> Repository:
+    """Two commits, put there by a push over the file path, so by another process."""
+    repository = repositories.create("shop")
+    work.commit({"Procfile": "web: run\n", "dir/a": "1", "dir/b": "1"}, "First\n\nBody")
+    work.commit({"dir/a": "2", "new": "x"}, "Zweiter: mit ö")
+    work.git("push", str(repository.path), "main")
+    return repository
+
+
+def test_created_repository_is_bare_and_points_to_main(repositories: Repositories) -> None:
+    repository = repositories.create("my.shop-1")
+    assert repository.path.name == "my.shop-1.git"
+    assert (repository.path / "HEAD").read_text() == "ref: refs/heads/main\n"
+    hook = repository.path / "hooks/post-receive"
+    assert os.access(hook, os.X_OK) and "echo hook" in hook.read_text()
+    assert repositories.open("my.shop-1").refs() == {}
+
+
+def test_creating_again_keeps_everything_and_renews_the_hook(repositories: Repositories, filled: Repository) -> None:
+    refs = filled.refs()
+    assert repositories.hook is not None
+    repositories.hook.write_text("#!/bin/sh\necho newer\n")
+    assert repositories.create("shop").refs() == refs
+    assert "newer" in (filled.path / "hooks/post-receive").read_text()
+    assert [entry.name for entry in repositories.root.iterdir()] == ["shop.git"]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "A", ".git", "x" * 64, "a\n"])
+def test_names_that_are_no_app_are_refused_whatever_is_asked(repositories: Repositories, name: str) -> None:
+    for ask in (repositories.create, repositories.open, repositories.remove):
+        with pytest.raises(NotFound):
+            ask(name)
+
+
+def test_unknown_repository_is_not_found(repositories: Repositories) -> None:
+    with pytest.raises(NotFound):
+        repositories.open("shop")
+    repositories.remove("shop")
+
+
+def test_removed_and_renamed(repositories: Repositories, filled: Repository) -> None:
+    repositories.create("taken")
+    with pytest.raises(Conflict):
+        repositories.rename("shop", "taken")
+    repositories.rename("shop", "store")
+    assert repositories.open("store").ref(MAIN)
+    repositories.remove("store")
+    with pytest.raises(NotFound):
+        repositories.open("store")
+    assert sorted(entry.name for entry in repositories.root.iterdir()) == ["taken.git"]
+
+
+def test_sweep_removes_what_a_killed_server_left_and_nothing_else(
+    repositories: Repositories, filled: Repository
+) -> None:
+    left = [
+        "objects/incoming-x1/pack/tmp_pack_1",
+        "objects/tmp_pack_2",
+        "objects/pack/tmp_idx_3",
+        "objects/12/tmp_obj_4",
+    ]
+    left += ["refs/heads/main.lock", "refs/heads/dir/x.lock", "packed-refs.lock", "HEAD.lock"]
+    for name in left:
+        (filled.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (filled.path / name).touch()
+    (repositories.root / ".new-x").mkdir()
+    (repositories.root / ".old-x/objects").mkdir(parents=True)
+    before = filled.refs()
+    repositories.sweep()
+    assert [name for name in left if (filled.path / name).exists()] == []
+    assert [entry.name for entry in repositories.root.iterdir()] == ["shop.git"]
+    assert filled.refs() == before
+    assert filled.commit(before[MAIN]).subject == "Zweiter: mit ö"
+
+
+def test_commit_is_described(filled: Repository, work: Work) -> None:
+    commit = filled.commit(work.head("HEAD~1"))
+    assert (commit.subject, commit.author) == ("First", "Ann <ann@example.com>")
+    assert commit.at == float(work.git("log", "-1", "--format=%ct", "HEAD~1"))
+
+
+def test_what_is_no_commit_is_not_found(filled: Repository, work: Work) -> None:
+    for sha in (A, "HEAD", "", "zz", work.head("HEAD^{tree}"), work.head("HEAD:new")):
+        with pytest.raises(NotFound):
+            filled.commit(sha)
+
+
+def test_small_file_is_read_and_anything_else_is_none(filled: Repository, work: Work) -> None:
+    head = work.head()
+    assert filled.blob(head, "Procfile") == b"web: run\n"
+    assert filled.blob(head, "dir/a") == b"2"
+    for path in ("nothing", "dir", "dir/nothing", "new/below", "", "/", "../x"):
+        assert filled.blob(head, path) is None
+
+
+def test_large_file_is_refused_before_it_is_read(filled: Repository, work: Work) -> None:
+    head = work.commit({"large": b"x" * ((1 << 20) + 1), "allowed": b"y" * (1 << 20)})
+    work.git("push", str(filled.path), "main")
+    with pytest.raises(GitError, match="large has 1048577 bytes"):
+        filled.blob(head, "large")
+    assert len(filled.blob(head, "allowed") or b"") == 1 << 20
+
+
+def test_files_are_counted(filled: Repository, work: Work) -> None:
+    first, head = work.head("HEAD~1"), work.head()
+    assert (filled.file_count(first), filled.file_count(head)) == (3, 4)
+    assert filled.changed_count(first, head) == 2
+    assert filled.changed_count(None, head) == 4
+    assert filled.changed_count(head, head) == 0
+
+
+def test_ancestors(filled: Repository, work: Work) -> None:
+    first, head = work.head("HEAD~1"), work.head()
+    assert filled.is_ancestor(first, head) and filled.is_ancestor(head, head)
+    assert not filled.is_ancestor(head, first)
+    assert not filled.is_ancestor(A, head) and not filled.is_ancestor(head, A)
+
+
+def test_objects_packed_or_added_by_others_meanwhile_are_seen(filled: Repository, work: Work) -> None:
+    first, head = work.head("HEAD~1"), work.head()
+    assert filled.commit(head).subject
+    subprocess.run(["git", "gc", "-q"], cwd=filled.path, env=work.environment, check=True, timeout=60)
+    assert (filled.path / "packed-refs").exists()
+    assert filled.ref(MAIN) == head
+    assert filled.changed_count(first, head) == 2
+    newer = work.commit({"more": "1"})
+    work.git("push", str(filled.path), "main")
+    assert filled.commit(newer).sha == filled.ref(MAIN) == newer
+
+
+def test_type_and_size_are_known_without_inflating(filled: Repository, work: Work) -> None:
+    text = "\n".join(f"line {n}" for n in range(5000))
+    work.commit({"text": text})
+    head = work.commit({"text": text + "\nmore"})
+    work.git("tag", "-a", "-m", "x", "v1")
+    work.git("push", str(filled.path), "main", "v1")
+    expected = {
+        head: COMMIT,
+        work.head("HEAD^{tree}"): TREE,
+        work.head("HEAD:text"): BLOB,
+        work.head("HEAD~1:text"): BLOB,
+        work.head("v1"): TAG,
+    }
+    sizes = {sha: int(work.git("cat-file", "-s", sha)) for sha in expected}
+    for packed in (False, True):
+        if packed:
+            subprocess.run(["git", "gc", "-q"], cwd=filled.path, env=work.environment, check=True, timeout=60)
+        with open_store(filled.objects) as store:
+            assert {sha: peek(store, sha).type for sha in expected} == expected
+            assert {sha: peek(store, sha).size for sha in expected} == sizes
+            with pytest.raises(KeyError):
+                peek(store, A)
+
+
+def test_compare_and_set_moves_only_from_what_was_expected(repositories: Repositories) -> None:
+    repository = repositories.create("shop")
+    assert not repository.compare_and_set(MAIN, A, B)
+    assert not repository.compare_and_set(MAIN, A, None)
+    assert not repository.compare_and_set(MAIN, None, None)
+    assert repository.compare_and_set(MAIN, None, A)
+    assert not repository.compare_and_set(MAIN, None, B)
+    assert not repository.compare_and_set(MAIN, C, B)
+    assert repository.compare_and_set(MAIN, A, B)
+    assert repository.ref(MAIN) == B
+    assert not repository.compare_and_set(MAIN, A, None)
+    assert repository.compare_and_set(MAIN, B, None)
+    assert repository.ref(MAIN) is None
+
+
+def test_compare_and_set_of_a_packed_ref(filled: Repository, work: Work) -> None:
+    head = work.head()
+    subprocess.run(["git", "pack-refs", "--all"], cwd=filled.path, check=True, timeout=60)
+    assert not filled.compare_and_set(MAIN, None, A)
+    assert not filled.compare_and_set(MAIN, A, B)
+    assert filled.compare_and_set(MAIN, head, A)
+    assert filled.compare_and_set(MAIN, A, None)
+    assert filled.refs() == {}
+
+
+def test_name_above_or_below_another_is_an_error_even_when_packed(filled: Repository) -> None:
+    assert filled.compare_and_set("refs/heads/x/y", None, A)
+    for _ in range(2):
+        with pytest.raises(GitError, match="both cannot be"):
+            filled.compare_and_set("refs/heads/main/sub", None, A)
+        with pytest.raises(GitError, match="both cannot be"):
+            filled.compare_and_set("refs/heads/x", None, A)
+        subprocess.run(["git", "pack-refs", "--all"], cwd=filled.path, check=True, timeout=60)
+
+
+def test_locked_ref_is_an_error(repositories: Repositories) -> None:
+    repository = repositories.create("shop")
+    (repository.path / "refs/heads/main.lock").touch()
+    with pytest.raises(GitError, match="locked"):
+        repository.compare_and_set(MAIN, None, A)
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/../../config", "config", "refs/heads/x.lock", "refs/heads/a b"])
+def test_ref_that_would_leave_the_store_is_an_error(repositories: Repositories, ref: str) -> None:
+    repository = repositories.create("shop")
+    config = (repository.path / "config").read_text()
+    with pytest.raises(GitError):
+        repository.compare_and_set(ref, None, A)
+    assert repository.ref(ref) is None
+    assert (repository.path / "config").read_text() == config
+
+
+def test_moving_all_is_all_or_nothing(repositories: Repositories) -> None:
+    repository = repositories.create("shop")
+    one, two = "refs/heads/one", "refs/heads/two"
+    assert repository.compare_and_set_all([RefUpdate(one, None, A), RefUpdate(two, None, A)]) == {}
+    reasons = repository.compare_and_set_all([RefUpdate(one, A, B), RefUpdate(two, C, B)])
+    assert reasons == {two: "it moved meanwhile, fetch first"}
+    assert repository.refs() == {one: A, two: A}
+    assert repository.compare_and_set_all([RefUpdate(one, A, None), RefUpdate(two, A, B)]) == {}
+    assert repository.refs() == {two: B}
+    assert not list(repository.path.rglob("*.lock"))
+
+
+def test_head_can_point_to_another_branch(filled: Repository, work: Work, tmp_path: Path) -> None:
+    head = work.head()
+    filled.compare_and_set("refs/heads/master", None, head)
+    filled.point_head("refs/heads/master")
+    clone = Work(tmp_path / "clone")
+    clone.git("clone", "-q", str(filled.path), ".")
+    assert clone.git("symbolic-ref", "HEAD").strip() == "refs/heads/master"
