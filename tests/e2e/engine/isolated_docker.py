@@ -26,7 +26,6 @@ class IsolatedEngine(OwnEngine):
         command = [
             "unshare", "--net", "dockerd", "-H", self.host, "--data-root", str(self.base / "data"),
             "--exec-root", str(self.base / "run"), "--pidfile", str(self.base / "dockerd.pid"),
-            "--cgroup-parent", f"/{self.base.name}",
         ]  # fmt: skip
         with (self.base / "dockerd.log").open("ab") as log:
             self._process = process = subprocess.Popen(
@@ -43,6 +42,12 @@ class IsolatedEngine(OwnEngine):
     def pid(self) -> int:
         """dockerd's own process."""
         return int((self.base / "dockerd.pid").read_text())
+
+    def kill9(self) -> None:
+        """As the kernel does when memory is short; its containerd dies with it."""
+        assert self._process is not None
+        self._process.kill()  # unshare has become dockerd: no fork lies between
+        self._process.wait(10)
 
 
 @contextmanager
