@@ -93,7 +93,7 @@ def test_healthcheck_of_app_json_holds_the_switch_back(server: Server, tiny_app:
     with load(server.http_port, "checked.localhost", ["v1", "v2"], workers=4) as visitors:
         said = server.push_ok(repository, "checked")
         report = visitors.end()
-    assert "/healthz" in said
+    assert "GET /healthz 200" in said, said
     assert report.failed == 0
 
 
