@@ -95,7 +95,7 @@ class Checker:
         if state.status in ("exited", "dead", "restarting") or state.restarts:
             raise DeployError(
                 f"{container.process} exited {state.exit_code}" + (f": {state.error}" if state.error else ""),
-                "the lines above are its last words; try the image on your own machine: docker build . && docker run",
+                "the lines above are its last words; to see more, build and run the image on your own machine",
                 self._last_lines(container),
             )
         return state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 COLUMN = 56  # where the seconds stand
-RAW = "       | "  # lines for the log alone: what the build and the release command printed
+RAW = "    : "  # lines for the log alone; no other line begins like this, whatever an app prints
 
 
 def headline(text: str, seconds: float | None = None) -> str:

@@ -48,3 +48,8 @@ def test_a_subject_is_shown_without_control_characters() -> None:
 def test_raw_lines_are_told_from_the_others() -> None:
     assert output.is_raw(output.raw("anything"))
     assert not output.is_raw(output.detail("anything"))
+
+
+def test_the_last_lines_of_a_container_reach_the_pusher() -> None:
+    last = ("| a line like a table", ": another", "")
+    assert not any(output.is_raw(line) for line in output.failure("checking", "no", "hint", last, "v1 serves on"))
