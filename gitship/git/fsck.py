@@ -61,7 +61,7 @@ class Fsck:
             name, sha, at = data[blank + 1 : nul], data[nul + 1 : nul + 21], nul + 21
             if name not in self._names:
                 self._check_name(name)
-            if mode & _KIND == _LINK and _NTFS_GITMODULES.fullmatch(_plain(name)):
+            if mode & _KIND == _LINK and (_plain(name) == b".gitmodules" or _NTFS_GITMODULES.fullmatch(name)):
                 raise BadObject(".gitmodules is a symbolic link")
             if sha == _NULL:
                 raise BadObject("contains an entry that points to the null object")
@@ -98,7 +98,7 @@ def name_refusal(name: bytes) -> str | None:
         return "contains a full path as a name"
     if name in (b".", b".."):
         return f"contains '{name.decode()}'"
-    if any(_NTFS_DOTGIT.fullmatch(part) for part in (_plain(name), *name.split(b"\\"))):
+    if _plain(name) == b".git" or any(map(_NTFS_DOTGIT.fullmatch, name.split(b"\\"))):
         return "contains '.git'"
     return None
 
@@ -106,8 +106,8 @@ def name_refusal(name: bytes) -> str | None:
 def _plain(name: bytes) -> bytes:
     """The name as HFS+ compares it."""
     if name.isascii():
-        return name
-    return _HFS_IGNORED.sub("", name.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return name.lower()
+    return _HFS_IGNORED.sub("", name.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape").lower()
 
 
 def commit_links(data: bytes) -> tuple[bytes, list[bytes]]:

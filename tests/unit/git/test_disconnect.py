@@ -70,7 +70,7 @@ class SlowHost(MoveRefs):
 
 def children() -> set[int]:
     """The processes that this one has started and not yet collected."""
-    found = set()
+    found: set[int] = set()
     for thread in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{thread}/children") as file:
             found.update(map(int, file.read().split()))

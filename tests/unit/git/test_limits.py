@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,9 @@ def test_child_that_takes_too_long_is_killed_with_all_it_started(tmp_path: Path)
     with pytest.raises(TimeoutError):
         child.finish(process, 0.1)
     assert process.returncode == -9
+    deadline = time.monotonic() + 2
+    while running(grandchild) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not running(grandchild)
 
 
@@ -110,7 +114,12 @@ def test_quarantine_moves_indexes_last_and_leaves_nothing(
 ) -> None:
     moved: list[str] = []
     replace = Path.replace
-    monkeypatch.setattr(Path, "replace", lambda self, target: (moved.append(self.name), replace(self, target))[1])
+
+    def noted(self: Path, target: Path) -> Path:
+        moved.append(self.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
     with Quarantine(repository.objects) as quarantine:
         for name in ("pack/pack-1.idx", "pack/pack-1.pack", "pack/pack-1.rev", "pack/tmp_pack", "12/" + "3" * 38):
             (quarantine.path / name).parent.mkdir(exist_ok=True)
@@ -146,10 +155,7 @@ def test_many_small_blobs_make_a_pack_and_few_make_loose_objects(repository: Rep
     other, more = small_push("other", [tip])
     padding = [blob(b"%d" % n) for n in range(150)]
     push(repository, ingest, wishes((tip, other, MAIN)) + pack(*more, *padding))
-    assert sorted(file.suffix for file in repository.objects.glob("pack/*")) in (
-        [".idx", ".pack"],
-        [".idx", ".pack", ".rev"],
-    )
+    assert {file.suffix for file in repository.objects.glob("pack/*")} - {".rev"} == {".idx", ".pack"}
     assert repository.commit(other).subject == "other"
 
 

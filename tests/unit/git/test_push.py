@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import cast
 
 import pytest
-from dulwich.client import TCPGitClient
+from dulwich.client import GeneratePackDataFunc, TCPGitClient
+from dulwich.objects import ObjectID
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from tests.unit.git.gitd import GitServer, Refuse, Work
@@ -184,8 +187,8 @@ def test_push_options_reach_the_host(server: GitServer, work: Work) -> None:
         return hosts[-1]
 
     server.host = host
-    work.git("push", "-o", "detach", "-o", "no-cache=ä", server.url(), "main")
-    assert list(hosts[0].options) == ["detach", "no-cache=ä"]
+    work.git("push", "-o", "detach", "-o", "no-cache=ä", "-o", "", server.url(), "main")
+    assert list(hosts[0].options) == ["detach", "no-cache=ä", ""]
 
 
 @pytest.mark.parametrize("flags", [["--progress"], ["--quiet"], ["--signed=if-asked"], ["--no-thin"], ["--porcelain"]])
@@ -231,9 +234,9 @@ def test_dulwich_client_that_keeps_its_stream_open(server: GitServer, work: Work
     head = work.commit({"a": "1"})
     host, _, port = server.url().removeprefix("git://").removesuffix("/shop").partition(":")
     with Repo(str(work.path)) as local:
-        result = TCPGitClient(host, port=int(port)).send_pack(
-            "/shop", lambda refs: {b"refs/heads/main": head.encode()}, local.generate_pack_data
-        )
+        generate = cast(GeneratePackDataFunc, local.generate_pack_data)
+        wish = {Ref(b"refs/heads/main"): ObjectID(head.encode())}
+        result = TCPGitClient(host, port=int(port)).send_pack(b"/shop", lambda refs: wish, generate)
     assert result.ref_status == {b"refs/heads/main": None}
     assert tip(server) == head
 
