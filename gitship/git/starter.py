@@ -7,8 +7,8 @@ from collections.abc import Collection
 _PYTHON = """\
 FROM python:3.13-slim
 WORKDIR /app
-{install}COPY . .
-EXPOSE 5000
+{before}COPY . .
+{after}EXPOSE 5000
 CMD {command}
 """
 _NODE = """\
@@ -100,15 +100,14 @@ def starting_dockerfile(paths: Collection[str]) -> tuple[str, str]:
 
 
 def _python(top: Collection[str], paths: Collection[str]) -> str:
+    before = after = ""
     if "requirements.txt" in top:
-        install = "COPY requirements.txt .\nRUN pip install --no-cache-dir -r requirements.txt gunicorn\n"
+        before = "COPY requirements.txt .\nRUN pip install --no-cache-dir -r requirements.txt gunicorn\n"
     elif "pyproject.toml" in top:
-        return _PYTHON.format(install="", command=_wsgi(top, paths)).replace(
-            "COPY . .\n", "COPY . .\nRUN pip install --no-cache-dir . gunicorn\n"
-        )
+        after = "RUN pip install --no-cache-dir . gunicorn\n"
     else:
-        install = "RUN pip install --no-cache-dir django gunicorn\n"
-    return _PYTHON.format(install=install, command=_wsgi(top, paths))
+        before = "RUN pip install --no-cache-dir django gunicorn\n"
+    return _PYTHON.format(before=before, after=after, command=_wsgi(top, paths))
 
 
 def _wsgi(top: Collection[str], paths: Collection[str]) -> str:

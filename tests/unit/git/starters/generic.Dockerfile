@@ -1,0 +1,5 @@
+FROM debian:stable-slim
+WORKDIR /app
+COPY . .
+EXPOSE 5000
+CMD ["./YOUR-PROGRAM"]

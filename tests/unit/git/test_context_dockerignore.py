@@ -1,0 +1,102 @@
+"""Which files a .dockerignore leaves out. The expectations are those of the Docker clients themselves.
+
+They were taken with the client of Docker 28.2 on this very tree; where BuildKit decides otherwise (an exception below
+an ignored directory), from BuildKit's rule.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gitship.errors import GitError
+from gitship.git import dockerignore
+from gitship.git.context import build_context
+from gitship.git.dockerignore import Dockerignore
+from tests.unit.git.commits import Content, bare, commit
+from tests.unit.git.dockerignore_cases import CASES, TREE
+
+pytestmark = pytest.mark.unit
+
+
+def left_out(repository: Path, text: bytes) -> set[str]:
+    """The files of TREE that are not in the context."""
+    files: dict[str | bytes, Content] = {path: path.encode() for path in TREE}
+    made = commit(repository, {**files, "Dockerfile": b"", ".dockerignore": text})
+    with tarfile.open(fileobj=io.BytesIO(b"".join(build_context(repository, made)))) as archive:
+        return set(TREE) - {member.name for member in archive if member.isreg()}
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES, ids=[repr(text) for text, _ in CASES])
+def test_leaves_out_what_docker_leaves_out(tmp_path: Path, text: str, expected: set[str]) -> None:
+    assert left_out(bare(tmp_path / "r.git"), text.encode()) == expected
+
+
+@pytest.mark.parametrize("text", ["!", " ! ", "!/", "[a-", "[]a]", "a[", "foo\\", "[b-a]", "a**b**c", "\n" * 9 + "["])
+def test_what_docker_refuses_is_refused_with_the_line(text: str) -> None:
+    line = text.count("\n") + 1
+    with pytest.raises(GitError, match=rf"^\.dockerignore line {line}: ") as caught:
+        dockerignore.parse(text.encode())
+    assert caught.value.hint
+
+
+def test_more_patterns_than_anybody_writes_are_refused() -> None:
+    with pytest.raises(GitError, match="more than 1000 patterns"):
+        dockerignore.parse(b"".join(b"%d\n" % n for n in range(1001)))
+
+
+@given(st.binary(max_size=60) | st.text("ab*?[]!^-\\/.# \n\r\ufeff", max_size=30).map(str.encode))
+@settings(max_examples=300, deadline=None)
+def test_no_text_makes_the_parser_fail_otherwise(text: bytes) -> None:
+    try:
+        patterns = dockerignore.parse(text)
+    except GitError as error:
+        assert error.hint
+        return
+    ignore = Dockerignore(patterns)
+    for path in ("a", "b/a", "a*b"):
+        ignore.ignores(path, ignore.root)
+
+
+@given(
+    st.text("ab*?/.", min_size=1, max_size=9),
+    st.lists(st.text("ab./", min_size=1, max_size=12), min_size=1, max_size=20),
+)
+@settings(max_examples=400, deadline=None)
+def test_matching_is_that_of_the_plain_expression(text: str, paths: list[str]) -> None:
+    try:
+        patterns = dockerignore.parse(text.encode())
+    except GitError:
+        return
+    for pattern in patterns:
+        plain = re.compile(plain_expression(pattern.text), re.DOTALL)
+        for path in paths:
+            assert bool(pattern.regex.match(path)) == bool(plain.match(path)), (pattern.text, path)
+
+
+def plain_expression(pattern: str) -> str:
+    """moby/patternmatcher's translation, which backtracks."""
+    if pattern.startswith("**") and not set(pattern[2:]) & set("*?") and not pattern.startswith("**/"):
+        return ".*" + re.escape(pattern[2:]) + r"\Z"
+    tokens = re.findall(r"\*\*/?|\*|.", pattern)
+    parts = {"*": "[^/]*", "?": "[^/]", "**": "(.*/)?", "**/": "(.*/)?"}
+    regex = "".join(parts.get(token) or re.escape(token) for token in tokens[:-1])
+    last = ".*" if tokens[-1].startswith("**") else parts.get(tokens[-1]) or re.escape(tokens[-1])
+    return regex + last + r"\Z"
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "pattern",
+    ["*a" * 12 + "b", "**/*a*a*a*a/**/*a*a*b", "**/a/" * 9 + "b", "*?" * 20 + "b", "a**a*a*a*a*b", "**a*a*a*b"],
+)
+@pytest.mark.parametrize("path", ["a" * 255, "/".join(["a" * 8] * 400), "/".join(["a"] * 2000)], ids=len)
+def test_no_pattern_takes_for_ever(pattern: str, path: str) -> None:
+    (made,) = dockerignore.parse(pattern.encode())
+    assert made.regex.match(path) is None
