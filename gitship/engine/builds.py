@@ -19,7 +19,8 @@ from gitship.engine.buildkit import BuildKitTrace
 from gitship.engine.causes import Failure, explain
 from gitship.engine.classic import ClassicTrace
 from gitship.engine.frames import messages
-from gitship.engine.wire import Expired, Interrupted, Patience, Stream, Wire
+from gitship.engine.patience import Expired, Interrupted, Patience
+from gitship.engine.wire import Stream, Wire
 from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipError
 
 

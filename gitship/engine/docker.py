@@ -15,15 +15,7 @@ from docker import errors as docker_errors
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
 from gitship.engine import builds, containers, images, logs, networks, oneoff
-from gitship.engine.base import (
-    BuildOptions,
-    BuildOutput,
-    BuildStep,
-    ContainerSpec,
-    ContainerState,
-    Image,
-    LogLine,
-)
+from gitship.engine.base import BuildOptions, BuildOutput, BuildStep, ContainerSpec, ContainerState, Image, LogLine
 from gitship.engine.faults import refused, runtime_cause, translated
 from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
@@ -54,16 +46,19 @@ class DockerEngine:
 
     @property
     def _docker(self) -> APIClient:
-        with self._connecting:
-            if self._connected is None:
-                with translated(self.host, "be connected to"):
-                    self._connected = APIClient(
-                        self.host,
-                        version=_api_version(self._wire.json("GET", "/version")),
-                        # an int by its annotations only; requests takes fractions
-                        timeout=self._timeout_s,  # type: ignore[arg-type]
-                    )
-            return self._connected
+        client = self._connected
+        if client is None:
+            # not under the lock: callers of a Docker that hangs would wait for each other's time-outs in turn
+            with translated(self.host, "be connected to"):
+                client = APIClient(
+                    self.host,
+                    version=_api_version(self._wire.json("GET", "/version")),
+                    # an int by its annotations only; requests takes fractions
+                    timeout=self._timeout_s,  # type: ignore[arg-type]
+                )
+            with self._connecting:
+                self._connected = client = self._connected or client
+        return client
 
     @property
     def _api(self) -> str:

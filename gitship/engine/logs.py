@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from gitship.engine.base import LogLine
 from gitship.engine.containers import epoch
 from gitship.engine.frames import Lines, frames
-from gitship.engine.wire import POLL_S, Interrupted, Patience, Wire
+from gitship.engine.patience import POLL_S, Interrupted, Patience
+from gitship.engine.wire import Wire
 from gitship.errors import EngineError, NotFound
 
 REORDER_S = 0.2  # how long a followed line may wait for an earlier one of another container

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from gitship.engine.base import ContainerSpec, ContainerState
 from gitship.engine.faults import refused
 from gitship.engine.frames import Lines, frames
-from gitship.engine.wire import Expired, Interrupted, Patience, Stream, Wire
+from gitship.engine.patience import Expired, Interrupted, Patience
+from gitship.engine.wire import Stream, Wire
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
 STOP_GRACE_S = 5.0  # what a one-off command gets to end by itself when it is canceled or takes too long

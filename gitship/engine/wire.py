@@ -8,49 +8,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import math
-import select
 import socket
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from gitship.engine.faults import unreachable
+from gitship.engine.patience import Expired, Patience, PatientSocket
 from gitship.errors import ConfigError, EngineError
 
-POLL_S = 0.05  # how soon an event is noticed; half of what a cancelled build may take
 READ_BYTES = 65536
-
-
-class Interrupted(Exception):
-    """An event of a Patience was set."""
-
-
-class Expired(Exception):
-    """The deadline of a Patience has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to go on: until ``deadline`` (``time.monotonic``) or until one of ``events`` is set."""
-
-    deadline: float = math.inf
-    events: tuple[threading.Event, ...] = ()
-
-    def check(self) -> None:
-        """Raises Interrupted or Expired when it is over."""
-        if any(event.is_set() for event in self.events):
-            raise Interrupted
-        if time.monotonic() >= self.deadline:
-            raise Expired
-
-    def slice_s(self) -> float:
-        """How long one wait may be so that neither end is missed by more than POLL_S."""
-        return POLL_S if self.events else min(1.0, max(POLL_S, self.deadline - time.monotonic()))
 
 
 class _BodyFailed(Exception):
@@ -58,44 +27,18 @@ class _BodyFailed(Exception):
 
 
 def _pieces(body: Iterable[bytes]) -> Iterator[bytes]:
+    """The body in pieces of READ_BYTES or more: an archive comes in blocks of 512, and each piece costs two calls."""
+    gathered = bytearray()
     try:
-        yield from body
+        for piece in body:
+            gathered += piece
+            if len(gathered) >= READ_BYTES:
+                yield bytes(gathered)
+                gathered.clear()
     except OSError as error:
         raise _BodyFailed from error
-
-
-class _Socket(socket.socket):
-    """Waits in slices, so that the patience is looked at; after ``idle_s`` of silence it asks whether Docker lives."""
-
-    patience = Patience()
-    idle_s = math.inf
-
-    def alive(self) -> None:
-        """Raises EngineError when Docker does not answer; replaced by the wire."""
-
-    def recv_into(self, *args: Any) -> int:
-        self._wait(select.POLLIN)
-        return super().recv_into(*args)
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        view = memoryview(data)
-        while view:
-            self._wait(select.POLLOUT)
-            try:
-                view = view[self.send(view, flags | socket.MSG_DONTWAIT) :]
-            except BlockingIOError:
-                continue
-
-    def _wait(self, event: int) -> None:
-        poll = select.poll()
-        poll.register(self, event)
-        idle_since = time.monotonic()
-        self.patience.check()
-        while not poll.poll(self.patience.slice_s() * 1000):
-            self.patience.check()
-            if time.monotonic() - idle_since >= self.idle_s:
-                self.alive()
-                idle_since = time.monotonic()
+    if gathered:
+        yield bytes(gathered)
 
 
 class Stream:
@@ -138,7 +81,7 @@ class Stream:
 class _Connection(http.client.HTTPConnection):
     """An HTTP connection over a Unix or TCP socket that was made by the wire."""
 
-    def __init__(self, sock: _Socket) -> None:
+    def __init__(self, sock: PatientSocket) -> None:
         super().__init__("docker")
         self.sock = sock
 
@@ -209,16 +152,15 @@ class Wire:
                 connection.putheader("Transfer-Encoding", "chunked")
                 connection.endheaders()
                 for piece in _pieces(body):
-                    if piece:
-                        connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+                    connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
                 connection.send(b"0\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
             pass  # Docker said no before it had read everything: its answer tells why
         return connection.getresponse()
 
-    def _connect(self, patience: Patience) -> _Socket:
+    def _connect(self, patience: Patience) -> PatientSocket:
         patience.check()
-        sock = _Socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
+        sock = PatientSocket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
         try:
             sock.settimeout(self.timeout_s)
             sock.connect(self._target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,29 @@ def test_every_call_says_that_docker_is_not_running(call: str, tmp_path: Path) -
 def test_a_docker_that_hangs_is_an_engine_error(tmp_path: Path) -> None:
     with server(tmp_path / "s", until_closed) as host, pytest.raises(EngineError, match="in time"):
         DockerEngine(host, timeout_s=0.3).ping()
+
+
+def test_callers_of_a_docker_that_hangs_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)  # accepts nobody: connecting works, no answer ever comes
+    listener.bind(str(tmp_path / "s"))
+    listener.listen(16)
+    engine = DockerEngine(f"unix://{tmp_path}/s", timeout_s=2)
+    errors: list[EngineError] = []
+
+    def call() -> None:
+        with pytest.raises(EngineError) as caught:
+            engine.ping()
+        errors.append(caught.value)
+
+    threads = [threading.Thread(target=call, name=f"caller-{n}") for n in range(8)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(errors) == 8
+    assert time.monotonic() - began < 8  # 16 if they did
+    listener.close()
 
 
 def test_every_call_of_the_interface_is_tried() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine.wire import Expired, Interrupted, Patience, Wire
+from gitship.engine.patience import Expired, Interrupted, Patience
+from gitship.engine.wire import Wire
 from gitship.errors import ConfigError, EngineError
 
 pytestmark = pytest.mark.unit

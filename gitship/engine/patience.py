@@ -1,0 +1,74 @@
+"""Waiting that ends: on data, on a deadline, on an event, or because Docker itself does not answer any more."""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+POLL_S = 0.05  # how soon an event is noticed; half of what a cancelled build may take
+
+
+class Interrupted(Exception):
+    """An event of a Patience was set."""
+
+
+class Expired(Exception):
+    """The deadline of a Patience has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on: until ``deadline`` (``time.monotonic``) or until one of ``events`` is set."""
+
+    deadline: float = math.inf
+    events: tuple[threading.Event, ...] = ()
+
+    def check(self) -> None:
+        """Raises Interrupted or Expired when it is over."""
+        if any(event.is_set() for event in self.events):
+            raise Interrupted
+        if time.monotonic() >= self.deadline:
+            raise Expired
+
+    def slice_s(self) -> float:
+        """How long one wait may be so that neither end is missed by more than POLL_S."""
+        return POLL_S if self.events else min(1.0, max(POLL_S, self.deadline - time.monotonic()))
+
+
+class PatientSocket(socket.socket):
+    """Waits in slices, so that the patience is looked at; after ``idle_s`` of silence it asks whether Docker lives."""
+
+    patience = Patience()
+    idle_s = math.inf
+
+    def alive(self) -> None:
+        """Raises EngineError when Docker does not answer; replaced by the wire."""
+
+    def recv_into(self, *args: Any) -> int:
+        self._wait(select.POLLIN)
+        return super().recv_into(*args)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        view = memoryview(data)
+        while view:
+            self._wait(select.POLLOUT)
+            try:
+                view = view[self.send(view, flags | socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                continue
+
+    def _wait(self, event: int) -> None:
+        poll = select.poll()
+        poll.register(self, event)
+        idle_since = time.monotonic()
+        self.patience.check()
+        while not poll.poll(self.patience.slice_s() * 1000):
+            self.patience.check()
+            if time.monotonic() - idle_since >= self.idle_s:
+                self.alive()
+                idle_since = time.monotonic()
