@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 COLUMN = 56  # where the seconds stand
+WIDTH = 96  # of a hint
 RAW = "    : "  # lines for the log alone; no other line begins like this, whatever an app prints
 
 
@@ -39,7 +40,9 @@ def failure(stage: str, reason: str, hint: str, lines: tuple[str, ...], standing
     """The last lines of a failed deploy: the output concerned, stage and cause, the next step, what still runs."""
     out = [detail(f"| {line}") for line in lines]
     out.append(f" !     {stage} failed: {reason}")
-    out += [f" !     {line}" for line in textwrap.wrap(hint, 96, break_long_words=False, break_on_hyphens=False)]
+    for paragraph in hint.splitlines():  # a hint may hold a Dockerfile to copy: its lines stay lines
+        wrapped = textwrap.wrap(paragraph, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
+        out += [f" !     {line}" for line in ([paragraph] if paragraph.startswith(" ") else wrapped)]
     out.append(f" !     {standing}")
     return out
 

@@ -112,8 +112,7 @@ def refusal(update: RefUpdate, branch: str, deploys: bool) -> str:
         tag = update.ref.removeprefix(TAGS)
         return f"a tag alone deploys nothing; deploy it with: git push deploy {tag}^{{}}:{branch}"
     if update.ref != HEADS + branch:
-        pushed = update.ref.removeprefix(HEADS)
-        return f"gitship deploys '{branch}' only; to deploy this: git push deploy {pushed}:{branch}"
+        return f"gitship deploys '{branch}' only; to deploy what you have here: git push deploy HEAD:{branch}"
     if update.new is None:
         return "the deploy branch stays; to remove the app: apps:destroy"
     return ""

@@ -53,3 +53,8 @@ def test_raw_lines_are_told_from_the_others() -> None:
 def test_the_last_lines_of_a_container_reach_the_pusher() -> None:
     last = ("| a line like a table", ": another", "")
     assert not any(output.is_raw(line) for line in output.failure("checking", "no", "hint", last, "v1 serves on"))
+
+
+def test_a_hint_with_a_dockerfile_keeps_its_lines() -> None:
+    lines = output.failure("building", "no Dockerfile", "one to start with:\n\n  FROM a\n  COPY . .", (), "v1 serves on")
+    assert lines[1:5] == [" !     one to start with:", " !     ", " !       FROM a", " !       COPY . ."]
