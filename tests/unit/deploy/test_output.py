@@ -56,5 +56,7 @@ def test_the_last_lines_of_a_container_reach_the_pusher() -> None:
 
 
 def test_a_hint_with_a_dockerfile_keeps_its_lines() -> None:
-    lines = output.failure("building", "no Dockerfile", "one to start with:\n\n  FROM a\n  COPY . .", (), "v1 serves on")
+    lines = output.failure(
+        "building", "no Dockerfile", "one to start with:\n\n  FROM a\n  COPY . .", (), "v1 serves on"
+    )
     assert lines[1:5] == [" !     one to start with:", " !     ", " !       FROM a", " !       COPY . ."]
