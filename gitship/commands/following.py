@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.console import ClientGone
 from gitship.commands.context import Context
 from gitship.commands.prompt import Interrupted
 from gitship.deploy import output
@@ -32,8 +30,7 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
     def write(line: str) -> None:
         if raw or not output.is_raw(line):
             last_lines.append(line)
-            with suppress(ClientGone):  # which has set session.closed; the deploy is not the viewer's
-                context.foreign_line(line)
+            context.foreign_line(line)
 
     ended = context.operations.follow(deploy, write, context.session.closed)
     if ended.state.switched:

@@ -107,12 +107,13 @@ def _from_now_on(context: Context, app: App, process: str | None, tail: int, sin
     newest: dict[str, float] = {}  # by container, so that no line comes twice
     release, first = app.live_release, True
     while not stop.is_set():
+        shown = dict(newest)  # as of now: later lines of the same instant are no repetition
         try:
             with _closing(
                 context.operations.logs(app.name, process=process, tail=tail, since=since, follow=True, stop=stop)
             ) as stream:
                 for line in stream:
-                    if line.at > newest.get(line.container, 0.0) or first:
+                    if line.at > shown.get(line.container, -1.0):
                         yield line
                         newest[line.container] = line.at
         except NotFound:  # removed at this moment, or a release without this process

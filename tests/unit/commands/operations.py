@@ -38,6 +38,20 @@ class Failure:
     state: DeployState = DeployState.FAILED
 
 
+class Stream(Iterator[LogLine]):
+    """A log stream that says whether it was closed."""
+
+    def __init__(self, lines: Iterator[LogLine]) -> None:
+        self._lines = lines
+        self.closed = False
+
+    def __next__(self) -> LogLine:
+        return next(self._lines)
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class StoreOperations:
     """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
 
@@ -50,6 +64,7 @@ class StoreOperations:
         self._log_lines: list[LogLine] = []
         self._more = threading.Condition()
         self.fail_next: Failure | None = None
+        self.streams: list[Stream] = []
 
     def hold(self) -> None:
         self._may_end.clear()
@@ -230,6 +245,19 @@ class StoreOperations:
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:
+        stream = Stream(self._read_logs(app, process, tail, since, follow, stop))
+        self.streams.append(stream)
+        return stream
+
+    def _read_logs(
+        self,
+        app: str,
+        process: str | None,
+        tail: int,
+        since: float | None,
+        follow: bool,
+        stop: threading.Event | None,
     ) -> Iterator[LogLine]:
         found = self._store.app(app)
         containers = {c.name for c in self._store.containers(found.id) if process in (None, c.process)}

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from gitship.deploy import output
 from gitship.model import DeployState
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
@@ -88,7 +89,7 @@ def test_other_ends_exit_1_and_are_named(shop: World, state: DeployState, says: 
 
 def test_a_deploys_log_shows_everything_and_ends_as_the_deploy_did(shop: World) -> None:
     client = shop.ok("logs:deploy", "shop", "1")
-    assert "-----> Deploy 1 of shop\n       | #5 pip install\n=====> " in client.out
+    assert f"-----> Deploy 1 of shop\n{output.raw('#5 pip install')}\n=====> " in client.out
     assert "\x1b" not in client.out
     shop.operations.fail_next = FAILURE
     shop.run("ps:restart", "shop")

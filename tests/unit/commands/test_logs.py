@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
+from gitship.commands import logs
 from gitship.commands.logs import parse_since, short_name
 from gitship.commands.registry import UsageError
 from gitship.engine.base import LogLine
@@ -16,7 +18,8 @@ WAIT_S = 10
 
 
 @pytest.fixture
-def shop(world: World) -> World:
+def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(logs, "REATTACH_S", 0.02)
     world.operations.push("shop")
     world.ok("ps:scale", "shop", "worker=1")
     for n in range(5):
@@ -35,11 +38,15 @@ def start(world: World, client: Client) -> threading.Thread:
     return thread
 
 
-def wait_for(client: Client, text: str) -> None:
+def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_S
-    while text not in client.out:
-        assert time.monotonic() < deadline, client.out
+    while not true():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def wait_for(client: Client, text: str) -> None:
+    wait_until(lambda: text in client.out)
 
 
 def test_lines_come_with_time_and_process(shop: World) -> None:
@@ -55,6 +62,7 @@ def test_they_can_be_chosen(shop: World) -> None:
     assert texts(shop.ok("logs", "shop", "--process", "worker")) == ["line 1", "line 3"]
     assert texts(shop.ok("logs", "shop", "--since", "2023-11-14T22:13:22")) == ["line 2", "line 3", "line 4"]
     assert texts(shop.ok("logs", "shop", "--since", "1h")) == []
+    assert all(stream.closed for stream in shop.operations.streams)
 
 
 def test_a_terminal_colours_each_process_in_its_own_way(shop: World) -> None:
@@ -79,12 +87,13 @@ def test_following_goes_on_until_the_client_leaves(shop: World, pty: bool) -> No
     client = shop.client("logs", "shop", "-f", "-n", "1", pty=pty)
     thread = start(shop, client)
     wait_for(client, "line 4")
-    for n in range(100):
-        shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + n, "stdout", f"new {n}."))
+    for n in range(100):  # some of them in the same instant
+        shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + n // 3, "stdout", f"new {n}."))
     wait_for(client, "new 99.")
     client.closed.set()
     thread.join(WAIT_S)
     assert not thread.is_alive()
+    assert all(stream.closed for stream in shop.operations.streams)
     assert [t for t in texts(client) if "new" in t] == [f"new {n}." for n in range(100)] or pty
 
 
@@ -109,6 +118,8 @@ def test_following_goes_on_when_nothing_runs_for_a_while(shop: World) -> None:
     thread = start(shop, client)
     wait_for(client, "line 3")
     shop.ok("ps:scale", "shop", "worker=0")
+    attached = len(shop.operations.streams)
+    wait_until(lambda: len(shop.operations.streams) >= attached + 3)
     shop.ok("ps:scale", "shop", "worker=1")
     shop.operations.print_line(LogLine("shop.worker.1.v4", 1_700_000_001.0, "stdout", "back"))
     wait_for(client, "back")
@@ -137,6 +148,7 @@ def test_following_ends_when_the_client_reads_no_more(shop: World) -> None:
     thread.join(WAIT_S)
     assert not thread.is_alive()
     assert client.code == 130
+    assert all(stream.closed for stream in shop.operations.streams)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_a_line_is_edited_as_on_a_terminal(world: World, typed: bytes, line: str
     assert ask(world.client(pty=True, stdin=typed).session, "? ") == line
 
 
-@pytest.mark.parametrize("typed", [b"sho\x03", b"\x04", b"sho", b""])
+@pytest.mark.parametrize("typed", [b"sho\x03p\r", b"\x04shop\r", b"sho", b""])
 def test_leaving_is_no_answer(world: World, typed: bytes) -> None:
     with pytest.raises(Interrupted):
         ask(world.client(pty=True, stdin=typed).session, "? ")
