@@ -17,7 +17,8 @@ from gitship.ssh.limits import Entrance, Limits, network
 
 log = logging.getLogger("gitship.ssh")
 
-BACKLOG = 128
+# A burst beyond it costs its clients a second each: their SYN is dropped and sent again.
+BACKLOG = 512
 REAPER_INTERVAL_S = 0.5
 THREADS_END_S = 5.0
 # A client hangs up by itself once its command has ended; cut earlier, its exit status could be lost on the way.
@@ -46,6 +47,7 @@ class SshServer:
         self._run = run
         self._entrance: Entrance[Connection] = Entrance(self._limits)
         self._listener: socket.socket | None = None
+        self._bound = listen
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._connections: set[Connection] = set()
@@ -56,6 +58,7 @@ class SshServer:
         # Paramiko logs a traceback for every port scanner; what matters is logged here, in one line each.
         logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
         self._listener = _bind(self._listen)
+        self._bound = Address(*self._listener.getsockname()[:2])
         for name, target in (("gitship-ssh-accept", self._accept), ("gitship-ssh-reaper", self._reap)):
             thread = threading.Thread(target=target, name=name, daemon=True)
             self._threads.append(thread)
@@ -65,9 +68,7 @@ class SshServer:
     @property
     def address(self) -> Address:
         """Where the server really listens: with port 0, the one that it got."""
-        if self._listener is None:
-            return self._listen
-        return Address(*self._listener.getsockname()[:2])
+        return self._bound
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Accepts nothing new, gives running commands ``grace_s`` seconds, then hangs up and ends every thread."""
@@ -134,7 +135,7 @@ class SshServer:
         if admission.evicted is not None:
             admission.evicted.close()
         if admission.refused:
-            log.info("%s: refused, %s", address, admission.refused)
+            log.debug("%s: refused, %s", address, admission.refused)  # a flood must not fill the log
             _turn_away(sock, admission.refused)
             return
         with self._lock:

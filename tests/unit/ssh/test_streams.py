@@ -51,11 +51,14 @@ def test_fifty_megabytes_are_sent_unchanged(serve: Serve, payload: bytes) -> Non
     assert hashlib.sha256(serve(run).ssh("x").stdout).digest() == hashlib.sha256(payload).digest()
 
 
+@pytest.mark.parametrize("asked_by", ["server", "client"])
 def test_keys_are_exchanged_anew_in_mid_stream_both_ways(
-    serve: Serve, payload: bytes, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, payload: bytes, monkeypatch: pytest.MonkeyPatch, asked_by: str
 ) -> None:
-    """The server's own limit is 512 MiB; here 4 MB, so that each direction passes it several times."""
-    monkeypatch.setattr(Packets, "REKEY_BYTES", 4_000_000)
+    """The server's limit is 512 MiB, OpenSSH's higher; here 4 MB, so that each direction passes it several times."""
+    if asked_by == "server":
+        monkeypatch.setattr(Packets, "REKEY_BYTES", 4_000_000)
+    options = ("-o", "RekeyLimit=4M") if asked_by == "client" else ()
     exchanges: list[int] = []
     negotiate = paramiko.Transport._negotiate_keys  # type: ignore[attr-defined]
 
@@ -70,7 +73,7 @@ def test_keys_are_exchanged_anew_in_mid_stream_both_ways(
             session.stdout.write(data)
         return 0
 
-    result = serve(run).ssh("x", stdin=payload[:20_000_000])
+    result = serve(run).ssh("x", stdin=payload[:20_000_000], options=options)
     assert result.returncode == 0, result.stderr
     assert result.stdout == payload[:20_000_000]
     assert len(exchanges) > 4
@@ -160,6 +163,37 @@ def test_a_client_that_ignores_the_window_is_cut_off(serve: Serve) -> None:
                     raise EOFError
         assert session.closed.wait(TIMEOUT_S)
         assert len(session.stdin._channel.in_buffer) <= 1 << 20  # type: ignore[attr-defined]
+
+
+def test_data_for_the_commands_stderr_is_cut_off(serve: Serve) -> None:
+    """Nobody would ever read it."""
+    server = serve(lambda session: 0 if session.closed.wait(TIMEOUT_S) else 1)
+    with logged_in(server) as transport:
+        channel = transport.open_session()
+        channel.exec_command("x")
+        session = server.session()
+        channel.sendall_stderr(b"x")
+        assert session.closed.wait(TIMEOUT_S)
+        wait_until(lambda: not transport.is_active(), "the server to hang up")
+
+
+def test_a_write_that_paramiko_would_drop_without_a_word_raises(serve: Serve) -> None:
+    """Between the end of a connection and that of its channels."""
+    result: list[object] = []
+
+    def run(session: Session) -> int:
+        transport = session.stdout._channel.get_transport()  # type: ignore[attr-defined]
+        transport.active = False
+        try:
+            result.append(session.stdout.write(b"lost"))
+        except OSError as error:
+            result.append(error)
+        finally:
+            transport.active = True
+        return 0
+
+    assert serve(run).ssh("x").returncode == 0
+    assert isinstance(result[0], BrokenPipeError)
 
 
 def test_a_client_that_stops_reading_ends_the_write_and_the_session(serve: Serve) -> None:
@@ -261,6 +295,7 @@ def test_a_channel_request_in_mid_key_exchange_is_answered_after_it(serve: Serve
         connection._transport.packetizer._trigger_rekey()  # type: ignore[attr-defined]
         channel.sendall(b"now")
         assert server.session(1).argv == ("y",)
+        wait_until(lambda: other.event_ready, "the answer to the request")
         for each in (channel, other):
             each.sendall(b"q")
             assert each.recv_exit_status() == 6
