@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -48,7 +49,9 @@ class Lab:
         self.events = []
         engine = DockerEngine(self.host, builder=builder, timeout_s=60)
         asked = BuildOptions(tag=f"{self.run}:latest", labels=self.labels, **options)  # type: ignore[arg-type]
-        sent = context(text, files, path=asked.dockerfile)
+        # the classic builder leaves its intermediate images behind: they too must carry the label
+        labelled = re.sub(r"(?m)^(FROM scratch.*\n)", rf"\1LABEL {LABEL}={self.run}\n", text)
+        sent = context(labelled, files, path=asked.dockerfile)
         return engine.build(sent, asked, on_event or self.events.append, cancel or threading.Event())
 
     def spec(self, word: str, script: str, **changes: object) -> ContainerSpec:
