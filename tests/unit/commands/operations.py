@@ -65,6 +65,7 @@ class StoreOperations:
         self._more = threading.Condition()
         self.fail_next: Failure | None = None
         self.streams: list[Stream] = []
+        self._crashes = 0
 
     def hold(self) -> None:
         self._may_end.clear()
@@ -236,6 +237,10 @@ class StoreOperations:
             self._log_lines.append(line)
             self._more.notify_all()
 
+    def crash(self) -> None:
+        """All containers end, and their log streams with them; Docker starts the same ones again."""
+        self._crashes += 1
+
     def logs(
         self,
         app: str,
@@ -267,6 +272,7 @@ class StoreOperations:
         def wanted(line: LogLine) -> bool:
             return line.container in containers and (since is None or line.at >= since)
 
+        crashes = self._crashes
         with self._more:
             position = len(self._log_lines)
             past = [line for line in self._log_lines if wanted(line)]
@@ -274,7 +280,8 @@ class StoreOperations:
             if sum(later.container == line.container for later in past[number:]) <= tail:
                 yield line
         while follow and not (stop and stop.is_set()):
-            over = not containers & {c.name for c in self._store.containers(found.id)}  # all of them have been stopped
+            live = {c.name for c in self._store.containers(found.id)}
+            over = crashes != self._crashes or not containers & live  # all of them have been stopped
             with self._more:
                 new, position = self._log_lines[position:], len(self._log_lines)
             yield from filter(wanted, new)

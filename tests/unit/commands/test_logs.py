@@ -128,6 +128,21 @@ def test_following_goes_on_when_nothing_runs_for_a_while(shop: World) -> None:
     assert texts(client) == ["line 1", "line 3", "back"]
 
 
+def test_following_goes_on_after_a_crash_and_doubles_nothing(shop: World) -> None:
+    client = shop.client("logs", "shop", "-f")
+    thread = start(shop, client)
+    wait_for(client, "line 4")
+    for number in range(3):
+        shop.operations.crash()
+        attached = len(shop.operations.streams)
+        wait_until(lambda attached=attached: len(shop.operations.streams) > attached)  # type: ignore[misc]
+        shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + number, "stdout", f"again {number}"))
+        wait_for(client, f"again {number}")
+    client.closed.set()
+    thread.join(WAIT_S)
+    assert texts(client) == [f"line {n}" for n in range(5)] + [f"again {n}" for n in range(3)]
+
+
 def test_following_ends_with_an_error_when_the_app_is_destroyed(shop: World) -> None:
     client = shop.client("logs", "shop", "-f")
     thread = start(shop, client)
