@@ -113,7 +113,9 @@ class ServerOperations:
     def change_config(self, app: str, changes: Mapping[str, str | None], by: Identity) -> Deploy | None:
         found = self._store.app(app)
         config = self._store.config(found.id)
-        changed = {n: v for n, v in changes.items() if config.get(n) != v}
+        changed = dict(changes)
+        if self._queue.running(found.id) is None:  # a deploy under way may be changing the very same names
+            changed = {n: v for n, v in changes.items() if config.get(n) != v}
         if not changed:
             return None
         if found.live_release is None:  # nothing runs with it yet: the first push will
