@@ -116,7 +116,7 @@ def test_300_silent_connections_do_not_keep_others_out(serve: Serve) -> None:
             for number in range(300):
                 last = stack.enter_context(connect(server, f"127.0.0.{1 + number % sources}"))
             assert last.recv(1), "the server has come to the last of them"
-            assert len(ssh_threads()) <= Limits().unauthenticated + 10
+            wait_until(lambda: len(ssh_threads()) <= Limits().unauthenticated + 3, "the evicted to end")
             time.sleep(0.3)  # longer than eviction_age_s
             assert server.ssh("x").returncode == 0
 
