@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitship.deploy.push import deploy_branch, refusal
-from gitship.git.host import RefUpdate
+from gitship.git.refs import RefUpdate
 from gitship.model import App
 
 pytestmark = pytest.mark.unit
