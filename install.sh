@@ -13,6 +13,7 @@ unit=/etc/systemd/system/gitship.service
 http_port=80
 ssh_port=2222
 domain=localhost
+chosen= # a setting was named on the command line
 key=
 action=install
 
@@ -47,9 +48,9 @@ parse_arguments() {
       --domain | --port | --ssh-port | --key) [ $# -ge 2 ] || die "$1 needs a value" "see ./install.sh --help" ;;
     esac
     case $1 in
-      --domain) domain=$2; shift ;;
-      --port) http_port=$2; shift ;;
-      --ssh-port) ssh_port=$2; shift ;;
+      --domain) domain=$2 chosen=1; shift ;;
+      --port) http_port=$2 chosen=1; shift ;;
+      --ssh-port) ssh_port=$2 chosen=1; shift ;;
       --key) key=$2; shift ;;
       --test) action='test' ;;
       --uninstall) action=uninstall ;;
@@ -189,7 +190,11 @@ init_gitship() {
   mkdir -p $run_dir
   found=$(find_key)
   [ -z "$found" ] || arguments+=(--admin-key "$found")
-  arguments+=(--set "domain=$domain" --set "http.listen=0.0.0.0:$http_port" --set "ssh.listen=0.0.0.0:$ssh_port")
+  if [ ! -e $config ]; then
+    arguments+=(--set "domain=$domain" --set "http.listen=0.0.0.0:$http_port" --set "ssh.listen=0.0.0.0:$ssh_port")
+  elif [ -n "$chosen" ]; then
+    say "$config is there already and stays as it is: change its settings there, then run this again"
+  fi
   gitship init "${arguments[@]}" || die "gitship could not be initialised" "mend what it says and run this again"
 }
 
@@ -254,7 +259,7 @@ print(value)' $config "$1"
 }
 
 print_next_steps() {
-  local host url_port ssh_listen http_listen address
+  local host url_port ssh_listen http_listen address # the settings in force, which an older file may hold
   ssh_listen=$(setting ssh.listen) http_listen=$(setting http.listen) domain=$(setting domain)
   ssh_port=${ssh_listen##*:} http_port=${http_listen##*:}
   host=$domain
@@ -280,10 +285,10 @@ It is then served at http://APP.$domain$url_port, and administered by:
   ssh -p $ssh_port deploy@$host help
 TEXT
   if [ "$domain" = localhost ]; then
-    address=$(hostname -I 2>/dev/null | awk '{ print $1 }')
+    address=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([0-9.]*\).*/\1/p')
     cat <<TEXT
 
-From another machine, push to ${address:-this machine\'s address} instead of localhost. To serve apps to others, set
+From another machine, push to ${address:-this machine} instead of localhost. To serve apps to others, set
 domain = "your.domain" in $config, point *.your.domain here, and restart gitship.
 TEXT
   fi
