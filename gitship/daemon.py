@@ -33,7 +33,7 @@ from gitship.web.server import WebServer
 
 log = logging.getLogger("gitship")
 LOCAL = "local"  # the key name shown for `gitship <command>` typed on the server itself
-SSH_GRACE_S = 5.0
+SSH_GRACE_S = 2.0
 
 
 def front_of(settings: Settings) -> Front:
@@ -96,8 +96,8 @@ class Daemon:
 
     def stop(self) -> None:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
-        self.ssh.stop(0.0)
-        self.queue.stop()
+        self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
+        self.ssh.stop(SSH_GRACE_S)
         self.reconciler.stop()
         self.drainer.stop()
         self.web.stop()

@@ -1,0 +1,15 @@
+"""SQLite (WAL): the only place that reads or writes state. Small, typed, migrated by version."""
+
+from __future__ import annotations
+
+from gitship.store.apps import Apps
+from gitship.store.deploys import Deploys
+from gitship.store.keys import Keys
+from gitship.store.live import Live
+from gitship.store.releases import Releases
+
+__all__ = ["Store"]
+
+
+class Store(Apps, Keys, Releases, Live, Deploys):
+    """All state; safe from any thread."""

@@ -1,0 +1,101 @@
+"""Apps, and what their next release will have: config, scale, host names."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+
+from gitship.errors import Conflict, NotFound
+from gitship.model import (
+    App,
+    Domain,
+)
+from gitship.store.database import Database
+
+_APP = "id, name, created_at, deploy_branch, live_release, network"
+
+
+class Apps(Database):
+    """Apps, and what their next release will have: config, scale, host names."""
+
+    def create_app(self, name: str) -> App:
+        """Raises Conflict when the name is taken."""
+        try:
+            with self.transaction() as db:
+                db.execute("INSERT INTO apps (name, created_at) VALUES (?, ?)", (name, time.time()))
+        except sqlite3.IntegrityError:
+            raise Conflict(f"app '{name}' exists already", "choose another name, or push to it") from None
+        return self.app(name)
+
+    def find_app(self, name: str) -> App | None:
+        row = self._row(f"SELECT {_APP} FROM apps WHERE name = ?", name)
+        return App(*row) if row else None
+
+    def app(self, name: str) -> App:
+        """Raises NotFound."""
+        app = self.find_app(name)
+        if app is None:
+            raise NotFound(f"no app '{name}'", "see `apps:list`")
+        return app
+
+    def app_by_id(self, app_id: int) -> App:
+        """Raises NotFound."""
+        row = self._row(f"SELECT {_APP} FROM apps WHERE id = ?", app_id)
+        if row is None:
+            raise NotFound("the app is gone", "see `apps:list`")
+        return App(*row)
+
+    def apps(self) -> list[App]:
+        return [App(*row) for row in self._rows(f"SELECT {_APP} FROM apps ORDER BY name")]
+
+    def delete_app(self, app_id: int) -> None:
+        with self.transaction() as db:
+            db.execute("DELETE FROM apps WHERE id = ?", (app_id,))
+
+    def set_deploy_branch(self, app_id: int, branch: str) -> None:
+        with self.transaction() as db:
+            db.execute("UPDATE apps SET deploy_branch = ? WHERE id = ?", (branch, app_id))
+
+    def set_network(self, app_id: int, subnet: str) -> None:
+        with self.transaction() as db:
+            db.execute("UPDATE apps SET network = ? WHERE id = ?", (subnet, app_id))
+
+    def scale(self, app_id: int) -> dict[str, int]:
+        return dict(self._rows("SELECT process, quantity FROM scale WHERE app_id = ? ORDER BY process", app_id))
+
+    def set_scale(self, app_id: int, quantities: Mapping[str, int]) -> None:
+        with self.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO scale VALUES (?, ?, ?)",
+                [(app_id, p, n) for p, n in quantities.items()],
+            )
+
+    def config(self, app_id: int) -> dict[str, str]:
+        return dict(self._rows("SELECT name, value FROM config WHERE app_id = ? ORDER BY name", app_id))
+
+    def replace_config(self, app_id: int, values: Mapping[str, str]) -> None:
+        with self.transaction() as db:
+            db.execute("DELETE FROM config WHERE app_id = ?", (app_id,))
+            db.executemany("INSERT INTO config VALUES (?, ?, ?)", [(app_id, n, v) for n, v in values.items()])
+
+    def domains(self, app_id: int | None = None) -> list[Domain]:
+        if app_id is None:
+            rows = self._rows("SELECT app_id, name FROM domains ORDER BY name")
+        else:
+            rows = self._rows("SELECT app_id, name FROM domains WHERE app_id = ? ORDER BY name", app_id)
+        return [Domain(*row) for row in rows]
+
+    def add_domain(self, app_id: int, name: str) -> None:
+        """Raises Conflict when another app (or this one) has it."""
+        try:
+            with self.transaction() as db:
+                db.execute("INSERT INTO domains (app_id, name) VALUES (?, ?)", (app_id, name))
+        except sqlite3.IntegrityError:
+            raise Conflict(f"domain '{name}' is taken already", "remove it from the app that has it first") from None
+
+    def remove_domain(self, app_id: int, name: str) -> None:
+        """Raises NotFound when the app does not have it."""
+        with self.transaction() as db:
+            if not db.execute("DELETE FROM domains WHERE app_id = ? AND name = ?", (app_id, name)).rowcount:
+                raise NotFound(f"the app has no domain '{name}'", "see `domains:list`")

@@ -1,0 +1,44 @@
+"""The schema, a version at a time."""
+
+from __future__ import annotations
+
+# Each entry takes the schema one version further; never edit one that has been released.
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE apps (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, created_at REAL NOT NULL,
+        deploy_branch TEXT, live_release INTEGER, network TEXT UNIQUE);
+    CREATE TABLE scale (
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, process TEXT NOT NULL,
+        quantity INTEGER NOT NULL, PRIMARY KEY (app_id, process));
+    CREATE TABLE config (
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, name TEXT NOT NULL,
+        value TEXT NOT NULL, PRIMARY KEY (app_id, name));
+    CREATE TABLE domains (
+        name TEXT PRIMARY KEY, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE);
+    CREATE TABLE keys (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL UNIQUE,
+        public_key TEXT NOT NULL, role TEXT NOT NULL, created_at REAL NOT NULL);
+    CREATE TABLE releases (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+        number INTEGER NOT NULL, commit_sha TEXT, image_id TEXT NOT NULL, image_bytes INTEGER NOT NULL,
+        config TEXT NOT NULL, processes TEXT NOT NULL, cause TEXT NOT NULL, created_by TEXT NOT NULL,
+        created_at REAL NOT NULL, UNIQUE (app_id, number));
+    CREATE TRIGGER releases_are_immutable BEFORE UPDATE ON releases
+        BEGIN SELECT RAISE(ABORT, 'releases are immutable'); END;
+    CREATE TABLE deploys (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+        kind TEXT NOT NULL, state TEXT NOT NULL, created_by TEXT NOT NULL, created_at REAL NOT NULL,
+        cause TEXT NOT NULL DEFAULT '', commit_sha TEXT, ref TEXT, old_sha TEXT, release_id INTEGER, failed_stage TEXT,
+        reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '', started_at REAL, finished_at REAL,
+        stages TEXT NOT NULL DEFAULT '[]');
+    CREATE INDEX deploys_by_app ON deploys (app_id, id);
+    CREATE TABLE containers (
+        name TEXT PRIMARY KEY, docker_id TEXT NOT NULL, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+        release_id INTEGER NOT NULL, process TEXT NOT NULL, idx INTEGER NOT NULL, address TEXT NOT NULL, port INTEGER);
+    CREATE TABLE addresses (
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, address TEXT NOT NULL, owner TEXT NOT NULL,
+        taken_at REAL NOT NULL, released_at REAL, PRIMARY KEY (app_id, address));
+    """,
+)

@@ -1,0 +1,96 @@
+"""Immutable releases."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gitship.errors import NotFound
+from gitship.model import (
+    Check,
+    DeployState,
+    Process,
+    Release,
+)
+from gitship.store.database import Database
+
+_RELEASE = "id, app_id, number, commit_sha, image_id, image_bytes, config, processes, cause, created_by, created_at"
+
+
+class Releases(Database):
+    """Immutable releases."""
+
+    def create_release(
+        self,
+        app_id: int,
+        *,
+        commit: str | None,
+        image_id: str,
+        image_bytes: int,
+        config: Mapping[str, str],
+        processes: Iterable[Process],
+        cause: str,
+        created_by: str,
+    ) -> Release:
+        """A new immutable release with the app's next number (numbers are never used again)."""
+        with self.transaction() as db:
+            last = db.execute("SELECT max(number) FROM releases WHERE app_id = ?", (app_id,)).fetchone()[0] or 0
+            cursor = db.execute(
+                "INSERT INTO releases (app_id, number, commit_sha, image_id, image_bytes, config, processes, cause,"
+                " created_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    app_id, last + 1, commit, image_id, image_bytes, json.dumps(dict(config)),
+                    json.dumps([dataclasses.asdict(p) for p in processes]), cause, created_by, time.time(),
+                ),
+            )  # fmt: skip
+            release_id = cursor.lastrowid
+        assert release_id is not None
+        return self.release(release_id)
+
+    def release(self, release_id: int) -> Release:
+        """Raises NotFound."""
+        row = self._row(f"SELECT {_RELEASE} FROM releases WHERE id = ?", release_id)
+        if row is None:
+            raise NotFound("no such release", "see `releases:list`")
+        return _release(row)
+
+    def release_number(self, app_id: int, number: int) -> Release:
+        """Raises NotFound."""
+        row = self._row(f"SELECT {_RELEASE} FROM releases WHERE app_id = ? AND number = ?", app_id, number)
+        if row is None:
+            raise NotFound(f"no release v{number}", "see `releases:list`")
+        return _release(row)
+
+    def releases(self, app_id: int) -> list[Release]:
+        """Newest first."""
+        return [
+            _release(r)
+            for r in self._rows(f"SELECT {_RELEASE} FROM releases WHERE app_id = ? ORDER BY number DESC", app_id)
+        ]
+
+    def good_releases(self, app_id: int) -> list[Release]:
+        """Those that have been live, newest first."""
+        rows = self._rows(
+            f"SELECT {_RELEASE} FROM releases WHERE app_id = ? AND id IN (SELECT release_id FROM deploys"
+            " WHERE app_id = ? AND state IN (?, ?)) ORDER BY number DESC",
+            app_id, app_id, DeployState.DRAINING, DeployState.LIVE,
+        )  # fmt: skip
+        return [_release(row) for row in rows]
+
+
+def _release(row: Any) -> Release:
+    *head, config, processes, cause, created_by, created_at = row
+    id_, app_id, number, commit, image_id, image_bytes = head
+    parsed = tuple(_process(p) for p in json.loads(processes))
+    return Release(
+        id_, app_id, number, commit, image_id, image_bytes, json.loads(config), parsed, cause, created_by, created_at
+    )
+
+
+def _process(data: dict[str, Any]) -> Process:
+    checks = tuple(Check(**{**c, "command": tuple(c["command"])}) for c in data.pop("checks"))
+    command = data.pop("command")
+    return Process(checks=checks, command=None if command is None else tuple(command), **data)
