@@ -70,16 +70,27 @@ def test_deploy_goes_on_when_its_client_is_killed(server: Server, tiny_app: Call
 
 
 def test_client_killed_while_it_sends_leaves_nothing(server: Server, tiny_app: Callable[..., Path]) -> None:
+    """A real ssh client that has sent half of a pack, so that the moment is always the same."""
     repository = tiny_app("midway")
     server.push_ok(repository, "midway")
     good = apps.git(repository, "rev-parse", "HEAD")
-    apps.git(repository, "config", "core.compression", "0")
-    (repository / "noise").write_bytes(os.urandom(100 << 20))
-    apps.commit(repository, "Much noise")
-    push = server.start_push(repository, "midway")
+    new = apps.commit(repository, "Much noise", {"noise": os.urandom(5 << 20)})
+    pack = subprocess.run(
+        ["git", "pack-objects", "--revs", "--stdout", "-q"], cwd=repository, input=f"{new}\n^{good}\n".encode(),
+        capture_output=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    command = f"{good} {new} refs/heads/main\0report-status side-band-64k".encode()
+    client = subprocess.Popen(
+        [*server.ssh_command(), "deploy@127.0.0.1", "git-receive-pack 'midway'"], env=apps.clean_env(),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert client.stdin is not None
+    client.stdin.write(b"%04x%s0000" % (len(command) + 4, command) + pack[: len(pack) // 2])
+    client.stdin.flush()
     objects = server.data_dir / "repos" / "midway.git" / "objects"
-    wait_until(lambda: list(objects.glob("incoming-*")), 30, "a quarantine is there", every_s=0.005)
-    kill_client(push)
+    wait_until(lambda: list(objects.glob("incoming-*")), 30, "a quarantine is there")
+    client.kill()
+    client.communicate(timeout=10)
     check_clean(server, "midway")
     assert len(server.deploys("midway")) == 1
     assert server.server_ref("midway") == good
