@@ -38,6 +38,17 @@ def test_leaves_out_what_docker_leaves_out(tmp_path: Path, text: str, expected: 
     assert left_out(bare(tmp_path / "r.git"), text.encode()) == expected
 
 
+def test_what_is_kept_in_an_ignored_directory_comes_with_its_directories(tmp_path: Path) -> None:
+    ignore = b"*\n!docs/deep/keep\n!empty.d\nempty.d/*"
+    files: dict[str | bytes, Content] = {"Dockerfile": b"", ".dockerignore": ignore, "src/a": b"", "empty.d/x": b""}
+    repository = bare(tmp_path / "r.git")
+    made = commit(repository, {**files, "docs/deep/keep": b"", "docs/deep/not": b"", "docs/other/x": b""})
+    with tarfile.open(fileobj=io.BytesIO(b"".join(build_context(repository, made)))) as archive:
+        assert archive.getnames() == [
+            ".", ".dockerignore", "Dockerfile", "docs", "docs/deep", "docs/deep/keep", "empty.d"
+        ]  # fmt: skip
+
+
 @pytest.mark.parametrize("text", ["!", " ! ", "!/", "[a-", "[]a]", "a[", "foo\\", "[b-a]", "a**b**c", "\n" * 9 + "["])
 def test_what_docker_refuses_is_refused_with_the_line(text: str) -> None:
     line = text.count("\n") + 1
