@@ -53,7 +53,11 @@ class Builder:
                 dockerfile=manifest.build.dockerfile,
                 target=manifest.build.target or "",
                 build_args=manifest.build.args,
-                labels={base.LABEL_SERVER: self._server_id, base.LABEL_APP: app.name},
+                labels={
+                    base.LABEL_SERVER: self._server_id,
+                    base.LABEL_APP: app.name,
+                    base.LABEL_APP_ID: str(app.id),
+                },
                 no_cache=no_cache,
                 timeout_s=self._timeout_s,
             )

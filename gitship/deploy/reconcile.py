@@ -135,18 +135,17 @@ class Reconciler:
         """Live containers run under their own address; others of this server that no deploy owns are drained."""
         actual: dict[str, list[ContainerState]] = {}
         for state in self._engine.list({base.LABEL_SERVER: self._server_id}):
-            actual.setdefault(state.labels.get(base.LABEL_APP, ""), []).append(state)
+            actual.setdefault(state.labels.get(base.LABEL_APP_ID, ""), []).append(state)
         changes: list[str] = []
         for app in self._store.apps():
             if self._queue.running(app.id) is None:
-                changes += self._app(app, actual.pop(app.name, []))
+                changes += self._app(app, actual.pop(str(app.id), []))
             else:
-                actual.pop(app.name, None)
-        for name, states in actual.items():
-            for state in states:
-                if not self._owned(state):
-                    self._engine.remove(state.id)
-                    changes.append(f"{name}: removed {state.name}, whose app is gone")
+                actual.pop(str(app.id), None)
+        for state in (state for states in actual.values() for state in states):
+            if not self._owned(state):
+                self._engine.remove(state.id)
+                changes.append(f"removed {state.name}, whose app is gone")
         return changes
 
     def _app(self, app: App, actual: list[ContainerState]) -> list[str]:

@@ -43,6 +43,7 @@ def run_release_command(
         labels={
             base.LABEL_SERVER: server_id,
             base.LABEL_APP: app.name,
+            base.LABEL_APP_ID: str(app.id),
             base.LABEL_RELEASE: str(release.number),
             base.LABEL_PROCESS: "release",
             base.LABEL_DEPLOY: str(journal.deploy.id),

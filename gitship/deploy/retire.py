@@ -28,7 +28,7 @@ def retire_images(engine: Engine, store: Store, app: App, keep: int) -> int:
     recent = store.releases(app.id)[: keep + LOOK_BACK]
     for image_id in {r.image_id for r in recent} - wanted:
         try:
-            gone += engine.remove_image(image_id, (base.LABEL_APP, app.name))
+            gone += engine.remove_image(image_id, (base.LABEL_APP_ID, str(app.id)))
         except GitshipError as error:
             log.warning("%s: image %s stays: %s", app.name, image_id[:19], error.message)
     return gone

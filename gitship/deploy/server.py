@@ -69,7 +69,7 @@ class ServerOperations:
         app = self._store.app(name)
         if not self._queue.clear(app.id, "the app is being destroyed", CLEAR_TIMEOUT_S):
             raise Conflict(f"a deploy of {name} is just ending", "try again in a moment")
-        labels = {base.LABEL_SERVER: self._server_id, base.LABEL_APP: name}
+        labels = {base.LABEL_SERVER: self._server_id, base.LABEL_APP_ID: str(app.id)}
         containers = self._engine.list(labels)  # raises while Docker is down: then nothing has been removed yet
         self._front.set_hosts({h: s for h, s in self._hosts().items() if s != app.slug})
         self._front.remove(app.slug)
@@ -77,7 +77,7 @@ class ServerOperations:
             self._engine.stop(container.id, 10.0)
             self._engine.remove(container.id)
         for image_id in {r.image_id for r in self._store.releases(app.id)}:
-            self._engine.remove_image(image_id, (base.LABEL_APP, name))
+            self._engine.remove_image(image_id, (base.LABEL_APP_ID, str(app.id)))
         self._addresses.remove(app)
         self._repositories.remove(name)
         shutil.rmtree(self._logs_of(app), ignore_errors=True)

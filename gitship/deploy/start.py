@@ -29,7 +29,8 @@ class Starter:
         """So many new containers of each process, all or none. Raises DeployError, DeployCanceled or EngineError."""
         network = self._addresses.network(app)
         taken = {
-            state.name for state in self._engine.list({base.LABEL_SERVER: self.server_id, base.LABEL_APP: app.name})
+            state.name
+            for state in self._engine.list({base.LABEL_SERVER: self.server_id, base.LABEL_APP_ID: str(app.id)})
         }
         started: list[Container] = []
         try:
@@ -58,6 +59,7 @@ class Starter:
             labels={
                 base.LABEL_SERVER: self.server_id,
                 base.LABEL_APP: app.name,
+                base.LABEL_APP_ID: str(app.id),
                 base.LABEL_RELEASE: str(release.number),
                 base.LABEL_PROCESS: process.type,
                 base.LABEL_DEPLOY: str(deploy_id),

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 LABEL_SERVER = "gitship.server"  # which gitship installation owns it
-LABEL_APP = "gitship.app"
+LABEL_APP = "gitship.app"  # its name when this was made
+LABEL_APP_ID = "gitship.app-id"  # stays the same when the app is renamed, and is never used again
 LABEL_RELEASE = "gitship.release"  # the release's number
 LABEL_PROCESS = "gitship.process"
 LABEL_DEPLOY = "gitship.deploy"  # the deploy's id

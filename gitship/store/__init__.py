@@ -7,9 +7,10 @@ from gitship.store.deploys import Deploys
 from gitship.store.keys import Keys
 from gitship.store.live import Live
 from gitship.store.releases import Releases
+from gitship.store.settings import AppSettings
 
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys):
+class Store(Apps, Keys, Releases, Live, Deploys, AppSettings):
     """All state; safe from any thread."""

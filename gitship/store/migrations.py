@@ -41,4 +41,19 @@ MIGRATIONS = (
         app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, address TEXT NOT NULL, owner TEXT NOT NULL,
         taken_at REAL NOT NULL, released_at REAL, PRIMARY KEY (app_id, address));
     """,
+    """
+    CREATE TABLE settings (
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, name TEXT NOT NULL, value TEXT NOT NULL,
+        PRIMARY KEY (app_id, name));
+    CREATE TABLE global_config (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    ALTER TABLE keys ADD COLUMN all_apps INTEGER NOT NULL DEFAULT 1;
+    CREATE TABLE key_apps (
+        key_id INTEGER NOT NULL REFERENCES keys(id) ON DELETE CASCADE,
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, PRIMARY KEY (key_id, app_id));
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, key_name TEXT NOT NULL, fingerprint TEXT NOT NULL,
+        address TEXT NOT NULL, action TEXT NOT NULL, app TEXT NOT NULL DEFAULT '', outcome TEXT NOT NULL,
+        detail TEXT NOT NULL DEFAULT '');
+    CREATE INDEX audit_by_app ON audit (app, id);
+    """,
 )

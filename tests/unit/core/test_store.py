@@ -11,6 +11,7 @@ import pytest
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.model import Check, Container, DeployKind, DeployState, Process, Release, Role, StageTime
 from gitship.store import Store
+from gitship.store.migrations import MIGRATIONS
 
 pytestmark = pytest.mark.unit
 
@@ -156,3 +157,23 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 999")
     with pytest.raises(GitshipError, match="newer"):
         Store(path)
+
+
+def test_settings_of_an_app_go_with_it(store: Store) -> None:
+    app = store.create_app("shop")
+    store.set_setting(app.id, "maintenance", {"on": True})
+    store.set_setting(app.id, "port", 3000)
+    store.set_setting(app.id, "port", None)
+    assert store.settings(app.id) == {"maintenance": {"on": True}}
+    store.delete_app(app.id)
+    assert store.settings(app.id) == {}
+
+
+def test_a_database_of_the_first_schema_is_carried_forward(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(f"BEGIN; {MIGRATIONS[0]}; PRAGMA user_version = 1; COMMIT;")
+        db.execute("INSERT INTO keys VALUES (1, 'me', 'SHA256:1', 'ssh-ed25519 A', 'admin', 1.0)")
+    opened = Store(path)
+    assert [key.name for key in opened.keys()] == ["me"]  # noqa: SIM118
+    opened.close()

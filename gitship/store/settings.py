@@ -1,0 +1,38 @@
+"""What an owner has set for an app by command (maintenance, port, limits, ...), and config that all apps share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gitship.store.database import Database
+
+
+class AppSettings(Database):
+    """Named values per app, as JSON; the part of gitship that owns a name says what it may be."""
+
+    def setting(self, app_id: int, name: str) -> Any | None:
+        """The value, or None when it is not set."""
+        row = self._row("SELECT value FROM settings WHERE app_id = ? AND name = ?", app_id, name)
+        return json.loads(row[0]) if row else None
+
+    def settings(self, app_id: int) -> dict[str, Any]:
+        rows = self._rows("SELECT name, value FROM settings WHERE app_id = ? ORDER BY name", app_id)
+        return {name: json.loads(value) for name, value in rows}
+
+    def set_setting(self, app_id: int, name: str, value: Any | None) -> None:
+        """None unsets."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM settings WHERE app_id = ? AND name = ?", (app_id, name))
+            if value is not None:
+                db.execute("INSERT INTO settings VALUES (?, ?, ?)", (app_id, name, json.dumps(value)))
+
+    def global_config(self) -> dict[str, str]:
+        """Config below every app's own."""
+        return dict(self._rows("SELECT name, value FROM global_config ORDER BY name"))
+
+    def replace_global_config(self, values: Mapping[str, str]) -> None:
+        with self.transaction() as db:
+            db.execute("DELETE FROM global_config")
+            db.executemany("INSERT INTO global_config VALUES (?, ?)", list(values.items()))
