@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import Commit, ObjectID, RawObjectID, sha_to_hex
 
-from gitship.git.fsck import BadObject, Fsck, commit_links, tag_link
+from gitship.git.fsck import BadObject, commit_links, tag_link, tree_entries
 from gitship.git.objects import BLOB, COMMIT, TAG, TREE, peek
 
 _DIRECTORY, _SUBMODULE, _KIND = 0o040000, 0o160000, 0o170000
@@ -24,7 +24,6 @@ class Walk:
     def __init__(self, store: BaseObjectStore, new: Container[bytes], refs: Iterable[str]) -> None:
         self._store = store
         self._new = new
-        self._fsck = Fsck()
         self._sound: set[bytes] = set()
         self._vouched = _Vouched(store, refs)
 
@@ -83,7 +82,7 @@ class Walk:
             self._sound.add(sha)
 
     def _entries(self, tree: bytes) -> list[tuple[bytes, int, bytes]]:
-        return self._fsck.entries(self._read(tree, TREE))
+        return tree_entries(self._read(tree, TREE))
 
     def _tree_of(self, commit: bytes) -> bytes:
         return commit_links(self._read(commit, COMMIT))[0]

@@ -33,7 +33,7 @@ class Ingest(Protocol):
 
 
 def choose() -> Ingest:
-    """git's own indexer when the binary is there, else Dulwich's parts: 1.4 times the CPU, and under the GIL."""
+    """git's own indexer when the binary is there, else Dulwich's parts: 1.5 to 2 times the CPU, and under the GIL."""
     if shutil.which("git"):
         from gitship.git.ingest_git import GitIngest
 
