@@ -1,4 +1,4 @@
-"""The contents of many blobs, in order, a large one in pieces: by a `git cat-file` child, else by Dulwich."""
+"""The contents of many blobs, in order, a large one in pieces: by a `git cat-file` child, few small ones by Dulwich."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ObjectID
-from dulwich.repo import Repo
 
 from gitship.errors import GitError
+from gitship.git.objects import BLOB, ObjectInfo, open_store, peek
 from gitship.git.snapshot import reading
 
 CHUNK_BYTES = 256 * 1024
 SILENCE_S = 60.0  # git answers in milliseconds; a disk that does not answer for a minute is broken
 KILL_S = 10.0
-BLOB = 3  # git's number of the type
+FEW = 64
+SMALL_BYTES = 4 << 20
 
 Contents = Generator[tuple[int, Iterator[bytes]], None, None]
 
@@ -38,9 +40,24 @@ class Blobs(Protocol):
 
 
 def choose(repository_path: Path) -> Blobs:
-    """The git child where git is installed (3,600 files, 35 MB: 0.64 s and 38 MiB against 0.84 s and 101 MiB)."""
-    git = shutil.which("git")
-    return GitBlobs(repository_path, git) if git else DulwichBlobs(repository_path)
+    """What is fastest for the blobs asked for; Dulwich alone where git is not installed."""
+    git, dulwich = shutil.which("git"), DulwichBlobs(repository_path)
+    return FastBlobs(GitBlobs(repository_path, git), dulwich) if git else dulwich
+
+
+class FastBlobs:
+    """Dulwich for few small blobs (4 files: 3 ms, by children 11), git for many (35 MB: 0.64 s, else 0.84) or large."""
+
+    def __init__(self, git: GitBlobs, dulwich: DulwichBlobs) -> None:
+        self._git = git
+        self._dulwich = dulwich
+
+    def sizes(self, ids: Sequence[bytes]) -> list[int]:
+        return (self._dulwich if len(ids) <= FEW else self._git).sizes(ids)
+
+    def contents(self, ids: Sequence[bytes]) -> Contents:
+        few_and_small = len(ids) <= FEW and sum(self._dulwich.sizes(ids)) <= SMALL_BYTES
+        return (self._dulwich if few_and_small else self._git).contents(ids)
 
 
 class GitBlobs:
@@ -82,25 +99,27 @@ class DulwichBlobs:
     """Dulwich's object store; holds one blob in memory at a time."""
 
     def __init__(self, repository_path: Path) -> None:
-        self._path = repository_path
+        self._objects = repository_path / "objects"
 
     def sizes(self, ids: Sequence[bytes]) -> list[int]:
-        with Repo(str(self._path)) as repo:
-            return [len(_read(repo, id_)) for id_ in ids]
+        with open_store(self._objects) as store:
+            return [_info(store, id_).size for id_ in ids]
 
     def contents(self, ids: Sequence[bytes]) -> Contents:
-        with Repo(str(self._path)) as repo:
+        with open_store(self._objects) as store:
             for id_ in ids:
-                content = _read(repo, id_)
+                _info(store, id_)
+                with reading(f"object {id_[:12].decode()}"):
+                    _, content = store.get_raw(ObjectID(id_))
                 yield len(content), (content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES))
 
 
-def _read(repo: Repo, id_: bytes) -> bytes:
+def _info(store: DiskObjectStore, id_: bytes) -> ObjectInfo:
     with reading(f"object {id_[:12].decode()}"):
-        number, content = repo.object_store.get_raw(ObjectID(id_))
-        if number != BLOB:
+        info = peek(store, id_.decode())
+        if info.type != BLOB:
             raise GitError(f"object {id_[:12].decode()} is not a file", "run `git fsck` and push again")
-    return content
+    return info
 
 
 def _size(header: bytes, id_: bytes) -> int:

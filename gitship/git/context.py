@@ -46,16 +46,16 @@ def build_context(
     *,
     subdirectory: str = "",
     dockerfile: str = "Dockerfile",
-    use_git: bool = True,
+    reader: blobs.Blobs | None = None,
 ) -> Generator[bytes, None, None]:
     """The tar of the commit's tree, or of its ``subdirectory``, in chunks; ``dockerfile`` is a path within it.
 
     Everything that can be wrong with the commit is looked for before this returns, so that a build never begins with
-    half a context. Raises GitError. Memory: one chunk of a large blob (Dulwich, when git is not installed or
-    ``use_git`` is False: one blob) and the list of names. ``close`` it when it is not read to its end.
+    half a context. Raises GitError. Memory: one chunk of a large blob (where git is not installed: one blob) and the
+    list of names. ``close`` it when it is not read to its end. ``reader`` is chosen when None.
     """
     dockerfile = _inside("dockerfile", dockerfile) or "Dockerfile"
-    reader = blobs.choose(repository_path) if use_git else blobs.DulwichBlobs(repository_path)
+    reader = reader or blobs.choose(repository_path)
     with Snapshot(repository_path, commit) as tree:
         top = tree.directory(_inside("context", subdirectory))
         entries = _kept(tree, top, _dockerignore(tree, reader, top, dockerfile))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from dulwich.index import validate_path_element_default, validate_path_element_hfs, validate_path_element_ntfs
 from dulwich.objects import Commit, ObjectID, Tag, Tree
-from dulwich.repo import Repo
 
 from gitship.errors import GitError
+from gitship.git.objects import open_store
 
 MAX_ENTRIES = 1_000_000  # 10 trees of 10 entries, nested 10 deep, are 10^10 files in a pack of 1 kB
 MAX_NAME_BYTES = 255  # Linux: NAME_MAX and PATH_MAX; a builder could not unpack a longer one
@@ -47,14 +47,11 @@ class Snapshot:
     """Use as a context manager. Every method raises GitError when objects are missing, damaged or dangerous."""
 
     def __init__(self, repository_path: Path, commit: str) -> None:
-        with reading(f"commit {commit[:12]}"):
-            self.repo = Repo(str(repository_path))
-        try:
-            with reading(f"commit {commit[:12]}"):
-                self.commit = self._peel(commit)
-        except BaseException:
-            self.close()
-            raise
+        self._opened = ExitStack()
+        with self._opened as opened, reading(f"commit {commit[:12]}"):
+            self._store = opened.enter_context(open_store(repository_path / "objects"))
+            self.commit = self._peel(commit)
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Snapshot:
         return self
@@ -65,14 +62,14 @@ class Snapshot:
         self.close()
 
     def close(self) -> None:
-        self.repo.close()
+        self._opened.close()
 
     def _peel(self, name: str) -> Commit:
-        found = self.repo.object_store[ObjectID(name.encode("ascii"))]
+        found = self._store[ObjectID(name.encode("ascii"))]
         for _ in range(MAX_TAGS):
             if not isinstance(found, Tag):
                 break
-            found = self.repo.object_store[found.object[1]]
+            found = self._store[found.object[1]]
         if not isinstance(found, Commit):
             raise GitError(f"{name[:12]} is not a commit", "push a branch")
         return found
@@ -127,7 +124,7 @@ class Snapshot:
 
     def _children(self, tree_id: bytes, prefix: str) -> list[Entry]:
         with reading(f"directory '{prefix.rstrip('/') or '.'}' of the commit"):
-            tree = self.repo.object_store[ObjectID(tree_id)]
+            tree = self._store[ObjectID(tree_id)]
             if not isinstance(tree, Tree):
                 raise GitError(f"'{prefix.rstrip('/')}' is not a directory", "run `git fsck` and push again")
             items = tree.items()

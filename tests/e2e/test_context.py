@@ -35,7 +35,7 @@ class Bench:
         self.run = f"context-{uuid.uuid4().hex[:8]}"
         self.repository = bare(path / "shop.git")
 
-    def build(self, commit_id: str, builder: str = "buildkit", *, use_git: bool = True) -> tuple[str, dict[str, bool]]:
+    def build(self, commit_id: str, builder: str = "buildkit") -> tuple[str, dict[str, bool]]:
         """The image's id, and of each step of the Dockerfile whether it came from the cache."""
         cached: dict[str, bool] = {}
 
@@ -44,7 +44,7 @@ class Bench:
                 cached[event.name] = cached.get(event.name, False) or event.cached
 
         options = BuildOptions(tag=f"{self.run}:latest", labels={"gitship.test": self.run}, timeout_s=120)
-        context = build_context(self.repository, commit_id, use_git=use_git)
+        context = build_context(self.repository, commit_id)
         image = DockerEngine(self.host, builder=builder).build(context, options, note, threading.Event())
         return image.id, cached
 
@@ -82,7 +82,7 @@ def test_docker_takes_whatever_names_a_commit_has(bench: Bench, builder: str) ->
             b"not\xffutf8": b"4",
         },
     )
-    image, _ = bench.build(made, builder, use_git=builder == "buildkit")
+    image, _ = bench.build(made, builder)
     members = bench.members(image)
     assert set(members) == {
         "0" * 120, long, "Dockerfile", "grüße", "grüße/ß", "link", "new\nline", "run.sh", "vendor", "not\udcffutf8"

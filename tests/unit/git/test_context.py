@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from gitship.errors import GitError
 from gitship.git import context, context_checks, snapshot, tar
+from gitship.git.blobs import Blobs, DulwichBlobs, GitBlobs, choose
 from gitship.git.context import build_context, tree_summary
 from tests.unit.git.commits import SUBMODULE, TIME, Content, Object, bare, commit, executable, id_at, link, lose, tree
 
 pytestmark = pytest.mark.unit
 
 LONG = "a" * 120 + "/" + "b" * 130 + ".txt"
+Reader = Callable[[Path], Blobs]
 RICH: Mapping[str | bytes, Content] = {
     "Dockerfile": b"FROM scratch\n",
     LONG: b"long",
@@ -40,9 +42,10 @@ def repository(tmp_path: Path) -> Path:
     return bare(tmp_path / "shop.git")
 
 
-@pytest.fixture(params=[True, False], ids=["git", "dulwich"])
-def use_git(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=[GitBlobs, DulwichBlobs, choose])
+def reader(request: pytest.FixtureRequest) -> Reader:
+    made: Reader = request.param
+    return made
 
 
 def read(data: bytes) -> dict[str, tarfile.TarInfo]:
@@ -55,8 +58,8 @@ def contents(data: bytes) -> dict[str, bytes]:
         return {m.name: archive.extractfile(m).read() for m in archive if m.isreg()}  # type: ignore[union-attr]
 
 
-def test_holds_every_file_link_directory_and_submodule_of_the_commit(repository: Path, use_git: bool) -> None:
-    data = b"".join(build_context(repository, commit(repository, RICH), use_git=use_git))
+def test_holds_every_file_link_directory_and_submodule_of_the_commit(repository: Path, reader: Reader) -> None:
+    data = b"".join(build_context(repository, commit(repository, RICH), reader=reader(repository)))
     members = read(data)
     assert {n: c for n, c in contents(data).items() if n != "src/app.py"} == {
         "Dockerfile": b"FROM scratch\n",
@@ -95,7 +98,7 @@ def test_a_directory_comes_before_what_it_holds(repository: Path) -> None:
 
 @pytest.mark.parametrize("first", [LONG, "äöü.txt", b"\xff", "a\nb"], ids=["long", "non-ASCII", "bytes", "newline"])
 def test_begins_with_a_plain_directory_entry_whatever_file_comes_first(
-    repository: Path, first: str | bytes, use_git: bool
+    repository: Path, first: str | bytes, reader: Reader
 ) -> None:
     # BuildKit takes a stream that begins with an extension header for a Dockerfile.
     begin = b"".join(
@@ -103,7 +106,7 @@ def test_begins_with_a_plain_directory_entry_whatever_file_comes_first(
             repository,
             commit(repository, {first: b"", "z/Dockerfile": b""}),
             dockerfile="z/Dockerfile",
-            use_git=use_git,
+            reader=reader(repository),
         )
     )[:512]
     assert begin[:3] == b"./\0"
@@ -118,11 +121,10 @@ def test_begins_with_a_plain_entry_whatever_the_time_of_the_commit(repository: P
     assert read(data)["Dockerfile"].mtime == min(time, tar.MAX_TIME_S)
 
 
-def test_is_the_same_every_time_and_by_both_readers(repository: Path) -> None:
+def test_is_the_same_every_time_and_by_every_reader(repository: Path, reader: Reader) -> None:
     made = commit(repository, RICH)
-    by_git, again = (b"".join(build_context(repository, made)) for _ in range(2))
-    by_dulwich = b"".join(build_context(repository, made, use_git=False))
-    assert by_git == again == by_dulwich
+    streams = [b"".join(build_context(repository, made, reader=r)) for r in (None, None, reader(repository))]
+    assert streams[0] == streams[1] == streams[2]
 
 
 def test_works_without_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,12 +193,12 @@ def test_paths_that_lead_out_of_the_commit_are_refused(repository: Path, path: s
     "name",
     [b".git", b".GIT", b"git~1", b".git ", ".g\u200cit".encode(), b"..", b".", b"a/b", b".git::$INDEX_ALLOCATION"],
 )
-def test_dangerous_names_are_refused(repository: Path, name: bytes, use_git: bool) -> None:
+def test_dangerous_names_are_refused(repository: Path, name: bytes, reader: Reader) -> None:
     made = commit(repository, {"Dockerfile": b"", "deep/file": b""})
     blob = id_at(repository, made, "deep/file")
     evil = Object(0o040000, tree(repository, {name: (0o100644, blob)}))
     with pytest.raises(GitError, match="dangerous name 'deep/"):
-        build_context(repository, commit(repository, {"Dockerfile": b"", "deep": evil}), use_git=use_git)
+        build_context(repository, commit(repository, {"Dockerfile": b"", "deep": evil}), reader=reader(repository))
 
 
 def test_names_that_linux_cannot_store_are_refused(repository: Path) -> None:
@@ -230,34 +232,34 @@ def test_a_tree_that_unfolds_to_millions_of_files_is_refused(repository: Path, m
 
 
 def test_more_bytes_than_a_context_may_have_are_refused_by_the_largest_file(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, use_git: bool
+    repository: Path, monkeypatch: pytest.MonkeyPatch, reader: Reader
 ) -> None:
     monkeypatch.setattr(context_checks, "MAX_CONTEXT_BYTES", 1 << 20)
     made = commit(repository, {"Dockerfile": b"", "a": b"x" * (1 << 19), "b": b"x" * (1 << 20)})
     with pytest.raises(GitError) as caught:
-        build_context(repository, made, use_git=use_git)
+        build_context(repository, made, reader=reader(repository))
     assert "the largest is 'b'" in caught.value.hint
 
 
 @pytest.mark.parametrize("lost", ["src/a", "src", ""])
-def test_missing_objects_are_an_error_before_the_stream_begins(repository: Path, lost: str, use_git: bool) -> None:
+def test_missing_objects_are_an_error_before_the_stream_begins(repository: Path, lost: str, reader: Reader) -> None:
     made = commit(repository, {"Dockerfile": b"", "src/a": b"x"})
     lose(repository, id_at(repository, made, lost) if lost else made)
     with pytest.raises(GitError) as caught:
-        build_context(repository, made, use_git=use_git)
+        build_context(repository, made, reader=reader(repository))
     assert caught.value.hint
     with pytest.raises(GitError):
         tree_summary(repository, made)
 
 
-def test_a_damaged_object_is_an_error(repository: Path, use_git: bool) -> None:
+def test_a_damaged_object_is_an_error(repository: Path, reader: Reader) -> None:
     made = commit(repository, {"Dockerfile": b"", "a": b"x" * 5000})
     id_ = id_at(repository, made, "a")
     path = repository / "objects" / id_[:2] / id_[2:]
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:12])
     with pytest.raises(GitError):
-        for _ in build_context(repository, made, use_git=use_git):
+        for _ in build_context(repository, made, reader=reader(repository)):
             pass
 
 

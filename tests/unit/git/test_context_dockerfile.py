@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitship.errors import GitError
+from gitship.git.blobs import DulwichBlobs, GitBlobs
 from gitship.git.context import build_context
 from gitship.git.starter import starting_dockerfile
 from tests.unit.git.commits import bare, commit, link
@@ -143,13 +144,13 @@ def test_a_dockerignore_that_cannot_be_used_is_refused_by_name_and_line(reposito
         build_context(repository, commit(repository, {"Dockerfile": b"", ".dockerignore": b"#" * (1 << 21)}))
 
 
-@pytest.mark.parametrize("use_git", [True, False], ids=["git", "dulwich"])
-def test_files_in_git_lfs_are_refused_by_name(repository: Path, use_git: bool) -> None:
+@pytest.mark.parametrize("reader", [GitBlobs, DulwichBlobs])
+def test_files_in_git_lfs_are_refused_by_name(repository: Path, reader: type[GitBlobs] | type[DulwichBlobs]) -> None:
     made = commit(
         repository, {"Dockerfile": b"", "assets/big.bin": LFS, "logo.png": LFS + b"x-more 1\n", "ok": b"x" * 200}
     )
     with pytest.raises(GitError) as caught:
-        build_context(repository, made, use_git=use_git)
+        build_context(repository, made, reader=reader(repository))
     assert caught.value.message == "in Git LFS, out of a build's reach: assets/big.bin, logo.png"
     assert "git lfs migrate export" in caught.value.hint
 

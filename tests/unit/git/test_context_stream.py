@@ -87,14 +87,14 @@ def test_no_child_is_left_after_a_refusal_or_at_the_end(repository: Path) -> Non
     assert children() == before
 
 
-@pytest.mark.parametrize("use_git", [True, False], ids=["git", "dulwich"])
-def test_what_is_ignored_is_never_read(repository: Path, use_git: bool) -> None:
+@pytest.mark.parametrize("reader", [GitBlobs, DulwichBlobs])
+def test_what_is_ignored_is_never_read(repository: Path, reader: type[GitBlobs] | type[DulwichBlobs]) -> None:
     ignore = b"*.log\nnode_modules\n!.env.example\n"
     files: dict[str | bytes, Content] = {"Dockerfile": b"", ".dockerignore": ignore, "x.log": b"1", "src/a": b"3"}
     made = commit(repository, {**files, "node_modules/deep/index.js": b"2"})
     lose(repository, id_at(repository, made, "x.log"))
     lose(repository, id_at(repository, made, "node_modules"))
-    assert b"".join(build_context(repository, made, use_git=use_git))
+    assert b"".join(build_context(repository, made, reader=reader(repository)))
 
 
 def fake_git(path: Path, script: str) -> str:
@@ -110,6 +110,25 @@ def test_a_git_that_falls_silent_is_ended(repository: Path, tmp_path: Path, monk
     with pytest.raises(GitError, match="did not answer"):
         reader.sizes([b"1" * 40])
     assert children() == before
+
+
+def test_only_many_or_large_files_are_worth_a_child(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    fake_git(tmp_path / "bin" / "git", "exit 1")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    few = commit(repository, {"Dockerfile": b"", "a": b"x" * 1_000_000})
+    assert b"".join(build_context(repository, few))
+    large = id_at(repository, commit(repository, {"a": bytes(LARGE)}), "a").encode()
+    small = id_at(repository, few, "Dockerfile").encode()
+    reader = blobs.choose(repository)
+    assert reader.sizes([small, large]) == [0, LARGE]
+    for ids in ([large], [small] * 100):
+        with pytest.raises(GitError, match="git ended"):
+            next(reader.contents(ids))
+    with pytest.raises(GitError, match="git ended"):
+        reader.sizes([small] * 100)
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo 1111 blob 9; printf 1234"])
