@@ -18,6 +18,7 @@ OFS_DELTA, REF_DELTA = 6, 7
 TYPE_NUMBERS = {b"commit": COMMIT, b"tree": TREE, b"blob": BLOB, b"tag": TAG}
 TYPE_NAMES = {number: name for name, number in TYPE_NUMBERS.items()}
 MAX_DELTA_CHAIN = 4096  # git writes chains of 50 (250 when aggressive); longer than this is an attack
+DEFLATE_HEAD = 1024  # bytes that surely inflate to something: the tables of a dynamic block take up to 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def peek(store: BaseObjectStore, sha: str) -> ObjectInfo:
 def _peek_loose(objects: Path, sha: str) -> ObjectInfo | None:
     try:
         with (objects / sha[:2] / sha[2:]).open("rb") as file:
-            head = zlib.decompressobj().decompress(file.read(128), 64)
+            head = zlib.decompressobj().decompress(file.read(DEFLATE_HEAD), 64)
     except FileNotFoundError:
         return None
     kind, _, rest = head.partition(b" ")
@@ -77,7 +78,7 @@ def _peek_at(store: DiskObjectStore, pack: Pack, offset: int) -> ObjectInfo:
     size: int | None = None
     with Path(os.fspath(pack.data.path)).open("rb") as file:
         for _ in range(MAX_DELTA_CHAIN):
-            head = os.pread(file.fileno(), 128, offset)
+            head = os.pread(file.fileno(), DEFLATE_HEAD + 32, offset)  # the entry's own header comes first
             kind, length, at = object_header(head)
             if kind not in (OFS_DELTA, REF_DELTA):
                 return ObjectInfo(kind, length if size is None else size)
