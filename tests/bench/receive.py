@@ -6,6 +6,7 @@ its own where root's shell is /bin/sh, so that nobody's .bashrc is measured.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import random
 import shutil
@@ -28,51 +29,60 @@ PUSH_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A made-up history: so many commits over so many files, each new file version of so many random words."""
+    """A made-up history: so many commits over so many files of so many random bytes (base64, so a third is air).
+
+    Each commit replaces an eighth of two files, as edits do: later versions are deltas in the pack.
+    """
 
     name: str
     files: int
     commits: int
-    words: int
+    file_bytes: int
     runs: int
     target: str
 
 
 HISTORIES = (
-    History("20 files", files=20, commits=1, words=200, runs=7, target="0.5"),
-    History("about 12 MiB", files=400, commits=1500, words=2500, runs=5, target="1.0"),
-    History("about 120 MiB", files=2000, commits=6500, words=6000, runs=3, target="1.2"),
+    History("20 files", files=20, commits=1, file_bytes=2_000, runs=7, target="0.5"),
+    History("about 12 MiB", files=400, commits=1_500, file_bytes=16_000, runs=5, target="1.0"),
+    History("about 120 MiB", files=2_000, commits=8_000, file_bytes=36_000, runs=3, target="1.2"),
 )
+LINE_BYTES = 54  # of random bytes in a line of 72 letters
 
 
 def make(path: Path, history: History) -> float:
     """Writes the history into a new repository; its pack's size in MiB."""
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(path)], env=clean_env(), check=True, timeout=30)
     source = random.Random(history.name)
-    vocabulary = ["".join(source.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=7)) for _ in range(200_000)]
     importer = subprocess.Popen(
         ["git", "fast-import", "--quiet", "--depth=20"], cwd=path, env=clean_env(), stdin=subprocess.PIPE
     )
     assert importer.stdin is not None
     out = importer.stdin
-    texts: dict[int, list[str]] = {}
+    lines_each = history.file_bytes // LINE_BYTES
+    texts = [[_line(source) for _ in range(lines_each)] for _ in range(history.files)]
     for number in range(history.commits):
-        changed = range(history.files) if number == 0 else source.sample(range(history.files), 2)
-        out.write(
-            b"commit refs/heads/main\ncommitter A <a@example.com> %d +0000\ndata 4\ntest\n" % (1_700_000_000 + number)
-        )
-        for index in changed:
-            words = texts.setdefault(index, [])
-            words[:] = words[len(words) // 2 :] + source.choices(vocabulary, k=history.words // (1 if number else 8))
-            text = "\n".join(words).encode()
+        header = b"commit refs/heads/main\ncommitter A <a@example.com> %d +0000\ndata 4\ntest\n"
+        out.write(header % (1_700_000_000 + number))
+        for index in range(history.files) if number == 0 else source.sample(range(history.files), 2):
+            if number:
+                at = source.randrange(lines_each)
+                texts[index][at : at + lines_each // 8] = [_line(source) for _ in range(lines_each // 8)]
+            text = b"".join(texts[index])
             out.write(b"M 100644 inline d%d/f%d.txt\ndata %d\n%s\n" % (index % 40, index, len(text), text))
     out.close()
     if importer.wait(300):
         raise RuntimeError("git fast-import failed")
+    repack = ["git", "-c", "pack.window=4", "-c", "pack.depth=20", "repack", "-adfq"]
+    subprocess.run(repack, cwd=path, env=clean_env(), check=True, timeout=600)
     return sum(p.stat().st_size for p in path.glob("objects/pack/*.pack")) / (1 << 20)
 
 
-def push(source: Path, url: str, ssh: str, user: str = "main") -> float:
+def _line(source: random.Random) -> bytes:
+    return base64.b64encode(source.randbytes(LINE_BYTES)) + b"\n"
+
+
+def push(source: Path, url: str, ssh: str) -> float:
     """Seconds of one `git push` of everything."""
     began = time.monotonic()
     done = subprocess.run(
@@ -184,6 +194,7 @@ def compare() -> None:
                     ]
                 )  # fmt: skip
                 shutil.rmtree(source)
+                print(f"done: {history.name}", flush=True)
         header = ["history", "MiB", "gitship s", "sshd + git s", "ratio", "target", "runs"]
         show("Receiving a push: median (least..most) seconds and paired ratio", header, rows)
 
