@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-import time
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -63,7 +62,6 @@ class _Intake:
         self._quarantine = quarantine
         self._limits = limits
         self._fsck = Fsck()
-        self._cpu_end = time.thread_time() + limits.cpu_s
         self._entries: list[Entry] = []
         self._largest = 0
         self.types: dict[bytes, int] = {}
@@ -80,11 +78,10 @@ class _Intake:
                     self._entries.append(entry)
                     if entry.sha:
                         self._know(entry.sha, entry.type, entry.size, content)
-                    self._check_time()
                 file.flush()
                 checksum = stream.checksum
                 if len(self._entries) != len(self.types):
-                    outside = self._resolve(path)
+                    outside = self._resolve(path, stream.check_time)
                     if outside:
                         checksum = self._add_bases(file, outside)
                 os.fsync(file.fileno())
@@ -104,11 +101,7 @@ class _Intake:
         except BadObject as error:
             raise IngestError(f"unsafe or damaged object {sha.hex()[:10]}: {error}") from None
 
-    def _check_time(self) -> None:
-        if time.thread_time() > self._cpu_end:
-            raise IngestError(f"the pack needs more than {self._limits.cpu_s} s of CPU time")
-
-    def _resolve(self, path: Path) -> list[bytes]:
+    def _resolve(self, path: Path, check_time: Callable[[], None]) -> list[bytes]:
         """Applies every delta; the objects outside of the pack that were needed as bases."""
         deltas = _Deltas(self._entries)
         with (
@@ -117,7 +110,7 @@ class _Intake:
             open_store(self._quarantine.objects) as store,
         ):
             for entry in [e for e in self._entries if e.sha and deltas.wait_for(e)]:
-                self._follow(pack, deltas, entry, entry.type, inflate(pack, entry.offset))
+                self._follow(pack, deltas, entry, inflate(pack, entry.offset), check_time)
             outside: list[bytes] = []
             for sha in [base for base in deltas.by_sha if base not in self.types]:
                 # A base may meanwhile have come out of another delta.
@@ -130,15 +123,17 @@ class _Intake:
                 self._allow(info.size, 0)
                 kind, content = store.get_raw(RawObjectID(sha))
                 outside.append(sha)
-                self._follow(pack, deltas, Entry(-1, kind, info.size, sha=sha), kind, content)
+                self._follow(pack, deltas, Entry(-1, kind, info.size, sha=sha), content, check_time)
         if deltas.waiting:
             raise IngestError(MISSING)
         return outside
 
-    def _follow(self, pack: mmap.mmap, deltas: _Deltas, base: Entry, kind: int, content: bytes) -> None:
+    def _follow(
+        self, pack: mmap.mmap, deltas: _Deltas, base: Entry, content: bytes, check_time: Callable[[], None]
+    ) -> None:
         """Everything that builds on ``base``, depth first, so that only one chain's contents are held."""
         levels = [(content, children)] if (children := deltas.pop(base)) else []
-        held = len(content)
+        held, kind = len(content), base.type
         while levels:
             content, waiting = levels[-1]
             entry = waiting.pop()
@@ -154,7 +149,7 @@ class _Intake:
                 raise IngestError(f"{DAMAGED} ({error})") from None
             entry.sha = _name(kind, result)
             self._know(entry.sha, kind, length, result if kind != BLOB else None)
-            self._check_time()
+            check_time()
             if children := deltas.pop(entry):
                 levels.append((result, children))
                 held += length

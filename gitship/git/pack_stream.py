@@ -51,6 +51,7 @@ class PackStream:
         self._reader = reader
         self._file = file
         self._limits = limits
+        self._cpu_end = time.thread_time() + limits.cpu_s
         self._poll = select.poll()
         self._poll.register(reader, select.POLLIN | select.POLLHUP)
         self._deadline = time.monotonic() + limits.ingest_s
@@ -109,6 +110,7 @@ class PackStream:
         window = _SMALL_WINDOW if entry.size < _SMALL_WINDOW else _LARGE_WINDOW
         length = 0
         while not stream.eof:
+            self.check_time()
             self._need(1)
             piece = self._buffer[self._at : self._at + window]
             data = stream.decompress(piece, _INFLATE_BYTES)
@@ -127,6 +129,11 @@ class PackStream:
         if full:
             entry.sha = name.digest()
         return b"".join(kept) if kept is not None else None
+
+    def check_time(self) -> None:
+        """Raises IngestError once this thread has used the CPU time that a push may use."""
+        if time.thread_time() > self._cpu_end:
+            raise IngestError(f"the pack needs more than {self._limits.cpu_s} s of CPU time")
 
     def _take(self, count: int) -> memoryview:
         part = self._buffer[self._at : self._at + count]

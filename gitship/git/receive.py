@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gitship import __version__
 from gitship.errors import GitshipError
@@ -47,11 +47,13 @@ def receive_pack(
     limits: ReceiveLimits | None = None,
     ingest: Ingest | None = None,
     gone: threading.Event | None = None,
+    told: Callable[[Mapping[str, str]], None] = lambda reasons: None,
 ) -> int:
     """Serves one ``git-receive-pack``; the exit code. Raises nothing that a client can bring about.
 
     ``gone`` (the session's ``closed``) may be set by the caller when the client leaves; without it that is noticed at
-    the next write, so within ``keepalive_s``. The caller closes ``stdin`` afterwards: that ends the thread reading it.
+    the next write, so within ``keepalive_s``. ``told`` gets the reasons of the refs that did not come true, when the
+    client wished for any. The caller closes ``stdin`` afterwards: that ends the thread reading it.
     """
     limits = limits or ReceiveLimits()
     wire = Wire(stdin, stdout)
@@ -69,7 +71,7 @@ def receive_pack(
     multiplexed = "side-band-64k" in request.capabilities
     side = Sideband(stdout, multiplexed=multiplexed, keepalive_s=limits.keepalive_s, gone=gone or threading.Event())
     with side:
-        return _Push(wire, repository, host, request, limits, ingest or choose(), side).serve(stdin)
+        return _Push(wire, repository, host, request, limits, ingest or choose(), side).serve(stdin, told)
 
 
 def advertisement(refs: Mapping[str, str]) -> bytes:
@@ -103,7 +105,7 @@ class _Push:
         self._feed: PackFeed | None = None  # set while the client has something left to send
         self.reasons: dict[str, str] = {}
 
-    def serve(self, stdin: ByteSource) -> int:
+    def serve(self, stdin: ByteSource, told: Callable[[Mapping[str, str]], None]) -> int:
         """Runs the whole order and reports; the exit code."""
         unpacked = "ok"
         try:
@@ -124,6 +126,7 @@ class _Push:
         except Exception:
             log.exception("a push to %s failed", self._repository.path.name)
             self._refuse_all("internal error, the server's log has it")
+        told(self.reasons)
         self._side.report(self._status(unpacked))
         if self._feed is not None:
             self._feed.discard(self._limits.drain_s)

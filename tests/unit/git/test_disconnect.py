@@ -208,6 +208,19 @@ def test_refused_client_may_finish_sending_and_reads_why(server: GitServer, work
     assert all_objects(server.repositories.open("shop")) == set()
 
 
+@pytest.mark.parametrize("why", ["its name", "its size"])
+def test_what_a_refused_client_still_sends_is_read(repository: Repository, ingest: Ingest, why: str) -> None:
+    """A client that cannot get rid of its pack never comes to reading why it was refused."""
+    tip, objects = small_push()
+    data = pack(*objects, blob(random.Random(1).randbytes(4 << 20)))
+    stdin, limits = Scripted(wishes((None, tip, MAIN if why == "its size" else "HEAD")) + data), ReceiveLimits()
+    if why == "its size":
+        limits = ReceiveLimits(max_pack_bytes=1 << 20)
+    receive_pack(stdin, Sink(), repository, MoveRefs(repository), limits=limits, ingest=ingest)
+    assert stdin.read(1) == b""
+    assert repository.refs() == {}
+
+
 def test_client_without_sidebands_gets_a_plain_report(repository: Repository, ingest: Ingest) -> None:
     tip, objects = small_push()
     said = wishes((None, tip, MAIN), capabilities="report-status") + pack(*objects)

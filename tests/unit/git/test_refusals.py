@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Mapping, Sequence
 
 import pytest
 
+from gitship.git.host import MoveRefs
 from gitship.git.ingest import Ingest
 from gitship.git.limits import ReceiveLimits
 from gitship.git.objects import BLOB, COMMIT, OFS_DELTA, REF_DELTA, TAG, TREE
+from gitship.git.refs import RefUpdate
 from gitship.git.repository import Repository
 from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.raw import (
@@ -152,8 +155,29 @@ def test_old_tools_zero_padded_modes_are_taken(repository: Repository, ingest: I
     assert answer.refs == {MAIN: "ok"}
 
 
-def test_ref_to_an_object_that_nobody_has_is_refused(repository: Repository, ingest: Ingest) -> None:
-    refused(repository, push_new(repository, ingest, "12" * 20, pack()), "missing necessary objects")
+@pytest.mark.parametrize("padding", [0, 150])
+def test_ref_to_an_object_that_nobody_has_is_refused(repository: Repository, ingest: Ingest, padding: int) -> None:
+    data = pack(*(blob(b"%d" % n) for n in range(padding)))
+    refused(repository, push_new(repository, ingest, "12" * 20, data), "missing necessary objects")
+
+
+@pytest.mark.parametrize("padding", [0, 150])
+@pytest.mark.parametrize("what", ["a file as the commit's tree", "a file as a directory", "a directory as a file"])
+def test_object_of_another_type_than_expected_is_refused(
+    repository: Repository, ingest: Ingest, what: str, padding: int
+) -> None:
+    content = blob(b"x")
+    inner = tree(("100644", b"file", content))
+    root = {
+        "a file as the commit's tree": content,
+        "a file as a directory": tree(("40000", b"dir", content)),
+        "a directory as a file": tree(("100644", b"file", inner)),
+    }[what]
+    tip = commit(root)
+    made = {name_of(item): item for item in (content, inner, root, tip, *(blob(b"%d" % n) for n in range(padding)))}
+    answer = push_new(repository, ingest, name_of(tip), pack(*made.values()))
+    refused(repository, answer, "")
+    assert answer.unpack != "ok"
 
 
 @pytest.mark.parametrize("left_out", ["tree", "blob", "parent"])
@@ -261,6 +285,22 @@ def test_stale_old_object_is_refused(repository: Repository, ingest: Ingest) -> 
     answer = push(repository, ingest, wishes((second, None, MAIN)))
     assert answer.refs == {MAIN: "it moved meanwhile, fetch first"}
     assert repository.ref(MAIN) == first
+
+
+def test_host_is_not_even_asked_about_a_stale_push(repository: Repository, ingest: Ingest) -> None:
+    """Its answer may be a deploy of several minutes."""
+    tip, objects = small_push()
+    asked: list[object] = []
+
+    class Asked(MoveRefs):
+        def check(self, updates: Sequence[RefUpdate], options: Sequence[str]) -> Mapping[str, str]:
+            asked.append(updates)
+            return {}
+
+    push(repository, ingest, wishes(("56" * 20, tip, MAIN)) + pack(*objects), host=Asked(repository))
+    assert not asked
+    push(repository, ingest, wishes((None, tip, MAIN)) + pack(*objects), host=Asked(repository))
+    assert len(asked) == 1
 
 
 def test_ref_given_twice_and_ref_that_is_not_there(repository: Repository, ingest: Ingest) -> None:
