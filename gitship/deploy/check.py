@@ -145,6 +145,7 @@ class Checker:
 
 
 def listens(address: str, port: int, timeout_s: float) -> tuple[bool, str]:
+    """(passed, what was seen) of one TCP connection."""
     try:
         with socket.create_connection((address, port), timeout_s):
             return True, f"listens on {port}"
@@ -153,6 +154,7 @@ def listens(address: str, port: int, timeout_s: float) -> tuple[bool, str]:
 
 
 def http_answer(check: Check, address: str, port: int, host: str) -> tuple[bool, str]:
+    """(passed, what was seen) of one GET with the check's path, headers and scheme."""
     connection = http.client.HTTPConnection(address, port, timeout=check.timeout_s)
     if check.scheme == "https":  # an app's own certificate is for its domain at best, not for a container's address
         connection = http.client.HTTPSConnection(
