@@ -37,10 +37,13 @@ def test_failed_deploy_by_file_path_keeps_the_old_release_and_says_so(
 ) -> None:
     repository = tiny_app("badpath")
     server.push_ok(repository, "badpath")
+    before = server.server_ref("badpath")
     apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2", {"CRASH": "6"})})
     done = push_by_path(server, repository, "badpath")
     assert "cannot start: CRASH=6" in done.stderr, done.stderr
     assert server.get("badpath").body == "v1\n"
+    assert "is back where it was" in done.stderr, done.stderr
+    assert server.server_ref("badpath") == before is not None
     apps.commit(repository, "Three", {"Dockerfile": apps.tiny_dockerfile("v3")})
     server.push_ok(repository, "badpath")
     assert server.get("badpath").body == "v3\n"
