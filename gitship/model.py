@@ -40,6 +40,9 @@ class DeployKind(StrEnum):
     ROLLBACK = "rollback"
     SCALE = "scale"
     RESTART = "restart"
+    STOP = "stop"
+    START = "start"
+    RENAME = "rename"
 
 
 class DeployState(StrEnum):
@@ -201,7 +204,10 @@ class Deploy:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An SSH public key that may log in. ``public_key`` is ``type base64``; ``fingerprint`` is ``SHA256:...``."""
+    """An SSH public key that may log in. ``public_key`` is ``type base64``; ``fingerprint`` is ``SHA256:...``.
+
+    ``apps`` are the ids of the apps that it is limited to; None means all apps.
+    """
 
     id: int
     name: str
@@ -209,6 +215,7 @@ class Key:
     public_key: str
     role: Role
     created_at: float
+    apps: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +228,46 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is at the other end of a session."""
+    """Who is at the other end of a session. ``apps`` are the ids of the apps it is limited to; None means all."""
 
     key_name: str
     role: Role
     fingerprint: str = ""
     address: str = ""
+    apps: frozenset[int] | None = None
+
+    @property
+    def limited(self) -> bool:
+        """True when there may be apps that it must not learn of."""
+        return self.apps is not None
+
+    def sees(self, app_id: int) -> bool:
+        """True when its role counts for that app."""
+        return self.apps is None or app_id in self.apps
+
+
+class Outcome(StrEnum):
+    """What came of what somebody asked for."""
+
+    STARTED = "started"  # its end was not seen: it runs, its client left it to itself, or the server was killed
+    OK = "ok"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who asked for what, and from where. ``app`` is the name as typed; several have ``, `` between them."""
+
+    id: int
+    at: float
+    key_name: str
+    fingerprint: str
+    address: str
+    action: str
+    app: str
+    outcome: Outcome
+    detail: str
 
 
 def app_name(text: str) -> str:

@@ -6,12 +6,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands import access
 from gitship.commands.context import AppName, Ctx
+from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, moment, show, version
 from gitship.commands.prompt import ask
-from gitship.commands.registry import Column, command
+from gitship.commands.registry import Column, UsageError, command
 from gitship.errors import GitshipError
 from gitship.model import App, Role, app_name
+
+MESSAGE_CHARS = 200
+NewName = Annotated[str, Parameter(name="NEW", help="the new name")]
+Message = Annotated[str, Parameter(name="MESSAGE", help="why, for whoever is refused")]
 
 
 @command(
@@ -21,6 +27,7 @@ from gitship.model import App, Role, app_name
     examples=("apps:create shop",),
 )
 def create(app: AppName, /, *, context: Ctx) -> None:
+    access.require_all_apps(context.identity, "making apps")
     made = context.operations.create_app(app_name(app))
     context.line(f"created {made.name}")
     host, port = context.settings.domain, context.settings.ssh.listen.port
@@ -30,7 +37,7 @@ def create(app: AppName, /, *, context: Ctx) -> None:
 @command(
     "apps:list",
     Role.VIEWER,
-    "all apps, what is live of them and where",
+    "all apps that the key may use, what is live of them and where",
     columns=(
         Column("name", "the app's name"),
         Column("release", "number of the live release, null when nothing is live", version),
@@ -42,7 +49,7 @@ def create(app: AppName, /, *, context: Ctx) -> None:
     aliases=("apps",),
 )
 def list_apps(*, context: Ctx, format: Format = "table") -> None:
-    rows = [_row(context, app) for app in context.store.apps()]
+    rows = [_row(context, app) for app in context.apps()]
     show(context, rows, format, empty="no apps yet; `apps:create NAME`, or push to a new name")
 
 
@@ -55,6 +62,49 @@ def _row(context: Ctx, app: App) -> dict[str, object]:
         "urls": context.operations.urls(app),
         "created_at": moment(app.created_at),
     }
+
+
+@command(
+    "apps:rename",
+    Role.ADMIN,
+    "give an app another name, with no failed request",
+    details="Repository, releases, domains, config and scale stay. New containers run under the new name; the old host "
+    "answers until visitors have been switched to them. Afterwards: git remote set-url deploy ssh://.../NEW.",
+    examples=("apps:rename shop store",),
+)
+def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = False) -> None:
+    app_name(new)
+    found = context.app(app)
+    deploy = context.operations.lifecycle.rename(found.name, new, context.identity)
+    if deploy is not None:
+        follow(context, found.name, deploy, detach=detach)
+    if deploy is None or not detach:
+        context.line(f"renamed {found.name} to {new}")
+        host, port = context.settings.domain, context.settings.ssh.listen.port
+        context.note(f"git remote set-url deploy ssh://deploy@{host}:{port}/{new}")
+
+
+@command(
+    "apps:lock",
+    Role.DEPLOYER,
+    "refuse all deploys of an app for now: pushes, config, scale, rollback, restart",
+    details="Deploys that are queued or under way go on. Whoever is refused reads the message and who locked it.",
+    examples=("apps:lock shop 'sale until Friday'",),
+)
+def lock(app: AppName, /, *message: Message, context: Ctx) -> None:
+    text = " ".join(message)
+    if len(text) > MESSAGE_CHARS or not text.isprintable():
+        raise UsageError("the message is not a short line", f"one line of at most {MESSAGE_CHARS} characters")
+    found = context.app(app)
+    context.operations.lifecycle.lock(found.name, context.identity, text)
+    context.line(f"locked {found.name}")
+
+
+@command("apps:unlock", Role.DEPLOYER, "allow deploys of an app again", examples=("apps:unlock shop",))
+def unlock(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    gone = context.operations.lifecycle.unlock(found.name)
+    context.line(f"unlocked {found.name}, which {gone.by} had locked")
 
 
 @command(

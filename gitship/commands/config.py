@@ -24,6 +24,7 @@ QUOTING = "a value with spaces needs quotes for both shells: ssh ... 'config:set
 
 Names = Annotated[str, Parameter(name="NAME", help="the variables' names")]
 Pairs = Annotated[str, Parameter(name="NAME=VALUE", help="what to set")]
+NoRestart = Annotated[bool, Parameter(name="--no-restart", help="only store it; the next deploy or start uses it")]
 FromStdin = Annotated[
     str | None,
     Parameter(name="--stdin", metavar="NAME", help="also set this variable, to standard input less one final line end"),
@@ -37,22 +38,30 @@ FromStdin = Annotated[
     details=QUOTING[0].upper() + QUOTING[1:] + ".",
     examples=("config:set shop LOG_LEVEL=debug WORKERS=2", "config:set shop --stdin TLS_KEY < key.pem"),
 )
-def set_config(app: AppName, /, *pairs: Pairs, context: Ctx, stdin: FromStdin = None, detach: Detach = False) -> None:
+def set_config(
+    app: AppName,
+    /,
+    *pairs: Pairs,
+    context: Ctx,
+    stdin: FromStdin = None,
+    no_restart: NoRestart = False,
+    detach: Detach = False,
+) -> None:
     values: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"'{pair[:80]}' is not NAME=VALUE", QUOTING)
-        _add(values, name, value)
+        add_variable(values, name, value)
     if stdin is not None:
-        _add(values, stdin, read_all(context.session, VARIABLE_BYTES).removesuffix("\n").removesuffix("\r"))
+        add_variable(values, stdin, read_all(context.session, VARIABLE_BYTES).removesuffix("\n").removesuffix("\r"))
     if not values:
         raise UsageError("nothing to set", f"for instance `config:set {app} NAME=VALUE`")
     found = context.app(app)
     before = context.store.config(found.id)
     _check_total({**before, **values})
     changes = {name: value for name, value in values.items() if before.get(name) != value}
-    _change(context, found.name, changes, ("set", "setting"), detach)
+    _change(context, found.name, changes, ("set", "setting"), detach, no_restart)
 
 
 @command(
@@ -61,7 +70,7 @@ def set_config(app: AppName, /, *pairs: Pairs, context: Ctx, stdin: FromStdin = 
     "remove variables and deploy without them",
     examples=("config:unset shop LOG_LEVEL",),
 )
-def unset(app: AppName, /, *names: Names, context: Ctx, detach: Detach = False) -> None:
+def unset(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
     if not names:
         raise UsageError("nothing to unset", f"for instance `config:unset {app} NAME`")
     found = context.app(app)
@@ -69,7 +78,7 @@ def unset(app: AppName, /, *names: Names, context: Ctx, detach: Detach = False) 
     for name in names:
         if name not in before:
             raise _no_variable(found.name, name, before)
-    _change(context, found.name, dict.fromkeys(names), ("unset", "unsetting"), detach)
+    _change(context, found.name, dict.fromkeys(names), ("unset", "unsetting"), detach, no_restart)
 
 
 @command(
@@ -113,7 +122,8 @@ def get(app: AppName, name: Annotated[str, Parameter(name="NAME", help="the vari
     context.line(values[name])
 
 
-def _add(values: dict[str, str], name: str, value: str) -> None:
+def add_variable(values: dict[str, str], name: str, value: str) -> None:
+    """Adds it to ``values``. Raises UsageError for its name, GitshipError for what no environment can carry."""
     if not CONFIG_NAME.fullmatch(name):
         raise UsageError(
             f"'{name[:80]}' is not a variable name", "use letters, digits and _, not beginning with a digit"
@@ -150,12 +160,14 @@ def _no_variable(app: str, name: str, known: Mapping[str, str]) -> NotFound:
     )
 
 
-def _change(context: Context, app: str, changes: Mapping[str, str | None], verb: tuple[str, str], detach: bool) -> None:
+def _change(
+    context: Context, app: str, changes: Mapping[str, str | None], verb: tuple[str, str], detach: bool, no_restart: bool
+) -> None:
     """``verb`` as said of what is done, and of what holds only once the deploy is live."""
     if not changes:
         context.note("these values are set already: nothing to do")
         return
-    deploy = context.operations.change_config(app, changes, context.identity)
+    deploy = context.operations.change_config(app, changes, context.identity, restart=not no_restart)
     done, doing = verb
     context.line(f"{done if deploy is None else doing} {', '.join(changes)} for {app}")
     if deploy is None:

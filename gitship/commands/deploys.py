@@ -8,16 +8,18 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.following import follow
-from gitship.commands.listing import NOTHING, Format, moment, show, version
+from gitship.commands.following import Detach, follow
+from gitship.commands.listing import NOTHING, Format, iso, moment, show, show_one, version
 from gitship.commands.registry import Column, UsageError, command
 from gitship.commands.releases import short_commit
-from gitship.model import Deploy, Role
+from gitship.errors import NotFound
+from gitship.model import App, Deploy, Role
 
 MOST_DEPLOYS = 1000
 OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 
 Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")]
+DeployId = Annotated[int | None, Parameter(name="ID", help="from `deploys:list`; else the newest")]
 
 
 @command(
@@ -26,7 +28,7 @@ Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how 
     "an app's deploys, newest first",
     columns=(
         Column("id", "for `logs:deploy`"),
-        Column("kind", "push, config, rollback, scale or restart"),
+        Column("kind", "push, config, rollback, scale, restart, stop, start or rename"),
         Column("state", "received, queued, building, ..., live, failed, canceled or superseded"),
         Column("release", "number of the release it made, null when it made none", version),
         Column("commit", "what was pushed", short_commit),
@@ -63,6 +65,71 @@ def _row(context: Context, deploy: Deploy) -> dict[str, object]:
         "failed_stage": deploy.failed_stage.value if deploy.failed_stage else None,
         "reason": deploy.reason,
     }
+
+
+@command(
+    "deploys:retry",
+    Role.DEPLOYER,
+    "the newest deploy of a commit again, when it failed or was canceled",
+    details="The commit is in the repository already: nothing has to be pushed.",
+    examples=("deploys:retry shop",),
+)
+def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
+    found = context.app(app)
+    follow(context, found.name, context.operations.lifecycle.retry(found.name, context.identity), detach=detach)
+
+
+@command(
+    "deploys:info",
+    Role.VIEWER,
+    "one deploy: its stages with their times, and why it ended",
+    columns=(
+        Column("id", "for `logs:deploy`"),
+        Column("kind", "push, config, rollback, scale, restart, stop, start or rename"),
+        Column("cause", "what asked for it"),
+        Column("state", "received, queued, building, ..., live, failed, canceled or superseded"),
+        Column("release", "number of the release it made or led to, null for none", version),
+        Column("commit", "what was deployed", short_commit),
+        Column("created_at", "when it was asked for"),
+        Column("created_by", "whose key asked for it"),
+        Column("finished_at", "when it ended"),
+        Column("stages", "each with its name, start and seconds", lambda stages: _stages(stages)),
+        Column("failed_stage", "where it failed, null unless it did"),
+        Column("reason", "why it ended early, empty unless it did"),
+        Column("hint", "what to do then"),
+    ),
+    examples=("deploys:info shop", "deploys:info shop 12 --format json"),
+)
+def info(app: AppName, deploy: DeployId = None, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    wanted = _deploy(context, found, deploy)
+    row = _row(context, wanted)
+    del row["seconds"]
+    stages = [
+        {"stage": s.stage.value, "started_at": iso(at), "seconds": round(s.seconds, 3)}
+        for s in wanted.stages
+        if (at := moment(s.started_at))
+    ]
+    show_one(context, {**row, "cause": wanted.cause, "hint": wanted.hint, "stages": stages}, format)
+
+
+def _stages(stages: list[dict[str, object]]) -> str:
+    return ", ".join(f"{s['stage']} {s['seconds']:.1f} s" for s in stages)
+
+
+def _deploy(context: Context, app: App, deploy_id: int | None) -> Deploy:
+    if deploy_id is None:
+        newest = context.store.deploys(app.id, limit=1)
+        if not newest:
+            raise NotFound(f"{app.name} was never deployed", "push to it: git push deploy main")
+        return newest[0]
+    try:
+        found = context.store.deploy(deploy_id)
+    except (NotFound, OverflowError):
+        found = None
+    if found is None or found.app_id != app.id:
+        raise NotFound(f"{app.name} has no deploy {deploy_id}", f"see `deploys:list {app.name}`")
+    return found
 
 
 @command(

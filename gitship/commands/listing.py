@@ -90,6 +90,20 @@ def show(context: Context, rows: Iterable[Mapping[str, Any]], format: str, *, em
         (_print_table if context.terminal else _print_aligned)(context, titles, cells)
 
 
+def show_one(context: Context, row: Mapping[str, Any], format: str) -> None:
+    """Prints one thing: a line for each of the command's columns, or one JSON object."""
+    columns = context.command.columns
+    assert set(row) == {c.key for c in columns}, f"{context.command.name}: {sorted(row)} is not what it declares"
+    if format == "json":
+        print_json(context, {c.key: to_json(row[c.key]) for c in columns})
+        return
+    shown = [c for c in columns if not c.json_only]
+    titles = [c.key.removesuffix("_at").removesuffix("_bytes").replace("_", " ") for c in shown]
+    width = max(map(len, titles))
+    for column, title in zip(shown, titles, strict=True):
+        context.line(f"{title:<{width}}{GAP}{_cell(column, row[column.key], context.terminal)}")
+
+
 def _cell(column: Column, value: Any, terminal: bool) -> str:
     if column.show is not None:
         text = column.show(value)

@@ -124,6 +124,37 @@ def list_processes(app: AppName, /, *, context: Ctx, format: Format = "table") -
 
 
 @command(
+    "ps:stop",
+    Role.DEPLOYER,
+    "end an app's containers; visitors read that it is stopped",
+    details="Requests in flight are answered first. Config and scale that are set meanwhile wait for the start; "
+    "a push, rollback, restart or rebuild starts the app, too.",
+    examples=("ps:stop shop",),
+)
+def stop(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
+    found = context.app(app)
+    follow(context, found.name, context.operations.lifecycle.stop(found.name, context.identity), detach=detach)
+
+
+@command("ps:start", Role.DEPLOYER, "start a stopped app, with config as it is set now", examples=("ps:start shop",))
+def start(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
+    found = context.app(app)
+    follow(context, found.name, context.operations.lifecycle.start(found.name, context.identity), detach=detach)
+
+
+@command(
+    "ps:rebuild",
+    Role.DEPLOYER,
+    "build the live commit again and put it live as a new release",
+    details="The repository must still have the commit.",
+    examples=("ps:rebuild shop",),
+)
+def rebuild(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
+    found = context.app(app)
+    follow(context, found.name, context.operations.lifecycle.rebuild(found.name, context.identity), detach=detach)
+
+
+@command(
     "ps:restart",
     Role.DEPLOYER,
     "new containers of the live release, with no failed request",

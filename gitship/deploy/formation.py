@@ -33,6 +33,11 @@ def replace_all(release: Release, running: Iterable[Container], scale: Mapping[s
     return Formation((), start, tuple(running))
 
 
+def end_all(release: Release, running: Iterable[Container], scale: Mapping[str, int]) -> Formation:
+    """Nothing runs any more: the app is being stopped."""
+    return Formation((), (), tuple(running))
+
+
 def adjust(release: Release, running: Iterable[Container], scale: Mapping[str, int]) -> Formation:
     """Only what changes: the lowest indexes stay, what is missing starts, the rest ends."""
     by_type: dict[str, list[Container]] = {}

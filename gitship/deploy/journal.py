@@ -138,19 +138,22 @@ class Stage:
 
 
 def follow(
-    journal_path: Path,
+    journal_path: Callable[[], Path],
     bus: Bus,
     deploy_id: int,
     is_over: Callable[[], bool],
     write: Callable[[str], None],
     gone: threading.Event,
 ) -> None:
-    """Hands over every line of the log file until ``is_over`` and all is read, or ``gone``."""
+    """Hands over every line of the log file until ``is_over`` and all is read, or ``gone``.
+
+    ``journal_path`` is asked each time: the app may be renamed meanwhile.
+    """
     with bus.subscribe(lambda event: event.deploy_id == deploy_id) as news:
         position = 0
         while not gone.is_set():
             over = is_over()  # before reading: what was written until then is read below
-            position = _hand_over(journal_path, position, write)
+            position = _hand_over(journal_path(), position, write)
             if over:
                 return
             news.get(timeout_s=0.5)  # a bus that lost an event costs half a second, not the line

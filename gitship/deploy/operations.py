@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gitship.deploy.gates import Gates
+from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.programs import Programs
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
 
@@ -32,14 +35,34 @@ class Operations(Protocol):
     Every method raises GitshipError (NotFound, Conflict, ...) with a hint.
     """
 
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """Lock, rename, stop, start, build again."""
+        ...
+
+    @property
+    def programs(self) -> Programs:
+        """Commands in containers of their own, and in running ones."""
+        ...
+
+    @property
+    def gates(self) -> Gates:
+        """Maintenance, redirects, passwords, networks let in."""
+        ...
+
     def create_app(self, name: str) -> App: ...
 
     def destroy_app(self, name: str) -> None:
         """Cancels its deploys, takes it out of Varnish, removes containers, network, images, repository and records."""
         ...
 
-    def change_config(self, app: str, changes: Mapping[str, str | None], by: Identity) -> Deploy | None:
-        """Sets (or, with None, unsets) config values; a live app gets a new release, without a build."""
+    def change_config(
+        self, app: str, changes: Mapping[str, str | None], by: Identity, *, restart: bool = True
+    ) -> Deploy | None:
+        """Sets (or, with None, unsets) config values; a live app gets a new release, without a build.
+
+        With ``restart`` False, and for an app that is stopped, they wait for the next deploy.
+        """
         ...
 
     def add_domain(self, app: str, domain: str) -> None: ...

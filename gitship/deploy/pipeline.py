@@ -10,22 +10,23 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from gitship.config import Settings
-from gitship.deploy import formation, output
-from gitship.deploy.check import Checker
+from gitship.deploy import formation, output, overrides
+from gitship.deploy.check import Checker, unchecked
 from gitship.deploy.drain import Drainer
 from gitship.deploy.formation import Formation
 from gitship.deploy.journal import Stage
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import run_release_command
-from gitship.deploy.releasing import Candidate, Releasing
+from gitship.deploy.releasing import Candidate, Releasing, with_changes
+from gitship.deploy.renaming import Renaming
 from gitship.deploy.retire import retire_images
 from gitship.deploy.start import Starter
-from gitship.deploy.switch import Switch, Switched, ensure_front
+from gitship.deploy.switch import STOPPED, Switch, Switched, ensure_front
 from gitship.deploy.urls import urls
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
@@ -37,21 +38,30 @@ from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
 DEFAULT_GRACE_S = 10.0
+# A stopped app stays stopped through these; anything else that is deployed starts it again.
+KEEPS_STOPPED = frozenset({DeployKind.CONFIG, DeployKind.SCALE, DeployKind.RENAME})
 
 
 @dataclass(slots=True)
 class Rollout:
-    """One run of the pipeline: what was live before, what shall be, and how far it has come."""
+    """One run of the pipeline: what was live before, what shall be, and how far it has come.
+
+    ``app`` is the app as it will be; ``before`` as it was, which makes a difference when it is renamed.
+    """
 
     app: App
+    before: App
     job: Job
     previous: Release | None
     running: tuple[Container, ...]
     expected_ref: str | None
+    stopped: bool
     candidate: Candidate | None = None
     formation: Formation = field(default_factory=lambda: Formation((), (), ()))
     new: list[Container] = field(default_factory=list)
+    left_vcls: list[str] = field(default_factory=list)  # of the name before
     switch_began: float = 0.0  # monotonic seconds
+    skipped: bool = False  # `checks:skip` was heeded
 
     @property
     def release(self) -> Release:
@@ -94,7 +104,8 @@ class Pipeline:
         self._starter = starter
         self._drainer = drainer
         self._checker = Checker(engine, settings.deploy.check_timeout)
-        self._switch = Switch(front, settings.domain, store.secret())
+        self._renaming = Renaming(settings, store, front, repositories)
+        self._switch = Switch(front, settings.domain, store)
 
     def run(self, job: Job) -> None:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
@@ -111,17 +122,31 @@ class Pipeline:
         rollout = self._begin(job)
         rollout.candidate = self._releasing.candidate(rollout.app, job)
         job.journal.update(release_id=rollout.release.id)
+        self._take_name(rollout)
         self._run_release_command(rollout)
         self._start(rollout)
         with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
             self._check(rollout)
-            switched = self._load_and_label(rollout)
-        with on_error(lambda: self._switch_back(rollout, switched)):
-            self._verify(rollout, switched)
-            self._commit(rollout)
+        with self._front.holding(rollout.app.id):  # no command changes what Varnish does until the store is right again
+            with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
+                switched = self._load_and_label(rollout)
+            with on_error(lambda: self._switch_back(rollout, switched)):
+                self._verify(rollout, switched)
+                self._commit(rollout)
+        self._leave_name(rollout)
         self._run_postdeploy(rollout)
         self._answer(rollout)
         self._drain(rollout, switched)
+
+    def _take_name(self, rollout: Rollout) -> None:
+        """An app that is renamed runs under its new name from here on; the old containers serve under the old one."""
+        if rollout.job.new_name:
+            rollout.app = self._renaming.begin(rollout.app, rollout.job.new_name)
+
+    def _leave_name(self, rollout: Rollout) -> None:
+        """The old name's host leads nowhere any more; what is in flight there is drained with the rest."""
+        if rollout.job.new_name:
+            rollout.left_vcls = self._renaming.end(rollout.before)
 
     def _begin(self, job: Job) -> Rollout:
         app = self._store.app_by_id(job.app_id)
@@ -132,7 +157,10 @@ class Pipeline:
         expected = self._expected_ref(app, job)
         if job.deploy.ref and not job.ref_moved:
             job.journal.update(old=expected)
-        return Rollout(app, job, previous, running, expected)
+        stopped = job.kind is DeployKind.STOP or (
+            job.kind in KEEPS_STOPPED and bool(self._store.setting(app.id, STOPPED))
+        )
+        return Rollout(app, app, job, previous, running, expected, stopped)
 
     def _expected_ref(self, app: App, job: Job) -> str | None:
         """What the pushed ref must be when it moves: what the client saw, or what this push contains already."""
@@ -182,6 +210,8 @@ class Pipeline:
         job = rollout.job
         scale = {**self._store.scale(rollout.app.id), **job.scale}
         change = formation.adjust if job.kind is DeployKind.SCALE else formation.replace_all
+        if rollout.stopped:
+            change = formation.end_all
         rollout.formation = change(rollout.release, rollout.running, scale)
         if not rollout.formation.start:
             return
@@ -196,15 +226,21 @@ class Pipeline:
         job = rollout.job
         with job.journal.stage(DeployState.CHECKING, "Checking") as stage:
             wanted = [(c, p) for c in rollout.new if (p := rollout.release.process(c.process)) is not None]
+            rollout.skipped = bool(self._store.setting(rollout.app.id, overrides.SKIP_CHECKS))
+            if rollout.skipped:
+                wanted = [(c, unchecked(p)) for c, p in wanted]
             passed = self._checker.wait_ready(wanted, f"{rollout.app.name}.{self._settings.domain}", job.cancel)
-            stage.text = f"Healthy: {', '.join(passed)}"
+            stage.text = f"{'Checks skipped' if rollout.skipped else 'Healthy'}: {', '.join(passed)}"
 
     def _load_and_label(self, rollout: Rollout) -> Switched:
         if rollout.job.cancel.is_set():
             raise DeployCanceled("canceled before the switch")
         rollout.job.journal.update(state=DeployState.SWITCHING)
         rollout.switch_began = time.monotonic()
-        return self._switch.to(rollout.app, rollout.release, rollout.wanted)
+        switched = self._switch.to(rollout.app, rollout.release, rollout.wanted, stopped=rollout.stopped)
+        if rollout.job.new_name:
+            self._renaming.route()
+        return switched
 
     def _verify(self, rollout: Rollout, switched: Switched) -> None:
         release, previous = rollout.release, rollout.previous
@@ -232,7 +268,12 @@ class Pipeline:
         try:
             with self._store.transaction():
                 self._store.set_live(rollout.app.id, rollout.release.id, rollout.wanted)
-                self._store.replace_config(rollout.app.id, candidate.config)
+                own = self._store.config(rollout.app.id) if candidate.config is None else candidate.config
+                self._store.replace_config(rollout.app.id, with_changes(own, rollout.job.config))
+                self._store.set_setting(rollout.app.id, STOPPED, rollout.stopped or None)
+                self._keep_settings(rollout, candidate)
+                if rollout.job.new_name:
+                    self._renaming.commit(rollout.before, rollout.job.new_name)
                 self._store.set_scale(rollout.app.id, rollout.job.scale)
                 if deploy.ref and rollout.app.deploy_branch is None:
                     self._store.set_deploy_branch(rollout.app.id, deploy.ref.removeprefix("refs/heads/"))
@@ -244,6 +285,17 @@ class Pipeline:
                     deploy.ref, deploy.commit, rollout.expected_ref
                 )
             raise
+
+    def _keep_settings(self, rollout: Rollout, candidate: Candidate) -> None:
+        app_id = rollout.app.id
+        for name, value in rollout.job.settings.items():
+            self._store.set_setting(app_id, name, value)
+        if candidate.is_new:
+            self._store.set_setting(app_id, overrides.PENDING, None)
+        if rollout.job.kind is DeployKind.PUSH:
+            self._store.set_setting(app_id, overrides.BUILT_CONTEXT, candidate.context)
+        if rollout.skipped and self._store.setting(app_id, overrides.SKIP_CHECKS) == overrides.ONCE:
+            self._store.set_setting(app_id, overrides.SKIP_CHECKS, None)
 
     def _answer(self, rollout: Rollout) -> None:
         job, release, previous = rollout.job, rollout.release, rollout.previous
@@ -264,7 +316,7 @@ class Pipeline:
             retire_images(self._engine, self._store, app, self._settings.deploy.keep_releases)
 
         ending = [(container, self._grace(rollout, container)) for container in rollout.formation.end]
-        vcls = [switched.old] if switched.old else []
+        vcls = [*rollout.left_vcls, *self._switch.before(switched, app)]
         limit = rollout.manifest.drain_timeout_s if rollout.manifest else None
         self._drainer.start(app, vcls, ending, self._settings.deploy.drain_timeout if limit is None else limit, drained)
 
@@ -280,6 +332,9 @@ class Pipeline:
         state = job.canceled_by if isinstance(error, DeployCanceled) else DeployState.FAILED
         app = self._store.app_by_id(job.app_id)
         live = self._store.release(app.live_release) if app.live_release else None
+        if job.new_name:
+            with suppress(GitshipError):  # Varnish is away: the reconciler brings it to the store's state
+                self._renaming.undo(app, job.new_name)
         if job.ref_moved and deploy.ref:
             self._repositories.open(app.name).compare_and_set(deploy.ref, deploy.commit, deploy.old)
         standing = f"{live.label} serves on, unchanged" if live else "nothing was live before, nothing is now"

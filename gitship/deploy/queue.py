@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gitship.deploy.journal import Journal
 from gitship.model import Deploy, DeployKind, DeployState
@@ -31,8 +32,10 @@ class Job:
     ref_moved: bool = False  # by git itself, for a push over a file path; taken back when the deploy fails
     no_cache: bool = False
     config: dict[str, str | None] = field(default_factory=dict)  # changes; None unsets
+    settings: dict[str, Any] = field(default_factory=dict)  # changes to what commands set; None unsets
     scale: dict[str, int] = field(default_factory=dict)
     release_id: int | None = None  # of a rollback
+    new_name: str | None = None  # of a rename
     cancel: threading.Event = field(default_factory=threading.Event)
     canceled_by: DeployState = DeployState.CANCELED
 
@@ -65,11 +68,12 @@ class DeployQueue:
         with self._lock:
             waiting = self._waiting.setdefault(job.app_id, [])
             if job.kind in SUPERSEDED_BY_NEWER:
-                superseded = [j for j in waiting if j.kind is job.kind]
+                superseded = [j for j in waiting if j.kind is job.kind and _replaces(job, j)]
                 waiting[:] = [j for j in waiting if j not in superseded]
                 if job.kind is DeployKind.CONFIG:  # the newer change must not lose the older one
                     for older in superseded:
                         job.config = {**older.config, **job.config}
+                        job.settings = {**older.settings, **job.settings}
             waiting.append(job)
             running = self._running.get(job.app_id)
             cancel = self._cancel_running and running is not None and running.kind is DeployKind.PUSH is job.kind
@@ -142,6 +146,11 @@ class DeployQueue:
                     return
                 job = self._running[app_id] = waiting.pop(0)
             self._run(job)
+
+
+def _replaces(newer: Job, older: Job) -> bool:
+    """A build of the live commit again (it has no ref) must not take the place of a push that brings a newer one."""
+    return newer.deploy.ref is not None or older.deploy.ref is None
 
 
 def _end(job: Job, state: DeployState, reason: str) -> None:

@@ -12,9 +12,12 @@ import time
 
 from gitship.config import Settings
 from gitship.deploy.drain import Drainer
+from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.gates import gate_of
 from gitship.deploy.queue import DeployQueue
+from gitship.deploy.renaming import Renaming
 from gitship.deploy.start import Starter
-from gitship.deploy.switch import front_of, hosts
+from gitship.deploy.switch import STOPPED, front_of, hosts
 from gitship.engine import base
 from gitship.engine.base import ContainerState, Engine
 from gitship.errors import GitshipError, NotFound
@@ -42,7 +45,9 @@ class Reconciler:
         starter: Starter,
         drainer: Drainer,
         queue: DeployQueue,
+        one_offs: OneOffs,
     ) -> None:
+        self._one_offs = one_offs
         self._settings = settings
         self._store = store
         self._engine = engine
@@ -51,6 +56,7 @@ class Reconciler:
         self._starter = starter
         self._drainer = drainer
         self._queue = queue
+        self._renaming = Renaming(settings, store, front, repositories)
         self._server_id = store.server_id()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
@@ -61,6 +67,7 @@ class Reconciler:
         Raises FrontError when Varnish can't be started; a Docker that is down is only logged.
         """
         self._settle_deploys()
+        self._renaming.settle()
         self._front.ensure_running()
         self.reconcile()
         self._thread.start()
@@ -134,9 +141,13 @@ class Reconciler:
     def _containers(self) -> list[str]:
         """Live containers run under their own address; others of this server that no deploy owns are drained."""
         actual: dict[str, list[ContainerState]] = {}
+        one_offs: list[ContainerState] = []
         for state in self._engine.list({base.LABEL_SERVER: self._server_id}):
+            if base.LABEL_ONE_OFF in state.labels:  # no deploy owns it, and nothing leads to it
+                one_offs.append(state)
+                continue
             actual.setdefault(state.labels.get(base.LABEL_APP_ID, ""), []).append(state)
-        changes: list[str] = []
+        changes = self._one_offs.settle(one_offs)
         for app in self._store.apps():
             if self._queue.running(app.id) is None:
                 changes += self._app(app, actual.pop(str(app.id), []))
@@ -206,5 +217,7 @@ class Reconciler:
         fronts = []
         for app in self._store.apps():
             release = self._store.release(app.live_release) if app.live_release else None
-            fronts.append(front_of(secret, app, release, self._store.containers(app.id)))
+            stopped = bool(self._store.setting(app.id, STOPPED))
+            gate = gate_of(self._store, app.id)
+            fronts.append(front_of(secret, app, release, self._store.containers(app.id), gate=gate, stopped=stopped))
         self._front.reload(fronts, hosts(self._store, self._settings.domain))

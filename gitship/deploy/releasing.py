@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 
 from gitship.config import Settings
 from gitship.deploy import manifest as manifests
-from gitship.deploy import output
+from gitship.deploy import output, overrides
 from gitship.deploy.build import Builder
 from gitship.deploy.manifest import Manifest
+from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
 from gitship.engine.base import Engine, Image
 from gitship.errors import DeployError, NotFound
@@ -21,12 +23,17 @@ from gitship.store import Store
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidate:
-    """A release on trial, with what comes true in the store once it is live (``config``), and its manifest if known."""
+    """A release on trial, and its manifest if known.
+
+    ``config`` replaces the app's own once it is live; None leaves it, but for the changes that the job brings.
+    ``context`` is the build context that a command had set when the image was built.
+    """
 
     release: Release
-    config: dict[str, str]
+    config: dict[str, str] | None = None
     manifest: Manifest | None = None
     is_new: bool = True
+    context: str | None = None
 
 
 class Releasing:
@@ -50,13 +57,19 @@ class Releasing:
             return self._reconfigured(app, job, live)
         if job.kind is DeployKind.ROLLBACK:
             return self._rolled_back(app, job, self._store.release(job.release_id or 0))
-        return Candidate(live, self._store.config(app.id), self._manifest_of(app, live), is_new=False)
+        fresh = job.kind in (DeployKind.RESTART, DeployKind.START)
+        waiting = self._store.setting(app.id, overrides.PENDING)
+        if fresh and (waiting or self._environment(self._store.config(app.id)) != live.config):  # set with --no-restart
+            return self._reconfigured(app, job, live)
+        return Candidate(live, None, manifest_of(self._store, self._repositories, app, live), is_new=False)
 
     def _built(self, app: App, job: Job) -> Candidate:
         began = time.monotonic()
         commit = job.commit or ""
         repository = self._repositories.open(app.name)
-        manifest = _read_manifest(repository, commit)
+        config, changed = self._store.config(app.id), self._overrides(app, job)
+        manifest = _read_manifest(repository, commit, changed.context)
+        manifest = overrides.building(manifest, changed, self._environment(config))
         summary = tree_summary(repository.path, commit)
         subject = output.title(repository.commit(commit).subject)
         files = "1 file" if summary.files == 1 else f"{summary.files} files"
@@ -66,20 +79,24 @@ class Releasing:
             image = self._builder.build(
                 app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache
             )
-        return self._create(app, job, image, manifest, commit, self._store.config(app.id), f"push {commit[:7]}")
+        made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
+        return dataclasses.replace(made, context=changed.context)
 
     def _reconfigured(self, app: App, job: Job, live: Release) -> Candidate:
-        config = self._store.config(app.id)
-        for name, value in job.config.items():
-            if value is None:
-                config.pop(name, None)
-            else:
-                config[name] = value
+        config = with_changes(self._store.config(app.id), job.config)
         image = self._existing_image(live)
         names = ", ".join(sorted(job.config)[:5]) + (", ..." if len(job.config) > 5 else "")
-        job.journal.line(output.headline(f"{app.name}: config {names}, image of {live.label}"))
-        manifest = self._manifest_of(app, live)
-        return self._create(app, job, image, manifest, live.commit, config, f"config {names}", live.processes)
+        changes = [f"config {names}"] if names else []
+        changes += [overrides.describe(job.settings)] if job.settings else []
+        what = ", ".join(changes) or f"{job.kind} with what was set meanwhile"
+        job.journal.line(output.headline(f"{app.name}: {what}, image of {live.label}"))
+        manifest = manifest_of(self._store, self._repositories, app, live)
+        if manifest is None and job.settings:
+            raise DeployError(
+                f"the repository does not have the commit of {live.label}, and so its Procfile and checks are not known",
+                "push again, then set it",
+            )
+        return self._create(app, job, image, manifest, live.commit, config, what, live.processes)
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
         image = self._existing_image(target)
@@ -94,7 +111,9 @@ class Releasing:
             cause=f"rollback to {target.label}",
             created_by=job.deploy.created_by,
         )
-        return Candidate(release, dict(target.config))
+        own, shared = self._store.config(app.id), self._store.global_config()
+        config = {n: v for n, v in target.config.items() if n in own or shared.get(n) != v}
+        return Candidate(release, config)
 
     def _create(
         self,
@@ -107,7 +126,9 @@ class Releasing:
         cause: str,
         processes: tuple[Process, ...] = (),
     ) -> Candidate:
+        config = self._environment(config)
         if manifest is not None:
+            manifest = overrides.running(manifest, self._overrides(app, job))
             processes = planned(manifest, image, config, self._settings)
         release = self._store.create_release(
             app.id,
@@ -119,7 +140,11 @@ class Releasing:
             cause=cause,
             created_by=job.deploy.created_by,
         )
-        return Candidate(release, config, manifest)
+        return Candidate(release, None, manifest)
+
+    def _environment(self, config: Mapping[str, str]) -> dict[str, str]:
+        """An app's own config over that of all apps."""
+        return {**self._store.global_config(), **config}
 
     def _existing_image(self, release: Release) -> Image:
         try:
@@ -130,20 +155,30 @@ class Releasing:
                 f"build it again: git push -f deploy {(release.commit or 'COMMIT')[:12]}:main",
             ) from None
 
-    def _manifest_of(self, app: App, release: Release) -> Manifest | None:
-        """What the release's commit says, when the repository still has it."""
-        if release.commit is None:
-            return None
-        repository = self._repositories.open(app.name)
-        try:
-            return _read_manifest(repository, release.commit)
-        except NotFound:
-            return None
+    def _overrides(self, app: App, job: Job) -> Overrides:
+        """What commands have set, with the job's changes."""
+        return overrides.parse({**self._store.settings(app.id), **job.settings})
 
     def _live_id(self, app: App) -> int:
         if app.live_release is None:
             raise DeployError(f"{app.name} has no live release", "push to it first: git push deploy main")
         return app.live_release
+
+
+def with_changes(config: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    """The config with the changes made; None unsets."""
+    return {n: v for n, v in {**config, **changes}.items() if v is not None}
+
+
+def manifest_of(store: Store, repositories: Repositories, app: App, release: Release) -> Manifest | None:
+    """What the release's commit says, when the repository still has it."""
+    if release.commit is None:
+        return None
+    repository = repositories.open(app.name)
+    try:
+        return _read_manifest(repository, release.commit, store.setting(app.id, overrides.BUILT_CONTEXT))
+    except NotFound:
+        return None
 
 
 def planned(manifest: Manifest, image: Image, config: dict[str, str], settings: Settings) -> tuple[Process, ...]:
@@ -162,5 +197,5 @@ def _run_by_gitship(check: Check, image: Image) -> Check:
     return dataclasses.replace(check, command=image.healthcheck) if check.kind == "image" else check
 
 
-def _read_manifest(repository: Repository, commit: str) -> Manifest:
-    return manifests.read(lambda path: repository.blob(commit, path))
+def _read_manifest(repository: Repository, commit: str, context: str | None) -> Manifest:
+    return manifests.read(lambda path: repository.blob(commit, path), context)

@@ -9,9 +9,15 @@ from pathlib import Path
 
 from gitship.config import Settings
 from gitship.deploy import switch, urls
+from gitship.deploy.gates import Gates
 from gitship.deploy.journal import Journal, follow, log_file
+from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue, Job
+from gitship.deploy.releasing import with_changes
+from gitship.deploy.renaming import Renaming
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine, LogLine
@@ -39,7 +45,11 @@ class ServerOperations:
         repositories: Repositories,
         addresses: Addresses,
         queue: DeployQueue,
+        programs: Programs,
+        gates: Gates,
     ) -> None:
+        self.gates = gates
+        self.programs = programs
         self._settings = settings
         self._store = store
         self._bus = bus
@@ -51,15 +61,16 @@ class ServerOperations:
         self._journals: dict[int, Journal] = {}
         self._lock = threading.Lock()
         self._server_id = store.server_id()
+        self._renaming = Renaming(settings, store, front, repositories)
+        self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
 
     # -- apps
 
     def create_app(self, name: str) -> App:
         app_name(name)
-        host = f"{name}.{self._settings.domain}"
-        if any(d.name == host for d in self._store.domains()):
-            raise Conflict(f"another app has the domain {host}", "choose another name, or remove that domain first")
-        app = self._store.create_app(name)
+        with self._store.transaction():
+            self._renaming.ensure_free(name)
+            app = self._store.create_app(name)
         self._repositories.create(name)
         self.publish_hosts()
         self._bus.publish(Event("app", name))
@@ -108,18 +119,27 @@ class ServerOperations:
         zero = "0" * 40
         if ref != f"refs/heads/{branch}" or new == zero:
             return None
-        return self.push(found, ref, None if old == zero else old, new, by, moved=True)
+        before = None if old == zero else old
+        try:
+            return self.push(found, ref, before, new, by, moved=True)
+        except Conflict:  # locked: git has moved the ref already
+            self._repositories.open(found.name).compare_and_set(ref, new, before)
+            raise
 
-    def change_config(self, app: str, changes: Mapping[str, str | None], by: Identity) -> Deploy | None:
+    def change_config(
+        self, app: str, changes: Mapping[str, str | None], by: Identity, *, restart: bool = True
+    ) -> Deploy | None:
         found = self._store.app(app)
+        ensure_unlocked(self._store, found)
+        if not restart or found.live_release is None or self.lifecycle.stopped(found):
+            with self._store.transaction():
+                self._store.replace_config(found.id, with_changes(self._store.config(found.id), changes))
+            return None
         config = self._store.config(found.id)
         changed = dict(changes)
         if self._queue.running(found.id) is None:  # a deploy under way may be changing the very same names
             changed = {n: v for n, v in changes.items() if config.get(n) != v}
         if not changed:
-            return None
-        if found.live_release is None:  # nothing runs with it yet: the first push will
-            self._store.replace_config(found.id, _merged(config, changed))
             return None
         job = self._job(found, DeployKind.CONFIG, by, cause=f"config {', '.join(sorted(changed))}")
         job.config = changed
@@ -127,7 +147,8 @@ class ServerOperations:
 
     def scale(self, app: str, quantities: Mapping[str, int], by: Identity) -> Deploy | None:
         found = self._store.app(app)
-        if found.live_release is None:
+        ensure_unlocked(self._store, found)
+        if found.live_release is None or self.lifecycle.stopped(found):
             self._store.set_scale(found.id, quantities)
             return None
         known = {p.type for p in self._store.release(found.live_release).processes}
@@ -196,8 +217,10 @@ class ServerOperations:
                 journal = self._journals.get(deploy.id)
             return journal.answered.is_set() if journal else True
 
-        app = self._store.app_by_id(deploy.app_id)
-        follow(log_file(self._settings.logs, app, deploy.id), self._bus, deploy.id, is_over, write, gone)
+        def path() -> Path:
+            return log_file(self._settings.logs, self._store.app_by_id(deploy.app_id), deploy.id)
+
+        follow(path, self._bus, deploy.id, is_over, write, gone)
         return self._store.deploy(deploy.id)
 
     def processes(self, app: str) -> list[ProcessStatus]:
@@ -254,6 +277,7 @@ class ServerOperations:
         ref: str | None = None,
         old: str | None = None,
     ) -> Job:
+        ensure_unlocked(self._store, app)
         deploy = self._store.create_deploy(app.id, kind, by.key_name, cause=cause, commit=commit, ref=ref, old=old)
         journal = Journal(deploy, app, self._store, self._bus, self._settings.logs)
         with self._lock:
@@ -264,6 +288,14 @@ class ServerOperations:
     def _submit(self, job: Job) -> Deploy:
         self._queue.submit(job)
         return job.deploy
+
+    def _deploy(
+        self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
+        ref: str | None = None, old: str | None = None, new_name: str | None = None,
+    ) -> Deploy:  # fmt: skip
+        job = self._job(app, kind, by, cause=cause, commit=commit, ref=ref, old=old)
+        job.commit, job.new_name = commit, new_name
+        return self._submit(job)
 
     def _live(self, name: str) -> App:
         app = self._store.app(name)
@@ -276,8 +308,3 @@ class ServerOperations:
 
     def _logs_of(self, app: App) -> Path:
         return log_file(self._settings.logs, app, 0).parent
-
-
-def _merged(config: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    merged = {**config, **changes}
-    return {name: value for name, value in merged.items() if value is not None}

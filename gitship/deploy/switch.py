@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import http.client
@@ -10,11 +11,15 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gitship.deploy.gates import gate_of
 from gitship.errors import DeployError, FrontError
 from gitship.front.front import AppFront, Backend, Front
+from gitship.front.gate import Gate
 from gitship.model import WEB, App, Container, Release
 from gitship.store import Store
 
+RENAMING = "renaming"  # an app's setting: the name that it is getting
+STOPPED = "stopped"  # an app's setting: true while `ps:stop` holds
 VERIFY_TRIES = 5
 VERIFY_PAUSE_S = 0.2
 VERIFY_TIMEOUT_S = 10.0
@@ -33,14 +38,23 @@ class Switched:
 
 
 def hosts(store: Store, domain: str) -> dict[str, str]:
-    """Which host name leads to which app's slug: `<app>.<domain>` and the app's own domains."""
+    """Which host name leads to which app's slug: `<app>.<domain>` and the app's own domains.
+
+    An app that is being renamed has both names.
+    """
     apps = {app.id: app for app in store.apps()}
     table = {f"{app.name}.{domain}": app.slug for app in apps.values()}
+    for app in list(apps.values()):
+        new = store.setting(app.id, RENAMING)
+        if new is not None:
+            table[f"{new}.{domain}"] = dataclasses.replace(app, name=new).slug
     table.update({d.name: apps[d.app_id].slug for d in store.domains() if d.app_id in apps})
     return table
 
 
-def front_of(secret: bytes, app: App, release: Release | None, containers: Iterable[Container]) -> AppFront:
+def front_of(
+    secret: bytes, app: App, release: Release | None, containers: Iterable[Container], *, gate: Gate, stopped: bool
+) -> AppFront:
     """What Varnish has to know of an app; without a release, or without web containers, there is nothing behind it.
 
     The token follows from the rest and ``secret``, so that a restarted gitship finds Varnish as it would load it.
@@ -54,6 +68,8 @@ def front_of(secret: bytes, app: App, release: Release | None, containers: Itera
         cache_key=cache_key(app, release),
         backends=backends,
         verify_token=hmac.new(secret, behind.encode(), "sha256").hexdigest()[:32],
+        stopped=stopped,
+        gate=gate,
     )
 
 
@@ -71,14 +87,16 @@ def cache_key(app: App, release: Release | None) -> str:
 class Switch:
     """The only way in which visitors are moved from one set of containers to another."""
 
-    def __init__(self, front: Front, domain: str, secret: bytes) -> None:
+    def __init__(self, front: Front, domain: str, store: Store) -> None:
         self._front = front
-        self._secret = secret
+        self._store = store
+        self._secret = store.secret()
         self._domain = domain
 
-    def to(self, app: App, release: Release, containers: Iterable[Container]) -> Switched:
+    def to(self, app: App, release: Release, containers: Iterable[Container], *, stopped: bool = False) -> Switched:
         """Loads the release's VCL and switches the label to it. Raises FrontError; then nothing was switched."""
-        wanted = front_of(self._secret, app, release, containers)
+        gate = gate_of(self._store, app.id)
+        wanted = front_of(self._secret, app, release, containers, gate=gate, stopped=stopped)
         new = self._front.load(wanted)
         try:
             old = self._front.label(app.slug, new)
@@ -110,6 +128,14 @@ class Switch:
             f"the request through Varnish did not come from the new release: GET {path} {seen}",
             "push again; if it stays, see the server's log",
         )
+
+    def before(self, switched: Switched, app: App) -> list[str]:
+        """Every VCL that leads to what served before: commands may have changed its gate while requests were open."""
+        if switched.old is None:
+            return []
+        same = switched.old.rpartition("_")[0]  # all but the moment
+        found = [v for v in self._front.unlabelled(app.slug) if v.rpartition("_")[0] == same and v != switched.new]
+        return sorted({switched.old, *found})
 
     def back(self, app: App, switched: Switched) -> None:
         """The label returns to the VCL before. The new one stays loaded for what is in flight."""

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from gitship.front import gate_vcl
+from gitship.front.gate import OPEN, Gate
 from gitship.front.templates import fill, page, template
 
 APP_PREFIX = "app_"
@@ -48,11 +50,12 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class AppFront:
-    """What Varnish has to know of an app. No backends: a page says that nothing is running there.
+    """What Varnish has to know of an app. No backends: a page says that nothing is running there,
+    or, with ``stopped``, that its owner has stopped it.
 
     ``cache_key`` is part of each cached object's key, so a release starts with an empty cache and finds it again when
-    it returns. ``verify_token`` in ``X-Gitship-Verify`` makes a response tell where it came from. ``probe`` is a path
-    that Varnish itself asks regularly; without it a backend is taken for healthy.
+    it returns. ``verify_token`` in ``X-Gitship-Verify`` makes a response tell where it came from, and passes the
+    ``gate``. ``probe`` is a path that Varnish itself asks regularly; without it a backend is taken for healthy.
     """
 
     slug: str
@@ -62,6 +65,8 @@ class AppFront:
     backends: tuple[Backend, ...]
     verify_token: str
     probe: str | None = None
+    stopped: bool = False
+    gate: Gate = OPEN
 
     def __post_init__(self) -> None:
         """Raises ValueError for anything that could end a VCL string: the texts go into a program."""
@@ -102,12 +107,16 @@ def digest_of(text: str) -> str | None:
 
 def unavailable_vcl() -> str:
     """Always 503: for an app whose own VCL could not be loaded at boot."""
-    return _answer(UNAVAILABLE, "", '503, "Service Unavailable"', page("app-down", app="This app"), retry_after=True)
+    status = '503, "Service Unavailable"'
+    return _answer(UNAVAILABLE, "", status, page("app-down", app="This app"), retry_after=True)
 
 
 def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_bytes: int) -> str:
+    if app.stopped and not app.backends:
+        return _answer(name, digest, '503, "Stopped"', page("stopped", app=app.app), retry_after=True, of=app)
     if not app.backends:
-        return _answer(name, digest, '502, "Not Running"', page("never-deployed", app=app.app), retry_after=False)
+        text = page("never-deployed", app=app.app)
+        return _answer(name, digest, '502, "Not Running"', text, retry_after=False, of=app)
     names = [f"b{i}_{re.sub(r'[^A-Za-z0-9]', '_', b.name)}" for i, b in enumerate(app.backends)]
     return fill(
         template("app.vcl"),
@@ -116,6 +125,8 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         release=app.release,
         digest=digest,
         token=token,
+        gate=gate_vcl.declarations(app.gate, app.app),
+        call_gate=gate_vcl.call(app.gate, "    ", unless="req.http.x-gitship-verify"),
         cache_key=app.cache_key,
         probe=_probe(app.probe) if app.probe else "",
         backends="\n".join(_backend(n, b, bool(app.probe)) for n, b in zip(names, app.backends, strict=True)),
@@ -126,13 +137,15 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
     )
 
 
-def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bool) -> str:
+def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bool, of: AppFront | None = None) -> str:
     return fill(
         template("answer.vcl"),
         name=name,
         digest=digest,
         status=status,
         page=page_text,
+        gate=gate_vcl.declarations(of.gate, of.app) if of else "",
+        call_gate=gate_vcl.call(of.gate, "    ") if of else "",
         retry_after='    set resp.http.retry-after = "5";' if retry_after else "",
     )
 

@@ -53,6 +53,14 @@ class Apps(Database):
         with self.transaction() as db:
             db.execute("DELETE FROM apps WHERE id = ?", (app_id,))
 
+    def rename_app(self, app_id: int, name: str) -> None:
+        """Raises Conflict when the name is taken."""
+        try:
+            with self.transaction() as db:
+                db.execute("UPDATE apps SET name = ? WHERE id = ?", (name, app_id))
+        except sqlite3.IntegrityError:
+            raise Conflict(f"app '{name}' exists already", "choose another name") from None
+
     def set_deploy_branch(self, app_id: int, branch: str) -> None:
         with self.transaction() as db:
             db.execute("UPDATE apps SET deploy_branch = ? WHERE id = ?", (branch, app_id))

@@ -6,11 +6,21 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
+from gitship.config import Settings
 from gitship.deploy import output
+from gitship.deploy.gates import gate_of, store_gate
+from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.renaming import Renaming
+from gitship.deploy.switch import STOPPED
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
+from gitship.front.gate import Gate
+from gitship.front.front import Front
+from gitship.git.repository import Repositories
 from gitship.model import (
     App,
     Container,
@@ -52,12 +62,27 @@ class Stream(Iterator[LogLine]):
         self.closed = True
 
 
+class StoreGates:
+    """Keeps gates; there is no Varnish."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def change(self, app: str, change: Callable[[Gate], Gate]) -> Gate:
+        found = self._store.app(app)
+        gate = change(gate_of(self._store, found.id))
+        store_gate(self._store, found.id, gate)
+        return gate
+
+
 class StoreOperations:
     """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
 
-    def __init__(self, store: Store, domain: str) -> None:
+    def __init__(self, store: Store, domain: str, data_dir: Path) -> None:
+        self._data_dir = data_dir
         self._store = store
         self._domain = domain
+        self.gates = StoreGates(store)
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}
@@ -74,6 +99,26 @@ class StoreOperations:
         self._may_end.set()
 
     # -- apps
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """The real one; only the deploys are this class's."""
+        settings = Settings(data_dir=self._data_dir, domain=self._domain)
+        repositories = Repositories(settings.repositories, None)
+        front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+        return Lifecycle(self._store, repositories, Renaming(settings, self._store, front, repositories), self._deploy)
+
+    def _deploy(
+        self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
+        ref: str | None = None, old: str | None = None, new_name: str | None = None,
+    ) -> Deploy:  # fmt: skip
+        ensure_unlocked(self._store, app)
+        if new_name:
+            self._store.rename_app(app.id, new_name)
+        deploy = self._store.create_deploy(app.id, kind, by.key_name, cause=cause, commit=commit, ref=ref, old=old)
+        started = self._carry_out(self._store.app_by_id(app.id), deploy)
+        self._store.set_setting(app.id, STOPPED, kind is DeployKind.STOP or None)
+        return started
 
     def create_app(self, name: str) -> App:
         return self._store.create_app(app_name(name))
@@ -99,11 +144,14 @@ class StoreOperations:
         deploy = self._store.create_deploy(found.id, DeployKind.PUSH, by, commit="1a2b3c4d" * 5, ref="refs/heads/main")
         return self._carry_out(found, deploy)
 
-    def change_config(self, app: str, changes: Mapping[str, str | None], by: Identity) -> Deploy | None:
+    def change_config(
+        self, app: str, changes: Mapping[str, str | None], by: Identity, *, restart: bool = True
+    ) -> Deploy | None:
         found = self._store.app(app)
+        ensure_unlocked(self._store, found)
         merged = {**self._store.config(found.id), **changes}
         self._store.replace_config(found.id, {n: v for n, v in merged.items() if v is not None})
-        return self._begin(found, DeployKind.CONFIG, by)
+        return self._begin(found, DeployKind.CONFIG, by) if restart else None
 
     def scale(self, app: str, quantities: Mapping[str, int], by: Identity) -> Deploy | None:
         found = self._store.app(app)

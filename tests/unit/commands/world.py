@@ -89,7 +89,7 @@ class World:
     def open(cls, directory: Path) -> World:
         settings = Settings(data_dir=directory, domain="example.com")
         store = Store(settings.database)
-        return cls(store, settings, StoreOperations(store, settings.domain))
+        return cls(store, settings, StoreOperations(store, settings.domain, directory))
 
     def client(
         self, *argv: str, role: Role = Role.ADMIN, pty: bool = False, stdin: bytes = b"", term: str = "xterm-256color",

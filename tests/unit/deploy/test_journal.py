@@ -62,7 +62,7 @@ def test_followers_see_every_line_once_whenever_they_come(store: Store, tmp_path
 
     def watch(lines: list[str]) -> None:
         over = journal.answered.is_set
-        follow(journal.path, bus, journal.deploy.id, over, lines.append, threading.Event())
+        follow(lambda: journal.path, bus, journal.deploy.id, over, lines.append, threading.Event())
 
     threads = []
     for number in range(200):
@@ -81,5 +81,5 @@ def test_a_follower_that_goes_away_ends_at_once(store: Store, tmp_path: Path) ->
     journal = make(store, tmp_path, bus)
     gone = threading.Event()
     gone.set()
-    follow(journal.path, bus, journal.deploy.id, lambda: False, lambda line: None, gone)
+    follow(lambda: journal.path, bus, journal.deploy.id, lambda: False, lambda line: None, gone)
     journal.close()

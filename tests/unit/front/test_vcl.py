@@ -41,6 +41,13 @@ def test_an_app_without_containers() -> None:
     check("none.vcl", app_vcl(NONE, "app_shop_example_v0_1700000000000", LARGEST))
 
 
+def test_a_stopped_app_says_so_only_while_nothing_runs() -> None:
+    text = app_vcl(replace(NONE, stopped=True), "app_shop_example_v0_1700000000000", LARGEST)
+    assert '503, "Stopped"' in text and "ps:start shop.example" in text
+    assert "ps:start" not in app_vcl(replace(ONE, stopped=True), "app_shop_example_v12_1", LARGEST)
+    assert "ps:start" not in app_vcl(NONE, "app_shop_example_v0_1", LARGEST)
+
+
 def test_the_page_for_an_app_that_could_not_be_loaded() -> None:
     check("unavailable.vcl", unavailable_vcl())
 

@@ -1,0 +1,119 @@
+"""An app's life beside its deploys: locked, renamed, stopped, started, built again. ``ServerOperations.lifecycle``."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gitship.deploy import lock
+from gitship.deploy.lock import Lock
+from gitship.deploy.renaming import Renaming
+from gitship.deploy.switch import STOPPED
+from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.git.repository import Repositories
+from gitship.model import App, Deploy, DeployKind, DeployState, Identity, app_name
+from gitship.store import Store
+
+
+class Deploying(Protocol):
+    """Queues a deploy. Raises Conflict when the app is locked."""
+
+    def __call__(
+        self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
+        ref: str | None = None, old: str | None = None, new_name: str | None = None,
+    ) -> Deploy: ...  # fmt: skip
+
+
+class Lifecycle:
+    """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then nothing has changed."""
+
+    def __init__(self, store: Store, repositories: Repositories, renaming: Renaming, deploy: Deploying) -> None:
+        self._store = store
+        self._repositories = repositories
+        self._renaming = renaming
+        self._deploy = deploy
+
+    # -- lock
+
+    def lock(self, app: str, by: Identity, message: str) -> None:
+        """From now on no deploy of the app begins; those that are queued or under way go on."""
+        lock.set_lock(self._store, self._store.app(app), by, message)
+
+    def unlock(self, app: str) -> Lock:
+        """The lock that is gone."""
+        return lock.unlock(self._store, self._store.app(app))
+
+    def locked(self, app: App) -> Lock | None:
+        return lock.lock_of(self._store, app)
+
+    # -- name
+
+    def rename(self, app: str, new: str, by: Identity) -> Deploy | None:
+        """A live app is renamed by a deploy that moves its traffic; another one at once (None)."""
+        found = self._store.app(app)
+        self._renaming.ensure_free(app_name(new))
+        lock.ensure_unlocked(self._store, found)
+        if found.live_release is not None:
+            return self._deploy(found, DeployKind.RENAME, by, cause=f"rename {app} to {new}", new_name=new)
+        if any(d.app_id == found.id for d in self._store.unfinished_deploys()):
+            raise Conflict(f"the first deploy of {app} is under way", "wait for its end, or `deploys:cancel` it")
+        self._renaming.at_once(found, new)
+        return None
+
+    # -- stop, start, build
+
+    def stopped(self, app: App) -> bool:
+        return bool(self._store.setting(app.id, STOPPED))
+
+    def stop(self, app: str, by: Identity) -> Deploy:
+        """Visitors get a page that says so, then the containers end."""
+        found = self._live(app)
+        if self.stopped(found):
+            raise Conflict(f"{app} is stopped already", f"start it: ps:start {app}")
+        return self._deploy(found, DeployKind.STOP, by, cause="stop")
+
+    def start(self, app: str, by: Identity) -> Deploy:
+        """New containers of the live release, with config as it is set now."""
+        found = self._live(app)
+        if not self.stopped(found):
+            raise Conflict(f"{app} is not stopped", f"for new containers: ps:restart {app}")
+        return self._deploy(found, DeployKind.START, by, cause="start")
+
+    def rebuild(self, app: str, by: Identity) -> Deploy:
+        """The live commit, built again, as a new release."""
+        found = self._live(app)
+        live = self._store.release(found.live_release or 0)
+        if live.commit is None:
+            raise Conflict(f"{live.label} of {app} was not built from a commit", "push to it: git push deploy main")
+        self._ensure_commit(found, live.commit)
+        return self._deploy(found, DeployKind.PUSH, by, cause=f"rebuild {live.commit[:7]}", commit=live.commit)
+
+    def retry(self, app: str, by: Identity) -> Deploy:
+        """The newest deploy of a commit again, when it failed or was canceled."""
+        found = self._store.app(app)
+        newest = next((d for d in self._store.deploys(found.id) if d.kind is DeployKind.PUSH), None)
+        if newest is None or newest.commit is None:
+            raise NotFound(f"{app} has no deploy of a commit to try again", "push to it: git push deploy main")
+        if newest.state not in (DeployState.FAILED, DeployState.CANCELED):
+            raise Conflict(
+                f"the newest deploy of a commit, {newest.id}, is {newest.state}, not failed or canceled",
+                f"to build the live commit again: ps:rebuild {app}",
+            )
+        self._ensure_commit(found, newest.commit)
+        old = self._repositories.open(found.name).ref(newest.ref) if newest.ref else None
+        cause = f"{'push' if newest.ref else 'rebuild'} {newest.commit[:7]}, deploy {newest.id} again"
+        return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=newest.commit, ref=newest.ref, old=old)
+
+    def _live(self, name: str) -> App:
+        app = self._store.app(name)
+        if app.live_release is None:
+            raise Conflict(f"{name} was never deployed", "push to it first: git push deploy main")
+        return app
+
+    def _ensure_commit(self, app: App, commit: str) -> None:
+        try:
+            self._repositories.open(app.name).commit(commit)
+        except NotFound:
+            raise GitshipError(
+                f"the repository of {app.name} does not have commit {commit[:7]} any more",
+                f"push it again: git push deploy {commit[:12]}:{app.deploy_branch or 'main'}",
+            ) from None

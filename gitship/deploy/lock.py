@@ -1,0 +1,59 @@
+"""An app that takes no deploy for now: who locked it, and why. Kept as the app's setting ``lock``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from gitship.errors import Conflict
+from gitship.model import App, Identity
+from gitship.store import Store
+
+LOCK = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """``at`` is epoch seconds; ``message`` may be empty."""
+
+    by: str
+    message: str
+    at: float
+
+
+def lock_of(store: Store, app: App) -> Lock | None:
+    """The app's lock, or None."""
+    found = store.setting(app.id, LOCK)
+    return Lock(**found) if found else None
+
+
+def set_lock(store: Store, app: App, by: Identity, message: str) -> None:
+    """Raises Conflict when somebody has locked it already."""
+    with store.transaction():
+        found = lock_of(store, app)
+        if found is not None:
+            raise Conflict(f"{app.name} is locked already by {found.by}{_why(found)}", f"see `apps:info {app.name}`")
+        store.set_setting(app.id, LOCK, {"by": by.key_name, "message": message, "at": time.time()})
+
+
+def unlock(store: Store, app: App) -> Lock:
+    """The lock that is gone. Raises Conflict when there was none."""
+    with store.transaction():
+        found = lock_of(store, app)
+        if found is None:
+            raise Conflict(f"{app.name} is not locked", f"see `apps:info {app.name}`")
+        store.set_setting(app.id, LOCK, None)
+        return found
+
+
+def ensure_unlocked(store: Store, app: App) -> None:
+    """Raises Conflict that says who locked the app and why."""
+    found = lock_of(store, app)
+    if found is not None:
+        raise Conflict(
+            f"{app.name} is locked by {found.by}{_why(found)}", f"when it may change again: apps:unlock {app.name}"
+        )
+
+
+def _why(lock: Lock) -> str:
+    return f": {lock.message}" if lock.message else ""

@@ -1,0 +1,115 @@
+"""An app gets another name while it serves: new containers and a new route first, then name and repository at once.
+
+Until then the setting ``renaming`` holds the new name: it is reserved, its host is answered for the proof through
+Varnish, and a gitship that was killed in between gives the repository its old name back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from gitship.config import Settings
+from gitship.deploy import switch
+from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.front.front import Front
+from gitship.git.repository import Repositories
+from gitship.model import App
+from gitship.store import Store
+
+log = logging.getLogger("gitship.deploy")
+RENAMING = switch.RENAMING
+
+
+class Renaming:
+    """The steps of a rename, in the order in which the pipeline takes them; ``undo`` fits at any point before the end.
+
+    Apps without a live release have nothing to switch: ``at_once`` is all.
+    """
+
+    def __init__(self, settings: Settings, store: Store, front: Front, repositories: Repositories) -> None:
+        self._settings = settings
+        self._store = store
+        self._front = front
+        self._repositories = repositories
+
+    def ensure_free(self, name: str, except_for: int | None = None) -> None:
+        """Raises Conflict when an app has the name, is getting it, or has its host as a domain."""
+        if self._store.find_app(name) is not None:
+            raise Conflict(f"app '{name}' exists already", "choose another name")
+        for app in self._store.apps():
+            if app.id != except_for and self._store.setting(app.id, RENAMING) == name:
+                raise Conflict(f"{app.name} is being renamed to {name}", "choose another name")
+        host = f"{name}.{self._settings.domain}"
+        if any(d.name == host for d in self._store.domains()):
+            raise Conflict(f"another app has the domain {host}", "choose another name, or remove that domain first")
+
+    def begin(self, app: App, new: str) -> App:
+        """Reserves the name; the app as it will be. Raises Conflict."""
+        with self._store.transaction():
+            self.ensure_free(new, except_for=app.id)
+            self._store.set_setting(app.id, RENAMING, new)
+        return dataclasses.replace(app, name=new)
+
+    def route(self) -> None:
+        """Both hosts are served from now on. Raises FrontError."""
+        self._front.set_hosts(switch.hosts(self._store, self._settings.domain))
+
+    def commit(self, app: App, new: str) -> None:
+        """The store and the repository have the new name; to be called within the transaction that makes it live."""
+        self._store.rename_app(app.id, new)
+        self._store.set_setting(app.id, RENAMING, None)
+        self._repositories.rename(app.name, new)
+        self._move_logs(app.name, new)
+
+    def end(self, old: App) -> list[str]:
+        """The old host is no longer served; the VCLs that may still have requests in flight.
+
+        Varnish that does not answer now is brought to the store's state when gitship or Varnish starts again.
+        """
+        try:
+            before = self._front.labelled(old.slug)
+            self.route()
+            self._front.remove(old.slug)
+        except GitshipError as error:
+            log.warning("%s: taking the old name out of Varnish: %s", old.name, error.message)
+            return []
+        return [before] if before else []
+
+    def undo(self, app: App, new: str) -> None:
+        """Nothing of the new name is left. Raises FrontError."""
+        if self._store.setting(app.id, RENAMING) != new:
+            return
+        self._store.set_setting(app.id, RENAMING, None)
+        self.route()
+        self._front.remove(dataclasses.replace(app, name=new).slug)
+
+    def at_once(self, app: App, new: str) -> None:
+        """Renames an app that has nothing live. Raises Conflict or FrontError; then it has its old name."""
+        with self._store.transaction():
+            self.ensure_free(new, except_for=app.id)
+            self.commit(app, new)
+        self.end(app)
+
+    def settle(self) -> None:
+        """After a crash: whatever was being renamed has its old name, and its repository, too."""
+        for app in self._store.apps():
+            new = self._store.setting(app.id, RENAMING)
+            if new is None:
+                continue
+            with suppress(NotFound, Conflict):  # NotFound: it had not been moved yet
+                self._repositories.rename(str(new), app.name)
+            self._move_logs(str(new), app.name)
+            self._store.set_setting(app.id, RENAMING, None)
+
+    def _move_logs(self, old: str, new: str) -> None:
+        source, target = self._logs(old), self._logs(new)
+        if source.is_dir():
+            shutil.rmtree(target, ignore_errors=True)  # of an app that is gone: the name was free
+            source.rename(target)
+
+    def _logs(self, name: str) -> Path:
+        return self._settings.logs / name

@@ -1,0 +1,126 @@
+"""Rename, lock, stop, start, build again and retry: on a real server, as visitors and pushers see them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import apps
+from tests.e2e.harness import Server, wait_until
+from tests.e2e.load import load
+
+pytestmark = pytest.mark.e2e
+PROCFILE = "web: /tiny\nrelease: /tiny release\n"
+
+
+def info(server: Server, app: str) -> dict[str, Any]:
+    done = server.ssh("apps:info", app, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_rename_fails_no_request_and_keeps_everything(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("re-name")
+    server.push_ok(repository, "re-name")
+    assert server.ssh("domains:add", "re-name", "www.example.com").returncode == 0
+    assert server.ssh("config:set", "re-name", "COLOUR=blue").returncode == 0
+    with load(server.http_port, "www.example.com", ["v1"], workers=4) as visitors:
+        done = server.ssh("apps:rename", "re-name", "big.store")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert server.get("re-name").status == 404
+        report = visitors.end()
+    assert report.failed == 0, report
+    assert server.get("big.store").body == "v1\n"
+    assert server.get("big.store", "/env?COLOUR").body == "blue"
+    assert server.get("big.store", "/env?GITSHIP_APP").body == "big.store"
+    assert [r[0] for r in server.database("SELECT number FROM releases ORDER BY number")] == [1, 2]
+    wait_until(lambda: server.containers() == ["big.store.web.1.v2"], 20, "the old name's containers end")
+    assert "Switched" in server.ssh("logs:deploy", "big.store", "1").stdout
+
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    server.push_ok(repository, "big.store")
+    assert server.get("big.store").body == "v2\n"
+    server.restart()
+    assert server.request("www.example.com").body == "v2\n"
+    assert server.get("re-name").status == 404
+
+
+def test_a_rename_that_is_canceled_leaves_the_old_name_alone(server: Server, tiny_app: Callable[..., Path]) -> None:
+    slow = apps.tiny_dockerfile("v1", {"BOOT_MS": "2000"})
+    server.push_ok(tiny_app("before", files={"Dockerfile": slow}), "before")
+    assert server.ssh("apps:rename", "before", "after", "--detach").returncode == 0
+    wait_until(lambda: any(n.startswith("after.") for n in server.containers()), 10, "the new name's container")
+    assert "is being renamed" in server.ssh("apps:create", "after").stderr
+    assert server.ssh("deploys:cancel", "before").returncode == 0
+    assert server.get("before").body == "v1\n"
+    assert server.get("after").status == 404
+    assert server.server_ref("before") is not None
+    assert server.ssh("apps:create", "after").returncode == 0  # the name is not reserved any more
+
+
+def test_a_locked_app_takes_no_push_and_no_change(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("locked")
+    server.push_ok(repository, "locked")
+    before = server.server_ref("locked")
+    assert server.ssh("apps:lock", "locked", "'until the sale ends'").returncode == 0
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    refused = server.push(repository, "locked")
+    assert refused.returncode != 0
+    assert "until the sale ends" in refused.stderr and "apps:unlock locked" in refused.stderr
+    for command in (("config:set", "locked", "A=1"), ("ps:scale", "locked", "web=2"), ("ps:restart", "locked")):
+        assert "until the sale ends" in server.ssh(*command).stderr
+    assert server.server_ref("locked") == before and len(server.deploys("locked")) == 1
+    assert server.ssh("apps:unlock", "locked").returncode == 0
+    server.push_ok(repository, "locked")
+    assert server.get("locked").body == "v2\n"
+
+
+def test_stopped_means_no_container_and_a_page(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("pause"), "pause")
+    assert server.ssh("ps:stop", "pause").returncode == 0
+    answer = server.get("pause")
+    assert answer.status == 503 and "ps:start pause" in answer.body
+    wait_until(lambda: not any(n.startswith("pause.") for n in server.containers()), 20, "its container ends")
+    assert server.ssh("config:set", "pause", "A=1").returncode == 0  # waits: must not start it
+    server.restart()
+    answer = server.get("pause")
+    assert answer.status == 503 and "ps:start pause" in answer.body
+    assert info(server, "pause")["stopped"] is True
+    assert server.ssh("ps:start", "pause").returncode == 0
+    assert server.get("pause", "/env?A").body == "1"
+    assert info(server, "pause")["stopped"] is False
+
+
+def test_rebuild_makes_a_new_release_of_the_same_commit(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("again"), "again")
+    assert server.ssh("ps:rebuild", "again").returncode == 0
+    first, second = server.database(
+        "SELECT commit_sha, cause FROM releases r JOIN apps a ON a.id = r.app_id WHERE a.name = 'again' ORDER BY number"
+    )
+    assert first[0] == second[0] and second[1].startswith("rebuild ")
+
+
+def test_retry_deploys_the_failed_commit_without_a_push(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("second")
+    server.push_ok(repository, "second")
+    good = server.server_ref("second")
+    failing = {"RELEASE_EXIT": "3"}
+    bad = apps.commit(repository, "Migrate", {"Procfile": PROCFILE, "Dockerfile": apps.tiny_dockerfile("v2", failing)})
+    assert server.push(repository, "second").returncode != 0
+    shown = json.loads(server.ssh("deploys:info", "second", "--format", "json").stdout)
+    assert shown["state"] == "failed" and shown["failed_stage"] == "release command" and shown["reason"]
+    assert shown["stages"][0]["stage"] == "building"
+    assert server.server_ref("second") == good
+    assert server.ssh("deploys:retry", "second").returncode == 1  # it fails still, and nothing changes
+    assert server.server_ref("second") == good and server.get("second").body == "v1\n"
+    assert (
+        server.ssh("config:set", "second", "RELEASE_EXIT=0", "--no-restart").returncode == 0
+    )  # config is over the image's ENV
+    done = server.ssh("deploys:retry", "second")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert server.server_ref("second") == bad and server.get("second").body == "v2\n"
