@@ -45,7 +45,7 @@ class History:
 HISTORIES = (
     History("20 files", files=20, commits=1, file_bytes=2_000, runs=7, target="0.5"),
     History("about 12 MiB", files=400, commits=1_500, file_bytes=16_000, runs=5, target="1.0"),
-    History("about 120 MiB", files=2_000, commits=8_000, file_bytes=36_000, runs=3, target="1.2"),
+    History("about 120 MiB", files=2_000, commits=6_500, file_bytes=36_000, runs=3, target="1.2"),
 )
 LINE_BYTES = 54  # of random bytes in a line of 72 letters
 
