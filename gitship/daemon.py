@@ -28,6 +28,7 @@ from gitship.publickey import parse
 from gitship.ssh import hostkey
 from gitship.ssh.dispatch import Dispatcher
 from gitship.ssh.server import SshServer
+from gitship.ssh.strangers import Strangers
 from gitship.store import Store
 from gitship.web.server import WebServer
 
@@ -76,6 +77,7 @@ class Daemon:
         )
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
+        self._strangers = Strangers(self.store.audit_stranger)
         dispatcher = Dispatcher(services, operations, repositories)
         self.ssh = SshServer(settings.ssh.listen, settings.host_key, self._identify, dispatcher.run)
         self.web = WebServer(settings.web.listen, self.store, bus, settings, operations)
@@ -107,7 +109,10 @@ class Daemon:
         if fingerprint == self._local:
             return Identity(LOCAL, Role.ADMIN, fingerprint, address)
         key = self.store.key_by_fingerprint(fingerprint)
-        return Identity(key.name, key.role, fingerprint, address) if key else None
+        if key is None:
+            self._strangers.knocked(fingerprint, address)
+            return None
+        return Identity(key.name, key.role, fingerprint, address, key.apps)
 
 
 def serve(settings: Settings) -> int:

@@ -3,6 +3,8 @@
 GitshipError            message (what happened) and hint (what to do next)
 ├── ConfigError         a server setting or an app's own file is wrong
 ├── NotFound            no such app, release, key, ... (or no permission: the same answer)
+│   └── OutOfReach      ... for a key that is limited to some apps, whether it exists or not
+├── NoPermission        the key's role, or its limit to some apps, does not allow it
 ├── Conflict            taken, locked, or moved meanwhile
 ├── EngineError         Docker said no, or does not answer
 ├── FrontError          Varnish said no, or does not answer
@@ -32,6 +34,14 @@ class ConfigError(GitshipError):
 
 class NotFound(GitshipError):
     """The thing named does not exist, or the caller may not know that it does."""
+
+
+class OutOfReach(NotFound):
+    """No such app among those that a limited key may use. Whether it exists elsewhere is not said."""
+
+
+class NoPermission(GitshipError):
+    """The key may not, whatever exists."""
 
 
 class Conflict(GitshipError):

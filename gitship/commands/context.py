@@ -9,12 +9,14 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
+from gitship.commands import access
 from gitship.commands.escapes import coloured, plain
 from gitship.commands.registry import Command
 from gitship.commands.session import Session
+from gitship.commands.trail import Trail
 from gitship.config import Settings
 from gitship.deploy.operations import Operations
-from gitship.errors import DeployError, GitshipError, NotFound, nearest
+from gitship.errors import DeployError, GitshipError
 from gitship.model import App, Identity, Role
 from gitship.store import Store
 
@@ -39,6 +41,7 @@ class Context:
     console: Console
     errors: Console
     command: Command
+    trail: Trail
 
     @property
     def terminal(self) -> bool:
@@ -63,27 +66,23 @@ class Context:
     def require(self, role: Role, what: str) -> None:
         """For a part of a command that needs more than the command; call it before anything else is looked up."""
         if not self.identity.role.allows(role):
-            raise denied(what, self.identity, role)
+            raise access.denied(what, self.identity, role)
 
     def app(self, name: str) -> App:
-        """Raises NotFound, with the nearest name."""
-        app = self.store.find_app(name)
-        if app is None:
-            near = nearest(name, [a.name for a in self.store.apps()])
-            raise NotFound(f"no app '{name[:80]}'", f"did you mean '{near}'?" if near else "see `apps:list`")
-        return app
+        """Every name of an app that a client gives is resolved here. Raises NotFound, with the nearest name."""
+        return access.app(self.store, self.identity, name)
+
+    def apps(self) -> list[App]:
+        """The apps that the key may know of: what a listing of apps lists."""
+        return access.apps(self.store, self.identity)
+
+    def record(self, detail: str) -> None:
+        """Adds words to the session's entry in the audit log; never a config value or a key."""
+        self.trail.detail = detail
 
 
 Ctx = Annotated[Context, Parameter(parse=False)]
 AppName = Annotated[str, Parameter(name="APP", help="the app's name")]
-
-
-def denied(what: str, identity: Identity, role: Role) -> GitshipError:
-    """The answer to a key that may not: made before any look-up, so that it tells nothing of what exists."""
-    return GitshipError(
-        f"no permission for {what}",
-        f"it needs the role {role}, and the key '{identity.key_name}' is {identity.role}; ask an admin",
-    )
 
 
 def report(errors: Console, error: GitshipError) -> None:

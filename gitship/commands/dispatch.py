@@ -6,14 +6,16 @@ Exit codes: 0 done; 1 an error, no permission, or a deploy that did not go live;
 
 from __future__ import annotations
 
-from gitship.commands import registry
+from gitship.commands import access, registry
 from gitship.commands.console import ClientGone, consoles
-from gitship.commands.context import Context, Services, denied, report
+from gitship.commands.context import Context, Services, report
 from gitship.commands.escapes import printable
 from gitship.commands.prompt import Interrupted
 from gitship.commands.registry import Command, UsageError
 from gitship.commands.session import Session
+from gitship.commands.trail import Trail, apps_named, apps_typed
 from gitship.errors import GitshipError, nearest
+from gitship.model import Outcome, Role
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -27,26 +29,52 @@ SPOKEN = {"-h": "help", "--help": "help", "-V": "version", "--version": "version
 def run(services: Services, session: Session) -> int:
     """Runs the session's command; its exit code. GitshipErrors are printed, all other errors are the caller's."""
     console, errors = consoles(session)
+    name, tokens = _words(session)
+    named = registry.find(name)
+    trail = Trail(services.store, session.identity, named.name if named else "")
     try:
         try:
-            found, tokens = _lookup(session)
-            context = Context(session, services.store, services.settings, services.operations, console, errors, found)
+            found, tokens = _permitted(name, named, tokens, session)
+            context = Context(
+                session, services.store, services.settings, services.operations, console, errors, found, trail
+            )
             bound = registry.parse(found, tokens)
+            trail.app = apps_named(found, bound.arguments)
+            if found.role is not Role.VIEWER:
+                trail.begin()
             bound.arguments["context"] = context
-            return found.handler(*bound.args, **bound.kwargs) or EXIT_OK
+            code = found.handler(*bound.args, **bound.kwargs) or EXIT_OK
+            trail.end(Outcome.FAILED if code else Outcome.OK)
+            return code
         except GitshipError as error:
+            _end(trail, error, named, tokens, session)
             report(errors, error)
             return EXIT_USAGE if isinstance(error, UsageError) else EXIT_ERROR
     except (ClientGone, Interrupted):
         return EXIT_INTERRUPTED
+    except Exception:
+        trail.end(Outcome.FAILED)
+        raise
 
 
-def _lookup(session: Session) -> tuple[Command, tuple[str, ...]]:
-    """The command and its tokens; permission is decided here, before anything that the tokens name is looked up."""
+def _end(trail: Trail, error: GitshipError, named: Command | None, tokens: tuple[str, ...], session: Session) -> None:
+    """Notes how a command came to nothing; a hidden one that the key may not run is refused, too."""
+    denied = named is not None and not session.identity.role.allows(named.role)
+    if denied and named is not None:
+        trail.app = apps_typed(named, tokens)
+    trail.end(Outcome.REFUSED if denied or isinstance(error, access.REFUSALS) else Outcome.FAILED)
+
+
+def _words(session: Session) -> tuple[str, tuple[str, ...]]:
     argv = session.argv or ("help",)
-    name, tokens = SPOKEN.get(argv[0], argv[0]), tuple(argv[1:])
+    return SPOKEN.get(argv[0], argv[0]), tuple(argv[1:])
+
+
+def _permitted(
+    name: str, found: Command | None, tokens: tuple[str, ...], session: Session
+) -> tuple[Command, tuple[str, ...]]:
+    """The command and its tokens; permission is decided here, before anything that the tokens name is looked up."""
     role = session.identity.role
-    found = registry.find(name)
     if found is None or (found.hidden and not role.allows(found.role)):
         raise _unknown(name, session)
     before_delimiter = tokens[: tokens.index("--")] if "--" in tokens else tokens
@@ -55,7 +83,7 @@ def _lookup(session: Session) -> tuple[Command, tuple[str, ...]]:
         assert helper is not None
         return helper, (found.name,)
     if not role.allows(found.role):
-        raise denied(f"`{found.name}`", session.identity, found.role)
+        raise access.denied(f"`{found.name}`", session.identity, found.role)
     return found, tokens
 
 

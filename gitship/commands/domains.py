@@ -63,7 +63,8 @@ def _refuse_taken(context: Context, app: App, name: str) -> None:
     if owner and owner.id == app.id:
         raise Conflict(f"{app.name} has {name} already", f"see `domains:list {app.name}`")
     if owner:
-        raise Conflict(f"{name} leads to the app '{owner.name}'", "choose another name, or remove it there first")
+        whose = f"the app '{owner.name}'" if context.identity.sees(owner.id) else "another app"
+        raise Conflict(f"{name} leads to {whose}", "choose another name, or remove it there first")
 
 
 @command(

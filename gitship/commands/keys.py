@@ -8,12 +8,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship import publickey
-from gitship.commands.context import Ctx
+from gitship.commands.context import Context, Ctx
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import ask, read_all
 from gitship.commands.registry import Column, UsageError, command
 from gitship.errors import Conflict, NotFound, nearest
-from gitship.model import Role
+from gitship.model import Key, Role
 
 KEY_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?")
 KEY_TEXT_BYTES = 16 * 1024  # an RSA key of 16,384 bits takes 2.8 kB
@@ -26,8 +26,13 @@ KeyText = Annotated[str, Parameter(name="KEY", help="the public key; else it is 
     "keys:add",
     Role.ADMIN,
     "let a public key log in",
-    details="Roles: viewer looks, deployer also pushes and runs apps, admin also manages keys and destroys apps.",
-    examples=("keys:add ada < ~/.ssh/id_ed25519.pub", "keys:add ci --role deployer ssh-ed25519 AAAAC3..."),
+    details="Roles: viewer looks, deployer also pushes and runs apps, admin also manages keys and destroys apps."
+    " With --app the role counts for those apps alone: to such a key all others do not exist, and it makes none.",
+    examples=(
+        "keys:add ada < ~/.ssh/id_ed25519.pub",
+        "keys:add ci --role deployer ssh-ed25519 AAAAC3...",
+        "keys:add guest --role viewer --app shop --app blog < guest.pub",
+    ),
 )
 def add(
     name: KeyName,
@@ -35,11 +40,18 @@ def add(
     *key: KeyText,
     context: Ctx,
     role: Annotated[Role, Parameter(name="--role", help="what it may do")] = Role.DEPLOYER,
+    app: Annotated[
+        list[str] | None, Parameter(name="--app", metavar="APP", help="limit it to this app; may be repeated")
+    ] = None,
 ) -> None:
+    context.record(f"{name} as {role}")
     if not KEY_NAME.fullmatch(name):
         raise UsageError(
             f"'{name[:80]}' is not a key name", "use letters, digits and . _ @ + -, at most 64, as in 'ada@laptop'"
         )
+    if app and role is Role.ADMIN:
+        raise UsageError("an admin key cannot be limited to some apps", "choose the role deployer or viewer")
+    limit = None if app is None else {context.app(a).id for a in app}
     if key:
         text = " ".join(key)
     elif context.terminal:
@@ -47,8 +59,17 @@ def add(
     else:
         text = read_all(context.session, KEY_TEXT_BYTES)
     parsed = publickey.parse(text)
-    added = context.store.add_key(name, parsed.fingerprint, parsed.line, role)
-    context.line(f"added {added.name} as {added.role}, {added.fingerprint}")
+    added = context.store.add_key(name, parsed.fingerprint, parsed.line, role, limit)
+    only = f", only for {_apps_text(_app_names(context, added))}" if limit else ""
+    context.line(f"added {added.name} as {added.role}, {added.fingerprint}{only}")
+
+
+def _app_names(context: Context, key: Key) -> list[str] | None:
+    return None if key.apps is None else [app.name for app in context.apps() if app.id in key.apps]
+
+
+def _apps_text(names: list[str] | None) -> str:
+    return "all" if names is None else ", ".join(names) or "none"
 
 
 @command(
@@ -58,6 +79,7 @@ def add(
     columns=(
         Column("name", "the key's name"),
         Column("role", "viewer, deployer or admin"),
+        Column("apps", "the apps it is limited to, null when it may use all", _apps_text),
         Column("fingerprint", "as `ssh-keygen -l` prints it"),
         Column("public_key", "type and base64", json_only=True),
         Column("created_at", "when it was added"),
@@ -70,6 +92,7 @@ def list_keys(*, context: Ctx, format: Format = "table") -> None:
         {
             "name": key.name,
             "role": key.role.value,
+            "apps": _app_names(context, key),
             "fingerprint": key.fingerprint,
             "public_key": key.public_key,
             "created_at": moment(key.created_at),
@@ -86,13 +109,20 @@ def list_keys(*, context: Ctx, format: Format = "table") -> None:
     examples=("keys:remove ci",),
 )
 def remove(name: KeyName, /, *, context: Ctx) -> None:
+    context.record(name)
     with context.store.transaction():  # two removals at once must not leave no admin
-        keys = {key.name: key for key in context.store.keys()}  # noqa: SIM118
-        if name not in keys:
-            near = nearest(name, keys)
-            raise NotFound(f"no key named '{name[:80]}'", f"did you mean '{near}'?" if near else "see `keys:list`")
-        admins = [key.name for key in keys.values() if key.role is Role.ADMIN]
+        named(context, name)
+        admins = [key.name for key in context.store.keys() if key.role is Role.ADMIN]  # noqa: SIM118
         if admins == [name]:
             raise Conflict(f"'{name}' is the last admin key", "add another with `keys:add NAME --role admin` first")
         context.store.remove_key(name)
     context.line(f"removed {name}")
+
+
+def named(context: Context, name: str) -> Key:
+    """The key of that name. Raises NotFound with the nearest name."""
+    keys = {key.name: key for key in context.store.keys()}  # noqa: SIM118
+    if name not in keys:
+        near = nearest(name, keys)
+        raise NotFound(f"no key named '{name[:80]}'", f"did you mean '{near}'?" if near else "see `keys:list`")
+    return keys[name]

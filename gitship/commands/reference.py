@@ -25,6 +25,10 @@ ROLES = (
     ("viewer", "looks at everything but config values and keys"),
     ("deployer", "also pushes, deploys and changes apps"),
     ("admin", "also manages keys and destroys apps"),
+    (
+        "viewer or deployer with a list of apps (`keys:limit`)",
+        "the same for these apps; all others do not exist to it, and it makes none",
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from gitship.deploy.server import ServerOperations
 from gitship.errors import GitshipError, nearest
 from gitship.git.receive import RefUpdate
 from gitship.git.repository import Repository
-from gitship.model import App, DeployState, Identity
+from gitship.model import App, Deploy, DeployState, Identity
 
 BRANCHES = ("main", "master")  # the deploy branch of an app that was never deployed is whichever comes first
 HEADS = "refs/heads/"
@@ -30,6 +30,7 @@ class PushHost:
         self._repository = repository
         self._by = by
         self.accepted = False
+        self.deploy: Deploy | None = None  # as it was queued
 
     def check(self, updates: Sequence[RefUpdate], options: Sequence[str]) -> Mapping[str, str]:
         """Reasons for refused refs, before anything is kept."""
@@ -78,6 +79,7 @@ class PushHost:
             progress(f" !     {error.message}")
             progress(f" !     {error.hint}")
             return error.message
+        self.deploy = deploy
         if "detach" in options:
             progress(output.headline(f"deploy {deploy.id} goes on without you"))
             progress(output.detail(f"watch it with the command: logs:deploy {self._app.name} {deploy.id}"))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from gitship.commands import access
 from gitship.commands import dispatch as commands
 from gitship.commands.context import Services
 from gitship.commands.session import Session
+from gitship.commands.trail import Trail
 from gitship.deploy.push import PushHost
 from gitship.deploy.server import ServerOperations
 from gitship.errors import GitshipError, NotFound
@@ -12,7 +16,7 @@ from gitship.git.ingest import choose
 from gitship.git.receive import ReceiveLimits, receive_pack
 from gitship.git.repository import Repositories
 from gitship.git.upload import upload_pack
-from gitship.model import App, Role, app_name
+from gitship.model import App, Deploy, Outcome, Role, app_name
 
 RECEIVE = "git-receive-pack"
 UPLOAD = "git-upload-pack"
@@ -31,57 +35,88 @@ class Dispatcher:
         if argv[:1] == ("git",) and len(argv) > 1:  # `git receive-pack` is the same as `git-receive-pack`
             argv = (f"git-{argv[1]}", *argv[2:])
         if argv and argv[0] == RECEIVE:
-            return self._receive(session, _app_of(argv))
+            return self._serve(session, "git push", _app_of(argv), self._receive)
         if argv and argv[0] == UPLOAD:
-            return self._upload(session, _app_of(argv))
+            return self._serve(session, "git fetch", _app_of(argv), self._upload)
         if argv and argv[0] == "git-lfs-authenticate":
             raise GitshipError(
                 "gitship takes no Git LFS objects", "keep the files in git itself, or fetch them in the Dockerfile"
             )
         return commands.run(self._services, session)
 
-    def _receive(self, session: Session, name: str) -> int:
-        if not session.identity.role.allows(Role.DEPLOYER):
-            raise _unknown(name)
-        app = self._services.store.find_app(name)
+    def _serve(
+        self, session: Session, action: str, name: str, service: Callable[[Session, str, Trail], tuple[int, Outcome]]
+    ) -> int:
+        """Runs one of git's services, with its entry in the audit log; the exit code."""
+        trail = Trail(self._services.store, session.identity, action, name)
+        outcome = Outcome.FAILED
+        try:
+            code, outcome = service(session, name, trail)
+        except access.REFUSALS:
+            outcome = Outcome.REFUSED
+            raise
+        finally:
+            trail.end(outcome)
+        return code
+
+    def _receive(self, session: Session, name: str, trail: Trail) -> tuple[int, Outcome]:
+        store, identity = self._services.store, session.identity
+        if not identity.role.allows(Role.DEPLOYER):
+            raise access.denied("`git push`", identity, Role.DEPLOYER)
+        trail.begin()
+        app = access.find(store, identity, name)
+        if app is None and identity.limited:
+            raise access.missing(store, identity, name)
         created = app is None
         if app is None:
             app = self._operations.create_app(name)
-        host = PushHost(self._operations, app, self._repositories.open(name), session.identity)
+        host = PushHost(self._operations, app, self._repositories.open(name), identity)
+        answers: list[Mapping[str, str]] = []
         try:
-            return receive_pack(
+            code = receive_pack(
                 session.stdin,
                 session.stdout,
                 self._repositories.open(name),
                 host,
                 limits=ReceiveLimits(max_pack_bytes=self._services.settings.ssh.max_pack),
                 ingest=choose(),
+                told=answers.append,
             )
         finally:
             if created and not host.accepted:
                 self._forget(app)
+        if host.deploy is not None:
+            trail.detail = f"deploy {host.deploy.id}"
+            return code, self._outcome(host.deploy)
+        trail.detail = "nothing was deployed"
+        return code, Outcome.FAILED if code or any(answers) else Outcome.OK
+
+    def _outcome(self, deploy: Deploy) -> Outcome:
+        try:
+            state = self._services.store.deploy(deploy.id).state
+        except NotFound:  # the app was destroyed meanwhile
+            return Outcome.FAILED
+        if state.switched:
+            return Outcome.OK
+        return Outcome.FAILED if state.ended else Outcome.STARTED  # started: the deploy goes on without its pusher
 
     def _forget(self, app: App) -> None:
         """An app that this push created without deploying anything leaves no trace, unless somebody else took it up."""
         if not self._services.store.deploys(app.id, limit=1):
             self._operations.destroy_app(app.name)
 
-    def _upload(self, session: Session, name: str) -> int:
-        if self._services.store.find_app(name) is None:
-            raise _unknown(name)
-        return upload_pack(
+    def _upload(self, session: Session, name: str, trail: Trail) -> tuple[int, Outcome]:
+        app = access.app(self._services.store, session.identity, name)
+        code = upload_pack(
             session.stdin,
             session.stdout,
-            self._repositories.open(name),
+            self._repositories.open(app.name),
             protocol=session.env.get("GIT_PROTOCOL", ""),
         )
+        return code, Outcome.FAILED if code else Outcome.OK
 
 
 def _app_of(argv: tuple[str, ...]) -> str:
     if len(argv) != 2:
         raise GitshipError("expected one repository", "for instance: git push ssh://deploy@host:2222/shop main")
     return app_name(argv[1].strip("/").removesuffix(".git"))
-
-
-def _unknown(name: str) -> NotFound:
-    return NotFound(f"no app '{name}'", "see `apps:list`; a key with the role deployer creates it by pushing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gitship.store.apps import Apps
+from gitship.store.audit import Audit
 from gitship.store.deploys import Deploys
 from gitship.store.keys import Keys
 from gitship.store.live import Live
@@ -12,5 +13,5 @@ from gitship.store.settings import AppSettings
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings):
+class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit):
     """All state; safe from any thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from gitship.errors import Conflict, NotFound
@@ -13,7 +14,10 @@ from gitship.model import (
 )
 from gitship.store.database import Database
 
-_KEY = "id, name, fingerprint, public_key, role, created_at"
+_KEY = (
+    "id, name, fingerprint, public_key, role, created_at, all_apps,"
+    " (SELECT group_concat(app_id) FROM key_apps WHERE key_id = keys.id)"
+)
 
 
 class Keys(Database):
@@ -26,18 +30,30 @@ class Keys(Database):
         row = self._row(f"SELECT {_KEY} FROM keys WHERE fingerprint = ?", fingerprint)
         return _key(row) if row else None
 
-    def add_key(self, name: str, fingerprint: str, public_key: str, role: Role) -> Key:
-        """Raises Conflict when the name or the key is there already."""
+    def add_key(
+        self, name: str, fingerprint: str, public_key: str, role: Role, apps: Iterable[int] | None = None
+    ) -> Key:
+        """``apps``: the ids of those it is limited to. Raises Conflict when the name or the key is there already."""
         try:
             with self.transaction() as db:
                 db.execute(
                     "INSERT INTO keys (name, fingerprint, public_key, role, created_at) VALUES (?, ?, ?, ?, ?)",
                     (name, fingerprint, public_key, role, time.time()),
                 )
+                self.limit_key(name, apps)
         except sqlite3.IntegrityError as error:
             what = f"a key named '{name}'" if "name" in str(error) else f"the key {fingerprint}"
             raise Conflict(f"{what} is there already", "see `keys:list`; remove it first to replace it") from None
         return _key(self._row(f"SELECT {_KEY} FROM keys WHERE name = ?", name))
+
+    def limit_key(self, name: str, apps: Iterable[int] | None) -> None:
+        """From now on the key may use these apps (ids) and no other; None lifts the limit."""
+        with self.transaction() as db:
+            db.execute("UPDATE keys SET all_apps = ? WHERE name = ?", (apps is None, name))
+            db.execute("DELETE FROM key_apps WHERE key_id = (SELECT id FROM keys WHERE name = ?)", (name,))
+            db.executemany(
+                "INSERT INTO key_apps SELECT id, ? FROM keys WHERE name = ?", [(app, name) for app in set(apps or ())]
+            )
 
     def remove_key(self, name: str) -> None:
         """Raises NotFound."""
@@ -47,5 +63,6 @@ class Keys(Database):
 
 
 def _key(row: Any) -> Key:
-    id_, name, fingerprint, public_key, role, created_at = row
-    return Key(id_, name, fingerprint, public_key, Role(role), created_at)
+    id_, name, fingerprint, public_key, role, created_at, all_apps, ids = row
+    apps = None if all_apps else frozenset(map(int, ids.split(","))) if ids else frozenset()
+    return Key(id_, name, fingerprint, public_key, Role(role), created_at, apps)

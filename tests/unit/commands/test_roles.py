@@ -19,7 +19,10 @@ ROLES = {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
         "ps:restart", "releases:rollback", "deploys:cancel",
     },
-    Role.ADMIN: {"apps:destroy", "keys:add", "keys:list", "keys:remove", "deploy:pushed"},
+    Role.ADMIN: {
+        "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
+        "deploy:pushed",
+    },
 }  # fmt: skip
 
 

@@ -1,0 +1,55 @@
+"""audit: who did what, when and from where."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import Ctx
+from gitship.commands.listing import Format, moment, show
+from gitship.commands.registry import Column, UsageError, command
+from gitship.model import Role
+from gitship.store.audit import KEPT_ROWS
+
+Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")]
+OfApp = Annotated[
+    str | None, Parameter(name="--app", metavar="APP", help="only what named this app, even if it is gone by now")
+]
+
+
+@command(
+    "audit",
+    Role.ADMIN,
+    "who did what, when and from where, newest first",
+    details=f"Has pushes, every command that needs more than the role viewer, and all that was refused, unknown keys"
+    f" too. Values and keys are never in it. The last {KEPT_ROWS:,} entries are kept.",
+    columns=(
+        Column("at", "when it began"),
+        Column("key", "the key's name, empty for an unknown key"),
+        Column("fingerprint", "of the key, as `ssh-keygen -l` prints it", json_only=True),
+        Column("address", "where the client was"),
+        Column("action", "the command, `git push`, `git fetch` or `login`"),
+        Column("app", "the app that was named, several with commas"),
+        Column("outcome", "ok, failed, refused, or started: its end was not seen"),
+        Column("detail", "what else is known, such as the number of the deploy"),
+    ),
+    examples=("audit", "audit --app shop -n 5", "audit --format json"),
+)
+def show_audit(*, context: Ctx, app: OfApp = None, lines: Count = 50, format: Format = "table") -> None:
+    if not 1 <= lines <= KEPT_ROWS:
+        raise UsageError(f"-n {lines} is out of range", f"1 to {KEPT_ROWS} entries")
+    rows = [
+        {
+            "at": moment(entry.at),
+            "key": entry.key_name,
+            "fingerprint": entry.fingerprint,
+            "address": entry.address,
+            "action": entry.action,
+            "app": entry.app,
+            "outcome": entry.outcome.value,
+            "detail": entry.detail,
+        }
+        for entry in context.store.audit(app=app, limit=lines)
+    ]
+    show(context, rows, format, empty="nothing yet")
