@@ -4,7 +4,9 @@ vcl 4.1;
 
 backend default none;
 
+@GATE@
 sub vcl_recv {
+@CALL_GATE@
     return (synth(@STATUS@));
 }
 

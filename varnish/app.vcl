@@ -5,6 +5,7 @@ vcl 4.1;
 import directors;
 import std;
 
+@GATE@
 @PROBE@
 @BACKENDS@
 
@@ -19,6 +20,7 @@ sub vcl_recv {
     if (req.http.x-gitship-verify != "@TOKEN@") {
         unset req.http.x-gitship-verify;
     }
+@CALL_GATE@
     unset req.http.forwarded;
     unset req.http.proxy;  # becomes HTTP_PROXY in CGI programs
     set req.http.x-real-ip = client.ip;

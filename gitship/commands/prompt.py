@@ -13,8 +13,11 @@ class Interrupted(Exception):
     """Ctrl-C, Ctrl-D at a question, or the client has gone: exit code 130."""
 
 
-def ask(session: Session, question: str) -> str:
-    """One line from the terminal, edited with Backspace, Ctrl-U and Ctrl-W. Raises Interrupted."""
+def ask(session: Session, question: str, *, hidden: bool = False) -> str:
+    """One line from the terminal, edited with Backspace, Ctrl-U and Ctrl-W. Raises Interrupted.
+
+    ``hidden``: nothing of it is shown, as for a password.
+    """
     line = _Line()
     try:
         session.stdout.write(question.encode())
@@ -23,7 +26,10 @@ def ask(session: Session, question: str) -> str:
             if not data:
                 raise Interrupted
             echo = line.feed(data)
-            session.stdout.write(echo)
+            if not hidden:
+                session.stdout.write(echo)
+            elif line.ended or line.interrupted:
+                session.stdout.write(b"\r\n")
             if line.interrupted:
                 raise Interrupted
     except OSError as error:

@@ -10,7 +10,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from gitship.config import Address
@@ -50,6 +51,7 @@ class Front:
         self._lock = threading.RLock()  # what reads the state and then changes it
         self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
         self._last_ms = 0
+        self._holds: dict[int, threading.Lock] = {}
 
     # -- the process
 
@@ -80,6 +82,17 @@ class Front:
         return self._server.address
 
     # -- one app
+
+    @contextmanager
+    def holding(self, app_id: int) -> Iterator[None]:
+        """For whoever reads what an app is, loads a VCL of it and labels that: no other such change comes between.
+
+        Waits for as long as the other change takes, which is bounded by the time-outs of what it does.
+        """
+        with self._lock:
+            hold = self._holds.setdefault(app_id, threading.Lock())
+        with hold:
+            yield
 
     def load(self, app: AppFront) -> str:
         """Compiles and loads the app's VCL beside the one that serves; its name. Nothing is switched, nothing written.

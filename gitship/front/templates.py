@@ -50,6 +50,11 @@ def page(name: str, **names: str) -> str:
     return " + req.http.host + ".join(_long_string(part) for part in text.split("{{host}}"))
 
 
+def literal(text: str) -> str:
+    """Any text as a VCL string expression; a long string ends at its first ``"}``, so none of its parts has one."""
+    return " + ".join(f'{{"{part}"}}' for part in re.split(r'(?<=")(?=\})', text))
+
+
 def _long_string(text: str) -> str:
     if '"""' in text:
         raise ValueError('a page cannot contain """')

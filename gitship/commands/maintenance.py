@@ -1,0 +1,92 @@
+"""maintenance: a page for all visitors while an app is being worked on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.listing import Format, show
+from gitship.commands.networks import networks, within_limit
+from gitship.commands.prompt import read_all
+from gitship.commands.registry import Column, UsageError, command
+from gitship.deploy.gates import gate_of
+from gitship.errors import GitshipError
+from gitship.front.gate import PAGE_BYTES, Maintenance
+from gitship.model import Role
+
+
+@command(
+    "maintenance:on",
+    Role.DEPLOYER,
+    "answer all visitors with 503, Retry-After and a page; deploys go on as ever",
+    details="Given again, it replaces page and addresses. Requests under way are still answered by the app.",
+    examples=(
+        "maintenance:on shop",
+        "maintenance:on shop --page - < closed.html",
+        "maintenance:on shop --allow 203.0.113.7 --allow 10.0.0.0/8",
+    ),
+)
+def on(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    page: Annotated[
+        str | None,
+        Parameter(
+            name="--page", metavar="-", allow_leading_hyphen=True, help="HTML from standard input, at most 256 KiB"
+        ),
+    ] = None,
+    allow: Annotated[
+        tuple[str, ...], Parameter(name="--allow", metavar="CIDR", help="an address or network that sees the app")
+    ] = (),
+) -> None:
+    allowed = within_limit(networks(allow))
+    if page not in (None, "-"):
+        raise UsageError("--page takes only '-'", f"send the file: maintenance:on {app[:80]} --page - < page.html")
+    found = context.app(app)
+    text = read_all(context.session, PAGE_BYTES) if page else None
+    if text is not None and not text.strip():
+        raise GitshipError("the page on standard input is empty", "leave --page out to get gitship's own page")
+    try:
+        wanted = Maintenance(text, allowed)
+    except ValueError:
+        raise GitshipError("the page has control characters", "send HTML as UTF-8 text") from None
+    context.operations.gates.change(found.name, lambda gate: replace(gate, maintenance=wanted))
+    context.line(f"{found.name} is in maintenance")
+    if allowed:
+        context.note(f"these see the app: {', '.join(allowed)}")
+
+
+@command("maintenance:off", Role.DEPLOYER, "let visitors see the app again", examples=("maintenance:off shop",))
+def off(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    context.operations.gates.change(found.name, lambda gate: replace(gate, maintenance=None))
+    context.line(f"{found.name} is not in maintenance")
+
+
+@command(
+    "maintenance:show",
+    Role.VIEWER,
+    "whether an app is in maintenance",
+    columns=(
+        Column("on", "true while visitors get the page"),
+        Column("page_bytes", "size of the app's own page; null: gitship's page"),
+        Column("allow", "networks that see the app all the same"),
+    ),
+    examples=("maintenance:show shop", "maintenance:show shop --format json"),
+    aliases=("maintenance",),
+)
+def show_maintenance(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    maintenance = gate_of(context.store, found.id).maintenance
+    own = maintenance.page if maintenance else None
+    row = {
+        "on": maintenance is not None,
+        "page_bytes": None if own is None else len(own.encode()),
+        "allow": list(maintenance.allow) if maintenance else [],
+    }
+    show(context, [row], format, empty="")

@@ -1,0 +1,122 @@
+"""redirects: visitors of a path or host of an app are sent elsewhere, before the app is asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.domains import domain_name
+from gitship.commands.listing import Format, show
+from gitship.commands.registry import Column, UsageError, command
+from gitship.deploy.gates import gate_of
+from gitship.errors import Conflict, NotFound, nearest
+from gitship.front.gate import Gate, Redirect, looping
+from gitship.model import App, Role
+
+MOST_REDIRECTS = 200
+KEPT_AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
+
+Source = Annotated[str, Parameter(name="FROM", help="/path, /path/* for all below it, or a host of the app")]
+Target = Annotated[str, Parameter(name="TO", help="/path or http(s)://host[/path]")]
+Code = Annotated[Literal["301", "302", "307", "308"], Parameter(name="--code", help="the status")]
+
+
+@command(
+    "redirects:add",
+    Role.DEPLOYER,
+    "send visitors of a path or host elsewhere",
+    details=(
+        "What follows /path/* is appended to TO; a host keeps path and query; a path its query, unless TO has one. "
+        "A FROM that is there already is replaced. Hosts are tried first, then paths, then the longest /path/*. "
+        "301 and 308 are for good: browsers remember them. 307 and 308 keep the method."
+    ),
+    examples=(
+        "redirects:add shop /old /new",
+        "redirects:add shop '/blog/*' https://blog.example.com",
+        "redirects:add shop www.example.com https://example.com --code 308",
+    ),
+)
+def add(app: AppName, source: Source, target: Target, /, *, context: Ctx, code: Code = "301") -> None:
+    wanted = redirect(source, target, int(code))
+    found = context.app(app)
+    hosts = own_hosts(context, found)
+    if wanted.is_host and wanted.source not in hosts:
+        raise NotFound(f"{found.name} does not answer at {wanted.source}", f"domains:add {found.name} {wanted.source}")
+
+    def added(gate: Gate) -> Gate:
+        redirects = (*(r for r in gate.redirects if r.source != wanted.source), wanted)
+        if len(redirects) > MOST_REDIRECTS:
+            raise Conflict(f"more than {MOST_REDIRECTS} redirects", "one with /path/* does the work of many")
+        if (loop := looping(redirects, hosts)) is not None:
+            raise Conflict(f"visitors of {loop.source} would be sent in a circle", f"see `redirects:list {found.name}`")
+        return replace(gate, redirects=redirects)
+
+    context.operations.gates.change(found.name, added)
+    context.line(f"{found.name}: {wanted.source} -> {wanted.target} ({wanted.code})")
+
+
+@command("redirects:remove", Role.DEPLOYER, "stop redirecting a path or host", examples=("redirects:remove shop /old",))
+def remove(app: AppName, source: Source, /, *, context: Ctx) -> None:
+    unwanted = named(source)
+    found = context.app(app)
+
+    def removed(gate: Gate) -> Gate:
+        left = tuple(r for r in gate.redirects if r.source != unwanted)
+        if left == gate.redirects:
+            near = nearest(unwanted, [r.source for r in left])
+            hint = f"did you mean '{near}'?" if near else f"see `redirects:list {found.name}`"
+            raise NotFound(f"{found.name} does not redirect {unwanted[:80]}", hint)
+        return replace(gate, redirects=left)
+
+    context.operations.gates.change(found.name, removed)
+    context.line(f"{found.name} no longer redirects {unwanted}")
+
+
+@command(
+    "redirects:list",
+    Role.VIEWER,
+    "an app's redirects",
+    columns=(
+        Column("from", "a path, all below a path, or a host"),
+        Column("to", "where visitors are sent"),
+        Column("code", "the status"),
+    ),
+    examples=("redirects:list shop", "redirects:list shop --format json"),
+    aliases=("redirects",),
+)
+def list_redirects(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    redirects = sorted(gate_of(context.store, found.id).redirects, key=lambda r: r.source)
+    show(context, [{"from": r.source, "to": r.target, "code": r.code} for r in redirects], format, empty="none")
+
+
+def redirect(source: str, target: str, code: int) -> Redirect:
+    """What was typed, as browsers write it: other scripts than Latin percent-encoded. Raises GitshipError."""
+    name = named(source)
+    shown = quote(target.strip(), safe=KEPT_AS_IT_IS)
+    try:
+        return Redirect(name, shown, code)
+    except ValueError:
+        pass
+    if name.startswith("/"):
+        try:
+            Redirect(name, "/", code)
+        except ValueError:
+            hint = "a path without ? and #, for instance /old, or /old/* for all below it"
+            raise UsageError(f"'{source[:80]}' is not a path to redirect", hint) from None
+    hint = "give /path or https://host/path; with a FROM of a host or /path/*, without ? and #"
+    raise UsageError(f"'{target[:80]}' is not where visitors can be sent", hint)
+
+
+def named(source: str) -> str:
+    """FROM in the form in which it is kept. Raises GitshipError for what is no host."""
+    source = source.strip()
+    return quote(source, safe=KEPT_AS_IT_IS) if source.startswith("/") else domain_name(source)
+
+
+def own_hosts(context: Context, app: App) -> frozenset[str]:
+    return frozenset({f"{app.name}.{context.settings.domain}", *(d.name for d in context.store.domains(app.id))})

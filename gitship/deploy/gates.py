@@ -1,0 +1,51 @@
+"""An app's gate as the store keeps it: one setting per noun, named as the commands that change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from gitship.front.gate import Gate, Login, Maintenance, Redirect
+from gitship.store import Store
+
+ALLOW = "allow"
+AUTH = "auth"
+MAINTENANCE = "maintenance"
+REDIRECTS = "redirects"
+
+
+class Gates(Protocol):
+    """How a gate is changed."""
+
+    def change(self, app: str, change: Callable[[Gate], Gate]) -> Gate:
+        """Replaces the app's gate by what ``change`` makes of it, and gives it back; it holds from the next request on.
+
+        Raises what ``change`` raises, NotFound, or FrontError when Varnish can't have it; then nothing has changed.
+        """
+        ...
+
+
+def gate_of(store: Store, app_id: int) -> Gate:
+    """What stands between visitors and the app."""
+    found = store.settings(app_id)
+    maintenance = found.get(MAINTENANCE)
+    return Gate(
+        allow=tuple(found.get(ALLOW, ())),
+        maintenance=Maintenance(maintenance["page"], tuple(maintenance["allow"])) if maintenance else None,
+        redirects=tuple(Redirect(**redirect) for redirect in found.get(REDIRECTS, ())),
+        logins=tuple(Login(**login) for login in found.get(AUTH, ())),
+    )
+
+
+def store_gate(store: Store, app_id: int, gate: Gate) -> None:
+    """All of it or nothing."""
+    values: dict[str, Any] = {
+        ALLOW: list(gate.allow),
+        MAINTENANCE: asdict(gate.maintenance) if gate.maintenance else None,
+        REDIRECTS: [asdict(redirect) for redirect in gate.redirects],
+        AUTH: [asdict(login) for login in gate.logins],
+    }
+    with store.transaction():
+        for name, value in values.items():
+            store.set_setting(app_id, name, value or None)
