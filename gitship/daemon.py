@@ -12,6 +12,8 @@ from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
 from gitship.deploy.drain import Drainer
+from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
@@ -69,11 +71,20 @@ class Daemon:
             settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
+        self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
         self.reconciler = Reconciler(
-            settings, self.store, engine, self.front, repositories, starter, self.drainer, self.queue
+            settings,
+            self.store,
+            engine,
+            self.front,
+            repositories,
+            starter,
+            self.drainer,
+            self.queue,
+            self.one_offs,
         )
         operations = ServerOperations(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue
+            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates
         )
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
@@ -102,6 +113,7 @@ class Daemon:
         self.ssh.stop(SSH_GRACE_S)
         self.reconciler.stop()
         self.drainer.stop()
+        self.one_offs.close()
         self.web.stop()
         self.store.close()
 

@@ -77,6 +77,7 @@ def _permitted(
     role = session.identity.role
     if found is None or (found.hidden and not role.allows(found.role)):
         raise _unknown(name, session)
+    tokens = registry.delimited(found, tokens)
     before_delimiter = tokens[: tokens.index("--")] if "--" in tokens else tokens
     if any(flag in before_delimiter for flag in HELP_FLAGS):
         helper = registry.find("help")

@@ -40,7 +40,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``name`` is ``noun:verb``; ``role`` is what it needs; ``columns`` are the keys of ``--format json``."""
+    """``name`` is ``noun:verb``; ``role`` is what it needs; ``columns`` are the keys of ``--format json``.
+
+    After ``program_after`` arguments all words are a program's own: no option of the command stands among them.
+    """
 
     name: str
     role: Role
@@ -51,6 +54,7 @@ class Command:
     aliases: tuple[str, ...] = ()
     details: str = ""
     hidden: bool = False
+    program_after: int | None = None
 
     @property
     def noun(self) -> str:
@@ -106,13 +110,16 @@ def command(
     aliases: tuple[str, ...] = (),
     details: str = "",
     hidden: bool = False,
+    program_after: int | None = None,
 ) -> Callable[[Handler], Handler]:
     """Declares the decorated function as a command; beside its arguments it gets the session's ``context``."""
 
     def declare(handler: Handler) -> Handler:
         assert name not in _commands, f"{name} is declared twice"
         _app.command(handler, name=name)
-        _commands[name] = Command(name, role, about, handler, columns, examples, aliases, details, hidden)
+        _commands[name] = Command(
+            name, role, about, handler, columns, examples, aliases, details, hidden, program_after
+        )
         return handler
 
     return declare
@@ -138,6 +145,24 @@ def find(name: str) -> Command | None:
     """The command of that name or short name."""
     known = load()
     return known.get(name) or next((c for c in known.values() if name in c.aliases), None)
+
+
+def delimited(command: Command, tokens: tuple[str, ...]) -> tuple[str, ...]:
+    """The tokens with ``--`` before a program's own words, so that `run shop ls -l` needs none."""
+    if command.program_after is None:
+        return tokens
+    with_value = {name for a in arguments(command) if not a.positional and not a.flag for name in a.names}
+    positional, position = 0, 0
+    while position < len(tokens) and tokens[position] != "--":
+        token = tokens[position]
+        if token.startswith("-") and len(token) > 1:
+            position += 2 if token in with_value else 1
+            continue
+        if positional == command.program_after:
+            return (*tokens[:position], "--", *tokens[position:])
+        positional += 1
+        position += 1
+    return tokens
 
 
 def parse(command: Command, tokens: tuple[str, ...]) -> inspect.BoundArguments:
@@ -201,5 +226,8 @@ def _choices(hint: Any) -> tuple[str, ...]:
 
 
 def usage(command: Command) -> str:
-    """``config:set APP [NAME=VALUE ...] [--detach]``."""
-    return " ".join([command.name, *(argument.usage for argument in arguments(command))])
+    """``config:set APP [NAME=VALUE ...] [--detach]``; a program's words come last."""
+    shown = arguments(command)
+    if command.program_after is not None:
+        shown = (*(a for a in shown if not a.repeated), *(a for a in shown if a.repeated))
+    return " ".join([command.name, *(argument.usage for argument in shown)])

@@ -26,12 +26,16 @@ class OutputStream(Protocol):
 
 @dataclass(slots=True)
 class Pty:
-    """The client's terminal; ``resized`` is called with (columns, rows) when the window changes."""
+    """The client's terminal; ``resized`` is called with (columns, rows) when the window changes.
+
+    ``raw`` is set by a command that passes every key on to a program: Ctrl-C is then a byte like any other.
+    """
 
     term: str
     columns: int
     rows: int
     resized: Callable[[int, int], None] | None = None
+    raw: bool = False
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from typing import Protocol
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.programs import Programs
+from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
 

@@ -13,6 +13,7 @@ LABEL_APP_ID = "gitship.app-id"  # stays the same when the app is renamed, and i
 LABEL_RELEASE = "gitship.release"  # the release's number
 LABEL_PROCESS = "gitship.process"
 LABEL_DEPLOY = "gitship.deploy"  # the deploy's id
+LABEL_ONE_OFF = "gitship.one-off"  # attached or detached: a command that somebody runs, which no deploy owns
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class ContainerState:
 
     ``health`` is "", starting, healthy or unhealthy; ``error`` the engine's own words when it could not start it;
     ``started_at`` epoch seconds or None.
+    stdin: bool = False  # its standard input can be attached, and ends with the attachment
+    terminal: tuple[int, int] | None = None  # columns and rows of the terminal that it shall have
     """
 
     id: str
@@ -124,6 +127,38 @@ class Engine(Protocol):
         ...
 
     def free_bytes(self) -> int:
+class Program(Protocol):
+    """A program in a container by its streams. One thread may read, another write, a third resize.
+
+    Reading and writing raise ``patience.Interrupted`` when the client has gone, ``patience.Expired`` when time is up,
+    and EngineError when Docker goes away.
+    """
+
+    def output(self) -> Iterator[tuple[str, bytes]]:
+        """(stdout or stderr, bytes) until the program has closed both. A terminal has stdout only."""
+        ...
+
+    def send(self, data: bytes) -> bool:
+        """Bytes to its standard input; False when it takes no more."""
+        ...
+
+    def end_input(self) -> None:
+        """Its standard input ends here; on a terminal this is Ctrl-D. Its output goes on."""
+        ...
+
+    def resize(self, columns: int, rows: int) -> bool:
+        """The terminal's new size; False when the program is not there (yet, or any more)."""
+        ...
+
+    def exit_code(self) -> int:
+        """Waits for the end."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of it. A command in another's container is killed if it still runs."""
+        ...
+
+
         """Free space where the engine keeps images."""
         ...
 
@@ -194,3 +229,19 @@ class Engine(Protocol):
     ) -> Iterator[LogLine]:
         """Log lines, oldest first. With ``follow`` until the container ends or ``stop`` is set."""
         ...
+    def attach(self, container_id: str, *, terminal: bool, gone: threading.Event, timeout_s: float) -> Program:
+        """The streams of a container made with ``stdin``, best before its start; ``timeout_s`` may be inf."""
+        ...
+
+    def attach_exec(
+        self,
+        container_id: str,
+        command: tuple[str, ...],
+        *,
+        env: Mapping[str, str],
+        terminal: tuple[int, int] | None,
+        gone: threading.Event,
+    ) -> Program:
+        """Runs a command in a running container with streams; ``terminal`` is columns and rows."""
+        ...
+

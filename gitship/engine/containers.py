@@ -31,6 +31,12 @@ def arguments(spec: ContainerSpec) -> dict[str, Any]:
     }
     if spec.command is not None:
         body["Cmd"] = list(spec.command)
+    if spec.stdin:
+        body |= {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True}
+    if spec.terminal:
+        body["Tty"] = True
+        columns, rows = spec.terminal
+        body["HostConfig"]["ConsoleSize"] = [rows, columns]  # from Docker 23 on; older ones are told after the start
     return body
 
 

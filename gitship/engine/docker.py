@@ -14,8 +14,18 @@ from docker import APIClient
 from docker import errors as docker_errors
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
-from gitship.engine import builds, containers, images, logs, networks, oneoff
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep, ContainerSpec, ContainerState, Image, LogLine
+from gitship.engine import attached, builds, containers, images, logs, networks, oneoff
+from gitship.engine.base import (
+    BuildOptions,
+    BuildOutput,
+    BuildStep,
+    Capacity,
+    ContainerSpec,
+    ContainerState,
+    Image,
+    LogLine,
+    Program,
+)
 from gitship.engine.faults import refused, runtime_cause, translated
 from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
@@ -205,6 +215,20 @@ class DockerEngine:
         container_id: str,
         *,
         tail: int | None = None,
+    def attach(self, container_id: str, *, terminal: bool, gone: threading.Event, timeout_s: float) -> Program:
+        return attached.attach(self, self._wire, self._api, container_id, terminal, gone, timeout_s)
+
+    def attach_exec(
+        self,
+        container_id: str,
+        command: tuple[str, ...],
+        *,
+        env: Mapping[str, str],
+        terminal: tuple[int, int] | None,
+        gone: threading.Event,
+    ) -> Program:
+        return attached.execute(self._wire, self._api, container_id, command, env, terminal, gone)
+
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,

@@ -67,10 +67,10 @@ def run(
             query={"stream": "1", "stdout": "1", "stderr": "1"},
             patience=patience,
         ) as stream:
-            _check(stream, "read the command's output")
+            check(stream, "read the command's output")
             engine.start(container_id)
             _hand_over(stream, on_line)
-        return _exit_code(engine, container_id, patience)
+        return exit_code(engine, container_id, patience)
     except Interrupted:
         engine.stop(container_id, STOP_GRACE_S)
         raise DeployCanceled("the command was canceled") from None
@@ -91,7 +91,7 @@ def _hand_over(stream: Stream, on_line: Callable[[str], None]) -> None:
             on_line(line)
 
 
-def _exit_code(engine: Containers, container_id: str, patience: Patience) -> int:
+def exit_code(engine: Containers, container_id: str, patience: Patience) -> int:
     """Waits for the end; a process may close its output long before."""
     while True:
         state = engine.inspect(container_id)
@@ -109,24 +109,24 @@ def execute(wire: Wire, api: str, container_id: str, command: tuple[str, ...], t
     """
     patience = Patience(time.monotonic() + timeout_s)
     body = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}
-    exec_id = _post(wire, f"{api}/containers/{container_id}/exec", body)["Id"]
+    exec_id = post(wire, f"{api}/containers/{container_id}/exec", body)["Id"]
     output = bytearray()
     try:
         with wire.open(
             "POST", f"{api}/exec/{exec_id}/start", body=json.dumps({"Detach": False}).encode(), patience=patience
         ) as stream:
-            _check(stream, "run the command")
+            check(stream, "run the command")
             for _, data in frames(stream.read):
                 output += data
                 del output[:-OUTPUT_BYTES]
-        code = _exec_code(wire, api, exec_id, patience)
+        code = exec_code(wire, api, exec_id, patience)
     except Expired:
-        _kill(wire.json("GET", f"{api}/exec/{exec_id}/json") or {}, container_id)
+        kill(wire.json("GET", f"{api}/exec/{exec_id}/json") or {}, container_id)
         code = TIMED_OUT
     return code, output.decode("utf-8", "replace")
 
 
-def _exec_code(wire: Wire, api: str, exec_id: str, patience: Patience) -> int:
+def exec_code(wire: Wire, api: str, exec_id: str, patience: Patience) -> int:
     while True:
         found = wire.json("GET", f"{api}/exec/{exec_id}/json")
         if not found["Running"]:
@@ -135,27 +135,38 @@ def _exec_code(wire: Wire, api: str, exec_id: str, patience: Patience) -> int:
         time.sleep(_WAIT_S)  # bounded by the patience
 
 
-def _kill(found: dict[str, Any], container_id: str) -> None:
+def kill(found: dict[str, Any], container_id: str) -> None:
     """Ends a command, for which Docker has no call: by process id, once its cgroup says that it is the one meant."""
     pid = found.get("Pid") or 0
     if not found.get("Running") or pid <= 1:
         return
     with suppress(OSError):
         if re.search(rf"\b{re.escape(container_id)}\b", Path(f"/proc/{pid}/cgroup").read_text()):
-            os.kill(pid, signal.SIGKILL)
+            for one in _with_children(pid):
+                with suppress(OSError):  # it has ended meanwhile
+                    os.kill(one, signal.SIGKILL)
 
 
-def _post(wire: Wire, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def _with_children(pid: int) -> list[int]:
+    """The process and all that came of it: a shell's commands outlive the shell."""
+    found = [pid]
+    for parent in found:
+        with suppress(OSError):
+            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+    return found
+
+
+def post(wire: Wire, path: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
         with wire.open("POST", path, body=json.dumps(body).encode()) as stream:
-            _check(stream, "run the command")
+            check(stream, "run the command")
             answer: dict[str, Any] = json.loads(stream.read_all(1 << 20))
             return answer
     except Expired:
         raise EngineError("Docker did not answer in time", "see `docker ps` on the server") from None
 
 
-def _check(stream: Stream, doing: str) -> None:
+def check(stream: Stream, doing: str) -> None:
     """Raises EngineError unless Docker said yes."""
     if stream.status < 300:
         return

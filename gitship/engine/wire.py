@@ -7,6 +7,7 @@ a build to BuildKit; closing one's own socket ends a build's RUN process within 
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import socket
 import time
@@ -67,6 +68,10 @@ class Stream:
             data += chunk
         return bytes(data[:limit])
 
+    def hijack(self) -> tuple[PatientSocket, io.BufferedReader]:
+        """The connection after Docker has switched it to raw bytes: what to write to, and what to read from."""
+        return self._connection.sock, self._response.fp
+
     def close(self) -> None:
         self._response.close()
         self._connection.close()
@@ -80,6 +85,8 @@ class Stream:
 
 class _Connection(http.client.HTTPConnection):
     """An HTTP connection over a Unix or TCP socket that was made by the wire."""
+
+    sock: PatientSocket
 
     def __init__(self, sock: PatientSocket) -> None:
         super().__init__("docker")
@@ -113,15 +120,19 @@ class Wire:
         body: bytes | Iterable[bytes] | None = None,
         content_type: str = "application/json",
         patience: Patience | None = None,
+        upgrade: bool = False,
     ) -> Stream:
         """Sends a request and returns its answer, whatever the status.
 
-        A ``body`` in pieces goes out as it comes. Raises EngineError, or Interrupted or Expired by ``patience``.
+        A ``body`` in pieces goes out as it comes; with ``upgrade`` the answer may be hijacked. Raises EngineError, or
+        Interrupted or Expired by ``patience``.
         """
         sock = self._connect(patience or Patience(time.monotonic() + self.timeout_s))
         connection = _Connection(sock)
         try:
-            response = self._exchange(connection, method, f"{path}?{urlencode(query or {})}", body, content_type)
+            response = self._exchange(
+                connection, method, f"{path}?{urlencode(query or {})}", body, content_type, upgrade
+            )
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise unreachable(self.host, error) from error
@@ -141,8 +152,12 @@ class Wire:
         target: str,
         body: bytes | Iterable[bytes] | None,
         content_type: str,
+        upgrade: bool,
     ) -> http.client.HTTPResponse:
         connection.putrequest(method, target)
+        if upgrade:
+            connection.putheader("Connection", "Upgrade")
+            connection.putheader("Upgrade", "tcp")
         connection.putheader("Content-Type", content_type)
         try:
             if body is None or isinstance(body, bytes):

@@ -120,7 +120,7 @@ class Execution:
 
     def _arrived(self, data: bytes) -> None:
         # The client's terminal is in raw mode, so Ctrl-C comes as a byte. A command that is waiting for input sees it.
-        if self._pty is not None and not self._input.waiting and CTRL_C in data:
+        if self._pty is not None and not self._pty.raw and not self._input.waiting and CTRL_C in data:
             self._closed.set()
 
     def _run(self, command: bytes) -> None:

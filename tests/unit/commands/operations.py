@@ -33,6 +33,7 @@ from gitship.model import (
     app_name,
 )
 from gitship.store import Store
+from tests.unit.commands.programs import EchoPrograms
 
 PROCESSES = (Process("web", port=5000), Process("worker"))
 FOLLOW_LIMIT_S = 20.0
@@ -90,6 +91,7 @@ class StoreOperations:
         self._more = threading.Condition()
         self.fail_next: Failure | None = None
         self.streams: list[Stream] = []
+        self.programs = EchoPrograms()
         self._crashes = 0
 
     def hold(self) -> None:

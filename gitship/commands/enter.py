@@ -1,0 +1,49 @@
+"""enter: a command, or a shell, in a container that runs already."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.prompt import Interrupted
+from gitship.commands.ps import no_process
+from gitship.commands.registry import command
+from gitship.deploy.attending import ClientLeft
+from gitship.deploy.programs import Command
+from gitship.model import Role
+
+SHELL = "/bin/sh"
+_CONTAINER = re.compile(r"([a-z][a-z0-9-]*)(?:\.([1-9][0-9]{0,3}))?")
+
+Process = Annotated[
+    str | None, Parameter(name="PROCESS[.N]", help="which container, as in web or web.2; else the first web")
+]
+Words = Annotated[str, Parameter(name="COMMAND", help=f"the command and its arguments, else {SHELL}")]
+
+
+@command(
+    "enter",
+    Role.DEPLOYER,
+    "a shell or another command in a running container",
+    details="Streams and exit code are as with `run`. The command is killed when the client goes away.",
+    examples=("enter shop", "enter shop web.2 ls -l", "enter shop worker"),
+    aliases=("ps:exec",),
+    program_after=2,
+)
+def enter(app: AppName, process: Process = None, /, *words: Words, context: Ctx) -> int | None:
+    found = context.app(app)
+    type_, number = None, None
+    if process is not None:
+        known = [p.type for p in context.store.release(found.live_release).processes] if found.live_release else []
+        match = _CONTAINER.fullmatch(process)
+        if known and (match is None or match[1] not in known):
+            raise no_process(found.name, process, known)
+        if match is not None:
+            type_, number = match[1], int(match[2]) if match[2] else None
+    try:
+        return context.operations.programs.enter(found.name, type_, number, Command(words or (SHELL,)), context.session)
+    except ClientLeft:
+        raise Interrupted from None

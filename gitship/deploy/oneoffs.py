@@ -1,0 +1,226 @@
+"""One-off containers: a new one of the live release per command, removed at its end whatever happens.
+
+An attached one lives as long as its client. A detached one lives in Docker, not in gitship: a restart of gitship takes
+it up again, and its output is read anew from Docker's own log.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from gitship.deploy import runlogs
+from gitship.deploy.attending import Client, ClientLeft, attend
+from gitship.deploy.entering import enter, not_run, tell
+from gitship.deploy.oneoffspec import DETACHED, PROCESS, chosen, ends_at, made_of, no_run, number_of, shown
+from gitship.deploy.programs import MOST_PER_APP, TIMED_OUT, Command, OneOff
+from gitship.engine import base
+from gitship.engine.addresses import Addresses
+from gitship.engine.base import ContainerState, Engine
+from gitship.engine.patience import Expired, Interrupted
+from gitship.errors import Conflict, EngineError, GitshipError, NotFound
+from gitship.model import App, Identity, Release
+from gitship.store import Store
+
+log = logging.getLogger("gitship.oneoffs")
+
+LEFT_GRACE_S = 2.0  # between SIGTERM and SIGKILL when the client has gone or time is up
+STOP_GRACE_S = 10.0
+CLOSE_S = 8.0
+
+
+class OneOffs:
+    """Safe from any thread. What is in ``_active`` has a thread that will remove it; ``settle`` sees to all others."""
+
+    def __init__(self, store: Store, engine: Engine, addresses: Addresses, logs: Path, server_id: str) -> None:
+        self._store = store
+        self._engine = engine
+        self._addresses = addresses
+        self._logs = logs
+        self._server_id = server_id
+        self._lock = threading.Lock()
+        self._active: dict[str, threading.Event] = {}  # by container name; set to end the watch of a detached one
+        self._last: dict[int, int] = {}  # app id -> the highest number given: a name is not used again
+        self._closing = False
+
+    def close(self) -> None:
+        """Waits for attached ones, whose clients have gone, to be removed; detached ones run on without gitship."""
+        self._closing = True
+        with self._lock:
+            for event in self._active.values():
+                event.set()
+        deadline = time.monotonic() + CLOSE_S
+        while self._active and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    # -- running
+
+    def run(self, app: str, command: Command, client: Client, by: Identity) -> int:
+        found, release = self._live(app)
+        name = self._claim(found, release)
+        container_id = ""
+        try:
+            container_id = self._create(found, release, name, command, by, client)
+            program = self._engine.attach(
+                container_id, terminal=client.pty is not None, gone=client.closed,
+                timeout_s=command.timeout_s or math.inf,
+            )  # fmt: skip
+            try:
+                return attend(program, client, lambda: self._engine.start(container_id))
+            finally:
+                program.close()
+        except EngineError as error:
+            return not_run(error, client)
+        except (ClientLeft, Interrupted, Expired) as ended:
+            self._engine.stop(container_id, LEFT_GRACE_S)
+            if isinstance(ended, Expired):
+                tell(client, f"gitship: ended after {command.timeout_s:g} s")
+                return TIMED_OUT
+            raise ClientLeft from None
+        finally:
+            self._remove(found, name, container_id)
+
+    def run_detached(self, app: str, command: Command, by: Identity) -> str:
+        found, release = self._live(app)
+        name = self._claim(found, release)
+        container_id = ""
+        try:
+            container_id = self._create(found, release, name, command, by, None)
+            self._engine.start(container_id)
+        except BaseException:
+            self._remove(found, name, container_id)
+            raise
+        self._watch(found, name, container_id, time.time() + (command.timeout_s or math.inf))
+        return name
+
+    def _live(self, name: str) -> tuple[App, Release]:
+        app = self._store.app(name)
+        if app.live_release is None:
+            raise Conflict(f"{name} was never deployed", "push to it first: git push deploy main")
+        return app, self._store.release(app.live_release)
+
+    def _claim(self, app: App, release: Release) -> str:
+        """A new name, which ``settle`` leaves alone until ``_remove``. Raises Conflict at the limit."""
+        there = {s.name for s in self._states(app)}
+        past = runlogs.names(self._logs / app.name).values()
+        with self._lock:
+            own = {n for n in self._active if n.startswith(f"{app.name}.{PROCESS}.")}
+            if len(there | own) >= MOST_PER_APP:
+                raise Conflict(
+                    f"{app.name} has {MOST_PER_APP} one-off containers already",
+                    f"wait for one to end, or end one: `run:list {app.name}`, `run:stop {app.name} NAME`",
+                )
+            taken = [number_of(n) for n in there | own]
+            number = 1 + max([*taken, *past, self._last.get(app.id, 0)], default=0)
+            self._last[app.id] = number
+            name = f"{app.name}.{PROCESS}.{number}.{release.label}"
+            self._active[name] = threading.Event()
+        return name
+
+    def _create(
+        self, app: App, release: Release, name: str, command: Command, by: Identity, client: Client | None
+    ) -> str:
+        network, address = self._addresses.network(app), self._addresses.take(app, name)
+        spec = made_of(app, release, name, command, network, address, self._server_id, by, client)
+        return self._engine.create(spec)
+
+    def _remove(self, app: App, name: str, container_id: str) -> None:
+        """When Docker is down now, ``settle`` will do it: the name is free for that in any case."""
+        try:
+            if container_id:
+                self._engine.remove(container_id)
+            self._addresses.release(app, name)
+        except GitshipError as error:
+            log.warning("%s: %s", name, error.message)
+        finally:
+            with self._lock:
+                self._active.pop(name, None)
+
+    # -- detached ones
+
+    def _watch(self, app: App, name: str, container_id: str, ends_at: float) -> None:
+        threading.Thread(
+            target=self._until_end, args=(app, name, container_id, ends_at), name=f"watch-{name}", daemon=True
+        ).start()
+
+    def _until_end(self, app: App, name: str, container_id: str, ends_at: float) -> None:
+        stop = self._active[name]
+        timer = threading.Timer(max(0.0, min(ends_at - time.time(), threading.TIMEOUT_MAX)), stop.set)
+        timer.name, timer.daemon = f"limit-{name}", True
+        timer.start()
+        directory = self._logs / app.name
+        done = False
+        try:
+            lines = self._engine.logs(container_id, follow=True, stop=stop)
+            runlogs.write(directory, name, (line.text for line in lines))
+            if self._closing:
+                return  # it runs on, and the next gitship takes it up
+            late = stop.is_set()
+            self._engine.stop(container_id, LEFT_GRACE_S if late else STOP_GRACE_S)
+            code = self._engine.inspect(container_id).exit_code
+            runlogs.append(directory, name, f"[{'ended at its time limit, ' if late else ''}exit code {code}]")
+            done = True
+        except NotFound:
+            done = True  # somebody has removed it
+        except GitshipError as error:
+            log.warning("%s: %s", name, error.message)  # `settle` takes it up again
+        except Exception:
+            log.exception("watching %s", name)
+        finally:
+            timer.cancel()
+            if done:
+                self._remove(app, name, container_id)
+            with self._lock:
+                self._active.pop(name, None)
+
+    def settle(self, states: list[ContainerState]) -> list[str]:
+        """Of all one-offs that are there: removes those whose client has gone, takes up those that nobody watches."""
+        changes = []
+        for state in states:
+            with self._lock:
+                if self._closing or state.name in self._active:
+                    continue
+            app = next((a for a in self._store.apps() if str(a.id) == state.labels.get(base.LABEL_APP_ID)), None)
+            if app is None or state.labels.get(base.LABEL_ONE_OFF) != DETACHED or state.status == "created":
+                self._engine.remove(state.id)
+                if app is not None:
+                    self._addresses.release(app, state.name)
+                changes.append(f"removed {state.name}, whose client is gone")
+                continue
+            with self._lock:
+                self._active[state.name] = threading.Event()
+            self._watch(app, state.name, state.id, ends_at(state) or math.inf)
+        return changes
+
+    # -- looking and ending
+
+    def one_offs(self, app: str) -> list[OneOff]:
+        return sorted(map(shown, self._states(self._store.app(app))), key=lambda one: one.started_at)
+
+    def stop(self, app: str, name: str) -> str:
+        states = {state.name: state for state in self._states(self._store.app(app))}
+        full = chosen(name, list(states))
+        if full is None:
+            raise no_run(app, name, list(states), f"see `run:list {app}`")
+        self._engine.stop(states[full].id, STOP_GRACE_S)
+        return full
+
+    def output(self, app: str, name: str) -> Iterator[str]:
+        directory = self._logs / self._store.app(app).name
+        known = list(runlogs.names(directory))
+        full = chosen(name, known)
+        if full is None:
+            raise no_run(app, name, known, "only detached ones have a log: `run APP --detach`")
+        return runlogs.read(directory, full)
+
+    def _states(self, app: App) -> list[ContainerState]:
+        labels = {base.LABEL_SERVER: self._server_id, base.LABEL_APP_ID: str(app.id)}
+        return [state for state in self._engine.list(labels) if base.LABEL_ONE_OFF in state.labels]
+
+    def enter(self, app: str, process: str | None, number: int | None, command: Command, client: Client) -> int:
+        found, _ = self._live(app)
+        return enter(self._engine, found, self._store.containers(found.id), process, number, command, client)

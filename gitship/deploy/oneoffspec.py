@@ -1,0 +1,101 @@
+"""What a one-off container is made of, and what its labels and its name say. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Sequence
+
+from gitship.deploy.attending import Client
+from gitship.deploy.programs import Command, OneOff
+from gitship.deploy.start import environment
+from gitship.engine import base
+from gitship.engine.base import ContainerSpec, ContainerState
+from gitship.errors import NotFound, nearest
+from gitship.model import App, Identity, Release
+
+PROCESS = "run"
+ATTACHED, DETACHED = "attached", "detached"
+LABEL_COMMAND = f"{base.LABEL_ONE_OFF}.command"
+LABEL_BY = f"{base.LABEL_ONE_OFF}.by"
+LABEL_STARTED = f"{base.LABEL_ONE_OFF}.started"  # epoch seconds
+LABEL_ENDS = f"{base.LABEL_ONE_OFF}.ends"  # epoch seconds, or "" for no limit
+SHOWN_COMMAND_CHARS = 200
+_NUMBER = re.compile(r".+\.run\.([0-9]+)\.v[0-9]+")
+
+
+def made_of(
+    app: App,
+    release: Release,
+    name: str,
+    command: Command,
+    network: str,
+    address: str,
+    server_id: str,
+    by: Identity,
+    client: Client | None,
+) -> ContainerSpec:
+    """``client`` is who sits at it, None for a detached one."""
+    pty = client.pty if client is not None else None
+    now = time.time()
+    return ContainerSpec(
+        name=name,
+        image_id=release.image_id,
+        network=network,
+        command=command.words,
+        env={**environment(app, release, None), **({"TERM": pty.term} if pty else {}), **command.env},
+        labels={
+            base.LABEL_SERVER: server_id,
+            base.LABEL_APP: app.name,
+            base.LABEL_APP_ID: str(app.id),
+            base.LABEL_RELEASE: str(release.number),
+            base.LABEL_PROCESS: PROCESS,
+            base.LABEL_ONE_OFF: DETACHED if client is None else ATTACHED,
+            LABEL_COMMAND: shlex.join(command.words)[:SHOWN_COMMAND_CHARS],
+            LABEL_BY: by.key_name,
+            LABEL_STARTED: str(now),
+            LABEL_ENDS: str(now + command.timeout_s) if command.timeout_s else "",
+        },
+        address=address,
+        restart=False,
+        stdin=client is not None,
+        terminal=(pty.columns, pty.rows) if pty else None,
+    )
+
+
+def shown(state: ContainerState) -> OneOff:
+    """What its labels say of it."""
+    return OneOff(
+        name=state.name,
+        command=state.labels.get(LABEL_COMMAND, ""),
+        release=int(state.labels.get(base.LABEL_RELEASE, "0")),
+        attached=state.labels.get(base.LABEL_ONE_OFF) == ATTACHED,
+        by=state.labels.get(LABEL_BY, ""),
+        status=state.status,
+        started_at=float(state.labels.get(LABEL_STARTED) or 0),
+        ends_at=ends_at(state),
+    )
+
+
+def ends_at(state: ContainerState) -> float | None:
+    """Epoch seconds, or None for no limit."""
+    text = state.labels.get(LABEL_ENDS)
+    return float(text) if text else None
+
+
+def number_of(name: str) -> int:
+    """3 of ``shop.run.3.v12``; 0 for another name."""
+    match = _NUMBER.fullmatch(name)
+    return int(match[1]) if match else 0
+
+
+def chosen(name: str, known: Sequence[str]) -> str | None:
+    """The full name that is meant by it, or by its short form ``run.3`` or ``3``."""
+    short = name if name.startswith(f"{PROCESS}.") else f"{PROCESS}.{name}"
+    return next((n for n in reversed(known) if n == name or re.search(rf"\.{re.escape(short)}\.v[0-9]+$", n)), None)
+
+
+def no_run(app: str, name: str, known: Sequence[str], hint: str) -> NotFound:
+    near = nearest(name, known)
+    return NotFound(f"{app} has no one-off container '{name[:80]}'", f"did you mean '{near}'?" if near else hint)

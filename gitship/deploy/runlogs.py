@@ -1,0 +1,53 @@
+"""What detached one-offs print: a file each beside the app's deploy logs, the newest of them kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+MOST_BYTES = 50 << 20  # of one run's output
+KEPT = 100  # files per app
+_NAME = re.compile(r".+\.run\.([0-9]+)\.v[0-9]+\.log")
+
+
+def names(directory: Path) -> dict[str, int]:
+    """The runs that have a file there, with their numbers, oldest first."""
+    found = {}
+    with suppress(FileNotFoundError):
+        for path in directory.iterdir():
+            if match := _NAME.fullmatch(path.name):
+                found[path.name.removesuffix(".log")] = int(match[1])
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def write(directory: Path, name: str, lines: Iterable[str]) -> None:
+    """Keeps the lines as they come, from the beginning; those beyond MOST_BYTES are read and dropped."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in list(names(directory))[: 1 - KEPT]:
+        if old != name:
+            (directory / f"{old}.log").unlink(missing_ok=True)
+    room = MOST_BYTES
+    with (directory / f"{name}.log").open("wb") as file:
+        for line in lines:
+            data = f"{line}\n".encode("utf-8", "replace")
+            if room >= 0 > room - len(data):
+                file.write(f"[only the first {MOST_BYTES >> 20} MB are kept]\n".encode())
+            room -= len(data)
+            if room >= 0:
+                file.write(data)
+                file.flush()
+
+
+def append(directory: Path, name: str, line: str) -> None:
+    """Adds a line of gitship's own at the end."""
+    with suppress(FileNotFoundError), (directory / f"{name}.log").open("ab") as file:  # the app may be gone
+        file.write(f"{line}\n".encode())
+
+
+def read(directory: Path, name: str) -> Iterator[str]:
+    """The lines so far. ``name`` must be one of ``names``."""
+    with suppress(FileNotFoundError), (directory / f"{name}.log").open("rb") as file:
+        for line in file:
+            yield line.decode("utf-8", "replace").rstrip("\n")
