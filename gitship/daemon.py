@@ -83,6 +83,7 @@ class Daemon:
             self.queue,
             self.one_offs,
         )
+        gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates
         )
@@ -112,8 +113,8 @@ class Daemon:
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
         self.ssh.stop(SSH_GRACE_S)
         self.reconciler.stop()
-        self.drainer.stop()
         self.one_offs.close()
+        self.drainer.stop()
         self.web.stop()
         self.store.close()
 

@@ -14,10 +14,14 @@ ROLES = {
     Role.VIEWER: {
         "help", "version", "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
         "logs", "logs:deploy",
+        "maintenance:show", "redirects:list", "auth:list", "allow:list",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
         "ps:restart", "releases:rollback", "deploys:cancel",
+        "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",
+        "allow:add", "allow:remove", "allow:off",
+        "run", "run:list", "run:stop", "logs:run", "enter",
     },
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",

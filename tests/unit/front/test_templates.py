@@ -12,7 +12,7 @@ from gitship.front.templates import fill, page, template
 
 pytestmark = pytest.mark.unit
 
-PAGES = ("unknown-host", "never-deployed", "stopped", "app-down")
+PAGES = ("unknown-host", "never-deployed", "stopped", "app-down", "maintenance", "sign-in", "not-allowed")
 
 
 def test_a_line_whose_gap_is_filled_with_nothing_is_dropped() -> None:
