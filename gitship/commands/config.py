@@ -59,9 +59,9 @@ def set_config(
         raise UsageError("nothing to set", f"for instance `config:set {app} NAME=VALUE`")
     found = context.app(app)
     before = context.store.config(found.id)
-    _check_total({**before, **values})
+    check_total({**before, **values})
     changes = {name: value for name, value in values.items() if before.get(name) != value}
-    _change(context, found.name, changes, ("set", "setting"), detach, no_restart)
+    change(context, found.name, changes, ("set", "setting"), detach=detach, restart=not no_restart)
 
 
 @command(
@@ -78,7 +78,7 @@ def unset(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = 
     for name in names:
         if name not in before:
             raise _no_variable(found.name, name, before)
-    _change(context, found.name, dict.fromkeys(names), ("unset", "unsetting"), detach, no_restart)
+    change(context, found.name, dict.fromkeys(names), ("unset", "unsetting"), detach=detach, restart=not no_restart)
 
 
 @command(
@@ -144,7 +144,8 @@ def add_variable(values: dict[str, str], name: str, value: str) -> None:
     values[name] = value
 
 
-def _check_total(values: Mapping[str, str]) -> None:
+def check_total(values: Mapping[str, str]) -> None:
+    """Raises GitshipError when no program could be started with all of them."""
     total = sum(len(f"{name}={value}".encode()) + 1 for name, value in values.items())
     if total > ENVIRONMENT_BYTES:
         raise GitshipError(
@@ -160,14 +161,20 @@ def _no_variable(app: str, name: str, known: Mapping[str, str]) -> NotFound:
     )
 
 
-def _change(
-    context: Context, app: str, changes: Mapping[str, str | None], verb: tuple[str, str], detach: bool, no_restart: bool
+def change(
+    context: Context,
+    app: str,
+    changes: Mapping[str, str | None],
+    verb: tuple[str, str],
+    *,
+    detach: bool,
+    restart: bool,
 ) -> None:
     """``verb`` as said of what is done, and of what holds only once the deploy is live."""
     if not changes:
         context.note("these values are set already: nothing to do")
         return
-    deploy = context.operations.change_config(app, changes, context.identity, restart=not no_restart)
+    deploy = context.operations.change_config(app, changes, context.identity, restart=restart)
     done, doing = verb
     context.line(f"{done if deploy is None else doing} {', '.join(changes)} for {app}")
     if deploy is None:

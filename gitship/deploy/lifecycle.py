@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from gitship.deploy import lock
 from gitship.deploy.lock import Lock
+from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.switch import STOPPED
 from gitship.errors import Conflict, GitshipError, NotFound
-from gitship.git.repository import Repositories
+from gitship.git.repository import Commit, Repositories
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity, app_name
 from gitship.store import Store
 
@@ -102,6 +104,41 @@ class Lifecycle:
         old = self._repositories.open(found.name).ref(newest.ref) if newest.ref else None
         cause = f"{'push' if newest.ref else 'rebuild'} {newest.commit[:7]}, deploy {newest.id} again"
         return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=newest.commit, ref=newest.ref, old=old)
+
+    # -- looking back
+
+    def commits_between(self, app: App, old: str | None, new: str | None, limit: int) -> list[Commit]:
+        """The commits that a release brought, newest first; none when the repository does not have them any more."""
+        if new is None:
+            return []
+        try:
+            return self._repositories.open(app.name).commits_between(old, new, limit)
+        except NotFound:
+            return []
+
+    # -- config of all apps
+
+    def change_shared_config(
+        self, changes: Mapping[str, str | None], by: Identity, *, restart: bool
+    ) -> list[tuple[App, Deploy | Conflict]]:
+        """Changes what every app gets below its own config, then deploys the live apps that this reaches.
+
+        An app that is locked keeps what it has until its next deploy: its place in the answer says why.
+        """
+        with self._store.transaction():
+            before = self._store.global_config()
+            self._store.replace_global_config(with_changes(before, changes))
+        changed = {name for name, value in changes.items() if before.get(name) != value}
+        deploys: list[tuple[App, Deploy | Conflict]] = []
+        for app in self._store.apps() if restart else ():
+            if app.live_release is None or self.stopped(app) or not changed - self._store.config(app.id).keys():
+                continue
+            cause = f"config of all apps: {', '.join(sorted(changed)[:5])}"
+            try:
+                deploys.append((app, self._deploy(app, DeployKind.CONFIG, by, cause=cause)))
+            except Conflict as locked:
+                deploys.append((app, locked))
+        return deploys
 
     def _live(self, name: str) -> App:
         app = self._store.app(name)

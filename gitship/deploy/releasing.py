@@ -88,12 +88,14 @@ class Releasing:
         names = ", ".join(sorted(job.config)[:5]) + (", ..." if len(job.config) > 5 else "")
         changes = [f"config {names}"] if names else []
         changes += [overrides.describe(job.settings)] if job.settings else []
-        what = ", ".join(changes) or f"{job.kind} with what was set meanwhile"
+        what = ", ".join(changes) or (
+            job.deploy.cause if job.kind is DeployKind.CONFIG else f"{job.kind} with what was set meanwhile"
+        )
         job.journal.line(output.headline(f"{app.name}: {what}, image of {live.label}"))
         manifest = manifest_of(self._store, self._repositories, app, live)
         if manifest is None and job.settings:
             raise DeployError(
-                f"the repository does not have the commit of {live.label}, and so its Procfile and checks are not known",
+                f"the repository does not have the commit of {live.label}, so its Procfile and checks are not known",
                 "push again, then set it",
             )
         return self._create(app, job, image, manifest, live.commit, config, what, live.processes)

@@ -78,6 +78,17 @@ class Repository:
             subject = lines[0][:MAX_SUBJECT_CHARS] if lines else ""
             return Commit(sha, subject, _text(found.author, encoding), float(found.commit_time))
 
+    def commits_between(self, old: str | None, new: str, limit: int) -> list[Commit]:
+        """What ``new`` has in its history and ``old`` has not, newest first, at most ``limit``. Raises NotFound."""
+        with Repo(str(self.path)) as repo:
+            exclude = [ObjectID(old.encode())] if old else []
+            try:
+                walker = repo.get_walker(include=[ObjectID(new.encode())], exclude=exclude, max_entries=limit)
+                shas = [entry.commit.id.decode() for entry in walker]
+            except (KeyError, ValueError):
+                raise NotFound(f"no commit {new[:40]} or {(old or '')[:40]}") from None
+        return [self.commit(sha) for sha in shas]
+
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """True when ``descendant`` has ``ancestor`` in its history, or is it. False when either is unknown."""
         with Repo(str(self.path)) as repo, suppress(KeyError):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import apps
+from tests.e2e import apps, docker_cli
 from tests.e2e.harness import Server, wait_until
 from tests.e2e.load import load
 
@@ -124,3 +124,48 @@ def test_retry_deploys_the_failed_commit_without_a_push(server: Server, tiny_app
     done = server.ssh("deploys:retry", "second")
     assert done.returncode == 0, done.stdout + done.stderr
     assert server.server_ref("second") == bad and server.get("second").body == "v2\n"
+
+
+def test_env_files_survive_the_way_there_and_back(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("files"), "files")
+    values = {
+        "KEY": "-----BEGIN-----\nline two\n\tthree \\ back\n",
+        "QUOTES": """it's "quoted" $HOME `id` ${X}""",
+        "TEXT": "Grüße, 你好 🚀",
+        "LONG": "x y" * 21_845,
+        "EMPTY": "",
+    }
+    first = "\n".join(f"{n}='{v}'" for n, v in values.items() if "'" not in v)
+    done = server.ssh(
+        "config:import", "files", stdin=f'# keys\n{first}\nexport QUOTES="it\'s \\"quoted\\" \\$HOME `id` ${{X}}"\n'
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    for name, value in values.items():
+        assert server.get("files", f"/env?{name}").body[:4000] == value[:4000], name  # tiny's answer ends at 4 KiB
+    inspected = docker_cli.docker(server.docker_host, "inspect", "-f", "{{json .Config.Env}}", "files.web.1.v2")
+    assert f"LONG={values['LONG']}" in json.loads(inspected)
+    for format_ in ("env", "shell"):
+        exported = server.ssh("config:export", "files", "--format", format_)
+        assert server.ssh("apps:create", f"copy-{format_}").returncode == 0
+        assert server.ssh("config:import", f"copy-{format_}", stdin=exported.stdout).returncode == 0
+        assert json.loads(server.ssh("config:export", f"copy-{format_}", "--format", "json").stdout) == values
+    bad = server.ssh("config:import", "files", stdin="A=1\nB\n")
+    assert bad.returncode == 1 and "line 2" in bad.stderr
+
+
+def test_config_of_all_apps_lies_below_an_app_s_own(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("shared")
+    server.push_ok(repository, "shared")
+    assert server.ssh("config:set", "shared", "OWN=mine").returncode == 0
+    done = server.ssh("config:global:set", "EVERY=all", "OWN=everyone")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (server.get("shared", "/env?EVERY").body, server.get("shared", "/env?OWN").body) == ("all", "mine")
+    assert "EVERY" not in server.ssh("config:show", "shared").stdout
+    apps.commit(repository, "Colour the basket", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    server.push_ok(repository, "shared")
+    assert server.get("shared", "/env?EVERY").body == "all"
+    shown = json.loads(server.ssh("releases:info", "shared", "--format", "json").stdout)
+    assert [c["subject"] for c in shown["commits"]] == ["Colour the basket"]
+    assert server.ssh("releases:rollback", "shared", "v2").returncode == 0
+    assert (server.get("shared", "/env?EVERY").body, server.get("shared", "/env?OWN").body) == ("", "mine")
+    assert server.ssh("config:global:unset", "EVERY", "OWN", "--no-restart").returncode == 0

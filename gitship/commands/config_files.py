@@ -1,0 +1,65 @@
+"""config:import and config:export: an app's variables as a file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from gitship.commands import envfile
+from gitship.commands.config import ENVIRONMENT_BYTES, NoRestart, add_variable, change, check_total
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.following import Detach
+from gitship.commands.prompt import read_all
+from gitship.commands.registry import UsageError, command
+from gitship.errors import GitshipError
+from gitship.model import Role
+
+FILE_BYTES = 2 * ENVIRONMENT_BYTES  # quoting can double a value
+
+ExportFormat = Annotated[
+    Literal["env", "json", "shell"], Parameter(name="--format", help="an env file, JSON, or lines for a shell")
+]
+
+
+def read_variables(text: str) -> dict[str, str]:
+    """The variables of an env file. Raises GitshipError naming the line."""
+    values: dict[str, str] = {}
+    for line, name, value in envfile.parse(text):
+        try:
+            add_variable(values, name, value)
+        except GitshipError as error:
+            raise GitshipError(f"line {line}: {error.message}", error.hint) from None
+    return values
+
+
+@command(
+    "config:import",
+    Role.DEPLOYER,
+    "set the variables of an env file that is piped in, in one deploy",
+    details="Comments, `export`, quotes, and values over several lines in quotes are understood, nothing is replaced. "
+    "Variables that the file does not name stay.",
+    examples=("config:import shop < .env", "config:import shop --no-restart < .env"),
+)
+def import_config(app: AppName, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
+    values = read_variables(read_all(context.session, FILE_BYTES))
+    if not values:
+        raise UsageError("there is no variable on standard input", f"for instance `config:import {app} < .env`")
+    found = context.app(app)
+    before = context.store.config(found.id)
+    check_total({**before, **values})
+    changes = {name: value for name, value in values.items() if before.get(name) != value}
+    change(context, found.name, changes, ("set", "setting"), detach=detach, restart=not no_restart)
+
+
+@command(
+    "config:export",
+    Role.DEPLOYER,
+    "an app's variables with their values, as a file",
+    details="What it prints with the formats env and shell, `config:import` reads back exactly.",
+    examples=("config:export shop > .env", "config:export shop --format shell"),
+)
+def export(app: AppName, /, *, context: Ctx, format: ExportFormat = "env") -> None:
+    values = context.store.config(context.app(app).id)
+    text = {"env": envfile.dotenv, "json": envfile.as_json, "shell": envfile.shell}[format](values)
+    context.console.file.write(text)
