@@ -18,7 +18,7 @@ from gitship.config import Address
 from gitship.errors import GitshipError
 from gitship.ssh import hostkey
 from gitship.ssh.limits import Limits
-from gitship.ssh.terminal import Typing, raw
+from gitship.ssh.terminal import PROGRAM_COMMANDS, Typing, raw
 from gitship.ssh.transport import Transport
 
 CONNECT_TIMEOUT_S = 5.0
@@ -49,7 +49,8 @@ def run_remote(
             if pty:
                 size = shutil.get_terminal_size()
                 channel.get_pty(os.environ.get("TERM", "dumb"), size.columns, size.lines)
-            with Typing(channel, stdin, pty) as typing, raw(stdin, pty), _Errors(channel, stderr):
+            program = bool(argv) and argv[0] in PROGRAM_COMMANDS
+            with Typing(channel, stdin, pty, program) as typing, raw(stdin, pty), _Errors(channel, stderr):
                 if argv:
                     channel.exec_command(shlex.join(argv))
                 else:

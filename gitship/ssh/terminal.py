@@ -22,15 +22,18 @@ CTRL_C = b"\x03"
 # Ctrl-C goes to the server, whose command ends itself. A second one within this time, and the client just leaves.
 SECOND_INTERRUPT_S = 3.0
 LAST_READ_S = 1.0
+# Commands whose program gets every Ctrl-C: two in a row are nothing unusual in a shell.
+PROGRAM_COMMANDS = frozenset({"run", "enter", "ps:exec"})
 
 
 class Typing:
     """A thread that sends what is typed or piped in, and the window's size whenever it changes.
 
-    ``left`` is True once the user has pressed Ctrl-C twice and the channel is closed for it.
+    ``left`` is True once the user has pressed Ctrl-C twice and the channel is closed for it; never with ``program``.
     """
 
-    def __init__(self, channel: Channel, stdin: BinaryIO, pty: bool) -> None:
+    def __init__(self, channel: Channel, stdin: BinaryIO, pty: bool, program: bool = False) -> None:
+        self._program = program
         self._channel = channel
         self._stdin = stdin
         self._pty = pty
@@ -100,7 +103,7 @@ class Typing:
 
     def _leaving(self, data: bytes) -> bool:
         """True at the second Ctrl-C in a row, after which the channel is closed."""
-        if not self._pty or data != CTRL_C:
+        if not self._pty or self._program or data != CTRL_C:
             return False
         now = time.monotonic()
         if now - self._interrupted_at < SECOND_INTERRUPT_S:

@@ -44,6 +44,11 @@ def test_a_one_off_without_limits_keeps_the_images_command_and_a_pids_limit() ->
     golden("one-off.json", arguments(ContainerSpec("shop.release", "sha256:abc", "net", restart=False)))
 
 
+def test_a_one_off_with_a_terminal_has_its_size_and_its_input_ends_with_the_client() -> None:
+    spec = ContainerSpec("shop.run.1.v2", "sha256:abc", "net", restart=False, stdin=True, terminal=(101, 33))
+    golden("terminal.json", arguments(spec))
+
+
 def test_an_empty_command_is_not_the_images_own() -> None:
     assert arguments(ContainerSpec("x", "i", "n", command=()))["Cmd"] == []
     assert "Cmd" not in arguments(ContainerSpec("x", "i", "n"))

@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from gitship.commands import registry
 from gitship.commands.session import Session
 from gitship.config import Address
 from gitship.errors import GitshipError
 from gitship.ssh import hostkey
 from gitship.ssh.client import run_remote
+from gitship.ssh.terminal import PROGRAM_COMMANDS
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads, wait_until
 
 pytestmark = pytest.mark.unit
@@ -222,6 +224,28 @@ def test_on_a_terminal_ctrl_c_ends_a_command_that_does_not_read(serve: Serve) ->
     server.session()
     terminal.type(b"\x03")
     assert terminal.end() == (130, True)
+
+
+def test_a_program_gets_every_ctrl_c(serve: Serve) -> None:
+    def run(session: Session) -> int:
+        assert session.pty is not None
+        session.pty.raw = True
+        session.stdout.write(b"busy")
+        arrived = session.stdin._channel.in_buffer  # type: ignore[attr-defined]
+        wait_until(lambda: len(arrived) == 2, "both keys")
+        return len(session.stdin.read(10)) + (100 if session.closed.is_set() else 0)
+
+    terminal = Terminal(serve(run), "enter")
+    terminal.read_until(b"busy")
+    terminal.type(b"\x03")
+    time.sleep(0.1)
+    terminal.type(b"\x03")
+    assert terminal.end() == (2, True)
+
+
+def test_the_client_knows_which_commands_run_programs() -> None:
+    known = {n for c in registry.load().values() if c.program_after is not None for n in (c.name, *c.aliases)}
+    assert known == PROGRAM_COMMANDS
 
 
 def test_on_a_terminal_a_second_ctrl_c_leaves_a_command_that_ignores_the_first(serve: Serve) -> None:

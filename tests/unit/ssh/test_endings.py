@@ -58,6 +58,21 @@ def test_ctrl_c_on_a_terminal_sets_closed_and_the_exit_status_arrives(serve: Ser
         os.close(other)
 
 
+def test_ctrl_c_is_a_byte_like_any_other_for_a_program_on_a_raw_terminal(serve: Serve) -> None:
+    def run(session: Session) -> int:
+        assert session.pty is not None
+        session.pty.raw = True
+        session.stdout.write(b"ready")
+        return 1 if session.closed.wait(0.5) else 0
+
+    child = serve(run).popen("x", options=("-tt",))
+    assert child.stdin is not None and child.stdout is not None
+    assert child.stdout.read(5) == b"ready"
+    child.stdin.write(b"\x03")
+    child.stdin.flush()
+    assert child.wait(TIMEOUT_S) == 0
+
+
 def test_ctrl_c_goes_to_a_command_that_waits_for_input(serve: Serve) -> None:
     read: list[bytes] = []
 

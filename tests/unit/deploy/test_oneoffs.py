@@ -1,0 +1,223 @@
+"""Names, limits and left-overs of one-off containers, on a real store and an engine in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from gitship.deploy import runlogs
+from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.programs import MOST_PER_APP, Command
+from gitship.engine.addresses import Addresses
+from gitship.engine.base import LABEL_ONE_OFF, LABEL_SERVER, ContainerSpec, ContainerState, Engine, LogLine
+from gitship.errors import Conflict, EngineError, NotFound
+from gitship.model import App, Identity, Process, Role
+from gitship.store import Store
+
+pytestmark = pytest.mark.unit
+
+ADA = Identity("ada", Role.DEPLOYER)
+SERVER = "s1"
+
+
+class MemoryEngine:
+    """Containers that run until they are stopped; each prints one line with its command."""
+
+    def __init__(self) -> None:
+        self.containers: dict[str, ContainerState] = {}
+        self.specs: dict[str, ContainerSpec] = {}
+        self.start_fails = False
+        self.changed = threading.Condition()
+
+    def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:
+        return True
+
+    def create(self, spec: ContainerSpec) -> str:
+        self.specs[spec.name] = spec
+        self.containers[f"id-{spec.name}"] = ContainerState(f"id-{spec.name}", spec.name, spec.labels, "created")
+        return f"id-{spec.name}"
+
+    def start(self, container_id: str) -> None:
+        if self.start_fails:
+            raise EngineError("the engine is out of order")
+        self._become(container_id, "running")
+
+    def stop(self, container_id: str, timeout_s: float) -> None:
+        self._become(container_id, "exited")
+
+    def _become(self, container_id: str, status: str) -> None:
+        with self.changed:
+            if container_id in self.containers:
+                self.containers[container_id] = replace(self.containers[container_id], status=status)
+            self.changed.notify_all()
+
+    def remove(self, container_id: str) -> None:
+        with self.changed:
+            self.containers.pop(container_id, None)
+            self.changed.notify_all()
+
+    def inspect(self, container_id: str) -> ContainerState:
+        if container_id not in self.containers:
+            raise NotFound("no container")
+        return self.containers[container_id]
+
+    def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
+        return [s for s in self.containers.values() if labels.items() <= s.labels.items()]
+
+    def logs(self, container_id: str, *, follow: bool, stop: threading.Event) -> Iterator[LogLine]:
+        state = self.inspect(container_id)
+        yield LogLine(state.name, 1.0, "stdout", f"hello from {state.name}")
+        while not stop.is_set():
+            with self.changed:
+                found = self.containers.get(container_id)
+                if found is None or found.status == "exited":
+                    return
+                self.changed.wait(0.02)
+
+
+class Bench:
+    def __init__(self, directory: Path) -> None:
+        self.logs = directory / "logs"
+        self.store = Store(directory / "gitship.db")
+        self.engine = MemoryEngine()
+        app = self.store.create_app("shop")
+        release = self.store.create_release(
+            app.id, commit="1a" * 20, image_id="sha256:1", image_bytes=1, config={"A": "1", "B": "2"},
+            processes=(Process("web", port=5000),), cause="push", created_by="ada",
+        )  # fmt: skip
+        self.store.set_live(app.id, release.id, [])
+        self.one_offs = self.make()
+
+    def make(self) -> OneOffs:
+        """What a new gitship has, on the same store and containers."""
+        engine = cast(Engine, self.engine)
+        addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), SERVER)
+        return OneOffs(self.store, engine, addresses, self.logs, SERVER)
+
+    @property
+    def app(self) -> App:
+        return self.store.app("shop")
+
+    def detach(self, *words: str, **more: float) -> str:
+        return self.one_offs.run_detached("shop", Command(words, {"B": "3"}, more.get("timeout_s", 3600.0)), ADA)
+
+    def wait_gone(self, name: str) -> None:
+        deadline = time.monotonic() + 10
+        while f"id-{name}" in self.engine.containers or name in self.store.addresses(self.app.id):
+            assert time.monotonic() < deadline, f"{name} is still there"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.one_offs.close()
+    made.store.close()
+
+
+def test_it_is_made_of_the_live_release_and_its_own_variables(bench: Bench) -> None:
+    name = bench.detach("./report", "a b")
+    spec = bench.engine.specs[name]
+    assert name == "shop.run.1.v1"
+    assert (spec.image_id, spec.command, spec.restart) == ("sha256:1", ("./report", "a b"), False)
+    assert (spec.env["A"], spec.env["B"], "PORT" in spec.env) == ("1", "3", False)
+    assert spec.labels[LABEL_ONE_OFF] == "detached" and spec.labels[LABEL_SERVER] == SERVER
+    assert spec.address == bench.store.addresses(bench.app.id)[name]
+    [one] = bench.one_offs.one_offs("shop")
+    assert (one.name, one.command, one.by, one.attached) == (name, "./report 'a b'", "ada", False)
+
+
+def test_an_ended_one_is_removed_with_its_address_and_keeps_its_log(bench: Bench) -> None:
+    name = bench.detach("x")
+    assert bench.one_offs.stop("shop", "run.1") == name
+    bench.wait_gone(name)
+    assert list(bench.one_offs.output("shop", "1")) == [f"hello from {name}", "[exit code 0]"]
+    assert bench.detach("x") == "shop.run.2.v1"  # a name, and so its log, is not used again
+
+
+def test_names_go_on_after_a_restart(bench: Bench) -> None:
+    bench.detach("x")
+    bench.one_offs.stop("shop", "run.1")
+    bench.wait_gone("shop.run.1.v1")
+    bench.one_offs = bench.make()
+    assert bench.detach("x") == "shop.run.2.v1"
+
+
+def test_time_is_limited(bench: Bench) -> None:
+    name = bench.detach("x", timeout_s=0.2)
+    bench.wait_gone(name)
+    assert list(bench.one_offs.output("shop", name))[-1] == "[ended at its time limit, exit code 0]"
+
+
+def test_there_are_so_many_and_no_more(bench: Bench) -> None:
+    for _ in range(MOST_PER_APP):
+        bench.detach("x")
+    with pytest.raises(Conflict, match="20 one-off containers already"):
+        bench.detach("x")
+    assert len(bench.engine.containers) == MOST_PER_APP
+
+
+def test_one_that_cannot_be_started_leaves_nothing(bench: Bench) -> None:
+    bench.engine.start_fails = True
+    with pytest.raises(EngineError):
+        bench.detach("x")
+    assert bench.engine.containers == {}
+    assert bench.store.addresses(bench.app.id) == {}
+
+
+def test_an_app_that_was_never_deployed_has_nothing_to_run(bench: Bench) -> None:
+    bench.store.create_app("empty")
+    with pytest.raises(Conflict, match="never deployed"):
+        bench.one_offs.run_detached("empty", Command(("x",)), ADA)
+
+
+def test_settling_leaves_its_own_alone(bench: Bench) -> None:
+    name = bench.detach("x")
+    assert bench.one_offs.settle(bench.engine.list({})) == []
+    assert bench.engine.containers[f"id-{name}"].status == "running"
+
+
+def test_after_a_restart_detached_ones_are_taken_up_and_attached_ones_go(bench: Bench) -> None:
+    name = bench.detach("x")
+    bench.one_offs.close()
+    assert bench.engine.containers[f"id-{name}"].status == "running"
+    left = bench.engine.specs[name]
+    bench.engine.create(replace(left, name="shop.run.2.v1", labels={**left.labels, LABEL_ONE_OFF: "attached"}))
+    bench.engine.start("id-shop.run.2.v1")
+    bench.one_offs = bench.make()
+    [said] = bench.one_offs.settle(bench.engine.list({}))
+    assert said == "removed shop.run.2.v1, whose client is gone"
+    assert list(bench.engine.containers) == [f"id-{name}"]
+    bench.one_offs.stop("shop", name)
+    bench.wait_gone(name)
+    assert list(bench.one_offs.output("shop", name)) == [f"hello from {name}", "[exit code 0]"]
+
+
+def test_a_name_that_is_not_there_is_not_found_and_no_path(bench: Bench) -> None:
+    bench.detach("x")
+    for name in ("run.9", "../../gitship", "shop.run.1", "un.1", ""):
+        with pytest.raises(NotFound):
+            bench.one_offs.stop("shop", name)
+        with pytest.raises(NotFound):
+            bench.one_offs.output("shop", name)
+
+
+def test_logs_are_limited_in_size_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runlogs, "MOST_BYTES", 20)
+    monkeypatch.setattr(runlogs, "KEPT", 3)
+    for number in range(1, 6):
+        runlogs.write(tmp_path, f"shop.run.{number}.v1", ["0123456789"] * 4)
+    assert list(runlogs.names(tmp_path)) == [f"shop.run.{number}.v1" for number in (3, 4, 5)]
+    assert list(runlogs.read(tmp_path, "shop.run.5.v1")) == ["0123456789", "[only the first 0 MB are kept]"]
+    (tmp_path / "7.log").write_text("a deploy's")
+    runlogs.write(tmp_path, "shop.run.10.v2", [])
+    assert list(runlogs.names(tmp_path))[-1] == "shop.run.10.v2"
+    assert (tmp_path / "7.log").exists()
