@@ -1,0 +1,68 @@
+"""The gate and the cache, and what an app gets to see of a password."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import replace
+
+import pytest
+
+from gitship.front.front import Front
+from gitship.front.gate import Gate, Login, Maintenance
+from tests.e2e.front.asking import TOKEN, app, ask
+from tests.e2e.front.conftest import Serve, switch
+from tests.e2e.front.origin import Origin
+
+pytestmark = pytest.mark.e2e
+
+CREDENTIALS = b64encode(b"ada:swordfish").decode()
+CACHED = "/page?cache-control=public,max-age=60"
+LOGIN = Gate(logins=(Login("ada", CREDENTIALS),))
+
+
+def put(front: Front, host: str, origin: Origin, gate: Gate) -> None:
+    """The same app with another gate: its cached pages stay."""
+    switch(front, replace(app(host.partition(".")[0], origin), gate=gate))
+
+
+@pytest.mark.parametrize(
+    ("gate", "status"),
+    [(LOGIN, 401), (Gate(allow=("203.0.113.0/24",)), 403), (Gate(maintenance=Maintenance()), 503)],
+)
+def test_a_cached_page_is_not_for_strangers(shared: Front, serve: Serve, gate: Gate, status: int) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        path = CACHED
+        assert ask(shared.address, host, path).status == 200
+        assert ask(shared.address, host, path).headers["x-cache"] == "hit"
+        put(shared, host, origin, gate)
+        stranger = ask(shared.address, host, path)
+        assert (stranger.status, stranger.headers["cache-control"]) == (status, "no-store")
+        assert "x-varnish" not in stranger.headers
+        assert origin.count("/page") == 1
+        put(shared, host, origin, Gate())
+        assert ask(shared.address, host, path).headers["x-cache"] == "hit"
+
+
+def test_who_has_signed_in_shares_the_cache_and_the_app_gets_no_password(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        put(shared, host, origin, LOGIN)
+        for scheme in ("Basic", "basic", "BASIC "):
+            answer = ask(shared.address, host, CACHED, headers={"Authorization": f"{scheme} {CREDENTIALS}"})
+            assert answer.status == 200
+        assert answer.headers["x-cache"] == "hit"
+        assert "authorization" not in origin.seen[-1].headers
+        for wrong in (f"Bearer {CREDENTIALS}", CREDENTIALS, f"Basic {CREDENTIALS}x", f"Basic x{CREDENTIALS}", "Basic "):
+            assert ask(shared.address, host, CACHED, headers={"Authorization": wrong}).status == 401
+
+
+@pytest.mark.parametrize(
+    "gate", [LOGIN, Gate(allow=("203.0.113.0/24",)), Gate(maintenance=Maintenance())], ids=["login", "allow", "page"]
+)
+def test_only_gitships_own_token_passes(shared: Front, serve: Serve, gate: Gate) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        put(shared, host, origin, gate)
+        assert ask(shared.address, host, headers={"X-Gitship-Verify": TOKEN}).status == 200
+        assert ask(shared.address, host, headers={"X-Gitship-Verify": TOKEN[:-1]}).status in (401, 403, 503)
