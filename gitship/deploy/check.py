@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 
 from gitship.deploy import sockets
 from gitship.engine.base import ContainerState, Engine
@@ -22,6 +23,22 @@ POLL_S = 0.25
 PARALLEL = 16
 LOG_LINES = 20
 BODY_BYTES = 1 << 20  # enough to look for `content`
+UNCHECKED_UPTIME_S = 1.0  # of a container whose checks are skipped: longer than a missing program needs to fail
+
+
+def unchecked(process: Process) -> Process:
+    """The process with nothing to pass but to stay up for a moment, as `checks:skip` wants it."""
+    return replace(process, checks=(Check(kind="uptime", uptime_s=UNCHECKED_UPTIME_S),))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one try of a check saw; ``seen`` is a line for people."""
+
+    container: str
+    check: str
+    passed: bool
+    seen: str
 
 
 class Checker:
@@ -48,6 +65,22 @@ class Checker:
             for error in (real or errors)[:1]:
                 raise error
         return list(dict.fromkeys(text for run in runs for text in run.result()))
+
+    def look(self, container: Container, process: Process, host: str) -> list[Look]:
+        """Tries each check of a running container once, now."""
+        try:
+            state = self._engine.inspect(container.id)
+            fault = "" if state.status == "running" else f"the container is {state.status}"
+        except NotFound:
+            fault = "the container is gone"
+        if fault:
+            return [Look(container.name, title(c), False, fault) for c in process.checks]
+        up_s = time.time() - state.started_at if state.started_at else 0.0
+        found = []
+        for check in process.checks:
+            passed, seen = self._try(check, container, state, host, up_s)
+            found.append(Look(container.name, title(check), passed, seen))
+        return found
 
     def _container(
         self, container: Container, process: Process, host: str, cancel: threading.Event, give_up: threading.Event
@@ -142,6 +175,17 @@ class Checker:
             return [line.text for line in self._engine.logs(container.id, tail=LOG_LINES)]
         except GitshipError:
             return []
+
+
+def title(check: Check) -> str:
+    """The check as people say it: ``GET /healthz``."""
+    port = f" on port {check.port}" if check.port else ""
+    return {
+        "http": f"GET {check.path}{port}",
+        "listening": f"listening{port}",
+        "uptime": f"up for {check.uptime_s:g} s",
+        "image": "HEALTHCHECK",
+    }.get(check.kind, " ".join(check.command))
 
 
 def listens(address: str, port: int, timeout_s: float) -> tuple[bool, str]:

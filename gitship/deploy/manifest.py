@@ -24,7 +24,8 @@ class Manifest:
     """The three files of one commit; times in seconds, None where the server's settings count.
 
     ``processes`` is empty when there is no Procfile. ``predeploy`` runs as ``release_command`` does, before it;
-    ``postdeploy`` once the release is live. ``limits`` has every type that gitship.toml names.
+    ``postdeploy`` once the release is live. ``limits`` has every type that gitship.toml names. ``check_sources`` says
+    for each type in ``checks`` which file (or command) they come from.
     """
 
     processes: Mapping[str, Command] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Manifest:
     postdeploy: Command | None = None
     formation: Mapping[str, int] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
+    check_sources: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, Limits] = field(default_factory=dict)
     build: Build = field(default_factory=Build)
     port: int | None = None
@@ -40,16 +42,19 @@ class Manifest:
     check_timeout_s: float | None = None
 
 
-def read(files: Callable[[str], bytes | None]) -> Manifest:
+def read(files: Callable[[str], bytes | None], context: str | None = None) -> Manifest:
     """The manifest from the files of a commit; ``files`` gives a file's content by its path, or None.
 
-    With `build.context` set, Procfile and app.json are looked for there first. Raises ConfigError naming file and key.
+    With `build.context` set (``context`` takes its place), Procfile and app.json are looked for there first.
+    Raises ConfigError naming file and key.
     """
     content = files(gitshiptoml.FILE)
     toml = gitshiptoml.parse(content) if content is not None else GitshipToml()
 
+    directory = toml.build.context if context is None else context
+
     def find(name: str) -> bytes | None:
-        below = files(f"{toml.build.context}/{name}") if toml.build.context else None
+        below = files(f"{directory}/{name}") if directory else None
         return files(name) if below is None else below
 
     commands = dict(procfile.parse(found)) if (found := find(procfile.FILE)) is not None else {}
@@ -62,6 +67,7 @@ def read(files: Callable[[str], bytes | None]) -> Manifest:
         postdeploy=app.postdeploy,
         formation=app.formation,
         checks={**app.checks, **toml.checks},
+        check_sources={**dict.fromkeys(app.checks, appjson.FILE), **dict.fromkeys(toml.checks, gitshiptoml.FILE)},
         limits=toml.limits,
         build=toml.build,
         port=toml.port,

@@ -51,6 +51,11 @@ class Operations(Protocol):
         """Maintenance, redirects, passwords, networks let in."""
         ...
 
+    @property
+    def tuning(self) -> Tuning:
+        """Port, checks, limits and build settings that are set by command."""
+        ...
+
     def create_app(self, name: str) -> App: ...
 
     def destroy_app(self, name: str) -> None:

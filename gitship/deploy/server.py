@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import switch, urls
@@ -16,8 +17,9 @@ from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue, Job
-from gitship.deploy.releasing import with_changes
+from gitship.deploy.releasing import manifest_of, with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine, LogLine
@@ -63,6 +65,9 @@ class ServerOperations:
         self._server_id = store.server_id()
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
+        self.tuning = Tuning(
+            settings, store, engine, lambda app, release: manifest_of(store, repositories, app, release), self._set
+        )
 
     # -- apps
 
@@ -169,7 +174,8 @@ class ServerOperations:
         live = self._store.release(found.live_release or 0)
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
-            different = [r for r in good if (r.image_id, r.config) != (live.image_id, live.config)]
+            now = (live.image_id, live.config, live.processes)
+            different = [r for r in good if (r.image_id, r.config, r.processes) != now]
             if not different:
                 raise NotFound(f"{app} has no release before {live.label} to go back to", "see `releases:list`")
             target = different[0]
@@ -295,6 +301,11 @@ class ServerOperations:
     ) -> Deploy:  # fmt: skip
         job = self._job(app, kind, by, cause=cause, commit=commit, ref=ref, old=old)
         job.commit, job.new_name = commit, new_name
+        return self._submit(job)
+
+    def _set(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy:
+        job = self._job(app, DeployKind.CONFIG, by, cause=cause)
+        job.settings = dict(changes)
         return self._submit(job)
 
     def _live(self, name: str) -> App:

@@ -67,6 +67,14 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the machine that runs containers has in all."""
+
+    cpus: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """All that makes a container. ``address`` None lets the engine choose (one-off containers only)."""
 
@@ -82,6 +90,8 @@ class ContainerSpec:
     memory_bytes: int | None = None
     cpus: float | None = None
     pids: int | None = None
+    stdin: bool = False  # its standard input can be attached, and ends with the attachment
+    terminal: tuple[int, int] | None = None  # columns and rows of the terminal that it shall have
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +100,6 @@ class ContainerState:
 
     ``health`` is "", starting, healthy or unhealthy; ``error`` the engine's own words when it could not start it;
     ``started_at`` epoch seconds or None.
-    stdin: bool = False  # its standard input can be attached, and ends with the attachment
-    terminal: tuple[int, int] | None = None  # columns and rows of the terminal that it shall have
     """
 
     id: str
@@ -119,14 +127,6 @@ class LogLine:
     text: str
 
 
-class Engine(Protocol):
-    """Every method raises EngineError (with a hint) when the engine refuses or does not answer in time."""
-
-    def ping(self) -> str:
-        """The engine's version."""
-        ...
-
-    def free_bytes(self) -> int:
 class Program(Protocol):
     """A program in a container by its streams. One thread may read, another write, a third resize.
 
@@ -159,7 +159,19 @@ class Program(Protocol):
         ...
 
 
+class Engine(Protocol):
+    """Every method raises EngineError (with a hint) when the engine refuses or does not answer in time."""
+
+    def ping(self) -> str:
+        """The engine's version."""
+        ...
+
+    def free_bytes(self) -> int:
         """Free space where the engine keeps images."""
+        ...
+
+    def capacity(self) -> Capacity:
+        """What the engine's machine has."""
         ...
 
     def build(
@@ -218,17 +230,6 @@ class Program(Protocol):
         """Exit code and output of a command in a running container."""
         ...
 
-    def logs(
-        self,
-        container_id: str,
-        *,
-        tail: int | None = None,
-        since: float | None = None,
-        follow: bool = False,
-        stop: threading.Event | None = None,
-    ) -> Iterator[LogLine]:
-        """Log lines, oldest first. With ``follow`` until the container ends or ``stop`` is set."""
-        ...
     def attach(self, container_id: str, *, terminal: bool, gone: threading.Event, timeout_s: float) -> Program:
         """The streams of a container made with ``stdin``, best before its start; ``timeout_s`` may be inf."""
         ...
@@ -245,3 +246,14 @@ class Program(Protocol):
         """Runs a command in a running container with streams; ``terminal`` is columns and rows."""
         ...
 
+    def logs(
+        self,
+        container_id: str,
+        *,
+        tail: int | None = None,
+        since: float | None = None,
+        follow: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:
+        """Log lines, oldest first. With ``follow`` until the container ends or ``stop`` is set."""
+        ...

@@ -91,6 +91,11 @@ class DockerEngine:
                 continue
         raise EngineError(f"the free space of {self._root} cannot be told", "run gitship on Docker's own machine")
 
+    def capacity(self) -> Capacity:
+        with translated(self.host, "tell what its machine has"):
+            info = self._docker.info()
+        return Capacity(int(info["NCPU"]), int(info["MemTotal"]))
+
     # -- images
 
     def build(
@@ -210,11 +215,6 @@ class DockerEngine:
     def exec(self, container_id: str, command: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
         return oneoff.execute(self._wire, self._api, container_id, command, timeout_s)
 
-    def logs(
-        self,
-        container_id: str,
-        *,
-        tail: int | None = None,
     def attach(self, container_id: str, *, terminal: bool, gone: threading.Event, timeout_s: float) -> Program:
         return attached.attach(self, self._wire, self._api, container_id, terminal, gone, timeout_s)
 
@@ -229,6 +229,11 @@ class DockerEngine:
     ) -> Program:
         return attached.execute(self._wire, self._api, container_id, command, env, terminal, gone)
 
+    def logs(
+        self,
+        container_id: str,
+        *,
+        tail: int | None = None,
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,

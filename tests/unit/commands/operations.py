@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import output
@@ -16,10 +17,11 @@ from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.switch import STOPPED
+from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
-from gitship.front.gate import Gate
 from gitship.front.front import Front
+from gitship.front.gate import Gate
 from gitship.git.repository import Repositories
 from gitship.model import (
     App,
@@ -33,6 +35,7 @@ from gitship.model import (
     app_name,
 )
 from gitship.store import Store
+from tests.unit.commands.machine import MANIFEST, Machine
 from tests.unit.commands.programs import EchoPrograms
 
 PROCESSES = (Process("web", port=5000), Process("worker"))
@@ -121,6 +124,16 @@ class StoreOperations:
         started = self._carry_out(self._store.app_by_id(app.id), deploy)
         self._store.set_setting(app.id, STOPPED, kind is DeployKind.STOP or None)
         return started
+
+    @property
+    def tuning(self) -> Tuning:
+        """The real one, on a machine that is made up; only the deploys are this class's."""
+        return Tuning(Settings(), self._store, Machine(), lambda app, release: MANIFEST, self._set)
+
+    def _set(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy:
+        for name, value in changes.items():
+            self._store.set_setting(app.id, name, value)
+        return self._carry_out(app, self._store.create_deploy(app.id, DeployKind.CONFIG, by.key_name, cause=cause))
 
     def create_app(self, name: str) -> App:
         return self._store.create_app(app_name(name))

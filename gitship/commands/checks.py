@@ -1,0 +1,177 @@
+"""checks: what makes an app's containers healthy, asked for by command."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.following import Detach
+from gitship.commands.listing import Format, show
+from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.tuned import NoRestart, OneProcess, change, note_pending, process_type
+from gitship.deploy import overrides
+from gitship.deploy.values import Value
+from gitship.model import WEB, Role
+
+Process = Annotated[str, Parameter(name="--process", metavar="P", help="the process type that is checked")]
+Path = Annotated[str, Parameter(name="--path", help="GET this path must answer with a status below 400")]
+Port = Annotated[int | None, Parameter(name="--port", metavar="N", help="another port than the process's own")]
+Timeout = Annotated[float | None, Parameter(name="--timeout", metavar="S", help="seconds that one try may take (5)")]
+Content = Annotated[str | None, Parameter(name="--content", metavar="TEXT", help="a text that the answer must contain")]
+Headers = Annotated[
+    list[str] | None,
+    Parameter(name="--header", metavar="'NAME: VALUE'", help="a request header; may be given several times"),
+]
+Once = Annotated[bool, Parameter(name="--once", help="only in the next deploy that starts containers")]
+Off = Annotated[bool, Parameter(name="--off", help="checks count again")]
+
+
+@command(
+    "checks:set",
+    Role.DEPLOYER,
+    "check a process by an HTTP request, and put that live",
+    details="It takes the place of all checks that the process has from gitship.toml, app.json or the image. The new "
+    "release must pass it, or the old one serves on. A text with spaces needs quotes for both shells: "
+    "ssh ... 'checks:set APP --header \"Accept: text/html\"'.",
+    examples=("checks:set shop --path /healthz", "checks:set shop --path /healthz --content ok --timeout 2"),
+)
+def set_checks(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    process: Process = WEB,
+    path: Path = "/",
+    port: Port = None,
+    timeout: Timeout = None,
+    content: Content = None,
+    header: Headers = None,
+    no_restart: NoRestart = False,
+    detach: Detach = False,
+) -> None:
+    values: dict[str, Any] = {"path": _option("--path", path).http_path()}
+    if port is not None:
+        values["port"] = _option("--port", port).whole(1, 65535)
+    if timeout is not None:
+        values["timeout_s"] = _option("--timeout", timeout).seconds(0.1)
+    if content is not None:
+        values["content"] = _option("--content", content).line()
+    if header:
+        values["headers"] = parse_headers(header)
+    found = context.app(app)
+    name = overrides.CHECK + process_type(context, found, process)
+    change(context, found, {name: values}, detach=detach, no_restart=no_restart)
+
+
+def parse_headers(lines: list[str]) -> dict[str, str]:
+    """``["A: b"]`` as a mapping. Raises UsageError or ConfigError."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise UsageError(f"'{line[:80]}' is not a header", "for instance --header 'Accept: text/html'")
+        headers[_option("--header", name.strip()).header_name()] = _option("--header", value.strip()).header_value()
+    return headers
+
+
+def _option(name: str, value: Any) -> Value:
+    return Value("checks:set", name, value)
+
+
+@command(
+    "checks:unset",
+    Role.DEPLOYER,
+    "let gitship.toml, app.json or the image say again what is checked",
+    examples=("checks:unset shop", "checks:unset shop --process worker"),
+)
+def unset(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    process: OneProcess = None,
+    no_restart: NoRestart = False,
+    detach: Detach = False,
+) -> None:
+    found = context.app(app)
+    names = [n for n in context.operations.tuning.stored(found) if n.startswith(overrides.CHECK)]
+    if process is not None:
+        names = [name for name in names if name == overrides.CHECK + process]
+    change(context, found, dict.fromkeys(names), detach=detach, no_restart=no_restart)
+
+
+@command(
+    "checks:show",
+    Role.VIEWER,
+    "what a new container must pass, and what says so",
+    columns=(
+        Column("process", "the process type"),
+        Column("check", "GET and its path, listening, uptime, HEALTHCHECK, or a command"),
+        Column("source", "checks:set, gitship.toml, app.json, the image, default, or an earlier release"),
+        Column("timeout", "seconds that one try may take"),
+        Column("deadline", "seconds until it has to have passed, null for the server's own"),
+        Column("content", "what the answer must contain"),
+        Column("headers", "request headers", json_only=True),
+        Column("skipped", "once or always when it is skipped, else null"),
+    ),
+    examples=("checks:show shop", "checks:show shop --format json"),
+    aliases=("checks",),
+)
+def show_checks(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    skipped = context.operations.tuning.skipping(found)
+    rows = [
+        {
+            "process": used.process,
+            "check": used.text,
+            "source": used.source,
+            "timeout": used.check.timeout_s,
+            "deadline": used.check.deadline_s,
+            "content": used.check.content,
+            "headers": dict(used.check.headers),
+            "skipped": skipped,
+        }
+        for used in context.operations.tuning.checks(found)
+    ]
+    show(context, rows, format, empty="nothing is checked, or nothing is known before the first push")
+    note_pending(context, found)
+
+
+@command(
+    "checks:skip",
+    Role.DEPLOYER,
+    "let new containers go live without their checks, for now",
+    details="They must still stay up for a second, and web must still answer one request through Varnish. "
+    "Nothing is deployed by this.",
+    examples=("checks:skip shop --once", "checks:skip shop", "checks:skip shop --off"),
+)
+def skip(app: AppName, /, *, context: Ctx, once: Once = False, off: Off = False) -> None:
+    if once and off:
+        raise UsageError("--once and --off exclude each other", "give one of them, or none to skip until --off")
+    found = context.app(app)
+    how = None if off else overrides.ONCE if once else overrides.ALWAYS
+    context.operations.tuning.skip_checks(found.name, how)
+    said = {None: "checks count again", overrides.ONCE: "the next deploy skips the checks"}
+    context.line(f"{found.name}: {said.get(how, 'checks are skipped until `checks:skip --off`')}")
+
+
+@command(
+    "checks:run",
+    Role.DEPLOYER,
+    "try the live release's checks now, once, in every running container",
+    details="The exit code is 1 when one of them fails. Nothing is changed by this.",
+    columns=(
+        Column("container", "the container's name"),
+        Column("check", "what was tried"),
+        Column("passed", "whether it would do in a deploy"),
+        Column("seen", "what came back"),
+    ),
+    examples=("checks:run shop", "checks:run shop --format json"),
+)
+def run(app: AppName, /, *, context: Ctx, format: Format = "table") -> int:
+    looks = context.operations.tuning.run_checks(context.app(app))
+    rows = [{"container": k.container, "check": k.check, "passed": k.passed, "seen": k.seen} for k in looks]
+    show(context, rows, format, empty="the live release has no checks")
+    return 0 if all(look.passed for look in looks) else 1

@@ -1,0 +1,62 @@
+"""ports: where an app's web process listens."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.following import Detach
+from gitship.commands.listing import Format, show_one
+from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.tuned import NoRestart, change, note_pending
+from gitship.deploy import overrides
+from gitship.model import Role
+
+PortNumber = Annotated[str, Parameter(name="PORT", help="1 to 65535")]
+
+
+@command(
+    "ports:set",
+    Role.DEPLOYER,
+    "say where web listens, and put it live",
+    details="It comes before gitship.toml, config PORT and EXPOSE. The app finds it in its variable PORT.",
+    examples=("ports:set shop 3000",),
+)
+def set_port(
+    app: AppName, port: PortNumber, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False
+) -> None:
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise UsageError(f"'{port[:80]}' is not a port", "a number from 1 to 65535")
+    change(context, context.app(app), {overrides.PORT: int(port)}, detach=detach, no_restart=no_restart)
+
+
+@command(
+    "ports:unset",
+    Role.DEPLOYER,
+    "let gitship.toml, config PORT or EXPOSE say again where web listens",
+    examples=("ports:unset shop",),
+)
+def unset(app: AppName, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
+    change(context, context.app(app), {overrides.PORT: None}, detach=detach, no_restart=no_restart)
+
+
+@command(
+    "ports:show",
+    Role.VIEWER,
+    "where web listens, and what says so",
+    columns=(
+        Column("port", "the next release's, null before the first push"),
+        Column("source", "ports:set, gitship.toml, config PORT, EXPOSE, the default, or an earlier release"),
+        Column("live", "the live release's, null when nothing is live"),
+    ),
+    examples=("ports:show shop", "ports:show shop --format json"),
+    aliases=("ports",),
+)
+def show_port(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    port = context.operations.tuning.port(found)
+    show_one(context, {"port": port.port, "source": port.source or None, "live": port.live}, format)
+    note_pending(context, found)

@@ -1,0 +1,144 @@
+"""resources: how much memory, processor time and how many processes a container may use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.following import Detach
+from gitship.commands.listing import NOTHING, Format, show
+from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.tuned import NoRestart, OneProcess, change, note_pending, process_type
+from gitship.deploy import overrides
+from gitship.deploy.gitshiptoml import MIN_MEMORY
+from gitship.deploy.values import Value
+from gitship.errors import GitshipError
+from gitship.model import Role
+
+MEMORY, CPUS, PIDS = "memory_bytes", "cpus", "pids"
+MOST_PIDS = 4_000_000  # the kernel's own limit on 64 bits is 2^22
+ALL = "all"  # how every process is called in a listing
+
+Memory = Annotated[str | None, Parameter(name="--memory", metavar="SIZE", help="most memory, for instance 512m or 2g")]
+Cpus = Annotated[float | None, Parameter(name="--cpus", metavar="N", help="most processors, for instance 0.5")]
+Pids = Annotated[int | None, Parameter(name="--pids", metavar="N", help="most processes and threads")]
+
+
+@command(
+    "resources:limit",
+    Role.DEPLOYER,
+    "limit each container of an app or of one process type, and put it live",
+    details="A limit without --process counts for every process type that has none of its own by command. Both come "
+    "before gitship.toml.",
+    examples=("resources:limit shop --memory 512m", "resources:limit shop --process worker --cpus 0.5 --pids 200"),
+)
+def limit(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    process: OneProcess = None,
+    memory: Memory = None,
+    cpus: Cpus = None,
+    pids: Pids = None,
+    no_restart: NoRestart = False,
+    detach: Detach = False,
+) -> None:
+    values: dict[str, Any] = {}
+    if memory is not None:
+        values[MEMORY] = _option("--memory", memory).size(MIN_MEMORY)
+    if cpus is not None:
+        values[CPUS] = _option("--cpus", cpus).number(0.01, 1024)
+    if pids is not None:
+        values[PIDS] = _option("--pids", pids).whole(1, MOST_PIDS)
+    if not values:
+        raise UsageError("nothing to limit", "give --memory, --cpus or --pids")
+    found = context.app(app)
+    whose = overrides.EVERY if process is None else process_type(context, found, process)
+    _refuse_more_than_there_is(context, values)
+    changes = {f"{overrides.LIMIT}{whose}.{name}": value for name, value in values.items()}
+    change(context, found, changes, detach=detach, no_restart=no_restart)
+
+
+def _option(name: str, value: Any) -> Value:
+    return Value("resources:limit", name, value)
+
+
+def _refuse_more_than_there_is(context: Ctx, values: dict[str, Any]) -> None:
+    there = context.operations.tuning.capacity()
+    if values.get(CPUS, 0) > there.cpus:
+        raise GitshipError(f"{values[CPUS]:g} processors are more than there are", f"the machine has {there.cpus}")
+    if values.get(MEMORY, 0) > there.memory_bytes:
+        raise GitshipError(
+            f"{shown_memory(values[MEMORY])} is more memory than there is",
+            f"the machine has {there.memory_bytes >> 20}m",
+        )
+
+
+@command(
+    "resources:unset",
+    Role.DEPLOYER,
+    "take back limits that were set by command",
+    details="Without --process all of the app's, else those of that process type. gitship.toml counts again.",
+    examples=("resources:unset shop", "resources:unset shop --process worker"),
+)
+def unset(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    process: OneProcess = None,
+    no_restart: NoRestart = False,
+    detach: Detach = False,
+) -> None:
+    found = context.app(app)
+    prefix = overrides.LIMIT if process is None else f"{overrides.LIMIT}{process}."
+    names = [name for name in context.operations.tuning.stored(found) if name.startswith(prefix)]
+    change(context, found, dict.fromkeys(names), detach=detach, no_restart=no_restart)
+
+
+def shown_memory(count: int | None) -> str:
+    """As it is typed: ``512m``, ``2g``, else bytes."""
+    if count is None:
+        return NOTHING
+    for unit, shift in (("g", 30), ("m", 20), ("k", 10)):
+        if count % (1 << shift) == 0:
+            return f"{count >> shift}{unit}"
+    return str(count)
+
+
+@command(
+    "resources:show",
+    Role.VIEWER,
+    "the limits of each process type's containers",
+    columns=(
+        Column("process", f"the process type; {ALL} for every one, before the first push"),
+        Column(MEMORY, "most memory in bytes, null for no limit", shown_memory),
+        Column(CPUS, "most processors, null for no limit"),
+        Column(PIDS, "most processes and threads, null for no limit"),
+        Column("by_command", "which of them are set by command; the others come from gitship.toml"),
+    ),
+    examples=("resources:show shop", "resources:show shop --format json"),
+    aliases=("resources",),
+)
+def show_resources(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    tuning = context.operations.tuning
+    limits = tuning.overrides(found).limits
+    used = {p.type: {MEMORY: p.memory_bytes, CPUS: p.cpus, PIDS: p.pids} for p in tuning.processes(found)}
+    if not used:  # only what is set is known
+        used = {process: {MEMORY: None, CPUS: None, PIDS: None, **values} for process, values in limits.items()}
+    rows = [
+        {
+            "process": ALL if process == overrides.EVERY else process,
+            **values,
+            "by_command": sorted(
+                name.removesuffix("_bytes") for name in {*limits.get(process, {}), *limits.get(overrides.EVERY, {})}
+            ),
+        }
+        for process, values in used.items()
+    ]
+    show(context, rows, format, empty="no limits")
+    note_pending(context, found)

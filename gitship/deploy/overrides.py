@@ -1,0 +1,124 @@
+"""What owners set by command, over what the commit's files and the image say. Pure.
+
+One stored setting per value (``limit.web.memory_bytes``), so that two changes that wait in the queue keep each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitship.deploy.gitshiptoml import Limits
+from gitship.deploy.manifest import Manifest
+from gitship.errors import ConfigError
+from gitship.model import WEB, Check
+
+PORT = "run.port"
+CHECK = "check."  # + process type: the fields of a Check
+LIMIT = "limit."  # + process type or EVERY + "." + a field of Limits
+DOCKERFILE = "build.dockerfile"
+CONTEXT = "build.context"
+TARGET = "build.target"
+ARGUMENT = "build.arg."  # + name: its value
+ARGUMENT_FROM_CONFIG = "build.arg-from-config."  # + name: true
+EVERY = "*"  # no process type can be called so
+BUILD_ONLY = "build."  # what counts at the next build, and not before
+
+SKIP_CHECKS = "skip-checks"  # ONCE or ALWAYS
+ONCE, ALWAYS = "once", "always"
+PENDING = "settings-pending"  # true: something was set with --no-restart, or while the app was stopped
+BUILT_CONTEXT = "built-context"  # the directory that the newest image was built from, when a command had set it
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """``limits`` by process type or EVERY, each with the fields of Limits that are set; ``build`` likewise of Build."""
+
+    port: int | None = None
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    build: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, str] = field(default_factory=dict)
+    args_from_config: tuple[str, ...] = ()
+
+    @property
+    def context(self) -> str | None:
+        """The build context that a command has set, or None."""
+        return self.build.get("context")
+
+
+def parse(settings: Mapping[str, Any]) -> Overrides:
+    """Those of an app's stored settings that are meant here; None counts as not set."""
+    there = {name: value for name, value in settings.items() if value is not None}
+    limits: dict[str, dict[str, Any]] = {}
+    for name, value in _below(there, LIMIT).items():
+        process, _, limit = name.rpartition(".")
+        limits.setdefault(process, {})[limit] = value
+    build = {"dockerfile": DOCKERFILE, "context": CONTEXT, "target": TARGET}
+    return Overrides(
+        port=there.get(PORT),
+        checks={process: Check(kind="http", **values) for process, values in _below(there, CHECK).items()},
+        limits=limits,
+        build={key: there[name] for key, name in build.items() if name in there},
+        args=_below(there, ARGUMENT),
+        args_from_config=tuple(sorted(_below(there, ARGUMENT_FROM_CONFIG))),
+    )
+
+
+def running(manifest: Manifest, overrides: Overrides) -> Manifest:
+    """The manifest with what counts when containers are made.
+
+    What is set for a process type that the app does not have (any more) waits until it has.
+    """
+    types = tuple(manifest.processes) or (WEB,)
+    limits = dict(manifest.limits)
+    for process in types:
+        values = {**overrides.limits.get(EVERY, {}), **overrides.limits.get(process, {})}
+        if values:
+            limits[process] = dataclasses.replace(limits.get(process, Limits()), **values)
+    checks = {process: (check,) for process, check in overrides.checks.items() if process in types}
+    return dataclasses.replace(
+        manifest,
+        port=manifest.port if overrides.port is None else overrides.port,
+        checks={**manifest.checks, **checks},
+        check_sources={**manifest.check_sources, **dict.fromkeys(checks, "checks:set")},
+        limits=limits,
+    )
+
+
+def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]) -> Manifest:
+    """The manifest with what counts when the image is built. Raises ConfigError when ``config`` lacks an argument."""
+    args = {**manifest.build.args, **overrides.args}
+    for name in overrides.args_from_config:
+        if name not in config:
+            raise ConfigError(
+                f"the build argument {name} comes from config, which has no {name}",
+                f"config:set {name}=..., or builder:unset --arg {name}",
+            )
+        args[name] = config[name]
+    return dataclasses.replace(manifest, build=dataclasses.replace(manifest.build, **overrides.build, args=args))
+
+
+def describe(names: Iterable[str]) -> str:
+    """Settings as people call them: ``port, checks of web, memory of worker``."""
+    return ", ".join(dict.fromkeys(_words(name) for name in sorted(names)))
+
+
+def _words(name: str) -> str:
+    if name == PORT:
+        return "port"
+    if name.startswith(CHECK):
+        return f"checks of {name.removeprefix(CHECK)}"
+    if name.startswith(LIMIT):
+        process, _, limit = name.removeprefix(LIMIT).rpartition(".")
+        return f"{limit.removesuffix('_bytes')} of {'every process' if process == EVERY else process}"
+    for prefix in (ARGUMENT, ARGUMENT_FROM_CONFIG):
+        if name.startswith(prefix):
+            return f"build argument {name.removeprefix(prefix)}"
+    return name.removeprefix(BUILD_ONLY)
+
+
+def _below(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}

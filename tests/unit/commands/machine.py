@@ -1,0 +1,29 @@
+"""A machine with two processors and 4 GB, whose every image exposes 5000, and what every commit says there."""
+
+from __future__ import annotations
+
+from gitship.deploy.gitshiptoml import Limits
+from gitship.deploy.manifest import Manifest
+from gitship.engine.base import Capacity, Image
+from gitship.engine.docker import DockerEngine
+from gitship.model import Check
+
+MANIFEST = Manifest(
+    processes={"web": ("serve",), "worker": ("work",)},
+    checks={"worker": (Check(kind="command", command=("look",)),)},
+    check_sources={"worker": "app.json"},
+    limits={"worker": Limits(pids=90)},
+)
+
+
+class Machine(DockerEngine):
+    """Never connects: what is not answered here would fail."""
+
+    def __init__(self) -> None:
+        super().__init__("unix:///nowhere")
+
+    def capacity(self) -> Capacity:
+        return Capacity(cpus=2, memory_bytes=4 << 30)
+
+    def image(self, image_id: str) -> Image:
+        return Image(image_id, 1, tcp_ports=(5000,))
