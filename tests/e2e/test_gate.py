@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -122,6 +125,25 @@ def test_redirects(server: Server, run: Callable[..., str]) -> None:
     assert sent("/blog") == (200, "")
 
 
+def test_a_deploy_waits_for_requests_that_came_by_an_earlier_gate(
+    server: Server, shop: Path, run: Callable[..., str]
+) -> None:
+    [old] = server.containers("gitship.app=gated")
+    follow = ["docker", "-H", server.docker_host, "logs", "-f", old]
+    with (
+        ThreadPoolExecutor(1) as visitor,
+        subprocess.Popen(follow, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as words,
+    ):
+        slow = visitor.submit(server.get, "gated", "/x?ms=8000")
+        time.sleep(0.5)  # it has reached the app
+        run("redirects:add", "gated", "/elsewhere", "/")
+        run("ps:restart", "gated")
+        assert not slow.done(), "the deploy took longer than the slow request: nothing was seen"
+        out, _ = words.communicate(timeout=60)
+        assert slow.result(timeout=30).status == 200
+    assert "SIGTERM with 0 in flight" in out, out
+
+
 def test_no_request_fails_while_the_gate_changes(server: Server, shop: Path, run: Callable[..., str]) -> None:
     version = server.get("gated").body.strip()
     allowed = [version, "during"]
@@ -130,7 +152,7 @@ def test_no_request_fails_while_the_gate_changes(server: Server, shop: Path, run
             run("redirects:add", "gated", "/elsewhere", "/")
             run("redirects:remove", "gated", "/elsewhere")
         apps.commit(shop, "During", {"Dockerfile": apps.tiny_dockerfile("during")})
-        server.push_ok(shop, "gated")  # slow requests are still in VCLs that the commands replaced
+        server.push_ok(shop, "gated")
         run("redirects:add", "gated", "/elsewhere", "/")
         report = visitors.end()
     print(report)
