@@ -42,10 +42,10 @@ def read_variables(text: str) -> dict[str, str]:
     examples=("config:import shop < .env", "config:import shop --no-restart < .env"),
 )
 def import_config(app: AppName, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
+    found = context.app(app)
     values = read_variables(read_all(context.session, FILE_BYTES))
     if not values:
         raise UsageError("there is no variable on standard input", f"for instance `config:import {app} < .env`")
-    found = context.app(app)
     before = context.store.config(found.id)
     check_total({**before, **values})
     changes = {name: value for name, value in values.items() if before.get(name) != value}
@@ -57,7 +57,7 @@ def import_config(app: AppName, /, *, context: Ctx, no_restart: NoRestart = Fals
     Role.DEPLOYER,
     "an app's variables with their values, as a file",
     details="What it prints with the formats env and shell, `config:import` reads back exactly.",
-    examples=("config:export shop > .env", "config:export shop --format shell"),
+    examples=("config:export shop", "config:export shop --format json"),
 )
 def export(app: AppName, /, *, context: Ctx, format: ExportFormat = "env") -> None:
     values = context.store.config(context.app(app).id)

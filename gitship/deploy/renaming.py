@@ -83,7 +83,7 @@ class Renaming:
         """Nothing of the new name is left. Raises FrontError."""
         if self._store.setting(app.id, RENAMING) != new:
             return
-        self._store.set_setting(app.id, RENAMING, None)
+        self._give_back(app, new)
         self.route()
         self._front.remove(dataclasses.replace(app, name=new).slug)
 
@@ -98,12 +98,16 @@ class Renaming:
         """After a crash: whatever was being renamed has its old name, and its repository, too."""
         for app in self._store.apps():
             new = self._store.setting(app.id, RENAMING)
-            if new is None:
-                continue
-            with suppress(NotFound, Conflict):  # NotFound: it had not been moved yet
-                self._repositories.rename(str(new), app.name)
-            self._move_logs(str(new), app.name)
-            self._store.set_setting(app.id, RENAMING, None)
+            if new is not None:
+                self._give_back(app, str(new))
+
+    def _give_back(self, app: App, new: str) -> None:
+        """Whatever had been moved already has the old name again, and the new one is free."""
+        with suppress(NotFound, Conflict):  # NotFound: it had not been moved yet
+            self._repositories.rename(new, app.name)
+        if not self._logs(app.name).exists():
+            self._move_logs(new, app.name)
+        self._store.set_setting(app.id, RENAMING, None)
 
     def _move_logs(self, old: str, new: str) -> None:
         source, target = self._logs(old), self._logs(new)

@@ -58,12 +58,12 @@ def test_every_command_has_an_example_that_parses() -> None:
 
 def test_only_the_text_between_the_markers_changes(tmp_path: Path) -> None:
     file = tmp_path / "README.md"
-    file.write_text(f"before\n{reference.BEGIN}\nold\n{reference.END}\nafter\n", encoding="utf-8")
+    file.write_text(f"before\n{reference.BEGIN}\nwhat stood there\n{reference.END}\nafter\n", encoding="utf-8")
     assert reference.main(["--write", str(file)]) == 0
     text = file.read_text(encoding="utf-8")
     assert text.startswith(f"before\n{reference.BEGIN}\n\n### Commands")
     assert text.endswith(f"{reference.END}\nafter\n")
-    assert "old" not in text
+    assert "what stood there" not in text
     assert reference.main(["--write", str(file)]) == 0
     assert file.read_text(encoding="utf-8") == text
 

@@ -13,19 +13,20 @@ pytestmark = pytest.mark.unit
 ROLES = {
     Role.VIEWER: {
         "help", "version", "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
-        "logs", "logs:deploy",
+        "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
         "ps:restart", "releases:rollback", "deploys:cancel",
+        "apps:lock", "apps:unlock", "ps:stop", "ps:start", "ps:rebuild", "deploys:retry", "config:import", "config:export",
         "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",
         "allow:add", "allow:remove", "allow:off",
         "run", "run:list", "run:stop", "logs:run", "enter",
     },
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
-        "deploy:pushed",
+        "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
     },
 }  # fmt: skip
 

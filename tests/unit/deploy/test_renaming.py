@@ -1,0 +1,88 @@
+"""What a rename that was killed half-way leaves, and how the next start settles it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.config import Settings
+from gitship.deploy.renaming import RENAMING, Renaming
+from gitship.deploy.switch import hosts
+from gitship.errors import Conflict
+from gitship.front.front import Front
+from gitship.git.repository import Repositories
+from gitship.store import Store
+
+pytestmark = pytest.mark.unit
+
+
+class Bench:
+    def __init__(self, directory: Path) -> None:
+        self.settings = Settings(data_dir=directory, domain="example.com")
+        self.store = Store(self.settings.database)
+        self.repositories = Repositories(self.settings.repositories, None)
+        front = Front(self.settings.http.listen, self.settings.varnish_dir, self.settings.varnish.memory)
+        self.renaming = Renaming(self.settings, self.store, front, self.repositories)
+        self.app = self.store.create_app("old")
+        self.repositories.create("old")
+        self.log("old").parent.mkdir(parents=True)
+        self.log("old").write_text("lines")
+
+    def log(self, name: str) -> Path:
+        return self.settings.logs / name / "1.log"
+
+    def names(self) -> tuple[str, list[str], list[str]]:
+        """What the store, the repositories and the logs call the app."""
+        repositories = [p.name for p in self.settings.repositories.glob("*.git")]
+        return self.store.app_by_id(self.app.id).name, repositories, [p.name for p in self.settings.logs.iterdir()]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_while_it_goes_on_both_hosts_lead_somewhere_and_the_name_is_taken(bench: Bench) -> None:
+    assert bench.renaming.begin(bench.app, "new").slug == "new"
+    assert hosts(bench.store, "example.com") == {"old.example.com": "old", "new.example.com": "new"}
+    with pytest.raises(Conflict, match="old is being renamed to new"):
+        bench.renaming.ensure_free("new")
+
+
+def test_a_commit_renames_store_repository_and_logs(bench: Bench) -> None:
+    bench.renaming.begin(bench.app, "new")
+    bench.log("new").parent.mkdir()  # left by an app that was destroyed
+    with bench.store.transaction():
+        bench.renaming.commit(bench.app, "new")
+    assert bench.names() == ("new", ["new.git"], ["new"])
+    assert bench.log("new").read_text() == "lines"
+    bench.renaming.settle()
+    assert bench.names() == ("new", ["new.git"], ["new"])
+    assert hosts(bench.store, "example.com") == {"new.example.com": "new"}
+
+
+def test_killed_before_the_repository_moved(bench: Bench) -> None:
+    bench.renaming.begin(bench.app, "new")
+    bench.log("new").parent.mkdir()  # left by an app that was destroyed: must not take the place of this one's
+    bench.renaming.settle()
+    assert bench.names()[:2] == ("old", ["old.git"])
+    assert bench.log("old").read_text() == "lines"
+    assert bench.store.setting(bench.app.id, RENAMING) is None
+
+
+def test_killed_between_the_repository_s_move_and_the_store_s_commit(bench: Bench) -> None:
+    class Killed(Exception):
+        pass
+
+    bench.renaming.begin(bench.app, "new")
+    with pytest.raises(Killed), bench.store.transaction():
+        bench.renaming.commit(bench.app, "new")
+        raise Killed
+    assert bench.names() == ("old", ["new.git"], ["new"])
+    bench.renaming.settle()
+    assert bench.names() == ("old", ["old.git"], ["old"])
+    assert bench.store.setting(bench.app.id, RENAMING) is None
