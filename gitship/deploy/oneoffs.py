@@ -162,6 +162,8 @@ class OneOffs:
             late = stop.is_set()
             self._engine.stop(container_id, LEFT_GRACE_S if late else STOP_GRACE_S)
             code = self._engine.inspect(container_id).exit_code
+            # once more by its id: the app may have another name by now
+            directory = self._logs / self._store.app_by_id(app.id).name
             runlogs.append(directory, name, f"[{'ended at its time limit, ' if late else ''}exit code {code}]")
             done = True
         except NotFound:

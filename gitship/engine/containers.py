@@ -33,6 +33,7 @@ def arguments(spec: ContainerSpec) -> dict[str, Any]:
         body["Cmd"] = list(spec.command)
     if spec.stdin:
         body |= {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True}
+        body["HostConfig"]["LogConfig"] = {"Type": "none"}  # its client has the output: a dump is not written twice
     if spec.terminal:
         body["Tty"] = True
         columns, rows = spec.terminal

@@ -223,6 +223,15 @@ def test_after_kill_9_attached_ones_go_and_detached_ones_are_taken_up(shop: Serv
     assert shop.ssh("logs:run", APP, detached).stdout.splitlines() == ["before", "after", "[exit code 3]"]
 
 
+def test_a_stop_of_gitship_ends_attached_ones(shop: Server) -> None:
+    with terminal(shop, "run", APP, "sleep", "605") as client:
+        wait_until(lambda: one_offs(shop), 10, "it runs")
+        assert shop.stop() == 0
+        assert one_offs(shop) == []
+        assert client.ended() != 0
+    shop.start()
+
+
 def test_what_cannot_be_run_says_why(shop: Server) -> None:
     shop.ssh("apps:create", "empty")
     for words, said in (
