@@ -58,7 +58,7 @@ class Trail:
 def apps_typed(command: Command, tokens: tuple[str, ...]) -> str:
     """The apps that the command's words name; nothing when they cannot be parsed."""
     with contextlib.suppress(UsageError):
-        return apps_named(command, registry.parse(command, tokens).arguments)
+        return apps_named(command, registry.parse(command, registry.delimited(command, tokens)).arguments)
     return ""
 
 
