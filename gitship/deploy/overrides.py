@@ -28,7 +28,7 @@ BUILD_ONLY = "build."  # what counts at the next build, and not before
 
 SKIP_CHECKS = "skip-checks"  # ONCE or ALWAYS
 ONCE, ALWAYS = "once", "always"
-PENDING = "settings-pending"  # true: something was set with --no-restart, or while the app was stopped
+PENDING = "settings-pending"  # since when (epoch seconds) something waits: set with --no-restart, or while stopped
 BUILT_CONTEXT = "built-context"  # the directory that the newest image was built from, when a command had set it
 
 

@@ -290,7 +290,7 @@ class Pipeline:
         app_id = rollout.app.id
         for name, value in rollout.job.settings.items():
             self._store.set_setting(app_id, name, value)
-        if candidate.is_new:
+        if candidate.is_new and self._store.setting(app_id, overrides.PENDING) == candidate.pending:
             self._store.set_setting(app_id, overrides.PENDING, None)
         if rollout.job.kind is DeployKind.PUSH:
             self._store.set_setting(app_id, overrides.BUILT_CONTEXT, candidate.context)

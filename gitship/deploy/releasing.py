@@ -26,7 +26,8 @@ class Candidate:
     """A release on trial, and its manifest if known.
 
     ``config`` replaces the app's own once it is live; None leaves it, but for the changes that the job brings.
-    ``context`` is the build context that a command had set when the image was built.
+    ``context`` is the build context that a command had set when the image was built, ``pending`` what the setting
+    of that name was before the release was made: what is set later is not part of it.
     """
 
     release: Release
@@ -34,6 +35,7 @@ class Candidate:
     manifest: Manifest | None = None
     is_new: bool = True
     context: str | None = None
+    pending: float | None = None
 
 
 class Releasing:
@@ -50,6 +52,10 @@ class Releasing:
 
     def candidate(self, app: App, job: Job) -> Candidate:
         """Raises DeployError, DeployCanceled, GitError, ConfigError or EngineError; then nothing has changed."""
+        pending = self._store.setting(app.id, overrides.PENDING)
+        return dataclasses.replace(self._made(app, job, pending), pending=pending)
+
+    def _made(self, app: App, job: Job, pending: float | None) -> Candidate:
         if job.kind is DeployKind.PUSH:
             return self._built(app, job)
         live = self._store.release(self._live_id(app))
@@ -58,8 +64,7 @@ class Releasing:
         if job.kind is DeployKind.ROLLBACK:
             return self._rolled_back(app, job, self._store.release(job.release_id or 0))
         fresh = job.kind in (DeployKind.RESTART, DeployKind.START)
-        waiting = self._store.setting(app.id, overrides.PENDING)
-        if fresh and (waiting or self._environment(self._store.config(app.id)) != live.config):  # set with --no-restart
+        if fresh and (pending or self._environment(self._store.config(app.id)) != live.config):  # set with --no-restart
             return self._reconfigured(app, job, live)
         return Candidate(live, None, manifest_of(self._store, self._repositories, app, live), is_new=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class Tuning:
             for name, value in changes.items():
                 self._store.set_setting(found.id, name, value)
             if any(not name.startswith(overrides.BUILD_ONLY) for name in changes):
-                self._store.set_setting(found.id, overrides.PENDING, True)
+                self._store.set_setting(found.id, overrides.PENDING, time.time())
         return None
 
     def skip_checks(self, app: str, how: str | None) -> None:

@@ -78,7 +78,8 @@ def test_a_port_goes_live_without_a_failed_request(server: Server, tiny_app: Cal
 
 
 def test_checks_that_are_set_decide(server: Server, tiny_app: Callable[..., Path]) -> None:
-    server.push_ok(tiny_app("checked"), "checked")
+    files = {"gitship.toml": "[deploy]\ncheck_timeout = 4\n"}  # what fails here fails soon
+    server.push_ok(tiny_app("checked", files=files), "checked")
     assert {row["source"] for row in shown(server, "checks:show", "checked")} == {"default"}
     ok(server, "checks:set", "checked", "--path", "/env?MARK", "--header", "'X-Mark: 1'", "--timeout", "2")
     (row,) = shown(server, "checks:show", "checked")
@@ -112,6 +113,23 @@ def test_skipped_checks_still_see_a_container_that_ends(server: Server, tiny_app
     assert shown(server, "checks:show", "skips")[0]["skipped"] == "always"
     ok(server, "checks:skip", "skips", "--off")
     assert shown(server, "checks:show", "skips")[0]["skipped"] is None
+
+
+def test_a_context_by_command_counts_for_the_image_that_was_built_of_it(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    api = {"api/Dockerfile": apps.tiny_dockerfile("api"), "api/Procfile": "web: /tiny\nworker: /tiny work\n"}
+    repository = tiny_app("nested", files=api)
+    (repository / "api" / "tiny").write_bytes((repository / "tiny").read_bytes())
+    (repository / "api" / "tiny").chmod(0o755)
+    apps.commit(repository, "The binary there, too")
+    assert server.ssh("apps:create", "nested").returncode == 0
+    ok(server, "builder:set", "nested", "--context", "api")
+    server.push_ok(repository, "nested")
+    assert server.get("nested").body == "api\n"
+    ok(server, "builder:unset", "nested")  # counts at the next build, and not for the image that is there
+    ok(server, "ports:set", "nested", "3000")
+    assert [row["process"] for row in shown(server, "ps:scale", "nested")] == ["web", "worker"]
 
 
 def test_limits_reach_docker(server: Server, tiny_app: Callable[..., Path]) -> None:

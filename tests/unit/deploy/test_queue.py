@@ -109,12 +109,15 @@ def test_a_newer_config_change_carries_the_older_one(bench: Bench) -> None:
     assert bench.began.acquire(timeout=WAIT_S)
     older = bench.submit("shop", DeployKind.CONFIG)
     older.config.update({"A": "1", "B": "1"})
+    older.settings.update({"run.port": 1, "limit.web.pids": 5})
     owner = bench.app("shop")
     deploy = bench.store.create_deploy(owner.id, DeployKind.CONFIG, "me")
     newer = Job(owner.id, DeployKind.CONFIG, Journal(deploy, owner, bench.store, bench.bus, bench.logs))
     newer.config = {"B": None}
+    newer.settings = {"run.port": None}
     bench.queue.submit(newer)
     assert newer.config == {"A": "1", "B": None}
+    assert newer.settings == {"run.port": None, "limit.web.pids": 5}
 
 
 def test_cancel_ends_the_running_deploy(bench: Bench) -> None:
