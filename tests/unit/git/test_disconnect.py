@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -72,7 +73,7 @@ def children() -> set[int]:
     """The processes that this one has started and not yet collected."""
     found: set[int] = set()
     for thread in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{thread}/children") as file:
+        with suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:  # a thread may end
             found.update(map(int, file.read().split()))
     return found
 
@@ -264,14 +265,14 @@ def test_fault_in_the_host_is_no_traceback_for_the_client(
 
 @functools.cache
 def zeros_push() -> tuple[str, bytes]:
-    """The commit and the pack: 200 MiB in 900 kB."""
-    zeros = blob(bytes(200 << 20))
+    """The commit and the pack: 80 MiB in 350 kB."""
+    zeros = blob(bytes(80 << 20))
     root = tree(("100644", b"zeros", zeros))
     tip = commit(root)
     return name_of(tip), pack_of(entry(*zeros, level=1), entry(*root), entry(*tip))
 
 
-def test_two_hundred_mebibytes_of_zeros_cost_this_process_no_memory(repository: Repository, ingest: Ingest) -> None:
+def test_eighty_mebibytes_of_zeros_cost_this_process_no_memory(repository: Repository, ingest: Ingest) -> None:
     tip, data = zeros_push()
     said = wishes((None, tip, MAIN)) + data
     assert len(said) < 1 << 20
@@ -280,7 +281,7 @@ def test_two_hundred_mebibytes_of_zeros_cost_this_process_no_memory(repository: 
     before = memory("VmRSS")
     answer = push(repository, ingest, said)
     assert answer.refs == {MAIN: "ok"}
-    assert memory("VmHWM") - before < 32 << 20
+    assert memory("VmHWM") - before < 24 << 20
     assert repository.ref(MAIN) == tip
 
 

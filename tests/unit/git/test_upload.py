@@ -111,7 +111,7 @@ def test_git_speaks_version_two_when_asked_and_only_then(tmp_path: Path, work: W
 
 
 def test_client_killed_in_mid_clone_leaves_nothing(served: GitServer, work: Work, tmp_path: Path) -> None:
-    work.commit({f"large{n}": random.Random(n).randbytes(1 << 20) for n in range(24)})
+    work.commit({f"large{n}": random.Random(n).randbytes(1 << 20) for n in range(8)})
     work.git("push", "-q", served.url(), "main")
     before = children()
     client = subprocess.Popen(
