@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Container, Iterable
 
 from dulwich.object_store import BaseObjectStore
-from dulwich.objects import Commit, ObjectID, RawObjectID, sha_to_hex
+from dulwich.objects import RawObjectID, sha_to_hex
 
-from gitship.git.fsck import BadObject, commit_links, tag_link, tree_entries
+from gitship.git.fsck import tree_entries
+from gitship.git.history import BadObject, History, read_commit, tag_link
 from gitship.git.objects import BLOB, COMMIT, TAG, TREE, peek
 
 _DIRECTORY, _SUBMODULE, _KIND = 0o040000, 0o160000, 0o170000
@@ -25,7 +25,7 @@ class Walk:
         self._store = store
         self._new = new
         self._sound: set[bytes] = set()
-        self._vouched = _Vouched(store, refs)
+        self._vouched = History(store, refs)
 
     def connected(self, tip: bytes) -> bool:
         """True when nothing that ``tip`` (20 bytes) leads to is missing."""
@@ -49,9 +49,10 @@ class Walk:
             elif sha not in self._new and self._vouched.has(sha):
                 continue
             else:
-                tree, links = commit_links(self._read(sha, COMMIT))
-                bases = tuple(self._tree_of(parent) for parent in links if self._vouched.has(parent))
-                trees.append((tree, TREE, bases))
+                commit = read_commit(self._store, sha)
+                links = list(commit.parents)
+                bases = tuple(read_commit(self._store, old).tree for old in links if self._vouched.has(old))
+                trees.append((commit.tree, TREE, bases))
             fresh = [link for link in links if link not in seen]
             seen.update(fresh)
             todo += fresh
@@ -84,9 +85,6 @@ class Walk:
     def _entries(self, tree: bytes) -> list[tuple[bytes, int, bytes]]:
         return tree_entries(self._read(tree, TREE))
 
-    def _tree_of(self, commit: bytes) -> bytes:
-        return commit_links(self._read(commit, COMMIT))[0]
-
     def _require_blob(self, sha: bytes) -> None:
         if sha in self._new:
             return  # it came with this push, and its type was checked there
@@ -101,36 +99,3 @@ class Walk:
         if kind != expected:
             raise BadObject(f"{sha.hex()} is of another type")
         return content
-
-
-class _Vouched:
-    """The commits that refs lead to, walked newest first and only as far as somebody asks."""
-
-    def __init__(self, store: BaseObjectStore, refs: Iterable[str]) -> None:
-        self._store = store
-        self._found: set[bytes] = set()
-        self._todo: list[tuple[int, bytes]] = []
-        for sha in refs:
-            self._push(ObjectID(sha.encode()))
-
-    def _push(self, sha: ObjectID) -> None:
-        try:
-            while (kind := peek(self._store, sha.decode()).type) == TAG:
-                sha = sha_to_hex(RawObjectID(tag_link(self._store.get_raw(sha)[1])[0]))
-            if kind != COMMIT:
-                return  # a tag of a file: it may be large, and leads to no commit
-            found = self._store[sha]
-        except KeyError:
-            return  # a ref that is broken already vouches for nothing
-        raw = bytes.fromhex(found.id.decode())
-        if isinstance(found, Commit) and raw not in self._found:
-            self._found.add(raw)
-            heapq.heappush(self._todo, (-found.commit_time, raw))
-
-    def has(self, sha: bytes) -> bool:
-        while sha not in self._found and self._todo:
-            _, commit = heapq.heappop(self._todo)
-            for parent in commit_links(self._store.get_raw(RawObjectID(commit))[1])[1]:
-                if parent not in self._found:
-                    self._push(ObjectID(parent.hex().encode()))
-        return sha in self._found

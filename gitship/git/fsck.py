@@ -8,11 +8,10 @@ from __future__ import annotations
 import operator
 import re
 
-from gitship.git.objects import BLOB, COMMIT, TAG, TREE, TYPE_NUMBERS
+from gitship.git.history import BadObject, parse_commit, tag_link
+from gitship.git.objects import BLOB, COMMIT, TAG, TREE
 
 _DIRECTORY, _LINK, _SUBMODULE, _KIND = 0o040000, 0o120000, 0o160000, 0o170000
-_COMMIT = re.compile(rb"tree ([0-9a-f]{40})\n((?:parent [0-9a-f]{40}\n)*)author [^\n]*\ncommitter [^\n]*\n")
-_TAG = re.compile(rb"object ([0-9a-f]{40})\ntype (commit|tree|blob|tag)\ntag [^\n]+\n")
 # What HFS+ leaves out when it compares names: ".g<ZWNJ>it" opens ".git" on a Mac.
 _HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _NTFS_DOTGIT = re.compile(rb"(?:\.git|git~1)[ .]*(?::.*)?", re.IGNORECASE | re.DOTALL)
@@ -20,10 +19,6 @@ _NTFS_GITMODULES = re.compile(rb"(?:\.gitmodules|gitmod~[1-4])[ .]*(?::.*)?", re
 _NULL = bytes(20)
 _ROW = re.compile(rb"[0-7]{1,7} [^\0]*\0.{20}", re.DOTALL)
 _KNOWN_ROWS_MAX = 250_000  # some 60 MiB
-
-
-class BadObject(Exception):
-    """The object is damaged or dangerous; the text says why."""
 
 
 class Fsck:
@@ -44,8 +39,8 @@ class Fsck:
         if kind == TREE:
             return self._tree_links(data)
         if kind == COMMIT:
-            tree, parents = commit_links(data)
-            return [(tree, TREE), *((parent, COMMIT) for parent in parents)]
+            commit = parse_commit(data)
+            return [(commit.tree, TREE), *((parent, COMMIT) for parent in commit.parents)]
         if kind == TAG:
             return [tag_link(data)]
         return []
@@ -111,20 +106,3 @@ def _plain(name: bytes) -> bytes:
     if name.isascii():
         return name.lower()
     return _HFS_IGNORED.sub("", name.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape").lower()
-
-
-def commit_links(data: bytes) -> tuple[bytes, list[bytes]]:
-    """Tree and parents (20 bytes each) of a commit. Raises BadObject."""
-    match = _COMMIT.match(data)
-    if not match or b"\0" in data:
-        raise BadObject("not a well-formed commit")
-    parents = [bytes.fromhex(line[7:].decode()) for line in match[2].splitlines()]
-    return bytes.fromhex(match[1].decode()), parents
-
-
-def tag_link(data: bytes) -> tuple[bytes, int]:
-    """The object (20 bytes) that a tag names, and its type. Raises BadObject."""
-    match = _TAG.match(data)
-    if not match:
-        raise BadObject("not a well-formed tag")
-    return bytes.fromhex(match[1].decode()), TYPE_NUMBERS[match[2]]

@@ -20,7 +20,8 @@ from dulwich.pack import Pack, apply_delta, extend_pack, write_pack_index
 
 from gitship.git.connectivity import Walk
 from gitship.git.feed import PackFeed
-from gitship.git.fsck import BadObject, Fsck
+from gitship.git.fsck import Fsck
+from gitship.git.history import BadObject
 from gitship.git.ingest import MISSING, UNPACK_LIMIT, IngestError
 from gitship.git.limits import ReceiveLimits, size
 from gitship.git.objects import (

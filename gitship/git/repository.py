@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich.diff_tree import tree_changes
-from dulwich.errors import NotCommitError, NotTreeError
-from dulwich.graph import can_fast_forward
+from dulwich.errors import NotTreeError
 from dulwich.object_store import BaseObjectStore, tree_lookup_path
-from dulwich.objects import S_ISGITLINK, ObjectID, Tree
-from dulwich.objects import Commit as DulwichCommit
+from dulwich.objects import S_ISGITLINK, ObjectID, RawObjectID, Tree, sha_to_hex
 from dulwich.repo import Repo
 
 from gitship.errors import Conflict, GitError, NotFound
+from gitship.git.history import BadObject, History, RawCommit, read_commit
 from gitship.git.objects import BLOB, open_store, peek
 from gitship.git.refs import Refs, RefUpdate
 from gitship.model import APP_NAME
@@ -73,27 +72,13 @@ class Repository:
         """Raises NotFound when there is no commit of that name."""
         with open_store(self.objects) as store:
             found = _commit(store, sha)
-            encoding = (found.encoding or b"utf-8").decode("ascii", "replace")
-            lines = _text(found.message, encoding).strip().splitlines()
-            subject = lines[0][:MAX_SUBJECT_CHARS] if lines else ""
-            return Commit(sha, subject, _text(found.author, encoding), float(found.commit_time))
-
-    def commits_between(self, old: str | None, new: str, limit: int) -> list[Commit]:
-        """What ``new`` has in its history and ``old`` has not, newest first, at most ``limit``. Raises NotFound."""
-        with Repo(str(self.path)) as repo:
-            exclude = [ObjectID(old.encode())] if old else []
-            try:
-                walker = repo.get_walker(include=[ObjectID(new.encode())], exclude=exclude, max_entries=limit)
-                shas = [entry.commit.id.decode() for entry in walker]
-            except (KeyError, ValueError):
-                raise NotFound(f"no commit {new[:40]} or {(old or '')[:40]}") from None
-        return [self.commit(sha) for sha in shas]
+        lines = found.message.strip().splitlines()
+        return Commit(sha, lines[0][:MAX_SUBJECT_CHARS] if lines else "", found.author, float(found.at))
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """True when ``descendant`` has ``ancestor`` in its history, or is it. False when either is unknown."""
-        with Repo(str(self.path)) as repo, suppress(KeyError):
-            return can_fast_forward(repo, ObjectID(ancestor.encode()), ObjectID(descendant.encode()))
-        return False
+        with open_store(self.objects) as store:
+            return History(store, [descendant]).has(bytes.fromhex(ancestor))
 
     def blob(self, commit: str, path: str) -> bytes | None:
         """A small file of a commit, such as its Procfile; None when it has no such file.
@@ -101,7 +86,7 @@ class Repository:
         Raises NotFound for an unknown commit, GitError for a file above 1 MiB.
         """
         with open_store(self.objects) as store:
-            root = _commit(store, commit).tree
+            root = _hex(_commit(store, commit).tree)
             try:
                 _, sha = tree_lookup_path(store.__getitem__, root, path.encode())
                 info = peek(store, sha.decode())
@@ -116,7 +101,7 @@ class Repository:
     def file_count(self, commit: str) -> int:
         """How many files a commit has; submodules are not counted. Raises NotFound."""
         with open_store(self.objects) as store:
-            count, todo = 0, [_commit(store, commit).tree]
+            count, todo = 0, [_hex(_commit(store, commit).tree)]
             while todo:
                 tree = store[todo.pop()]
                 assert isinstance(tree, Tree)
@@ -133,7 +118,7 @@ class Repository:
         if old is None:
             return self.file_count(new)
         with open_store(self.objects) as store:
-            trees = _commit(store, old).tree, _commit(store, new).tree
+            trees = _hex(_commit(store, old).tree), _hex(_commit(store, new).tree)
             return sum(1 for _ in tree_changes(store, *trees))
 
 
@@ -228,18 +213,14 @@ class Repositories:
                     left_over.unlink(missing_ok=True)
 
 
-def _commit(store: BaseObjectStore, sha: str) -> DulwichCommit:
+def _commit(store: BaseObjectStore, sha: str) -> RawCommit:
     try:
-        found = store[ObjectID(sha.encode())]
-    except (KeyError, NotCommitError, ValueError, AssertionError):
+        return read_commit(store, bytes.fromhex(sha))
+    except (KeyError, AssertionError):  # Dulwich asserts when a name is not as long as a name is
         raise NotFound(f"no commit {sha[:40]}") from None
-    if not isinstance(found, DulwichCommit):
-        raise NotFound(f"{sha[:40]} is not a commit")
-    return found
+    except (BadObject, ValueError):
+        raise NotFound(f"{sha[:40]} is not a commit") from None
 
 
-def _text(raw: bytes, encoding: str) -> str:
-    try:
-        return raw.decode(encoding, "replace")
-    except LookupError:
-        return raw.decode("utf-8", "replace")
+def _hex(sha: bytes) -> ObjectID:
+    return sha_to_hex(RawObjectID(sha))

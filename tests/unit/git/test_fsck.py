@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitship.git.fsck import BadObject, Fsck, name_refusal
+from gitship.git.fsck import Fsck, name_refusal
+from gitship.git.history import BadObject
 from gitship.git.ingest_git import STRICT
 from gitship.git.objects import TREE
 from tests.unit.git.raw import blob, entry, pack_of, tree

@@ -114,6 +114,37 @@ def test_what_is_no_commit_is_not_found(filled: Repository, work: Work) -> None:
             filled.commit(sha)
 
 
+@pytest.mark.parametrize(
+    ("author", "told"),
+    [
+        ("A B <a@b.c> 1700000000 +0000", ("A B <a@b.c>", 1700000000.0)),
+        ("A B <a@b.c>1700000000 +0000", ("A B <a@b.c>", 1700000000.0)),
+        ("A B <a@b.c>", ("A B <a@b.c>", 0.0)),
+        ("nobody", ("nobody", 0.0)),
+        ("A <a> 99999999999999999999 +0000", None),
+        ("", ("", 0.0)),
+    ],
+)
+def test_commit_of_an_old_tool_is_described_and_walked(
+    filled: Repository, author: str, told: tuple[str, float] | None
+) -> None:
+    text = f"tree {'4b825dc642cb6eb9a060e54bf8d69288fbee4904'}\nparent {filled.ref(MAIN)}\n"
+    data = f"{text}author {author}\ncommitter {author}\n\nOld\n".encode()
+    done = subprocess.run(
+        ["git", "hash-object", "-t", "commit", "-w", "--stdin", "--literally"],
+        cwd=filled.path,
+        input=data,
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    sha = done.stdout.decode().strip()
+    commit = filled.commit(sha)
+    assert commit.subject == "Old"
+    assert told is None or (commit.author, commit.at) == told
+    assert filled.is_ancestor(filled.ref(MAIN) or "", sha)
+
+
 def test_small_file_is_read_and_anything_else_is_none(filled: Repository, work: Work) -> None:
     head = work.head()
     assert filled.blob(head, "Procfile") == b"web: run\n"
