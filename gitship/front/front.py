@@ -16,12 +16,11 @@ from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
-from gitship.front.control import Loaded
-from gitship.front.hosts import TOP_PREFIX, hosts_of, top_vcl
+from gitship.front.hosts import TOP_PREFIX, top_vcl
+from gitship.front.labels import Labels, table_in_use, targets
 from gitship.front.server import Server
 from gitship.front.vcl import (
     APP_PREFIX,
-    LABEL_PREFIX,
     UNAVAILABLE,
     AppFront,
     Backend,
@@ -47,6 +46,7 @@ class Front:
         self._server = Server(http, directory, memory_bytes)
         self._control = self._server.control
         self._files = self._server.files
+        self._labels = Labels(self._control)
         self._largest_cached_bytes = memory_bytes // CACHED_PART
         self._lock = threading.RLock()  # what reads the state and then changes it
         self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
@@ -125,13 +125,13 @@ class Front:
 
     def apps(self) -> dict[str, str]:
         """Slug -> VCL that serves it."""
-        return {slug: name for slug, name in _labels(self._control.loaded()).items() if name != UNAVAILABLE}
+        return {slug: name for slug, name in targets(self._control.loaded()).items() if name != UNAVAILABLE}
 
     def unlabelled(self, slug: str) -> list[str]:
         """VCLs of the app that serve no new visitor, but may still have requests in flight."""
         loaded = self._control.loaded()
         own = re.compile(rf"{APP_PREFIX}{re.escape(slug)}_v[0-9]+_[0-9]+")
-        serving = set(_labels(loaded).values())
+        serving = set(targets(loaded).values())
         return [vcl.name for vcl in loaded if own.fullmatch(vcl.name) and vcl.name not in serving]
 
     def busy(self, vcl_name: str) -> int:
@@ -143,15 +143,16 @@ class Front:
         with self._lock:
             self._pending.discard(vcl_name)
             loaded = self._control.loaded()
-            if vcl_name not in _labels(loaded).values():
+            if vcl_name not in targets(loaded).values():
                 self._discard(v.name for v in loaded if v.name == vcl_name and not v.discarded)
 
     def remove(self, slug: str) -> None:
-        """Takes the app out: its hosts (which get the 404 page), label and VCL. Nothing happens when it is gone."""
+        """Takes the app out: its hosts (which get the 404 page) and its VCL. Nothing happens when it is gone."""
         with self._lock:
-            top = self._top(self._control.loaded())
-            self.set_hosts({host: s for host, s in self._table(top).items() if s != slug})
-            self._drop(slug)
+            table = self._labels.hosts(table_in_use(self._control.loaded()))
+            self.set_hosts({host: s for host, s in table.items() if s != slug})
+            self._labels.retire(slug)
+            self._labels.sweep()
             self._save()
 
     # -- all apps
@@ -159,14 +160,13 @@ class Front:
     def set_hosts(self, hosts: Mapping[str, str]) -> None:
         """``hosts`` (host name -> slug) is all that is served; a slug without a VCL gets one that says so."""
         with self._lock:
-            labels = _labels(self._control.loaded())
-            new = [slug for slug in sorted(set(hosts.values())) if slug not in labels]
-            for slug in new:
+            loaded = self._control.loaded()
+            table = table_in_use(loaded)
+            new = set(hosts.values()) - (targets(loaded).keys() - self._labels.retired(loaded))
+            for slug in sorted(new):
                 self._label_first(slug)
             text = top_vcl(hosts)
-            loaded = self._control.loaded()
-            top = self._top(loaded)
-            if top is not None and self._text(top) == text.strip():
+            if table is not None and self._control.text(table) == text.strip():
                 if new:
                     self._save()
                 return
@@ -175,6 +175,7 @@ class Front:
             self._control.command("vcl.use", name)
             self._save()
             self._discard(v.name for v in loaded if v.name.startswith(TOP_PREFIX) and not v.discarded)
+            self._labels.sweep()
 
     def reload(self, apps: Sequence[AppFront], hosts: Mapping[str, str]) -> None:
         """Brings Varnish to exactly this state; an app whose VCL is right already is not touched.
@@ -183,7 +184,7 @@ class Front:
         """
         failed: list[FrontError] = []
         with self._lock:
-            labels = _labels(self._control.loaded())
+            labels = targets(self._control.loaded())
             for app in apps:
                 try:
                     self._bring(app, labels.get(app.slug))
@@ -192,10 +193,11 @@ class Front:
                     failed.append(error)
             self.set_hosts(hosts)
             for slug in labels.keys() - {a.slug for a in apps} - set(hosts.values()):
-                self._drop(slug)
+                self._labels.retire(slug)
+            self._labels.sweep()
             self._save()
             loaded = self._control.loaded()
-            needed = {*_labels(loaded).values(), *self._pending}
+            needed = {*targets(loaded).values(), *self._pending}
             self._discard(
                 v.name
                 for v in loaded
@@ -207,7 +209,7 @@ class Front:
     # -- within, under the lock
 
     def _bring(self, app: AppFront, labelled: str | None) -> None:
-        if labelled is not None and digest_of(self._text(labelled)) == digest(app, self._largest_cached_bytes):
+        if labelled is not None and digest_of(self._control.text(labelled)) == digest(app, self._largest_cached_bytes):
             return
         name = self.load(app)
         self._control.command("vcl.label", label_name(app.slug), name)
@@ -218,38 +220,19 @@ class Front:
         app = AppFront(slug, name, "v0", cache_key="none", backends=(), verify_token="")
         self._bring(app, None)
 
-    def _drop(self, slug: str) -> None:
-        loaded = self._control.loaded()
-        vcl = _labels(loaded).get(slug)
-        if vcl is not None:
-            self._discard([label_name(slug)])
-            self._discard([vcl] if vcl != UNAVAILABLE else [])
-
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:
             self._control.command("vcl.discard", name)
 
     def _save(self) -> None:
         loaded = self._control.loaded()
-        top = self._top(loaded)
-        if top is not None:
-            self._files.write(_labels(loaded), top, self._text)
-
-    def _top(self, loaded: Iterable[Loaded]) -> str | None:
-        return next((v.name for v in loaded if v.active and v.name.startswith(TOP_PREFIX)), None)
-
-    def _table(self, top: str | None) -> dict[str, str]:
-        return hosts_of(self._text(top)) if top else {}
-
-    def _text(self, name: str) -> str:
-        return self._control.command("vcl.show", name).strip()
+        table = table_in_use(loaded)
+        if table is not None:
+            retired = self._labels.retired(loaded)
+            apps = {slug: name for slug, name in targets(loaded).items() if slug not in retired}
+            self._files.write(apps, table, self._control.text)
 
     def _milliseconds(self) -> int:
         with self._lock:
             self._last_ms = max(self._last_ms + 1, int(time.time() * 1000))
             return self._last_ms
-
-
-def _labels(loaded: Iterable[Loaded]) -> dict[str, str]:
-    """Slug -> the VCL that its label leads to."""
-    return {v.name.removeprefix(LABEL_PREFIX): v.target for v in loaded if v.target and v.name.startswith(LABEL_PREFIX)}

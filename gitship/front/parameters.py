@@ -15,7 +15,8 @@ PARAMETERS: dict[str, str] = {
     # A VCL that is loaded but not used keeps its probes for so long (default 600 s).
     "vcl_cooldown": "60",
     # Application servers close idle connections after 2 s (gunicorn) or 5 s (Node). A POST sent on one at that very
-    # moment cannot be repeated, so Varnish has to be the first to close (default 60 s).
+    # moment cannot be repeated, so Varnish has to be the first to close (default 60 s). It is also the longest that
+    # vcl.discard holds up every other command, when an app does not close a connection that Varnish has half closed.
     "backend_idle_timeout": "1",
     # The same race towards browsers and load balancers, which expect more than the default of 5 s.
     "timeout_idle": "75",
@@ -30,7 +31,7 @@ PARAMETERS: dict[str, str] = {
 COMPILERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("tcc", "ld"),
-        "tcc -w -fPIC -c -o %o.o %s && ld -shared -z noexecstack -o %o %o.o && rm -f %o.o",
+        "tcc -w -fPIC -c -o %o.o %s && ld -shared -z noexecstack -o %o %o.o && exec rm -f %o.o",
     ),
     (("gcc",), "exec gcc -O0 -w -fpic -shared -o %o %s"),
 )

@@ -36,7 +36,9 @@ def _manager(base: Path) -> int:
 
 
 def _worker(base: Path) -> int:
-    return int(Path(f"/proc/{_manager(base)}/task/{_manager(base)}/children").read_text().split()[0])
+    """0 while there is none."""
+    children = Path(f"/proc/{_manager(base)}/task/{_manager(base)}/children").read_text().split()
+    return next((int(c) for c in children if Path(f"/proc/{c}/comm").read_text() == "cache-main\n"), 0)
 
 
 def _until(done: Callable[[], bool]) -> None:
@@ -108,6 +110,19 @@ def test_a_killed_worker_comes_back_with_all_apps(front: Front, base: Path) -> N
         _until(lambda: _answers(front))
         assert _worker(base) != before
         assert front.labelled("shop") == name
+
+
+def test_a_worker_that_dies_does_not_fail_what_is_asked_meanwhile(front: Front, base: Path) -> None:
+    with Origin("v1") as origin:
+        front.set_hosts({HOST: "shop"})
+        for n in range(3):
+            before = _worker(base)
+            os.kill(before, signal.SIGKILL)
+            name = switch(front, app("shop", origin, release=f"v{n}"))
+            while _worker(base) == before:
+                assert front.apps() == {"shop": name}
+            assert front.apps() == {"shop": name}
+        _until(lambda: _answers(front))
 
 
 def test_a_killed_varnishd_is_started_again_from_its_files_with_the_same_port(front: Front, base: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections import Counter
@@ -127,13 +128,13 @@ def test_an_open_websocket_keeps_the_old_release_busy_until_it_closes(shop: Fron
     )
     with Origin("v1") as one, Origin("v2") as two:
         old = switch(shop, app("shop", one))
-        with raw(shop.address, opening) as socket:
-            assert socket.recv(4096).startswith(b"HTTP/1.1 101")
+        with raw(shop.address, opening) as websocket:
+            assert websocket.recv(4096).startswith(b"HTTP/1.1 101")
             switch(shop, app("shop", two, release="v2"))
             assert shop.busy(old) > 0
             shop.discard(old)
             one.stop()
-            until_closed(socket)  # the end of its container is the end of the websocket
+            until_closed(websocket)  # the end of its container is the end of the websocket
         _until(shop, old, 0)
 
 
@@ -156,6 +157,24 @@ def test_a_loaded_release_gets_no_visitor_before_it_is_labelled(shop: Front) -> 
         with pytest.raises(FrontError, match="No VCL named"):
             shop.label("shop", second)
         assert ask(shop.address, HOST).text == "v1 0"
+
+
+def test_an_app_that_does_not_hang_up_holds_nothing_up(shop: Front) -> None:
+    """Before Varnish unloads a VCL, it half closes its idle connections and waits for the app to close them too."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, Origin("v2") as two, ThreadPoolExecutor(1) as pool:
+        one = Origin("v1", port=listener.getsockname()[1])
+        old = switch(shop, app("shop", one))
+        answer = pool.submit(ask, shop.address, HOST)
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv1")
+            assert answer.result(TIMEOUT_S).text == "v1"
+            switch(shop, app("shop", two, release="v2"))
+            shop.discard(old)
+            began = time.monotonic()
+            shop.apps()
+            assert time.monotonic() - began < 10  # the idle time-out of 1 s; 60 s by default
 
 
 def test_what_serves_cannot_be_discarded(shop: Front) -> None:

@@ -1,0 +1,58 @@
+"""Labels: the names by which the table of hosts leads to an app's VCL, whichever that is at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gitship.front.control import Control, Loaded
+from gitship.front.hosts import TOP_PREFIX, hosts_of
+from gitship.front.vcl import LABEL_PREFIX, UNAVAILABLE, label_name, unavailable_vcl
+
+
+def targets(loaded: Iterable[Loaded]) -> dict[str, str]:
+    """Slug -> the VCL that its label leads to."""
+    return {v.name.removeprefix(LABEL_PREFIX): v.target for v in loaded if v.target and v.name.startswith(LABEL_PREFIX)}
+
+
+def table_in_use(loaded: Iterable[Loaded]) -> str | None:
+    """The VCL that every request begins in."""
+    return next((v.name for v in loaded if v.active and v.name.startswith(TOP_PREFIX)), None)
+
+
+class Labels:
+    """Every method asks Varnish anew; the caller holds the lock."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def hosts(self, table: str | None) -> dict[str, str]:
+        """Host name -> slug, as the VCL ``table`` says."""
+        return hosts_of(self._control.text(table)) if table else {}
+
+    def retired(self, loaded: list[Loaded]) -> set[str]:
+        """Slugs of apps that are gone: no host leads to them, and their label only to a page."""
+        served = set(self.hosts(table_in_use(loaded)).values())
+        return {slug for slug, name in targets(loaded).items() if name == UNAVAILABLE and slug not in served}
+
+    def retire(self, slug: str) -> None:
+        """Unloads the app's VCL, to which no host may lead any more; its label goes with a later ``sweep``."""
+        loaded = self._control.loaded()
+        vcl = targets(loaded).get(slug)
+        if vcl is None or vcl == UNAVAILABLE:
+            return
+        if not any(v.name == UNAVAILABLE for v in loaded):
+            self._control.inline(UNAVAILABLE, unavailable_vcl())
+        self._control.command("vcl.label", label_name(slug), UNAVAILABLE)
+        self._control.command("vcl.discard", vcl)
+
+    def sweep(self) -> None:
+        """Discards the labels of apps that are gone, if there is no table of hosts but the one in use.
+
+        A discarded table lives on in idle worker threads. When the last one lets it go, Varnish counts down a number
+        in each label that the table named, even in one discarded by then: it writes into memory that is something else
+        by now, and the worker panics at a later deploy (7.1.1, and 7.7.3 by its source: VPI_vcl_rel).
+        """
+        loaded = self._control.loaded()
+        if not any(v.name.startswith(TOP_PREFIX) and not v.active for v in loaded):
+            for slug in self.retired(loaded):
+                self._control.command("vcl.discard", label_name(slug))
