@@ -28,7 +28,7 @@ class BadObject(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RawCommit:
-    """``tree`` and ``parents`` are 20 bytes each, ``author`` is ``Name <mail>``, ``at`` epoch seconds (0: unreadable)."""
+    """``tree`` and ``parents`` are 20 bytes each, ``author`` is ``Name <mail>``, ``at`` epoch seconds or 0."""
 
     tree: bytes
     parents: tuple[bytes, ...]

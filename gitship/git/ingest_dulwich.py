@@ -187,7 +187,7 @@ class _Intake:
 
     def _explode(self, base: Path) -> None:
         with (
-            closing(DiskObjectStore(self._quarantine.path, fsync_object_files=True)) as store,
+            closing(DiskObjectStore(self._quarantine.path)) as store,
             closing(Pack(str(base), object_format=SHA1)) as pack,
         ):
             for item in pack.iterobjects():

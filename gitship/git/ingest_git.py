@@ -33,8 +33,6 @@ HARMLESS = (
 STRICT = "--strict=" + ",".join(f"{check}=ignore" for check in HARMLESS)
 NOT_SELF_CONTAINED = 1
 """index-pack's exit code for a sound pack that refers to objects outside of it."""
-# Loose objects of a small push reach the disk with one flush for all of them, not one each.
-_SETTINGS = {"core.fsync": "committed,reference", "core.fsyncMethod": "batch"}
 _FSCK = re.compile(r"error: object ([0-9a-f]{40}): \w+: (.+)")
 
 
@@ -63,7 +61,7 @@ class GitIngest:
     def _take(
         self, feed: PackFeed, quarantine: Quarantine, repository: Repository, limits: ReceiveLimits, args: list[str]
     ) -> child.Result:
-        command = child.git_command([*args, f"--max-input-size={limits.max_pack_bytes}"], _SETTINGS)
+        command = child.git_command([*args, f"--max-input-size={limits.max_pack_bytes}"])
         reader = feed.pipe()
         try:
             process = child.start(command, repository.path, environment(quarantine), stdin=reader, limits=limits)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from dulwich.errors import RefFormatError
 from dulwich.file import FileLocked
@@ -17,6 +19,8 @@ from gitship.errors import GitError
 
 MOVED_MEANWHILE = "it moved meanwhile, fetch first"
 LOCKED = "locked by another push, try again"
+TRIES = 20
+Moved = TypeVar("Moved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,15 @@ class Refs:
             return False
         container = self._container()
         name, expected = Ref(ref.encode()), ObjectID(old.encode()) if old else ZERO_SHA
-        with _as_git_error(ref):
+
+        def move() -> bool:
             if new is None:
                 return container.remove_if_equals(name, expected)
             self._make_way(container, ref)
             return container.set_if_equals(name, expected, ObjectID(new.encode()))
+
+        with _as_git_error(ref):
+            return _persistently(move)
 
     def compare_and_set_all(self, updates: Iterable[RefUpdate]) -> dict[str, str]:
         """Moves every ref or none: locks all, compares all, then writes. The reason per ref that stood in the way."""
@@ -83,9 +91,7 @@ class Refs:
             for update in wanted:
                 try:
                     with _as_git_error(update.ref):
-                        if update.new is not None:
-                            self._make_way(container, update.ref)
-                        lock = locks.enter_context(locked_ref(container, Ref(update.ref.encode())))
+                        lock = _persistently(partial(self._enter, locks, container, update))
                 except GitError as error:
                     reasons[update.ref] = error.message
                     continue
@@ -106,6 +112,11 @@ class Refs:
         with _as_git_error("HEAD"):
             self._container().set_symbolic_ref(Ref(b"HEAD"), Ref(ref.encode()))
 
+    def _enter(self, locks: ExitStack, container: DiskRefsContainer, update: RefUpdate) -> locked_ref:
+        if update.new is not None:
+            self._make_way(container, update.ref)
+        return locks.enter_context(locked_ref(container, Ref(update.ref.encode())))
+
     def _make_way(self, container: DiskRefsContainer, ref: str) -> None:
         """``refs/heads/a`` is a file, or a directory for ``refs/heads/a/b``: Dulwich sees only half of the cases."""
         name = Ref(ref.encode())
@@ -115,11 +126,20 @@ class Refs:
             if other.startswith(name + b"/") or name.startswith(other + b"/"):
                 raise GitError(f"'{other.decode('utf-8', 'replace')}' exists, both cannot be")
         for directory, _, _ in os.walk(self.path / ref, topdown=False):
-            Path(directory).rmdir()  # empty: what a deleted refs/heads/a/b left behind
+            with suppress(FileNotFoundError):
+                Path(directory).rmdir()  # empty: what a deleted refs/heads/a/b left behind
 
 
 class _NothingMoves(Exception):
     pass
+
+
+def _persistently(attempt: Callable[[], Moved]) -> Moved:
+    """Again when a directory vanished on the way: whoever deletes the last ref in it removes it."""
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError):
+            return attempt()
+    return attempt()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -113,21 +114,55 @@ def test_quarantine_moves_indexes_last_and_leaves_nothing(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved: list[str] = []
-    replace = Path.replace
+    replace, rename = Path.replace, Path.rename
 
-    def noted(self: Path, target: Path) -> Path:
+    def replaced(self: Path, target: Path) -> Path:
         moved.append(self.name)
         return replace(self, target)
 
-    monkeypatch.setattr(Path, "replace", noted)
+    def renamed(self: Path, target: Path) -> Path:
+        moved.append(self.name)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    monkeypatch.setattr(Path, "rename", renamed)
     with Quarantine(repository.objects) as quarantine:
         for name in ("pack/pack-1.idx", "pack/pack-1.pack", "pack/pack-1.rev", "pack/tmp_pack", "12/" + "3" * 38):
             (quarantine.path / name).parent.mkdir(exist_ok=True)
             (quarantine.path / name).write_text(name)
         quarantine.keep()
-    assert moved == ["pack-1.pack", "pack-1.rev", "pack-1.idx", "3" * 38]
+    assert moved == ["pack-1.pack", "pack-1.rev", "pack-1.idx", "12"]
     assert all_objects(repository) == {"pack/pack-1.idx", "pack/pack-1.pack", "pack/pack-1.rev", "12/" + "3" * 38}
     assert not list(repository.objects.glob("incoming-*"))
+
+
+def test_loose_objects_join_those_that_are_there(repository: Repository) -> None:
+    (repository.objects / "12").mkdir()
+    (repository.objects / "12" / ("4" * 38)).touch()
+    with Quarantine(repository.objects) as quarantine:
+        for name in ("12/" + "3" * 38, "12/" + "4" * 38, "13/" + "5" * 38):
+            (quarantine.path / name).parent.mkdir(exist_ok=True)
+            (quarantine.path / name).write_text(name)
+        quarantine.keep()
+    assert all_objects(repository) == {"12/" + "3" * 38, "12/" + "4" * 38, "13/" + "5" * 38}
+
+
+def test_kept_objects_reach_the_disk(repository: Repository, ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: set[int] = set()
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        flushed.add(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    tip, objects = small_push()
+    push(repository, ingest, wishes((None, tip, MAIN)) + pack(*objects))
+    files = {(repository.objects / name).stat().st_ino for name in all_objects(repository)}
+    deadline = time.monotonic() + 5
+    while not files <= flushed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(files) == 3 and files <= flushed
 
 
 def test_objects_are_not_visible_before_the_host_agreed(repository: Repository, ingest: Ingest) -> None:
