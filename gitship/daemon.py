@@ -12,8 +12,8 @@ from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
 from gitship.deploy.drain import Drainer
-from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler

@@ -12,8 +12,8 @@ import time
 
 from gitship.config import Settings
 from gitship.deploy.drain import Drainer
-from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.gates import gate_of
+from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.start import Starter

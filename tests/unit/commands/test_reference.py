@@ -53,7 +53,7 @@ def test_every_command_has_an_example_that_parses() -> None:
         for example in command.examples:
             name, *tokens = example.partition(" <")[0].split()
             assert name == command.name
-            registry.parse(command, tuple(tokens))
+            registry.parse(command, registry.delimited(command, tuple(tokens)))
 
 
 def test_only_the_text_between_the_markers_changes(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ ROLES = {
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
         "ps:restart", "releases:rollback", "deploys:cancel",
-        "apps:lock", "apps:unlock", "ps:stop", "ps:start", "ps:rebuild", "deploys:retry", "config:import", "config:export",
+        "apps:lock", "apps:unlock", "ps:stop", "ps:start", "ps:rebuild", "deploys:retry",
+        "config:import", "config:export",
         "ports:set", "ports:unset", "checks:set", "checks:unset", "checks:skip", "checks:run", "resources:limit",
         "resources:unset", "builder:set", "builder:unset",
         "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",

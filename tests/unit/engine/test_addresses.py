@@ -154,7 +154,7 @@ def test_when_all_others_are_taken_or_resting_the_longest_rested_is_given(
     addresses: Addresses, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("gitship.store.time.time", lambda: now)
+    monkeypatch.setattr("gitship.store.live.time.time", lambda: now)
     monkeypatch.setattr(module, "SUBNET_PREFIX", 29)
     addresses.network(app)
     for n in range(5):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from gitship.deploy import output
 from gitship.deploy.journal import Journal
 from gitship.events import Event
 from gitship.model import DeployState
@@ -56,7 +57,7 @@ def test_lines_arrive_in_order_while_they_are_written(
 
 
 def test_a_line_is_announced_by_its_look(site: Site, journal: Journal) -> None:
-    for line in ("-----> Building", "=====> http://x", " !     failed: y", "       | raw", "plain"):
+    for line in ("-----> Building", "=====> http://x", " !     failed: y", output.raw("raw"), "plain"):
         journal.line(line)
     with site.stream(stream_path(journal)) as viewer:
         assert [e.type for e in viewer.lines(5)] == ["headline", "result", "error", "raw", "plain"]
@@ -166,7 +167,7 @@ def test_a_line_cannot_forge_an_event(site: Site, journal: Journal) -> None:
     with site.stream(stream_path(journal)) as viewer:
         first, second = viewer.lines(2)
         assert (first.type, first.data, first.id) == ("plain", "data: b", "1")
-        assert (second.data, second.id) == ("       | red <script>", "2")  # put in with textContent, never as HTML
+        assert (second.data, second.id) == (output.raw("red <script>"), "2")  # put in with textContent, never as HTML
     journal.close()
 
 
