@@ -78,8 +78,10 @@ def test_an_app_can_go_while_a_request_still_holds_the_old_table(front: Front, b
         front.set_hosts({"stays.localhost": "stays"})
         for slug in gone:
             front.remove(slug)
-        # connection pools, which take the place of what was freed
-        new = [front.load(app("new", replace(origin, address=f"127.0.0.{n}"))) for n in range(2, 42)]
+        assert "gone-" not in (base / "varnish/boot.cli").read_text()
+        # several connection pools per VCL take the place of what was freed
+        pools = [[replace(origin, address=f"127.0.{n}.{i}") for i in range(1, 4)] for n in range(15)]
+        new = [front.load(app("new", *three)) for three in pools]
         origin.go_on.set()
         assert slow.result(TIMEOUT_S).status == 200
         deadline = time.monotonic() + TIMEOUT_S
