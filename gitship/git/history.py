@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dulwich.object_store import BaseObjectStore
@@ -107,3 +107,14 @@ class History:
                 if parent not in self._found:
                     self._push(parent)
         return sha in self._found
+
+    def without(self, other: History | None) -> Iterator[tuple[bytes, RawCommit]]:
+        """Newest first, and never into what ``other`` has; for a history that nobody has walked yet."""
+        while self._todo:
+            _, sha = heapq.heappop(self._todo)
+            if other is not None and other.has(sha):
+                continue
+            commit = self._found[sha]
+            yield sha, commit
+            for parent in commit.parents:
+                self._push(parent)

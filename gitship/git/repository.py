@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -71,9 +72,16 @@ class Repository:
     def commit(self, sha: str) -> Commit:
         """Raises NotFound when there is no commit of that name."""
         with open_store(self.objects) as store:
-            found = _commit(store, sha)
-        lines = found.message.strip().splitlines()
-        return Commit(sha, lines[0][:MAX_SUBJECT_CHARS] if lines else "", found.author, float(found.at))
+            return _described(sha, _commit(store, sha))
+
+    def commits_between(self, old: str | None, new: str, limit: int) -> list[Commit]:
+        """What ``new`` has in its history and ``old`` has not, newest first, at most ``limit``. Raises NotFound."""
+        with open_store(self.objects) as store:
+            for sha in filter(None, (old, new)):
+                _commit(store, sha)
+            known = History(store, [old]) if old else None
+            found = itertools.islice(History(store, [new]).without(known), limit)
+            return [_described(sha.hex(), commit) for sha, commit in found]
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """True when ``descendant`` has ``ancestor`` in its history, or is it. False when either is unknown."""
@@ -211,6 +219,11 @@ class Repositories:
                     shutil.rmtree(left_over, ignore_errors=True)
                 else:
                     left_over.unlink(missing_ok=True)
+
+
+def _described(sha: str, found: RawCommit) -> Commit:
+    lines = found.message.strip().splitlines()
+    return Commit(sha, lines[0][:MAX_SUBJECT_CHARS] if lines else "", found.author, float(found.at))
 
 
 def _commit(store: BaseObjectStore, sha: str) -> RawCommit:

@@ -283,3 +283,29 @@ def test_head_can_point_to_another_branch(filled: Repository, work: Work, tmp_pa
     clone = Work(tmp_path / "clone")
     clone.git("clone", "-q", str(filled.path), ".")
     assert clone.git("symbolic-ref", "HEAD").strip() == "refs/heads/master"
+
+
+def test_commits_between_two_are_those_that_only_the_newer_has(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    git = ["git", "-C", str(work), "-c", "user.name=A", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", "init", "-q", "-b", "main", str(work)], check=True)
+    shas: dict[int, str] = {}
+    for number in range(5):
+        if number == 3:  # two sides and a merge
+            subprocess.run([*git, "checkout", "-q", "-b", "side", shas[1]], check=True)
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", f"commit {number}"], check=True)
+        shas[number] = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    subprocess.run([*git, "checkout", "-q", "main"], check=True)
+    subprocess.run([*git, "merge", "-q", "--no-ff", "-m", "merge", "side"], check=True)
+    merged = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    repository = Repository(work / ".git")
+
+    def between(old: str | None, new: str, limit: int = 50) -> set[str]:
+        return {commit.subject for commit in repository.commits_between(old, new, limit)}
+
+    assert between(shas[2], merged) == {"merge", "commit 3", "commit 4"}
+    assert between(merged, shas[2]) == set()
+    assert between(None, shas[1]) == {"commit 0", "commit 1"}
+    assert between(None, merged, limit=1) == {"merge"}
+    with pytest.raises(NotFound):
+        repository.commits_between("1" * 40, merged, 5)
