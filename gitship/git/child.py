@@ -15,6 +15,7 @@ from pathlib import Path
 from gitship.git.limits import ReceiveLimits
 
 MAX_OUTPUT_BYTES = 64 << 10
+_LOOK_MS = 250  # how often a silent child's limits are looked at; its output and its end wake at once
 # The server's own settings must not change what a push may do, and no child may ever ask for a password.
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -89,7 +90,7 @@ def finish(process: subprocess.Popen[bytes], timeout_s: float, stalled: Callable
         while open_ends:
             if time.monotonic() > deadline or (stalled and stalled()):
                 raise TimeoutError
-            for number, _ in poll.poll(1000):
+            for number, _ in poll.poll(_LOOK_MS):
                 data = os.read(number, 1 << 16)
                 if not data:
                     poll.unregister(number)

@@ -25,6 +25,7 @@ MAX_PARSED_BYTES = 64 << 20
 _INFLATE_BYTES = 1 << 20
 _SMALL_WINDOW, _LARGE_WINDOW = 4 << 10, 64 << 10  # zlib copies what it leaves of its input; most objects are small
 _HEADER_BYTES = 20  # a pack entry's header and an offset; at least a zlib stream (8) and the checksum (20) follow
+_LOOK_MS = 250
 DAMAGED = "the pack is damaged"
 
 
@@ -155,7 +156,7 @@ class PackStream:
                 raise IngestError(f"the pack is larger than {most}, the most that this server takes")
 
     def _read(self) -> bytes:
-        while not self._poll.poll(1000):
+        while not self._poll.poll(_LOOK_MS):
             if self._feed.stalled(self._limits.stall_s) or time.monotonic() > self._deadline:
                 raise IngestError("the pack did not arrive in time")
         return os.read(self._reader, CHUNK_BYTES)

@@ -23,6 +23,16 @@ def ingest(request: pytest.FixtureRequest) -> Ingest:
     return made
 
 
+@pytest.fixture(scope="session")
+def three_commits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work tree with three commits and a tag, to be copied."""
+    work = Work(tmp_path_factory.mktemp("made") / "work").init()
+    for n in range(3):
+        work.commit({"a": str(n), f"dir/file{n}": f"content {n}"}, f"Commit {n}")
+    work.git("tag", "-a", "-m", "One", "v1")
+    return work.path
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     return Repositories(tmp_path / "repos", None).create("shop")

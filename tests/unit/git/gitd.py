@@ -141,7 +141,8 @@ class Work:
         self.write(files)
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", message)
-        return self.head()
+        branch = (self.path / ".git/HEAD").read_text().removeprefix("ref: ").strip()
+        return (self.path / ".git" / branch).read_text().strip()
 
     def head(self, name: str = "HEAD") -> str:
         return self.git("rev-parse", name).strip()

@@ -162,7 +162,7 @@ def test_caller_that_knows_the_client_left_is_believed(repository: Repository, i
 def test_sign_of_life_in_a_silent_deploy(repository: Repository, ingest: Ingest) -> None:
     tip, objects = small_push()
     host = SlowHost(repository)
-    threading.Timer(0.5, host.go.set).start()
+    threading.Timer(0.3, host.go.set).start()
     answer = push(
         repository,
         ingest,
@@ -181,7 +181,7 @@ def test_stock_git_takes_the_signs_of_life(server: GitServer, work: Work) -> Non
     server.host = lambda repository: host
     server.limits = ReceiveLimits(keepalive_s=0.02)
     work.commit({"a": "1"})
-    threading.Timer(0.5, host.go.set).start()
+    threading.Timer(0.3, host.go.set).start()
     text = work.git("push", server.url(), "main")
     assert "remote: building" in text and "remote: done" in text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,14 +27,28 @@ def repositories(tmp_path: Path) -> Repositories:
     return Repositories(tmp_path / "repos", hook)
 
 
-@pytest.fixture
-def filled(repositories: Repositories, work: Work) -> Repository:
-    """Two commits, put there by a push over the file path, so by another process."""
-    repository = repositories.create("shop")
+@pytest.fixture(scope="session")
+def two_commits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work tree and the repository it was pushed to over the file path, so by another process."""
+    made = tmp_path_factory.mktemp("made")
+    repository = Repositories(made / "repos", None).create("shop")
+    work = Work(made / "work").init()
     work.commit({"Procfile": "web: run\n", "dir/a": "1", "dir/b": "1"}, "First\n\nBody")
     work.commit({"dir/a": "2", "new": "x"}, "Zweiter: mit ö")
     work.git("push", str(repository.path), "main")
-    return repository
+    return made
+
+
+@pytest.fixture
+def work(two_commits: Path, tmp_path: Path) -> Work:
+    shutil.copytree(two_commits / "work", tmp_path / "work")
+    return Work(tmp_path / "work")
+
+
+@pytest.fixture
+def filled(repositories: Repositories, two_commits: Path) -> Repository:
+    shutil.copytree(two_commits / "repos/shop.git", repositories.root / "shop.git")
+    return repositories.create("shop")
 
 
 def test_created_repository_is_bare_and_points_to_main(repositories: Repositories) -> None:

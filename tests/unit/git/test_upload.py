@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import threading
@@ -24,14 +25,17 @@ from tests.unit.git.test_disconnect import children
 pytestmark = pytest.mark.unit
 
 
+@pytest.fixture
+def work(three_commits: Path, tmp_path: Path) -> Work:
+    shutil.copytree(three_commits, tmp_path / "work")
+    return Work(tmp_path / "work")
+
+
 @pytest.fixture(params=[True, False], ids=["git", "dulwich"])
 def served(request: pytest.FixtureRequest, tmp_path: Path, work: Work) -> Iterator[GitServer]:
     """A server with three commits, a tag, and a ref of its own."""
     made = GitServer(tmp_path / "repos", GitIngest(), by_git=request.param)
     made.repositories.create("shop")
-    for n in range(3):
-        work.commit({"a": str(n), f"dir/file{n}": f"content {n}"}, f"Commit {n}")
-    work.git("tag", "-a", "-m", "One", "v1")
     work.git("push", made.url(), "main", "v1")
     made.repositories.open("shop").compare_and_set("refs/gitship/deploy/1", None, work.head())
     yield made
@@ -93,7 +97,6 @@ def test_empty_repository_can_be_cloned(served: GitServer, tmp_path: Path) -> No
 def test_git_speaks_version_two_when_asked_and_only_then(tmp_path: Path, work: Work) -> None:
     server = GitServer(tmp_path / "repos", GitIngest())
     server.repositories.create("shop")
-    work.commit({"a": "1"})
     work.git("push", server.url(), "main")
     try:
         traced = dict(work.environment, GIT_TRACE_PACKET="1")
