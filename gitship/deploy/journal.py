@@ -108,6 +108,7 @@ class Stage:
         self._journal = journal
         self._lock = threading.Lock()
         self._printed = not text
+        self._shown = ""
         self._timer = threading.Timer(HEADLINE_AFTER_S, self.show)
         self._timer.name = "headline"
         self._timer.daemon = True
@@ -119,6 +120,7 @@ class Stage:
         with self._lock:
             if not self._printed:
                 self._printed = True
+                self._shown = self.text
                 self._journal.line(output.headline(self.text))
 
     def detail(self, text: str, seconds: float | None = None) -> None:
@@ -134,7 +136,7 @@ class Stage:
         if not early:
             self._journal.line(output.headline(self.text, seconds))
         elif seconds is not None:
-            self._journal.detail("done", seconds)
+            self._journal.detail("done" if self.text == self._shown else self.text, seconds)
 
 
 def follow(

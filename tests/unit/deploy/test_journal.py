@@ -47,6 +47,17 @@ def test_a_stage_with_details_shows_its_headline_before_them(store: Store, tmp_p
     journal.close()
 
 
+def test_what_a_long_stage_found_is_printed_when_it_ends(store: Store, tmp_path: Path) -> None:
+    journal = make(store, tmp_path, Bus())
+    with journal.stage(DeployState.CHECKING, "Checking") as stage:
+        stage.show()
+        stage.text = "Healthy: GET /healthz 200"
+    first, second = journal.path.read_text().splitlines()
+    assert first == "-----> Checking"
+    assert second.startswith("       Healthy: GET /healthz 200") and second.endswith("s")
+    journal.close()
+
+
 def test_a_failed_stage_keeps_its_time(store: Store, tmp_path: Path) -> None:
     journal = make(store, tmp_path, Bus())
     with pytest.raises(ValueError, match="no"), journal.stage(DeployState.BUILDING, "Building Dockerfile"):
