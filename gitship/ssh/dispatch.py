@@ -80,6 +80,7 @@ class Dispatcher:
                 host,
                 limits=ReceiveLimits(max_pack_bytes=self._services.settings.ssh.max_pack),
                 ingest=choose(),
+                gone=session.closed,
                 told=answers.append,
             )
         finally:
@@ -112,6 +113,7 @@ class Dispatcher:
             session.stdout,
             self._repositories.open(app.name),
             protocol=session.env.get("GIT_PROTOCOL", ""),
+            gone=session.closed,
         )
         return code, Outcome.FAILED if code else Outcome.OK
 
