@@ -168,6 +168,7 @@ def delimited(command: Command, tokens: tuple[str, ...]) -> tuple[str, ...]:
 def parse(command: Command, tokens: tuple[str, ...]) -> inspect.BoundArguments:
     """The tokens as the handler's arguments. Raises UsageError."""
     hint = f"usage: {usage(command)}; see `help {command.name}`"
+    tokens = delimited(command, tokens)
     with _parse_lock:  # never around the body: `logs -f` would stop everybody
         try:
             _, bound, _ = _app.parse_args([command.name, *tokens])
