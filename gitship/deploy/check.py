@@ -20,6 +20,8 @@ from gitship.errors import DeployCanceled, DeployError, GitshipError, NotFound
 from gitship.model import Check, Container, Process
 
 POLL_S = 0.25
+NEXT_CRASH_S = 2.0  # what crashed at once crashes again as fast: Docker starts it after 0.1 s, 0.2 s, 0.4 s, ...
+CRASH_POLL_S = 0.02
 PARALLEL = 16
 LOG_LINES = 20
 BODY_BYTES = 1 << 20  # enough to look for `content`
@@ -127,11 +129,24 @@ class Checker:
                 self._last_lines(container),
             )
         if state.status in ("exited", "dead", "restarting") or state.restarts:
+            state = self._after_its_end(container, state)
+            ended = "crashed and was started again" if state.status == "running" else f"exited {state.exit_code}"
             raise DeployError(
-                f"{container.process} exited {state.exit_code}" + (f": {state.error}" if state.error else ""),
+                f"{container.process} {ended}" + (f": {state.error}" if state.error else ""),
                 "the lines above are its last words; to see more, build and run the image on your own machine",
                 self._last_lines(container),
             )
+        return state
+
+    def _after_its_end(self, container: Container, state: ContainerState) -> ContainerState:
+        """The state between two starts: while a restarted container runs, Docker shows the exit code as 0."""
+        deadline = time.monotonic() + NEXT_CRASH_S
+        while state.status == "running" and time.monotonic() < deadline:
+            time.sleep(CRASH_POLL_S)
+            try:
+                state = self._engine.inspect(container.id)
+            except GitshipError:
+                break
         return state
 
     def _try(
