@@ -11,8 +11,9 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.registry import Column, UsageError, command
+from gitship.deploy.formation import quantity
 from gitship.errors import GitshipError, NotFound, nearest
-from gitship.model import PROCESS_TYPE, WEB, App, Role
+from gitship.model import PROCESS_TYPE, App, Role
 
 MOST_CONTAINERS = 100  # per process type: a /26 network has 61 addresses, so more is a slip of the finger
 
@@ -61,11 +62,11 @@ def parse_quantities(words: tuple[str, ...]) -> dict[str, int]:
 
 
 def _scale(context: Context, app: App) -> dict[str, int]:
-    """What is asked for: stored quantities, and for the live release's other types web 1, the rest 0."""
-    quantities: dict[str, int] = {}
-    if app.live_release:
-        quantities = {p.type: int(p.type == WEB) for p in context.store.release(app.live_release).processes}
-    return quantities | context.store.scale(app.id)
+    """What is asked for: stored quantities, and for the live release's other types what the app itself asks for."""
+    scale = context.store.scale(app.id)
+    if not app.live_release:
+        return scale
+    return {p.type: quantity(p, scale) for p in context.store.release(app.live_release).processes} | scale
 
 
 def _check_types(context: Context, app: App, wanted: dict[str, int]) -> None:

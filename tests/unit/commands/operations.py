@@ -38,7 +38,7 @@ from gitship.store import Store
 from tests.unit.commands.machine import MANIFEST, Machine
 from tests.unit.commands.programs import EchoPrograms
 
-PROCESSES = (Process("web", port=5000), Process("worker"))
+PROCESSES = (Process("web", port=5000), Process("worker", quantity=0))  # as the manifest plans them
 FOLLOW_LIMIT_S = 20.0
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gitship.model import Process
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -50,6 +51,21 @@ def test_an_unknown_process_type_names_the_nearest(shop: World) -> None:
     client = shop.run("ps:scale", "shop", "workers=1")
     assert client.code == 1
     assert "did you mean 'worker'?" in client.err
+
+
+def test_scale_shows_what_the_app_itself_asks_for(shop: World) -> None:
+    app = shop.store.app("shop")
+    processes = (Process("web", port=5000, quantity=3), Process("worker", quantity=2))
+    release = shop.store.create_release(
+        app.id, commit=None, image_id="sha256:1", image_bytes=1, config={}, processes=processes, cause="push",
+        created_by="ada",
+    )  # fmt: skip
+    shop.store.set_live(app.id, release.id, [])
+    shop.store.set_scale(app.id, {"worker": 0})
+    assert shop.ok("ps:scale", "shop", "--format", "json").json == [
+        {"process": "web", "quantity": 3},
+        {"process": "worker", "quantity": 0},
+    ]
 
 
 def test_an_app_without_a_release_remembers_its_scale(world: World) -> None:
