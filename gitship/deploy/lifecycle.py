@@ -68,21 +68,21 @@ class Lifecycle:
 
     def stop(self, app: str, by: Identity) -> Deploy:
         """Visitors get a page that says so, then the containers end."""
-        found = self._live(app)
+        found = self._store.live_app(app)
         if self.stopped(found):
             raise Conflict(f"{app} is stopped already", f"start it: ps:start {app}")
         return self._deploy(found, DeployKind.STOP, by, cause="stop")
 
     def start(self, app: str, by: Identity) -> Deploy:
         """New containers of the live release, with config as it is set now."""
-        found = self._live(app)
+        found = self._store.live_app(app)
         if not self.stopped(found):
             raise Conflict(f"{app} is not stopped", f"for new containers: ps:restart {app}")
         return self._deploy(found, DeployKind.START, by, cause="start")
 
     def rebuild(self, app: str, by: Identity) -> Deploy:
         """The live commit, built again, as a new release."""
-        found = self._live(app)
+        found = self._store.live_app(app)
         live = self._store.release(found.live_release or 0)
         if live.commit is None:
             raise Conflict(f"{live.label} of {app} was not built from a commit", "push to it: git push deploy main")
@@ -139,12 +139,6 @@ class Lifecycle:
             except Conflict as locked:
                 deploys.append((app, locked))
         return deploys
-
-    def _live(self, name: str) -> App:
-        app = self._store.app(name)
-        if app.live_release is None:
-            raise Conflict(f"{name} was never deployed", "push to it first: git push deploy main")
-        return app
 
     def _ensure_commit(self, app: App, commit: str) -> None:
         try:

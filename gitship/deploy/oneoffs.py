@@ -98,10 +98,8 @@ class OneOffs:
         return name
 
     def _live(self, name: str) -> tuple[App, Release]:
-        app = self._store.app(name)
-        if app.live_release is None:
-            raise Conflict(f"{name} was never deployed", "push to it first: git push deploy main")
-        return app, self._store.release(app.live_release)
+        app = self._store.live_app(name)
+        return app, self._store.release(app.live_release or 0)
 
     def _claim(self, app: App, release: Release) -> str:
         """A new name, which ``settle`` leaves alone until ``_remove``. Raises Conflict at the limit."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gitship.deploy.attending import Client
 from gitship.deploy.programs import Command, OneOff
-from gitship.deploy.start import environment
+from gitship.deploy.start import environment, labels
 from gitship.engine import base
 from gitship.engine.base import ContainerSpec, ContainerState
 from gitship.errors import NotFound, nearest
@@ -46,11 +46,7 @@ def made_of(
         command=command.words,
         env={**environment(app, release, None), **({"TERM": pty.term} if pty else {}), **command.env},
         labels={
-            base.LABEL_SERVER: server_id,
-            base.LABEL_APP: app.name,
-            base.LABEL_APP_ID: str(app.id),
-            base.LABEL_RELEASE: str(release.number),
-            base.LABEL_PROCESS: PROCESS,
+            **labels(server_id, app, release, PROCESS),
             base.LABEL_ONE_OFF: DETACHED if client is None else ATTACHED,
             LABEL_COMMAND: shlex.join(command.words)[:SHOWN_COMMAND_CHARS],
             LABEL_BY: by.key_name,

@@ -6,77 +6,36 @@ Until the commit nothing that visitors see has changed for good: whatever fails 
 from __future__ import annotations
 
 import logging
-import shlex
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
 from gitship.config import Settings
 from gitship.deploy import formation, output, overrides
 from gitship.deploy.check import Checker, unchecked
+from gitship.deploy.commit import Commit
 from gitship.deploy.drain import Drainer
-from gitship.deploy.formation import Formation
-from gitship.deploy.journal import Stage
-from gitship.deploy.manifest import Manifest
 from gitship.deploy.queue import Job
-from gitship.deploy.release_command import run_release_command
-from gitship.deploy.releasing import Candidate, Releasing, with_changes
+from gitship.deploy.release_command import ReleaseCommands
+from gitship.deploy.releasing import Releasing
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.retire import retire_images
+from gitship.deploy.rollout import Rollout
 from gitship.deploy.start import Starter
 from gitship.deploy.switch import STOPPED, Switch, Switched, ensure_front
 from gitship.deploy.urls import urls
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
-from gitship.errors import Conflict, DeployCanceled, DeployError, GitshipError
+from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import WEB, App, Container, DeployKind, DeployState, Release
+from gitship.model import WEB, Container, DeployKind, DeployState, Release
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
 DEFAULT_GRACE_S = 10.0
 # A stopped app stays stopped through these; anything else that is deployed starts it again.
 KEEPS_STOPPED = frozenset({DeployKind.CONFIG, DeployKind.SCALE, DeployKind.RENAME})
-
-
-@dataclass(slots=True)
-class Rollout:
-    """One run of the pipeline: what was live before, what shall be, and how far it has come.
-
-    ``app`` is the app as it will be; ``before`` as it was, which makes a difference when it is renamed.
-    """
-
-    app: App
-    before: App
-    job: Job
-    previous: Release | None
-    running: tuple[Container, ...]
-    expected_ref: str | None
-    stopped: bool
-    candidate: Candidate | None = None
-    formation: Formation = field(default_factory=lambda: Formation((), (), ()))
-    new: list[Container] = field(default_factory=list)
-    left_vcls: list[str] = field(default_factory=list)  # of the name before
-    switch_began: float = 0.0  # monotonic seconds
-    skipped: bool = False  # `checks:skip` was heeded
-
-    @property
-    def release(self) -> Release:
-        assert self.candidate is not None
-        return self.candidate.release
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """What the release's commit says, when it is known."""
-        return self.candidate.manifest if self.candidate else None
-
-    @property
-    def wanted(self) -> list[Container]:
-        """The containers that shall be live."""
-        return [*self.formation.keep, *self.new]
 
 
 class Pipeline:
@@ -99,12 +58,13 @@ class Pipeline:
         self._engine = engine
         self._front = front
         self._repositories = repositories
-        self._addresses = addresses
         self._releasing = releasing
         self._starter = starter
         self._drainer = drainer
         self._checker = Checker(engine, settings.deploy.check_timeout)
         self._renaming = Renaming(settings, store, front, repositories)
+        self._release_commands = ReleaseCommands(engine, addresses, starter.server_id)
+        self._commit = Commit(store, repositories, self._renaming)
         self._switch = Switch(front, settings.domain, store)
 
     def run(self, job: Job) -> None:
@@ -123,7 +83,7 @@ class Pipeline:
         rollout.candidate = self._releasing.candidate(rollout.app, job)
         job.journal.update(release_id=rollout.release.id)
         self._take_name(rollout)
-        self._run_release_command(rollout)
+        self._release_commands.before_the_switch(rollout)
         self._start(rollout)
         with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
             self._check(rollout)
@@ -132,9 +92,9 @@ class Pipeline:
                 switched = self._load_and_label(rollout)
             with on_error(lambda: self._switch_back(rollout, switched)):
                 self._verify(rollout, switched)
-                self._commit(rollout)
+                self._commit.make(rollout)
         self._leave_name(rollout)
-        self._run_postdeploy(rollout)
+        self._release_commands.after_the_switch(rollout)
         self._answer(rollout)
         self._drain(rollout, switched)
 
@@ -154,57 +114,13 @@ class Pipeline:
         ensure_front(self._front)
         previous = self._store.release(app.live_release) if app.live_release else None
         running = tuple(self._store.containers(app.id))
-        expected = self._expected_ref(app, job)
+        expected = self._commit.expected_ref(app, job)
         if job.deploy.ref and not job.ref_moved:
             job.journal.update(old=expected)
         stopped = job.kind is DeployKind.STOP or (
             job.kind in KEEPS_STOPPED and bool(self._store.setting(app.id, STOPPED))
         )
         return Rollout(app, app, job, previous, running, expected, stopped)
-
-    def _expected_ref(self, app: App, job: Job) -> str | None:
-        """What the pushed ref must be when it moves: what the client saw, or what this push contains already."""
-        deploy = job.deploy
-        if deploy.ref is None or deploy.commit is None or job.ref_moved:
-            return None
-        repository = self._repositories.open(app.name)
-        now = repository.ref(deploy.ref)
-        if now in (deploy.old, deploy.commit) or (now is not None and repository.is_ancestor(now, deploy.commit)):
-            return now
-        raise Conflict(
-            f"{deploy.ref.removeprefix('refs/heads/')} moved to {(now or 'nothing')[:7]} while this push waited",
-            "git fetch, merge or rebase, and push again",
-        )
-
-    def _run_release_command(self, rollout: Rollout) -> None:
-        """The app's own steps before any visitor sees the release; each must exit 0."""
-        if rollout.job.kind is not DeployKind.PUSH or rollout.manifest is None:
-            return
-        for name, command in (
-            ("Predeploy", rollout.manifest.predeploy),
-            ("Release command", rollout.manifest.release_command),
-        ):
-            if command is not None:
-                with rollout.job.journal.stage(DeployState.RELEASING, f"{name}: {shlex.join(command)}") as stage:
-                    self._one_off(rollout, command, stage, rollout.job.cancel)
-
-    def _run_postdeploy(self, rollout: Rollout) -> None:
-        """After the switch; a failure is told, and takes nothing back."""
-        if rollout.job.kind is not DeployKind.PUSH or rollout.manifest is None or rollout.manifest.postdeploy is None:
-            return
-        command = rollout.manifest.postdeploy
-        try:
-            with rollout.job.journal.stage(DeployState.DRAINING, f"Postdeploy: {shlex.join(command)}") as stage:
-                self._one_off(rollout, command, stage, threading.Event())
-        except GitshipError as error:
-            rollout.job.journal.line(f" !     postdeploy failed, the release stays live: {error.message}")
-
-    def _one_off(self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event) -> None:
-        network = self._addresses.network(rollout.app)
-        run_release_command(
-            self._engine, self._starter.server_id, network, rollout.app, rollout.release, command,
-            rollout.job.journal, stage, cancel,
-        )  # fmt: skip
 
     def _start(self, rollout: Rollout) -> None:
         job = rollout.job
@@ -254,48 +170,6 @@ class Pipeline:
         self._switch.back(rollout.app, switched)
         ending = [(container, self._grace(rollout, container)) for container in rollout.new]
         self._drainer.start(rollout.app, [switched.new], ending, self._settings.deploy.drain_timeout, lambda cut: None)
-
-    def _commit(self, rollout: Rollout) -> None:
-        """The ref moves, then the store says what is live. From here on the deploy has happened."""
-        deploy, candidate = rollout.job.deploy, rollout.candidate
-        assert candidate is not None
-        moved = False
-        if deploy.ref and deploy.commit and not rollout.job.ref_moved:
-            repository = self._repositories.open(rollout.app.name)
-            moved = repository.compare_and_set(deploy.ref, rollout.expected_ref, deploy.commit)
-            if not moved:
-                raise Conflict("the branch moved during the deploy", "git fetch, merge or rebase, and push again")
-        try:
-            with self._store.transaction():
-                self._store.set_live(rollout.app.id, rollout.release.id, rollout.wanted)
-                own = self._store.config(rollout.app.id) if candidate.config is None else candidate.config
-                self._store.replace_config(rollout.app.id, with_changes(own, rollout.job.config))
-                self._store.set_setting(rollout.app.id, STOPPED, rollout.stopped or None)
-                self._keep_settings(rollout, candidate)
-                if rollout.job.new_name:
-                    self._renaming.commit(rollout.before, rollout.job.new_name)
-                self._store.set_scale(rollout.app.id, rollout.job.scale)
-                if deploy.ref and rollout.app.deploy_branch is None:
-                    self._store.set_deploy_branch(rollout.app.id, deploy.ref.removeprefix("refs/heads/"))
-                    self._repositories.open(rollout.app.name).point_head(deploy.ref)
-                rollout.job.journal.update(state=DeployState.DRAINING)
-        except BaseException:
-            if moved and deploy.ref:
-                self._repositories.open(rollout.app.name).compare_and_set(
-                    deploy.ref, deploy.commit, rollout.expected_ref
-                )
-            raise
-
-    def _keep_settings(self, rollout: Rollout, candidate: Candidate) -> None:
-        app_id = rollout.app.id
-        for name, value in rollout.job.settings.items():
-            self._store.set_setting(app_id, name, value)
-        if candidate.is_new and self._store.setting(app_id, overrides.PENDING) == candidate.pending:
-            self._store.set_setting(app_id, overrides.PENDING, None)
-        if rollout.job.kind is DeployKind.PUSH:
-            self._store.set_setting(app_id, overrides.BUILT_CONTEXT, candidate.context)
-        if rollout.skipped and self._store.setting(app_id, overrides.SKIP_CHECKS) == overrides.ONCE:
-            self._store.set_setting(app_id, overrides.SKIP_CHECKS, None)
 
     def _answer(self, rollout: Rollout) -> None:
         job, release, previous = rollout.job, rollout.release, rollout.previous

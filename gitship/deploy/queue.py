@@ -28,7 +28,6 @@ class Job:
     app_id: int
     kind: DeployKind
     journal: Journal
-    commit: str | None = None
     ref_moved: bool = False  # by git itself, for a push over a file path; taken back when the deploy fails
     no_cache: bool = False
     config: dict[str, str | None] = field(default_factory=dict)  # changes; None unsets

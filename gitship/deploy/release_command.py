@@ -1,56 +1,70 @@
-"""The `release:` line of the Procfile: runs once in a container of the new release, before any visitor sees it."""
+"""The app's own steps of a deploy: `release:` of the Procfile, predeploy and postdeploy of app.json.
+
+Each runs once, in a container of the new release that is gone afterwards.
+"""
 
 from __future__ import annotations
 
+import shlex
 import threading
-from collections import deque
 
-from gitship.deploy.journal import Journal, Stage
-from gitship.deploy.start import environment
+from gitship.deploy.journal import Stage
+from gitship.deploy.rollout import Rollout
+from gitship.deploy.start import environment, labels
 from gitship.engine import base
+from gitship.engine.addresses import Addresses
 from gitship.engine.base import ContainerSpec, Engine
-from gitship.errors import DeployError
-from gitship.model import App, Release
+from gitship.errors import DeployError, GitshipError
+from gitship.model import DeployKind, DeployState
 
-LAST_LINES = 20
+PROCESS = "release"
 TIMEOUT_S = 1800.0
 
 
-def run_release_command(
-    engine: Engine,
-    server_id: str,
-    network: str,
-    app: App,
-    release: Release,
-    command: tuple[str, ...],
-    journal: Journal,
-    stage: Stage,
-    cancel: threading.Event,
-) -> None:
-    """Shows its output live. Raises DeployError unless it exits 0."""
-    last: deque[str] = deque(maxlen=LAST_LINES)
+class ReleaseCommands:
+    """Runs the steps of a push; other deploys bring no commit, and so no steps."""
 
-    def on_line(text: str) -> None:
-        last.append(text)
-        stage.detail(text)
+    def __init__(self, engine: Engine, addresses: Addresses, server_id: str) -> None:
+        self._engine = engine
+        self._addresses = addresses
+        self._server_id = server_id
 
-    spec = ContainerSpec(
-        name=f"{app.name}.release.{release.label}.{journal.deploy.id}",
-        image_id=release.image_id,
-        network=network,
-        command=command,
-        env=environment(app, release, None),
-        labels={
-            base.LABEL_SERVER: server_id,
-            base.LABEL_APP: app.name,
-            base.LABEL_APP_ID: str(app.id),
-            base.LABEL_RELEASE: str(release.number),
-            base.LABEL_PROCESS: "release",
-            base.LABEL_DEPLOY: str(journal.deploy.id),
-        },
-        restart=False,
-    )
-    code = engine.run(spec, on_line, cancel, TIMEOUT_S)
-    if code != 0:
-        shown = " ".join(command)
-        raise DeployError(f"`{shown}` exited {code}", "the lines above are its output; nothing was switched", ())
+    def before_the_switch(self, rollout: Rollout) -> None:
+        """Predeploy, then the release command. Raises DeployError unless each exits 0."""
+        if rollout.job.kind is not DeployKind.PUSH or rollout.manifest is None:
+            return
+        for name, command in (
+            ("Predeploy", rollout.manifest.predeploy),
+            ("Release command", rollout.manifest.release_command),
+        ):
+            if command is not None:
+                with rollout.job.journal.stage(DeployState.RELEASING, f"{name}: {shlex.join(command)}") as stage:
+                    self._run(rollout, command, stage, rollout.job.cancel)
+
+    def after_the_switch(self, rollout: Rollout) -> None:
+        """Postdeploy; a failure is told, and takes nothing back."""
+        if rollout.job.kind is not DeployKind.PUSH or rollout.manifest is None or rollout.manifest.postdeploy is None:
+            return
+        command = rollout.manifest.postdeploy
+        try:
+            with rollout.job.journal.stage(DeployState.DRAINING, f"Postdeploy: {shlex.join(command)}") as stage:
+                self._run(rollout, command, stage, threading.Event())
+        except GitshipError as error:
+            rollout.job.journal.line(f" !     postdeploy failed, the release stays live: {error.message}")
+
+    def _run(self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event) -> None:
+        app, release, deploy = rollout.app, rollout.release, rollout.job.deploy
+        spec = ContainerSpec(
+            name=f"{app.name}.{PROCESS}.{release.label}.{deploy.id}",
+            image_id=release.image_id,
+            network=self._addresses.network(app),
+            command=command,
+            env=environment(app, release, None),
+            labels={**labels(self._server_id, app, release, PROCESS), base.LABEL_DEPLOY: str(deploy.id)},
+            restart=False,
+        )
+        code = self._engine.run(spec, stage.detail, cancel, TIMEOUT_S)
+        if code != 0:
+            raise DeployError(
+                f"`{' '.join(command)}` exited {code}", "the lines above are its output; nothing was switched"
+            )

@@ -70,7 +70,7 @@ class Releasing:
 
     def _built(self, app: App, job: Job) -> Candidate:
         began = time.monotonic()
-        commit = job.commit or ""
+        commit = job.deploy.commit or ""
         repository = self._repositories.open(app.name)
         config, changed = self._store.config(app.id), self._overrides(app, job)
         manifest = _read_manifest(repository, commit, changed.context)

@@ -16,9 +16,9 @@ LOOK_BACK = 20  # older ones were looked at by the deploys before; each look cos
 
 def images_to_keep(store: Store, app: App, keep: int) -> set[str]:
     """Images of the last ``keep`` releases that were live, and of the one that is."""
-    good = store.good_releases(app.id)
-    wanted = {r.image_id for r in good[:keep]}
-    return wanted | {r.image_id for r in store.releases(app.id) if r.id == store.app_by_id(app.id).live_release}
+    wanted = {r.image_id for r in store.good_releases(app.id)[:keep]}
+    live = store.app_by_id(app.id).live_release
+    return wanted | {store.release(live).image_id} if live else wanted
 
 
 def retire_images(engine: Engine, store: Store, app: App, keep: int) -> int:

@@ -11,12 +11,13 @@ from typing import Any
 from gitship.config import Settings
 from gitship.deploy import switch, urls
 from gitship.deploy.gates import Gates
-from gitship.deploy.journal import Journal, follow, log_file
+from gitship.deploy.jobs import Jobs
+from gitship.deploy.journal import log_file
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.programs import Programs
-from gitship.deploy.queue import DeployQueue, Job
+from gitship.deploy.queue import DeployQueue
 from gitship.deploy.releasing import manifest_of, with_changes
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.tuning import Tuning
@@ -60,8 +61,7 @@ class ServerOperations:
         self._repositories = repositories
         self._addresses = addresses
         self._queue = queue
-        self._journals: dict[int, Journal] = {}
-        self._lock = threading.Lock()
+        self._jobs = Jobs(settings, store, bus, queue)
         self._server_id = store.server_id()
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
@@ -114,9 +114,9 @@ class ServerOperations:
         moved: bool = False,
     ) -> Deploy:
         """Queues the deploy of a pushed commit; ``moved``: git itself has moved the ref already."""
-        job = self._job(app, DeployKind.PUSH, by, cause=f"push {new[:7]}", commit=new, ref=ref, old=old)
-        job.commit, job.no_cache, job.ref_moved = new, no_cache, moved
-        return self._submit(job)
+        job = self._jobs.make(app, DeployKind.PUSH, by, cause=f"push {new[:7]}", commit=new, ref=ref, old=old)
+        job.no_cache, job.ref_moved = no_cache, moved
+        return self._jobs.submit(job)
 
     def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
         found = self._store.app(app)
@@ -146,9 +146,9 @@ class ServerOperations:
             changed = {n: v for n, v in changes.items() if config.get(n) != v}
         if not changed:
             return None
-        job = self._job(found, DeployKind.CONFIG, by, cause=f"config {', '.join(sorted(changed))}")
+        job = self._jobs.make(found, DeployKind.CONFIG, by, cause=f"config {', '.join(sorted(changed))}")
         job.config = changed
-        return self._submit(job)
+        return self._jobs.submit(job)
 
     def scale(self, app: str, quantities: Mapping[str, int], by: Identity) -> Deploy | None:
         found = self._store.app(app)
@@ -161,16 +161,16 @@ class ServerOperations:
             if type_ not in known:
                 raise NotFound(f"{app} has no process '{type_}'", f"it has: {', '.join(sorted(known))}")
         cause = "scale " + " ".join(f"{t}={n}" for t, n in quantities.items())
-        job = self._job(found, DeployKind.SCALE, by, cause=cause)
+        job = self._jobs.make(found, DeployKind.SCALE, by, cause=cause)
         job.scale = dict(quantities)
-        return self._submit(job)
+        return self._jobs.submit(job)
 
     def restart(self, app: str, by: Identity) -> Deploy:
-        found = self._live(app)
-        return self._submit(self._job(found, DeployKind.RESTART, by, cause="restart"))
+        found = self._store.live_app(app)
+        return self._jobs.submit(self._jobs.make(found, DeployKind.RESTART, by, cause="restart"))
 
     def rollback(self, app: str, number: int | None, by: Identity) -> Deploy:
-        found = self._live(app)
+        found = self._store.live_app(app)
         live = self._store.release(found.live_release or 0)
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
@@ -183,9 +183,9 @@ class ServerOperations:
             target = self._store.release_number(found.id, number)
             if target.id == live.id:
                 raise Conflict(f"{target.label} is live already", "see `releases:list`")
-        job = self._job(found, DeployKind.ROLLBACK, by, cause=f"rollback to {target.label}", commit=target.commit)
+        job = self._jobs.make(found, DeployKind.ROLLBACK, by, cause=f"rollback to {target.label}", commit=target.commit)
         job.release_id = target.id
-        return self._submit(job)
+        return self._jobs.submit(job)
 
     def cancel(self, app: str) -> Deploy:
         job = self._queue.cancel(self._store.app(app).id)
@@ -218,16 +218,7 @@ class ServerOperations:
     # -- looking
 
     def follow(self, deploy: Deploy, write: Callable[[str], None], gone: threading.Event) -> Deploy:
-        def is_over() -> bool:
-            with self._lock:
-                journal = self._journals.get(deploy.id)
-            return journal.answered.is_set() if journal else True
-
-        def path() -> Path:
-            return log_file(self._settings.logs, self._store.app_by_id(deploy.app_id), deploy.id)
-
-        follow(path, self._bus, deploy.id, is_over, write, gone)
-        return self._store.deploy(deploy.id)
+        return self._jobs.follow(deploy, write, gone)
 
     def processes(self, app: str) -> list[ProcessStatus]:
         found = self._store.app(app)
@@ -272,47 +263,18 @@ class ServerOperations:
 
     # -- within
 
-    def _job(
-        self,
-        app: App,
-        kind: DeployKind,
-        by: Identity,
-        *,
-        cause: str,
-        commit: str | None = None,
-        ref: str | None = None,
-        old: str | None = None,
-    ) -> Job:
-        ensure_unlocked(self._store, app)
-        deploy = self._store.create_deploy(app.id, kind, by.key_name, cause=cause, commit=commit, ref=ref, old=old)
-        journal = Journal(deploy, app, self._store, self._bus, self._settings.logs)
-        with self._lock:
-            self._journals = {i: j for i, j in self._journals.items() if not j.ended.is_set()}
-            self._journals[deploy.id] = journal
-        return Job(app.id, kind, journal)
-
-    def _submit(self, job: Job) -> Deploy:
-        self._queue.submit(job)
-        return job.deploy
-
     def _deploy(
         self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
         ref: str | None = None, old: str | None = None, new_name: str | None = None,
     ) -> Deploy:  # fmt: skip
-        job = self._job(app, kind, by, cause=cause, commit=commit, ref=ref, old=old)
-        job.commit, job.new_name = commit, new_name
-        return self._submit(job)
+        job = self._jobs.make(app, kind, by, cause=cause, commit=commit, ref=ref, old=old)
+        job.new_name = new_name
+        return self._jobs.submit(job)
 
     def _set(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy:
-        job = self._job(app, DeployKind.CONFIG, by, cause=cause)
+        job = self._jobs.make(app, DeployKind.CONFIG, by, cause=cause)
         job.settings = dict(changes)
-        return self._submit(job)
-
-    def _live(self, name: str) -> App:
-        app = self._store.app(name)
-        if app.live_release is None:
-            raise Conflict(f"{name} was never deployed", "push to it first: git push deploy main")
-        return app
+        return self._jobs.submit(job)
 
     def _hosts(self) -> dict[str, str]:
         return switch.hosts(self._store, self._settings.domain)

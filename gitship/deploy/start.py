@@ -56,14 +56,7 @@ class Starter:
             network=network,
             command=process.command,
             env=environment(app, release, process),
-            labels={
-                base.LABEL_SERVER: self.server_id,
-                base.LABEL_APP: app.name,
-                base.LABEL_APP_ID: str(app.id),
-                base.LABEL_RELEASE: str(release.number),
-                base.LABEL_PROCESS: process.type,
-                base.LABEL_DEPLOY: str(deploy_id),
-            },
+            labels={**labels(self.server_id, app, release, process.type), base.LABEL_DEPLOY: str(deploy_id)},
             address=address,
             stop_timeout_s=process.stop_timeout_s,
             memory_bytes=process.memory_bytes,
@@ -120,6 +113,17 @@ class Starter:
                 raise DeployError(f"{process.type} could not be started: {error.message}", error.hint) from error
             raise
         return Container(container_id, name, app.id, release.id, process.type, index, address, process.port)
+
+
+def labels(server_id: str, app: App, release: Release, process: str) -> dict[str, str]:
+    """Whose a container is and what it runs; every container of gitship's has these."""
+    return {
+        base.LABEL_SERVER: server_id,
+        base.LABEL_APP: app.name,
+        base.LABEL_APP_ID: str(app.id),
+        base.LABEL_RELEASE: str(release.number),
+        base.LABEL_PROCESS: process,
+    }
 
 
 def environment(app: App, release: Release, process: Process | None) -> dict[str, str]:

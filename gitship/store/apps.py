@@ -39,6 +39,13 @@ class Apps(Database):
             raise NotFound(f"no app '{name}'", "see `apps:list`")
         return app
 
+    def live_app(self, name: str) -> App:
+        """An app with a live release. Raises NotFound, or Conflict when it was never deployed."""
+        app = self.app(name)
+        if app.live_release is None:
+            raise Conflict(f"{name} was never deployed", "push to it first: git push deploy main")
+        return app
+
     def app_by_id(self, app_id: int) -> App:
         """Raises NotFound."""
         row = self._row(f"SELECT {_APP} FROM apps WHERE id = ?", app_id)

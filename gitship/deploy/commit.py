@@ -1,0 +1,85 @@
+"""The point of no return: the ref moves, and the store says what is live. Before it, nothing has changed for good."""
+
+from __future__ import annotations
+
+from gitship.deploy import overrides
+from gitship.deploy.queue import Job
+from gitship.deploy.releasing import Candidate, with_changes
+from gitship.deploy.renaming import Renaming
+from gitship.deploy.rollout import Rollout
+from gitship.deploy.switch import STOPPED
+from gitship.errors import Conflict
+from gitship.git.repository import Repositories
+from gitship.model import App, DeployKind, DeployState
+from gitship.store import Store
+
+
+class Commit:
+    """Makes a rollout true: all of it or nothing."""
+
+    def __init__(self, store: Store, repositories: Repositories, renaming: Renaming) -> None:
+        self._store = store
+        self._repositories = repositories
+        self._renaming = renaming
+
+    def expected_ref(self, app: App, job: Job) -> str | None:
+        """What the pushed ref must be when it moves: what the client saw, or what this push contains already.
+
+        None also when no ref has to move. Raises Conflict.
+        """
+        deploy = job.deploy
+        if deploy.ref is None or deploy.commit is None or job.ref_moved:
+            return None
+        repository = self._repositories.open(app.name)
+        now = repository.ref(deploy.ref)
+        if now in (deploy.old, deploy.commit) or (now is not None and repository.is_ancestor(now, deploy.commit)):
+            return now
+        raise Conflict(
+            f"{deploy.ref.removeprefix('refs/heads/')} moved to {(now or 'nothing')[:7]} while this push waited",
+            "git fetch, merge or rebase, and push again",
+        )
+
+    def make(self, rollout: Rollout) -> None:
+        """The ref moves, then the store says what is live. From here on the deploy has happened.
+
+        Raises Conflict when the branch has moved meanwhile; then nothing has changed.
+        """
+        deploy, candidate = rollout.job.deploy, rollout.candidate
+        assert candidate is not None
+        moved = False
+        if deploy.ref and deploy.commit and not rollout.job.ref_moved:
+            repository = self._repositories.open(rollout.app.name)
+            moved = repository.compare_and_set(deploy.ref, rollout.expected_ref, deploy.commit)
+            if not moved:
+                raise Conflict("the branch moved during the deploy", "git fetch, merge or rebase, and push again")
+        try:
+            with self._store.transaction():
+                self._store.set_live(rollout.app.id, rollout.release.id, rollout.wanted)
+                own = self._store.config(rollout.app.id) if candidate.config is None else candidate.config
+                self._store.replace_config(rollout.app.id, with_changes(own, rollout.job.config))
+                self._store.set_setting(rollout.app.id, STOPPED, rollout.stopped or None)
+                self._keep_settings(rollout, candidate)
+                if rollout.job.new_name:
+                    self._renaming.commit(rollout.before, rollout.job.new_name)
+                self._store.set_scale(rollout.app.id, rollout.job.scale)
+                if deploy.ref and rollout.app.deploy_branch is None:
+                    self._store.set_deploy_branch(rollout.app.id, deploy.ref.removeprefix("refs/heads/"))
+                    self._repositories.open(rollout.app.name).point_head(deploy.ref)
+                rollout.job.journal.update(state=DeployState.DRAINING)
+        except BaseException:
+            if moved and deploy.ref:
+                self._repositories.open(rollout.app.name).compare_and_set(
+                    deploy.ref, deploy.commit, rollout.expected_ref
+                )
+            raise
+
+    def _keep_settings(self, rollout: Rollout, candidate: Candidate) -> None:
+        app_id = rollout.app.id
+        for name, value in rollout.job.settings.items():
+            self._store.set_setting(app_id, name, value)
+        if candidate.is_new and self._store.setting(app_id, overrides.PENDING) == candidate.pending:
+            self._store.set_setting(app_id, overrides.PENDING, None)
+        if rollout.job.kind is DeployKind.PUSH:
+            self._store.set_setting(app_id, overrides.BUILT_CONTEXT, candidate.context)
+        if rollout.skipped and self._store.setting(app_id, overrides.SKIP_CHECKS) == overrides.ONCE:
+            self._store.set_setting(app_id, overrides.SKIP_CHECKS, None)

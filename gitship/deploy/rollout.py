@@ -1,0 +1,48 @@
+"""One run of the pipeline as its stages see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gitship.deploy.formation import Formation
+from gitship.deploy.manifest import Manifest
+from gitship.deploy.queue import Job
+from gitship.deploy.releasing import Candidate
+from gitship.model import App, Container, Release
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One run of the pipeline: what was live before, what shall be, and how far it has come.
+
+    ``app`` is the app as it will be; ``before`` as it was, which makes a difference when it is renamed.
+    """
+
+    app: App
+    before: App
+    job: Job
+    previous: Release | None
+    running: tuple[Container, ...]
+    expected_ref: str | None
+    stopped: bool
+    candidate: Candidate | None = None
+    formation: Formation = field(default_factory=lambda: Formation((), (), ()))
+    new: list[Container] = field(default_factory=list)
+    left_vcls: list[str] = field(default_factory=list)  # of the name before
+    switch_began: float = 0.0  # monotonic seconds
+    skipped: bool = False  # `checks:skip` was heeded
+
+    @property
+    def release(self) -> Release:
+        assert self.candidate is not None
+        return self.candidate.release
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What the release's commit says, when it is known."""
+        return self.candidate.manifest if self.candidate else None
+
+    @property
+    def wanted(self) -> list[Container]:
+        """The containers that shall be live."""
+        return [*self.formation.keep, *self.new]
