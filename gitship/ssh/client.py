@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from gitship.config import Address
 from gitship.errors import GitshipError
 from gitship.ssh import hostkey
 from gitship.ssh.limits import Limits
-from gitship.ssh.terminal import PROGRAM_COMMANDS, Typing, raw
+from gitship.ssh.terminal import PROGRAM_COMMANDS, Typing, raw, window_size
 from gitship.ssh.transport import Transport
 
 CONNECT_TIMEOUT_S = 5.0
@@ -47,8 +46,7 @@ def run_remote(
         try:
             channel = transport.open_session(timeout=HANDSHAKE_TIMEOUT_S)
             if pty:
-                size = shutil.get_terminal_size()
-                channel.get_pty(os.environ.get("TERM", "dumb"), size.columns, size.lines)
+                channel.get_pty(os.environ.get("TERM", "dumb"), *window_size(stdin))
             program = bool(argv) and argv[0] in PROGRAM_COMMANDS
             with Typing(channel, stdin, pty, program) as typing, raw(stdin, pty), _Errors(channel, stderr):
                 if argv:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import termios
 import threading
@@ -22,8 +21,16 @@ CTRL_C = b"\x03"
 # Ctrl-C goes to the server, whose command ends itself. A second one within this time, and the client just leaves.
 SECOND_INTERRUPT_S = 3.0
 LAST_READ_S = 1.0
+DEFAULT_SIZE = (80, 24)
 # Commands whose program gets every Ctrl-C: two in a row are nothing unusual in a shell.
 PROGRAM_COMMANDS = frozenset({"run", "enter", "ps:exec"})
+
+
+def window_size(stdin: BinaryIO) -> tuple[int, int]:
+    """Columns and rows of the terminal itself: a shell that exports COLUMNS would be believed for ever otherwise."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(stdin.fileno())
+    return DEFAULT_SIZE
 
 
 class Typing:
@@ -74,8 +81,7 @@ class Typing:
                 if self._wake_read in ready:
                     if os.read(self._wake_read, 1) == b"q":
                         return
-                    size = shutil.get_terminal_size()
-                    self._channel.resize_pty(size.columns, size.lines)
+                    self._channel.resize_pty(*window_size(self._stdin))
                 elif ready or piped:
                     data = self._read()
                     if not data:

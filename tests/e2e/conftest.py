@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import apps, docker_cli, dockerd, python_image
+from tests.e2e import apps, dockerd, python_image
 from tests.e2e.harness import KEEP, Server, running
 
 _failed_tests: set[str] = set()
@@ -40,10 +40,8 @@ def docker_host() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def python_base(docker_host: str) -> Iterator[str]:
     """The name of a local Python base image."""
-    made = python_image.ensure(docker_host)
-    yield apps.PYTHON_IMAGE
-    if made:
-        docker_cli.docker(docker_host, "rmi", apps.PYTHON_IMAGE, check=False)
+    with python_image.in_use(docker_host):
+        yield apps.PYTHON_IMAGE
 
 
 @pytest.fixture(scope="session")

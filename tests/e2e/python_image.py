@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e import docker_cli
@@ -42,9 +46,22 @@ def archive() -> Path:
     return target
 
 
-def ensure(host: str) -> bool:
-    """Makes the image when the engine lacks it; True when it was made now."""
-    if docker_cli.docker(host, "images", "-q", PYTHON_IMAGE):
-        return False
-    docker_cli.docker(host, "import", "-c", "LABEL gitship.test=base", str(archive()), PYTHON_IMAGE, timeout_s=300)
-    return True
+@contextmanager
+def in_use(host: str) -> Iterator[None]:
+    """The image is there; the last test process that uses it removes it, unless it was there before all of them."""
+    lock, made = cache_dir() / "python-image.lock", cache_dir() / "python-image.made"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not docker_cli.docker(host, "images", "-q", PYTHON_IMAGE):
+            label = "LABEL gitship.test=base"
+            docker_cli.docker(host, "import", "-c", label, str(archive()), PYTHON_IMAGE, timeout_s=300)
+            made.touch()
+        fcntl.flock(file, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if made.exists():
+                    docker_cli.docker(host, "rmi", PYTHON_IMAGE, check=False)
+                    made.unlink()

@@ -49,6 +49,12 @@ class Bench:
         self.queue.submit(job)
         return job
 
+    def running(self, app: str) -> Job:
+        """A deploy that has begun: one submitted before its thread runs would be superseded instead."""
+        job = self.submit(app)
+        assert self.began.acquire(timeout=WAIT_S)
+        return job
+
     def state(self, job: Job) -> DeployState:
         assert job.journal.ended.wait(WAIT_S)
         return self.store.deploy(job.deploy.id).state
@@ -73,8 +79,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_one_deploy_per_app_at_a_time(bench: Bench) -> None:
-    first, second = bench.submit("shop"), bench.submit("shop")
-    assert bench.began.acquire(timeout=WAIT_S)
+    first, second = bench.running("shop"), bench.submit("shop")
     assert not bench.began.acquire(timeout=0.2)
     assert bench.store.deploy(second.deploy.id).state is DeployState.QUEUED
     bench.gate.set()
@@ -89,15 +94,14 @@ def test_apps_deploy_side_by_side(bench: Bench) -> None:
 
 
 def test_the_newest_queued_push_wins(bench: Bench) -> None:
-    jobs = [bench.submit("shop") for _ in range(4)]
-    assert bench.began.acquire(timeout=WAIT_S)
+    jobs = [bench.running("shop"), *(bench.submit("shop") for _ in range(3))]
     bench.gate.set()
     assert [bench.state(j) for j in jobs[1:]] == [DeployState.SUPERSEDED, DeployState.SUPERSEDED, DeployState.LIVE]
     assert bench.started == [jobs[0], jobs[3]]
 
 
 def test_a_push_never_drops_a_queued_config_change(bench: Bench) -> None:
-    bench.submit("shop")
+    bench.running("shop")
     change = bench.submit("shop", DeployKind.CONFIG)
     push = bench.submit("shop")
     bench.gate.set()
@@ -105,8 +109,7 @@ def test_a_push_never_drops_a_queued_config_change(bench: Bench) -> None:
 
 
 def test_a_newer_config_change_carries_the_older_one(bench: Bench) -> None:
-    bench.submit("shop")
-    assert bench.began.acquire(timeout=WAIT_S)
+    bench.running("shop")
     older = bench.submit("shop", DeployKind.CONFIG)
     older.config.update({"A": "1", "B": "1"})
     older.settings.update({"run.port": 1, "limit.web.pids": 5})
@@ -121,23 +124,20 @@ def test_a_newer_config_change_carries_the_older_one(bench: Bench) -> None:
 
 
 def test_cancel_ends_the_running_deploy(bench: Bench) -> None:
-    job = bench.submit("shop")
-    assert bench.began.acquire(timeout=WAIT_S)
+    job = bench.running("shop")
     assert bench.queue.cancel(job.app_id) is job
     assert bench.state(job) is DeployState.CANCELED
 
 
 def test_cancel_prefers_the_one_that_waits(bench: Bench) -> None:
-    running, waiting = bench.submit("shop"), bench.submit("shop")
-    assert bench.began.acquire(timeout=WAIT_S)
+    running, waiting = bench.running("shop"), bench.submit("shop")
     assert bench.queue.cancel(running.app_id) is waiting
     bench.gate.set()
     assert bench.state(running) is DeployState.LIVE
 
 
 def test_a_switched_deploy_cannot_be_canceled(bench: Bench) -> None:
-    job = bench.submit("shop")
-    assert bench.began.acquire(timeout=WAIT_S)
+    job = bench.running("shop")
     job.journal.update(state=DeployState.DRAINING)
     assert bench.queue.cancel(job.app_id) is None
 

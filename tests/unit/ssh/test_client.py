@@ -168,7 +168,7 @@ class Terminal:
             stdin=self.other,
             stdout=self.other,
             stderr=self.other,
-            env={**os.environ, "TERM": "xterm"},
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "33", "LINES": "7"},  # the terminal knows better
         )
         server.children.append(self.child)
 
