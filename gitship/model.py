@@ -13,6 +13,7 @@ APP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 DOMAIN_NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
+WILDCARD = "*."
 PROCESS_TYPE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")  # as in Procfiles: `celery_beat`
 CONFIG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WEB = "web"
@@ -220,10 +221,21 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A host name that leads to an app."""
+    """A host name that leads to an app; ``*.example.com`` is every name with one more label (RFC 6125, 6.4.3)."""
 
     app_id: int
     name: str
+
+    @property
+    def wildcard(self) -> bool:
+        return self.name.startswith(WILDCARD)
+
+    def covers(self, host: str) -> bool:
+        """True when that host leads to the app by this domain."""
+        if not self.wildcard:
+            return host == self.name
+        label, _, parent = host.partition(".")
+        return bool(label) and parent == self.name.removeprefix(WILDCARD)
 
 
 @dataclass(frozen=True, slots=True)

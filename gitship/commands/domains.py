@@ -11,9 +11,9 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.registry import Column, command
 from gitship.errors import Conflict, GitshipError
-from gitship.model import DOMAIN_NAME, App, Role
+from gitship.model import DOMAIN_NAME, WILDCARD, App, Role
 
-DomainName = Annotated[str, Parameter(name="DOMAIN", help="a host name, for instance shop.example.com")]
+DomainName = Annotated[str, Parameter(name="DOMAIN", help="a host name, or *.example.com for all just below one")]
 
 
 def domain_name(text: str) -> str:
@@ -24,7 +24,9 @@ def domain_name(text: str) -> str:
     hint = "give a host name alone, for instance shop.example.com"
     name = text.strip().removesuffix(".")
     if "*" in name:
-        raise GitshipError(f"'{text[:80]}' is a wildcard, which no app can have", "add each host name by itself")
+        raise GitshipError(
+            f"'{text[:80]}' is a pattern, not a host name", "an asterisk can only stand for the first label"
+        )
     if "/" in name or ":" in name:
         raise GitshipError(f"'{text[:80]}' is more than a host name", f"{hint}, without http://, port or path")
     try:
@@ -38,14 +40,29 @@ def domain_name(text: str) -> str:
     return name
 
 
+def domain_pattern(text: str) -> str:
+    """As ``domain_name``; the first label may be ``*``. Raises GitshipError."""
+    text = text.strip()
+    if not text.startswith(WILDCARD):
+        return domain_name(text)
+    parent = domain_name(text.removeprefix(WILDCARD))
+    if "." not in parent and parent != "localhost":
+        raise GitshipError(f"'{text[:80]}' would be every name below .{parent}", "for instance *.example.com")
+    return WILDCARD + parent
+
+
 @command(
     "domains:add",
     Role.DEPLOYER,
     "lead a host name to an app",
-    examples=("domains:add shop www.example.com",),
+    details="*.example.com leads each name with one more label to the app, as a certificate for it would cover it; "
+    "names that an app has by themselves come first. A wildcard below the server's own domain needs the role admin.",
+    examples=("domains:add shop www.example.com", "domains:add shop '*.example.com'"),
 )
 def add(app: AppName, domain: DomainName, /, *, context: Ctx) -> None:
-    name = domain_name(domain)
+    name = domain_pattern(domain)
+    if name == f"{WILDCARD}{context.settings.domain}":
+        context.require(Role.ADMIN, f"{name}, where apps have their own names")
     found = context.app(app)
     _refuse_taken(context, found, name)
     context.operations.add_domain(found.name, name)
@@ -74,7 +91,7 @@ def _refuse_taken(context: Context, app: App, name: str) -> None:
     examples=("domains:remove shop www.example.com",),
 )
 def remove(app: AppName, domain: DomainName, /, *, context: Ctx) -> None:
-    name = domain_name(domain)
+    name = domain_pattern(domain)
     found = context.app(app)
     if name == f"{found.name}.{context.settings.domain}":
         raise Conflict(f"{name} is the app's own name and stays", "an app always answers there")

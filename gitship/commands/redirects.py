@@ -44,6 +44,8 @@ def add(app: AppName, source: Source, target: Target, /, *, context: Ctx, code: 
     wanted = redirect(source, target, int(code))
     found = context.app(app)
     hosts = own_hosts(context, found)
+    if wanted.is_host and any(d.covers(wanted.source) for d in context.store.domains(found.id)):
+        hosts |= {wanted.source}
     if wanted.is_host and wanted.source not in hosts:
         raise NotFound(f"{found.name} does not answer at {wanted.source}", f"domains:add {found.name} {wanted.source}")
 

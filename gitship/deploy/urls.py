@@ -10,5 +10,5 @@ from gitship.store import Store
 def urls(store: Store, settings: Settings, app: App, port: int) -> list[str]:
     """Best address first: the app's own domains, then `<app>.<domain>`; ``port`` is where Varnish really listens."""
     suffix = "" if port == 80 else f":{port}"
-    hosts = [*(d.name for d in store.domains(app.id)), f"{app.name}.{settings.domain}"]
+    hosts = [*(d.name for d in store.domains(app.id) if not d.wildcard), f"{app.name}.{settings.domain}"]
     return [f"http://{host}{suffix}" for host in hosts]

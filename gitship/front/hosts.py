@@ -15,19 +15,25 @@ from gitship.front.vcl import LABEL_PREFIX
 TOP_PREFIX = "top_"
 LEAF_HOSTS = 4
 
-_HOST = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
-_LEAF = re.compile(rf'req\.http\.host == "([^"]+)"\) {{ return \(vcl\({LABEL_PREFIX}([a-z0-9_-]+)\)\); }}')
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9][a-z0-9.-]{0,252}")
+_EXACT, _PARENT = "req.http.host", "req.http.x-gitship-parent"
+_LEAF = re.compile(rf'req\.http\.[a-z-]+ == "([^"]+)"\) {{ return \(vcl\({LABEL_PREFIX}([a-z0-9_-]+)\)\); }}')
 
 
 def top_vcl(hosts: Mapping[str, str]) -> str:
     """The VCL that leads each of ``hosts`` (lower case, without port) to the label of its slug; others get a 404 page.
 
+    ``*.example.com`` stands for each name with one more label, as in certificates, unless that is in the table itself.
     Raises ValueError for a host that cannot be one.
     """
     for host in hosts:
         if not _HOST.fullmatch(host):
             raise ValueError(f"not a host name: {host!r}")
-    lines = _tree(sorted(hosts.items()), "    ")
+    exact = sorted((host, slug) for host, slug in hosts.items() if not host.startswith("*"))
+    wild = sorted((host, slug) for host, slug in hosts.items() if host.startswith("*"))
+    lines = _tree(exact, _EXACT, "    ")
+    if wild:
+        lines += [f'    set {_PARENT} = regsub({_EXACT}, "^[^.]+", "*");', *_tree(wild, _PARENT, "    ")]
     return fill(template("top.vcl"), hosts="\n".join(lines), page=page("unknown-host"))
 
 
@@ -36,16 +42,14 @@ def hosts_of(text: str) -> dict[str, str]:
     return dict(_LEAF.findall(text))
 
 
-def _tree(hosts: Sequence[tuple[str, str]], indent: str) -> list[str]:
+def _tree(hosts: Sequence[tuple[str, str]], name: str, indent: str) -> list[str]:
     if len(hosts) <= LEAF_HOSTS:
-        return [
-            f'{indent}if (req.http.host == "{host}") {{ return (vcl({LABEL_PREFIX}{slug})); }}' for host, slug in hosts
-        ]
+        return [f'{indent}if ({name} == "{host}") {{ return (vcl({LABEL_PREFIX}{slug})); }}' for host, slug in hosts]
     middle = len(hosts) // 2
     return [
-        f'{indent}if (req.http.host < "{hosts[middle][0]}") {{',
-        *_tree(hosts[:middle], indent + "    "),
+        f'{indent}if ({name} < "{hosts[middle][0]}") {{',
+        *_tree(hosts[:middle], name, indent + "    "),
         f"{indent}}} else {{",
-        *_tree(hosts[middle:], indent + "    "),
+        *_tree(hosts[middle:], name, indent + "    "),
         f"{indent}}}",
     ]

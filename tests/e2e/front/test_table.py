@@ -30,6 +30,21 @@ def test_each_of_a_thousand_hosts_leads_to_its_app(front: Front) -> None:
     assert ask(front.address, "host-1000.example.com").status == 404
 
 
+def test_a_wildcard_leads_one_more_label_to_its_app_and_names_by_themselves_come_first(front: Front) -> None:
+    with Origin("wild") as wild, Origin("exact") as exact, Origin("deep") as deep:
+        table = {"*.example.com": "wild", "www.example.com": "exact", "*.a.example.com": "deep"}
+        front.set_hosts(table)
+        for slug, origin in (("wild", wild), ("exact", exact), ("deep", deep)):
+            switch(front, app(slug, origin))
+        for host, answers in (("x.example.com", "wild"), ("www.example.com", "exact"), ("b.a.EXAMPLE.com:80", "deep")):
+            assert ask(front.address, host).text == f"{answers} 0"
+        for host in ("example.com", "c.b.a.example.com", ".example.com", "com"):
+            assert ask(front.address, host).status == 404
+        before = _top(front)
+        front.set_hosts(table)
+        assert _top(front) == before, "the table is read back with its wildcards"
+
+
 def test_the_table_is_compiled_only_when_it_changes(front: Front) -> None:
     front.set_hosts({"a.localhost": "a", "b.localhost": "b"})
     before = _top(front)

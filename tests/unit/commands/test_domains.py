@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gitship.commands.domains import domain_name
 from gitship.errors import GitshipError
-from gitship.model import DOMAIN_NAME
+from gitship.model import DOMAIN_NAME, Role
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -49,7 +49,9 @@ def test_a_name_is_kept_as_dns_knows_it(text: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".", "a..b", "-a.com", "a_b.com", "http://a.com", "a.com:80", "a.com/x", "*.a.com", "a b.com", "10.0.0.1",
+    ["", ".", "a..b", "-a.com", "a_b.com", "http://a.com", "a.com:80", "a.com/x",
+     "*.com", "a.*.com", "*a.com", "*", "*.*.com", "*.10.0.0.1",
+     "a b.com", "10.0.0.1",
      "[::1]", "x" * 64 + ".com", ".".join(["abcdefgh"] * 32), "a.com\nHost: b", "☃\u202e.com", "a;b.com", "a\".com"],
 )  # fmt: skip
 def test_what_is_no_host_name_is_refused(two: World, text: str) -> None:
@@ -77,6 +79,27 @@ def test_a_name_leads_to_one_app_only(two: World) -> None:
     assert client.code == 1
     assert "leads to the app 'blog'" in client.err
     assert "has www.example.net already" in two.run("domains:add", "blog", "www.example.net").err
+
+
+def test_a_wildcard_is_kept_as_dns_knows_it_and_belongs_to_one_app(two: World) -> None:
+    two.ok("domains:add", "shop", "*.Bücher.example.")
+    assert listed(two, "shop") == ["shop.example.com", "*.xn--bcher-kva.example"]
+    assert "leads to the app 'shop'" in two.run("domains:add", "blog", "*.xn--bcher-kva.example").err
+    two.ok("domains:remove", "shop", "*.bücher.example")
+    assert listed(two, "shop") == ["shop.example.com"]
+
+
+def test_all_names_below_the_servers_own_domain_are_an_admins_to_give(two: World) -> None:
+    refused = two.run("domains:add", "shop", "*.example.com", role=Role.DEPLOYER)
+    assert (refused.code, "no permission for *.example.com" in refused.err) == (1, True)
+    two.ok("domains:add", "shop", "*.example.com")
+
+
+def test_a_host_below_a_wildcard_can_be_redirected(two: World) -> None:
+    assert two.run("redirects:add", "shop", "old.example.net", "https://example.net").code == 1
+    two.ok("domains:add", "shop", "*.example.net")
+    two.ok("redirects:add", "shop", "old.example.net", "https://example.net")
+    assert two.run("redirects:add", "shop", "a.old.example.net", "https://example.net").code == 1
 
 
 def test_another_apps_own_name_is_refused(two: World) -> None:

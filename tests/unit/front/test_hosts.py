@@ -13,7 +13,8 @@ from tests.unit.front.golden import check
 
 pytestmark = pytest.mark.unit
 
-HOST = st.text("ab0-.", min_size=1, max_size=6).filter(lambda text: text[0] not in "-.")
+NAME = st.text("ab0-.", min_size=1, max_size=6).filter(lambda text: text[0] not in "-.")
+HOST = NAME | NAME.map("*.{}".format)
 SLUG = st.text("ab0_-", min_size=1, max_size=4)
 
 
@@ -27,6 +28,10 @@ def test_a_few_hosts() -> None:
 
 def test_more_hosts_than_one_leaf_holds() -> None:
     check("top-11.vcl", top_vcl({f"h{n:02}.localhost": f"app-{n % 3}" for n in range(11)}))
+
+
+def test_wildcards_come_after_the_names_themselves() -> None:
+    check("top-wild.vcl", top_vcl({"*.example.com": "wild", "shop.example.com": "shop", "*.example.net": "wild"}))
 
 
 def test_a_thousand_hosts_are_nowhere_deeper_than_the_logarithm() -> None:
@@ -43,34 +48,41 @@ def test_the_table_can_be_read_back(hosts: dict[str, str]) -> None:
 @given(st.dictionaries(HOST, SLUG, max_size=60), HOST)
 def test_the_tree_leads_each_host_to_its_app_and_no_other(hosts: dict[str, str], other: str) -> None:
     lines = top_vcl(hosts).splitlines()
-    for host in [*hosts, other]:
-        assert _walk(lines, host) == hosts.get(host)
+    for host in [name for name in [*hosts, other] if not name.startswith("*")]:
+        parent = "*." + host.partition(".")[2] if "." in host else "*"
+        assert _walk(lines, host) == hosts.get(host, hosts.get(parent))
 
 
 def _walk(lines: list[str], host: str) -> str | None:
-    """Runs the tree as Varnish does: an if, its else, and leaves of equality."""
+    """Runs the trees as Varnish does: an if, its else, and leaves of equality."""
     skip_until: str | None = None
     leaves = 0
+    name = host
     for line in lines:
         if skip_until is not None:
             if line == skip_until or line == skip_until.removesuffix(" else {"):
                 skip_until = None
             continue
         indent = line[: len(line) - len(line.lstrip())]
-        if found := re.search(r'host < "([^"]+)"', line):
-            if not host < found[1]:
+        if "set req.http.x-gitship-parent" in line:
+            assert leaves <= LEAF_HOSTS
+            name, leaves = re.sub("^[^.]+", "*", host), 0
+        elif found := re.search(r' < "([^"]+)"', line):
+            if not name < found[1]:
                 skip_until = f"{indent}}} else {{"
         elif line.strip() == "} else {":
             skip_until = f"{indent}}}"
-        elif found := re.search(r'host == "([^"]+)"\) \{ return \(vcl\(L_([^)]+)\)\)', line):
+        elif found := re.search(r' == "([^"]+)"\) \{ return \(vcl\(L_([^)]+)\)\)', line):
             leaves += 1
-            if host == found[1]:
+            if name == found[1]:
                 return found[2]
     assert leaves <= LEAF_HOSTS
     return None
 
 
-@pytest.mark.parametrize("host", ["", "A.example", 'a" || true', "a b", "a:80", "-a", "a\n"])
+@pytest.mark.parametrize(
+    "host", ["", "*", "*.", "a.*.b", "**.a", "A.example", 'a" || true', "a b", "a:80", "-a", "a\n"]
+)
 def test_what_cannot_be_a_host_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match="not a host name"):
         top_vcl({host: "app"})
