@@ -42,6 +42,7 @@ class Context:
     errors: Console
     command: Command
     trail: Trail
+    quiet: bool = False
 
     @property
     def terminal(self) -> bool:
@@ -60,7 +61,9 @@ class Context:
         self.line(coloured(text) if self.console.color_system else plain(text))
 
     def note(self, text: str) -> None:
-        """A remark for people, on stderr, so that scripts' stdout stays clean."""
+        """A remark for people, on stderr, so that scripts' stdout stays clean; none with `--quiet`."""
+        if self.quiet:
+            return
         self.errors.print(Text(plain(text), style="dim"), soft_wrap=True)
 
     def require(self, role: Role, what: str) -> None:

@@ -32,11 +32,12 @@ def run(services: Services, session: Session) -> int:
     name, tokens = _words(session)
     named = registry.find(name)
     trail = Trail(services.store, session.identity, named.name if named else "")
+    tokens, quiet = registry.quieted(named, tokens) if named else (tokens, False)
     try:
         try:
             found, tokens = _permitted(name, named, tokens, session)
             context = Context(
-                session, services.store, services.settings, services.operations, console, errors, found, trail
+                session, services.store, services.settings, services.operations, console, errors, found, trail, quiet
             )
             bound = registry.parse(found, tokens)
             trail.app = apps_named(found, bound.arguments)

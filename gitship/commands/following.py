@@ -18,7 +18,7 @@ LAST_LINES = 12  # among which a failed deploy has said why
 
 
 def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, raw: bool = False) -> None:
-    """Prints the deploy's lines until it ends, with ``raw`` also what the build printed.
+    """Prints the deploy's lines until it ends, with ``raw`` also what the build printed; without it not if `--quiet`.
 
     Raises DeployError when it ended without going live, Interrupted when the client left before: the deploy goes on.
     """
@@ -28,7 +28,7 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
     last_lines: deque[str] = deque(maxlen=LAST_LINES)
 
     def write(line: str) -> None:
-        if raw or not output.is_raw(line):
+        if raw or not (context.quiet or output.is_raw(line)):
             last_lines.append(line)
             context.foreign_line(line)
 

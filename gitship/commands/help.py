@@ -29,7 +29,7 @@ def help_command(
         port, host = context.settings.ssh.listen.port, context.settings.domain
         context.line(f"gitship {__version__}: commands for `ssh -p {port} deploy@{host} COMMAND`")
         _overview(context, allowed)
-        context.line("\n`help NAME` tells more; `--format json` makes listings fit for scripts.")
+        context.line("\n`help NAME` tells more; `--format json` and `--quiet` make listings fit for scripts.")
         return
     found = registry.find(name)
     of_noun = [c for c in allowed if c.noun == name]
@@ -62,6 +62,7 @@ def _details(context: Context, command: Command) -> None:
         context.line(f"  {command.details}")
     arguments = registry.arguments(command)
     rows = [(", ".join(a.names) + ("" if a.flag or a.positional else f" {a.value}"), _about(a)) for a in arguments]
+    rows.append((", ".join(registry.QUIET_FLAGS), "no remarks and no progress; of a listing the first column only"))
     rows.append(("-h, --help", "this text"))
     _section(context, "Arguments and options", rows)
     if command.columns:

@@ -74,7 +74,10 @@ def print_json_line(context: Context, row: Mapping[str, Any]) -> None:
 
 
 def show(context: Context, rows: Iterable[Mapping[str, Any]], format: str, *, empty: str) -> None:
-    """Prints ``rows``, whose keys are the command's columns; ``empty`` goes to stderr when there are none."""
+    """Prints ``rows``, whose keys are the command's columns; ``empty`` goes to stderr when there are none.
+
+    With `--quiet` a table is its first column, without a title.
+    """
     columns = context.command.columns
     rows = list(rows)
     for row in rows:
@@ -84,8 +87,12 @@ def show(context: Context, rows: Iterable[Mapping[str, Any]], format: str, *, em
     elif not rows:
         context.note(empty)
     else:
-        shown = [c for c in columns if not c.json_only]
+        shown = [c for c in columns if not c.json_only][: 1 if context.quiet else None]
         cells = [[_cell(c, row[c.key], context.terminal) for c in shown] for row in rows]
+        if context.quiet:
+            for [cell] in cells:
+                context.line(cell)
+            return
         titles = [c.key.removesuffix("_at").removesuffix("_bytes").replace("_", " ").upper() for c in shown]
         (_print_table if context.terminal else _print_aligned)(context, titles, cells)
 

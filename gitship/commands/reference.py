@@ -37,7 +37,9 @@ def markdown() -> str:
     parts = [
         "### Commands",
         "Each is sent as `ssh -p 2222 deploy@HOST COMMAND`; on the server itself `gitship COMMAND` does the same."
-        " Listings take `--format json`: an array of objects with the keys named here, times in ISO 8601 UTC.",
+        " Listings take `--format json`: an array of objects with the keys named here, times in ISO 8601 UTC."
+        " Every command takes `--help`, and `--quiet` (`-q`): no remarks and no progress, and of a listing the first"
+        " column only, for `for app in $(ssh ... apps:list -q)`. Errors and remarks go to stderr.",
     ]
     for noun, commands in registry.by_noun(c for c in registry.load().values() if not c.hidden):
         parts.append(f"#### {noun or 'help and version'}")

@@ -21,6 +21,7 @@ from gitship.errors import GitshipError
 from gitship.model import Role
 
 Handler = TypeVar("Handler", bound=Callable[..., int | None])
+QUIET_FLAGS = ("-q", "--quiet")
 SHOWN_INPUT_CHARS = 200  # of what was typed wrongly
 
 
@@ -163,6 +164,14 @@ def delimited(command: Command, tokens: tuple[str, ...]) -> tuple[str, ...]:
         positional += 1
         position += 1
     return tokens
+
+
+def quieted(command: Command, tokens: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """The tokens without `--quiet`, which every command takes, and whether it was there."""
+    tokens = delimited(command, tokens)
+    own = tokens.index("--") if "--" in tokens else len(tokens)
+    kept = tuple(token for token in tokens[:own] if token not in QUIET_FLAGS)
+    return (*kept, *tokens[own:]), len(kept) < own
 
 
 def parse(command: Command, tokens: tuple[str, ...]) -> inspect.BoundArguments:

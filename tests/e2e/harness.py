@@ -6,6 +6,7 @@ Set GITSHIP_TEST_KEEP=1 to keep the server of a failed test, with the lines to u
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import http.client
 import os
 import random
@@ -296,8 +297,11 @@ class Server:
     def leftovers(self, app: str) -> list[str]:
         """Quarantines, temporary packs and ref locks in the app's repository."""
         repository = self.data_dir / "repos" / f"{app}.git"
-        patterns = ("objects/incoming-*", "objects/**/tmp_*", "refs/**/*.lock", "*.lock")
-        return [str(p.relative_to(repository)) for pattern in patterns for p in repository.glob(pattern)]
+        # os.walk: a glob raises when a directory vanishes under it
+        paths = [Path(place, name) for place, *names in os.walk(repository) for name in [*names[0], *names[1]]]
+        found = [str(path.relative_to(repository)) for path in paths]
+        patterns = ("objects/incoming-*", "objects/*tmp_*", "refs/*.lock", "*.lock")
+        return [name for name in found if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
 
     # -- the end
 

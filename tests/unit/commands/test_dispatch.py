@@ -133,3 +133,27 @@ def test_no_words_make_anything_but_an_answer(world: World, name: str, words: li
     assert client.code in (0, 1, 2, 130)
     if client.code in (1, 2):
         assert "error: " in client.err.replace("\x1b[1;31m", "")
+
+
+def test_quiet_leaves_results_and_errors_only(world: World) -> None:
+    world.operations.push("shop")
+    world.operations.push("blog")
+    assert world.ok("apps:list", "--quiet").out == "blog\nshop\n"
+    assert world.ok("-h", "-q").out
+    empty = world.ok("domains:list", "shop", "-q")
+    assert (empty.out, empty.err) == ("shop.example.com\n", "")
+    none = world.ok("redirects:list", "shop", "-q")
+    assert (none.out, none.err) == ("", "")
+    assert [row["name"] for row in world.ok("apps:list", "-q", "--format", "json").json] == ["blog", "shop"]
+    restarted = world.ok("ps:restart", "shop", "--quiet")
+    assert (restarted.out, restarted.err) == ("", "")
+    wrong = world.run("apps:info", "nothing", "--quiet")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "no app 'nothing'" in wrong.err
+
+
+def test_quiet_after_a_programs_first_word_is_the_programs(world: World) -> None:
+    world.operations.push("shop")
+    world.ok("run", "-q", "shop", "echo", "-q")
+    [(_, command)] = world.operations.programs.ran
+    assert command.words == ("echo", "-q")

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.unit
 
 ROLES = {
     Role.VIEWER: {
-        "help", "version", "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
+        "help", "version", "completion",
+        "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
         "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "ports:show", "checks:show", "resources:show", "builder:show",

@@ -1,0 +1,94 @@
+"""completion: what a shell on the laptop needs to complete commands, options and app names."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from gitship.commands import registry
+from gitship.commands.context import Context, Ctx
+from gitship.commands.registry import Command, UsageError, command
+from gitship.model import Role
+
+DEFAULT_NAME = "gitship"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+
+Shell = Annotated[Literal["bash", "zsh"], Parameter(name="SHELL", help="which shell")]
+Name = Annotated[str, Parameter(name="--name", metavar="NAME", help="the alias or command that is completed")]
+
+
+@command(
+    "completion",
+    Role.VIEWER,
+    "a script that completes commands, options and app names",
+    details="It has what this key may do. Names of apps are asked of the server when they are completed.",
+    examples=("completion bash", "completion zsh --name ship"),
+)
+def completion(shell: Shell, /, *, context: Ctx, name: Name = DEFAULT_NAME) -> None:
+    if not NAME.fullmatch(name):
+        raise UsageError(f"'{name[:80]}' is not the name of a command", "for instance --name ship")
+    text = (_BASH if shell == "bash" else _ZSH).replace("@NAME@", name)
+    text = text.replace("@FUNCTION@", "_gitship_" + re.sub(r"[^A-Za-z0-9_]", "_", name))
+    context.line(text.replace("@CASES@", "\n".join(_cases(_allowed(context)))))
+
+
+def _allowed(context: Context) -> list[Command]:
+    role = context.identity.role
+    return sorted((c for c in registry.load().values() if not c.hidden and role.allows(c.role)), key=lambda c: c.name)
+
+
+def _cases(commands: list[Command]) -> list[str]:
+    """One line per command: ``offered`` gets its options and choices, ``apps`` whether its first argument is an app."""
+    lines = ["    '') offered='" + " ".join(n for c in commands for n in (c.name, *c.aliases)) + "' ;;"]
+    for item in commands:
+        arguments = registry.arguments(item)
+        options = [name for a in arguments if not a.positional for name in a.names if name.startswith("--")]
+        choices = [choice for a in arguments if a.positional for choice in a.choices]
+        words = " ".join([*choices, *options, "--quiet", "--help"])
+        takes_app = any(a.positional and "APP" in a.names for a in arguments)
+        names = "|".join([item.name, *item.aliases])
+        lines.append(f"    {names}) offered='{words}'{' apps=1' if takes_app else ''} ;;")
+    return lines
+
+
+_BASH = r"""# bash completion. For good: @NAME@ completion bash --name @NAME@ >> ~/.bash_completion
+@FUNCTION@() {
+  local line=${COMP_LINE:0:COMP_POINT} command='' offered='' apps='' current
+  local -a typed run
+  read -ra typed <<<"$line"
+  [[ $line == *[[:space:]] ]] && typed+=('')
+  current=${typed[-1]}
+  ((${#typed[@]} > 2)) && command=${typed[1]}
+  case $command in
+@CASES@
+  esac
+  if [[ -n $apps && ${#typed[@]} == 3 && $current != -* ]]; then
+    read -ra run <<<"${BASH_ALIASES[@NAME@]:-@NAME@}"
+    offered=$("${run[@]}" apps:list --quiet 2>/dev/null </dev/null)
+  fi
+  mapfile -t COMPREPLY < <(compgen -W "$offered" -- "$current")
+  # bash takes a colon for the end of a word: what stands before the last one must not come again
+  if [[ $current == *:* && $COMP_WORDBREAKS == *:* ]]; then
+    COMPREPLY=("${COMPREPLY[@]#"${current%"${current##*:}"}"}")
+  fi
+}
+complete -F @FUNCTION@ @NAME@"""
+
+_ZSH = r"""#compdef @NAME@
+# zsh completion. For good: @NAME@ completion zsh --name @NAME@ > a directory of $fpath/_@NAME@
+@FUNCTION@() {
+  local command='' offered='' apps=''
+  local -a run
+  ((CURRENT > 2)) && command=${words[2]}
+  case $command in
+@CASES@
+  esac
+  if [[ -n $apps && $CURRENT == 3 && ${words[CURRENT]} != -* ]]; then
+    run=(${(z)${aliases[@NAME@]:-@NAME@}})
+    offered=$($run apps:list --quiet 2>/dev/null </dev/null)
+  fi
+  compadd -- ${=offered}
+}
+if [[ ${funcstack[1]} == _@NAME@ ]]; then @FUNCTION@; else compdef @FUNCTION@ @NAME@; fi"""
