@@ -104,15 +104,17 @@ class OneOffs:
     def _claim(self, app: App, release: Release) -> str:
         """A new name, which ``settle`` leaves alone until ``_remove``. Raises Conflict at the limit."""
         there = {s.name for s in self._states(app)}
+        prefix = f"{app.name}.{PROCESS}."
+        foreign = {s.name for s in self._engine.list({}) if s.name.startswith(prefix)}  # of an earlier installation
         past = runlogs.names(self._logs / app.name).values()
         with self._lock:
-            own = {n for n in self._active if n.startswith(f"{app.name}.{PROCESS}.")}
+            own = {n for n in self._active if n.startswith(prefix)}
             if len(there | own) >= MOST_PER_APP:
                 raise Conflict(
                     f"{app.name} has {MOST_PER_APP} one-off containers already",
                     f"wait for one to end, or end one: `run:list {app.name}`, `run:stop {app.name} NAME`",
                 )
-            taken = [number_of(n) for n in there | own]
+            taken = [number_of(n) for n in there | own | foreign]
             number = 1 + max([*taken, *past, self._last.get(app.id, 0)], default=0)
             self._last[app.id] = number
             name = f"{app.name}.{PROCESS}.{number}.{release.label}"

@@ -146,7 +146,10 @@ class Reconciler:
             if base.LABEL_ONE_OFF in state.labels:  # no deploy owns it, and nothing leads to it
                 one_offs.append(state)
                 continue
-            actual.setdefault(state.labels.get(base.LABEL_APP_ID, ""), []).append(state)
+            if (
+                base.LABEL_PROCESS in state.labels
+            ):  # else somebody runs an app's image by hand: its labels are inherited
+                actual.setdefault(state.labels.get(base.LABEL_APP_ID, ""), []).append(state)
         changes = self._one_offs.settle(one_offs)
         for app in self._store.apps():
             if self._queue.running(app.id) is None:

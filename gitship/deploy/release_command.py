@@ -55,7 +55,7 @@ class ReleaseCommands:
     def _run(self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event) -> None:
         app, release, deploy = rollout.app, rollout.release, rollout.job.deploy
         spec = ContainerSpec(
-            name=f"{app.name}.{PROCESS}.{release.label}.{deploy.id}",
+            name=f"{app.name}.{PROCESS}.{release.label}.{deploy.id}.{self._server_id[:4]}",
             image_id=release.image_id,
             network=self._addresses.network(app),
             command=command,

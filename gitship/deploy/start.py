@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import ContainerSpec, Engine
+from gitship.engine.base import ContainerSpec, Engine, NameTaken
 from gitship.errors import Conflict, DeployCanceled, DeployError, EngineError, GitshipError
 from gitship.model import App, Container, Process, Release
 
 PARALLEL_STOPS = 8
+NAME_TRIES = 5
 
 
 class Starter:
@@ -28,19 +29,14 @@ class Starter:
     ) -> list[Container]:
         """So many new containers of each process, all or none. Raises DeployError, DeployCanceled or EngineError."""
         network = self._addresses.network(app)
-        taken = {
-            state.name
-            for state in self._engine.list({base.LABEL_SERVER: self.server_id, base.LABEL_APP_ID: str(app.id)})
-        }
+        taken = {state.name for state in self._engine.list({})}  # also of others: an earlier installation, or by hand
         started: list[Container] = []
         try:
             for process, count in wanted:
                 for _ in range(count):
                     if cancel.is_set():
                         raise DeployCanceled("canceled while containers were started")
-                    index, name = _free_name(app, release, process, taken)
-                    taken.add(name)
-                    started.append(self._one(app, release, process, index, name, network, deploy_id))
+                    started.append(self._next(app, release, process, taken, network, deploy_id))
         except BaseException:
             self.remove(app, started)
             raise
@@ -95,6 +91,19 @@ class Starter:
             container_id, container.name, app.id, release.id, process.type, container.index, container.address,
             container.port,
         )  # fmt: skip
+
+    def _next(
+        self, app: App, release: Release, process: Process, taken: set[str], network: str, deploy_id: int
+    ) -> Container:
+        for last in (*[False] * (NAME_TRIES - 1), True):
+            index, name = _free_name(app, release, process, taken)
+            taken.add(name)
+            try:
+                return self._one(app, release, process, index, name, network, deploy_id)
+            except NameTaken:  # since the list was made
+                if last:
+                    raise
+        raise AssertionError("unreachable")
 
     def _one(
         self, app: App, release: Release, process: Process, index: int, name: str, network: str, deploy_id: int

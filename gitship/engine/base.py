@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gitship.errors import Conflict
+
 LABEL_SERVER = "gitship.server"  # which gitship installation owns it
 LABEL_APP = "gitship.app"  # its name when this was made
 LABEL_APP_ID = "gitship.app-id"  # stays the same when the app is renamed, and is never used again
@@ -159,6 +161,10 @@ class Program(Protocol):
         ...
 
 
+class NameTaken(Conflict):
+    """A container of that name is there: of another installation on this engine, or made by hand."""
+
+
 class Engine(Protocol):
     """Every method raises EngineError (with a hint) when the engine refuses or does not answer in time."""
 
@@ -199,7 +205,7 @@ class Engine(Protocol):
     def remove_network(self, name: str) -> None: ...
 
     def create(self, spec: ContainerSpec) -> str:
-        """The new container's id. Raises Conflict when the name or address is in use."""
+        """The new container's id. Raises NameTaken, and Conflict when the address is in use."""
         ...
 
     def start(self, container_id: str) -> None: ...
@@ -209,7 +215,10 @@ class Engine(Protocol):
         ...
 
     def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
-        """All containers, running or not, that carry these labels (cheap: one call, no address or health detail)."""
+        """All containers, running or not, that carry these labels, none meaning every container.
+
+        Cheap: one call, without addresses or health in detail.
+        """
         ...
 
     def stop(self, container_id: str, timeout_s: float) -> None:

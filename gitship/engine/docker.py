@@ -24,6 +24,7 @@ from gitship.engine.base import (
     ContainerState,
     Image,
     LogLine,
+    NameTaken,
     Program,
 )
 from gitship.engine.faults import refused, runtime_cause, translated
@@ -259,7 +260,7 @@ def _parts(version: str) -> tuple[int, ...]:
 def _conflict(name: str, error: docker_errors.APIError) -> Conflict | None:
     text = str(error.explanation)
     if error.status_code == 409 and "name" in text and name:
-        return Conflict(f"a container named {name} is there already", f"remove it: `docker rm -f {name}`")
+        return NameTaken(f"a container named {name} is there already", f"remove it: `docker rm -f {name}`")
     if "address already in use" in text.lower():
         return Conflict("the container's address is in use", "deploy again: it then gets another one")
     return None

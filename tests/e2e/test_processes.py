@@ -142,3 +142,23 @@ def test_containers_are_named_labelled_and_publish_nothing(server: Server, tiny_
     assert shown["HostConfig"]["Init"] is True
     assert shown["HostConfig"]["LogConfig"]["Type"] == "local"
     assert shown["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+def test_a_container_that_others_have_named_so_is_left_alone(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("squat")
+    server.push_ok(repository, "squat")
+    image = docker_cli.docker(server.docker_host, "inspect", "-f", "{{.Image}}", "squat.web.1.v1")
+    label = f"gitship.test={server.server_id()}"
+    docker_cli.docker(server.docker_host, "create", "--label", label, "--name", "squat.web.1.v2", image)
+    try:
+        apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+        server.push_ok(repository, "squat")
+        assert server.get("squat").body == "v2\n"
+        wait_until(
+            lambda: running(server, "squat") == ["squat.web.1.v2", "squat.web.2.v2"], 30, "the next number is taken"
+        )
+        server.restart()  # which also looks for containers that nobody wants
+        assert docker_cli.names(server.docker_host, "container", label) == ["squat.web.1.v2"]
+        assert server.get("squat").body == "v2\n"
+    finally:
+        docker_cli.remove_labelled(server.docker_host, label)
