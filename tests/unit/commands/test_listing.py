@@ -26,6 +26,7 @@ OTHERS = {
     "ports:show",
     "run:list",
     "checks:run",
+    "server:apply",
 }
 LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

@@ -32,6 +32,7 @@ ROLES = {
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
+        "server:export", "server:apply",
     },
 }  # fmt: skip
 

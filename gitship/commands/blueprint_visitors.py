@@ -1,0 +1,169 @@
+"""The sections of an app in a blueprint that say what stands between it and visitors, and whether it is locked."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gitship.commands.blueprint import Section, Step, known, section, texts, variables
+from gitship.commands.context import Context
+from gitship.commands.domains import domain_pattern
+from gitship.commands.networks import networks
+from gitship.commands.redirects import redirect
+from gitship.deploy.gates import gate_of
+from gitship.deploy.values import Value
+from gitship.errors import ConfigError, GitshipError
+from gitship.front.gate import REDIRECT_CODES
+from gitship.model import App
+
+
+def _parsed(value: Value, read: Any) -> Any:
+    """What ``read`` makes of the text, its error naming the key."""
+    try:
+        return read(value.text())
+    except GitshipError as error:
+        raise ConfigError(f"{value.file}: {value.path}: {error.message}", error.hint) from None
+
+
+def _domain_steps(app: str, before: list[str], wanted: list[str]) -> Iterable[Step]:
+    yield from (Step(("domains:remove", app, name)) for name in before if name not in wanted)
+    yield from (Step(("domains:add", app, name)) for name in wanted if name not in before)
+
+
+section(
+    Section(
+        "domains", lambda value: sorted(_parsed(item, domain_pattern) for item in value.items()),
+        lambda c, app: sorted(d.name for d in c.store.domains(app.id)), _domain_steps, [],
+    )
+)  # fmt: skip
+
+
+def _maintenance(value: Value) -> Any:
+    if isinstance(value.raw, bool):
+        return {} if value.raw else False
+    table = known(value, ("page", "allow"))
+    read: dict[str, Any] = {"page": table["page"].text()} if "page" in table else {}
+    if "allow" in table:
+        read["allow"] = list(_networks(table["allow"]))
+    return read
+
+
+def _networks(value: Value) -> tuple[str, ...]:
+    try:
+        return networks(texts(value))
+    except GitshipError as error:
+        raise ConfigError(f"{value.file}: {value.path}: {error.message}", error.hint) from None
+
+
+def _maintenance_now(context: Context, app: App) -> Any:
+    found = gate_of(context.store, app.id).maintenance
+    if found is None:
+        return False
+    page: dict[str, Any] = {} if found.page is None else {"page": found.page}
+    return page | ({"allow": list(found.allow)} if found.allow else {})
+
+
+def _maintenance_steps(app: str, before: Any, wanted: Any) -> Iterable[Step]:
+    if wanted is False:
+        yield Step(("maintenance:off", app))
+        return
+    allow = [word for network in wanted.get("allow", []) for word in ("--allow", network)]
+    page = ["--page", "-"] if "page" in wanted else []
+    yield Step(("maintenance:on", app, *page, *allow), wanted.get("page", ""))
+
+
+section(Section("maintenance", _maintenance, _maintenance_now, _maintenance_steps, False))
+
+
+def _redirect(value: Value) -> dict[str, Any]:
+    table = known(value, ("from", "to", "code"))
+    for name in ("from", "to"):
+        if name not in table:
+            raise value.error(f"needs {name}", 'as in: { from = "/old", to = "/new" }')
+    code = table["code"].whole(301, 308) if "code" in table else 301
+    if code not in REDIRECT_CODES:
+        raise table["code"].error(f"must be one of {', '.join(map(str, REDIRECT_CODES))}")
+    target = table["to"].text()
+    made = _parsed(table["from"], lambda source: redirect(source, target, code))
+    return {"from": made.source, "to": made.target, "code": made.code}
+
+
+def _redirect_steps(app: str, before: list[Any], wanted: list[Any]) -> Iterable[Step]:
+    sources = {one["from"] for one in wanted}
+    yield from (Step(("redirects:remove", app, one["from"])) for one in before if one["from"] not in sources)
+    for one in wanted:
+        if one not in before:
+            yield Step(("redirects:add", app, one["from"], one["to"], "--code", str(one["code"])))
+
+
+def _redirects_now(context: Context, app: App) -> list[dict[str, Any]]:
+    redirects = gate_of(context.store, app.id).redirects
+    return _by_source({"from": r.source, "to": r.target, "code": r.code} for r in redirects)
+
+
+def _by_source(redirects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(redirects, key=lambda one: str(one["from"]))
+
+
+section(
+    Section(
+        "redirects", lambda value: _by_source(_redirect(item) for item in value.items()),
+        _redirects_now, _redirect_steps, [],
+    )
+)  # fmt: skip
+
+
+def _allow_steps(app: str, before: list[str], wanted: list[str]) -> Iterable[Step]:
+    if not wanted:
+        yield Step(("allow:off", app))
+        return
+    added = [network for network in wanted if network not in before]
+    gone = [network for network in before if network not in wanted]
+    if added:
+        yield Step(("allow:add", app, *added))
+    if gone:
+        yield Step(("allow:remove", app, *gone))
+
+
+section(
+    Section(
+        "allow", lambda value: sorted(_networks(value)), lambda c, app: sorted(gate_of(c.store, app.id).allow),
+        _allow_steps, [],
+    )
+)  # fmt: skip
+
+
+def _auth_steps(app: str, before: Mapping[str, str], wanted: Mapping[str, str]) -> Iterable[Step]:
+    if not wanted:
+        yield Step(("auth:off", app))
+        return
+    for user, password in wanted.items():
+        if before.get(user) != password:
+            yield Step(("auth:set", app, user), password)
+    yield from (Step(("auth:remove", app, user)) for user in before if user not in wanted)
+
+
+def _logins(context: Context, app: App) -> dict[str, str]:
+    logins = gate_of(context.store, app.id).logins
+    return {one.user: b64decode(one.credentials).decode().removeprefix(f"{one.user}:") for one in logins}
+
+
+section(Section("auth", variables, _logins, _auth_steps, {}, secret=True))
+
+
+def _lock(value: Value) -> bool | str:
+    return value.raw if isinstance(value.raw, bool) else value.line() or True
+
+
+def _lock_now(context: Context, app: App) -> bool | str:
+    found = context.operations.lifecycle.locked(app)
+    return False if found is None else found.message or True
+
+
+def _lock_steps(app: str, before: bool | str, wanted: bool | str) -> Iterable[Step]:
+    if wanted is not False:
+        yield Step(("apps:lock", app, *(() if wanted is True else ("--", str(wanted)))))
+
+
+section(Section("lock", _lock, _lock_now, _lock_steps, False, closes=True))

@@ -1,0 +1,111 @@
+"""server: the whole server as one TOML document, written and read."""
+
+from __future__ import annotations
+
+import io
+from typing import Annotated, Any
+
+import tomli_w
+from cyclopts import Parameter
+
+from gitship.commands import blueprint, dispatch
+from gitship.commands.blueprint import APPS, CONFIG, KEYS, Step
+from gitship.commands.context import Context, Ctx, Services
+from gitship.commands.listing import Format, show
+from gitship.commands.planning import plan
+from gitship.commands.prompt import Interrupted, read_all
+from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.session import Session
+from gitship.errors import GitshipError
+from gitship.model import Key, Role
+
+DOCUMENT_BYTES = 64 << 20
+
+NoSecrets = Annotated[bool, Parameter(name="--no-secrets", help="without values of variables and without passwords")]
+DryRun = Annotated[bool, Parameter(name="--dry-run", help="only print what would be done")]
+
+
+@command(
+    "server:export",
+    Role.ADMIN,
+    "apps, their config and settings, keys: all that was set, as one TOML document",
+    details="`server:apply` reads it, here or on another server. Repositories, releases and volumes are not in it; "
+    "config values and passwords are, so keep it as you keep a password.",
+    examples=("server:export", "server:export --no-secrets"),
+)
+def export(*, context: Ctx, no_secrets: NoSecrets = False) -> None:
+    document: dict[str, Any] = {} if no_secrets else {CONFIG: context.store.global_config()}
+    if keys := context.store.keys():
+        document[KEYS] = {key.name: _key(context, key) for key in keys}
+    document[APPS] = {}
+    for app in context.apps():
+        wanted = [one for one in blueprint.sections() if not (no_secrets and one.secret)]
+        values = {one.key: one.current(context, app) for one in wanted}
+        document[APPS][app.name] = {one.key: values[one.key] for one in wanted if values[one.key] != one.empty}
+    context.console.file.write(tomli_w.dumps(document))
+
+
+def _key(context: Context, key: Key) -> dict[str, Any]:
+    entry: dict[str, Any] = {"role": key.role.value, "key": key.public_key}
+    if key.apps is not None:
+        entry["apps"] = sorted(app.name for app in context.store.apps() if app.id in key.apps)
+    return entry
+
+
+@command(
+    "server:apply",
+    Role.ADMIN,
+    "make the server as a TOML document on standard input says",
+    details="Each section that the document has is the whole truth of its subject: a variable that [apps.shop.config] "
+    "does not name is unset. What it leaves out stays as it is, and no app is ever destroyed. Done by the commands "
+    "that the plan shows, with one deploy per app; a step that fails does not hold up other apps. Doing it again does "
+    "only what is missing.",
+    columns=(Column("step", "the command, without secret values"), Column("subject", "the app or key it is about")),
+    examples=("server:apply < server.toml", "server:apply --dry-run < server.toml"),
+)
+def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") -> None:
+    wanted = blueprint.parse(read_all(context.session, DOCUMENT_BYTES))
+    if wanted == blueprint.Blueprint():
+        raise UsageError("the document on standard input says nothing", "`server:export` shows how it looks")
+    steps = plan(context, wanted)
+    context.record(f"{len(steps)} steps{', dry run' if dry_run else ''}")
+    if dry_run:
+        rows = [{"step": step.text, "subject": _subject(step)} for step in steps]
+        show(context, rows, format, empty="nothing to do: the server is so already")
+        return
+    if not steps:
+        context.note("nothing to do: the server is so already")
+        return
+    _carry_out(context, steps)
+
+
+def _subject(step: Step) -> str:
+    """The app or key that the step is about; "" for what all apps share."""
+    return "" if step.argv[0].startswith("config:global:") else step.argv[1]
+
+
+def _carry_out(context: Context, steps: list[Step]) -> None:
+    """Every step whose subject had no failure. Raises GitshipError at the end when there was one."""
+    failed: list[str] = []
+    broken: set[str] = set()
+    for step in steps:
+        if _subject(step) in broken:
+            continue
+        context.line(f"-----> {step.text}")
+        code = _run(context, step)
+        if code == dispatch.EXIT_INTERRUPTED:
+            raise Interrupted
+        if code:
+            failed.append(step.text)
+            broken.add(_subject(step))
+    if failed:
+        raise GitshipError(
+            f"{len(failed)} of {len(steps)} steps failed: {'; '.join(failed)[:400]}",
+            "mend what is said above and apply the same document again: what is done stays done",
+        )
+
+
+def _run(context: Context, step: Step) -> int:
+    session, stdin = context.session, io.BytesIO(step.stdin.encode())
+    nested = Session(step.argv, session.identity, stdin, session.stdout, session.stderr, closed=session.closed)
+    return dispatch.run(Services(context.store, context.settings, context.operations), nested)

@@ -1,0 +1,192 @@
+"""A whole server as one document: written, read, and brought about by the commands themselves."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gitship.commands import blueprint
+from gitship.model import Role
+from tests.unit.commands.world import ADA, BOB, World
+
+pytestmark = pytest.mark.unit
+
+ODD = "two words, $HOME \"quotes\" 'single' \\back\\slash\n\tsecond line é €"
+
+
+@pytest.fixture
+def full(world: World) -> World:
+    """A server on which everything is set that a document can say."""
+    world.operations.push("shop")
+    world.ok("apps:create", "blog")
+    assert world.run("keys:add", "ada", *ADA.split()[:2], "--role", "admin").code == 0
+    assert world.run("keys:add", "ci", *BOB.split()[:2], "--app", "shop").code == 0
+    for words in (
+        ("config:global:set", f"SHARED={ODD}", "--no-restart"), ("config:set", "shop", f"A={ODD}", "B=-b", "C="),
+        ("ps:scale", "shop", "web=2", "worker=1"), ("ports:set", "shop", "3000"),
+        ("checks:set", "shop", "--path", "/healthz?a=b", "--timeout", "2", "--content=-ok", "--header", "X-A: b c"),
+        ("checks:set", "shop", "--process", "worker", "--port", "9000"),
+        ("resources:limit", "shop", "--memory", "512m"),
+        ("resources:limit", "shop", "--process", "worker", "--cpus", "0.5", "--pids", "90"),
+        ("builder:set", "shop", "--dockerfile", "docker/Dockerfile", "--context", "app", "--target", "prod"),
+        ("builder:set", "shop", "--arg", f"X={ODD}", "--arg-from-config", "A"),
+        ("domains:add", "shop", "www.example.net"), ("domains:add", "shop", "*.example.org"),
+        ("maintenance:on", "shop", "--allow", "10.0.0.0/8"), ("redirects:add", "shop", "/old", "/new"),
+        ("redirects:add", "shop", "www.example.net", "https://example.net", "--code", "308"),
+        ("allow:add", "shop", "203.0.113.7", "10.0.0.0/8"), ("apps:lock", "blog", "sale", "until", "Friday"),
+    ):  # fmt: skip
+        world.ok(*words)
+    assert world.run("auth:set", "shop", "ada", stdin=b"open sesame: two").code == 0
+    return world
+
+
+def apply(world: World, text: str, *words: str) -> tuple[int, str, str]:
+    client = world.run("server:apply", *words, stdin=text.encode())
+    return client.code, client.out, client.err
+
+
+def exported(world: World, *words: str) -> str:
+    return world.ok("server:export", *words).out
+
+
+def test_what_was_exported_is_there_already(full: World) -> None:
+    code, out, err = apply(full, exported(full), "--dry-run")
+    assert (code, out) == (0, ""), out
+    assert "nothing to do" in err
+    assert "nothing to do" in apply(full, exported(full))[2]
+
+
+def test_another_server_becomes_the_same_and_then_has_nothing_to_do(full: World, tmp_path: Path) -> None:
+    text = exported(full)
+    other = World.open(tmp_path / "other")
+    code, out, err = apply(other, text)
+    assert code == 0, out + err
+    assert exported(other) == text
+    assert "nothing to do" in apply(other, text)[2]
+    other.store.close()
+
+
+def test_every_section_is_in_the_full_document(full: World) -> None:
+    """So that a new section is tested here too."""
+    apps = tomllib.loads(exported(full))["apps"]
+    assert {key for app in apps.values() for key in app} == {one.key for one in blueprint.sections()}
+
+
+def test_a_plan_has_no_secret_and_does_nothing(full: World) -> None:
+    before = exported(full)
+    text = before.replace("open sesame", "swordfish").replace("two words", "swordfish")
+    code, out, err = apply(full, text, "--dry-run")
+    assert code == 0
+    assert "config:import shop: A" in out
+    assert "auth:set shop ada" in out
+    assert "swordfish" not in out + err
+    assert exported(full) == before
+    assert not [e for e in full.store.audit() if "swordfish" in repr(e)]
+
+
+def test_an_export_without_secrets_leaves_them_alone_when_it_is_applied(full: World) -> None:
+    text = exported(full, "--no-secrets")
+    assert "two words, $HOME" not in text.replace("[apps.shop.build", "").partition("X =")[0]
+    assert "sesame" not in text
+    assert "nothing to do" in apply(full, text)[2]
+
+
+def test_changes_of_one_live_app_are_one_deploy(full: World) -> None:
+    before = len(full.store.deploys(full.store.app("shop").id))
+    text = exported(full).replace("3000", "4000").replace("/healthz", "/ready").replace("512m", "600m")
+    code, out, err = apply(full, text)
+    assert code == 0, err
+    assert len(full.store.deploys(full.store.app("shop").id)) == before + 1
+    assert out.count("ps:restart shop") == 1
+
+
+def test_what_a_section_does_not_name_is_unset_and_what_has_no_section_stays(full: World) -> None:
+    code, _, err = apply(full, '[apps.shop.config]\nB = "-b"\n[apps.shop]\nredirects = []\nallow = []\nport = "auto"\n')
+    assert code == 0, err
+    app = tomllib.loads(exported(full))["apps"]["shop"]
+    assert app["config"] == {"B": "-b"}
+    assert not {"redirects", "allow", "port"} & app.keys()
+    assert app["scale"] == {"web": 2, "worker": 1}
+    assert "ada" in app["auth"]
+
+
+def test_a_failing_step_is_told_and_holds_up_no_other_app(full: World) -> None:
+    text = "[apps.blog]\nport = 4000\n[apps.shop]\nport = 5000\ndomains = []\n"  # blog is locked
+    code, out, err = apply(full, text)
+    assert code == 1
+    assert "blog is locked" in err
+    assert "1 of " in err and "ports:set blog" in err
+    assert full.ok("ports:show", "shop", "--format", "json").json["port"] == 5000
+    assert "apps:create" not in out
+
+
+def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> None:
+    code, _, err = apply(full, "[apps.blog]\nport = 4000\nlock = true\n")
+    assert code == 0, err
+    assert tomllib.loads(exported(full))["apps"]["blog"] == {"port": 4000, "lock": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "says nothing"), ("[apps.shop", "not valid TOML"), ("[app.shop]", "did you mean 'apps'"),
+        ("[apps.shop]\nprot = 1", "did you mean 'apps.shop.port'"), ("[apps.shop]\nport = 70000", "apps.shop.port"),
+        ("[apps.Shop]", "is not an app name"), ("[apps.shop.config]\nA = 1", "apps.shop.config.A must be a text"),
+        ("[apps.shop.scale]\nweb = -1", "apps.shop.scale.web"), ('[apps.shop]\ndomains = ["a b"]', "apps.shop.domains"),
+        ('[apps.shop]\nallow = ["10.0.0.1/8"]', "apps.shop.allow"),
+        ('[apps.shop]\nredirects = [{ from = "/a" }]', "needs to"),
+        ('[apps.shop.limits.web]\nmemory = "1"', "at least"), ('[keys.x]\nkey = "ssh-ed25519 A"', "needs role"),
+        ('[keys.x]\nkey = "ssh-ed25519 A"\nrole = "viewer"', "no admin key would be left"),
+        ('[apps.blog]\ndomains = ["www.example.net"]', "would both have www.example.net"),
+        ('[apps.blog]\ndomains = ["shop.example.com"]', "would both have shop.example.com"),
+        ('[keys.x]\nkey = "k"\nrole = "admin"\n[keys.y]\nkey = "l"\nrole = "viewer"\napps = ["sho"]',
+         "did you mean 'shop'"),
+        ("[apps.shop]\nmaintenance = 3", "maintenance must be a table"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_anything_is_done(full: World, text: str, says: str) -> None:
+    before = exported(full)
+    code, out, err = apply(full, text)
+    assert code in (1, 2)
+    assert says in err
+    assert "hint: " in err
+    assert (exported(full), out) == (before, "")
+
+
+def test_a_domain_moves_from_one_app_to_another(full: World) -> None:
+    text = '[apps.blog]\ndomains = ["www.example.net"]\nlock = false\n[apps.shop]\ndomains = []\n'
+    code, _, err = apply(full, text)
+    assert code == 0, err
+    assert tomllib.loads(exported(full))["apps"]["blog"] == {"domains": ["www.example.net"]}
+
+
+def test_keys_are_added_changed_limited_and_removed(full: World) -> None:
+    ada, bob = (" ".join(line.split()[:2]) for line in (ADA, BOB))
+    text = f'[keys.boss]\nrole = "admin"\nkey = "{bob}"\n[keys.ci]\nrole = "viewer"\nkey = "{ada}"\napps = ["blog"]\n'
+    code, out, err = apply(full, text)
+    assert code == 1, "each public key is in use under another name, until that one is gone"
+    assert "is there already" in err
+    text = f'[keys.ada]\nrole = "admin"\nkey = "{ada}"\n[keys.ci]\nrole = "viewer"\nkey = "{bob}"\napps = ["blog"]\n'
+    code, out, err = apply(full, text)
+    assert code == 0, out + err
+    assert [(k.name, k.role) for k in full.store.keys()] == [("ada", Role.ADMIN), ("ci", Role.VIEWER)]  # noqa: SIM118
+    assert "nothing to do" in apply(full, text)[2]
+    code, _, err = apply(full, text.replace('apps = ["blog"]\n', ""))
+    assert (code, [k.apps for k in full.store.keys()]) == (0, [None, None]), err  # noqa: SIM118
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=200))
+def test_any_value_survives_the_round_trip(world: World, value: str) -> None:
+    if world.store.find_app("shop") is None:
+        world.ok("apps:create", "shop")
+    world.store.replace_config(world.store.app("shop").id, {"V": value})
+    text = exported(world)
+    assert tomllib.loads(text)["apps"]["shop"]["config"] == {"V": value}
+    code, _, err = apply(world, text.replace("V = ", "W = "))
+    assert code == 0, err
+    assert world.store.config(world.store.app("shop").id) == {"W": value}
