@@ -391,6 +391,8 @@ case $action in
     stop_serve
     init_gitship
     start_serve
+    say "What gitship doctor has to say"
+    gitship doctor --config "$config" | grep -v '^ok' || true
     print_next_steps
     ;;
 esac

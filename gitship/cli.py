@@ -1,8 +1,10 @@
-"""`gitship init | serve | stop-front`; any other word is an admin command, sent to the running server over SSH."""
+"""`gitship init | serve | stop-front | doctor`; any other word is an admin command for the running server, over SSH."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import logging
 import os
 import sys
@@ -13,7 +15,7 @@ from gitship import __version__
 from gitship.config import DEFAULT_CONFIG, Address, Settings, load
 from gitship.errors import GitshipError
 
-OWN = ("init", "serve", "stop-front")
+OWN = ("init", "serve", "stop-front", "doctor")
 EPILOG = """Any other word is an admin command for the running server, for instance:
   gitship apps:list            gitship logs shop -f            gitship help
 The same commands work from anywhere: ssh -p 2222 deploy@HOST apps:list"""
@@ -37,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     serve = verbs.add_parser("serve", help="run in the foreground; SIGTERM ends it, the sites stay up")
     serve.add_argument("--verbose", action="store_true", help="log more")
     stop = verbs.add_parser("stop-front", help="end Varnish: the sites are down until the next `gitship serve`")
-    for verb in (init, serve, stop):
+    doctor = verbs.add_parser("doctor", help="look for everything that usually is wrong; 1 when something fails")
+    doctor.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
+    for verb in (init, serve, stop, doctor):
         verb.add_argument("--config", metavar="FILE", type=Path, default=default_config(), help="default: %(default)s")
     return main
 
@@ -70,6 +74,8 @@ def _own(args: argparse.Namespace) -> int:
         for line in initialise(args.config, args.admin_key, args.set):
             print(line)
         return 0
+    if args.verb == "doctor":
+        return _doctor(args.config, args.format)
     settings = load(args.config)
     from gitship import daemon
 
@@ -79,6 +85,20 @@ def _own(args: argparse.Namespace) -> int:
     level = logging.DEBUG if args.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
     return daemon.serve(settings)
+
+
+def _doctor(config: Path, format: str) -> int:
+    """Prints each finding as it is made; 1 when something does not work."""
+    from gitship import doctor
+
+    found = []
+    for finding in doctor.examine(config):
+        found.append(finding)
+        if format == "text":
+            print(doctor.shown(finding), flush=True)
+    if format == "json":
+        print(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
+    return int(any(finding.level is doctor.Level.FAIL for finding in found))
 
 
 def _admin_command(words: list[str]) -> int:

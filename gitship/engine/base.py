@@ -77,6 +77,14 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """The engine itself. ``live_restore``: containers go on while it restarts."""
+
+    version: str
+    live_restore: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """All that makes a container. ``address`` None lets the engine choose (one-off containers only)."""
 

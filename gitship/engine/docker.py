@@ -16,6 +16,7 @@ from docker.constants import DEFAULT_DOCKER_API_VERSION
 
 from gitship.engine import attached, builds, containers, images, logs, networks, oneoff
 from gitship.engine.base import (
+    About,
     BuildOptions,
     BuildOutput,
     BuildStep,
@@ -80,6 +81,12 @@ class DockerEngine:
     def ping(self) -> str:
         with translated(self.host, "tell its version"):
             return str(self._docker.version()["Version"])
+
+    def about(self) -> About:
+        """Raises EngineError."""
+        with translated(self.host, "tell about itself"):
+            info = self._docker.info()
+        return About(str(info["ServerVersion"]), bool(info.get("LiveRestoreEnabled")))
 
     def free_bytes(self) -> int:
         if self._root is None:

@@ -57,9 +57,7 @@ class Varnishd:
 
         Raises FrontError (no varnishd, no compiler, port taken and by whom, ...), AdminPortTaken, BootRefused.
         """
-        program = shutil.which("varnishd") or shutil.which("varnishd", path="/usr/sbin:/usr/local/sbin")
-        if program is None:
-            raise FrontError("varnishd is not installed", "apt-get install varnish")
+        program = _program()
         check_reachable(self.directory)
         self.stop()  # a killed manager's worker ends by itself, within milliseconds; until then it holds the port
         if self.workdir.exists():
@@ -105,8 +103,14 @@ class Varnishd:
     def _gone(self, timeout_s: float) -> bool:
         return _until(lambda: not self._processes(), timeout_s)
 
+    def compiler(self) -> str:
+        """The first of COMPILERS with which this varnishd, on this system, can compile and load a VCL.
+
+        Raises FrontError when there is none, or no varnishd.
+        """
+        return self._compiler(_program())
+
     def _compiler(self, program: str) -> str:
-        """The first of COMPILERS with which this varnishd, on this system, can compile and load a VCL."""
         failures = []
         with tempfile.TemporaryDirectory(prefix="compiler-", dir=self.directory) as place:
             Path(place).chmod(0o755)  # the compiler runs as user varnish
@@ -125,6 +129,13 @@ class Varnishd:
             f"no compiler for Varnish's configuration works ({'; '.join(failures) or 'there is none'})",
             "apt-get install tcc binutils gcc libc6-dev",
         )
+
+
+def _program() -> str:
+    found = shutil.which("varnishd") or shutil.which("varnishd", path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise FrontError("varnishd is not installed", "apt-get install varnish")
+    return found
 
 
 def check_reachable(directory: Path) -> None:

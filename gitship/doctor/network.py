@@ -1,0 +1,97 @@
+"""What visitors and pushes come by: the domain's address, the ports, the firewall."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+
+from gitship.config import Address, Settings
+from gitship.doctor.report import Finding, Look, fail, ok, warn
+from gitship.front.ports import holder
+from gitship.front.varnishd import Varnishd
+
+ANSWER_S = 2.0
+PROBE_LABEL = "gitship-doctor"  # any name below the domain has to lead here
+
+
+def dns(settings: Settings) -> Iterator[Finding]:
+    domain = settings.domain
+    if domain == "localhost":
+        yield warn("dns", "apps answer at <app>.localhost, which only this machine sees", 'set domain = "your.domain"')
+        return
+    name = f"{PROBE_LABEL}.{domain}"
+    try:
+        found = sorted({str(info[4][0]) for info in socket.getaddrinfo(name, 80, type=socket.SOCK_STREAM)})
+    except OSError:
+        yield fail("dns", f"*.{domain} has no address", f"add a DNS record: *.{domain} A <this server's address>")
+        return
+    here = [address for address in found if _is_ours(address)]
+    if here:
+        yield ok("dns", f"*.{domain} leads to {', '.join(here)}")
+    else:
+        yield warn(
+            "dns", f"*.{domain} leads to {', '.join(found)}, which is no address of this machine",
+            "fine behind a router or load balancer that leads here; else mend the DNS record",
+        )  # fmt: skip
+
+
+def _is_ours(address: str) -> bool:
+    """Only an address of this machine can be bound."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def ports(settings: Settings) -> Iterator[Finding]:
+    """Each is free, or held by gitship's own server or Varnish."""
+    varnish = Varnishd(settings.varnish_dir).pid() is not None
+    serves = _speaks_ssh(settings.ssh.listen)
+    for key, listen, ours in (
+        ("http", settings.http.listen, varnish),
+        ("ssh", settings.ssh.listen, serves),
+        ("web", settings.web.listen, serves),
+    ):
+        who = holder(listen.port) if listen.port else None
+        if who is None:
+            yield ok(key, f"{listen} is free")
+        elif ours:
+            yield ok(key, f"{listen} is served by {who}")
+        else:
+            yield fail(key, f"port {listen.port} is held by {who}", f"end that program, or change [{key}] listen")
+
+
+def _speaks_ssh(listen: Address) -> bool:
+    """True when gitship's own front door answers there."""
+    host = "127.0.0.1" if listen.host in ("0.0.0.0", "::", "") else listen.host  # noqa: S104
+    try:
+        with socket.create_connection((host, listen.port), ANSWER_S) as connection:
+            connection.settimeout(ANSWER_S)
+            return b"gitship_" in connection.recv(255)
+    except OSError:
+        return False
+
+
+def firewall(settings: Settings) -> Iterator[Finding]:
+    """ufw is asked, since Debian and Ubuntu users have it; what another firewall lets in cannot be told from inside."""
+    ufw = shutil.which("ufw")
+    if ufw is None:
+        return
+    try:
+        said = subprocess.run([ufw, "status"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    if "Status: active" not in said:
+        yield ok("firewall", "ufw is off")
+        return
+    for port in (settings.http.listen.port, settings.ssh.listen.port):
+        if not any(line.split("/")[0].split(" ")[0] == str(port) and "ALLOW" in line for line in said.splitlines()):
+            yield warn("firewall", f"ufw lets nobody in at port {port}", f"ufw allow {port}/tcp")
+
+
+LOOKS: tuple[tuple[str, Look], ...] = (("dns", dns), ("ports", ports), ("firewall", firewall))

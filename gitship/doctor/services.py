@@ -1,0 +1,49 @@
+"""Docker and Varnish: there, new enough, and able to do what gitship asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitship.config import Settings
+from gitship.doctor.report import Finding, Look, fail, ok, warn
+from gitship.engine.docker import DockerEngine
+from gitship.front.varnishd import Varnishd
+
+OLDEST_DOCKER = (20, 10)
+
+
+def docker(settings: Settings) -> Iterator[Finding]:
+    engine = DockerEngine(settings.docker.host, builder=settings.docker.builder)
+    about = engine.about()
+    numbers = tuple(int(part) for part in about.version.split("-")[0].split("+")[0].split(".")[:2] if part.isdigit())
+    if numbers < OLDEST_DOCKER:
+        yield fail("docker", f"version {about.version} is too old", "install 20.10 or newer (Debian: docker.io)")
+    else:
+        yield ok("docker", f"{about.version} at {settings.docker.host}")
+    if about.live_restore:
+        yield ok("docker", "containers go on while Docker restarts (live-restore)")
+    else:
+        yield warn(
+            "docker", "a restart of Docker restarts every container: live-restore is off",
+            'put { "live-restore": true } into /etc/docker/daemon.json, then reload docker',
+        )  # fmt: skip
+    free = engine.free_bytes()
+    if free < settings.docker.min_free:
+        yield fail("docker", f"{free >> 20} MB free for images", "remove unused ones: docker image prune")
+    else:
+        yield ok("docker", f"{free / (1 << 30):.1f} GB free for images")
+
+
+def varnish(settings: Settings) -> Iterator[Finding]:
+    varnishd = Varnishd(settings.varnish_dir)
+    command = varnishd.compiler()
+    tool = command.split()[0] if not command.startswith("exec") else command.split()[1]
+    if tool == "tcc":
+        yield ok("varnish", "its configuration compiles, with tcc")
+    else:
+        yield warn("varnish", f"its configuration compiles with {tool}: 5 times slower than tcc", "apt-get install tcc")
+    pid = varnishd.pid()
+    yield ok("varnish", f"runs (pid {pid})" if pid else "does not run; `gitship serve` starts it")
+
+
+LOOKS: tuple[tuple[str, Look], ...] = (("docker", docker), ("varnish", varnish))

@@ -1,0 +1,31 @@
+"""`gitship doctor` on a server that runs: nothing fails, and what is gitship's own is known as such."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.harness import Server
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_running_server_is_well(server: Server) -> None:
+    done = server.gitship("doctor", "--format", "json")
+    rows = json.loads(done.stdout)
+    assert done.returncode == 0, [row for row in rows if row["level"] == "fail"]
+    texts = {row["subject"]: row["text"] for row in rows}
+    assert "varnishd (pid" in texts["http"] or "cache-main (pid" in texts["http"]
+    assert f"{server.ssh_port} is served by " in texts["ssh"]
+    assert texts["varnish"].startswith("runs (pid ")
+    assert {"config", "data", "files", "keys", "disk", "memory", "clock", "dns", "web", "docker"} <= texts.keys()
+
+
+def test_a_stopped_server_is_well_too_and_looking_starts_nothing(own_server: Server) -> None:
+    assert own_server.stop() == 0
+    assert own_server.gitship("stop-front").returncode == 0
+    done = own_server.gitship("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "varnish   does not run" in done.stdout
+    assert own_server.processes() == {}
