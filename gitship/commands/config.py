@@ -68,13 +68,22 @@ def set_config(
     "config:unset",
     Role.DEPLOYER,
     "remove variables and deploy without them",
-    examples=("config:unset shop LOG_LEVEL",),
+    examples=("config:unset shop LOG_LEVEL", "config:unset shop --all"),
 )
-def unset(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
-    if not names:
-        raise UsageError("nothing to unset", f"for instance `config:unset {app} NAME`")
+def unset(
+    app: AppName,
+    /,
+    *names: Names,
+    context: Ctx,
+    everything: Annotated[bool, Parameter(name="--all", help="every variable of the app")] = False,
+    no_restart: NoRestart = False,
+    detach: Detach = False,
+) -> None:
+    if bool(names) == everything:
+        raise UsageError("give the variables' names, or --all", f"for instance `config:unset {app} NAME`")
     found = context.app(app)
     before = context.store.config(found.id)
+    names = tuple(before) if everything else names
     for name in names:
         if name not in before:
             raise _no_variable(found.name, name, before)

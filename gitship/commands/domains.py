@@ -85,6 +85,37 @@ def _refuse_taken(context: Context, app: App, name: str) -> None:
 
 
 @command(
+    "domains:set",
+    Role.DEPLOYER,
+    "lead exactly these host names to an app, beside its own",
+    details="What it has and is not named is removed; none at all removes every one.",
+    examples=("domains:set shop www.example.com example.com", "domains:set shop"),
+)
+def set_domains(
+    app: AppName,
+    /,
+    *domains: Annotated[str, Parameter(name="DOMAIN", help="a host name, or *.example.com for all just below one")],
+    context: Ctx,
+) -> None:
+    wanted = list(dict.fromkeys(domain_pattern(domain) for domain in domains))
+    if f"{WILDCARD}{context.settings.domain}" in wanted:
+        context.require(Role.ADMIN, f"{WILDCARD}{context.settings.domain}, where apps have their own names")
+    found = context.app(app)
+    before = [domain.name for domain in context.store.domains(found.id)]
+    added, gone = [n for n in wanted if n not in before], [n for n in before if n not in wanted]
+    for name in added:
+        _refuse_taken(context, found, name)
+    for name in added:  # first: a visitor of a name that stays, or moves to the app, notices nothing
+        context.operations.add_domain(found.name, name)
+        context.line(f"added {name} to {found.name}")
+    for name in gone:
+        context.operations.remove_domain(found.name, name)
+        context.line(f"removed {name} from {found.name}")
+    if not added and not gone:
+        context.note("it is so already: nothing to do")
+
+
+@command(
     "domains:remove",
     Role.DEPLOYER,
     "stop leading a host name to an app",

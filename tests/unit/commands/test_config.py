@@ -127,3 +127,13 @@ def test_all_together_have_a_limit(world: World) -> None:
     client = world.run("config:set", "shop", f"LAST={each}")
     assert client.code == 1
     assert "are the limit" in client.err
+
+
+def test_every_variable_is_unset_at_once_when_that_is_said(world: World) -> None:
+    world.ok("apps:create", "shop")
+    world.ok("config:set", "shop", "A=1", "B=2")
+    for words in ((), ("A", "--all")):
+        assert world.run("config:unset", "shop", *words).code == 2
+    world.ok("config:unset", "shop", "--all")
+    assert world.store.config(world.store.app("shop").id) == {}
+    assert "nothing to do" in world.ok("config:unset", "shop", "--all").err

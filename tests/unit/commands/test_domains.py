@@ -81,6 +81,18 @@ def test_a_name_leads_to_one_app_only(two: World) -> None:
     assert "has www.example.net already" in two.run("domains:add", "blog", "www.example.net").err
 
 
+def test_all_domains_of_an_app_are_set_at_once_or_not_at_all(two: World) -> None:
+    two.ok("domains:add", "shop", "old.example.net")
+    two.ok("domains:add", "blog", "taken.example.net")
+    refused = two.run("domains:set", "shop", "new.example.net", "taken.example.net")
+    assert (refused.code, listed(two, "shop")) == (1, ["shop.example.com", "old.example.net"])
+    two.ok("domains:set", "shop", "new.example.net", "*.example.org", "new.example.net")
+    assert listed(two, "shop") == ["shop.example.com", "*.example.org", "new.example.net"]
+    assert "nothing to do" in two.ok("domains:set", "shop", "new.example.net", "*.example.org").err
+    two.ok("domains:set", "shop")
+    assert listed(two, "shop") == ["shop.example.com"]
+
+
 def test_a_wildcard_is_kept_as_dns_knows_it_and_belongs_to_one_app(two: World) -> None:
     two.ok("domains:add", "shop", "*.Bücher.example.")
     assert listed(two, "shop") == ["shop.example.com", "*.xn--bcher-kva.example"]

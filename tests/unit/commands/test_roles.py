@@ -19,7 +19,8 @@ ROLES = {
         "ports:show", "checks:show", "resources:show", "builder:show",
     },
     Role.DEPLOYER: {
-        "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
+        "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
+        "ps:scale",
         "ps:restart", "releases:rollback", "deploys:cancel",
         "apps:lock", "apps:unlock", "ps:stop", "ps:start", "ps:rebuild", "deploys:retry",
         "config:import", "config:export",
