@@ -24,6 +24,8 @@ TARGET = "build.target"
 ARGUMENT = "build.arg."  # + name: its value
 ARGUMENT_FROM_CONFIG = "build.arg-from-config."  # + name: true
 EVERY = "*"  # no process type can be called so
+# One-off containers and builds are limited like process types of these names; an app that has such a type shares them.
+RUN, BUILDS = "run", "build"
 BUILD_ONLY = "build."  # what counts at the next build, and not before
 
 SKIP_CHECKS = "skip-checks"  # ONCE or ALWAYS
@@ -86,6 +88,11 @@ def running(manifest: Manifest, overrides: Overrides) -> Manifest:
         check_sources={**manifest.check_sources, **dict.fromkeys(checks, "checks:set")},
         limits=limits,
     )
+
+
+def limits_of_one_offs(overrides: Overrides) -> Limits:
+    """What `run`, cron entries and the steps of a deploy may use."""
+    return Limits(**{**overrides.limits.get(EVERY, {}), **overrides.limits.get(RUN, {})})
 
 
 def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]) -> Manifest:
