@@ -11,7 +11,7 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import Interrupted
 from gitship.commands.registry import Column, UsageError, command
-from gitship.commands.run import Limit, seconds
+from gitship.commands.run import seconds
 from gitship.deploy import crontab
 from gitship.deploy.programs import TIMED_OUT
 from gitship.deploy.values import Value
@@ -36,6 +36,9 @@ Timezone = Annotated[
 Policy = Annotated[
     Overlap, Parameter(name="--overlap", help="what happens when it is due and an earlier run is not over")
 ]
+Timeout = Annotated[
+    str | None, Parameter(name="--timeout", metavar="TIME", help="end a run then: 30s, 10m, 2h, 1d (else 24h)")
+]
 Number = Annotated[int | None, Parameter(name="RUN", help="the run's number; else the newest")]
 Detach = Annotated[bool, Parameter(name="--detach", help="don't wait for its end")]
 
@@ -44,9 +47,9 @@ Detach = Annotated[bool, Parameter(name="--detach", help="don't wait for its end
     "cron:add",
     Role.DEPLOYER,
     "run a command by the clock, from now on and through all deploys",
-    details="Nothing is deployed by this. An entry of the same name is replaced; one in app.json or gitship.toml counts"
-    " again after `cron:remove`. The five fields of the schedule are minute, hour, day of month, month and day of week,"
-    " as in crontab(5).",
+    details="Options come before the schedule. Nothing is deployed by this. An entry of the same name is replaced; one"
+    " in app.json or gitship.toml counts again after `cron:remove`. The five fields of the schedule are minute, hour,"
+    " day of month, month and day of week, as in crontab(5).",
     examples=(
         EXAMPLE,
         "cron:add --timezone Europe/Berlin --overlap queue shop sync @hourly ./sync",
@@ -61,7 +64,7 @@ def add(
     context: Ctx,
     timezone: Timezone = None,
     overlap: Policy = Overlap.SKIP,
-    timeout: Limit = None,
+    timeout: Timeout = None,
 ) -> None:
     entry = CronEntry(
         name=_name(name),

@@ -103,6 +103,8 @@ def plan(manifest: Manifest, image: Image, config: Mapping[str, str], settings: 
         if name not in commands:
             near = nearest(name, commands)
             hint = f"did you mean 'processes.{near}'?" if near else f"the app has: {', '.join(commands)}"
+            if name == "run":
+                hint = "one-off containers are limited by command: resources:limit APP --process run"
             raise ConfigError(f"{gitshiptoml.FILE}: processes.{name} is not a process of the app", hint)
     return tuple(_process(type_, command, manifest, image, config, settings) for type_, command in commands.items())
 
