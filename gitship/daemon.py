@@ -24,6 +24,7 @@ from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.start import Starter
 from gitship.engine.addresses import Addresses
+from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
 from gitship.front.front import Front
@@ -47,6 +48,12 @@ def front_of(settings: Settings) -> Front:
     return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
 
 
+def limits_of(settings: Settings) -> BuildLimits:
+    """What builds may use."""
+    docker = settings.docker
+    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent)
+
+
 class Daemon:
     """A whole gitship server in one process. Varnish and the containers are not its children and outlive it."""
 
@@ -55,7 +62,7 @@ class Daemon:
         self.store = Store(settings.database)
         server_id = self.store.server_id()
         bus = Bus()
-        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder)
+        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder, build_limits=limits_of(settings))
         self.front = front_of(settings)
         repositories = Repositories(settings.repositories, settings.hooks / "post-receive")
         repositories.sweep()

@@ -82,8 +82,9 @@ class Releasing:
         job.journal.line(output.headline(line, time.monotonic() - began))
         with job.journal.stage(DeployState.BUILDING, f"Building {manifest.build.dockerfile}") as stage:
             image = self._builder.build(
-                app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache
-            )
+                app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache,
+                limits=overrides.limits_of_builds(changed),
+            )  # fmt: skip
         made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
         return dataclasses.replace(made, context=changed.context)
 
