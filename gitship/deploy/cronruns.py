@@ -26,6 +26,7 @@ log = logging.getLogger("gitship.cron")
 TOPIC = "cron.run"
 STARTS_AT_ONCE = 4
 LOOK_EVERY_S = 0.2
+KILLED = 137  # the exit code after SIGKILL
 BY_THE_CLOCK = Identity("cron", Role.DEPLOYER)
 
 
@@ -199,6 +200,7 @@ def _how(ending: Ending) -> tuple[CronOutcome, str]:
         return CronOutcome.FAILED, "somebody removed its container"
     if ending.late:
         return CronOutcome.TIMED_OUT, "it was ended at its time limit"
-    if ending.out_of_memory:
-        return CronOutcome.FAILED, "it was killed: more memory than its limit (`resources:limit APP --process run`)"
+    if ending.out_of_memory or ending.code == KILLED:  # Docker may come to know the cause after the end
+        sure = "it took more memory than its limit" if ending.out_of_memory else "out of memory?"
+        return CronOutcome.FAILED, f"exit code {ending.code}: killed, {sure} (see `resources:show APP`)"
     return (CronOutcome.OK, "") if ending.code == 0 else (CronOutcome.FAILED, f"exit code {ending.code}")

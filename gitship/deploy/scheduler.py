@@ -61,8 +61,9 @@ class Scheduler:
         self._thread = threading.Thread(target=self._loop, name="cron", daemon=True)
 
     def start(self) -> None:
-        now = self._clock.now()
-        self._seen = now - now % MINUTE_S - 1
+        now, seen = self._clock.now(), self._store.cron_seen()
+        this_minute = now - now % MINUTE_S - 1
+        self._seen = seen if this_minute < seen <= now else this_minute
         self._thread.start()
 
     def stop(self) -> None:
@@ -101,6 +102,7 @@ class Scheduler:
                 self._look_at(app, max(since, now - LATE_S), now)
             except GitshipError as error:
                 log.warning("cron of %s: %s", app.name, error.message)
+        self._store.set_cron_seen(now)
 
     def _look_at(self, app: App, since: float, now: float) -> None:
         if app.live_release is None or self._store.setting(app.id, STOPPED):

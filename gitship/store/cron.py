@@ -92,6 +92,15 @@ class CronRuns(Database):
         sql = f"SELECT {_RUN} FROM cron_runs WHERE app_id = ?{where} ORDER BY id DESC LIMIT ?"
         return [_run(row) for row in self._rows(sql, app_id, *values, limit)]
 
+    def cron_seen(self) -> float:
+        """Until when (epoch seconds) somebody has looked at what is due; 0 when nobody ever has."""
+        row = self._row("SELECT value FROM meta WHERE key = 'cron_seen'")
+        return float(row[0]) if row else 0.0
+
+    def set_cron_seen(self, at: float) -> None:
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('cron_seen', ?)", (str(at),))
+
     def open_cron_runs(self) -> list[CronRun]:
         """Those that run or wait, of all apps, oldest first."""
         return [_run(row) for row in self._rows(f"SELECT {_RUN} FROM cron_runs WHERE NOT ({_ENDED}) ORDER BY id")]

@@ -111,6 +111,7 @@ class Lab(Bench):
             until(self.clock.waiting.is_set)
 
     def start(self) -> None:
+        self.clock.waiting.clear()
         self.scheduler.start()
         until(self.clock.waiting.is_set)
 
@@ -312,8 +313,35 @@ def test_a_failure_is_told_on_the_bus_and_a_success_is_not(lab: Lab) -> None:
             lab.end(run.container, code, oom=oom)
         event = news.get(5)
         assert event is not None and event.app == "shop"
-        assert event.text.startswith("tick (run 2) failed: it was killed: more memory than its limit")
+        assert event.text.startswith("tick (run 2) failed: exit code 137: killed, it took more memory")
         assert news.get(0) is None
+
+
+def test_what_was_looked_at_is_not_looked_at_again_after_a_restart(lab: Lab) -> None:
+    lab.start()
+    lab.die()
+    lab.boot()
+    lab.add()  # after its minute
+    lab.start()
+    assert lab.history() == []
+    lab.pass_minutes(1)
+    until(lab.running)
+    assert [run.due_at for run in lab.history()] == [NOON + 60]
+
+
+def test_a_restart_does_not_lose_the_minute_in_which_it_happens(lab: Lab) -> None:
+    lab.add(replace(EVERY_MINUTE, schedule="5 * * * *"))
+    lab.start()
+    lab.die()
+    lab.clock.move(5 * 60)  # 12:05:30, and 12:05 was not looked at
+    lab.boot()
+    lab.start()
+    until(lab.running)
+    lab.die()
+    lab.clock.move(3600 + 60)  # 13:06:30: too late
+    lab.boot()
+    lab.start()
+    assert [run.due_at for run in lab.history()] == [NOON + 300]
 
 
 def test_time_up_and_a_removed_container_are_told_apart(lab: Lab) -> None:
