@@ -238,6 +238,18 @@ def test_a_clock_that_jumps_makes_no_storm_and_runs_no_minute_twice(lab: Lab) ->
     assert [(run.due_at or 0) - NOON for run in lab.history()] == [0, 60, 86_460, 120, 180]
 
 
+def test_minutes_that_come_again_when_the_clock_is_set_back_are_not_run_again(lab: Lab) -> None:
+    lab.add(replace(EVERY_MINUTE, overlap=Overlap.ALLOW))
+    lab.start()
+    lab.pass_minutes(2)
+    until(lambda: len(lab.running()) == 3)
+    lab.clock.move(-120)
+    until(lab.clock.waiting.is_set)
+    lab.pass_minutes(3)
+    until(lambda: len(lab.running()) == 4)
+    assert [(run.due_at or 0) - NOON for run in lab.history()] == [0, 60, 120, 180]
+
+
 def test_an_entry_that_was_due_long_before_a_jump_is_passed_over(lab: Lab) -> None:
     lab.add(replace(EVERY_MINUTE, schedule="10 * * * *"))
     lab.start()
@@ -254,6 +266,7 @@ def test_kill_9_never_runs_a_minute_twice_and_takes_up_what_runs(lab: Lab) -> No
     lab.start()
     until(lab.running)
     lab.die()
+    lab.store.set_cron_seen(0.0)  # killed right after the container's start, before the look was over
     lab.boot()
     lab.one_offs.settle(lab.engine.list({}))
     lab.start()  # in the same minute
