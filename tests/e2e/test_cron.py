@@ -128,16 +128,21 @@ def _newest(server: Server) -> int:
     return int(server.database(sql)[0][0])
 
 
-def test_a_run_over_its_limit_is_killed_and_says_so(shop: Server) -> None:
+def test_a_run_over_its_limit_is_killed_and_says_so(shop: Server, module_base: Path) -> None:
     releases = json.loads(ok(shop, "releases:list", APP, "--format", "json"))
     assert "the next one-off" in shop.ssh("resources:limit", APP, "--process", "run", "--memory", "16m").stderr
     killed = shop.ssh("cron:run", APP, "greedy")
     assert killed.returncode == 137, killed.stderr
     assert "exit code 137: killed" in history(shop, "greedy")[0]["reason"]
     assert shop.ssh("run", APP, "dd", "if=/dev/zero", "of=/dev/null", "bs=60M", "count=1").returncode == 137
+    greedy = "web: /busybox httpd -f\nrelease: dd if=/dev/zero of=/dev/null bs=60M count=1\n"
+    apps.commit(module_base / APP, "A greedy release command", {"Procfile": greedy, "gitship.toml": TOML})
+    pushed = shop.push(module_base / APP, APP)
+    assert pushed.returncode != 0 and "count=1` exited 137" in pushed.stderr
     ok(shop, "resources:unset", APP, "--process", "run")
     assert shop.ssh("cron:run", APP, "greedy").returncode == 0
-    assert json.loads(ok(shop, "releases:list", APP, "--format", "json")) == releases
+    live = [row["release"] for row in releases if row["live"]]
+    assert live == [r["release"] for r in json.loads(ok(shop, "releases:list", APP, "--format", "json")) if r["live"]]
 
 
 def test_last_what_is_due_every_minute_has_run_once_a_minute(shop: Server) -> None:
