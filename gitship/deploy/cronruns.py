@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gitship.deploy import crontab, journal, runlogs
-from gitship.deploy.oneoffs import Ending, OneOffs
-from gitship.deploy.oneoffspec import PROCESS, Task
+from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.oneoffspec import PROCESS, Ending, Task
 from gitship.deploy.programs import Command
 from gitship.deploy.switch import STOPPED
 from gitship.errors import Conflict, GitshipError, NotFound

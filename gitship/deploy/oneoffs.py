@@ -11,7 +11,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from gitship.deploy import overrides, runlogs
@@ -20,6 +19,7 @@ from gitship.deploy.entering import enter, not_run, tell
 from gitship.deploy.oneoffspec import (
     DETACHED,
     PROCESS,
+    Ending,
     Task,
     chosen,
     ends_at,
@@ -43,15 +43,6 @@ log = logging.getLogger("gitship.oneoffs")
 LEFT_GRACE_S = 2.0  # between SIGTERM and SIGKILL when the client has gone or time is up
 STOP_GRACE_S = 10.0
 CLOSE_S = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a container ended; ``code`` None when it is gone and nobody saw."""
-
-    code: int | None
-    late: bool = False
-    out_of_memory: bool = False
 
 
 class OneOffs:

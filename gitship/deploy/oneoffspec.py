@@ -38,6 +38,15 @@ class Task:
     run_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a container ended; ``code`` None when it is gone and nobody saw."""
+
+    code: int | None
+    late: bool = False
+    out_of_memory: bool = False
+
+
 def made_of(
     app: App,
     release: Release,
