@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gitship.errors import ConfigError, nearest
 from gitship.model import DOMAIN_NAME
@@ -95,6 +96,26 @@ def _size(value: Any) -> int:
     return int(match[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[match[2]]
 
 
+def _share(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1024:
+        raise ValueError("must be a number of processors, for instance 1.5; 0 is no limit")
+    return float(value)
+
+
+def _cgroup(value: Any) -> str:
+    path = _text(value)
+    if not re.fullmatch(r"(?:/[A-Za-z0-9_:@%-][A-Za-z0-9_.:@%-]*)+", path):
+        raise ValueError('must be the path of a cgroup, for instance "/docker"')
+    return path
+
+
+def _timezone(value: Any) -> str:
+    try:
+        return ZoneInfo(_text(value)).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('must be a time zone that this machine knows, for instance "Europe/Berlin"') from None
+
+
 def _pool(value: Any) -> IPv4Network:
     try:
         network = ip_network(_text(value))
@@ -132,6 +153,15 @@ class DockerSettings:
     address_pool: IPv4Network = setting(
         IPv4Network("10.231.0.0/16"), _pool, "private network from which each app gets a /26 of its own"
     )
+    build_memory: int = setting(
+        0, _size, "most memory of all builds together, of each with the classic builder; 0: no limit"
+    )
+    build_cpus: float = setting(
+        0.0, _share, "most processors of all builds together, of each with the classic builder; 0: no limit"
+    )
+    cgroup_parent: str = setting(
+        "/docker", _cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
+    )
     min_free: int = setting(500 << 20, _size, "a build is refused when the disk has less free space than this")
 
 
@@ -153,6 +183,11 @@ class VarnishSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CronSettings:
+    timezone: str = setting("UTC", _timezone, "whose clock counts for cron entries that name no time zone")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a server; ``load`` fills it from a file."""
 
@@ -164,6 +199,7 @@ class Settings:
     docker: DockerSettings = field(default_factory=DockerSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
     varnish: VarnishSettings = field(default_factory=VarnishSettings)
+    cron: CronSettings = field(default_factory=CronSettings)
 
     @property
     def database(self) -> Path:

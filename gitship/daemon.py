@@ -11,6 +11,8 @@ from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
+from gitship.deploy.cron import Cron
+from gitship.deploy.cronruns import Runs
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.oneoffs import OneOffs
@@ -18,9 +20,11 @@ from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
+from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.start import Starter
 from gitship.engine.addresses import Addresses
+from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
 from gitship.front.front import Front
@@ -44,6 +48,12 @@ def front_of(settings: Settings) -> Front:
     return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
 
 
+def limits_of(settings: Settings) -> BuildLimits:
+    """What builds may use."""
+    docker = settings.docker
+    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent)
+
+
 class Daemon:
     """A whole gitship server in one process. Varnish and the containers are not its children and outlive it."""
 
@@ -52,7 +62,7 @@ class Daemon:
         self.store = Store(settings.database)
         server_id = self.store.server_id()
         bus = Bus()
-        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder)
+        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder, build_limits=limits_of(settings))
         self.front = front_of(settings)
         repositories = Repositories(settings.repositories, settings.hooks / "post-receive")
         repositories.sweep()
@@ -72,6 +82,8 @@ class Daemon:
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
+        runs = Runs(self.store, bus, self.one_offs, settings.logs)
+        self.scheduler = Scheduler(self.store, runs, settings.cron.timezone)
         self.reconciler = Reconciler(
             settings,
             self.store,
@@ -84,9 +96,11 @@ class Daemon:
             self.one_offs,
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
+        cron = Cron(self.store, settings.cron.timezone, runs)
         operations = ServerOperations(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates
-        )
+            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
+            cron,
+        )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         self._strangers = Strangers(self.store.audit_stranger)
@@ -100,6 +114,7 @@ class Daemon:
             self.reconciler.start()
             self.web.start()
             self.ssh.start()
+            self.scheduler.start()
         except BaseException:
             self.stop()
             raise
@@ -113,6 +128,7 @@ class Daemon:
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
         self.ssh.stop(SSH_GRACE_S)
         self.reconciler.stop()
+        self.scheduler.stop()
         self.one_offs.close()
         self.drainer.stop()
         self.web.stop()

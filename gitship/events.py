@@ -16,7 +16,10 @@ QUEUE_EVENTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state) or ``app`` (it changed)."""
+    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state), ``app`` (it changed) or ``cron.run``.
+
+    ``cron.run``: a run of an app's cron entry has failed, text says which and why.
+    """
 
     topic: str
     app: str = ""

@@ -15,9 +15,11 @@ DOMAIN_NAME = re.compile(
 )
 WILDCARD = "*."
 PROCESS_TYPE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")  # as in Procfiles: `celery_beat`
+CRON_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 CONFIG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WEB = "web"
 DEFAULT_PORT = 5000
+CRON_TIMEOUT_S = 86_400.0
 
 
 class Role(StrEnum):
@@ -114,6 +116,70 @@ class Process:
     quantity: int = 1
 
 
+class Overlap(StrEnum):
+    """What becomes of a cron run that is due while an earlier one of the same entry still runs."""
+
+    SKIP = "skip"
+    QUEUE = "queue"  # one waits for its end, further ones are skipped
+    REPLACE = "replace"  # the earlier one is ended
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class CronEntry:
+    """A command that runs by the clock. ``timezone`` "" is the server's; ``suspended``: only when somebody asks for it.
+
+    ``source`` is app.json, gitship.toml or command.
+    """
+
+    name: str
+    schedule: str
+    command: tuple[str, ...]
+    source: str
+    timezone: str = ""
+    overlap: Overlap = Overlap.SKIP
+    timeout_s: float = CRON_TIMEOUT_S
+    suspended: bool = False
+
+
+class CronOutcome(StrEnum):
+    """Where a cron run stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    OK = "ok"
+    FAILED = "failed"
+    TIMED_OUT = "timed out"
+    REPLACED = "replaced"
+    SKIPPED = "skipped"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (CronOutcome.QUEUED, CronOutcome.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class CronRun:
+    """A run of a cron entry; ``number`` counts from 1 within the app. Times are epoch seconds.
+
+    ``due_at`` is the minute that it was for, None when somebody asked for it (``by`` is that key's name, else "").
+    ``container`` is "" until there is one; ``exit_code`` None when there was none, or when it is not known.
+    """
+
+    id: int
+    app_id: int
+    number: int
+    entry: str
+    outcome: CronOutcome
+    due_at: float | None
+    started_at: float
+    ended_at: float | None = None
+    exit_code: int | None = None
+    container: str = ""
+    by: str = ""
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """An application. ``live_release`` is the id of the release that visitors see; ``network`` its subnet (CIDR)."""
@@ -133,7 +199,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Immutable: commit + image id + config + processes. ``number`` counts from 1 within the app."""
+    """Immutable: commit + image id + config + processes + cron entries. ``number`` counts from 1 within the app."""
 
     id: int
     app_id: int
@@ -146,6 +212,7 @@ class Release:
     cause: str
     created_by: str
     created_at: float
+    cron: tuple[CronEntry, ...] = ()
 
     @property
     def label(self) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gitship.commands.context import AppName, Ctx
+from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import NOTHING, Format, show
 from gitship.commands.registry import Column, UsageError, command
 from gitship.commands.tuned import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.deploy import overrides
-from gitship.deploy.gitshiptoml import MIN_MEMORY
+from gitship.deploy.gitshiptoml import MIN_MEMORY, Limits
+from gitship.deploy.overrides import Overrides
 from gitship.deploy.values import Value
 from gitship.errors import GitshipError
-from gitship.model import Role
+from gitship.model import App, Role
 
 MEMORY, CPUS, PIDS = "memory_bytes", "cpus", "pids"
 MOST_PIDS = 4_000_000  # the kernel's own limit on 64 bits is 2^22
@@ -30,9 +32,16 @@ Pids = Annotated[int | None, Parameter(name="--pids", metavar="N", help="most pr
     "resources:limit",
     Role.DEPLOYER,
     "limit each container of an app or of one process type, and put it live",
-    details="A limit without --process counts for every process type that has none of its own by command. Both come "
-    "before gitship.toml.",
-    examples=("resources:limit shop --memory 512m", "resources:limit shop --process worker --cpus 0.5 --pids 200"),
+    details="A limit without --process counts for every process type, and for one-off containers, that have none of"
+    " their own by command. Both come before gitship.toml. `--process run` is for one-off containers: `run`, cron, and"
+    " the commands of a deploy; the next one has it, without a deploy. `--process build` is for builds by the classic"
+    " builder; BuildKit's are limited for the whole server, by docker.build_memory and docker.build_cpus. A process"
+    " type that is called run or build shares these limits.",
+    examples=(
+        "resources:limit shop --memory 512m",
+        "resources:limit shop --process worker --cpus 0.5 --pids 200",
+        "resources:limit shop --process run --memory 1g",
+    ),
 )
 def limit(
     app: AppName,
@@ -56,10 +65,26 @@ def limit(
     if not values:
         raise UsageError("nothing to limit", "give --memory, --cpus or --pids")
     found = context.app(app)
-    whose = overrides.EVERY if process is None else process_type(context, found, process)
+    whose = overrides.EVERY if process is None else _whose(context, found, process, values)
     _refuse_more_than_there_is(context, values)
     changes = {f"{overrides.LIMIT}{whose}.{name}": value for name, value in values.items()}
     change(context, found, changes, detach=detach, no_restart=no_restart)
+
+
+def _whose(context: Context, app: App, process: str, values: dict[str, Any]) -> str:
+    """The process type, or what else can be limited under such a name."""
+    if process == overrides.RUN:
+        return process
+    if process != overrides.BUILDS or any(p.type == process for p in context.operations.tuning.processes(app)):
+        return process_type(context, app, process)
+    if context.settings.docker.builder != "classic":
+        raise GitshipError(
+            "BuildKit has no limits of one app's builds",
+            "an admin can limit all builds together with build_memory and build_cpus in [docker] on the server",
+        )
+    if PIDS in values:
+        raise UsageError("builds have no limit of processes", "give --memory or --cpus")
+    return process
 
 
 def _option(name: str, value: Any) -> Value:
@@ -109,12 +134,29 @@ def shown_memory(count: int | None) -> str:
     return str(count)
 
 
+def _for_every(process: str, limits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    return {} if process == overrides.BUILDS else limits.get(overrides.EVERY, {})
+
+
+def _others(own: Overrides, used: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The limits of one-off containers and builds, where there are any."""
+    found = {overrides.RUN: overrides.limits_of_one_offs(own), overrides.BUILDS: overrides.limits_of_builds(own)}
+    return {
+        name: {MEMORY: limits.memory_bytes, CPUS: limits.cpus, PIDS: limits.pids}
+        for name, limits in found.items()
+        if limits != Limits() and name not in used and overrides.EVERY not in used
+    }
+
+
 @command(
     "resources:show",
     Role.VIEWER,
     "the limits of each process type's containers",
     columns=(
-        Column("process", f"the process type; {ALL} for every one, before the first push"),
+        Column(
+            "process",
+            f"the process type; run for one-offs, build for builds, {ALL} for every one, before the first push",
+        ),
         Column(MEMORY, "most memory in bytes, null for no limit", shown_memory),
         Column(CPUS, "most processors, null for no limit"),
         Column(PIDS, "most processes and threads, null for no limit"),
@@ -135,10 +177,10 @@ def show_resources(app: AppName, /, *, context: Ctx, format: Format = "table") -
             "process": ALL if process == overrides.EVERY else process,
             **values,
             "by_command": sorted(
-                name.removesuffix("_bytes") for name in {*limits.get(process, {}), *limits.get(overrides.EVERY, {})}
+                name.removesuffix("_bytes") for name in {*limits.get(process, {}), *_for_every(process, limits)}
             ),
         }
-        for process, values in used.items()
+        for process, values in (used | _others(tuning.overrides(found), used)).items()
     ]
     show(context, rows, format, empty="no limits")
     note_pending(context, found)

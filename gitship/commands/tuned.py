@@ -32,9 +32,15 @@ def change(context: Context, app: App, changes: Mapping[str, Any], *, detach: bo
     context.record(what)
     context.line(f"{'changed' if deploy is None else 'changing'} {what} for {app.name}")
     if deploy is None:
-        context.note("the next deploy will use it")
+        context.note(f"the next {_users(changes)} will use it")
         return
     follow(context, app.name, deploy, detach=detach)
+
+
+def _users(changes: Mapping[str, Any]) -> str:
+    of = {overrides.LIMIT + overrides.RUN: "one-off container", overrides.LIMIT + overrides.BUILDS: "build"}
+    whose = {of.get(name.rpartition(".")[0], "deploy") for name in changes}
+    return whose.pop() if len(whose) == 1 else "deploy"
 
 
 def process_type(context: Context, app: App, word: str) -> str:

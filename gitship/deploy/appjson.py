@@ -1,20 +1,22 @@
-"""`app.json` as Dokku reads it: formation, healthchecks and the deploy scripts.
+"""`app.json` as Dokku reads it: formation, healthchecks, cron and the deploy scripts.
 
-Source: Dokku's "app.json" and docker-container-healthchecker's "File Format". Everything else in the file (Heroku has
-many keys) is passed over, but what is read must be of the right kind. `onFailure` is never run: it is a command for
-the host. A check with `warn` cannot fail a deploy and so is not made.
+Source: Dokku's "app.json" and "Scheduled Cron Tasks", docker-container-healthchecker's "File Format". Everything else
+in the file (Heroku has many keys) is passed over, but what is read must be of the right kind. `onFailure` is never run:
+it is a command for the host. A check with `warn` cannot fail a deploy and so is not made. A cron entry without
+`concurrency_policy` is skipped while it still runs; Dokku would start it beside itself.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from gitship.deploy.command_line import Command
 from gitship.deploy.values import Value, decode
 from gitship.errors import ConfigError
-from gitship.model import Check
+from gitship.model import Check, CronEntry, Overlap
 
 FILE = "app.json"
 ATTEMPTS = 3
@@ -22,6 +24,10 @@ WAIT_S = 5
 TIMEOUT_S = 5
 UPTIME_S = 3.0  # longer than an interpreter needs to import an app and fail (Flask: 0.7 s), short against Dokku's 10
 STARTUP = "startup"
+
+CONCURRENCY = {"allow": Overlap.ALLOW, "forbid": Overlap.SKIP, "replace": Overlap.REPLACE}
+
+MOST_NAME_CHARS = 40
 
 _HIGH = 86_400
 
@@ -34,6 +40,7 @@ class AppJson:
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     predeploy: Command | None = None
     postdeploy: Command | None = None
+    cron: tuple[CronEntry, ...] = ()
 
 
 def parse(content: bytes) -> AppJson:
@@ -55,7 +62,39 @@ def parse(content: bytes) -> AppJson:
         if wanted := tuple(check for check in made if check is not None):
             checks[name] = wanted
     scripts = dict(_tables(top, "scripts", only="dokku")).get("dokku", {})
-    return AppJson(formation, checks, _script(scripts, "predeploy"), _script(scripts, "postdeploy"))
+    cron = _cron(top["cron"]) if "cron" in top else ()
+    return AppJson(formation, checks, _script(scripts, "predeploy"), _script(scripts, "postdeploy"), cron)
+
+
+def _cron(value: Value) -> tuple[CronEntry, ...]:
+    """Dokku's entries have no names: they are called by their command."""
+    found: dict[str, CronEntry] = {}
+    for item in value.items():
+        entry = item.table()
+        for key in ("command", "schedule"):
+            if key not in entry:
+                raise item.error(f'must have a "{key}"')
+        name = _name_for(entry["command"].text(), found)
+        policy = entry["concurrency_policy"].choice("", *CONCURRENCY) if "concurrency_policy" in entry else ""
+        found[name] = CronEntry(
+            name=name,
+            schedule=entry["schedule"].schedule(),
+            command=entry["command"].command(),
+            source=FILE,
+            overlap=CONCURRENCY.get(policy, Overlap.SKIP),
+            suspended=entry["maintenance"].flag() if "maintenance" in entry else False,
+        )
+    return tuple(found.values())
+
+
+def _name_for(command: str, taken: Collection[str]) -> str:
+    """What an entry without a name is called: ``npm-run-report``, and ``npm-run-report-2`` when that is taken."""
+    words = re.sub(r"[^a-z0-9]+", "-", command.lower())[: MOST_NAME_CHARS + 1].strip("-")
+    name = words[:MOST_NAME_CHARS].strip("-") or "entry"
+    number = 1
+    while (numbered := name if number == 1 else f"{name}-{number}") in taken:
+        number += 1
+    return numbered
 
 
 def _tables(top: Mapping[str, Value], key: str, only: str = "") -> list[tuple[str, dict[str, Value]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.journal import Journal, Stage
 from gitship.deploy.manifest import Manifest
 from gitship.engine import base
@@ -40,6 +41,7 @@ class Builder:
         cancel: threading.Event,
         *,
         no_cache: bool,
+        limits: Limits,
     ) -> Image:
         """Raises DeployError (with the failed step's last lines), DeployCanceled, GitError or EngineError."""
         self._guard_disk()
@@ -60,6 +62,8 @@ class Builder:
                 },
                 no_cache=no_cache,
                 timeout_s=self._timeout_s,
+                memory_bytes=limits.memory_bytes,
+                cpus=limits.cpus,
             )
             return self._engine.build(context, options, _Progress(journal, stage), cancel)
         finally:

@@ -9,10 +9,11 @@ from typing import Any
 
 from gitship.deploy.values import Value, decode
 from gitship.errors import ConfigError, nearest
-from gitship.model import CONFIG_NAME, PROCESS_TYPE, Check
+from gitship.model import CONFIG_NAME, CRON_NAME, PROCESS_TYPE, Check, CronEntry, Overlap
 
 FILE = "gitship.toml"
 MIN_MEMORY = 6 << 20  # Docker's own limit
+LONGEST_CRON_S = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class GitshipToml:
     check_timeout_s: float | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
+    cron: tuple[CronEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,16 @@ CHECK = (
     Key("timeout", "5", "seconds that one try may take", lambda v: v.seconds(0.1)),
     Key("deadline", "deploy.check_timeout", "seconds until the check has to have passed", lambda v: v.seconds(1)),
 )
+CRON = (
+    Key("schedule", "", 'when it runs: five fields as in crontab(5), for instance "0 3 * * mon", or "@daily"',
+        Value.schedule),
+    Key("command", "", "what runs, in a container of its own: a text, a list of words, or a process type",
+        Value.command),
+    Key("timezone", "the server's cron.timezone", 'whose clock counts, for instance "Europe/Berlin"', Value.timezone),
+    Key("overlap", "skip", 'while an earlier run lasts: "skip", "queue", "replace" (it is ended) or "allow"',
+        lambda v: Overlap(v.choice(*Overlap))),
+    Key("timeout", "86400", "seconds after which a run is ended", lambda v: v.seconds(1, LONGEST_CRON_S)),
+)  # fmt: skip
 KINDS = {"path": "http", "listening": "listening", "command": "command", "uptime": "uptime", "image": "image"}
 TABLES = (
     ("", TOP),
@@ -112,7 +124,9 @@ TABLES = (
     ("deploy", DEPLOY),
     ("processes.<type>", PROCESS),
     ("processes.<type>.checks[]", CHECK),
+    ("cron.<name>", CRON),
 )
+SECTIONS = ("build", "deploy", "processes", "cron")
 
 
 def parse(content: bytes) -> GitshipToml:
@@ -122,7 +136,7 @@ def parse(content: bytes) -> GitshipToml:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{FILE} is not valid TOML: {error}", "texts need quotes, tables are [in.brackets]") from None
     top = Value(FILE, "", data)
-    sections = {name: top.table().get(name, Value(FILE, name, {})) for name in ("build", "deploy", "processes")}
+    sections = {name: top.table().get(name, Value(FILE, name, {})) for name in SECTIONS}
     values = _read(top, TOP, sections)
     build = _read(sections["build"], BUILD)
     deploy = {f"{name}_s": value for name, value in _read(sections["deploy"], DEPLOY).items()}
@@ -136,7 +150,8 @@ def parse(content: bytes) -> GitshipToml:
             checks[name] = process.pop("checks")
         renamed = {"memory": "memory_bytes", "stop_timeout": "stop_timeout_s"}
         limits[name] = Limits(**{renamed.get(key, key): value for key, value in process.items()})
-    return GitshipToml(build=Build(**build), limits=limits, checks=checks, **values, **deploy)
+    cron = tuple(_cron(name, table) for name, table in sections["cron"].table().items())
+    return GitshipToml(build=Build(**build), limits=limits, checks=checks, cron=cron, **values, **deploy)
 
 
 def reference() -> list[tuple[str, str, str]]:
@@ -160,6 +175,18 @@ def _read(table: Value, keys: tuple[Key, ...], sections: Mapping[str, Value] | N
             hint = f"did you mean '{prefix}{near}'?" if near else f"known: {', '.join(prefix + k for k in everything)}"
             raise ConfigError(f"{FILE}: unknown key '{value.path}'", hint)
     return values
+
+
+def _cron(name: str, table: Value) -> CronEntry:
+    if not CRON_NAME.fullmatch(name):
+        raise table.error("is not a name", "use lower-case letters, digits, '-' and '_'")
+    entry = _read(table, CRON)
+    for key in ("schedule", "command"):
+        if key not in entry:
+            raise table.error(
+                f"must have a {key}", f'for instance {key} = "{"0 3 * * *" if key == "schedule" else "./report"}"'
+            )
+    return CronEntry(name=name, source=FILE, **{"timeout_s" if k == "timeout" else k: v for k, v in entry.items()})
 
 
 def _check(value: Value) -> Check:

@@ -155,13 +155,14 @@ def follow(
         position = 0
         while not gone.is_set():
             over = is_over()  # before reading: what was written until then is read below
-            position = _hand_over(journal_path(), position, write)
+            position = hand_over(journal_path(), position, write)
             if over:
                 return
             news.get(timeout_s=0.5)  # a bus that lost an event costs half a second, not the line
 
 
-def _hand_over(path: Path, position: int, write: Callable[[str], None]) -> int:
+def hand_over(path: Path, position: int, write: Callable[[str], None]) -> int:
+    """Hands over the whole lines from ``position`` (bytes) on; the position after them."""
     try:
         with path.open("rb") as file:
             file.seek(position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gitship.config import Settings
@@ -14,7 +14,7 @@ from gitship.deploy.command_line import Command
 from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
 from gitship.engine.base import Image
 from gitship.errors import ConfigError, DeployError, nearest
-from gitship.model import DEFAULT_PORT, WEB, Check, Process
+from gitship.model import DEFAULT_PORT, WEB, Check, CronEntry, Process
 
 PORT = "PORT"
 
@@ -25,7 +25,7 @@ class Manifest:
 
     ``processes`` is empty when there is no Procfile. ``predeploy`` runs as ``release_command`` does, before it;
     ``postdeploy`` once the release is live. ``limits`` has every type that gitship.toml names. ``check_sources`` says
-    for each type in ``checks`` which file (or command) they come from.
+    for each type in ``checks`` which file (or command) they come from. ``cron`` is that of both files.
     """
 
     processes: Mapping[str, Command] = field(default_factory=dict)
@@ -40,6 +40,7 @@ class Manifest:
     port: int | None = None
     drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
+    cron: tuple[CronEntry, ...] = ()
 
 
 def read(files: Callable[[str], bytes | None], context: str | None = None) -> Manifest:
@@ -73,7 +74,17 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         port=toml.port,
         drain_timeout_s=toml.drain_timeout_s,
         check_timeout_s=toml.check_timeout_s,
+        cron=_cron((*app.cron, *toml.cron), commands),
     )
+
+
+def _cron(entries: Iterable[CronEntry], processes: Mapping[str, Command]) -> tuple[CronEntry, ...]:
+    """By name, the last one counts. A command that is the name of a process type stands for what that runs."""
+    found = {}
+    for entry in entries:
+        command = processes.get(entry.command[0]) if len(entry.command) == 1 else None
+        found[entry.name] = dataclasses.replace(entry, command=command or entry.command)
+    return tuple(found.values())
 
 
 def plan(manifest: Manifest, image: Image, config: Mapping[str, str], settings: Settings) -> tuple[Process, ...]:
@@ -92,6 +103,8 @@ def plan(manifest: Manifest, image: Image, config: Mapping[str, str], settings: 
         if name not in commands:
             near = nearest(name, commands)
             hint = f"did you mean 'processes.{near}'?" if near else f"the app has: {', '.join(commands)}"
+            if name == "run":
+                hint = "one-off containers are limited by command: resources:limit APP --process run"
             raise ConfigError(f"{gitshiptoml.FILE}: processes.{name} is not a process of the app", hint)
     return tuple(_process(type_, command, manifest, image, config, settings) for type_, command in commands.items())
 

@@ -10,13 +10,25 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gitship.deploy import runlogs
+from gitship.deploy import overrides, runlogs
 from gitship.deploy.attending import Client, ClientLeft, attend
 from gitship.deploy.entering import enter, not_run, tell
-from gitship.deploy.oneoffspec import DETACHED, PROCESS, chosen, ends_at, made_of, no_run, number_of, shown
+from gitship.deploy.oneoffspec import (
+    DETACHED,
+    PROCESS,
+    Ending,
+    Task,
+    chosen,
+    ends_at,
+    made_of,
+    no_run,
+    number_of,
+    shown,
+    task_of,
+)
 from gitship.deploy.programs import MOST_PER_APP, TIMED_OUT, Command, OneOff
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
@@ -46,6 +58,11 @@ class OneOffs:
         self._active: dict[str, threading.Event] = {}  # by container name; set to end the watch of a detached one
         self._last: dict[int, int] = {}  # app id -> the highest number given: a name is not used again
         self._closing = False
+        self._told: Callable[[int, Ending], None] = lambda run_id, ending: None
+
+    def tell_ends(self, told: Callable[[int, Ending], None]) -> None:
+        """``told`` gets the end of each cron run by its id, before its container is removed; once at least."""
+        self._told = told
 
     def close(self) -> None:
         """Waits for attached ones, whose clients have gone, to be removed; detached ones run on without gitship."""
@@ -86,23 +103,31 @@ class OneOffs:
 
     def run_detached(self, app: str, command: Command, by: Identity) -> str:
         found, release = self._live(app)
-        name = self._claim(found, release)
+        return self._detach(found, release, self._claim(found, release), command, by)
+
+    def run_task(self, app: App, release: Release, task: Task, name: str, command: Command, by: Identity) -> None:
+        """Starts a cron run as a detached one-off of that name; its end is told (``tell_ends``)."""
+        self._detach(app, release, self._claim(app, release, name), command, by, task)
+
+    def _detach(
+        self, app: App, release: Release, name: str, command: Command, by: Identity, task: Task | None = None
+    ) -> str:
         container_id = ""
         try:
-            container_id = self._create(found, release, name, command, by, None)
+            container_id = self._create(app, release, name, command, by, None, task)
             self._engine.start(container_id)
         except BaseException:
-            self._remove(found, name, container_id)
+            self._remove(app, name, container_id)
             raise
-        self._watch(found, name, container_id, time.time() + (command.timeout_s or math.inf))
+        self._watch(app, name, container_id, time.time() + (command.timeout_s or math.inf), task)
         return name
 
     def _live(self, name: str) -> tuple[App, Release]:
         app = self._store.live_app(name)
         return app, self._store.release(app.live_release or 0)
 
-    def _claim(self, app: App, release: Release) -> str:
-        """A new name, which ``settle`` leaves alone until ``_remove``. Raises Conflict at the limit."""
+    def _claim(self, app: App, release: Release, wanted: str = "") -> str:
+        """A new name (or ``wanted``), which ``settle`` leaves alone until ``_remove``. Raises Conflict at the limit."""
         there = {s.name for s in self._states(app)}
         prefix = f"{app.name}.{PROCESS}."
         foreign = {s.name for s in self._engine.list({}) if s.name.startswith(prefix)}  # of an earlier installation
@@ -114,6 +139,9 @@ class OneOffs:
                     f"{app.name} has {MOST_PER_APP} one-off containers already",
                     f"wait for one to end, or end one: `run:list {app.name}`, `run:stop {app.name} NAME`",
                 )
+            if wanted:
+                self._active[wanted] = threading.Event()
+                return wanted
             taken = [number_of(n) for n in there | own | foreign]
             number = 1 + max([*taken, *past, self._last.get(app.id, 0)], default=0)
             self._last[app.id] = number
@@ -122,10 +150,12 @@ class OneOffs:
         return name
 
     def _create(
-        self, app: App, release: Release, name: str, command: Command, by: Identity, client: Client | None
-    ) -> str:
+        self, app: App, release: Release, name: str, command: Command, by: Identity, client: Client | None,
+        task: Task | None = None,
+    ) -> str:  # fmt: skip
         network, address = self._addresses.network(app), self._addresses.take(app, name)
-        spec = made_of(app, release, name, command, network, address, self._server_id, by, client)
+        limits = overrides.limits_of_one_offs(overrides.parse(self._store.settings(app.id)))
+        spec = made_of(app, release, name, command, network, address, self._server_id, by, client, task, limits)
         return self._engine.create(spec)
 
     def _remove(self, app: App, name: str, container_id: str) -> None:
@@ -142,12 +172,12 @@ class OneOffs:
 
     # -- detached ones
 
-    def _watch(self, app: App, name: str, container_id: str, ends_at: float) -> None:
+    def _watch(self, app: App, name: str, container_id: str, ends_at: float, task: Task | None) -> None:
         threading.Thread(
-            target=self._until_end, args=(app, name, container_id, ends_at), name=f"watch-{name}", daemon=True
+            target=self._until_end, args=(app, name, container_id, ends_at, task), name=f"watch-{name}", daemon=True
         ).start()
 
-    def _until_end(self, app: App, name: str, container_id: str, ends_at: float) -> None:
+    def _until_end(self, app: App, name: str, container_id: str, ends_at: float, task: Task | None) -> None:
         stop = self._active[name]
         timer = threading.Timer(max(0.0, min(ends_at - time.time(), threading.TIMEOUT_MAX)), stop.set)
         timer.name, timer.daemon = f"limit-{name}", True
@@ -155,19 +185,28 @@ class OneOffs:
         directory = self._logs / app.name
         done = False
         try:
-            lines = self._engine.logs(container_id, follow=True, stop=stop)
-            runlogs.write(directory, name, (line.text for line in lines))
+            lines = (line.text for line in self._engine.logs(container_id, follow=True, stop=stop))
+            if task is None:
+                runlogs.write(directory, name, lines)
+            else:
+                runlogs.write(runlogs.cron_directory(directory, task.entry), name, lines, runlogs.MOST_CRON_BYTES)
             if self._closing:
                 return  # it runs on, and the next gitship takes it up
             late = stop.is_set()
             self._engine.stop(container_id, LEFT_GRACE_S if late else STOP_GRACE_S)
-            code = self._engine.inspect(container_id).exit_code
-            # once more by its id: the app may have another name by now
-            directory = self._logs / self._store.app_by_id(app.id).name
-            runlogs.append(directory, name, f"[{'ended at its time limit, ' if late else ''}exit code {code}]")
+            state = self._engine.inspect(container_id)
+            if task is not None:
+                self._told(task.run_id, Ending(state.exit_code, late, state.oom_killed))
+            else:
+                # once more by its id: the app may have another name by now
+                directory = self._logs / self._store.app_by_id(app.id).name
+                said = f"[{'ended at its time limit, ' if late else ''}exit code {state.exit_code}]"
+                runlogs.append(directory, name, said)
             done = True
         except NotFound:
             done = True  # somebody has removed it
+            if task is not None:
+                self._told(task.run_id, Ending(None))
         except GitshipError as error:
             log.warning("%s: %s", name, error.message)  # `settle` takes it up again
         except Exception:
@@ -195,10 +234,21 @@ class OneOffs:
                 continue
             with self._lock:
                 self._active[state.name] = threading.Event()
-            self._watch(app, state.name, state.id, ends_at(state) or math.inf)
+            self._watch(app, state.name, state.id, ends_at(state) or math.inf, task_of(state))
         return changes
 
     # -- looking and ending
+
+    def is_there(self, name: str) -> bool:
+        """True while its container is watched, or at least exists."""
+        with self._lock:
+            if name in self._active:
+                return True
+        try:
+            self._engine.inspect(name)
+        except NotFound:
+            return False
+        return True
 
     def one_offs(self, app: str) -> list[OneOff]:
         return sorted(map(shown, self._states(self._store.app(app))), key=lambda one: one.started_at)

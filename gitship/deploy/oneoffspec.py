@@ -6,8 +6,10 @@ import re
 import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gitship.deploy.attending import Client
+from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.programs import Command, OneOff
 from gitship.deploy.start import environment, labels
 from gitship.engine import base
@@ -21,8 +23,28 @@ LABEL_COMMAND = f"{base.LABEL_ONE_OFF}.command"
 LABEL_BY = f"{base.LABEL_ONE_OFF}.by"
 LABEL_STARTED = f"{base.LABEL_ONE_OFF}.started"  # epoch seconds
 LABEL_ENDS = f"{base.LABEL_ONE_OFF}.ends"  # epoch seconds, or "" for no limit
+LABEL_CRON = f"{base.LABEL_ONE_OFF}.cron"  # the cron entry's name
+LABEL_CRON_RUN = f"{base.LABEL_ONE_OFF}.cron-run"  # the run's id
 SHOWN_COMMAND_CHARS = 200
+NO_LIMITS = Limits()
 _NUMBER = re.compile(r".+\.run\.([0-9]+)\.v[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The cron run that a detached one-off is: whoever waits for its end knows it by ``run_id``."""
+
+    entry: str
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a container ended; ``code`` None when it is gone and nobody saw."""
+
+    code: int | None
+    late: bool = False
+    out_of_memory: bool = False
 
 
 def made_of(
@@ -35,6 +57,8 @@ def made_of(
     server_id: str,
     by: Identity,
     client: Client | None,
+    task: Task | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> ContainerSpec:
     """``client`` is who sits at it, None for a detached one."""
     pty = client.pty if client is not None else None
@@ -52,12 +76,22 @@ def made_of(
             LABEL_BY: by.key_name,
             LABEL_STARTED: str(now),
             LABEL_ENDS: str(now + command.timeout_s) if command.timeout_s else "",
+            **({LABEL_CRON: task.entry, LABEL_CRON_RUN: str(task.run_id)} if task else {}),
         },
         address=address,
         restart=False,
+        memory_bytes=limits.memory_bytes,
+        cpus=limits.cpus,
+        pids=limits.pids,
         stdin=client is not None,
         terminal=(pty.columns, pty.rows) if pty else None,
     )
+
+
+def task_of(state: ContainerState) -> Task | None:
+    """The cron run that it is, as its labels say."""
+    run_id = state.labels.get(LABEL_CRON_RUN)
+    return Task(state.labels.get(LABEL_CRON, ""), int(run_id)) if run_id else None
 
 
 def shown(state: ContainerState) -> OneOff:

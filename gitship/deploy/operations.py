@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.programs import Programs
@@ -54,6 +55,11 @@ class Operations(Protocol):
     @property
     def tuning(self) -> Tuning:
         """Port, checks, limits and build settings that are set by command."""
+        ...
+
+    @property
+    def cron(self) -> Cron:
+        """Commands that run by the clock."""
         ...
 
     def create_app(self, name: str) -> App: ...

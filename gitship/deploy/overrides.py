@@ -6,7 +6,7 @@ One stored setting per value (``limit.web.memory_bytes``), so that two changes t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ TARGET = "build.target"
 ARGUMENT = "build.arg."  # + name: its value
 ARGUMENT_FROM_CONFIG = "build.arg-from-config."  # + name: true
 EVERY = "*"  # no process type can be called so
+# One-off containers and builds are limited like process types of these names; an app that has such a type shares them.
+RUN, BUILDS = "run", "build"
 BUILD_ONLY = "build."  # what counts at the next build, and not before
 
 SKIP_CHECKS = "skip-checks"  # ONCE or ALWAYS
@@ -88,6 +90,16 @@ def running(manifest: Manifest, overrides: Overrides) -> Manifest:
     )
 
 
+def limits_of_one_offs(overrides: Overrides) -> Limits:
+    """What `run`, cron entries and the steps of a deploy may use."""
+    return Limits(**{**overrides.limits.get(EVERY, {}), **overrides.limits.get(RUN, {})})
+
+
+def limits_of_builds(overrides: Overrides) -> Limits:
+    """What one build may use; the classic builder alone can keep to it."""
+    return Limits(**overrides.limits.get(BUILDS, {}))
+
+
 def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]) -> Manifest:
     """The manifest with what counts when the image is built. Raises ConfigError when ``config`` lacks an argument."""
     args = {**manifest.build.args, **overrides.args}
@@ -99,6 +111,14 @@ def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]
             )
         args[name] = config[name]
     return dataclasses.replace(manifest, build=dataclasses.replace(manifest.build, **overrides.build, args=args))
+
+
+def needs_deploy(name: str, types: Collection[str]) -> bool:
+    """True for a setting that counts for containers of the live release, which has these process types."""
+    if name.startswith(LIMIT):
+        process = name.removeprefix(LIMIT).rpartition(".")[0]
+        return process not in (RUN, BUILDS) or process in types
+    return not name.startswith(BUILD_ONLY)
 
 
 def describe(names: Iterable[str]) -> str:

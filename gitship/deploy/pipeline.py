@@ -63,7 +63,7 @@ class Pipeline:
         self._drainer = drainer
         self._checker = Checker(engine, settings.deploy.check_timeout)
         self._renaming = Renaming(settings, store, front, repositories)
-        self._release_commands = ReleaseCommands(engine, addresses, starter.server_id)
+        self._release_commands = ReleaseCommands(store, engine, addresses, starter.server_id)
         self._commit = Commit(store, repositories, self._renaming)
         self._switch = Switch(front, settings.domain, store)
 

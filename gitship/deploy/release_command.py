@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import threading
 
+from gitship.deploy import overrides
 from gitship.deploy.journal import Stage
 from gitship.deploy.rollout import Rollout
 from gitship.deploy.start import environment, labels
@@ -16,6 +17,7 @@ from gitship.engine.addresses import Addresses
 from gitship.engine.base import ContainerSpec, Engine
 from gitship.errors import DeployError, GitshipError
 from gitship.model import DeployKind, DeployState
+from gitship.store import Store
 
 PROCESS = "release"
 TIMEOUT_S = 1800.0
@@ -24,7 +26,8 @@ TIMEOUT_S = 1800.0
 class ReleaseCommands:
     """Runs the steps of a push; other deploys bring no commit, and so no steps."""
 
-    def __init__(self, engine: Engine, addresses: Addresses, server_id: str) -> None:
+    def __init__(self, store: Store, engine: Engine, addresses: Addresses, server_id: str) -> None:
+        self._store = store
         self._engine = engine
         self._addresses = addresses
         self._server_id = server_id
@@ -54,6 +57,7 @@ class ReleaseCommands:
 
     def _run(self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event) -> None:
         app, release, deploy = rollout.app, rollout.release, rollout.job.deploy
+        limits = overrides.limits_of_one_offs(overrides.parse({**self._store.settings(app.id), **rollout.job.settings}))
         spec = ContainerSpec(
             name=f"{app.name}.{PROCESS}.{release.label}.{deploy.id}.{self._server_id[:4]}",
             image_id=release.image_id,
@@ -62,6 +66,9 @@ class ReleaseCommands:
             env=environment(app, release, None),
             labels={**labels(self._server_id, app, release, PROCESS), base.LABEL_DEPLOY: str(deploy.id)},
             restart=False,
+            memory_bytes=limits.memory_bytes,
+            cpus=limits.cpus,
+            pids=limits.pids,
         )
         code = self._engine.run(spec, stage.detail, cancel, TIMEOUT_S)
         if code != 0:

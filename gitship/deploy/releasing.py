@@ -82,8 +82,9 @@ class Releasing:
         job.journal.line(output.headline(line, time.monotonic() - began))
         with job.journal.stage(DeployState.BUILDING, f"Building {manifest.build.dockerfile}") as stage:
             image = self._builder.build(
-                app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache
-            )
+                app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache,
+                limits=overrides.limits_of_builds(changed),
+            )  # fmt: skip
         made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
         return dataclasses.replace(made, context=changed.context)
 
@@ -103,7 +104,7 @@ class Releasing:
                 f"the repository does not have the commit of {live.label}, so its Procfile and checks are not known",
                 "push again, then set it",
             )
-        return self._create(app, job, image, manifest, live.commit, config, what, live.processes)
+        return self._create(app, job, image, manifest, live.commit, config, what, live)
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
         image = self._existing_image(target)
@@ -115,6 +116,7 @@ class Releasing:
             image_bytes=image.size_bytes,
             config=target.config,
             processes=target.processes,
+            cron=target.cron,
             cause=f"rollback to {target.label}",
             created_by=job.deploy.created_by,
         )
@@ -131,10 +133,13 @@ class Releasing:
         commit: str | None,
         config: dict[str, str],
         cause: str,
-        processes: tuple[Process, ...] = (),
+        like: Release | None = None,
     ) -> Candidate:
+        """``like`` has the processes and cron entries of a commit whose manifest is not known."""
         config = self._environment(config)
+        processes, cron = (like.processes, like.cron) if like is not None else ((), ())
         if manifest is not None:
+            cron = manifest.cron
             manifest = overrides.running(manifest, self._overrides(app, job))
             processes = planned(manifest, image, config, self._settings)
         release = self._store.create_release(
@@ -144,6 +149,7 @@ class Releasing:
             image_bytes=image.size_bytes,
             config=config,
             processes=processes,
+            cron=cron,
             cause=cause,
             created_by=job.deploy.created_by,
         )

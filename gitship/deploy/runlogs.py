@@ -1,4 +1,7 @@
-"""What detached one-offs print: a file each beside the app's deploy logs, the newest of them kept."""
+"""What detached one-offs print: a file each beside the app's deploy logs, the newest of them kept.
+
+Those of cron entries stand in a directory per entry, so that a busy one does not push out another's.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 MOST_BYTES = 50 << 20  # of one run's output
-KEPT = 100  # files per app
-_NAME = re.compile(r".+\.run\.([0-9]+)\.v[0-9]+\.log")
+MOST_CRON_BYTES = 5 << 20  # of one run of a cron entry, of which there are many
+KEPT = 100  # files per directory
+_NAME = re.compile(r".+\.run\.(?:cron-)?([0-9]+)\.v[0-9]+\.log")
+
+
+def cron_directory(directory: Path, entry: str) -> Path:
+    """Where a cron entry's runs are, below the app's directory."""
+    return directory / "cron" / entry
 
 
 def names(directory: Path) -> dict[str, int]:
@@ -22,18 +31,18 @@ def names(directory: Path) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
-def write(directory: Path, name: str, lines: Iterable[str]) -> None:
-    """Keeps the lines as they come, from the beginning; those beyond MOST_BYTES are read and dropped."""
+def write(directory: Path, name: str, lines: Iterable[str], most_bytes: int | None = None) -> None:
+    """Keeps the lines as they come, from the beginning; those beyond MOST_BYTES (else given) are read and dropped."""
     directory.mkdir(parents=True, exist_ok=True)
     for old in list(names(directory))[: 1 - KEPT]:
         if old != name:
             (directory / f"{old}.log").unlink(missing_ok=True)
-    room = MOST_BYTES
+    room = most_bytes = MOST_BYTES if most_bytes is None else most_bytes
     with (directory / f"{name}.log").open("wb") as file:
         for line in lines:
             data = f"{line}\n".encode("utf-8", "replace")
             if room >= 0 > room - len(data):
-                file.write(f"[only the first {MOST_BYTES >> 20} MB are kept]\n".encode())
+                file.write(f"[only the first {most_bytes >> 20} MB are kept]\n".encode())
             room -= len(data)
             if room >= 0:
                 file.write(data)

@@ -10,6 +10,7 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import switch, urls
+from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
 from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
@@ -50,8 +51,10 @@ class ServerOperations:
         queue: DeployQueue,
         programs: Programs,
         gates: Gates,
+        cron: Cron,
     ) -> None:
         self.gates = gates
+        self.cron = cron
         self.programs = programs
         self._settings = settings
         self._store = store
@@ -174,8 +177,8 @@ class ServerOperations:
         live = self._store.release(found.live_release or 0)
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
-            now = (live.image_id, live.config, live.processes)
-            different = [r for r in good if (r.image_id, r.config, r.processes) != now]
+            now = (live.image_id, live.config, live.processes, live.cron)
+            different = [r for r in good if (r.image_id, r.config, r.processes, r.cron) != now]
             if not different:
                 raise NotFound(f"{app} has no release before {live.label} to go back to", "see `releases:list`")
             target = different[0]

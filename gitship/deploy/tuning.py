@@ -69,18 +69,26 @@ class Tuning:
     def change(self, app: str, changes: Mapping[str, Any], by: Identity, *, restart: bool = True) -> Deploy | None:
         """Stores settings (None unsets); a live app gets a new release with them, and they are kept once it is live.
 
-        None when they wait: with ``restart`` False, while nothing is live, or while the app is stopped.
+        None when they wait: with ``restart`` False, while nothing is live, while the app is stopped, or when they are
+        for builds and one-off containers alone, the next of which have them.
         """
         found = self._store.app(app)
         ensure_unlocked(self._store, found)
-        if found.live_release is not None and restart and not self._store.setting(found.id, STOPPED):
+        counts = self._counts(found, changes)
+        if counts and found.live_release is not None and restart and not self._store.setting(found.id, STOPPED):
             return self._deploy(found, changes, by, cause=overrides.describe(changes))
         with self._store.transaction():
             for name, value in changes.items():
                 self._store.set_setting(found.id, name, value)
-            if any(not name.startswith(overrides.BUILD_ONLY) for name in changes):
+            if counts:
                 self._store.set_setting(found.id, overrides.PENDING, time.time())
         return None
+
+    def _counts(self, app: App, changes: Mapping[str, Any]) -> bool:
+        """True when some of it counts for containers of the live release: the next deploy has to bring it."""
+        live = self._live(app)
+        types = {process.type for process in live.processes} if live is not None else set()
+        return any(overrides.needs_deploy(name, types) for name in changes)
 
     def skip_checks(self, app: str, how: str | None) -> None:
         """``overrides.ONCE``, ``overrides.ALWAYS``, or None: they count again."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gitship.deploy import schedule
 from gitship.deploy.command_line import Command, parse_command
 from gitship.errors import ConfigError
 
@@ -138,6 +140,19 @@ class Value:
             return words
         try:
             return parse_command(self.text())
+        except ValueError as error:
+            raise self.error(str(error)) from None
+
+    def schedule(self) -> str:
+        """Five fields, or a word such as @daily."""
+        return self._read(schedule.parse)
+
+    def timezone(self) -> str:
+        return self._read(lambda name: schedule.zone(name).key)
+
+    def _read(self, parse: Callable[[str], str]) -> str:
+        try:
+            return parse(self.text())
         except ValueError as error:
             raise self.error(str(error)) from None
 

@@ -44,7 +44,10 @@ class BuildOutput:
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """``tag`` and ``labels`` for the image; ``dockerfile`` is a path in the context; ``timeout_s`` bounds the build."""
+    """``tag`` and ``labels`` for the image; ``dockerfile`` is a path in the context; ``timeout_s`` bounds the build.
+
+    ``memory_bytes`` and ``cpus`` are for the classic builder: BuildKit knows no limits of one build.
+    """
 
     tag: str
     dockerfile: str = "Dockerfile"
@@ -53,6 +56,8 @@ class BuildOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
     timeout_s: float = 1800.0
+    memory_bytes: int | None = None
+    cpus: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

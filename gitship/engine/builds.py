@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.buildcgroup import PERIOD_US
 from gitship.engine.buildkit import BuildKitTrace
 from gitship.engine.causes import Failure, explain
 from gitship.engine.classic import ClassicTrace
@@ -54,6 +55,11 @@ def query(options: BuildOptions, builder: str, build_id: str) -> dict[str, str]:
         parameters["nocache"] = "1"
     if builder == "buildkit":
         parameters["version"] = "2"
+        return parameters
+    if options.memory_bytes:
+        parameters["memory"] = parameters["memswap"] = str(options.memory_bytes)
+    if options.cpus:
+        parameters |= {"cpuperiod": str(PERIOD_US), "cpuquota": str(round(options.cpus * PERIOD_US))}
     return parameters
 
 
@@ -65,8 +71,11 @@ def build(
     options: BuildOptions,
     on_event: Callable[[BuildStep | BuildOutput], None],
     cancel: threading.Event,
+    memory_limit: str = "",
 ) -> str:
     """The id of the image built from the tar stream ``context``; ``api`` is the path prefix, ``/v1.41``.
+
+    ``memory_limit`` says what the build may use, for the error of a step that is killed.
 
     The archive's first entry must be a plain one, such as the directory ``.``: BuildKit takes an archive that begins
     with an extension header for a Dockerfile. Raises DeployError, DeployCanceled or EngineError.
@@ -102,7 +111,7 @@ def build(
         ) from None
     if trace.error:
         step, lines = trace.failed_step()
-        raise DeployError(*explain(Failure(trace.error, step, lines, options.dockerfile)), lines)
+        raise DeployError(*explain(Failure(trace.error, step, lines, options.dockerfile, memory_limit)), lines)
     if not trace.image_id:
         raise EngineError("Docker ended the build without a result", "push again; see `journalctl -u docker`")
     return trace.image_id

@@ -21,12 +21,16 @@ _NEWER = re.compile(r"unknown instruction|unknown flag", re.I)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """``error`` is the builder's last word, ``step`` the name of the step that failed, ``lines`` its last output."""
+    """``error`` is the builder's last word, ``step`` the name of the step that failed, ``lines`` its last output.
+
+    ``memory_limit`` is what the build might use, in words; "" for no limit.
+    """
 
     error: str
     step: str
     lines: Sequence[str]
     dockerfile: str
+    memory_limit: str = ""
 
     @property
     def cause(self) -> str:
@@ -145,6 +149,11 @@ def _exit_code(failure: Failure) -> Explanation | None:
         return None
     meaning = {"126": " (not executable)", "127": " (command not found)", "137": " (killed: out of memory?)"}
     where = failure.where or "a step"
+    if match[1] == "137" and failure.memory_limit:
+        return (
+            f"{where} was killed (exit code 137): it took more memory than there is for {failure.memory_limit}",
+            "let it use less, or build with less at once; an admin can raise build_memory in [docker] on the server",
+        )
     return f"{where} ended with exit code {match[1]}{meaning.get(match[1], '')}", "its last lines tell why"
 
 

@@ -14,7 +14,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
-from gitship.engine import attached, builds, containers, images, logs, networks, oneoff
+from gitship.engine import attached, buildlimits, builds, containers, images, logs, networks, oneoff
 from gitship.engine.base import (
     About,
     BuildOptions,
@@ -28,6 +28,7 @@ from gitship.engine.base import (
     NameTaken,
     Program,
 )
+from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.faults import refused, runtime_cause, translated
 from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
@@ -39,10 +40,19 @@ _REMOVAL_POLL_S = 0.05
 class DockerEngine:
     """An Engine (see ``base``). ``timeout_s`` bounds every plain call; safe from any thread."""
 
-    def __init__(self, host: str, *, builder: str = "buildkit", timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        host: str,
+        *,
+        builder: str = "buildkit",
+        timeout_s: float = TIMEOUT_S,
+        build_limits: BuildLimits | None = None,
+    ) -> None:
         """``builder`` is buildkit or classic. Raises ConfigError when ``host`` is neither unix:// nor tcp://."""
         self.host = host
         self._builder = builder
+        self._build_limits = build_limits or BuildLimits()
+        self._limiter = Limiter(self._build_limits, host)
         self._timeout_s = timeout_s
         self._wire = Wire(host, timeout_s)
         self._connected: APIClient | None = None
@@ -104,6 +114,10 @@ class DockerEngine:
             info = self._docker.info()
         return Capacity(int(info["NCPU"]), int(info["MemTotal"]))
 
+    def _cgroup_driver(self) -> str:
+        with translated(self.host, "tell its cgroup driver"):
+            return str(self._docker.info().get("CgroupDriver", ""))
+
     # -- images
 
     def build(
@@ -113,7 +127,11 @@ class DockerEngine:
         on_event: Callable[[BuildStep | BuildOutput], None],
         cancel: threading.Event,
     ) -> Image:
-        image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel)
+        if self._builder == "classic":
+            options, limit = buildlimits.of_one(options, self._build_limits)
+        else:
+            limit = self._limiter.limit(self._cgroup_driver, on_event)
+        image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)
         return self.image(image_id)
 
     def image(self, image_id: str) -> Image:

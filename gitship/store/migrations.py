@@ -56,4 +56,12 @@ MIGRATIONS = (
         detail TEXT NOT NULL DEFAULT '');
     CREATE INDEX audit_by_app ON audit (app, id);
     """,
+    """
+    ALTER TABLE releases ADD COLUMN cron TEXT NOT NULL DEFAULT '[]';
+    CREATE TABLE cron_runs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+        number INTEGER NOT NULL, entry TEXT NOT NULL, outcome TEXT NOT NULL, due_at REAL, started_at REAL NOT NULL,
+        ended_at REAL, exit_code INTEGER, container TEXT NOT NULL DEFAULT '', by TEXT NOT NULL DEFAULT '',
+        reason TEXT NOT NULL DEFAULT '', UNIQUE (app_id, number), UNIQUE (app_id, entry, due_at));
+    """,
 )

@@ -11,13 +11,17 @@ from typing import Any
 from gitship.errors import NotFound
 from gitship.model import (
     Check,
+    CronEntry,
     DeployState,
+    Overlap,
     Process,
     Release,
 )
 from gitship.store.database import Database
 
-_RELEASE = "id, app_id, number, commit_sha, image_id, image_bytes, config, processes, cause, created_by, created_at"
+_RELEASE = (
+    "id, app_id, number, commit_sha, image_id, image_bytes, config, processes, cron, cause, created_by, created_at"
+)
 
 
 class Releases(Database):
@@ -34,16 +38,18 @@ class Releases(Database):
         processes: Iterable[Process],
         cause: str,
         created_by: str,
+        cron: Iterable[CronEntry] = (),
     ) -> Release:
         """A new immutable release with the app's next number (numbers are never used again)."""
         with self.transaction() as db:
             last = db.execute("SELECT max(number) FROM releases WHERE app_id = ?", (app_id,)).fetchone()[0] or 0
             cursor = db.execute(
-                "INSERT INTO releases (app_id, number, commit_sha, image_id, image_bytes, config, processes, cause,"
-                " created_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO releases (app_id, number, commit_sha, image_id, image_bytes, config, processes, cron,"
+                " cause, created_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     app_id, last + 1, commit, image_id, image_bytes, json.dumps(dict(config)),
-                    json.dumps([dataclasses.asdict(p) for p in processes]), cause, created_by, time.time(),
+                    json.dumps([dataclasses.asdict(p) for p in processes]),
+                    json.dumps([dataclasses.asdict(e) for e in cron]), cause, created_by, time.time(),
                 ),
             )  # fmt: skip
             release_id = cursor.lastrowid
@@ -82,12 +88,18 @@ class Releases(Database):
 
 
 def _release(row: Any) -> Release:
-    *head, config, processes, cause, created_by, created_at = row
+    *head, config, processes, cron, cause, created_by, created_at = row
     id_, app_id, number, commit, image_id, image_bytes = head
     parsed = tuple(_process(p) for p in json.loads(processes))
     return Release(
-        id_, app_id, number, commit, image_id, image_bytes, json.loads(config), parsed, cause, created_by, created_at
-    )
+        id_, app_id, number, commit, image_id, image_bytes, json.loads(config), parsed, cause, created_by, created_at,
+        tuple(cron_entry(e) for e in json.loads(cron)),
+    )  # fmt: skip
+
+
+def cron_entry(data: dict[str, Any]) -> CronEntry:
+    """As ``dataclasses.asdict`` and JSON have left it."""
+    return CronEntry(**{**data, "command": tuple(data["command"]), "overlap": Overlap(data["overlap"])})
 
 
 def _process(data: dict[str, Any]) -> Process:

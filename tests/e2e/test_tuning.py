@@ -139,7 +139,7 @@ def test_limits_reach_docker(server: Server, tiny_app: Callable[..., Path]) -> N
     assert limits(server, "limited") == (64 << 20, 500_000_000, 90)
     ok(server, "resources:limit", "limited", "--process", "web", "--pids", "50", "--detach")
     ok(server, "resources:limit", "limited", "--process", "web", "--memory", "32m")
-    (row,) = shown(server, "resources:show", "limited")
+    row, _ = shown(server, "resources:show", "limited")
     assert (row["memory_bytes"], row["cpus"], row["pids"]) == (32 << 20, 0.5, 50)  # neither change undid the other
     ok(server, "resources:unset", "limited")
     assert limits(server, "limited") == (0, 0, 90)

@@ -21,11 +21,14 @@ from tests.e2e.harness import wait_until
 class IsolatedEngine(OwnEngine):
     """Its containers reach each other only; nothing outside reaches them."""
 
+    more: tuple[str, ...] = ()  # further options of dockerd
+
     def start(self) -> None:
         """Starts dockerd and waits until it answers."""
         command = [
             "unshare", "--net", "dockerd", "-H", self.host, "--data-root", str(self.base / "data"),
             "--exec-root", str(self.base / "run"), "--pidfile", str(self.base / "dockerd.pid"),
+            *self.more,
         ]  # fmt: skip
         with (self.base / "dockerd.log").open("ab") as log:
             self._process = process = subprocess.Popen(
@@ -51,11 +54,12 @@ class IsolatedEngine(OwnEngine):
 
 
 @contextmanager
-def isolated_engine() -> Iterator[IsolatedEngine]:
+def isolated_engine(*options: str) -> Iterator[IsolatedEngine]:
     """Started, and gone without a trace afterwards."""
     assert shutil.which("dockerd"), "dockerd is not installed (Debian: docker.io)"
     assert os.geteuid() == 0, "starting a Docker engine needs root"
     own = IsolatedEngine(Path(tempfile.mkdtemp(prefix="gs-dockerd-")))
+    own.more = options
     try:
         own.start()
         yield own

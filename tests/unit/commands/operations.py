@@ -11,6 +11,7 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import output
+from gitship.deploy.cron import Cron
 from gitship.deploy.gates import gate_of, store_gate
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
@@ -36,7 +37,7 @@ from gitship.model import (
 )
 from gitship.store import Store
 from tests.unit.commands.machine import MANIFEST, Machine
-from tests.unit.commands.programs import EchoPrograms
+from tests.unit.commands.programs import EchoPrograms, EchoRuns
 
 PROCESSES = (Process("web", port=5000), Process("worker", quantity=0))  # as the manifest plans them
 FOLLOW_LIMIT_S = 20.0
@@ -95,6 +96,7 @@ class StoreOperations:
         self.fail_next: Failure | None = None
         self.streams: list[Stream] = []
         self.programs = EchoPrograms()
+        self.runs = EchoRuns(store)
         self._crashes = 0
 
     def hold(self) -> None:
@@ -124,6 +126,11 @@ class StoreOperations:
         started = self._carry_out(self._store.app_by_id(app.id), deploy)
         self._store.set_setting(app.id, STOPPED, kind is DeployKind.STOP or None)
         return started
+
+    @property
+    def cron(self) -> Cron:
+        """The real one; only what runs is this class's."""
+        return Cron(self._store, "UTC", self.runs)
 
     @property
     def tuning(self) -> Tuning:

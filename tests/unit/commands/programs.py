@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 from gitship.deploy.attending import Client, ClientLeft
 from gitship.deploy.programs import Command, OneOff
 from gitship.errors import NotFound
-from gitship.model import Identity
+from gitship.model import App, CronEntry, CronOutcome, CronRun, Identity
+from gitship.store import Store
 
 
 class EchoPrograms:
@@ -51,3 +53,34 @@ class EchoPrograms:
             client.stdout.write(data)
         client.stderr.write(b"done\n")
         return self.code
+
+
+class EchoRuns:
+    """Cron runs that print their command and end at once with ``code``, or in the way of ``outcome``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.code = 0
+        self.outcome: CronOutcome | None = None
+        self.printed: dict[int, list[str]] = {}
+
+    def begin_now(self, app: App, entry: CronEntry, by: Identity) -> CronRun:
+        run = self._store.add_cron_run(app.id, entry.name, CronOutcome.RUNNING, by=by.key_name)
+        assert run is not None
+        self.printed[run.id] = [" ".join(entry.command), "\x1b[2Jcleared"]
+        begun = self._store.begin_cron_run(run, f"{app.name}.run.cron-{run.number}.v1")
+        assert begun is not None
+        return begun
+
+    def follow(self, run: CronRun, write: Callable[[str], None], gone: threading.Event) -> CronRun:
+        for line in self.printed[run.id]:
+            write(line)
+        outcome = self.outcome or (CronOutcome.FAILED if self.code else CronOutcome.OK)
+        if outcome.ended:
+            code = None if outcome is CronOutcome.REPLACED else self.code
+            reason = f"exit code {self.code}" if self.code else str(outcome)
+            self._store.end_cron_run(run, outcome, exit_code=code, reason=reason)
+        return self._store.cron_run(run.id)
+
+    def output(self, run: CronRun) -> Iterator[str]:
+        return iter(self.printed[run.id])

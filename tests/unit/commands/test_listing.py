@@ -41,6 +41,8 @@ def full(world: World) -> World:
     world.ok("allow:add", "shop", "192.0.2.0/24")
     world.ok("redirects:add", "shop", "/old", "/new")
     world.ok("builder:set", "shop", "--target", "web")
+    world.ok("cron:add", "shop", "nightly", "@daily", "./report")
+    world.ok("cron:run", "shop", "nightly")
     world.ok("config:global:set", "C=3", "--no-restart")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     return world
@@ -138,10 +140,12 @@ def test_a_log_in_json_is_one_object_per_line(full: World) -> None:
         (120, "2 min ago"),
         (7200, "2 h ago"),
         (172_800, "2 days ago"),
-        (-9, "0 s ago"),
+        (-0.5, "0 s ago"),
+        (-9, "in 9 s"),
+        (-7200, "in 2 h"),
     ],
 )
-def test_ages_have_one_unit(seconds: int, text: str) -> None:
+def test_ages_have_one_unit(seconds: float, text: str) -> None:
     now = datetime(2026, 1, 31, tzinfo=UTC)
     assert ago(now - timedelta(seconds=seconds), now) == text
 

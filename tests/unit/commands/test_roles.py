@@ -17,6 +17,7 @@ ROLES = {
         "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "ports:show", "checks:show", "resources:show", "builder:show",
+        "cron:list", "cron:history",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
@@ -29,6 +30,7 @@ ROLES = {
         "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",
         "allow:add", "allow:remove", "allow:off",
         "run", "run:list", "run:stop", "logs:run", "enter",
+        "cron:add", "cron:remove", "cron:suspend", "cron:resume", "cron:run", "cron:log",
     },
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",

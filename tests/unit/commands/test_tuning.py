@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
+from gitship.commands.context import Services
+from gitship.config import DockerSettings
 from gitship.deploy import overrides
 from gitship.model import Role
 from tests.unit.commands.world import World
@@ -137,7 +140,7 @@ def test_checks_run_needs_something_that_runs(world: World) -> None:
 def test_a_process_types_own_limit_comes_before_that_for_all(shop: World) -> None:
     shop.ok("resources:limit", "shop", "--memory", "64m", "--cpus", "0.5")
     shop.ok("resources:limit", "shop", "--process", "worker", "--memory", "1g")
-    web, worker = shown(shop, "resources:show", "shop")
+    web, worker, run = shown(shop, "resources:show", "shop")
     assert (web["memory_bytes"], web["cpus"], web["pids"], web["by_command"]) == (
         64 << 20,
         0.5,
@@ -145,10 +148,38 @@ def test_a_process_types_own_limit_comes_before_that_for_all(shop: World) -> Non
         ["cpus", "memory"],
     )
     assert (worker["memory_bytes"], worker["cpus"], worker["pids"]) == (1 << 30, 0.5, 90)
+    assert (run["process"], run["memory_bytes"], run["by_command"]) == ("run", 64 << 20, ["cpus", "memory"])
     shop.ok("resources:unset", "shop", "--process", "worker")
-    assert [r["memory_bytes"] for r in shown(shop, "resources:show", "shop")] == [64 << 20, 64 << 20]
+    assert [r["memory_bytes"] for r in shown(shop, "resources:show", "shop")] == [64 << 20] * 3
     shop.ok("resources:unset", "shop")
     assert [(r["memory_bytes"], r["pids"]) for r in shown(shop, "resources:show", "shop")] == [(None, None), (None, 90)]
+
+
+def test_limits_of_one_offs_hold_without_a_deploy(shop: World) -> None:
+    done = shop.ok("resources:limit", "shop", "--process", "run", "--memory", "1g", "--pids", "70")
+    assert "the next one-off container will use it" in done.err
+    assert deploys(shop) == 1 and overrides.PENDING not in shop.store.settings(shop.store.app("shop").id)
+    run = shown(shop, "resources:show", "shop")[-1]
+    assert (run["process"], run["memory_bytes"], run["pids"]) == ("run", 1 << 30, 70)
+    shop.ok("resources:unset", "shop", "--process", "run")
+    assert deploys(shop) == 1
+    assert [row["process"] for row in shown(shop, "resources:show", "shop")] == ["web", "worker"]
+
+
+def test_buildkit_cannot_limit_one_apps_builds_and_says_so(shop: World) -> None:
+    refused = shop.run("resources:limit", "shop", "--process", "build", "--memory", "1g")
+    assert refused.code == 1 and "BuildKit has no limits of one app's builds" in refused.err
+    assert "build_memory and build_cpus in [docker]" in refused.err
+    assert stored(shop) == {}
+
+
+def test_the_classic_builder_can(shop: World) -> None:
+    shop.settings = dataclasses.replace(shop.settings, docker=DockerSettings(builder="classic"))
+    shop.services = Services(shop.store, shop.settings, shop.operations)
+    done = shop.ok("resources:limit", "shop", "--process", "build", "--memory", "1g", "--cpus", "0.5")
+    assert "the next build will use it" in done.err and deploys(shop) == 1
+    assert shown(shop, "resources:show", "shop")[-1]["process"] == "build"
+    assert "no limit of processes" in shop.run("resources:limit", "shop", "--process", "build", "--pids", "5").err
 
 
 def test_memory_is_shown_as_it_is_typed(shop: World) -> None:

@@ -9,8 +9,20 @@ from pathlib import Path
 import pytest
 
 from gitship.errors import Conflict, GitshipError, NotFound
-from gitship.model import Check, Container, DeployKind, DeployState, Process, Release, Role, StageTime
-from gitship.store import Store
+from gitship.model import (
+    Check,
+    Container,
+    CronEntry,
+    CronOutcome,
+    DeployKind,
+    DeployState,
+    Overlap,
+    Process,
+    Release,
+    Role,
+    StageTime,
+)
+from gitship.store import Store, cron
 from gitship.store.migrations import MIGRATIONS
 
 pytestmark = pytest.mark.unit
@@ -177,3 +189,44 @@ def test_a_database_of_the_first_schema_is_carried_forward(tmp_path: Path) -> No
     opened = Store(path)
     assert [key.name for key in opened.keys()] == ["me"]  # noqa: SIM118
     opened.close()
+
+
+def test_a_release_keeps_its_cron_entries(store: Store) -> None:
+    app = store.create_app("shop")
+    entries = (
+        CronEntry("nightly", "0 3 * * *", ("./x", "a b"), "gitship.toml", "Europe/Berlin", Overlap.QUEUE, 60.0, True),
+        CronEntry("sync", "@hourly", ("./sync",), "app.json"),
+    )
+    made = store.create_release(
+        app.id, commit=None, image_id="x", image_bytes=1, config={}, processes=(), cause="push", created_by="me",
+        cron=entries,
+    )  # fmt: skip
+    assert store.release(made.id).cron == entries
+    assert release(store, app.id).cron == ()
+
+
+def test_a_minute_is_given_to_one_run_and_the_first_end_counts(store: Store) -> None:
+    app = store.create_app("shop")
+    run = store.add_cron_run(app.id, "nightly", CronOutcome.RUNNING, due_at=60.0)
+    assert run is not None and run.number == 1
+    assert store.add_cron_run(app.id, "nightly", CronOutcome.RUNNING, due_at=60.0) is None
+    other = store.add_cron_run(app.id, "other", CronOutcome.RUNNING, due_at=60.0)
+    asked = [store.add_cron_run(app.id, "nightly", CronOutcome.RUNNING, by="me") for _ in range(2)]
+    assert other is not None and all(asked)  # what somebody asks for is for no minute
+    assert store.end_cron_run(run, CronOutcome.REPLACED) is not None
+    assert store.end_cron_run(run, CronOutcome.FAILED, exit_code=143) is None
+    assert store.begin_cron_run(run, "c") is None
+    assert store.cron_run(run.id).outcome is CronOutcome.REPLACED
+
+
+def test_runs_are_kept_by_entry_and_those_that_run_always(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cron, "KEPT_PER_ENTRY", 2)
+    app = store.create_app("shop")
+    store.add_cron_run(app.id, "often", CronOutcome.RUNNING)
+    store.add_cron_run(app.id, "rare", CronOutcome.SKIPPED)
+    for _ in range(5):
+        store.add_cron_run(app.id, "often", CronOutcome.SKIPPED)
+    assert [run.number for run in store.cron_runs(app.id, "often")] == [7, 6, 1]
+    assert [run.number for run in store.cron_runs(app.id, "rare")] == [2]
+    store.delete_app(app.id)
+    assert store.open_cron_runs() == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gitship.deploy import appjson
 from gitship.deploy.appjson import AppJson
 from gitship.errors import ConfigError
-from gitship.model import Check
+from gitship.model import CRON_NAME, Check, CronEntry, Overlap
 
 pytestmark = pytest.mark.unit
 
@@ -108,11 +108,31 @@ def test_dokkus_deploy_scripts_are_commands() -> None:
     assert parse({"scripts": {"dokku": {"predeploy": " "}, "test": {"any": 1}}}).predeploy is None
 
 
+def test_dokkus_cron_entries_are_called_by_their_command() -> None:
+    cron = [
+        {"command": "npm run send-email", "schedule": "@daily"},
+        {"command": "npm run send-email", "schedule": "0 12 * * *", "concurrency_policy": "Replace"},
+        {"command": "a | b", "schedule": "0 1 * * *", "concurrency_policy": "allow", "maintenance": True},
+        {"command": "--", "schedule": "0 1 * * *", "concurrency_policy": "forbid", "task": "unknown"},
+        {"command": "x" * 80 + " y", "schedule": "@hourly", "maintenance": False},
+    ]
+    found = {entry.name: entry for entry in parse({"cron": cron}).cron}
+    assert list(found) == ["npm-run-send-email", "npm-run-send-email-2", "a-b", "entry", "x" * 40]
+    assert found["npm-run-send-email"] == CronEntry(
+        "npm-run-send-email", "@daily", ("npm", "run", "send-email"), "app.json"
+    )
+    assert [(e.overlap, e.suspended) for e in found.values()] == [
+        (Overlap.SKIP, False), (Overlap.REPLACE, False), (Overlap.ALLOW, True), (Overlap.SKIP, False),
+        (Overlap.SKIP, False),
+    ]  # fmt: skip
+    assert all(CRON_NAME.fullmatch(name) for name in found)
+
+
 def test_what_others_put_into_the_file_is_passed_over() -> None:
     heroku = {
         "name": "Small Sharp Tool", "keywords": ["a"], "env": {"A": {"generator": "secret"}}, "image": "heroku/ruby",
         "addons": ["openredis"], "buildpacks": [{"url": "x"}], "environments": {"test": {"scripts": {"test": "t"}}},
-        "stack": "heroku-24", "cron": [{"command": "x", "schedule": "@daily"}], "success_url": None,
+        "stack": "heroku-24", "success_url": None,
     }  # fmt: skip
     assert parse(heroku) == AppJson()
     assert appjson.parse(b"\xef\xbb\xbf{}\r\n") == AppJson()
@@ -122,6 +142,14 @@ def test_what_others_put_into_the_file_is_passed_over() -> None:
     ("data", "message"),
     [
         ([], "app.json must be an object"),
+        ({"cron": {}}, "app.json: cron must be a list"),
+        ({"cron": [{"command": "x"}]}, 'app.json: cron[0] must have a "schedule"'),
+        ({"cron": [{"schedule": "@daily"}]}, 'app.json: cron[0] must have a "command"'),
+        ({"cron": [{"command": "", "schedule": "@daily"}]}, "app.json: cron[0].command is empty"),
+        ({"cron": [{"command": "x", "schedule": "0 0 * * 8"}]},
+         "app.json: cron[0].schedule has a wrong day-of-week '8': 0 to 7 or sun to sat, with `,` `-` `/` and `*`"),
+        ({"cron": [{"command": "x", "schedule": "@daily", "concurrency_policy": "often"}]},
+         'app.json: cron[0].concurrency_policy must be one of "allow", "forbid", "replace"'),
         ({"healthchecks": []}, "app.json: healthchecks must be an object"),
         ({"healthchecks": {"web": {}}}, "app.json: healthchecks.web must be a list"),
         ({"healthchecks": {"web": [1]}}, "app.json: healthchecks.web[0] must be an object"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gitship.deploy import gitshiptoml
 from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
 from gitship.errors import ConfigError
-from gitship.model import Check
+from gitship.model import Check, CronEntry, Overlap
 
 pytestmark = pytest.mark.unit
 
@@ -54,6 +54,17 @@ checks = [{ uptime = 10 }, { listening = true, port = 7 }, { image = true }, { c
 
 [processes.cron]
 checks = []
+
+[cron.nightly]
+schedule = "30 2 * * mon-fri"
+command = "./report | mail"
+timezone = "Europe/Berlin"
+overlap = "queue"
+timeout = 600
+
+[cron.sync]
+schedule = "@hourly"
+command = ["./sync", "a b"]
 """
 
 
@@ -97,6 +108,18 @@ def test_every_key_is_read() -> None:
             ),
             "cron": (),
         },
+        cron=(
+            CronEntry(
+                "nightly",
+                "30 2 * * mon-fri",
+                ("/bin/sh", "-c", "./report | mail"),
+                "gitship.toml",
+                timezone="Europe/Berlin",
+                overlap=Overlap.QUEUE,
+                timeout_s=600,
+            ),
+            CronEntry("sync", "@hourly", ("./sync", "a b"), "gitship.toml"),
+        ),
     )
 
 
@@ -111,7 +134,7 @@ def keys(data: dict[str, Any]) -> set[str]:
     for process in data["processes"].values():
         found |= {f"processes.<type>.{key}" for key in process}
         found |= {f"processes.<type>.checks[].{key}" for check in process["checks"] for key in check}
-    return found
+    return found | {f"cron.<name>.{key}" for entry in data["cron"].values() for key in entry}
 
 
 def test_the_reference_says_something_of_every_key() -> None:
@@ -133,7 +156,7 @@ def test_an_empty_file_changes_nothing() -> None:
     [
         ("prot = 1", "unknown key 'prot'", "did you mean 'port'?"),
         ("[buidl]", "unknown key 'buidl'", "did you mean 'build'?"),
-        ("[zzz]", "unknown key 'zzz'", "known: port, build, deploy, processes"),
+        ("[zzz]", "unknown key 'zzz'", "known: port, build, deploy, processes, cron"),
         ("build.dockerfil = 'x'", "unknown key 'build.dockerfil'", "did you mean 'build.dockerfile'?"),
         ("[deploy]\ndrain_time = 1", "unknown key 'deploy.drain_time'", "did you mean 'deploy.drain_timeout'?"),
         ("[processes.web]\nmemroy = '1g'", "unknown key 'processes.web.memroy'",
@@ -173,6 +196,18 @@ def test_an_empty_file_changes_nothing() -> None:
          "it is [] now"),
         ("processes.web.checks = [{path = '/', headers = {'a b' = 'x'}}]",
          "processes.web.checks[0].headers must be the name of an HTTP header", 'it is "a b" now'),
+        ("cron.x.command = 'y'", "cron.x must have a schedule", 'for instance schedule = "0 3 * * *"'),
+        ("cron.x.schedule = '@daily'", "cron.x must have a command", 'for instance command = "./report"'),
+        ("cron.X = {}", "cron.X is not a name", "use lower-case letters, digits, '-' and '_'"),
+        ("cron.x.schedule = '0 25 * * *'",
+         "cron.x.schedule has a wrong hour '25': 0 to 23, with `,` `-` `/` and `*`", 'it is "0 25 * * *" now'),
+        ("cron.x.timezone = 'Europe/Berln'",
+         "cron.x.timezone is no time zone that is known here, such as Europe/Berlin", 'it is "Europe/Berln" now'),
+        ("cron.x.overlap = 'no'", 'cron.x.overlap must be one of "skip", "queue", "replace", "allow"',
+         'it is "no" now'),
+        ("cron.x.timeout = 0", "cron.x.timeout must be a number of seconds from 1 to 2.592e+06", "it is 0 now"),
+        ("cron.x.when = 'y'", "unknown key 'cron.x.when'",
+         "known: cron.x.schedule, cron.x.command, cron.x.timezone, cron.x.overlap, cron.x.timeout"),
         ("port = 1979-05-27", "port must be a whole number", "it is date now"),
     ],
 )  # fmt: skip

@@ -40,6 +40,25 @@ def test_a_commit_without_any_file_has_an_empty_manifest() -> None:
     assert Manifest().build == Build(dockerfile="Dockerfile", context="", target="", args={})
 
 
+def test_cron_is_that_of_both_files_and_may_name_a_process() -> None:
+    made = read(
+        Procfile="web: ./serve\nmailer: ./mail --all\n",
+        app='{"cron": [{"command": "mailer", "schedule": "@daily"}, {"command": "x", "schedule": "@daily"}]}',
+        gitship="[cron.x]\nschedule = '@weekly'\ncommand = 'web'\n",
+    )
+    found = {entry.name: (entry.schedule, entry.command, entry.source) for entry in made.cron}
+    assert found == {
+        "mailer": ("@daily", ("./mail", "--all"), "app.json"),
+        "x": ("@weekly", ("./serve",), "gitship.toml"),
+    }
+
+
+def test_limits_of_one_offs_are_not_a_process_of_gitship_toml() -> None:
+    with pytest.raises(ConfigError) as caught:
+        planned(read(Procfile="web: x\n", gitship="[processes.run]\nmemory = '64m'\n"))
+    assert "resources:limit APP --process run" in caught.value.hint
+
+
 def test_release_is_a_command_and_not_a_process() -> None:
     made = read(Procfile="release: ./migrate\nweb: ./serve\n")
     assert made.release_command == ("./migrate",)

@@ -33,3 +33,11 @@ def test_a_build_asks_for_buildkit_with_all_its_options() -> None:
 def test_the_classic_builder_is_asked_for_by_leaving_the_version_out() -> None:
     asked = query(BuildOptions("shop:1"), "classic", "id1")
     assert not {"version", "target", "nocache"} & set(asked)
+
+
+def test_only_the_classic_builder_is_asked_to_limit_one_build() -> None:
+    options = BuildOptions("shop:1", memory_bytes=64 << 20, cpus=0.5)
+    asked = query(options, "classic", "id1")
+    assert (asked["memory"], asked["memswap"]) == (str(64 << 20), str(64 << 20))
+    assert (asked["cpuperiod"], asked["cpuquota"]) == ("100000", "50000")
+    assert not {"memory", "memswap", "cpuquota"} & set(query(options, "buildkit", "id1"))

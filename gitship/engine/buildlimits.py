@@ -1,0 +1,74 @@
+"""What builds may use. The classic builder takes limits of each build; BuildKit takes none, but one for all together.
+
+Measured on 20.10: BuildKit ignores ``memory=``, and a limit on the cgroup below which it runs its steps kills the step
+(exit code 137). With the systemd cgroup driver Docker puts each step at the top of the tree: nothing can be limited so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gitship.engine import buildcgroup
+from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
+
+log = logging.getLogger("gitship.docker")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildLimits:
+    """Of all builds together with BuildKit, of each with the classic builder; 0 is no limit."""
+
+    memory_bytes: int = 0
+    cpus: float = 0.0
+    cgroup_parent: str = "/docker"
+
+    @property
+    def any(self) -> bool:
+        return bool(self.memory_bytes or self.cpus)
+
+
+def of_one(options: BuildOptions, limits: BuildLimits) -> tuple[BuildOptions, str]:
+    """The smaller of an app's own limit and the server's, for the classic builder, and its memory in words."""
+    memory = min(filter(None, (options.memory_bytes, limits.memory_bytes)), default=None)
+    cpus = min(filter(None, (options.cpus, limits.cpus)), default=None)
+    return replace(options, memory_bytes=memory, cpus=cpus), f"this build ({memory >> 20}m)" if memory else ""
+
+
+class Limiter:
+    """Keeps BuildKit's builds on this machine within the limits. Safe from any thread."""
+
+    def __init__(self, limits: BuildLimits, host: str) -> None:
+        self._limits = limits
+        self._host = host
+        self._logged = ""
+
+    def limit(self, cgroup_driver: Callable[[], str], on_event: Callable[[BuildStep | BuildOutput], None]) -> str:
+        """What all builds together may use from now on, in words; "" for no limit.
+
+        Where the limit cannot be set, the server's log and the build's say so, and the build goes on.
+        """
+        limits = self._limits
+        reason = self._impossible(cgroup_driver) if limits.any else ""
+        if not reason:
+            try:
+                buildcgroup.apply(limits.cgroup_parent, limits.memory_bytes, limits.cpus)
+            except OSError as error:
+                reason = f"the cgroup of builds cannot be set: {error.strerror} ({error.filename})"
+        if not limits.any:
+            return ""  # whether or not an older limit could be lifted: nobody asks for one
+        if reason:
+            on_event(BuildOutput(0, f"builds are not limited: {reason}"))
+            if reason != self._logged:
+                log.warning("build_memory and build_cpus are not kept: %s", reason)
+        self._logged = reason
+        return "" if reason or not limits.memory_bytes else f"all builds together ({limits.memory_bytes >> 20}m)"
+
+    def _impossible(self, cgroup_driver: Callable[[], str]) -> str:
+        if not self._host.startswith("unix://"):
+            return "Docker is on another machine"
+        driver = cgroup_driver()
+        if driver == "cgroupfs":
+            return ""
+        return f'Docker\'s cgroup driver is {driver}; it takes cgroupfs, or builder = "classic" in [docker]'

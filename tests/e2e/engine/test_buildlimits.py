@@ -1,0 +1,60 @@
+"""A build that takes too much memory is killed, and the error names the limit; on an engine of its own."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from gitship.engine.base import BuildOptions, BuildOutput, BuildStep, Image
+from gitship.engine.buildlimits import BuildLimits
+from gitship.engine.docker import DockerEngine
+from gitship.errors import DeployError
+from tests.e2e.engine.context import BASE, context
+from tests.e2e.engine.isolated_docker import IsolatedEngine, isolated_engine
+
+pytestmark = pytest.mark.e2e
+
+PARENT = f"/gitship-test-{uuid.uuid4().hex[:8]}"
+MB = 1 << 20
+# busybox's dd with a block of that size keeps all of it in memory
+GREEDY = BASE + 'RUN ["/bin/busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"]\n'
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[IsolatedEngine]:
+    with isolated_engine("--cgroup-parent", PARENT) as own:
+        yield own
+    for controller in Path("/sys/fs/cgroup").iterdir():
+        for path in (controller / PARENT[1:] / "buildkit", controller / PARENT[1:]):
+            with suppress(OSError):
+                path.rmdir()
+
+
+def build(engine: DockerEngine, text: str, **options: int) -> tuple[Image, list[BuildStep | BuildOutput]]:
+    events: list[BuildStep | BuildOutput] = []
+    asked = BuildOptions("limits:latest", no_cache=True, **options)  # type: ignore[arg-type]
+    return engine.build(context(text), asked, events.append, threading.Event()), events
+
+
+def test_builds_keep_to_the_limit_of_all_until_it_is_lifted(own: IsolatedEngine) -> None:
+    limits = BuildLimits(memory_bytes=100 * MB, cpus=0.5, cgroup_parent=PARENT)
+    with pytest.raises(DeployError) as killed:
+        build(DockerEngine(own.host, build_limits=limits), GREEDY)
+    assert "exit code 137" in killed.value.message and "all builds together (100m)" in killed.value.message
+    assert "build_memory" in killed.value.hint
+    _, events = build(DockerEngine(own.host, build_limits=limits), GREEDY.replace("200M", "20M"))
+    assert not any(isinstance(event, BuildOutput) and "not limited" in event.text for event in events)
+    build(DockerEngine(own.host, build_limits=BuildLimits(cgroup_parent=PARENT)), GREEDY)  # no setting: no limit
+
+
+def test_the_classic_builder_keeps_to_the_limit_of_one_build(own: IsolatedEngine) -> None:
+    engine = DockerEngine(own.host, builder="classic")
+    with pytest.raises(DeployError) as killed:
+        build(engine, GREEDY, memory_bytes=100 * MB)
+    assert "137" in killed.value.message and "this build (100m)" in killed.value.message
+    build(engine, GREEDY)

@@ -1,0 +1,123 @@
+"""Limits of builds: what is written into which cgroup, and what is said where it cannot be."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from gitship.engine import buildcgroup
+from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.buildlimits import BuildLimits, Limiter, of_one
+from gitship.engine.causes import Failure, explain
+
+pytestmark = pytest.mark.unit
+
+UNIX = "unix:///var/run/docker.sock"
+MB = 1 << 20
+
+
+def files(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def v1(tmp_path: Path) -> Path:
+    """A tree that looks as a kernel with cgroups of version 1 makes it."""
+    for name in ("memory/docker/buildkit/memory.memsw.limit_in_bytes", "memory/docker/buildkit/memory.limit_in_bytes"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("-1")
+    (tmp_path / "cpu").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def v2(tmp_path: Path) -> Path:
+    (tmp_path / "docker/buildkit").mkdir(parents=True)
+    (tmp_path / "cgroup.controllers").write_text("cpu memory")
+    (tmp_path / "docker/buildkit/memory.swap.max").write_text("max")
+    return tmp_path
+
+
+def test_version_1(v1: Path) -> None:
+    buildcgroup.apply("/docker", 100 * MB + 5, 1.5, v1)
+    wanted = str(100 * MB)
+    assert files(v1) == {
+        "cpu/docker/buildkit/cpu.cfs_period_us": "100000",
+        "cpu/docker/buildkit/cpu.cfs_quota_us": "150000",
+        "memory/docker/buildkit/memory.limit_in_bytes": wanted,
+        "memory/docker/buildkit/memory.memsw.limit_in_bytes": wanted,
+    }
+    buildcgroup.apply("/docker", 0, 0.0, v1)
+    assert set(files(v1).values()) == {"100000", "-1"}
+
+
+def test_version_2(v2: Path) -> None:
+    buildcgroup.apply("/docker", 100 * MB, 1.5, v2)
+    assert files(v2) == {
+        "cgroup.controllers": "cpu memory",
+        "cgroup.subtree_control": "+memory +cpu",
+        "docker/buildkit/cpu.max": "150000 100000",
+        "docker/buildkit/memory.max": str(100 * MB),
+        "docker/buildkit/memory.swap.max": "0",
+        "docker/cgroup.subtree_control": "+memory +cpu",
+    }
+    buildcgroup.apply("/docker", 0, 0.0, v2)
+    limits = {name: text for name, text in files(v2).items() if name.endswith(".max")}
+    assert set(limits.values()) == {"max", "max 100000"}
+
+
+@pytest.mark.parametrize("parent", ["/docker", "/my/own"])
+def test_without_limits_nothing_is_made(tmp_path: Path, parent: str) -> None:
+    buildcgroup.apply(parent, 0, 0.0, tmp_path)
+    (tmp_path / "cgroup.controllers").write_text("cpu memory")
+    buildcgroup.apply(parent, 0, 0.0, tmp_path)
+    assert list(files(tmp_path)) == ["cgroup.controllers"]
+
+
+@pytest.mark.parametrize(
+    ("host", "driver", "said"),
+    [
+        (UNIX, "systemd", "Docker's cgroup driver is systemd"),
+        ("tcp://192.0.2.1:2375", "cgroupfs", "Docker is on another machine"),
+        (UNIX, "cgroupfs", "the cgroup of builds cannot be set"),
+    ],
+)
+def test_where_it_cannot_be_kept_the_build_and_the_log_say_so(
+    host: str, driver: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "memory").write_text("in the way")
+    monkeypatch.setattr(buildcgroup.apply, "__defaults__", (tmp_path,))
+    events: list[BuildStep | BuildOutput] = []
+    limiter = Limiter(BuildLimits(memory_bytes=100 * MB), host)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert limiter.limit(lambda: driver, events.append) == ""
+    assert [type(event) for event in events] == [BuildOutput] * 2
+    assert all(isinstance(e, BuildOutput) and e.text.startswith(f"builds are not limited: {said}") for e in events)
+    assert len([r for r in caplog.records if said in r.getMessage()]) == 1  # once
+
+
+def test_without_limits_docker_is_not_asked_and_nothing_is_said() -> None:
+    def driver() -> str:
+        raise AssertionError
+
+    assert Limiter(BuildLimits(cgroup_parent="/gitship-no-such-parent"), UNIX).limit(driver, print) == ""
+
+
+def test_the_smaller_limit_of_app_and_server_is_the_classic_builders() -> None:
+    options = BuildOptions("t", memory_bytes=200 * MB, cpus=0.5)
+    made, words = of_one(options, BuildLimits(memory_bytes=100 * MB, cpus=2.0))
+    assert (made.memory_bytes, made.cpus, words) == (100 * MB, 0.5, "this build (100m)")
+    assert of_one(BuildOptions("t"), BuildLimits()) == (BuildOptions("t"), "")
+
+
+def test_a_killed_step_names_the_limit() -> None:
+    failure = Failure("executor failed running [make]: exit code: 137", "[2/2] RUN make", (), "Dockerfile",
+                      "all builds together (100m)")  # fmt: skip
+    said, hint = explain(failure)
+    assert said == (
+        "[2/2] RUN make was killed (exit code 137): it took more memory than there is for all builds together (100m)"
+    )
+    assert "build_memory in [docker]" in hint

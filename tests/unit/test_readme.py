@@ -1,0 +1,78 @@
+"""What README says beside its reference: commands that are there, and a place for each of Dokku's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gitship import config
+from gitship.commands import registry
+
+pytestmark = pytest.mark.unit
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PROSE = README.partition("<!-- reference:begin -->")[0] + README.partition("<!-- reference:end -->")[2]
+COMMAND = re.compile(r"[a-z]+(?::[a-z-]+)+")
+SENT = re.compile(r"^(?:ship|ssh -p 2222 deploy@\S+) (.+)$")
+
+
+def shown_commands() -> list[str]:
+    """What the examples send to the server: lines of shell blocks, without comments, pipes and redirections."""
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", PROSE, re.DOTALL) for line in block.splitlines()]
+    sent = [SENT.match(line.strip()) for line in lines]
+    sent += [SENT.match(line.partition("| ")[2].strip()) for line in lines if "| ship " in line]
+    return [re.split(r"\s[<>|#]", found[1])[0].strip() for found in sent if found]
+
+
+def test_there_are_examples() -> None:
+    assert len(shown_commands()) > 15
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_a_command_that_is_shown_parses(line: str) -> None:
+    name, *words = shlex.split(line)
+    command = registry.find(name)
+    assert command is not None, name
+    tokens, _ = registry.quieted(command, tuple(words))
+    registry.parse(command, tokens)
+
+
+def dokku_rows() -> list[tuple[str, str]]:
+    table = PROSE.partition("| Dokku | gitship |")[2].partition("\n\n")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return [(left, right) for left, right in cells]
+
+
+def test_the_table_has_every_noun_of_dokku() -> None:
+    left = " ".join(row[0] for row in dokku_rows())
+    for noun in (
+        "app-json", "apps", "builder", "builder-dockerfile", "builds", "certs", "checks", "config", "cron",
+        "docker-options", "domains", "events", "git", "logs", "maintenance", "network", "nginx", "plugin", "ports",
+        "proxy", "ps", "registry", "repo", "resource", "run", "scheduler", "ssh-keys", "storage", "trace",
+    ):  # fmt: skip
+        assert re.search(rf"`{noun}(:[a-z*-]+)?`", left), noun
+
+
+@pytest.mark.parametrize(("dokku", "ours"), dokku_rows())
+def test_each_of_dokkus_commands_has_one_here_or_a_reason(dokku: str, ours: str) -> None:
+    assert "`" in dokku
+    names = [word for quoted in re.findall(r"`([^`]+)`", ours) for word in quoted.split()[:1]]
+    known = {alias for c in registry.load().values() for alias in (c.name, *c.aliases)}
+    if ours.startswith(("none: ", "by itself: ", "by itself ")):
+        assert len(ours) > len("by itself: ") + 10, "a reason"
+    elif ours != "none yet":
+        assert names or "`gitship serve" in ours, ours
+    for name in names:
+        if COMMAND.fullmatch(name):
+            assert name in known, f"{name} is no command"
+
+
+def test_settings_that_are_named_exist() -> None:
+    known = {key for key, _, _ in config.reference()}
+    sections = {key.partition(".")[0] for key in known if "." in key}
+    for name in re.findall(r"`([a-z]+\.[a-z_]+)`", PROSE):
+        if name.partition(".")[0] in sections and not name.endswith((".toml", ".json")):
+            assert name in known, name
