@@ -22,6 +22,7 @@ from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
+from gitship.deploy.signins import SignIns
 from gitship.deploy.start import Starter
 from gitship.engine.addresses import Addresses
 from gitship.engine.buildlimits import BuildLimits
@@ -97,12 +98,12 @@ class Daemon:
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
         cron = Cron(self.store, settings.cron.timezone, runs)
+        self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
-            cron,
+            cron, SignIns(self.store, self._identity),
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
-        self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         self._strangers = Strangers(self.store.audit_stranger)
         dispatcher = Dispatcher(services, operations, repositories)
         self.ssh = SshServer(settings.ssh.listen, settings.host_key, self._identify, dispatcher.run)
@@ -135,13 +136,16 @@ class Daemon:
         self.store.close()
 
     def _identify(self, fingerprint: str, public_key: str, address: str) -> Identity | None:
+        identity = self._identity(fingerprint, address)
+        if identity is None:
+            self._strangers.knocked(fingerprint, address)
+        return identity
+
+    def _identity(self, fingerprint: str, address: str) -> Identity | None:
         if fingerprint == self._local:
             return Identity(LOCAL, Role.ADMIN, fingerprint, address)
         key = self.store.key_by_fingerprint(fingerprint)
-        if key is None:
-            self._strangers.knocked(fingerprint, address)
-            return None
-        return Identity(key.name, key.role, fingerprint, address, key.apps)
+        return None if key is None else Identity(key.name, key.role, fingerprint, address, key.apps)
 
 
 def serve(settings: Settings) -> int:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gitship.deploy.cron import Cron
+from gitship.deploy.facts import Facts
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.programs import Programs
+from gitship.deploy.signins import SignIns
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
@@ -60,6 +62,16 @@ class Operations(Protocol):
     @property
     def cron(self) -> Cron:
         """Commands that run by the clock."""
+        ...
+
+    @property
+    def sign_ins(self) -> SignIns:
+        """Who may see the status page."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
+        """What the status page shows beside the store."""
         ...
 
     def create_app(self, name: str) -> App: ...

@@ -11,6 +11,7 @@ from typing import Any
 from gitship.config import Settings
 from gitship.deploy import switch, urls
 from gitship.deploy.cron import Cron
+from gitship.deploy.facts import ServerFacts
 from gitship.deploy.gates import Gates
 from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
@@ -21,6 +22,7 @@ from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.releasing import manifest_of, with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.signins import SignIns
 from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
@@ -52,6 +54,7 @@ class ServerOperations:
         programs: Programs,
         gates: Gates,
         cron: Cron,
+        sign_ins: SignIns,
     ) -> None:
         self.gates = gates
         self.cron = cron
@@ -66,6 +69,8 @@ class ServerOperations:
         self._queue = queue
         self._jobs = Jobs(settings, store, bus, queue)
         self._server_id = store.server_id()
+        self.sign_ins = sign_ins
+        self.facts = ServerFacts(engine, repositories, self._server_id)
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
         self.tuning = Tuning(

@@ -64,4 +64,14 @@ MIGRATIONS = (
         ended_at REAL, exit_code INTEGER, container TEXT NOT NULL DEFAULT '', by TEXT NOT NULL DEFAULT '',
         reason TEXT NOT NULL DEFAULT '', UNIQUE (app_id, number), UNIQUE (app_id, entry, due_at));
     """,
+    """
+    CREATE TABLE web_access (
+        hash TEXT PRIMARY KEY, kind TEXT NOT NULL, fingerprint TEXT NOT NULL, name TEXT NOT NULL DEFAULT '',
+        created_at REAL NOT NULL, expires_at REAL);
+    CREATE UNIQUE INDEX web_tokens ON web_access (fingerprint, name) WHERE kind = 'token';
+    CREATE TRIGGER web_access_ends_with_its_key AFTER DELETE ON keys
+        BEGIN DELETE FROM web_access WHERE fingerprint = OLD.fingerprint; END;
+    CREATE TRIGGER web_sessions_end_with_a_limit AFTER UPDATE OF all_apps ON keys
+        BEGIN DELETE FROM web_access WHERE fingerprint = OLD.fingerprint AND kind <> 'token'; END;
+    """,
 )

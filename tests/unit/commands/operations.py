@@ -17,13 +17,14 @@ from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.signins import SignIns
 from gitship.deploy.switch import STOPPED
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.front.gate import Gate
-from gitship.git.repository import Repositories
+from gitship.git.repository import Commit, Repositories
 from gitship.model import (
     App,
     Container,
@@ -80,6 +81,35 @@ class StoreGates:
         return gate
 
 
+class StoreFacts:
+    """Every container runs but those in ``states``; ``commits`` are all that there are."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.states: dict[str, str] = {}
+        self.commits: dict[str, Commit] = {}
+        self.lines: list[LogLine] = []
+
+    def containers(self) -> Mapping[str, str]:
+        return {c.id: self.states.get(c.id, "running") for c in self._store.containers()}
+
+    def commit(self, app: App, sha: str) -> Commit | None:
+        return self.commits.get(sha)
+
+    def log(
+        self, container: Container, *, tail: int, since: float | None, follow: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:  # fmt: skip
+        """What ``print_line`` was told of that container; a followed log ends with ``stop``."""
+        position = 0
+        own = [line for line in self.lines if line.container == container.name and line.at >= (since or 0)]
+        yield from own[-tail:]
+        position = len(self.lines) if not own else self.lines.index(own[-1]) + 1
+        while follow and not (stop and stop.wait(0.01)):
+            new, position = self.lines[position:], len(self.lines)
+            yield from (line for line in new if line.container == container.name)
+
+
 class StoreOperations:
     """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
 
@@ -88,6 +118,8 @@ class StoreOperations:
         self._store = store
         self._domain = domain
         self.gates = StoreGates(store)
+        self.sign_ins = SignIns(store, self._identity)
+        self.facts = StoreFacts(store)
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}
@@ -98,6 +130,10 @@ class StoreOperations:
         self.programs = EchoPrograms()
         self.runs = EchoRuns(store)
         self._crashes = 0
+
+    def _identity(self, fingerprint: str, address: str) -> Identity | None:
+        key = self._store.key_by_fingerprint(fingerprint)
+        return Identity(key.name, key.role, fingerprint, address, key.apps) if key else None
 
     def hold(self) -> None:
         self._may_end.clear()

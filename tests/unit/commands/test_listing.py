@@ -44,12 +44,15 @@ def full(world: World) -> World:
     world.ok("cron:add", "shop", "nightly", "@daily", "./report")
     world.ok("cron:run", "shop", "nightly")
     world.ok("config:global:set", "C=3", "--no-restart")
+    world.ok("web:token", "grafana")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     return world
 
 
 def argv(name: str) -> tuple[str, ...]:
-    return (name,) if name in ("apps:list", "keys:list", "audit", "config:global:show") else (name, "shop")
+    return (
+        (name,) if name in ("apps:list", "keys:list", "audit", "config:global:show", "web:tokens") else (name, "shop")
+    )
 
 
 @pytest.mark.parametrize("name", LISTINGS)

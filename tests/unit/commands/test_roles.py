@@ -18,6 +18,7 @@ ROLES = {
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "ports:show", "checks:show", "resources:show", "builder:show",
         "cron:list", "cron:history",
+        "web", "web:token", "web:tokens", "web:token:remove",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",

@@ -66,12 +66,15 @@ def test_overview_tells_deploying_failed_and_never_deployed_apart(site: Site) ->
     go_live(site, "broken")
     fail(site, "broken", reason="listens on 3000, expected 5000")
     site.store.create_app("fresh")
+    site.store.create_app("first")
+    fail(site, "first")
     journal = site.deploy(site.store.create_app("busy"))
     journal.update(state=DeployState.BUILDING)
     states = {app["name"]: app["state"] for app in site.get("/api/apps").json()["apps"]}
-    assert states == {"broken": "failed", "busy": "deploying", "fresh": "never deployed"}
+    assert states == {"broken": "live", "busy": "deploying", "fresh": "never deployed", "first": "failed"}
     text = site.get("/").text
     assert "checking: listens on 3000, expected 5000" in text
+    assert text.count("last deploy failed") == 2
     assert '<span class="state never-deployed">' in text
     journal.close()
 
@@ -97,7 +100,7 @@ def test_app_page_lists_releases_and_deploys_with_stage_times(site: Site) -> Non
     deploy_id = fail(site, "shop", reason="answered 500")
     page = site.get("/apps/shop")
     assert page.status == 200
-    for part in ("first push", "84 MB", f'href="/apps/shop/deploys/{deploy_id}"', "answered 500", "v1 serves on"):
+    for part in ("push by ada", "84 MB", f'href="/apps/shop/deploys/{deploy_id}"', "answered 500", "v1 serves on"):
         assert part in page.text
     assert '<li class="done building">building <b>0.0s</b></li>' in page.text
     assert '<li class="failed checking">checking failed</li>' in page.text
@@ -112,9 +115,10 @@ def test_deploy_page_has_the_cause_above_stages_and_log(site: Site) -> None:
     site.store.create_app("shop")
     deploy_id = fail(site, "shop", reason="listens on 127.0.0.1 only", hint="listen on 0.0.0.0")
     text = site.get(f"/apps/shop/deploys/{deploy_id}").text
-    assert text.index("listens on 127.0.0.1 only") < text.index('<ol class="stages">') < text.index("<h2>Log</h2>")
+    assert text.index("listens on 127.0.0.1 only") < text.index('<ol class="stages">') < text.index(">Log</h2>")
     assert "listen on 0.0.0.0" in text
-    assert '<li id="L1" class="error"> !     checking failed: listens on 127.0.0.1 only</li>' in text
+    assert '<li id="L1" class="error">' in text
+    assert " !     checking failed: listens on 127.0.0.1 only</li>" in text
 
 
 def test_deploy_page_shows_the_end_of_a_long_log_and_links_the_whole(site: Site) -> None:
@@ -133,9 +137,9 @@ def test_deploy_page_shows_the_end_of_a_long_log_and_links_the_whole(site: Site)
     journal.close()
 
 
-def test_the_page_of_a_deploy_that_ended_needs_no_script(site: Site) -> None:
+def test_the_page_of_a_deploy_that_ended_asks_for_no_stream(site: Site) -> None:
     site.store.create_app("shop")
-    assert "<script" not in site.get(f"/apps/shop/deploys/{fail(site, 'shop')}").text
+    assert "data-stream" not in site.get(f"/apps/shop/deploys/{fail(site, 'shop')}").text
 
 
 def test_text_from_outside_is_escaped_everywhere(site: Site) -> None:
@@ -148,7 +152,7 @@ def test_text_from_outside_is_escaped_everywhere(site: Site) -> None:
     for path in ("/", "/apps/shop", f"/apps/shop/deploys/{journal.deploy.id}", "/apps/" + "%3Cscript%3E"):
         text = site.get(path).text
         assert "<script>" not in text, path
-    assert f'<li id="L1" class="plain">{ESCAPED}</li>' in site.get(f"/apps/shop/deploys/{journal.deploy.id}").text
+    assert f"</a>{ESCAPED}</li>" in site.get(f"/apps/shop/deploys/{journal.deploy.id}").text
     with site.stream(f"/apps/shop/deploys/{journal.deploy.id}/stream") as stream:
         head = stream.until("state").data
         assert "<script>" not in head
@@ -220,16 +224,16 @@ def test_style_script_and_icon_are_served_with_their_types(site: Site) -> None:
 
 def test_pages_only_read(site: Site) -> None:
     go_live(site, "shop")
-    for method in ("POST", "PUT", "DELETE", "PATCH"):
+    for method in ("PUT", "DELETE", "PATCH", "POST"):
         assert site.get("/apps/shop", method=method).status == 405
     head = site.get("/", method="HEAD")
     assert (head.status, head.text) == (200, "")
 
 
 def test_healthz_says_whether_the_store_answers(site: Site) -> None:
-    assert site.get("/healthz").json() == {"status": "ok", "apps": 0}
+    assert site.get("/healthz", cookie="").json() == {"status": "ok"}
     site.store.close()
-    answer = site.get("/healthz")
+    answer = site.get("/healthz", cookie="")
     assert answer.status == 503
     assert answer.json()["status"] == "the store does not answer"
 

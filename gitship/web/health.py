@@ -1,0 +1,80 @@
+"""How the containers are, asked of Docker once every few seconds while somebody looks, however many they are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+
+from gitship.deploy.facts import RUNNING, Facts
+from gitship.errors import GitshipError
+from gitship.model import Container
+from gitship.store import Store
+from gitship.web.live import Live
+
+log = logging.getLogger(__name__)
+
+FRESH_S = 5.0
+ASK_TIMEOUT_S = 10.0
+
+
+class Health:
+    """Used on the event loop. ``states`` has Docker's word by container id; ``silent`` why Docker did not answer."""
+
+    def __init__(self, store: Store, facts: Facts, live: Live, work: Executor) -> None:
+        self._store = store
+        self._facts = facts
+        self._live = live
+        self._work = work
+        self._asked_at = 0.0
+        self._asking: asyncio.Task[None] | None = None
+        self.states: Mapping[str, str] | None = None
+        self.silent = ""
+
+    async def fresh(self) -> None:
+        """Waits for an answer when the last one is too old; never raises."""
+        if time.monotonic() - self._asked_at < FRESH_S:
+            return
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="web-health")
+        await asyncio.wait([self._asking], timeout=ASK_TIMEOUT_S)
+
+    async def watch(self) -> None:
+        """Goes on asking while there are viewers, and tells them of the apps that changed."""
+        while True:
+            await asyncio.sleep(FRESH_S)
+            if self._live.watched:
+                await self.fresh()
+
+    def of(self, containers: Iterable[Container]) -> tuple[int, int]:
+        """How many of them are well, and how many there are; all are taken for well while nothing is known."""
+        states = [self.state(c) for c in containers]
+        return sum(s in (RUNNING, "") for s in states), len(states)
+
+    def state(self, container: Container) -> str:
+        """Docker's word; "" while it is not known."""
+        return "" if self.states is None else self.states.get(container.id, "missing")
+
+    async def _ask(self) -> None:
+        before = self.states
+        try:
+            self.states = await asyncio.get_running_loop().run_in_executor(self._work, self._facts.containers)
+            self.silent = ""
+        except GitshipError as error:
+            self.states, self.silent = None, error.message
+        except Exception:
+            log.exception("asking Docker for the containers' states")
+            self.states, self.silent = None, "Docker's answer cannot be read"
+        self._asked_at = time.monotonic()
+        if before is not None and before != self.states:
+            self._live.changed(self._touched(before, self.states or {}))
+
+    def _touched(self, before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
+        names = {app.id: app.name for app in self._store.apps()}
+        return {
+            names[c.app_id]
+            for c in self._store.containers()
+            if before.get(c.id) != after.get(c.id) and c.app_id in names
+        }
