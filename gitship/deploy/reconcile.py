@@ -17,6 +17,7 @@ from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.start import Starter
+from gitship.deploy.statusfront import status_front
 from gitship.deploy.switch import STOPPED, front_of, hosts
 from gitship.engine import base
 from gitship.engine.base import ContainerState, Engine
@@ -223,4 +224,6 @@ class Reconciler:
             stopped = bool(self._store.setting(app.id, STOPPED))
             gate = gate_of(self._store, app.id)
             fronts.append(front_of(secret, app, release, self._store.containers(app.id), gate=gate, stopped=stopped))
-        self._front.reload(fronts, hosts(self._store, self._settings.domain))
+        if (status := status_front(secret, self._settings)) is not None:
+            fronts.append(status)
+        self._front.reload(fronts, hosts(self._store, self._settings.domain, self._settings.web.domain))

@@ -206,6 +206,8 @@ class ServerOperations:
 
     def add_domain(self, app: str, domain: str) -> None:
         found = self._store.app(app)
+        if domain == self._settings.web.domain:
+            raise Conflict(f"{domain} is the status page", "choose another domain, or another web.domain")
         owner = next((a.name for a in self._store.apps() if f"{a.name}.{self._settings.domain}" == domain), None)
         if owner is not None:
             raise Conflict(f"{domain} belongs to {owner} already", "it needs no adding: every app has <app>.<domain>")
@@ -285,7 +287,7 @@ class ServerOperations:
         return self._jobs.submit(job)
 
     def _hosts(self) -> dict[str, str]:
-        return switch.hosts(self._store, self._settings.domain)
+        return switch.hosts(self._store, self._settings.domain, self._settings.web.domain)
 
     def _logs_of(self, app: App) -> Path:
         return log_file(self._settings.logs, app, 0).parent

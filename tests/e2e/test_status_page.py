@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http.client
 import json
 import time
@@ -17,11 +18,25 @@ from tests.e2e.harness import Server
 pytestmark = pytest.mark.e2e
 
 
+_cookies: dict[int, str] = {}
+
+
+def cookie(server: Server) -> str:
+    """The admin's session, by a link from `web`; one for the module."""
+    if server.web_port not in _cookies:
+        path = server.ssh("web").stdout.strip().partition(f":{server.web_port}")[2]
+        connection = http.client.HTTPConnection("127.0.0.1", server.web_port, timeout=60)
+        connection.request("POST", path)
+        _cookies[server.web_port] = connection.getresponse().headers["Set-Cookie"].partition(";")[0]
+        connection.close()
+    return _cookies[server.web_port]
+
+
 @contextmanager
 def answer(server: Server, path: str) -> Iterator[http.client.HTTPResponse]:
     connection = http.client.HTTPConnection("127.0.0.1", server.web_port, timeout=60)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Cookie": cookie(server)})
         yield connection.getresponse()
     finally:
         connection.close()
@@ -54,7 +69,7 @@ def test_a_push_can_be_watched_line_by_line_to_its_end(server: Server, tiny_app:
             elif name == "data" and event == "state":
                 states.append(json.loads(value)["state"])
             elif name == "data":
-                lines.append(value)
+                lines.append(html.unescape(value))
             if event == "end":
                 break
     said, _ = push.communicate(timeout=60)
@@ -79,4 +94,5 @@ def test_overview_and_app_page_show_what_a_push_and_a_failed_one_left(
     page = read(server, "/apps/shown")
     assert "exited 6" in page
     assert "v1 serves on" in page
+    assert "last deploy failed" in read(server, "/")
     assert '<li class="failed checking">' in page
