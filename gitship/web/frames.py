@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gitship.web import ansi
 from gitship.web.logfile import LogFile, Position
-from gitship.web.logline import look
+from gitship.web.logline import look, shown
 
 KEPT = 64  # each up to about 80 kB
 
@@ -34,4 +34,4 @@ class Frames:
 
 def line_event(number: int, line: str) -> bytes:
     """``line`` has no line break: logfile.clean took it out. It arrives as HTML, escaped here."""
-    return f"id: {number}\nevent: {look(line)}\ndata: {ansi.html(line)}\n\n".encode()
+    return f"id: {number}\nevent: {look(line)}\ndata: {ansi.html(shown(line))}\n\n".encode()

@@ -12,13 +12,14 @@ from tornado.web import HTTPError
 from gitship.commands import access
 from gitship.deploy.gates import MAINTENANCE
 from gitship.model import Identity
-from gitship.web import ansi, figures, warnings
-from gitship.web.logline import look
+from gitship.web import ansi, figures, stagebar, warnings
+from gitship.web.logline import look, shown
 from gitship.web.page import Page, Services
 from gitship.web.status import AppState, Statuses, timeline
 
 SHOWN_LINES = 1000  # of a log; the whole one is a link away
 SHOWN_DEPLOYS = 30
+DENSE_FROM = 24  # apps; a row each then
 OVERVIEW_KEPT_S = 1.0  # for everybody who may see the same apps: 200 viewers who are told of a change are one page
 MOST_OVERVIEWS = 50
 
@@ -60,7 +61,8 @@ class OverviewPage(Page):
         page = self.render_string(
             "overview.html",
             version=version,
-            apps=statuses,
+            apps=sorted(statuses, key=lambda s: s.calm),
+            dense=len(statuses) > DENSE_FROM,
             commits=commits,
             warnings=found,
             machine=None if self.me.limited else figures.machine(services.settings.data_dir),
@@ -102,6 +104,7 @@ class AppPage(Page):
             app=status,
             commits=commits,
             steps=timeline(deploys, releases, app, commits, self.services.settings.deploy.keep_releases),
+            longest=max((stagebar.stage_seconds(d) for d in deploys), default=0.0),
             lock=self.services.operations.lifecycle.locked(app),
             maintenance=store.setting(app.id, MAINTENANCE) is not None,
             containers=[(c, self.services.health.state(c), figures.usage(c)) for c in store.containers(app.id)],
@@ -127,9 +130,14 @@ class DeployPage(Page):
         )
         commits = await self.services.commits.of([(app, deploy.commit)])
         self.render(
-            "deploy.html", app=app, deploy=deploy, begin=begin, lines=lines, end=end, look=look, html=ansi.html,
+            "deploy.html",
+            app=app,
+            deploy=deploy,
+            begin=begin,
+            lines=[(number, look(line), ansi.html(shown(line))) for number, line in enumerate(lines, begin.line + 1)],
+            end=end,
             commit=commits.get(deploy.commit or ""),
-        )  # fmt: skip
+        )
 
     head = get
 

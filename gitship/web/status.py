@@ -60,6 +60,11 @@ class AppStatus:
         return self.state.up or (self.state is AppState.DEPLOYING and self.live is not None and self.well > 0)
 
     @property
+    def calm(self) -> bool:
+        """False when somebody may want to look first."""
+        return self.state not in (AppState.DOWN, AppState.DEGRADED, AppState.DEPLOYING, AppState.FAILED)
+
+    @property
     def deploy_failed(self) -> bool:
         return self.deploy is not None and self.deploy.state is DeployState.FAILED
 

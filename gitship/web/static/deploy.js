@@ -46,6 +46,7 @@ if (log.dataset.stream) {
   const add = (event) => {
     const item = document.createElement("li");
     item.id = `L${event.lastEventId}`;
+    item.value = Number(event.lastEventId); // so that folded lines count, too
     item.className = event.type;
     item.innerHTML = event.data; // escaped by the server, as in the page itself
     const link = document.createElement("a");
@@ -55,16 +56,14 @@ if (log.dataset.stream) {
     item.prepend(link);
     log.append(item);
     place(item);
-    if (log.childElementCount > MAX_LINES) {
-      log.firstElementChild.remove();
-      log.start += 1;
-    }
+    if (log.childElementCount > MAX_LINES) log.firstElementChild.remove();
     follow.keep();
   };
   for (const look of LOOKS) source.addEventListener(look, add);
   source.addEventListener("state", (event) => {
     const { state, head: html } = JSON.parse(event.data);
     document.getElementById("head").innerHTML = html; // likewise
+    document.getElementById("stage").textContent = state;
     document.title = document.title.replace(/: [a-z ]+ –/, `: ${state} –`);
     follow.keep();
   });
@@ -78,6 +77,6 @@ if (log.dataset.stream) {
     if (step.nextElementSibling) fold(step); // it is over: the steps alone tell what happened
   }
   const failed = log.querySelector(".error");
-  const last = failed && [...log.querySelectorAll(".headline:has(button.fold)")].filter((step) => step.compareDocumentPosition(failed) & Node.DOCUMENT_POSITION_FOLLOWING).pop();
-  if (last) fold(last); // but what the failed one printed is what one came for
+  const last = failed && [...log.querySelectorAll(".headline")].filter((step) => step.compareDocumentPosition(failed) & Node.DOCUMENT_POSITION_FOLLOWING).pop();
+  if (last?.querySelector("button.fold")) fold(last); // but what the failed one printed is what one came for
 }

@@ -11,7 +11,7 @@ export class Follow {
     addEventListener("keydown", (event) => {
       if (event.key === "f" && !event.target.closest("input, select, textarea") && !event.ctrlKey && !event.metaKey) this.set(!this.on);
     });
-    this.set(!location.hash);
+    this.#apply(!location.hash);
   }
 
   #atBottom() {
@@ -19,7 +19,10 @@ export class Follow {
   }
 
   set(on) {
-    if (on === this.on && this.button.textContent.trim() === (on ? "Following" : "Paused")) return;
+    if (on !== this.on) this.#apply(on);
+  }
+
+  #apply(on) {
     this.on = on;
     this.button.textContent = on ? "Following" : "Paused";
     this.button.setAttribute("aria-pressed", String(on));

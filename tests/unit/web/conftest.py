@@ -105,6 +105,7 @@ class Site:
     def __init__(self, data: Path, bus: Bus, settings: Settings | None = None) -> None:
         self.settings = settings or Settings(data_dir=data)
         self.store = Store(self.settings.database)
+        self.store._db.execute("PRAGMA synchronous = OFF")  # nothing here outlives its test
         self.bus = bus
         self.operations = Operations(self.store, self.settings)
         self.server = self.new_server(Address("127.0.0.1", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 
@@ -66,9 +67,9 @@ def test_restart_and_maintenance_do_what_the_commands_do(shop: Site) -> None:
     assert [e.action for e in shop.store.audit()] == ["maintenance:off", "maintenance:on", "ps:restart"]
 
 
-@pytest.mark.parametrize("form", [{}, {"form_token": ""}, {"form_token": "0" * 64}])
-def test_a_form_without_the_sessions_token_is_not_taken(shop: Site, form: dict[str, str]) -> None:
-    assert shop.get("/apps/shop/actions/restart", "POST", form=form).status == 403
+def test_a_form_without_the_sessions_token_is_not_taken(shop: Site) -> None:
+    for form in ({}, {"form_token": ""}, {"form_token": "0" * 64}):
+        assert shop.get("/apps/shop/actions/restart", "POST", form=form).status == 403
     assert newest(shop) is DeployKind.PUSH
 
 
@@ -110,8 +111,6 @@ def test_what_cannot_be_done_says_why_and_is_in_the_log(shop: Site) -> None:
     assert [(e.action, e.outcome) for e in shop.store.audit()] == [("deploys:cancel", Outcome.FAILED)]
 
 
-@pytest.mark.parametrize("release", ["", "x", "-1", "٣", "9" * 40])
-def test_a_release_is_a_number(shop: Site, release: str) -> None:
-    from urllib.parse import quote
-
-    assert shop.get(f"/apps/shop/actions/rollback?release={quote(release)}").status == 400
+def test_a_release_is_a_number(shop: Site) -> None:
+    for release in ("", "x", "-1", "٣", "9" * 40):
+        assert shop.get(f"/apps/shop/actions/rollback?release={quote(release)}").status == 400

@@ -168,9 +168,9 @@ def test_a_line_cannot_forge_an_event_or_markup(shop: Site) -> None:
     assert HOSTILE not in shop.get("/apps/shop/logs").text
 
 
-@pytest.mark.parametrize("bad", ["x", "a~1", "a~x~1", "a~1~x", "a~-1~1", "a~nan~1", "a~inf~1", "a~1~1," * 300])
-def test_an_id_that_is_no_position_is_refused(shop: Site, bad: str) -> None:
-    assert shop.get(f"/apps/shop/logs/stream?after={quote(bad)}").status == 400
+def test_an_id_that_is_no_position_is_refused(shop: Site) -> None:
+    for bad in ("x", "a~1", "a~x~1", "a~1~x", "a~-1~1", "a~nan~1", "a~inf~1", "a~1~1," * 300):
+        assert shop.get(f"/apps/shop/logs/stream?after={quote(bad)}").status == 400
 
 
 def test_stopping_the_server_ends_the_readers(shop: Site) -> None:

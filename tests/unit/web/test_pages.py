@@ -117,7 +117,7 @@ def test_deploy_page_has_the_cause_above_stages_and_log(site: Site) -> None:
     text = site.get(f"/apps/shop/deploys/{deploy_id}").text
     assert text.index("listens on 127.0.0.1 only") < text.index('<ol class="stages">') < text.index(">Log</h2>")
     assert "listen on 0.0.0.0" in text
-    assert '<li id="L1" class="error">' in text
+    assert '<li id="L1" value="1" class="error">' in text
     assert " !     checking failed: listens on 127.0.0.1 only</li>" in text
 
 
@@ -127,8 +127,8 @@ def test_deploy_page_shows_the_end_of_a_long_log_and_links_the_whole(site: Site)
         journal.raw(f"step {number}")
     path = f"/apps/shop/deploys/{journal.deploy.id}"
     text = site.get(path).text
-    assert '<li id="L501" class="raw">' in text
-    assert '<li id="L1500" class="raw">' in text
+    assert '<li id="L501" value="501" class="raw">' in text
+    assert '<li id="L1500" value="1500" class="raw">' in text
     assert 'id="L500"' not in text
     assert f'data-stream="{path}/stream?after=1500"' in text
     log = site.get(f"{path}/log")
