@@ -93,7 +93,7 @@ class ActionPage(Page):
             trail.detail = f"{BY}, to v{number}" if number else BY
             trail.begin()
             deploy = await asyncio.get_running_loop().run_in_executor(
-                self.services.work, action.do, self.services.operations, app, self.me, number
+                self.services.deeds, action.do, self.services.operations, app, self.me, number
             )
         except GitshipError as error:
             trail.end(Outcome.REFUSED if isinstance(error, access.REFUSALS) else Outcome.FAILED)

@@ -47,8 +47,8 @@ class Badge(Page):
         app = store.find_app(name)
         # As long as there is no such app, a token is compared all the same.
         right = self.services.operations.sign_ins.badge(app.id if app else 0)
-        if app is not None and (
-            self.services.settings.web.public or hmac.compare_digest(token.encode(), right.encode())
-        ):
+        known = hmac.compare_digest(token.encode(), right.encode())
+        public = self.services.settings.web.public and app is not None and app.live_release is not None
+        if app is not None and (public or known):
             return app
         raise HTTPError(404, "there is no such badge, or its token is missing")

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 
 from gitship.deploy.facts import RUNNING, Facts
+from gitship.deploy.gates import MAINTENANCE
+from gitship.deploy.lock import LOCK
+from gitship.deploy.switch import STOPPED
 from gitship.errors import GitshipError
 from gitship.model import Container
 from gitship.store import Store
@@ -43,10 +46,17 @@ class Health:
 
     async def watch(self) -> None:
         """Goes on asking while there are viewers, and tells them of the apps that changed."""
+        before = self._settings()
         while True:
             await asyncio.sleep(FRESH_S)
-            if self._live.watched:
-                await self.fresh()
+            if not self._live.watched:
+                continue
+            await self.fresh()
+            after = self._settings()
+            touched = set[int]().union(*(a ^ b for a, b in zip(before, after, strict=True)))
+            before = after
+            if touched:
+                self._live.changed({app.name for app in self._store.apps() if app.id in touched})
 
     def of(self, containers: Iterable[Container]) -> tuple[int, int]:
         """How many of them are well, and how many there are; all are taken for well while nothing is known."""
@@ -56,6 +66,10 @@ class Health:
     def state(self, container: Container) -> str:
         """Docker's word; "" while it is not known."""
         return "" if self.states is None else self.states.get(container.id, "missing")
+
+    def _settings(self) -> list[set[int]]:
+        """The apps that are in maintenance, stopped or locked: commands that change this make no deploy."""
+        return [self._store.apps_with_setting(name) for name in (MAINTENANCE, STOPPED, LOCK)]
 
     async def _ask(self) -> None:
         before = self.states

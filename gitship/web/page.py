@@ -43,7 +43,7 @@ SECURE_COOKIE = "__Host-gitship"  # no other host, an app's for instance, can se
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``work`` is where slow things run; ``only_local`` says that the server listens on loopback."""
+    """``work`` is where slow reads run, ``deeds`` what is asked for; ``only_local``: the server listens on loopback."""
 
     store: Store
     settings: Settings
@@ -52,6 +52,7 @@ class Services:
     health: Health
     commits: Commits
     work: Executor
+    deeds: Executor
     only_local: bool
 
 

@@ -36,6 +36,7 @@ IDLE_TIMEOUT_S = 60.0  # of a kept-alive connection between two requests, and fo
 MAX_HEADER_BYTES = 16 << 10
 MAX_BODY_BYTES = 1 << 12  # forms of a few fields
 WORKERS = 6
+DEEDS = 4  # at once; a cancellation may wait for a minute
 
 
 class Static(StaticFileHandler):
@@ -89,11 +90,14 @@ class WebServer:
         self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
         live = Live(self._bus)
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="web-work") as work:
+        with (
+            ThreadPoolExecutor(WORKERS, thread_name_prefix="web-work") as work,
+            ThreadPoolExecutor(DEEDS, thread_name_prefix="web-work-deeds") as deeds,
+        ):
             facts = self._operations.facts
             health = Health(self._store, facts, live, work)
             services = Services(
-                self._store, self._settings, self._operations, live, health, Commits(facts, work), work,
+                self._store, self._settings, self._operations, live, health, Commits(facts, work), work, deeds,
                 is_loopback(self._listen.host),
             )  # fmt: skip
             app_logs = AppLogs(self._store, facts)

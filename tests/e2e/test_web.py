@@ -11,12 +11,20 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e import apps
 from tests.e2e.browser import axe_source, chromium, sign_in, violations
-from tests.e2e.harness import Server, make_key, wait_until
+from tests.e2e.harness import Server, make_key, running, wait_until
 
 pytestmark = pytest.mark.e2e
 
 TIMEOUT_MS = 20_000
+DOMAIN = "status.localhost"
 HOSTILE = "<script>window.ran=1</script><img src=x onerror=window.ran=1>"
+
+
+@pytest.fixture(scope="module")
+def server(module_base: Path, docker_host: str) -> Iterator[Server]:
+    """With its status page behind Varnish, so that all of this goes through it, streams included."""
+    with running(module_base / "server", docker_host, lambda: False, web={"domain": DOMAIN}) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +50,7 @@ def page(server: Server, browser: Browser) -> Iterator[Page]:
 
 
 def address(server: Server, path: str) -> str:
-    return f"http://127.0.0.1:{server.web_port}{path}"
+    return f"http://{DOMAIN}:{server.http_port}{path}"
 
 
 def deploy_id(server: Server, app: str) -> int:
@@ -71,8 +79,11 @@ def test_a_push_is_seen_while_it_happens(server: Server, page: Page, tiny_app: C
     expect(page.locator("#log .result")).to_contain_text("http://seen.localhost")
     expect(page.locator("#head .state")).to_have_text("live", timeout=30_000)
     expect(page.locator("#head .stages")).to_contain_text("building")
-    assert push.wait(60) == 0
-    log = (server.data_dir / "logs" / "seen" / f"{deploy_id(server, 'seen')}.log").read_text()
+    said, _ = push.communicate(timeout=60)
+    assert push.returncode == 0
+    number = deploy_id(server, "seen")
+    assert "remote:        " + address(server, f"/apps/seen/deploys/{number}") in said
+    log = (server.data_dir / "logs" / "seen" / f"{number}.log").read_text()
     shown = page.evaluate(
         "[...document.querySelectorAll('#log li')].map(li => { const copy = li.cloneNode(true);"
         " copy.querySelector('button')?.remove(); return copy.textContent })"
@@ -103,6 +114,17 @@ def test_a_failed_deploy_shows_its_cause_and_a_button_rolls_back(
     audit = server.ssh("audit", "--app", "again", "--format", "json").stdout
     assert '"releases:rollback"' in audit
     assert "web, to v1" in audit
+
+
+def test_varnish_hands_the_page_on_and_keeps_none_of_it(server: Server, page: Page) -> None:
+    assert server.request(f"{DOMAIN}:{server.http_port}").status == 401  # whoever has been there before
+    assert server.request(f"{DOMAIN}:{server.http_port}", "/metrics").status == 401
+    answer = page.goto(address(server, "/"))
+    assert answer is not None
+    assert answer.header_value("x-cache") == "pass"
+    assert server.ssh("apps:create", "status").returncode == 1  # its host is taken
+    assert server.ssh("apps:create", "other").returncode == 0
+    assert server.ssh("domains:add", "other", DOMAIN).returncode == 1
 
 
 def test_container_logs_arrive_once_over_a_lost_connection(

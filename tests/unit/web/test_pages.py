@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
 from gitship.config import Address
-from gitship.errors import GitshipError
+from gitship.errors import EngineError, GitshipError
 from gitship.model import Container, DeployState
+from gitship.web import health
 from tests.unit.web.conftest import COMMIT, Site
 
 pytestmark = pytest.mark.unit
@@ -273,3 +275,57 @@ def test_an_address_in_use_is_named_with_the_way_out(site: Site) -> None:
         second.start()
     assert "web.listen" in caught.value.hint
     second.stop()
+
+
+def test_the_state_is_what_a_visitor_gets(site: Site) -> None:
+    for name in ("well", "half", "gone", "shut", "closed"):
+        go_live(site, name)
+    ids = {app.name: app.id for app in site.store.apps()}
+    for name, app_id in ids.items():  # go_live calls the containers of every app alike
+        live = site.store.app(name).live_release or 0
+        containers = [replace(c, id=f"{name}-{c.id}") for c in site.store.containers(app_id)]
+        site.store.set_live(app_id, live, containers)
+    site.operations.facts.states = {"half-id2": "restarting", "gone-id0": "exited", "gone-id1": "exited"}
+    site.store.set_setting(ids["shut"], "stopped", True)
+    site.store.set_setting(ids["closed"], "maintenance", {"page": None, "allow": []})
+    site.store.set_setting(ids["well"], "lock", {"by": "ada", "message": "freeze", "at": 1.0})
+    apps = site.get("/api/apps").json()["apps"]
+    assert {a["name"]: (a["state"], a["up"]) for a in apps} == {
+        "well": ("live", True),
+        "half": ("degraded", True),
+        "gone": ("down", False),
+        "shut": ("stopped", False),
+        "closed": ("maintenance", False),
+    }
+    assert [a["name"] for a in apps if a["locked"]] == ["well"]
+    text = site.get("/").text
+    assert "1 of 5 apps is down" in text
+    assert "half.worker.2.v1 crashes and is started again and again" in text
+    assert "ssh -p 2222 deploy@localhost logs half" in text
+    assert "Locked by ada</b>: freeze" in site.get("/apps/well").text
+    assert [w["command"] for w in site.get("/api/apps/gone").json()["warnings"]] == ["ps:list gone"]
+
+
+def test_while_docker_is_silent_nothing_is_called_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent() -> dict[str, str]:
+        raise EngineError("Docker does not answer", "start it")
+
+    monkeypatch.setattr(site.operations.facts, "containers", silent)
+    go_live(site, "shop")
+    assert site.get("/api/apps").json()["apps"][0]["state"] == "live"
+    assert "Docker does not answer" in site.get("/").text
+    assert "not known" in site.get("/apps/shop").text
+
+
+def test_what_a_command_sets_without_a_deploy_reaches_an_open_page(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FRESH_S", 0.05)
+    go_live(site, "shop")
+    site.server.stop()
+    site.server = site.new_server(Address("127.0.0.1", 0))
+    site.server.start()
+    page = site.get("/").text
+    with site.stream(page[page.index("/changes?after=") :].partition('"')[0]) as viewer:
+        site.store.set_setting(site.store.app("shop").id, "maintenance", {"page": None, "allow": []})
+        viewer.until("changed")
+        site.operations.facts.states = {"id0": "exited"}
+        viewer.until("changed")
