@@ -59,6 +59,17 @@ def frame(lines: Iterable[Placed], after: dict[str, Position]) -> Frame:
     return Frame(lines, after, f"id: {positions.encode(after)}\nevent: lines\ndata: {rows}\n\n".encode())
 
 
+def suited(found: Frame, seen: Positions) -> bytes:
+    """The frame's event for a viewer who stands at ``seen``: without what it has already, and never leading back."""
+    fresh = [p for p in found.lines if p.after(seen)]
+    if not fresh:
+        return b""
+    leads_back = any(at[1] and found.after.get(name, at) < at for name, at in seen.items())
+    if len(fresh) == len(found.lines) and not leads_back:
+        return found.event
+    return frame(fresh, {name: max(at, seen.get(name, BEGIN)) for name, at in found.after.items()}).event
+
+
 def row(line: LogLine) -> tuple[float, str, str, str]:
     """Time, process as in ``web.1``, stream, and the text as HTML."""
     text = line.text.rpartition("\r")[2]

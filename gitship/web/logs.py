@@ -9,9 +9,9 @@ from tornado.web import HTTPError
 
 from gitship.model import App
 from gitship.web import positions
-from gitship.web.applog import READ_LINES, AppLog, AppLogs, frame, past, row
+from gitship.web.applog import READ_LINES, AppLog, AppLogs, frame, past, row, suited
 from gitship.web.page import Page, Services
-from gitship.web.positions import BEGIN, MARGIN_S, Position
+from gitship.web.positions import MARGIN_S, Position
 from gitship.web.stream import LEFT, RETRY_MS, Stream
 
 SHOWN_LINES = 200  # of each container
@@ -83,17 +83,11 @@ class LogStream(Stream):
         number = source.number()
         if not source.covers(seen):
             seen = await self._catch_up(app, seen)
-        level = False  # once a frame leads as far as this viewer has got, it needs no id of its own
         while not self.watch.closed:
             while found := source.frame(number):
                 number += 1
-                level = level or all(found.after.get(n, at) >= at or not at[1] for n, at in seen.items())
-                fresh = tuple(p for p in found.lines if p.after(seen))
-                if level and len(fresh) == len(found.lines):
-                    await self.send(found.event)
-                elif fresh:
-                    after = {n: max(at, seen.get(n, BEGIN)) for n, at in found.after.items()}
-                    await self.send(frame(fresh, after).event)
+                if event := suited(found, seen):
+                    await self.send(event)
             await self.woken(self.watch)
             if not self.services.store.find_app(app.name):
                 break

@@ -160,6 +160,16 @@ def test_a_new_release_is_followed_from_its_first_line(shop: Site) -> None:
         assert texts(again, 1) == ["new"]
 
 
+def test_a_frame_never_leads_a_viewer_back() -> None:
+    """It caught up from Docker, where the worker's line stood before its reader here had it."""
+    line = applog.Placed(LogLine("shop.web.1.v1", 5.0, "stdout", "new"), (5.0, 1))
+    found = applog.frame([line], {"shop.web.1.v1": (5.0, 1), "shop.worker.1.v1": (3.0, 1)})
+    assert applog.suited(found, {"shop.web.1.v1": (4.0, 1), "shop.worker.1.v1": (3.0, 1)}) is found.event
+    ahead = {"shop.web.1.v1": (4.0, 1), "shop.worker.1.v1": (4.5, 2)}
+    assert applog.suited(found, ahead).startswith(b"id: shop.web.1.v1~5.0~1,shop.worker.1.v1~4.5~2\n")
+    assert applog.suited(found, {"shop.web.1.v1": (5.0, 1)}) == b""
+
+
 def test_a_line_cannot_forge_an_event_or_markup(shop: Site) -> None:
     with shop.stream(stream_of(shop)) as viewer:
         say(shop, f"a\revent: end\x1b]0;title\x07{HOSTILE}\x00")
