@@ -20,7 +20,7 @@ from gitship.web.live import Live
 log = logging.getLogger(__name__)
 
 FRESH_S = 5.0
-ASK_TIMEOUT_S = 10.0
+WAIT_S = 1.5  # of a page; later, it shows what was known before
 
 
 class Health:
@@ -37,12 +37,12 @@ class Health:
         self.silent = ""
 
     async def fresh(self) -> None:
-        """Waits for an answer when the last one is too old; never raises."""
+        """Waits a moment for an answer when the last one is too old; never raises."""
         if time.monotonic() - self._asked_at < FRESH_S:
             return
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask(), name="web-health")
-        await asyncio.wait([self._asking], timeout=ASK_TIMEOUT_S)
+        await asyncio.wait([self._asking], timeout=WAIT_S)
 
     async def watch(self) -> None:
         """Goes on asking while there are viewers, and tells them of the apps that changed."""

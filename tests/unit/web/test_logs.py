@@ -144,6 +144,32 @@ def test_a_viewer_that_is_behind_what_is_kept_goes_on_where_it_was(shop: Site, m
             assert texts(again, 100) == [f"line {number}" for number in range(100)]
 
 
+def test_a_slow_viewer_is_cut_off_and_goes_on_where_it_was(shop: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(applog, "KEPT_LINES", 50)
+    monkeypatch.setattr(applog, "READ_LINES", 10_000)
+    path, count = stream_of(shop), 4000
+    with shop.stream(path) as asleep:
+        say(shop, "seen")
+        assert asleep.until("lines")
+        for number in range(count):  # 16 MB: more than sockets take by themselves
+            say(shop, f"{number:05}" + "x" * 3900)
+            if number % 40 == 0:
+                time.sleep(0.005)
+        seen: list[str] = []
+        cut = False
+        while not cut:
+            event = asleep.next()
+            cut = event is None
+            if event and event.type == "lines":
+                seen += [row[3][:5] for row in json.loads(event.data)]
+        last_id = asleep.last_id
+    assert 0 < len(seen) < count
+    with shop.stream(path, last_id) as again:
+        while len(seen) < count:
+            seen += [row[3][:5] for row in json.loads(again.until("lines").data)]
+    assert seen == [f"{number:05}" for number in range(count)]
+
+
 def test_a_new_release_is_followed_from_its_first_line(shop: Site) -> None:
     with shop.stream(stream_of(shop)) as viewer:
         say(shop, "old")
