@@ -9,6 +9,7 @@ from typing import Protocol
 
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.notifications import Notifications
 from gitship.deploy.programs import Programs
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
@@ -54,6 +55,11 @@ class Operations(Protocol):
     @property
     def tuning(self) -> Tuning:
         """Port, checks, limits and build settings that are set by command."""
+        ...
+
+    @property
+    def notifications(self) -> Notifications:
+        """Messages to webhooks."""
         ...
 
     def create_app(self, name: str) -> App: ...

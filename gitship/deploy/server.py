@@ -15,6 +15,7 @@ from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
+from gitship.deploy.notifications import Notifications
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
@@ -50,8 +51,10 @@ class ServerOperations:
         queue: DeployQueue,
         programs: Programs,
         gates: Gates,
+        notifications: Notifications,
     ) -> None:
         self.gates = gates
+        self.notifications = notifications
         self.programs = programs
         self._settings = settings
         self._store = store
