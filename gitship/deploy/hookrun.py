@@ -49,9 +49,7 @@ def run(
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     except OSError as error:
-        raise DeployError(
-            f"cannot be started: {error.strerror}", "a script needs a first line such as #!/bin/sh"
-        ) from None
+        raise DeployError(f"cannot be started: {error.strerror}") from None
     lines = _Lines(on_line)
     try:
         _attend(process, document, lines, cancel, deadline, timeout_s)

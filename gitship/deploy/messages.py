@@ -1,4 +1,4 @@
-"""What webhooks are sent: one JSON document, or one line of text in the shape that Slack or Discord takes. Pure text."""
+"""What webhooks are sent: a JSON document, or a line of text in the shape that Slack or Discord takes. Pure text."""
 
 from __future__ import annotations
 

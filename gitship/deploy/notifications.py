@@ -34,9 +34,7 @@ def split(url: str) -> SplitResult:
     if parts.scheme not in ("http", "https") or not host or port == 0 or host.startswith("."):
         raise GitshipError("a webhook's URL begins with https:// or http:// and a host", hint)
     if parts.username is not None:
-        raise GitshipError(
-            "a name or password before the host is not sent", "put a token into the path, or use --secret"
-        )
+        raise GitshipError("a name or password before the host is not sent", "put a token into the path instead")
     return parts
 
 

@@ -140,5 +140,8 @@ def _webhook(row: Any) -> Webhook:
 
 
 def _delivery(row: Any) -> Delivery:
-    *head, status, tries, next_at, answer = row
-    return Delivery(*head, status=DeliveryStatus(status), tries=tries, next_at=next_at, answer=answer)
+    id_, webhook_id, uuid_, event, at, app, deploy_id, state, text, body, status, tries, next_at, answer = row
+    return Delivery(
+        id_, webhook_id, uuid_, event, at, app, deploy_id, state, text, body, DeliveryStatus(status), tries, next_at,
+        answer,
+    )  # fmt: skip
