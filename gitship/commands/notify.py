@@ -42,7 +42,7 @@ WebhookName = Annotated[str, Parameter(name="NAME", help="what the webhook is ca
     examples=(
         "notify:add ops https://hooks.example.com/deploys",
         "notify:add chat https://chat.example.com/T0/B0 --app shop --format slack --events deploy.live,deploy.failed",
-        "notify:add ci https://ci.example.com/hook --app shop --secret < secret.txt",
+        "notify:add ci https://ci.example.com/hook --app shop --secret",
     ),
 )
 def add(

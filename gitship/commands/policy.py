@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from gitship.commands.context import Ctx
-from gitship.commands.listing import NOTHING, Format, show_one, size
+from gitship.commands.listing import Format, show_one, size
 from gitship.commands.registry import Column, command
 from gitship.model import Role
+
+
+def _patterns(found: list[str]) -> str:
+    return ", ".join(found) or "all"
 
 
 @command(
@@ -18,11 +22,9 @@ from gitship.model import Role
         " nothing. Rollbacks and changes of config use images that were let through, and are not asked again."
     ),
     columns=(
-        Column(
-            "base_images", "patterns of the images that builds may use, empty for all", lambda p: ", ".join(p) or "all"
-        ),
+        Column("base_images", "patterns of the images that builds may use, empty for all", _patterns),
         Column("root", "allow, warn or refuse: images that run as root"),
-        Column("max_image_bytes", "the largest image, null for any", lambda b: NOTHING if b is None else size(b)),
+        Column("max_image_bytes", "the largest image, null for any", size),
     ),
     examples=("policy:show", "policy:show --format json"),
     aliases=("policy",),

@@ -18,7 +18,7 @@ from gitship.errors import DeployCanceled, DeployError
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MOST_LINES = 500  # what a hook prints beyond is read, so that it never waits, and dropped
 LINE_BYTES = 2000
-LOOK_S = 0.1  # how often a silent hook's end, limit and cancel are looked at
+LOOK_S = 0.02  # how often a silent hook's end, limit and cancel are looked at
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from gitship.store import Store
 log = logging.getLogger("gitship.notify")
 PAUSES_S = (10.0, 60.0, 300.0, 1500.0)  # after each try that failed; five tries in half an hour
 AT_ONCE = 4  # webhooks that are being called; the others wait
-POLL_S = 1.0
+POLL_S = 0.5
 STOP_S = 3.0
 # These come from parts of gitship that keep no record of them.
 FROM_BUS = frozenset(

@@ -38,17 +38,20 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, anywhere: bool, t
     if private and not anywhere:
         raise Undelivered(f"leads to {private[0]}, which only a webhook that an admin has made may reach")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    with _connected(found, deadline) as raw:
-        watch = threading.Timer(max(deadline - time.monotonic(), 0.0), _shut, (raw,))
+    with _connected(found, deadline) as raw, raw.dup() as same:  # TLS takes the first one for itself
+        watch = threading.Timer(max(deadline - time.monotonic(), 0.0), _shut, (same,))
         watch.name, watch.daemon = "webhook-limit", True
         watch.start()
+        status = 0
         try:
             status = _exchange(raw, host, port, secure, path, body, headers)
         except (OSError, http.client.HTTPException) as error:
-            late = time.monotonic() >= deadline
-            raise Undelivered(f"no answer within {timeout_s:g} s" if late else _words(error)) from None
+            if time.monotonic() < deadline:
+                raise Undelivered(_words(error)) from None
         finally:
             watch.cancel()
+    if time.monotonic() >= deadline:
+        raise Undelivered(f"no answer within {timeout_s:g} s")
     if 300 <= status < 400:
         raise Undelivered(f"answered {status}: redirects are not followed")
     if not 200 <= status < 300:
