@@ -50,7 +50,7 @@ def matches(reference: Reference, pattern: str) -> bool:
         return False
     if digest:
         return reference.digest == digest
-    return tag == "*" or (not reference.digest and fnmatchcase(reference.tag, tag))
+    return fnmatchcase(reference.tag, tag)  # beside a digest there is none, and only `*` takes that
 
 
 def _full(name: str) -> str:

@@ -40,6 +40,7 @@ class Receiver:
 
     statuses: list[int] = field(default_factory=lambda: [204])
     got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    before_answer: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         receiver = self
@@ -48,6 +49,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.got.append((self.path, dict(self.headers), body))
+                receiver.before_answer()
                 status = receiver.statuses[0] if len(receiver.statuses) == 1 else receiver.statuses.pop(0)
                 self.send_response(status)
                 self.send_header("Location", receiver.url("/elsewhere"))
@@ -144,6 +146,19 @@ def test_it_is_sent_again_with_the_same_id_and_body_until_it_arrives(bench: Benc
     assert (delivery.status, delivery.tries) == (DeliveryStatus.DELIVERED, 4)
     assert len({(headers["X-Gitship-Delivery"], body) for _, headers, body in receiver.got}) == 1
     assert {path for path, _, _ in receiver.got} == {"/hook?token=1"}  # the redirect was not followed
+
+
+def test_what_is_sent_again_is_the_same_even_if_the_app_is_gone_by_then(bench: Bench, receiver: Receiver) -> None:
+    receiver.statuses = [500, 200]
+    bench.webhook("ops", receiver.url(), events=("deploy.failed",))
+    app = bench.store.create_app("shop")
+    deploy = bench.store.create_deploy(app.id, DeployKind.PUSH, "ada")
+    bench.store.update_deploy(replace(deploy, state=DeployState.FAILED, reason="answered 500"))
+    receiver.before_answer = lambda: bench.store.delete_app(app.id)
+    bench.notifier.start()
+    until(lambda: len(receiver.got) == 2)
+    assert receiver.got[0][2] == receiver.got[1][2]
+    assert json.loads(receiver.got[1][2])["deploy"]["reason"] == "answered 500"
 
 
 def test_after_five_tries_it_is_given_up_and_the_next_one_is_sent(bench: Bench, receiver: Receiver) -> None:
@@ -276,12 +291,16 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
     assert receiver.got[0][1]["Host"] == f"hook.example.com:{port}"
 
 
-def trickle(server: socket.socket, wrap: Callable[[socket.socket], socket.socket]) -> None:
+TRICKLES = 500  # 10 s of them
+
+
+def trickle(server: socket.socket, wrap: Callable[[socket.socket], socket.socket], sent: list[int]) -> None:
     with suppress(OSError), wrap(server.accept()[0]) as connection:
-        connection.sendall(b"HTTP/1.1 200 OK\r\n")
-        for _ in range(200):
-            connection.sendall(b"X: y\r\n")
+        for number in range(TRICKLES):
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            sent.append(number)
             time.sleep(0.02)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -289,18 +308,20 @@ def test_a_server_that_trickles_has_its_time_as_a_whole(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity, trusted = certificate(tmp_path)
+    sent: list[int] = []
 
     def wrap(connection: socket.socket) -> socket.socket:
         return identity.wrap_socket(connection, server_side=True) if scheme == "https" else connection
 
     monkeypatch.setattr(ssl, "create_default_context", lambda: trusted)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=trickle, args=(server, wrap), name="trickle", daemon=True)
+        thread = threading.Thread(target=trickle, args=(server, wrap, sent), name="trickle", daemon=True)
         thread.start()
         url = f"{scheme}://localhost:{server.getsockname()[1]}/"
         with pytest.raises(Undelivered, match=r"no answer within 0\.4 s"):
             post.post(url, b"{}", {}, anywhere=True, timeout_s=0.4)
         thread.join(WAIT_S)
+    assert 0 < len(sent) < TRICKLES
 
 
 def test_a_certificate_that_nobody_trusts_is_not_sent_to(tmp_path: Path) -> None:
