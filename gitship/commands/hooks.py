@@ -15,12 +15,14 @@ from gitship.model import Role
     Role.ADMIN,
     "the server's own hooks, in the order of a deploy, and whether each would run",
     details=(
-        f"A hook is an executable in `<data_dir>/hooks/<point>.d/`; the points are {', '.join(Point)}. It is run"
-        " without a shell, gets GITSHIP_APP, GITSHIP_KIND, GITSHIP_DEPLOY, GITSHIP_RELEASE, GITSHIP_COMMIT,"
-        " GITSHIP_STAGE, GITSHIP_REASON, GITSHIP_URL and GITSHIP_POINT, and the same and more as JSON on standard"
-        " input; what it prints stands in the deploy's log. One that is before-..., or after-build, and does not exit"
-        " 0, or may not be run, fails the deploy, and nothing has changed. The build's points are those of pushes,"
-        " rebuilds and retries; the others are those of every deploy, on-failure not for one that was canceled."
+        f"A hook is an executable in `<data_dir>/hooks/<point>.d/`; the points are {', '.join(Point)}. It runs without"
+        " a shell, with GITSHIP_APP, GITSHIP_KIND (push, config, ...), GITSHIP_DEPLOY, GITSHIP_RELEASE, GITSHIP_COMMIT,"
+        " GITSHIP_STAGE, GITSHIP_REASON, GITSHIP_URL and GITSHIP_POINT in its environment, and the deploy as JSON on"
+        " standard input; what it prints stands in the deploy's log. After `hooks.timeout` seconds it is killed with"
+        " all it started. When one of the first three points does not exit 0, or may not be run, the deploy fails and"
+        " nothing has changed; the others change nothing. before-build and after-build are for pushes, rebuilds and"
+        " retries, the rest for every deploy; on-failure not for one that was canceled or that gitship's own end cut"
+        " short."
     ),
     columns=(
         Column("point", "when it runs"),

@@ -63,8 +63,8 @@ def _looked_at(point: Point, path: Path) -> HookFile:
         real = path.resolve(strict=True)
         file = real.stat()
         places = [(str(p), p.stat()) for p in (path.parent.parent, path.parent, real.parent)]
-    except OSError as error:
-        return HookFile(point, path, f"it cannot be read: {error.strerror}")
+    except (OSError, RuntimeError) as error:  # the latter for links that lead in a circle
+        return HookFile(point, path, f"it cannot be read: {getattr(error, 'strerror', None) or error}")
     if not stat.S_ISREG(file.st_mode):
         return HookFile(point, path, skipped="it is no file")
     refusals = [_unsafe(found, what) for what, found in (("it", file), *places)]

@@ -23,6 +23,7 @@ def text_of(event: str, app: str, text: str, deploy: Mapping[str, Any] | None) -
     what = f"{deploy['cause'] or deploy['kind']}, by {deploy['by']}"
     if event == Happening.DEPLOY_LIVE:
         size = f", image {deploy['image_bytes'] / 1e6:.0f} MB" if deploy["image_bytes"] else ""
+        size += "" if deploy["growth_bytes"] is None else f" ({deploy['growth_bytes'] / 1e6:+.1f})"
         return f"{app}: v{deploy['release']} is live ({what}) in {deploy['seconds']:.1f}s{size}, {deploy['url']}"
     if event == Happening.DEPLOY_STARTED:
         return f"{app}: deploy {deploy['id']} has begun ({what})"
@@ -35,11 +36,11 @@ def body(format: str, document: Mapping[str, Any]) -> str:
     """The request's body. What apps, commits and people have written mentions nobody and formats nothing."""
     line = " ".join(document["text"].split())[:MOST_CHARS]
     if format == "slack":
-        return _json({"text": line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")})
+        return json.dumps({"text": line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")})
     if format == "discord":
         plain = _MARKDOWN.sub(r"\\\1", line).replace("@", "@\u200b")
-        return _json({"content": plain[:2000], "allowed_mentions": {"parse": []}})
-    return _json(document)
+        return json.dumps({"content": plain[:2000], "allowed_mentions": {"parse": []}})
+    return json.dumps(document)
 
 
 def headers(webhook: Webhook, delivery: Delivery) -> dict[str, str]:
@@ -54,7 +55,3 @@ def headers(webhook: Webhook, delivery: Delivery) -> dict[str, str]:
         digest = hmac.new(webhook.secret.encode(), delivery.body.encode(), hashlib.sha256).hexdigest()
         found["X-Gitship-Signature-256"] = f"sha256={digest}"
     return found
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, ensure_ascii=False)

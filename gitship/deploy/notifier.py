@@ -6,12 +6,12 @@ A server that is killed sends it at the next start, under the same id. No deploy
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from gitship.deploy import messages
 from gitship.deploy.document import deploy_document, iso
@@ -26,6 +26,7 @@ PAUSES_S = (10.0, 60.0, 300.0, 1500.0)  # after each try that failed; five tries
 AT_ONCE = 4  # webhooks that are being called; the others wait
 POLL_S = 0.5
 STOP_S = 3.0
+INTERNAL = "internal error; the server's log has it"
 # These come from parts of gitship that keep no record of them.
 FROM_BUS = frozenset(
     {Happening.CONTAINER_CRASHED, Happening.CONTAINER_OOM, Happening.CRON_FAILED, Happening.CERTIFICATE_EXPIRING}
@@ -96,8 +97,14 @@ class Notifier:
         """As soon as it is known, and once: what is sent again is the same, even if the app is gone by then."""
         webhooks = {webhook.id: webhook for webhook in self._store.webhooks()}
         for delivery in self._store.deliveries_without_body():
-            if delivery.webhook_id in webhooks:
-                self._store.update_delivery(self._written(webhooks[delivery.webhook_id], delivery))
+            if delivery.webhook_id not in webhooks:
+                continue
+            try:
+                written = self._written(webhooks[delivery.webhook_id], delivery)
+            except Exception:  # it must not stand in the way of all that come after it
+                log.exception("message %s", delivery.uuid)
+                written = replace(delivery, status=DeliveryStatus.FAILED, answer=INTERNAL)
+            self._store.update_delivery(written)
 
     def _written(self, webhook: Webhook, delivery: Delivery) -> Delivery:
         deploy = self._deploy_of(delivery)
@@ -109,18 +116,19 @@ class Notifier:
             "text": messages.text_of(delivery.event, delivery.app, delivery.text, deploy),
             "deploy": deploy,
         }
-        return dataclasses.replace(delivery, body=messages.body(webhook.format, document))
+        return replace(delivery, body=messages.body(webhook.format, document))
 
     def _deploy_of(self, delivery: Delivery) -> dict[str, object] | None:
         if delivery.deploy_id is None:
             return None
+        state = DeployState.LIVE if delivery.event == Happening.DEPLOY_LIVE else DeployState(delivery.state)
         try:
             deploy = self._store.deploy(delivery.deploy_id)
             url = self._url(self._store.app_by_id(deploy.app_id))
+            seconds = delivery.at - deploy.created_at
+            return deploy_document(self._store, deploy, url, state=state.value, seconds=seconds)
         except NotFound:  # the app was destroyed meanwhile
             return None
-        state = DeployState.LIVE if delivery.event == Happening.DEPLOY_LIVE else DeployState(delivery.state)
-        return deploy_document(self._store, deploy, url, state=state.value, seconds=delivery.at - deploy.created_at)
 
     def _call_due(self) -> None:
         webhooks = {webhook.id: webhook for webhook in self._store.webhooks()}
@@ -157,16 +165,18 @@ class Notifier:
         began = time.monotonic()
         tries, now = delivery.tries + 1, time.time()
         try:
-            status = post(
-                webhook.url, delivery.body.encode(), messages.headers(webhook, delivery), anywhere=webhook.anywhere
-            )
-        except Undelivered as error:
+            body = delivery.body.encode()
+            status = post(webhook.url, body, messages.headers(webhook, delivery), anywhere=webhook.anywhere)
+        except Exception as error:
+            if not isinstance(error, Undelivered):
+                log.exception("webhook %s", webhook.name)
+            answer = str(error) if isinstance(error, Undelivered) else INTERNAL
             over = last or tries > len(self._pauses_s)
             next_at = now if over else now + self._pauses_s[tries - 1]
             standing = DeliveryStatus.FAILED if over else DeliveryStatus.WAITING
-            after = dataclasses.replace(delivery, status=standing, tries=tries, next_at=next_at, answer=str(error))
+            after = replace(delivery, status=standing, tries=tries, next_at=next_at, answer=answer)
         else:
             answer = f"answered {status} in {time.monotonic() - began:.1f} s"
-            after = dataclasses.replace(delivery, status=DeliveryStatus.DELIVERED, tries=tries, answer=answer)
+            after = replace(delivery, status=DeliveryStatus.DELIVERED, tries=tries, answer=answer)
         self._store.update_delivery(after)
         return after

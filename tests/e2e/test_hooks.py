@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.conftest import _failed
 from tests.e2e.harness import Server, running, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -16,11 +15,11 @@ HOOK_LIMIT_S = 1.0
 
 
 @pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest, module_base: Path, docker_host: str) -> Iterator[Server]:
+def server(module_base: Path, docker_host: str) -> Iterator[Server]:
     """One that allows images of `allowed/`, warns of root, takes no image above 3 MB and kills hooks after a second."""
     policy = {"base_images": ["allowed/*"], "root": "warn", "max_image": "3m"}
     hooks = {"timeout": HOOK_LIMIT_S}
-    with running(module_base / "server", docker_host, lambda: _failed(request), policy=policy, hooks=hooks) as started:
+    with running(module_base / "server", docker_host, lambda: False, policy=policy, hooks=hooks) as started:
         yield started
 
 

@@ -119,11 +119,12 @@ def test_what_somebody_else_could_have_written_is_refused(tmp_path: Path) -> Non
     script(point(tmp_path), "b", "true", 0o644)
     (point(tmp_path) / "c").mkdir()
     (point(tmp_path) / "d").symlink_to("nowhere")
-    a, b, c, d = hookfiles.at(tmp_path, Point.BEFORE_BUILD)
+    (point(tmp_path) / "e").symlink_to("e")
+    a, b, c, d, e = hookfiles.at(tmp_path, Point.BEFORE_BUILD)
     assert "written by everybody" in a.refusal
     assert (b.refusal, "not executable" in b.skipped) == ("", True)
     assert (c.refusal, c.skipped) == ("", "it is no file")
-    assert "cannot be read" in d.refusal
+    assert "cannot be read" in d.refusal and "cannot be read" in e.refusal
 
 
 def test_a_directory_that_everybody_can_write_makes_its_hooks_unsafe(tmp_path: Path) -> None:

@@ -161,6 +161,16 @@ def test_what_is_sent_again_is_the_same_even_if_the_app_is_gone_by_then(bench: B
     assert json.loads(receiver.got[1][2])["deploy"]["reason"] == "answered 500"
 
 
+def test_a_message_that_cannot_be_written_stands_in_no_way(bench: Bench, receiver: Receiver) -> None:
+    hook = bench.webhook("ops", receiver.url())
+    bench.store.add_delivery(hook, "deploy.failed", "shop", deploy_id=1, state="no such state")
+    bench.store.create_app("shop")
+    bench.notifier.start()
+    until(lambda: receiver.got)
+    assert json.loads(receiver.got[0][2])["event"] == "app.created"
+    assert bench.store.deliveries(hook.id)[1].answer == notifier.INTERNAL
+
+
 def test_after_five_tries_it_is_given_up_and_the_next_one_is_sent(bench: Bench, receiver: Receiver) -> None:
     receiver.statuses = [500, 500, 500, 500, 500, 200]
     hook = bench.webhook("ops", receiver.url())
