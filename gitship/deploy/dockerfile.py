@@ -37,6 +37,13 @@ class Use:
 
 def images(text: str, arguments: Mapping[str, str]) -> list[Use]:
     """The images used, ``arguments`` being the build's; stages, and ``scratch``, are none. Raises Unreadable."""
+    try:
+        return _images(text, arguments)
+    except RecursionError:
+        raise Unreadable(1, "is followed by more substitutions within substitutions than can be read") from None
+
+
+def _images(text: str, arguments: Mapping[str, str]) -> list[Use]:
     text = text.removeprefix("\ufeff")
     if text.lstrip().startswith("{"):
         raise Unreadable(1, "begins like JSON")
@@ -85,15 +92,14 @@ def _instructions(text: str, escape: str, *, heredocs: bool) -> Iterator[tuple[i
     continued = re.compile(rf"(?:^|[^{re.escape(escape)}]){re.escape(escape)}[ \t]*$")
     lines = enumerate((line.removesuffix("\r") for line in text.split("\n")), 1)
     for first, line in lines:
-        whole = line.lstrip()
-        if not whole or whole.startswith("#"):
+        line = line.lstrip()
+        if not line or line.startswith("#"):
             continue
-        while continued.search(whole):
-            whole = whole.rstrip(" \t")[:-1]
-            more = next((m for _, m in lines if m.strip() and not m.lstrip().startswith("#")), None)
-            if more is None:
-                break
-            whole += more
+        parts = []
+        while continued.search(line):
+            parts.append(line.rstrip(" \t")[:-1])
+            line = next((more for _, more in lines if more.strip() and not more.lstrip().startswith("#")), "")
+        whole = "".join((*parts, line))
         if heredocs:
             for name, tabs in _heredocs(whole):
                 for _, body in lines:

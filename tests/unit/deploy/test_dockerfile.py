@@ -114,3 +114,9 @@ def test_a_builder_without_heredocs_hides_nothing(text: str) -> None:
 def test_a_heredoc_that_is_none_does_not_hide_an_unreadable_from() -> None:
     with pytest.raises(Unreadable):
         images('FROM a\nRUN echo "x <<EOF y"\nARG V=b\nFROM ${V#z}\n')
+
+
+def test_a_huge_dockerfile_is_read_in_the_time_of_its_length() -> None:
+    assert images("FROM a\nRUN " + "x\\\n" * 40_000) == ["a"]  # half a minute, were each line joined to all before
+    with pytest.raises(Unreadable, match="substitutions"):
+        images("FROM " + "${A:-" * 1200 + "}" * 1200)
