@@ -116,6 +116,13 @@ def _timezone(value: Any) -> str:
         raise ValueError('must be a time zone that this machine knows, for instance "Europe/Berlin"') from None
 
 
+def _globs(value: Any) -> tuple[str, ...]:
+    good = isinstance(value, list) and all(isinstance(v, str) and re.fullmatch(r"[!-~]{1,255}", v) for v in value)
+    if not good:
+        raise ValueError('must be a list of image names, for instance ["python:*", "registry.example.com/team/*"]')
+    return tuple(value)
+
+
 def _pool(value: Any) -> IPv4Network:
     try:
         network = ip_network(_text(value))
@@ -178,6 +185,24 @@ class DeploySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HooksSettings:
+    timeout: float = setting(30.0, _seconds(0.1, 3600), "a hook is killed after this many seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    base_images: tuple[str, ...] = setting(
+        (), _globs, 'images that a build may use, for instance `["python:*", "registry.example.com/team/*"]`; `[]`: all'
+    )
+    root: str = setting(
+        "allow",
+        _choice("allow", "warn", "refuse"),
+        'an image that runs as root goes live ("allow"), with a line in the push ("warn"), or not at all ("refuse")',
+    )
+    max_image: int = setting(0, _size, "largest image that may go live; 0: any")
+
+
+@dataclass(frozen=True, slots=True)
 class VarnishSettings:
     memory: int = setting(256 << 20, _size, "size of the cache")
 
@@ -198,6 +223,8 @@ class Settings:
     web: WebSettings = field(default_factory=WebSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
+    hooks: HooksSettings = field(default_factory=HooksSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
     varnish: VarnishSettings = field(default_factory=VarnishSettings)
     cron: CronSettings = field(default_factory=CronSettings)
 
@@ -218,7 +245,7 @@ class Settings:
         return self.data_dir / "varnish"
 
     @property
-    def hooks(self) -> Path:
+    def hooks_dir(self) -> Path:
         return self.data_dir / "hooks"
 
     @property
@@ -288,7 +315,8 @@ def reference() -> list[tuple[str, str, str]]:
     def walk(cls: type[Any], prefix: str) -> None:
         for f in dataclasses.fields(cls):
             if "about" in f.metadata:
-                rows.append((f"{prefix}{f.name}", str(f.default), f.metadata["about"]))
+                default = list(f.default) if isinstance(f.default, tuple) else f.default
+                rows.append((f"{prefix}{f.name}", str(default), f.metadata["about"]))
             else:
                 walk(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
 

@@ -15,6 +15,8 @@ from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.hooks import Hooks
+from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
@@ -23,13 +25,14 @@ from gitship.deploy.releasing import Releasing
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.start import Starter
+from gitship.deploy.urls import urls
 from gitship.engine.addresses import Addresses
 from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import Identity, Role
+from gitship.model import App, Identity, Role
 from gitship.publickey import parse
 from gitship.ssh import hostkey
 from gitship.ssh.dispatch import Dispatcher
@@ -64,7 +67,7 @@ class Daemon:
         bus = Bus()
         engine = DockerEngine(settings.docker.host, builder=settings.docker.builder, build_limits=limits_of(settings))
         self.front = front_of(settings)
-        repositories = Repositories(settings.repositories, settings.hooks / "post-receive")
+        repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
         starter = Starter(engine, addresses, server_id)
@@ -77,8 +80,9 @@ class Daemon:
             min_free_bytes=settings.docker.min_free,
         )
         releasing = Releasing(self.store, engine, repositories, builder, settings)
+        hooks = Hooks(self.store, settings, self._url)
         pipeline = Pipeline(
-            settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer
+            settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer, hooks
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
@@ -97,9 +101,10 @@ class Daemon:
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
         cron = Cron(self.store, settings.cron.timezone, runs)
+        self.notifier = Notifier(self.store, bus, self._url)
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
-            cron,
+            cron, self.notifier,
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
@@ -112,6 +117,7 @@ class Daemon:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
         try:
             self.reconciler.start()
+            self.notifier.start()
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
@@ -131,8 +137,12 @@ class Daemon:
         self.scheduler.stop()
         self.one_offs.close()
         self.drainer.stop()
+        self.notifier.stop()
         self.web.stop()
         self.store.close()
+
+    def _url(self, app: App) -> str:
+        return urls(self.store, self.settings, app, self.front.address.port)[0]
 
     def _identify(self, fingerprint: str, public_key: str, address: str) -> Identity | None:
         if fingerprint == self._local:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach, follow
-from gitship.commands.listing import Format, moment, show, size, version
+from gitship.commands.listing import Format, growth, moment, show, size, version
 from gitship.commands.registry import Column, UsageError, command
 from gitship.model import Role
 
@@ -40,6 +41,7 @@ def short_commit(commit: str | None) -> str:
         Column("live", "true for the one that visitors see"),
         Column("commit", "the commit it was built from", short_commit),
         Column("image_bytes", "the image's size", size),
+        Column("growth_bytes", "against the release before, null for the first", growth),
         Column("created_at", "when it was made"),
         Column("created_by", "whose key asked for it"),
         Column("cause", "what it came from"),
@@ -49,17 +51,19 @@ def short_commit(commit: str | None) -> str:
 )
 def list_releases(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     found = context.app(app)
+    releases = context.store.releases(found.id)
     rows = [
         {
             "release": release.number,
             "live": release.id == found.live_release,
             "commit": release.commit,
             "image_bytes": release.image_bytes,
+            "growth_bytes": release.image_bytes - before.image_bytes if before else None,
             "created_at": moment(release.created_at),
             "created_by": release.created_by,
             "cause": release.cause,
         }
-        for release in context.store.releases(found.id)
+        for release, before in zip_longest(releases, releases[1:])
     ]
     show(context, rows, format, empty=f"no releases yet; push to {found.name}")
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.notifications import Notifications
 from gitship.deploy.programs import Programs
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
@@ -60,6 +61,11 @@ class Operations(Protocol):
     @property
     def cron(self) -> Cron:
         """Commands that run by the clock."""
+        ...
+
+    @property
+    def notifications(self) -> Notifications:
+        """Messages to webhooks."""
         ...
 
     def create_app(self, name: str) -> App: ...

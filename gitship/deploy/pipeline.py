@@ -15,6 +15,7 @@ from gitship.deploy import formation, output, overrides
 from gitship.deploy.check import Checker, unchecked
 from gitship.deploy.commit import Commit
 from gitship.deploy.drain import Drainer
+from gitship.deploy.hooks import Hooks
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import ReleaseCommands
 from gitship.deploy.releasing import Releasing
@@ -52,6 +53,7 @@ class Pipeline:
         releasing: Releasing,
         starter: Starter,
         drainer: Drainer,
+        hooks: Hooks,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -61,6 +63,7 @@ class Pipeline:
         self._releasing = releasing
         self._starter = starter
         self._drainer = drainer
+        self._hooks = hooks
         self._checker = Checker(engine, settings.deploy.check_timeout)
         self._renaming = Renaming(settings, store, front, repositories)
         self._release_commands = ReleaseCommands(store, engine, addresses, starter.server_id)
@@ -80,13 +83,16 @@ class Pipeline:
 
     def _deploy(self, job: Job) -> None:
         rollout = self._begin(job)
+        self._hooks.before_build(rollout)
         rollout.candidate = self._releasing.candidate(rollout.app, job)
         job.journal.update(release_id=rollout.release.id)
+        self._hooks.after_build(rollout)
         self._take_name(rollout)
         self._release_commands.before_the_switch(rollout)
         self._start(rollout)
         with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
             self._check(rollout)
+            self._hooks.before_switch(rollout)
         with self._front.holding(rollout.app.id):  # no command changes what Varnish does until the store is right again
             with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
                 switched = self._load_and_label(rollout)
@@ -95,6 +101,7 @@ class Pipeline:
                 self._commit.make(rollout)
         self._leave_name(rollout)
         self._release_commands.after_the_switch(rollout)
+        self._hooks.after_deploy(rollout)
         self._answer(rollout)
         self._drain(rollout, switched)
 
@@ -218,6 +225,8 @@ class Pipeline:
         job.journal.update(
             state=state, failed_stage=stage, reason=error.message, hint=error.hint, finished_at=time.time()
         )
+        if state is DeployState.FAILED:
+            self._hooks.on_failure(app, job)
         job.journal.close()
 
 

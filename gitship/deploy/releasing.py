@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from gitship.config import Settings
 from gitship.deploy import manifest as manifests
-from gitship.deploy import output, overrides
+from gitship.deploy import output, overrides, policy
 from gitship.deploy.build import Builder
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
-from gitship.engine.base import Engine, Image
-from gitship.errors import DeployError, NotFound
+from gitship.engine.base import LABEL_APP_ID, Engine, Image
+from gitship.errors import DeployError, EngineError, NotFound
 from gitship.git.context import tree_summary
 from gitship.git.repository import Repositories, Repository
 from gitship.model import App, Check, DeployKind, DeployState, Process, Release
@@ -81,12 +82,26 @@ class Releasing:
         line = f'{app.name}: {files}, {commit[:7]} "{subject}"'
         job.journal.line(output.headline(line, time.monotonic() - began))
         with job.journal.stage(DeployState.BUILDING, f"Building {manifest.build.dockerfile}") as stage:
+            policy.ensure_commit(self._settings, repository, commit, manifest.build)
             image = self._builder.build(
                 app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache,
                 limits=overrides.limits_of_builds(changed),
             )  # fmt: skip
+            self._ensure_allowed(app, job, image)
         made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
         return dataclasses.replace(made, context=changed.context)
+
+    def _ensure_allowed(self, app: App, job: Job, image: Image) -> None:
+        """Before there is a release: an image that may not go live is removed, unless an older release has the same."""
+        try:
+            warnings = policy.ensure_image(self._settings, image)
+        except DeployError:
+            if image.id not in {release.image_id for release in self._store.releases(app.id)}:
+                with suppress(EngineError):
+                    self._engine.remove_image(image.id, (LABEL_APP_ID, str(app.id)))
+            raise
+        for warning in warnings:
+            job.journal.line(f" !     {warning}")
 
     def _reconfigured(self, app: App, job: Job, live: Release) -> Candidate:
         config = with_changes(self._store.config(app.id), job.config)

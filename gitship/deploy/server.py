@@ -16,6 +16,7 @@ from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
+from gitship.deploy.notifications import Notifications
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
@@ -52,9 +53,11 @@ class ServerOperations:
         programs: Programs,
         gates: Gates,
         cron: Cron,
+        notifications: Notifications,
     ) -> None:
         self.gates = gates
         self.cron = cron
+        self.notifications = notifications
         self.programs = programs
         self._settings = settings
         self._store = store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -105,6 +106,15 @@ class Repository:
             if info.size > MAX_BLOB_BYTES:
                 raise GitError(f"{path} has {info.size} bytes", f"make it smaller than {MAX_BLOB_BYTES} bytes")
             return store.get_raw(sha)[1]
+
+    def is_link(self, commit: str, path: str) -> bool:
+        """True when the path is a symbolic link in the commit. Raises NotFound for an unknown commit."""
+        with open_store(self.objects) as store:
+            try:
+                mode, _ = tree_lookup_path(store.__getitem__, _hex(_commit(store, commit).tree), path.encode())
+            except (KeyError, NotTreeError, ValueError):
+                return False
+            return stat.S_ISLNK(mode)
 
     def file_count(self, commit: str) -> int:
         """How many files a commit has; submodules are not counted. Raises NotFound."""

@@ -10,9 +10,10 @@ from gitship.store.keys import Keys
 from gitship.store.live import Live
 from gitship.store.releases import Releases
 from gitship.store.settings import AppSettings
+from gitship.store.webhooks import Webhooks
 
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns):
+class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns, Webhooks):
     """All state; safe from any thread."""

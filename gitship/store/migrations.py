@@ -64,4 +64,21 @@ MIGRATIONS = (
         ended_at REAL, exit_code INTEGER, container TEXT NOT NULL DEFAULT '', by TEXT NOT NULL DEFAULT '',
         reason TEXT NOT NULL DEFAULT '', UNIQUE (app_id, number), UNIQUE (app_id, entry, due_at));
     """,
+    """
+    CREATE TABLE server_settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE webhooks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL, format TEXT NOT NULL,
+        events TEXT NOT NULL, secret TEXT NOT NULL, all_apps INTEGER NOT NULL, anywhere INTEGER NOT NULL,
+        created_by TEXT NOT NULL, created_at REAL NOT NULL);
+    CREATE TABLE webhook_apps (
+        webhook_id INTEGER NOT NULL REFERENCES webhooks(id) ON DELETE CASCADE,
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, PRIMARY KEY (webhook_id, app_id));
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, webhook_id INTEGER NOT NULL REFERENCES webhooks(id) ON DELETE CASCADE,
+        uuid TEXT NOT NULL, event TEXT NOT NULL, at REAL NOT NULL, app TEXT NOT NULL, deploy_id INTEGER,
+        state TEXT NOT NULL, text TEXT NOT NULL, body TEXT NOT NULL DEFAULT '', status TEXT NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL, answer TEXT NOT NULL DEFAULT '');
+    CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, id);
+    CREATE INDEX deliveries_that_wait ON deliveries (status, next_at);
+    """,
 )

@@ -15,12 +15,14 @@ from gitship.deploy.cron import Cron
 from gitship.deploy.gates import gate_of, store_gate
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
+from gitship.deploy.notifier import Notifier
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.switch import STOPPED
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
+from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.front.gate import Gate
 from gitship.git.repository import Repositories
@@ -88,6 +90,7 @@ class StoreOperations:
         self._store = store
         self._domain = domain
         self.gates = StoreGates(store)
+        self.notifications = Notifier(store, Bus(), lambda app: self.urls(app)[0])  # never started: only `test` sends
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from gitship.commands import registry
 from gitship.commands.listing import ago, iso, size
+from gitship.deploy.hookfiles import Point, directory
 from gitship.engine.base import LogLine
 from gitship.model import Role
 from tests.unit.commands.world import ADA, World
@@ -27,6 +28,7 @@ OTHERS = {
     "run:list",
     "checks:run",
     "server:apply",
+    "policy:show",
 }
 LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -34,6 +36,7 @@ ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 @pytest.fixture
 def full(world: World) -> World:
+    world.ok("notify:add", "shop", "https://hooks.example.com/shop")
     world.operations.push("shop")
     world.ok("config:set", "shop", "A=1", "B=2")
     world.ok("domains:add", "shop", "www.example.net")
@@ -45,11 +48,18 @@ def full(world: World) -> World:
     world.ok("cron:run", "shop", "nightly")
     world.ok("config:global:set", "C=3", "--no-restart")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
+    hook = directory(world.settings.hooks_dir, Point.BEFORE_BUILD) / "10-scan"
+    hook.parent.mkdir(parents=True)
+    hook.touch(mode=0o755)
     return world
 
 
+# These take no app (`notify:log` takes a webhook, which is called as the app is).
+ALONE = ("apps:list", "keys:list", "audit", "config:global:show", "notify:list", "hooks:list")
+
+
 def argv(name: str) -> tuple[str, ...]:
-    return (name,) if name in ("apps:list", "keys:list", "audit", "config:global:show") else (name, "shop")
+    return (name,) if name in ALONE else (name, "shop")
 
 
 @pytest.mark.parametrize("name", LISTINGS)

@@ -18,6 +18,7 @@ ROLES = {
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "ports:show", "checks:show", "resources:show", "builder:show",
         "cron:list", "cron:history",
+        "notify:list", "policy:show",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
@@ -31,11 +32,13 @@ ROLES = {
         "allow:add", "allow:remove", "allow:off",
         "run", "run:list", "run:stop", "logs:run", "enter",
         "cron:add", "cron:remove", "cron:suspend", "cron:resume", "cron:run", "cron:log",
+        "notify:add", "notify:remove", "notify:test", "notify:log",
     },
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
         "server:export", "server:apply",
+        "hooks:list",
     },
 }  # fmt: skip
 

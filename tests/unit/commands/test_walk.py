@@ -26,7 +26,7 @@ from tests.unit.commands.world import Sink, World
 
 pytestmark = pytest.mark.unit
 
-HIDDEN, MISSING, NEAR = "secret", "absent", "secrer"
+HIDDEN, MISSING, NEAR = "zebras", "absent", "zebrar"  # words that no help and no script has
 NO_LOOKUP = {"apps:create", "audit"}  # these name apps that need not exist
 GIT = {RECEIVE: Role.DEPLOYER, UPLOAD: Role.VIEWER}
 
