@@ -95,6 +95,16 @@ def _size(value: Any) -> int:
     return int(match[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[match[2]]
 
 
+def _directories(value: Any) -> tuple[Path, ...]:
+    if not isinstance(value, list):
+        raise ValueError('must be a list of absolute paths, for instance ["/srv/data"]')
+    paths = tuple(map(_path, value))
+    for path in paths:
+        if ".." in path.parts or len(path.parts) < 2:
+            raise ValueError("must be a list of directories, without '..' and without the root")
+    return paths
+
+
 def _pool(value: Any) -> IPv4Network:
     try:
         network = ip_network(_text(value))
@@ -133,6 +143,9 @@ class DockerSettings:
         IPv4Network("10.231.0.0/16"), _pool, "private network from which each app gets a /26 of its own"
     )
     min_free: int = setting(500 << 20, _size, "a build is refused when the disk has less free space than this")
+    host_paths: tuple[Path, ...] = setting(
+        (), _directories, "directories of the host that `storage:mount` may give to apps, with all that is below them"
+    )
 
 
 @dataclass(frozen=True, slots=True)

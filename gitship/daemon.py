@@ -13,6 +13,7 @@ from gitship.config import Settings
 from gitship.deploy.build import Builder
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.keeper import Keeper
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
@@ -52,7 +53,9 @@ class Daemon:
         self.store = Store(settings.database)
         server_id = self.store.server_id()
         bus = Bus()
-        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder)
+        engine = DockerEngine(
+            settings.docker.host, builder=settings.docker.builder, host_paths=settings.docker.host_paths
+        )
         self.front = front_of(settings)
         repositories = Repositories(settings.repositories, settings.hooks / "post-receive")
         repositories.sweep()
@@ -72,6 +75,7 @@ class Daemon:
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
+        keeper = Keeper(self.store, engine, server_id)
         self.reconciler = Reconciler(
             settings,
             self.store,
@@ -82,10 +86,21 @@ class Daemon:
             self.drainer,
             self.queue,
             self.one_offs,
+            keeper,
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
         operations = ServerOperations(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates
+            settings,
+            self.store,
+            bus,
+            engine,
+            self.front,
+            repositories,
+            addresses,
+            self.queue,
+            self.one_offs,
+            gates,
+            keeper,
         )
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint

@@ -57,6 +57,7 @@ def made_of(
         restart=False,
         stdin=client is not None,
         terminal=(pty.columns, pty.rows) if pty else None,
+        mounts=release.mounts,
     )
 
 

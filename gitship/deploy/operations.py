@@ -10,6 +10,7 @@ from typing import Protocol
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.programs import Programs
+from gitship.deploy.storage import Storage
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
@@ -56,10 +57,15 @@ class Operations(Protocol):
         """Port, checks, limits and build settings that are set by command."""
         ...
 
+    @property
+    def storage(self) -> Storage:
+        """Volumes and host directories that containers mount, and what is in them."""
+        ...
+
     def create_app(self, name: str) -> App: ...
 
     def destroy_app(self, name: str) -> None:
-        """Cancels its deploys, takes it out of Varnish, removes containers, network, images, repository and records."""
+        """Cancels its deploys, takes it out of Varnish, removes all of it: containers, volumes, images, records, ..."""
         ...
 
     def change_config(

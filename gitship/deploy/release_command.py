@@ -62,6 +62,7 @@ class ReleaseCommands:
             env=environment(app, release, None),
             labels={**labels(self._server_id, app, release, PROCESS), base.LABEL_DEPLOY: str(deploy.id)},
             restart=False,
+            mounts=release.mounts,
         )
         code = self._engine.run(spec, stage.detail, cancel, TIMEOUT_S)
         if code != 0:

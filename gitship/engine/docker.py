@@ -6,7 +6,7 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from gitship.engine.base import (
     Program,
 )
 from gitship.engine.faults import refused, runtime_cause, translated
+from gitship.engine.volumes import DockerVolumes
 from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
 
@@ -37,12 +38,23 @@ _REMOVAL_POLL_S = 0.05
 class DockerEngine:
     """An Engine (see ``base``). ``timeout_s`` bounds every plain call; safe from any thread."""
 
-    def __init__(self, host: str, *, builder: str = "buildkit", timeout_s: float = TIMEOUT_S) -> None:
-        """``builder`` is buildkit or classic. Raises ConfigError when ``host`` is neither unix:// nor tcp://."""
+    def __init__(
+        self,
+        host: str,
+        *,
+        builder: str = "buildkit",
+        timeout_s: float = TIMEOUT_S,
+        host_paths: Sequence[Path] = (),
+    ) -> None:
+        """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below.
+
+        Raises ConfigError when ``host`` is neither unix:// nor tcp://.
+        """
         self.host = host
         self._builder = builder
         self._timeout_s = timeout_s
         self._wire = Wire(host, timeout_s)
+        self._volumes = DockerVolumes(self._wire, lambda: self._docker, self, host_paths)
         self._connected: APIClient | None = None
         self._connecting = threading.Lock()
         self._root: Path | None = None
@@ -73,6 +85,10 @@ class DockerEngine:
     @property
     def _api(self) -> str:
         return f"/v{self._docker.api_version}"
+
+    @property
+    def volumes(self) -> DockerVolumes:
+        return self._volumes
 
     # -- the engine itself
 
@@ -138,6 +154,8 @@ class DockerEngine:
     # -- containers
 
     def create(self, spec: ContainerSpec) -> str:
+        for mount in spec.mounts:
+            self._volumes.ensure_usable(mount)
         with translated(self.host, f"create container {spec.name}"):
             try:
                 created = self._docker.create_container_from_config(  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ from gitship.errors import NotFound
 from gitship.model import (
     Check,
     DeployState,
+    Mount,
     Process,
     Release,
 )
@@ -92,5 +93,6 @@ def _release(row: Any) -> Release:
 
 def _process(data: dict[str, Any]) -> Process:
     checks = tuple(Check(**{**c, "command": tuple(c["command"])}) for c in data.pop("checks"))
+    mounts = tuple(Mount(**m) for m in data.pop("mounts", ()))  # a release from before there were any has none
     command = data.pop("command")
-    return Process(checks=checks, command=None if command is None else tuple(command), **data)
+    return Process(checks=checks, mounts=mounts, command=None if command is None else tuple(command), **data)
