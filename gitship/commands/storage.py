@@ -8,9 +8,9 @@ from cyclopts import Parameter
 
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach
-from gitship.commands.listing import NOTHING, Format, show, size
+from gitship.commands.listing import Format, show, size
 from gitship.commands.prompt import ask
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import Column, command
 from gitship.commands.tuned import NoRestart, change, note_pending, process_type
 from gitship.deploy import mounts
 from gitship.deploy.mounts import Wanted
@@ -37,9 +37,9 @@ Force = Annotated[bool, Parameter(name="--force", help="don't ask")]
     details="SOURCE is the name of a volume, made when the app has none of that name: it belongs to the app, and keeps"
     " its data over every deploy until storage:destroy or apps:destroy. An empty volume first gets what the image has"
     " at the path. A SOURCE that begins with / is a directory of the host; for that a key has to be admin, and the"
-    " directory below one of docker.host_paths. Commands in one-off containers have all mounts. While a deploy switches,"
-    " old and new containers have the directory together: for a program that cannot share it (most databases), ps:stop"
-    " before a deploy.",
+    " directory below one of docker.host_paths. One-off containers (run, release command) have all mounts. While a"
+    " deploy switches, old and new containers have the directory together: for a program that cannot share it (most"
+    " databases), ps:stop before a deploy.",
     examples=(
         "storage:mount shop data:/var/lib/shop",
         "storage:mount shop uploads:/app/uploads --process web --process worker",
@@ -90,9 +90,7 @@ def unmount(
         Column("kind", "volume or host"),
         Column("path", "where containers have it, null for a volume that is mounted nowhere"),
         Column("read_only", "whether containers may only read there"),
-        Column(
-            "processes", "the process types that have it, null for all", lambda v: "all" if v is None else ", ".join(v)
-        ),
+        Column("processes", "the process types that have it, null for all", lambda v: ", ".join(v or ["all"])),
         Column("size_bytes", "what a volume's files take, null when that cannot be told in a moment", size),
         Column("mounted", "whether the live release has it"),
         Column("source", "what Docker calls the volume, or the directory"),

@@ -15,7 +15,7 @@ ROLES = {
         "help", "version", "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
         "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
-        "ports:show", "checks:show", "resources:show", "builder:show",
+        "ports:show", "checks:show", "resources:show", "builder:show", "storage:list",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
@@ -27,6 +27,7 @@ ROLES = {
         "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",
         "allow:add", "allow:remove", "allow:off",
         "run", "run:list", "run:stop", "logs:run", "enter",
+        "storage:mount", "storage:unmount", "storage:destroy", "storage:export", "storage:import",
     },
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
