@@ -70,12 +70,12 @@ class Daemon:
             min_free_bytes=settings.docker.min_free,
         )
         releasing = Releasing(self.store, engine, repositories, builder, settings)
+        keeper = Keeper(self.store, engine, server_id)
         pipeline = Pipeline(
-            settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer
+            settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer, keeper
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
-        keeper = Keeper(self.store, engine, server_id)
         self.reconciler = Reconciler(
             settings,
             self.store,

@@ -82,8 +82,8 @@ def export(app: AppName, name: VolumeName, /, *, context: Ctx, gzip: Gzip = Fals
     Role.DEPLOYER,
     "fill a volume from a tar archive on stdin, and put it live",
     details="Plain tar or tar with gzip, as storage:export makes it. The archive is unpacked beside the volume and"
-    " takes its place only when it is whole and new containers run with it; until then nothing changes. What the app writes"
-    " into the old content meanwhile is lost: ps:stop first where that matters.",
+    " takes its place only when it is whole and new containers run with it; until then nothing changes. What the app"
+    " writes into the old content meanwhile is lost: ps:stop first where that matters.",
     examples=("storage:import shop data < data.tar", "storage:import shop data --replace < data.tar.gz"),
 )
 def import_(app: AppName, name: VolumeName, /, *, context: Ctx, replace: Replace = False) -> None:

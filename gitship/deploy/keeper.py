@@ -87,7 +87,7 @@ class Keeper:
         finally:
             with self._lock:
                 self._filling.discard(made)
-            self._try_to_clear(app)
+            self.clear(app)
 
     # -- one at a time
 
@@ -138,7 +138,7 @@ class Keeper:
             gone = self.named(app, name)
             self._store.set_setting(app.id, overrides.DISCARDED + gone, time.time())
             self._store.set_setting(app.id, overrides.VOLUME + name, None)
-        self._try_to_clear(app)
+        self.clear(app)
 
     def remove_all(self, app: App) -> None:
         """The data of an app that is being destroyed, when its containers are gone. Raises Conflict or EngineError."""
@@ -157,13 +157,14 @@ class Keeper:
                 self._engine.remove(state.id)
                 changes.append(f"removed {state.name}, whose client is gone")
         for app in self._store.apps():
-            changes += self._try_to_clear(app)
+            changes += self.clear(app)
         if not self._looked_for_orphans:
             changes += self._remove_orphans()
             self._looked_for_orphans = True
         return changes
 
-    def _try_to_clear(self, app: App) -> list[str]:
+    def clear(self, app: App) -> list[str]:
+        """Removes the discarded volumes that nothing can need any more; those in use, another time. Never raises."""
         try:
             return self._clear(app)
         except GitshipError as error:
@@ -171,7 +172,6 @@ class Keeper:
             return []
 
     def _clear(self, app: App) -> list[str]:
-        """Removes the discarded volumes that nothing can need any more; those in use, another time."""
         settings = self._store.settings(app.id)
         discarded = overrides.below(settings, overrides.DISCARDED)
         if not discarded or any(d.app_id == app.id for d in self._store.unfinished_deploys()):

@@ -42,6 +42,8 @@ class Wanted:
 
 def parse(text: str) -> tuple[str, str]:
     """Source and path of ``data:/var/lib/shop`` or ``/srv/photos:/photos``. Raises GitshipError."""
+    if not text.isprintable():
+        raise GitshipError("SOURCE:PATH has characters that cannot be shown", "for instance data:/var/lib/shop")
     source, colon, path = text.partition(":")
     if not colon or not source or not path:
         raise GitshipError(f"'{text[:200]}' is not SOURCE:PATH", "for instance data:/var/lib/shop")
@@ -73,7 +75,7 @@ def container_path(text: str) -> str:
 
 def _clean(text: str) -> str:
     path = text.rstrip("/") or "/"
-    if not path.startswith("/") or len(path) > PATH_CHARS or not path.isprintable():
+    if not path.startswith("/") or len(path) > PATH_CHARS:
         raise GitshipError(f"'{text[:200]}' is not an absolute path", "for instance /data")
     if path != posixpath.normpath(path) or path.startswith("//"):
         raise GitshipError(f"'{text[:200]}' has '.', '..' or a double '/' in it", "write the path without")
