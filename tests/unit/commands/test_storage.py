@@ -116,10 +116,13 @@ def test_a_mount_is_named_by_source_path_or_both(shop: World, word: str) -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("data",), "not SOURCE:PATH"), (("data:/",), "nothing can be mounted at /"), (("data:/proc",), "system's own"),
-        (("data:x",), "not an absolute path"), (("da/ta:/x",), "neither a volume's name"), (("data:/x:ro",), "--read-only"),
-        (("data:/x", "--process", "ghost"), "no process type 'ghost'"), (("data:/x", "--process", "a b"), "not a process"),
-        (("other:/data",), "data is mounted at /data of shop already"), (("/srv:/x",), "cannot be mounted on this server"),
+        (("data",), "not SOURCE:PATH"), (("data:/",), "nothing can be mounted at /"),
+        (("data:/proc",), "system's own"), (("data:x",), "not an absolute path"),
+        (("da/ta:/x",), "neither a volume's name"), (("data:/x:ro",), "--read-only"),
+        (("data:/x", "--process", "ghost"), "no process type 'ghost'"),
+        (("data:/x", "--process", "a b"), "not a process"),
+        (("other:/data",), "data is mounted at /data of shop already"),
+        (("/srv:/x",), "cannot be mounted on this server"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_mounted_is_refused_and_nothing_changes(shop: World, words: tuple[str, ...], said: str) -> None:
@@ -149,23 +152,21 @@ def test_a_locked_app_gets_no_volume(shop: World) -> None:
     assert [row["name"] for row in shown(shop)] == ["old"] and len(volumes(shop)) == 1
 
 
-def test_directories_of_the_host_are_for_admins_whatever_exists(shop: World, tmp_path: Path) -> None:
-    (tmp_path / "srv" / "photos").mkdir(parents=True)
-    shop.operations.machine.memory.host_paths = [tmp_path / "srv"]
-    spec = f"{tmp_path}/srv/photos/:/photos"
+def test_directories_of_the_host_are_for_admins_whatever_exists(
+    shop: World, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    srv = tmp_path_factory.mktemp("srv")
+    (srv / "photos").mkdir()
+    shop.operations.machine.memory.host_paths = [srv]
+    spec = f"{srv}/photos/:/photos"
     there = shop.run("storage:mount", "shop", spec, role=Role.DEPLOYER)
     missing = shop.run("storage:mount", "absent", "/nowhere:/photos", role=Role.DEPLOYER)
     assert (there.code, there.err) == (missing.code, missing.err) and "needs the role admin" in there.err
     assert shop.store.audit(limit=1)[0].outcome is Outcome.REFUSED
     shop.ok("storage:mount", "shop", spec, "--read-only")
     [row] = shown(shop)
-    assert (row["name"], row["kind"], row["source"], row["size_bytes"]) == (
-        None,
-        "host",
-        f"{tmp_path}/srv/photos",
-        None,
-    )
-    assert "not below" in shop.run("storage:mount", "shop", f"{tmp_path}/other:/x").err
+    assert (row["name"], row["kind"], row["source"], row["size_bytes"]) == (None, "host", f"{srv}/photos", None)
+    assert "not below" in shop.run("storage:mount", "shop", f"{srv}-other:/x").err
 
 
 @pytest.mark.parametrize("source", [".", "logs", ".."])
@@ -193,14 +194,12 @@ def test_an_archive_goes_out_and_its_copy_in(shop: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "stdin", [b"", tar(a=b"1")[:512], tar(a=b"1")[:-10240], b"junk" * 999, gzip.compress(tar(a=b"1"))[:-9]]
+    "stdin", [b"", tar(a=b"1")[:512], tar(a=b"1")[:1024], b"junk" * 999, gzip.compress(tar(a=b"1"))[:-9]]
 )
 def test_a_broken_archive_leaves_the_old_content(shop: World, stdin: bytes) -> None:
     _with_content(shop)
     client = shop.run("storage:import", "shop", "data", "--replace", stdin=stdin)
-    assert client.code == 1 and client.err.startswith(
-        "error: the archive" if stdin[:1] != b"j" else "error: this is not"
-    )
+    assert client.code == 1 and client.err.startswith(("error: the archive ends early", "error: this is not a tar"))
     _is_as_before(shop)
 
 
