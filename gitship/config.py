@@ -265,7 +265,8 @@ def reference() -> list[tuple[str, str, str]]:
     def walk(cls: type[Any], prefix: str) -> None:
         for f in dataclasses.fields(cls):
             if "about" in f.metadata:
-                rows.append((f"{prefix}{f.name}", str(f.default), f.metadata["about"]))
+                default = "[]" if f.default == () else str(f.default)  # as it is written in the file
+                rows.append((f"{prefix}{f.name}", default, f.metadata["about"]))
             else:
                 walk(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
 

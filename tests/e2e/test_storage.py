@@ -125,11 +125,12 @@ def test_data_outlive_all_that_happens_to_an_app(server: Server, module_base: Pa
     wait_until(lambda: anonymous not in docker_cli.docker(server.docker_host, *everything), 20, "v1 is gone")
     assert sh(server, "lasting", "cat /keep/seed; echo kept > /keep/mine") == SEED  # the first use takes the image's
 
-    apps.commit(repository, "Two", {"index.html": "two\n", "seed": "another seed\n"})
-    server.push_ok(repository, "lasting")
+    procfile = f"release: {BUSYBOX} cat /keep/mine\nweb: {BUSYBOX} httpd -f -p 8080 -h /www\n"
+    apps.commit(repository, "Two", {"index.html": "two\n", "seed": "another seed\n", "Procfile": procfile})
+    assert "kept" in server.push_ok(repository, "lasting")  # the release command has it, too
     for happens in (
-        ["ps:restart", "lasting"], ["config:set", "lasting", "A=1"], ["releases:rollback", "lasting", "v2"],
-        ["ps:stop", "lasting"], ["ps:start", "lasting"], ["apps:rename", "lasting", "lasts"],
+        ["releases:rollback", "lasting", "v2"], ["ps:stop", "lasting"], ["ps:start", "lasting"],
+        ["apps:rename", "lasting", "lasts"],
     ):  # fmt: skip
         ok(server, *happens)
     server.restart()
@@ -140,7 +141,6 @@ def test_data_outlive_all_that_happens_to_an_app(server: Server, module_base: Pa
     ok(server, "releases:rollback", "lasts", "v1")  # from before the mount
     assert "kept" not in sh(server, "lasts", "ls /keep")
     assert [row["mounted"] for row in shown(server, "lasts")] == [False]
-    ok(server, "ps:restart", "lasts")
     ok(server, "releases:rollback", "lasts", "v2")
     assert sh(server, "lasts", "cat /keep/mine") == "kept\n"
 
@@ -297,6 +297,9 @@ def test_directories_of_the_host_are_for_admins_and_below_the_list(
     assert sh(server, "host", "cat /photos/cat; touch /photos/dog 2> /dev/null || echo refused") == "meow\nrefused\n"
     [row] = shown(server, "host")
     assert (row["kind"], row["name"], row["source"], row["mounted"]) == ("host", None, str(photos), True)
+
+    assert "serves on, unchanged" in refused(server, "storage:mount", "host", f"{photos}:/bin")  # no busybox there
+    assert [row["path"] for row in shown(server, "host")] == ["/photos"]
 
     photos.rename(shared / "moved")  # as another app could do that has the directory above
     photos.symlink_to(module_base / "private")

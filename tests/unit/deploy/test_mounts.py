@@ -44,7 +44,8 @@ def test_what_is_typed_well_is_taken(text: str, source: str, path: str) -> None:
         "", "data", "data:", ":/data", "data:data", "data:./data", "data:/", "data://", "data:/a/../b", "data:/..",
         "data:/a//b", "data://a", "data:/a/./b", "data:/proc", "data:/proc/1", "data:/sys", "data:/dev/shm",
         "data:/dev/", "data:/etc/hosts", "data:/etc/resolv.conf", "data:/a:ro", "data:/a\nb", "data:/a\0b",
-        "da ta:/data", "../x:/data", "a/b:/data", "-data:/data", "data-:/data", ".:/data", "dätä:/data", "a" * 65 + ":/data", "data:/" + "x" * 2000,
+        "da ta:/data", "../x:/data", "a/b:/data", "-data:/data", "data-:/data", ".:/data", "dätä:/data",
+        "a" * 65 + ":/data", "data:/" + "x" * 2000,
         "/srv/../etc:/data", "//srv:/data", "$(id):/data", "'data:/data",
     ],
 )  # fmt: skip
