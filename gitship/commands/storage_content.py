@@ -17,7 +17,7 @@ from gitship.commands.registry import command
 from gitship.commands.storage import VolumeName
 from gitship.deploy.attending import ClientLeft
 from gitship.errors import DeployError
-from gitship.model import Role
+from gitship.model import DeployState, Role
 
 READ_BYTES = 64 << 10
 CTRL_C = b"\x03"
@@ -102,7 +102,8 @@ def import_(app: AppName, name: VolumeName, /, *, context: Ctx, replace: Replace
         try:
             follow(context, found.name, deploy)
         except DeployError:
-            context.note(f"{name} has the content that it had")
+            newer = context.store.deploy(deploy.id).state is DeployState.SUPERSEDED
+            context.note(f"{name} has the content that it had" if not newer else f"it brings {name}'s new content, too")
             raise
     context.line(f"imported {size(progress.bytes)} into {name} of {found.name}")
 

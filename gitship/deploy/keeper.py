@@ -20,7 +20,7 @@ from gitship.deploy.switch import STOPPED
 from gitship.engine import base
 from gitship.engine.base import ContainerState, Engine
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
-from gitship.model import App
+from gitship.model import App, DeployState
 from gitship.store import Store
 
 log = logging.getLogger("gitship.volumes")
@@ -115,7 +115,7 @@ class Keeper:
         key = (app.id, name)
         with self._lock:
             deploy_id = self._claims.get(key)
-            if deploy_id is not None and (deploy_id == 0 or not self._store.deploy(deploy_id).state.ended):
+            if deploy_id is not None and (deploy_id == 0 or not self._brought(app, deploy_id)):
                 raise Conflict(f"an import into '{name}' of {app.name} is under way", "wait for its end")
             self._claims[key] = 0
         try:
@@ -124,6 +124,13 @@ class Keeper:
             with self._lock:
                 if self._claims.get(key) == 0:
                     del self._claims[key]
+
+    def _brought(self, app: App, deploy_id: int) -> bool:
+        """True when the deploy, or the newer one that took its changes over, has ended."""
+        state = self._store.deploy(deploy_id).state
+        if state is DeployState.SUPERSEDED:
+            return not any(d.app_id == app.id for d in self._store.unfinished_deploys())
+        return state.ended
 
     def claimed_by(self, app: App, name: str, deploy_id: int) -> None:
         """The claim ends with that deploy."""

@@ -93,8 +93,14 @@ def stored(settings: Mapping[str, Any]) -> list[Wanted]:
 
 
 def attached(processes: tuple[Process, ...], settings: Mapping[str, Any]) -> tuple[Process, ...]:
-    """The processes of a new release with what is to be mounted now."""
+    """The processes of a new release with what is to be mounted now. Raises DeployError when that is gone."""
     volumes, wanted = overrides.below(settings, overrides.VOLUME), stored(settings)
+    for mount in wanted:
+        if not mount.host and mount.source not in volumes:  # it was destroyed in the moment in which it was mounted
+            raise DeployError(
+                f"the volume '{mount.source}' for {mount.path} has been destroyed",
+                "mount it again, or `storage:unmount`",
+            )
     return tuple(
         dataclasses.replace(
             process,

@@ -66,11 +66,11 @@ class Storage:
         rows = [
             Kept(
                 name=None if w.host else w.source,
-                source=w.source if w.host else volumes[w.source],
+                source=w.source if w.host else volumes.get(w.source, ""),
                 path=w.path,
                 read_only=w.read_only,
                 processes=w.processes,
-                size_bytes=None if w.host else sizes[w.source],
+                size_bytes=sizes.get(w.source),
                 live=Mount(w.source, w.path, w.read_only) in live,
             )
             for w in wanted

@@ -168,7 +168,8 @@ class Program(Protocol):
 class Volumes(Protocol):
     """What containers keep. Every method raises EngineError when the engine refuses or does not answer in time.
 
-    Archives are tar, names relative to the volume's root. ``labels`` go on what is made for the purpose.
+    Archives are tar, names relative to the volume's root. ``labels`` go on what is made for the purpose; they have at
+    least LABEL_SERVER and LABEL_VOLUME.
     """
 
     def make(self, name: str, labels: Mapping[str, str]) -> None:

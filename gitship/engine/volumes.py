@@ -20,7 +20,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship.engine import archive, hostpaths
-from gitship.engine.base import LABEL_HELPER, LABEL_SERVER, ContainerSpec
+from gitship.engine.base import LABEL_HELPER, LABEL_SERVER, LABEL_VOLUME, ContainerSpec
 from gitship.engine.faults import translated
 from gitship.engine.oneoff import Containers, check
 from gitship.engine.patience import Patience
@@ -109,8 +109,8 @@ class DockerVolumes:
                 )
         elif not self.exists(mount.volume):
             raise NotFound(
-                f"the volume '{mount.source}' for {mount.path} is gone from Docker",
-                "restore it under its name there, or `storage:unmount` it",
+                f"the volume '{mount.source}' is gone from Docker",
+                "bring back a backup with `storage:import --replace`, or `storage:unmount` it",
             )
 
     # -- content
@@ -156,7 +156,7 @@ class DockerVolumes:
             command=("-",),
             labels={**labels, LABEL_HELPER: volume},
             restart=False,
-            mounts=(Mount("", f"/{ROOT}", read_only, volume),),
+            mounts=(Mount(labels[LABEL_VOLUME], f"/{ROOT}", read_only, volume),),
         )
         with self._lock:
             self._helpers.add(name)

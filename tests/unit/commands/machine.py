@@ -23,10 +23,14 @@ class Machine(DockerEngine):
     def __init__(self) -> None:
         super().__init__("unix:///nowhere")
         self.memory = MemoryVolumes()
+        self.removed: list[str] = []
 
     @property
     def volumes(self) -> MemoryVolumes:  # type: ignore[override]
         return self.memory
+
+    def remove(self, container_id: str) -> None:
+        self.removed.append(container_id)
 
     def capacity(self) -> Capacity:
         return Capacity(cpus=2, memory_bytes=4 << 30)

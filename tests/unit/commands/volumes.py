@@ -20,6 +20,7 @@ class MemoryVolumes:
         self.labels: dict[str, Mapping[str, str]] = {}
         self.in_use: set[str] = set()
         self.broken = False
+        self.helping: set[str] = set()
         self.host_paths: list[Path] = []
 
     def make(self, name: str, labels: Mapping[str, str]) -> None:
@@ -57,4 +58,4 @@ class MemoryVolumes:
         return hostpaths.resolved(path, self.host_paths)
 
     def helpers(self) -> set[str]:
-        return set()
+        return self.helping

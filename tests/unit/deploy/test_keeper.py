@@ -12,7 +12,7 @@ import pytest
 from gitship.deploy import overrides
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.switch import STOPPED
-from gitship.engine.base import Engine
+from gitship.engine.base import ContainerState, Engine
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Mount, Process
 from gitship.store import Store
@@ -96,6 +96,13 @@ def test_what_was_being_filled_when_gitship_was_killed_goes_at_the_next_start(be
     del filling
 
 
+def test_containers_by_which_nobody_reads_or_writes_any_more_are_removed(bench: Bench) -> None:
+    bench.machine.memory.helping = {"busy"}
+    helpers = [ContainerState(f"id-{name}", name, {}, "created") for name in ("busy", "left")]
+    assert bench.keeper.settle(helpers) == ["removed left, whose client is gone"]
+    assert bench.machine.removed == ["id-left"]
+
+
 def test_a_volume_that_never_came_to_be_is_forgotten(bench: Bench) -> None:
     with pytest.raises(GitshipError), bench.keeper.filling(bench.app, "data"):
         raise GitshipError("the archive ends early")
@@ -171,7 +178,11 @@ def test_one_import_at_a_time_until_its_deploy_has_ended(bench: Bench) -> None:
         bench.keeper.claimed_by(bench.app, "data", deploy.id)
     with pytest.raises(Conflict, match="under way"), bench.keeper.claim(bench.app, "data"):
         pass
-    bench.store.update_deploy(_ended(deploy, DeployState.LIVE))
+    newer = bench.store.create_deploy(bench.app.id, DeployKind.CONFIG, "me")
+    bench.store.update_deploy(_ended(deploy, DeployState.SUPERSEDED))  # its changes are the newer one's now
+    with pytest.raises(Conflict, match="under way"), bench.keeper.claim(bench.app, "data"):
+        pass
+    bench.store.update_deploy(_ended(newer, DeployState.LIVE))
     with bench.keeper.claim(bench.app, "data"):
         pass
 

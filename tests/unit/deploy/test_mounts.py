@@ -69,6 +69,11 @@ def test_what_was_attached_before_counts_no_more() -> None:
     assert attached(old, {}) == PROCESSES
 
 
+def test_a_mount_whose_volume_was_destroyed_meanwhile_is_an_error_for_people() -> None:
+    with pytest.raises(DeployError, match=r"'data' for /data has been destroyed"):
+        attached(PROCESSES, {MOUNT + "/data": SETTINGS[MOUNT + "/data"]})
+
+
 def test_an_older_release_finds_its_volumes_as_they_are_now() -> None:
     old = release(*attached(PROCESSES, SETTINGS))
     again = found_again(old, {VOLUME + "data": "v7"})

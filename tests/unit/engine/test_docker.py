@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gitship.engine.base import LABEL_SERVER, BuildOptions, ContainerSpec, Engine, Volumes
+from gitship.engine.base import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec, Engine, Volumes
 from gitship.engine.docker import DockerEngine, _api_version
 from gitship.engine.faults import runtime_cause, unreachable
 from gitship.engine.images import describe
@@ -20,6 +20,7 @@ from tests.unit.engine.test_wire import server, until_closed
 
 pytestmark = pytest.mark.unit
 SPEC = ContainerSpec("x", "sha256:1", "net")
+LABELS = {LABEL_SERVER: "s", LABEL_VOLUME: "x"}
 
 CALLS: dict[str, Callable[[Engine], Any]] = {
     "ping": lambda e: e.ping(),
@@ -45,8 +46,8 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "volumes.remove": lambda e: e.volumes.remove("x"),
     "volumes.find": lambda e: e.volumes.find({}),
     "volumes.size_bytes": lambda e: e.volumes.size_bytes("x"),
-    "volumes.read": lambda e: e.volumes.read("x", {LABEL_SERVER: "s"}, threading.Event()).__enter__(),
-    "volumes.write": lambda e: e.volumes.write("x", [b""], {LABEL_SERVER: "s"}, threading.Event()),
+    "volumes.read": lambda e: e.volumes.read("x", LABELS, threading.Event()).__enter__(),
+    "volumes.write": lambda e: e.volumes.write("x", [b""], LABELS, threading.Event()),
     "attach_exec": lambda e: e.attach_exec("x", ("true",), env={}, terminal=None, gone=threading.Event()),
 }
 
