@@ -126,11 +126,15 @@ class Keeper:
                     del self._claims[key]
 
     def _brought(self, app: App, deploy_id: int) -> bool:
-        """True when the deploy, or the newer one that took its changes over, has ended."""
+        """True when the deploy, or the newer one that took its changes over, has come to something."""
         state = self._store.deploy(deploy_id).state
         if state is DeployState.SUPERSEDED:
-            return not any(d.app_id == app.id for d in self._store.unfinished_deploys())
-        return state.ended
+            return not self.deploying(app)
+        return state.ended or state.switched
+
+    def deploying(self, app: App) -> bool:
+        """True while a deploy may yet change what the app's containers have; not while it drains the old ones."""
+        return any(d.app_id == app.id and not d.state.switched for d in self._store.unfinished_deploys())
 
     def claimed_by(self, app: App, name: str, deploy_id: int) -> None:
         """The claim ends with that deploy."""

@@ -127,7 +127,7 @@ class Storage:
             raise Conflict(
                 f"the live release of {app.name} still has '{name}'", f"ps:restart {app.name} ends its containers"
             )
-        if any(d.app_id == app.id and not d.state.switched for d in self._store.unfinished_deploys()):
+        if self._keeper.deploying(app):
             raise Conflict(f"a deploy of {app.name} is under way", "wait for its end, or `deploys:cancel` it")
 
     def destroy(self, app: App, name: str) -> None:
@@ -201,7 +201,7 @@ class Storage:
         }
         with self._store.transaction():
             now = self._store.app_by_id(app.id)
-            under_way = any(d.app_id == app.id for d in self._store.unfinished_deploys())
+            under_way = self._keeper.deploying(app)
             runs = now.live_release is not None and not self._store.setting(app.id, STOPPED)
             if not runs and under_way:
                 raise Conflict(f"a deploy of {app.name} is under way", "import again after it")

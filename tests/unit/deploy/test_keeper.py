@@ -182,7 +182,7 @@ def test_one_import_at_a_time_until_its_deploy_has_ended(bench: Bench) -> None:
     bench.store.update_deploy(_ended(deploy, DeployState.SUPERSEDED))  # its changes are the newer one's now
     with pytest.raises(Conflict, match="under way"), bench.keeper.claim(bench.app, "data"):
         pass
-    bench.store.update_deploy(_ended(newer, DeployState.LIVE))
+    bench.store.update_deploy(_ended(newer, DeployState.DRAINING))
     with bench.keeper.claim(bench.app, "data"):
         pass
 
