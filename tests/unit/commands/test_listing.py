@@ -40,6 +40,7 @@ def full(world: World) -> World:
     world.ok("allow:add", "shop", "192.0.2.0/24")
     world.ok("redirects:add", "shop", "/old", "/new")
     world.ok("builder:set", "shop", "--target", "web")
+    world.ok("storage:mount", "shop", "data:/var/lib/shop", "--no-restart")
     world.ok("config:global:set", "C=3", "--no-restart")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     return world
