@@ -15,7 +15,7 @@ from gitship.deploy.keeper import Keeper
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.mounts import Wanted
 from gitship.deploy.switch import STOPPED
-from gitship.engine import archive
+from gitship.engine import archive, gzipped
 from gitship.engine.base import Volumes
 from gitship.engine.patience import Interrupted
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
@@ -151,7 +151,7 @@ class Storage:
         try:
             with self._keeper.moving(app), self._read(app, name, volume, gone) as chunks:
                 pieces = archive.whole(chunks)
-                for piece in archive.gathered(archive.zipped(pieces) if gzip else pieces):
+                for piece in archive.gathered(gzipped.zipped(pieces) if gzip else pieces):
                     write(piece)
         except archive.Broken:
             raise GitshipError(
@@ -175,7 +175,7 @@ class Storage:
             with self._keeper.claim(app, name), self._keeper.moving(app), self._keeper.filling(app, name) as fresh:
                 if not replace:
                     self._ensure_empty(app, name, gone)
-                self._volumes.write(fresh, archive.unzipped(chunks), self._keeper.labels(app, name), gone)
+                self._volumes.write(fresh, gzipped.unzipped(chunks), self._keeper.labels(app, name), gone)
                 if gone.is_set():
                     raise ClientLeft
                 if not replace:  # what the app has written meanwhile

@@ -7,12 +7,8 @@ the names of symbolic links on the way in.
 
 from __future__ import annotations
 
-import gzip
-import io
-import itertools
 import math
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -21,8 +17,6 @@ from gitship.errors import GitshipError
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)
 PIECE_BYTES = 64 << 10
-GZIP = b"\x1f\x8b"
-GZIP_LEVEL = 4  # source code: 94 MB/s at 24 % of its size, at level 6 39 MB/s and 22 % (measured)
 NAME_LIMIT = 1 << 20  # of an extension header: names, extended attributes
 
 _EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -113,32 +107,6 @@ def is_empty(chunks: Iterable[bytes]) -> bool:
     return all(not _place(entry.info.name, "", set()) for entry in entries(chunks))
 
 
-def zipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(GZIP_LEVEL, wbits=31)
-    for piece in pieces:
-        if packed := packer.compress(piece):
-            yield packed
-    yield packer.flush()
-
-
-def unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same, unpacked where it is gzip's. Raises Broken."""
-    source = iter(chunks)
-    first = b""
-    while len(first) < len(GZIP) and (chunk := next(source, b"")):
-        first += chunk
-    source = itertools.chain([first], source)
-    if not first.startswith(GZIP):
-        yield from source
-        return
-    with gzip.GzipFile(fileobj=io.BufferedReader(_File(source), PIECE_BYTES), mode="rb") as archive:
-        try:
-            while piece := archive.read(PIECE_BYTES):
-                yield piece
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise Broken("the archive ends early or is damaged (gzip)", "send the whole file again") from error
-
-
 def gathered(pieces: Iterable[bytes], size: int = PIECE_BYTES) -> Iterator[bytes]:
     """The same bytes in pieces of ``size`` or more: each one that is sent costs two calls."""
     held = bytearray()
@@ -176,21 +144,6 @@ class _Source:
         """Takes what comes after the end (tar fills up to 10 kB), so that its sender is not cut off."""
         for _ in self._chunks:
             pass
-
-
-class _File(io.RawIOBase):
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        self._rest = self._rest or next(self._chunks, b"")
-        piece, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(piece)] = piece
-        return len(piece)
 
 
 def _padded(size: int) -> int:

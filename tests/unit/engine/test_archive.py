@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitship.engine import archive
+from gitship.engine import archive, gzipped
 from gitship.engine.archive import END, Broken
 from gitship.errors import GitshipError
 
@@ -155,11 +155,11 @@ def test_emptiness_is_the_root_alone() -> None:
 
 
 def test_gzip_is_undone_and_anything_else_left() -> None:
-    packed = b"".join(archive.zipped(pieces(SAMPLE)))
+    packed = b"".join(gzipped.zipped(pieces(SAMPLE)))
     assert gzip.decompress(packed) == SAMPLE
     for data in (packed, packed + gzip.compress(b"") + bytes(100), SAMPLE):
-        assert b"".join(archive.unzipped(pieces(data, 3))) == SAMPLE
-    assert b"".join(archive.unzipped(iter([b"\x1f", packed[1:]]))) == SAMPLE
+        assert b"".join(gzipped.unzipped(pieces(data, 3))) == SAMPLE
+    assert b"".join(gzipped.unzipped(iter([b"\x1f", packed[1:]]))) == SAMPLE
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_gzip_is_undone_and_anything_else_left() -> None:
 def test_damaged_gzip_is_broken(damaged: object) -> None:
     assert callable(damaged)
     with pytest.raises(Broken):
-        b"".join(archive.unzipped(pieces(damaged(gzip.compress(SAMPLE)))))
+        b"".join(gzipped.unzipped(pieces(damaged(gzip.compress(SAMPLE)))))
 
 
 def test_the_rest_of_a_senders_stream_is_taken() -> None:
