@@ -123,6 +123,16 @@ def _globs(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _directories(value: Any) -> tuple[Path, ...]:
+    if not isinstance(value, list):
+        raise ValueError('must be a list of absolute paths, for instance ["/srv/data"]')
+    paths = tuple(map(_path, value))
+    for path in paths:
+        if ".." in path.parts or len(path.parts) < 2:
+            raise ValueError("must be a list of directories, without '..' and without the root")
+    return paths
+
+
 def _pool(value: Any) -> IPv4Network:
     try:
         network = ip_network(_text(value))
@@ -170,6 +180,9 @@ class DockerSettings:
         "/docker", _cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
     )
     min_free: int = setting(500 << 20, _size, "a build is refused when the disk has less free space than this")
+    host_paths: tuple[Path, ...] = setting(
+        (), _directories, "directories of the host that `storage:mount` may give to apps, with all that is below them"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +328,7 @@ def reference() -> list[tuple[str, str, str]]:
     def walk(cls: type[Any], prefix: str) -> None:
         for f in dataclasses.fields(cls):
             if "about" in f.metadata:
-                default = list(f.default) if isinstance(f.default, tuple) else f.default
+                default = list(f.default) if isinstance(f.default, tuple) else f.default  # as it is written in the file
                 rows.append((f"{prefix}{f.name}", str(default), f.metadata["about"]))
             else:
                 walk(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]

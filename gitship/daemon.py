@@ -16,6 +16,7 @@ from gitship.deploy.cronruns import Runs
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.hooks import Hooks
+from gitship.deploy.keeper import Keeper
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.pipeline import Pipeline
@@ -65,7 +66,12 @@ class Daemon:
         self.store = Store(settings.database)
         server_id = self.store.server_id()
         bus = Bus()
-        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder, build_limits=limits_of(settings))
+        engine = DockerEngine(
+            settings.docker.host,
+            builder=settings.docker.builder,
+            build_limits=limits_of(settings),
+            host_paths=settings.docker.host_paths,
+        )
         self.front = front_of(settings)
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
@@ -81,8 +87,19 @@ class Daemon:
         )
         releasing = Releasing(self.store, engine, repositories, builder, settings)
         hooks = Hooks(self.store, settings, self._url)
+        keeper = Keeper(self.store, engine, server_id)
         pipeline = Pipeline(
-            settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer, hooks
+            settings,
+            self.store,
+            engine,
+            self.front,
+            repositories,
+            addresses,
+            releasing,
+            starter,
+            self.drainer,
+            hooks,
+            keeper,
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
@@ -98,13 +115,14 @@ class Daemon:
             self.drainer,
             self.queue,
             self.one_offs,
+            keeper,
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
         cron = Cron(self.store, settings.cron.timezone, runs)
         self.notifier = Notifier(self.store, bus, self._url)
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
-            cron, self.notifier,
+            cron, self.notifier, keeper,
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint

@@ -99,6 +99,24 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """What a container finds at ``path``: the app's volume ``source``, or the host's directory of that absolute path.
+
+    ``volume`` is what Docker calls the volume. It makes no difference between releases: a restored backup lies in
+    another one, and every release made after that finds it there.
+    """
+
+    source: str
+    path: str
+    read_only: bool = False
+    volume: str = field(default="", compare=False)
+
+    @property
+    def host(self) -> bool:
+        return self.source.startswith("/")
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """A process type of a release. ``command`` None means the image's own CMD; ``port`` None means no traffic.
 
@@ -114,6 +132,7 @@ class Process:
     cpus: float | None = None
     pids: int | None = None
     quantity: int = 1
+    mounts: tuple[Mount, ...] = ()
 
 
 class Overlap(StrEnum):
@@ -222,6 +241,11 @@ class Release:
     def process(self, type_: str) -> Process | None:
         """The process of that type, or None."""
         return next((p for p in self.processes if p.type == type_), None)
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """Those of any process: what a one-off command finds."""
+        return tuple({m.path: m for p in self.processes for m in p.mounts}.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def unlock(app: AppName, /, *, context: Ctx) -> None:
 @command(
     "apps:destroy",
     Role.ADMIN,
-    "remove an app for good: containers, images, repository, releases, config, logs",
+    "remove an app for good: containers, volumes with their data, images, repository, releases, config, logs",
     details="On a terminal it asks for the app's name first; elsewhere it needs --force.",
     examples=("apps:destroy shop", "apps:destroy shop --force"),
 )
@@ -130,6 +130,14 @@ def destroy(
 
 def _confirm(context: Ctx, name: str) -> None:
     if not context.terminal:
-        raise GitshipError(f"'{name}' would be removed for good", "add --force, or use a terminal (`ssh -t`)")
-    if ask(context.session, f"This removes {name} for good. Its name, to go on: ").strip() != name:
+        raise GitshipError(
+            f"'{name}' would be removed for good, the data in its volumes, too",
+            "add --force, or use a terminal (`ssh -t`)",
+        )
+    if (
+        ask(
+            context.session, f"This removes {name} for good, with all data in its volumes. Its name, to go on: "
+        ).strip()
+        != name
+    ):
         raise GitshipError("that is not its name: nothing was removed")

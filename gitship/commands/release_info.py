@@ -40,6 +40,7 @@ def _processes(processes: list[dict[str, str | None]]) -> str:
         Column("growth_bytes", "against the release before, null for the first", growth),
         Column("config", "names of variables added, removed and changed", _names),
         Column("processes", "each with its command, null for the image's own", _processes),
+        Column("mounts", "what its containers mount, as SOURCE:PATH"),
     ),
     examples=("releases:info shop", "releases:info shop v3 --format json"),
 )
@@ -74,6 +75,7 @@ def _row(context: Context, app: App, release: Release, before: Release | None) -
         "growth_bytes": release.image_bytes - before.image_bytes if before else None,
         "config": config_changes(dict(before.config) if before else {}, dict(release.config)),
         "processes": [_process(p) for p in release.processes],
+        "mounts": [f"{m.source}:{m.path}" for m in release.mounts],
     }
 
 

@@ -12,6 +12,7 @@ from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.programs import Programs
+from gitship.deploy.storage import Storage
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
@@ -68,10 +69,15 @@ class Operations(Protocol):
         """Messages to webhooks."""
         ...
 
+    @property
+    def storage(self) -> Storage:
+        """Volumes and host directories that containers mount, and what is in them."""
+        ...
+
     def create_app(self, name: str) -> App: ...
 
     def destroy_app(self, name: str) -> None:
-        """Cancels its deploys, takes it out of Varnish, removes containers, network, images, repository and records."""
+        """Cancels its deploys, takes it out of Varnish, removes all of it: containers, volumes, images, records, ..."""
         ...
 
     def change_config(

@@ -26,6 +26,9 @@ ARGUMENT_FROM_CONFIG = "build.arg-from-config."  # + name: true
 EVERY = "*"  # no process type can be called so
 # One-off containers and builds are limited like process types of these names; an app that has such a type shares them.
 RUN, BUILDS = "run", "build"
+MOUNT = "mount."  # + path in the container: {"source": volume or host directory, "read_only", "processes" or null}
+VOLUME = "volume."  # + name: what Docker calls it; the volume is there, mounted or not
+DISCARDED = "volume-discarded."  # + what Docker calls it: since when (epoch seconds) nobody needs its content
 BUILD_ONLY = "build."  # what counts at the next build, and not before
 
 SKIP_CHECKS = "skip-checks"  # ONCE or ALWAYS
@@ -55,17 +58,17 @@ def parse(settings: Mapping[str, Any]) -> Overrides:
     """Those of an app's stored settings that are meant here; None counts as not set."""
     there = {name: value for name, value in settings.items() if value is not None}
     limits: dict[str, dict[str, Any]] = {}
-    for name, value in _below(there, LIMIT).items():
+    for name, value in below(there, LIMIT).items():
         process, _, limit = name.rpartition(".")
         limits.setdefault(process, {})[limit] = value
     build = {"dockerfile": DOCKERFILE, "context": CONTEXT, "target": TARGET}
     return Overrides(
         port=there.get(PORT),
-        checks={process: Check(kind="http", **values) for process, values in _below(there, CHECK).items()},
+        checks={process: Check(kind="http", **values) for process, values in below(there, CHECK).items()},
         limits=limits,
         build={key: there[name] for key, name in build.items() if name in there},
-        args=_below(there, ARGUMENT),
-        args_from_config=tuple(sorted(_below(there, ARGUMENT_FROM_CONFIG))),
+        args=below(there, ARGUMENT),
+        args_from_config=tuple(sorted(below(there, ARGUMENT_FROM_CONFIG))),
     )
 
 
@@ -123,7 +126,7 @@ def needs_deploy(name: str, types: Collection[str]) -> bool:
 
 def describe(names: Iterable[str]) -> str:
     """Settings as people call them: ``port, checks of web, memory of worker``."""
-    return ", ".join(dict.fromkeys(_words(name) for name in sorted(names)))
+    return ", ".join(dict.fromkeys(_words(name) for name in sorted(names) if not name.startswith(DISCARDED)))
 
 
 def _words(name: str) -> str:
@@ -134,11 +137,14 @@ def _words(name: str) -> str:
     if name.startswith(LIMIT):
         process, _, limit = name.removeprefix(LIMIT).rpartition(".")
         return f"{limit.removesuffix('_bytes')} of {'every process' if process == EVERY else process}"
-    for prefix in (ARGUMENT, ARGUMENT_FROM_CONFIG):
+    for prefix, noun in (
+        (ARGUMENT, "build argument"), (ARGUMENT_FROM_CONFIG, "build argument"), (MOUNT, "mount"), (VOLUME, "volume"),
+    ):  # fmt: skip
         if name.startswith(prefix):
-            return f"build argument {name.removeprefix(prefix)}"
+            return f"{noun} {name.removeprefix(prefix)}"
     return name.removeprefix(BUILD_ONLY)
 
 
-def _below(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def below(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """What is set under names with the prefix, by the rest of the name."""
     return {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}

@@ -16,6 +16,7 @@ from gitship.deploy.check import Checker, unchecked
 from gitship.deploy.commit import Commit
 from gitship.deploy.drain import Drainer
 from gitship.deploy.hooks import Hooks
+from gitship.deploy.keeper import Keeper
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import ReleaseCommands
 from gitship.deploy.releasing import Releasing
@@ -54,6 +55,7 @@ class Pipeline:
         starter: Starter,
         drainer: Drainer,
         hooks: Hooks,
+        keeper: Keeper,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -64,6 +66,7 @@ class Pipeline:
         self._starter = starter
         self._drainer = drainer
         self._hooks = hooks
+        self._keeper = keeper
         self._checker = Checker(engine, settings.deploy.check_timeout)
         self._renaming = Renaming(settings, store, front, repositories)
         self._release_commands = ReleaseCommands(store, engine, addresses, starter.server_id)
@@ -195,6 +198,7 @@ class Pipeline:
                 journal.detail(f"{cut} requests were still open after the drain limit and were ended")
             journal.finish(DeployState.LIVE, DeployState.DRAINING, started_at, time.monotonic() - began)
             retire_images(self._engine, self._store, app, self._settings.deploy.keep_releases)
+            self._keeper.clear(app)
 
         ending = [(container, self._grace(rollout, container)) for container in rollout.formation.end]
         vcls = [*rollout.left_vcls, *self._switch.before(switched, app)]

@@ -13,6 +13,7 @@ import time
 from gitship.config import Settings
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gates import gate_of
+from gitship.deploy.keeper import Keeper
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.renaming import Renaming
@@ -46,8 +47,10 @@ class Reconciler:
         drainer: Drainer,
         queue: DeployQueue,
         one_offs: OneOffs,
+        keeper: Keeper,
     ) -> None:
         self._one_offs = one_offs
+        self._keeper = keeper
         self._settings = settings
         self._store = store
         self._engine = engine
@@ -142,13 +145,14 @@ class Reconciler:
         """Live containers run under their own address; others of this server that no deploy owns are drained."""
         actual: dict[str, list[ContainerState]] = {}
         one_offs: list[ContainerState] = []
+        helpers: list[ContainerState] = []
         for state in self._engine.list({base.LABEL_SERVER: self._server_id}):
             if base.LABEL_ONE_OFF in state.labels:  # no deploy owns it, and nothing leads to it
                 one_offs.append(state)
                 continue
-            if (
-                base.LABEL_PROCESS in state.labels
-            ):  # else somebody runs an app's image by hand: its labels are inherited
+            if base.LABEL_HELPER in state.labels:
+                helpers.append(state)
+            elif base.LABEL_PROCESS in state.labels:  # else an app's image is run by hand: its labels are inherited
                 actual.setdefault(state.labels.get(base.LABEL_APP_ID, ""), []).append(state)
         changes = self._one_offs.settle(one_offs)
         for app in self._store.apps():
@@ -160,7 +164,7 @@ class Reconciler:
             if not self._owned(state):
                 self._engine.remove(state.id)
                 changes.append(f"removed {state.name}, whose app is gone")
-        return changes
+        return changes + self._keeper.settle(helpers)
 
     def _app(self, app: App, actual: list[ContainerState]) -> list[str]:
         changes: list[str] = []

@@ -69,6 +69,7 @@ class ReleaseCommands:
             memory_bytes=limits.memory_bytes,
             cpus=limits.cpus,
             pids=limits.pids,
+            mounts=release.mounts,
         )
         code = self._engine.run(spec, stage.detail, cancel, TIMEOUT_S)
         if code != 0:

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from gitship.config import Settings
 from gitship.deploy import manifest as manifests
-from gitship.deploy import output, overrides, policy
+from gitship.deploy import mounts, output, overrides, policy
 from gitship.deploy.build import Builder
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.overrides import Overrides
@@ -123,6 +123,7 @@ class Releasing:
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
         image = self._existing_image(target)
+        processes = mounts.found_again(target, self._store.settings(app.id))
         job.journal.line(output.headline(f"{app.name}: back to {target.label}, {(target.commit or 'no commit')[:7]}"))
         release = self._store.create_release(
             app.id,
@@ -130,7 +131,7 @@ class Releasing:
             image_id=image.id,
             image_bytes=image.size_bytes,
             config=target.config,
-            processes=target.processes,
+            processes=processes,
             cron=target.cron,
             cause=f"rollback to {target.label}",
             created_by=job.deploy.created_by,
@@ -157,6 +158,7 @@ class Releasing:
             cron = manifest.cron
             manifest = overrides.running(manifest, self._overrides(app, job))
             processes = planned(manifest, image, config, self._settings)
+        processes = mounts.attached(processes, {**self._store.settings(app.id), **job.settings})
         release = self._store.create_release(
             app.id,
             commit=commit,

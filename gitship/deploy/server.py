@@ -14,6 +14,7 @@ from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
 from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
+from gitship.deploy.keeper import Keeper
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.notifications import Notifications
@@ -22,6 +23,7 @@ from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.releasing import manifest_of, with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.storage import Storage
 from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
@@ -54,6 +56,7 @@ class ServerOperations:
         gates: Gates,
         cron: Cron,
         notifications: Notifications,
+        keeper: Keeper,
     ) -> None:
         self.gates = gates
         self.cron = cron
@@ -67,6 +70,7 @@ class ServerOperations:
         self._repositories = repositories
         self._addresses = addresses
         self._queue = queue
+        self._keeper = keeper
         self._jobs = Jobs(settings, store, bus, queue)
         self._server_id = store.server_id()
         self._renaming = Renaming(settings, store, front, repositories)
@@ -74,6 +78,8 @@ class ServerOperations:
         self.tuning = Tuning(
             settings, store, engine, lambda app, release: manifest_of(store, repositories, app, release), self._set
         )
+
+        self.storage = Storage(settings.data_dir, store, engine.volumes, keeper, self._set)
 
     # -- apps
 
@@ -89,6 +95,7 @@ class ServerOperations:
 
     def destroy_app(self, name: str) -> None:
         app = self._store.app(name)
+        self._keeper.ensure_still(app)
         if not self._queue.clear(app.id, "the app is being destroyed", CLEAR_TIMEOUT_S):
             raise Conflict(f"a deploy of {name} is just ending", "try again in a moment")
         labels = {base.LABEL_SERVER: self._server_id, base.LABEL_APP_ID: str(app.id)}
@@ -98,6 +105,7 @@ class ServerOperations:
         for container in containers:
             self._engine.stop(container.id, 10.0)
             self._engine.remove(container.id)
+        self._keeper.remove_all(app)
         for image_id in {r.image_id for r in self._store.releases(app.id)}:
             self._engine.remove_image(image_id, (base.LABEL_APP_ID, str(app.id)))
         self._addresses.remove(app)

@@ -58,6 +58,7 @@ class Starter:
             memory_bytes=process.memory_bytes,
             cpus=process.cpus,
             pids=process.pids,
+            mounts=process.mounts,
         )
 
     def remove(self, app: App, containers: Iterable[Container]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gitship.errors import Conflict
+from gitship.model import Mount
 
 LABEL_SERVER = "gitship.server"  # which gitship installation owns it
 LABEL_APP = "gitship.app"  # its name when this was made
@@ -16,6 +18,8 @@ LABEL_RELEASE = "gitship.release"  # the release's number
 LABEL_PROCESS = "gitship.process"
 LABEL_DEPLOY = "gitship.deploy"  # the deploy's id
 LABEL_ONE_OFF = "gitship.one-off"  # attached or detached: a command that somebody runs, which no deploy owns
+LABEL_VOLUME = "gitship.volume"  # what its app calls a volume
+LABEL_HELPER = "gitship.helper"  # a container that never runs, through which a volume is read or written
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class ContainerSpec:
     pids: int | None = None
     stdin: bool = False  # its standard input can be attached, and ends with the attachment
     terminal: tuple[int, int] | None = None  # columns and rows of the terminal that it shall have
+    mounts: tuple[Mount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +183,55 @@ class NameTaken(Conflict):
     """A container of that name is there: of another installation on this engine, or made by hand."""
 
 
+class Volumes(Protocol):
+    """What containers keep. Every method raises EngineError when the engine refuses or does not answer in time.
+
+    Archives are tar, names relative to the volume's root. ``labels`` go on what is made for the purpose; they have at
+    least LABEL_SERVER and LABEL_VOLUME.
+    """
+
+    def make(self, name: str, labels: Mapping[str, str]) -> None:
+        """An empty volume; nothing happens when it is there already."""
+        ...
+
+    def exists(self, name: str) -> bool: ...
+
+    def remove(self, name: str) -> bool:
+        """Removes the volume with its data; True when it is gone, False while a container uses it."""
+        ...
+
+    def find(self, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+        """All volumes that carry these labels, each with its own."""
+        ...
+
+    def size_bytes(self, name: str) -> int | None:
+        """What its files take; None when that cannot be told in a moment."""
+        ...
+
+    def read(
+        self, name: str, labels: Mapping[str, str], gone: threading.Event
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """The content as an archive. Reading raises ``patience.Interrupted`` when ``gone`` is set."""
+        ...
+
+    def write(self, name: str, chunks: Iterable[bytes], labels: Mapping[str, str], gone: threading.Event) -> None:
+        """Unpacks an archive into the volume. Whatever fails, also in ``chunks`` itself, leaves a part of it there."""
+        ...
+
+    def host_path(self, path: str) -> str:
+        """The host's directory without symbolic links. Raises GitshipError unless it is there and may be mounted."""
+        ...
+
+    def helpers(self) -> set[str]:
+        """Names of the containers by which volumes are being read or written now."""
+        ...
+
+
 class Engine(Protocol):
     """Every method raises EngineError (with a hint) when the engine refuses or does not answer in time."""
+
+    @property
+    def volumes(self) -> Volumes: ...
 
     def ping(self) -> str:
         """The engine's version."""
@@ -218,7 +270,10 @@ class Engine(Protocol):
     def remove_network(self, name: str) -> None: ...
 
     def create(self, spec: ContainerSpec) -> str:
-        """The new container's id. Raises NameTaken, and Conflict when the address is in use."""
+        """The new container's id.
+
+        Raises NameTaken, Conflict when the address is in use, NotFound when a volume is gone.
+        """
         ...
 
     def start(self, container_id: str) -> None: ...

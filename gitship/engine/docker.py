@@ -6,7 +6,7 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from gitship.engine.base import (
 )
 from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.faults import refused, runtime_cause, translated
+from gitship.engine.volumes import DockerVolumes
 from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
 
@@ -47,14 +48,19 @@ class DockerEngine:
         builder: str = "buildkit",
         timeout_s: float = TIMEOUT_S,
         build_limits: BuildLimits | None = None,
+        host_paths: Sequence[Path] = (),
     ) -> None:
-        """``builder`` is buildkit or classic. Raises ConfigError when ``host`` is neither unix:// nor tcp://."""
+        """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below.
+
+        Raises ConfigError when ``host`` is neither unix:// nor tcp://.
+        """
         self.host = host
         self._builder = builder
         self._build_limits = build_limits or BuildLimits()
         self._limiter = Limiter(self._build_limits, host)
         self._timeout_s = timeout_s
         self._wire = Wire(host, timeout_s)
+        self._volumes = DockerVolumes(self._wire, lambda: self._docker, self, host_paths)
         self._connected: APIClient | None = None
         self._connecting = threading.Lock()
         self._root: Path | None = None
@@ -85,6 +91,10 @@ class DockerEngine:
     @property
     def _api(self) -> str:
         return f"/v{self._docker.api_version}"
+
+    @property
+    def volumes(self) -> DockerVolumes:
+        return self._volumes
 
     # -- the engine itself
 
@@ -164,6 +174,8 @@ class DockerEngine:
     # -- containers
 
     def create(self, spec: ContainerSpec) -> str:
+        for mount in spec.mounts:
+            self._volumes.ensure_usable(mount)
         with translated(self.host, f"create container {spec.name}"):
             try:
                 created = self._docker.create_container_from_config(  # type: ignore[no-untyped-call]

@@ -58,6 +58,11 @@ class Apps(Webhooks):
     def apps(self) -> list[App]:
         return [App(*row) for row in self._rows(f"SELECT {_APP} FROM apps ORDER BY name")]
 
+    def last_app_id(self) -> int:
+        """The highest id that was ever given to an app."""
+        row = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'apps'")
+        return int(row[0]) if row else 0
+
     def delete_app(self, app_id: int) -> None:
         with self.transaction() as db:
             for (name,) in db.execute("SELECT name FROM apps WHERE id = ?", (app_id,)).fetchall():

@@ -13,6 +13,7 @@ from gitship.model import (
     Check,
     CronEntry,
     DeployState,
+    Mount,
     Overlap,
     Process,
     Release,
@@ -104,5 +105,6 @@ def cron_entry(data: dict[str, Any]) -> CronEntry:
 
 def _process(data: dict[str, Any]) -> Process:
     checks = tuple(Check(**{**c, "command": tuple(c["command"])}) for c in data.pop("checks"))
+    mounts = tuple(Mount(**m) for m in data.pop("mounts", ()))  # a release from before there were any has none
     command = data.pop("command")
-    return Process(checks=checks, command=None if command is None else tuple(command), **data)
+    return Process(checks=checks, mounts=mounts, command=None if command is None else tuple(command), **data)

@@ -7,6 +7,7 @@ from gitship.deploy.manifest import Manifest
 from gitship.engine.base import Capacity, Image
 from gitship.engine.docker import DockerEngine
 from gitship.model import Check
+from tests.unit.commands.volumes import MemoryVolumes
 
 MANIFEST = Manifest(
     processes={"web": ("serve",), "worker": ("work",)},
@@ -21,6 +22,15 @@ class Machine(DockerEngine):
 
     def __init__(self) -> None:
         super().__init__("unix:///nowhere")
+        self.memory = MemoryVolumes()
+        self.removed: list[str] = []
+
+    @property
+    def volumes(self) -> MemoryVolumes:  # type: ignore[override]
+        return self.memory
+
+    def remove(self, container_id: str) -> None:
+        self.removed.append(container_id)
 
     def capacity(self) -> Capacity:
         return Capacity(cpus=2, memory_bytes=4 << 30)

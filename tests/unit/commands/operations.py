@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from gitship.config import Settings
-from gitship.deploy import output
+from gitship.deploy import mounts, output
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import gate_of, store_gate
+from gitship.deploy.keeper import Keeper
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.storage import Storage
 from gitship.deploy.switch import STOPPED
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
@@ -43,6 +45,7 @@ from tests.unit.commands.programs import EchoPrograms, EchoRuns
 
 PROCESSES = (Process("web", port=5000), Process("worker", quantity=0))  # as the manifest plans them
 FOLLOW_LIMIT_S = 20.0
+SERVER = "s1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,8 @@ class StoreOperations:
         self.streams: list[Stream] = []
         self.programs = EchoPrograms()
         self.runs = EchoRuns(store)
+        self.machine = Machine()
+        self._keeper = Keeper(store, self.machine, SERVER)
         self._crashes = 0
 
     def hold(self) -> None:
@@ -138,7 +143,12 @@ class StoreOperations:
     @property
     def tuning(self) -> Tuning:
         """The real one, on a machine that is made up; only the deploys are this class's."""
-        return Tuning(Settings(), self._store, Machine(), lambda app, release: MANIFEST, self._set)
+        return Tuning(Settings(), self._store, self.machine, lambda app, release: MANIFEST, self._set)
+
+    @property
+    def storage(self) -> Storage:
+        """The real one, on volumes in memory."""
+        return Storage(self._data_dir, self._store, self.machine.volumes, self._keeper, self._set)
 
     def _set(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy:
         for name, value in changes.items():
@@ -242,7 +252,7 @@ class StoreOperations:
             image_id=like.image_id if like else f"sha256:{deploy.id}",
             image_bytes=84_000_000,
             config=like.config if like else self._store.config(app.id),
-            processes=PROCESSES,
+            processes=mounts.attached(PROCESSES, self._store.settings(app.id)),
             cause=str(deploy.kind),
             created_by=deploy.created_by,
         )

@@ -46,6 +46,7 @@ def full(world: World) -> World:
     world.ok("builder:set", "shop", "--target", "web")
     world.ok("cron:add", "shop", "nightly", "@daily", "./report")
     world.ok("cron:run", "shop", "nightly")
+    world.ok("storage:mount", "shop", "data:/var/lib/shop", "--no-restart")
     world.ok("config:global:set", "C=3", "--no-restart")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     hook = directory(world.settings.hooks_dir, Point.BEFORE_BUILD) / "10-scan"

@@ -16,9 +16,8 @@ ROLES = {
         "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
         "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
-        "ports:show", "checks:show", "resources:show", "builder:show",
-        "cron:list", "cron:history",
-        "notify:list", "policy:show",
+        "cron:list", "cron:history", "notify:list", "policy:show",
+        "ports:show", "checks:show", "resources:show", "builder:show", "storage:list",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
@@ -33,6 +32,7 @@ ROLES = {
         "run", "run:list", "run:stop", "logs:run", "enter",
         "cron:add", "cron:remove", "cron:suspend", "cron:resume", "cron:run", "cron:log",
         "notify:add", "notify:remove", "notify:test", "notify:log",
+        "storage:mount", "storage:unmount", "storage:destroy", "storage:export", "storage:import",
     },
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,7 @@ def with_app(command: Command, app: str) -> list[tuple[str, ...]]:
         return [(command.name, app, "0" * 40, "1" * 40, "refs/heads/main")]
     found = []
     for example in command.examples:
-        name, *words = shlex.split(example.partition(" <")[0])
+        name, *words = shlex.split(re.split(" [<>] ", example)[0])
         apps = apps_typed(command, tuple(words)).split(", ")
         if apps != [""]:
             found.append((name, *(app if word in apps else word for word in words)))
