@@ -12,6 +12,8 @@ from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
 from gitship.deploy.drain import Drainer
+from gitship.deploy.fetch import Fetcher
+from gitship.deploy.foreign import Foreign
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.pipeline import Pipeline
@@ -66,7 +68,9 @@ class Daemon:
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
         )
-        releasing = Releasing(self.store, engine, repositories, builder, settings)
+        fetcher = Fetcher(engine, self.store, settings.docker.build_timeout)
+        foreign = Foreign(self.store, engine, repositories, fetcher)
+        releasing = Releasing(self.store, engine, repositories, builder, foreign, settings)
         pipeline = Pipeline(
             settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from gitship.deploy.imagetags import tag_of
 from gitship.deploy.journal import Journal, Stage
 from gitship.deploy.manifest import Manifest
 from gitship.engine import base
@@ -49,7 +50,7 @@ class Builder:
                 repository.path, commit, subdirectory=manifest.build.context, dockerfile=manifest.build.dockerfile
             )
             options = BuildOptions(
-                tag=f"gitship/{app.name}:{self._server_id}-{journal.deploy.id}",
+                tag=tag_of(app, self._server_id, journal.deploy.id),
                 dockerfile=manifest.build.dockerfile,
                 target=manifest.build.target or "",
                 build_args=manifest.build.args,

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gitship.deploy.cloning import Cloning
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.programs import Programs
+from gitship.deploy.registries import Registries
+from gitship.deploy.sources import Sources
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
@@ -54,6 +57,21 @@ class Operations(Protocol):
     @property
     def tuning(self) -> Tuning:
         """Port, checks, limits and build settings that are set by command."""
+        ...
+
+    @property
+    def sources(self) -> Sources:
+        """Deploys of what no push brings: another app's release, an image, an archive, a commit that is there."""
+        ...
+
+    @property
+    def cloning(self) -> Cloning:
+        """A second app like a first."""
+        ...
+
+    @property
+    def registries(self) -> Registries:
+        """Logins at image registries."""
         ...
 
     def create_app(self, name: str) -> App: ...

@@ -10,7 +10,9 @@ from gitship.config import Settings
 from gitship.deploy import manifest as manifests
 from gitship.deploy import output, overrides
 from gitship.deploy.build import Builder
+from gitship.deploy.foreign import Foreign
 from gitship.deploy.manifest import Manifest
+from gitship.deploy.origin import Kept, manifest_of
 from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
 from gitship.engine.base import Engine, Image
@@ -42,8 +44,15 @@ class Releasing:
     """Makes the candidate of a job; the only place that creates releases."""
 
     def __init__(
-        self, store: Store, engine: Engine, repositories: Repositories, builder: Builder, settings: Settings
+        self,
+        store: Store,
+        engine: Engine,
+        repositories: Repositories,
+        builder: Builder,
+        foreign: Foreign,
+        settings: Settings,
     ) -> None:
+        self._foreign = foreign
         self._store = store
         self._engine = engine
         self._repositories = repositories
@@ -58,6 +67,8 @@ class Releasing:
     def _made(self, app: App, job: Job, pending: float | None) -> Candidate:
         if job.kind is DeployKind.PUSH:
             return self._built(app, job)
+        if job.kind in (DeployKind.PROMOTE, DeployKind.IMAGE):
+            return self._taken(app, job)
         live = self._store.release(self._live_id(app))
         if job.kind is DeployKind.CONFIG:
             return self._reconfigured(app, job, live)
@@ -87,6 +98,15 @@ class Releasing:
         made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
         return dataclasses.replace(made, context=changed.context)
 
+    def _taken(self, app: App, job: Job) -> Candidate:
+        taken = self._foreign.take(app, job)
+        config = self._store.config(app.id)
+        made = self._create(
+            app, job, taken.image, taken.manifest, taken.commit, config, taken.cause, taken.processes, taken.kept
+        )
+        self._foreign.hold(app, job, made.release, taken.passing)
+        return made
+
     def _reconfigured(self, app: App, job: Job, live: Release) -> Candidate:
         config = with_changes(self._store.config(app.id), job.config)
         image = self._existing_image(live)
@@ -103,7 +123,8 @@ class Releasing:
                 f"the repository does not have the commit of {live.label}, so its Procfile and checks are not known",
                 "push again, then set it",
             )
-        return self._create(app, job, image, manifest, live.commit, config, what, live.processes)
+        kept = self._store.release_manifest(live.id)
+        return self._create(app, job, image, manifest, live.commit, config, what, live.processes, kept)
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
         image = self._existing_image(target)
@@ -117,7 +138,9 @@ class Releasing:
             processes=target.processes,
             cause=f"rollback to {target.label}",
             created_by=job.deploy.created_by,
+            manifest=self._store.release_manifest(target.id),
         )
+        self._foreign.hold(app, job, release)
         own, shared = self._store.config(app.id), self._store.global_config()
         config = {n: v for n, v in target.config.items() if n in own or shared.get(n) != v}
         return Candidate(release, config)
@@ -132,6 +155,7 @@ class Releasing:
         config: dict[str, str],
         cause: str,
         processes: tuple[Process, ...] = (),
+        kept: Kept | None = None,
     ) -> Candidate:
         config = self._environment(config)
         if manifest is not None:
@@ -146,6 +170,7 @@ class Releasing:
             processes=processes,
             cause=cause,
             created_by=job.deploy.created_by,
+            manifest=kept,
         )
         return Candidate(release, None, manifest)
 
@@ -175,17 +200,6 @@ class Releasing:
 def with_changes(config: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
     """The config with the changes made; None unsets."""
     return {n: v for n, v in {**config, **changes}.items() if v is not None}
-
-
-def manifest_of(store: Store, repositories: Repositories, app: App, release: Release) -> Manifest | None:
-    """What the release's commit says, when the repository still has it."""
-    if release.commit is None:
-        return None
-    repository = repositories.open(app.name)
-    try:
-        return _read_manifest(repository, release.commit, store.setting(app.id, overrides.BUILT_CONTEXT))
-    except NotFound:
-        return None
 
 
 def planned(manifest: Manifest, image: Image, config: dict[str, str], settings: Settings) -> tuple[Process, ...]:

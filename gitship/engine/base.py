@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gitship.engine.references import Reference
+
 LABEL_SERVER = "gitship.server"  # which gitship installation owns it
 LABEL_APP = "gitship.app"  # its name when this was made
 LABEL_APP_ID = "gitship.app-id"  # stays the same when the app is renamed, and is never used again
@@ -64,6 +66,7 @@ class Image:
     healthcheck: tuple[str, ...] = ()  # the HEALTHCHECK's command as it can be run in the container
     has_command: bool = True
     user: str = ""
+    names: tuple[str, ...] = ()  # its tags, and its digests in the registries that it came from
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +188,41 @@ class Engine(Protocol):
         ...
 
     def image(self, image_id: str) -> Image:
-        """Raises NotFound when there is none."""
+        """By its id or a name. Raises NotFound when there is none."""
         ...
 
-    def remove_image(self, image_id: str, only_label: tuple[str, str]) -> bool:
-        """Removes the image and its tags when it carries that label and no container needs it; True when gone."""
+    def pull(
+        self,
+        reference: Reference,
+        auth: str,
+        on_line: Callable[[str], None],
+        on_bytes: Callable[[int, int], None],
+        cancel: threading.Event,
+        timeout_s: float,
+    ) -> None:
+        """Brings an image from a registry; ``auth`` is ``pulls.authorization`` or empty; ``on_bytes`` gets (here, of).
+
+        Raises DeployError when the registry does not give it, DeployCanceled when ``cancel`` is set.
+        """
+        ...
+
+    def login(self, server: str, username: str, password: str) -> None:
+        """Asks a registry whether it takes these. Raises EngineError when it does not, or does not answer."""
+        ...
+
+    def tag(self, image_id: str, reference: str) -> None:
+        """Gives the image a further name, by which it is held. Raises NotFound when it is gone."""
+        ...
+
+    def untag(self, reference: str) -> None:
+        """Takes a name away; the image goes with its last one. Nothing happens when it is gone already."""
+        ...
+
+    def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
+        """Takes away the tags that are ``mine``; True when the image is gone.
+
+        It goes with its last tag, unless a container needs it; one that has no tag at all goes when it has that label.
+        """
         ...
 
     def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:

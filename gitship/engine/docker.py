@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
-from gitship.engine import attached, builds, containers, images, logs, networks, oneoff
+from gitship.engine import attached, builds, containers, images, logs, networks, oneoff, pulls
 from gitship.engine.base import (
     BuildOptions,
     BuildOutput,
@@ -27,6 +28,7 @@ from gitship.engine.base import (
     Program,
 )
 from gitship.engine.faults import refused, runtime_cause, translated
+from gitship.engine.references import Reference
 from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
 
@@ -111,13 +113,36 @@ class DockerEngine:
     def image(self, image_id: str) -> Image:
         return images.describe(self._image(image_id))
 
-    def remove_image(self, image_id: str, only_label: tuple[str, str]) -> bool:
+    def pull(
+        self,
+        reference: Reference,
+        auth: str,
+        on_line: Callable[[str], None],
+        on_bytes: Callable[[int, int], None],
+        cancel: threading.Event,
+        timeout_s: float,
+    ) -> None:
+        pulls.pull(self._wire, self._api, reference, auth, on_line, on_bytes, cancel, timeout_s)
+
+    def login(self, server: str, username: str, password: str) -> None:
+        pulls.login(self._wire, self._api, server, username, password)
+
+    def tag(self, image_id: str, reference: str) -> None:
+        repository, _, tag = reference.rpartition(":")
+        with translated(self.host, "tag an image", missing=f"image {image_id[:19]}"):
+            self._docker.tag(image_id, repository, tag)
+
+    def untag(self, reference: str) -> None:
+        with translated(self.host, "take a tag away"), suppress(docker_errors.NotFound):
+            self._docker.remove_image(reference)
+
+    def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
         try:
             found = self._image(image_id)
         except NotFound:
             return True
         with translated(self.host, "remove an image"):
-            return images.remove(self._docker, found, only_label)
+            return images.remove(self._docker, found, mine, only_label)
 
     def _image(self, image_id: str) -> dict[str, Any]:
         with translated(self.host, "look at an image", missing=f"image {image_id[:19]}"):

@@ -7,11 +7,12 @@ from gitship.store.audit import Audit
 from gitship.store.deploys import Deploys
 from gitship.store.keys import Keys
 from gitship.store.live import Live
+from gitship.store.registries import Registries
 from gitship.store.releases import Releases
 from gitship.store.settings import AppSettings
 
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit):
+class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, Registries):
     """All state; safe from any thread."""

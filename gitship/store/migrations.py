@@ -56,4 +56,8 @@ MIGRATIONS = (
         detail TEXT NOT NULL DEFAULT '');
     CREATE INDEX audit_by_app ON audit (app, id);
     """,
+    """
+    ALTER TABLE releases ADD COLUMN manifest TEXT;
+    CREATE TABLE registries (server TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL);
+    """,
 )

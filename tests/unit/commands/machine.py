@@ -6,6 +6,7 @@ from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.manifest import Manifest
 from gitship.engine.base import Capacity, Image
 from gitship.engine.docker import DockerEngine
+from gitship.errors import EngineError
 from gitship.model import Check
 
 MANIFEST = Manifest(
@@ -27,3 +28,7 @@ class Machine(DockerEngine):
 
     def image(self, image_id: str) -> Image:
         return Image(image_id, 1, tcp_ports=(5000,))
+
+    def login(self, server: str, username: str, password: str) -> None:
+        if password == "wrong":
+            raise EngineError(f"the registry {server} does not take the login", "check user and password")

@@ -15,7 +15,7 @@ ROLES = {
         "help", "version", "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
         "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
-        "ports:show", "checks:show", "resources:show", "builder:show",
+        "ports:show", "checks:show", "resources:show", "builder:show", "git:info",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
@@ -26,11 +26,13 @@ ROLES = {
         "resources:unset", "builder:set", "builder:unset",
         "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",
         "allow:add", "allow:remove", "allow:off",
+        "releases:promote", "apps:clone", "git:deploy", "git:from-image", "git:from-archive", "git:set",
         "run", "run:list", "run:stop", "logs:run", "enter",
     },
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
+        "registry:login", "registry:logout", "registry:list",
     },
 }  # fmt: skip
 
