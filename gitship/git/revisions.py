@@ -26,9 +26,7 @@ def resolve(repository: Repository, word: str) -> str:
             return _peeled(repository, refs[name])
     if _ID.fullmatch(word):
         return _by_id(repository, word)
-    names = [
-        ref.removeprefix(prefix) for ref in refs for prefix in refnames.PUSHABLE_PREFIXES if ref.startswith(prefix)
-    ]
+    names = [ref.split("/", 2)[2] for ref in refs if ref.startswith(refnames.PUSHABLE_PREFIXES)]
     near = nearest(word, names)
     raise NotFound(
         f"the repository has no branch, tag or commit '{word[:80]}'",

@@ -15,6 +15,7 @@ from gitship.engine.base import BuildOptions, ContainerSpec, Engine
 from gitship.engine.docker import DockerEngine, _api_version
 from gitship.engine.faults import runtime_cause, unreachable
 from gitship.engine.images import describe
+from gitship.engine.references import parse
 from gitship.errors import EngineError
 from tests.unit.engine.test_wire import server, until_closed
 
@@ -27,6 +28,8 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "build": lambda e: e.build([b"x"], BuildOptions("x"), print, threading.Event()),
     "image": lambda e: e.image("x"),
     "remove_image": lambda e: e.remove_image("x", bool, ("a", "b")),
+    "pull": lambda e: e.pull(parse("x"), "", print, print, threading.Event(), 1),
+    "login": lambda e: e.login("x", "y", "z"),
     "tag": lambda e: e.tag("x", "a:b"),
     "untag": lambda e: e.untag("x"),
     "ensure_network": lambda e: e.ensure_network("x", "10.1.0.0/26", {}),
