@@ -20,7 +20,7 @@ from gitship.git.quarantine import Quarantine
 from gitship.git.repository import Repository
 from gitship.git.snapshot import printable, safe
 from gitship.git.streams import ByteSource
-from gitship.git.unpacked import Unpacked
+from gitship.git.unpacked import EARLY, Unpacked
 
 MAX_FILES = 200_000
 MAX_DEPTH = 256  # a tree object each, and git's own tools recurse
@@ -106,6 +106,8 @@ def _read(unpacked: Unpacked, writer: LooseWriter, strip: int) -> Directory:
                     names[member.name] = entry
                     _put(top, member.name, entry, strip)
     except tarfile.TarError as error:
+        if "unexpected end" in str(error):
+            raise GitError(EARLY, "send it again") from None
         raise GitError(f"what came is not a tar archive ({error})", HINT) from None
     if not top.files and not top.directories:
         raise GitError("the archive has no files" + (f" below {strip} directories" if strip else ""), HINT)
@@ -119,6 +121,8 @@ def _entry(
     name = printable(member.name)
     if member.isdir():
         return None
+    if "\0" in member.name + member.linkname:
+        raise GitError(f"'{name}' has a zero byte in its name or target", HINT)
     if member.issym():
         target = member.linkname.encode("utf-8", "surrogateescape")
         return LINK, writer.add(b"blob", target)
