@@ -22,6 +22,7 @@ from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.start import Starter
+from gitship.engine import secretfiles
 from gitship.engine.addresses import Addresses
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
@@ -54,7 +55,8 @@ class Daemon:
         self.store = Store(settings.database)
         server_id = self.store.server_id()
         bus = Bus()
-        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder)
+        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder, owner=server_id)
+        secretfiles.sweep(server_id)
         self.front = front_of(settings)
         repositories = Repositories(settings.repositories, settings.hooks / "post-receive")
         repositories.sweep()

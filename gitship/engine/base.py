@@ -44,7 +44,10 @@ class BuildOutput:
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """``tag`` and ``labels`` for the image; ``dockerfile`` is a path in the context; ``timeout_s`` bounds the build."""
+    """``tag`` and ``labels`` for the image; ``dockerfile`` is a path in the context; ``timeout_s`` bounds the build.
+
+    ``session``: the Dockerfile mounts secrets or an SSH agent. ``secrets`` are values by id; they stay in no image.
+    """
 
     tag: str
     dockerfile: str = "Dockerfile"
@@ -53,6 +56,9 @@ class BuildOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
     timeout_s: float = 1800.0
+    platform: str = ""  # as in linux/arm64; empty for the machine's own
+    session: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class Capacity:
 
     cpus: int
     memory_bytes: int
+    platforms: tuple[str, ...] = ()  # that it can build and run, its own first
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
-from gitship.engine import attached, builds, containers, images, logs, networks, oneoff, pulls
+from gitship.engine import attached, buildcli, builds, containers, images, logs, networks, oneoff, platforms, pulls
 from gitship.engine.base import (
     BuildOptions,
     BuildOutput,
@@ -39,8 +39,12 @@ _REMOVAL_POLL_S = 0.05
 class DockerEngine:
     """An Engine (see ``base``). ``timeout_s`` bounds every plain call; safe from any thread."""
 
-    def __init__(self, host: str, *, builder: str = "buildkit", timeout_s: float = TIMEOUT_S) -> None:
-        """``builder`` is buildkit or classic. Raises ConfigError when ``host`` is neither unix:// nor tcp://."""
+    def __init__(self, host: str, *, builder: str = "buildkit", owner: str = "", timeout_s: float = TIMEOUT_S) -> None:
+        """``builder`` is buildkit or classic; ``owner`` marks files of builds on disk as this server's.
+
+        Raises ConfigError when ``host`` is neither unix:// nor tcp://.
+        """
+        self._owner = owner
         self.host = host
         self._builder = builder
         self._timeout_s = timeout_s
@@ -96,7 +100,7 @@ class DockerEngine:
     def capacity(self) -> Capacity:
         with translated(self.host, "tell what its machine has"):
             info = self._docker.info()
-        return Capacity(int(info["NCPU"]), int(info["MemTotal"]))
+        return Capacity(int(info["NCPU"]), int(info["MemTotal"]), platforms.of(info["OSType"], info["Architecture"]))
 
     # -- images
 
@@ -107,7 +111,11 @@ class DockerEngine:
         on_event: Callable[[BuildStep | BuildOutput], None],
         cancel: threading.Event,
     ) -> Image:
-        image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel)
+        client = buildcli.client(self.host) if options.session and self._builder == "buildkit" else None
+        if client is not None:
+            image_id = buildcli.build(client, self.host, self._owner, context, options, on_event, cancel)
+        else:
+            image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel)
         return self.image(image_id)
 
     def image(self, image_id: str) -> Image:

@@ -24,7 +24,7 @@ class Machine(DockerEngine):
         super().__init__("unix:///nowhere")
 
     def capacity(self) -> Capacity:
-        return Capacity(cpus=2, memory_bytes=4 << 30)
+        return Capacity(cpus=2, memory_bytes=4 << 30, platforms=("linux/amd64", "linux/386"))
 
     def image(self, image_id: str) -> Image:
         return Image(image_id, 1, tcp_ports=(5000,))

@@ -48,8 +48,8 @@ def test_a_release_keeps_what_it_was_made_from_when_its_repository_does_not(stor
     plain = release(store, app.id)
     kept = {"context": None, "files": {"Procfile": "web: \udcff"}}
     made = store.create_release(
-        app.id, commit=None, image_id="sha256:1", image_bytes=7, config={}, processes=(), cause="image", created_by="me",
-        manifest=kept,
+        app.id, commit=None, image_id="sha256:1", image_bytes=7, config={}, processes=(), cause="image",
+        created_by="me", manifest=kept,
     )  # fmt: skip
     assert store.release_manifest(plain.id) is None and store.release_manifest(made.id) == kept
 

@@ -24,6 +24,8 @@ dockerfile = "./docker/prod.Dockerfile"
 context = "services/api/"
 target = "runtime"
 args = { NODE_ENV = "production", VERSION = "1" }
+platform = "linux/arm64/v8"
+secrets = { "npm.rc" = "NPM_TOKEN" }
 
 [deploy]
 drain_timeout = 60
@@ -65,6 +67,8 @@ def test_every_key_is_read() -> None:
             context="services/api",
             target="runtime",
             args={"NODE_ENV": "production", "VERSION": "1"},
+            platform="linux/arm64/v8",
+            secrets={"npm.rc": "NPM_TOKEN"},
         ),
         drain_timeout_s=60,
         check_timeout_s=12.5,
