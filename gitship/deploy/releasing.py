@@ -182,9 +182,9 @@ class Releasing:
         try:
             return self._engine.image(release.image_id)
         except NotFound:
+            again = f"build it again: git push -f deploy {release.commit[:12]}:main" if release.commit else ""
             raise DeployError(
-                f"the image of {release.label} is gone",
-                f"build it again: git push -f deploy {(release.commit or 'COMMIT')[:12]}:main",
+                f"the image of {release.label} is gone", again or "fetch it again: git:from-image"
             ) from None
 
     def _overrides(self, app: App, job: Job) -> Overrides:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gitship.errors import GitshipError
 
 DEFAULT_SERVER = "default"  # the registry that the engine takes for names without a server
+DEFAULT_NAMES = ("docker.io", "index.docker.io")  # the engine leaves these out of an image's names
 MAX_CHARS = 400
 _SERVER = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -51,14 +52,25 @@ def parse(text: str) -> Reference:
             return Reference("", id=text)
         if match := _NAME.fullmatch(text):
             server = match["server"] or ""
-            if "." not in server and ":" not in server and server != "localhost":
-                server = DEFAULT_SERVER  # `library/nginx` is a path of the default registry
-                if match["repository"] != match["repository"].lower():
+            repository = match["repository"]
+            if ("." not in server and ":" not in server and server != "localhost") or server in DEFAULT_NAMES:
+                server = DEFAULT_SERVER  # what looked like one is the path's first part
+                repository = _familiar(repository)
+                if repository != repository.lower():
                     raise _wrong(text)
             digest = match["digest"] or ""
             tag = "" if digest else match["tag"] or "latest"
-            return Reference(match["repository"], server, tag, digest)
+            return Reference(repository, server, tag, digest)
     raise _wrong(text)
+
+
+def _familiar(repository: str) -> str:
+    """As the engine itself lists it."""
+    first, _, rest = repository.partition("/")
+    if first in DEFAULT_NAMES:
+        repository = rest
+    first, _, rest = repository.partition("/")
+    return rest if first == "library" and rest and "/" not in rest else repository
 
 
 def _wrong(text: str) -> GitshipError:

@@ -42,11 +42,11 @@ def pushed(server: Server, repository: Path, name: str, config: Path) -> str:
 
 
 def test_an_image_is_pulled_with_the_registrys_login_and_leaves_with_the_app(
-    server: Server, base: Path, address: str, tiny_app: Callable[..., Path]
+    server: Server, base: Path, address: str, tiny_app: Callable[..., Path], request: pytest.FixtureRequest
 ) -> None:
     name = f"{address}/team/shop:1.2"
-    # of these layers nothing must be on the engine: each test run has bytes of its own
-    image = pushed(server, tiny_app("pulled", files={"unique": str(base)}), name, base / "docker")
+    image = pushed(server, tiny_app("pulled", version=f"v1-{base.name}"), name, base / "docker")
+    request.addfinalizer(lambda: docker_cli.docker(server.docker_host, "rmi", "-f", image, check=False))
     ok(server, "apps:create", "pulled")
     assert f"registry:login {address} USER" in refused(server, "git:from-image", "pulled", name)
     wrong = server.ssh("registry:login", address, registry.USER, stdin="wrong")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gitship.engine.pulls import Progress, authorization, failed
+from gitship.engine.pulls import Progress, authorization, failed, login, pull
 from gitship.engine.references import DEFAULT_SERVER, Reference, parse
-from gitship.errors import GitshipError
+from gitship.engine.wire import Wire
+from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipError
+from tests.unit.engine.test_wire import OK, server, until_closed
 
 pytestmark = pytest.mark.unit
 DIGEST = "sha256:" + "a" * 64
@@ -20,7 +25,10 @@ DIGEST = "sha256:" + "a" * 64
     ("text", "server", "shown"),
     [
         ("shop", DEFAULT_SERVER, "shop:latest"),
-        ("library/shop:1.2", DEFAULT_SERVER, "library/shop:1.2"),
+        ("library/shop:1.2", DEFAULT_SERVER, "shop:1.2"),
+        ("docker.io/library/shop", DEFAULT_SERVER, "shop:latest"),
+        ("team/shop", DEFAULT_SERVER, "team/shop:latest"),
+        ("library/team/shop", DEFAULT_SERVER, "library/team/shop:latest"),
         ("registry.example.com/team/shop", "registry.example.com", "registry.example.com/team/shop:latest"),
         ("127.0.0.1:5000/shop:v1_2.x", "127.0.0.1:5000", "127.0.0.1:5000/shop:v1_2.x"),
         ("localhost/shop", "localhost", "localhost/shop:latest"),
@@ -72,3 +80,52 @@ def test_a_failed_pull_says_what_to_do(text: str, hint: str) -> None:
 def test_the_default_registry_is_the_engines_to_know() -> None:
     header = json.loads(base64.urlsafe_b64decode(authorization(DEFAULT_SERVER, "me", "pä?>")))
     assert header == {"username": "me", "password": "pä?>", "serveraddress": ""}
+
+
+def chunk(document: dict[str, Any]) -> bytes:
+    data = json.dumps(document).encode() + b"\r\n"
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def test_an_error_in_the_stream_of_a_200_is_an_error_and_the_login_goes_with_the_call(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        asked.append(connection.recv(65536))
+        connection.sendall(
+            OK + chunk({"status": "Pulling"}) + chunk({"error": "no basic auth credentials"}) + b"0\r\n\r\n"
+        )
+
+    lines: list[str] = []
+    with server(tmp_path / "s", answer) as host, pytest.raises(DeployError, match="no basic auth"):
+        pull(Wire(host, 5), "/v1.41", parse("r.example.com/a:1"), "abc=", lines.append, lambda *_: None,
+             threading.Event(), 10)  # fmt: skip
+    assert lines == ["Pulling"]
+    assert asked[0].startswith(b"POST /v1.41/images/create?fromImage=r.example.com%2Fa&tag=1 ")
+    assert b"\r\nX-Registry-Auth: abc=\r\n" in asked[0]
+
+
+def test_a_pull_ends_when_it_is_canceled_and_at_its_limit(tmp_path: Path) -> None:
+    def hanging(connection: socket.socket) -> None:
+        connection.sendall(OK + chunk({"status": "Pulling"}))
+        until_closed(connection)
+
+    with server(tmp_path / "s", hanging) as host:
+        cancel = threading.Event()
+        for expected, timeout_s, on_line in (
+            (DeployCanceled, 30.0, lambda line: cancel.set()),
+            (DeployError, 0.2, print),
+        ):
+            cancel.clear()
+            with pytest.raises(expected):
+                pull(Wire(host, 5), "", parse("a"), "", on_line, lambda *_: None, cancel, timeout_s)
+
+
+def test_a_login_that_is_refused_says_so_without_the_password(tmp_path: Path) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b'HTTP/1.1 500 No\r\nContent-Length: 26\r\n\r\n{"message":"unauthorized"}')
+
+    with server(tmp_path / "s", answer) as host, pytest.raises(EngineError, match="unauthorized") as caught:
+        login(Wire(host, 5), "", "r.example.com", "me", "swordfish")
+    assert "swordfish" not in caught.value.message + caught.value.hint and "password" in caught.value.hint
