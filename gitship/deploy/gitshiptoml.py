@@ -78,9 +78,7 @@ def _secrets(value: Value) -> dict[str, str]:
         if not SECRET_ID.fullmatch(name):
             raise variable.error("must have an id of letters, digits, '.', '_' and '-'", f"it is {name!r} now")
         if not CONFIG_NAME.fullmatch(variable.text()):
-            raise variable.error(
-                "must be the name of a config variable", "the value itself does not belong in a commit"
-            )
+            raise variable.error("must be the name of a config variable", "the value itself belongs in no commit")
     return {name: variable.text() for name, variable in value.table().items()}
 
 

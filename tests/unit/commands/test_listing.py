@@ -26,7 +26,9 @@ OTHERS = {
     "ports:show",
     "run:list",
     "checks:run",
+    "git:info",
 }
+NO_APP = ("apps:list", "keys:list", "audit", "config:global:show", "registry:list")
 LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -42,11 +44,12 @@ def full(world: World) -> World:
     world.ok("builder:set", "shop", "--target", "web")
     world.ok("config:global:set", "C=3", "--no-restart")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
+    assert world.run("registry:login", "registry.example.com", "ci", stdin=b"a long password\n").code == 0
     return world
 
 
 def argv(name: str) -> tuple[str, ...]:
-    return (name,) if name in ("apps:list", "keys:list", "audit", "config:global:show") else (name, "shop")
+    return (name,) if name in NO_APP else (name, "shop")
 
 
 @pytest.mark.parametrize("name", LISTINGS)

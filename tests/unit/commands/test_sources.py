@@ -128,6 +128,7 @@ def test_a_stored_commit_deploys_forward_and_backward_only_with_force(shop: Worl
 def test_the_deploy_branch_is_set_by_name(shop: World) -> None:
     shop.ok("git:set", "blog", "deploy-branch", "production")
     assert shop.ok("git:info", "blog", "--format", "json").json["deploy_branch"] == "production"
+    assert "deploy branch  production" in shop.ok("git:report", "blog").out.replace("    ", "  ")
     for name in ("", "-x", "a..b", "HEAD", "a b", "x" * 300):
         assert shop.run("git:set", "blog", "deploy-branch", "--", name).code in (1, 2), name
     assert shop.run("git:set", "blog", "keep-git-dir", "true").code == 2
