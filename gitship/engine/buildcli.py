@@ -91,8 +91,8 @@ def arguments(program: str, host: str, options: BuildOptions, files: Mapping[str
 def environment(options: BuildOptions, home: Path) -> dict[str, str]:
     """Nobody's own settings and logins, and the build arguments' values, which the client takes from here. Pure."""
     arguments = {name: value for name, value in options.build_args.items() if not _heeded(name)}
-    own = {"PATH": SYSTEM_PATH, "HOME": str(home), "DOCKER_CONFIG": str(home), "DOCKER_BUILDKIT": "1", "NO_COLOR": "1"}
-    return {**arguments, **own}
+    own = {"PATH": SYSTEM_PATH, "HOME": str(home), "DOCKER_CONFIG": str(home), "NO_COLOR": "1"}
+    return {**arguments, **own, "DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 
 
 def _heeded(name: str) -> bool:

@@ -62,8 +62,8 @@ class PlainTrace:
 
     @property
     def error(self) -> str:
-        """Why the build failed, in the builder's words."""
-        return self._last_word
+        """Why the build failed, in the builder's words; newer clients put their own before them."""
+        return self._last_word.removeprefix(_ERROR).removeprefix("failed to build: ")
 
     def failed_step(self) -> tuple[str, tuple[str, ...]]:
         """Name and last output lines of the step that failed; the client's own last lines when no step did."""

@@ -98,13 +98,13 @@ def _read(unpacked: Unpacked, writer: LooseWriter, strip: int) -> Directory:
         ) as archive:
             for member in archive:
                 archive.members.clear()  # type: ignore[attr-defined]
-                count += 1
-                if count > MAX_FILES:
-                    raise GitError(f"the archive has more than {MAX_FILES} entries", "leave generated files out")
                 entry = _entry(archive, member, writer, names)
                 if entry is not None:
                     names[member.name] = entry
-                    _put(top, member.name, entry, strip)
+                    count += _put(top, member.name, entry, strip)
+                count += 1
+                if count > MAX_FILES:
+                    raise GitError(f"the archive has more than {MAX_FILES} entries", "leave generated files out")
     except tarfile.TarError as error:
         if "unexpected end" in str(error):
             raise GitError(EARLY, "send it again") from None
@@ -130,7 +130,7 @@ def _entry(
         if member.linkname not in names:
             raise GitError(f"'{name}' is a hard link to what the archive does not have before it", HINT)
         return names[member.linkname]
-    if not member.isreg() or member.sparse is not None:
+    if not member.isreg() or member.sparse is not None or member.size < 0:
         raise GitError(f"'{name}' is neither file, link nor directory", "leave devices, pipes and sparse files out")
     content = archive.extractfile(member)
     assert content is not None
@@ -138,27 +138,29 @@ def _entry(
     return (EXECUTABLE if member.mode & 0o100 else FILE), blob
 
 
-def _put(top: Directory, name: str, entry: tuple[int, bytes], strip: int) -> None:
-    """Puts the entry where its name says; what came twice is what came last."""
+def _put(top: Directory, name: str, entry: tuple[int, bytes], strip: int) -> int:
+    """Puts the entry where its name says; what came twice is what came last. How many directories that made."""
     shown = printable(name)
     if name.startswith("/"):
         raise GitError(f"the archive has a file with the absolute name '{shown}'", "make it with relative names")
     parts = [part for part in name.split("/") if part not in ("", ".")][strip:]
     if not parts:
-        return
+        return 0
     if len(parts) > MAX_DEPTH:
         raise GitError(f"'{shown[:120]}...' lies more than {MAX_DEPTH} directories deep", HINT)
-    directory, prefix = top, ""
+    directory, prefix, made = top, "", 0
     for part in parts[:-1]:
         safe(part.encode("utf-8", "surrogateescape"), prefix)
         if part in directory.files:
             raise GitError(f"'{prefix}{printable(part)}' is a directory and something else, too", HINT)
+        made += part not in directory.directories
         directory = directory.directories.setdefault(part, Directory())
         prefix += f"{part}/"
     safe(parts[-1].encode("utf-8", "surrogateescape"), prefix)
     if parts[-1] in directory.directories:
         raise GitError(f"'{shown}' is a directory and something else, too", HINT)
     directory.files[parts[-1]] = entry
+    return made
 
 
 def _write(directory: Directory, writer: LooseWriter) -> bytes:

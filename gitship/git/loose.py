@@ -41,7 +41,7 @@ class LooseWriter:
         with os.fdopen(number, "wb") as file:
             file.write(deflate.compress(head))
             left = size
-            while left:
+            while left > 0:
                 piece = read(min(left, CHUNK_BYTES))
                 if not piece:
                     raise GitError("the archive ended early", "send it again")

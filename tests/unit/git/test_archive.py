@@ -149,5 +149,27 @@ def test_what_is_stripped_away_is_no_app(repository: Repository) -> None:
 
 def test_too_many_files_are_refused(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_FILES", 3)
-    with pytest.raises(GitError, match="more than 3 entries"):
-        take(repository, tar(*((f"f{n}", b"") for n in range(4))))
+    for names in (("a", "b", "c", "d"), ("a/b/c/d",)):
+        with pytest.raises(GitError, match="more than 3 entries"):
+            take(repository, tar(*((name, b"") for name in names)))
+
+
+def test_a_size_below_nothing_is_refused(repository: Repository) -> None:
+    for header in (negative(tarfile.TarInfo("a")), pax_size("a", "-512")):
+        with pytest.raises(GitError):
+            take(repository, header + bytes(1024))
+
+
+def negative(info: tarfile.TarInfo) -> bytes:
+    """A header whose size is -512, in the binary form that GNU tar has for large ones."""
+    raw = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    raw[124:136] = (-512).to_bytes(12, "big", signed=True)
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw)
+    return bytes(raw)
+
+
+def pax_size(name: str, size: str) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.pax_headers = {"size": size}
+    return info.tobuf(tarfile.PAX_FORMAT)
