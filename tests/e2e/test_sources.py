@@ -176,7 +176,7 @@ def test_an_archive_becomes_a_commit_that_can_be_fetched(
     clone = base / "fetched"
     assert server.git(base, "clone", "-q", server.url("packed"), str(clone)).returncode == 0
     assert apps.git(clone, "rev-parse", "HEAD^{tree}") == apps.git(repository, "rev-parse", "HEAD^{tree}")
-    assert apps.git(clone, "log", "-1", "--format=%an: %s").startswith("admin: archive ")
+    assert apps.git(clone, "log", "-1", "--format=%an: %s").startswith("admin_ed25519: archive ")
     assert "error" not in apps.git(clone, "fsck", "--strict")
 
     apps.commit(repository, "v2", {"Dockerfile": apps.tiny_dockerfile("v2")})
