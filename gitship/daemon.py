@@ -14,6 +14,8 @@ from gitship.deploy.build import Builder
 from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.drain import Drainer
+from gitship.deploy.fetch import Fetcher
+from gitship.deploy.foreign import Foreign
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.keeper import Keeper
@@ -27,6 +29,7 @@ from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.start import Starter
 from gitship.deploy.urls import urls
+from gitship.engine import secretfiles
 from gitship.engine.addresses import Addresses
 from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
@@ -71,7 +74,9 @@ class Daemon:
             builder=settings.docker.builder,
             build_limits=limits_of(settings),
             host_paths=settings.docker.host_paths,
+            owner=server_id,
         )
+        secretfiles.sweep(server_id)
         self.front = front_of(settings)
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
@@ -85,9 +90,11 @@ class Daemon:
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
         )
-        releasing = Releasing(self.store, engine, repositories, builder, settings)
         hooks = Hooks(self.store, settings, self._url)
         keeper = Keeper(self.store, engine, server_id)
+        fetcher = Fetcher(engine, self.store, settings)
+        foreign = Foreign(self.store, engine, repositories, fetcher)
+        releasing = Releasing(self.store, engine, repositories, builder, foreign, settings)
         pipeline = Pipeline(
             settings,
             self.store,

@@ -46,6 +46,8 @@ class DeployKind(StrEnum):
     STOP = "stop"
     START = "start"
     RENAME = "rename"
+    PROMOTE = "promote"  # another app's image
+    IMAGE = "image"  # one from the engine or a registry
 
 
 class DeployState(StrEnum):

@@ -85,6 +85,35 @@ def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = Fals
 
 
 @command(
+    "apps:clone",
+    Role.DEPLOYER,
+    "make a second app like a first, and put it live with the same image",
+    details="Repository, config, scale and settings (port, checks, limits, build, gates) are copied; domains and what "
+    "containers have written are not. When its deploy fails, the new app is there all the same.",
+    examples=("apps:clone shop shop-test", "apps:clone shop shop-test --no-deploy"),
+)
+def clone(
+    app: AppName,
+    new: NewName,
+    /,
+    *,
+    context: Ctx,
+    no_deploy: Annotated[bool, Parameter(name="--no-deploy", help="put nothing live yet")] = False,
+    no_config: Annotated[bool, Parameter(name="--no-config", help="without the variables")] = False,
+    detach: Detach = False,
+) -> None:
+    access.require_all_apps(context.identity, "making apps")
+    app_name(new)
+    found = context.app(app)
+    deploy = context.operations.cloning.clone(
+        found.name, new, context.identity, config=not no_config, deploy=not no_deploy
+    )
+    context.line(f"cloned {found.name} to {new}")
+    if deploy is not None:
+        follow(context, new, deploy, detach=detach)
+
+
+@command(
     "apps:lock",
     Role.DEPLOYER,
     "refuse all deploys of an app for now: pushes, config, scale, rollback, restart",

@@ -28,7 +28,7 @@ DeployId = Annotated[int | None, Parameter(name="ID", help="from `deploys:list`;
     "an app's deploys, newest first",
     columns=(
         Column("id", "for `logs:deploy`"),
-        Column("kind", "push, config, rollback, scale, restart, stop, start or rename"),
+        Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),
         Column("state", "received, queued, building, ..., live, failed, canceled or superseded"),
         Column("release", "number of the release it made, null when it made none", version),
         Column("commit", "what was pushed", short_commit),
@@ -85,7 +85,7 @@ def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     "one deploy: its stages with their times, and why it ended",
     columns=(
         Column("id", "for `logs:deploy`"),
-        Column("kind", "push, config, rollback, scale, restart, stop, start or rename"),
+        Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),
         Column("cause", "what asked for it"),
         Column("state", "received, queued, building, ..., live, failed, canceled or superseded"),
         Column("release", "number of the release it made or led to, null for none", version),

@@ -148,11 +148,21 @@ def start(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     Role.DEPLOYER,
     "build the live commit again and put it live as a new release",
     details="The repository must still have the commit.",
-    examples=("ps:rebuild shop",),
+    examples=("ps:rebuild shop", "ps:rebuild shop --no-cache"),
 )
-def rebuild(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
+def rebuild(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    no_cache: Annotated[
+        bool, Parameter(name="--no-cache", help="this once without the cache of earlier builds")
+    ] = False,
+    detach: Detach = False,
+) -> None:
     found = context.app(app)
-    follow(context, found.name, context.operations.lifecycle.rebuild(found.name, context.identity), detach=detach)
+    deploy = context.operations.lifecycle.rebuild(found.name, context.identity, no_cache=no_cache)
+    follow(context, found.name, deploy, detach=detach)
 
 
 @command(

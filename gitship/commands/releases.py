@@ -1,4 +1,4 @@
-"""releases: what was live, and going back to it."""
+"""releases: what was live, going back to it, and taking it on to another app."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from gitship.model import Role
 SHORT_COMMIT = 7
 
 ReleaseName = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the last good one before")]
+Promoted = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the live one")]
+TargetApp = Annotated[str, Parameter(name="TO_APP", help="the app that gets it")]
 
 
 def release_number(text: str) -> int:
@@ -80,3 +82,20 @@ def rollback(app: AppName, release: ReleaseName = None, /, *, context: Ctx, deta
     found = context.app(app)
     deploy = context.operations.rollback(found.name, number, context.identity)
     follow(context, found.name, deploy, detach=detach)
+
+
+@command(
+    "releases:promote",
+    Role.DEPLOYER,
+    "put an app's release live as another app's next one, without a build",
+    details="The other app keeps its own config and scale, and what commands have set for it; image and processes are "
+    "the release's. The image stays for as long as one of the two needs it.",
+    examples=("releases:promote staging shop", "releases:promote staging shop v3"),
+)
+def promote(
+    app: AppName, to_app: TargetApp, release: Promoted = None, /, *, context: Ctx, detach: Detach = False
+) -> None:
+    number = release_number(release) if release is not None else None
+    source, target = context.app(app), context.app(to_app)
+    deploy = context.operations.sources.promote(source.name, target.name, number, context.identity)
+    follow(context, target.name, deploy, detach=detach)

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gitship.deploy.values import Value, decode
+from gitship.engine.platforms import PLATFORM
 from gitship.errors import ConfigError, nearest
 from gitship.model import CONFIG_NAME, CRON_NAME, PROCESS_TYPE, Check, CronEntry, Overlap
 
 FILE = "gitship.toml"
+SECRET_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 MIN_MEMORY = 6 << 20  # Docker's own limit
 LONGEST_CRON_S = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How the image is built; ``context`` is the directory that is sent, ``dockerfile`` a path within it."""
+    """How the image is built; ``context`` is the directory that is sent, ``dockerfile`` a path within it.
+
+    ``secrets`` are names of config variables by the id that the Dockerfile mounts; ``values`` theirs, at build time.
+    """
 
     dockerfile: str = "Dockerfile"
     context: str = ""
     target: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,21 @@ def _args(value: Value) -> dict[str, str]:
     return {name: arg.text() for name, arg in value.table().items()}
 
 
+def _secrets(value: Value) -> dict[str, str]:
+    for name, variable in value.table().items():
+        if not SECRET_ID.fullmatch(name):
+            raise variable.error("must have an id of letters, digits, '.', '_' and '-'", f"it is {name!r} now")
+        if not CONFIG_NAME.fullmatch(variable.text()):
+            raise variable.error("must be the name of a config variable", "the value itself belongs in no commit")
+    return {name: variable.text() for name, variable in value.table().items()}
+
+
+def _platform(value: Value) -> str:
+    if not PLATFORM.fullmatch(value.line()):
+        raise value.error("must be a platform", 'for instance "linux/arm64"')
+    return value.line()
+
+
 def _headers(value: Value) -> dict[str, str]:
     return {Value(FILE, value.path, n).header_name(): v.header_value() for n, v in value.table().items()}
 
@@ -78,7 +102,10 @@ BUILD = (
     Key("context", "the repository", "the directory that is sent to the build", Value.inside),
     Key("target", "the last stage", "the stage of the Dockerfile to build", Value.line),
     Key("args", "none", 'build arguments, for instance `{ NODE_ENV = "production" }`', _args),
-)
+    Key("platform", "the machine's", "the platform to build for, one that the machine can run", _platform),
+    Key("secrets", "none", 'config variables for `RUN --mount=type=secret`, for instance `{ npmrc = "NPM_TOKEN" }`',
+        _secrets),
+)  # fmt: skip
 DEPLOY = (
     Key("drain_timeout", "the server's", "seconds that requests in flight may take after a switch", Value.seconds),
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",

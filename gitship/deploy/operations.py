@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.programs import Programs
+from gitship.deploy.registries import Registries
+from gitship.deploy.sources import Sources
 from gitship.deploy.storage import Storage
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
@@ -72,6 +75,21 @@ class Operations(Protocol):
     @property
     def storage(self) -> Storage:
         """Volumes and host directories that containers mount, and what is in them."""
+        ...
+
+    @property
+    def sources(self) -> Sources:
+        """Deploys of what no push brings: another app's release, an image, an archive, a commit that is there."""
+        ...
+
+    @property
+    def cloning(self) -> Cloning:
+        """A second app like a first."""
+        ...
+
+    @property
+    def registries(self) -> Registries:
+        """Logins at image registries."""
         ...
 
     def create_app(self, name: str) -> App: ...

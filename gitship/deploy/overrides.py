@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.deploy.gitshiptoml import Limits
+from gitship.deploy.gitshiptoml import FILE, Limits
 from gitship.deploy.manifest import Manifest
 from gitship.errors import ConfigError
 from gitship.model import WEB, Check
@@ -21,8 +21,10 @@ LIMIT = "limit."  # + process type or EVERY + "." + a field of Limits
 DOCKERFILE = "build.dockerfile"
 CONTEXT = "build.context"
 TARGET = "build.target"
+PLATFORM = "build.platform"
 ARGUMENT = "build.arg."  # + name: its value
 ARGUMENT_FROM_CONFIG = "build.arg-from-config."  # + name: true
+SECRET = "build.secret."  # noqa: S105 (+ id: the name of the config variable)
 EVERY = "*"  # no process type can be called so
 # One-off containers and builds are limited like process types of these names; an app that has such a type shares them.
 RUN, BUILDS = "run", "build"
@@ -47,6 +49,7 @@ class Overrides:
     build: Mapping[str, str] = field(default_factory=dict)
     args: Mapping[str, str] = field(default_factory=dict)
     args_from_config: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def context(self) -> str | None:
@@ -61,7 +64,7 @@ def parse(settings: Mapping[str, Any]) -> Overrides:
     for name, value in below(there, LIMIT).items():
         process, _, limit = name.rpartition(".")
         limits.setdefault(process, {})[limit] = value
-    build = {"dockerfile": DOCKERFILE, "context": CONTEXT, "target": TARGET}
+    build = {"dockerfile": DOCKERFILE, "context": CONTEXT, "target": TARGET, "platform": PLATFORM}
     return Overrides(
         port=there.get(PORT),
         checks={process: Check(kind="http", **values) for process, values in below(there, CHECK).items()},
@@ -69,6 +72,7 @@ def parse(settings: Mapping[str, Any]) -> Overrides:
         build={key: there[name] for key, name in build.items() if name in there},
         args=below(there, ARGUMENT),
         args_from_config=tuple(sorted(below(there, ARGUMENT_FROM_CONFIG))),
+        secrets=below(there, SECRET),
     )
 
 
@@ -104,7 +108,7 @@ def limits_of_builds(overrides: Overrides) -> Limits:
 
 
 def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]) -> Manifest:
-    """The manifest with what counts when the image is built. Raises ConfigError when ``config`` lacks an argument."""
+    """The manifest with what counts when the image is built. Raises ConfigError when ``config`` lacks a part."""
     args = {**manifest.build.args, **overrides.args}
     for name in overrides.args_from_config:
         if name not in config:
@@ -113,7 +117,16 @@ def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]
                 f"config:set {name}=..., or builder:unset --arg {name}",
             )
         args[name] = config[name]
-    return dataclasses.replace(manifest, build=dataclasses.replace(manifest.build, **overrides.build, args=args))
+    secrets = {**manifest.build.secrets, **overrides.secrets}
+    for name, variable in secrets.items():
+        if variable not in config:
+            raise ConfigError(
+                f"the build secret {name} comes from config, which has no {variable}",
+                f"config:set {variable}=..., or builder:unset --secret {name}, or see {FILE}",
+            )
+    values = {name: config[variable] for name, variable in secrets.items()}
+    build = dataclasses.replace(manifest.build, **overrides.build, args=args, secrets=secrets, values=values)
+    return dataclasses.replace(manifest, build=build)
 
 
 def needs_deploy(name: str, types: Collection[str]) -> bool:
@@ -138,7 +151,8 @@ def _words(name: str) -> str:
         process, _, limit = name.removeprefix(LIMIT).rpartition(".")
         return f"{limit.removesuffix('_bytes')} of {'every process' if process == EVERY else process}"
     for prefix, noun in (
-        (ARGUMENT, "build argument"), (ARGUMENT_FROM_CONFIG, "build argument"), (MOUNT, "mount"), (VOLUME, "volume"),
+        (ARGUMENT, "build argument"), (ARGUMENT_FROM_CONFIG, "build argument"), (SECRET, "build secret"),
+        (MOUNT, "mount"), (VOLUME, "volume"),
     ):  # fmt: skip
         if name.startswith(prefix):
             return f"{noun} {name.removeprefix(prefix)}"

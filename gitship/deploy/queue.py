@@ -33,7 +33,9 @@ class Job:
     config: dict[str, str | None] = field(default_factory=dict)  # changes; None unsets
     settings: dict[str, Any] = field(default_factory=dict)  # changes to what commands set; None unsets
     scale: dict[str, int] = field(default_factory=dict)
-    release_id: int | None = None  # of a rollback
+    release_id: int | None = None  # of a rollback, or of the other app's in a promotion
+    image: str = ""  # a reference, as `git:from-image` got it
+    pull: bool = False  # ask the registry even for an image that the engine has
     new_name: str | None = None  # of a rename
     cancel: threading.Event = field(default_factory=threading.Event)
     canceled_by: DeployState = DeployState.CANCELED

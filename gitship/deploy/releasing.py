@@ -11,7 +11,10 @@ from gitship.config import Settings
 from gitship.deploy import manifest as manifests
 from gitship.deploy import mounts, output, overrides, policy
 from gitship.deploy.build import Builder
+from gitship.deploy.foreign import Foreign
+from gitship.deploy.imagetags import held_by
 from gitship.deploy.manifest import Manifest
+from gitship.deploy.origin import Kept, manifest_of
 from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
 from gitship.engine.base import LABEL_APP_ID, Engine, Image
@@ -43,8 +46,15 @@ class Releasing:
     """Makes the candidate of a job; the only place that creates releases."""
 
     def __init__(
-        self, store: Store, engine: Engine, repositories: Repositories, builder: Builder, settings: Settings
+        self,
+        store: Store,
+        engine: Engine,
+        repositories: Repositories,
+        builder: Builder,
+        foreign: Foreign,
+        settings: Settings,
     ) -> None:
+        self._foreign = foreign
         self._store = store
         self._engine = engine
         self._repositories = repositories
@@ -59,6 +69,8 @@ class Releasing:
     def _made(self, app: App, job: Job, pending: float | None) -> Candidate:
         if job.kind is DeployKind.PUSH:
             return self._built(app, job)
+        if job.kind in (DeployKind.PROMOTE, DeployKind.IMAGE):
+            return self._taken(app, job)
         live = self._store.release(self._live_id(app))
         if job.kind is DeployKind.CONFIG:
             return self._reconfigured(app, job, live)
@@ -98,10 +110,19 @@ class Releasing:
         except DeployError:
             if image.id not in {release.image_id for release in self._store.releases(app.id)}:
                 with suppress(EngineError):
-                    self._engine.remove_image(image.id, (LABEL_APP_ID, str(app.id)))
+                    self._engine.remove_image(image.id, held_by(self._store, app), (LABEL_APP_ID, str(app.id)))
             raise
         for warning in warnings:
             job.journal.line(f" !     {warning}")
+
+    def _taken(self, app: App, job: Job) -> Candidate:
+        taken = self._foreign.take(app, job)
+        config = self._store.config(app.id)
+        made = self._create(
+            app, job, taken.image, taken.manifest, taken.commit, config, taken.cause, taken.like, taken.kept
+        )
+        self._foreign.hold(app, job, made.release, taken.passing)
+        return made
 
     def _reconfigured(self, app: App, job: Job, live: Release) -> Candidate:
         config = with_changes(self._store.config(app.id), job.config)
@@ -119,7 +140,8 @@ class Releasing:
                 f"the repository does not have the commit of {live.label}, so its Procfile and checks are not known",
                 "push again, then set it",
             )
-        return self._create(app, job, image, manifest, live.commit, config, what, live)
+        kept = self._store.release_manifest(live.id)
+        return self._create(app, job, image, manifest, live.commit, config, what, live, kept)
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
         image = self._existing_image(target)
@@ -135,7 +157,9 @@ class Releasing:
             cron=target.cron,
             cause=f"rollback to {target.label}",
             created_by=job.deploy.created_by,
+            manifest=self._store.release_manifest(target.id),
         )
+        self._foreign.hold(app, job, release)
         own, shared = self._store.config(app.id), self._store.global_config()
         config = {n: v for n, v in target.config.items() if n in own or shared.get(n) != v}
         return Candidate(release, config)
@@ -150,6 +174,7 @@ class Releasing:
         config: dict[str, str],
         cause: str,
         like: Release | None = None,
+        kept: Kept | None = None,
     ) -> Candidate:
         """``like`` has the processes and cron entries of a commit whose manifest is not known."""
         config = self._environment(config)
@@ -169,6 +194,7 @@ class Releasing:
             cron=cron,
             cause=cause,
             created_by=job.deploy.created_by,
+            manifest=kept,
         )
         return Candidate(release, None, manifest)
 
@@ -180,9 +206,9 @@ class Releasing:
         try:
             return self._engine.image(release.image_id)
         except NotFound:
+            again = f"build it again: git push -f deploy {release.commit[:12]}:main" if release.commit else ""
             raise DeployError(
-                f"the image of {release.label} is gone",
-                f"build it again: git push -f deploy {(release.commit or 'COMMIT')[:12]}:main",
+                f"the image of {release.label} is gone", again or "fetch it again: git:from-image"
             ) from None
 
     def _overrides(self, app: App, job: Job) -> Overrides:
@@ -198,17 +224,6 @@ class Releasing:
 def with_changes(config: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
     """The config with the changes made; None unsets."""
     return {n: v for n, v in {**config, **changes}.items() if v is not None}
-
-
-def manifest_of(store: Store, repositories: Repositories, app: App, release: Release) -> Manifest | None:
-    """What the release's commit says, when the repository still has it."""
-    if release.commit is None:
-        return None
-    repository = repositories.open(app.name)
-    try:
-        return _read_manifest(repository, release.commit, store.setting(app.id, overrides.BUILT_CONTEXT))
-    except NotFound:
-        return None
 
 
 def planned(manifest: Manifest, image: Image, config: dict[str, str], settings: Settings) -> tuple[Process, ...]:

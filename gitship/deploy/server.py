@@ -10,8 +10,10 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import switch, urls
+from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
+from gitship.deploy.imagetags import held_by
 from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
 from gitship.deploy.keeper import Keeper
@@ -19,10 +21,13 @@ from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.origin import manifest_of
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
-from gitship.deploy.releasing import manifest_of, with_changes
+from gitship.deploy.registries import Registries
+from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.sources import Sources
 from gitship.deploy.storage import Storage
 from gitship.deploy.tuning import Tuning
 from gitship.engine import base
@@ -75,6 +80,9 @@ class ServerOperations:
         self._server_id = store.server_id()
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
+        self.sources = Sources(settings, store, repositories, self._deploy)
+        self.cloning = Cloning(store, repositories, self._renaming, self._deploy, self._publish)
+        self.registries = Registries(store, engine)
         self.tuning = Tuning(
             settings, store, engine, lambda app, release: manifest_of(store, repositories, app, release), self._set
         )
@@ -88,9 +96,9 @@ class ServerOperations:
         with self._store.transaction():
             self._renaming.ensure_free(name)
             app = self._store.create_app(name)
+        self._repositories.remove(name)  # of a clone that was cut short
         self._repositories.create(name)
-        self.publish_hosts()
-        self._bus.publish(Event("app", name))
+        self._publish(app)
         return app
 
     def destroy_app(self, name: str) -> None:
@@ -106,8 +114,9 @@ class ServerOperations:
             self._engine.stop(container.id, 10.0)
             self._engine.remove(container.id)
         self._keeper.remove_all(app)
-        for image_id in {r.image_id for r in self._store.releases(app.id)}:
-            self._engine.remove_image(image_id, (base.LABEL_APP_ID, str(app.id)))
+        mine = held_by(self._store, app)
+        for image_id in {r.image_id for r in self._store.releases(app.id)}:  # those of other apps, too, stay
+            self._engine.remove_image(image_id, mine, (base.LABEL_APP_ID, str(app.id)))
         self._addresses.remove(app)
         self._repositories.remove(name)
         shutil.rmtree(self._logs_of(app), ignore_errors=True)
@@ -279,16 +288,23 @@ class ServerOperations:
 
     def _deploy(
         self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
-        ref: str | None = None, old: str | None = None, new_name: str | None = None,
+        ref: str | None = None, old: str | None = None, new_name: str | None = None, no_cache: bool = False,
+        release_id: int | None = None, image: str = "", pull: bool = False,
     ) -> Deploy:  # fmt: skip
         job = self._jobs.make(app, kind, by, cause=cause, commit=commit, ref=ref, old=old)
-        job.new_name = new_name
+        job.new_name, job.no_cache = new_name, no_cache
+        job.release_id, job.image, job.pull = release_id, image, pull
         return self._jobs.submit(job)
 
     def _set(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy:
         job = self._jobs.make(app, DeployKind.CONFIG, by, cause=cause)
         job.settings = dict(changes)
         return self._jobs.submit(job)
+
+    def _publish(self, app: App) -> None:
+        """An app is new."""
+        self.publish_hosts()
+        self._bus.publish(Event("app", app.name))
 
     def _hosts(self) -> dict[str, str]:
         return switch.hosts(self._store, self._settings.domain)

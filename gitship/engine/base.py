@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gitship.engine.references import Reference
 from gitship.errors import Conflict
 from gitship.model import Mount
 
@@ -51,6 +52,7 @@ class BuildOptions:
     """``tag`` and ``labels`` for the image; ``dockerfile`` is a path in the context; ``timeout_s`` bounds the build.
 
     ``memory_bytes`` and ``cpus`` are for the classic builder: BuildKit knows no limits of one build.
+    ``session``: the Dockerfile mounts secrets or an SSH agent. ``secrets`` are values by id; they stay in no image.
     """
 
     tag: str
@@ -62,6 +64,9 @@ class BuildOptions:
     timeout_s: float = 1800.0
     memory_bytes: int | None = None
     cpus: float | None = None
+    platform: str = ""  # as in linux/arm64; empty for the machine's own
+    session: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class Image:
     healthcheck: tuple[str, ...] = ()  # the HEALTHCHECK's command as it can be run in the container
     has_command: bool = True
     user: str = ""
+    names: tuple[str, ...] = ()  # its tags, and its digests in the registries that it came from
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class Capacity:
 
     cpus: int
     memory_bytes: int
+    platforms: tuple[str, ...] = ()  # that it can build and run, its own first
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +263,41 @@ class Engine(Protocol):
         ...
 
     def image(self, image_id: str) -> Image:
-        """Raises NotFound when there is none."""
+        """By its id or a name. Raises NotFound when there is none."""
         ...
 
-    def remove_image(self, image_id: str, only_label: tuple[str, str]) -> bool:
-        """Removes the image and its tags when it carries that label and no container needs it; True when gone."""
+    def pull(
+        self,
+        reference: Reference,
+        auth: str,
+        on_line: Callable[[str], None],
+        on_bytes: Callable[[int, int], None],
+        cancel: threading.Event,
+        timeout_s: float,
+    ) -> None:
+        """Brings an image from a registry; ``auth`` is ``pulls.authorization`` or empty; ``on_bytes`` gets (here, of).
+
+        Raises DeployError when the registry does not give it, DeployCanceled when ``cancel`` is set.
+        """
+        ...
+
+    def login(self, server: str, username: str, password: str) -> None:
+        """Asks a registry whether it takes these. Raises EngineError when it does not, or does not answer."""
+        ...
+
+    def tag(self, image_id: str, reference: str) -> None:
+        """Gives the image a further name, by which it is held. Raises NotFound when it is gone."""
+        ...
+
+    def untag(self, reference: str) -> None:
+        """Takes a name away; the image goes with its last one. Nothing happens when it is gone already."""
+        ...
+
+    def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
+        """Takes away the tags that are ``mine``; True when the image is gone.
+
+        It goes with its last tag, unless a container needs it; one that has no tag at all goes when it has that label.
+        """
         ...
 
     def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:

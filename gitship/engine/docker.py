@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,19 @@ from docker import APIClient
 from docker import errors as docker_errors
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
-from gitship.engine import attached, buildlimits, builds, containers, images, logs, networks, oneoff
+from gitship.engine import (
+    attached,
+    buildcli,
+    buildlimits,
+    builds,
+    containers,
+    images,
+    logs,
+    networks,
+    oneoff,
+    platforms,
+    pulls,
+)  # fmt: skip
 from gitship.engine.base import (
     About,
     BuildOptions,
@@ -30,6 +43,7 @@ from gitship.engine.base import (
 )
 from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.faults import refused, runtime_cause, translated
+from gitship.engine.references import Reference
 from gitship.engine.volumes import DockerVolumes
 from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
@@ -49,11 +63,14 @@ class DockerEngine:
         timeout_s: float = TIMEOUT_S,
         build_limits: BuildLimits | None = None,
         host_paths: Sequence[Path] = (),
+        owner: str = "",
     ) -> None:
-        """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below.
+        """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below;
+        ``owner`` marks files of builds on disk as this server's.
 
         Raises ConfigError when ``host`` is neither unix:// nor tcp://.
         """
+        self._owner = owner
         self.host = host
         self._builder = builder
         self._build_limits = build_limits or BuildLimits()
@@ -122,7 +139,7 @@ class DockerEngine:
     def capacity(self) -> Capacity:
         with translated(self.host, "tell what its machine has"):
             info = self._docker.info()
-        return Capacity(int(info["NCPU"]), int(info["MemTotal"]))
+        return Capacity(int(info["NCPU"]), int(info["MemTotal"]), platforms.of(info["OSType"], info["Architecture"]))
 
     def _cgroup_driver(self) -> str:
         with translated(self.host, "tell its cgroup driver"):
@@ -141,19 +158,46 @@ class DockerEngine:
             options, limit = buildlimits.of_one(options, self._build_limits)
         else:
             limit = self._limiter.limit(self._cgroup_driver, on_event)
-        image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)
+        client = buildcli.client(self.host) if options.session and self._builder == "buildkit" else None
+        if client is not None:
+            image_id = buildcli.build(client, self.host, self._owner, context, options, on_event, cancel)
+        else:
+            image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)
         return self.image(image_id)
 
     def image(self, image_id: str) -> Image:
         return images.describe(self._image(image_id))
 
-    def remove_image(self, image_id: str, only_label: tuple[str, str]) -> bool:
+    def pull(
+        self,
+        reference: Reference,
+        auth: str,
+        on_line: Callable[[str], None],
+        on_bytes: Callable[[int, int], None],
+        cancel: threading.Event,
+        timeout_s: float,
+    ) -> None:
+        pulls.pull(self._wire, self._api, reference, auth, on_line, on_bytes, cancel, timeout_s)
+
+    def login(self, server: str, username: str, password: str) -> None:
+        pulls.login(self._wire, self._api, server, username, password)
+
+    def tag(self, image_id: str, reference: str) -> None:
+        repository, _, tag = reference.rpartition(":")
+        with translated(self.host, "tag an image", missing=f"image {image_id[:19]}"):
+            self._docker.tag(image_id, repository, tag)
+
+    def untag(self, reference: str) -> None:
+        with translated(self.host, "take a tag away"), suppress(docker_errors.NotFound):
+            self._docker.remove_image(reference)
+
+    def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
         try:
             found = self._image(image_id)
         except NotFound:
             return True
         with translated(self.host, "remove an image"):
-            return images.remove(self._docker, found, only_label)
+            return images.remove(self._docker, found, mine, only_label)
 
     def _image(self, image_id: str) -> dict[str, Any]:
         with translated(self.host, "look at an image", missing=f"image {image_id[:19]}"):

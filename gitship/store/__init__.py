@@ -8,6 +8,7 @@ from gitship.store.cron import CronRuns
 from gitship.store.deploys import Deploys
 from gitship.store.keys import Keys
 from gitship.store.live import Live
+from gitship.store.registries import Registries
 from gitship.store.releases import Releases
 from gitship.store.settings import AppSettings
 from gitship.store.webhooks import Webhooks
@@ -15,5 +16,5 @@ from gitship.store.webhooks import Webhooks
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns, Webhooks):
+class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns, Webhooks, Registries):
     """All state; safe from any thread."""

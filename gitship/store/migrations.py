@@ -81,4 +81,8 @@ MIGRATIONS = (
     CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, id);
     CREATE INDEX deliveries_that_wait ON deliveries (status, next_at);
     """,
+    """
+    ALTER TABLE releases ADD COLUMN manifest TEXT;
+    CREATE TABLE registries (server TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL);
+    """,
 )

@@ -40,17 +40,22 @@ class Releases(Database):
         cause: str,
         created_by: str,
         cron: Iterable[CronEntry] = (),
+        manifest: Mapping[str, Any] | None = None,
     ) -> Release:
-        """A new immutable release with the app's next number (numbers are never used again)."""
+        """A new immutable release with the app's next number (numbers are never used again).
+
+        ``manifest`` is what it was made from, when that is not the commit in the app's own repository.
+        """
         with self.transaction() as db:
             last = db.execute("SELECT max(number) FROM releases WHERE app_id = ?", (app_id,)).fetchone()[0] or 0
             cursor = db.execute(
                 "INSERT INTO releases (app_id, number, commit_sha, image_id, image_bytes, config, processes, cron,"
-                " cause, created_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " cause, created_by, created_at, manifest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     app_id, last + 1, commit, image_id, image_bytes, json.dumps(dict(config)),
                     json.dumps([dataclasses.asdict(p) for p in processes]),
                     json.dumps([dataclasses.asdict(e) for e in cron]), cause, created_by, time.time(),
+                    None if manifest is None else json.dumps(manifest),
                 ),
             )  # fmt: skip
             release_id = cursor.lastrowid
@@ -63,6 +68,11 @@ class Releases(Database):
         if row is None:
             raise NotFound("no such release", "see `releases:list`")
         return _release(row)
+
+    def release_manifest(self, release_id: int) -> dict[str, Any] | None:
+        """What the release was made with as ``manifest``."""
+        row = self._row("SELECT manifest FROM releases WHERE id = ?", release_id)
+        return json.loads(row[0]) if row and row[0] is not None else None
 
     def release_number(self, app_id: int, number: int) -> Release:
         """Raises NotFound."""

@@ -6,6 +6,7 @@ from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.manifest import Manifest
 from gitship.engine.base import Capacity, Image
 from gitship.engine.docker import DockerEngine
+from gitship.errors import EngineError
 from gitship.model import Check
 from tests.unit.commands.volumes import MemoryVolumes
 
@@ -33,7 +34,11 @@ class Machine(DockerEngine):
         self.removed.append(container_id)
 
     def capacity(self) -> Capacity:
-        return Capacity(cpus=2, memory_bytes=4 << 30)
+        return Capacity(cpus=2, memory_bytes=4 << 30, platforms=("linux/amd64", "linux/386"))
 
     def image(self, image_id: str) -> Image:
         return Image(image_id, 1, tcp_ports=(5000,))
+
+    def login(self, server: str, username: str, password: str) -> None:
+        if password == "wrong":
+            raise EngineError(f"the registry {server} does not take the login", "check user and password")

@@ -11,6 +11,7 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import mounts, output
+from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import gate_of, store_gate
 from gitship.deploy.keeper import Keeper
@@ -18,7 +19,9 @@ from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.sources import Sources
 from gitship.deploy.storage import Storage
 from gitship.deploy.switch import STOPPED
 from gitship.deploy.tuning import Tuning
@@ -123,9 +126,30 @@ class StoreOperations:
         front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
         return Lifecycle(self._store, repositories, Renaming(settings, self._store, front, repositories), self._deploy)
 
+    @property
+    def sources(self) -> Sources:
+        """The real one; only the deploys are this class's."""
+        settings = Settings(data_dir=self._data_dir, domain=self._domain)
+        return Sources(settings, self._store, Repositories(settings.repositories, None), self._deploy)
+
+    @property
+    def cloning(self) -> Cloning:
+        """The real one; only the deploys are this class's."""
+        settings = Settings(data_dir=self._data_dir, domain=self._domain)
+        repositories = Repositories(settings.repositories, None)
+        front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+        renaming = Renaming(settings, self._store, front, repositories)
+        return Cloning(self._store, repositories, renaming, self._deploy, lambda app: None)
+
+    @property
+    def registries(self) -> Registries:
+        """The real one; no registry is ever asked."""
+        return Registries(self._store, Machine())
+
     def _deploy(
         self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
-        ref: str | None = None, old: str | None = None, new_name: str | None = None,
+        ref: str | None = None, old: str | None = None, new_name: str | None = None, no_cache: bool = False,
+        release_id: int | None = None, image: str = "", pull: bool = False,
     ) -> Deploy:  # fmt: skip
         ensure_unlocked(self._store, app)
         if new_name:

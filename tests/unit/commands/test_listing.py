@@ -29,7 +29,9 @@ OTHERS = {
     "checks:run",
     "server:apply",
     "policy:show",
+    "git:info",
 }
+NO_APP = ("apps:list", "keys:list", "audit", "config:global:show", "registry:list", "notify:list", "hooks:list")
 LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -52,15 +54,13 @@ def full(world: World) -> World:
     hook = directory(world.settings.hooks_dir, Point.BEFORE_BUILD) / "10-scan"
     hook.parent.mkdir(parents=True)
     hook.touch(mode=0o755)
+    assert world.run("registry:login", "registry.example.com", "ci", stdin=b"a long password\n").code == 0
     return world
 
 
 # These take no app (`notify:log` takes a webhook, which is called as the app is).
-ALONE = ("apps:list", "keys:list", "audit", "config:global:show", "notify:list", "hooks:list")
-
-
 def argv(name: str) -> tuple[str, ...]:
-    return (name,) if name in ALONE else (name, "shop")
+    return (name,) if name in NO_APP else (name, "shop")
 
 
 @pytest.mark.parametrize("name", LISTINGS)

@@ -17,7 +17,7 @@ ROLES = {
         "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "cron:list", "cron:history", "notify:list", "policy:show",
-        "ports:show", "checks:show", "resources:show", "builder:show", "storage:list",
+        "ports:show", "checks:show", "resources:show", "builder:show", "storage:list", "git:info",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
@@ -29,6 +29,7 @@ ROLES = {
         "resources:unset", "builder:set", "builder:unset",
         "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",
         "allow:add", "allow:remove", "allow:off",
+        "releases:promote", "apps:clone", "git:deploy", "git:from-image", "git:from-archive", "git:set",
         "run", "run:list", "run:stop", "logs:run", "enter",
         "cron:add", "cron:remove", "cron:suspend", "cron:resume", "cron:run", "cron:log",
         "notify:add", "notify:remove", "notify:test", "notify:log",
@@ -39,6 +40,7 @@ ROLES = {
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
         "server:export", "server:apply",
         "hooks:list",
+        "registry:login", "registry:logout", "registry:list",
     },
 }  # fmt: skip
 

@@ -70,6 +70,17 @@ def test_a_release_from_before_there_were_mounts_has_none(store: Store) -> None:
     assert old.mounts == () and old.process("web") == dataclasses.replace(made.processes[0], mounts=())
 
 
+def test_a_release_keeps_what_it_was_made_from_when_its_repository_does_not(store: Store) -> None:
+    app = store.create_app("shop")
+    plain = release(store, app.id)
+    kept = {"context": None, "files": {"Procfile": "web: \udcff"}}
+    made = store.create_release(
+        app.id, commit=None, image_id="sha256:1", image_bytes=7, config={}, processes=(), cause="image",
+        created_by="me", manifest=kept,
+    )  # fmt: skip
+    assert store.release_manifest(plain.id) is None and store.release_manifest(made.id) == kept
+
+
 def test_a_release_cannot_be_changed(store: Store, tmp_path: Path) -> None:
     made = release(store, store.create_app("shop").id)
     with sqlite3.connect(tmp_path / "gitship.db") as db, pytest.raises(sqlite3.IntegrityError, match="immutable"):

@@ -24,6 +24,8 @@ dockerfile = "./docker/prod.Dockerfile"
 context = "services/api/"
 target = "runtime"
 args = { NODE_ENV = "production", VERSION = "1" }
+platform = "linux/arm64/v8"
+secrets = { "npm.rc" = "NPM_TOKEN" }
 
 [deploy]
 drain_timeout = 60
@@ -76,6 +78,8 @@ def test_every_key_is_read() -> None:
             context="services/api",
             target="runtime",
             args={"NODE_ENV": "production", "VERSION": "1"},
+            platform="linux/arm64/v8",
+            secrets={"npm.rc": "NPM_TOKEN"},
         ),
         drain_timeout_s=60,
         check_timeout_s=12.5,
@@ -167,6 +171,11 @@ def test_an_empty_file_changes_nothing() -> None:
         ("port = '80'", "port must be a whole number", 'it is "80" now'),
         ("port = true", "port must be a whole number", "it is true now"),
         ("build = 'x'", "build must be a table", 'it is "x" now'),
+        ("build.platform = 'x'", "build.platform must be a platform", 'for instance "linux/arm64"'),
+        ("build.secrets = { 'a/b' = 'C' }",
+         "build.secrets.a/b must have an id of letters, digits, '.', '_' and '-'", "it is 'a/b' now"),
+        ("build.secrets = { a = 'not a name' }",
+         "build.secrets.a must be the name of a config variable", "the value itself belongs in no commit"),
         ("build.dockerfile = '../x'", "build.dockerfile must be a path within the repository", 'it is "../x" now'),
         ("build.context = '/etc'", "build.context must be a path within the repository", 'it is "/etc" now'),
         ("build.args.A = 1", "build.args.A must be a text", "it is 1 now"),

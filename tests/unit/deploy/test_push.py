@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.deploy.push import deploy_branch, refusal
+from gitship.deploy.push import deploy_branch, refusal, unstorable
 from gitship.git.refs import RefUpdate
 from gitship.model import App
 
@@ -39,3 +39,11 @@ def test_the_deploy_branch_may_be_pushed_and_nothing_else() -> None:
 def test_a_tag_goes_with_a_deploy_and_never_alone() -> None:
     assert refusal(update("refs/tags/v1"), "main", True) == ""
     assert "v1^{}:main" in refusal(update("refs/tags/v1"), "main", False)
+
+
+def test_any_ref_but_the_deploy_branch_may_be_stored_only() -> None:
+    assert "no-deploy" in refusal(update("refs/heads/feature"), "main", False)
+    for ref, new in (("refs/heads/feature", NEW), ("refs/heads/feature", None), ("refs/tags/v1", NEW)):
+        assert unstorable(update(ref, new), "main") == ""
+    assert "moves only with its deploy" in unstorable(update("refs/heads/main"), "main")
+    assert "moves only with its deploy" in unstorable(update("refs/heads/main", None), "main")

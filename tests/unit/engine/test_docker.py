@@ -15,6 +15,7 @@ from gitship.engine.base import LABEL_SERVER, LABEL_VOLUME, BuildOptions, Contai
 from gitship.engine.docker import DockerEngine, _api_version
 from gitship.engine.faults import runtime_cause, unreachable
 from gitship.engine.images import describe
+from gitship.engine.references import parse
 from gitship.errors import EngineError
 from tests.unit.engine.test_wire import server, until_closed
 
@@ -27,7 +28,11 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "free_bytes": lambda e: e.free_bytes(),
     "build": lambda e: e.build([b"x"], BuildOptions("x"), print, threading.Event()),
     "image": lambda e: e.image("x"),
-    "remove_image": lambda e: e.remove_image("x", ("a", "b")),
+    "remove_image": lambda e: e.remove_image("x", bool, ("a", "b")),
+    "pull": lambda e: e.pull(parse("x"), "", print, print, threading.Event(), 1),
+    "login": lambda e: e.login("x", "y", "z"),
+    "tag": lambda e: e.tag("x", "a:b"),
+    "untag": lambda e: e.untag("x"),
     "ensure_network": lambda e: e.ensure_network("x", "10.1.0.0/26", {}),
     "remove_network": lambda e: e.remove_network("x"),
     "create": lambda e: e.create(SPEC),
