@@ -12,7 +12,10 @@ from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
 from gitship.deploy.drain import Drainer
+from gitship.deploy.figures import Sampler
 from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.keptlogs import KeptLogs
+from gitship.deploy.looking import Looking
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
@@ -20,6 +23,8 @@ from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.start import Starter
+from gitship.deploy.tail import Tails
+from gitship.deploy.watch import Watcher
 from gitship.engine.addresses import Addresses
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
@@ -57,7 +62,9 @@ class Daemon:
         repositories = Repositories(settings.repositories, settings.hooks / "post-receive")
         repositories.sweep()
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
-        starter = Starter(engine, addresses, server_id)
+        kept = KeptLogs(self.store, engine, settings.logs, settings.deploy.keep_releases)
+        kept.sweep()
+        starter = Starter(engine, addresses, kept, server_id)
         self.drainer = Drainer(self.front, starter)
         builder = Builder(
             engine,
@@ -72,6 +79,7 @@ class Daemon:
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
+        self.watcher = Watcher(self.store, bus, engine)
         self.reconciler = Reconciler(
             settings,
             self.store,
@@ -82,10 +90,23 @@ class Daemon:
             self.drainer,
             self.queue,
             self.one_offs,
+            self.watcher,
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
+        self.sampler = Sampler(self.store, engine)
+        looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
         operations = ServerOperations(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates
+            settings,
+            self.store,
+            bus,
+            engine,
+            self.front,
+            repositories,
+            addresses,
+            self.queue,
+            self.one_offs,
+            gates,
+            looking,
         )
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
@@ -98,6 +119,8 @@ class Daemon:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
         try:
             self.reconciler.start()
+            self.watcher.start()
+            self.sampler.start()
             self.web.start()
             self.ssh.start()
         except BaseException:
@@ -113,6 +136,8 @@ class Daemon:
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
         self.ssh.stop(SSH_GRACE_S)
         self.reconciler.stop()
+        self.watcher.stop()
+        self.sampler.stop()
         self.one_offs.close()
         self.drainer.stop()
         self.web.stop()

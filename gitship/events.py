@@ -11,18 +11,25 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gitship.model import ContainerEvent
+
 QUEUE_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state) or ``app`` (it changed)."""
+    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state) or ``app`` (it changed).
+
+    Or it is ``container.crashed``, ``container.oom``, ``container.restarted`` or ``container.unhealthy``: what happened
+    to a live container, of which ``text`` is the sentence and ``happening`` has all that is known.
+    """
 
     topic: str
     app: str = ""
     deploy_id: int | None = None
     text: str = ""
     at: float = field(default_factory=time.time)
+    happening: ContainerEvent | None = None
 
 
 class Subscription:

@@ -1,4 +1,4 @@
-"""Regular expressions as their parts: Python's syntax without back-references, look-around and flags in the text. Pure."""
+"""Regular expressions as their parts: as in Python, without back-references, look-around and flags in the text."""
 
 from __future__ import annotations
 

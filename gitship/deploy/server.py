@@ -15,7 +15,7 @@ from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
-from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.looking import Looking, ProcessStatus
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.releasing import manifest_of, with_changes
@@ -24,7 +24,6 @@ from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine, LogLine
-from gitship.engine.logs import merge
 from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
@@ -50,6 +49,7 @@ class ServerOperations:
         queue: DeployQueue,
         programs: Programs,
         gates: Gates,
+        looking: Looking,
     ) -> None:
         self.gates = gates
         self.programs = programs
@@ -61,6 +61,7 @@ class ServerOperations:
         self._repositories = repositories
         self._addresses = addresses
         self._queue = queue
+        self._looking = looking
         self._jobs = Jobs(settings, store, bus, queue)
         self._server_id = store.server_id()
         self._renaming = Renaming(settings, store, front, repositories)
@@ -98,6 +99,7 @@ class ServerOperations:
         self._repositories.remove(name)
         shutil.rmtree(self._logs_of(app), ignore_errors=True)
         self._store.delete_app(app.id)
+        shutil.rmtree(self._logs_of(app), ignore_errors=True)  # what a drain that was just ending has kept
         self._bus.publish(Event("app", name))
 
     # -- what makes a deploy
@@ -221,28 +223,7 @@ class ServerOperations:
         return self._jobs.follow(deploy, write, gone)
 
     def processes(self, app: str) -> list[ProcessStatus]:
-        found = self._store.app(app)
-        release = self._store.release(found.live_release) if found.live_release else None
-        rows = []
-        for container in self._store.containers(found.id):
-            try:
-                state = self._engine.inspect(container.id)
-            except NotFound:
-                state = base.ContainerState(container.id, container.name, {}, "missing")
-            rows.append(
-                ProcessStatus(
-                    container=container.name,
-                    process=container.process,
-                    release=release.number if release else 0,
-                    status=state.status,
-                    health=state.health,
-                    address=container.address,
-                    port=container.port,
-                    restarts=state.restarts,
-                    started_at=state.started_at,
-                )
-            )
-        return rows
+        return self._looking.processes(app)
 
     def logs(
         self,
@@ -253,13 +234,19 @@ class ServerOperations:
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,
+        matches: Callable[[str], bool] | None = None,
+        release: int | None = None,
     ) -> Iterator[LogLine]:
-        found = self._store.app(app)
-        containers = [c for c in self._store.containers(found.id) if process in (None, c.process)]
-        if not containers and process is not None and found.live_release is not None:
-            raise NotFound(f"no '{process}' of {app} is running", "see `ps:list`")
-        streams = [self._engine.logs(c.id, tail=tail, since=since, follow=follow, stop=stop) for c in containers]
-        return merge(streams, follow=follow)
+        return self._looking.logs(
+            app,
+            process=process,
+            tail=tail,
+            since=since,
+            follow=follow,
+            stop=stop,
+            matches=matches,
+            release=release,
+        )
 
     # -- within
 

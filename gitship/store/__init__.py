@@ -5,6 +5,7 @@ from __future__ import annotations
 from gitship.store.apps import Apps
 from gitship.store.audit import Audit
 from gitship.store.deploys import Deploys
+from gitship.store.happenings import Happenings
 from gitship.store.keys import Keys
 from gitship.store.live import Live
 from gitship.store.releases import Releases
@@ -13,5 +14,5 @@ from gitship.store.settings import AppSettings
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit):
+class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, Happenings):
     """All state; safe from any thread."""

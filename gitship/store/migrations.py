@@ -56,4 +56,12 @@ MIGRATIONS = (
         detail TEXT NOT NULL DEFAULT '');
     CREATE INDEX audit_by_app ON audit (app, id);
     """,
+    """
+    CREATE TABLE container_events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+        docker_id TEXT NOT NULL, container TEXT NOT NULL, process TEXT NOT NULL, release INTEGER NOT NULL,
+        at REAL NOT NULL, kind TEXT NOT NULL, exit_code INTEGER, detail TEXT NOT NULL DEFAULT '',
+        deaths INTEGER NOT NULL DEFAULT 0, UNIQUE (docker_id, at, kind));
+    CREATE INDEX container_events_by_app ON container_events (app_id, at);
+    """,
 )

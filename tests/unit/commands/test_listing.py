@@ -12,6 +12,7 @@ from gitship.commands import registry
 from gitship.commands.listing import ago, iso, size
 from gitship.engine.base import LogLine
 from gitship.model import Role
+from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import ADA, World
 
 pytestmark = pytest.mark.unit
@@ -41,6 +42,7 @@ def full(world: World) -> World:
     world.ok("redirects:add", "shop", "/old", "/new")
     world.ok("builder:set", "shop", "--target", "web")
     world.ok("config:global:set", "C=3", "--no-restart")
+    world.operations.happen(crash(world))
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     return world
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from gitship.commands import logs
-from gitship.commands.logs import parse_since, short_name
+from gitship.commands.loglines import short_name
+from gitship.commands.logs import parse_since
 from gitship.commands.registry import UsageError
+from gitship.deploy import tail
+from gitship.engine import logs
 from gitship.engine.base import LogLine
 from tests.unit.commands.world import Client, World
 
@@ -19,7 +21,8 @@ WAIT_S = 10
 
 @pytest.fixture
 def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(logs, "REATTACH_S", 0.02)
+    monkeypatch.setattr(tail, "REATTACH_S", 0.02)
+    monkeypatch.setattr(logs, "LOOK_S", 0.02)
     world.operations.push("shop")
     world.ok("ps:scale", "shop", "worker=1")
     for n in range(5):
@@ -62,7 +65,7 @@ def test_they_can_be_chosen(shop: World) -> None:
     assert texts(shop.ok("logs", "shop", "--process", "worker")) == ["line 1", "line 3"]
     assert texts(shop.ok("logs", "shop", "--since", "2023-11-14T22:13:22")) == ["line 2", "line 3", "line 4"]
     assert texts(shop.ok("logs", "shop", "--since", "1h")) == []
-    assert all(stream.closed for stream in shop.operations.streams)
+    assert all(stream.ended for stream in shop.operations.engine.streams)
 
 
 def test_a_terminal_colours_each_process_in_its_own_way(shop: World) -> None:
@@ -93,7 +96,7 @@ def test_following_goes_on_until_the_client_leaves(shop: World, pty: bool) -> No
     client.closed.set()
     thread.join(WAIT_S)
     assert not thread.is_alive()
-    assert all(stream.closed for stream in shop.operations.streams)
+    assert all(stream.ended for stream in shop.operations.engine.streams)
     assert [t for t in texts(client) if "new" in t] == [f"new {n}." for n in range(100)] or pty
 
 
@@ -118,8 +121,8 @@ def test_following_goes_on_when_nothing_runs_for_a_while(shop: World) -> None:
     thread = start(shop, client)
     wait_for(client, "line 3")
     shop.ok("ps:scale", "shop", "worker=0")
-    attached = len(shop.operations.streams)
-    wait_until(lambda: len(shop.operations.streams) >= attached + 3)
+    attached = len(shop.operations.engine.streams)
+    wait_until(lambda: len(shop.operations.engine.streams) >= attached + 3)
     shop.ok("ps:scale", "shop", "worker=1")
     shop.operations.print_line(LogLine("shop.worker.1.v4", 1_700_000_001.0, "stdout", "back"))
     wait_for(client, "back")
@@ -134,8 +137,8 @@ def test_following_goes_on_after_a_crash_and_doubles_nothing(shop: World) -> Non
     wait_for(client, "line 4")
     for number in range(3):
         shop.operations.crash()
-        attached = len(shop.operations.streams)
-        wait_until(lambda attached=attached: len(shop.operations.streams) > attached)  # type: ignore[misc]
+        attached = len(shop.operations.engine.streams)
+        wait_until(lambda attached=attached: len(shop.operations.engine.streams) > attached)  # type: ignore[misc]
         shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + number, "stdout", f"again {number}"))
         wait_for(client, f"again {number}")
     client.closed.set()
@@ -163,7 +166,7 @@ def test_following_ends_when_the_client_reads_no_more(shop: World) -> None:
     thread.join(WAIT_S)
     assert not thread.is_alive()
     assert client.code == 130
-    assert all(stream.closed for stream in shop.operations.streams)
+    assert all(stream.ended for stream in shop.operations.engine.streams)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 ROLES = {
     Role.VIEWER: {
         "help", "version", "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
-        "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
+        "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info", "ps:events",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "ports:show", "checks:show", "resources:show", "builder:show",
     },
