@@ -14,6 +14,7 @@ from gitship.deploy.looking import ProcessStatus
 from gitship.model import Role
 from gitship.store.happenings import KEPT_PER_APP
 
+MaybeApp = Annotated[str | None, Parameter(name="APP", help="the app's name; else all apps")]
 Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")]
 
 
@@ -57,7 +58,7 @@ def percent(value: float | None) -> str:
     examples=("ps:list shop", "ps:list shop --format json", "ps:list"),
     aliases=("ps",),
 )
-def list_processes(app: AppName | None = None, /, *, context: Ctx, format: Format = "table") -> None:
+def list_processes(app: MaybeApp = None, /, *, context: Ctx, format: Format = "table") -> None:
     apps = context.apps() if app is None else [context.app(app)]
     rows = [_row(found.name, status) for found in apps for status in context.operations.processes(found.name)]
     show(context, rows, format, empty="nothing runs")

@@ -100,7 +100,6 @@ class Tail:
         self._app = app
         self._wanted = wanted
         self._stop = stop
-        self._over = threading.Event()
         self._together = Together()
         self._read_until: dict[str, float] = {}  # container id -> time of the last line read, wanted or not
         self._attached_at: dict[str, float] = {}  # monotonic seconds
@@ -119,10 +118,7 @@ class Tail:
         with self._bus.subscribe(self._concerns) as news:
             self._first = {container.id for container in self._containers()}
             yield from self.past()
-            try:
-                yield from self._together.lines(lambda: self._look(news.get, began))
-            finally:
-                self._over.set()
+            yield from self._together.lines(lambda: self._look(news.get, began))
 
     def _containers(self) -> list[Container]:
         return [c for c in self._store.containers(self._app.id) if self._wanted.process in (None, c.process)]
@@ -175,7 +171,7 @@ class Tail:
         elif first and self._wanted.tail == 0:
             tail = 0
         try:
-            log = self._engine.logs(container.id, tail=tail, since=since, follow=True, stop=self._over)
+            log = self._engine.logs(container.id, tail=tail, since=since, follow=True, stop=self._together.over)
             for line in self._noted(container, log):
                 matches = self._wanted.matches is None or self._wanted.matches(line.text)
                 if line.at > (shown or 0.0) and matches:

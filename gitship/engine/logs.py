@@ -120,7 +120,7 @@ class Together:
     """
 
     def __init__(self) -> None:
-        self._over = threading.Event()
+        self.over = threading.Event()  # nobody reads any more: a log that is added may wait for it
         self._arrived: queue.Queue[LogLine | _End] = queue.Queue(QUEUE_LINES)
         self._logs: dict[str, tuple[Iterator[LogLine], threading.Thread]] = {}
         self._waiting: list[tuple[float, int, float, LogLine]] = []  # (at, order of arrival, due, line)
@@ -149,7 +149,7 @@ class Together:
         try:
             yield from self._ordered(look)
         finally:
-            self._over.set()
+            self.over.set()
             readers = list(self._logs.values())
             for log, _ in readers:
                 if isinstance(log, ContainerLog):
@@ -197,7 +197,7 @@ class Together:
         self._hand_over(_End(key, error))
 
     def _hand_over(self, item: LogLine | _End) -> bool:
-        while not self._over.is_set():
+        while not self.over.is_set():
             try:
                 self._arrived.put(item, timeout=POLL_S)
                 return True

@@ -35,6 +35,7 @@ class Printing(DockerEngine):
         self._printed: list[LogLine] = []
         self._more = threading.Condition()
         self._crashes = 0
+        self._crashed: list[str] = []
         self.streams: list[Stream] = []
 
     def print_line(self, line: LogLine) -> None:
@@ -44,6 +45,9 @@ class Printing(DockerEngine):
 
     def crash(self) -> None:
         self._crashes += 1
+
+    def crash_one(self, name: str) -> None:
+        self._crashed.append(name)
 
     def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
         return []
@@ -75,13 +79,13 @@ class Printing(DockerEngine):
         follow: bool,
         stop: threading.Event | None,
     ) -> Iterator[LogLine]:
-        crashes = self._crashes
+        crashes, own = self._crashes, self._crashed.count(name)
         with self._more:
             position = len(self._printed)
             past = [line for line in self._printed if line.container == name and line.at >= (since or 0)]
         yield from past if tail is None else past[len(past) - min(tail, len(past)) :]
         while follow and not (stop and stop.is_set()):
-            over = crashes != self._crashes or self._name(container_id) is None
+            over = (crashes, own) != (self._crashes, self._crashed.count(name)) or self._name(container_id) is None
             with self._more:
                 new, position = self._printed[position:], len(self._printed)
             yield from (line for line in new if line.container == name)
