@@ -24,7 +24,9 @@ RETRY_S = 1.0
 STOP_S = 5.0
 LOOK_BACK_S = 120.0  # before what was seen already, to know how those stand that start now: Docker waits up to 60 s
 SAVE_EVERY_S = 60.0
-OOM_S = 10.0  # between the kernel's kill and the container's end; and between two that are told
+OOM_DIES_WITHIN_S = 5.0  # the container after the kernel's kill: 20 ms as a rule
+OOM_AT_ONCE_S = 1.0
+KILLED = 128 + signal.SIGKILL
 
 
 class Watcher:
@@ -110,22 +112,22 @@ class Watcher:
     # -- what it means
 
     def _out_of_memory(self, container: Container, at: float) -> None:
-        last = self._last(container)
-        if last is not None and last.kind is Happening.OOM and last.exit_code is None and at - last.at < OOM_S:
-            return  # the kernel took several at once
+        if self._open_oom(container, at - OOM_AT_ONCE_S):
+            return  # the kernel took several processes at once
         process = self._store.release(container.release_id).process(container.process)
         limit = process.memory_bytes if process else None
         detail = f"out of memory (limit {limit >> 20} MB)" if limit else "out of memory"
         self._record(container, at, Happening.OOM, detail)
 
     def _crashed(self, container: Container, event: EngineEvent) -> None:
-        code, last = event.exit_code or 0, self._last(container)
-        if last is not None and last.kind is Happening.OOM and last.exit_code is None and event.at - last.at < OOM_S:
-            with self._store.transaction():  # one death, told once
-                self._store.end_of_container_event(last, code, self._deaths(container) + 1)
-                self._save()
+        code, deaths = event.exit_code or 0, self._deaths(container) + 1
+        oom = self._open_oom(container, event.at - OOM_DIES_WITHIN_S) if code == KILLED else None
+        if oom is None:
+            self._record(container, event.at, Happening.CRASHED, exit_cause(code), code, deaths)
             return
-        self._record(container, event.at, Happening.CRASHED, exit_cause(code), code, self._deaths(container) + 1)
+        with self._store.transaction():  # one death, told once
+            self._store.end_of_container_event(oom, code, deaths)
+            self._save()
 
     def _tell_missed(self, looked: list[tuple[Container, ContainerState]]) -> None:
         """Crashes that Docker's memory of events does not reach back to."""
@@ -145,9 +147,12 @@ class Watcher:
                 continue  # the reconciler makes it anew
         return found
 
-    def _last(self, container: Container) -> ContainerEvent | None:
-        events = self._store.events_of_container(container.id)
-        return events[-1] if events else None
+    def _open_oom(self, container: Container, since: float) -> ContainerEvent | None:
+        """The newest event of the container if it is an OOM not before ``since`` that has not ended it (yet)."""
+        for last in self._store.events_of_container(container.id)[-1:]:
+            if last.kind is Happening.OOM and last.exit_code is None and last.at >= since:
+                return last
+        return None
 
     def _deaths(self, container: Container) -> int:
         return max((event.deaths for event in self._store.events_of_container(container.id)), default=0)

@@ -130,12 +130,22 @@ def test_out_of_memory_names_the_limit_and_is_one_event_with_the_end(bench: Benc
 
 
 def test_a_childs_end_by_out_of_memory_is_told_though_the_container_runs_on(bench: Bench) -> None:
-    bench.tell(at(1, "oom"), at(3, "oom"), at(60, "oom"), at(61, "oom", "k1"))
+    bench.tell(at(1, "oom"), at(1.5, "oom"), at(60, "oom"), at(61, "oom", "k1"))
     assert bench.texts == [
         "shop.web.1.v1 killed: out of memory (limit 256 MB)",
         "shop.web.1.v1 killed: out of memory (limit 256 MB)",
         "shop.worker.1.v1 killed: out of memory",
     ]
+
+
+def test_a_childs_end_and_then_the_containers_own_are_two(bench: Bench) -> None:
+    bench.tell(at(1, "oom"), at(3, "oom"), at(3.02, "die", exit_code=137))
+    assert [e.exit_code for e in bench.store.container_events(bench.app.id)] == [None, 137]
+
+
+def test_an_end_of_its_own_choice_after_a_child_was_killed_is_a_crash(bench: Bench) -> None:
+    bench.tell(at(1, "oom"), at(1.5, "die", exit_code=1))
+    assert [e.kind for e in bench.store.container_events(bench.app.id)] == ["oom", "crashed"]
 
 
 def test_each_out_of_memory_of_a_crash_loop_is_told(bench: Bench) -> None:
