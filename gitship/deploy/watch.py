@@ -25,7 +25,7 @@ STOP_S = 5.0
 LOOK_BACK_S = 120.0  # before what was seen already, to know how those stand that start now: Docker waits up to 60 s
 SAVE_EVERY_S = 60.0
 OOM_DIES_WITHIN_S = 5.0  # the container after the kernel's kill: 20 ms as a rule
-OOM_AT_ONCE_S = 1.0
+OOM_AT_ONCE_S = 0.2
 KILLED = 128 + signal.SIGKILL
 
 
@@ -51,6 +51,8 @@ class Watcher:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(STOP_S)
+            if not self._thread.is_alive():
+                self._save()
 
     def restarted(self, container: Container, why: str) -> None:
         """gitship itself had to put a live container in its place again."""
@@ -69,7 +71,6 @@ class Watcher:
             except Exception:
                 log.exception("watching containers")
             self._stop.wait(RETRY_S)
-        self._save()
 
     def _listen(self) -> None:
         """Until the connection ends. What Docker tells again is only taken in to know how things stand."""

@@ -17,7 +17,9 @@ from tests.e2e.harness import Server, wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 SHELL = 'COPY busybox run.sh /bin/\nCOPY busybox /bin/sh\nCMD ["/bin/sh", "/bin/run.sh"]\n'
-EATS = "busybox httpd -p 8080 -h /www; until [ -e /eat ]; do busybox sleep 0.1; done; busybox rm /eat; "
+EATS = (
+    "busybox httpd -p 8080 -h /www; until [ -e /eat ]; do busybox sleep 0.1; done; busybox rm /eat; busybox sleep 0.5; "
+)
 EATS += "exec busybox tail /dev/zero\n"
 
 
@@ -85,6 +87,21 @@ def test_what_gitship_ends_is_no_crash_and_its_log_is_still_readable(
     assert "SIGTERM with 0 in flight" in said[-1]
     assert lines(server, "ending", "--release", "v2", "--grep", "listening") == ["listening on 0.0.0.0:8000, v2"] * 2
     assert events(server, "ending") == []
+
+
+def test_a_gitship_that_is_killed_while_containers_end_loses_no_log(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    server.push_ok(tiny_app("cut-short"), "cut-short")
+    server.get("cut-short", "/log?said-before")
+    assert server.ssh("ps:restart", "cut-short").returncode == 0  # answered while the old container drains
+    server.kill9()
+    server.start()
+    wait_until(lambda: len(server.containers("gitship.app=cut-short")) == 1, 40, "the old container is gone")
+    said = lines(server, "cut-short", "--release", "v1")
+    assert [line for line in said if "said-before" in line] == ["said-before"]
+    server.ssh("apps:destroy", "cut-short", "--force")
+    assert not (server.data_dir / "logs" / "cut-short").exists()
 
 
 def test_the_log_of_a_release_that_never_became_live_says_why(server: Server, tiny_app: Callable[..., Path]) -> None:

@@ -130,7 +130,7 @@ def test_out_of_memory_names_the_limit_and_is_one_event_with_the_end(bench: Benc
 
 
 def test_a_childs_end_by_out_of_memory_is_told_though_the_container_runs_on(bench: Bench) -> None:
-    bench.tell(at(1, "oom"), at(1.5, "oom"), at(60, "oom"), at(61, "oom", "k1"))
+    bench.tell(at(1, "oom"), at(1.1, "oom"), at(60, "oom"), at(61, "oom", "k1"))
     assert bench.texts == [
         "shop.web.1.v1 killed: out of memory (limit 256 MB)",
         "shop.web.1.v1 killed: out of memory (limit 256 MB)",
