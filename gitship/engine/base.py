@@ -296,7 +296,7 @@ class Engine(Protocol):
     ) -> Iterator[EngineEvent]:
         """What happens to containers with these labels, from ``since`` (epoch seconds, as far as it is remembered) on.
 
-        Ends at ``until``, when ``stop`` is set, or when the engine goes away: then begin again with a new ``since``.
+        Ends at ``until`` or when ``stop`` is set.
         """
         ...
 

@@ -20,7 +20,7 @@ STOP_POLL_S = 0.5  # a stream that stays open for weeks need not look twenty tim
 def events(
     wire: Wire, api: str, labels: Mapping[str, str], since: float, until: float | None, stop: threading.Event
 ) -> Iterator[EngineEvent]:
-    """Ends when ``stop`` is set, at ``until``, or, without an error, when Docker goes away."""
+    """Ends when ``stop`` is set or at ``until``. Raises EngineError when Docker goes away."""
     filters = {
         "type": ["container"],
         "label": [f"{name}={value}" for name, value in labels.items()],
