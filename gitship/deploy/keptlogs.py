@@ -99,6 +99,7 @@ class KeptLogs:
         self._logs.mkdir(parents=True, exist_ok=True)
         unfinished = self._logs / f"{_UNFINISHED}{container.id[:12]}"
         try:
+            unfinished.touch(mode=0o600)
             unfinished.write_bytes(data)
             with self._store.transaction():  # a rename of the app moves the directory within one, too
                 app = self._store.app_by_id(container.app_id)

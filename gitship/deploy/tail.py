@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
@@ -104,21 +105,21 @@ class Tail:
         self._read_until: dict[str, float] = {}  # container id -> time of the last line read, wanted or not
         self._attached_at: dict[str, float] = {}  # monotonic seconds
         self._first: set[str] = set()  # the containers that were there when it began
-        self._told: set[LogLine] = set()  # what happened, as it stood among the past lines
+        self._told: set[tuple[str, float]] = set()  # what happened (container, at) and stood among the past lines
+        self._began = time.time()
 
     def past(self) -> Iterator[LogLine]:
         containers = self._containers()
         events = [e for e in self._store.container_events(self._app.id) if e.container_id in {c.id for c in containers}]
-        self._told = {event_line(event) for event in events}
+        self._told = {(event.container, event.at) for event in events}
         return _with_events(merge([self._last_lines(c) for c in containers]), events, self._wanted)
 
     def lines(self) -> Iterator[LogLine]:
         """First what was, then what comes."""
-        began = time.time()
         with self._bus.subscribe(self._concerns) as news:
             self._first = {container.id for container in self._containers()}
             yield from self.past()
-            yield from self._together.lines(lambda: self._look(news.get, began))
+            yield from self._together.lines(lambda: self._look(news.get))
 
     def _containers(self) -> list[Container]:
         return [c for c in self._store.containers(self._app.id) if self._wanted.process in (None, c.process)]
@@ -133,22 +134,24 @@ class Tail:
             return
         # without a pattern Docker itself counts the lines from the end
         tail = wanted.tail if wanted.matches is None else None
-        log = self._engine.logs(container.id, tail=tail, since=wanted.since, stop=self._stop)
-        yield from wanted.last(self._noted(container, log))
+        with suppress(NotFound):  # removed at this moment
+            log = self._engine.logs(container.id, tail=tail, since=wanted.since, stop=self._stop)
+            yield from wanted.last(self._noted(container, log))
 
     def _noted(self, container: Container, lines: Iterator[LogLine]) -> Iterator[LogLine]:
         for line in lines:
             self._read_until[container.id] = line.at
             yield line
 
-    def _look(self, news: Callable[[float], Event | None], began: float) -> bool:
+    def _look(self, news: Callable[[float], Event | None]) -> bool:
         if self._stop.is_set():
             return False
         while event := news(0.0):
-            if event.happening is not None and event.at >= began:
-                line = event_line(event.happening)
-                if line not in self._told and self._wanted.passes(line):
-                    self._together.put(line)
+            found = event.happening
+            if found is None or event.at < self._began or (found.container, event.at) in self._told:
+                continue
+            if self._wanted.passes(line := event_line(found)):
+                self._together.put(line)
         try:
             self._store.app_by_id(self._app.id)
         except NotFound:
@@ -157,19 +160,20 @@ class Tail:
         for container in self._containers():
             due = now - self._attached_at.get(container.id, -REATTACH_S) >= REATTACH_S
             if container.id not in self._together and due:
+                again = container.id in self._attached_at
                 self._attached_at[container.id] = now
-                self._together.add(container.id, self._from_now_on(container))
+                self._together.add(container.id, self._from_now_on(container, again))
         return True
 
-    def _from_now_on(self, container: Container) -> Iterator[LogLine]:
+    def _from_now_on(self, container: Container, again: bool) -> Iterator[LogLine]:
         """Lines that were not read before, until the container ends."""
         shown = self._read_until.get(container.id)
         first = container.id in self._first
         tail, since = None, self._wanted.since if first else None
         if shown is not None:
             since = shown - OVERLAP_S
-        elif first and self._wanted.tail == 0:
-            tail = 0
+        elif first and self._wanted.tail == 0:  # nothing of what was: Docker knows best what that is, but only once
+            tail, since = (None, self._began) if again else (0, None)
         try:
             log = self._engine.logs(container.id, tail=tail, since=since, follow=True, stop=self._together.over)
             for line in self._noted(container, log):

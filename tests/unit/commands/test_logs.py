@@ -242,6 +242,21 @@ def test_one_of_two_containers_that_crashes_is_followed_on(shop: World) -> None:
     assert len(texts(client)) == 6
 
 
+def test_following_without_the_past_misses_nothing_of_a_container_that_crashes_before_it_says_a_word(
+    shop: World,
+) -> None:
+    client = shop.client("logs", "shop", "-f", "-n", "0")
+    thread = start(shop, client)
+    wait_until(lambda: len(shop.operations.engine.streams) == 2)
+    shop.operations.engine.crash_one("shop.worker.1.v2")
+    wait_until(lambda: len(shop.operations.engine.streams) > 2)
+    shop.operations.print_line(LogLine("shop.worker.1.v2", time.time() + 1, "stdout", "back again"))
+    wait_for(client, "back again")
+    client.closed.set()
+    thread.join(WAIT_S)
+    assert texts(client) == ["back again"]
+
+
 def test_a_container_that_is_added_is_followed_though_others_run_on(shop: World) -> None:
     client = shop.client("logs", "shop", "-f", "--process", "web")
     thread = start(shop, client)
