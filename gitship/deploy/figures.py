@@ -57,7 +57,9 @@ class Sampler:
             now = None
         if now is None:
             return UNKNOWN
-        return Figures(self._cpu_percent(container_id, now), now.memory_bytes, now.limit_bytes)
+        percent = self._cpu_percent(container_id, now)
+        self._readings.setdefault(container_id, (now,))  # of a new one: whoever asks again need not wait for the thread
+        return Figures(percent, now.memory_bytes, now.limit_bytes)
 
     def sample(self) -> None:
         """Reads all live containers once."""

@@ -52,8 +52,7 @@ def cpu(sampler: Sampler, gauge: Gauge, at: float, cpu_s: float) -> float | None
 
 
 def test_use_is_the_difference_to_the_last_reading(sampler: Sampler, gauge: Gauge) -> None:
-    assert cpu(sampler, gauge, 100.0, 7.0) is None
-    sampler.sample()
+    assert cpu(sampler, gauge, 100.0, 7.0) is None  # which is the first reading of it
     assert cpu(sampler, gauge, 102.0, 10.0) == 150.0
     assert sampler.figures("w1") == Figures(150.0, 1000, None)
 
