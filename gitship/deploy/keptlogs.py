@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import logging
 import re
+import threading
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,7 @@ MOST_LINES = 10_000  # of a container, its last ones
 MOST_BYTES = 5 << 20  # of these, before they are compressed
 MOST_FILES = 200  # of an app
 MOST_KEPT_BYTES = 50 << 20  # of an app, compressed
+LIMIT_S = 20.0  # of reading one; 10,000 lines take 0.16 s
 DIRECTORY = "releases"
 _UNFINISHED = ".keeping-"  # no app's name begins with a dot
 _FILE = re.compile(r"v([0-9]+)\.([A-Za-z0-9_-]+)\.([0-9]+)\.([0-9]+)-([0-9a-f]+)\.log\.gz")
@@ -73,14 +75,23 @@ class KeptLogs:
             path.unlink(missing_ok=True)
 
     def keep(self, container: Container) -> None:
-        """Keeps the log of a container that is about to be removed. Never raises: a full disk must not keep it."""
+        """Keeps the log of a container that is about to be removed.
+
+        Never raises and takes LIMIT_S at most: neither a full disk nor a log that cannot be read may keep the container.
+        """
+        late = threading.Event()
+        timer = threading.Timer(LIMIT_S, late.set)
+        timer.name, timer.daemon = f"keep-{container.name}", True
+        timer.start()
         try:
-            data = _packed(self._engine.logs(container.id, tail=MOST_LINES))
+            data = _packed(self._engine.logs(container.id, tail=MOST_LINES, stop=late))
             self._write(container, data)
         except NotFound:
             return  # the container or the app is gone
         except (GitshipError, OSError) as error:
             log.warning("the log of %s is not kept: %s", container.name, error)
+        finally:
+            timer.cancel()
 
     def of_release(self, app: App, number: int) -> list[Kept]:
         """Oldest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,17 @@ def test_what_goes_wrong_holds_up_nobody_and_leaves_nothing(bench: Bench, caplog
     bench.keep(1)
     assert [r.message.partition(":")[0] for r in caplog.records] == ["the log of shop.web.1.v1 is not kept"] * 2
     assert not list(bench.settings.logs.glob(".*"))
+
+
+def test_a_log_that_does_not_end_is_kept_as_far_as_it_came(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(container_id: str, *, stop: threading.Event, **more: Any) -> Iterator[LogLine]:
+        yield LogLine("c", 1_700_000_000.0, "stdout", "begins")
+        assert stop.wait(30)
+
+    monkeypatch.setattr(keptlogs, "LIMIT_S", 0.1)
+    monkeypatch.setattr(bench.engine, "logs", endless)
+    bench.keep(1)
+    assert bench.texts(1) == ["begins"]
 
 
 def test_a_file_that_a_killed_gitship_left_half_written_goes_at_the_next_start(bench: Bench) -> None:
