@@ -42,6 +42,7 @@ from gitship.web.server import WebServer
 log = logging.getLogger("gitship")
 LOCAL = "local"  # the key name shown for `gitship <command>` typed on the server itself
 SSH_GRACE_S = 2.0
+SIGNAL_POLL_S = 1.0
 
 
 def front_of(settings: Settings) -> Front:
@@ -164,7 +165,8 @@ def serve(settings: Settings) -> int:
     signal.signal(signal.SIGINT, end)
     daemon = Daemon(settings)
     print(daemon.start(), flush=True)
-    ended.wait()
+    while not ended.wait(SIGNAL_POLL_S):  # a signal that the kernel gives to another thread does not wake this one
+        pass
     log.info("stopping; the sites stay up")
     daemon.stop()
     return 0

@@ -77,7 +77,7 @@ class KeptLogs:
     def keep(self, container: Container) -> None:
         """Keeps the log of a container that is about to be removed.
 
-        Never raises and takes LIMIT_S at most: neither a full disk nor a log that cannot be read may keep the container.
+        Never raises and takes LIMIT_S at most: neither a full disk nor an unreadable log may keep the container.
         """
         late = threading.Event()
         timer = threading.Timer(LIMIT_S, late.set)
