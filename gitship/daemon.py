@@ -15,10 +15,13 @@ from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.drain import Drainer
 from gitship.deploy.fetch import Fetcher
+from gitship.deploy.figures import Sampler
 from gitship.deploy.foreign import Foreign
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.keeper import Keeper
+from gitship.deploy.keptlogs import KeptLogs
+from gitship.deploy.looking import Looking
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.pipeline import Pipeline
@@ -28,7 +31,9 @@ from gitship.deploy.releasing import Releasing
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.start import Starter
+from gitship.deploy.tail import Tails
 from gitship.deploy.urls import urls
+from gitship.deploy.watch import Watcher
 from gitship.engine import secretfiles
 from gitship.engine.addresses import Addresses
 from gitship.engine.buildlimits import BuildLimits
@@ -48,6 +53,7 @@ from gitship.web.server import WebServer
 log = logging.getLogger("gitship")
 LOCAL = "local"  # the key name shown for `gitship <command>` typed on the server itself
 SSH_GRACE_S = 2.0
+SIGNAL_POLL_S = 1.0
 
 
 def front_of(settings: Settings) -> Front:
@@ -81,7 +87,9 @@ class Daemon:
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
-        starter = Starter(engine, addresses, server_id)
+        kept = KeptLogs(self.store, engine, settings.logs, settings.deploy.keep_releases)
+        kept.sweep()
+        starter = Starter(engine, addresses, kept, server_id)
         self.drainer = Drainer(self.front, starter)
         builder = Builder(
             engine,
@@ -112,6 +120,7 @@ class Daemon:
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
         runs = Runs(self.store, bus, self.one_offs, settings.logs)
         self.scheduler = Scheduler(self.store, runs, settings.cron.timezone)
+        self.watcher = Watcher(self.store, bus, engine)
         self.reconciler = Reconciler(
             settings,
             self.store,
@@ -123,13 +132,16 @@ class Daemon:
             self.queue,
             self.one_offs,
             keeper,
+            self.watcher,
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
         cron = Cron(self.store, settings.cron.timezone, runs)
         self.notifier = Notifier(self.store, bus, self._url)
+        self.sampler = Sampler(self.store, engine)
+        looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
-            cron, self.notifier, keeper,
+            cron, self.notifier, keeper, looking,
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
@@ -143,6 +155,8 @@ class Daemon:
         try:
             self.reconciler.start()
             self.notifier.start()
+            self.watcher.start()
+            self.sampler.start()
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
@@ -160,6 +174,8 @@ class Daemon:
         self.ssh.stop(SSH_GRACE_S)
         self.reconciler.stop()
         self.scheduler.stop()
+        self.watcher.stop()
+        self.sampler.stop()
         self.one_offs.close()
         self.drainer.stop()
         self.notifier.stop()
@@ -190,7 +206,8 @@ def serve(settings: Settings) -> int:
     signal.signal(signal.SIGINT, end)
     daemon = Daemon(settings)
     print(daemon.start(), flush=True)
-    ended.wait()
+    while not ended.wait(SIGNAL_POLL_S):  # a signal that the kernel gives to another thread does not wake this one
+        pass
     log.info("stopping; the sites stay up")
     daemon.stop()
     return 0

@@ -264,6 +264,55 @@ class Container:
     port: int | None
 
 
+class Happening(StrEnum):
+    """What can happen to a live container that nobody has asked for."""
+
+    CRASHED = "crashed"
+    OOM = "oom"
+    RESTARTED = "restarted"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEvent:
+    """Something that happened to a live container. ``release`` is its number, ``detail`` the cause in words.
+
+    ``exit_code`` None: it did not end, or nobody saw with what. ``deaths`` counts how often it has ended so far.
+    """
+
+    app_id: int
+    container_id: str
+    container: str
+    process: str
+    release: int
+    at: float
+    kind: Happening
+    exit_code: int | None = None
+    detail: str = ""
+    deaths: int = 0
+
+    @property
+    def text(self) -> str:
+        """``crashed: exit code 3, restarting (2nd time)``."""
+        return f"{_HAPPENED[self.kind]}: {self.detail}" + (
+            f", restarting ({ordinal(self.deaths)} time)" if self.exit_code is not None else ""
+        )
+
+
+_HAPPENED = {
+    Happening.CRASHED: "crashed",
+    Happening.OOM: "killed",
+    Happening.RESTARTED: "restarted",
+    Happening.UNHEALTHY: "unhealthy",
+}
+
+
+def ordinal(number: int) -> str:
+    """``1st``, ``2nd``, ``3rd``, ``11th``."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
 @dataclass(frozen=True, slots=True)
 class StageTime:
     """When a stage of a deploy began (epoch seconds) and how long it took (seconds)."""
@@ -375,7 +424,7 @@ class AuditEntry:
     detail: str
 
 
-class Happening(StrEnum):
+class Topic(StrEnum):
     """What webhooks are told of. Those of containers, cron and certificates come over the bus, by these names."""
 
     DEPLOY_STARTED = "deploy.started"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitship import __version__
-from gitship.model import Delivery, Happening, Webhook
+from gitship.model import Delivery, Topic, Webhook
 
 MOST_CHARS = 1500  # of a line of text; Discord takes 2000, and escapes take some
 _MARKDOWN = re.compile(r"([\\*_~`|>#\[\]()<-])")
@@ -21,11 +21,11 @@ def text_of(event: str, app: str, text: str, deploy: Mapping[str, Any] | None) -
     if deploy is None:
         return ": ".join(filter(None, (app, event, text)))
     what = f"{deploy['cause'] or deploy['kind']}, by {deploy['by']}"
-    if event == Happening.DEPLOY_LIVE:
+    if event == Topic.DEPLOY_LIVE:
         size = f", image {deploy['image_bytes'] / 1e6:.0f} MB" if deploy["image_bytes"] else ""
         size += "" if deploy["growth_bytes"] is None else f" ({deploy['growth_bytes'] / 1e6:+.1f})"
         return f"{app}: v{deploy['release']} is live ({what}) in {deploy['seconds']:.1f}s{size}, {deploy['url']}"
-    if event == Happening.DEPLOY_STARTED:
+    if event == Topic.DEPLOY_STARTED:
         return f"{app}: deploy {deploy['id']} has begun ({what})"
     why = f": {deploy['reason']}" if deploy["reason"] else ""
     where = f" in {deploy['stage']}" if deploy["stage"] else ""

@@ -6,10 +6,10 @@ from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from gitship.errors import GitshipError, nearest
-from gitship.model import Delivery, Happening, Webhook
+from gitship.model import Delivery, Topic, Webhook
 
 FORMATS = ("json", "slack", "discord")
-EVENTS = tuple(event.value for event in Happening if event is not Happening.TEST)
+EVENTS = tuple(event.value for event in Topic if event is not Topic.TEST)
 URL_CHARS = 2048
 
 

@@ -18,7 +18,7 @@ from gitship.deploy.document import deploy_document, iso
 from gitship.deploy.post import Undelivered, post
 from gitship.errors import NotFound
 from gitship.events import Bus, Event
-from gitship.model import App, Delivery, DeliveryStatus, DeployState, Happening, Webhook
+from gitship.model import App, Delivery, DeliveryStatus, DeployState, Topic, Webhook
 from gitship.store import Store
 
 log = logging.getLogger("gitship.notify")
@@ -28,9 +28,7 @@ POLL_S = 0.5
 STOP_S = 3.0
 INTERNAL = "internal error; the server's log has it"
 # These come from parts of gitship that keep no record of them.
-FROM_BUS = frozenset(
-    {Happening.CONTAINER_CRASHED, Happening.CONTAINER_OOM, Happening.CRON_FAILED, Happening.CERTIFICATE_EXPIRING}
-)
+FROM_BUS = frozenset({Topic.CONTAINER_CRASHED, Topic.CONTAINER_OOM, Topic.CRON_FAILED, Topic.CERTIFICATE_EXPIRING})
 _WAKING = FROM_BUS | {"deploy.state", "app"}
 
 
@@ -65,7 +63,7 @@ class Notifier:
     def test(self, webhook: Webhook) -> Delivery:
         """See ``Notifications.test``."""
         text = f"a test of the webhook {webhook.name}"
-        delivery = self._written(webhook, self._store.add_delivery(webhook, Happening.TEST, text=text, held=True))
+        delivery = self._written(webhook, self._store.add_delivery(webhook, Topic.TEST, text=text, held=True))
         return self._tried(webhook, delivery, last=True)
 
     # -- the thread `notify`
@@ -121,7 +119,7 @@ class Notifier:
     def _deploy_of(self, delivery: Delivery) -> dict[str, object] | None:
         if delivery.deploy_id is None:
             return None
-        state = DeployState.LIVE if delivery.event == Happening.DEPLOY_LIVE else DeployState(delivery.state)
+        state = DeployState.LIVE if delivery.event == Topic.DEPLOY_LIVE else DeployState(delivery.state)
         try:
             deploy = self._store.deploy(delivery.deploy_id)
             url = self._url(self._store.app_by_id(deploy.app_id))

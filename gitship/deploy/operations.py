@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.looking import ProcessStatus
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.programs import Programs
 from gitship.deploy.registries import Registries
@@ -19,21 +19,6 @@ from gitship.deploy.storage import Storage
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessStatus:
-    """A running (or not) container of an app's live release; ``started_at`` is epoch seconds."""
-
-    container: str
-    process: str
-    release: int
-    status: str
-    health: str
-    address: str
-    port: int | None
-    restarts: int
-    started_at: float | None
 
 
 class Operations(Protocol):
@@ -137,7 +122,9 @@ class Operations(Protocol):
         """Hands over every output line from the beginning until the end (or ``gone``); the record as it is then."""
         ...
 
-    def processes(self, app: str) -> list[ProcessStatus]: ...
+    def processes(self, app: str) -> list[ProcessStatus]:
+        """The containers that shall be live, with what they use now."""
+        ...
 
     def logs(
         self,
@@ -148,6 +135,12 @@ class Operations(Protocol):
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,
+        matches: Callable[[str], bool] | None = None,
+        release: int | None = None,
     ) -> Iterator[LogLine]:
-        """Lines of all containers of the live release, interleaved by time."""
+        """The last ``tail`` matching lines of each live container, and what happened to them, interleaved by time.
+
+        With ``follow`` also all that come, of later releases too, until ``stop`` is set; NotFound when the app is
+        destroyed. With ``release`` (its number) those of all containers that it has had, as far as they are kept.
+        """
         ...

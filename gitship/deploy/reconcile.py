@@ -19,6 +19,7 @@ from gitship.deploy.queue import DeployQueue
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.start import Starter
 from gitship.deploy.switch import STOPPED, front_of, hosts
+from gitship.deploy.watch import Watcher
 from gitship.engine import base
 from gitship.engine.base import ContainerState, Engine
 from gitship.errors import GitshipError, NotFound
@@ -48,9 +49,11 @@ class Reconciler:
         queue: DeployQueue,
         one_offs: OneOffs,
         keeper: Keeper,
+        watcher: Watcher,
     ) -> None:
         self._one_offs = one_offs
         self._keeper = keeper
+        self._watcher = watcher
         self._settings = settings
         self._store = store
         self._engine = engine
@@ -188,6 +191,8 @@ class Reconciler:
         if repaired and app.live_release is not None:
             live = [repaired.get(c.id, c) for c in live]
             self._store.set_live(app.id, app.live_release, live)
+            for container in repaired.values():
+                self._watcher.restarted(container, "it was gone or had lost its address, and was made anew")
         wanted = {c.id for c in live}
         busy = self._drainer.draining()
         orphans = [s for s in actual if s.id not in wanted and s.id not in busy and not self._owned(s)]
@@ -197,7 +202,6 @@ class Reconciler:
         return changes
 
     def _make_again(self, app: App, container: Container) -> Container:
-        self._engine.remove(container.id)
         return self._starter.again(app, self._store.release(container.release_id), container, REPAIRED)
 
     def _owned(self, state: ContainerState) -> bool:

@@ -19,8 +19,8 @@ from gitship.deploy.journal import log_file
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
+from gitship.deploy.looking import Looking, ProcessStatus
 from gitship.deploy.notifications import Notifications
-from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.origin import manifest_of
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
@@ -33,7 +33,6 @@ from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine, LogLine
-from gitship.engine.logs import merge
 from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
@@ -62,6 +61,7 @@ class ServerOperations:
         cron: Cron,
         notifications: Notifications,
         keeper: Keeper,
+        looking: Looking,
     ) -> None:
         self.gates = gates
         self.cron = cron
@@ -76,6 +76,7 @@ class ServerOperations:
         self._addresses = addresses
         self._queue = queue
         self._keeper = keeper
+        self._looking = looking
         self._jobs = Jobs(settings, store, bus, queue)
         self._server_id = store.server_id()
         self._renaming = Renaming(settings, store, front, repositories)
@@ -121,6 +122,7 @@ class ServerOperations:
         self._repositories.remove(name)
         shutil.rmtree(self._logs_of(app), ignore_errors=True)
         self._store.delete_app(app.id)
+        shutil.rmtree(self._logs_of(app), ignore_errors=True)  # what a drain that was just ending has kept
         self._bus.publish(Event("app", name))
 
     # -- what makes a deploy
@@ -244,28 +246,7 @@ class ServerOperations:
         return self._jobs.follow(deploy, write, gone)
 
     def processes(self, app: str) -> list[ProcessStatus]:
-        found = self._store.app(app)
-        release = self._store.release(found.live_release) if found.live_release else None
-        rows = []
-        for container in self._store.containers(found.id):
-            try:
-                state = self._engine.inspect(container.id)
-            except NotFound:
-                state = base.ContainerState(container.id, container.name, {}, "missing")
-            rows.append(
-                ProcessStatus(
-                    container=container.name,
-                    process=container.process,
-                    release=release.number if release else 0,
-                    status=state.status,
-                    health=state.health,
-                    address=container.address,
-                    port=container.port,
-                    restarts=state.restarts,
-                    started_at=state.started_at,
-                )
-            )
-        return rows
+        return self._looking.processes(app)
 
     def logs(
         self,
@@ -276,13 +257,19 @@ class ServerOperations:
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,
+        matches: Callable[[str], bool] | None = None,
+        release: int | None = None,
     ) -> Iterator[LogLine]:
-        found = self._store.app(app)
-        containers = [c for c in self._store.containers(found.id) if process in (None, c.process)]
-        if not containers and process is not None and found.live_release is not None:
-            raise NotFound(f"no '{process}' of {app} is running", "see `ps:list`")
-        streams = [self._engine.logs(c.id, tail=tail, since=since, follow=follow, stop=stop) for c in containers]
-        return merge(streams, follow=follow)
+        return self._looking.logs(
+            app,
+            process=process,
+            tail=tail,
+            since=since,
+            follow=follow,
+            stop=stop,
+            matches=matches,
+            release=release,
+        )
 
     # -- within
 

@@ -146,12 +146,45 @@ class ContainerState:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a container's log; ``at`` is epoch seconds, ``stream`` stdout or stderr, ``container`` its name."""
+    """One line of a container's log; ``at`` is epoch seconds, ``stream`` stdout or stderr, ``container`` its name.
+
+    What happened to the container stands among its lines with the stream ``event``.
+    """
 
     container: str
     at: float
     stream: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """Something happened to a container: ``action`` is one of ``events.ACTIONS``.
+
+    ``at`` is epoch seconds by the engine's clock, ``signal`` that of a kill, ``exit_code`` that of a die.
+    """
+
+    at: float
+    action: str
+    container_id: str
+    name: str
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+    signal: int | None = None
+    health: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a container uses. ``at`` is ``time.monotonic``, ``cpu_s`` processor time since it started.
+
+    Memory is without what the kernel would give up at once (unused file cache), as `docker stats` counts it.
+    """
+
+    at: float
+    cpu_s: float
+    memory_bytes: int
+    limit_bytes: int | None
 
 
 class Program(Protocol):
@@ -370,4 +403,17 @@ class Engine(Protocol):
         stop: threading.Event | None = None,
     ) -> Iterator[LogLine]:
         """Log lines, oldest first. With ``follow`` until the container ends or ``stop`` is set."""
+        ...
+
+    def events(
+        self, labels: Mapping[str, str], *, since: float, until: float | None = None, stop: threading.Event
+    ) -> Iterator[EngineEvent]:
+        """What happens to containers with these labels, from ``since`` (epoch seconds, as far as it is remembered) on.
+
+        Ends at ``until`` or when ``stop`` is set.
+        """
+        ...
+
+    def usage(self, container_id: str) -> Usage | None:
+        """What a running container uses now; None when this machine cannot tell."""
         ...

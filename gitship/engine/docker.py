@@ -20,7 +20,9 @@ from gitship.engine import (
     buildcli,
     buildlimits,
     builds,
+    cgroups,
     containers,
+    events,
     images,
     logs,
     networks,
@@ -36,10 +38,12 @@ from gitship.engine.base import (
     Capacity,
     ContainerSpec,
     ContainerState,
+    EngineEvent,
     Image,
     LogLine,
     NameTaken,
     Program,
+    Usage,
 )
 from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.faults import refused, runtime_cause, translated
@@ -81,6 +85,7 @@ class DockerEngine:
         self._connected: APIClient | None = None
         self._connecting = threading.Lock()
         self._root: Path | None = None
+        self._groups: dict[str, cgroups.Group] = {}  # of containers: it stays the same when one starts again
 
     def close(self) -> None:
         """Closes idle connections; the engine may be used again afterwards."""
@@ -265,6 +270,7 @@ class DockerEngine:
                 return
 
     def remove(self, container_id: str) -> None:
+        self._groups.pop(container_id, None)
         with translated(self.host, "remove a container"):
             try:
                 self._docker.remove_container(container_id, v=True, force=True)
@@ -324,6 +330,34 @@ class DockerEngine:
         return logs.ContainerLog(
             self._wire, self._api, container_id, name, tail=tail, since=since, follow=follow, stop=stop
         )
+
+    # -- watching
+
+    def events(
+        self, labels: Mapping[str, str], *, since: float, until: float | None = None, stop: threading.Event
+    ) -> Iterator[EngineEvent]:
+        return events.events(self._wire, self._api, labels, since, until, stop)
+
+    def usage(self, container_id: str) -> Usage | None:
+        known = self._groups.get(container_id)
+        if known is not None and (usage := cgroups.read(known)):
+            return usage
+        self._groups.pop(container_id, None)
+        if not self._here:
+            return None
+        try:
+            found = cgroups.find(container_id, self.inspect(container_id).pid)
+        except NotFound:
+            return None
+        if found is None:
+            return None
+        self._groups[container_id] = found
+        return cgroups.read(found)
+
+    @property
+    def _here(self) -> bool:
+        """Its containers run on this machine."""
+        return self.host.startswith("unix://")
 
 
 def _api_version(version: Any) -> str:

@@ -6,6 +6,7 @@ from gitship.store.apps import Apps
 from gitship.store.audit import Audit
 from gitship.store.cron import CronRuns
 from gitship.store.deploys import Deploys
+from gitship.store.happenings import Happenings
 from gitship.store.keys import Keys
 from gitship.store.live import Live
 from gitship.store.registries import Registries
@@ -16,5 +17,5 @@ from gitship.store.webhooks import Webhooks
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns, Webhooks, Registries):
+class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns, Webhooks, Registries, Happenings):
     """All state; safe from any thread."""

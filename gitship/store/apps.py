@@ -10,7 +10,7 @@ from gitship.errors import Conflict, NotFound
 from gitship.model import (
     App,
     Domain,
-    Happening,
+    Topic,
 )
 from gitship.store.webhooks import Webhooks
 
@@ -25,7 +25,7 @@ class Apps(Webhooks):
         try:
             with self.transaction() as db:
                 made = db.execute("INSERT INTO apps (name, created_at) VALUES (?, ?)", (name, time.time()))
-                self.announce(Happening.APP_CREATED, made.lastrowid, name)
+                self.announce(Topic.APP_CREATED, made.lastrowid, name)
         except sqlite3.IntegrityError:
             raise Conflict(f"app '{name}' exists already", "choose another name, or push to it") from None
         return self.app(name)
@@ -66,7 +66,7 @@ class Apps(Webhooks):
     def delete_app(self, app_id: int) -> None:
         with self.transaction() as db:
             for (name,) in db.execute("SELECT name FROM apps WHERE id = ?", (app_id,)).fetchall():
-                self.announce(Happening.APP_DESTROYED, app_id, name)
+                self.announce(Topic.APP_DESTROYED, app_id, name)
             db.execute("DELETE FROM apps WHERE id = ?", (app_id,))
 
     def rename_app(self, app_id: int, name: str) -> None:

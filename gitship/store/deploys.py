@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from gitship.errors import NotFound
-from gitship.model import Deploy, DeployKind, DeployState, Happening, StageTime
+from gitship.model import Deploy, DeployKind, DeployState, StageTime, Topic
 from gitship.store.webhooks import Webhooks
 
 _DEPLOY = (
@@ -16,10 +16,10 @@ _DEPLOY = (
 )
 
 _TOLD = {
-    DeployState.DRAINING: Happening.DEPLOY_LIVE,  # visitors have it; what comes after changes nothing for them
-    DeployState.FAILED: Happening.DEPLOY_FAILED,
-    DeployState.CANCELED: Happening.DEPLOY_CANCELED,
-    DeployState.SUPERSEDED: Happening.DEPLOY_CANCELED,
+    DeployState.DRAINING: Topic.DEPLOY_LIVE,  # visitors have it; what comes after changes nothing for them
+    DeployState.FAILED: Topic.DEPLOY_FAILED,
+    DeployState.CANCELED: Topic.DEPLOY_CANCELED,
+    DeployState.SUPERSEDED: Topic.DEPLOY_CANCELED,
 }
 
 
@@ -85,7 +85,7 @@ class Deploys(Webhooks):
                 return
             state, started_at, app = before
             if started_at is None and deploy.started_at is not None:
-                self.announce(Happening.DEPLOY_STARTED, deploy.app_id, app, deploy_id=deploy.id, state=deploy.state)
+                self.announce(Topic.DEPLOY_STARTED, deploy.app_id, app, deploy_id=deploy.id, state=deploy.state)
             if deploy.state != state and deploy.state in _TOLD:
                 self.announce(_TOLD[deploy.state], deploy.app_id, app, deploy_id=deploy.id, state=deploy.state)
 

@@ -85,4 +85,12 @@ MIGRATIONS = (
     ALTER TABLE releases ADD COLUMN manifest TEXT;
     CREATE TABLE registries (server TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE container_events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+        docker_id TEXT NOT NULL, container TEXT NOT NULL, process TEXT NOT NULL, release INTEGER NOT NULL,
+        at REAL NOT NULL, kind TEXT NOT NULL, exit_code INTEGER, detail TEXT NOT NULL DEFAULT '',
+        deaths INTEGER NOT NULL DEFAULT 0, UNIQUE (docker_id, at, kind));
+    CREATE INDEX container_events_by_app ON container_events (app_id, at);
+    """,
 )

@@ -13,27 +13,31 @@ from gitship.config import Settings
 from gitship.deploy import mounts, output
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
+from gitship.deploy.figures import Figures, Sampler
 from gitship.deploy.gates import gate_of, store_gate
 from gitship.deploy.keeper import Keeper
+from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
+from gitship.deploy.looking import Looking, ProcessStatus
 from gitship.deploy.notifier import Notifier
-from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.sources import Sources
 from gitship.deploy.storage import Storage
 from gitship.deploy.switch import STOPPED
+from gitship.deploy.tail import Tails
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
-from gitship.events import Bus
+from gitship.events import Bus, Event
 from gitship.front.front import Front
 from gitship.front.gate import Gate
 from gitship.git.repository import Repositories
 from gitship.model import (
     App,
     Container,
+    ContainerEvent,
     Deploy,
     DeployKind,
     DeployState,
@@ -44,6 +48,7 @@ from gitship.model import (
 )
 from gitship.store import Store
 from tests.unit.commands.machine import MANIFEST, Machine
+from tests.unit.commands.printing import Printing
 from tests.unit.commands.programs import EchoPrograms, EchoRuns
 
 PROCESSES = (Process("web", port=5000), Process("worker", quantity=0))  # as the manifest plans them
@@ -59,20 +64,6 @@ class Failure:
     reason: str
     hint: str
     state: DeployState = DeployState.FAILED
-
-
-class Stream(Iterator[LogLine]):
-    """A log stream that says whether it was closed."""
-
-    def __init__(self, lines: Iterator[LogLine]) -> None:
-        self._lines = lines
-        self.closed = False
-
-    def __next__(self) -> LogLine:
-        return next(self._lines)
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class StoreGates:
@@ -100,10 +91,9 @@ class StoreOperations:
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}
-        self._log_lines: list[LogLine] = []
-        self._more = threading.Condition()
+        self._bus = Bus()
         self.fail_next: Failure | None = None
-        self.streams: list[Stream] = []
+        self.engine = Printing(store)
         self.programs = EchoPrograms()
         self.runs = EchoRuns(store)
         self.machine = Machine()
@@ -334,19 +324,24 @@ class StoreOperations:
                 c.port,
                 0,
                 1_700_000_000.0,
+                1,
+                Figures(12.5, 84_000_000, 268_435_456),
             )
             for c in self._store.containers(found.id)
         ]
 
     def print_line(self, line: LogLine) -> None:
         """A container prints something."""
-        with self._more:
-            self._log_lines.append(line)
-            self._more.notify_all()
+        self.engine.print_line(line)
 
     def crash(self) -> None:
         """All containers end, and their log streams with them; Docker starts the same ones again."""
-        self._crashes += 1
+        self.engine.crash()
+
+    def happen(self, event: ContainerEvent) -> None:
+        """Docker tells of something that happened to a container."""
+        self._store.add_container_event(event)
+        self._bus.publish(Event(f"container.{event.kind}", text=event.text, at=event.at, happening=event))
 
     def logs(
         self,
@@ -357,42 +352,13 @@ class StoreOperations:
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,
+        matches: Callable[[str], bool] | None = None,
+        release: int | None = None,
     ) -> Iterator[LogLine]:
-        stream = Stream(self._read_logs(app, process, tail, since, follow, stop))
-        self.streams.append(stream)
-        return stream
-
-    def _read_logs(
-        self,
-        app: str,
-        process: str | None,
-        tail: int,
-        since: float | None,
-        follow: bool,
-        stop: threading.Event | None,
-    ) -> Iterator[LogLine]:
-        found = self._store.app(app)
-        containers = {c.name for c in self._store.containers(found.id) if process in (None, c.process)}
-        if process is not None and not containers:
-            raise NotFound(f"no '{process}' of {app} is running", "see `ps:list`")
-
-        def wanted(line: LogLine) -> bool:
-            return line.container in containers and (since is None or line.at >= since)
-
-        crashes = self._crashes
-        with self._more:
-            position = len(self._log_lines)
-            past = [line for line in self._log_lines if wanted(line)]
-        for number, line in enumerate(past):
-            if sum(later.container == line.container for later in past[number:]) <= tail:
-                yield line
-        while follow and not (stop and stop.is_set()):
-            live = {c.name for c in self._store.containers(found.id)}
-            over = crashes != self._crashes or not containers & live  # all of them have been stopped
-            with self._more:
-                new, position = self._log_lines[position:], len(self._log_lines)
-            yield from filter(wanted, new)
-            if over:
-                return
-            with self._more:
-                self._more.wait(0.02)
+        """The real ones; only the engine is made up."""
+        kept = KeptLogs(self._store, self.engine, self._data_dir / "logs", keep_releases=5)
+        tails = Tails(self._store, self._bus, self.engine, kept)
+        looking = Looking(self._store, self.engine, Sampler(self._store, self.engine), tails)
+        return looking.logs(
+            app, process=process, tail=tail, since=since, follow=follow, stop=stop, matches=matches, release=release
+        )

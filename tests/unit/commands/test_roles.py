@@ -14,7 +14,7 @@ ROLES = {
     Role.VIEWER: {
         "help", "version", "completion",
         "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
-        "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
+        "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info", "ps:events",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "cron:list", "cron:history", "notify:list", "policy:show",
         "ports:show", "checks:show", "resources:show", "builder:show", "storage:list", "git:info",

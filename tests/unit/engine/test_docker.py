@@ -44,6 +44,8 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "run": lambda e: e.run(SPEC, print, threading.Event(), 1),
     "exec": lambda e: e.exec("x", ("true",), 1),
     "logs": lambda e: list(e.logs("x")),
+    "events": lambda e: list(e.events({}, since=0, stop=threading.Event())),
+    "usage": lambda e: e.usage("x"),
     "capacity": lambda e: e.capacity(),
     "attach": lambda e: e.attach("x", terminal=False, gone=threading.Event(), timeout_s=1),
     "volumes.make": lambda e: e.volumes.make("x", {}),
