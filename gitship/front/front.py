@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
+from gitship.front.cache import Purge
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.labels import Labels, table_in_use, targets
 from gitship.front.server import Server
@@ -154,6 +155,10 @@ class Front:
             self._labels.retire(slug)
             self._labels.sweep()
             self._save()
+
+    def purge(self, owner: str, purge: Purge) -> None:
+        """Forgets what fits in the cache of the app whose objects are marked with ``owner``, from the next request on."""
+        self._control.command(*purge.ban(owner))
 
     # -- all apps
 
