@@ -19,6 +19,7 @@ from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.server import ServerOperations
+from gitship.deploy.serving import Serving
 from gitship.deploy.start import Starter
 from gitship.engine.addresses import Addresses
 from gitship.engine.docker import DockerEngine
@@ -83,9 +84,20 @@ class Daemon:
             self.queue,
             self.one_offs,
         )
-        gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
+        gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout, settings.domain)
+        serving = Serving(self.store, gates.keep, self.front.purge)
         operations = ServerOperations(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates
+            settings,
+            self.store,
+            bus,
+            engine,
+            self.front,
+            repositories,
+            addresses,
+            self.queue,
+            self.one_offs,
+            gates,
+            serving,
         )
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint

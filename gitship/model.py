@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from gitship.errors import GitshipError
 
@@ -132,7 +133,10 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Immutable: commit + image id + config + processes. ``number`` counts from 1 within the app."""
+    """Immutable: commit + image id + config + processes. ``number`` counts from 1 within the app.
+
+    ``cache`` is what its gitship.toml says of the cache, by the names of the rules.
+    """
 
     id: int
     app_id: int
@@ -145,6 +149,7 @@ class Release:
     cause: str
     created_by: str
     created_at: float
+    cache: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitship.deploy import rules
 from gitship.deploy.values import Value, decode
 from gitship.errors import ConfigError, nearest
 from gitship.model import CONFIG_NAME, PROCESS_TYPE, Check
@@ -37,7 +38,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class GitshipToml:
-    """``limits`` has every process type that the file names; ``checks`` those whose checks it gives, maybe none."""
+    """``limits`` has every process type that the file names; ``checks`` those whose checks it gives, maybe none.
+
+    ``cache`` is what the file says of the cache, as ``rules`` names and stores it.
+    """
 
     port: int | None = None
     build: Build = field(default_factory=Build)
@@ -45,6 +49,7 @@ class GitshipToml:
     check_timeout_s: float | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
+    cache: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ DEPLOY = (
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
 )  # fmt: skip
+CACHE = tuple(Key(rule.key, rule.default, rule.about, rule.read) for rule in rules.RULES)
 PROCESS = (
     Key("memory", "no limit", 'most memory of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
     Key("cpus", "no limit", "most processors of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
@@ -110,6 +116,7 @@ TABLES = (
     ("", TOP),
     ("build", BUILD),
     ("deploy", DEPLOY),
+    ("cache", CACHE),
     ("processes.<type>", PROCESS),
     ("processes.<type>.checks[]", CHECK),
 )
@@ -122,10 +129,13 @@ def parse(content: bytes) -> GitshipToml:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{FILE} is not valid TOML: {error}", "texts need quotes, tables are [in.brackets]") from None
     top = Value(FILE, "", data)
-    sections = {name: top.table().get(name, Value(FILE, name, {})) for name in ("build", "deploy", "processes")}
+    sections = {
+        name: top.table().get(name, Value(FILE, name, {})) for name in ("build", "deploy", "cache", "processes")
+    }
     values = _read(top, TOP, sections)
     build = _read(sections["build"], BUILD)
     deploy = {f"{name}_s": value for name, value in _read(sections["deploy"], DEPLOY).items()}
+    cache = rules.stored(_read(sections["cache"], CACHE))
     limits: dict[str, Limits] = {}
     checks: dict[str, tuple[Check, ...]] = {}
     for name, table in sections["processes"].table().items():
@@ -136,7 +146,7 @@ def parse(content: bytes) -> GitshipToml:
             checks[name] = process.pop("checks")
         renamed = {"memory": "memory_bytes", "stop_timeout": "stop_timeout_s"}
         limits[name] = Limits(**{renamed.get(key, key): value for key, value in process.items()})
-    return GitshipToml(build=Build(**build), limits=limits, checks=checks, **values, **deploy)
+    return GitshipToml(build=Build(**build), limits=limits, checks=checks, cache=cache, **values, **deploy)
 
 
 def reference() -> list[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.programs import Programs
+from gitship.deploy.serving import Serving
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
@@ -49,6 +50,11 @@ class Operations(Protocol):
     @property
     def gates(self) -> Gates:
         """Maintenance, redirects, passwords, networks let in."""
+        ...
+
+    @property
+    def serving(self) -> Serving:
+        """Rules of the cache, purges, the error page."""
         ...
 
     @property

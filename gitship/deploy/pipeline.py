@@ -153,7 +153,10 @@ class Pipeline:
             raise DeployCanceled("canceled before the switch")
         rollout.job.journal.update(state=DeployState.SWITCHING)
         rollout.switch_began = time.monotonic()
-        switched = self._switch.to(rollout.app, rollout.release, rollout.wanted, stopped=rollout.stopped)
+        rollout.left_behind = self._switch.left_behind(rollout.app, rollout.previous, rollout.release)
+        switched = self._switch.to(
+            rollout.app, rollout.release, rollout.wanted, stopped=rollout.stopped, before=rollout.left_behind
+        )
         if rollout.job.new_name:
             self._renaming.route()
         return switched

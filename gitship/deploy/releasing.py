@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import manifest as manifests
@@ -103,7 +104,7 @@ class Releasing:
                 f"the repository does not have the commit of {live.label}, so its Procfile and checks are not known",
                 "push again, then set it",
             )
-        return self._create(app, job, image, manifest, live.commit, config, what, live.processes)
+        return self._create(app, job, image, manifest, live.commit, config, what, live.processes, live.cache)
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
         image = self._existing_image(target)
@@ -117,6 +118,7 @@ class Releasing:
             processes=target.processes,
             cause=f"rollback to {target.label}",
             created_by=job.deploy.created_by,
+            cache=target.cache,
         )
         own, shared = self._store.config(app.id), self._store.global_config()
         config = {n: v for n, v in target.config.items() if n in own or shared.get(n) != v}
@@ -132,9 +134,11 @@ class Releasing:
         config: dict[str, str],
         cause: str,
         processes: tuple[Process, ...] = (),
+        cache: Mapping[str, Any] | None = None,
     ) -> Candidate:
         config = self._environment(config)
         if manifest is not None:
+            cache = manifest.cache
             manifest = overrides.running(manifest, self._overrides(app, job))
             processes = planned(manifest, image, config, self._settings)
         release = self._store.create_release(
@@ -146,6 +150,7 @@ class Releasing:
             processes=processes,
             cause=cause,
             created_by=job.deploy.created_by,
+            cache=cache,
         )
         return Candidate(release, None, manifest)
 

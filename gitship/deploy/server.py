@@ -20,6 +20,7 @@ from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.releasing import manifest_of, with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.serving import Serving
 from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
@@ -50,8 +51,10 @@ class ServerOperations:
         queue: DeployQueue,
         programs: Programs,
         gates: Gates,
+        serving: Serving,
     ) -> None:
         self.gates = gates
+        self.serving = serving
         self.programs = programs
         self._settings = settings
         self._store = store
@@ -174,8 +177,8 @@ class ServerOperations:
         live = self._store.release(found.live_release or 0)
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
-            now = (live.image_id, live.config, live.processes)
-            different = [r for r in good if (r.image_id, r.config, r.processes) != now]
+            now = (live.image_id, live.config, live.processes, live.cache)
+            different = [r for r in good if (r.image_id, r.config, r.processes, r.cache) != now]
             if not different:
                 raise NotFound(f"{app} has no release before {live.label} to go back to", "see `releases:list`")
             target = different[0]

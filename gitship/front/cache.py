@@ -58,7 +58,7 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The release that was there before: its files are looked up by its ``cache_key`` until ``until`` (epoch seconds)."""
+    """The release before: what it left is looked up by its ``cache_key``, until ``until`` (epoch seconds)."""
 
     cache_key: str
     until: int
@@ -68,7 +68,8 @@ class Before:
 class Purge:
     """What shall be forgotten of an app's cache: all of it, what its ``url`` fits, or what carries the ``tag``.
 
-    ``url`` is a path or, to name a host too, a URL; ``*`` in it stands for anything. Raises ValueError for what is none.
+    ``url`` is a path or, to name a host too, a URL; ``*`` in it stands for anything. Raises ValueError for
+    what is none.
     """
 
     url: str | None = None
@@ -104,6 +105,9 @@ class Purge:
         if self.tag is not None:
             words += ["&&", "obj.http.x-gitship-tags", "~", rf"(^|[\s,]){exactly(self.tag)}([\s,]|$)"]
         return tuple(words)
+
+
+DEFAULT = Cache()
 
 
 def is_name(text: str) -> bool:

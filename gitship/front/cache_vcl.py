@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gitship.front.cache import Cache, pattern
 
+
 def strip_query(cache: Cache) -> str:
     """Parameters that only tell where a visitor comes from are taken out of the URL; the others keep their order."""
     if not cache.strip_query:
@@ -42,14 +43,17 @@ def own_ttl(cache: Cache) -> str:
     """For how long a page is kept of which the app does not say it; what it says otherwise is heeded below."""
     if not cache.ttl_s:
         return ""
-    return "\n".join(
-        [
-            'if (beresp.status == 200 && !beresp.http.expires'
-            ' && beresp.http.cache-control !~ "(?i)(^|[, ])(s-maxage|max-age)=") {',
-            f"        set beresp.ttl = {cache.ttl_s}s;",
-            "    } else",
-        ]
-    ) + " "
+    return (
+        "\n".join(
+            [
+                "if (beresp.status == 200 && !beresp.http.expires"
+                ' && beresp.http.cache-control !~ "(?i)(^|[, ])(s-maxage|max-age)=") {',
+                f"        set beresp.ttl = {cache.ttl_s}s;",
+                "    } else",
+            ]
+        )
+        + " "
+    )
 
 
 def _any(names: Iterable[str], anything: str) -> str:

@@ -157,7 +157,7 @@ class Front:
             self._save()
 
     def purge(self, owner: str, purge: Purge) -> None:
-        """Forgets what fits in the cache of the app whose objects are marked with ``owner``, from the next request on."""
+        """From the next request on, what fits is forgotten in the cache of the app whose objects ``owner`` marks."""
         self._control.command(*purge.ban(owner))
 
     # -- all apps

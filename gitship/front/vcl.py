@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from gitship.front import cache_vcl, gate_vcl
-from gitship.front.cache import Before, Cache
-from gitship.front.gate import OPEN, Gate
+from gitship.front.cache import DEFAULT, Before, Cache
+from gitship.front.gate import OPEN, Gate, check_page
 from gitship.front.probe_vcl import Probe, probe_text
 from gitship.front.templates import fill, literal, page, template
 
@@ -67,7 +67,7 @@ class AppFront:
     probe: Probe | None = None
     stopped: bool = False
     gate: Gate = OPEN
-    cache: Cache = Cache()
+    cache: Cache = DEFAULT
     before: Before | None = None
     error_page: str | None = None
 
@@ -76,6 +76,7 @@ class AppFront:
         checks = [(_SLUG, self.slug), (_WORD, self.app), (_SLUG, self.release), (_WORD, self.cache_key)]
         if self.backends:
             checks.append((_TOKEN, self.verify_token))
+        check_page(self.error_page or "")
         if self.before is not None:
             checks.append((_WORD, self.before.cache_key))
         for pattern, value in checks:

@@ -56,4 +56,5 @@ MIGRATIONS = (
         detail TEXT NOT NULL DEFAULT '');
     CREATE INDEX audit_by_app ON audit (app, id);
     """,
+    "ALTER TABLE releases ADD COLUMN cache TEXT NOT NULL DEFAULT '{}'",
 )

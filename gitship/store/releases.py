@@ -17,7 +17,9 @@ from gitship.model import (
 )
 from gitship.store.database import Database
 
-_RELEASE = "id, app_id, number, commit_sha, image_id, image_bytes, config, processes, cause, created_by, created_at"
+_RELEASE = (
+    "id, app_id, number, commit_sha, image_id, image_bytes, config, processes, cause, created_by, created_at, cache"
+)
 
 
 class Releases(Database):
@@ -34,16 +36,18 @@ class Releases(Database):
         processes: Iterable[Process],
         cause: str,
         created_by: str,
+        cache: Mapping[str, Any] | None = None,
     ) -> Release:
         """A new immutable release with the app's next number (numbers are never used again)."""
         with self.transaction() as db:
             last = db.execute("SELECT max(number) FROM releases WHERE app_id = ?", (app_id,)).fetchone()[0] or 0
             cursor = db.execute(
                 "INSERT INTO releases (app_id, number, commit_sha, image_id, image_bytes, config, processes, cause,"
-                " created_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " created_by, created_at, cache) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     app_id, last + 1, commit, image_id, image_bytes, json.dumps(dict(config)),
                     json.dumps([dataclasses.asdict(p) for p in processes]), cause, created_by, time.time(),
+                    json.dumps(dict(cache or {})),
                 ),
             )  # fmt: skip
             release_id = cursor.lastrowid
@@ -82,12 +86,13 @@ class Releases(Database):
 
 
 def _release(row: Any) -> Release:
-    *head, config, processes, cause, created_by, created_at = row
+    *head, config, processes, cause, created_by, created_at, cache = row
     id_, app_id, number, commit, image_id, image_bytes = head
     parsed = tuple(_process(p) for p in json.loads(processes))
     return Release(
-        id_, app_id, number, commit, image_id, image_bytes, json.loads(config), parsed, cause, created_by, created_at
-    )
+        id_, app_id, number, commit, image_id, image_bytes, json.loads(config), parsed, cause, created_by, created_at,
+        json.loads(cache),
+    )  # fmt: skip
 
 
 def _process(data: dict[str, Any]) -> Process:

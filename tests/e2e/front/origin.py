@@ -80,7 +80,9 @@ class Origin:
         self.port = self._runner.addresses[0][1]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        seen = Seen(request.method, request.path, {k.lower(): v for k, v in request.headers.items()}, url=request.raw_path)
+        seen = Seen(
+            request.method, request.path, {k.lower(): v for k, v in request.headers.items()}, url=request.raw_path
+        )
         self.seen.append(seen)
         handlers: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {
             "/ws": self._websocket,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.front.cache import Before, Cache, Purge
+from gitship.front.cache import DEFAULT, Before, Cache, Purge
 from gitship.front.front import Front
 from tests.e2e.front.asking import TOKEN, Answer, app, ask
 from tests.e2e.front.conftest import Serve, switch
@@ -52,9 +52,9 @@ def deploy(shared: Front, host: str, two: Origin) -> Callable[..., None]:
     """Switches to v2, which comes after v1."""
     slug = host.partition(".")[0]
 
-    def go(for_s: int = 60, key: str = "", **more: Cache) -> None:
+    def go(for_s: int = 60, key: str = "", cache: Cache = DEFAULT) -> None:
         before = Before(key or f"{slug}/v1", int(time.time()) + for_s)
-        switch(shared, replace(app(slug, two, release="v2"), before=before, **more))
+        switch(shared, replace(app(slug, two, release="v2"), before=before, cache=cache))
 
     return go
 

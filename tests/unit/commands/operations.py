@@ -16,10 +16,12 @@ from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.serving import Serving
 from gitship.deploy.switch import STOPPED
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
+from gitship.front.cache import Purge
 from gitship.front.front import Front
 from gitship.front.gate import Gate
 from gitship.git.repository import Repositories
@@ -94,6 +96,7 @@ class StoreOperations:
         self._more = threading.Condition()
         self.fail_next: Failure | None = None
         self.streams: list[Stream] = []
+        self.purged: list[tuple[str, Purge]] = []
         self.programs = EchoPrograms()
         self._crashes = 0
 
@@ -124,6 +127,16 @@ class StoreOperations:
         started = self._carry_out(self._store.app_by_id(app.id), deploy)
         self._store.set_setting(app.id, STOPPED, kind is DeployKind.STOP or None)
         return started
+
+    @property
+    def serving(self) -> Serving:
+        """The real one; there is no Varnish."""
+        return Serving(self._store, self._keep, lambda owner, purge: self.purged.append((owner, purge)))
+
+    def _keep(self, app: str, changes: Mapping[str, Any]) -> None:
+        found = self._store.app(app)
+        for name, value in changes.items():
+            self._store.set_setting(found.id, name, value)
 
     @property
     def tuning(self) -> Tuning:

@@ -15,7 +15,7 @@ ROLES = {
         "help", "version", "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
         "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
-        "ports:show", "checks:show", "resources:show", "builder:show",
+        "ports:show", "checks:show", "resources:show", "builder:show", "cache:status", "errors:show",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
@@ -26,6 +26,7 @@ ROLES = {
         "resources:unset", "builder:set", "builder:unset",
         "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",
         "allow:add", "allow:remove", "allow:off",
+        "cache:set", "cache:unset", "cache:purge", "errors:set", "errors:unset",
         "run", "run:list", "run:stop", "logs:run", "enter",
     },
     Role.ADMIN: {

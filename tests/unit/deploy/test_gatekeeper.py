@@ -56,7 +56,7 @@ def front(tmp_path: Path) -> Refusing:
 
 
 def test_what_varnish_refuses_is_not_kept(store: Store, front: Refusing) -> None:
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0)
+    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, "example.com")
     app_id = store.app("shop").id
     with pytest.raises(FrontError):
         keeper.change("shop", lambda gate: ALLOW)
@@ -68,7 +68,7 @@ def test_what_changes_nothing_or_is_refused_does_not_reach_varnish(store: Store,
     def refuse(gate: Gate) -> Gate:
         raise Conflict("no", "never")
 
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0)
+    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, "example.com")
     assert keeper.change("shop", lambda gate: gate) == OPEN
     with pytest.raises(Conflict):
         keeper.change("shop", refuse)
@@ -77,7 +77,7 @@ def test_what_changes_nothing_or_is_refused_does_not_reach_varnish(store: Store,
 
 def test_no_change_comes_between_a_deploys_switch_and_its_commit(store: Store, front: Refusing) -> None:
     """The pipeline holds the app: a VCL made meanwhile would lead back to containers that are about to end."""
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0)
+    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, "example.com")
     ended = threading.Event()
 
     def change() -> None:
