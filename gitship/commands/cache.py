@@ -81,6 +81,7 @@ def set_rules(
     names = ", ".join(rule.option for rule in rules.RULES if rule.field in changes)
     context.record(names)
     context.line(f"changed {names} for {found.name}")
+    context.note(f"what is cached already keeps its time; `cache:purge {found.name}` forgets it")
 
 
 def _read(rule: rules.Rule, word: str) -> Any:

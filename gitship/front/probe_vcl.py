@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 INTERVAL_S = 2
-MOST_TIMEOUT_S = 5
+MOST_TIMEOUT_S = 2  # an app's own check may take 5 s, and a container that hangs would be there for 15 s
 # Of so many answers so many must be right: one lost answer does no harm, two take a container out.
 WINDOW = 3
 THRESHOLD = 2
