@@ -25,7 +25,7 @@ sub vcl_recv {
         unset req.http.x-gitship-stale;
         unset req.http.x-gitship-cookie;
         unset req.http.x-gitship-aside;
-        unset req.http.x-gitship-warm;
+        unset req.http.x-gitship-trial;
         if (req.http.x-gitship-verify != "@TOKEN@") {
             unset req.http.x-gitship-verify;
         }
@@ -165,7 +165,7 @@ sub vcl_backend_fetch {
         set bereq.http.cookie = bereq.http.x-gitship-cookie;
     }
     # With an old copy at hand nobody waits for long. This is also how it is known below that there is one.
-    if (bereq.http.x-gitship-stale == "there") {
+    if (bereq.http.x-gitship-stale == "there" || bereq.is_bgfetch) {
         set bereq.first_byte_timeout = @PATIENCE@s;
     }
     unset bereq.http.x-gitship-verify;

@@ -17,7 +17,7 @@ from pathlib import Path
 from gitship.config import Address
 from gitship.errors import FrontError
 from gitship.front.cache import Purge
-from gitship.front.hosts import TOP_PREFIX, top_vcl
+from gitship.front.hosts import TOP_PREFIX, TRIAL_HEADER, top_vcl
 from gitship.front.labels import Labels, table_in_use, targets
 from gitship.front.server import Server
 from gitship.front.vcl import (
@@ -34,6 +34,7 @@ from gitship.front.vcl import (
 
 __all__ = ["AppFront", "Backend", "Front"]
 
+TRIAL_WAIT_S = 20.0
 CACHED_PART = 16  # the largest response that is cached: this part of the cache
 
 log = logging.getLogger("gitship.front")
@@ -52,6 +53,8 @@ class Front:
         self._lock = threading.RLock()  # what reads the state and then changes it
         self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
         self._last_ms = 0
+        self._trial = threading.Lock()
+        self._on_trial: str | None = None
         self._holds: dict[int, threading.Lock] = {}
 
     # -- the process
@@ -110,6 +113,28 @@ class Front:
                 self._pending.discard(name)
             raise
         return name
+
+    @contextmanager
+    def trial(self, vcl_name: str) -> Iterator[dict[str, str]]:
+        """Meanwhile requests with these headers, and no visitor's, get to a VCL that is loaded and not labelled.
+
+        One at a time on the whole server. Raises FrontError when another one takes too long.
+        """
+        if not self._trial.acquire(timeout=TRIAL_WAIT_S):
+            raise FrontError("another app is being tried out", "it is tried again with the next deploy")
+        try:
+            self._try_out(vcl_name)
+            yield {TRIAL_HEADER: self._server.trial_token()}
+        finally:
+            try:
+                self._try_out(None)
+            finally:
+                self._trial.release()
+
+    def _try_out(self, vcl_name: str | None) -> None:
+        with self._lock:
+            self._on_trial = vcl_name
+            self._labels.try_out(vcl_name)
 
     def label(self, slug: str, vcl_name: str) -> str | None:
         """Switches visitors to ``vcl_name`` (atomic, under 1 ms) and writes that down; the VCL before, still loaded."""
@@ -170,7 +195,8 @@ class Front:
             new = set(hosts.values()) - (targets(loaded).keys() - self._labels.retired(loaded))
             for slug in sorted(new):
                 self._label_first(slug)
-            text = top_vcl(hosts)
+            self._labels.try_out(self._on_trial)  # before the table names its label
+            text = top_vcl(hosts, self._server.trial_token())
             if table is not None and self._control.text(table) == text.strip():
                 if new:
                     self._save()
@@ -189,6 +215,7 @@ class Front:
         """
         failed: list[FrontError] = []
         with self._lock:
+            self._labels.try_out(self._on_trial)  # of a gitship that was killed it may still lead somewhere
             labels = targets(self._control.loaded())
             for app in apps:
                 try:

@@ -18,6 +18,7 @@ from gitship.front.templates import fill, literal, page, template
 
 APP_PREFIX = "app_"
 LABEL_PREFIX = "L_"
+TRIAL_LABEL = "T_trial"  # what is loaded and not switched to yet, for gitship alone; no slug's label begins so
 UNAVAILABLE = "unavailable"  # what a label leads to at boot when the app's own VCL does not load
 
 # A container's address is on this machine: one lost SYN is repeated after 1 s, the next after 3 s.
@@ -25,8 +26,8 @@ CONNECT_TIMEOUT_S = 3
 # Until the first byte, and between two: as long as the slowest report or the quietest event stream may take.
 # A request that hangs holds one of 10,000 worker threads for that long.
 RESPONSE_TIMEOUT_S = 300
-# The same until the first byte of what the cache has an old copy of.
-PATIENCE_S = 10
+# Until the first byte of what the cache has an old copy of: visitors wait for it once the copy is 10 s past its time.
+PATIENCE_S = 30
 
 _SLUG = re.compile(r"[a-z0-9_-]{1,63}")
 _WORD = re.compile(r"[A-Za-z0-9_.:/+-]{1,200}")

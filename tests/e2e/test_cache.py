@@ -96,6 +96,22 @@ def test_a_failed_deploy_leaves_the_release_before_as_it_was(server: Server, tin
     assert server.get("kept", OLD).headers["x-cache"] == "previous"
 
 
+def test_pages_are_in_the_cache_before_the_first_visitor(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("warm", files={"gitship.toml": '[cache]\nwarm = ["/public/a", "/public/gone", "/"]\n'})
+    server.push_ok(repository, "warm")
+    ok(server, "maintenance:on", "warm")  # is no hindrance
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2", {"GONE": "/public/gone"})})
+    told = server.push_ok(repository, "warm")
+    assert "Warmed 1 of 3 pages" in told
+    assert "/public/gone at warm.localhost" in told and "answered 404" in told
+    assert "may not be cached" in told
+    ok(server, "maintenance:off", "warm")
+    answer = server.get("warm", "/public/a")
+    assert (answer.body, answer.headers["x-cache"]) == ("v2\n", "hit")
+    assert ok(server, "logs", "warm").count("asked for /public/a") == 1
+    assert "Warmed" not in ok(server, "ps:restart", "warm")
+
+
 @contextlib.contextmanager
 def paused(server: Server, container: str) -> Iterator[None]:
     docker_cli.docker(server.docker_host, "pause", container)

@@ -12,7 +12,7 @@ import pytest
 
 from gitship.front.cache import Cache
 from gitship.front.front import Front
-from gitship.front.vcl import PATIENCE_S
+from gitship.front.vcl import PATIENCE_S, RESPONSE_TIMEOUT_S
 from tests.e2e.front.asking import TIMEOUT_S, Answer, app, ask
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.origin import Origin
@@ -75,7 +75,7 @@ def test_how_long_is_the_owners_to_say(shared: Front, host: str, get: Get, origi
 def test_who_waits_for_an_app_that_hangs_gets_the_old_copy(
     get: Get, origin: Origin, monkeypatch: pytest.MonkeyPatch, shared: Front, host: str
 ) -> None:
-    assert PATIENCE_S < 15
+    assert PATIENCE_S < RESPONSE_TIMEOUT_S
     monkeypatch.setattr("gitship.front.vcl.PATIENCE_S", 1)
     switch(shared, app(host.partition(".")[0], origin))
     get(f"/?{SOON}")

@@ -19,7 +19,7 @@ from gitship.config import Address
 from gitship.errors import FrontError
 from gitship.front.front import Front
 from tests.e2e.front.asking import TIMEOUT_S, app, ask, raw, until_closed
-from tests.e2e.front.conftest import switch
+from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
 
 pytestmark = pytest.mark.e2e
@@ -157,6 +157,43 @@ def test_a_loaded_release_gets_no_visitor_before_it_is_labelled(shop: Front) -> 
         with pytest.raises(FrontError, match="No VCL named"):
             shop.label("shop", second)
         assert ask(shop.address, HOST).text == "v1 0"
+
+
+def test_what_is_on_trial_is_for_gitship_alone_and_what_it_leaves_in_the_cache_is_there_after_the_switch(
+    shop: Front,
+) -> None:
+    path = "/?cache-control=public,max-age=60"
+    with Origin("v1") as one, Origin("v2") as two:
+        first = switch(shop, app("shop", one))
+        second = shop.load(app("shop", two, release="v2"))
+        with shop.trial(second) as headers:
+            assert ask(shop.address, HOST, path, headers=headers).text == "v2 0"
+            assert ask(shop.address, HOST, path).text == "v1 0"
+            assert ask(shop.address, HOST, path, headers={"X-Gitship-Trial": "0" * 32}).text == "v1 0"
+            assert not [h for h in two.seen[-1].headers if h.startswith("x-gitship")]
+            assert shop.apps() == {"shop": first}
+            shop.reload([app("shop", one)], {HOST: "shop", "b.localhost": "shop"})
+            assert ask(shop.address, HOST, path, headers=headers).text == "v2 0"
+        assert ask(shop.address, HOST, path, headers=headers).status == 503
+        shop.label("shop", second)
+        answer = ask(shop.address, HOST, path)
+        assert (answer.text, answer.headers["x-cache"], two.count("/")) == ("v2 0", "hit", 1)
+
+
+def test_a_trial_that_a_killed_gitship_left_is_over(shop: Front, base: Path) -> None:
+    with Origin("v1") as one, Origin("v2") as two:
+        first = switch(shop, app("shop", one))
+        second = shop.load(app("shop", two, release="v2"))
+        shop._try_out(second)
+        shop.close()
+        other = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
+        other.ensure_running()
+        other.reload([app("shop", one)], {HOST: "shop"})
+        assert other.busy(second) == 0
+        assert {v.name for v in other._control.loaded() if v.name.startswith("app_")} == {first}
+        other.stop()
+        other.ensure_running()
+        assert ask(other.address, HOST).text == "v1 0"
 
 
 def test_an_app_that_does_not_hang_up_holds_nothing_up(shop: Front) -> None:

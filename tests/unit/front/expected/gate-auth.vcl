@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 2090cfb91625c5922638083ef1b32391
+# digest dd95e9e0c0b8992e6b129a8a33837de0
 
 import directors;
 import std;
@@ -81,7 +81,7 @@ sub vcl_recv {
         unset req.http.x-gitship-stale;
         unset req.http.x-gitship-cookie;
         unset req.http.x-gitship-aside;
-        unset req.http.x-gitship-warm;
+        unset req.http.x-gitship-trial;
         if (req.http.x-gitship-verify != "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT") {
             unset req.http.x-gitship-verify;
         }
@@ -220,8 +220,8 @@ sub vcl_backend_fetch {
         set bereq.http.cookie = bereq.http.x-gitship-cookie;
     }
     # With an old copy at hand nobody waits for long. This is also how it is known below that there is one.
-    if (bereq.http.x-gitship-stale == "there") {
-        set bereq.first_byte_timeout = 10s;
+    if (bereq.http.x-gitship-stale == "there" || bereq.is_bgfetch) {
+        set bereq.first_byte_timeout = 30s;
     }
     unset bereq.http.x-gitship-verify;
     unset bereq.http.x-gitship-before;
@@ -238,7 +238,7 @@ sub vcl_backend_response {
     if (beresp.status >= 500 && bereq.is_bgfetch) {
         return (abandon);  # keep what is in the cache
     }
-    if (beresp.status >= 500 && bereq.first_byte_timeout == 10s) {
+    if (beresp.status >= 500 && bereq.first_byte_timeout == 30s) {
         return (abandon);  # any answer that is taken, a failure too, ends the old copy
     }
 
@@ -303,7 +303,7 @@ sub vcl_backend_error {
         set bereq.backend = app.backend();
         return (retry);
     }
-    if (bereq.is_bgfetch || bereq.first_byte_timeout == 10s) {
+    if (bereq.is_bgfetch || bereq.first_byte_timeout == 30s) {
         return (abandon);
     }
     set beresp.http.content-type = "text/html; charset=utf-8";

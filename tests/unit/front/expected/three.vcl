@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest d8def4b74abd5777b66099c7e64b11a6
+# digest 4c88d34c3ee91a6459492a3ed5726992
 
 import directors;
 import std;
@@ -86,7 +86,7 @@ sub vcl_recv {
         unset req.http.x-gitship-stale;
         unset req.http.x-gitship-cookie;
         unset req.http.x-gitship-aside;
-        unset req.http.x-gitship-warm;
+        unset req.http.x-gitship-trial;
         if (req.http.x-gitship-verify != "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT") {
             unset req.http.x-gitship-verify;
         }
@@ -225,8 +225,8 @@ sub vcl_backend_fetch {
         set bereq.http.cookie = bereq.http.x-gitship-cookie;
     }
     # With an old copy at hand nobody waits for long. This is also how it is known below that there is one.
-    if (bereq.http.x-gitship-stale == "there") {
-        set bereq.first_byte_timeout = 10s;
+    if (bereq.http.x-gitship-stale == "there" || bereq.is_bgfetch) {
+        set bereq.first_byte_timeout = 30s;
     }
     unset bereq.http.x-gitship-verify;
     unset bereq.http.x-gitship-before;
@@ -250,7 +250,7 @@ sub vcl_backend_response {
         }
         return (retry);
     }
-    if (beresp.status >= 500 && bereq.first_byte_timeout == 10s) {
+    if (beresp.status >= 500 && bereq.first_byte_timeout == 30s) {
         return (abandon);  # any answer that is taken, a failure too, ends the old copy
     }
 
@@ -318,7 +318,7 @@ sub vcl_backend_error {
         }
         return (retry);
     }
-    if (bereq.is_bgfetch || bereq.first_byte_timeout == 10s) {
+    if (bereq.is_bgfetch || bereq.first_byte_timeout == 30s) {
         return (abandon);
     }
     set beresp.http.content-type = "text/html; charset=utf-8";
