@@ -116,12 +116,16 @@ def test_an_own_ttl_makes_no_file_of_a_page(shared: Front, host: str, get: Get, 
 def test_nothing_but_get_and_head_and_no_other_app(
     get: Get, deploy: Callable[..., None], one: Origin, two: Origin
 ) -> None:
+    both = f"/assets/both.js?{PUBLIC}"
     get(OLD)
+    get(both)
     deploy()
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         assert get(OLD, method).status == 404
     assert get(OLD, X_Gitship_Verify=TOKEN).status == 404
-    assert get(OLD, X_Gitship_Before="serve").headers["x-cache"] == "previous"
+    assert get(both, X_Gitship_Before="serve").text == "v2 0"
+    assert get(both, X_Gitship_Stale="serve", X_Gitship_Aside="over", X_Gitship_Cookie="a=b").text == "v2 0"
+    assert "cookie" not in two.seen[-1].headers
     deploy(key="another/v1")
     assert get(OLD).status == 404
     assert get("/gone", X_Gitship_Before="serve").text == "v2 has no such page"

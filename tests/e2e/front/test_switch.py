@@ -245,6 +245,7 @@ def test_a_release_with_a_probe_serves_from_its_first_request_on(shop: Front) ->
     with Origin("v1") as one:
         one.probe_pause_s = 1.0  # whoever waits for the first probe is late
         switch(shop, app("shop", one, probe="/probe"))
+        assert "healthy" in shop._control.command("backend.list", "*.b0_*")
         assert [ask(shop.address, HOST, f"/{n}").status for n in range(10)] == [200] * 10
 
 

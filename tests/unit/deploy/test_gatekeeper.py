@@ -95,3 +95,15 @@ def test_no_change_comes_between_a_deploys_switch_and_its_commit(store: Store, f
     assert ended.wait(10)
     thread.join(10)
     assert len(front.asked) == 1
+
+
+def test_a_rule_that_varnish_refuses_is_not_kept(store: Store, front: Refusing) -> None:
+    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, "example.com")
+    app_id = store.app("shop").id
+    store.set_setting(app_id, "cache.ttl_s", 5)
+    with pytest.raises(FrontError):
+        keeper.keep("shop", {"cache.ttl_s": 60, "error-page": "<p>"})
+    assert [(app.cache.ttl_s, app.error_page) for app in front.asked] == [(60, "<p>")]
+    assert store.settings(app_id) == {"cache.ttl_s": 5}
+    keeper.keep("shop", {"cache.ttl_s": 5, "error-page": None})
+    assert len(front.asked) == 1
