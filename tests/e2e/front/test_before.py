@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -155,6 +156,18 @@ def test_a_file_outlives_its_own_time(shared: Front, host: str, one: Origin, get
     time.sleep(0.2)
     # nothing is asked in the background for a release that is gone
     assert (one.count("/gone"), two.count("/gone")) == (1, 1)
+
+
+def test_many_visitors_at_once_are_one_request_while_the_release_before_is_asked_for(
+    get: Get, deploy: Callable[..., None], one: Origin, two: Origin
+) -> None:
+    get(OLD)
+    deploy()
+    two.pause_s = 0.3
+    with ThreadPoolExecutor(200) as pool:
+        assert {a.text for a in pool.map(get, [f"/new?{PUBLIC}"] * 200)} == {"v2 0"}
+        assert {(a.text, a.headers["x-cache"]) for a in pool.map(get, [OLD] * 200)} == {("v1 0", "previous")}
+    assert (two.count("/new"), two.count("/assets/app.1.js"), one.count("/assets/app.1.js")) == (1, 1, 1)
 
 
 def test_a_purge_reaches_what_the_release_before_left(
