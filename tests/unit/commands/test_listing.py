@@ -24,6 +24,7 @@ OTHERS = {
     "releases:info",
     "maintenance:show",
     "ports:show",
+    "errors:show",
     "run:list",
     "checks:run",
 }
