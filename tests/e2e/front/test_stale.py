@@ -13,7 +13,7 @@ import pytest
 from gitship.front.cache import Cache
 from gitship.front.front import Front
 from gitship.front.vcl import PATIENCE_S, RESPONSE_TIMEOUT_S
-from tests.e2e.front.asking import TIMEOUT_S, Answer, app, ask
+from tests.e2e.front.asking import Answer, app, ask
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.origin import Origin
 
@@ -132,20 +132,6 @@ def test_a_switch_brings_no_stampede(shared: Front, host: str, get: Get, origin:
 # -- probes
 
 
-def test_a_container_that_hangs_gets_no_visitors_within_seconds(shared: Front, host: str, get: Get) -> None:
-    with Origin("hangs") as hangs, Origin("well") as well:
-        switch(shared, app(host.partition(".")[0], hangs, well, probe="/probe"))
-        assert {get(f"/{n}").text for n in range(4)} == {"hangs 0", "well 0"}
-        assert hangs.seen[-1].headers["host"]
-        hangs.probe_pause_s = hangs.pause_s = 60
-        began = time.monotonic()
-        while "sick" not in _health(shared, "b0_"):
-            assert time.monotonic() - began < TIMEOUT_S
-            time.sleep(0.1)
-        print(f"taken out after {time.monotonic() - began:.1f} s")
-        assert {ask(shared.address, host, f"/{n}", "POST", body=b"").text for n in range(6)} == {"well 0"}
-
-
 def test_when_no_probe_passes_containers_are_tried_and_old_pages_served(shared: Front, host: str, get: Get) -> None:
     with Origin("v1") as one:
         switch(shared, app(host.partition(".")[0], one, probe="/probe"))
@@ -155,8 +141,3 @@ def test_when_no_probe_passes_containers_are_tried_and_old_pages_served(shared: 
         assert (get("/new").status, get("/new").text) == (200, "v1 0")
         assert get(f"/?{SOON}").headers["x-cache"] == "stale"  # at once, and asked for in the background
         assert ask(shared.address, host, "/", "POST", body=b"").status == 200
-
-
-def _health(front: Front, backend: str) -> str:
-    lines = front._control.command("backend.list", f"*.{backend}*").splitlines()
-    return lines[-1]
