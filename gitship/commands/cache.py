@@ -167,8 +167,8 @@ def status(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     Role.DEPLOYER,
     "forget what is cached of an app, of all its releases",
     details="--url is a path with its query, or a URL; '*' in it stands for anything, so '/blog*' is all below it. "
-    "--tag is a word of the response header Cache-Tag, Surrogate-Key or xkey, which visitors do not get. Both together: "
-    "what fits both.",
+    "--tag is a word of the response header Cache-Tag, Surrogate-Key or xkey, which visitors do not get. Both "
+    "together: what fits both.",
     examples=("cache:purge shop", "cache:purge shop --url '/blog/*'", "cache:purge shop --tag article-7"),
 )
 def purge(

@@ -24,7 +24,6 @@ from gitship.deploy.rollout import Rollout
 from gitship.deploy.start import Starter
 from gitship.deploy.switch import STOPPED, Switch, Switched, ensure_front
 from gitship.deploy.urls import urls
-from gitship.deploy.wanted import Wanted, cache_key
 from gitship.deploy.warm import Warmer
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
@@ -36,7 +35,6 @@ from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
 DEFAULT_GRACE_S = 10.0
-TOLD_FAILURES = 5  # of pages that could not be fetched in advance
 # A stopped app stays stopped through these; anything else that is deployed starts it again.
 KEEPS_STOPPED = frozenset({DeployKind.CONFIG, DeployKind.SCALE, DeployKind.RENAME})
 
@@ -68,8 +66,7 @@ class Pipeline:
         self._renaming = Renaming(settings, store, front, repositories)
         self._release_commands = ReleaseCommands(engine, addresses, starter.server_id)
         self._commit = Commit(store, repositories, self._renaming)
-        self._wanted = Wanted(store, settings.domain)
-        self._warmer = Warmer(front)
+        self._warmer = Warmer(settings, store, front)
         self._switch = Switch(front, settings.domain, store)
 
     def run(self, job: Job) -> None:
@@ -92,7 +89,7 @@ class Pipeline:
         self._start(rollout)
         with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
             self._check(rollout)
-            self._warm(rollout)
+            self._warmer.before_the_switch(rollout)
         with self._front.holding(rollout.app.id):  # no command changes what Varnish does until the store is right again
             with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
                 switched = self._load_and_label(rollout)
@@ -153,21 +150,6 @@ class Pipeline:
                 wanted = [(c, unchecked(p)) for c, p in wanted]
             passed = self._checker.wait_ready(wanted, f"{rollout.app.name}.{self._settings.domain}", job.cancel)
             stage.text = f"{'Checks skipped' if rollout.skipped else 'Healthy'}: {', '.join(passed)}"
-
-    def _warm(self, rollout: Rollout) -> None:
-        """Pages of another release than the live one's are fetched before anybody asks for them."""
-        app, previous = rollout.app, rollout.previous
-        wanted = self._wanted.after(app, rollout.release, rollout.wanted, stopped=rollout.stopped, before=None)
-        there = previous is not None and cache_key(app, previous) == wanted.cache_key
-        if not wanted.cache.warm or not wanted.backends or there:
-            return
-        began = time.monotonic()
-        warmed = self._warmer.warm(
-            wanted, urls(self._store, self._settings, app, self._front.address.port), rollout.job.cancel
-        )
-        rollout.job.journal.line(output.headline(str(warmed), time.monotonic() - began))
-        for failure in warmed.failures[:TOLD_FAILURES]:
-            rollout.job.journal.detail(failure)
 
     def _load_and_label(self, rollout: Rollout) -> Switched:
         if rollout.job.cancel.is_set():

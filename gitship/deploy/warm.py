@@ -11,14 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from gitship.config import Settings
+from gitship.deploy import output
+from gitship.deploy.rollout import Rollout
+from gitship.deploy.urls import urls
+from gitship.deploy.wanted import Wanted, cache_key
 from gitship.errors import GitshipError
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import OPEN
+from gitship.store import Store
 
 MOST_S = 10.0  # for all pages together
 ONE_S = 5.0
 PARALLEL = 4
 MOST_HOSTS = 5
+TOLD = 5  # failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,29 @@ class Warmed:
 class Warmer:
     """Never raises: a page that is not in the cache costs its first visitor a little time, no more."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, settings: Settings, store: Store, front: Front) -> None:
+        self._settings = settings
+        self._store = store
         self._front = front
+        self._wanted = Wanted(store, settings.domain)
 
-    def warm(self, wanted: AppFront, urls: Sequence[str], cancel: threading.Event) -> Warmed:
-        """Fetches the ``warm`` paths of its rules from ``wanted``, at each of ``urls``, where no visitor gets to it."""
-        pages = [(urlsplit(url).netloc, path) for url in urls[:MOST_HOSTS] for path in wanted.cache.warm]
+    def before_the_switch(self, rollout: Rollout) -> None:
+        """Pages of another release than the live one's are fetched before anybody asks for them."""
+        app, previous, journal = rollout.app, rollout.previous, rollout.job.journal
+        wanted = self._wanted.after(app, rollout.release, rollout.wanted, stopped=rollout.stopped, before=None)
+        there = previous is not None and cache_key(app, previous) == wanted.cache_key
+        if not wanted.cache.warm or not wanted.backends or there:
+            return
+        began = time.monotonic()
+        found = urls(self._store, self._settings, app, self._front.address.port)
+        warmed = self._warm(wanted, found, rollout.job.cancel)
+        journal.line(output.headline(str(warmed), time.monotonic() - began))
+        for failure in warmed.failures[:TOLD]:
+            journal.detail(failure)
+
+    def _warm(self, wanted: AppFront, found: Sequence[str], cancel: threading.Event) -> Warmed:
+        """Fetches the paths from ``wanted``, at each of the URLs ``found``, where no visitor gets to it."""
+        pages = [(urlsplit(url).netloc, path) for url in found[:MOST_HOSTS] for path in wanted.cache.warm]
         deadline = time.monotonic() + MOST_S
         try:
             vcl = self._front.load(dataclasses.replace(wanted, gate=OPEN, before=None))

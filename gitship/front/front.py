@@ -17,9 +17,10 @@ from pathlib import Path
 from gitship.config import Address
 from gitship.errors import FrontError
 from gitship.front.cache import Purge
-from gitship.front.hosts import TOP_PREFIX, TRIAL_HEADER, top_vcl
+from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.labels import Labels, table_in_use, targets
 from gitship.front.server import Server
+from gitship.front.trial import Trial
 from gitship.front.vcl import (
     APP_PREFIX,
     UNAVAILABLE,
@@ -34,7 +35,6 @@ from gitship.front.vcl import (
 
 __all__ = ["AppFront", "Backend", "Front"]
 
-TRIAL_WAIT_S = 20.0
 CACHED_PART = 16  # the largest response that is cached: this part of the cache
 
 log = logging.getLogger("gitship.front")
@@ -53,8 +53,7 @@ class Front:
         self._lock = threading.RLock()  # what reads the state and then changes it
         self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
         self._last_ms = 0
-        self._trial = threading.Lock()
-        self._on_trial: str | None = None
+        self._trial = Trial(self._labels, self._lock, self._server.trial_token)
         self._holds: dict[int, threading.Lock] = {}
 
     # -- the process
@@ -120,21 +119,8 @@ class Front:
 
         One at a time on the whole server. Raises FrontError when another one takes too long.
         """
-        if not self._trial.acquire(timeout=TRIAL_WAIT_S):
-            raise FrontError("another app is being tried out", "it is tried again with the next deploy")
-        try:
-            self._try_out(vcl_name)
-            yield {TRIAL_HEADER: self._server.trial_token()}
-        finally:
-            try:
-                self._try_out(None)
-            finally:
-                self._trial.release()
-
-    def _try_out(self, vcl_name: str | None) -> None:
-        with self._lock:
-            self._on_trial = vcl_name
-            self._labels.try_out(vcl_name)
+        with self._trial.of(vcl_name) as headers:
+            yield headers
 
     def label(self, slug: str, vcl_name: str) -> str | None:
         """Switches visitors to ``vcl_name`` (atomic, under 1 ms) and writes that down; the VCL before, still loaded."""
@@ -195,7 +181,7 @@ class Front:
             new = set(hosts.values()) - (targets(loaded).keys() - self._labels.retired(loaded))
             for slug in sorted(new):
                 self._label_first(slug)
-            self._labels.try_out(self._on_trial)  # before the table names its label
+            self._trial.settle()  # before the table names its label
             text = top_vcl(hosts, self._server.trial_token())
             if table is not None and self._control.text(table) == text.strip():
                 if new:
@@ -215,7 +201,7 @@ class Front:
         """
         failed: list[FrontError] = []
         with self._lock:
-            self._labels.try_out(self._on_trial)  # of a gitship that was killed it may still lead somewhere
+            self._trial.settle()
             labels = targets(self._control.loaded())
             for app in apps:
                 try:

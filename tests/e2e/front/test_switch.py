@@ -184,7 +184,7 @@ def test_a_trial_that_a_killed_gitship_left_is_over(shop: Front, base: Path) -> 
     with Origin("v1") as one, Origin("v2") as two:
         first = switch(shop, app("shop", one))
         second = shop.load(app("shop", two, release="v2"))
-        shop._try_out(second)
+        shop._trial.lead_to(second)
         shop.close()
         other = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
         other.ensure_running()
