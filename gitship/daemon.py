@@ -30,6 +30,7 @@ from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
+from gitship.deploy.serving import Serving
 from gitship.deploy.start import Starter
 from gitship.deploy.tail import Tails
 from gitship.deploy.urls import urls
@@ -134,14 +135,15 @@ class Daemon:
             keeper,
             self.watcher,
         )
-        gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
+        gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout, settings.domain)
+        serving = Serving(self.store, gates.keep, self.front.purge)
         cron = Cron(self.store, settings.cron.timezone, runs)
         self.notifier = Notifier(self.store, bus, self._url)
         self.sampler = Sampler(self.store, engine)
         looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
-            cron, self.notifier, keeper, looking,
+            cron, self.notifier, keeper, looking, serving,
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint

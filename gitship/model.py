@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from gitship.errors import GitshipError
 
@@ -220,7 +221,10 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Immutable: commit + image id + config + processes + cron entries. ``number`` counts from 1 within the app."""
+    """Immutable: commit + image id + config + processes + cron entries. ``number`` counts from 1 within the app.
+
+    ``cache`` is what its gitship.toml says of the cache, by the names of the rules.
+    """
 
     id: int
     app_id: int
@@ -234,6 +238,7 @@ class Release:
     created_by: str
     created_at: float
     cron: tuple[CronEntry, ...] = ()
+    cache: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ backend default none;
 
 sub vcl_recv {
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
+@TRIAL@
 @HOSTS@
     return (synth(404));
 }

@@ -7,7 +7,7 @@ from gitship.deploy.queue import Job
 from gitship.deploy.releasing import Candidate, with_changes
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.rollout import Rollout
-from gitship.deploy.switch import STOPPED
+from gitship.deploy.wanted import BEFORE, STOPPED
 from gitship.errors import Conflict
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployKind, DeployState
@@ -61,6 +61,7 @@ class Commit:
                 own = self._store.config(rollout.app.id) if candidate.config is None else candidate.config
                 self._store.replace_config(rollout.app.id, with_changes(own, rollout.job.config))
                 self._store.set_setting(rollout.app.id, STOPPED, rollout.stopped or None)
+                self._store.set_setting(rollout.app.id, BEFORE, rollout.left_behind)
                 self._keep_settings(rollout, candidate)
                 if rollout.job.new_name:
                     self._renaming.commit(rollout.before, rollout.job.new_name)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitship.deploy import rules
 from gitship.deploy.values import Value, decode
 from gitship.engine.platforms import PLATFORM
 from gitship.errors import ConfigError, nearest
@@ -47,7 +48,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class GitshipToml:
-    """``limits`` has every process type that the file names; ``checks`` those whose checks it gives, maybe none."""
+    """``limits`` has every process type that the file names; ``checks`` those whose checks it gives, maybe none.
+
+    ``cache`` is what the file says of the cache, as ``rules`` names and stores it.
+    """
 
     port: int | None = None
     build: Build = field(default_factory=Build)
@@ -56,6 +60,7 @@ class GitshipToml:
     limits: Mapping[str, Limits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     cron: tuple[CronEntry, ...] = ()
+    cache: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ DEPLOY = (
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
 )  # fmt: skip
+CACHE = tuple(Key(rule.key, rule.default, rule.about, rule.read) for rule in rules.RULES)
 PROCESS = (
     Key("memory", "no limit", 'most memory of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
     Key("cpus", "no limit", "most processors of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
@@ -149,11 +155,12 @@ TABLES = (
     ("", TOP),
     ("build", BUILD),
     ("deploy", DEPLOY),
+    ("cache", CACHE),
     ("processes.<type>", PROCESS),
     ("processes.<type>.checks[]", CHECK),
     ("cron.<name>", CRON),
 )
-SECTIONS = ("build", "deploy", "processes", "cron")
+SECTIONS = ("build", "deploy", "cache", "processes", "cron")
 
 
 def parse(content: bytes) -> GitshipToml:
@@ -167,6 +174,7 @@ def parse(content: bytes) -> GitshipToml:
     values = _read(top, TOP, sections)
     build = _read(sections["build"], BUILD)
     deploy = {f"{name}_s": value for name, value in _read(sections["deploy"], DEPLOY).items()}
+    cache = rules.stored(_read(sections["cache"], CACHE))
     limits: dict[str, Limits] = {}
     checks: dict[str, tuple[Check, ...]] = {}
     for name, table in sections["processes"].table().items():
@@ -178,7 +186,7 @@ def parse(content: bytes) -> GitshipToml:
         renamed = {"memory": "memory_bytes", "stop_timeout": "stop_timeout_s"}
         limits[name] = Limits(**{renamed.get(key, key): value for key, value in process.items()})
     cron = tuple(_cron(name, table) for name, table in sections["cron"].table().items())
-    return GitshipToml(build=Build(**build), limits=limits, checks=checks, cron=cron, **values, **deploy)
+    return GitshipToml(build=Build(**build), limits=limits, checks=checks, cron=cron, cache=cache, **values, **deploy)
 
 
 def reference() -> list[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import appjson, gitshiptoml, procfile
@@ -37,6 +38,7 @@ class Manifest:
     check_sources: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, Limits] = field(default_factory=dict)
     build: Build = field(default_factory=Build)
+    cache: Mapping[str, Any] = field(default_factory=dict)
     port: int | None = None
     drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
@@ -71,6 +73,7 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         check_sources={**dict.fromkeys(app.checks, appjson.FILE), **dict.fromkeys(toml.checks, gitshiptoml.FILE)},
         limits=toml.limits,
         build=toml.build,
+        cache=toml.cache,
         port=toml.port,
         drain_timeout_s=toml.drain_timeout_s,
         check_timeout_s=toml.check_timeout_s,

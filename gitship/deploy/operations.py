@@ -14,6 +14,7 @@ from gitship.deploy.looking import ProcessStatus
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.programs import Programs
 from gitship.deploy.registries import Registries
+from gitship.deploy.serving import Serving
 from gitship.deploy.sources import Sources
 from gitship.deploy.storage import Storage
 from gitship.deploy.tuning import Tuning
@@ -40,6 +41,11 @@ class Operations(Protocol):
     @property
     def gates(self) -> Gates:
         """Maintenance, redirects, passwords, networks let in."""
+        ...
+
+    @property
+    def serving(self) -> Serving:
+        """Rules of the cache, purges, the error page."""
         ...
 
     @property

@@ -26,6 +26,7 @@ from gitship.deploy.rollout import Rollout
 from gitship.deploy.start import Starter
 from gitship.deploy.switch import STOPPED, Switch, Switched, ensure_front
 from gitship.deploy.urls import urls
+from gitship.deploy.warm import Warmer
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
 from gitship.errors import DeployCanceled, DeployError, GitshipError
@@ -71,6 +72,7 @@ class Pipeline:
         self._renaming = Renaming(settings, store, front, repositories)
         self._release_commands = ReleaseCommands(store, engine, addresses, starter.server_id)
         self._commit = Commit(store, repositories, self._renaming)
+        self._warmer = Warmer(settings, store, front)
         self._switch = Switch(front, settings.domain, store)
 
     def run(self, job: Job) -> None:
@@ -96,6 +98,7 @@ class Pipeline:
         with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
             self._check(rollout)
             self._hooks.before_switch(rollout)
+            self._warmer.before_the_switch(rollout)
         with self._front.holding(rollout.app.id):  # no command changes what Varnish does until the store is right again
             with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
                 switched = self._load_and_label(rollout)
@@ -163,7 +166,10 @@ class Pipeline:
             raise DeployCanceled("canceled before the switch")
         rollout.job.journal.update(state=DeployState.SWITCHING)
         rollout.switch_began = time.monotonic()
-        switched = self._switch.to(rollout.app, rollout.release, rollout.wanted, stopped=rollout.stopped)
+        rollout.left_behind = self._switch.left_behind(rollout.app, rollout.previous, rollout.release)
+        switched = self._switch.to(
+            rollout.app, rollout.release, rollout.wanted, stopped=rollout.stopped, before=rollout.left_behind
+        )
         if rollout.job.new_name:
             self._renaming.route()
         return switched

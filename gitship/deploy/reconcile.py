@@ -12,13 +12,13 @@ import time
 
 from gitship.config import Settings
 from gitship.deploy.drain import Drainer
-from gitship.deploy.gates import gate_of
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.start import Starter
-from gitship.deploy.switch import STOPPED, front_of, hosts
+from gitship.deploy.switch import hosts
+from gitship.deploy.wanted import Wanted
 from gitship.deploy.watch import Watcher
 from gitship.engine import base
 from gitship.engine.base import ContainerState, Engine
@@ -63,6 +63,7 @@ class Reconciler:
         self._drainer = drainer
         self._queue = queue
         self._renaming = Renaming(settings, store, front, repositories)
+        self._wanted = Wanted(store, settings.domain)
         self._server_id = store.server_id()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
@@ -224,11 +225,5 @@ class Reconciler:
 
     def _routes(self) -> None:
         """Varnish leads exactly where the store says."""
-        secret = self._store.secret()
-        fronts = []
-        for app in self._store.apps():
-            release = self._store.release(app.live_release) if app.live_release else None
-            stopped = bool(self._store.setting(app.id, STOPPED))
-            gate = gate_of(self._store, app.id)
-            fronts.append(front_of(secret, app, release, self._store.containers(app.id), gate=gate, stopped=stopped))
+        fronts = [self._wanted.front(app) for app in self._store.apps()]
         self._front.reload(fronts, hosts(self._store, self._settings.domain))

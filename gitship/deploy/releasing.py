@@ -158,6 +158,7 @@ class Releasing:
             cause=f"rollback to {target.label}",
             created_by=job.deploy.created_by,
             manifest=self._store.release_manifest(target.id),
+            cache=target.cache,
         )
         self._foreign.hold(app, job, release)
         own, shared = self._store.config(app.id), self._store.global_config()
@@ -176,11 +177,12 @@ class Releasing:
         like: Release | None = None,
         kept: Kept | None = None,
     ) -> Candidate:
-        """``like`` has the processes and cron entries of a commit whose manifest is not known."""
+        """``like`` has the processes, cron entries and cache rules of a commit whose manifest is not known."""
         config = self._environment(config)
-        processes, cron = (like.processes, like.cron) if like is not None else ((), ())
+        processes, cron, cache = (like.processes, like.cron, like.cache) if like is not None else ((), (), {})
         if manifest is not None:
             cron = manifest.cron
+            cache = manifest.cache
             manifest = overrides.running(manifest, self._overrides(app, job))
             processes = planned(manifest, image, config, self._settings)
         processes = mounts.attached(processes, {**self._store.settings(app.id), **job.settings})
@@ -195,6 +197,7 @@ class Releasing:
             cause=cause,
             created_by=job.deploy.created_by,
             manifest=kept,
+            cache=cache,
         )
         return Candidate(release, None, manifest)
 

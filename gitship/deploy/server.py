@@ -27,6 +27,7 @@ from gitship.deploy.queue import DeployQueue
 from gitship.deploy.registries import Registries
 from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.serving import Serving
 from gitship.deploy.sources import Sources
 from gitship.deploy.storage import Storage
 from gitship.deploy.tuning import Tuning
@@ -62,10 +63,12 @@ class ServerOperations:
         notifications: Notifications,
         keeper: Keeper,
         looking: Looking,
+        serving: Serving,
     ) -> None:
         self.gates = gates
         self.cron = cron
         self.notifications = notifications
+        self.serving = serving
         self.programs = programs
         self._settings = settings
         self._store = store
@@ -199,8 +202,8 @@ class ServerOperations:
         live = self._store.release(found.live_release or 0)
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
-            now = (live.image_id, live.config, live.processes, live.cron)
-            different = [r for r in good if (r.image_id, r.config, r.processes, r.cron) != now]
+            now = (live.image_id, live.config, live.processes, live.cron, live.cache)
+            different = [r for r in good if (r.image_id, r.config, r.processes, r.cron, r.cache) != now]
             if not different:
                 raise NotFound(f"{app} has no release before {live.label} to go back to", "see `releases:list`")
             target = different[0]

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gitship.front.vcl import UNAVAILABLE, label_name
+from gitship.front.vcl import TRIAL_LABEL, UNAVAILABLE, label_name
 
 
 class BootFiles:
@@ -54,6 +54,7 @@ class BootFiles:
     def _commands(self, apps: Mapping[str, str], top: str) -> str:
         # "-": may fail. One damaged file costs one app, whose label then leads to a page that says so.
         lines = [f"vcl.load {UNAVAILABLE} {_word(self._path(UNAVAILABLE))}"]
+        lines.append(f"vcl.label {TRIAL_LABEL} {UNAVAILABLE}")
         for slug, name in sorted(apps.items()):
             label = label_name(slug)
             lines.append(f"vcl.label {label} {UNAVAILABLE}")

@@ -16,9 +16,11 @@ from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
+from gitship.front.cache import Purge
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.labels import Labels, table_in_use, targets
 from gitship.front.server import Server
+from gitship.front.trial import Trial
 from gitship.front.vcl import (
     APP_PREFIX,
     UNAVAILABLE,
@@ -51,6 +53,7 @@ class Front:
         self._lock = threading.RLock()  # what reads the state and then changes it
         self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
         self._last_ms = 0
+        self._trial = Trial(self._labels, self._lock, self._server.trial_token)
         self._holds: dict[int, threading.Lock] = {}
 
     # -- the process
@@ -110,6 +113,15 @@ class Front:
             raise
         return name
 
+    @contextmanager
+    def trial(self, vcl_name: str) -> Iterator[dict[str, str]]:
+        """Meanwhile requests with these headers, and no visitor's, get to a VCL that is loaded and not labelled.
+
+        One at a time on the whole server. Raises FrontError when another one takes too long.
+        """
+        with self._trial.of(vcl_name) as headers:
+            yield headers
+
     def label(self, slug: str, vcl_name: str) -> str | None:
         """Switches visitors to ``vcl_name`` (atomic, under 1 ms) and writes that down; the VCL before, still loaded."""
         with self._lock:
@@ -155,6 +167,10 @@ class Front:
             self._labels.sweep()
             self._save()
 
+    def purge(self, owner: str, purge: Purge) -> None:
+        """From the next request on, what fits is forgotten in the cache of the app whose objects ``owner`` marks."""
+        self._control.command(*purge.ban(owner))
+
     # -- all apps
 
     def set_hosts(self, hosts: Mapping[str, str]) -> None:
@@ -165,7 +181,8 @@ class Front:
             new = set(hosts.values()) - (targets(loaded).keys() - self._labels.retired(loaded))
             for slug in sorted(new):
                 self._label_first(slug)
-            text = top_vcl(hosts)
+            self._trial.settle()  # before the table names its label
+            text = top_vcl(hosts, self._server.trial_token())
             if table is not None and self._control.text(table) == text.strip():
                 if new:
                     self._save()
@@ -184,6 +201,7 @@ class Front:
         """
         failed: list[FrontError] = []
         with self._lock:
+            self._trial.settle()
             labels = targets(self._control.loaded())
             for app in apps:
                 try:

@@ -117,8 +117,7 @@ class Maintenance:
 
     def __post_init__(self) -> None:
         _check_networks(self.allow)
-        if self.page is not None and re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", self.page):
-            raise ValueError("a page has no control characters")
+        check_page(self.page or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +136,12 @@ class Gate:
     def open(self) -> bool:
         """True when nothing stands there."""
         return self == OPEN
+
+
+def check_page(page: str) -> None:
+    """Raises ValueError for what VCL cannot say of a page."""
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", page):
+        raise ValueError("a page has no control characters")
 
 
 def _check_networks(networks: tuple[str, ...]) -> None:

@@ -10,21 +10,24 @@ import re
 from collections.abc import Mapping, Sequence
 
 from gitship.front.templates import fill, page, template
-from gitship.front.vcl import LABEL_PREFIX
+from gitship.front.vcl import LABEL_PREFIX, TRIAL_LABEL
 
 TOP_PREFIX = "top_"
 LEAF_HOSTS = 4
+TRIAL_HEADER = "x-gitship-trial"
 
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9][a-z0-9.-]{0,252}")
 _EXACT, _PARENT = "req.http.host", "req.http.x-gitship-parent"
 _LEAF = re.compile(rf'req\.http\.[a-z-]+ == "([^"]+)"\) {{ return \(vcl\({LABEL_PREFIX}([a-z0-9_-]+)\)\); }}')
+_TOKEN = re.compile(r"[0-9a-f]{32,64}")
 
 
-def top_vcl(hosts: Mapping[str, str]) -> str:
+def top_vcl(hosts: Mapping[str, str], trial_token: str | None = None) -> str:
     """The VCL that leads each of ``hosts`` (lower case, without port) to the label of its slug; others get a 404 page.
 
     ``*.example.com`` stands for each name with one more label, as in certificates, unless that is in the table itself.
-    Raises ValueError for a host that cannot be one.
+    Whoever knows the ``trial_token`` gets to what is on trial, whatever the host. Raises ValueError for a host that
+    cannot be one.
     """
     for host in hosts:
         if not _HOST.fullmatch(host):
@@ -34,12 +37,21 @@ def top_vcl(hosts: Mapping[str, str]) -> str:
     lines = _tree(exact, _EXACT, "    ")
     if wild:
         lines += [f'    set {_PARENT} = regsub({_EXACT}, "^[^.]+", "*");', *_tree(wild, _PARENT, "    ")]
-    return fill(template("top.vcl"), hosts="\n".join(lines), page=page("unknown-host"))
+    return fill(template("top.vcl"), hosts="\n".join(lines), trial=_trial(trial_token), page=page("unknown-host"))
 
 
 def hosts_of(text: str) -> dict[str, str]:
     """The table that a top VCL was made from."""
     return dict(_LEAF.findall(text))
+
+
+def _trial(token: str | None) -> str:
+    if token is None:
+        return ""
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("not a token")
+    condition = f'req.http.{TRIAL_HEADER} == "{token}"'
+    return f"    if ({condition}) {{ return (vcl({TRIAL_LABEL})); }}  # the release that comes, for gitship alone"
 
 
 def _tree(hosts: Sequence[tuple[str, str]], name: str, indent: str) -> list[str]:

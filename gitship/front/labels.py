@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from gitship.front.control import Control, Loaded
 from gitship.front.hosts import TOP_PREFIX, hosts_of
-from gitship.front.vcl import LABEL_PREFIX, UNAVAILABLE, label_name, unavailable_vcl
+from gitship.front.vcl import LABEL_PREFIX, TRIAL_LABEL, UNAVAILABLE, label_name, unavailable_vcl
 
 
 def targets(loaded: Iterable[Loaded]) -> dict[str, str]:
@@ -40,10 +40,22 @@ class Labels:
         vcl = targets(loaded).get(slug)
         if vcl is None or vcl == UNAVAILABLE:
             return
-        if not any(v.name == UNAVAILABLE for v in loaded):
-            self._control.inline(UNAVAILABLE, unavailable_vcl())
+        self._ensure_unavailable(loaded)
         self._control.command("vcl.label", label_name(slug), UNAVAILABLE)
         self._control.command("vcl.discard", vcl)
+
+    def try_out(self, vcl: str | None) -> None:
+        """The label of what is on trial leads to ``vcl``; None: to a page. It is never discarded."""
+        loaded = self._control.loaded()
+        now = next((v.target for v in loaded if v.name == TRIAL_LABEL), None)
+        if vcl is None:
+            self._ensure_unavailable(loaded)
+        if now != (vcl or UNAVAILABLE):
+            self._control.command("vcl.label", TRIAL_LABEL, vcl or UNAVAILABLE)
+
+    def _ensure_unavailable(self, loaded: list[Loaded]) -> None:
+        if not any(v.name == UNAVAILABLE for v in loaded):
+            self._control.inline(UNAVAILABLE, unavailable_vcl())
 
     def sweep(self) -> None:
         """Discards the labels of apps that are gone, if there is no table of hosts but the one in use.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import threading
@@ -65,6 +66,10 @@ class Server:
             return self._varnishd.pid() is not None and "running" in self.control.command("status")
         except FrontError:
             return False
+
+    def trial_token(self) -> str:
+        """What only this gitship and its Varnish know; the same for as long as the secret is."""
+        return hashlib.sha256(b"trial " + self._varnishd.secret.read_bytes()).hexdigest()[:32]
 
     @property
     def address(self) -> Address:

@@ -93,4 +93,5 @@ MIGRATIONS = (
         deaths INTEGER NOT NULL DEFAULT 0, UNIQUE (docker_id, at, kind));
     CREATE INDEX container_events_by_app ON container_events (app_id, at);
     """,
+    "ALTER TABLE releases ADD COLUMN cache TEXT NOT NULL DEFAULT '{}'",
 )

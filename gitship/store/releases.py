@@ -21,7 +21,8 @@ from gitship.model import (
 from gitship.store.database import Database
 
 _RELEASE = (
-    "id, app_id, number, commit_sha, image_id, image_bytes, config, processes, cron, cause, created_by, created_at"
+    "id, app_id, number, commit_sha, image_id, image_bytes, config, processes, cron, cause, created_by, created_at,"
+    " cache"
 )
 
 
@@ -41,6 +42,7 @@ class Releases(Database):
         created_by: str,
         cron: Iterable[CronEntry] = (),
         manifest: Mapping[str, Any] | None = None,
+        cache: Mapping[str, Any] | None = None,
     ) -> Release:
         """A new immutable release with the app's next number (numbers are never used again).
 
@@ -50,12 +52,12 @@ class Releases(Database):
             last = db.execute("SELECT max(number) FROM releases WHERE app_id = ?", (app_id,)).fetchone()[0] or 0
             cursor = db.execute(
                 "INSERT INTO releases (app_id, number, commit_sha, image_id, image_bytes, config, processes, cron,"
-                " cause, created_by, created_at, manifest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " cause, created_by, created_at, manifest, cache) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     app_id, last + 1, commit, image_id, image_bytes, json.dumps(dict(config)),
                     json.dumps([dataclasses.asdict(p) for p in processes]),
                     json.dumps([dataclasses.asdict(e) for e in cron]), cause, created_by, time.time(),
-                    None if manifest is None else json.dumps(manifest),
+                    None if manifest is None else json.dumps(manifest), json.dumps(dict(cache or {})),
                 ),
             )  # fmt: skip
             release_id = cursor.lastrowid
@@ -99,12 +101,12 @@ class Releases(Database):
 
 
 def _release(row: Any) -> Release:
-    *head, config, processes, cron, cause, created_by, created_at = row
+    *head, config, processes, cron, cause, created_by, created_at, cache = row
     id_, app_id, number, commit, image_id, image_bytes = head
     parsed = tuple(_process(p) for p in json.loads(processes))
     return Release(
         id_, app_id, number, commit, image_id, image_bytes, json.loads(config), parsed, cause, created_by, created_at,
-        tuple(cron_entry(e) for e in json.loads(cron)),
+        tuple(cron_entry(e) for e in json.loads(cron)), json.loads(cache),
     )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 /* A web application with habits, set by environment: what the end-to-end tests deploy.
  *
- * PORT (8000) LISTEN_PORT LISTEN_HOST VERSION BOOT_MS HEALTH_MS CRASH IGNORE_TERM DRAIN_MS RELEASE_MS RELEASE_EXIT
+ * PORT (8000) LISTEN_PORT LISTEN_HOST VERSION BOOT_MS HEALTH_MS CRASH IGNORE_TERM DRAIN_MS RELEASE_MS RELEASE_EXIT GONE
  * /            "VERSION"          /x?ms=N   the same after N ms       /stream  chunked, a piece every 0.5 s for 4 s
  * /healthz     503 until HEALTH_MS have passed                        POST     "VERSION length checksum" of the body
+ * /public/...  may be cached for 60 s; 404 for the path GONE
  * /env?NAME    that variable      /log?TEXT prints it to stdout       /crash   exits 9 at once
  * Arguments: `tiny check` is a HEALTHCHECK; `tiny work` prints a line a second; `tiny release` exits with
  * RELEASE_EXIT after RELEASE_MS.
@@ -42,6 +43,12 @@ static void answer(int c, const char *method, const char *path, long length, uns
     if (!strncmp(path, "/x?ms=", 6)) nap(atoi(path + 6));
     if (!strcmp(path, "/crash")) _exit(9);
     if (!strcmp(path, "/stream")) { stream(c); return; }
+    if (strcmp(path, "/") && !strcmp(path, text("GONE", ""))) { reply(c, "404 Not Found", "gone\n", head); return; }
+    if (!strncmp(path, "/public/", 8)) {
+        printf("asked for %s\n", path);
+        dprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nCache-Control: public, max-age=60\r\nContent-Length: %zu\r\n\r\n%s\n", strlen(version) + 1, head ? "" : version);
+        return;
+    }
     if (!strncmp(path, "/log?", 5)) { printf("%s\n", query + 1); }
     if (!strcmp(path, "/healthz") && age_ms() < number("HEALTH_MS", 0)) { reply(c, "503 Not Yet", "not yet\n", head); return; }
     if (!strcmp(method, "POST")) snprintf(body, sizeof body, "%s %ld %u\n", version, length, sum);
@@ -51,12 +58,14 @@ static void answer(int c, const char *method, const char *path, long length, uns
 }
 static void *serve(void *arg) {
     int c = (int)(long)arg; FILE *f = fdopen(c, "r"); char line[8192], method[16], path[4096];
-    while (!term && fgets(line, sizeof line, f) && sscanf(line, "%15s %4095s", method, path) == 2) {
+    int last = 0;
+    while (!term && !last && fgets(line, sizeof line, f) && sscanf(line, "%15s %4095s", method, path) == 2) {
         __sync_fetch_and_add(&in_flight, 1);
         long length = 0; unsigned sum = 0; int chunked = 0;
         while (fgets(line, sizeof line, f) && line[0] != '\r') {
             if (!strncasecmp(line, "Content-Length:", 15)) length = atol(line + 15);
             if (!strncasecmp(line, "Transfer-Encoding: chunked", 26)) chunked = 1;
+            if (!strncasecmp(line, "Connection: close", 17)) last = 1;
         }
         for (long left = length, total = 0; left > 0 || chunked; left = 0) {
             if (chunked) { if (!fgets(line, sizeof line, f)) break; left = strtol(line, 0, 16); }

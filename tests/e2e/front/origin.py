@@ -22,6 +22,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body_bytes: int = 0
+    url: str = ""  # path and query as they were sent
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Origin:
     go_on: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Event = field(default_factory=threading.Event)
     status: int = 200
+    missing: set[str] = field(default_factory=set)
+    pause_s: float = 0.0
     probe_pause_s: float = 0.0
 
     def __enter__(self) -> Origin:
@@ -77,7 +80,9 @@ class Origin:
         self.port = self._runner.addresses[0][1]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        seen = Seen(request.method, request.path, {k.lower(): v for k, v in request.headers.items()})
+        seen = Seen(
+            request.method, request.path, {k.lower(): v for k, v in request.headers.items()}, url=request.raw_path
+        )
         self.seen.append(seen)
         handlers: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {
             "/ws": self._websocket,
@@ -93,6 +98,9 @@ class Origin:
             seen.body_bytes += len(piece)
         # /x?cache-control=public is answered with that header
         headers = {**{k: v for k, v in request.query.items() if k != "n"}, "x-version": self.version}
+        await asyncio.sleep(self.pause_s)
+        if request.path in self.missing:
+            return web.Response(text=f"{self.version} has no such page", status=404, headers=headers)
         return web.Response(text=f"{self.version} {seen.body_bytes}", headers=headers, status=self.status)
 
     async def _wait(self, request: web.Request) -> web.StreamResponse:

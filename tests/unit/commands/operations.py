@@ -23,6 +23,7 @@ from gitship.deploy.looking import Looking, ProcessStatus
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.serving import Serving
 from gitship.deploy.sources import Sources
 from gitship.deploy.storage import Storage
 from gitship.deploy.switch import STOPPED
@@ -31,6 +32,7 @@ from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
 from gitship.events import Bus, Event
+from gitship.front.cache import Purge
 from gitship.front.front import Front
 from gitship.front.gate import Gate
 from gitship.git.repository import Repositories
@@ -94,6 +96,7 @@ class StoreOperations:
         self._bus = Bus()
         self.fail_next: Failure | None = None
         self.engine = Printing(store)
+        self.purged: list[tuple[str, Purge]] = []
         self.programs = EchoPrograms()
         self.runs = EchoRuns(store)
         self.machine = Machine()
@@ -153,6 +156,16 @@ class StoreOperations:
     def cron(self) -> Cron:
         """The real one; only what runs is this class's."""
         return Cron(self._store, "UTC", self.runs)
+
+    @property
+    def serving(self) -> Serving:
+        """The real one; there is no Varnish."""
+        return Serving(self._store, self._keep, lambda owner, purge: self.purged.append((owner, purge)))
+
+    def _keep(self, app: str, changes: Mapping[str, Any]) -> None:
+        found = self._store.app(app)
+        for name, value in changes.items():
+            self._store.set_setting(found.id, name, value)
 
     @property
     def tuning(self) -> Tuning:

@@ -26,6 +26,7 @@ OTHERS = {
     "releases:info",
     "maintenance:show",
     "ports:show",
+    "errors:show",
     "run:list",
     "checks:run",
     "server:apply",

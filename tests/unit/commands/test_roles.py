@@ -18,6 +18,7 @@ ROLES = {
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "cron:list", "cron:history", "notify:list", "policy:show",
         "ports:show", "checks:show", "resources:show", "builder:show", "storage:list", "git:info",
+        "cache:status", "errors:show",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
@@ -30,6 +31,7 @@ ROLES = {
         "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",
         "allow:add", "allow:remove", "allow:off",
         "releases:promote", "apps:clone", "git:deploy", "git:from-image", "git:from-archive", "git:set",
+        "cache:set", "cache:unset", "cache:purge", "errors:set", "errors:unset",
         "run", "run:list", "run:stop", "logs:run", "enter",
         "cron:add", "cron:remove", "cron:suspend", "cron:resume", "cron:run", "cron:log",
         "notify:add", "notify:remove", "notify:test", "notify:log",

@@ -42,7 +42,7 @@ def release(store: Store, app_id: int, image: str = "sha256:1") -> Release:
     processes = (Process("web", ("run", "it"), 80, checks, mounts=mounts), Process("worker"))
     return store.create_release(
         app_id, commit="c" * 40, image_id=image, image_bytes=7, config={"K": "ü $x\n"}, processes=processes,
-        cause="push", created_by="me",
+        cause="push", created_by="me", cache={"ttl_s": 60, "warm": ["/"]},
     )  # fmt: skip
 
 

@@ -31,6 +31,14 @@ secrets = { "npm.rc" = "NPM_TOKEN" }
 drain_timeout = 60
 check_timeout = 12.5
 
+[cache]
+ttl = "90s"
+grace = 600
+ignore_cookies = ["_ga*", "consent"]
+strip_query = "utm_*, fbclid"
+assets_for = "2h"
+warm = ["/", "/feed?all=1"]
+
 [processes.web]
 memory = "256m"
 cpus = 0.5
@@ -124,6 +132,14 @@ def test_every_key_is_read() -> None:
             ),
             CronEntry("sync", "@hourly", ("./sync", "a b"), "gitship.toml"),
         ),
+        cache={
+            "ttl_s": 90,
+            "grace_s": 600,
+            "ignore_cookies": ["_ga*", "consent"],
+            "strip_query": ["utm_*", "fbclid"],
+            "assets_for_s": 7200,
+            "warm": ["/", "/feed?all=1"],
+        },
     )
 
 
@@ -134,7 +150,7 @@ def test_the_example_above_has_every_key_of_the_reference() -> None:
 
 def keys(data: dict[str, Any]) -> set[str]:
     """Every key of the example, written as the reference writes it."""
-    found = {"port"} | {f"{table}.{key}" for table in ("build", "deploy") for key in data[table]}
+    found = {"port"} | {f"{table}.{key}" for table in ("build", "deploy", "cache") for key in data[table]}
     for process in data["processes"].values():
         found |= {f"processes.<type>.{key}" for key in process}
         found |= {f"processes.<type>.checks[].{key}" for check in process["checks"] for key in check}
@@ -160,7 +176,7 @@ def test_an_empty_file_changes_nothing() -> None:
     [
         ("prot = 1", "unknown key 'prot'", "did you mean 'port'?"),
         ("[buidl]", "unknown key 'buidl'", "did you mean 'build'?"),
-        ("[zzz]", "unknown key 'zzz'", "known: port, build, deploy, processes, cron"),
+        ("[zzz]", "unknown key 'zzz'", "known: port, build, deploy, cache, processes, cron"),
         ("build.dockerfil = 'x'", "unknown key 'build.dockerfil'", "did you mean 'build.dockerfile'?"),
         ("[deploy]\ndrain_time = 1", "unknown key 'deploy.drain_time'", "did you mean 'deploy.drain_timeout'?"),
         ("[processes.web]\nmemroy = '1g'", "unknown key 'processes.web.memroy'",

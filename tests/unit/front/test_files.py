@@ -23,6 +23,7 @@ def test_boot_cli_loads_each_app_behind_a_page_that_covers_for_it(tmp_path: Path
     _made(tmp_path).write({"shop": "app_shop_v1_1", "lost": "unavailable"}, "top_1", lambda name: f"text of {name}")
     assert (tmp_path / "boot.cli").read_text().replace(str(tmp_path), "DIR").splitlines() == [
         'vcl.load unavailable "DIR/apps/unavailable.vcl"',
+        "vcl.label T_trial unavailable",
         "vcl.label L_lost unavailable",
         "vcl.label L_shop unavailable",
         '-vcl.load app_shop_v1_1 "DIR/apps/app_shop_v1_1.vcl"',

@@ -65,7 +65,7 @@ def test_the_digest_tells_that_the_gate_is_different(app: AppFront, gate: Gate) 
 def test_the_gate_is_asked_before_the_cache_and_passed_by_gitships_own_token_only() -> None:
     text = app_vcl(replace(ONE, gate=Gate(logins=LOGINS)), NAME, LARGEST)
     recv = text[text.index("sub vcl_recv") :]
-    asked = recv.index("if (!req.http.x-gitship-verify) {\n        call gitship_gate;")
+    asked = recv.index("if (!req.http.x-gitship-verify) {\n            call gitship_gate;")
     assert recv.index(f'if (req.http.x-gitship-verify != "{ONE.verify_token}")') < asked
     assert asked < recv.index("return (pipe)") < recv.index("return (pass)")
 

@@ -34,6 +34,19 @@ def test_wildcards_come_after_the_names_themselves() -> None:
     check("top-wild.vcl", top_vcl({"*.example.com": "wild", "shop.example.com": "shop", "*.example.net": "wild"}))
 
 
+def test_who_knows_the_token_gets_to_what_is_on_trial() -> None:
+    check("top-trial.vcl", top_vcl({"a.localhost": "a"}, "0123456789abcdef" * 2))
+    for token in ("", "short", '0" || "1' * 6):
+        with pytest.raises(ValueError, match="not a token"):
+            top_vcl({}, token)
+
+
+def test_no_vmod_is_called_for_each_host() -> None:
+    """1,000 calls in one sub took 95 KB of a thread's 80 KB stack, and the worker died of it."""
+    few, many = (top_vcl({f"h{n}.example.com": "a" for n in range(count)}) for count in (3, 1000))
+    assert few.count("std.") == many.count("std.")
+
+
 def test_a_thousand_hosts_are_nowhere_deeper_than_the_logarithm() -> None:
     text = top_vcl({f"host-{n}.example.com": "app" for n in range(1000)})
     depth = max(len(line) - len(line.lstrip()) for line in text.splitlines() if "return (vcl(" in line) // 4
