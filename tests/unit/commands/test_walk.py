@@ -37,7 +37,6 @@ class Walk:
 
     def __init__(self, world: World, directory: Path) -> None:
         self.store = world.store
-        self.store._db.execute("PRAGMA synchronous = OFF")  # hundreds of entries, each with an fsync of its own
         repositories = Repositories(directory / "repos", None)
         for name in (HIDDEN, "mine"):
             world.operations.push(name)
