@@ -126,7 +126,7 @@ class Releasing:
 
     def _reconfigured(self, app: App, job: Job, live: Release) -> Candidate:
         config = with_changes(self._store.config(app.id), job.config)
-        image = self._existing_image(live)
+        image = self._existing_image(app, live)
         names = ", ".join(sorted(job.config)[:5]) + (", ..." if len(job.config) > 5 else "")
         changes = [f"config {names}"] if names else []
         changes += [overrides.describe(job.settings)] if job.settings else []
@@ -144,7 +144,7 @@ class Releasing:
         return self._create(app, job, image, manifest, live.commit, config, what, live, kept)
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
-        image = self._existing_image(target)
+        image = self._existing_image(app, target)
         processes = mounts.found_again(target, self._store.settings(app.id))
         job.journal.line(output.headline(f"{app.name}: back to {target.label}, {(target.commit or 'no commit')[:7]}"))
         release = self._store.create_release(
@@ -205,14 +205,13 @@ class Releasing:
         """An app's own config over that of all apps."""
         return {**self._store.global_config(), **config}
 
-    def _existing_image(self, release: Release) -> Image:
+    def _existing_image(self, app: App, release: Release) -> Image:
         try:
             return self._engine.image(release.image_id)
         except NotFound:
-            again = f"build it again: git push -f deploy {release.commit[:12]}:main" if release.commit else ""
-            raise DeployError(
-                f"the image of {release.label} is gone", again or "fetch it again: git:from-image"
-            ) from None
+            again = f"git:deploy {app.name} {release.commit[:12]} --force" if release.commit else ""
+            hint = f"build it again: {again}" if again else f"fetch it again: git:from-image {app.name} IMAGE"
+            raise DeployError(f"the image of {release.label} is gone", hint) from None
 
     def _overrides(self, app: App, job: Job) -> Overrides:
         """What commands have set, with the job's changes."""
