@@ -20,10 +20,13 @@ from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.start import Starter
+from gitship.deploy.stats import StoredStats
 from gitship.engine.addresses import Addresses
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
 from gitship.front.front import Front
+from gitship.front.tally import Tally
+from gitship.front.visitor_log import VisitorLog
 from gitship.git.repository import Repositories
 from gitship.model import Identity, Role
 from gitship.publickey import parse
@@ -84,8 +87,20 @@ class Daemon:
             self.one_offs,
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
+        tally = Tally()
+        self.stats = StoredStats(self.store, tally, VisitorLog(self.front.workdir, tally.take))
         operations = ServerOperations(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates
+            settings,
+            self.store,
+            bus,
+            engine,
+            self.front,
+            repositories,
+            addresses,
+            self.queue,
+            self.one_offs,
+            gates,
+            self.stats,
         )
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
@@ -98,6 +113,7 @@ class Daemon:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
         try:
             self.reconciler.start()
+            self.stats.start()
             self.web.start()
             self.ssh.start()
         except BaseException:
@@ -116,6 +132,7 @@ class Daemon:
         self.one_offs.close()
         self.drainer.stop()
         self.web.stop()
+        self.stats.stop()
         self.store.close()
 
     def _identify(self, fingerprint: str, public_key: str, address: str) -> Identity | None:

@@ -5,6 +5,33 @@ vcl 4.1;
 import directors;
 import std;
 
+# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+sub vcl_deliver {
+    if (req.http.x-gitship-verify) {
+        # gitship's own
+    } elsif (resp.http.x-gitship-origin == "error") {
+        std.log("gitship:@ID@ @RELEASE@ error");
+    } elsif (obj.uncacheable) {
+        std.log("gitship:@ID@ @RELEASE@ pass");
+    } elsif (obj.hits == 0) {
+        std.log("gitship:@ID@ @RELEASE@ miss");
+    } elsif (obj.ttl < 0s) {
+        std.log("gitship:@ID@ @RELEASE@ stale");
+    } else {
+        std.log("gitship:@ID@ @RELEASE@ hit");
+    }
+}
+
+sub vcl_synth {
+    if (!req.http.x-gitship-verify) {
+        std.log("gitship:@ID@ @RELEASE@ synth");
+    }
+}
+
+sub vcl_pipe {
+    std.log("gitship:@ID@ @RELEASE@ pipe");
+}
+
 @GATE@
 @PROBE@
 @BACKENDS@

@@ -10,6 +10,7 @@ from typing import Protocol
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.programs import Programs
+from gitship.deploy.stats import Stats
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
@@ -54,6 +55,11 @@ class Operations(Protocol):
     @property
     def tuning(self) -> Tuning:
         """Port, checks, limits and build settings that are set by command."""
+        ...
+
+    @property
+    def stats(self) -> Stats:
+        """What visitors asked for, and how that was answered."""
         ...
 
     def create_app(self, name: str) -> App: ...

@@ -20,6 +20,7 @@ from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.releasing import manifest_of, with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.stats import Stats
 from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
@@ -50,8 +51,10 @@ class ServerOperations:
         queue: DeployQueue,
         programs: Programs,
         gates: Gates,
+        stats: Stats,
     ) -> None:
         self.gates = gates
+        self.stats = stats
         self.programs = programs
         self._settings = settings
         self._store = store

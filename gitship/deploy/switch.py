@@ -70,6 +70,7 @@ def front_of(
         verify_token=hmac.new(secret, behind.encode(), "sha256").hexdigest()[:32],
         stopped=stopped,
         gate=gate,
+        id=app.id,
     )
 
 

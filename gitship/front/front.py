@@ -81,6 +81,11 @@ class Front:
         """Where visitors arrive, with the real port; it stays the same over a restart of varnishd."""
         return self._server.address
 
+    @property
+    def workdir(self) -> Path:
+        """Varnish's own directory, in which its log is found."""
+        return self._server.workdir
+
     # -- one app
 
     @contextmanager

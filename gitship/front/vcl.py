@@ -67,6 +67,7 @@ class AppFront:
     probe: str | None = None
     stopped: bool = False
     gate: Gate = OPEN
+    id: int = 0  # under which its visitors are counted, whatever its name; 0: not at all
 
     def __post_init__(self) -> None:
         """Raises ValueError for anything that could end a VCL string: the texts go into a program."""
@@ -122,6 +123,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         template("app.vcl"),
         name=name,
         app=app.app,
+        id=str(app.id),
         release=app.release,
         digest=digest,
         token=token,
@@ -141,6 +143,7 @@ def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bo
     return fill(
         template("answer.vcl"),
         name=name,
+        id=str(of.id if of else 0),
         digest=digest,
         status=status,
         page=page_text,

@@ -9,9 +9,10 @@ from gitship.store.keys import Keys
 from gitship.store.live import Live
 from gitship.store.releases import Releases
 from gitship.store.settings import AppSettings
+from gitship.store.traffic import TrafficHistory
 
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit):
+class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, TrafficHistory):
     """All state; safe from any thread."""

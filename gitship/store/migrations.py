@@ -56,4 +56,10 @@ MIGRATIONS = (
         detail TEXT NOT NULL DEFAULT '');
     CREATE INDEX audit_by_app ON audit (app, id);
     """,
+    """
+    CREATE TABLE traffic (
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, seconds INTEGER NOT NULL,
+        start INTEGER NOT NULL, counts TEXT NOT NULL, PRIMARY KEY (app_id, seconds, start)) WITHOUT ROWID;
+    CREATE INDEX traffic_by_age ON traffic (seconds, start);
+    """,
 )

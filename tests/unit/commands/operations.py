@@ -16,12 +16,14 @@ from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.stats import StoredStats
 from gitship.deploy.switch import STOPPED
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.front.gate import Gate
+from gitship.front.tally import Tally
 from gitship.git.repository import Repositories
 from gitship.model import (
     App,
@@ -95,6 +97,8 @@ class StoreOperations:
         self.fail_next: Failure | None = None
         self.streams: list[Stream] = []
         self.programs = EchoPrograms()
+        self.tally = Tally()
+        self.stats = StoredStats(store, self.tally, None)
         self._crashes = 0
 
     def hold(self) -> None:

@@ -1,9 +1,36 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 6bd7fd875ff59c358c0058efc738300c
+# digest 45853b1f147be96c55825f961d0418c6
 
 import directors;
 import std;
+
+# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+sub vcl_deliver {
+    if (req.http.x-gitship-verify) {
+        # gitship's own
+    } elsif (resp.http.x-gitship-origin == "error") {
+        std.log("gitship:0 v12 error");
+    } elsif (obj.uncacheable) {
+        std.log("gitship:0 v12 pass");
+    } elsif (obj.hits == 0) {
+        std.log("gitship:0 v12 miss");
+    } elsif (obj.ttl < 0s) {
+        std.log("gitship:0 v12 stale");
+    } else {
+        std.log("gitship:0 v12 hit");
+    }
+}
+
+sub vcl_synth {
+    if (!req.http.x-gitship-verify) {
+        std.log("gitship:0 v12 synth");
+    }
+}
+
+sub vcl_pipe {
+    std.log("gitship:0 v12 pipe");
+}
 
 acl gitship_allowed {
     "203.0.113.0"/24;

@@ -1,9 +1,36 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 0df4d6b7a38b49d8b9f4705ee316eaf7
+# digest bca8fe66a0b04af75e449223d843c676
 
 import directors;
 import std;
+
+# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+sub vcl_deliver {
+    if (req.http.x-gitship-verify) {
+        # gitship's own
+    } elsif (resp.http.x-gitship-origin == "error") {
+        std.log("gitship:0 v12 error");
+    } elsif (obj.uncacheable) {
+        std.log("gitship:0 v12 pass");
+    } elsif (obj.hits == 0) {
+        std.log("gitship:0 v12 miss");
+    } elsif (obj.ttl < 0s) {
+        std.log("gitship:0 v12 stale");
+    } else {
+        std.log("gitship:0 v12 hit");
+    }
+}
+
+sub vcl_synth {
+    if (!req.http.x-gitship-verify) {
+        std.log("gitship:0 v12 synth");
+    }
+}
+
+sub vcl_pipe {
+    std.log("gitship:0 v12 pipe");
+}
 
 sub gitship_gate {
     return (synth(1503));
