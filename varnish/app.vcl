@@ -32,6 +32,17 @@ sub vcl_pipe {
     std.log("gitship:@ID@ @RELEASE@ pipe");
 }
 
+@SIDE@
+# Visitors of a canary keep its cookie for a while. It's gitship's own: with it no page would come from the cache.
+sub vcl_recv {
+    if (req.http.cookie ~ "gitship_canary=") {
+        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_canary=[^;]*", ""), "^; *", "");
+        if (req.http.cookie == "") {
+            unset req.http.cookie;
+        }
+    }
+}
+
 @GATE@
 @PROBE@
 @BACKENDS@

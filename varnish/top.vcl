@@ -5,6 +5,7 @@ import std;
 
 backend default none;
 
+@CANARIES@
 sub vcl_recv {
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
 @HOSTS@

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 
 from gitship.front import gate_vcl
 from gitship.front.gate import OPEN, Gate
+from gitship.front.side import Side, telling, vmod_header_is_there
 from gitship.front.templates import fill, page, template
 
 APP_PREFIX = "app_"
@@ -67,6 +68,7 @@ class AppFront:
     probe: str | None = None
     stopped: bool = False
     gate: Gate = OPEN
+    side: Side | None = None  # of a canary
     id: int = 0  # under which its visitors are counted, whatever its name; 0: not at all
 
     def __post_init__(self) -> None:
@@ -127,6 +129,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         release=app.release,
         digest=digest,
         token=token,
+        side=telling(app.side, beside_others=vmod_header_is_there()),
         gate=gate_vcl.declarations(app.gate, app.app),
         call_gate=gate_vcl.call(app.gate, "    ", unless="req.http.x-gitship-verify"),
         cache_key=app.cache_key,

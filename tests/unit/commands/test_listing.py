@@ -27,6 +27,7 @@ OTHERS = {
     "run:list",
     "checks:run",
     "server:apply",
+    "stats:show",
 }
 LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -47,7 +48,9 @@ def full(world: World) -> World:
 
 
 def argv(name: str) -> tuple[str, ...]:
-    return (name,) if name in ("apps:list", "keys:list", "audit", "config:global:show") else (name, "shop")
+    return (
+        (name,) if name in ("apps:list", "keys:list", "audit", "config:global:show", "stats:list") else (name, "shop")
+    )
 
 
 @pytest.mark.parametrize("name", LISTINGS)

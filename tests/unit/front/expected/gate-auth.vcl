@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 91e0ca05cb884f159102d0e46704cadb
+# digest 739f9688a1b2ac80586f01e682180ffb
 
 import directors;
 import std;
@@ -30,6 +30,16 @@ sub vcl_synth {
 
 sub vcl_pipe {
     std.log("gitship:0 v12 pipe");
+}
+
+# Visitors of a canary keep its cookie for a while. It's gitship's own: with it no page would come from the cache.
+sub vcl_recv {
+    if (req.http.cookie ~ "gitship_canary=") {
+        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_canary=[^;]*", ""), "^; *", "");
+        if (req.http.cookie == "") {
+            unset req.http.cookie;
+        }
+    }
 }
 
 sub gitship_gate {

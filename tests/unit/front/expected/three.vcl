@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest b57c183624f828d10ecd8756def7a6ce
+# digest c597e3779e9a73bf2a5850656e59aedf
 
 import directors;
 import std;
@@ -30,6 +30,16 @@ sub vcl_synth {
 
 sub vcl_pipe {
     std.log("gitship:0 v12 pipe");
+}
+
+# Visitors of a canary keep its cookie for a while. It's gitship's own: with it no page would come from the cache.
+sub vcl_recv {
+    if (req.http.cookie ~ "gitship_canary=") {
+        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_canary=[^;]*", ""), "^; *", "");
+        if (req.http.cookie == "") {
+            unset req.http.cookie;
+        }
+    }
 }
 
 probe ready {
