@@ -11,6 +11,7 @@ from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
+from gitship.deploy.canary import Canary
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.oneoffs import OneOffs
@@ -21,6 +22,8 @@ from gitship.deploy.releasing import Releasing
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.start import Starter
 from gitship.deploy.stats import StoredStats
+from gitship.deploy.switch import Switch
+from gitship.deploy.trials import RunningCanaries, Trials
 from gitship.engine.addresses import Addresses
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
@@ -70,8 +73,23 @@ class Daemon:
             min_free_bytes=settings.docker.min_free,
         )
         releasing = Releasing(self.store, engine, repositories, builder, settings)
+        drain_limit_s = settings.deploy.drain_timeout
+        tally, trials = Tally(), Trials()
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, trials)
+        switch = Switch(self.front, settings.domain, self.store)
+        canary = Canary(engine, self.front, self.drainer, gates, trials, switch, tally, drain_limit_s)
         pipeline = Pipeline(
-            settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer
+            settings,
+            self.store,
+            engine,
+            self.front,
+            repositories,
+            addresses,
+            releasing,
+            starter,
+            self.drainer,
+            switch,
+            canary,
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
@@ -86,8 +104,6 @@ class Daemon:
             self.queue,
             self.one_offs,
         )
-        gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
-        tally = Tally()
         self.stats = StoredStats(self.store, tally, VisitorLog(self.front.workdir, tally.take))
         operations = ServerOperations(
             settings,
@@ -101,6 +117,7 @@ class Daemon:
             self.one_offs,
             gates,
             self.stats,
+            RunningCanaries(self.store, trials, self.queue),
         )
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint

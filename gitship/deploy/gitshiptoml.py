@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitship.deploy import canary_rules
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.values import Value, decode
 from gitship.errors import ConfigError, nearest
 from gitship.model import CONFIG_NAME, PROCESS_TYPE, Check
@@ -43,6 +45,7 @@ class GitshipToml:
     build: Build = field(default_factory=Build)
     drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
+    canary: Plan | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
 
@@ -68,6 +71,13 @@ def _headers(value: Value) -> dict[str, str]:
     return {Value(FILE, value.path, n).header_name(): v.header_value() for n, v in value.table().items()}
 
 
+def _canary(value: Value) -> Plan:
+    try:
+        return canary_rules.parse(value.text())
+    except ValueError as error:
+        raise value.error(str(error)) from None
+
+
 TOP = (
     Key("port", "config PORT, else EXPOSE, else 5000", "where `web` listens", lambda v: v.whole(1, 65535)),
 )  # fmt: skip
@@ -81,6 +91,7 @@ DEPLOY = (
     Key("drain_timeout", "the server's", "seconds that requests in flight may take after a switch", Value.seconds),
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
+    Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"', _canary),
 )  # fmt: skip
 PROCESS = (
     Key("memory", "no limit", 'most memory of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
@@ -125,7 +136,8 @@ def parse(content: bytes) -> GitshipToml:
     sections = {name: top.table().get(name, Value(FILE, name, {})) for name in ("build", "deploy", "processes")}
     values = _read(top, TOP, sections)
     build = _read(sections["build"], BUILD)
-    deploy = {f"{name}_s": value for name, value in _read(sections["deploy"], DEPLOY).items()}
+    deploy = _read(sections["deploy"], DEPLOY)
+    deploy = {name if name == "canary" else f"{name}_s": value for name, value in deploy.items()}
     limits: dict[str, Limits] = {}
     checks: dict[str, tuple[Check, ...]] = {}
     for name, table in sections["processes"].table().items():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from gitship.config import Settings
 from gitship.deploy import appjson, gitshiptoml, procfile
 from gitship.deploy.appjson import UPTIME_S, AppJson
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.command_line import Command
 from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
 from gitship.engine.base import Image
@@ -40,6 +41,7 @@ class Manifest:
     port: int | None = None
     drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
+    canary: Plan | None = None
 
 
 def read(files: Callable[[str], bytes | None], context: str | None = None) -> Manifest:
@@ -73,6 +75,7 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         port=toml.port,
         drain_timeout_s=toml.drain_timeout_s,
         check_timeout_s=toml.check_timeout_s,
+        canary=toml.canary,
     )
 
 

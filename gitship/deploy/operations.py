@@ -11,6 +11,7 @@ from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.programs import Programs
 from gitship.deploy.stats import Stats
+from gitship.deploy.trials import Canaries
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
@@ -60,6 +61,11 @@ class Operations(Protocol):
     @property
     def stats(self) -> Stats:
         """What visitors asked for, and how that was answered."""
+        ...
+
+    @property
+    def canaries(self) -> Canaries:
+        """New releases that a share of the visitors tries."""
         ...
 
     def create_app(self, name: str) -> App: ...

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.journal import Journal
 from gitship.model import Deploy, DeployKind, DeployState
 
@@ -35,6 +36,8 @@ class Job:
     scale: dict[str, int] = field(default_factory=dict)
     release_id: int | None = None  # of a rollback
     new_name: str | None = None  # of a rename
+    canary: Plan | None = None  # in the place of what the commit says
+    skip_canary: bool = False
     cancel: threading.Event = field(default_factory=threading.Event)
     canceled_by: DeployState = DeployState.CANCELED
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import switch, urls
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.gates import Gates
 from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
@@ -21,6 +22,7 @@ from gitship.deploy.queue import DeployQueue
 from gitship.deploy.releasing import manifest_of, with_changes
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.stats import Stats
+from gitship.deploy.trials import Canaries
 from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
@@ -52,7 +54,9 @@ class ServerOperations:
         programs: Programs,
         gates: Gates,
         stats: Stats,
+        canaries: Canaries,
     ) -> None:
+        self.canaries = canaries
         self.gates = gates
         self.stats = stats
         self.programs = programs
@@ -114,11 +118,14 @@ class ServerOperations:
         by: Identity,
         *,
         no_cache: bool = False,
+        canary: Plan | None = None,
+        skip_canary: bool = False,
         moved: bool = False,
     ) -> Deploy:
         """Queues the deploy of a pushed commit; ``moved``: git itself has moved the ref already."""
         job = self._jobs.make(app, DeployKind.PUSH, by, cause=f"push {new[:7]}", commit=new, ref=ref, old=old)
         job.no_cache, job.ref_moved = no_cache, moved
+        job.canary, job.skip_canary = canary, skip_canary
         return self._jobs.submit(job)
 
     def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:

@@ -134,10 +134,10 @@ class Front:
         """Slug -> VCL that serves it."""
         return {slug: name for slug, name in targets(self._control.loaded()).items() if name != UNAVAILABLE}
 
-    def unlabelled(self, slug: str) -> list[str]:
-        """VCLs of the app that serve no new visitor, but may still have requests in flight."""
+    def unlabelled(self, slug: str, release: str | None = None) -> list[str]:
+        """VCLs of the app (of that release only) that serve no new visitor, but may still have requests in flight."""
         loaded = self._control.loaded()
-        own = re.compile(rf"{APP_PREFIX}{re.escape(slug)}_v[0-9]+_[0-9]+")
+        own = re.compile(rf"{APP_PREFIX}{re.escape(slug)}_{release or 'v[0-9]+'}_[0-9]+")
         wanted = serving(loaded)
         return [vcl.name for vcl in loaded if own.fullmatch(vcl.name) and vcl.name not in wanted]
 
@@ -163,6 +163,11 @@ class Front:
             self._end_canary(slug)
 
     # -- a canary: a second VCL of an app, for a share of its visitors
+
+    def canary(self, slug: str) -> str | None:
+        """The VCL that serves the app's canary, if there is one."""
+        vcl = canaries(self._control.loaded()).get(slug)
+        return None if vcl == UNAVAILABLE else vcl
 
     def label_canary(self, slug: str, vcl_name: str) -> str | None:
         """The canary's visitors have ``vcl_name`` from now on (atomic); the canary's VCL before, still loaded."""

@@ -25,6 +25,7 @@ _HANDLINGS = {
     b"hit": "hits", b"stale": "stale", b"miss": "misses", b"pass": "passes", b"pipe": "pipes", b"synth": "own",
     b"error": "failed",
 }  # fmt: skip
+_ASKED = frozenset({b"miss", b"pass", b"error"})
 _SCALE = 1 / FIRST_BOUND_S
 _LAST = LATENCY_BUCKETS - 1
 
@@ -40,7 +41,7 @@ class Minute:
 
 @dataclass(slots=True)
 class Watch:
-    """What each release of one app has had since the watch began, by the release's label."""
+    """What each release of one app was asked itself since the watch began, by the release's label; no cache hits."""
 
     app_id: int
     releases: dict[str, Traffic] = field(default_factory=dict)
@@ -70,13 +71,13 @@ class Tally:
         now = self._clock()
         minute = int(now // MINUTE_S) * MINUTE_S
         with self._lock:
-            for (app_id, release), traffic in found.items():
+            for (app_id, release, asked), traffic in found.items():
                 app = self._apps.setdefault(app_id, _App())
                 app.total.add(traffic)
                 _step(app.steps, now).add(traffic)
                 self._unsaved.setdefault((app_id, minute), Traffic()).add(traffic)
                 for watch in self._watches:
-                    if watch.app_id == app_id:
+                    if asked and watch.app_id == app_id:
                         watch.releases.setdefault(release, Traffic()).add(traffic)
 
     def totals(self) -> dict[int, Traffic]:
@@ -143,8 +144,11 @@ class Tally:
             return _copy(watch.releases.get(release, Traffic()))
 
 
-def parse(lines: bytes) -> dict[tuple[int, str], Traffic]:
-    """Whole lines in LINE_FORMAT as traffic by app id and release; lines that are of no app are left out."""
+def parse(lines: bytes) -> dict[tuple[int, str, bool], Traffic]:
+    """Whole lines in LINE_FORMAT as traffic by app id, release and whether the app was asked.
+
+    Lines that are of no app are left out.
+    """
     groups: dict[bytes, tuple[list[int], array[int]]] = {}
     log2 = math.log2
     for line in lines.split(b"\n"):
@@ -162,11 +166,11 @@ def parse(lines: bytes) -> dict[tuple[int, str], Traffic]:
         counts[0] += 1
         counts[1] += sent
         latency[0 if took < FIRST_BOUND_S else min(_LAST, 1 + int(log2(took * _SCALE) * PER_DOUBLING))] += 1
-    found: dict[tuple[int, str], Traffic] = {}
+    found: dict[tuple[int, str, bool], Traffic] = {}
     for what, (counts, latency) in groups.items():
         words = what.split(b" ")
         if len(words) == 4 and words[0].isdigit() and words[2] in _HANDLINGS:
-            key = (int(words[0]), words[1].decode("ascii", "replace"))
+            key = (int(words[0]), words[1].decode("ascii", "replace"), words[2] in _ASKED)
             found.setdefault(key, Traffic()).add(_traffic(_HANDLINGS[words[2]], words[3], counts, latency))
     return found
 

@@ -28,6 +28,7 @@ ROLES = {
         "resources:unset", "builder:set", "builder:unset",
         "maintenance:on", "maintenance:off", "redirects:add", "redirects:remove", "auth:set", "auth:remove", "auth:off",
         "allow:add", "allow:remove", "allow:off",
+        "deploys:promote", "deploys:abort",
         "run", "run:list", "run:stop", "logs:run", "enter",
     },
     Role.ADMIN: {

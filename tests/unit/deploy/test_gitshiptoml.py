@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitship.deploy import gitshiptoml
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
 from gitship.errors import ConfigError
 from gitship.model import Check
@@ -242,3 +243,11 @@ def test_no_value_of_any_key_makes_the_parser_fail_otherwise(key: str, value: st
     except ConfigError as error:
         assert error.hint
         assert error.message.startswith("gitship.toml")
+
+
+def test_a_canary_is_read_with_the_deploys_other_settings() -> None:
+    parsed = gitshiptoml.parse(b'[deploy]\ncanary = "5% for 90s"\ndrain_timeout = 5')
+    assert (parsed.canary, parsed.drain_timeout_s) == (Plan(5, 90), 5)
+    assert gitshiptoml.parse(b"").canary is None
+    with pytest.raises(ConfigError, match=r"deploy\.canary must be a share of visitors"):
+        gitshiptoml.parse(b'[deploy]\ncanary = "some"')

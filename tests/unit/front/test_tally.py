@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitship.front.tally import KEPT_S, Minute, Tally, parse
-from gitship.traffic import Traffic
+from gitship.traffic import Traffic, together
 
 pytestmark = pytest.mark.unit
 
@@ -32,7 +32,8 @@ def test_each_way_to_be_answered_is_counted_as_such() -> None:
             "7 v12 pipe - 0.000030 9000",
         )
     )  # fmt: skip
-    traffic = found[7, "v12"]
+    traffic = together(found.values())
+    assert {key: t.requests for key, t in found.items()} == {(7, "v12", True): 3, (7, "v12", False): 4}
     assert (traffic.hits, traffic.stale, traffic.misses, traffic.passes) == (1, 1, 1, 1)
     assert (traffic.own, traffic.failed, traffic.pipes, traffic.requests) == (1, 1, 1, 7)
     assert (traffic.app_errors, traffic.front_errors) == (1, 2)
@@ -43,7 +44,7 @@ def test_each_way_to_be_answered_is_counted_as_such() -> None:
 def test_apps_and_releases_are_kept_apart() -> None:
     found = parse(lines("7 v12 miss 200 0.01 5", "7 v13 miss 500 0.01 5", "8 v1 hit 200 0.01 5"))
     assert {key: (t.requests, t.errors) for key, t in found.items()} == {
-        (7, "v12"): (1, 0), (7, "v13"): (1, 1), (8, "v1"): (1, 0),
+        (7, "v12", True): (1, 0), (7, "v13", True): (1, 1), (8, "v1", False): (1, 0),
     }  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def test_apps_and_releases_are_kept_apart() -> None:
     ],
 )  # fmt: skip
 def test_a_line_of_no_app_or_of_no_sense_is_passed_over(line: str) -> None:
-    assert list(parse(lines(line, "7 v1 hit 200 0.1 3"))) == [(7, "v1")]
+    assert list(parse(lines(line, "7 v1 hit 200 0.1 3"))) == [(7, "v1", False)]
 
 
 def test_an_hour_is_kept_in_steps_and_no_longer() -> None:
@@ -113,6 +114,7 @@ def test_a_watch_sees_each_release_of_its_app_from_then_on() -> None:
     tally.take(lines("7 v1 miss 200 0.1 3"))
     with tally.watching(7) as watch:
         tally.take(lines("7 v1 miss 200 0.1 3", "7 v2 miss 500 0.1 3", "8 v2 miss 200 0.1 3"))
+        tally.take(lines("7 v1 hit 200 0.1 3", "7 v1 synth 503 0.1 3"))  # no release has done these
         assert tally.seen(watch, "v1").requests == 1
         assert (tally.seen(watch, "v2").requests, tally.seen(watch, "v2").errors) == (1, 1)
         assert tally.seen(watch, "v3").requests == 0
