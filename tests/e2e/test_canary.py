@@ -240,5 +240,13 @@ def test_gitship_killed_in_a_canary_leads_everybody_to_the_old_release(
     assert own_server.server_ref("app") == good
     boot = (own_server.data_dir / "varnish" / "boot.cli").read_text()
     assert "C_app" not in boot and "app_app_v2" not in boot
+
+    push = own_server.start_push(repository, "app", "-o", LONG)
+    canary_begins(own_server, "app")
+    own_server.restart()
+    push.communicate(timeout=20)
+    assert (push.returncode != 0, state(own_server, "app")) == (True, "canceled"), "as any deploy when gitship stops"
+    all_have(own_server, "app", "v1")
+    only(own_server, "app", "app.web.1.v1")
     own_server.push_ok(repository, "app", "-o", "canary=off")
     all_have(own_server, "app", "v2")

@@ -31,7 +31,7 @@ def test_a_plan_is_a_share_and_a_time(text: str, plan: Plan) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "5 percent", "five%", "5% for", "5% for 2", "5% for 2 days", "-5%", "5%; x"])
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="must be a share of visitors, .5%"):
+    with pytest.raises(ValueError, match=r"must be a share of visitors, .5%"):
         parse(text)
 
 
