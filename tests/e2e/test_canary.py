@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,6 +110,23 @@ def canary_begins(server: Server, app: str) -> None:
     wait_until(lambda: f"C_{app} " in boot.read_text(), 10, "Varnish has it")
 
 
+@contextmanager
+def slow_request(server: Server, app: str, side: str) -> Iterator[list[str]]:
+    """A request of a visitor on that side, under way while the body runs; afterwards its answer is there."""
+    [[deploy]] = server.database("SELECT max(id) FROM deploys WHERE state = 'canary'")
+    answers: list[str] = []
+
+    def ask() -> None:
+        cookie = {"Cookie": f"gitship_canary={deploy}-{side}"}
+        answers.append(server.get(app, "/x?ms=2500", headers=cookie).body.strip())
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    time.sleep(0.3)
+    yield answers
+    thread.join(20)
+
+
 def all_have(server: Server, app: str, version: str) -> None:
     assert Counter(server.get(app).body.strip() for _ in range(30)) == {version: 30}
 
@@ -182,8 +200,11 @@ def test_people_decide_too_and_what_else_is_asked_waits_or_holds_for_both_sides(
     assert {server.get("hand").status for _ in range(40)} == {503}, "on both sides at once"
     assert server.ssh("maintenance:off", "hand").returncode == 0
     assert {server.get("hand").body for _ in range(60)} == {"v1\n", "v2\n"}, "and the canary goes on"
-    aborted = server.ssh("deploys:abort", "hand")
-    assert (aborted.returncode, aborted.stdout[:14]) == (0, "aborted deploy")
+    with slow_request(server, "hand", "new") as answers:
+        aborted = server.ssh("deploys:abort", "hand")
+        assert (aborted.returncode, aborted.stdout[:14]) == (0, "aborted deploy")
+        assert not answers
+    assert answers == ["v2"], "what was asked of the canary is answered by it"
     output, _ = push.communicate(timeout=30)
     assert push.returncode != 0 and "aborted by admin_ed25519" in output
     wait_until(lambda: state(server, "hand") == "live", 30, "the config change comes after it")
@@ -191,8 +212,11 @@ def test_people_decide_too_and_what_else_is_asked_waits_or_holds_for_both_sides(
 
     push = server.start_push(repository, "hand", "-o", LONG)
     canary_begins(server, "hand")
-    promoted = server.ssh("deploys:promote", "hand")
-    assert promoted.returncode == 0, promoted.stderr
+    with slow_request(server, "hand", "old") as answers:
+        promoted = server.ssh("deploys:promote", "hand")
+        assert promoted.returncode == 0, promoted.stderr
+        assert not answers
+    assert answers == ["v1"]
     output, _ = push.communicate(timeout=30)
     assert push.returncode == 0, output
     all_have(server, "hand", "v2")
