@@ -75,9 +75,12 @@ class Daemon:
         releasing = Releasing(self.store, engine, repositories, builder, settings)
         drain_limit_s = settings.deploy.drain_timeout
         tally, trials = Tally(), Trials()
+        visitors = VisitorLog(self.front.workdir, tally.take)
         gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, trials)
         switch = Switch(self.front, settings.domain, self.store)
-        canary = Canary(engine, self.front, self.drainer, gates, trials, switch, tally, drain_limit_s)
+        canary = Canary(
+            engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
+        )
         pipeline = Pipeline(
             settings,
             self.store,
@@ -104,7 +107,7 @@ class Daemon:
             self.queue,
             self.one_offs,
         )
-        self.stats = StoredStats(self.store, tally, VisitorLog(self.front.workdir, tally.take))
+        self.stats = StoredStats(self.store, tally, visitors)
         operations = ServerOperations(
             settings,
             self.store,

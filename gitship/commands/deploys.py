@@ -12,7 +12,7 @@ from gitship.commands.following import Detach, follow
 from gitship.commands.listing import NOTHING, Format, iso, moment, show, show_one, version
 from gitship.commands.registry import Column, UsageError, command
 from gitship.commands.releases import short_commit
-from gitship.errors import DeployError, NotFound
+from gitship.errors import Conflict, DeployError, NotFound
 from gitship.model import App, Deploy, Role
 
 MOST_DEPLOYS = 1000
@@ -168,6 +168,8 @@ def promote(app: AppName, /, *, context: Ctx) -> None:
 def abort(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
     deploy = context.operations.canaries.abort(found.name, context.identity)
+    if deploy.state.switched:
+        raise Conflict(f"deploy {deploy.id} of {found.name} is {deploy.state} already", "see `releases:rollback`")
     context.line(f"aborted deploy {deploy.id} of {found.name}")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from gitship.deploy import canary_rules
-from gitship.deploy.canary_rules import Plan, Verdict
+from gitship.deploy.canary_rules import Judgement, Plan, Verdict
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.journal import Stage
@@ -28,11 +29,14 @@ log = logging.getLogger("gitship.deploy")
 
 
 class Canary:
-    """A stage of the pipeline. From its beginning to its end the app's trial is in ``trials``."""
+    """A stage of the pipeline. From its beginning to its end the app's trial is in ``trials``.
+
+    ``counting`` says whether the visitor log is read at all: who isn't counted can't have seen an error.
+    """
 
     def __init__(
         self, engine: Engine, front: Front, drainer: Drainer, gatekeeper: Gatekeeper, trials: Trials, switch: Switch,
-        tally: Tally, drain_limit_s: float,
+        tally: Tally, counting: Callable[[], bool], drain_limit_s: float,
     ) -> None:  # fmt: skip
         self._engine = engine
         self._front = front
@@ -41,6 +45,7 @@ class Canary:
         self._trials = trials
         self._switch = switch
         self._tally = tally
+        self._counting = counting
         self._drain_limit_s = drain_limit_s
 
     def run(self, rollout: Rollout) -> None:
@@ -61,7 +66,8 @@ class Canary:
                     rollout.tried = True
                     self._begin(app, trial)
                 with self._tally.watching(app.id) as watch:
-                    stage.text = self._until_decided(rollout, plan, trial, watch, stage)
+                    judgement = self._watch(rollout, plan, trial, watch, stage)
+                stage.text = self._last_word(rollout, trial, judgement)
             except BaseException:
                 with self._front.holding(app.id):
                     self.abort(rollout)
@@ -116,29 +122,39 @@ class Canary:
         token = self._gatekeeper.canary_front(app, trial).verify_token
         self._switch.verify(app, Switched(vcl, None, token), verify_path(trial.release), trial.canary)
 
-    def _until_decided(self, rollout: Rollout, plan: Plan, trial: Trial, watch: Watch, stage: Stage) -> str:
-        """The last word about a canary that held. Raises DeployError about one that did not."""
+    def _watch(self, rollout: Rollout, plan: Plan, trial: Trial, watch: Watch, stage: Stage) -> Judgement:
+        """What the figures say; WAIT when somebody has decided before. Raises DeployCanceled."""
         assert rollout.previous is not None
-        names = (rollout.previous.label, rollout.release.label)
-        began = told = time.monotonic()
+        before, now = rollout.previous.label, rollout.release.label
+        began, told_s = time.monotonic(), 0.0
         while not trial.decided.wait(TICK_S):
             if rollout.job.cancel.is_set():
                 raise DeployCanceled("canceled during the canary")
-            old, new = (self._tally.seen(watch, name) for name in names)
-            now = time.monotonic()
-            judgement = canary_rules.judge(plan, now - began, old, new)
+            old, new = self._tally.seen(watch, before), self._tally.seen(watch, now)
+            elapsed_s = time.monotonic() - began
+            judgement = canary_rules.judge(plan, elapsed_s, old, new)
             if judgement.verdict is not Verdict.WAIT:
-                break
-            if now - told >= max(PROGRESS_S, plan.window_s / 6):
-                told = now
-                stage.detail(f"{names[1]}: {canary_rules.described(new)}", now - began)
-                stage.detail(f"{names[0]}: {canary_rules.described(old)}")
+                return judgement
+            if elapsed_s - told_s >= max(PROGRESS_S, plan.window_s / 6):
+                told_s = elapsed_s
+                stage.detail(f"{now}: {canary_rules.described(new)}", elapsed_s)
+                stage.detail(f"{before}: {canary_rules.described(old)}")
+        return canary_rules.WAIT
+
+    def _last_word(self, rollout: Rollout, trial: Trial, judgement: Judgement) -> str:
+        """About a canary that held. Raises DeployError about one that did not."""
+        self._trials.settle(trial)
         if trial.promoted_by:
             return f"Canary promoted by {trial.promoted_by}"
         if trial.aborted_by:
             raise DeployError(f"aborted by {trial.aborted_by}", "push again when it is mended")
         if judgement.verdict is Verdict.ABORT:
             raise DeployError(judgement.reason, "mend it, then push again", self._said(rollout))
+        if not self._counting():
+            raise DeployError(
+                "visitors cannot be counted: varnishncsa does not run",
+                "see the server's log; to do without: git push -o canary=off deploy main",
+            )
         return f"Canary promoted: {judgement.reason}"
 
     def _said(self, rollout: Rollout) -> list[str]:
@@ -152,7 +168,9 @@ class Canary:
     def _end(self, rollout: Rollout) -> None:
         app = rollout.app
         serving = self._front.labelled(app.slug)
-        if serving is not None:
-            self._front.label_canary(app.slug, serving)
-        self._front.end_share(app.slug)
+        try:
+            if serving is not None:
+                self._front.label_canary(app.slug, serving)
+        finally:
+            self._front.end_share(app.slug)
         rollout.tried_vcls = self._front.unlabelled(app.slug, rollout.release.label)

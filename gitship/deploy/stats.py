@@ -116,7 +116,7 @@ class StoredStats:
         return Metrics(
             apps={names[app_id]: traffic for app_id, traffic in totals.items() if app_id in names},
             overruns=self._visitors.overruns if self._visitors else 0,
-            counting=self._visitors is not None and self._visitors.pid is not None,
+            counting=self._visitors is not None and self._visitors.running,
         )
 
     def _hours(self, since_s: float, app_id: int | None = None) -> dict[int, list[Span]]:

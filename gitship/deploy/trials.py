@@ -63,6 +63,11 @@ class Trials:
         with self._lock:
             self._trials.pop(app_id, None)
 
+    def settle(self, trial: Trial) -> None:
+        """From now on nobody else decides about it."""
+        with self._lock:
+            trial.decided.set()
+
     def decide(self, app_id: int, by: str, *, promote: bool) -> Trial | None:
         """The first decision counts; None when there is nothing to decide any more."""
         with self._lock:

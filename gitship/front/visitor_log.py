@@ -42,6 +42,11 @@ class VisitorLog:
         self.pid: int | None = None
         self.overruns = 0  # how often lines were lost because Varnish's log was overwritten before it was read
 
+    @property
+    def running(self) -> bool:
+        """False while nobody is counted."""
+        return self.pid is not None
+
     def start(self) -> None:
         self._thread.start()
 

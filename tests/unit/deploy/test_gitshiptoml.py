@@ -29,6 +29,7 @@ args = { NODE_ENV = "production", VERSION = "1" }
 [deploy]
 drain_timeout = 60
 check_timeout = 12.5
+canary = "5% for 90s"
 
 [processes.web]
 memory = "256m"
@@ -69,6 +70,7 @@ def test_every_key_is_read() -> None:
         ),
         drain_timeout_s=60,
         check_timeout_s=12.5,
+        canary=Plan(5, 90),
         limits={
             "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45),
             "celery_beat": Limits(),
