@@ -41,11 +41,11 @@ class Stats(Protocol):
     """What is known of apps' visitors. Spans without any are left out; nothing raises but for a broken store."""
 
     def traffic(self, app: App, since_s: float) -> Traffic:
-        """Of the last ``since_s``: to 10 s up to an hour, beyond that to the hour, at most 30 days."""
+        """Of the last ``since_s``: to 10 s up to ten minutes, then to the minute, beyond an hour to the hour, at most 30 days."""
         ...
 
     def history(self, app: App, since_s: float) -> list[Span]:
-        """The same piece by piece, oldest first: steps of at least 10 s up to an hour, beyond that hours."""
+        """The same piece by piece, oldest first."""
         ...
 
     def all_traffic(self, since_s: float) -> dict[int, Traffic]:

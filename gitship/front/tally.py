@@ -1,4 +1,4 @@
-"""The figures of all apps, kept in memory while varnishncsa's lines come in: an hour in steps of 10 s, and totals."""
+"""The figures of all apps, kept in memory while varnishncsa's lines come in: the last hour in steps, and totals."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gitship.traffic import FIRST_BOUND_S, LATENCY_BUCKETS, PER_DOUBLING, Span, 
 # request that no app's VCL has seen has "-" there. Nothing in a line is of a visitor's making.
 LINE_FORMAT = "%{VCL_Log:gitship}x %s %{Varnish:time_firstbyte}x %O"
 
-STEP_S = 10
+STEP_S = 10  # for the last FINE_S; what is older, or from an earlier gitship, is kept by the minute
+FINE_S = 600
 KEPT_S = 3600
 MINUTE_S = 60
-_STEPS = KEPT_S // STEP_S + MINUTE_S  # those of an earlier gitship are a minute long
 _HANDLINGS = {
     b"hit": "hits", b"stale": "stale", b"miss": "misses", b"pass": "passes", b"pipe": "pipes", b"synth": "own",
     b"error": "failed",
@@ -50,11 +50,11 @@ class Watch:
 @dataclass(slots=True)
 class _App:
     total: Traffic = field(default_factory=Traffic)
-    steps: deque[Span] = field(default_factory=lambda: deque(maxlen=_STEPS))
+    steps: deque[Span] = field(default_factory=deque)
 
 
 class Tally:
-    """Safe from any thread. An app that is busy all the time takes 300 kB, one that is idle nothing."""
+    """Safe from any thread. An app that is busy all the time takes 120 kB, one that is idle nothing."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -119,13 +119,12 @@ class Tally:
                 steps.append(Span(minute.start, MINUTE_S, minute.traffic))
 
     def keep_only(self, app_ids: Iterable[int]) -> None:
-        """Forgets apps that are gone, and steps that are older than an hour."""
-        kept, oldest = set(app_ids), self._clock() - KEPT_S
+        """Forgets apps that are gone, and steps that are older than an hour; to be called every minute."""
+        kept, now = set(app_ids), self._clock()
         with self._lock:
             self._apps = {app_id: app for app_id, app in self._apps.items() if app_id in kept}
             for app in self._apps.values():
-                while app.steps and app.steps[0].start < oldest:
-                    app.steps.popleft()
+                app.steps = _coarser(app.steps, now)
 
     @contextmanager
     def watching(self, app_id: int) -> Iterator[Watch]:
@@ -194,6 +193,22 @@ def _step(steps: deque[Span], now: float) -> Traffic:
     if not steps or steps[-1].start + steps[-1].seconds <= start:
         steps.append(Span(start, STEP_S, Traffic()))
     return steps[-1].traffic
+
+
+def _coarser(steps: Iterable[Span], now: float) -> deque[Span]:
+    """Steps of the last hour, with those that are older than FINE_S put together to minutes."""
+    kept: deque[Span] = deque()
+    for step in steps:
+        if step.start < now - KEPT_S:
+            continue
+        minute = step.start // MINUTE_S * MINUTE_S
+        if step.start >= now - FINE_S:
+            kept.append(step)
+        elif kept and kept[-1].start == minute:
+            kept[-1].traffic.add(step.traffic)
+        else:
+            kept.append(Span(minute, MINUTE_S, step.traffic))
+    return kept
 
 
 def _copy(traffic: Traffic) -> Traffic:

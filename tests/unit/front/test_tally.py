@@ -62,14 +62,18 @@ def test_a_line_of_no_app_or_of_no_sense_is_passed_over(line: str) -> None:
 def test_an_hour_is_kept_in_steps_and_no_longer() -> None:
     clock = Clock()
     tally = Tally(clock)
-    for _ in range(KEPT_S + 600):
+    for second in range(KEPT_S + 600):
         tally.take(lines("7 v1 hit 200 0.0002 100"))
         clock.now += 1
-    tally.keep_only([7])
+        if second % 60 == 0:
+            tally.keep_only([7])
     steps = tally.steps(7, KEPT_S)
-    assert {s.seconds for s in steps} == {10}
-    assert sum(s.traffic.hits for s in steps) == KEPT_S
+    assert {s.seconds for s in steps} == {10, 60}
+    assert [s.start for s in steps] == sorted({s.start for s in steps})
+    assert len(steps) <= 60 + 60
+    assert KEPT_S - 60 <= sum(s.traffic.hits for s in steps) <= KEPT_S
     assert sum(s.traffic.hits for s in tally.steps(7, 60)) == 60
+    assert sum(s.traffic.hits for s in tally.steps(7, 600)) == 600
     assert tally.totals()[7].hits == KEPT_S + 600
 
 
