@@ -41,7 +41,7 @@ class Stats(Protocol):
     """What is known of apps' visitors. Spans without any are left out; nothing raises but for a broken store."""
 
     def traffic(self, app: App, since_s: float) -> Traffic:
-        """Of the last ``since_s``: to 10 s up to ten minutes, then to the minute, beyond an hour to the hour, at most 30 days."""
+        """Of the last ``since_s``: to 10 s within ten minutes, to the minute within an hour, else to the hour."""
         ...
 
     def history(self, app: App, since_s: float) -> list[Span]:
