@@ -11,6 +11,7 @@ from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
+from gitship.deploy.canary import Canary
 from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.drain import Drainer
@@ -32,7 +33,10 @@ from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.serving import Serving
 from gitship.deploy.start import Starter
+from gitship.deploy.stats import StoredStats
+from gitship.deploy.switch import Switch
 from gitship.deploy.tail import Tails
+from gitship.deploy.trials import RunningCanaries, Trials
 from gitship.deploy.urls import urls
 from gitship.deploy.watch import Watcher
 from gitship.engine import secretfiles
@@ -41,6 +45,8 @@ from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
 from gitship.front.front import Front
+from gitship.front.tally import Tally
+from gitship.front.visitor_log import VisitorLog
 from gitship.git.repository import Repositories
 from gitship.model import App, Identity, Role
 from gitship.publickey import parse
@@ -104,6 +110,14 @@ class Daemon:
         fetcher = Fetcher(engine, self.store, settings)
         foreign = Foreign(self.store, engine, repositories, fetcher)
         releasing = Releasing(self.store, engine, repositories, builder, foreign, settings)
+        drain_limit_s = settings.deploy.drain_timeout
+        tally, trials = Tally(), Trials()
+        visitors = VisitorLog(self.front.workdir, tally.take)
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, settings.domain, trials)
+        switch = Switch(self.front, settings.domain, self.store)
+        canary = Canary(
+            engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
+        )
         pipeline = Pipeline(
             settings,
             self.store,
@@ -116,6 +130,8 @@ class Daemon:
             self.drainer,
             hooks,
             keeper,
+            switch,
+            canary,
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
@@ -135,15 +151,15 @@ class Daemon:
             keeper,
             self.watcher,
         )
-        gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout, settings.domain)
         serving = Serving(self.store, gates.keep, self.front.purge)
+        self.stats = StoredStats(self.store, tally, visitors)
         cron = Cron(self.store, settings.cron.timezone, runs)
         self.notifier = Notifier(self.store, bus, self._url)
         self.sampler = Sampler(self.store, engine)
         looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
-            cron, self.notifier, keeper, looking, serving,
+            cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
@@ -159,6 +175,7 @@ class Daemon:
             self.notifier.start()
             self.watcher.start()
             self.sampler.start()
+            self.stats.start()
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
@@ -182,6 +199,7 @@ class Daemon:
         self.drainer.stop()
         self.notifier.stop()
         self.web.stop()
+        self.stats.stop()
         self.store.close()
 
     def _url(self, app: App) -> str:

@@ -60,6 +60,7 @@ class DeployState(StrEnum):
     RELEASING = "release command"
     STARTING = "starting"
     CHECKING = "checking"
+    CANARY = "canary"
     SWITCHING = "switching"
     DRAINING = "draining"
     LIVE = "live"

@@ -5,6 +5,44 @@ vcl 4.1;
 import directors;
 import std;
 
+# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+sub vcl_deliver {
+    if (req.http.x-gitship-verify) {
+        # gitship's own
+    } elsif (resp.http.x-gitship-origin == "error") {
+        std.log("gitship:@ID@ @RELEASE@ error");
+    } elsif (obj.uncacheable) {
+        std.log("gitship:@ID@ @RELEASE@ pass");
+    } elsif (obj.hits == 0) {
+        std.log("gitship:@ID@ @RELEASE@ miss");
+    } elsif (obj.ttl < 0s) {
+        std.log("gitship:@ID@ @RELEASE@ stale");
+    } else {
+        std.log("gitship:@ID@ @RELEASE@ hit");
+    }
+}
+
+sub vcl_synth {
+    if (!req.http.x-gitship-verify) {
+        std.log("gitship:@ID@ @RELEASE@ synth");
+    }
+}
+
+sub vcl_pipe {
+    std.log("gitship:@ID@ @RELEASE@ pipe");
+}
+
+@SIDE@
+# Visitors of a canary keep its cookie for a while. It's gitship's own: with it no page would come from the cache.
+sub vcl_recv {
+    if (req.http.cookie ~ "gitship_canary=") {
+        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_canary=[^;]*", ""), "^; *", "");
+        if (req.http.cookie == "") {
+            unset req.http.cookie;
+        }
+    }
+}
+
 @GATE@
 @PROBE@
 @BACKENDS@

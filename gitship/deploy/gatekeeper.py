@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gates import gate_of, store_gate
 from gitship.deploy.switch import ensure_front
+from gitship.deploy.trials import Trial, Trials
 from gitship.deploy.wanted import Wanted
-from gitship.front.front import Front
+from gitship.front.front import AppFront, Front
 from gitship.front.gate import Gate
+from gitship.model import App
 from gitship.store import Store
 
 
 class Gatekeeper:
     """Safe from any thread, also beside deploys of the same app."""
 
-    def __init__(self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float, domain: str) -> None:
+    def __init__(
+        self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float, domain: str, trials: Trials
+    ) -> None:
         self._wanted = Wanted(store, domain)
+        self._trials = trials
         self._store = store
         self._front = front
         self._drainer = drainer
@@ -34,7 +40,7 @@ class Gatekeeper:
                 return after
             store_gate(self._store, app_id, after)
             try:
-                self._apply(app_id)
+                self.bring(app_id)
             except BaseException:
                 store_gate(self._store, app_id, before)
                 raise
@@ -52,7 +58,7 @@ class Gatekeeper:
                 return
             self._set(app_id, changes)
             try:
-                self._apply(app_id)
+                self.bring(app_id)
             except BaseException:
                 self._set(app_id, before)
                 raise
@@ -66,16 +72,34 @@ class Gatekeeper:
         """Varnish does for the app what the store says now, with the same containers. Raises FrontError."""
         app_id = self._store.app(app).id
         with self._front.holding(app_id):
-            self._apply(app_id)
+            self.bring(app_id)
 
-    def _apply(self, app_id: int) -> None:
+    def bring(self, app_id: int) -> None:
+        """The same for whoever holds the app. While it has a canary, both sides are brought."""
         app = self._store.app_by_id(app_id)
         ensure_front(self._front)
-        new = self._front.load(self._wanted.front(app))
+        trial = self._trials.of(app.id)
+        wanted = self._wanted.front(app)
+        if trial is not None:
+            wanted = dataclasses.replace(wanted, side=trial.rest)
+        left: list[str | None] = []
+        loaded = [self._front.load(wanted)]
         try:
-            old = self._front.label(app.slug, new)
+            if trial is not None:
+                loaded.append(self._front.load(self.canary_front(app, trial)))
+                left.append(self._front.label_canary(app.slug, loaded[1]))
+            left.append(self._front.label(app.slug, loaded[0]))
         except BaseException:
-            self._front.discard(new)
+            for vcl in loaded:
+                self._front.discard(vcl)
             raise
-        if old is not None:
-            self._drainer.start(app, [old], [], self._drain_limit_s, lambda cut: None)
+        idle = [vcl for vcl in left if vcl is not None]
+        if idle:
+            self._drainer.start(app, idle, [], self._drain_limit_s, lambda cut: None)
+
+    def canary_front(self, app: App, trial: Trial) -> AppFront:
+        """The canary's side of the app."""
+        live = self._store.release(app.live_release) if app.live_release else None
+        before = self._wanted.left_behind(app, live, trial.release)
+        wanted = self._wanted.after(app, trial.release, trial.containers, stopped=False, before=before)
+        return dataclasses.replace(wanted, side=trial.canary)

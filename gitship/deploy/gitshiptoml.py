@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.deploy import rules
+from gitship.deploy import canary_rules, rules
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.values import Value, decode
 from gitship.engine.platforms import PLATFORM
 from gitship.errors import ConfigError, nearest
@@ -57,6 +58,7 @@ class GitshipToml:
     build: Build = field(default_factory=Build)
     drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
+    canary: Plan | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     cron: tuple[CronEntry, ...] = ()
@@ -99,6 +101,13 @@ def _headers(value: Value) -> dict[str, str]:
     return {Value(FILE, value.path, n).header_name(): v.header_value() for n, v in value.table().items()}
 
 
+def _canary(value: Value) -> Plan:
+    try:
+        return canary_rules.parse(value.text())
+    except ValueError as error:
+        raise value.error(str(error)) from None
+
+
 TOP = (
     Key("port", "config PORT, else EXPOSE, else 5000", "where `web` listens", lambda v: v.whole(1, 65535)),
 )  # fmt: skip
@@ -115,6 +124,7 @@ DEPLOY = (
     Key("drain_timeout", "the server's", "seconds that requests in flight may take after a switch", Value.seconds),
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
+    Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"', _canary),
 )  # fmt: skip
 CACHE = tuple(Key(rule.key, rule.default, rule.about, rule.read) for rule in rules.RULES)
 PROCESS = (
@@ -173,8 +183,9 @@ def parse(content: bytes) -> GitshipToml:
     sections = {name: top.table().get(name, Value(FILE, name, {})) for name in SECTIONS}
     values = _read(top, TOP, sections)
     build = _read(sections["build"], BUILD)
-    deploy = {f"{name}_s": value for name, value in _read(sections["deploy"], DEPLOY).items()}
     cache = rules.stored(_read(sections["cache"], CACHE))
+    deploy = _read(sections["deploy"], DEPLOY)
+    deploy = {name if name == "canary" else f"{name}_s": value for name, value in deploy.items()}
     limits: dict[str, Limits] = {}
     checks: dict[str, tuple[Check, ...]] = {}
     for name, table in sections["processes"].table().items():

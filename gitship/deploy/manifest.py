@@ -11,6 +11,7 @@ from typing import Any
 from gitship.config import Settings
 from gitship.deploy import appjson, gitshiptoml, procfile
 from gitship.deploy.appjson import UPTIME_S, AppJson
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.command_line import Command
 from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
 from gitship.engine.base import Image
@@ -43,6 +44,7 @@ class Manifest:
     drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
     cron: tuple[CronEntry, ...] = ()
+    canary: Plan | None = None
 
 
 def read(files: Callable[[str], bytes | None], context: str | None = None) -> Manifest:
@@ -78,6 +80,7 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         drain_timeout_s=toml.drain_timeout_s,
         check_timeout_s=toml.check_timeout_s,
         cron=_cron((*app.cron, *toml.cron), commands),
+        canary=toml.canary,
     )
 
 

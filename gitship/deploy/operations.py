@@ -16,7 +16,9 @@ from gitship.deploy.programs import Programs
 from gitship.deploy.registries import Registries
 from gitship.deploy.serving import Serving
 from gitship.deploy.sources import Sources
+from gitship.deploy.stats import Stats
 from gitship.deploy.storage import Storage
+from gitship.deploy.trials import Canaries
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
@@ -81,6 +83,16 @@ class Operations(Protocol):
     @property
     def registries(self) -> Registries:
         """Logins at image registries."""
+        ...
+
+    @property
+    def stats(self) -> Stats:
+        """What visitors asked for, and how that was answered."""
+        ...
+
+    @property
+    def canaries(self) -> Canaries:
+        """New releases that a share of the visitors tries."""
         ...
 
     def create_app(self, name: str) -> App: ...

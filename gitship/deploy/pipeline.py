@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from gitship.config import Settings
 from gitship.deploy import formation, output, overrides
+from gitship.deploy.canary import Canary
 from gitship.deploy.check import Checker, unchecked
 from gitship.deploy.commit import Commit
 from gitship.deploy.drain import Drainer
@@ -24,7 +25,7 @@ from gitship.deploy.renaming import Renaming
 from gitship.deploy.retire import retire_images
 from gitship.deploy.rollout import Rollout
 from gitship.deploy.start import Starter
-from gitship.deploy.switch import STOPPED, Switch, Switched, ensure_front
+from gitship.deploy.switch import STOPPED, Switch, Switched, ensure_front, verify_path
 from gitship.deploy.urls import urls
 from gitship.deploy.warm import Warmer
 from gitship.engine.addresses import Addresses
@@ -32,7 +33,7 @@ from gitship.engine.base import Engine
 from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import WEB, Container, DeployKind, DeployState, Release
+from gitship.model import Container, DeployKind, DeployState
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
@@ -57,6 +58,8 @@ class Pipeline:
         drainer: Drainer,
         hooks: Hooks,
         keeper: Keeper,
+        switch: Switch,
+        canary: Canary,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -73,7 +76,8 @@ class Pipeline:
         self._release_commands = ReleaseCommands(store, engine, addresses, starter.server_id)
         self._commit = Commit(store, repositories, self._renaming)
         self._warmer = Warmer(settings, store, front)
-        self._switch = Switch(front, settings.domain, store)
+        self._switch = switch
+        self._canary = canary
 
     def run(self, job: Job) -> None:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
@@ -95,16 +99,18 @@ class Pipeline:
         self._take_name(rollout)
         self._release_commands.before_the_switch(rollout)
         self._start(rollout)
-        with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
+        with on_error(lambda: self._end_new(rollout)):
             self._check(rollout)
             self._hooks.before_switch(rollout)
             self._warmer.before_the_switch(rollout)
+            self._canary.run(rollout)
         with self._front.holding(rollout.app.id):  # no command changes what Varnish does until the store is right again
-            with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
+            with on_error(lambda: self._end_new(rollout)), on_error(lambda: self._canary.abort(rollout)):
                 switched = self._load_and_label(rollout)
             with on_error(lambda: self._switch_back(rollout, switched)):
                 self._verify(rollout, switched)
                 self._commit.make(rollout)
+            self._canary.promoted(rollout)
         self._leave_name(rollout)
         self._release_commands.after_the_switch(rollout)
         self._hooks.after_deploy(rollout)
@@ -179,13 +185,24 @@ class Pipeline:
         was = f" (was {previous.label})" if previous and previous.id != release.id else ""
         text = f"Switched, {release.label} is live{was}"
         with rollout.job.journal.stage(DeployState.SWITCHING, text, rollout.switch_began):
-            self._switch.verify(rollout.app, switched, _verify_path(release))
+            self._switch.verify(rollout.app, switched, verify_path(release))
+
+    def _end_new(self, rollout: Rollout) -> None:
+        """The new containers end: at once, or when what a canary's visitors have asked of them is answered."""
+        if rollout.tried:
+            self._drain_new(rollout, rollout.tried_vcls)
+        else:
+            self._starter.remove(rollout.app, rollout.new)
 
     def _switch_back(self, rollout: Rollout, switched: Switched) -> None:
         """Visitors return to the old release; requests that reached the new one are still answered by it."""
         self._switch.back(rollout.app, switched)
+        self._canary.abort(rollout)
+        self._drain_new(rollout, [switched.new, *rollout.tried_vcls])
+
+    def _drain_new(self, rollout: Rollout, vcls: Sequence[str]) -> None:
         ending = [(container, self._grace(rollout, container)) for container in rollout.new]
-        self._drainer.start(rollout.app, [switched.new], ending, self._settings.deploy.drain_timeout, lambda cut: None)
+        self._drainer.start(rollout.app, vcls, ending, self._settings.deploy.drain_timeout, lambda cut: None)
 
     def _answer(self, rollout: Rollout) -> None:
         job, release, previous = rollout.job, rollout.release, rollout.previous
@@ -251,9 +268,3 @@ def on_error(undo: Callable[[], None]) -> Iterator[None]:
         except Exception:
             log.exception("undoing a failed deploy; the reconciler will finish it")
         raise
-
-
-def _verify_path(release: Release) -> str:
-    """What is asked through Varnish to prove the switch: the web process's own health path."""
-    web = release.process(WEB)
-    return next((c.path for c in web.checks if c.kind == "http"), "/") if web else "/"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from gitship.deploy import output
+from gitship.deploy import canary_rules, output
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.server import ServerOperations
 from gitship.errors import GitshipError, nearest
 from gitship.git.receive import RefUpdate
@@ -17,8 +18,12 @@ PUSH_OPTIONS = {
     "detach": "return at once, the deploy goes on",
     "no-cache": "build without the cache of earlier builds",
     "no-deploy": "only store other branches and tags, for `git:deploy`",
+    "canary=5%": "a share of the visitors tries it first",
+    "canary=off": "all visitors at once, whatever gitship.toml says",
 }
 NO_DEPLOY = "no-deploy"
+CANARY = "canary="
+NO_CANARY = "canary=off"
 
 
 class PushHost:
@@ -35,10 +40,8 @@ class PushHost:
     def check(self, updates: Sequence[RefUpdate], options: Sequence[str]) -> Mapping[str, str]:
         """Reasons for refused refs, before anything is kept."""
         for option in options:
-            if option not in PUSH_OPTIONS:
-                near = nearest(option, PUSH_OPTIONS)
-                told = f"did you mean '{near}'?" if near else "known: " + ", ".join(PUSH_OPTIONS)
-                return {u.ref: f"unknown push option '{option}'; {told}" for u in updates}
+            if wrong := option_error(option):
+                return {u.ref: wrong for u in updates}
         branch = deploy_branch(self._app, updates)
         if NO_DEPLOY in options:
             refused = {u.ref: unstorable(u, branch) for u in updates}
@@ -92,8 +95,9 @@ class PushHost:
         assert update.new is not None
         try:
             deploy = self._operations.push(
-                self._app, update.ref, update.old, update.new, self._by, no_cache="no-cache" in options
-            )
+                self._app, update.ref, update.old, update.new, self._by,
+                no_cache="no-cache" in options, canary=canary_of(options), skip_canary=NO_CANARY in options,
+            )  # fmt: skip
         except GitshipError as error:
             progress(f" !     {error.message}")
             progress(f" !     {error.hint}")
@@ -115,6 +119,27 @@ class PushHost:
         if deploy.state is DeployState.FAILED:
             return f"{deploy.failed_stage or 'deploy'} failed: {deploy.reason}"
         return f"{deploy.state}: {deploy.reason}"
+
+
+def option_error(option: str) -> str:
+    """What is wrong with a push option, or an empty text."""
+    if option in PUSH_OPTIONS:
+        return ""
+    if option.startswith(CANARY):
+        try:
+            canary_rules.parse(option.removeprefix(CANARY))
+        except ValueError as error:
+            return f"push option '{option[:40]}' {error}"
+        return ""
+    near = nearest(option, PUSH_OPTIONS)
+    told = f"did you mean '{near}'?" if near else "known: " + ", ".join(PUSH_OPTIONS)
+    return f"unknown push option '{option}'; {told}"
+
+
+def canary_of(options: Sequence[str]) -> Plan | None:
+    """The canary that the push asks for; the last one counts."""
+    asked = [option for option in options if option.startswith(CANARY) and option != NO_CANARY]
+    return canary_rules.parse(asked[-1].removeprefix(CANARY)) if asked else None
 
 
 def deploy_branch(app: App, updates: Sequence[RefUpdate]) -> str:

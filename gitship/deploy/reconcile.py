@@ -88,11 +88,11 @@ class Reconciler:
         """One round; what it changed, a sentence each. Never raises: what can't be done now is tried the next time."""
         changes: list[str] = []
         try:
-            changes += self._containers()
+            self._routes()  # first: a canary that gitship was killed in still has visitors, and is ended below
         except GitshipError as error:
             log.warning("%s", error.message)
         try:
-            self._routes()
+            changes += self._containers()
         except GitshipError as error:
             log.warning("%s", error.message)
         for change in changes:

@@ -33,6 +33,8 @@ class Rollout:
     left_behind: dict[str, Any] | None = None  # the setting BEFORE, once this is live
     switch_began: float = 0.0  # monotonic seconds
     skipped: bool = False  # `checks:skip` was heeded
+    tried: bool = False  # visitors of a canary may have seen the new containers
+    tried_vcls: list[str] = field(default_factory=list)  # by which they did
 
     @property
     def release(self) -> Release:

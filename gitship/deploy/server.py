@@ -10,6 +10,7 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import switch, urls
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
@@ -29,7 +30,9 @@ from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.serving import Serving
 from gitship.deploy.sources import Sources
+from gitship.deploy.stats import Stats
 from gitship.deploy.storage import Storage
+from gitship.deploy.trials import Canaries
 from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
@@ -64,11 +67,15 @@ class ServerOperations:
         keeper: Keeper,
         looking: Looking,
         serving: Serving,
+        stats: Stats,
+        canaries: Canaries,
     ) -> None:
+        self.canaries = canaries
         self.gates = gates
         self.cron = cron
         self.notifications = notifications
         self.serving = serving
+        self.stats = stats
         self.programs = programs
         self._settings = settings
         self._store = store
@@ -139,11 +146,14 @@ class ServerOperations:
         by: Identity,
         *,
         no_cache: bool = False,
+        canary: Plan | None = None,
+        skip_canary: bool = False,
         moved: bool = False,
     ) -> Deploy:
         """Queues the deploy of a pushed commit; ``moved``: git itself has moved the ref already."""
         job = self._jobs.make(app, DeployKind.PUSH, by, cause=f"push {new[:7]}", commit=new, ref=ref, old=old)
         job.no_cache, job.ref_moved = no_cache, moved
+        job.canary, job.skip_canary = canary, skip_canary
         return self._jobs.submit(job)
 
     def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:

@@ -12,7 +12,8 @@ from typing import Any
 from gitship.deploy.wanted import STOPPED, Wanted
 from gitship.errors import DeployError, FrontError
 from gitship.front.front import Front
-from gitship.model import App, Container, Release
+from gitship.front.side import COOKIE, Side
+from gitship.model import WEB, App, Container, Release
 from gitship.store import Store
 
 __all__ = ["STOPPED", "Switch", "Switched", "ensure_front", "hosts"]
@@ -81,8 +82,10 @@ class Switch:
         """See ``Wanted.left_behind``."""
         return self._wanted.left_behind(app, previous, release)
 
-    def verify(self, app: App, switched: Switched, path: str) -> None:
+    def verify(self, app: App, switched: Switched, path: str, side: Side | None = None) -> None:
         """One GET of ``path`` through Varnish must come from the new release, not the old one or an error page.
+
+        ``side`` asks for one of a canary's.
 
         Raises DeployError. An app without web containers has nothing to ask.
         """
@@ -93,7 +96,7 @@ class Switch:
             if attempt:
                 time.sleep(VERIFY_PAUSE_S)
             try:
-                origin, release, status = self._ask(f"{app.name}.{self._domain}", path, switched.token)
+                origin, release, status = self._ask(f"{app.name}.{self._domain}", path, switched.token, side)
             except (OSError, http.client.HTTPException) as error:
                 seen = f"no answer ({error or type(error).__name__})"
                 continue
@@ -118,12 +121,14 @@ class Switch:
         if switched.old is not None:
             self._front.label(app.slug, switched.old)
 
-    def _ask(self, host: str, path: str, token: str) -> tuple[str, str, int]:
+    def _ask(self, host: str, path: str, token: str, side: Side | None) -> tuple[str, str, int]:
         address = self._front.address
         target = "127.0.0.1" if address.host in ("0.0.0.0", "", "::") else address.host  # noqa: S104
         connection = http.client.HTTPConnection(target, address.port, timeout=VERIFY_TIMEOUT_S)
         try:
             headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify", "Connection": "close"}
+            if side is not None:
+                headers["Cookie"] = f"{COOKIE}={side.cookie}"
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return (
@@ -141,3 +146,9 @@ def ensure_front(front: Front) -> None:
         front.ensure_running()
     if not front.alive():
         raise FrontError("Varnish does not answer", "see the server's log, then `gitship stop-front` and start again")
+
+
+def verify_path(release: Release) -> str:
+    """What is asked through Varnish to prove the switch: the web process's own health path."""
+    web = release.process(WEB)
+    return next((c.path for c in web.checks if c.kind == "http"), "/") if web else "/"

@@ -67,6 +67,7 @@ class Wanted:
             cache=cache,
             before=Before(before["key"], before["since"] + cache.assets_for_s) if before else None,
             error_page=settings.get(ERROR_PAGE),
+            id=app.id,
         )
 
     def left_behind(self, app: App, previous: Release | None, release: Release) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gitship.front.vcl import TRIAL_LABEL, UNAVAILABLE, label_name
+from gitship.front.vcl import TRIAL_LABEL, UNAVAILABLE
 
 
 class BootFiles:
@@ -37,26 +37,25 @@ class BootFiles:
     def exists(self) -> bool:
         return self._boot.exists()
 
-    def write(self, apps: Mapping[str, str], top: str, text_of: Callable[[str], str]) -> None:
-        """From now on a new varnishd has exactly ``apps`` (slug -> VCL name) and the table of hosts ``top``.
+    def write(self, labels: Mapping[str, str], top: str, text_of: Callable[[str], str]) -> None:
+        """From now on a new varnishd has exactly ``labels`` (each to a VCL) and the table of hosts ``top``.
 
         ``text_of`` gives the text of a VCL that has no file yet.
         """
-        names = {UNAVAILABLE, top, *apps.values()}
+        names = {UNAVAILABLE, top, *labels.values()}
         for name in names - {UNAVAILABLE}:
             if not self._path(name).exists():
                 self._put(self._path(name), text_of(name))
-        self._put(self._boot, self._commands(apps, top))
+        self._put(self._boot, self._commands(labels, top))
         for path in self._apps.iterdir():
             if path.stem not in names:
                 path.unlink(missing_ok=True)
 
-    def _commands(self, apps: Mapping[str, str], top: str) -> str:
+    def _commands(self, labels: Mapping[str, str], top: str) -> str:
         # "-": may fail. One damaged file costs one app, whose label then leads to a page that says so.
         lines = [f"vcl.load {UNAVAILABLE} {_word(self._path(UNAVAILABLE))}"]
         lines.append(f"vcl.label {TRIAL_LABEL} {UNAVAILABLE}")
-        for slug, name in sorted(apps.items()):
-            label = label_name(slug)
+        for label, name in sorted(labels.items()):
             lines.append(f"vcl.label {label} {UNAVAILABLE}")
             if name != UNAVAILABLE:
                 lines += [f"-vcl.load {name} {_word(self._path(name))}", f"-vcl.label {label} {name}"]

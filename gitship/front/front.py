@@ -18,8 +18,9 @@ from gitship.config import Address
 from gitship.errors import FrontError
 from gitship.front.cache import Purge
 from gitship.front.hosts import TOP_PREFIX, top_vcl
-from gitship.front.labels import Labels, table_in_use, targets
+from gitship.front.labels import Labels, canaries, serving, table_in_use, targets
 from gitship.front.server import Server
+from gitship.front.side import Share, canary_label
 from gitship.front.trial import Trial
 from gitship.front.vcl import (
     APP_PREFIX,
@@ -55,6 +56,7 @@ class Front:
         self._last_ms = 0
         self._trial = Trial(self._labels, self._lock, self._server.trial_token)
         self._holds: dict[int, threading.Lock] = {}
+        self._shares: dict[str, Share] = {}  # a canary never outlives the gitship that watches it
 
     # -- the process
 
@@ -83,6 +85,11 @@ class Front:
     def address(self) -> Address:
         """Where visitors arrive, with the real port; it stays the same over a restart of varnishd."""
         return self._server.address
+
+    @property
+    def workdir(self) -> Path:
+        """Varnish's own directory, in which its log is found."""
+        return self._server.workdir
 
     # -- one app
 
@@ -139,12 +146,12 @@ class Front:
         """Slug -> VCL that serves it."""
         return {slug: name for slug, name in targets(self._control.loaded()).items() if name != UNAVAILABLE}
 
-    def unlabelled(self, slug: str) -> list[str]:
-        """VCLs of the app that serve no new visitor, but may still have requests in flight."""
+    def unlabelled(self, slug: str, release: str | None = None) -> list[str]:
+        """VCLs of the app (of that release only) that serve no new visitor, but may still have requests in flight."""
         loaded = self._control.loaded()
-        own = re.compile(rf"{APP_PREFIX}{re.escape(slug)}_v[0-9]+_[0-9]+")
-        serving = set(targets(loaded).values())
-        return [vcl.name for vcl in loaded if own.fullmatch(vcl.name) and vcl.name not in serving]
+        own = re.compile(rf"{APP_PREFIX}{re.escape(slug)}_{release or 'v[0-9]+'}_[0-9]+")
+        wanted = serving(loaded)
+        return [vcl.name for vcl in loaded if own.fullmatch(vcl.name) and vcl.name not in wanted]
 
     def busy(self, vcl_name: str) -> int:
         """Threads at work in that VCL: one or two per request in flight, two per open websocket; 0 when it is gone."""
@@ -155,17 +162,46 @@ class Front:
         with self._lock:
             self._pending.discard(vcl_name)
             loaded = self._control.loaded()
-            if vcl_name not in targets(loaded).values():
+            if vcl_name not in serving(loaded):
                 self._discard(v.name for v in loaded if v.name == vcl_name and not v.discarded)
 
     def remove(self, slug: str) -> None:
         """Takes the app out: its hosts (which get the 404 page) and its VCL. Nothing happens when it is gone."""
         with self._lock:
+            self._shares.pop(slug, None)
             table = self._labels.hosts(table_in_use(self._control.loaded()))
             self.set_hosts({host: s for host, s in table.items() if s != slug})
             self._labels.retire(slug)
-            self._labels.sweep()
+            self._end_canary(slug)
+
+    # -- a canary: a second VCL of an app, for a share of its visitors
+
+    def canary(self, slug: str) -> str | None:
+        """The VCL that serves the app's canary, if there is one."""
+        vcl = canaries(self._control.loaded()).get(slug)
+        return None if vcl == UNAVAILABLE else vcl
+
+    def label_canary(self, slug: str, vcl_name: str) -> str | None:
+        """The canary's visitors have ``vcl_name`` from now on (atomic); the canary's VCL before, still loaded."""
+        with self._lock:
+            before = canaries(self._control.loaded()).get(slug)
+            self._control.command("vcl.label", canary_label(slug), vcl_name)
+            self._pending.discard(vcl_name)
             self._save()
+            return before if before not in (vcl_name, UNAVAILABLE) else None
+
+    def share(self, slug: str, share: Share) -> None:
+        """From now on that share of the app's visitors is led to the VCL of ``label_canary``, and stays there."""
+        with self._lock:
+            self._shares[slug] = share
+            self.set_hosts(self._labels.hosts(table_in_use(self._control.loaded())))
+
+    def end_share(self, slug: str) -> str | None:
+        """All visitors have the app's own VCL again; the canary's, in which there may be requests in flight."""
+        with self._lock:
+            self._shares.pop(slug, None)
+            self.set_hosts(self._labels.hosts(table_in_use(self._control.loaded())))
+            return self._end_canary(slug)
 
     def purge(self, owner: str, purge: Purge) -> None:
         """From the next request on, what fits is forgotten in the cache of the app whose objects ``owner`` marks."""
@@ -182,7 +218,7 @@ class Front:
             for slug in sorted(new):
                 self._label_first(slug)
             self._trial.settle()  # before the table names its label
-            text = top_vcl(hosts, self._server.trial_token())
+            text = top_vcl(hosts, self._server.trial_token(), self._shares)
             if table is not None and self._control.text(table) == text.strip():
                 if new:
                     self._save()
@@ -212,10 +248,12 @@ class Front:
             self.set_hosts(hosts)
             for slug in labels.keys() - {a.slug for a in apps} - set(hosts.values()):
                 self._labels.retire(slug)
+            for slug in canaries(self._control.loaded()).keys() - self._shares.keys():
+                self._labels.end_canary(slug)
             self._labels.sweep()
             self._save()
             loaded = self._control.loaded()
-            needed = {*targets(loaded).values(), *self._pending}
+            needed = {*serving(loaded), *self._pending}
             self._discard(
                 v.name
                 for v in loaded
@@ -238,6 +276,12 @@ class Front:
         app = AppFront(slug, name, "v0", cache_key="none", backends=(), verify_token="")
         self._bring(app, None)
 
+    def _end_canary(self, slug: str) -> str | None:
+        vcl = self._labels.end_canary(slug)
+        self._labels.sweep()
+        self._save()
+        return vcl
+
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:
             self._control.command("vcl.discard", name)
@@ -247,8 +291,10 @@ class Front:
         table = table_in_use(loaded)
         if table is not None:
             retired = self._labels.retired(loaded)
-            apps = {slug: name for slug, name in targets(loaded).items() if slug not in retired}
-            self._files.write(apps, table, self._control.text)
+            labels = {label_name(slug): name for slug, name in targets(loaded).items() if slug not in retired}
+            named = self._labels.canaries(loaded)  # the table does not compile without them
+            labels |= {canary_label(slug): name for slug, name in canaries(loaded).items() if slug in named}
+            self._files.write(labels, table, self._control.text)
 
     def _milliseconds(self) -> int:
         with self._lock:

@@ -35,6 +35,7 @@ class Server:
         self._directory = directory
         self._memory_bytes = memory_bytes
         self._varnishd = Varnishd(directory)
+        self.workdir = self._varnishd.workdir
         self._launch_file = directory / "varnishd.json"
         self._lock = threading.Lock()
         self.files = BootFiles(directory, reader_group())

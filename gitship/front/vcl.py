@@ -14,6 +14,7 @@ from gitship.front import cache_vcl, gate_vcl
 from gitship.front.cache import DEFAULT, Before, Cache
 from gitship.front.gate import OPEN, Gate, check_page
 from gitship.front.probe_vcl import Probe, probe_text
+from gitship.front.side import Side, telling, vmod_header_is_there
 from gitship.front.templates import fill, literal, page, template
 
 APP_PREFIX = "app_"
@@ -71,6 +72,8 @@ class AppFront:
     cache: Cache = DEFAULT
     before: Before | None = None
     error_page: str | None = None
+    side: Side | None = None  # of a canary
+    id: int = 0  # under which its visitors are counted, whatever its name; 0: not at all
 
     def __post_init__(self) -> None:
         """Raises ValueError for anything that could end a VCL string: the texts go into a program."""
@@ -140,9 +143,11 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         template("app.vcl"),
         name=name,
         app=app.app,
+        id=str(app.id),
         release=app.release,
         digest=digest,
         token=token,
+        side=telling(app.side, beside_others=vmod_header_is_there()),
         gate=gate_vcl.declarations(app.gate, app.app),
         call_gate=gate_vcl.call(app.gate, "        ", unless="req.http.x-gitship-verify"),
         cache_key=app.cache_key,
@@ -170,6 +175,7 @@ def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bo
     return fill(
         template("answer.vcl"),
         name=name,
+        id=str(of.id if of else 0),
         digest=digest,
         status=status,
         page=page_text,

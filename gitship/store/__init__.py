@@ -12,10 +12,24 @@ from gitship.store.live import Live
 from gitship.store.registries import Registries
 from gitship.store.releases import Releases
 from gitship.store.settings import AppSettings
+from gitship.store.traffic import TrafficHistory
 from gitship.store.webhooks import Webhooks
 
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns, Webhooks, Registries, Happenings):
+class Store(
+    Apps,
+    Keys,
+    Releases,
+    Live,
+    Deploys,
+    AppSettings,
+    Audit,
+    CronRuns,
+    Webhooks,
+    Registries,
+    Happenings,
+    TrafficHistory,
+):
     """All state; safe from any thread."""

@@ -94,4 +94,10 @@ MIGRATIONS = (
     CREATE INDEX container_events_by_app ON container_events (app_id, at);
     """,
     "ALTER TABLE releases ADD COLUMN cache TEXT NOT NULL DEFAULT '{}'",
+    """
+    CREATE TABLE traffic (
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, seconds INTEGER NOT NULL,
+        start INTEGER NOT NULL, counts TEXT NOT NULL, PRIMARY KEY (app_id, seconds, start)) WITHOUT ROWID;
+    CREATE INDEX traffic_by_age ON traffic (seconds, start);
+    """,
 )

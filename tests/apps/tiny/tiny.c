@@ -1,6 +1,7 @@
 /* A web application with habits, set by environment: what the end-to-end tests deploy.
  *
  * PORT (8000) LISTEN_PORT LISTEN_HOST VERSION BOOT_MS HEALTH_MS CRASH IGNORE_TERM DRAIN_MS RELEASE_MS RELEASE_EXIT GONE
+ * FAIL_EVERY=N answers each Nth request with 500, SLOW_MS=N takes N ms for each (but not for /healthz)
  * /            "VERSION"          /x?ms=N   the same after N ms       /stream  chunked, a piece every 0.5 s for 4 s
  * /healthz     503 until HEALTH_MS have passed                        POST     "VERSION length checksum" of the body
  * /public/...  may be cached for 60 s; 404 for the path GONE
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t term;
-static int in_flight;
+static int in_flight, answered;
 static struct timespec born;
 
 static const char *text(const char *n, const char *d) { const char *v = getenv(n); return v && *v ? v : d; }
@@ -42,6 +43,11 @@ static void answer(int c, const char *method, const char *path, long length, uns
     char body[4096]; const char *version = text("VERSION", "v0"), *query = strchr(path, '?'); int head = !strcmp(method, "HEAD");
     if (!strncmp(path, "/x?ms=", 6)) nap(atoi(path + 6));
     if (!strcmp(path, "/crash")) _exit(9);
+    if (strcmp(path, "/healthz")) {
+        nap(number("SLOW_MS", 0));
+        int every = number("FAIL_EVERY", 0);
+        if (every && __sync_add_and_fetch(&answered, 1) % every == 0) { printf("failing\n"); reply(c, "500 Failing", "failing\n", head); return; }
+    }
     if (!strcmp(path, "/stream")) { stream(c); return; }
     if (strcmp(path, "/") && !strcmp(path, text("GONE", ""))) { reply(c, "404 Not Found", "gone\n", head); return; }
     if (!strncmp(path, "/public/", 8)) {

@@ -87,6 +87,8 @@ def test_ten_switches_under_load_fail_no_request(shop: Front) -> None:
         old = stack.enter_context(Origin("r0"))
         serving = switch(shop, app("shop", old, release="r0"))
         visitors = stack.enter_context(Visitors(shop.address))
+        while not visitors.answers and not visitors.failures:
+            time.sleep(0.01)
         for n in range(1, 11):
             new = stack.enter_context(Origin(f"r{n}"))
             name = shop.load(app("shop", new, release=f"r{n}"))

@@ -25,9 +25,11 @@ from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.serving import Serving
 from gitship.deploy.sources import Sources
+from gitship.deploy.stats import StoredStats
 from gitship.deploy.storage import Storage
 from gitship.deploy.switch import STOPPED
 from gitship.deploy.tail import Tails
+from gitship.deploy.trials import no_canary
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
@@ -35,6 +37,7 @@ from gitship.events import Bus, Event
 from gitship.front.cache import Purge
 from gitship.front.front import Front
 from gitship.front.gate import Gate
+from gitship.front.tally import Tally
 from gitship.git.repository import Repositories
 from gitship.model import (
     App,
@@ -81,6 +84,19 @@ class StoreGates:
         return gate
 
 
+class StoreCanaries:
+    """Ends the deploy that ``StoreOperations.try_out`` has begun."""
+
+    def __init__(self, operations: StoreOperations) -> None:
+        self._operations = operations
+
+    def promote(self, app: str, by: Identity) -> Deploy:
+        return self._operations.decide(app, by, promote=True)
+
+    def abort(self, app: str, by: Identity) -> Deploy:
+        return self._operations.decide(app, by, promote=False)
+
+
 class StoreOperations:
     """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
 
@@ -101,6 +117,9 @@ class StoreOperations:
         self.runs = EchoRuns(store)
         self.machine = Machine()
         self._keeper = Keeper(store, self.machine, SERVER)
+        self.canaries = StoreCanaries(self)
+        self.tally = Tally()
+        self.stats = StoredStats(store, self.tally, None)
         self._crashes = 0
 
     def hold(self) -> None:
@@ -249,6 +268,25 @@ class StoreOperations:
             if deploy.app_id == found.id:
                 return self._end(deploy, DeployState.CANCELED, reason="canceled")
         raise NotFound(f"{app} has no deploy to cancel", f"see `deploys:list {app}`")
+
+    def try_out(self, app: str) -> Deploy:
+        """A push whose canary has begun."""
+        deploy = self._store.create_deploy(self._store.app(app).id, DeployKind.PUSH, "ada", commit="1a2b3c4d" * 5)
+        tried = dataclasses.replace(deploy, started_at=time.time(), state=DeployState.CANARY)
+        self._store.update_deploy(tried)
+        self._lines[deploy.id] = []
+        return tried
+
+    def decide(self, app: str, by: Identity, *, promote: bool) -> Deploy:
+        found = self._store.app(app)
+        deploy = self._store.deploys(found.id, limit=1)[0] if self._store.deploys(found.id) else None
+        if deploy is None or deploy.state is not DeployState.CANARY:
+            raise no_canary(app)
+        if promote:
+            self._finish(found, deploy)
+        else:
+            self._end(deploy, DeployState.FAILED, failed_stage=deploy.state, reason=f"aborted by {by.key_name}")
+        return self._store.deploy(deploy.id)
 
     def _begin(self, app: App, kind: DeployKind, by: Identity) -> Deploy | None:
         if not app.live_release:

@@ -32,8 +32,18 @@ OTHERS = {
     "server:apply",
     "policy:show",
     "git:info",
+    "stats:show",
 }
-NO_APP = ("apps:list", "keys:list", "audit", "config:global:show", "registry:list", "notify:list", "hooks:list")
+NO_APP = (
+    "apps:list",
+    "keys:list",
+    "audit",
+    "config:global:show",
+    "registry:list",
+    "notify:list",
+    "hooks:list",
+    "stats:list",
+)
 LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 

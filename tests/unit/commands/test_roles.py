@@ -18,7 +18,7 @@ ROLES = {
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "cron:list", "cron:history", "notify:list", "policy:show",
         "ports:show", "checks:show", "resources:show", "builder:show", "storage:list", "git:info",
-        "cache:status", "errors:show",
+        "cache:status", "errors:show", "stats:list", "stats:show",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
@@ -32,6 +32,7 @@ ROLES = {
         "allow:add", "allow:remove", "allow:off",
         "releases:promote", "apps:clone", "git:deploy", "git:from-image", "git:from-archive", "git:set",
         "cache:set", "cache:unset", "cache:purge", "errors:set", "errors:unset",
+        "deploys:promote", "deploys:abort",
         "run", "run:list", "run:stop", "logs:run", "enter",
         "cron:add", "cron:remove", "cron:suspend", "cron:resume", "cron:run", "cron:log",
         "notify:add", "notify:remove", "notify:test", "notify:log",

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitship.deploy import gitshiptoml
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
 from gitship.errors import ConfigError
 from gitship.model import Check, CronEntry, Overlap
@@ -30,6 +31,7 @@ secrets = { "npm.rc" = "NPM_TOKEN" }
 [deploy]
 drain_timeout = 60
 check_timeout = 12.5
+canary = "5% for 90s"
 
 [cache]
 ttl = "90s"
@@ -91,6 +93,7 @@ def test_every_key_is_read() -> None:
         ),
         drain_timeout_s=60,
         check_timeout_s=12.5,
+        canary=Plan(5, 90),
         limits={
             "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45),
             "celery_beat": Limits(),
@@ -302,3 +305,11 @@ def test_no_value_of_any_key_makes_the_parser_fail_otherwise(key: str, value: st
     except ConfigError as error:
         assert error.hint
         assert error.message.startswith("gitship.toml")
+
+
+def test_a_canary_is_read_with_the_deploys_other_settings() -> None:
+    parsed = gitshiptoml.parse(b'[deploy]\ncanary = "5% for 90s"\ndrain_timeout = 5')
+    assert (parsed.canary, parsed.drain_timeout_s) == (Plan(5, 90), 5)
+    assert gitshiptoml.parse(b"").canary is None
+    with pytest.raises(ConfigError, match=r"deploy\.canary must be a share of visitors"):
+        gitshiptoml.parse(b'[deploy]\ncanary = "some"')

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.front.hosts import LEAF_HOSTS, hosts_of, top_vcl
+from gitship.front.hosts import LEAF_HOSTS, canaries_of, hosts_of, top_vcl
+from gitship.front.side import Share
 from tests.unit.front.golden import check
 
 pytestmark = pytest.mark.unit
@@ -99,3 +100,18 @@ def _walk(lines: list[str], host: str) -> str | None:
 def test_what_cannot_be_a_host_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match="not a host name"):
         top_vcl({host: "app"})
+
+
+def test_a_canary_is_asked_about_before_the_apps_own_label() -> None:
+    hosts = {"shop.localhost": "shop", "*.example.com": "shop", "blog.localhost": "blog"}
+    text = top_vcl(hosts, shares={"shop": Share("12", 5), "gone": Share("13", 50)})
+    check("top-canary.vcl", text)
+    assert hosts_of(text) == hosts
+    assert canaries_of(text) == {"shop"}, "an app without a host has no canary"
+    assert canaries_of(top_vcl(hosts)) == set()
+
+
+@pytest.mark.parametrize(("mark", "percent"), [("12", 0), ("12", 100), ('1"', 5), ("", 5), ("x", 5)])
+def test_a_share_that_cannot_be_one_is_refused(mark: str, percent: float) -> None:
+    with pytest.raises(ValueError, match="not a canary's share"):
+        Share(mark, percent)

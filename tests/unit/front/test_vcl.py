@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gitship.front.probe_vcl import Probe
+from gitship.front.side import Side, telling
 from gitship.front.vcl import AppFront, Backend, app_vcl, digest, digest_of, label_name, unavailable_vcl, vcl_name
 from gitship.model import App
 from tests.unit.front.golden import check
@@ -117,3 +118,12 @@ def test_nothing_can_break_out_of_a_probe(path: str, header: str) -> None:
 def test_a_backend_is_an_address_and_a_port(address: str, port: int) -> None:
     with pytest.raises(ValueError):
         Backend("web", address, port)
+
+
+@pytest.mark.parametrize("beside_others", [True, False])
+def test_a_side_of_a_canary_tells_its_visitors(beside_others: bool) -> None:
+    check(
+        f"side-{'header' if beside_others else 'plain'}.vcl", telling(Side("12-new", 361), beside_others=beside_others)
+    )
+    assert telling(None, beside_others=beside_others) == ""
+    assert digest(replace(ONE, side=Side("12-old", 361)), LARGEST) != digest(ONE, LARGEST)

@@ -1,9 +1,46 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 7c21523efd6f188d0214bff3656b390c
+# digest 123c0573c648f87df70f7836e105761d
 
 import directors;
 import std;
+
+# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+sub vcl_deliver {
+    if (req.http.x-gitship-verify) {
+        # gitship's own
+    } elsif (resp.http.x-gitship-origin == "error") {
+        std.log("gitship:0 v12 error");
+    } elsif (obj.uncacheable) {
+        std.log("gitship:0 v12 pass");
+    } elsif (obj.hits == 0) {
+        std.log("gitship:0 v12 miss");
+    } elsif (obj.ttl < 0s) {
+        std.log("gitship:0 v12 stale");
+    } else {
+        std.log("gitship:0 v12 hit");
+    }
+}
+
+sub vcl_synth {
+    if (!req.http.x-gitship-verify) {
+        std.log("gitship:0 v12 synth");
+    }
+}
+
+sub vcl_pipe {
+    std.log("gitship:0 v12 pipe");
+}
+
+# Visitors of a canary keep its cookie for a while. It's gitship's own: with it no page would come from the cache.
+sub vcl_recv {
+    if (req.http.cookie ~ "gitship_canary=") {
+        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_canary=[^;]*", ""), "^; *", "");
+        if (req.http.cookie == "") {
+            unset req.http.cookie;
+        }
+    }
+}
 
 backend b0_shop_example_web_1_v12 {
     .host = "10.231.0.5";
