@@ -59,7 +59,8 @@ def test_a_known_push_option_is_taken(option: str) -> None:
     ("option", "told"),
     [
         ("detatch", "did you mean 'detach'"), ("canary", "did you mean 'canary=5%'"), ("canary=5", "must be a share"),
-        ("canary=100%", "must be from"), ("canary=", "must be a share"), ("zzz", "known: detach, no-cache, no-deploy, canary=5%"),
+        ("canary=100%", "must be from"), ("canary=", "must be a share"),
+        ("zzz", "known: detach, no-cache, no-deploy, canary=5%"),
     ],
 )  # fmt: skip
 def test_any_other_is_refused_with_what_it_could_be(option: str, told: str) -> None:
