@@ -23,6 +23,7 @@ sub vcl_recv {
 @CALL_GATE@
     unset req.http.forwarded;
     unset req.http.proxy;  # becomes HTTP_PROXY in CGI programs
+    unset req.http.scheme;  # Varnish's own, of requests by HTTP/2
     set req.http.x-real-ip = client.ip;
     set req.http.x-forwarded-for = client.ip;
     set req.http.x-forwarded-proto = "http";

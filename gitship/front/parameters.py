@@ -23,6 +23,19 @@ PARAMETERS: dict[str, str] = {
     # How many cached objects may be thrown out for a new one; with the default of 50 a response larger than 50 small
     # objects is cut off in the middle once the cache is full.
     "nuke_limit": "100000",
+    # Browsers and curl may speak HTTP/2; off by default. Websockets stay on HTTP/1.1.
+    "feature": "+http2",
+    # Session and sign-in cookies: the defaults of 8k a header and 32k for all of them answered 400 to a cookie of 9 KB.
+    "http_req_hdr_len": "32k",
+    "http_req_size": "64k",
+    # The same for what apps send: Content-Security-Policy, preloads, cookies (over the default of 8k: 503).
+    "http_resp_hdr_len": "32k",
+    "http_resp_size": "64k",
+    # More headers than browsers send, but proxies in front add theirs (default 64).
+    "http_max_hdr": "128",
+    # All headers of a request, and what VCL makes of them, have to fit; only what is used takes memory.
+    "workspace_client": "256k",
+    "workspace_backend": "256k",
 }
 
 # For compiling VCL, fastest first; the first one that works here is taken. tcc: 25 ms for an app, gcc -O0: 113 ms,

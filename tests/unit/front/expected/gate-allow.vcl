@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 6bd7fd875ff59c358c0058efc738300c
+# digest 2d0026058615936dc146d8c075f62308
 
 import directors;
 import std;
@@ -84,6 +84,7 @@ sub vcl_recv {
     }
     unset req.http.forwarded;
     unset req.http.proxy;  # becomes HTTP_PROXY in CGI programs
+    unset req.http.scheme;  # Varnish's own, of requests by HTTP/2
     set req.http.x-real-ip = client.ip;
     set req.http.x-forwarded-for = client.ip;
     set req.http.x-forwarded-proto = "http";

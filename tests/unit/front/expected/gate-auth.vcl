@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 4941d6ae5c39598add4ea8b57db514db
+# digest 887298c2d1f7b7a09a16d7d3ca3f844e
 
 import directors;
 import std;
@@ -80,6 +80,7 @@ sub vcl_recv {
     }
     unset req.http.forwarded;
     unset req.http.proxy;  # becomes HTTP_PROXY in CGI programs
+    unset req.http.scheme;  # Varnish's own, of requests by HTTP/2
     set req.http.x-real-ip = client.ip;
     set req.http.x-forwarded-for = client.ip;
     set req.http.x-forwarded-proto = "http";

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 5e54af0f849e17db71911444acea798a
+# digest f993fb1b819f287c4fc132bbe1ccf456
 
 import directors;
 import std;
@@ -83,6 +83,7 @@ sub vcl_recv {
     }
     unset req.http.forwarded;
     unset req.http.proxy;  # becomes HTTP_PROXY in CGI programs
+    unset req.http.scheme;  # Varnish's own, of requests by HTTP/2
     set req.http.x-real-ip = client.ip;
     set req.http.x-forwarded-for = client.ip;
     set req.http.x-forwarded-proto = "http";

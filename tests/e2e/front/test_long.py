@@ -1,0 +1,164 @@
+"""What lasts long or is large: uploads, streams, sockets and headers, also while the release changes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing, suppress
+
+import pytest
+
+from gitship.front.front import Front
+from tests.e2e.front.asking import TIMEOUT_S, app, ask, raw, until_closed
+from tests.e2e.front.conftest import Serve, switch
+from tests.e2e.front.http2 import Visitor
+from tests.e2e.front.origin import Origin
+
+pytestmark = pytest.mark.e2e
+
+PIECE = bytes(range(256)) * 4096  # 1 MiB
+UPLOAD_PIECES = 1024
+
+
+def replaced(front: Front, host: str, new: Origin) -> None:
+    """The app at ``host`` is switched to ``new``, and the old VCL discarded as a deploy does when its limit is over."""
+    slug = host.removesuffix(".localhost")
+    old = front.labelled(slug)
+    switch(front, app(slug, new, release="v2"))
+    assert old is not None
+    front.discard(old)
+    assert ask(front.address, host).text == "v2 0"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_upload_of_a_gigabyte_goes_on_while_the_release_changes(shared: Front, serve: Serve, chunked: bool) -> None:
+    size = UPLOAD_PIECES * len(PIECE)
+    with Origin("v1") as one, Origin("v2") as two:
+        host = serve(one)
+
+        def body() -> Iterator[bytes]:
+            for number in range(UPLOAD_PIECES):
+                if number == UPLOAD_PIECES // 2:
+                    replaced(shared, host, two)
+                yield PIECE
+
+        if chunked:
+            assert ask(shared.address, host, "/upload", "POST", body=body()).text == f"v1 {size}"
+            return
+        head = f"POST /upload HTTP/1.1\nHost: {host}\nContent-Length: {size}\nConnection: close\n\n"
+        with raw(shared.address, head) as connection:
+            for piece in body():
+                connection.sendall(piece)
+            assert until_closed(connection).endswith(f"v1 {size}".encode())
+
+
+def test_a_stream_goes_on_while_the_release_changes(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as one, Origin("v2") as two:
+        host = serve(one)
+        with raw(shared.address, f"GET /stream HTTP/1.1\nHost: {host}\nConnection: close\n\n") as connection:
+            first = b""
+            while b"first" not in first:
+                first += connection.recv(4096)
+            replaced(shared, host, two)
+            one.go_on.set()
+            assert b"data: second" in until_closed(connection)
+
+
+def test_a_visitor_who_waits_to_be_told_to_send_is_told(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as one:
+        head = f"POST /x HTTP/1.1\nHost: {serve(one)}\nContent-Length: 5\nExpect: 100-continue\nConnection: close\n\n"
+        with raw(shared.address, head) as connection:
+            assert connection.recv(4096).startswith(b"HTTP/1.1 100")
+            connection.sendall(b"12345")
+            assert until_closed(connection).endswith(b"v1 5")
+
+
+@pytest.mark.parametrize("size", [9_000, 30_000])
+def test_large_headers_pass_in_both_directions(shared: Front, serve: Serve, size: int) -> None:
+    with Origin("v1") as one:
+        host, value = serve(one), "c" * size
+        answer = ask(shared.address, host, headers={"Cookie": value, "X-Echo": "x-large"})
+        assert answer.status == 200
+        assert one.seen[-1].headers["cookie"] == value
+        assert ask(shared.address, host, f"/headers?n={size}").headers["x-large"] == value
+
+
+def test_many_headers_pass_in_both_directions(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as one:
+        host = serve(one)
+        answer = ask(shared.address, host, "/headers?count=90", headers={f"x-many-{n}": "x" for n in range(90)})
+        assert answer.status == 200
+        assert len([name for name in one.seen[-1].headers if name.startswith("x-many-")]) == 90
+        assert len([name for name in answer.headers if name.startswith("x-many-")]) == 90
+
+
+def test_headers_beyond_all_measure_are_refused_and_the_next_visitor_is_served(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as one:
+        host = serve(one)
+        request = f"GET / HTTP/1.1\nHost: {host}\nCookie: {'c' * 200_000}\n\n"
+        with suppress(ConnectionError), raw(shared.address, request) as connection:
+            assert until_closed(connection)[:12] in (b"HTTP/1.1 400", b"")
+        assert ask(shared.address, host).status == 200
+        assert one.count("/") == 1
+
+
+@pytest.fixture
+def http2(shared: Front, serve: Serve) -> Iterator[tuple[Visitor, Origin, str]]:
+    """A visitor who speaks HTTP/2, the app, and its host."""
+    with Origin("v1") as one:
+        host = serve(one)
+        with closing(Visitor(shared.address, host)) as visitor:
+            yield visitor, one, host
+
+
+def test_http2_carries_requests_and_bodies(http2: tuple[Visitor, Origin, str]) -> None:
+    visitor, one, _ = http2
+    assert [visitor.ask(path).body for path in ("/a", "/b")] == [b"v1 0"] * 2
+    assert visitor.ask("/c", PIECE * 8).body == f"v1 {8 * len(PIECE)}".encode()
+    assert [s.path for s in one.seen] == ["/a", "/b", "/c"]
+    assert one.seen[0].headers["x-forwarded-for"] == "127.0.0.1"
+    assert "scheme" not in one.seen[0].headers  # Varnish makes a header of HTTP/2's :scheme
+
+
+def test_http2_goes_on_while_the_release_changes(shared: Front, http2: tuple[Visitor, Origin, str]) -> None:
+    visitor, one, host = http2
+    with Origin("v2") as two:
+        stream = visitor.begin("/wait")
+        assert one.arrived.wait(TIMEOUT_S)
+        replaced(shared, host, two)
+        assert visitor.ask("/after").body == b"v2 0"  # on the same connection
+        one.go_on.set()
+        assert visitor.reply(stream).body == b"v1"
+
+
+def test_an_idle_socket_is_not_cut_within_a_minute_and_is_not_kept_for_ever(shared: Front) -> None:
+    """What is set, not waited for: a socket without a word for an hour goes."""
+    assert "3600" in shared._control.command("param.show", "pipe_timeout")
+
+
+def test_a_socket_talks_on_after_its_release_has_gone(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as one, Origin("v2") as two:
+        host = serve(one)
+        with websocket(shared, host) as connection:
+            replaced(shared, host, two)
+            assert said(connection, b"hello") == b"v1: hello"
+
+
+def websocket(front: Front, host: str) -> socket.socket:
+    """A connection that has become a websocket."""
+    connection = socket.create_connection((front.address.host, front.address.port), TIMEOUT_S)
+    opening = (
+        f"GET /ws HTTP/1.1\nHost: {host}\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n\n"
+    )
+    connection.sendall(opening.replace("\n", "\r\n").encode())
+    assert connection.recv(4096).startswith(b"HTTP/1.1 101")
+    return connection
+
+
+def said(connection: socket.socket, text: bytes) -> bytes:
+    """What comes back for a short text (RFC 6455: frames from a client are masked, here with zeros)."""
+    connection.sendall(b"\x81" + bytes([0x80 | len(text)]) + bytes(4) + text)
+    frame = connection.recv(4096)
+    assert frame[0] == 0x81
+    return frame[2:]
