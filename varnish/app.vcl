@@ -14,6 +14,8 @@ sub vcl_init {
 @MEMBERS@
 }
 
+@SOCKETS@
+
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
     set req.http.host = regsub(std.tolower(req.http.host), "\.(:[0-9]+)?$", "\1");
@@ -38,6 +40,7 @@ sub vcl_recv {
     }
 
     if (req.http.upgrade ~ "(?i)^websocket$") {
+        set req.backend_hint = sockets.backend();
         return (pipe);
     }
     if (req.method == "CONNECT") {

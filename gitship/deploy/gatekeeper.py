@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gitship.deploy.drain import Drainer
+from gitship.deploy.drain import Drainer, Limits
 from gitship.deploy.gates import gate_of, store_gate
 from gitship.deploy.switch import STOPPED, ensure_front, front_of
 from gitship.front.front import Front
@@ -58,4 +58,5 @@ class Gatekeeper:
             self._front.discard(new)
             raise
         if old is not None:
-            self._drainer.start(app, [old], [], self._drain_limit_s, lambda cut: None)
+            limits = Limits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
+            self._drainer.start(app, [old], [], limits, lambda cut: None)

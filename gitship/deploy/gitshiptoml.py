@@ -42,6 +42,7 @@ class GitshipToml:
     port: int | None = None
     build: Build = field(default_factory=Build)
     drain_timeout_s: float | None = None
+    socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
@@ -79,6 +80,7 @@ BUILD = (
 )
 DEPLOY = (
     Key("drain_timeout", "the server's", "seconds that requests in flight may take after a switch", Value.seconds),
+    Key("socket_drain_timeout", "the server's", "seconds that open websockets may go on after a switch", Value.seconds),
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
 )  # fmt: skip

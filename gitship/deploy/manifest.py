@@ -39,6 +39,7 @@ class Manifest:
     build: Build = field(default_factory=Build)
     port: int | None = None
     drain_timeout_s: float | None = None
+    socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
 
 
@@ -72,6 +73,7 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         build=toml.build,
         port=toml.port,
         drain_timeout_s=toml.drain_timeout_s,
+        socket_drain_timeout_s=toml.socket_drain_timeout_s,
         check_timeout_s=toml.check_timeout_s,
     )
 

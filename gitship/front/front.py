@@ -19,6 +19,7 @@ from gitship.errors import FrontError
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.labels import Labels, table_in_use, targets
 from gitship.front.server import Server
+from gitship.front.sockets import open_sockets
 from gitship.front.vcl import (
     APP_PREFIX,
     UNAVAILABLE,
@@ -137,6 +138,10 @@ class Front:
     def busy(self, vcl_name: str) -> int:
         """Threads at work in that VCL: one or two per request in flight, two per open websocket; 0 when it is gone."""
         return sum(vcl.busy for vcl in self._control.loaded() if vcl.name == vcl_name)
+
+    def sockets(self, vcl_names: Sequence[str]) -> int:
+        """Websockets that are open in those VCLs. Each counts twice in ``busy``."""
+        return open_sockets(self._server.workdir, vcl_names)
 
     def discard(self, vcl_name: str) -> None:
         """Unloads it; what is in flight in it still ends well. Nothing happens when it is gone or still labelled."""

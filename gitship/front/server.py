@@ -39,6 +39,11 @@ class Server:
         self.files = BootFiles(directory, reader_group())
         self.control = Control(self._admin, self._varnishd.secret)
 
+    @property
+    def workdir(self) -> Path:
+        """Where varnishd keeps its log and counters."""
+        return self._varnishd.workdir
+
     def ensure_running(self) -> None:
         """Starts varnishd, or takes over the one that runs; one with other settings is ended and started anew.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -16,6 +17,7 @@ from gitship.front.templates import fill, page, template
 
 APP_PREFIX = "app_"
 LABEL_PREFIX = "L_"
+SOCKET_PREFIX = "socket_"  # of the backends that websockets go to
 UNAVAILABLE = "unavailable"  # what a label leads to at boot when the app's own VCL does not load
 
 # A container's address is on this machine: one lost SYN is repeated after 1 s, the next after 3 s.
@@ -131,6 +133,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         probe=_probe(app.probe) if app.probe else "",
         backends="\n".join(_backend(n, b, bool(app.probe)) for n, b in zip(names, app.backends, strict=True)),
         members="\n".join(f"    app.add_backend({n});" for n in names),
+        sockets=_sockets(app, names),
         retry_503=_RETRY_503 if len(names) > 1 else "",
         largest_cached_bytes=str(largest_cached_bytes),
         page=page("app-down", app=app.app),
@@ -169,6 +172,14 @@ probe ready {{
     .threshold = {PROBE_THRESHOLD};
     .initial = {PROBE_THRESHOLD};
 }}"""
+
+
+def _sockets(app: AppFront, names: Sequence[str]) -> str:
+    """The same containers once more: Varnish counts open connections by backend, and so tells sockets from requests."""
+    own = [f"{SOCKET_PREFIX}{name}" for name in names]
+    backends = [_backend(n, b, bool(app.probe)) for n, b in zip(own, app.backends, strict=True)]
+    members = [f"    sockets.add_backend({n});" for n in own]
+    return "\n".join([*backends, "", "sub vcl_init {", "    new sockets = directors.round_robin();", *members, "}"])
 
 
 def _backend(name: str, backend: Backend, probed: bool) -> str:

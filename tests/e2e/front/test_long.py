@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import pytest
 
 from gitship.front.front import Front
+from gitship.front.sockets import BUSY_PER_SOCKET
 from tests.e2e.front.asking import TIMEOUT_S, app, ask, raw, until_closed
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.http2 import Visitor
 from tests.e2e.front.origin import Origin
+from tests.e2e.front.socketing import said, websocket
+from tests.e2e.harness import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -139,26 +142,24 @@ def test_an_idle_socket_is_not_cut_within_a_minute_and_is_not_kept_for_ever(shar
 def test_a_socket_talks_on_after_its_release_has_gone(shared: Front, serve: Serve) -> None:
     with Origin("v1") as one, Origin("v2") as two:
         host = serve(one)
-        with websocket(shared, host) as connection:
+        with websocket(shared.address, host) as connection:
             replaced(shared, host, two)
             assert said(connection, b"hello") == b"v1: hello"
 
 
-def websocket(front: Front, host: str) -> socket.socket:
-    """A connection that has become a websocket."""
-    connection = socket.create_connection((front.address.host, front.address.port), TIMEOUT_S)
-    opening = (
-        f"GET /ws HTTP/1.1\nHost: {host}\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n\n"
-    )
-    connection.sendall(opening.replace("\n", "\r\n").encode())
-    assert connection.recv(4096).startswith(b"HTTP/1.1 101")
-    return connection
-
-
-def said(connection: socket.socket, text: bytes) -> bytes:
-    """What comes back for a short text (RFC 6455: frames from a client are masked, here with zeros)."""
-    connection.sendall(b"\x81" + bytes([0x80 | len(text)]) + bytes(4) + text)
-    frame = connection.recv(4096)
-    assert frame[0] == 0x81
-    return frame[2:]
+def test_open_sockets_are_told_from_requests(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as one, Origin("v2") as two, ThreadPoolExecutor(1) as pool:
+        host = serve(one)
+        old = shared.labelled(host.removesuffix(".localhost"))
+        assert old is not None
+        slow = pool.submit(ask, shared.address, host, "/wait")
+        assert one.arrived.wait(TIMEOUT_S)
+        assert shared.sockets([old]) == 0
+        with websocket(shared.address, host), websocket(shared.address, host) as second:
+            replaced(shared, host, two)
+            assert said(second, b"hello") == b"v1: hello"
+            one.go_on.set()
+            assert slow.result(TIMEOUT_S).status == 200
+            wait_until(lambda: shared.busy(old) == 2 * BUSY_PER_SOCKET, TIMEOUT_S, "only the sockets are busy")
+            assert shared.sockets([old]) == 2  # also of a VCL that is discarded
+        wait_until(lambda: shared.sockets([old]) == 0, TIMEOUT_S, "the sockets are closed")

@@ -27,6 +27,7 @@ args = { NODE_ENV = "production", VERSION = "1" }
 
 [deploy]
 drain_timeout = 60
+socket_drain_timeout = 600
 check_timeout = 12.5
 
 [processes.web]
@@ -67,6 +68,7 @@ def test_every_key_is_read() -> None:
             args={"NODE_ENV": "production", "VERSION": "1"},
         ),
         drain_timeout_s=60,
+        socket_drain_timeout_s=600,
         check_timeout_s=12.5,
         limits={
             "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45),

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 887298c2d1f7b7a09a16d7d3ca3f844e
+# digest b0c5716bd8f3a335f34a2c5ad4607a7c
 
 import directors;
 import std;
@@ -69,6 +69,19 @@ sub vcl_init {
     app.add_backend(b0_shop_example_web_1_v12);
 }
 
+backend socket_b0_shop_example_web_1_v12 {
+    .host = "10.231.0.5";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+}
+
+sub vcl_init {
+    new sockets = directors.round_robin();
+    sockets.add_backend(socket_b0_shop_example_web_1_v12);
+}
+
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
     set req.http.host = regsub(std.tolower(req.http.host), "\.(:[0-9]+)?$", "\1");
@@ -95,6 +108,7 @@ sub vcl_recv {
     }
 
     if (req.http.upgrade ~ "(?i)^websocket$") {
+        set req.backend_hint = sockets.backend();
         return (pipe);
     }
     if (req.method == "CONNECT") {

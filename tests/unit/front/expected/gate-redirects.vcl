@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest f993fb1b819f287c4fc132bbe1ccf456
+# digest 5b2c1e375cca74f3a487f4d2a824aed1
 
 import directors;
 import std;
@@ -72,6 +72,19 @@ sub vcl_init {
     app.add_backend(b0_shop_example_web_1_v12);
 }
 
+backend socket_b0_shop_example_web_1_v12 {
+    .host = "10.231.0.5";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+}
+
+sub vcl_init {
+    new sockets = directors.round_robin();
+    sockets.add_backend(socket_b0_shop_example_web_1_v12);
+}
+
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
     set req.http.host = regsub(std.tolower(req.http.host), "\.(:[0-9]+)?$", "\1");
@@ -98,6 +111,7 @@ sub vcl_recv {
     }
 
     if (req.http.upgrade ~ "(?i)^websocket$") {
+        set req.backend_hint = sockets.backend();
         return (pipe);
     }
     if (req.method == "CONNECT") {

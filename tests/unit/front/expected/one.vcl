@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 432fa0f66ad535b1d3030582363c90f1
+# digest 9918f93b330838095aa8eee9084ca0bc
 
 import directors;
 import std;
@@ -16,6 +16,19 @@ backend b0_shop_example_web_1_v12 {
 sub vcl_init {
     new app = directors.round_robin();
     app.add_backend(b0_shop_example_web_1_v12);
+}
+
+backend socket_b0_shop_example_web_1_v12 {
+    .host = "10.231.0.5";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+}
+
+sub vcl_init {
+    new sockets = directors.round_robin();
+    sockets.add_backend(socket_b0_shop_example_web_1_v12);
 }
 
 sub vcl_recv {
@@ -41,6 +54,7 @@ sub vcl_recv {
     }
 
     if (req.http.upgrade ~ "(?i)^websocket$") {
+        set req.backend_hint = sockets.backend();
         return (pipe);
     }
     if (req.method == "CONNECT") {

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 8b43187662e385b9eff06b131fe2e417
+# digest 830215b7c77ce8eb982c516d2dcf68b7
 
 import directors;
 import std;
@@ -45,6 +45,38 @@ sub vcl_init {
     app.add_backend(b2_shop_example_web_7_v12);
 }
 
+backend socket_b0_shop_example_web_5_v12 {
+    .host = "10.231.0.5";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+    .probe = ready;
+}
+backend socket_b1_shop_example_web_6_v12 {
+    .host = "10.231.0.6";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+    .probe = ready;
+}
+backend socket_b2_shop_example_web_7_v12 {
+    .host = "10.231.0.7";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+    .probe = ready;
+}
+
+sub vcl_init {
+    new sockets = directors.round_robin();
+    sockets.add_backend(socket_b0_shop_example_web_5_v12);
+    sockets.add_backend(socket_b1_shop_example_web_6_v12);
+    sockets.add_backend(socket_b2_shop_example_web_7_v12);
+}
+
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
     set req.http.host = regsub(std.tolower(req.http.host), "\.(:[0-9]+)?$", "\1");
@@ -68,6 +100,7 @@ sub vcl_recv {
     }
 
     if (req.http.upgrade ~ "(?i)^websocket$") {
+        set req.backend_hint = sockets.backend();
         return (pipe);
     }
     if (req.method == "CONNECT") {
