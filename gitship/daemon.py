@@ -14,6 +14,7 @@ from gitship.deploy.build import Builder
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.pausing import Pausing
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
@@ -84,8 +85,19 @@ class Daemon:
             self.one_offs,
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
+        self.pausing = Pausing(self.store, self.front, gates, settings.domain)
         operations = ServerOperations(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates
+            settings,
+            self.store,
+            bus,
+            engine,
+            self.front,
+            repositories,
+            addresses,
+            self.queue,
+            self.one_offs,
+            gates,
+            self.pausing,
         )
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
@@ -111,6 +123,7 @@ class Daemon:
     def stop(self) -> None:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
+        self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
         self.reconciler.stop()
         self.one_offs.close()

@@ -16,6 +16,8 @@ sub vcl_init {
 
 @SOCKETS@
 
+@PAUSE@
+
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
     set req.http.host = regsub(std.tolower(req.http.host), "\.(:[0-9]+)?$", "\1");

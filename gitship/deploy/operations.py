@@ -9,6 +9,7 @@ from typing import Protocol
 
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
@@ -49,6 +50,11 @@ class Operations(Protocol):
     @property
     def gates(self) -> Gates:
         """Maintenance, redirects, passwords, networks let in."""
+        ...
+
+    @property
+    def pauses(self) -> Pauses:
+        """Requests that wait."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from gitship.deploy.journal import log_file
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.releasing import manifest_of, with_changes
@@ -50,8 +51,10 @@ class ServerOperations:
         queue: DeployQueue,
         programs: Programs,
         gates: Gates,
+        pauses: Pauses,
     ) -> None:
         self.gates = gates
+        self.pauses = pauses
         self.programs = programs
         self._settings = settings
         self._store = store

@@ -15,6 +15,7 @@ from gitship.deploy.gates import gate_of
 from gitship.errors import DeployError, FrontError
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.gate import Gate
+from gitship.front.ports import reachable
 from gitship.model import WEB, App, Container, Release
 from gitship.store import Store
 
@@ -144,8 +145,7 @@ class Switch:
 
     def _ask(self, host: str, path: str, token: str) -> tuple[str, str, int]:
         address = self._front.address
-        target = "127.0.0.1" if address.host in ("0.0.0.0", "", "::") else address.host  # noqa: S104
-        connection = http.client.HTTPConnection(target, address.port, timeout=VERIFY_TIMEOUT_S)
+        connection = http.client.HTTPConnection(reachable(address.host), address.port, timeout=VERIFY_TIMEOUT_S)
         try:
             headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify", "Connection": "close"}
             connection.request("GET", path, headers=headers)

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
+from gitship.front.hold import Hold
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.labels import Labels, table_in_use, targets
+from gitship.front.pause import Pause
+from gitship.front.ports import reachable
 from gitship.front.server import Server
 from gitship.front.sockets import open_sockets
 from gitship.front.vcl import (
@@ -53,6 +58,8 @@ class Front:
         self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
         self._last_ms = 0
         self._holds: dict[int, threading.Lock] = {}
+        self._directory = directory
+        self._paused: dict[str, tuple[Pause, Hold]] = {}
 
     # -- the process
 
@@ -100,6 +107,7 @@ class Front:
 
         Raises FrontError with the compiler's message.
         """
+        app = replace(app, pause=self.pause_of(app.slug))
         name = vcl_name(app, self._milliseconds())
         with self._lock:
             self._pending.add(name)
@@ -160,6 +168,39 @@ class Front:
             self._labels.sweep()
             self._save()
 
+    # -- pauses: only this gitship knows of them, so they end with it
+
+    def pause(self, slug: str, number: int, until: float) -> None:
+        """VCLs of the app that are loaded from now on, until that moment, make requests wait, once ``hold`` is called.
+
+        ``number`` tells the pause from those of other apps.
+        """
+        path = self._directory / f"pause-{number}.sock"
+        try:
+            pause = Pause(path, secrets.token_hex(16), until)
+        except ValueError:
+            raise FrontError(f"the path {path} is too long for a socket", "choose a shorter data_dir") from None
+        hold = Hold(pause, self._server.group)
+        with self._lock:
+            self._paused[slug] = (pause, hold)
+
+    def hold(self, slug: str, host: str) -> None:
+        """Visitors wait from now on, also when Varnish has lost its worker since; ``host`` is one of the app's."""
+        found = self._paused.get(slug)
+        if found is not None and found[1].lost:
+            found[1].establish(replace(self.address, host=reachable(self.address.host)), host)
+
+    def pause_of(self, slug: str) -> Pause | None:
+        found = self._paused.get(slug)
+        return found[0] if found else None
+
+    def resume(self, slug: str) -> None:
+        """Lets everybody go, at once; the VCL that serves is still that of the pause."""
+        with self._lock:
+            found = self._paused.pop(slug, None)
+        if found is not None:
+            found[1].end()
+
     # -- all apps
 
     def set_hosts(self, hosts: Mapping[str, str]) -> None:
@@ -214,6 +255,7 @@ class Front:
     # -- within, under the lock
 
     def _bring(self, app: AppFront, labelled: str | None) -> None:
+        app = replace(app, pause=self.pause_of(app.slug))
         if labelled is not None and digest_of(self._control.text(labelled)) == digest(app, self._largest_cached_bytes):
             return
         name = self.load(app)

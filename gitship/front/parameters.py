@@ -33,9 +33,6 @@ PARAMETERS: dict[str, str] = {
     "http_resp_size": "64k",
     # More headers than browsers send, but proxies in front add theirs (default 64).
     "http_max_hdr": "128",
-    # All headers of a request, and what VCL makes of them, have to fit; only what is used takes memory.
-    "workspace_client": "256k",
-    "workspace_backend": "256k",
 }
 
 # For compiling VCL, fastest first; the first one that works here is taken. tcc: 25 ms for an app, gcc -O0: 113 ms,

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from gitship.front import gate_vcl
+from gitship.front import gate_vcl, pause
 from gitship.front.gate import OPEN, Gate
+from gitship.front.pause import Pause
 from gitship.front.templates import fill, page, template
 
 APP_PREFIX = "app_"
@@ -69,6 +70,7 @@ class AppFront:
     probe: str | None = None
     stopped: bool = False
     gate: Gate = OPEN
+    pause: Pause | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for anything that could end a VCL string: the texts go into a program."""
@@ -134,6 +136,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         backends="\n".join(_backend(n, b, bool(app.probe)) for n, b in zip(names, app.backends, strict=True)),
         members="\n".join(f"    app.add_backend({n});" for n in names),
         sockets=_sockets(app, names),
+        pause=pause.declarations(app.pause, token),
         retry_503=_RETRY_503 if len(names) > 1 else "",
         largest_cached_bytes=str(largest_cached_bytes),
         page=page("app-down", app=app.app),

@@ -74,7 +74,7 @@ class Origin:
             application, access_log=None, shutdown_timeout=0.01, max_field_size=1 << 16, max_line_size=1 << 16
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.address, self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self.address, self.port, reuse_address=True, backlog=4096)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -133,7 +133,8 @@ class Origin:
     async def _headers(self, request: web.Request) -> web.StreamResponse:
         """One header of ``n`` bytes, or ``count`` small ones."""
         many = {f"x-many-{number}": "x" for number in range(int(request.query.get("count", "0")))}
-        large = {"x-large": "c" * int(request.query["n"])} if "n" in request.query else {}
+        names = ("x-large", "x-larger") if "twice" in request.query else ("x-large",)
+        large = {name: "c" * int(request.query["n"]) for name in names} if "n" in request.query else {}
         return web.Response(text=self.version, headers=many | large)
 
     async def _probe(self, request: web.Request) -> web.StreamResponse:

@@ -95,6 +95,15 @@ def test_many_headers_pass_in_both_directions(shared: Front, serve: Serve) -> No
         assert len([name for name in answer.headers if name.startswith("x-many-")]) == 90
 
 
+def test_headers_of_60_kb_in_all_pass_in_both_directions(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as one:
+        host = serve(one)
+        two = {"Cookie": "c" * 30_000, "Authorization": "a" * 30_000}
+        for _ in range(3):
+            assert ask(shared.address, host, headers=two).status == 200
+            assert ask(shared.address, host, "/headers?n=30000&twice=1").status == 200
+
+
 def test_headers_beyond_all_measure_are_refused_and_the_next_visitor_is_served(shared: Front, serve: Serve) -> None:
     with Origin("v1") as one:
         host = serve(one)

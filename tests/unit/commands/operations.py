@@ -15,6 +15,7 @@ from gitship.deploy.gates import gate_of, store_gate
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.pausing import Paused, ensure_can_pause, not_paused
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.switch import STOPPED
 from gitship.deploy.tuning import Tuning
@@ -79,6 +80,32 @@ class StoreGates:
         return gate
 
 
+class StorePauses:
+    """Keeps in mind what is paused; there is no Varnish."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._until: dict[int, float] = {}
+
+    def pause(self, app: str, limit_s: float) -> Paused:
+        found = self._store.live_app(app)
+        ensure_can_pause(self._store, found, self.paused(found))
+        self._until[found.id] = time.time() + limit_s
+        return Paused(limit_s)
+
+    def resume(self, app: str) -> Paused:
+        found = self._store.app(app)
+        paused = self.paused(found)
+        if paused is None:
+            raise not_paused(found)
+        del self._until[found.id]
+        return paused
+
+    def paused(self, app: App) -> Paused | None:
+        until = self._until.get(app.id)
+        return None if until is None else Paused(max(0.0, until - time.time()))
+
+
 class StoreOperations:
     """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
 
@@ -87,6 +114,7 @@ class StoreOperations:
         self._store = store
         self._domain = domain
         self.gates = StoreGates(store)
+        self.pauses = StorePauses(store)
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}

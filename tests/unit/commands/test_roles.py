@@ -22,6 +22,7 @@ ROLES = {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
         "ps:restart", "releases:rollback", "deploys:cancel",
         "apps:lock", "apps:unlock", "ps:stop", "ps:start", "ps:rebuild", "deploys:retry",
+        "ps:pause", "ps:resume",
         "config:import", "config:export",
         "ports:set", "ports:unset", "checks:set", "checks:unset", "checks:skip", "checks:run", "resources:limit",
         "resources:unset", "builder:set", "builder:unset",

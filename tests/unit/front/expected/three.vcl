@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 830215b7c77ce8eb982c516d2dcf68b7
+# digest 3448cf91fb8eae94f695f98ec82dae64
 
 import directors;
 import std;
@@ -76,6 +76,7 @@ sub vcl_init {
     sockets.add_backend(socket_b1_shop_example_web_6_v12);
     sockets.add_backend(socket_b2_shop_example_web_7_v12);
 }
+
 
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
