@@ -16,6 +16,8 @@ sub vcl_init {
 
 @SOCKETS@
 
+@LIMITS@
+
 @PAUSE@
 
 sub vcl_recv {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gitship.deploy.drain import Drainer, Limits
-from gitship.deploy.gates import gate_of, store_gate
+from gitship.deploy.gates import gate_of, no_rates, store_gate
 from gitship.deploy.switch import STOPPED, ensure_front, front_of
 from gitship.front.front import Front
 from gitship.front.gate import Gate
@@ -36,6 +36,12 @@ class Gatekeeper:
                 store_gate(self._store, app_id, before)
                 raise
             return after
+
+    def ensure_rates(self) -> None:
+        """See ``Gates.ensure_rates``."""
+        ensure_front(self._front)
+        if not self._front.limits_rates():
+            raise no_rates()
 
     def apply_front(self, app: str) -> None:
         """Varnish does for the app what the store says now, with the same containers. Raises FrontError."""

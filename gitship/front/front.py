@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from gitship.errors import FrontError
 from gitship.front.hold import Hold
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.labels import Labels, table_in_use, targets
+from gitship.front.limits import MODULE_CHECK
 from gitship.front.pause import Pause
 from gitship.front.ports import reachable
 from gitship.front.server import Server
@@ -39,6 +40,7 @@ from gitship.front.vcl import (
 
 __all__ = ["AppFront", "Backend", "Front"]
 
+CHECK_PREFIX = "check_"
 CACHED_PART = 16  # the largest response that is cached: this part of the cache
 
 log = logging.getLogger("gitship.front")
@@ -59,6 +61,7 @@ class Front:
         self._last_ms = 0
         self._holds: dict[int, threading.Lock] = {}
         self._directory = directory
+        self._rates = False
         self._paused: dict[str, tuple[Pause, Hold]] = {}
 
     # -- the process
@@ -107,7 +110,7 @@ class Front:
 
         Raises FrontError with the compiler's message.
         """
-        app = replace(app, pause=self.pause_of(app.slug))
+        app = self._adapted(app)
         name = vcl_name(app, self._milliseconds())
         with self._lock:
             self._pending.add(name)
@@ -167,6 +170,17 @@ class Front:
             self._labels.retire(slug)
             self._labels.sweep()
             self._save()
+
+    def limits_rates(self) -> bool:
+        """True when Varnish has the module for it; found out by loading a small VCL (25 ms), until it has."""
+        with self._lock:
+            if not self._rates:
+                name = f"{CHECK_PREFIX}{self._milliseconds()}"
+                with suppress(FrontError):
+                    self._control.inline(name, MODULE_CHECK)
+                    self._rates = True
+                    self._control.command("vcl.discard", name)
+            return self._rates
 
     # -- pauses: only this gitship knows of them, so they end with it
 
@@ -255,12 +269,20 @@ class Front:
     # -- within, under the lock
 
     def _bring(self, app: AppFront, labelled: str | None) -> None:
-        app = replace(app, pause=self.pause_of(app.slug))
+        app = self._adapted(app)
         if labelled is not None and digest_of(self._control.text(labelled)) == digest(app, self._largest_cached_bytes):
             return
         name = self.load(app)
         self._control.command("vcl.label", label_name(app.slug), name)
         self._pending.discard(name)
+
+    def _adapted(self, app: AppFront) -> AppFront:
+        """With its pause, and without a limit that would keep it from being loaded."""
+        app = replace(app, pause=self.pause_of(app.slug))
+        if app.gate.limits.rate is None or self.limits_rates():
+            return app
+        log.warning("%s: its rate limit does not count, Varnish has no vsthrottle (varnish-modules)", app.app)
+        return replace(app, gate=replace(app.gate, limits=replace(app.gate.limits, rate=None)))
 
     def _label_first(self, slug: str) -> None:
         name = slug.replace("_", ".")  # App.slug backwards

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
+from gitship.front.limits import UNLIMITED, Limits
 from gitship.model import DOMAIN_NAME
 
 REDIRECT_CODES = (301, 302, 307, 308)
@@ -123,20 +124,21 @@ class Maintenance:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """All of it, in the order in which it is asked. ``allow`` are networks; none: everybody is let in."""
+    """All of it, in the order in which it is asked, ``limits`` first. ``allow`` are networks; none: all are let in."""
 
     allow: tuple[str, ...] = ()
     maintenance: Maintenance | None = None
     redirects: tuple[Redirect, ...] = ()
     logins: tuple[Login, ...] = ()
+    limits: Limits = UNLIMITED
 
     def __post_init__(self) -> None:
         _check_networks(self.allow)
 
     @property
     def open(self) -> bool:
-        """True when nothing stands there."""
-        return self == OPEN
+        """True when nothing stands there, but for limits."""
+        return replace(self, limits=UNLIMITED) == OPEN
 
 
 def _check_networks(networks: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from gitship.front import gate_vcl, pause
+from gitship.front import gate_vcl, limits, pause
 from gitship.front.gate import OPEN, Gate
 from gitship.front.pause import Pause
 from gitship.front.templates import fill, page, template
@@ -136,6 +136,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         backends="\n".join(_backend(n, b, bool(app.probe)) for n, b in zip(names, app.backends, strict=True)),
         members="\n".join(f"    app.add_backend({n});" for n in names),
         sockets=_sockets(app, names),
+        limits=limits.declarations(app.gate.limits, app.app, _gitships_own(app, token)),
         pause=pause.declarations(app.pause, token),
         retry_503=_RETRY_503 if len(names) > 1 else "",
         largest_cached_bytes=str(largest_cached_bytes),
@@ -154,6 +155,14 @@ def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bo
         call_gate=gate_vcl.call(of.gate, "    ") if of else "",
         retry_after='    set resp.http.retry-after = "5";' if retry_after else "",
     )
+
+
+def _gitships_own(app: AppFront, token: str) -> str:
+    """True for requests that gitship itself sends."""
+    tokens = [f'req.http.x-gitship-verify == "{token}"']
+    if app.pause is not None:
+        tokens.append(f'req.http.x-gitship-hold == "{app.pause.ticket}"')
+    return " || ".join(tokens)
 
 
 # Another container may be able to answer what this one turns away.

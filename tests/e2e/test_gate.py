@@ -159,3 +159,22 @@ def test_no_request_fails_while_the_gate_changes(server: Server, shop: Path, run
     assert report.failed == 0, report
     assert report.requests > 200
     assert report.versions["during"] > 0
+
+
+def test_limits_of_rate_and_size(server: Server, shop: Path, run: Callable[..., str]) -> None:
+    run("bodylimit:set", "gated", "1k")
+    assert server.get("gated", method="POST", body=bytes(1024)).status == 200
+    assert server.get("gated", method="POST", body=bytes(1025)).status == 413
+    run("bodylimit:off", "gated")
+    assert server.get("gated", method="POST", body=bytes(1025)).status == 200
+    done = server.ssh("ratelimit:set", "gated", "--requests", "3", "--per", "1h", "--by", "all")
+    if done.returncode:
+        assert "apt-get install varnish-modules" in done.stderr
+        pytest.skip("no varnish-modules")
+    try:
+        assert [server.get("gated").status for _ in range(4)] == [200, 200, 200, 429]
+        run("ps:restart", "gated")  # whose own request is not counted
+        assert server.get("gated").headers["retry-after"] == "3600"
+    finally:
+        run("ratelimit:off", "gated")
+    assert server.get("gated").status == 200

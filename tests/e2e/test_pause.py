@@ -46,7 +46,7 @@ def test_no_request_is_lost_in_a_pause_under_load(server: Server, tiny_app: Call
     print(report)
     assert report.failed == 0, report
     assert report.slowest >= PAUSE_S - 1
-    assert min(report.kinds[kind] for kind in ("GET", "POST", "GET new connection")) > 50
+    assert min(report.kinds[kind] for kind in ("GET", "POST", "GET new connection")) > 5
 
 
 def test_a_deploy_in_a_pause_and_its_limit(server: Server, tiny_app: Callable[..., Path]) -> None:

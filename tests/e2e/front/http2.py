@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, ResponseReceived, StreamEnded, WindowUpdated
+from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 
 from gitship.config import Address
 from tests.e2e.front.asking import TIMEOUT_S
@@ -38,7 +38,7 @@ class Visitor:
         """A GET, or a POST of ``body`` without a Content-Length. Raises EOFError when Varnish hangs up."""
         stream = self.begin(path, "POST" if body else "GET", ended=not body)
         left = body
-        while left:
+        while left and not self._replies[stream].ended:
             size = min(len(left), self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size)
             if not size:
                 self._receive()
@@ -78,6 +78,6 @@ class Visitor:
                 self._http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, StreamEnded):
                 self._replies[event.stream_id].ended = True
-            elif not isinstance(event, WindowUpdated):
-                continue
+            elif isinstance(event, StreamReset):
+                raise EOFError("Varnish has reset the stream")
         self._send()

@@ -11,7 +11,7 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import output
-from gitship.deploy.gates import gate_of, store_gate
+from gitship.deploy.gates import gate_of, no_rates, store_gate
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
@@ -72,12 +72,17 @@ class StoreGates:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.rates = True
 
     def change(self, app: str, change: Callable[[Gate], Gate]) -> Gate:
         found = self._store.app(app)
         gate = change(gate_of(self._store, found.id))
         store_gate(self._store, found.id, gate)
         return gate
+
+    def ensure_rates(self) -> None:
+        if not self.rates:
+            raise no_rates()
 
 
 class StorePauses:

@@ -12,7 +12,17 @@ from gitship.front.templates import fill, page, template
 
 pytestmark = pytest.mark.unit
 
-PAGES = ("unknown-host", "never-deployed", "stopped", "app-down", "maintenance", "sign-in", "not-allowed")
+PAGES = (
+    "unknown-host",
+    "never-deployed",
+    "stopped",
+    "app-down",
+    "maintenance",
+    "sign-in",
+    "not-allowed",
+    "too-many",
+    "too-large",
+)
 
 
 def test_a_line_whose_gap_is_filled_with_nothing_is_dropped() -> None:

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest add12b0ad16f02c1912b733c07a1be67
+# digest 03b1896d2ec6ce3a9211fb8c0d4c9a32
 
 import directors;
 import std;
@@ -85,6 +85,7 @@ sub vcl_init {
     new sockets = directors.round_robin();
     sockets.add_backend(socket_b0_shop_example_web_1_v12);
 }
+
 
 
 sub vcl_recv {

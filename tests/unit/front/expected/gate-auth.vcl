@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 0ea5aab997d5afb5c04856fb5d038af7
+# digest 839f917bc0eb0efd44bcd5d7b59b05de
 
 import directors;
 import std;
@@ -81,6 +81,7 @@ sub vcl_init {
     new sockets = directors.round_robin();
     sockets.add_backend(socket_b0_shop_example_web_1_v12);
 }
+
 
 
 sub vcl_recv {

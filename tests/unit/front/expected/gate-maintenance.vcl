@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest f9f36170afb8d06d8116df464086ef12
+# digest d0e9be288b076e38ebcaad818ec8a433
 
 import directors;
 import std;
@@ -77,6 +77,7 @@ sub vcl_init {
     new sockets = directors.round_robin();
     sockets.add_backend(socket_b0_shop_example_web_1_v12);
 }
+
 
 
 sub vcl_recv {

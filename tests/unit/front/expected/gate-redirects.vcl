@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest c0b21063e311b7609ff727efea2ea52a
+# digest 2cb434a8849e8fa2a2e1d70c5aa66225
 
 import directors;
 import std;
@@ -84,6 +84,7 @@ sub vcl_init {
     new sockets = directors.round_robin();
     sockets.add_backend(socket_b0_shop_example_web_1_v12);
 }
+
 
 
 sub vcl_recv {

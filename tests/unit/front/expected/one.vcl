@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 231332357c91243fc3cc17e31efc6b7b
+# digest 8dba78a50e3a5aaf4e44ab113d5c33c4
 
 import directors;
 import std;
@@ -30,6 +30,7 @@ sub vcl_init {
     new sockets = directors.round_robin();
     sockets.add_backend(socket_b0_shop_example_web_1_v12);
 }
+
 
 
 sub vcl_recv {

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 3448cf91fb8eae94f695f98ec82dae64
+# digest 27287ae69a29cda9088e29be3ca45117
 
 import directors;
 import std;
@@ -76,6 +76,7 @@ sub vcl_init {
     sockets.add_backend(socket_b1_shop_example_web_6_v12);
     sockets.add_backend(socket_b2_shop_example_web_7_v12);
 }
+
 
 
 sub vcl_recv {
