@@ -35,12 +35,17 @@ def visit(server: Server, pool: ThreadPoolExecutor, app: str) -> list[Future[Ans
 
 def test_no_request_is_lost_in_a_pause_under_load(server: Server, tiny_app: Callable[..., Path]) -> None:
     server.push_ok(tiny_app("paused"), "paused")
-    with load(server.http_port, "paused.localhost", ["v1"], workers=16, pause_ms=20) as visitors:
+    with (
+        ThreadPoolExecutor(20) as pool,
+        load(server.http_port, "paused.localhost", ["v1"], workers=16, pause_ms=20) as visitors,
+    ):
         time.sleep(1.0)
         paused(server, "paused")
         began = time.monotonic()
         time.sleep(PAUSE_S)
+        visits = visit(server, pool, "paused")
         assert server.ssh("ps:resume", "paused").returncode == 0
+        assert {answer.result(10).status for answer in visits} == {200}  # long before the limit
         assert time.monotonic() - began >= PAUSE_S
         report = visitors.end()
     print(report)
