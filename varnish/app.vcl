@@ -43,6 +43,7 @@ sub vcl_recv {
         set req.grace = 24h;
     }
 
+@APP_RECV@
     if (req.http.upgrade ~ "(?i)^websocket$") {
         set req.backend_hint = sockets.backend();
         return (pipe);
@@ -67,10 +68,12 @@ sub vcl_pipe {
 
 sub vcl_hash {
     hash_data("@CACHE_KEY@");
+@APP_HASH@
 }
 
 sub vcl_backend_fetch {
     unset bereq.http.x-gitship-verify;
+@APP_BACKEND_FETCH@
 }
 
 sub vcl_backend_response {
@@ -80,6 +83,7 @@ sub vcl_backend_response {
         return (abandon);  # keep what is in the cache
     }
 @RETRY_503@
+@APP_BACKEND_RESPONSE@
     set beresp.grace = 24h;
     if (beresp.http.cache-control ~ "(?i)(must|proxy)-revalidate") {
         set beresp.grace = 0s;
@@ -123,6 +127,7 @@ sub vcl_deliver {
     }
     unset resp.http.x-varnish;
     unset resp.http.via;
+@APP_DELIVER@
     if (req.http.x-gitship-verify) {
         set resp.http.x-gitship-release = "@NAME@";
         if (!resp.http.x-gitship-origin) {

@@ -1,4 +1,4 @@
-"""The sections of an app in a blueprint that limit what visitors may send."""
+"""The sections of an app in a blueprint that limit what visitors may send, and its own VCL."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gitship.commands.resources import shown_memory
 from gitship.deploy.gates import gate_of
 from gitship.deploy.values import Value
 from gitship.errors import ConfigError, GitshipError
+from gitship.front.custom import checked
 from gitship.front.limits import MOST_REQUESTS
 from gitship.model import App
 
@@ -60,3 +61,19 @@ def _body_steps(app: str, before: Any, wanted: Any) -> Iterable[Step]:
 
 
 section(Section("bodylimit", _body, _body_now, _body_steps, False))
+
+
+def _vcl(value: Value) -> Any:
+    if value.raw is False:
+        return False
+    try:
+        return checked(value.text())
+    except ValueError as error:
+        raise value.error(f"cannot be an app's own VCL: {error}") from None
+
+
+def _vcl_steps(app: str, before: Any, wanted: Any) -> Iterable[Step]:
+    yield Step(("vcl:unset", app)) if wanted is False else Step(("vcl:set", app), str(wanted))
+
+
+section(Section("vcl", _vcl, lambda c, app: gate_of(c.store, app.id).vcl or False, _vcl_steps, False))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gitship.deploy.drain import Drainer, Limits
 from gitship.deploy.gates import gate_of, no_rates, store_gate
 from gitship.deploy.switch import STOPPED, ensure_front, front_of
 from gitship.front.front import Front
 from gitship.front.gate import Gate
+from gitship.model import WEB, Container
 from gitship.store import Store
+
+NOWHERE = Container("", "nowhere", 0, 0, WEB, 1, "127.0.0.1", 9)  # an app that never ran is compiled with this
 
 
 class Gatekeeper:
@@ -36,6 +40,14 @@ class Gatekeeper:
                 store_gate(self._store, app_id, before)
                 raise
             return after
+
+    def try_vcl(self, app: str, vcl: str) -> None:
+        """See ``Gates.try_vcl``."""
+        found = self._store.app(app)
+        ensure_front(self._front)
+        gate = replace(gate_of(self._store, found.id), vcl=vcl)
+        wanted = front_of(self._store.secret(), found, None, [NOWHERE], gate=gate, stopped=False)
+        self._front.discard(self._front.load(wanted))
 
     def ensure_rates(self) -> None:
         """See ``Gates.ensure_rates``."""

@@ -14,6 +14,7 @@ from gitship.store import Store
 ALLOW = "allow"
 RATE = "ratelimit"
 BODY = "bodylimit"
+VCL = "vcl"
 AUTH = "auth"
 MAINTENANCE = "maintenance"
 REDIRECTS = "redirects"
@@ -27,6 +28,10 @@ class Gates(Protocol):
 
         Raises what ``change`` raises, NotFound, or FrontError when Varnish can't have it; then nothing has changed.
         """
+        ...
+
+    def try_vcl(self, app: str, vcl: str) -> None:
+        """Compiles it as the app's own, and leaves everything as it is. Raises FrontError with the compiler's words."""
         ...
 
     def ensure_rates(self) -> None:
@@ -51,6 +56,7 @@ def gate_of(store: Store, app_id: int) -> Gate:
         redirects=tuple(Redirect(**redirect) for redirect in found.get(REDIRECTS, ())),
         logins=tuple(Login(**login) for login in found.get(AUTH, ())),
         limits=Limits(Rate(**found[RATE]) if RATE in found else None, found.get(BODY)),
+        vcl=found.get(VCL, ""),
     )
 
 
@@ -61,6 +67,7 @@ def store_gate(store: Store, app_id: int, gate: Gate) -> None:
         MAINTENANCE: asdict(gate.maintenance) if gate.maintenance else None,
         REDIRECTS: [asdict(redirect) for redirect in gate.redirects],
         AUTH: [asdict(login) for login in gate.logins],
+        VCL: gate.vcl,
         RATE: asdict(gate.limits.rate) if gate.limits.rate else None,
     }
     with store.transaction():

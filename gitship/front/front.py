@@ -19,6 +19,7 @@ from pathlib import Path
 from gitship.config import Address
 from gitship.errors import FrontError
 from gitship.front.control import Loaded
+from gitship.front.custom import refusal
 from gitship.front.hold import Hold
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.labels import Labels, table_in_use, targets
@@ -115,11 +116,14 @@ class Front:
         name = vcl_name(app, self._milliseconds())
         with self._lock:
             self._pending.add(name)
+        text = app_vcl(app, name, self._largest_cached_bytes)
         try:
-            self._control.inline(name, app_vcl(app, name, self._largest_cached_bytes))
-        except BaseException:
+            self._control.inline(name, text)
+        except BaseException as error:
             with self._lock:
                 self._pending.discard(name)
+            if isinstance(error, FrontError) and app.gate.vcl:
+                raise refusal(error.message, text) from None
             raise
         return name
 

@@ -124,21 +124,25 @@ class Maintenance:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """All of it, in the order in which it is asked, ``limits`` first. ``allow`` are networks; none: all are let in."""
+    """All of it, in the order in which it is asked, ``limits`` first. ``allow`` are networks; none: all are let in.
+
+    ``vcl`` is the app's own (see ``custom``).
+    """
 
     allow: tuple[str, ...] = ()
     maintenance: Maintenance | None = None
     redirects: tuple[Redirect, ...] = ()
     logins: tuple[Login, ...] = ()
     limits: Limits = UNLIMITED
+    vcl: str = ""
 
     def __post_init__(self) -> None:
         _check_networks(self.allow)
 
     @property
     def open(self) -> bool:
-        """True when nothing stands there, but for limits."""
-        return replace(self, limits=UNLIMITED) == OPEN
+        """True when nothing stands there, but for limits and the app's own VCL."""
+        return replace(self, limits=UNLIMITED, vcl="") == OPEN
 
 
 def _check_networks(networks: tuple[str, ...]) -> None:

@@ -20,8 +20,8 @@ PARAMETERS: dict[str, str] = {
     "backend_idle_timeout": "1",
     # The same race towards browsers and load balancers, which expect more than the default of 5 s.
     "timeout_idle": "75",
-    # What does not say for how long it may be kept is not kept. By default (120 s) a page with "Expires: 0", which is no
-    # date, was.
+    # What does not say for how long it may be kept is not kept. By default (120 s) a page with "Expires: 0" was, which
+    # is no date.
     "default_ttl": "0",
     # How many cached objects may be thrown out for a new one; with the default of 50 a response larger than 50 small
     # objects is cut off in the middle once the cache is full.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from gitship.front import gate_vcl, limits, pause
+from gitship.front import custom, gate_vcl, limits, pause
 from gitship.front.gate import OPEN, Gate
 from gitship.front.pause import Pause
 from gitship.front.templates import fill, page, template
@@ -122,7 +122,11 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         text = page("never-deployed", app=app.app)
         return _answer(name, digest, '502, "Not Running"', text, retry_after=False, of=app)
     names = [f"b{i}_{re.sub(r'[^A-Za-z0-9]', '_', b.name)}" for i, b in enumerate(app.backends)]
-    return fill(
+    own = app.gate.vcl
+    calls = {hook: custom.call(own, hook) for hook in custom.HOOKS}
+    if calls[custom.RECV]:  # gitship's own request has to reach the app
+        calls[custom.RECV] = "    if (!req.http.x-gitship-verify) {\n        call app_recv;\n    }"
+    text = fill(
         template("app.vcl"),
         name=name,
         app=app.app,
@@ -141,7 +145,9 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         retry_503=_RETRY_503 if len(names) > 1 else "",
         largest_cached_bytes=str(largest_cached_bytes),
         page=page("app-down", app=app.app),
+        **calls,
     )
+    return custom.appended(text, own)
 
 
 def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bool, of: AppFront | None = None) -> str:

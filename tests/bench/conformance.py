@@ -1,4 +1,4 @@
-"""The public suite of tests for HTTP caches (github.com/http-tests/cache-tests), run as it is against gitship's Varnish.
+"""The public suite of tests for HTTP caches (http-tests/cache-tests), run as it is against gitship's Varnish.
 
 `python -m tests.bench.conformance DIRECTORY`, a checkout of the suite; needs Node.js and nothing else. The suite's own
 server is the app. It is run twice, the second time without grace: what passes only then fails because gitship serves a
@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import gitship.front.front
 from gitship.config import Address
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.ports import free_port
@@ -86,7 +86,6 @@ REASONS: tuple[tuple[str, str], ...] = (
 @contextmanager
 def front_of(directory: Path, port: int, *, grace: bool) -> Iterator[Front]:
     """gitship's Varnish before the suite's server."""
-    original = gitship.front.front.app_vcl
 
     def without_grace(app: AppFront, name: str, largest: int) -> str:
         return re.sub(r"set (be)?re(q|sp)\.grace = [^;]+;", r"set \1re\2.grace = 0s;", app_vcl(app, name, largest))
@@ -94,15 +93,15 @@ def front_of(directory: Path, port: int, *, grace: bool) -> Iterator[Front]:
     directory.mkdir()
     directory.chmod(0o711)  # started by root, varnishd goes on as a user of its own
     front = Front(Address(HOST, 0), directory / "varnish", 64 << 20)
-    gitship.front.front.app_vcl = original if grace else without_grace
     try:
         front.ensure_running()
         front.set_hosts({"localhost": "suite"})
         backends = (Backend("suite", HOST, port),)
-        front.label("suite", front.load(AppFront("suite", "suite", "v1", "1/1", backends, "token-of-the-benchmark")))
+        with patch("gitship.front.front.app_vcl", app_vcl if grace else without_grace):
+            name = front.load(AppFront("suite", "suite", "v1", "1/1", backends, "token-of-the-benchmark"))
+        front.label("suite", name)
         yield front
     finally:
-        gitship.front.front.app_vcl = original
         front.stop()
 
 

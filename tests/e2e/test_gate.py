@@ -178,3 +178,16 @@ def test_limits_of_rate_and_size(server: Server, shop: Path, run: Callable[..., 
     finally:
         run("ratelimit:off", "gated")
     assert server.get("gated").status == 200
+
+
+def test_an_apps_own_vcl(server: Server, shop: Path, run: Callable[..., str]) -> None:
+    run("vcl:set", "gated", stdin='sub app_deliver {\n    set resp.http.x-own = "one";\n}\n')
+    assert server.get("gated").headers["x-own"] == "one"
+    done = server.ssh("vcl:set", "gated", stdin="sub app_deliver {\n    nonsense;\n}\n")
+    assert done.returncode == 1
+    assert "(line 2 Pos 5)" in done.stderr
+    run("ps:restart", "gated")
+    assert server.get("gated").headers["x-own"] == "one"
+    assert "x-own" in run("vcl:show", "gated")
+    run("vcl:unset", "gated")
+    assert "x-own" not in server.get("gated").headers

@@ -20,7 +20,7 @@ from gitship.deploy.renaming import Renaming
 from gitship.deploy.switch import STOPPED
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
-from gitship.errors import GitshipError, NotFound
+from gitship.errors import FrontError, GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.front.gate import Gate
 from gitship.git.repository import Repositories
@@ -79,6 +79,10 @@ class StoreGates:
         gate = change(gate_of(self._store, found.id))
         store_gate(self._store, found.id, gate)
         return gate
+
+    def try_vcl(self, app: str, vcl: str) -> None:
+        if "nonsense" in vcl:
+            raise FrontError("Varnish refuses the app's own VCL:\nnonsense (line 1", "`vcl:show`")
 
     def ensure_rates(self) -> None:
         if not self.rates:

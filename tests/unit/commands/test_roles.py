@@ -16,7 +16,7 @@ ROLES = {
         "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
         "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info",
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
-        "ports:show", "checks:show", "resources:show", "builder:show", "ratelimit:show", "bodylimit:show",
+        "ports:show", "checks:show", "resources:show", "builder:show", "ratelimit:show", "bodylimit:show", "vcl:show",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:remove", "ps:scale",
@@ -33,7 +33,7 @@ ROLES = {
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
-        "server:export", "server:apply",
+        "server:export", "server:apply", "vcl:set", "vcl:unset",
     },
 }  # fmt: skip
 

@@ -42,6 +42,7 @@ def full(world: World) -> World:
     ):  # fmt: skip
         world.ok(*words)
     assert world.run("auth:set", "shop", "ada", stdin=b"open sesame: two").code == 0
+    assert world.run("vcl:set", "shop", stdin=b'sub app_recv {\n  set req.http.x = {"a"};\n}\n').code == 0
     return world
 
 
@@ -149,6 +150,7 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
         ("[apps.shop]\nratelimit = 3", "apps.shop.ratelimit must be a table"),
         ('[apps.shop.ratelimit]\nper = "1m"', "needs requests"),
         ('[apps.shop.ratelimit]\nrequests = 1\nper = "1y"', "apps.shop.ratelimit.per: '1y' is not a time"),
+        ('[apps.shop]\nvcl = "sub vcl_recv { }"', "apps.shop.vcl cannot be an app's own VCL: line 1"),
         ('[apps.shop]\nbodylimit = "much"', "apps.shop.bodylimit must be a size"),
         ("[apps.shop]\nmaintenance = 3", "maintenance must be a table"),
     ],
