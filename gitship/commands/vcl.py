@@ -47,7 +47,7 @@ def unset_vcl(app: AppName, /, *, context: Ctx) -> None:
     context.line(f"{found.name} has no VCL of its own")
 
 
-@command("vcl:show", Role.VIEWER, "an app's own VCL", examples=("vcl:show shop", "vcl:show shop > shop.vcl"))
+@command("vcl:show", Role.VIEWER, "an app's own VCL", examples=("vcl:show shop",))
 def show_vcl(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
     text = gate_of(context.store, found.id).vcl

@@ -40,6 +40,8 @@ def full(world: World) -> World:
     world.ok("keys:add", "ada", "--role", "admin", ADA)
     world.ok("allow:add", "shop", "192.0.2.0/24")
     world.ok("redirects:add", "shop", "/old", "/new")
+    world.ok("ratelimit:set", "shop", "--requests", "100")
+    world.ok("bodylimit:set", "shop", "100m")
     world.ok("builder:set", "shop", "--target", "web")
     world.ok("config:global:set", "C=3", "--no-restart")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
