@@ -189,6 +189,9 @@ class DockerSettings:
 class DeploySettings:
     keep_releases: int = setting(5, _whole(1, 1000), "how many releases keep their image, the live one included")
     drain_timeout: float = setting(30.0, _seconds(0, 3600), "seconds that requests in flight may take after a switch")
+    socket_drain_timeout: float = setting(
+        60.0, _seconds(0, 3600), "seconds that open websockets may go on after a switch"
+    )
     check_timeout: float = setting(60.0, _seconds(1, 3600), "seconds that a container may take until it is healthy")
     on_new_push: str = setting(
         "queue",

@@ -25,6 +25,7 @@ from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.looking import Looking
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.pausing import Pausing
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
@@ -151,6 +152,7 @@ class Daemon:
             keeper,
             self.watcher,
         )
+        self.pausing = Pausing(self.store, self.front, gates, settings.domain)
         serving = Serving(self.store, gates.keep, self.front.purge)
         self.stats = StoredStats(self.store, tally, visitors)
         cron = Cron(self.store, settings.cron.timezone, runs)
@@ -160,6 +162,7 @@ class Daemon:
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
+            self.pausing,
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
@@ -190,6 +193,7 @@ class Daemon:
     def stop(self) -> None:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
+        self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
         self.reconciler.stop()
         self.scheduler.stop()

@@ -51,13 +51,22 @@ sub vcl_init {
 @MEMBERS@
 }
 
+@SOCKETS@
+
+@LIMITS@
+
+@PAUSE@
+
 # A request may begin anew (restart), at most four times, with notes to itself:
 #   x-gitship-before  look: does the release before have this file? there, none: the answer. serve: take it.
 #   x-gitship-stale   there: the cache has an old copy, the app is asked first. serve: it failed, take the copy.
+#   x-gitship-first   this is not such a second time (what waited in a pause has begun anew before).
 #   x-gitship-cookie  the visitor's cookies, while x-gitship-aside says why they are put aside; over: they count again.
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
-    if (req.restarts == 0) {
+    if (req.restarts == 0 || req.http.x-gitship-waited) {
+        unset req.http.x-gitship-waited;
+        set req.http.x-gitship-first = "yes";
         set req.http.host = regsub(std.tolower(req.http.host), "\.(:[0-9]+)?$", "\1");
         unset req.http.x-gitship-before;
         unset req.http.x-gitship-stale;
@@ -70,11 +79,14 @@ sub vcl_recv {
 @CALL_GATE@
         unset req.http.forwarded;
         unset req.http.proxy;  # becomes HTTP_PROXY in CGI programs
+        unset req.http.scheme;  # Varnish's own, of requests by HTTP/2
         set req.http.x-real-ip = client.ip;
         set req.http.x-forwarded-for = client.ip;
         set req.http.x-forwarded-proto = "http";
         set req.http.x-forwarded-host = req.http.host;
         set req.http.x-forwarded-port = std.port(server.ip);
+    } else {
+        unset req.http.x-gitship-first;
     }
 
     set req.backend_hint = app.backend();
@@ -92,7 +104,9 @@ sub vcl_recv {
         set req.grace = 0s;
     }
 
+@APP_RECV@
     if (req.http.upgrade ~ "(?i)^websocket$") {
+        set req.backend_hint = sockets.backend();
         return (pipe);
     }
     if (req.method == "CONNECT") {
@@ -106,7 +120,7 @@ sub vcl_recv {
     if (req.http.x-gitship-aside == "over") {
         return (pass);
     }
-    if (req.restarts == 0 && req.http.cookie && !req.http.authorization) {
+    if (req.http.x-gitship-first && req.http.cookie && !req.http.authorization) {
         set req.http.x-gitship-cookie = req.http.cookie;
 @IGNORE_COOKIES@
         if (!req.http.cookie) {
@@ -121,6 +135,7 @@ sub vcl_recv {
 
 sub vcl_pipe {
     unset bereq.http.x-gitship-verify;
+    unset bereq.http.x-gitship-first;
     set bereq.http.upgrade = req.http.upgrade;
     # "close": an app that declines the upgrade ends the connection instead of taking further requests on it.
     set bereq.http.connection = "upgrade, close";
@@ -132,11 +147,12 @@ sub vcl_hash {
     } else {
         hash_data("@CACHE_KEY@");
     }
+@APP_HASH@
 }
 
 # Before the app is asked, and may answer 404: is it a file of the release before?
 sub gitship_look_back {
-    if (req.restarts == 0 && now < std.time(integer=@BEFORE_UNTIL@) && !req.http.x-gitship-verify
+    if (req.http.x-gitship-first && now < std.time(integer=@BEFORE_UNTIL@) && !req.http.x-gitship-verify
         && (req.method == "GET" || req.method == "HEAD")) {
         set req.http.x-gitship-before = "look";
         return (restart);
@@ -156,7 +172,7 @@ sub vcl_hit {
         return (deliver);
     }
     # Shortly after its time a page is served once more, and asked for in the background; after that the app comes first.
-    if (req.restarts == 0 && obj.ttl + std.duration(obj.http.x-gitship-revalidate + "s", 0s) < 0s) {
+    if (req.http.x-gitship-first && obj.ttl + std.duration(obj.http.x-gitship-revalidate + "s", 0s) < 0s) {
         if (obj.ttl + std.duration(obj.http.x-gitship-grace + "s", 0s) < 0s) {
             set req.http.x-gitship-stale = "none";
             return (restart);
@@ -211,6 +227,8 @@ sub vcl_backend_fetch {
     unset bereq.http.x-gitship-stale;
     unset bereq.http.x-gitship-cookie;
     unset bereq.http.x-gitship-aside;
+    unset bereq.http.x-gitship-first;
+@APP_BACKEND_FETCH@
 }
 
 sub vcl_backend_response {
@@ -225,6 +243,7 @@ sub vcl_backend_response {
     if (beresp.status >= 500 && bereq.first_byte_timeout == @PATIENCE@s) {
         return (abandon);  # any answer that is taken, a failure too, ends the old copy
     }
+@APP_BACKEND_RESPONSE@
 
     # By these a purge finds its objects.
     set beresp.http.x-gitship-app = "@OWNER@";
@@ -311,7 +330,7 @@ sub vcl_deliver {
     }
     if (resp.status == 404 && now < std.time(integer=@BEFORE_UNTIL@) && !req.http.x-gitship-verify) {
         # A 404 from the cache has not looked yet.
-        if (req.http.x-gitship-before == "there" || (req.restarts == 0 && obj.hits > 0)) {
+        if (req.http.x-gitship-before == "there" || (req.http.x-gitship-first && obj.hits > 0)) {
             set req.http.x-gitship-before = "serve";
             return (restart);
         }
@@ -336,6 +355,7 @@ sub vcl_deliver {
     unset resp.http.x-gitship-file;
     unset resp.http.x-gitship-revalidate;
     unset resp.http.x-gitship-grace;
+@APP_DELIVER@
     if (req.http.x-gitship-verify) {
         set resp.http.x-gitship-release = "@NAME@";
         if (!resp.http.x-gitship-origin) {

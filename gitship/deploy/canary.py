@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gitship.deploy import canary_rules
 from gitship.deploy.canary_rules import Judgement, Plan, Verdict
-from gitship.deploy.drain import Drainer
+from gitship.deploy.drain import Drainer, Limits
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.journal import Stage
 from gitship.deploy.rollout import Rollout
@@ -93,7 +93,8 @@ class Canary:
             return
         try:
             self._end(rollout)
-            self._drainer.start(app, rollout.tried_vcls, [], self._drain_limit_s, lambda cut: None)
+            limits = Limits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
+            self._drainer.start(app, rollout.tried_vcls, [], limits, lambda cut: None)
         except GitshipError as error:
             log.warning("%s: ending its canary: %s; both sides are the new release", app.name, error.message)
         finally:

@@ -6,15 +6,17 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gitship.deploy.drain import Drainer
-from gitship.deploy.gates import gate_of, store_gate
+from gitship.deploy.drain import Drainer, Limits
+from gitship.deploy.gates import gate_of, no_rates, store_gate
 from gitship.deploy.switch import ensure_front
 from gitship.deploy.trials import Trial, Trials
 from gitship.deploy.wanted import Wanted
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import Gate
-from gitship.model import App
+from gitship.model import WEB, App, Container
 from gitship.store import Store
+
+NOWHERE = Container("", "nowhere", 0, 0, WEB, 1, "127.0.0.1", 9)  # an app that never ran is compiled with this
 
 
 class Gatekeeper:
@@ -68,6 +70,21 @@ class Gatekeeper:
             for name, value in settings.items():
                 self._store.set_setting(app_id, name, value)
 
+    def try_vcl(self, app: str, vcl: str) -> None:
+        """See ``Gates.try_vcl``."""
+        found = self._store.app(app)
+        ensure_front(self._front)
+        gate = dataclasses.replace(gate_of(self._store, found.id), vcl=vcl)
+        wanted = self._wanted.after(found, None, [NOWHERE], stopped=False, before=None)
+        wanted = dataclasses.replace(wanted, gate=gate)
+        self._front.discard(self._front.load(wanted))
+
+    def ensure_rates(self) -> None:
+        """See ``Gates.ensure_rates``."""
+        ensure_front(self._front)
+        if not self._front.limits_rates():
+            raise no_rates()
+
     def apply_front(self, app: str) -> None:
         """Varnish does for the app what the store says now, with the same containers. Raises FrontError."""
         app_id = self._store.app(app).id
@@ -95,7 +112,8 @@ class Gatekeeper:
             raise
         idle = [vcl for vcl in left if vcl is not None]
         if idle:
-            self._drainer.start(app, idle, [], self._drain_limit_s, lambda cut: None)
+            limits = Limits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
+            self._drainer.start(app, idle, [], limits, lambda cut: None)
 
     def canary_front(self, app: App, trial: Trial) -> AppFront:
         """The canary's side of the app."""

@@ -57,6 +57,7 @@ class GitshipToml:
     port: int | None = None
     build: Build = field(default_factory=Build)
     drain_timeout_s: float | None = None
+    socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
     canary: Plan | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
@@ -122,6 +123,7 @@ BUILD = (
 )  # fmt: skip
 DEPLOY = (
     Key("drain_timeout", "the server's", "seconds that requests in flight may take after a switch", Value.seconds),
+    Key("socket_drain_timeout", "the server's", "seconds that open websockets may go on after a switch", Value.seconds),
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
     Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"', _canary),

@@ -42,6 +42,7 @@ class Manifest:
     cache: Mapping[str, Any] = field(default_factory=dict)
     port: int | None = None
     drain_timeout_s: float | None = None
+    socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
     cron: tuple[CronEntry, ...] = ()
     canary: Plan | None = None
@@ -78,6 +79,7 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         cache=toml.cache,
         port=toml.port,
         drain_timeout_s=toml.drain_timeout_s,
+        socket_drain_timeout_s=toml.socket_drain_timeout_s,
         check_timeout_s=toml.check_timeout_s,
         cron=_cron((*app.cron, *toml.cron), commands),
         canary=toml.canary,

@@ -12,6 +12,7 @@ from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.looking import ProcessStatus
 from gitship.deploy.notifications import Notifications
+from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
 from gitship.deploy.registries import Registries
 from gitship.deploy.serving import Serving
@@ -48,6 +49,11 @@ class Operations(Protocol):
     @property
     def serving(self) -> Serving:
         """Rules of the cache, purges, the error page."""
+        ...
+
+    @property
+    def pauses(self) -> Pauses:
+        """Requests that wait."""
         ...
 
     @property

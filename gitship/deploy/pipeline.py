@@ -15,9 +15,10 @@ from gitship.deploy import formation, output, overrides
 from gitship.deploy.canary import Canary
 from gitship.deploy.check import Checker, unchecked
 from gitship.deploy.commit import Commit
-from gitship.deploy.drain import Drainer
+from gitship.deploy.drain import Cut, Drainer, Limits
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.keeper import Keeper
+from gitship.deploy.manifest import Manifest
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import ReleaseCommands
 from gitship.deploy.releasing import Releasing
@@ -202,7 +203,7 @@ class Pipeline:
 
     def _drain_new(self, rollout: Rollout, vcls: Sequence[str]) -> None:
         ending = [(container, self._grace(rollout, container)) for container in rollout.new]
-        self._drainer.start(rollout.app, vcls, ending, self._settings.deploy.drain_timeout, lambda cut: None)
+        self._drainer.start(rollout.app, vcls, ending, self._limits(rollout), lambda cut: None)
 
     def _answer(self, rollout: Rollout) -> None:
         job, release, previous = rollout.job, rollout.release, rollout.previous
@@ -216,17 +217,27 @@ class Pipeline:
         journal, app = rollout.job.journal, rollout.app
         began, started_at = time.monotonic(), time.time()
 
-        def drained(cut: int) -> None:
-            if cut:
-                journal.detail(f"{cut} requests were still open after the drain limit and were ended")
+        def drained(cut: Cut) -> None:
+            if cut.requests:
+                journal.detail(f"{cut.requests} requests were still open after the drain limit and were ended")
+            if cut.sockets:
+                journal.detail(f"{cut.sockets} websockets were still open after their limit and were ended")
             journal.finish(DeployState.LIVE, DeployState.DRAINING, started_at, time.monotonic() - began)
             retire_images(self._engine, self._store, app, self._settings.deploy.keep_releases)
             self._keeper.clear(app)
 
         ending = [(container, self._grace(rollout, container)) for container in rollout.formation.end]
         vcls = [*rollout.left_vcls, *self._switch.before(switched, app)]
-        limit = rollout.manifest.drain_timeout_s if rollout.manifest else None
-        self._drainer.start(app, vcls, ending, self._settings.deploy.drain_timeout if limit is None else limit, drained)
+        self._drainer.start(app, vcls, ending, self._limits(rollout), drained)
+
+    def _limits(self, rollout: Rollout) -> Limits:
+        own, server = rollout.manifest or Manifest(), self._settings.deploy
+        requests_s = server.drain_timeout if own.drain_timeout_s is None else own.drain_timeout_s
+        pause = self._front.pause_of(rollout.before.slug)  # what waits since before the switch goes to the old release
+        return Limits(
+            requests_s + (pause.left_s if pause else 0.0),
+            server.socket_drain_timeout if own.socket_drain_timeout_s is None else own.socket_drain_timeout_s,
+        )
 
     def _grace(self, rollout: Rollout, container: Container) -> float:
         """Seconds between SIGTERM and SIGKILL, as the container's own release says."""

@@ -11,7 +11,7 @@ import threading
 import time
 
 from gitship.config import Settings
-from gitship.deploy.drain import Drainer
+from gitship.deploy.drain import Drainer, Limits
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.queue import DeployQueue
@@ -219,7 +219,8 @@ class Reconciler:
             for s in orphans
         ]
         vcls = self._front.unlabelled(app.slug)
-        self._drainer.start(app, vcls, containers, self._settings.deploy.drain_timeout, lambda cut: None)
+        limits = Limits(self._settings.deploy.drain_timeout, self._settings.deploy.socket_drain_timeout)
+        self._drainer.start(app, vcls, containers, limits, lambda cut: None)
 
     # -- routes
 

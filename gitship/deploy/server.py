@@ -23,6 +23,7 @@ from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.looking import Looking, ProcessStatus
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.origin import manifest_of
+from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.registries import Registries
@@ -69,6 +70,7 @@ class ServerOperations:
         serving: Serving,
         stats: Stats,
         canaries: Canaries,
+        pauses: Pauses,
     ) -> None:
         self.canaries = canaries
         self.gates = gates
@@ -76,6 +78,7 @@ class ServerOperations:
         self.notifications = notifications
         self.serving = serving
         self.stats = stats
+        self.pauses = pauses
         self.programs = programs
         self._settings = settings
         self._store = store

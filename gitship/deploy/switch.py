@@ -12,6 +12,7 @@ from typing import Any
 from gitship.deploy.wanted import STOPPED, Wanted
 from gitship.errors import DeployError, FrontError
 from gitship.front.front import Front
+from gitship.front.ports import reachable
 from gitship.front.side import COOKIE, Side
 from gitship.model import WEB, App, Container, Release
 from gitship.store import Store
@@ -123,8 +124,7 @@ class Switch:
 
     def _ask(self, host: str, path: str, token: str, side: Side | None) -> tuple[str, str, int]:
         address = self._front.address
-        target = "127.0.0.1" if address.host in ("0.0.0.0", "", "::") else address.host  # noqa: S104
-        connection = http.client.HTTPConnection(target, address.port, timeout=VERIFY_TIMEOUT_S)
+        connection = http.client.HTTPConnection(reachable(address.host), address.port, timeout=VERIFY_TIMEOUT_S)
         try:
             headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify", "Connection": "close"}
             if side is not None:

@@ -48,8 +48,10 @@ class Labels:
 
     def retired(self, loaded: list[Loaded]) -> set[str]:
         """Slugs of apps that are gone: no host leads to them, and their label only to a page."""
-        served = set(self.hosts(table_in_use(loaded)).values())
-        return {slug for slug, name in targets(loaded).items() if name == UNAVAILABLE and slug not in served}
+        unavailable = {slug for slug, name in targets(loaded).items() if name == UNAVAILABLE}
+        if not unavailable:  # the table of 1000 hosts takes 5 ms to read
+            return unavailable
+        return unavailable - set(self.hosts(table_in_use(loaded)).values())
 
     def retire(self, slug: str) -> None:
         """Unloads the app's VCL, to which no host may lead any more; its label goes with a later ``sweep``."""

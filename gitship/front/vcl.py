@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from gitship.front import cache_vcl, gate_vcl
+from gitship.front import cache_vcl, custom, gate_vcl, limits, pause
 from gitship.front.cache import DEFAULT, Before, Cache
 from gitship.front.gate import OPEN, Gate, check_page
+from gitship.front.pause import Pause
 from gitship.front.probe_vcl import Probe, probe_text
 from gitship.front.side import Side, telling, vmod_header_is_there
 from gitship.front.templates import fill, literal, page, template
@@ -20,6 +22,7 @@ from gitship.front.templates import fill, literal, page, template
 APP_PREFIX = "app_"
 LABEL_PREFIX = "L_"
 TRIAL_LABEL = "T_trial"  # what is loaded and not switched to yet, for gitship alone; no slug's label begins so
+SOCKET_PREFIX = "socket_"  # of the backends that websockets go to
 UNAVAILABLE = "unavailable"  # what a label leads to at boot when the app's own VCL does not load
 
 # A container's address is on this machine: one lost SYN is repeated after 1 s, the next after 3 s.
@@ -74,6 +77,7 @@ class AppFront:
     error_page: str | None = None
     side: Side | None = None  # of a canary
     id: int = 0  # under which its visitors are counted, whatever its name; 0: not at all
+    pause: Pause | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for anything that could end a VCL string: the texts go into a program."""
@@ -139,7 +143,11 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         members += ["    new any = directors.round_robin();", *(f"    any.add_backend(any_{n});" for n in names)]
     # A file is kept for as long as it may be asked for once its release is no longer there.
     before = app.before if app.before and app.cache.assets_for_s else None
-    return fill(
+    own = app.gate.vcl
+    calls = {hook: custom.call(own, hook) for hook in custom.HOOKS}
+    if calls[custom.RECV]:  # gitship's own request has to reach the app
+        calls[custom.RECV] = "    if (!req.http.x-gitship-verify) {\n        call app_recv;\n    }"
+    text = fill(
         template("app.vcl"),
         name=name,
         app=app.app,
@@ -168,7 +176,12 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         patience=str(PATIENCE_S),
         largest_cached_bytes=str(largest_cached_bytes),
         page=page("app-down", app=app.app) if app.error_page is None else literal(app.error_page),
+        sockets=_sockets(app, names),
+        limits=limits.declarations(app.gate.limits, app.app, _gitships_own(app, token)),
+        pause=pause.declarations(app.pause, token),
+        **calls,
     )
+    return custom.appended(text, own)
 
 
 def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bool, of: AppFront | None = None) -> str:
@@ -197,10 +210,26 @@ def _retry_503(probed: bool) -> str:
     return "\n".join(lines)
 
 
+def _gitships_own(app: AppFront, token: str) -> str:
+    """True for requests that gitship itself sends."""
+    tokens = [f'req.http.x-gitship-verify == "{token}"']
+    if app.pause is not None:
+        tokens.append(f'req.http.x-gitship-hold == "{app.pause.ticket}"')
+    return " || ".join(tokens)
+
+
 def _any_at_all(variable: str, indent: str) -> str:
     """When no container passes its probe they are tried all the same: a probe never makes it worse."""
     condition = f"{indent}if (!std.healthy({variable})) {{"
     return f"{condition}\n{indent}    set {variable} = any.backend();\n{indent}}}"
+
+
+def _sockets(app: AppFront, names: Sequence[str]) -> str:
+    """The same containers once more: Varnish counts open connections by backend, and so tells sockets from requests."""
+    own = [f"{SOCKET_PREFIX}{name}" for name in names]
+    backends = [_backend(n, b, bool(app.probe)) for n, b in zip(own, app.backends, strict=True)]
+    members = [f"    sockets.add_backend({n});" for n in own]
+    return "\n".join([*backends, "", "sub vcl_init {", "    new sockets = directors.round_robin();", *members, "}"])
 
 
 def _backend(name: str, backend: Backend, probed: bool) -> str:

@@ -6,6 +6,8 @@
  * /healthz     503 until HEALTH_MS have passed                        POST     "VERSION length checksum" of the body
  * /public/...  may be cached for 60 s; 404 for the path GONE
  * /env?NAME    that variable      /log?TEXT prints it to stdout       /crash   exits 9 at once
+ * /ws          a websocket for clients that do not check its key: "VERSION: TEXT" for a text of up to 100 bytes;
+ *              closed with 1001 on SIGTERM
  * Arguments: `tiny check` is a HEALTHCHECK; `tiny work` prints a line a second; `tiny release` exits with
  * RELEASE_EXIT after RELEASE_MS.
  * On SIGTERM it stops listening, finishes the requests in flight, and logs how many there were. */
@@ -62,6 +64,21 @@ static void answer(int c, const char *method, const char *path, long length, uns
     else snprintf(body, sizeof body, "%s\n", version);
     reply(c, "200 OK", body, head);
 }
+static void websocket(int c) {
+    unsigned char frame[128], *mask = frame + 2, *said = frame + 6; char body[300];
+    dprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n");
+    for (;;) {
+        struct pollfd p = {c, POLLIN, 0};
+        if (term) { if (write(c, "\x88\x02\x03\xe9", 4) == 4) read(c, frame, sizeof frame); return; }
+        if (poll(&p, 1, 50) <= 0) continue;
+        if (read(c, frame, sizeof frame) < 6 || frame[0] != 0x81) return;
+        int n = frame[1] & 0x7f; if (n > 100) return;
+        for (int i = 0; i < n; i++) said[i] ^= mask[i % 4];
+        n = snprintf(body + 2, sizeof body - 2, "%.20s: %.*s", text("VERSION", "v0"), n, said);
+        body[0] = (char)0x81; body[1] = (char)n;
+        if (write(c, body, n + 2) != n + 2) return;
+    }
+}
 static void *serve(void *arg) {
     int c = (int)(long)arg; FILE *f = fdopen(c, "r"); char line[8192], method[16], path[4096];
     int last = 0;
@@ -79,8 +96,9 @@ static void *serve(void *arg) {
             total += left;
             if (chunked && fgets(line, sizeof line, f) && left == 0) { length = total; break; }
         }
-        answer(c, method, path, length, sum);
+        if (!strcmp(path, "/ws")) websocket(c); else answer(c, method, path, length, sum);
         __sync_fetch_and_sub(&in_flight, 1);
+        if (!strcmp(path, "/ws")) break;
     }
     fclose(f);
     return NULL;

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from aiohttp import WSMsgType, web
 
 WAIT_S = 20.0  # no test waits longer for the other side
-MAX_UPLOAD = 1 << 30
+MAX_UPLOAD = 2 << 30
 PIECE_BYTES = 1 << 20
 
 
@@ -73,9 +73,11 @@ class Origin:
     async def _start(self) -> None:
         application = web.Application(client_max_size=MAX_UPLOAD)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.01)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=0.01, max_field_size=1 << 16, max_line_size=1 << 16
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.address, self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self.address, self.port, reuse_address=True, backlog=4096)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -90,6 +92,7 @@ class Origin:
             "/wait": self._wait,
             "/together": self._all_together,
             "/large": self._large,
+            "/headers": self._headers,
             "/probe": self._probe,
         }
         if request.path in handlers:
@@ -134,6 +137,13 @@ class Origin:
         for begin in range(0, size, PIECE_BYTES):
             await response.write(bytes(min(PIECE_BYTES, size - begin)))
         return response
+
+    async def _headers(self, request: web.Request) -> web.StreamResponse:
+        """One header of ``n`` bytes, or ``count`` small ones."""
+        many = {f"x-many-{number}": "x" for number in range(int(request.query.get("count", "0")))}
+        names = ("x-large", "x-larger") if "twice" in request.query else ("x-large",)
+        large = {name: "c" * int(request.query["n"]) for name in names} if "n" in request.query else {}
+        return web.Response(text=self.version, headers=many | large)
 
     async def _probe(self, request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(self.probe_pause_s)

@@ -14,13 +14,14 @@ from gitship.deploy import mounts, output
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.figures import Figures, Sampler
-from gitship.deploy.gates import gate_of, store_gate
+from gitship.deploy.gates import gate_of, no_rates, store_gate
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.looking import Looking, ProcessStatus
 from gitship.deploy.notifier import Notifier
+from gitship.deploy.pausing import Paused, ensure_can_pause, not_paused
 from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.serving import Serving
@@ -32,7 +33,7 @@ from gitship.deploy.tail import Tails
 from gitship.deploy.trials import no_canary
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
-from gitship.errors import GitshipError, NotFound
+from gitship.errors import FrontError, GitshipError, NotFound
 from gitship.events import Bus, Event
 from gitship.front.cache import Purge
 from gitship.front.front import Front
@@ -76,12 +77,47 @@ class StoreGates:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.rates = True
 
     def change(self, app: str, change: Callable[[Gate], Gate]) -> Gate:
         found = self._store.app(app)
         gate = change(gate_of(self._store, found.id))
         store_gate(self._store, found.id, gate)
         return gate
+
+    def try_vcl(self, app: str, vcl: str) -> None:
+        if "nonsense" in vcl:
+            raise FrontError("Varnish refuses the app's own VCL:\nnonsense (line 1", "`vcl:show`")
+
+    def ensure_rates(self) -> None:
+        if not self.rates:
+            raise no_rates()
+
+
+class StorePauses:
+    """Keeps in mind what is paused; there is no Varnish."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._until: dict[int, float] = {}
+
+    def pause(self, app: str, limit_s: float) -> Paused:
+        found = self._store.live_app(app)
+        ensure_can_pause(self._store, found, self.paused(found))
+        self._until[found.id] = time.time() + limit_s
+        return Paused(limit_s)
+
+    def resume(self, app: str) -> Paused:
+        found = self._store.app(app)
+        paused = self.paused(found)
+        if paused is None:
+            raise not_paused(found)
+        del self._until[found.id]
+        return paused
+
+    def paused(self, app: App) -> Paused | None:
+        until = self._until.get(app.id)
+        return None if until is None else Paused(max(0.0, until - time.time()))
 
 
 class StoreCanaries:
@@ -106,6 +142,7 @@ class StoreOperations:
         self._domain = domain
         self.gates = StoreGates(store)
         self.notifications = Notifier(store, Bus(), lambda app: self.urls(app)[0])  # never started: only `test` sends
+        self.pauses = StorePauses(store)
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}

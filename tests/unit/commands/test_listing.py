@@ -57,6 +57,8 @@ def full(world: World) -> World:
     world.ok("keys:add", "ada", "--role", "admin", ADA)
     world.ok("allow:add", "shop", "192.0.2.0/24")
     world.ok("redirects:add", "shop", "/old", "/new")
+    world.ok("ratelimit:set", "shop", "--requests", "100")
+    world.ok("bodylimit:set", "shop", "100m")
     world.ok("builder:set", "shop", "--target", "web")
     world.ok("cron:add", "shop", "nightly", "@daily", "./report")
     world.ok("cron:run", "shop", "nightly")

@@ -56,6 +56,7 @@ def full(world: World) -> World:
         ("notify:add", "ops", "https://hooks.example.com/a?token=swordfish", "--events", "deploy.live,app.created"),
         ("maintenance:on", "shop", "--allow", "10.0.0.0/8"), ("redirects:add", "shop", "/old", "/new"),
         ("redirects:add", "shop", "www.example.net", "https://example.net", "--code", "308"),
+        ("ratelimit:set", "shop", "--requests", "100", "--per", "1m", "--by", "all"), ("bodylimit:set", "shop", "1500"),
         ("allow:add", "shop", "203.0.113.7", "10.0.0.0/8"), ("apps:lock", "blog", "sale", "until", "Friday"),
     ):  # fmt: skip
         world.ok(*words)
@@ -63,6 +64,7 @@ def full(world: World) -> World:
     assert world.run("errors:set", "shop", "--page", "-", stdin="<p>Back soon é\n".encode()).code == 0
     words = ("chat", "https://chat.example.com/b", "--app", "shop", "--format", "slack", "--secret")
     assert world.run("notify:add", *words, stdin=b"swordfish").code == 0
+    assert world.run("vcl:set", "shop", stdin=b'sub app_recv {\n  set req.http.x = {"a"};\n}\n').code == 0
     return world
 
 
@@ -174,6 +176,11 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
         ('[apps.blog]\ndomains = ["shop.example.com"]', "would both have shop.example.com"),
         ('[keys.x]\nkey = "k"\nrole = "admin"\n[keys.y]\nkey = "l"\nrole = "viewer"\napps = ["sho"]',
          "did you mean 'shop'"),
+        ("[apps.shop]\nratelimit = 3", "apps.shop.ratelimit must be a table"),
+        ('[apps.shop.ratelimit]\nper = "1m"', "needs requests"),
+        ('[apps.shop.ratelimit]\nrequests = 1\nper = "1y"', "apps.shop.ratelimit.per: '1y' is not a time"),
+        ('[apps.shop]\nvcl = "sub vcl_recv { }"', "apps.shop.vcl cannot be an app's own VCL: line 1"),
+        ('[apps.shop]\nbodylimit = "much"', "apps.shop.bodylimit must be a size"),
         ("[apps.shop]\nmaintenance = 3", "maintenance must be a table"),
         ('[apps.shop.mounts."/proc"]\nsource = "a"', "the system's own"),
         ('[apps.shop.cron.a]\nschedule = "@daily"', "needs command"),

@@ -30,6 +30,7 @@ secrets = { "npm.rc" = "NPM_TOKEN" }
 
 [deploy]
 drain_timeout = 60
+socket_drain_timeout = 600
 check_timeout = 12.5
 canary = "5% for 90s"
 
@@ -92,6 +93,7 @@ def test_every_key_is_read() -> None:
             secrets={"npm.rc": "NPM_TOKEN"},
         ),
         drain_timeout_s=60,
+        socket_drain_timeout_s=600,
         check_timeout_s=12.5,
         canary=Plan(5, 90),
         limits={

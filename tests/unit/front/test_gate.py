@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gitship.front.gate import OPEN, Gate, Login, Maintenance, Redirect, in_order, looping
 from gitship.front.gate_vcl import declarations
+from gitship.front.limits import Limits, Rate
 from gitship.front.templates import literal
 from gitship.front.vcl import AppFront, app_vcl, digest, digest_of
 from tests.unit.front.golden import check
@@ -38,6 +39,7 @@ LOGINS = (Login("ada", "YWRhOmE="), Login("bob", "Ym9iOmI="))
         ("gate-redirects.vcl", replace(ONE, gate=Gate(redirects=REDIRECTS))),
         ("gate-auth.vcl", replace(ONE, gate=Gate(logins=LOGINS))),
         ("gate-allow.vcl", replace(ONE, gate=Gate(allow=NETWORKS))),
+        ("gate-limits.vcl", replace(ONE, gate=Gate(limits=Limits(Rate(100, 10), 100 << 20)))),
     ],
 )
 def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
@@ -53,6 +55,8 @@ def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
         Gate(logins=LOGINS[:1]),
         Gate(logins=LOGINS),
         Gate(allow=NETWORKS),
+        Gate(allow=NETWORKS, limits=Limits(Rate(100, 10, "all"))),
+        Gate(allow=NETWORKS, limits=Limits(body_bytes=0)),
     ],
 )
 @pytest.mark.parametrize("app", [ONE, NONE])

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 422e031f451c246fe5c275a6ea758b52
+# digest c38ef5b63bcea15a81df89dae01c4e4b
 
 import directors;
 import std;
@@ -111,13 +111,50 @@ sub vcl_init {
     any.add_backend(any_b2_shop_example_web_7_v12);
 }
 
+backend socket_b0_shop_example_web_5_v12 {
+    .host = "10.231.0.5";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+    .probe = ready;
+}
+backend socket_b1_shop_example_web_6_v12 {
+    .host = "10.231.0.6";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+    .probe = ready;
+}
+backend socket_b2_shop_example_web_7_v12 {
+    .host = "10.231.0.7";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+    .probe = ready;
+}
+
+sub vcl_init {
+    new sockets = directors.round_robin();
+    sockets.add_backend(socket_b0_shop_example_web_5_v12);
+    sockets.add_backend(socket_b1_shop_example_web_6_v12);
+    sockets.add_backend(socket_b2_shop_example_web_7_v12);
+}
+
+
+
 # A request may begin anew (restart), at most four times, with notes to itself:
 #   x-gitship-before  look: does the release before have this file? there, none: the answer. serve: take it.
 #   x-gitship-stale   there: the cache has an old copy, the app is asked first. serve: it failed, take the copy.
+#   x-gitship-first   this is not such a second time (what waited in a pause has begun anew before).
 #   x-gitship-cookie  the visitor's cookies, while x-gitship-aside says why they are put aside; over: they count again.
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
-    if (req.restarts == 0) {
+    if (req.restarts == 0 || req.http.x-gitship-waited) {
+        unset req.http.x-gitship-waited;
+        set req.http.x-gitship-first = "yes";
         set req.http.host = regsub(std.tolower(req.http.host), "\.(:[0-9]+)?$", "\1");
         unset req.http.x-gitship-before;
         unset req.http.x-gitship-stale;
@@ -129,11 +166,14 @@ sub vcl_recv {
         }
         unset req.http.forwarded;
         unset req.http.proxy;  # becomes HTTP_PROXY in CGI programs
+        unset req.http.scheme;  # Varnish's own, of requests by HTTP/2
         set req.http.x-real-ip = client.ip;
         set req.http.x-forwarded-for = client.ip;
         set req.http.x-forwarded-proto = "http";
         set req.http.x-forwarded-host = req.http.host;
         set req.http.x-forwarded-port = std.port(server.ip);
+    } else {
+        unset req.http.x-gitship-first;
     }
 
     set req.backend_hint = app.backend();
@@ -154,6 +194,7 @@ sub vcl_recv {
     }
 
     if (req.http.upgrade ~ "(?i)^websocket$") {
+        set req.backend_hint = sockets.backend();
         return (pipe);
     }
     if (req.method == "CONNECT") {
@@ -166,7 +207,7 @@ sub vcl_recv {
     if (req.http.x-gitship-aside == "over") {
         return (pass);
     }
-    if (req.restarts == 0 && req.http.cookie && !req.http.authorization) {
+    if (req.http.x-gitship-first && req.http.cookie && !req.http.authorization) {
         set req.http.x-gitship-cookie = req.http.cookie;
         if (!req.http.cookie) {
             set req.http.x-gitship-aside = "owner";
@@ -180,6 +221,7 @@ sub vcl_recv {
 
 sub vcl_pipe {
     unset bereq.http.x-gitship-verify;
+    unset bereq.http.x-gitship-first;
     set bereq.http.upgrade = req.http.upgrade;
     # "close": an app that declines the upgrade ends the connection instead of taking further requests on it.
     set bereq.http.connection = "upgrade, close";
@@ -195,7 +237,7 @@ sub vcl_hash {
 
 # Before the app is asked, and may answer 404: is it a file of the release before?
 sub gitship_look_back {
-    if (req.restarts == 0 && now < std.time(integer=0) && !req.http.x-gitship-verify
+    if (req.http.x-gitship-first && now < std.time(integer=0) && !req.http.x-gitship-verify
         && (req.method == "GET" || req.method == "HEAD")) {
         set req.http.x-gitship-before = "look";
         return (restart);
@@ -215,7 +257,7 @@ sub vcl_hit {
         return (deliver);
     }
     # Shortly after its time a page is served once more, and asked for in the background; after that the app comes first.
-    if (req.restarts == 0 && obj.ttl + std.duration(obj.http.x-gitship-revalidate + "s", 0s) < 0s) {
+    if (req.http.x-gitship-first && obj.ttl + std.duration(obj.http.x-gitship-revalidate + "s", 0s) < 0s) {
         if (obj.ttl + std.duration(obj.http.x-gitship-grace + "s", 0s) < 0s) {
             set req.http.x-gitship-stale = "none";
             return (restart);
@@ -270,6 +312,7 @@ sub vcl_backend_fetch {
     unset bereq.http.x-gitship-stale;
     unset bereq.http.x-gitship-cookie;
     unset bereq.http.x-gitship-aside;
+    unset bereq.http.x-gitship-first;
 }
 
 sub vcl_backend_response {
@@ -411,7 +454,7 @@ sub vcl_deliver {
     }
     if (resp.status == 404 && now < std.time(integer=0) && !req.http.x-gitship-verify) {
         # A 404 from the cache has not looked yet.
-        if (req.http.x-gitship-before == "there" || (req.restarts == 0 && obj.hits > 0)) {
+        if (req.http.x-gitship-before == "there" || (req.http.x-gitship-first && obj.hits > 0)) {
             set req.http.x-gitship-before = "serve";
             return (restart);
         }
