@@ -73,6 +73,8 @@ sub vcl_recv {
         unset req.http.x-gitship-cookie;
         unset req.http.x-gitship-aside;
         unset req.http.x-gitship-trial;
+        unset req.http.x-gitship-waits;
+        unset req.http.x-gitship-hold;
         if (req.http.x-gitship-verify != "@TOKEN@") {
             unset req.http.x-gitship-verify;
         }

@@ -237,3 +237,15 @@ def test_nothing_is_left_of_a_pause(shared: Front, serve: Serve, module_base: Pa
             assert list((module_base / "varnish").glob("pause-*.sock"))
         assert not list((module_base / "varnish").glob("pause-*.sock"))
         assert "gatehouse" not in shared._control.text(shared.labelled(slug) or "")
+
+
+def test_what_tells_a_request_that_has_waited_is_not_taken_from_a_visitor(shared: Front, serve: Serve) -> None:
+    notes = {f"X-Gitship-{name}": "yes" for name in ("Waited", "Waits", "First", "Hold", "Aside", "Before", "Stale")}
+    with Origin("v1") as origin:
+        host = serve(origin)
+        sent = {**notes, "X-Forwarded-For": "192.0.2.1", "Cookie": "a=b"}
+        assert ask(shared.address, host, headers=sent).status == 200
+        [seen] = origin.seen
+        assert seen.headers["x-forwarded-for"] == "127.0.0.1"
+        assert seen.headers["cookie"] == "a=b"
+        assert not [name for name in seen.headers if "gitship" in name]

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 86c3c910e7fc69584bec930f3c36b51f
+# digest 1f3ea50c8b3b64326b465a0ef5e88fe6
 
 import directors;
 import std;
@@ -86,6 +86,8 @@ sub vcl_recv {
         unset req.http.x-gitship-cookie;
         unset req.http.x-gitship-aside;
         unset req.http.x-gitship-trial;
+        unset req.http.x-gitship-waits;
+        unset req.http.x-gitship-hold;
         if (req.http.x-gitship-verify != "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT") {
             unset req.http.x-gitship-verify;
         }

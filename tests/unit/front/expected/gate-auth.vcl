@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest dee7bf4ae7618941a77549f50ff7f7bc
+# digest 6e1651834e2d69489169d6d9f5358bec
 
 import directors;
 import std;
@@ -137,6 +137,8 @@ sub vcl_recv {
         unset req.http.x-gitship-cookie;
         unset req.http.x-gitship-aside;
         unset req.http.x-gitship-trial;
+        unset req.http.x-gitship-waits;
+        unset req.http.x-gitship-hold;
         if (req.http.x-gitship-verify != "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT") {
             unset req.http.x-gitship-verify;
         }

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 7e663add21b7bab2ea4183f77e18e69a
+# digest 017c4432149716cb04311cc5e281ec36
 
 import directors;
 import std;
@@ -189,6 +189,8 @@ sub vcl_recv {
         unset req.http.x-gitship-cookie;
         unset req.http.x-gitship-aside;
         unset req.http.x-gitship-trial;
+        unset req.http.x-gitship-waits;
+        unset req.http.x-gitship-hold;
         if (req.http.x-gitship-verify != "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT") {
             unset req.http.x-gitship-verify;
         }
