@@ -18,7 +18,7 @@ key=
 action=install
 
 packages=(docker.io varnish tcc binutils git python3 python3-venv iptables ca-certificates openssh-client procps iproute2)
-test_packages=(gcc libc6-dev busybox-static debootstrap chromium)
+test_packages=(gcc libc6-dev busybox-static debootstrap curl zsh docker-registry varnish-modules chromium)
 
 usage() {
   cat <<TEXT

@@ -122,6 +122,23 @@ def _timezone(value: Any) -> str:
         raise ValueError('must be a time zone that this machine knows, for instance "Europe/Berlin"') from None
 
 
+def _globs(value: Any) -> tuple[str, ...]:
+    good = isinstance(value, list) and all(isinstance(v, str) and re.fullmatch(r"[!-~]{1,255}", v) for v in value)
+    if not good:
+        raise ValueError('must be a list of image names, for instance ["python:*", "registry.example.com/team/*"]')
+    return tuple(value)
+
+
+def _directories(value: Any) -> tuple[Path, ...]:
+    if not isinstance(value, list):
+        raise ValueError('must be a list of absolute paths, for instance ["/srv/data"]')
+    paths = tuple(map(_path, value))
+    for path in paths:
+        if ".." in path.parts or len(path.parts) < 2:
+            raise ValueError("must be a list of directories, without '..' and without the root")
+    return paths
+
+
 def _pool(value: Any) -> IPv4Network:
     try:
         network = ip_network(_text(value))
@@ -171,18 +188,42 @@ class DockerSettings:
         "/docker", _cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
     )
     min_free: int = setting(500 << 20, _size, "a build is refused when the disk has less free space than this")
+    host_paths: tuple[Path, ...] = setting(
+        (), _directories, "directories of the host that `storage:mount` may give to apps, with all that is below them"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class DeploySettings:
     keep_releases: int = setting(5, _whole(1, 1000), "how many releases keep their image, the live one included")
     drain_timeout: float = setting(30.0, _seconds(0, 3600), "seconds that requests in flight may take after a switch")
+    socket_drain_timeout: float = setting(
+        60.0, _seconds(0, 3600), "seconds that open websockets may go on after a switch"
+    )
     check_timeout: float = setting(60.0, _seconds(1, 3600), "seconds that a container may take until it is healthy")
     on_new_push: str = setting(
         "queue",
         _choice("queue", "cancel"),
         'a newer push waits ("queue") or ends the running build ("cancel")',
     )
+
+
+@dataclass(frozen=True, slots=True)
+class HooksSettings:
+    timeout: float = setting(30.0, _seconds(0.1, 3600), "a hook is killed after this many seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    base_images: tuple[str, ...] = setting(
+        (), _globs, 'images that a build may use, for instance `["python:*", "registry.example.com/team/*"]`; `[]`: all'
+    )
+    root: str = setting(
+        "allow",
+        _choice("allow", "warn", "refuse"),
+        'an image that runs as root goes live ("allow"), with a line in the push ("warn"), or not at all ("refuse")',
+    )
+    max_image: int = setting(0, _size, "largest image that may go live; 0: any")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +247,8 @@ class Settings:
     web: WebSettings = field(default_factory=WebSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
+    hooks: HooksSettings = field(default_factory=HooksSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
     varnish: VarnishSettings = field(default_factory=VarnishSettings)
     cron: CronSettings = field(default_factory=CronSettings)
 
@@ -226,7 +269,7 @@ class Settings:
         return self.data_dir / "varnish"
 
     @property
-    def hooks(self) -> Path:
+    def hooks_dir(self) -> Path:
         return self.data_dir / "hooks"
 
     @property
@@ -296,7 +339,8 @@ def reference() -> list[tuple[str, str, str]]:
     def walk(cls: type[Any], prefix: str) -> None:
         for f in dataclasses.fields(cls):
             if "about" in f.metadata:
-                rows.append((f"{prefix}{f.name}", str(f.default), f.metadata["about"]))
+                default = list(f.default) if isinstance(f.default, tuple) else f.default  # as it is written in the file
+                rows.append((f"{prefix}{f.name}", str(default), f.metadata["about"]))
             else:
                 walk(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
 

@@ -11,26 +11,46 @@ from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
+from gitship.deploy.canary import Canary
 from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.drain import Drainer
+from gitship.deploy.fetch import Fetcher
+from gitship.deploy.figures import Sampler
+from gitship.deploy.foreign import Foreign
 from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.hooks import Hooks
+from gitship.deploy.keeper import Keeper
+from gitship.deploy.keptlogs import KeptLogs
+from gitship.deploy.looking import Looking
+from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.pausing import Pausing
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
+from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
 from gitship.deploy.start import Starter
+from gitship.deploy.stats import StoredStats
+from gitship.deploy.switch import Switch
+from gitship.deploy.tail import Tails
+from gitship.deploy.trials import RunningCanaries, Trials
+from gitship.deploy.urls import urls
+from gitship.deploy.watch import Watcher
+from gitship.engine import secretfiles
 from gitship.engine.addresses import Addresses
 from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
 from gitship.front.front import Front
+from gitship.front.tally import Tally
+from gitship.front.visitor_log import VisitorLog
 from gitship.git.repository import Repositories
-from gitship.model import Identity, Role
+from gitship.model import App, Identity, Role
 from gitship.publickey import parse
 from gitship.ssh import hostkey
 from gitship.ssh.dispatch import Dispatcher
@@ -42,6 +62,7 @@ from gitship.web.server import WebServer
 log = logging.getLogger("gitship")
 LOCAL = "local"  # the key name shown for `gitship <command>` typed on the server itself
 SSH_GRACE_S = 2.0
+SIGNAL_POLL_S = 1.0
 
 
 def front_of(settings: Settings) -> Front:
@@ -63,12 +84,21 @@ class Daemon:
         self.store = Store(settings.database)
         server_id = self.store.server_id()
         bus = Bus()
-        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder, build_limits=limits_of(settings))
+        engine = DockerEngine(
+            settings.docker.host,
+            builder=settings.docker.builder,
+            build_limits=limits_of(settings),
+            host_paths=settings.docker.host_paths,
+            owner=server_id,
+        )
+        secretfiles.sweep(server_id)
         self.front = front_of(settings)
-        repositories = Repositories(settings.repositories, settings.hooks / "post-receive")
+        repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
-        starter = Starter(engine, addresses, server_id)
+        kept = KeptLogs(self.store, engine, settings.logs, settings.deploy.keep_releases)
+        kept.sweep()
+        starter = Starter(engine, addresses, kept, server_id)
         self.drainer = Drainer(self.front, starter)
         builder = Builder(
             engine,
@@ -77,14 +107,39 @@ class Daemon:
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
         )
-        releasing = Releasing(self.store, engine, repositories, builder, settings)
+        hooks = Hooks(self.store, settings, self._url)
+        keeper = Keeper(self.store, engine, server_id)
+        fetcher = Fetcher(engine, self.store, settings)
+        foreign = Foreign(self.store, engine, repositories, fetcher)
+        releasing = Releasing(self.store, engine, repositories, builder, foreign, settings)
+        drain_limit_s = settings.deploy.drain_timeout
+        tally, trials = Tally(), Trials()
+        visitors = VisitorLog(self.front.workdir, tally.take)
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, settings.domain, trials)
+        switch = Switch(self.front, settings.domain, self.store)
+        canary = Canary(
+            engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
+        )
         pipeline = Pipeline(
-            settings, self.store, engine, self.front, repositories, addresses, releasing, starter, self.drainer
+            settings,
+            self.store,
+            engine,
+            self.front,
+            repositories,
+            addresses,
+            releasing,
+            starter,
+            self.drainer,
+            hooks,
+            keeper,
+            switch,
+            canary,
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
         runs = Runs(self.store, bus, self.one_offs, settings.logs)
         self.scheduler = Scheduler(self.store, runs, settings.cron.timezone)
+        self.watcher = Watcher(self.store, bus, engine)
         self.reconciler = Reconciler(
             settings,
             self.store,
@@ -95,13 +150,21 @@ class Daemon:
             self.drainer,
             self.queue,
             self.one_offs,
+            keeper,
+            self.watcher,
         )
-        gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
+        self.pausing = Pausing(self.store, self.front, gates, settings.domain)
+        serving = Serving(self.store, gates.keep, self.front.purge)
+        self.stats = StoredStats(self.store, tally, visitors)
         cron = Cron(self.store, settings.cron.timezone, runs)
+        self.notifier = Notifier(self.store, bus, self._url)
+        self.sampler = Sampler(self.store, engine)
+        looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
-            cron, SignIns(self.store, self._identity),
+            cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
+            self.pausing, SignIns(self.store, self._identity),
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._strangers = Strangers(self.store.audit_stranger)
@@ -113,6 +176,10 @@ class Daemon:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
         try:
             self.reconciler.start()
+            self.notifier.start()
+            self.watcher.start()
+            self.sampler.start()
+            self.stats.start()
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
@@ -127,13 +194,21 @@ class Daemon:
     def stop(self) -> None:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
+        self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
         self.reconciler.stop()
         self.scheduler.stop()
+        self.watcher.stop()
+        self.sampler.stop()
         self.one_offs.close()
         self.drainer.stop()
+        self.notifier.stop()
         self.web.stop()
+        self.stats.stop()
         self.store.close()
+
+    def _url(self, app: App) -> str:
+        return urls(self.store, self.settings, app, self.front.address.port)[0]
 
     def _identify(self, fingerprint: str, public_key: str, address: str) -> Identity | None:
         identity = self._identity(fingerprint, address)
@@ -159,7 +234,8 @@ def serve(settings: Settings) -> int:
     signal.signal(signal.SIGINT, end)
     daemon = Daemon(settings)
     print(daemon.start(), flush=True)
-    ended.wait()
+    while not ended.wait(SIGNAL_POLL_S):  # a signal that the kernel gives to another thread does not wake this one
+        pass
     log.info("stopping; the sites stay up")
     daemon.stop()
     return 0

@@ -11,14 +11,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gitship.model import ContainerEvent
+
 QUEUE_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state), ``app`` (it changed) or ``cron.run``.
+    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state) or ``app`` (it changed).
 
-    ``cron.run``: a run of an app's cron entry has failed, text says which and why.
+    Or it is ``container.crashed``, ``container.oom``, ``container.restarted`` or ``container.unhealthy``: what happened
+    to a live container, of which ``text`` is the sentence and ``happening`` has all that is known.
     """
 
     topic: str
@@ -26,6 +29,7 @@ class Event:
     deploy_id: int | None = None
     text: str = ""
     at: float = field(default_factory=time.time)
+    happening: ContainerEvent | None = None
 
 
 class Subscription:

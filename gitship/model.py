@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from gitship.errors import GitshipError
 
@@ -46,6 +47,8 @@ class DeployKind(StrEnum):
     STOP = "stop"
     START = "start"
     RENAME = "rename"
+    PROMOTE = "promote"  # another app's image
+    IMAGE = "image"  # one from the engine or a registry
 
 
 class DeployState(StrEnum):
@@ -57,6 +60,7 @@ class DeployState(StrEnum):
     RELEASING = "release command"
     STARTING = "starting"
     CHECKING = "checking"
+    CANARY = "canary"
     SWITCHING = "switching"
     DRAINING = "draining"
     LIVE = "live"
@@ -99,6 +103,24 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """What a container finds at ``path``: the app's volume ``source``, or the host's directory of that absolute path.
+
+    ``volume`` is what Docker calls the volume. It makes no difference between releases: a restored backup lies in
+    another one, and every release made after that finds it there.
+    """
+
+    source: str
+    path: str
+    read_only: bool = False
+    volume: str = field(default="", compare=False)
+
+    @property
+    def host(self) -> bool:
+        return self.source.startswith("/")
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """A process type of a release. ``command`` None means the image's own CMD; ``port`` None means no traffic.
 
@@ -114,6 +136,7 @@ class Process:
     cpus: float | None = None
     pids: int | None = None
     quantity: int = 1
+    mounts: tuple[Mount, ...] = ()
 
 
 class Overlap(StrEnum):
@@ -199,7 +222,10 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Immutable: commit + image id + config + processes + cron entries. ``number`` counts from 1 within the app."""
+    """Immutable: commit + image id + config + processes + cron entries. ``number`` counts from 1 within the app.
+
+    ``cache`` is what its gitship.toml says of the cache, by the names of the rules.
+    """
 
     id: int
     app_id: int
@@ -213,6 +239,7 @@ class Release:
     created_by: str
     created_at: float
     cron: tuple[CronEntry, ...] = ()
+    cache: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -222,6 +249,11 @@ class Release:
     def process(self, type_: str) -> Process | None:
         """The process of that type, or None."""
         return next((p for p in self.processes if p.type == type_), None)
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """Those of any process: what a one-off command finds."""
+        return tuple({m.path: m for p in self.processes for m in p.mounts}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +268,55 @@ class Container:
     index: int
     address: str
     port: int | None
+
+
+class Happening(StrEnum):
+    """What can happen to a live container that nobody has asked for."""
+
+    CRASHED = "crashed"
+    OOM = "oom"
+    RESTARTED = "restarted"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEvent:
+    """Something that happened to a live container. ``release`` is its number, ``detail`` the cause in words.
+
+    ``exit_code`` None: it did not end, or nobody saw with what. ``deaths`` counts how often it has ended so far.
+    """
+
+    app_id: int
+    container_id: str
+    container: str
+    process: str
+    release: int
+    at: float
+    kind: Happening
+    exit_code: int | None = None
+    detail: str = ""
+    deaths: int = 0
+
+    @property
+    def text(self) -> str:
+        """``crashed: exit code 3, restarting (2nd time)``."""
+        return f"{_HAPPENED[self.kind]}: {self.detail}" + (
+            f", restarting ({ordinal(self.deaths)} time)" if self.exit_code is not None else ""
+        )
+
+
+_HAPPENED = {
+    Happening.CRASHED: "crashed",
+    Happening.OOM: "killed",
+    Happening.RESTARTED: "restarted",
+    Happening.UNHEALTHY: "unhealthy",
+}
+
+
+def ordinal(number: int) -> str:
+    """``1st``, ``2nd``, ``3rd``, ``11th``."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +445,82 @@ class AuditEntry:
     app: str
     outcome: Outcome
     detail: str
+
+
+class Topic(StrEnum):
+    """What webhooks are told of. Those of containers, cron and certificates come over the bus, by these names."""
+
+    DEPLOY_STARTED = "deploy.started"
+    DEPLOY_LIVE = "deploy.live"
+    DEPLOY_FAILED = "deploy.failed"
+    DEPLOY_CANCELED = "deploy.canceled"
+    APP_CREATED = "app.created"
+    APP_DESTROYED = "app.destroyed"
+    CONTAINER_CRASHED = "container.crashed"
+    CONTAINER_OOM = "container.oom"
+    CRON_FAILED = "cron.failed"
+    CERTIFICATE_EXPIRING = "certificate.expiring"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that is told of ``events``, all of them when there are none. ``apps`` are the ids of those it hears
+    of; None means all.
+
+    ``anywhere``: it may lead into the server's own and private networks. ``secret`` signs what is sent.
+    """
+
+    id: int
+    name: str
+    url: str
+    format: str
+    events: tuple[str, ...]
+    secret: str
+    apps: frozenset[int] | None
+    anywhere: bool
+    created_by: str
+    created_at: float
+
+    def wants(self, event: str, app_id: int | None) -> bool:
+        """True when it is to be told."""
+        return (not self.events or event in self.events) and (self.apps is None or app_id in self.apps)
+
+
+class DeliveryStatus(StrEnum):
+    """Where a message to a webhook stands."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+    @property
+    def ended(self) -> bool:
+        return self in (DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.DROPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message to a webhook: what happened (``event`` to ``uuid``), its ``body`` once made, and what came of it.
+
+    ``state`` is the deploy's as the event happened; ``answer`` what the other end said, or why it could not be reached.
+    """
+
+    id: int
+    webhook_id: int
+    uuid: str
+    event: str
+    at: float
+    app: str
+    deploy_id: int | None
+    state: str
+    text: str
+    body: str
+    status: DeliveryStatus
+    tries: int
+    next_at: float
+    answer: str
 
 
 def app_name(text: str) -> str:

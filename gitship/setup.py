@@ -11,6 +11,8 @@ import toml
 
 from gitship import config, publickey
 from gitship.config import Settings
+from gitship.deploy import hookfiles
+from gitship.deploy.hookfiles import Point
 from gitship.errors import ConfigError, GitshipError
 from gitship.git import hook
 from gitship.model import Role
@@ -29,7 +31,7 @@ def initialise(path: Path, admin_key: Path | None, assignments: Sequence[str]) -
     hostkey.ensure(settings.local_key)
     said.append(f"data    {settings.data_dir}")
     said.append(f"hostkey {publickey.parse(hostkey.public_line(hostkey.ensure(settings.host_key))).fingerprint}")
-    hook.install(settings.hooks, path.resolve())
+    hook.install(settings.hooks_dir, path.resolve())
     store = Store(settings.database)
     try:
         store.server_id()
@@ -71,8 +73,10 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
 
 
 def _directories(settings: Settings) -> None:
-    for directory in (settings.data_dir, settings.repositories, settings.logs, settings.varnish_dir, settings.hooks):
+    for directory in (settings.data_dir, settings.repositories, settings.logs, settings.varnish_dir):
         directory.mkdir(parents=True, exist_ok=True)
+    for place in (settings.hooks_dir, *(hookfiles.directory(settings.hooks_dir, point) for point in Point)):
+        place.mkdir(mode=0o755, exist_ok=True)  # whatever the umask: hooks that others could write are refused
     settings.data_dir.chmod(0o711)  # varnishd's own user must reach its directory, and nobody may list the others
 
 

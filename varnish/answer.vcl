@@ -2,7 +2,13 @@ vcl 4.1;
 # @NAME@: always the same page. Written by gitship from varnish/answer.vcl.
 # digest @DIGEST@
 
+import std;
+
 backend default none;
+
+sub vcl_synth {
+    std.log("gitship:@ID@ v0 synth");
+}
 
 @GATE@
 sub vcl_recv {

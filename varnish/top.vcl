@@ -1,12 +1,14 @@
 vcl 4.1;
-# Which host name leads to which app. Written by gitship from varnish/top.vcl; it changes only with host names.
+# Which host name leads to which app. Written by gitship from varnish/top.vcl; it changes only with host names, and for canaries.
 
 import std;
 
 backend default none;
 
+@CANARIES@
 sub vcl_recv {
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
+@TRIAL@
 @HOSTS@
     return (synth(404));
 }

@@ -29,6 +29,7 @@ def _lock(found: dict[str, str] | None) -> str:
         Column("image_bytes", "the live image's size", size),
         Column("released_at", "when the live release was made"),
         Column("stopped", "true after `ps:stop`"),
+        Column("paused_s", "seconds that requests may still wait after `ps:pause`, null when they don't"),
         Column("processes", "per process type how many run and how many shall (running/wanted)", _processes),
         Column("last_deploy", "state of the newest deploy, null when there was none"),
         Column("last_deploy_id", "its id, for `deploys:info`"),
@@ -49,6 +50,7 @@ def _row(context: Context, app: App) -> dict[str, object]:
     newest = context.store.deploys(app.id, limit=1)
     lifecycle = context.operations.lifecycle
     lock, stopped = lifecycle.locked(app), lifecycle.stopped(app)
+    paused = context.operations.pauses.paused(app)
     config = context.store.config(app.id)
     locked_at = moment(lock.at) if lock else None
     scale = context.store.scale(app.id)
@@ -62,6 +64,7 @@ def _row(context: Context, app: App) -> dict[str, object]:
         "image_bytes": release.image_bytes if release else None,
         "released_at": moment(release.created_at) if release else None,
         "stopped": stopped,
+        "paused_s": round(paused.left_s, 1) if paused else None,
         "processes": {type_: {"running": running.count(type_), "wanted": count} for type_, count in wanted.items()},
         "last_deploy": newest[0].state.value if newest else None,
         "last_deploy_id": newest[0].id if newest else None,

@@ -85,6 +85,35 @@ def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = Fals
 
 
 @command(
+    "apps:clone",
+    Role.DEPLOYER,
+    "make a second app like a first, and put it live with the same image",
+    details="Repository, config, scale and settings (port, checks, limits, build, gates) are copied; domains and what "
+    "containers have written are not. When its deploy fails, the new app is there all the same.",
+    examples=("apps:clone shop shop-test", "apps:clone shop shop-test --no-deploy"),
+)
+def clone(
+    app: AppName,
+    new: NewName,
+    /,
+    *,
+    context: Ctx,
+    no_deploy: Annotated[bool, Parameter(name="--no-deploy", help="put nothing live yet")] = False,
+    no_config: Annotated[bool, Parameter(name="--no-config", help="without the variables")] = False,
+    detach: Detach = False,
+) -> None:
+    access.require_all_apps(context.identity, "making apps")
+    app_name(new)
+    found = context.app(app)
+    deploy = context.operations.cloning.clone(
+        found.name, new, context.identity, config=not no_config, deploy=not no_deploy
+    )
+    context.line(f"cloned {found.name} to {new}")
+    if deploy is not None:
+        follow(context, new, deploy, detach=detach)
+
+
+@command(
     "apps:lock",
     Role.DEPLOYER,
     "refuse all deploys of an app for now: pushes, config, scale, rollback, restart",
@@ -110,7 +139,7 @@ def unlock(app: AppName, /, *, context: Ctx) -> None:
 @command(
     "apps:destroy",
     Role.ADMIN,
-    "remove an app for good: containers, images, repository, releases, config, logs",
+    "remove an app for good: containers, volumes with their data, images, repository, releases, config, logs",
     details="On a terminal it asks for the app's name first; elsewhere it needs --force.",
     examples=("apps:destroy shop", "apps:destroy shop --force"),
 )
@@ -130,6 +159,14 @@ def destroy(
 
 def _confirm(context: Ctx, name: str) -> None:
     if not context.terminal:
-        raise GitshipError(f"'{name}' would be removed for good", "add --force, or use a terminal (`ssh -t`)")
-    if ask(context.session, f"This removes {name} for good. Its name, to go on: ").strip() != name:
+        raise GitshipError(
+            f"'{name}' would be removed for good, the data in its volumes, too",
+            "add --force, or use a terminal (`ssh -t`)",
+        )
+    if (
+        ask(
+            context.session, f"This removes {name} for good, with all data in its volumes. Its name, to go on: "
+        ).strip()
+        != name
+    ):
         raise GitshipError("that is not its name: nothing was removed")

@@ -18,7 +18,7 @@ AUTO = "auto"
 WAIT = "--no-restart"
 CHECK_KEYS = ("path", "port", "timeout", "content", "headers")
 LIMIT_KEYS = ("memory", "cpus", "pids")
-BUILD_KEYS = ("dockerfile", "context", "target", "args", "args_from_config")
+BUILD_KEYS = ("dockerfile", "context", "target", "platform", "args", "args_from_config", "secrets")
 
 
 def _config_steps(app: str, before: Mapping[str, str], wanted: Mapping[str, str]) -> Iterable[Step]:
@@ -160,8 +160,11 @@ def _build(value: Value) -> dict[str, Any]:
     read: dict[str, Any] = {key: table[key].inside() for key in ("dockerfile", "context") if key in table}
     if "target" in table:
         read["target"] = table["target"].line()
-    if "args" in table:
-        read["args"] = variables(table["args"])
+    if "platform" in table:
+        read["platform"] = table["platform"].line()
+    for key in ("args", "secrets"):
+        if key in table:
+            read[key] = variables(table[key])
     if "args_from_config" in table:
         read["args_from_config"] = sorted(texts(table["args_from_config"]))
     return {key: found for key, found in read.items() if found not in ({}, [])}
@@ -169,16 +172,20 @@ def _build(value: Value) -> dict[str, Any]:
 
 def _build_now(context: Context, app: App) -> dict[str, Any]:
     own = context.operations.tuning.overrides(app)
-    found = {**own.build, "args": dict(own.args), "args_from_config": sorted(own.args_from_config)}
+    lists = {"args": dict(own.args), "args_from_config": sorted(own.args_from_config), "secrets": dict(own.secrets)}
+    found = {**own.build, **lists}
     return {key: value for key, value in found.items() if value not in ({}, [])}
 
 
 def _build_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterable[Step]:
     if before:
         yield Step(("builder:unset", app))
-    words = [w for key in ("dockerfile", "context", "target") if key in wanted for w in _option(key, wanted)]
+    words = [
+        w for key in ("dockerfile", "context", "target", "platform") if key in wanted for w in _option(key, wanted)
+    ]
     words += [f"--arg={name}={text}" for name, text in wanted.get("args", {}).items()]
     words += [f"--arg-from-config={name}" for name in wanted.get("args_from_config", [])]
+    words += [f"--secret={name}={variable}" for name, variable in wanted.get("secrets", {}).items()]
     if words:
         yield Step(("builder:set", app, *words), shown=f"builder:set {app}: {', '.join(wanted)}")
 

@@ -11,9 +11,11 @@ from gitship.commands.context import Context
 from gitship.commands.domains import domain_pattern
 from gitship.commands.networks import networks
 from gitship.commands.redirects import redirect
+from gitship.deploy import rules
 from gitship.deploy.gates import gate_of
 from gitship.deploy.values import Value
 from gitship.errors import ConfigError, GitshipError
+from gitship.front.cache import ALL_COOKIES
 from gitship.front.gate import REDIRECT_CODES
 from gitship.model import App
 
@@ -112,6 +114,49 @@ section(
         _redirects_now, _redirect_steps, [],
     )
 )  # fmt: skip
+
+
+def _rules(value: Value) -> dict[str, Any]:
+    table = known(value, tuple(rule.key for rule in rules.RULES))
+    return {rule.key: _written(rule.read(table[rule.key])) for rule in rules.RULES if rule.key in table}
+
+
+def _rules_now(context: Context, app: App) -> dict[str, Any]:
+    own = rules.by_command(context.store.settings(app.id))
+    return {rule.key: _written(own[rule.field]) for rule in rules.RULES if rule.field in own}
+
+
+def _written(value: Any) -> Any:
+    """As it stands in a document: all cookies are ``true``."""
+    return True if value == [ALL_COOKIES] else value
+
+
+def _rule_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterable[Step]:
+    options = {rule.key: rule.option for rule in rules.RULES}
+    gone = [options[key] for key in before if key not in wanted]
+    if gone:
+        yield Step(("cache:unset", app, *gone))
+    changed = [f"--{options[key]}={_word(value)}" for key, value in wanted.items() if before.get(key) != value]
+    if changed:
+        yield Step(("cache:set", app, *changed))
+
+
+def _word(value: Any) -> str:
+    if value is True:
+        return "on"
+    if isinstance(value, list):
+        return ",".join(value) or "off"
+    return f"{value}s"
+
+
+section(Section("cache", _rules, _rules_now, _rule_steps, {}))
+
+
+def _page_steps(app: str, before: str, wanted: str) -> Iterable[Step]:
+    yield Step(("errors:set", app, "--page", "-"), wanted) if wanted else Step(("errors:unset", app))
+
+
+section(Section("error_page", Value.text, lambda c, app: c.operations.serving.error_page(app) or "", _page_steps, ""))
 
 
 def _allow_steps(app: str, before: list[str], wanted: list[str]) -> Iterable[Step]:

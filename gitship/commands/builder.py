@@ -11,11 +11,17 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.registry import Column, UsageError, command
 from gitship.deploy import overrides
+from gitship.deploy.gitshiptoml import SECRET_ID
 from gitship.deploy.values import Value
-from gitship.errors import NotFound
-from gitship.model import App, Role
+from gitship.errors import GitshipError, NotFound
+from gitship.model import CONFIG_NAME, App, Role
 
-SETTINGS = {"dockerfile": overrides.DOCKERFILE, "context": overrides.CONTEXT, "target": overrides.TARGET}
+SETTINGS = {
+    "dockerfile": overrides.DOCKERFILE,
+    "context": overrides.CONTEXT,
+    "target": overrides.TARGET,
+    "platform": overrides.PLATFORM,
+}
 
 Dockerfile = Annotated[str | None, Parameter(name="--dockerfile", metavar="PATH", help="a path within the context")]
 Directory = Annotated[
@@ -32,6 +38,21 @@ ConfigArgs = Annotated[
         name="--arg-from-config", metavar="NAME", help="a build argument with that variable's value at build time"
     ),
 ]
+Platform = Annotated[
+    str | None, Parameter(name="--platform", metavar="OS/ARCH", help="the platform; else the machine's own")
+]
+Secrets = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--secret",
+        metavar="ID=NAME",
+        help="config variable NAME for `RUN --mount=type=secret,id=ID`; may be given several times",
+    ),
+]
+SecretNames = Annotated[
+    list[str] | None,
+    Parameter(name="--secret", metavar="ID", help="this build secret; may be given several times"),
+]
 ArgNames = Annotated[
     list[str] | None,
     Parameter(name="--arg", metavar="NAME", help="this build argument; may be given several times"),
@@ -43,8 +64,13 @@ ArgNames = Annotated[
     Role.DEPLOYER,
     "say how the image is built, from the next build on",
     details="It comes before gitship.toml. Nothing is deployed by this: push, or `ps:rebuild`. Build arguments can be "
-    "read in the image's history, so a secret does not belong there.",
-    examples=("builder:set shop --dockerfile docker/Dockerfile", "builder:set shop --target prod --arg NODE_ENV=prod"),
+    "read in the image's history, so a secret does not belong there: --secret mounts one for one RUN, in no layer, "
+    "argument or log.",
+    examples=(
+        "builder:set shop --dockerfile docker/Dockerfile",
+        "builder:set shop --target prod --arg NODE_ENV=prod",
+        "builder:set shop --secret npmrc=NPM_TOKEN",
+    ),
 )
 def set_builder(
     app: AppName,
@@ -56,6 +82,8 @@ def set_builder(
     target: Target = None,
     arg: Args = None,
     arg_from_config: ConfigArgs = None,
+    platform: Platform = None,
+    secret: Secrets = None,
 ) -> None:
     changes: dict[str, Any] = {}
     if dockerfile is not None:
@@ -66,10 +94,32 @@ def set_builder(
         changes[overrides.CONTEXT] = Value("builder:set", "--context", directory).inside()
     if target is not None:
         changes[overrides.TARGET] = _not_empty("--target", Value("builder:set", "--target", target).line())
-    changes |= _arguments(arg or [], arg_from_config or [])
-    if not changes:
-        raise UsageError("nothing to set", "give --dockerfile, --context, --target, --arg or --arg-from-config")
-    _store(context, context.app(app), changes)
+    changes |= _arguments(arg or [], arg_from_config or []) | _secrets(secret or [])
+    if not changes and platform is None:
+        raise UsageError("nothing to set", "give --dockerfile, --context, --target, --arg, --platform or --secret")
+    found = context.app(app)
+    if platform is not None:
+        changes[overrides.PLATFORM] = _platform(context, platform)
+    _store(context, found, changes)
+
+
+def _platform(context: Context, platform: str) -> str:
+    known = context.operations.tuning.capacity().platforms
+    if platform not in known:
+        raise GitshipError(f"this server cannot build for '{platform[:80]}'", f"it can for {', '.join(known)}")
+    return platform
+
+
+def _secrets(given: list[str]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for pair in given:
+        name, _, variable = pair.partition("=")
+        if not SECRET_ID.fullmatch(name) or not CONFIG_NAME.fullmatch(variable):
+            raise UsageError(
+                f"'{name[:80]}=...' is not ID=NAME", "NAME is a variable's name, for instance --secret npmrc=NPM_TOKEN"
+            )
+        changes[overrides.SECRET + name] = variable
+    return changes
 
 
 def _not_empty(option: str, text: str) -> str:
@@ -127,10 +177,12 @@ def unset(
     directory: Annotated[bool, Parameter(name="--context", help="the directory that is built")] = False,
     target: Annotated[bool, Parameter(name="--target", help="the stage")] = False,
     arg: ArgNames = None,
+    platform: Annotated[bool, Parameter(name="--platform", help="the platform")] = False,
+    secret: SecretNames = None,
 ) -> None:
     found = context.app(app)
     there = [n for n in context.operations.tuning.stored(found) if n.startswith(overrides.BUILD_ONLY)]
-    asked = {"dockerfile": dockerfile, "context": directory, "target": target}
+    asked = {"dockerfile": dockerfile, "context": directory, "target": target, "platform": platform}
     names = [SETTINGS[key] for key, wanted in asked.items() if wanted]
     for name in arg or []:
         both = [prefix + name for prefix in (overrides.ARGUMENT, overrides.ARGUMENT_FROM_CONFIG)]
@@ -138,7 +190,11 @@ def unset(
         if not set_ones:
             raise NotFound(f"{found.name} has no build argument '{name[:80]}'", f"see `builder:show {found.name}`")
         names += set_ones
-    everything = not any(asked.values()) and not arg
+    for name in secret or []:
+        if overrides.SECRET + name not in there:
+            raise NotFound(f"{found.name} has no build secret '{name[:80]}'", f"see `builder:show {found.name}`")
+        names.append(overrides.SECRET + name)
+    everything = not any(asked.values()) and not arg and not secret
     _store(context, found, dict.fromkeys(there if everything else names))
 
 
@@ -147,8 +203,8 @@ def unset(
     Role.VIEWER,
     "what commands have set for the next build",
     columns=(
-        Column("name", "dockerfile, context, target, or arg and the argument's name"),
-        Column("value", "its value; null for an argument that comes from config"),
+        Column("name", "dockerfile, context, target, platform, or arg or secret and its name"),
+        Column("value", "its value, of a secret the variable's name; null for an argument that comes from config"),
         Column("source", "command or config"),
     ),
     examples=("builder:show shop", "builder:show shop --format json"),
@@ -162,4 +218,7 @@ def show_builder(app: AppName, /, *, context: Ctx, format: Format = "table") -> 
     ]
     rows += [{"name": f"arg {name}", "value": value, "source": "command"} for name, value in own.args.items()]
     rows += [{"name": f"arg {name}", "value": None, "source": "config"} for name in own.args_from_config]
+    rows += [
+        {"name": f"secret {name}", "value": variable, "source": "config"} for name, variable in own.secrets.items()
+    ]
     show(context, rows, format, empty="nothing is set: gitship.toml counts, else the Dockerfile at the top")

@@ -12,7 +12,7 @@ from gitship.commands.following import Detach, follow
 from gitship.commands.listing import NOTHING, Format, iso, moment, show, show_one, version
 from gitship.commands.registry import Column, UsageError, command
 from gitship.commands.releases import short_commit
-from gitship.errors import NotFound
+from gitship.errors import Conflict, DeployError, NotFound
 from gitship.model import App, Deploy, Role
 
 MOST_DEPLOYS = 1000
@@ -28,8 +28,8 @@ DeployId = Annotated[int | None, Parameter(name="ID", help="from `deploys:list`;
     "an app's deploys, newest first",
     columns=(
         Column("id", "for `logs:deploy`"),
-        Column("kind", "push, config, rollback, scale, restart, stop, start or rename"),
-        Column("state", "received, queued, building, ..., live, failed, canceled or superseded"),
+        Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),
+        Column("state", "received, queued, building, ..., canary, ..., live, failed, canceled or superseded"),
         Column("release", "number of the release it made, null when it made none", version),
         Column("commit", "what was pushed", short_commit),
         Column("created_at", "when it was asked for"),
@@ -85,9 +85,9 @@ def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     "one deploy: its stages with their times, and why it ended",
     columns=(
         Column("id", "for `logs:deploy`"),
-        Column("kind", "push, config, rollback, scale, restart, stop, start or rename"),
+        Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),
         Column("cause", "what asked for it"),
-        Column("state", "received, queued, building, ..., live, failed, canceled or superseded"),
+        Column("state", "received, queued, building, ..., canary, ..., live, failed, canceled or superseded"),
         Column("release", "number of the release it made or led to, null for none", version),
         Column("commit", "what was deployed", short_commit),
         Column("created_at", "when it was asked for"),
@@ -142,6 +142,35 @@ def cancel(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
     deploy = context.operations.cancel(found.name)
     context.line(f"canceled deploy {deploy.id} of {found.name}")
+
+
+@command(
+    "deploys:promote",
+    Role.DEPLOYER,
+    "end a canary: all visitors get the new release now",
+    details="`git push -o canary=5%` begins one, and so does `canary` in gitship.toml; gitship ends it by itself, too.",
+    examples=("deploys:promote shop",),
+)
+def promote(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    deploy = context.operations.canaries.promote(found.name, context.identity)
+    if not deploy.state.switched:
+        raise DeployError(f"deploy {deploy.id} of {found.name} ended as {deploy.state}: {deploy.reason}", deploy.hint)
+    context.line(f"promoted deploy {deploy.id} of {found.name}")
+
+
+@command(
+    "deploys:abort",
+    Role.DEPLOYER,
+    "end a canary: all visitors get the release before, and the deploy has failed",
+    examples=("deploys:abort shop",),
+)
+def abort(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    deploy = context.operations.canaries.abort(found.name, context.identity)
+    if deploy.state.switched:
+        raise Conflict(f"deploy {deploy.id} of {found.name} is {deploy.state} already", "see `releases:rollback`")
+    context.line(f"aborted deploy {deploy.id} of {found.name}")
 
 
 @command(

@@ -57,6 +57,11 @@ def size(count: int | None) -> str:
     return f"{amount:.0f} {unit}"
 
 
+def growth(count: int | None) -> str:
+    """A difference in bytes: ``+2 MB``."""
+    return NOTHING if count is None else f"{'-' if count < 0 else '+'}{size(abs(count))}"
+
+
 def version(number: int | None) -> str:
     """A release's number as people call it: ``v12``."""
     return NOTHING if number is None else f"v{number}"

@@ -10,23 +10,24 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.color import Color, ColorSystem
-from rich.style import Style
 
 from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.escapes import plain, printable
 from gitship.commands.following import follow
-from gitship.commands.listing import Format, iso, moment, print_json_line
+from gitship.commands.listing import Format
+from gitship.commands.loglines import writer
+from gitship.commands.pattern import matcher
 from gitship.commands.prompt import Interrupted
 from gitship.commands.ps import no_process
 from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.releases import release_number
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
 from gitship.model import App, Role
 
 MOST_LINES = 100_000
-REATTACH_S = 0.5
+MOST_PATTERN_CHARS = 1000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-PROCESS_COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
 Lines = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of each container's last lines")]
 Follow = Annotated[bool, Parameter(name=("-f", "--follow"), help="go on with new lines until Ctrl-C")]
@@ -35,6 +36,11 @@ Since = Annotated[
     str | None,
     Parameter(name="--since", metavar="WHEN", help="only lines since then: 30s, 10m, 2h, 1d, or a time in UTC"),
 ]
+Grep = Annotated[str | None, Parameter(name="--grep", metavar="PATTERN", help="only lines that have this text")]
+Regex = Annotated[bool, Parameter(name=("-E", "--regex"), help="the pattern is a regular expression")]
+IgnoreCase = Annotated[bool, Parameter(name=("-i", "--ignore-case"), help="the pattern's letters match in both cases")]
+Invert = Annotated[bool, Parameter(name=("-v", "--invert"), help="only lines that do not match")]
+OfRelease = Annotated[str | None, Parameter(name="--release", metavar="RELEASE", help="an earlier release, as in v11")]
 
 
 def parse_since(text: str, now: float) -> float:
@@ -53,16 +59,26 @@ def parse_since(text: str, now: float) -> float:
 @command(
     "logs",
     Role.VIEWER,
-    "what an app's live containers print",
+    "what an app's containers print, and what happened to them",
     columns=(
         Column("at", "when"),
         Column("process", "the process type and number, as in web.1"),
         Column("container", "the container's name"),
-        Column("stream", "stdout or stderr"),
+        Column("stream", "stdout, stderr, or event for what happened to the container"),
         Column("text", "the line, exactly"),
     ),
-    details="JSON comes as one object per line.",
-    examples=("logs shop -f", "logs shop -n 20 --process worker", "logs shop --since 10m --format json"),
+    details="JSON comes as one object per line. Crashes, out of memory and restarts stand among the lines. With "
+    "--grep, -n counts lines that match; a regular expression has neither back-references nor look-around. With "
+    "--release come the lines of all containers that a release has had: the last 10,000 of each are kept when it ends, "
+    "for as many releases as the server's setting deploy.keep_releases says.",
+    examples=(
+        "logs shop -f",
+        "logs shop -n 20 --process worker",
+        "logs shop --since 10m --format json",
+        "logs shop -f -i --grep error",
+        "logs shop -E --grep 'status=5[0-9]+'",
+        "logs shop --release v11",
+    ),
 )
 def show_logs(
     app: AppName,
@@ -73,21 +89,48 @@ def show_logs(
     follow: Follow = False,
     process: OfProcess = None,
     since: Since = None,
+    grep: Grep = None,
+    regex: Regex = False,
+    ignore_case: IgnoreCase = False,
+    invert: Invert = False,
+    release: OfRelease = None,
     format: Format = "table",
 ) -> None:
     if not 0 <= lines <= MOST_LINES:
         raise UsageError(f"-n {lines} is out of range", f"0 to {MOST_LINES:,} lines")
     start = parse_since(since, time.time()) if since else None
+    matches = parse_grep(grep, regex=regex, ignore_case=ignore_case, invert=invert)
+    number = release_number(release) if release is not None else None
+    if follow and number is not None:
+        raise UsageError("--follow and --release do not go together", "without --release it follows what is live")
     found = context.app(app)
-    _check_live(context, found, process)
-    write = _json_writer(context) if format == "json" else _text_writer(context, found.name)
-    if follow:
-        for line in _from_now_on(context, found, process, lines, start):
+    if number is None:
+        _check_live(context, found, process)
+    write, gone = writer(context, format), context.session.closed
+    lines_of = context.operations.logs(
+        found.name, process=process, tail=lines, since=start, follow=follow, stop=gone, matches=matches, release=number
+    )
+    with _closing(lines_of) as stream:
+        for line in stream:
             write(line)
+    if follow or gone.is_set():
         raise Interrupted
-    with _closing(context.operations.logs(found.name, process=process, tail=lines, since=start)) as past:
-        for line in past:
-            write(line)
+
+
+def parse_grep(pattern: str | None, *, regex: bool, ignore_case: bool, invert: bool) -> Callable[[str], bool] | None:
+    """What says of a line whether it is wanted; None wants all. Raises UsageError."""
+    if pattern is None:
+        if regex or ignore_case or invert:
+            raise UsageError("--regex, --ignore-case and --invert say how --grep looks", "add --grep PATTERN")
+        return None
+    if not pattern or len(pattern) > MOST_PATTERN_CHARS:
+        raise UsageError("the pattern is empty or too long", f"1 to {MOST_PATTERN_CHARS:,} characters")
+    try:
+        wanted = matcher(pattern, regex=regex, ignore_case=ignore_case, invert=invert)
+    except ValueError as error:
+        hint = "put a \\ before what stands for itself, or leave out --regex"
+        raise UsageError(f"'{printable(pattern[:80])}' cannot be looked for: {error}", hint) from None
+    return lambda text: wanted(plain(text))  # colours stand within words
 
 
 @contextmanager
@@ -101,81 +144,15 @@ def _closing(stream: Iterator[LogLine]) -> Iterator[Iterator[LogLine]]:
             close()
 
 
-def _from_now_on(context: Context, app: App, process: str | None, tail: int, since: float | None) -> Iterator[LogLine]:
-    """Lines until the client leaves: a container's log ends with it, so each release is attached to anew."""
-    stop = context.session.closed
-    newest: dict[str, float] = {}  # by container, so that no line comes twice
-    release, first = app.live_release, True
-    while not stop.is_set():
-        shown = dict(newest)  # as of now: later lines of the same instant are no repetition
-        try:
-            with _closing(
-                context.operations.logs(app.name, process=process, tail=tail, since=since, follow=True, stop=stop)
-            ) as stream:
-                for line in stream:
-                    if line.at > shown.get(line.container, -1.0):
-                        yield line
-                        newest[line.container] = line.at
-        except NotFound:  # removed at this moment, or a release without this process
-            if first:
-                raise
-        first = False
-        stop.wait(REATTACH_S)
-        live = context.app(app.name).live_release  # raises NotFound when the app has been destroyed
-        tail, since = MOST_LINES, max(newest.values(), default=None) if live == release else None
-        release = live
-
-
 def _check_live(context: Context, app: App, process: str | None) -> None:
     if not app.live_release:
-        raise GitshipError(f"nothing of {app.name} is live", "push to it first; `logs:deploy` shows its deploys")
+        raise GitshipError(
+            f"nothing of {app.name} is live",
+            "push to it first; `logs:deploy` shows its deploys, `logs --release v1` what one of them started",
+        )
     known = [p.type for p in context.store.release(app.live_release).processes]
     if process is not None and process not in known:
         raise no_process(app.name, process, known)
-
-
-def short_name(container: str) -> str:
-    """``web.1`` of ``shop.web.1.v12``; app names may have dots, process types not."""
-    parts = container.rsplit(".", 3)
-    return ".".join(parts[1:3]) if len(parts) == 4 else container
-
-
-def _json_writer(context: Context) -> Callable[[LogLine], None]:
-    def write(line: LogLine) -> None:
-        print_json_line(
-            context,
-            {
-                "at": moment(line.at),
-                "process": short_name(line.container),
-                "container": line.container,
-                "stream": line.stream,
-                "text": line.text,
-            },
-        )
-
-    return write
-
-
-def _text_writer(context: Context, app: str) -> Callable[[LogLine], None]:
-    prefixes: dict[str, Callable[[str], str]] = {}
-
-    def write(line: LogLine) -> None:
-        name = short_name(line.container)
-        paint = prefixes.setdefault(name, _painter(context, len(prefixes)))
-        at = moment(line.at)
-        assert at is not None
-        context.foreign_line(f"{paint(f'{iso(at)} {name}')} | {line.text}")
-
-    return write
-
-
-def _painter(context: Context, number: int) -> Callable[[str], str]:
-    """Colours a prefix, each process in its own; Rich's Console.print per line would cost about 0.3 ms."""
-    system = context.console.color_system
-    if system is None:
-        return str
-    style = Style(color=Color.parse(PROCESS_COLOURS[number % len(PROCESS_COLOURS)]))
-    return lambda text: style.render(text, color_system=ColorSystem.STANDARD)
 
 
 @command(

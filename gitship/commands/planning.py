@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gitship.commands import access, registry
+from gitship.commands import access, blueprint_webhooks, registry
 from gitship.commands.blueprint import Blueprint, KeyEntry, Step, sections
 from gitship.commands.context import Context
 from gitship.errors import Conflict
@@ -18,7 +18,8 @@ WAIT = "--no-restart"
 
 def plan(context: Context, wanted: Blueprint) -> list[Step]:
     """Nothing when the server is so already. Raises GitshipError for what can't be, before anything is done."""
-    _refuse_clashes(context, wanted)
+    webhooks = None if wanted.webhooks is None else blueprint_webhooks.read(wanted.webhooks)
+    _refuse_clashes(context, wanted, webhooks or {})
     apps = wanted.apps or {}
     there = {app.name: app for app in context.apps()}
     steps = [Step(("apps:create", name)) for name in apps if name not in there]
@@ -31,6 +32,8 @@ def plan(context: Context, wanted: Blueprint) -> list[Step]:
         steps += [Step(("ps:restart", app.name)) for app in others if _lives(context, app)]
     if wanted.keys is not None:
         steps += _keys(context, wanted.keys)
+    if webhooks is not None:
+        steps += blueprint_webhooks.steps(blueprint_webhooks.current(context), webhooks)
     steps.sort(key=lambda step: step.argv[0] != "domains:remove")  # a name goes before it comes to another app
     for step in steps:
         command = registry.find(step.argv[0])
@@ -39,7 +42,7 @@ def plan(context: Context, wanted: Blueprint) -> list[Step]:
     return steps
 
 
-def _refuse_clashes(context: Context, wanted: Blueprint) -> None:
+def _refuse_clashes(context: Context, wanted: Blueprint, webhooks: Mapping[str, Any]) -> None:
     apps = wanted.apps or {}
     owners: dict[str, str] = {}
     for name in {**{app.name: None for app in context.store.apps()}, **apps}:
@@ -53,10 +56,10 @@ def _refuse_clashes(context: Context, wanted: Blueprint) -> None:
             owners[domain] = name
     if wanted.keys is not None and not any(key.role == Role.ADMIN for key in wanted.keys.values()):
         raise Conflict("no admin key would be left", "give at least one key the role admin, or leave out the keys")
-    for key in (wanted.keys or {}).values():
-        for name in key.apps or ():
-            if name not in apps:
-                access.app(context.store, context.identity, name)
+    named = [name for key in (wanted.keys or {}).values() for name in key.apps or ()]
+    for name in (*named, *(name for webhook in webhooks.values() for name in webhook.get("apps", []))):
+        if name not in apps:
+            access.app(context.store, context.identity, name)
 
 
 def _shared_config(context: Context, wanted: Mapping[str, str] | None) -> list[Step]:

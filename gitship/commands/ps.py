@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
-from gitship.commands.listing import Format, moment, show
+from gitship.commands.listing import Format, show
 from gitship.commands.registry import Column, UsageError, command
 from gitship.deploy.formation import quantity
 from gitship.errors import GitshipError, NotFound, nearest
@@ -88,43 +88,6 @@ def no_process(app: str, process: str, known: list[str]) -> NotFound:
 
 
 @command(
-    "ps:list",
-    Role.VIEWER,
-    "an app's containers and how they are",
-    columns=(
-        Column("process", "the process type", json_only=True),
-        Column("container", "the container's name"),
-        Column("release", "the release it runs", json_only=True),
-        Column("status", "created, running, restarting, exited, paused, dead or missing"),
-        Column("health", "starting, healthy or unhealthy, when the image has a HEALTHCHECK"),
-        Column("address", "its address in the app's network"),
-        Column("port", "where it listens, null when it gets no traffic"),
-        Column("restarts", "how often Docker has restarted it"),
-        Column("started_at", "since when it runs"),
-    ),
-    examples=("ps:list shop", "ps:list shop --format json"),
-    aliases=("ps",),
-)
-def list_processes(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
-    found = context.app(app)
-    rows = [
-        {
-            "process": status.process,
-            "container": status.container,
-            "release": status.release,
-            "status": status.status,
-            "health": status.health,
-            "address": status.address,
-            "port": status.port,
-            "restarts": status.restarts,
-            "started_at": moment(status.started_at),
-        }
-        for status in context.operations.processes(found.name)
-    ]
-    show(context, rows, format, empty="nothing runs")
-
-
-@command(
     "ps:stop",
     Role.DEPLOYER,
     "end an app's containers; visitors read that it is stopped",
@@ -148,11 +111,21 @@ def start(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     Role.DEPLOYER,
     "build the live commit again and put it live as a new release",
     details="The repository must still have the commit.",
-    examples=("ps:rebuild shop",),
+    examples=("ps:rebuild shop", "ps:rebuild shop --no-cache"),
 )
-def rebuild(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
+def rebuild(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    no_cache: Annotated[
+        bool, Parameter(name="--no-cache", help="this once without the cache of earlier builds")
+    ] = False,
+    detach: Detach = False,
+) -> None:
     found = context.app(app)
-    follow(context, found.name, context.operations.lifecycle.rebuild(found.name, context.identity), detach=detach)
+    deploy = context.operations.lifecycle.rebuild(found.name, context.identity, no_cache=no_cache)
+    follow(context, found.name, deploy, detach=detach)
 
 
 @command(

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.listing import NOTHING, Format, moment, show_one, size, version
+from gitship.commands.listing import NOTHING, Format, growth, moment, show_one, size, version
 from gitship.commands.registry import Column, command
 from gitship.commands.releases import ReleaseName, release_number, short_commit
 from gitship.errors import NotFound
 from gitship.model import App, Process, Release, Role
 
 MOST_COMMITS = 50
-
-
-def _growth(count: int | None) -> str:
-    return NOTHING if count is None else f"{'-' if count < 0 else '+'}{size(abs(count))}"
 
 
 def _names(changes: dict[str, list[str]]) -> str:
@@ -41,9 +37,10 @@ def _processes(processes: list[dict[str, str | None]]) -> str:
         Column("commit", "the commit it was built from", short_commit),
         Column("commits", f"what came since the release before, newest first, {MOST_COMMITS} at most", _commits),
         Column("image_bytes", "the image's size", size),
-        Column("growth_bytes", "against the release before, null for the first", _growth),
+        Column("growth_bytes", "against the release before, null for the first", growth),
         Column("config", "names of variables added, removed and changed", _names),
         Column("processes", "each with its command, null for the image's own", _processes),
+        Column("mounts", "what its containers mount, as SOURCE:PATH"),
     ),
     examples=("releases:info shop", "releases:info shop v3 --format json"),
 )
@@ -78,6 +75,7 @@ def _row(context: Context, app: App, release: Release, before: Release | None) -
         "growth_bytes": release.image_bytes - before.image_bytes if before else None,
         "config": config_changes(dict(before.config) if before else {}, dict(release.config)),
         "processes": [_process(p) for p in release.processes],
+        "mounts": [f"{m.source}:{m.path}" for m in release.mounts],
     }
 
 

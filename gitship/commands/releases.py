@@ -1,21 +1,24 @@
-"""releases: what was live, and going back to it."""
+"""releases: what was live, going back to it, and taking it on to another app."""
 
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach, follow
-from gitship.commands.listing import Format, moment, show, size, version
+from gitship.commands.listing import Format, growth, moment, show, size, version
 from gitship.commands.registry import Column, UsageError, command
 from gitship.model import Role
 
 SHORT_COMMIT = 7
 
 ReleaseName = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the last good one before")]
+Promoted = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the live one")]
+TargetApp = Annotated[str, Parameter(name="TO_APP", help="the app that gets it")]
 
 
 def release_number(text: str) -> int:
@@ -40,6 +43,7 @@ def short_commit(commit: str | None) -> str:
         Column("live", "true for the one that visitors see"),
         Column("commit", "the commit it was built from", short_commit),
         Column("image_bytes", "the image's size", size),
+        Column("growth_bytes", "against the release before, null for the first", growth),
         Column("created_at", "when it was made"),
         Column("created_by", "whose key asked for it"),
         Column("cause", "what it came from"),
@@ -49,17 +53,19 @@ def short_commit(commit: str | None) -> str:
 )
 def list_releases(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     found = context.app(app)
+    releases = context.store.releases(found.id)
     rows = [
         {
             "release": release.number,
             "live": release.id == found.live_release,
             "commit": release.commit,
             "image_bytes": release.image_bytes,
+            "growth_bytes": release.image_bytes - before.image_bytes if before else None,
             "created_at": moment(release.created_at),
             "created_by": release.created_by,
             "cause": release.cause,
         }
-        for release in context.store.releases(found.id)
+        for release, before in zip_longest(releases, releases[1:])
     ]
     show(context, rows, format, empty=f"no releases yet; push to {found.name}")
 
@@ -76,3 +82,20 @@ def rollback(app: AppName, release: ReleaseName = None, /, *, context: Ctx, deta
     found = context.app(app)
     deploy = context.operations.rollback(found.name, number, context.identity)
     follow(context, found.name, deploy, detach=detach)
+
+
+@command(
+    "releases:promote",
+    Role.DEPLOYER,
+    "put an app's release live as another app's next one, without a build",
+    details="The other app keeps its own config and scale, and what commands have set for it; image and processes are "
+    "the release's. The image stays for as long as one of the two needs it.",
+    examples=("releases:promote staging shop", "releases:promote staging shop v3"),
+)
+def promote(
+    app: AppName, to_app: TargetApp, release: Promoted = None, /, *, context: Ctx, detach: Detach = False
+) -> None:
+    number = release_number(release) if release is not None else None
+    source, target = context.app(app), context.app(to_app)
+    deploy = context.operations.sources.promote(source.name, target.name, number, context.identity)
+    follow(context, target.name, deploy, detach=detach)

@@ -129,7 +129,7 @@ def shown_memory(count: int | None) -> str:
     if count is None:
         return NOTHING
     for unit, shift in (("g", 30), ("m", 20), ("k", 10)):
-        if count % (1 << shift) == 0:
+        if count and count % (1 << shift) == 0:
             return f"{count >> shift}{unit}"
     return str(count)
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import tomli_w
 from cyclopts import Parameter
 
-from gitship.commands import blueprint, dispatch
-from gitship.commands.blueprint import APPS, CONFIG, KEYS, Step
+from gitship.commands import blueprint, blueprint_webhooks, dispatch
+from gitship.commands.blueprint import APPS, CONFIG, KEYS, WEBHOOKS, Step
 from gitship.commands.context import Context, Ctx, Services
 from gitship.commands.listing import Format, show
 from gitship.commands.planning import plan
@@ -21,7 +21,7 @@ from gitship.model import Key, Role
 
 DOCUMENT_BYTES = 64 << 20
 
-NoSecrets = Annotated[bool, Parameter(name="--no-secrets", help="without values of variables and without passwords")]
+NoSecrets = Annotated[bool, Parameter(name="--no-secrets", help="without variables, passwords and webhooks")]
 DryRun = Annotated[bool, Parameter(name="--dry-run", help="only print what would be done")]
 
 
@@ -29,14 +29,16 @@ DryRun = Annotated[bool, Parameter(name="--dry-run", help="only print what would
     "server:export",
     Role.ADMIN,
     "apps, their config and settings, keys: all that was set, as one TOML document",
-    details="`server:apply` reads it, here or on another server. Repositories, releases and volumes are not in it; "
-    "config values and passwords are, so keep it as you keep a password.",
+    details="`server:apply` reads it, here or on another server. Repositories, releases and what is in volumes are not "
+    "in it, nor logins at registries; config values, passwords and webhooks are, so keep it as you keep a password.",
     examples=("server:export", "server:export --no-secrets"),
 )
 def export(*, context: Ctx, no_secrets: NoSecrets = False) -> None:
     document: dict[str, Any] = {} if no_secrets else {CONFIG: context.store.global_config()}
     if keys := context.store.keys():
         document[KEYS] = {key.name: _key(context, key) for key in keys}
+    if not no_secrets and (webhooks := blueprint_webhooks.current(context)):
+        document[WEBHOOKS] = webhooks
     document[APPS] = {}
     for app in context.apps():
         wanted = [one for one in blueprint.sections() if not (no_secrets and one.secret)]

@@ -23,7 +23,7 @@ from gitship.store import Store
 log = logging.getLogger("gitship.audit")
 
 MOST_CHARS = 200  # of the names that were typed
-APP_NAMES = {"APP", "--app"}
+APP_NAMES = {"APP", "TO_APP", "--app"}
 
 
 class Trail:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 import threading
 
 from gitship.deploy.gitshiptoml import Limits
+from gitship.deploy.imagetags import tag_of
 from gitship.deploy.journal import Journal, Stage
 from gitship.deploy.manifest import Manifest
 from gitship.engine import base
@@ -15,6 +18,7 @@ from gitship.git.repository import Repository
 from gitship.model import App
 
 SLOW_STEP_S = 0.5  # a faster step is in the log only
+_SESSION = re.compile(rb"--mount=\S*type=(?:secret|ssh)\b")
 INTERNAL = "[internal]"  # BuildKit's own vertices: loading the context and the Dockerfile
 
 
@@ -45,13 +49,14 @@ class Builder:
     ) -> Image:
         """Raises DeployError (with the failed step's last lines), DeployCanceled, GitError or EngineError."""
         self._guard_disk()
+        self._guard_platform(manifest.build.platform)
         self._wait_for_slot(stage, cancel)
         try:
             context = build_context(
                 repository.path, commit, subdirectory=manifest.build.context, dockerfile=manifest.build.dockerfile
             )
             options = BuildOptions(
-                tag=f"gitship/{app.name}:{self._server_id}-{journal.deploy.id}",
+                tag=tag_of(app, self._server_id, journal.deploy.id),
                 dockerfile=manifest.build.dockerfile,
                 target=manifest.build.target or "",
                 build_args=manifest.build.args,
@@ -61,6 +66,9 @@ class Builder:
                     base.LABEL_APP_ID: str(app.id),
                 },
                 no_cache=no_cache,
+                platform=manifest.build.platform,
+                session=_mounts_secrets(repository, commit, manifest),
+                secrets=manifest.build.values,
                 timeout_s=self._timeout_s,
                 memory_bytes=limits.memory_bytes,
                 cpus=limits.cpus,
@@ -78,6 +86,16 @@ class Builder:
                 "remove what is not needed (`docker image prune`, `docker builder prune`), then push again",
             )
 
+    def _guard_platform(self, platform: str) -> None:
+        if not platform:
+            return
+        known = self._engine.capacity().platforms
+        if platform not in known:
+            raise DeployError(
+                f"this server cannot build for {platform}",
+                f"it can for {', '.join(known)}; more come with the Debian package qemu-user-static",
+            )
+
     def _wait_for_slot(self, stage: Stage, cancel: threading.Event) -> None:
         if self._slots.acquire(blocking=False):
             return
@@ -85,6 +103,12 @@ class Builder:
         while not self._slots.acquire(timeout=0.25):
             if cancel.is_set():
                 raise DeployCanceled("canceled while it waited for another build")
+
+
+def _mounts_secrets(repository: Repository, commit: str, manifest: Manifest) -> bool:
+    """True when the Dockerfile has mounts that only docker's own client can serve."""
+    path = posixpath.normpath(posixpath.join(manifest.build.context, manifest.build.dockerfile))
+    return bool(_SESSION.search(repository.blob(commit, path) or b""))
 
 
 class _Progress:

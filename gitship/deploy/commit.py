@@ -7,7 +7,7 @@ from gitship.deploy.queue import Job
 from gitship.deploy.releasing import Candidate, with_changes
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.rollout import Rollout
-from gitship.deploy.switch import STOPPED
+from gitship.deploy.wanted import BEFORE, STOPPED
 from gitship.errors import Conflict
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployKind, DeployState
@@ -36,7 +36,7 @@ class Commit:
             return now
         raise Conflict(
             f"{deploy.ref.removeprefix('refs/heads/')} moved to {(now or 'nothing')[:7]} while this push waited",
-            "git fetch, merge or rebase, and push again",
+            "git fetch, merge or rebase, and push again; or repeat the command",
         )
 
     def make(self, rollout: Rollout) -> None:
@@ -51,20 +51,23 @@ class Commit:
             repository = self._repositories.open(rollout.app.name)
             moved = repository.compare_and_set(deploy.ref, rollout.expected_ref, deploy.commit)
             if not moved:
-                raise Conflict("the branch moved during the deploy", "git fetch, merge or rebase, and push again")
+                raise Conflict(
+                    "the branch moved during the deploy",
+                    "git fetch, merge or rebase, and push again; or repeat the command",
+                )
         try:
             with self._store.transaction():
                 self._store.set_live(rollout.app.id, rollout.release.id, rollout.wanted)
                 own = self._store.config(rollout.app.id) if candidate.config is None else candidate.config
                 self._store.replace_config(rollout.app.id, with_changes(own, rollout.job.config))
                 self._store.set_setting(rollout.app.id, STOPPED, rollout.stopped or None)
+                self._store.set_setting(rollout.app.id, BEFORE, rollout.left_behind)
                 self._keep_settings(rollout, candidate)
                 if rollout.job.new_name:
                     self._renaming.commit(rollout.before, rollout.job.new_name)
                 self._store.set_scale(rollout.app.id, rollout.job.scale)
-                if deploy.ref and rollout.app.deploy_branch is None:
-                    self._store.set_deploy_branch(rollout.app.id, deploy.ref.removeprefix("refs/heads/"))
-                    self._repositories.open(rollout.app.name).point_head(deploy.ref)
+                if deploy.ref:
+                    self._settle_branch(rollout.app, deploy.ref, is_new=rollout.expected_ref is None)
                 rollout.job.journal.update(state=DeployState.DRAINING)
         except BaseException:
             if moved and deploy.ref:
@@ -72,6 +75,14 @@ class Commit:
                     deploy.ref, deploy.commit, rollout.expected_ref
                 )
             raise
+
+    def _settle_branch(self, app: App, ref: str, *, is_new: bool) -> None:
+        """The first branch that deploys is the one that does; a clone checks it out from when it is there."""
+        branch, deploys = ref.removeprefix("refs/heads/"), self._store.app_by_id(app.id).deploy_branch
+        if deploys is None:
+            self._store.set_deploy_branch(app.id, branch)
+        if deploys is None or (is_new and deploys == branch):
+            self._repositories.open(app.name).point_head(ref)
 
     def _keep_settings(self, rollout: Rollout, candidate: Candidate) -> None:
         app_id = rollout.app.id

@@ -19,11 +19,11 @@ from gitship.deploy.programs import Command
 from gitship.deploy.switch import STOPPED
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus, Event
-from gitship.model import App, CronEntry, CronOutcome, CronRun, Identity, Overlap, Role
+from gitship.model import App, CronEntry, CronOutcome, CronRun, Identity, Overlap, Role, Topic
 from gitship.store import Store
 
 log = logging.getLogger("gitship.cron")
-TOPIC = "cron.run"
+TOPIC = Topic.CRON_FAILED
 STARTS_AT_ONCE = 4
 LOOK_EVERY_S = 0.2
 KILLED = 137  # the exit code after SIGKILL

@@ -1,4 +1,7 @@
-"""The old release's end: no request in flight (or the limit has passed), VCL discarded, and only then SIGTERM."""
+"""The old release's end: no request in flight (or the limit has passed), VCL discarded, and only then SIGTERM.
+
+Websockets have a limit of their own. Varnish can't close one well: the app does it when it gets SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,33 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from gitship.deploy.start import Starter
 from gitship.errors import GitshipError
 from gitship.front.front import Front
+from gitship.front.sockets import BUSY_PER_SOCKET
 from gitship.model import App, Container
 
 log = logging.getLogger("gitship.drain")
 POLL_S = 0.05
+SOCKETS_POLL_S = 0.5  # a child process each time
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that requests in flight, and open websockets, may go on after a switch."""
+
+    requests_s: float
+    sockets_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What was still open when its limit had passed."""
+
+    requests: int = 0
+    sockets: int = 0
 
 
 class Drainer:
@@ -32,16 +54,16 @@ class Drainer:
         app: App,
         vcls: Sequence[str],
         containers: Sequence[tuple[Container, float]],
-        limit_s: float,
-        then: Callable[[int], None],
+        limits: Limits,
+        then: Callable[[Cut], None],
     ) -> None:
         """Drains ``vcls``, then ends ``containers`` (each with its grace in seconds).
 
-        ``then`` gets how many requests were cut off by the limit (0 is the rule), unless gitship stops before:
+        ``then`` gets what was cut off by the limits (nothing is the rule), unless gitship stops before:
         the reconciler of the next start takes it up again.
         """
         thread = threading.Thread(
-            target=self._drain, args=(app, vcls, containers, limit_s, then), name=f"drain-{app.name}", daemon=True
+            target=self._drain, args=(app, vcls, containers, limits, then), name=f"drain-{app.name}", daemon=True
         )
         with self._lock:
             self._threads.add(thread)
@@ -72,11 +94,11 @@ class Drainer:
         app: App,
         vcls: Sequence[str],
         containers: Sequence[tuple[Container, float]],
-        limit_s: float,
-        then: Callable[[int], None],
+        limits: Limits,
+        then: Callable[[Cut], None],
     ) -> None:
         try:
-            cut = self._until_idle(vcls, limit_s)
+            cut = self._until_idle(vcls, limits)
             if self._stop.is_set():
                 return
             for vcl in vcls:
@@ -92,10 +114,18 @@ class Drainer:
                 self._threads.discard(threading.current_thread())
                 self._draining -= {container.id for container, _ in containers}
 
-    def _until_idle(self, vcls: Sequence[str], limit_s: float) -> int:
-        """How many requests are still in flight when none are, the limit has passed, or gitship stops."""
-        deadline = time.monotonic() + limit_s
+    def _until_idle(self, vcls: Sequence[str], limits: Limits) -> Cut:
+        """What is still open when nothing is, the limits have passed, or gitship stops."""
+        began = time.monotonic()
         while busy := sum(self._front.busy(vcl) for vcl in vcls):
-            if time.monotonic() >= deadline or self._stop.wait(POLL_S):
-                return busy
-        return 0
+            passed_s, pause_s = time.monotonic() - began, POLL_S
+            if passed_s >= min(limits.requests_s, limits.sockets_s):
+                pause_s = SOCKETS_POLL_S
+                sockets = self._front.sockets(vcls)
+                requests = max(0, busy - BUSY_PER_SOCKET * sockets)
+                awaited = (requests and passed_s < limits.requests_s) or (sockets and passed_s < limits.sockets_s)
+                if not awaited:
+                    return Cut(requests, sockets)
+            if self._stop.wait(pause_s):
+                return Cut(busy)
+        return Cut()

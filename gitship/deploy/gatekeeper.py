@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from gitship.deploy.drain import Drainer
-from gitship.deploy.gates import gate_of, store_gate
-from gitship.deploy.switch import STOPPED, ensure_front, front_of
-from gitship.front.front import Front
+from gitship.deploy.drain import Drainer, Limits
+from gitship.deploy.gates import gate_of, no_rates, store_gate
+from gitship.deploy.switch import ensure_front
+from gitship.deploy.trials import Trial, Trials
+from gitship.deploy.wanted import Wanted
+from gitship.front.front import AppFront, Front
 from gitship.front.gate import Gate
+from gitship.model import WEB, App, Container
 from gitship.store import Store
+
+NOWHERE = Container("", "nowhere", 0, 0, WEB, 1, "127.0.0.1", 9)  # an app that never ran is compiled with this
 
 
 class Gatekeeper:
     """Safe from any thread, also beside deploys of the same app."""
 
-    def __init__(self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float) -> None:
+    def __init__(
+        self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float, domain: str, trials: Trials
+    ) -> None:
+        self._wanted = Wanted(store, domain)
+        self._trials = trials
         self._store = store
         self._front = front
         self._drainer = drainer
@@ -31,31 +42,82 @@ class Gatekeeper:
                 return after
             store_gate(self._store, app_id, after)
             try:
-                self._apply(app_id)
+                self.bring(app_id)
             except BaseException:
                 store_gate(self._store, app_id, before)
                 raise
             return after
 
+    def keep(self, app: str, changes: Mapping[str, Any]) -> None:
+        """Stores settings of the app (None unsets) that Varnish has to know of; they hold from the next request on.
+
+        Raises NotFound, or FrontError when Varnish can't have them; then nothing has changed.
+        """
+        app_id = self._store.app(app).id
+        with self._front.holding(app_id):
+            before = {name: self._store.setting(app_id, name) for name in changes}
+            if before == changes:
+                return
+            self._set(app_id, changes)
+            try:
+                self.bring(app_id)
+            except BaseException:
+                self._set(app_id, before)
+                raise
+
+    def _set(self, app_id: int, settings: Mapping[str, Any]) -> None:
+        with self._store.transaction():
+            for name, value in settings.items():
+                self._store.set_setting(app_id, name, value)
+
+    def try_vcl(self, app: str, vcl: str) -> None:
+        """See ``Gates.try_vcl``."""
+        found = self._store.app(app)
+        ensure_front(self._front)
+        gate = dataclasses.replace(gate_of(self._store, found.id), vcl=vcl)
+        wanted = self._wanted.after(found, None, [NOWHERE], stopped=False, before=None)
+        wanted = dataclasses.replace(wanted, gate=gate)
+        self._front.discard(self._front.load(wanted))
+
+    def ensure_rates(self) -> None:
+        """See ``Gates.ensure_rates``."""
+        ensure_front(self._front)
+        if not self._front.limits_rates():
+            raise no_rates()
+
     def apply_front(self, app: str) -> None:
         """Varnish does for the app what the store says now, with the same containers. Raises FrontError."""
         app_id = self._store.app(app).id
         with self._front.holding(app_id):
-            self._apply(app_id)
+            self.bring(app_id)
 
-    def _apply(self, app_id: int) -> None:
+    def bring(self, app_id: int) -> None:
+        """The same for whoever holds the app. While it has a canary, both sides are brought."""
         app = self._store.app_by_id(app_id)
         ensure_front(self._front)
-        release = self._store.release(app.live_release) if app.live_release else None
-        wanted = front_of(
-            self._store.secret(), app, release, self._store.containers(app.id),
-            gate=gate_of(self._store, app.id), stopped=bool(self._store.setting(app.id, STOPPED)),
-        )  # fmt: skip
-        new = self._front.load(wanted)
+        trial = self._trials.of(app.id)
+        wanted = self._wanted.front(app)
+        if trial is not None:
+            wanted = dataclasses.replace(wanted, side=trial.rest)
+        left: list[str | None] = []
+        loaded = [self._front.load(wanted)]
         try:
-            old = self._front.label(app.slug, new)
+            if trial is not None:
+                loaded.append(self._front.load(self.canary_front(app, trial)))
+                left.append(self._front.label_canary(app.slug, loaded[1]))
+            left.append(self._front.label(app.slug, loaded[0]))
         except BaseException:
-            self._front.discard(new)
+            for vcl in loaded:
+                self._front.discard(vcl)
             raise
-        if old is not None:
-            self._drainer.start(app, [old], [], self._drain_limit_s, lambda cut: None)
+        idle = [vcl for vcl in left if vcl is not None]
+        if idle:
+            limits = Limits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
+            self._drainer.start(app, idle, [], limits, lambda cut: None)
+
+    def canary_front(self, app: App, trial: Trial) -> AppFront:
+        """The canary's side of the app."""
+        live = self._store.release(app.live_release) if app.live_release else None
+        before = self._wanted.left_behind(app, live, trial.release)
+        wanted = self._wanted.after(app, trial.release, trial.containers, stopped=False, before=before)
+        return dataclasses.replace(wanted, side=trial.canary)

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from gitship.errors import FrontError
 from gitship.front.gate import Gate, Login, Maintenance, Redirect
+from gitship.front.limits import Limits, Rate
 from gitship.store import Store
 
 ALLOW = "allow"
+RATE = "ratelimit"
+BODY = "bodylimit"
+VCL = "vcl"
 AUTH = "auth"
 MAINTENANCE = "maintenance"
 REDIRECTS = "redirects"
@@ -25,6 +30,21 @@ class Gates(Protocol):
         """
         ...
 
+    def try_vcl(self, app: str, vcl: str) -> None:
+        """Compiles it as the app's own, and leaves everything as it is. Raises FrontError with the compiler's words."""
+        ...
+
+    def ensure_rates(self) -> None:
+        """Raises FrontError when the Varnish of this server cannot limit rates."""
+        ...
+
+
+def no_rates() -> FrontError:
+    return FrontError(
+        "this server's Varnish cannot limit rates: it has no module vsthrottle",
+        "an admin installs it: apt-get install varnish-modules; then repeat the command",
+    )
+
 
 def gate_of(store: Store, app_id: int) -> Gate:
     """What stands between visitors and the app."""
@@ -35,6 +55,8 @@ def gate_of(store: Store, app_id: int) -> Gate:
         maintenance=Maintenance(maintenance["page"], tuple(maintenance["allow"])) if maintenance else None,
         redirects=tuple(Redirect(**redirect) for redirect in found.get(REDIRECTS, ())),
         logins=tuple(Login(**login) for login in found.get(AUTH, ())),
+        limits=Limits(Rate(**found[RATE]) if RATE in found else None, found.get(BODY)),
+        vcl=found.get(VCL, ""),
     )
 
 
@@ -45,7 +67,10 @@ def store_gate(store: Store, app_id: int, gate: Gate) -> None:
         MAINTENANCE: asdict(gate.maintenance) if gate.maintenance else None,
         REDIRECTS: [asdict(redirect) for redirect in gate.redirects],
         AUTH: [asdict(login) for login in gate.logins],
+        VCL: gate.vcl,
+        RATE: asdict(gate.limits.rate) if gate.limits.rate else None,
     }
     with store.transaction():
         for name, value in values.items():
             store.set_setting(app_id, name, value or None)
+        store.set_setting(app_id, BODY, gate.limits.body_bytes)  # 0 is a limit

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitship.deploy import canary_rules, rules
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.values import Value, decode
+from gitship.engine.platforms import PLATFORM
 from gitship.errors import ConfigError, nearest
 from gitship.model import CONFIG_NAME, CRON_NAME, PROCESS_TYPE, Check, CronEntry, Overlap
 
 FILE = "gitship.toml"
+SECRET_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 MIN_MEMORY = 6 << 20  # Docker's own limit
 LONGEST_CRON_S = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How the image is built; ``context`` is the directory that is sent, ``dockerfile`` a path within it."""
+    """How the image is built; ``context`` is the directory that is sent, ``dockerfile`` a path within it.
+
+    ``secrets`` are names of config variables by the id that the Dockerfile mounts; ``values`` theirs, at build time.
+    """
 
     dockerfile: str = "Dockerfile"
     context: str = ""
     target: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +49,21 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class GitshipToml:
-    """``limits`` has every process type that the file names; ``checks`` those whose checks it gives, maybe none."""
+    """``limits`` has every process type that the file names; ``checks`` those whose checks it gives, maybe none.
+
+    ``cache`` is what the file says of the cache, as ``rules`` names and stores it.
+    """
 
     port: int | None = None
     build: Build = field(default_factory=Build)
     drain_timeout_s: float | None = None
+    socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
+    canary: Plan | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     cron: tuple[CronEntry, ...] = ()
+    cache: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +83,30 @@ def _args(value: Value) -> dict[str, str]:
     return {name: arg.text() for name, arg in value.table().items()}
 
 
+def _secrets(value: Value) -> dict[str, str]:
+    for name, variable in value.table().items():
+        if not SECRET_ID.fullmatch(name):
+            raise variable.error("must have an id of letters, digits, '.', '_' and '-'", f"it is {name!r} now")
+        if not CONFIG_NAME.fullmatch(variable.text()):
+            raise variable.error("must be the name of a config variable", "the value itself belongs in no commit")
+    return {name: variable.text() for name, variable in value.table().items()}
+
+
+def _platform(value: Value) -> str:
+    if not PLATFORM.fullmatch(value.line()):
+        raise value.error("must be a platform", 'for instance "linux/arm64"')
+    return value.line()
+
+
 def _headers(value: Value) -> dict[str, str]:
     return {Value(FILE, value.path, n).header_name(): v.header_value() for n, v in value.table().items()}
+
+
+def _canary(value: Value) -> Plan:
+    try:
+        return canary_rules.parse(value.text())
+    except ValueError as error:
+        raise value.error(str(error)) from None
 
 
 TOP = (
@@ -78,12 +117,18 @@ BUILD = (
     Key("context", "the repository", "the directory that is sent to the build", Value.inside),
     Key("target", "the last stage", "the stage of the Dockerfile to build", Value.line),
     Key("args", "none", 'build arguments, for instance `{ NODE_ENV = "production" }`', _args),
-)
+    Key("platform", "the machine's", "the platform to build for, one that the machine can run", _platform),
+    Key("secrets", "none", 'config variables for `RUN --mount=type=secret`, for instance `{ npmrc = "NPM_TOKEN" }`',
+        _secrets),
+)  # fmt: skip
 DEPLOY = (
     Key("drain_timeout", "the server's", "seconds that requests in flight may take after a switch", Value.seconds),
+    Key("socket_drain_timeout", "the server's", "seconds that open websockets may go on after a switch", Value.seconds),
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
+    Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"', _canary),
 )  # fmt: skip
+CACHE = tuple(Key(rule.key, rule.default, rule.about, rule.read) for rule in rules.RULES)
 PROCESS = (
     Key("memory", "no limit", 'most memory of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
     Key("cpus", "no limit", "most processors of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
@@ -122,11 +167,12 @@ TABLES = (
     ("", TOP),
     ("build", BUILD),
     ("deploy", DEPLOY),
+    ("cache", CACHE),
     ("processes.<type>", PROCESS),
     ("processes.<type>.checks[]", CHECK),
     ("cron.<name>", CRON),
 )
-SECTIONS = ("build", "deploy", "processes", "cron")
+SECTIONS = ("build", "deploy", "cache", "processes", "cron")
 
 
 def parse(content: bytes) -> GitshipToml:
@@ -139,7 +185,9 @@ def parse(content: bytes) -> GitshipToml:
     sections = {name: top.table().get(name, Value(FILE, name, {})) for name in SECTIONS}
     values = _read(top, TOP, sections)
     build = _read(sections["build"], BUILD)
-    deploy = {f"{name}_s": value for name, value in _read(sections["deploy"], DEPLOY).items()}
+    cache = rules.stored(_read(sections["cache"], CACHE))
+    deploy = _read(sections["deploy"], DEPLOY)
+    deploy = {name if name == "canary" else f"{name}_s": value for name, value in deploy.items()}
     limits: dict[str, Limits] = {}
     checks: dict[str, tuple[Check, ...]] = {}
     for name, table in sections["processes"].table().items():
@@ -151,7 +199,7 @@ def parse(content: bytes) -> GitshipToml:
         renamed = {"memory": "memory_bytes", "stop_timeout": "stop_timeout_s"}
         limits[name] = Limits(**{renamed.get(key, key): value for key, value in process.items()})
     cron = tuple(_cron(name, table) for name, table in sections["cron"].table().items())
-    return GitshipToml(build=Build(**build), limits=limits, checks=checks, cron=cron, **values, **deploy)
+    return GitshipToml(build=Build(**build), limits=limits, checks=checks, cron=cron, cache=cache, **values, **deploy)
 
 
 def reference() -> list[tuple[str, str, str]]:

@@ -21,7 +21,7 @@ class Deploying(Protocol):
 
     def __call__(
         self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
-        ref: str | None = None, old: str | None = None, new_name: str | None = None,
+        ref: str | None = None, old: str | None = None, new_name: str | None = None, no_cache: bool = False,
     ) -> Deploy: ...  # fmt: skip
 
 
@@ -80,14 +80,18 @@ class Lifecycle:
             raise Conflict(f"{app} is not stopped", f"for new containers: ps:restart {app}")
         return self._deploy(found, DeployKind.START, by, cause="start")
 
-    def rebuild(self, app: str, by: Identity) -> Deploy:
-        """The live commit, built again, as a new release."""
+    def rebuild(self, app: str, by: Identity, *, no_cache: bool = False) -> Deploy:
+        """The live commit, built again, as a new release; ``no_cache``: this once without that of earlier builds."""
         found = self._store.live_app(app)
         live = self._store.release(found.live_release or 0)
         if live.commit is None:
-            raise Conflict(f"{live.label} of {app} was not built from a commit", "push to it: git push deploy main")
+            raise Conflict(
+                f"{live.label} of {app} was not built from a commit",
+                "push to it: git push deploy main; an image's newest is fetched by `git:from-image --pull`",
+            )
         self._ensure_commit(found, live.commit)
-        return self._deploy(found, DeployKind.PUSH, by, cause=f"rebuild {live.commit[:7]}", commit=live.commit)
+        cause = f"rebuild {live.commit[:7]}"
+        return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=live.commit, no_cache=no_cache)
 
     def retry(self, app: str, by: Identity) -> Deploy:
         """The newest deploy of a commit again, when it failed or was canceled."""

@@ -6,10 +6,12 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import appjson, gitshiptoml, procfile
 from gitship.deploy.appjson import UPTIME_S, AppJson
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.command_line import Command
 from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
 from gitship.engine.base import Image
@@ -37,10 +39,13 @@ class Manifest:
     check_sources: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, Limits] = field(default_factory=dict)
     build: Build = field(default_factory=Build)
+    cache: Mapping[str, Any] = field(default_factory=dict)
     port: int | None = None
     drain_timeout_s: float | None = None
+    socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
     cron: tuple[CronEntry, ...] = ()
+    canary: Plan | None = None
 
 
 def read(files: Callable[[str], bytes | None], context: str | None = None) -> Manifest:
@@ -71,10 +76,13 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         check_sources={**dict.fromkeys(app.checks, appjson.FILE), **dict.fromkeys(toml.checks, gitshiptoml.FILE)},
         limits=toml.limits,
         build=toml.build,
+        cache=toml.cache,
         port=toml.port,
         drain_timeout_s=toml.drain_timeout_s,
+        socket_drain_timeout_s=toml.socket_drain_timeout_s,
         check_timeout_s=toml.check_timeout_s,
         cron=_cron((*app.cron, *toml.cron), commands),
+        canary=toml.canary,
     )
 
 

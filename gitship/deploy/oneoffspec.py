@@ -85,6 +85,7 @@ def made_of(
         pids=limits.pids,
         stdin=client is not None,
         terminal=(pty.columns, pty.rows) if pty else None,
+        mounts=release.mounts,
     )
 
 

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.facts import Facts
 from gitship.deploy.gates import Gates
 from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.looking import ProcessStatus
+from gitship.deploy.notifications import Notifications
+from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
+from gitship.deploy.registries import Registries
+from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
+from gitship.deploy.sources import Sources
+from gitship.deploy.stats import Stats
+from gitship.deploy.storage import Storage
+from gitship.deploy.trials import Canaries
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
 from gitship.model import App, Deploy, Identity
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessStatus:
-    """A running (or not) container of an app's live release; ``started_at`` is epoch seconds."""
-
-    container: str
-    process: str
-    release: int
-    status: str
-    health: str
-    address: str
-    port: int | None
-    restarts: int
-    started_at: float | None
 
 
 class Operations(Protocol):
@@ -55,6 +49,16 @@ class Operations(Protocol):
         ...
 
     @property
+    def serving(self) -> Serving:
+        """Rules of the cache, purges, the error page."""
+        ...
+
+    @property
+    def pauses(self) -> Pauses:
+        """Requests that wait."""
+        ...
+
+    @property
     def tuning(self) -> Tuning:
         """Port, checks, limits and build settings that are set by command."""
         ...
@@ -62,6 +66,41 @@ class Operations(Protocol):
     @property
     def cron(self) -> Cron:
         """Commands that run by the clock."""
+        ...
+
+    @property
+    def notifications(self) -> Notifications:
+        """Messages to webhooks."""
+        ...
+
+    @property
+    def storage(self) -> Storage:
+        """Volumes and host directories that containers mount, and what is in them."""
+        ...
+
+    @property
+    def sources(self) -> Sources:
+        """Deploys of what no push brings: another app's release, an image, an archive, a commit that is there."""
+        ...
+
+    @property
+    def cloning(self) -> Cloning:
+        """A second app like a first."""
+        ...
+
+    @property
+    def registries(self) -> Registries:
+        """Logins at image registries."""
+        ...
+
+    @property
+    def stats(self) -> Stats:
+        """What visitors asked for, and how that was answered."""
+        ...
+
+    @property
+    def canaries(self) -> Canaries:
+        """New releases that a share of the visitors tries."""
         ...
 
     @property
@@ -77,7 +116,7 @@ class Operations(Protocol):
     def create_app(self, name: str) -> App: ...
 
     def destroy_app(self, name: str) -> None:
-        """Cancels its deploys, takes it out of Varnish, removes containers, network, images, repository and records."""
+        """Cancels its deploys, takes it out of Varnish, removes all of it: containers, volumes, images, records, ..."""
         ...
 
     def change_config(
@@ -119,7 +158,9 @@ class Operations(Protocol):
         """Hands over every output line from the beginning until the end (or ``gone``); the record as it is then."""
         ...
 
-    def processes(self, app: str) -> list[ProcessStatus]: ...
+    def processes(self, app: str) -> list[ProcessStatus]:
+        """The containers that shall be live, with what they use now."""
+        ...
 
     def logs(
         self,
@@ -130,6 +171,12 @@ class Operations(Protocol):
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,
+        matches: Callable[[str], bool] | None = None,
+        release: int | None = None,
     ) -> Iterator[LogLine]:
-        """Lines of all containers of the live release, interleaved by time."""
+        """The last ``tail`` matching lines of each live container, and what happened to them, interleaved by time.
+
+        With ``follow`` also all that come, of later releases too, until ``stop`` is set; NotFound when the app is
+        destroyed. With ``release`` (its number) those of all containers that it has had, as far as they are kept.
+        """
         ...

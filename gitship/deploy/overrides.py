@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.deploy.gitshiptoml import Limits
+from gitship.deploy.gitshiptoml import FILE, Limits
 from gitship.deploy.manifest import Manifest
 from gitship.errors import ConfigError
 from gitship.model import WEB, Check
@@ -21,11 +21,16 @@ LIMIT = "limit."  # + process type or EVERY + "." + a field of Limits
 DOCKERFILE = "build.dockerfile"
 CONTEXT = "build.context"
 TARGET = "build.target"
+PLATFORM = "build.platform"
 ARGUMENT = "build.arg."  # + name: its value
 ARGUMENT_FROM_CONFIG = "build.arg-from-config."  # + name: true
+SECRET = "build.secret."  # noqa: S105 (+ id: the name of the config variable)
 EVERY = "*"  # no process type can be called so
 # One-off containers and builds are limited like process types of these names; an app that has such a type shares them.
 RUN, BUILDS = "run", "build"
+MOUNT = "mount."  # + path in the container: {"source": volume or host directory, "read_only", "processes" or null}
+VOLUME = "volume."  # + name: what Docker calls it; the volume is there, mounted or not
+DISCARDED = "volume-discarded."  # + what Docker calls it: since when (epoch seconds) nobody needs its content
 BUILD_ONLY = "build."  # what counts at the next build, and not before
 
 SKIP_CHECKS = "skip-checks"  # ONCE or ALWAYS
@@ -44,6 +49,7 @@ class Overrides:
     build: Mapping[str, str] = field(default_factory=dict)
     args: Mapping[str, str] = field(default_factory=dict)
     args_from_config: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def context(self) -> str | None:
@@ -55,17 +61,18 @@ def parse(settings: Mapping[str, Any]) -> Overrides:
     """Those of an app's stored settings that are meant here; None counts as not set."""
     there = {name: value for name, value in settings.items() if value is not None}
     limits: dict[str, dict[str, Any]] = {}
-    for name, value in _below(there, LIMIT).items():
+    for name, value in below(there, LIMIT).items():
         process, _, limit = name.rpartition(".")
         limits.setdefault(process, {})[limit] = value
-    build = {"dockerfile": DOCKERFILE, "context": CONTEXT, "target": TARGET}
+    build = {"dockerfile": DOCKERFILE, "context": CONTEXT, "target": TARGET, "platform": PLATFORM}
     return Overrides(
         port=there.get(PORT),
-        checks={process: Check(kind="http", **values) for process, values in _below(there, CHECK).items()},
+        checks={process: Check(kind="http", **values) for process, values in below(there, CHECK).items()},
         limits=limits,
         build={key: there[name] for key, name in build.items() if name in there},
-        args=_below(there, ARGUMENT),
-        args_from_config=tuple(sorted(_below(there, ARGUMENT_FROM_CONFIG))),
+        args=below(there, ARGUMENT),
+        args_from_config=tuple(sorted(below(there, ARGUMENT_FROM_CONFIG))),
+        secrets=below(there, SECRET),
     )
 
 
@@ -101,7 +108,7 @@ def limits_of_builds(overrides: Overrides) -> Limits:
 
 
 def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]) -> Manifest:
-    """The manifest with what counts when the image is built. Raises ConfigError when ``config`` lacks an argument."""
+    """The manifest with what counts when the image is built. Raises ConfigError when ``config`` lacks a part."""
     args = {**manifest.build.args, **overrides.args}
     for name in overrides.args_from_config:
         if name not in config:
@@ -110,7 +117,16 @@ def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]
                 f"config:set {name}=..., or builder:unset --arg {name}",
             )
         args[name] = config[name]
-    return dataclasses.replace(manifest, build=dataclasses.replace(manifest.build, **overrides.build, args=args))
+    secrets = {**manifest.build.secrets, **overrides.secrets}
+    for name, variable in secrets.items():
+        if variable not in config:
+            raise ConfigError(
+                f"the build secret {name} comes from config, which has no {variable}",
+                f"config:set {variable}=..., or builder:unset --secret {name}, or see {FILE}",
+            )
+    values = {name: config[variable] for name, variable in secrets.items()}
+    build = dataclasses.replace(manifest.build, **overrides.build, args=args, secrets=secrets, values=values)
+    return dataclasses.replace(manifest, build=build)
 
 
 def needs_deploy(name: str, types: Collection[str]) -> bool:
@@ -123,7 +139,7 @@ def needs_deploy(name: str, types: Collection[str]) -> bool:
 
 def describe(names: Iterable[str]) -> str:
     """Settings as people call them: ``port, checks of web, memory of worker``."""
-    return ", ".join(dict.fromkeys(_words(name) for name in sorted(names)))
+    return ", ".join(dict.fromkeys(_words(name) for name in sorted(names) if not name.startswith(DISCARDED)))
 
 
 def _words(name: str) -> str:
@@ -134,11 +150,15 @@ def _words(name: str) -> str:
     if name.startswith(LIMIT):
         process, _, limit = name.removeprefix(LIMIT).rpartition(".")
         return f"{limit.removesuffix('_bytes')} of {'every process' if process == EVERY else process}"
-    for prefix in (ARGUMENT, ARGUMENT_FROM_CONFIG):
+    for prefix, noun in (
+        (ARGUMENT, "build argument"), (ARGUMENT_FROM_CONFIG, "build argument"), (SECRET, "build secret"),
+        (MOUNT, "mount"), (VOLUME, "volume"),
+    ):  # fmt: skip
         if name.startswith(prefix):
-            return f"build argument {name.removeprefix(prefix)}"
+            return f"{noun} {name.removeprefix(prefix)}"
     return name.removeprefix(BUILD_ONLY)
 
 
-def _below(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def below(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """What is set under names with the prefix, by the rest of the name."""
     return {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from gitship.config import Settings
 from gitship.deploy import formation, output, overrides, webaddress
+from gitship.deploy.canary import Canary
 from gitship.deploy.check import Checker, unchecked
 from gitship.deploy.commit import Commit
-from gitship.deploy.drain import Drainer
+from gitship.deploy.drain import Cut, Drainer, Limits
+from gitship.deploy.hooks import Hooks
+from gitship.deploy.keeper import Keeper
+from gitship.deploy.manifest import Manifest
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import ReleaseCommands
 from gitship.deploy.releasing import Releasing
@@ -22,14 +26,15 @@ from gitship.deploy.renaming import Renaming
 from gitship.deploy.retire import retire_images
 from gitship.deploy.rollout import Rollout
 from gitship.deploy.start import Starter
-from gitship.deploy.switch import STOPPED, Switch, Switched, ensure_front
+from gitship.deploy.switch import STOPPED, Switch, Switched, ensure_front, verify_path
 from gitship.deploy.urls import urls
+from gitship.deploy.warm import Warmer
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
 from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import WEB, Container, DeployKind, DeployState, Release
+from gitship.model import Container, DeployKind, DeployState
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
@@ -52,6 +57,10 @@ class Pipeline:
         releasing: Releasing,
         starter: Starter,
         drainer: Drainer,
+        hooks: Hooks,
+        keeper: Keeper,
+        switch: Switch,
+        canary: Canary,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -61,11 +70,15 @@ class Pipeline:
         self._releasing = releasing
         self._starter = starter
         self._drainer = drainer
+        self._hooks = hooks
+        self._keeper = keeper
         self._checker = Checker(engine, settings.deploy.check_timeout)
         self._renaming = Renaming(settings, store, front, repositories)
         self._release_commands = ReleaseCommands(store, engine, addresses, starter.server_id)
         self._commit = Commit(store, repositories, self._renaming)
-        self._switch = Switch(front, settings.domain, store)
+        self._warmer = Warmer(settings, store, front)
+        self._switch = switch
+        self._canary = canary
 
     def run(self, job: Job) -> None:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
@@ -83,21 +96,28 @@ class Pipeline:
 
     def _deploy(self, job: Job) -> None:
         rollout = self._begin(job)
+        self._hooks.before_build(rollout)
         rollout.candidate = self._releasing.candidate(rollout.app, job)
         job.journal.update(release_id=rollout.release.id)
+        self._hooks.after_build(rollout)
         self._take_name(rollout)
         self._release_commands.before_the_switch(rollout)
         self._start(rollout)
-        with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
+        with on_error(lambda: self._end_new(rollout)):
             self._check(rollout)
+            self._hooks.before_switch(rollout)
+            self._warmer.before_the_switch(rollout)
+            self._canary.run(rollout)
         with self._front.holding(rollout.app.id):  # no command changes what Varnish does until the store is right again
-            with on_error(lambda: self._starter.remove(rollout.app, rollout.new)):
+            with on_error(lambda: self._end_new(rollout)), on_error(lambda: self._canary.abort(rollout)):
                 switched = self._load_and_label(rollout)
             with on_error(lambda: self._switch_back(rollout, switched)):
                 self._verify(rollout, switched)
                 self._commit.make(rollout)
+            self._canary.promoted(rollout)
         self._leave_name(rollout)
         self._release_commands.after_the_switch(rollout)
+        self._hooks.after_deploy(rollout)
         self._answer(rollout)
         self._drain(rollout, switched)
 
@@ -156,7 +176,10 @@ class Pipeline:
             raise DeployCanceled("canceled before the switch")
         rollout.job.journal.update(state=DeployState.SWITCHING)
         rollout.switch_began = time.monotonic()
-        switched = self._switch.to(rollout.app, rollout.release, rollout.wanted, stopped=rollout.stopped)
+        rollout.left_behind = self._switch.left_behind(rollout.app, rollout.previous, rollout.release)
+        switched = self._switch.to(
+            rollout.app, rollout.release, rollout.wanted, stopped=rollout.stopped, before=rollout.left_behind
+        )
         if rollout.job.new_name:
             self._renaming.route()
         return switched
@@ -166,13 +189,24 @@ class Pipeline:
         was = f" (was {previous.label})" if previous and previous.id != release.id else ""
         text = f"Switched, {release.label} is live{was}"
         with rollout.job.journal.stage(DeployState.SWITCHING, text, rollout.switch_began):
-            self._switch.verify(rollout.app, switched, _verify_path(release))
+            self._switch.verify(rollout.app, switched, verify_path(release))
+
+    def _end_new(self, rollout: Rollout) -> None:
+        """The new containers end: at once, or when what a canary's visitors have asked of them is answered."""
+        if rollout.tried:
+            self._drain_new(rollout, rollout.tried_vcls)
+        else:
+            self._starter.remove(rollout.app, rollout.new)
 
     def _switch_back(self, rollout: Rollout, switched: Switched) -> None:
         """Visitors return to the old release; requests that reached the new one are still answered by it."""
         self._switch.back(rollout.app, switched)
+        self._canary.abort(rollout)
+        self._drain_new(rollout, [switched.new, *rollout.tried_vcls])
+
+    def _drain_new(self, rollout: Rollout, vcls: Sequence[str]) -> None:
         ending = [(container, self._grace(rollout, container)) for container in rollout.new]
-        self._drainer.start(rollout.app, [switched.new], ending, self._settings.deploy.drain_timeout, lambda cut: None)
+        self._drainer.start(rollout.app, vcls, ending, self._limits(rollout), lambda cut: None)
 
     def _answer(self, rollout: Rollout) -> None:
         job, release, previous = rollout.job, rollout.release, rollout.previous
@@ -186,16 +220,27 @@ class Pipeline:
         journal, app = rollout.job.journal, rollout.app
         began, started_at = time.monotonic(), time.time()
 
-        def drained(cut: int) -> None:
-            if cut:
-                journal.detail(f"{cut} requests were still open after the drain limit and were ended")
+        def drained(cut: Cut) -> None:
+            if cut.requests:
+                journal.detail(f"{cut.requests} requests were still open after the drain limit and were ended")
+            if cut.sockets:
+                journal.detail(f"{cut.sockets} websockets were still open after their limit and were ended")
             journal.finish(DeployState.LIVE, DeployState.DRAINING, started_at, time.monotonic() - began)
             retire_images(self._engine, self._store, app, self._settings.deploy.keep_releases)
+            self._keeper.clear(app)
 
         ending = [(container, self._grace(rollout, container)) for container in rollout.formation.end]
         vcls = [*rollout.left_vcls, *self._switch.before(switched, app)]
-        limit = rollout.manifest.drain_timeout_s if rollout.manifest else None
-        self._drainer.start(app, vcls, ending, self._settings.deploy.drain_timeout if limit is None else limit, drained)
+        self._drainer.start(app, vcls, ending, self._limits(rollout), drained)
+
+    def _limits(self, rollout: Rollout) -> Limits:
+        own, server = rollout.manifest or Manifest(), self._settings.deploy
+        requests_s = server.drain_timeout if own.drain_timeout_s is None else own.drain_timeout_s
+        pause = self._front.pause_of(rollout.before.slug)  # what waits since before the switch goes to the old release
+        return Limits(
+            requests_s + (pause.left_s if pause else 0.0),
+            server.socket_drain_timeout if own.socket_drain_timeout_s is None else own.socket_drain_timeout_s,
+        )
 
     def _grace(self, rollout: Rollout, container: Container) -> float:
         """Seconds between SIGTERM and SIGKILL, as the container's own release says."""
@@ -221,6 +266,8 @@ class Pipeline:
         job.journal.update(
             state=state, failed_stage=stage, reason=error.message, hint=error.hint, finished_at=time.time()
         )
+        if state is DeployState.FAILED:
+            self._hooks.on_failure(app, job)
         job.journal.close()
 
 
@@ -235,9 +282,3 @@ def on_error(undo: Callable[[], None]) -> Iterator[None]:
         except Exception:
             log.exception("undoing a failed deploy; the reconciler will finish it")
         raise
-
-
-def _verify_path(release: Release) -> str:
-    """What is asked through Varnish to prove the switch: the web process's own health path."""
-    web = release.process(WEB)
-    return next((c.path for c in web.checks if c.kind == "http"), "/") if web else "/"

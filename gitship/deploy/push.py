@@ -5,20 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from gitship.deploy import output
+from gitship.deploy import canary_rules, output
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.server import ServerOperations
 from gitship.errors import GitshipError, nearest
 from gitship.git.receive import RefUpdate
+from gitship.git.refnames import HEADS, MAIN_BRANCHES, TAGS
 from gitship.git.repository import Repository
 from gitship.model import App, Deploy, DeployState, Identity
 
-BRANCHES = ("main", "master")  # the deploy branch of an app that was never deployed is whichever comes first
-HEADS = "refs/heads/"
-TAGS = "refs/tags/"
 PUSH_OPTIONS = {
     "detach": "return at once, the deploy goes on",
     "no-cache": "build without the cache of earlier builds",
+    "no-deploy": "only store other branches and tags, for `git:deploy`",
+    "canary=5%": "a share of the visitors tries it first",
+    "canary=off": "all visitors at once, whatever gitship.toml says",
 }
+NO_DEPLOY = "no-deploy"
+CANARY = "canary="
+NO_CANARY = "canary=off"
 
 
 class PushHost:
@@ -35,13 +40,14 @@ class PushHost:
     def check(self, updates: Sequence[RefUpdate], options: Sequence[str]) -> Mapping[str, str]:
         """Reasons for refused refs, before anything is kept."""
         for option in options:
-            if option not in PUSH_OPTIONS:
-                near = nearest(option, PUSH_OPTIONS)
-                told = f"did you mean '{near}'?" if near else "known: " + ", ".join(PUSH_OPTIONS)
-                return {u.ref: f"unknown push option '{option}'; {told}" for u in updates}
+            if wrong := option_error(option):
+                return {u.ref: wrong for u in updates}
         branch = deploy_branch(self._app, updates)
-        deploys = any(u.ref == HEADS + branch and u.new for u in updates)
-        refused = {u.ref: refusal(u, branch, deploys) for u in updates}
+        if NO_DEPLOY in options:
+            refused = {u.ref: unstorable(u, branch) for u in updates}
+        else:
+            deploys = any(u.ref == HEADS + branch and u.new for u in updates)
+            refused = {u.ref: refusal(u, branch, deploys) for u in updates}
         return {ref: reason for ref, reason in refused.items() if reason}
 
     def accept(
@@ -53,6 +59,10 @@ class PushHost:
     ) -> Mapping[str, str]:
         """Deploys the deploy branch, then moves the tags beside it; reasons for what did not come true."""
         self.accepted = True
+        if NO_DEPLOY in options:
+            refused = self._store(updates, progress)
+            self.accepted = len(refused) < len(updates)
+            return refused
         reasons: dict[str, str] = {}
         for update in updates:
             if update.ref.startswith(HEADS) and update.new is not None:
@@ -67,14 +77,27 @@ class PushHost:
                     reasons[update.ref] = "the tag moved meanwhile; fetch and push again"
         return reasons
 
+    def _store(self, updates: Sequence[RefUpdate], progress: Callable[[str], None]) -> Mapping[str, str]:
+        """Moves the refs and that is all; those of an atomic push together."""
+        groups = [updates] if any(update.atomic for update in updates) else [[update] for update in updates]
+        reasons: dict[str, str] = {}
+        for group in groups:
+            reasons |= self._repository.compare_and_set_all(group)
+        for update in updates:
+            name = update.ref.removeprefix(HEADS).removeprefix(TAGS)
+            if update.new and update.ref not in reasons:
+                progress(output.headline(f"{name} is stored; to deploy it: git:deploy {self._app.name} {name}"))
+        return reasons
+
     def _deploy(
         self, update: RefUpdate, options: Sequence[str], progress: Callable[[str], None], gone: threading.Event
     ) -> str:
         assert update.new is not None
         try:
             deploy = self._operations.push(
-                self._app, update.ref, update.old, update.new, self._by, no_cache="no-cache" in options
-            )
+                self._app, update.ref, update.old, update.new, self._by,
+                no_cache="no-cache" in options, canary=canary_of(options), skip_canary=NO_CANARY in options,
+            )  # fmt: skip
         except GitshipError as error:
             progress(f" !     {error.message}")
             progress(f" !     {error.hint}")
@@ -98,12 +121,33 @@ class PushHost:
         return f"{deploy.state}: {deploy.reason}"
 
 
+def option_error(option: str) -> str:
+    """What is wrong with a push option, or an empty text."""
+    if option in PUSH_OPTIONS:
+        return ""
+    if option.startswith(CANARY):
+        try:
+            canary_rules.parse(option.removeprefix(CANARY))
+        except ValueError as error:
+            return f"push option '{option[:40]}' {error}"
+        return ""
+    near = nearest(option, PUSH_OPTIONS)
+    told = f"did you mean '{near}'?" if near else "known: " + ", ".join(PUSH_OPTIONS)
+    return f"unknown push option '{option}'; {told}"
+
+
+def canary_of(options: Sequence[str]) -> Plan | None:
+    """The canary that the push asks for; the last one counts."""
+    asked = [option for option in options if option.startswith(CANARY) and option != NO_CANARY]
+    return canary_rules.parse(asked[-1].removeprefix(CANARY)) if asked else None
+
+
 def deploy_branch(app: App, updates: Sequence[RefUpdate]) -> str:
     """The branch that deploys: the app's, else whichever of main and master this push brings."""
     if app.deploy_branch:
         return app.deploy_branch
     pushed = {u.ref.removeprefix(HEADS) for u in updates if u.ref.startswith(HEADS)}
-    return next((b for b in BRANCHES if b in pushed), BRANCHES[0])
+    return next((b for b in MAIN_BRANCHES if b in pushed), MAIN_BRANCHES[0])
 
 
 def refusal(update: RefUpdate, branch: str, deploys: bool) -> str:
@@ -114,7 +158,17 @@ def refusal(update: RefUpdate, branch: str, deploys: bool) -> str:
         tag = update.ref.removeprefix(TAGS)
         return f"a tag alone deploys nothing; deploy it with: git push deploy {tag}^{{}}:{branch}"
     if update.ref != HEADS + branch:
-        return f"gitship deploys '{branch}' only; to deploy what you have here: git push deploy HEAD:{branch}"
+        return (
+            f"gitship deploys '{branch}' only; to deploy what you have here: git push deploy HEAD:{branch};"
+            " to store it for `git:deploy`: git push -o no-deploy"
+        )
     if update.new is None:
         return "the deploy branch stays; to remove the app: apps:destroy"
+    return ""
+
+
+def unstorable(update: RefUpdate, branch: str) -> str:
+    """Why this ref may not be pushed with ``no-deploy``, or an empty text: the deploy branch says what is live."""
+    if update.ref == HEADS + branch:
+        return f"'{branch}' moves only with its deploy; push it without -o {NO_DEPLOY}"
     return ""

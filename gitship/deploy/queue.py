@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.journal import Journal
 from gitship.model import Deploy, DeployKind, DeployState
 
@@ -33,8 +34,12 @@ class Job:
     config: dict[str, str | None] = field(default_factory=dict)  # changes; None unsets
     settings: dict[str, Any] = field(default_factory=dict)  # changes to what commands set; None unsets
     scale: dict[str, int] = field(default_factory=dict)
-    release_id: int | None = None  # of a rollback
+    release_id: int | None = None  # of a rollback, or of the other app's in a promotion
+    image: str = ""  # a reference, as `git:from-image` got it
+    pull: bool = False  # ask the registry even for an image that the engine has
     new_name: str | None = None  # of a rename
+    canary: Plan | None = None  # in the place of what the commit says
+    skip_canary: bool = False
     cancel: threading.Event = field(default_factory=threading.Event)
     canceled_by: DeployState = DeployState.CANCELED
 

@@ -11,14 +11,16 @@ import threading
 import time
 
 from gitship.config import Settings
-from gitship.deploy.drain import Drainer
-from gitship.deploy.gates import gate_of
+from gitship.deploy.drain import Drainer, Limits
+from gitship.deploy.keeper import Keeper
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.start import Starter
 from gitship.deploy.statusfront import status_front
-from gitship.deploy.switch import STOPPED, front_of, hosts
+from gitship.deploy.switch import hosts
+from gitship.deploy.wanted import Wanted
+from gitship.deploy.watch import Watcher
 from gitship.engine import base
 from gitship.engine.base import ContainerState, Engine
 from gitship.errors import GitshipError, NotFound
@@ -47,8 +49,12 @@ class Reconciler:
         drainer: Drainer,
         queue: DeployQueue,
         one_offs: OneOffs,
+        keeper: Keeper,
+        watcher: Watcher,
     ) -> None:
         self._one_offs = one_offs
+        self._keeper = keeper
+        self._watcher = watcher
         self._settings = settings
         self._store = store
         self._engine = engine
@@ -58,6 +64,7 @@ class Reconciler:
         self._drainer = drainer
         self._queue = queue
         self._renaming = Renaming(settings, store, front, repositories)
+        self._wanted = Wanted(store, settings.domain)
         self._server_id = store.server_id()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
@@ -82,11 +89,11 @@ class Reconciler:
         """One round; what it changed, a sentence each. Never raises: what can't be done now is tried the next time."""
         changes: list[str] = []
         try:
-            changes += self._containers()
+            self._routes()  # first: a canary that gitship was killed in still has visitors, and is ended below
         except GitshipError as error:
             log.warning("%s", error.message)
         try:
-            self._routes()
+            changes += self._containers()
         except GitshipError as error:
             log.warning("%s", error.message)
         for change in changes:
@@ -143,13 +150,14 @@ class Reconciler:
         """Live containers run under their own address; others of this server that no deploy owns are drained."""
         actual: dict[str, list[ContainerState]] = {}
         one_offs: list[ContainerState] = []
+        helpers: list[ContainerState] = []
         for state in self._engine.list({base.LABEL_SERVER: self._server_id}):
             if base.LABEL_ONE_OFF in state.labels:  # no deploy owns it, and nothing leads to it
                 one_offs.append(state)
                 continue
-            if (
-                base.LABEL_PROCESS in state.labels
-            ):  # else somebody runs an app's image by hand: its labels are inherited
+            if base.LABEL_HELPER in state.labels:
+                helpers.append(state)
+            elif base.LABEL_PROCESS in state.labels:  # else an app's image is run by hand: its labels are inherited
                 actual.setdefault(state.labels.get(base.LABEL_APP_ID, ""), []).append(state)
         changes = self._one_offs.settle(one_offs)
         for app in self._store.apps():
@@ -161,7 +169,7 @@ class Reconciler:
             if not self._owned(state):
                 self._engine.remove(state.id)
                 changes.append(f"removed {state.name}, whose app is gone")
-        return changes
+        return changes + self._keeper.settle(helpers)
 
     def _app(self, app: App, actual: list[ContainerState]) -> list[str]:
         changes: list[str] = []
@@ -185,6 +193,8 @@ class Reconciler:
         if repaired and app.live_release is not None:
             live = [repaired.get(c.id, c) for c in live]
             self._store.set_live(app.id, app.live_release, live)
+            for container in repaired.values():
+                self._watcher.restarted(container, "it was gone or had lost its address, and was made anew")
         wanted = {c.id for c in live}
         busy = self._drainer.draining()
         orphans = [s for s in actual if s.id not in wanted and s.id not in busy and not self._owned(s)]
@@ -194,7 +204,6 @@ class Reconciler:
         return changes
 
     def _make_again(self, app: App, container: Container) -> Container:
-        self._engine.remove(container.id)
         return self._starter.again(app, self._store.release(container.release_id), container, REPAIRED)
 
     def _owned(self, state: ContainerState) -> bool:
@@ -211,19 +220,14 @@ class Reconciler:
             for s in orphans
         ]
         vcls = self._front.unlabelled(app.slug)
-        self._drainer.start(app, vcls, containers, self._settings.deploy.drain_timeout, lambda cut: None)
+        limits = Limits(self._settings.deploy.drain_timeout, self._settings.deploy.socket_drain_timeout)
+        self._drainer.start(app, vcls, containers, limits, lambda cut: None)
 
     # -- routes
 
     def _routes(self) -> None:
         """Varnish leads exactly where the store says."""
-        secret = self._store.secret()
-        fronts = []
-        for app in self._store.apps():
-            release = self._store.release(app.live_release) if app.live_release else None
-            stopped = bool(self._store.setting(app.id, STOPPED))
-            gate = gate_of(self._store, app.id)
-            fronts.append(front_of(secret, app, release, self._store.containers(app.id), gate=gate, stopped=stopped))
-        if (status := status_front(secret, self._settings)) is not None:
+        fronts = [self._wanted.front(app) for app in self._store.apps()]
+        if (status := status_front(self._store.secret(), self._settings)) is not None:
             fronts.append(status)
         self._front.reload(fronts, hosts(self._store, self._settings.domain, self._settings.web.domain))

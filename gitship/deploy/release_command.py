@@ -21,10 +21,11 @@ from gitship.store import Store
 
 PROCESS = "release"
 TIMEOUT_S = 1800.0
+BRINGS_A_COMMIT = frozenset({DeployKind.PUSH, DeployKind.PROMOTE})
 
 
 class ReleaseCommands:
-    """Runs the steps of a push; other deploys bring no commit, and so no steps."""
+    """Runs the steps of a deploy that brings a commit; others have no steps."""
 
     def __init__(self, store: Store, engine: Engine, addresses: Addresses, server_id: str) -> None:
         self._store = store
@@ -34,7 +35,7 @@ class ReleaseCommands:
 
     def before_the_switch(self, rollout: Rollout) -> None:
         """Predeploy, then the release command. Raises DeployError unless each exits 0."""
-        if rollout.job.kind is not DeployKind.PUSH or rollout.manifest is None:
+        if rollout.job.kind not in BRINGS_A_COMMIT or rollout.manifest is None:
             return
         for name, command in (
             ("Predeploy", rollout.manifest.predeploy),
@@ -46,7 +47,7 @@ class ReleaseCommands:
 
     def after_the_switch(self, rollout: Rollout) -> None:
         """Postdeploy; a failure is told, and takes nothing back."""
-        if rollout.job.kind is not DeployKind.PUSH or rollout.manifest is None or rollout.manifest.postdeploy is None:
+        if rollout.job.kind not in BRINGS_A_COMMIT or rollout.manifest is None or rollout.manifest.postdeploy is None:
             return
         command = rollout.manifest.postdeploy
         try:
@@ -69,6 +70,7 @@ class ReleaseCommands:
             memory_bytes=limits.memory_bytes,
             cpus=limits.cpus,
             pids=limits.pids,
+            mounts=release.mounts,
         )
         code = self._engine.run(spec, stage.detail, cancel, TIMEOUT_S)
         if code != 0:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from gitship.config import Settings
 from gitship.deploy import manifest as manifests
-from gitship.deploy import output, overrides
+from gitship.deploy import mounts, output, overrides, policy
 from gitship.deploy.build import Builder
+from gitship.deploy.foreign import Foreign
+from gitship.deploy.imagetags import held_by
 from gitship.deploy.manifest import Manifest
+from gitship.deploy.origin import Kept, manifest_of
 from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
-from gitship.engine.base import Engine, Image
-from gitship.errors import DeployError, NotFound
+from gitship.engine.base import LABEL_APP_ID, Engine, Image
+from gitship.errors import DeployError, EngineError, NotFound
 from gitship.git.context import tree_summary
 from gitship.git.repository import Repositories, Repository
 from gitship.model import App, Check, DeployKind, DeployState, Process, Release
@@ -42,8 +46,15 @@ class Releasing:
     """Makes the candidate of a job; the only place that creates releases."""
 
     def __init__(
-        self, store: Store, engine: Engine, repositories: Repositories, builder: Builder, settings: Settings
+        self,
+        store: Store,
+        engine: Engine,
+        repositories: Repositories,
+        builder: Builder,
+        foreign: Foreign,
+        settings: Settings,
     ) -> None:
+        self._foreign = foreign
         self._store = store
         self._engine = engine
         self._repositories = repositories
@@ -58,6 +69,8 @@ class Releasing:
     def _made(self, app: App, job: Job, pending: float | None) -> Candidate:
         if job.kind is DeployKind.PUSH:
             return self._built(app, job)
+        if job.kind in (DeployKind.PROMOTE, DeployKind.IMAGE):
+            return self._taken(app, job)
         live = self._store.release(self._live_id(app))
         if job.kind is DeployKind.CONFIG:
             return self._reconfigured(app, job, live)
@@ -81,16 +94,39 @@ class Releasing:
         line = f'{app.name}: {files}, {commit[:7]} "{subject}"'
         job.journal.line(output.headline(line, time.monotonic() - began))
         with job.journal.stage(DeployState.BUILDING, f"Building {manifest.build.dockerfile}") as stage:
+            policy.ensure_commit(self._settings, repository, commit, manifest.build)
             image = self._builder.build(
                 app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache,
                 limits=overrides.limits_of_builds(changed),
             )  # fmt: skip
+            self._ensure_allowed(app, job, image)
         made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
         return dataclasses.replace(made, context=changed.context)
 
+    def _ensure_allowed(self, app: App, job: Job, image: Image) -> None:
+        """Before there is a release: an image that may not go live is removed, unless an older release has the same."""
+        try:
+            warnings = policy.ensure_image(self._settings, image)
+        except DeployError:
+            if image.id not in {release.image_id for release in self._store.releases(app.id)}:
+                with suppress(EngineError):
+                    self._engine.remove_image(image.id, held_by(self._store, app), (LABEL_APP_ID, str(app.id)))
+            raise
+        for warning in warnings:
+            job.journal.line(f" !     {warning}")
+
+    def _taken(self, app: App, job: Job) -> Candidate:
+        taken = self._foreign.take(app, job)
+        config = self._store.config(app.id)
+        made = self._create(
+            app, job, taken.image, taken.manifest, taken.commit, config, taken.cause, taken.like, taken.kept
+        )
+        self._foreign.hold(app, job, made.release, taken.passing)
+        return made
+
     def _reconfigured(self, app: App, job: Job, live: Release) -> Candidate:
         config = with_changes(self._store.config(app.id), job.config)
-        image = self._existing_image(live)
+        image = self._existing_image(app, live)
         names = ", ".join(sorted(job.config)[:5]) + (", ..." if len(job.config) > 5 else "")
         changes = [f"config {names}"] if names else []
         changes += [overrides.describe(job.settings)] if job.settings else []
@@ -104,10 +140,12 @@ class Releasing:
                 f"the repository does not have the commit of {live.label}, so its Procfile and checks are not known",
                 "push again, then set it",
             )
-        return self._create(app, job, image, manifest, live.commit, config, what, live)
+        kept = self._store.release_manifest(live.id)
+        return self._create(app, job, image, manifest, live.commit, config, what, live, kept)
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
-        image = self._existing_image(target)
+        image = self._existing_image(app, target)
+        processes = mounts.found_again(target, self._store.settings(app.id))
         job.journal.line(output.headline(f"{app.name}: back to {target.label}, {(target.commit or 'no commit')[:7]}"))
         release = self._store.create_release(
             app.id,
@@ -115,11 +153,14 @@ class Releasing:
             image_id=image.id,
             image_bytes=image.size_bytes,
             config=target.config,
-            processes=target.processes,
+            processes=processes,
             cron=target.cron,
             cause=f"rollback to {target.label}",
             created_by=job.deploy.created_by,
+            manifest=self._store.release_manifest(target.id),
+            cache=target.cache,
         )
+        self._foreign.hold(app, job, release)
         own, shared = self._store.config(app.id), self._store.global_config()
         config = {n: v for n, v in target.config.items() if n in own or shared.get(n) != v}
         return Candidate(release, config)
@@ -134,14 +175,17 @@ class Releasing:
         config: dict[str, str],
         cause: str,
         like: Release | None = None,
+        kept: Kept | None = None,
     ) -> Candidate:
-        """``like`` has the processes and cron entries of a commit whose manifest is not known."""
+        """``like`` has the processes, cron entries and cache rules of a commit whose manifest is not known."""
         config = self._environment(config)
-        processes, cron = (like.processes, like.cron) if like is not None else ((), ())
+        processes, cron, cache = (like.processes, like.cron, like.cache) if like is not None else ((), (), {})
         if manifest is not None:
             cron = manifest.cron
+            cache = manifest.cache
             manifest = overrides.running(manifest, self._overrides(app, job))
             processes = planned(manifest, image, config, self._settings)
+        processes = mounts.attached(processes, {**self._store.settings(app.id), **job.settings})
         release = self._store.create_release(
             app.id,
             commit=commit,
@@ -152,6 +196,8 @@ class Releasing:
             cron=cron,
             cause=cause,
             created_by=job.deploy.created_by,
+            manifest=kept,
+            cache=cache,
         )
         return Candidate(release, None, manifest)
 
@@ -159,14 +205,13 @@ class Releasing:
         """An app's own config over that of all apps."""
         return {**self._store.global_config(), **config}
 
-    def _existing_image(self, release: Release) -> Image:
+    def _existing_image(self, app: App, release: Release) -> Image:
         try:
             return self._engine.image(release.image_id)
         except NotFound:
-            raise DeployError(
-                f"the image of {release.label} is gone",
-                f"build it again: git push -f deploy {(release.commit or 'COMMIT')[:12]}:main",
-            ) from None
+            again = f"git:deploy {app.name} {release.commit[:12]} --force" if release.commit else ""
+            hint = f"build it again: {again}" if again else f"fetch it again: git:from-image {app.name} IMAGE"
+            raise DeployError(f"the image of {release.label} is gone", hint) from None
 
     def _overrides(self, app: App, job: Job) -> Overrides:
         """What commands have set, with the job's changes."""
@@ -181,17 +226,6 @@ class Releasing:
 def with_changes(config: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
     """The config with the changes made; None unsets."""
     return {n: v for n, v in {**config, **changes}.items() if v is not None}
-
-
-def manifest_of(store: Store, repositories: Repositories, app: App, release: Release) -> Manifest | None:
-    """What the release's commit says, when the repository still has it."""
-    if release.commit is None:
-        return None
-    repository = repositories.open(app.name)
-    try:
-        return _read_manifest(repository, release.commit, store.setting(app.id, overrides.BUILT_CONTEXT))
-    except NotFound:
-        return None
 
 
 def planned(manifest: Manifest, image: Image, config: dict[str, str], settings: Settings) -> tuple[Process, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from gitship.deploy.imagetags import let_go_by
 from gitship.engine import base
 from gitship.engine.base import Engine
 from gitship.errors import GitshipError
@@ -22,13 +23,14 @@ def images_to_keep(store: Store, app: App, keep: int) -> set[str]:
 
 
 def retire_images(engine: Engine, store: Store, app: App, keep: int) -> int:
-    """Removes the app's images beyond that, only with the app's label; how many went."""
+    """Removes the app's images beyond that; those that other apps hold, too, stay. How many went."""
+    mine = let_go_by(store, app)
     wanted = images_to_keep(store, app, keep)
     gone = 0
     recent = store.releases(app.id)[: keep + LOOK_BACK]
     for image_id in {r.image_id for r in recent} - wanted:
         try:
-            gone += engine.remove_image(image_id, (base.LABEL_APP_ID, str(app.id)))
+            gone += engine.remove_image(image_id, mine, (base.LABEL_APP_ID, str(app.id)))
         except GitshipError as error:
             log.warning("%s: image %s stays: %s", app.name, image_id[:19], error.message)
     return gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gitship.deploy.formation import Formation
 from gitship.deploy.manifest import Manifest
@@ -29,8 +30,11 @@ class Rollout:
     formation: Formation = field(default_factory=lambda: Formation((), (), ()))
     new: list[Container] = field(default_factory=list)
     left_vcls: list[str] = field(default_factory=list)  # of the name before
+    left_behind: dict[str, Any] | None = None  # the setting BEFORE, once this is live
     switch_began: float = 0.0  # monotonic seconds
     skipped: bool = False  # `checks:skip` was heeded
+    tried: bool = False  # visitors of a canary may have seen the new containers
+    tried_vcls: list[str] = field(default_factory=list)  # by which they did
 
     @property
     def release(self) -> Release:

@@ -10,24 +10,36 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import switch, urls
+from gitship.deploy.canary_rules import Plan
+from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.facts import ServerFacts
 from gitship.deploy.gates import Gates
+from gitship.deploy.imagetags import held_by
 from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
+from gitship.deploy.keeper import Keeper
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
-from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.looking import Looking, ProcessStatus
+from gitship.deploy.notifications import Notifications
+from gitship.deploy.origin import manifest_of
+from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
-from gitship.deploy.releasing import manifest_of, with_changes
+from gitship.deploy.registries import Registries
+from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
+from gitship.deploy.sources import Sources
+from gitship.deploy.stats import Stats
+from gitship.deploy.storage import Storage
+from gitship.deploy.trials import Canaries
 from gitship.deploy.tuning import Tuning
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine, LogLine
-from gitship.engine.logs import merge
 from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
@@ -54,10 +66,22 @@ class ServerOperations:
         programs: Programs,
         gates: Gates,
         cron: Cron,
+        notifications: Notifications,
+        keeper: Keeper,
+        looking: Looking,
+        serving: Serving,
+        stats: Stats,
+        canaries: Canaries,
+        pauses: Pauses,
         sign_ins: SignIns,
     ) -> None:
+        self.canaries = canaries
         self.gates = gates
         self.cron = cron
+        self.notifications = notifications
+        self.serving = serving
+        self.stats = stats
+        self.pauses = pauses
         self.programs = programs
         self._settings = settings
         self._store = store
@@ -67,15 +91,22 @@ class ServerOperations:
         self._repositories = repositories
         self._addresses = addresses
         self._queue = queue
+        self._keeper = keeper
+        self._looking = looking
         self._jobs = Jobs(settings, store, bus, queue)
         self._server_id = store.server_id()
         self.sign_ins = sign_ins
         self.facts = ServerFacts(engine, repositories, self._server_id)
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
+        self.sources = Sources(settings, store, repositories, self._deploy)
+        self.cloning = Cloning(store, repositories, self._renaming, self._deploy, self._publish)
+        self.registries = Registries(store, engine)
         self.tuning = Tuning(
             settings, store, engine, lambda app, release: manifest_of(store, repositories, app, release), self._set
         )
+
+        self.storage = Storage(settings.data_dir, store, engine.volumes, keeper, self._set)
 
     # -- apps
 
@@ -84,13 +115,14 @@ class ServerOperations:
         with self._store.transaction():
             self._renaming.ensure_free(name)
             app = self._store.create_app(name)
+        self._repositories.remove(name)  # of a clone that was cut short
         self._repositories.create(name)
-        self.publish_hosts()
-        self._bus.publish(Event("app", name))
+        self._publish(app)
         return app
 
     def destroy_app(self, name: str) -> None:
         app = self._store.app(name)
+        self._keeper.ensure_still(app)
         if not self._queue.clear(app.id, "the app is being destroyed", CLEAR_TIMEOUT_S):
             raise Conflict(f"a deploy of {name} is just ending", "try again in a moment")
         labels = {base.LABEL_SERVER: self._server_id, base.LABEL_APP_ID: str(app.id)}
@@ -100,12 +132,15 @@ class ServerOperations:
         for container in containers:
             self._engine.stop(container.id, 10.0)
             self._engine.remove(container.id)
-        for image_id in {r.image_id for r in self._store.releases(app.id)}:
-            self._engine.remove_image(image_id, (base.LABEL_APP_ID, str(app.id)))
+        self._keeper.remove_all(app)
+        mine = held_by(self._store, app)
+        for image_id in {r.image_id for r in self._store.releases(app.id)}:  # those of other apps, too, stay
+            self._engine.remove_image(image_id, mine, (base.LABEL_APP_ID, str(app.id)))
         self._addresses.remove(app)
         self._repositories.remove(name)
         shutil.rmtree(self._logs_of(app), ignore_errors=True)
         self._store.delete_app(app.id)
+        shutil.rmtree(self._logs_of(app), ignore_errors=True)  # what a drain that was just ending has kept
         self._bus.publish(Event("app", name))
 
     # -- what makes a deploy
@@ -119,11 +154,14 @@ class ServerOperations:
         by: Identity,
         *,
         no_cache: bool = False,
+        canary: Plan | None = None,
+        skip_canary: bool = False,
         moved: bool = False,
     ) -> Deploy:
         """Queues the deploy of a pushed commit; ``moved``: git itself has moved the ref already."""
         job = self._jobs.make(app, DeployKind.PUSH, by, cause=f"push {new[:7]}", commit=new, ref=ref, old=old)
         job.no_cache, job.ref_moved = no_cache, moved
+        job.canary, job.skip_canary = canary, skip_canary
         return self._jobs.submit(job)
 
     def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
@@ -182,8 +220,8 @@ class ServerOperations:
         live = self._store.release(found.live_release or 0)
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
-            now = (live.image_id, live.config, live.processes, live.cron)
-            different = [r for r in good if (r.image_id, r.config, r.processes, r.cron) != now]
+            now = (live.image_id, live.config, live.processes, live.cron, live.cache)
+            different = [r for r in good if (r.image_id, r.config, r.processes, r.cron, r.cache) != now]
             if not different:
                 raise NotFound(f"{app} has no release before {live.label} to go back to", "see `releases:list`")
             target = different[0]
@@ -231,28 +269,7 @@ class ServerOperations:
         return self._jobs.follow(deploy, write, gone)
 
     def processes(self, app: str) -> list[ProcessStatus]:
-        found = self._store.app(app)
-        release = self._store.release(found.live_release) if found.live_release else None
-        rows = []
-        for container in self._store.containers(found.id):
-            try:
-                state = self._engine.inspect(container.id)
-            except NotFound:
-                state = base.ContainerState(container.id, container.name, {}, "missing")
-            rows.append(
-                ProcessStatus(
-                    container=container.name,
-                    process=container.process,
-                    release=release.number if release else 0,
-                    status=state.status,
-                    health=state.health,
-                    address=container.address,
-                    port=container.port,
-                    restarts=state.restarts,
-                    started_at=state.started_at,
-                )
-            )
-        return rows
+        return self._looking.processes(app)
 
     def logs(
         self,
@@ -263,28 +280,41 @@ class ServerOperations:
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,
+        matches: Callable[[str], bool] | None = None,
+        release: int | None = None,
     ) -> Iterator[LogLine]:
-        found = self._store.app(app)
-        containers = [c for c in self._store.containers(found.id) if process in (None, c.process)]
-        if not containers and process is not None and found.live_release is not None:
-            raise NotFound(f"no '{process}' of {app} is running", "see `ps:list`")
-        streams = [self._engine.logs(c.id, tail=tail, since=since, follow=follow, stop=stop) for c in containers]
-        return merge(streams, follow=follow)
+        return self._looking.logs(
+            app,
+            process=process,
+            tail=tail,
+            since=since,
+            follow=follow,
+            stop=stop,
+            matches=matches,
+            release=release,
+        )
 
     # -- within
 
     def _deploy(
         self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
-        ref: str | None = None, old: str | None = None, new_name: str | None = None,
+        ref: str | None = None, old: str | None = None, new_name: str | None = None, no_cache: bool = False,
+        release_id: int | None = None, image: str = "", pull: bool = False,
     ) -> Deploy:  # fmt: skip
         job = self._jobs.make(app, kind, by, cause=cause, commit=commit, ref=ref, old=old)
-        job.new_name = new_name
+        job.new_name, job.no_cache = new_name, no_cache
+        job.release_id, job.image, job.pull = release_id, image, pull
         return self._jobs.submit(job)
 
     def _set(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy:
         job = self._jobs.make(app, DeployKind.CONFIG, by, cause=cause)
         job.settings = dict(changes)
         return self._jobs.submit(job)
+
+    def _publish(self, app: App) -> None:
+        """An app is new."""
+        self.publish_hosts()
+        self._bus.publish(Event("app", app.name))
 
     def _hosts(self) -> dict[str, str]:
         return switch.hosts(self._store, self._settings.domain, self._settings.web.domain)

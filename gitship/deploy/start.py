@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from gitship.deploy.keptlogs import KeptLogs
 from gitship.engine import base
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import ContainerSpec, Engine, NameTaken
@@ -19,9 +20,10 @@ NAME_TRIES = 5
 class Starter:
     """Makes containers with gitship's own addresses and labels; ``server_id`` marks them as this installation's."""
 
-    def __init__(self, engine: Engine, addresses: Addresses, server_id: str) -> None:
+    def __init__(self, engine: Engine, addresses: Addresses, kept: KeptLogs, server_id: str) -> None:
         self._engine = engine
         self._addresses = addresses
+        self._kept = kept
         self.server_id = server_id
 
     def start(
@@ -58,19 +60,22 @@ class Starter:
             memory_bytes=process.memory_bytes,
             cpus=process.cpus,
             pids=process.pids,
+            mounts=process.mounts,
         )
 
     def remove(self, app: App, containers: Iterable[Container]) -> None:
         """Ends containers that no visitor knows of, at once."""
         for container in containers:
+            self._kept.keep(container)
             self._engine.remove(container.id)
             self._addresses.release(app, container.name)
 
     def retire(self, app: App, containers: Iterable[tuple[Container, float]]) -> None:
-        """SIGTERM, grace (seconds), SIGKILL, remove: side by side, since each may use its whole grace."""
+        """SIGTERM, grace (seconds), SIGKILL, keep the log, remove: side by side, since each may use its whole grace."""
 
         def end(container: Container, grace_s: float) -> None:
             self._engine.stop(container.id, grace_s)
+            self._kept.keep(container)
             self._engine.remove(container.id)
             self._addresses.release(app, container.name)
 
@@ -79,12 +84,14 @@ class Starter:
                 run.result()
 
     def again(self, app: App, release: Release, container: Container, deploy_id: int) -> Container:
-        """Makes a live container that got lost anew, under its name and address."""
+        """Makes a live container that got lost anew, under its name and address; what is left of it goes."""
         process = release.process(container.process)
         if process is None:
             raise GitshipError(f"{release.label} has no process {container.process}", "push again")
         network = self._addresses.network(app)
         spec = self.spec(app, release, process, container.name, network, container.address, deploy_id)
+        self._kept.keep(container)
+        self._engine.remove(container.id)
         container_id = self._engine.create(spec)
         self._engine.start(container_id)
         return Container(

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import hmac
 import http.client
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from gitship.deploy import statusfront
-from gitship.deploy.gates import gate_of
+from gitship.deploy.wanted import STOPPED, Wanted
 from gitship.errors import DeployError, FrontError
-from gitship.front.front import AppFront, Backend, Front
-from gitship.front.gate import Gate
+from gitship.front.front import Front
+from gitship.front.ports import reachable
+from gitship.front.side import COOKIE, Side
 from gitship.model import WEB, App, Container, Release
 from gitship.store import Store
 
+__all__ = ["STOPPED", "Switch", "Switched", "ensure_front", "hosts"]
+
 RENAMING = "renaming"  # an app's setting: the name that it is getting
-STOPPED = "stopped"  # an app's setting: true while `ps:stop` holds
 VERIFY_TRIES = 5
 VERIFY_PAUSE_S = 0.2
 VERIFY_TIMEOUT_S = 10.0
@@ -55,51 +55,25 @@ def hosts(store: Store, domain: str, status_domain: str = "") -> dict[str, str]:
     return table
 
 
-def front_of(
-    secret: bytes, app: App, release: Release | None, containers: Iterable[Container], *, gate: Gate, stopped: bool
-) -> AppFront:
-    """What Varnish has to know of an app; without a release, or without web containers, there is nothing behind it.
-
-    The token follows from the rest and ``secret``, so that a restarted gitship finds Varnish as it would load it.
-    """
-    backends = tuple(Backend(c.name, c.address, c.port) for c in containers if c.process == WEB and c.port is not None)
-    behind = f"{app.id}/{release.id if release else 0}/{' '.join(b.name for b in backends)}"
-    return AppFront(
-        slug=app.slug,
-        app=app.name,
-        release=release.label if release else "v0",
-        cache_key=cache_key(app, release),
-        backends=backends,
-        verify_token=hmac.new(secret, behind.encode(), "sha256").hexdigest()[:32],
-        stopped=stopped,
-        gate=gate,
-    )
-
-
-def cache_key(app: App, release: Release | None) -> str:
-    """Part of every cache key: same image and same config may share pages, so a rollback finds its cache warm.
-
-    The app's id is never used again, so a new app of an old name starts with an empty cache.
-    """
-    if release is None:
-        return f"{app.id}/none"
-    config = json.dumps(sorted(release.config.items()))
-    return f"{app.id}/" + hashlib.sha256(f"{release.image_id}\n{config}".encode()).hexdigest()[:16]
-
-
 class Switch:
     """The only way in which visitors are moved from one set of containers to another."""
 
     def __init__(self, front: Front, domain: str, store: Store) -> None:
         self._front = front
-        self._store = store
-        self._secret = store.secret()
+        self._wanted = Wanted(store, domain)
         self._domain = domain
 
-    def to(self, app: App, release: Release, containers: Iterable[Container], *, stopped: bool = False) -> Switched:
+    def to(
+        self,
+        app: App,
+        release: Release,
+        containers: Iterable[Container],
+        *,
+        stopped: bool = False,
+        before: dict[str, Any] | None = None,
+    ) -> Switched:
         """Loads the release's VCL and switches the label to it. Raises FrontError; then nothing was switched."""
-        gate = gate_of(self._store, app.id)
-        wanted = front_of(self._secret, app, release, containers, gate=gate, stopped=stopped)
+        wanted = self._wanted.after(app, release, containers, stopped=stopped, before=before)
         new = self._front.load(wanted)
         try:
             old = self._front.label(app.slug, new)
@@ -108,8 +82,14 @@ class Switch:
             raise
         return Switched(new, old, wanted.verify_token if wanted.backends else None)
 
-    def verify(self, app: App, switched: Switched, path: str) -> None:
+    def left_behind(self, app: App, previous: Release | None, release: Release) -> dict[str, Any] | None:
+        """See ``Wanted.left_behind``."""
+        return self._wanted.left_behind(app, previous, release)
+
+    def verify(self, app: App, switched: Switched, path: str, side: Side | None = None) -> None:
         """One GET of ``path`` through Varnish must come from the new release, not the old one or an error page.
+
+        ``side`` asks for one of a canary's.
 
         Raises DeployError. An app without web containers has nothing to ask.
         """
@@ -120,7 +100,7 @@ class Switch:
             if attempt:
                 time.sleep(VERIFY_PAUSE_S)
             try:
-                origin, release, status = self._ask(f"{app.name}.{self._domain}", path, switched.token)
+                origin, release, status = self._ask(f"{app.name}.{self._domain}", path, switched.token, side)
             except (OSError, http.client.HTTPException) as error:
                 seen = f"no answer ({error or type(error).__name__})"
                 continue
@@ -145,12 +125,13 @@ class Switch:
         if switched.old is not None:
             self._front.label(app.slug, switched.old)
 
-    def _ask(self, host: str, path: str, token: str) -> tuple[str, str, int]:
+    def _ask(self, host: str, path: str, token: str, side: Side | None) -> tuple[str, str, int]:
         address = self._front.address
-        target = "127.0.0.1" if address.host in ("0.0.0.0", "", "::") else address.host  # noqa: S104
-        connection = http.client.HTTPConnection(target, address.port, timeout=VERIFY_TIMEOUT_S)
+        connection = http.client.HTTPConnection(reachable(address.host), address.port, timeout=VERIFY_TIMEOUT_S)
         try:
             headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify", "Connection": "close"}
+            if side is not None:
+                headers["Cookie"] = f"{COOKIE}={side.cookie}"
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return (
@@ -168,3 +149,9 @@ def ensure_front(front: Front) -> None:
         front.ensure_running()
     if not front.alive():
         raise FrontError("Varnish does not answer", "see the server's log, then `gitship stop-front` and start again")
+
+
+def verify_path(release: Release) -> str:
+    """What is asked through Varnish to prove the switch: the web process's own health path."""
+    web = release.process(WEB)
+    return next((c.path for c in web.checks if c.kind == "http"), "/") if web else "/"

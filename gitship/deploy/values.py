@@ -16,6 +16,8 @@ from gitship.errors import ConfigError
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")  # one line: nothing can be smuggled in behind it
 _HTTP_PATH = re.compile(r"/[!-~]*")
+_PERIODS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+MOST_DURATION_S = 366 * 86_400
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -88,6 +90,17 @@ class Value:
 
     def seconds(self, low: float = 0, high: float = 3600) -> float:
         return self.number(low, high, " of seconds")
+
+    def duration(self, low: int = 0, high: int = MOST_DURATION_S) -> int:
+        """Whole seconds from "90s", "10m", "1h", "7d" or a plain number."""
+        text = str(self.raw) if isinstance(self.raw, str | int) and not isinstance(self.raw, bool) else ""
+        match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text.strip().lower())
+        if match is None:
+            raise self.error('must be a time, for instance "90s", "10m" or "1h"')
+        seconds = int(match[1]) * _PERIODS[match[2]]
+        if not low <= seconds <= high:
+            raise self.error(f"must be a time from {low} s to {high // 86400} days")
+        return seconds
 
     def size(self, low: int) -> int:
         """Bytes from "256m", "1g" or a plain number."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gitship.engine.references import Reference
 from gitship.errors import Conflict
+from gitship.model import Mount
 
 LABEL_SERVER = "gitship.server"  # which gitship installation owns it
 LABEL_APP = "gitship.app"  # its name when this was made
@@ -16,6 +19,8 @@ LABEL_RELEASE = "gitship.release"  # the release's number
 LABEL_PROCESS = "gitship.process"
 LABEL_DEPLOY = "gitship.deploy"  # the deploy's id
 LABEL_ONE_OFF = "gitship.one-off"  # attached or detached: a command that somebody runs, which no deploy owns
+LABEL_VOLUME = "gitship.volume"  # what its app calls a volume
+LABEL_HELPER = "gitship.helper"  # a container that never runs, through which a volume is read or written
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class BuildOptions:
     """``tag`` and ``labels`` for the image; ``dockerfile`` is a path in the context; ``timeout_s`` bounds the build.
 
     ``memory_bytes`` and ``cpus`` are for the classic builder: BuildKit knows no limits of one build.
+    ``session``: the Dockerfile mounts secrets or an SSH agent. ``secrets`` are values by id; they stay in no image.
     """
 
     tag: str
@@ -58,6 +64,9 @@ class BuildOptions:
     timeout_s: float = 1800.0
     memory_bytes: int | None = None
     cpus: float | None = None
+    platform: str = ""  # as in linux/arm64; empty for the machine's own
+    session: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class Image:
     healthcheck: tuple[str, ...] = ()  # the HEALTHCHECK's command as it can be run in the container
     has_command: bool = True
     user: str = ""
+    names: tuple[str, ...] = ()  # its tags, and its digests in the registries that it came from
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,7 @@ class Capacity:
 
     cpus: int
     memory_bytes: int
+    platforms: tuple[str, ...] = ()  # that it can build and run, its own first
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,7 @@ class ContainerSpec:
     pids: int | None = None
     stdin: bool = False  # its standard input can be attached, and ends with the attachment
     terminal: tuple[int, int] | None = None  # columns and rows of the terminal that it shall have
+    mounts: tuple[Mount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +146,45 @@ class ContainerState:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a container's log; ``at`` is epoch seconds, ``stream`` stdout or stderr, ``container`` its name."""
+    """One line of a container's log; ``at`` is epoch seconds, ``stream`` stdout or stderr, ``container`` its name.
+
+    What happened to the container stands among its lines with the stream ``event``.
+    """
 
     container: str
     at: float
     stream: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """Something happened to a container: ``action`` is one of ``events.ACTIONS``.
+
+    ``at`` is epoch seconds by the engine's clock, ``signal`` that of a kill, ``exit_code`` that of a die.
+    """
+
+    at: float
+    action: str
+    container_id: str
+    name: str
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+    signal: int | None = None
+    health: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a container uses. ``at`` is ``time.monotonic``, ``cpu_s`` processor time since it started.
+
+    Memory is without what the kernel would give up at once (unused file cache), as `docker stats` counts it.
+    """
+
+    at: float
+    cpu_s: float
+    memory_bytes: int
+    limit_bytes: int | None
 
 
 class Program(Protocol):
@@ -178,8 +223,55 @@ class NameTaken(Conflict):
     """A container of that name is there: of another installation on this engine, or made by hand."""
 
 
+class Volumes(Protocol):
+    """What containers keep. Every method raises EngineError when the engine refuses or does not answer in time.
+
+    Archives are tar, names relative to the volume's root. ``labels`` go on what is made for the purpose; they have at
+    least LABEL_SERVER and LABEL_VOLUME.
+    """
+
+    def make(self, name: str, labels: Mapping[str, str]) -> None:
+        """An empty volume; nothing happens when it is there already."""
+        ...
+
+    def exists(self, name: str) -> bool: ...
+
+    def remove(self, name: str) -> bool:
+        """Removes the volume with its data; True when it is gone, False while a container uses it."""
+        ...
+
+    def find(self, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+        """All volumes that carry these labels, each with its own."""
+        ...
+
+    def size_bytes(self, name: str) -> int | None:
+        """What its files take; None when that cannot be told in a moment."""
+        ...
+
+    def read(
+        self, name: str, labels: Mapping[str, str], gone: threading.Event
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """The content as an archive. Reading raises ``patience.Interrupted`` when ``gone`` is set."""
+        ...
+
+    def write(self, name: str, chunks: Iterable[bytes], labels: Mapping[str, str], gone: threading.Event) -> None:
+        """Unpacks an archive into the volume. Whatever fails, also in ``chunks`` itself, leaves a part of it there."""
+        ...
+
+    def host_path(self, path: str) -> str:
+        """The host's directory without symbolic links. Raises GitshipError unless it is there and may be mounted."""
+        ...
+
+    def helpers(self) -> set[str]:
+        """Names of the containers by which volumes are being read or written now."""
+        ...
+
+
 class Engine(Protocol):
     """Every method raises EngineError (with a hint) when the engine refuses or does not answer in time."""
+
+    @property
+    def volumes(self) -> Volumes: ...
 
     def ping(self) -> str:
         """The engine's version."""
@@ -204,11 +296,41 @@ class Engine(Protocol):
         ...
 
     def image(self, image_id: str) -> Image:
-        """Raises NotFound when there is none."""
+        """By its id or a name. Raises NotFound when there is none."""
         ...
 
-    def remove_image(self, image_id: str, only_label: tuple[str, str]) -> bool:
-        """Removes the image and its tags when it carries that label and no container needs it; True when gone."""
+    def pull(
+        self,
+        reference: Reference,
+        auth: str,
+        on_line: Callable[[str], None],
+        on_bytes: Callable[[int, int], None],
+        cancel: threading.Event,
+        timeout_s: float,
+    ) -> None:
+        """Brings an image from a registry; ``auth`` is ``pulls.authorization`` or empty; ``on_bytes`` gets (here, of).
+
+        Raises DeployError when the registry does not give it, DeployCanceled when ``cancel`` is set.
+        """
+        ...
+
+    def login(self, server: str, username: str, password: str) -> None:
+        """Asks a registry whether it takes these. Raises EngineError when it does not, or does not answer."""
+        ...
+
+    def tag(self, image_id: str, reference: str) -> None:
+        """Gives the image a further name, by which it is held. Raises NotFound when it is gone."""
+        ...
+
+    def untag(self, reference: str) -> None:
+        """Takes a name away; the image goes with its last one. Nothing happens when it is gone already."""
+        ...
+
+    def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
+        """Takes away the tags that are ``mine``; True when the image is gone.
+
+        It goes with its last tag, unless a container needs it; one that has no tag at all goes when it has that label.
+        """
         ...
 
     def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:
@@ -218,7 +340,10 @@ class Engine(Protocol):
     def remove_network(self, name: str) -> None: ...
 
     def create(self, spec: ContainerSpec) -> str:
-        """The new container's id. Raises NameTaken, and Conflict when the address is in use."""
+        """The new container's id.
+
+        Raises NameTaken, Conflict when the address is in use, NotFound when a volume is gone.
+        """
         ...
 
     def start(self, container_id: str) -> None: ...
@@ -278,4 +403,17 @@ class Engine(Protocol):
         stop: threading.Event | None = None,
     ) -> Iterator[LogLine]:
         """Log lines, oldest first. With ``follow`` until the container ends or ``stop`` is set."""
+        ...
+
+    def events(
+        self, labels: Mapping[str, str], *, since: float, until: float | None = None, stop: threading.Event
+    ) -> Iterator[EngineEvent]:
+        """What happens to containers with these labels, from ``since`` (epoch seconds, as far as it is remembered) on.
+
+        Ends at ``until`` or when ``stop`` is set.
+        """
+        ...
+
+    def usage(self, container_id: str) -> Usage | None:
+        """What a running container uses now; None when this machine cannot tell."""
         ...

@@ -1,7 +1,7 @@
 """One build through the Engine API: the context goes out as it comes, the events come in live, and it can be ended.
 
 ``POST /build?version=2`` is BuildKit without a session, on every engine since 18.09 (run on 20.10 and 26.1); docker-py
-has no word for it. Build secrets and SSH agents would need a session and are refused.
+has no word for it. Build secrets and SSH agents need a session: ``buildcli`` has one.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def query(options: BuildOptions, builder: str, build_id: str) -> dict[str, str]:
         parameters["target"] = options.target
     if options.no_cache:
         parameters["nocache"] = "1"
+    if options.platform:
+        parameters["platform"] = options.platform
     if builder == "buildkit":
         parameters["version"] = "2"
         return parameters

@@ -68,11 +68,16 @@ def _disk(failure: Failure) -> Explanation | None:
 def _secret(failure: Failure) -> Explanation | None:
     if not re.search(r"no active sessions?|--mount=type=(?:secret|ssh)", failure.cause + failure.step):
         return None
+    where = failure.where or "the Dockerfile"
+    if missing := re.search(r"secret (\S+): not found|secret \"?([^\s\"]+)\"? not found", failure.cause):
+        name = missing[1] or missing[2]
+        return f"{where} needs the build secret '{name}'", f"builder:set APP --secret {name}=CONFIG_NAME"
     if "no active session" not in failure.cause and "not found" not in failure.cause:
         return None
     return (
-        f"{failure.where or 'the Dockerfile'} needs a build secret or an SSH agent, which builds here do not have",
-        "do without --mount=type=secret and --mount=type=ssh: fetch it when the container starts",
+        f"{where} needs a build secret or an SSH agent, which builds here do not have",
+        "do without --mount=type=secret and --mount=type=ssh, or install a docker command with BuildKit on the server"
+        " (Debian: docker-buildx, or docker.io before Debian 13) for secrets",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from gitship.engine.base import ContainerSpec, ContainerState
 from gitship.engine.faults import runtime_cause
+from gitship.model import Mount
 
 LOG_FILE_SIZE = "10m"
 LOG_FILES = "3"
@@ -54,9 +55,20 @@ def _host(spec: ContainerSpec) -> dict[str, Any]:
     if spec.memory_bytes:
         # equal values mean no swap: an app over its limit is killed instead of slowing the whole server down
         host |= {"Memory": spec.memory_bytes, "MemorySwap": spec.memory_bytes}
+    if spec.mounts:
+        host["Mounts"] = [_mount(mount) for mount in spec.mounts]
     if spec.cpus:
         host["NanoCpus"] = round(spec.cpus * 1_000_000_000)
     return host
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    return {
+        "Type": "bind" if mount.host else "volume",
+        "Source": mount.source if mount.host else mount.volume,
+        "Target": mount.path,
+        "ReadOnly": mount.read_only,
+    }
 
 
 def state(inspected: Mapping[str, Any]) -> ContainerState:

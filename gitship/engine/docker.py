@@ -6,7 +6,8 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,21 @@ from docker import APIClient
 from docker import errors as docker_errors
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
-from gitship.engine import attached, buildlimits, builds, containers, images, logs, networks, oneoff
+from gitship.engine import (
+    attached,
+    buildcli,
+    buildlimits,
+    builds,
+    cgroups,
+    containers,
+    events,
+    images,
+    logs,
+    networks,
+    oneoff,
+    platforms,
+    pulls,
+)  # fmt: skip
 from gitship.engine.base import (
     About,
     BuildOptions,
@@ -23,13 +38,17 @@ from gitship.engine.base import (
     Capacity,
     ContainerSpec,
     ContainerState,
+    EngineEvent,
     Image,
     LogLine,
     NameTaken,
     Program,
+    Usage,
 )
 from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.faults import refused, runtime_cause, translated
+from gitship.engine.references import Reference
+from gitship.engine.volumes import DockerVolumes
 from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
 
@@ -47,17 +66,26 @@ class DockerEngine:
         builder: str = "buildkit",
         timeout_s: float = TIMEOUT_S,
         build_limits: BuildLimits | None = None,
+        host_paths: Sequence[Path] = (),
+        owner: str = "",
     ) -> None:
-        """``builder`` is buildkit or classic. Raises ConfigError when ``host`` is neither unix:// nor tcp://."""
+        """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below;
+        ``owner`` marks files of builds on disk as this server's.
+
+        Raises ConfigError when ``host`` is neither unix:// nor tcp://.
+        """
+        self._owner = owner
         self.host = host
         self._builder = builder
         self._build_limits = build_limits or BuildLimits()
         self._limiter = Limiter(self._build_limits, host)
         self._timeout_s = timeout_s
         self._wire = Wire(host, timeout_s)
+        self._volumes = DockerVolumes(self._wire, lambda: self._docker, self, host_paths)
         self._connected: APIClient | None = None
         self._connecting = threading.Lock()
         self._root: Path | None = None
+        self._groups: dict[str, cgroups.Group] = {}  # of containers: it stays the same when one starts again
 
     def close(self) -> None:
         """Closes idle connections; the engine may be used again afterwards."""
@@ -86,6 +114,10 @@ class DockerEngine:
     def _api(self) -> str:
         return f"/v{self._docker.api_version}"
 
+    @property
+    def volumes(self) -> DockerVolumes:
+        return self._volumes
+
     # -- the engine itself
 
     def ping(self) -> str:
@@ -112,7 +144,7 @@ class DockerEngine:
     def capacity(self) -> Capacity:
         with translated(self.host, "tell what its machine has"):
             info = self._docker.info()
-        return Capacity(int(info["NCPU"]), int(info["MemTotal"]))
+        return Capacity(int(info["NCPU"]), int(info["MemTotal"]), platforms.of(info["OSType"], info["Architecture"]))
 
     def _cgroup_driver(self) -> str:
         with translated(self.host, "tell its cgroup driver"):
@@ -131,19 +163,46 @@ class DockerEngine:
             options, limit = buildlimits.of_one(options, self._build_limits)
         else:
             limit = self._limiter.limit(self._cgroup_driver, on_event)
-        image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)
+        client = buildcli.client(self.host) if options.session and self._builder == "buildkit" else None
+        if client is not None:
+            image_id = buildcli.build(client, self.host, self._owner, context, options, on_event, cancel)
+        else:
+            image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)
         return self.image(image_id)
 
     def image(self, image_id: str) -> Image:
         return images.describe(self._image(image_id))
 
-    def remove_image(self, image_id: str, only_label: tuple[str, str]) -> bool:
+    def pull(
+        self,
+        reference: Reference,
+        auth: str,
+        on_line: Callable[[str], None],
+        on_bytes: Callable[[int, int], None],
+        cancel: threading.Event,
+        timeout_s: float,
+    ) -> None:
+        pulls.pull(self._wire, self._api, reference, auth, on_line, on_bytes, cancel, timeout_s)
+
+    def login(self, server: str, username: str, password: str) -> None:
+        pulls.login(self._wire, self._api, server, username, password)
+
+    def tag(self, image_id: str, reference: str) -> None:
+        repository, _, tag = reference.rpartition(":")
+        with translated(self.host, "tag an image", missing=f"image {image_id[:19]}"):
+            self._docker.tag(image_id, repository, tag)
+
+    def untag(self, reference: str) -> None:
+        with translated(self.host, "take a tag away"), suppress(docker_errors.NotFound):
+            self._docker.remove_image(reference)
+
+    def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
         try:
             found = self._image(image_id)
         except NotFound:
             return True
         with translated(self.host, "remove an image"):
-            return images.remove(self._docker, found, only_label)
+            return images.remove(self._docker, found, mine, only_label)
 
     def _image(self, image_id: str) -> dict[str, Any]:
         with translated(self.host, "look at an image", missing=f"image {image_id[:19]}"):
@@ -164,6 +223,8 @@ class DockerEngine:
     # -- containers
 
     def create(self, spec: ContainerSpec) -> str:
+        for mount in spec.mounts:
+            self._volumes.ensure_usable(mount)
         with translated(self.host, f"create container {spec.name}"):
             try:
                 created = self._docker.create_container_from_config(  # type: ignore[no-untyped-call]
@@ -209,6 +270,7 @@ class DockerEngine:
                 return
 
     def remove(self, container_id: str) -> None:
+        self._groups.pop(container_id, None)
         with translated(self.host, "remove a container"):
             try:
                 self._docker.remove_container(container_id, v=True, force=True)
@@ -268,6 +330,34 @@ class DockerEngine:
         return logs.ContainerLog(
             self._wire, self._api, container_id, name, tail=tail, since=since, follow=follow, stop=stop
         )
+
+    # -- watching
+
+    def events(
+        self, labels: Mapping[str, str], *, since: float, until: float | None = None, stop: threading.Event
+    ) -> Iterator[EngineEvent]:
+        return events.events(self._wire, self._api, labels, since, until, stop)
+
+    def usage(self, container_id: str) -> Usage | None:
+        known = self._groups.get(container_id)
+        if known is not None and (usage := cgroups.read(known)):
+            return usage
+        self._groups.pop(container_id, None)
+        if not self._here:
+            return None
+        try:
+            found = cgroups.find(container_id, self.inspect(container_id).pid)
+        except NotFound:
+            return None
+        if found is None:
+            return None
+        self._groups[container_id] = found
+        return cgroups.read(found)
+
+    @property
+    def _here(self) -> bool:
+        """Its containers run on this machine."""
+        return self.host.startswith("unix://")
 
 
 def _api_version(version: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from docker import APIClient
@@ -24,6 +24,7 @@ def describe(inspected: Mapping[str, Any]) -> Image:
         healthcheck=_runnable(healthcheck),
         has_command=bool(config.get("Cmd") or config.get("Entrypoint")),
         user=config.get("User") or "",
+        names=(*(inspected.get("RepoTags") or ()), *(inspected.get("RepoDigests") or ())),
     )
 
 
@@ -34,22 +35,36 @@ def _runnable(test: Sequence[str]) -> tuple[str, ...]:
     return tuple(test[1:]) if test[:1] == ["CMD"] else ()
 
 
-def remove(docker: APIClient, inspected: Mapping[str, Any], only_label: tuple[str, str]) -> bool:
-    """Removes the image with all its tags unless it lacks the label or is needed; True when it is gone."""
-    name, value = only_label
-    if ((inspected.get("Config") or {}).get("Labels") or {}).get(name) != value:
+def remove(
+    docker: APIClient, inspected: Mapping[str, Any], mine: Callable[[str], bool], only_label: tuple[str, str]
+) -> bool:
+    """Takes away the tags that are ``mine``; True when the image went with the last one.
+
+    Tags are what Docker keeps an image for, so one that is somebody else's, too, stays whole.
+    """
+    image_id, tags = inspected["Id"], inspected.get("RepoTags") or ()
+    ours = [tag for tag in tags if mine(tag)]
+    if len(ours) < len(tags):
+        for tag in ours:
+            _remove(docker, tag)
         return False
-    image_id = inspected["Id"]
+    name, value = only_label
+    if not ours and ((inspected.get("Config") or {}).get("Labels") or {}).get(name) != value:
+        return False
     users = docker.containers(all=True, filters={"ancestor": image_id})
     if any(row["ImageID"] == image_id for row in users):
         return False
-    for reference in (*(inspected.get("RepoTags") or ()), image_id):
-        try:
-            docker.remove_image(reference)
-        except docker_errors.NotFound:
-            continue  # the last tag takes the image with it
-        except docker_errors.APIError as error:
-            if error.status_code == 409:  # another image is built on it, or a container was made meanwhile
-                return False
-            raise
+    return all(_remove(docker, reference) for reference in (*ours, image_id))
+
+
+def _remove(docker: APIClient, reference: str) -> bool:
+    """False when another image is built on it, or a container was made meanwhile."""
+    try:
+        docker.remove_image(reference)
+    except docker_errors.NotFound:
+        pass  # the last tag takes the image with it
+    except docker_errors.APIError as error:
+        if error.status_code == 409:
+            return False
+        raise
     return True

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from gitship.engine.base import LogLine
 from gitship.engine.containers import epoch
@@ -15,6 +16,7 @@ from gitship.engine.patience import POLL_S, Interrupted, Patience
 from gitship.engine.wire import Wire
 from gitship.errors import EngineError, NotFound
 
+LOOK_S = 0.25  # how soon a new log is noticed
 REORDER_S = 0.2  # how long a followed line may wait for an earlier one of another container
 QUEUE_LINES = 1000
 
@@ -95,69 +97,110 @@ def merge(logs: Sequence[Iterator[LogLine]], *, follow: bool = False) -> Iterato
 
     Ends when all of them have ended. Closing it closes them; a log that fails ends the whole with its error.
     """
-    return _live(logs) if follow else heapq.merge(*logs, key=lambda line: line.at)
+    if not follow:
+        return heapq.merge(*logs, key=lambda line: line.at)
+    together = Together()
+    for number, log in enumerate(logs):
+        together.add(str(number), log)
+    return together.lines()
 
 
-_Item = LogLine | Exception | None  # None: a log has ended
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A log has ended, perhaps with an error."""
+
+    key: str
+    error: Exception | None = None
 
 
-def _live(logs: Sequence[Iterator[LogLine]]) -> Iterator[LogLine]:
-    ended = threading.Event()
-    arrived: queue.Queue[_Item] = queue.Queue(QUEUE_LINES)
-    readers = [
-        threading.Thread(target=_pump, args=(log, arrived, ended), name=f"logs-{number}", daemon=True)
-        for number, log in enumerate(logs)
-    ]
-    for reader in readers:
+class Together:
+    """Live logs as one, in the order of their lines' times. Logs may be added while it is read, by the reader only.
+
+    Each log has a thread of its own until it ends or ``lines`` is closed.
+    """
+
+    def __init__(self) -> None:
+        self.over = threading.Event()  # nobody reads any more: a log that is added may wait for it
+        self._arrived: queue.Queue[LogLine | _End] = queue.Queue(QUEUE_LINES)
+        self._logs: dict[str, tuple[Iterator[LogLine], threading.Thread]] = {}
+        self._waiting: list[tuple[float, int, float, LogLine]] = []  # (at, order of arrival, due, line)
+        self._count = 0
+
+    def __contains__(self, key: str) -> bool:
+        """True while the log of that key has not ended."""
+        return key in self._logs
+
+    def add(self, key: str, log: Iterator[LogLine]) -> None:
+        """``key`` must be of no log that has not ended."""
+        reader = threading.Thread(target=self._pump, args=(key, log), name=f"logs-{key[:12]}", daemon=True)
+        self._logs[key] = (log, reader)
         reader.start()
-    try:
-        yield from _ordered(arrived, len(readers))
-    finally:
-        ended.set()
-        for log in logs:
-            if isinstance(log, ContainerLog):
-                log.close()
-        for reader in readers:
-            reader.join(timeout=5)
 
+    def put(self, line: LogLine) -> None:
+        """A line of no log, to be put in its place by its time."""
+        self._count += 1
+        heapq.heappush(self._waiting, (line.at, self._count, time.monotonic() + REORDER_S, line))
 
-def _pump(log: Iterator[LogLine], arrived: queue.Queue[_Item], ended: threading.Event) -> None:
-    last: Exception | None = None
-    try:
-        for line in log:
-            if not _put(arrived, line, ended):
-                return
-    except Exception as error:  # raised again in the thread that reads
-        last = error
-    _put(arrived, last, ended)
+    def lines(self, look: Callable[[], bool] | None = None) -> Iterator[LogLine]:
+        """Ends when all logs have ended; with ``look``, which is asked every LOOK_S and may add logs, when it says no.
 
-
-def _put(arrived: queue.Queue[_Item], item: _Item, ended: threading.Event) -> bool:
-    while not ended.is_set():
+        A log that fails ends the whole with its error.
+        """
         try:
-            arrived.put(item, timeout=POLL_S)
-            return True
-        except queue.Full:
-            continue
-    return False
+            yield from self._ordered(look)
+        finally:
+            self.over.set()
+            readers = list(self._logs.values())
+            for log, _ in readers:
+                if isinstance(log, ContainerLog):
+                    log.close()
+            for _, reader in readers:
+                reader.join(timeout=5)
 
+    def _ordered(self, look: Callable[[], bool] | None) -> Iterator[LogLine]:
+        look_at = 0.0
+        while self._logs or self._waiting or look:
+            if look and time.monotonic() >= look_at:
+                if not look():
+                    return
+                look_at = time.monotonic() + LOOK_S
+            while self._waiting and (self._waiting[0][2] <= time.monotonic() or self._full):
+                yield heapq.heappop(self._waiting)[3]
+            if self._logs or look:
+                self._receive(POLL_S if self._waiting else LOOK_S if look else None)
 
-def _ordered(arrived: queue.Queue[_Item], running: int) -> Iterator[LogLine]:
-    waiting: list[tuple[float, int, float, LogLine]] = []  # (at, order of arrival, due, line)
-    count = 0
-    while running or waiting:
-        while waiting and (waiting[0][2] <= time.monotonic() or not running or len(waiting) >= QUEUE_LINES):
-            yield heapq.heappop(waiting)[3]
-        if not running:
-            continue
+    @property
+    def _full(self) -> bool:
+        """Nothing more can come, or too much has: then what is here goes out."""
+        return not self._logs or len(self._waiting) >= QUEUE_LINES
+
+    def _receive(self, timeout_s: float | None) -> None:
         try:
-            item = arrived.get(timeout=POLL_S if waiting else None)
+            item = self._arrived.get(timeout=timeout_s)
         except queue.Empty:
-            continue
-        if isinstance(item, Exception):
-            raise item
-        if item is None:
-            running -= 1
-        else:
-            count += 1
-            heapq.heappush(waiting, (item.at, count, time.monotonic() + REORDER_S, item))
+            return
+        if isinstance(item, LogLine):
+            self.put(item)
+            return
+        del self._logs[item.key]
+        if item.error is not None:
+            raise item.error
+
+    def _pump(self, key: str, log: Iterator[LogLine]) -> None:
+        error: Exception | None = None
+        try:
+            for line in log:
+                if not self._hand_over(line):
+                    return
+        except Exception as failed:  # raised again in the thread that reads
+            error = failed
+        self._hand_over(_End(key, error))
+
+    def _hand_over(self, item: LogLine | _End) -> bool:
+        while not self.over.is_set():
+            try:
+                self._arrived.put(item, timeout=POLL_S)
+                return True
+            except queue.Full:
+                continue
+        return False

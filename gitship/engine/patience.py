@@ -23,10 +23,14 @@ class Expired(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to go on: until ``deadline`` (``time.monotonic``) or until one of ``events`` is set."""
+    """How long to go on: until ``deadline`` (``time.monotonic``) or until one of ``events`` is set.
+
+    An event is seen within ``poll_s``.
+    """
 
     deadline: float = math.inf
     events: tuple[threading.Event, ...] = ()
+    poll_s: float = POLL_S
 
     def check(self) -> None:
         """Raises Interrupted or Expired when it is over."""
@@ -36,8 +40,8 @@ class Patience:
             raise Expired
 
     def slice_s(self) -> float:
-        """How long one wait may be so that neither end is missed by more than POLL_S."""
-        return POLL_S if self.events else min(1.0, max(POLL_S, self.deadline - time.monotonic()))
+        """How long one wait may be so that neither end is missed by more than ``poll_s``."""
+        return self.poll_s if self.events else min(1.0, max(POLL_S, self.deadline - time.monotonic()))
 
 
 class PatientSocket(socket.socket):

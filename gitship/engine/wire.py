@@ -119,6 +119,7 @@ class Wire:
         query: Mapping[str, str] | None = None,
         body: bytes | Iterable[bytes] | None = None,
         content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
         patience: Patience | None = None,
         upgrade: bool = False,
     ) -> Stream:
@@ -131,7 +132,12 @@ class Wire:
         connection = _Connection(sock)
         try:
             response = self._exchange(
-                connection, method, f"{path}?{urlencode(query or {})}", body, content_type, upgrade
+                connection,
+                method,
+                f"{path}?{urlencode(query or {})}",
+                body,
+                {"Content-Type": content_type, **(headers or {})},
+                upgrade,
             )
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -151,14 +157,15 @@ class Wire:
         method: str,
         target: str,
         body: bytes | Iterable[bytes] | None,
-        content_type: str,
+        headers: Mapping[str, str],
         upgrade: bool,
     ) -> http.client.HTTPResponse:
         connection.putrequest(method, target)
         if upgrade:
             connection.putheader("Connection", "Upgrade")
             connection.putheader("Upgrade", "tcp")
-        connection.putheader("Content-Type", content_type)
+        for name, value in headers.items():
+            connection.putheader(name, value)
         try:
             if body is None or isinstance(body, bytes):
                 connection.putheader("Content-Length", str(len(body or b"")))

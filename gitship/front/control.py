@@ -205,6 +205,6 @@ def _loaded(entry: dict[str, Any]) -> Loaded:
 
 def _quoted(word: str) -> str:
     """A word as Varnish's CLI reads it."""
-    if word and all(c.isalnum() or c in "_-./=:" for c in word):
+    if word and all(c.isalnum() or c in "_-./=:&~" for c in word):
         return word
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gitship.front.vcl import UNAVAILABLE, label_name
+from gitship.front.vcl import TRIAL_LABEL, UNAVAILABLE
 
 
 class BootFiles:
@@ -37,29 +37,29 @@ class BootFiles:
     def exists(self) -> bool:
         return self._boot.exists()
 
-    def write(self, apps: Mapping[str, str], top: str, text_of: Callable[[str], str]) -> None:
-        """From now on a new varnishd has exactly ``apps`` (slug -> VCL name) and the table of hosts ``top``.
+    def write(self, labels: Mapping[str, str], top: str, text_of: Callable[[str], str]) -> None:
+        """From now on a new varnishd has exactly ``labels`` (each to a VCL) and the table of hosts ``top``.
 
         ``text_of`` gives the text of a VCL that has no file yet.
         """
-        names = {UNAVAILABLE, top, *apps.values()}
-        for name in names - {UNAVAILABLE}:
-            if not self._path(name).exists():
-                self._put(self._path(name), text_of(name))
-        self._put(self._boot, self._commands(apps, top))
-        for path in self._apps.iterdir():
-            if path.stem not in names:
-                path.unlink(missing_ok=True)
+        names = {UNAVAILABLE, top, *labels.values()}
+        there = {name.removesuffix(".vcl"): name for name in os.listdir(self._apps)}  # noqa: PTH208 (1000 Paths: 5 ms)
+        for name in names - {UNAVAILABLE} - there.keys():
+            self._put(self._path(name), text_of(name))
+        self._put(self._boot, self._commands(labels, top))
+        for name in there.keys() - names:
+            (self._apps / there[name]).unlink(missing_ok=True)
 
-    def _commands(self, apps: Mapping[str, str], top: str) -> str:
+    def _commands(self, labels: Mapping[str, str], top: str) -> str:
         # "-": may fail. One damaged file costs one app, whose label then leads to a page that says so.
-        lines = [f"vcl.load {UNAVAILABLE} {_word(self._path(UNAVAILABLE))}"]
-        for slug, name in sorted(apps.items()):
-            label = label_name(slug)
+        directory = _escaped(self._apps)  # once: a Path for each of 1000 apps takes 7 ms
+        lines = [f'vcl.load {UNAVAILABLE} "{directory}/{UNAVAILABLE}.vcl"']
+        lines.append(f"vcl.label {TRIAL_LABEL} {UNAVAILABLE}")
+        for label, name in sorted(labels.items()):
             lines.append(f"vcl.label {label} {UNAVAILABLE}")
             if name != UNAVAILABLE:
-                lines += [f"-vcl.load {name} {_word(self._path(name))}", f"-vcl.label {label} {name}"]
-        lines += [f"vcl.load {top} {_word(self._path(top))}", f"vcl.use {top}"]
+                lines += [f'-vcl.load {name} "{directory}/{name}.vcl"', f"-vcl.label {label} {name}"]
+        lines += [f'vcl.load {top} "{directory}/{top}.vcl"', f"vcl.use {top}"]
         return "\n".join(lines) + "\n"
 
     def _path(self, name: str) -> Path:
@@ -91,6 +91,6 @@ def write_atomically(path: Path, text: str, group: int | None = None) -> None:
         os.close(directory)
 
 
-def _word(path: Path) -> str:
-    """A path as Varnish's CLI reads it."""
-    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _escaped(path: Path) -> str:
+    """A path as Varnish's CLI reads it between quotes."""
+    return str(path).replace("\\", "\\\\").replace('"', '\\"')

@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
+from gitship.front.cache import Purge
+from gitship.front.control import Loaded
+from gitship.front.custom import refusal
+from gitship.front.hold import Hold
 from gitship.front.hosts import TOP_PREFIX, top_vcl
-from gitship.front.labels import Labels, table_in_use, targets
+from gitship.front.labels import Labels, canaries, serving, table_in_use, targets
+from gitship.front.limits import MODULE_CHECK
+from gitship.front.pause import Pause
+from gitship.front.ports import reachable
 from gitship.front.server import Server
+from gitship.front.side import Share, canary_label
+from gitship.front.sockets import open_sockets
+from gitship.front.trial import Trial
 from gitship.front.vcl import (
     APP_PREFIX,
     UNAVAILABLE,
@@ -33,6 +45,7 @@ from gitship.front.vcl import (
 
 __all__ = ["AppFront", "Backend", "Front"]
 
+CHECK_PREFIX = "check_"
 CACHED_PART = 16  # the largest response that is cached: this part of the cache
 
 log = logging.getLogger("gitship.front")
@@ -51,7 +64,12 @@ class Front:
         self._lock = threading.RLock()  # what reads the state and then changes it
         self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
         self._last_ms = 0
+        self._trial = Trial(self._labels, self._lock, self._server.trial_token)
         self._holds: dict[int, threading.Lock] = {}
+        self._shares: dict[str, Share] = {}  # a canary never outlives the gitship that watches it
+        self._directory = directory
+        self._rates = False
+        self._paused: dict[str, tuple[Pause, Hold]] = {}
 
     # -- the process
 
@@ -81,6 +99,11 @@ class Front:
         """Where visitors arrive, with the real port; it stays the same over a restart of varnishd."""
         return self._server.address
 
+    @property
+    def workdir(self) -> Path:
+        """Varnish's own directory, in which its log is found."""
+        return self._server.workdir
+
     # -- one app
 
     @contextmanager
@@ -99,25 +122,39 @@ class Front:
 
         Raises FrontError with the compiler's message.
         """
+        app = self._adapted(app)
         name = vcl_name(app, self._milliseconds())
         with self._lock:
             self._pending.add(name)
+        text = app_vcl(app, name, self._largest_cached_bytes)
         try:
-            self._control.inline(name, app_vcl(app, name, self._largest_cached_bytes))
-        except BaseException:
+            self._control.inline(name, text)
+        except BaseException as error:
             with self._lock:
                 self._pending.discard(name)
+            if isinstance(error, FrontError) and app.gate.vcl:
+                raise refusal(error.message, text) from None
             raise
         return name
+
+    @contextmanager
+    def trial(self, vcl_name: str) -> Iterator[dict[str, str]]:
+        """Meanwhile requests with these headers, and no visitor's, get to a VCL that is loaded and not labelled.
+
+        One at a time on the whole server. Raises FrontError when another one takes too long.
+        """
+        with self._trial.of(vcl_name) as headers:
+            yield headers
 
     def label(self, slug: str, vcl_name: str) -> str | None:
         """Switches visitors to ``vcl_name`` (atomic, under 1 ms) and writes that down; the VCL before, still loaded."""
         with self._lock:
-            before = self.labelled(slug)
+            loaded = self._control.loaded()
+            before = targets(loaded).get(slug)
             self._control.command("vcl.label", label_name(slug), vcl_name)
             self._pending.discard(vcl_name)
-            self._save()
-            return before if before != vcl_name else None
+            self._save([*loaded, Loaded(label_name(slug), False, False, 0, vcl_name)])  # asked for once: 12 ms
+            return before if before not in (vcl_name, UNAVAILABLE) else None
 
     def labelled(self, slug: str) -> str | None:
         """The VCL that serves the app; None when there is none of its own."""
@@ -127,33 +164,114 @@ class Front:
         """Slug -> VCL that serves it."""
         return {slug: name for slug, name in targets(self._control.loaded()).items() if name != UNAVAILABLE}
 
-    def unlabelled(self, slug: str) -> list[str]:
-        """VCLs of the app that serve no new visitor, but may still have requests in flight."""
+    def unlabelled(self, slug: str, release: str | None = None) -> list[str]:
+        """VCLs of the app (of that release only) that serve no new visitor, but may still have requests in flight."""
         loaded = self._control.loaded()
-        own = re.compile(rf"{APP_PREFIX}{re.escape(slug)}_v[0-9]+_[0-9]+")
-        serving = set(targets(loaded).values())
-        return [vcl.name for vcl in loaded if own.fullmatch(vcl.name) and vcl.name not in serving]
+        own = re.compile(rf"{APP_PREFIX}{re.escape(slug)}_{release or 'v[0-9]+'}_[0-9]+")
+        wanted = serving(loaded)
+        return [vcl.name for vcl in loaded if own.fullmatch(vcl.name) and vcl.name not in wanted]
 
     def busy(self, vcl_name: str) -> int:
         """Threads at work in that VCL: one or two per request in flight, two per open websocket; 0 when it is gone."""
         return sum(vcl.busy for vcl in self._control.loaded() if vcl.name == vcl_name)
+
+    def sockets(self, vcl_names: Sequence[str]) -> int:
+        """Websockets that are open in those VCLs. Each counts twice in ``busy``."""
+        return open_sockets(self._server.workdir, vcl_names)
 
     def discard(self, vcl_name: str) -> None:
         """Unloads it; what is in flight in it still ends well. Nothing happens when it is gone or still labelled."""
         with self._lock:
             self._pending.discard(vcl_name)
             loaded = self._control.loaded()
-            if vcl_name not in targets(loaded).values():
+            if vcl_name not in serving(loaded):
                 self._discard(v.name for v in loaded if v.name == vcl_name and not v.discarded)
 
     def remove(self, slug: str) -> None:
         """Takes the app out: its hosts (which get the 404 page) and its VCL. Nothing happens when it is gone."""
         with self._lock:
+            self._shares.pop(slug, None)
             table = self._labels.hosts(table_in_use(self._control.loaded()))
             self.set_hosts({host: s for host, s in table.items() if s != slug})
             self._labels.retire(slug)
-            self._labels.sweep()
+            self._end_canary(slug)
+
+    # -- a canary: a second VCL of an app, for a share of its visitors
+
+    def canary(self, slug: str) -> str | None:
+        """The VCL that serves the app's canary, if there is one."""
+        vcl = canaries(self._control.loaded()).get(slug)
+        return None if vcl == UNAVAILABLE else vcl
+
+    def label_canary(self, slug: str, vcl_name: str) -> str | None:
+        """The canary's visitors have ``vcl_name`` from now on (atomic); the canary's VCL before, still loaded."""
+        with self._lock:
+            before = canaries(self._control.loaded()).get(slug)
+            self._control.command("vcl.label", canary_label(slug), vcl_name)
+            self._pending.discard(vcl_name)
             self._save()
+            return before if before not in (vcl_name, UNAVAILABLE) else None
+
+    def share(self, slug: str, share: Share) -> None:
+        """From now on that share of the app's visitors is led to the VCL of ``label_canary``, and stays there."""
+        with self._lock:
+            self._shares[slug] = share
+            self.set_hosts(self._labels.hosts(table_in_use(self._control.loaded())))
+
+    def end_share(self, slug: str) -> str | None:
+        """All visitors have the app's own VCL again; the canary's, in which there may be requests in flight."""
+        with self._lock:
+            self._shares.pop(slug, None)
+            self.set_hosts(self._labels.hosts(table_in_use(self._control.loaded())))
+            return self._end_canary(slug)
+
+    def purge(self, owner: str, purge: Purge) -> None:
+        """From the next request on, what fits is forgotten in the cache of the app whose objects ``owner`` marks."""
+        self._control.command(*purge.ban(owner))
+
+    def limits_rates(self) -> bool:
+        """True when Varnish has the module for it; found out by loading a small VCL (25 ms), until it has."""
+        with self._lock:
+            if not self._rates:
+                name = f"{CHECK_PREFIX}{self._milliseconds()}"
+                with suppress(FrontError):
+                    self._control.inline(name, MODULE_CHECK)
+                    self._rates = True
+                    self._control.command("vcl.discard", name)
+            return self._rates
+
+    # -- pauses: only this gitship knows of them, so they end with it
+
+    def pause(self, slug: str, number: int, until: float) -> None:
+        """VCLs of the app that are loaded from now on, until that moment, make requests wait, once ``hold`` is called.
+
+        ``number`` tells the pause from those of other apps.
+        """
+        path = self._directory / f"pause-{number}.sock"
+        try:
+            pause = Pause(path, secrets.token_hex(16), until)
+        except ValueError:
+            raise FrontError(f"the path {path} is too long for a socket", "choose a shorter data_dir") from None
+        hold = Hold(pause, self._server.group)
+        with self._lock:
+            self._paused[slug] = (pause, hold)
+
+    def hold(self, slug: str, host: str) -> None:
+        """Visitors wait from now on, also when Varnish has lost its worker since; ``host`` is one of the app's."""
+        found = self._paused.get(slug)
+        if found is not None and found[1].lost:
+            found[1].establish(replace(self.address, host=reachable(self.address.host)), host)
+
+    def pause_of(self, slug: str) -> Pause | None:
+        found = self._paused.get(slug)
+        return found[0] if found else None
+
+    def resume(self, slug: str) -> None:
+        """Lets everybody go, at once; the VCL that serves is still that of the pause."""
+        with self._lock:
+            found = self._paused.pop(slug, None)
+        if found is not None:
+            found[1].end()
 
     # -- all apps
 
@@ -165,7 +283,8 @@ class Front:
             new = set(hosts.values()) - (targets(loaded).keys() - self._labels.retired(loaded))
             for slug in sorted(new):
                 self._label_first(slug)
-            text = top_vcl(hosts)
+            self._trial.settle()  # before the table names its label
+            text = top_vcl(hosts, self._server.trial_token(), self._shares)
             if table is not None and self._control.text(table) == text.strip():
                 if new:
                     self._save()
@@ -184,6 +303,7 @@ class Front:
         """
         failed: list[FrontError] = []
         with self._lock:
+            self._trial.settle()
             labels = targets(self._control.loaded())
             for app in apps:
                 try:
@@ -194,10 +314,12 @@ class Front:
             self.set_hosts(hosts)
             for slug in labels.keys() - {a.slug for a in apps} - set(hosts.values()):
                 self._labels.retire(slug)
+            for slug in canaries(self._control.loaded()).keys() - self._shares.keys():
+                self._labels.end_canary(slug)
             self._labels.sweep()
             self._save()
             loaded = self._control.loaded()
-            needed = {*targets(loaded).values(), *self._pending}
+            needed = {*serving(loaded), *self._pending}
             self._discard(
                 v.name
                 for v in loaded
@@ -209,28 +331,47 @@ class Front:
     # -- within, under the lock
 
     def _bring(self, app: AppFront, labelled: str | None) -> None:
+        app = self._adapted(app)
         if labelled is not None and digest_of(self._control.text(labelled)) == digest(app, self._largest_cached_bytes):
             return
         name = self.load(app)
         self._control.command("vcl.label", label_name(app.slug), name)
         self._pending.discard(name)
 
+    def _adapted(self, app: AppFront) -> AppFront:
+        """With its pause, and without a limit that would keep it from being loaded."""
+        app = replace(app, pause=self.pause_of(app.slug))
+        if app.gate.limits.rate is None or self.limits_rates():
+            return app
+        log.warning("%s: its rate limit does not count, Varnish has no vsthrottle (varnish-modules)", app.app)
+        return replace(app, gate=replace(app.gate, limits=replace(app.gate.limits, rate=None)))
+
     def _label_first(self, slug: str) -> None:
         name = slug.replace("_", ".")  # App.slug backwards
         app = AppFront(slug, name, "v0", cache_key="none", backends=(), verify_token="")
         self._bring(app, None)
 
+    def _end_canary(self, slug: str) -> str | None:
+        vcl = self._labels.end_canary(slug)
+        self._labels.sweep()
+        self._save()
+        return vcl
+
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:
             self._control.command("vcl.discard", name)
 
-    def _save(self) -> None:
-        loaded = self._control.loaded()
+    def _save(self, loaded: list[Loaded] | None = None) -> None:
+        """Writes what the next varnishd shall have: what is ``loaded``, of which the last word counts."""
+        if loaded is None:
+            loaded = self._control.loaded()
         table = table_in_use(loaded)
         if table is not None:
             retired = self._labels.retired(loaded)
-            apps = {slug: name for slug, name in targets(loaded).items() if slug not in retired}
-            self._files.write(apps, table, self._control.text)
+            labels = {label_name(slug): name for slug, name in targets(loaded).items() if slug not in retired}
+            named = self._labels.canaries(loaded)  # the table does not compile without them
+            labels |= {canary_label(slug): name for slug, name in canaries(loaded).items() if slug in named}
+            self._files.write(labels, table, self._control.text)
 
     def _milliseconds(self) -> int:
         with self._lock:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
+from gitship.front.limits import UNLIMITED, Limits
 from gitship.model import DOMAIN_NAME
 
 REDIRECT_CODES = (301, 302, 307, 308)
@@ -117,26 +118,36 @@ class Maintenance:
 
     def __post_init__(self) -> None:
         _check_networks(self.allow)
-        if self.page is not None and re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", self.page):
-            raise ValueError("a page has no control characters")
+        check_page(self.page or "")
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """All of it, in the order in which it is asked. ``allow`` are networks; none: everybody is let in."""
+    """All of it, in the order in which it is asked, ``limits`` first. ``allow`` are networks; none: all are let in.
+
+    ``vcl`` is the app's own (see ``custom``).
+    """
 
     allow: tuple[str, ...] = ()
     maintenance: Maintenance | None = None
     redirects: tuple[Redirect, ...] = ()
     logins: tuple[Login, ...] = ()
+    limits: Limits = UNLIMITED
+    vcl: str = ""
 
     def __post_init__(self) -> None:
         _check_networks(self.allow)
 
     @property
     def open(self) -> bool:
-        """True when nothing stands there."""
-        return self == OPEN
+        """True when nothing stands there, but for limits and the app's own VCL."""
+        return replace(self, limits=UNLIMITED, vcl="") == OPEN
+
+
+def check_page(page: str) -> None:
+    """Raises ValueError for what VCL cannot say of a page."""
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", page):
+        raise ValueError("a page has no control characters")
 
 
 def _check_networks(networks: tuple[str, ...]) -> None:

@@ -5,12 +5,11 @@ Statuses above 1000 are answers of the gate itself; Varnish's own errors never h
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from ipaddress import ip_network
 
 from gitship.front.gate import Gate, Redirect, in_order
-from gitship.front.templates import literal, page
+from gitship.front.templates import exactly, literal, page
 
 GATE = "gitship_gate"
 MAINTENANCE_RETRY_S = 60
@@ -61,15 +60,15 @@ def _questions(gate: Gate) -> str:
 def _redirect(redirect: Redirect) -> list[str]:
     if redirect.is_host:
         # Only a path is appended: "@evil.example" after a host would make that the host.
-        condition = f'req.http.host ~ "(?i)^{_exactly(redirect.source)}\\.?(:[0-9]+)?$" && req.url ~ "^/"'
+        condition = f'req.http.host ~ "(?i)^{exactly(redirect.source)}\\.?(:[0-9]+)?$" && req.url ~ "^/"'
         kept = " + req.url"
     elif redirect.is_prefix:
-        start = _exactly(redirect.source.removesuffix("*"))
+        start = exactly(redirect.source.removesuffix("*"))
         condition = f'req.url ~ "^{start}"'
         # All slashes go: "/old//evil.example" must not become "//evil.example".
         kept = f' + regsub(req.url, "^{start}[/\\\\]*", "")'
     else:
-        condition = f'req.url ~ "^{_exactly(redirect.source)}(\\?|$)"'
+        condition = f'req.url ~ "^{exactly(redirect.source)}(\\?|$)"'
         kept = ' + regsub(req.url, "^[^?]*", "")' if redirect.keeps_query else ""
     return [
         f"    if ({condition}) {{",
@@ -125,8 +124,3 @@ def _acl(name: str, networks: Iterable[str]) -> str:
     parsed = [ip_network(n) for n in networks]
     lines = [f'    "{n.network_address}"/{n.prefixlen};' for n in parsed]
     return "\n".join([f"acl {name} {{", *lines, "}"])
-
-
-def _exactly(text: str) -> str:
-    """A regular expression for the text itself."""
-    return re.sub(r"([^A-Za-z0-9/_-])", r"\\\1", text)

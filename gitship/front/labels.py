@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gitship.front.control import Control, Loaded
-from gitship.front.hosts import TOP_PREFIX, hosts_of
-from gitship.front.vcl import LABEL_PREFIX, UNAVAILABLE, label_name, unavailable_vcl
+from gitship.front.hosts import TOP_PREFIX, canaries_of, hosts_of
+from gitship.front.side import CANARY_PREFIX, canary_label
+from gitship.front.vcl import LABEL_PREFIX, TRIAL_LABEL, UNAVAILABLE, label_name, unavailable_vcl
 
 
 def targets(loaded: Iterable[Loaded]) -> dict[str, str]:
     """Slug -> the VCL that its label leads to."""
     return {v.name.removeprefix(LABEL_PREFIX): v.target for v in loaded if v.target and v.name.startswith(LABEL_PREFIX)}
+
+
+def canaries(loaded: Iterable[Loaded]) -> dict[str, str]:
+    """Slug -> the VCL that the label of its canary leads to."""
+    labels = [v for v in loaded if v.target and v.name.startswith(CANARY_PREFIX)]
+    return {v.name.removeprefix(CANARY_PREFIX): v.target for v in labels if v.target}
+
+
+def serving(loaded: list[Loaded]) -> set[str]:
+    """Every VCL that a label leads to."""
+    return {*targets(loaded).values(), *canaries(loaded).values()}
 
 
 def table_in_use(loaded: Iterable[Loaded]) -> str | None:
@@ -29,10 +41,17 @@ class Labels:
         """Host name -> slug, as the VCL ``table`` says."""
         return hosts_of(self._control.text(table)) if table else {}
 
+    def canaries(self, loaded: list[Loaded]) -> set[str]:
+        """Slugs whose visitors the table in use leads to a canary."""
+        table = table_in_use(loaded)
+        return canaries_of(self._control.text(table)) if table else set()
+
     def retired(self, loaded: list[Loaded]) -> set[str]:
         """Slugs of apps that are gone: no host leads to them, and their label only to a page."""
-        served = set(self.hosts(table_in_use(loaded)).values())
-        return {slug for slug, name in targets(loaded).items() if name == UNAVAILABLE and slug not in served}
+        unavailable = {slug for slug, name in targets(loaded).items() if name == UNAVAILABLE}
+        if not unavailable:  # the table of 1000 hosts takes 5 ms to read
+            return unavailable
+        return unavailable - set(self.hosts(table_in_use(loaded)).values())
 
     def retire(self, slug: str) -> None:
         """Unloads the app's VCL, to which no host may lead any more; its label goes with a later ``sweep``."""
@@ -40,10 +59,35 @@ class Labels:
         vcl = targets(loaded).get(slug)
         if vcl is None or vcl == UNAVAILABLE:
             return
+        self._let_go(label_name(slug), loaded)
+        self._control.command("vcl.discard", vcl)
+
+    def end_canary(self, slug: str) -> str | None:
+        """The VCL that the canary's label led to, which no table may do any more; the label goes with a ``sweep``."""
+        loaded = self._control.loaded()
+        vcl = canaries(loaded).get(slug)
+        if vcl is None or vcl == UNAVAILABLE:
+            return None
+        self._let_go(canary_label(slug), loaded)
+        return vcl
+
+    def _let_go(self, label: str, loaded: list[Loaded]) -> None:
         if not any(v.name == UNAVAILABLE for v in loaded):
             self._control.inline(UNAVAILABLE, unavailable_vcl())
-        self._control.command("vcl.label", label_name(slug), UNAVAILABLE)
-        self._control.command("vcl.discard", vcl)
+        self._control.command("vcl.label", label, UNAVAILABLE)
+
+    def try_out(self, vcl: str | None) -> None:
+        """The label of what is on trial leads to ``vcl``; None: to a page. It is never discarded."""
+        loaded = self._control.loaded()
+        now = next((v.target for v in loaded if v.name == TRIAL_LABEL), None)
+        if vcl is None:
+            self._ensure_unavailable(loaded)
+        if now != (vcl or UNAVAILABLE):
+            self._control.command("vcl.label", TRIAL_LABEL, vcl or UNAVAILABLE)
+
+    def _ensure_unavailable(self, loaded: list[Loaded]) -> None:
+        if not any(v.name == UNAVAILABLE for v in loaded):
+            self._control.inline(UNAVAILABLE, unavailable_vcl())
 
     def sweep(self) -> None:
         """Discards the labels of apps that are gone, if there is no table of hosts but the one in use.
@@ -56,3 +100,6 @@ class Labels:
         if not any(v.name.startswith(TOP_PREFIX) and not v.active for v in loaded):
             for slug in self.retired(loaded):
                 self._control.command("vcl.discard", label_name(slug))
+            for slug in canaries(loaded).keys() - self.canaries(loaded):
+                if canaries(loaded)[slug] == UNAVAILABLE:
+                    self._control.command("vcl.discard", canary_label(slug))

@@ -7,6 +7,8 @@ PARAMETERS: dict[str, str] = {
     "max_vcl": "10000",
     # vcl.list is cut at 48k by default, which is about 350 apps.
     "cli_limit": "16m",
+    # A request begins anew for a pause (once), the release before (twice), an old copy and its cookies: 4 by default.
+    "max_restarts": "6",
     # An idle websocket is cut after this (default 60 s).
     "pipe_timeout": "3600",
     # A refused connection makes Varnish avoid an address for 0.25 s by default. Docker hands addresses out again, and a
@@ -20,9 +22,25 @@ PARAMETERS: dict[str, str] = {
     "backend_idle_timeout": "1",
     # The same race towards browsers and load balancers, which expect more than the default of 5 s.
     "timeout_idle": "75",
+    # What does not say for how long it may be kept is not kept. By default (120 s) a page with "Expires: 0" was, which
+    # is no date.
+    "default_ttl": "0",
     # How many cached objects may be thrown out for a new one; with the default of 50 a response larger than 50 small
     # objects is cut off in the middle once the cache is full.
     "nuke_limit": "100000",
+    # Browsers and curl may speak HTTP/2; off by default. Websockets stay on HTTP/1.1.
+    "feature": "+http2",
+    # Session and sign-in cookies: the defaults of 8k a header and 32k for all of them answered 400 to a cookie of 9 KB.
+    "http_req_hdr_len": "32k",
+    "http_req_size": "64k",
+    # The same for what apps send: Content-Security-Policy, preloads, cookies (over the default of 8k: 503).
+    "http_resp_hdr_len": "32k",
+    "http_resp_size": "64k",
+    # A large cookie that is put aside while the cache is looked at is there twice, and again when it is restored.
+    "workspace_client": "160k",
+    "workspace_backend": "160k",
+    # More headers than browsers send, but proxies in front add theirs (default 64).
+    "http_max_hdr": "128",
 }
 
 # For compiling VCL, fastest first; the first one that works here is taken. tcc: 25 ms for an app, gcc -O0: 113 ms,

@@ -5,7 +5,13 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+LOOPBACK = "127.0.0.1"
 _LISTEN = "0A"
+
+
+def reachable(host: str) -> str:
+    """An address of this machine at which what listens on ``host`` answers."""
+    return LOOPBACK if host in ("0.0.0.0", "", "::") else host  # noqa: S104
 
 
 def free_port(host: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import threading
@@ -16,18 +17,17 @@ from gitship.front.control import Control
 from gitship.front.files import BootFiles, write_atomically
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.launch import Launch
-from gitship.front.ports import free_port
+from gitship.front.ports import LOOPBACK, free_port
 from gitship.front.varnishd import AdminPortTaken, BootRefused, Varnishd, reader_group
 from gitship.front.vcl import unavailable_vcl
 
-LOOPBACK = "127.0.0.1"
 START_TRIES = 3
 
 log = logging.getLogger("gitship.front")
 
 
 class Server:
-    """``control`` is the way to talk to it, ``files`` what the next varnishd will find."""
+    """``control`` is the way to talk to it, ``files`` what the next varnishd will find, ``group`` who may read that."""
 
     def __init__(self, http: Address, directory: Path, memory_bytes: int) -> None:
         self._wanted = http
@@ -36,8 +36,14 @@ class Server:
         self._varnishd = Varnishd(directory)
         self._launch_file = directory / "varnishd.json"
         self._lock = threading.Lock()
-        self.files = BootFiles(directory, reader_group())
+        self.group = reader_group()
+        self.files = BootFiles(directory, self.group)
         self.control = Control(self._admin, self._varnishd.secret)
+
+    @property
+    def workdir(self) -> Path:
+        """Where varnishd keeps its log and counters."""
+        return self._varnishd.workdir
 
     def ensure_running(self) -> None:
         """Starts varnishd, or takes over the one that runs; one with other settings is ended and started anew.
@@ -65,6 +71,10 @@ class Server:
             return self._varnishd.pid() is not None and "running" in self.control.command("status")
         except FrontError:
             return False
+
+    def trial_token(self) -> str:
+        """What only this gitship and its Varnish know; the same for as long as the secret is."""
+        return hashlib.sha256(b"trial " + self._varnishd.secret.read_bytes()).hexdigest()[:32]
 
     @property
     def address(self) -> Address:

@@ -55,6 +55,11 @@ def literal(text: str) -> str:
     return " + ".join(f'{{"{part}"}}' for part in re.split(r'(?<=")(?=\})', text))
 
 
+def exactly(text: str) -> str:
+    """A regular expression for the text itself."""
+    return re.sub(r"([^A-Za-z0-9/_-])", r"\\\1", text)
+
+
 def _long_string(text: str) -> str:
     if '"""' in text:
         raise ValueError('a page cannot contain """')

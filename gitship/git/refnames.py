@@ -5,7 +5,9 @@ from __future__ import annotations
 from dulwich.refs import Ref, check_ref_format
 
 HIDDEN_PREFIX = "refs/gitship/"
-PUSHABLE_PREFIXES = ("refs/heads/", "refs/tags/")
+HEADS, TAGS = "refs/heads/", "refs/tags/"
+PUSHABLE_PREFIXES = (HEADS, TAGS)
+MAIN_BRANCHES = ("main", "master")  # the deploy branch of an app that was never deployed is whichever comes first
 MAX_COMPONENT_BYTES = 240  # a file name holds 255, and the lock's ".lock" must fit
 
 

@@ -107,6 +107,11 @@ class Refs:
                     lock.set(update.new.encode())
         return reasons
 
+    def head(self) -> str:
+        """The branch that a clone checks out, whether it exists or not."""
+        found = self._container().read_ref(Ref(b"HEAD")) or b""
+        return found.removeprefix(b"ref: ").decode("utf-8", "surrogateescape").strip()
+
     def point_head(self, ref: str) -> None:
         """Makes ``ref`` the branch that a clone checks out."""
         with _as_git_error("HEAD"):

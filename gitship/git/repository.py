@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -65,9 +67,22 @@ class Repository:
         """Moves all refs or none; the reason per ref that stood in the way."""
         return self._refs.compare_and_set_all(updates)
 
+    def head(self) -> str:
+        """The branch that a clone checks out, whether it exists or not."""
+        return self._refs.head()
+
     def point_head(self, ref: str) -> None:
         """Makes ``ref`` the branch that a clone checks out."""
         self._refs.point_head(ref)
+
+    def size(self) -> int:
+        """Bytes on the disk; what vanishes meanwhile is not counted."""
+        total = 0
+        for directory, _, files in os.walk(self.path):
+            for name in files:
+                with suppress(OSError):
+                    total += Path(directory, name).stat().st_size
+        return total
 
     def commit(self, sha: str) -> Commit:
         """Raises NotFound when there is no commit of that name."""
@@ -105,6 +120,15 @@ class Repository:
             if info.size > MAX_BLOB_BYTES:
                 raise GitError(f"{path} has {info.size} bytes", f"make it smaller than {MAX_BLOB_BYTES} bytes")
             return store.get_raw(sha)[1]
+
+    def is_link(self, commit: str, path: str) -> bool:
+        """True when the path is a symbolic link in the commit. Raises NotFound for an unknown commit."""
+        with open_store(self.objects) as store:
+            try:
+                mode, _ = tree_lookup_path(store.__getitem__, _hex(_commit(store, commit).tree), path.encode())
+            except (KeyError, NotTreeError, ValueError):
+                return False
+            return stat.S_ISLNK(mode)
 
     def file_count(self, commit: str) -> int:
         """How many files a commit has; submodules are not counted. Raises NotFound."""
@@ -154,11 +178,9 @@ class Repositories:
         return Repository(path)
 
     def _create(self, path: Path) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
         # Made aside and renamed: whoever finds the directory finds a whole repository.
-        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        aside = self.aside()
         try:
-            Repo.init_bare(str(aside), default_branch=b"main").close()
             with suppress(FileExistsError):
                 aside.rename(path)
         except OSError:
@@ -166,6 +188,22 @@ class Repositories:
                 raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+    def aside(self) -> Path:
+        """An empty repository without a name, for the caller to fill and to ``adopt`` or remove. Raises OSError."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        Repo.init_bare(str(path), default_branch=b"main").close()
+        return path
+
+    def adopt(self, aside: Path, name: str) -> None:
+        """What was made aside is the app's repository from now on; one that a killed server left there goes.
+
+        Raises OSError.
+        """
+        self._install_hook(aside)
+        self.remove(name)
+        aside.rename(self._path(name))
 
     def _install_hook(self, path: Path) -> None:
         if self.hook is None:

@@ -128,7 +128,7 @@ class Snapshot:
             if not isinstance(tree, Tree):
                 raise GitError(f"'{prefix.rstrip('/')}' is not a directory", "run `git fsck` and push again")
             items = tree.items()
-        entries = [Entry(prefix + _safe(item.path, prefix), item.mode, bytes(item.sha)) for item in items]
+        entries = [Entry(prefix + safe(item.path, prefix), item.mode, bytes(item.sha)) for item in items]
         for entry in entries:
             if entry.kind not in (FILE, SYMLINK, DIRECTORY, GITLINK):
                 raise GitError(f"'{printable(entry.path)}' is neither file, link nor directory", "run `git fsck`")
@@ -145,7 +145,7 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _safe(name: bytes, prefix: str) -> str:
+def safe(name: bytes, prefix: str) -> str:
     """``name`` as text. Raises GitError for what git itself refuses to check out, and what Linux cannot store."""
     text = name.decode("utf-8", "surrogateescape")
     valid = validate_path_element_default(name) and validate_path_element_ntfs(name)

@@ -6,14 +6,32 @@ from gitship.store.apps import Apps
 from gitship.store.audit import Audit
 from gitship.store.cron import CronRuns
 from gitship.store.deploys import Deploys
+from gitship.store.happenings import Happenings
 from gitship.store.keys import Keys
 from gitship.store.live import Live
+from gitship.store.registries import Registries
 from gitship.store.releases import Releases
 from gitship.store.settings import AppSettings
+from gitship.store.traffic import TrafficHistory
 from gitship.store.webaccess import WebAccess
+from gitship.store.webhooks import Webhooks
 
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns, WebAccess):
+class Store(
+    Apps,
+    Keys,
+    Releases,
+    Live,
+    Deploys,
+    AppSettings,
+    Audit,
+    CronRuns,
+    Webhooks,
+    Registries,
+    Happenings,
+    TrafficHistory,
+    WebAccess,
+):
     """All state; safe from any thread."""

@@ -10,20 +10,22 @@ from gitship.errors import Conflict, NotFound
 from gitship.model import (
     App,
     Domain,
+    Topic,
 )
-from gitship.store.database import Database
+from gitship.store.webhooks import Webhooks
 
 _APP = "id, name, created_at, deploy_branch, live_release, network"
 
 
-class Apps(Database):
+class Apps(Webhooks):
     """Apps, and what their next release will have: config, scale, host names."""
 
     def create_app(self, name: str) -> App:
         """Raises Conflict when the name is taken."""
         try:
             with self.transaction() as db:
-                db.execute("INSERT INTO apps (name, created_at) VALUES (?, ?)", (name, time.time()))
+                made = db.execute("INSERT INTO apps (name, created_at) VALUES (?, ?)", (name, time.time()))
+                self.announce(Topic.APP_CREATED, made.lastrowid, name)
         except sqlite3.IntegrityError:
             raise Conflict(f"app '{name}' exists already", "choose another name, or push to it") from None
         return self.app(name)
@@ -56,8 +58,15 @@ class Apps(Database):
     def apps(self) -> list[App]:
         return [App(*row) for row in self._rows(f"SELECT {_APP} FROM apps ORDER BY name")]
 
+    def last_app_id(self) -> int:
+        """The highest id that was ever given to an app."""
+        row = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'apps'")
+        return int(row[0]) if row else 0
+
     def delete_app(self, app_id: int) -> None:
         with self.transaction() as db:
+            for (name,) in db.execute("SELECT name FROM apps WHERE id = ?", (app_id,)).fetchall():
+                self.announce(Topic.APP_DESTROYED, app_id, name)
             db.execute("DELETE FROM apps WHERE id = ?", (app_id,))
 
     def rename_app(self, app_id: int, name: str) -> None:

@@ -7,16 +7,23 @@ import time
 from typing import Any
 
 from gitship.errors import NotFound
-from gitship.model import Deploy, DeployKind, DeployState, StageTime
-from gitship.store.database import Database
+from gitship.model import Deploy, DeployKind, DeployState, StageTime, Topic
+from gitship.store.webhooks import Webhooks
 
 _DEPLOY = (
     "id, app_id, kind, state, created_by, created_at, cause, commit_sha, ref, old_sha, release_id, failed_stage,"
     " reason, hint, started_at, finished_at, stages"
 )
 
+_TOLD = {
+    DeployState.DRAINING: Topic.DEPLOY_LIVE,  # visitors have it; what comes after changes nothing for them
+    DeployState.FAILED: Topic.DEPLOY_FAILED,
+    DeployState.CANCELED: Topic.DEPLOY_CANCELED,
+    DeployState.SUPERSEDED: Topic.DEPLOY_CANCELED,
+}
 
-class Deploys(Database):
+
+class Deploys(Webhooks):
     """The records of deploys."""
 
     def create_deploy(
@@ -59,9 +66,13 @@ class Deploys(Database):
         ]
 
     def update_deploy(self, deploy: Deploy) -> None:
-        """Writes everything that may change in a deploy's life."""
+        """Writes everything that may change in a deploy's life, and tells the webhooks in the same transaction."""
         stages = json.dumps([[s.stage, s.started_at, s.seconds] for s in deploy.stages])
         with self.transaction() as db:
+            before = db.execute(
+                "SELECT d.state, d.started_at, a.name FROM deploys d JOIN apps a ON a.id = d.app_id WHERE d.id = ?",
+                (deploy.id,),
+            ).fetchone()
             db.execute(
                 "UPDATE deploys SET state = ?, old_sha = ?, release_id = ?, failed_stage = ?, reason = ?, hint = ?,"
                 " started_at = ?, finished_at = ?, stages = ? WHERE id = ?",
@@ -70,6 +81,13 @@ class Deploys(Database):
                     deploy.started_at, deploy.finished_at, stages, deploy.id,
                 ),
             )  # fmt: skip
+            if before is None:  # its app was destroyed
+                return
+            state, started_at, app = before
+            if started_at is None and deploy.started_at is not None:
+                self.announce(Topic.DEPLOY_STARTED, deploy.app_id, app, deploy_id=deploy.id, state=deploy.state)
+            if deploy.state != state and deploy.state in _TOLD:
+                self.announce(_TOLD[deploy.state], deploy.app_id, app, deploy_id=deploy.id, state=deploy.state)
 
 
 def _deploy(row: Any) -> Deploy:

@@ -65,6 +65,42 @@ MIGRATIONS = (
         reason TEXT NOT NULL DEFAULT '', UNIQUE (app_id, number), UNIQUE (app_id, entry, due_at));
     """,
     """
+    CREATE TABLE server_settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE webhooks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL, format TEXT NOT NULL,
+        events TEXT NOT NULL, secret TEXT NOT NULL, all_apps INTEGER NOT NULL, anywhere INTEGER NOT NULL,
+        created_by TEXT NOT NULL, created_at REAL NOT NULL);
+    CREATE TABLE webhook_apps (
+        webhook_id INTEGER NOT NULL REFERENCES webhooks(id) ON DELETE CASCADE,
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, PRIMARY KEY (webhook_id, app_id));
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, webhook_id INTEGER NOT NULL REFERENCES webhooks(id) ON DELETE CASCADE,
+        uuid TEXT NOT NULL, event TEXT NOT NULL, at REAL NOT NULL, app TEXT NOT NULL, deploy_id INTEGER,
+        state TEXT NOT NULL, text TEXT NOT NULL, body TEXT NOT NULL DEFAULT '', status TEXT NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL, answer TEXT NOT NULL DEFAULT '');
+    CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, id);
+    CREATE INDEX deliveries_that_wait ON deliveries (status, next_at);
+    """,
+    """
+    ALTER TABLE releases ADD COLUMN manifest TEXT;
+    CREATE TABLE registries (server TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL);
+    """,
+    """
+    CREATE TABLE container_events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+        docker_id TEXT NOT NULL, container TEXT NOT NULL, process TEXT NOT NULL, release INTEGER NOT NULL,
+        at REAL NOT NULL, kind TEXT NOT NULL, exit_code INTEGER, detail TEXT NOT NULL DEFAULT '',
+        deaths INTEGER NOT NULL DEFAULT 0, UNIQUE (docker_id, at, kind));
+    CREATE INDEX container_events_by_app ON container_events (app_id, at);
+    """,
+    "ALTER TABLE releases ADD COLUMN cache TEXT NOT NULL DEFAULT '{}'",
+    """
+    CREATE TABLE traffic (
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, seconds INTEGER NOT NULL,
+        start INTEGER NOT NULL, counts TEXT NOT NULL, PRIMARY KEY (app_id, seconds, start)) WITHOUT ROWID;
+    CREATE INDEX traffic_by_age ON traffic (seconds, start);
+    """,
+    """
     CREATE TABLE web_access (
         hash TEXT PRIMARY KEY, kind TEXT NOT NULL, fingerprint TEXT NOT NULL, name TEXT NOT NULL DEFAULT '',
         created_at REAL NOT NULL, expires_at REAL);

@@ -13,6 +13,7 @@ from gitship.model import (
     Check,
     CronEntry,
     DeployState,
+    Mount,
     Overlap,
     Process,
     Release,
@@ -20,7 +21,8 @@ from gitship.model import (
 from gitship.store.database import Database
 
 _RELEASE = (
-    "id, app_id, number, commit_sha, image_id, image_bytes, config, processes, cron, cause, created_by, created_at"
+    "id, app_id, number, commit_sha, image_id, image_bytes, config, processes, cron, cause, created_by, created_at,"
+    " cache"
 )
 
 
@@ -39,17 +41,23 @@ class Releases(Database):
         cause: str,
         created_by: str,
         cron: Iterable[CronEntry] = (),
+        manifest: Mapping[str, Any] | None = None,
+        cache: Mapping[str, Any] | None = None,
     ) -> Release:
-        """A new immutable release with the app's next number (numbers are never used again)."""
+        """A new immutable release with the app's next number (numbers are never used again).
+
+        ``manifest`` is what it was made from, when that is not the commit in the app's own repository.
+        """
         with self.transaction() as db:
             last = db.execute("SELECT max(number) FROM releases WHERE app_id = ?", (app_id,)).fetchone()[0] or 0
             cursor = db.execute(
                 "INSERT INTO releases (app_id, number, commit_sha, image_id, image_bytes, config, processes, cron,"
-                " cause, created_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " cause, created_by, created_at, manifest, cache) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     app_id, last + 1, commit, image_id, image_bytes, json.dumps(dict(config)),
                     json.dumps([dataclasses.asdict(p) for p in processes]),
                     json.dumps([dataclasses.asdict(e) for e in cron]), cause, created_by, time.time(),
+                    None if manifest is None else json.dumps(manifest), json.dumps(dict(cache or {})),
                 ),
             )  # fmt: skip
             release_id = cursor.lastrowid
@@ -62,6 +70,11 @@ class Releases(Database):
         if row is None:
             raise NotFound("no such release", "see `releases:list`")
         return _release(row)
+
+    def release_manifest(self, release_id: int) -> dict[str, Any] | None:
+        """What the release was made with as ``manifest``."""
+        row = self._row("SELECT manifest FROM releases WHERE id = ?", release_id)
+        return json.loads(row[0]) if row and row[0] is not None else None
 
     def release_number(self, app_id: int, number: int) -> Release:
         """Raises NotFound."""
@@ -88,12 +101,12 @@ class Releases(Database):
 
 
 def _release(row: Any) -> Release:
-    *head, config, processes, cron, cause, created_by, created_at = row
+    *head, config, processes, cron, cause, created_by, created_at, cache = row
     id_, app_id, number, commit, image_id, image_bytes = head
     parsed = tuple(_process(p) for p in json.loads(processes))
     return Release(
         id_, app_id, number, commit, image_id, image_bytes, json.loads(config), parsed, cause, created_by, created_at,
-        tuple(cron_entry(e) for e in json.loads(cron)),
+        tuple(cron_entry(e) for e in json.loads(cron)), json.loads(cache),
     )  # fmt: skip
 
 
@@ -104,5 +117,6 @@ def cron_entry(data: dict[str, Any]) -> CronEntry:
 
 def _process(data: dict[str, Any]) -> Process:
     checks = tuple(Check(**{**c, "command": tuple(c["command"])}) for c in data.pop("checks"))
+    mounts = tuple(Mount(**m) for m in data.pop("mounts", ()))  # a release from before there were any has none
     command = data.pop("command")
-    return Process(checks=checks, command=None if command is None else tuple(command), **data)
+    return Process(checks=checks, mounts=mounts, command=None if command is None else tuple(command), **data)

@@ -1,4 +1,4 @@
-"""What an owner has set for an app by command (maintenance, port, limits, ...), and config that all apps share."""
+"""What was set by command: for an app (maintenance, port, ...), for the whole server, and config of all apps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gitship.store.database import Database
 
 
 class AppSettings(Database):
-    """Named values per app, as JSON; the part of gitship that owns a name says what it may be."""
+    """Named values, as JSON; the part of gitship that owns a name says what it may be."""
 
     def setting(self, app_id: int, name: str) -> Any | None:
         """The value, or None when it is not set."""
@@ -31,6 +31,22 @@ class AppSettings(Database):
             db.execute("DELETE FROM settings WHERE app_id = ? AND name = ?", (app_id, name))
             if value is not None:
                 db.execute("INSERT INTO settings VALUES (?, ?, ?)", (app_id, name, json.dumps(value)))
+
+    def server_setting(self, name: str) -> Any | None:
+        """A value of the whole server that a command has set, or None."""
+        row = self._row("SELECT value FROM server_settings WHERE name = ?", name)
+        return json.loads(row[0]) if row else None
+
+    def server_settings(self) -> dict[str, Any]:
+        rows = self._rows("SELECT name, value FROM server_settings ORDER BY name")
+        return {name: json.loads(value) for name, value in rows}
+
+    def set_server_setting(self, name: str, value: Any | None) -> None:
+        """None unsets."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM server_settings WHERE name = ?", (name,))
+            if value is not None:
+                db.execute("INSERT INTO server_settings VALUES (?, ?)", (name, json.dumps(value)))
 
     def global_config(self) -> dict[str, str]:
         """Config below every app's own."""

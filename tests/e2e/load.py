@@ -33,11 +33,15 @@ def tally(counts: dict[str, int], key: str) -> None:
 
 @dataclass(slots=True)
 class Report:
-    """``failures`` counts by kind; ``versions`` by the version that answered; ``kinds`` by the kind of request."""
+    """``failures`` counts by kind; ``versions`` by the version that answered; ``kinds`` by the kind of request.
+
+    ``slowest`` is of the good ones, in seconds.
+    """
 
     requests: int = 0
     failed: int = 0
     seconds: float = 0.0
+    slowest: float = 0.0
     failures: dict[str, int] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
@@ -129,8 +133,10 @@ class Visitors:
             while not self.stop.is_set():
                 self.report.requests += 1
                 tally(self.report.kinds, kind)
+                began = time.monotonic()
                 try:
                     tally(self.report.versions, await ask(session))
+                    self.report.slowest = max(self.report.slowest, time.monotonic() - began)
                 except WrongAnswer as error:
                     self.report.fail(f"{kind} {error.args[0]}", error.args[1], time.monotonic() - self.began)
                 except (aiohttp.ClientError, TimeoutError, OSError, IndexError, ValueError) as error:

@@ -159,3 +159,35 @@ def test_no_request_fails_while_the_gate_changes(server: Server, shop: Path, run
     assert report.failed == 0, report
     assert report.requests > 200
     assert report.versions["during"] > 0
+
+
+def test_limits_of_rate_and_size(server: Server, shop: Path, run: Callable[..., str]) -> None:
+    run("bodylimit:set", "gated", "1k")
+    assert server.get("gated", method="POST", body=bytes(1024)).status == 200
+    assert server.get("gated", method="POST", body=bytes(1025)).status == 413
+    run("bodylimit:off", "gated")
+    assert server.get("gated", method="POST", body=bytes(1025)).status == 200
+    done = server.ssh("ratelimit:set", "gated", "--requests", "3", "--per", "1h", "--by", "all")
+    if done.returncode:
+        assert "apt-get install varnish-modules" in done.stderr
+        pytest.skip("no varnish-modules")
+    try:
+        assert [server.get("gated").status for _ in range(4)] == [200, 200, 200, 429]
+        run("ps:restart", "gated")  # whose own request is not counted
+        assert server.get("gated").headers["retry-after"] == "3600"
+    finally:
+        run("ratelimit:off", "gated")
+    assert server.get("gated").status == 200
+
+
+def test_an_apps_own_vcl(server: Server, shop: Path, run: Callable[..., str]) -> None:
+    run("vcl:set", "gated", stdin='sub app_deliver {\n    set resp.http.x-own = "one";\n}\n')
+    assert server.get("gated").headers["x-own"] == "one"
+    done = server.ssh("vcl:set", "gated", stdin="sub app_deliver {\n    nonsense;\n}\n")
+    assert done.returncode == 1
+    assert "(line 2 Pos 5)" in done.stderr
+    run("ps:restart", "gated")
+    assert server.get("gated").headers["x-own"] == "one"
+    assert "x-own" in run("vcl:show", "gated")
+    run("vcl:unset", "gated")
+    assert "x-own" not in server.get("gated").headers

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import apps
-from tests.e2e.harness import Server
+from tests.e2e import apps, docker_cli
+from tests.e2e.harness import Server, wait_until
 from tests.e2e.load import load
 
 pytestmark = pytest.mark.e2e
@@ -77,3 +78,25 @@ def test_rollback_with_nothing_to_go_back_to_is_refused(server: Server, tiny_app
     assert done.returncode != 0
     assert "error:" in done.stderr and "hint:" in done.stderr
     assert server.get("only").body == "v1\n"
+
+
+def test_rollback_to_a_release_whose_image_is_gone_says_how_to_build_it_again(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    repository = tiny_app("pruned")
+    server.push_ok(repository, "pruned")
+    [(image,)] = server.database(
+        "SELECT image_id FROM releases JOIN apps ON apps.id = app_id WHERE apps.name = 'pruned' AND number = 1"
+    )
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    server.push_ok(repository, "pruned")
+    wait_until(
+        lambda: server.containers("gitship.app=pruned") == ["pruned.web.1.v2"], 30, "the first release has ended"
+    )
+    docker_cli.docker(server.docker_host, "rmi", "-f", image)
+    done = server.ssh("releases:rollback", "pruned", "v1")
+    assert (done.returncode, "the image of v1 is gone" in done.stdout + done.stderr) == (1, True)
+    assert server.get("pruned").body == "v2\n"
+    [command] = re.findall(r"build it again: (git:deploy .+)", done.stdout + done.stderr)[:1]
+    assert server.ssh(*command.split()).returncode == 0
+    assert server.get("pruned").body == "v1\n"

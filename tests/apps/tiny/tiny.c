@@ -1,9 +1,13 @@
 /* A web application with habits, set by environment: what the end-to-end tests deploy.
  *
- * PORT (8000) LISTEN_PORT LISTEN_HOST VERSION BOOT_MS HEALTH_MS CRASH IGNORE_TERM DRAIN_MS RELEASE_MS RELEASE_EXIT
+ * PORT (8000) LISTEN_PORT LISTEN_HOST VERSION BOOT_MS HEALTH_MS CRASH IGNORE_TERM DRAIN_MS RELEASE_MS RELEASE_EXIT GONE
+ * FAIL_EVERY=N answers each Nth request with 500, SLOW_MS=N takes N ms for each (but not for /healthz)
  * /            "VERSION"          /x?ms=N   the same after N ms       /stream  chunked, a piece every 0.5 s for 4 s
  * /healthz     503 until HEALTH_MS have passed                        POST     "VERSION length checksum" of the body
+ * /public/...  may be cached for 60 s; 404 for the path GONE
  * /env?NAME    that variable      /log?TEXT prints it to stdout       /crash   exits 9 at once
+ * /ws          a websocket for clients that do not check its key: "VERSION: TEXT" for a text of up to 100 bytes;
+ *              closed with 1001 on SIGTERM
  * Arguments: `tiny check` is a HEALTHCHECK; `tiny work` prints a line a second; `tiny release` exits with
  * RELEASE_EXIT after RELEASE_MS.
  * On SIGTERM it stops listening, finishes the requests in flight, and logs how many there were. */
@@ -18,7 +22,7 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t term;
-static int in_flight;
+static int in_flight, answered;
 static struct timespec born;
 
 static const char *text(const char *n, const char *d) { const char *v = getenv(n); return v && *v ? v : d; }
@@ -41,7 +45,18 @@ static void answer(int c, const char *method, const char *path, long length, uns
     char body[4096]; const char *version = text("VERSION", "v0"), *query = strchr(path, '?'); int head = !strcmp(method, "HEAD");
     if (!strncmp(path, "/x?ms=", 6)) nap(atoi(path + 6));
     if (!strcmp(path, "/crash")) _exit(9);
+    if (strcmp(path, "/healthz")) {
+        nap(number("SLOW_MS", 0));
+        int every = number("FAIL_EVERY", 0);
+        if (every && __sync_add_and_fetch(&answered, 1) % every == 0) { printf("failing\n"); reply(c, "500 Failing", "failing\n", head); return; }
+    }
     if (!strcmp(path, "/stream")) { stream(c); return; }
+    if (strcmp(path, "/") && !strcmp(path, text("GONE", ""))) { reply(c, "404 Not Found", "gone\n", head); return; }
+    if (!strncmp(path, "/public/", 8)) {
+        printf("asked for %s\n", path);
+        dprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nCache-Control: public, max-age=60\r\nContent-Length: %zu\r\n\r\n%s\n", strlen(version) + 1, head ? "" : version);
+        return;
+    }
     if (!strncmp(path, "/log?", 5)) { printf("%s\n", query + 1); }
     if (!strcmp(path, "/healthz") && age_ms() < number("HEALTH_MS", 0)) { reply(c, "503 Not Yet", "not yet\n", head); return; }
     if (!strcmp(method, "POST")) snprintf(body, sizeof body, "%s %ld %u\n", version, length, sum);
@@ -49,14 +64,31 @@ static void answer(int c, const char *method, const char *path, long length, uns
     else snprintf(body, sizeof body, "%s\n", version);
     reply(c, "200 OK", body, head);
 }
+static void websocket(int c) {
+    unsigned char frame[128], *mask = frame + 2, *said = frame + 6; char body[300];
+    dprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n");
+    for (;;) {
+        struct pollfd p = {c, POLLIN, 0};
+        if (term) { if (write(c, "\x88\x02\x03\xe9", 4) == 4) read(c, frame, sizeof frame); return; }
+        if (poll(&p, 1, 50) <= 0) continue;
+        if (read(c, frame, sizeof frame) < 6 || frame[0] != 0x81) return;
+        int n = frame[1] & 0x7f; if (n > 100) return;
+        for (int i = 0; i < n; i++) said[i] ^= mask[i % 4];
+        n = snprintf(body + 2, sizeof body - 2, "%.20s: %.*s", text("VERSION", "v0"), n, said);
+        body[0] = (char)0x81; body[1] = (char)n;
+        if (write(c, body, n + 2) != n + 2) return;
+    }
+}
 static void *serve(void *arg) {
     int c = (int)(long)arg; FILE *f = fdopen(c, "r"); char line[8192], method[16], path[4096];
-    while (!term && fgets(line, sizeof line, f) && sscanf(line, "%15s %4095s", method, path) == 2) {
+    int last = 0;
+    while (!term && !last && fgets(line, sizeof line, f) && sscanf(line, "%15s %4095s", method, path) == 2) {
         __sync_fetch_and_add(&in_flight, 1);
         long length = 0; unsigned sum = 0; int chunked = 0;
         while (fgets(line, sizeof line, f) && line[0] != '\r') {
             if (!strncasecmp(line, "Content-Length:", 15)) length = atol(line + 15);
             if (!strncasecmp(line, "Transfer-Encoding: chunked", 26)) chunked = 1;
+            if (!strncasecmp(line, "Connection: close", 17)) last = 1;
         }
         for (long left = length, total = 0; left > 0 || chunked; left = 0) {
             if (chunked) { if (!fgets(line, sizeof line, f)) break; left = strtol(line, 0, 16); }
@@ -64,8 +96,9 @@ static void *serve(void *arg) {
             total += left;
             if (chunked && fgets(line, sizeof line, f) && left == 0) { length = total; break; }
         }
-        answer(c, method, path, length, sum);
+        if (!strcmp(path, "/ws")) websocket(c); else answer(c, method, path, length, sum);
         __sync_fetch_and_sub(&in_flight, 1);
+        if (!strcmp(path, "/ws")) break;
     }
     fclose(f);
     return NULL;

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gitship.engine import buildcli, secretfiles
 from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
 from gitship.engine.docker import DockerEngine
 from gitship.errors import DeployCanceled, DeployError, NotFound
@@ -138,6 +141,59 @@ def test_a_build_secret_is_refused_with_the_reason(lab: Lab, mount: str) -> None
     assert "--mount=type=secret" in caught.value.hint
 
 
+def test_a_build_secret_is_there_for_its_step_and_nowhere_else(lab: Lab) -> None:
+    if buildcli.client(lab.host) is None:
+        pytest.skip("no docker command with BuildKit is installed here")
+    mount = "RUN --mount=type=secret,id=to.ken,required=true"
+    text = f"{mount} busybox wc -c </run/secrets/to.ken; echo {unique()}\nRUN ! busybox test -e /run/secrets/to.ken\n"
+    secret = unique()
+    image = lab.build(BASE + text, session=True, secrets={"to.ken": secret}, build_args={"A": "1"})
+    assert str(len(secret)) in [e.text for e in lab.events if isinstance(e, BuildOutput)]
+    names = [e.name for e in lab.events if isinstance(e, BuildStep)]
+    assert any(mount in name for name in names) and secret not in str(lab.events)
+    saved = subprocess.run(
+        ["docker", "-H", lab.host, "save", image.id], capture_output=True, timeout=60, check=True
+    ).stdout  # layers are plain tars there, the history and the labels beside them
+    assert secret.encode() not in saved and b"busybox" in saved
+    assert docker_cli.names(lab.host, "image", f"gitship.test={lab.run}")
+    with pytest.raises(DeployError, match=r"needs the build secret 'to\.ken'"):
+        lab.build(BASE + text.replace("echo", "echo again"), session=True)
+
+
+def test_a_build_by_the_client_fails_and_ends_as_any_other(lab: Lab) -> None:
+    if buildcli.client(lab.host) is None:
+        pytest.skip("no docker command with BuildKit is installed here")
+    with pytest.raises(DeployError, match="ended with exit code 3") as caught:
+        lab.build(BASE + f"RUN echo {unique()}; echo why; exit 3\n", session=True)
+    assert caught.value.lines[-1] == "why"
+    with pytest.raises(DeployError, match="unknown instruction: NONSENSE"):
+        lab.build(BASE + "NONSENSE\n", session=True)
+    with pytest.raises(OSError, match="cannot be read"):
+        lab.engine.build(broken_context(), BuildOptions(f"{lab.run}:x", session=True), print, threading.Event())
+    word, cancel = unique(), threading.Event()
+
+    def on_event(event: BuildStep | BuildOutput) -> None:
+        if isinstance(event, BuildOutput) and event.text == "started":
+            assert running(word)
+            cancel.set()
+
+    with pytest.raises(DeployCanceled):
+        lab.build(
+            BASE + f"RUN echo started; busybox sleep 300; echo {word}\n", session=True, cancel=cancel, on_event=on_event
+        )
+    wait_for(lambda: not running(word), 5)
+    with pytest.raises(DeployError, match="took longer than 4 s, last in"):
+        lab.build(BASE + f"RUN echo begun; busybox sleep 300; echo {word}\n", session=True, timeout_s=4)
+    wait_for(lambda: not running(word), 5)
+    left = [p for place in secretfiles.PLACES for p in place.glob(f"{secretfiles.prefix('')}*")]
+    assert left == [] and not any(t.name == "build-context" for t in threading.enumerate())
+
+
+def broken_context() -> Iterator[bytes]:
+    yield from context(BASE)[:2]
+    raise OSError("an object cannot be read")
+
+
 def test_a_cache_mount_works(lab: Lab) -> None:
     lab.build(BASE + f"RUN --mount=type=cache,target=/cache echo {unique()} >/cache/x\n")
 
@@ -239,21 +295,21 @@ def test_an_image_goes_only_with_its_label_and_only_when_no_container_needs_it(l
     label = ("gitship.test", lab.run)
     spec = lab.spec("user", "true")
     container = lab.engine.create(replace(spec, image_id=image.id))
-    assert lab.engine.remove_image(image.id, label) is False
+    assert lab.engine.remove_image(image.id, bool, label) is False
     lab.engine.remove(container)
-    assert lab.engine.remove_image(image.id, ("gitship.test", "somebody-else")) is False
+    assert lab.engine.remove_image(image.id, lambda tag: False, label) is False
     assert lab.engine.image(image.id).id == image.id
-    assert lab.engine.remove_image(image.id, label) is True
-    assert lab.engine.remove_image(image.id, label) is True
+    assert lab.engine.remove_image(image.id, bool, label) is True
+    assert lab.engine.remove_image(image.id, bool, label) is True
 
 
 def test_an_image_with_two_tags_keeps_both_while_it_is_needed_and_goes_with_both(lab: Lab) -> None:
     image = lab.build(BASE + f"RUN echo {unique()}\n")
     docker_cli.docker(lab.host, "tag", image.id, f"{lab.run}:second")
     container = lab.engine.create(replace(lab.spec("user", "true"), image_id=image.id))
-    assert lab.engine.remove_image(image.id, ("gitship.test", lab.run)) is False
+    assert lab.engine.remove_image(image.id, bool, ("gitship.test", lab.run)) is False
     assert {lab.engine.image(f"{lab.run}:{tag}").id for tag in ("latest", "second")} == {image.id}
     lab.engine.remove(container)
-    assert lab.engine.remove_image(image.id, ("gitship.test", lab.run)) is True
+    assert lab.engine.remove_image(image.id, bool, ("gitship.test", lab.run)) is True
     with pytest.raises(NotFound):
         lab.engine.image(image.id)

@@ -52,6 +52,22 @@ def test_a_docker_that_went_down_and_came_back_is_used_again(own: IsolatedEngine
     assert engine.list({}) == []
 
 
+def test_events_end_with_an_error_when_docker_goes_down_and_can_be_had_again(
+    own: IsolatedEngine, engine: DockerEngine
+) -> None:
+    engine.ping()
+    stream = engine.events({}, since=time.time(), stop=threading.Event())
+    timer = threading.Timer(0.5, own.stop)
+    timer.start()
+    try:
+        error, _ = failing(lambda: list(stream))
+        assert "broke off" in error.message
+    finally:
+        timer.join()
+        own.start()
+    assert list(engine.events({}, since=time.time() - 60, until=time.time(), stop=threading.Event())) == []
+
+
 def test_a_docker_that_hangs_is_an_engine_error_within_the_time_out(own: IsolatedEngine, engine: DockerEngine) -> None:
     engine.ping()
     os.kill(own.pid, signal.SIGSTOP)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from gitship.config import Address
 from gitship.front.front import AppFront, Backend
+from gitship.front.probe_vcl import Probe
 from tests.e2e.front.origin import Origin
 
 TIMEOUT_S = 30.0
@@ -78,5 +79,5 @@ def app(name: str, *origins: Origin, release: str = "v1", probe: str | None = No
         cache_key=key or f"{name}/{release}",
         backends=tuple(Backend(f"{name}.web.{i}", o.address, o.port) for i, o in enumerate(origins)),
         verify_token=TOKEN,
-        probe=probe,
+        probe=Probe(probe, (f"Host: {name}.localhost",)) if probe else None,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from aiohttp import WSMsgType, web
 
 WAIT_S = 20.0  # no test waits longer for the other side
-MAX_UPLOAD = 1 << 30
+MAX_UPLOAD = 2 << 30
 PIECE_BYTES = 1 << 20
 
 
@@ -22,6 +22,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body_bytes: int = 0
+    url: str = ""  # path and query as they were sent
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Origin:
     go_on: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Event = field(default_factory=threading.Event)
     status: int = 200
+    missing: set[str] = field(default_factory=set)
+    pause_s: float = 0.0
     probe_pause_s: float = 0.0
 
     def __enter__(self) -> Origin:
@@ -70,14 +73,18 @@ class Origin:
     async def _start(self) -> None:
         application = web.Application(client_max_size=MAX_UPLOAD)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.01)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=0.01, max_field_size=1 << 16, max_line_size=1 << 16
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.address, self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self.address, self.port, reuse_address=True, backlog=4096)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        seen = Seen(request.method, request.path, {k.lower(): v for k, v in request.headers.items()})
+        seen = Seen(
+            request.method, request.path, {k.lower(): v for k, v in request.headers.items()}, url=request.raw_path
+        )
         self.seen.append(seen)
         handlers: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {
             "/ws": self._websocket,
@@ -85,6 +92,7 @@ class Origin:
             "/wait": self._wait,
             "/together": self._all_together,
             "/large": self._large,
+            "/headers": self._headers,
             "/probe": self._probe,
         }
         if request.path in handlers:
@@ -93,6 +101,9 @@ class Origin:
             seen.body_bytes += len(piece)
         # /x?cache-control=public is answered with that header
         headers = {**{k: v for k, v in request.query.items() if k != "n"}, "x-version": self.version}
+        await asyncio.sleep(self.pause_s)
+        if request.path in self.missing:
+            return web.Response(text=f"{self.version} has no such page", status=404, headers=headers)
         return web.Response(text=f"{self.version} {seen.body_bytes}", headers=headers, status=self.status)
 
     async def _wait(self, request: web.Request) -> web.StreamResponse:
@@ -126,6 +137,13 @@ class Origin:
         for begin in range(0, size, PIECE_BYTES):
             await response.write(bytes(min(PIECE_BYTES, size - begin)))
         return response
+
+    async def _headers(self, request: web.Request) -> web.StreamResponse:
+        """One header of ``n`` bytes, or ``count`` small ones."""
+        many = {f"x-many-{number}": "x" for number in range(int(request.query.get("count", "0")))}
+        names = ("x-large", "x-larger") if "twice" in request.query else ("x-large",)
+        large = {name: "c" * int(request.query["n"]) for name in names} if "n" in request.query else {}
+        return web.Response(text=self.version, headers=many | large)
 
     async def _probe(self, request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(self.probe_pause_s)

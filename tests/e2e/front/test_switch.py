@@ -19,7 +19,7 @@ from gitship.config import Address
 from gitship.errors import FrontError
 from gitship.front.front import Front
 from tests.e2e.front.asking import TIMEOUT_S, app, ask, raw, until_closed
-from tests.e2e.front.conftest import switch
+from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
 
 pytestmark = pytest.mark.e2e
@@ -87,6 +87,8 @@ def test_ten_switches_under_load_fail_no_request(shop: Front) -> None:
         old = stack.enter_context(Origin("r0"))
         serving = switch(shop, app("shop", old, release="r0"))
         visitors = stack.enter_context(Visitors(shop.address))
+        while not visitors.answers and not visitors.failures:
+            time.sleep(0.01)
         for n in range(1, 11):
             new = stack.enter_context(Origin(f"r{n}"))
             name = shop.load(app("shop", new, release=f"r{n}"))
@@ -159,6 +161,43 @@ def test_a_loaded_release_gets_no_visitor_before_it_is_labelled(shop: Front) -> 
         assert ask(shop.address, HOST).text == "v1 0"
 
 
+def test_what_is_on_trial_is_for_gitship_alone_and_what_it_leaves_in_the_cache_is_there_after_the_switch(
+    shop: Front,
+) -> None:
+    path = "/?cache-control=public,max-age=60"
+    with Origin("v1") as one, Origin("v2") as two:
+        first = switch(shop, app("shop", one))
+        second = shop.load(app("shop", two, release="v2"))
+        with shop.trial(second) as headers:
+            assert ask(shop.address, HOST, path, headers=headers).text == "v2 0"
+            assert ask(shop.address, HOST, path).text == "v1 0"
+            assert ask(shop.address, HOST, path, headers={"X-Gitship-Trial": "0" * 32}).text == "v1 0"
+            assert not [h for h in two.seen[-1].headers if h.startswith("x-gitship")]
+            assert shop.apps() == {"shop": first}
+            shop.reload([app("shop", one)], {HOST: "shop", "b.localhost": "shop"})
+            assert ask(shop.address, HOST, path, headers=headers).text == "v2 0"
+        assert ask(shop.address, HOST, path, headers=headers).status == 503
+        shop.label("shop", second)
+        answer = ask(shop.address, HOST, path)
+        assert (answer.text, answer.headers["x-cache"], two.count("/")) == ("v2 0", "hit", 1)
+
+
+def test_a_trial_that_a_killed_gitship_left_is_over(shop: Front, base: Path) -> None:
+    with Origin("v1") as one, Origin("v2") as two:
+        first = switch(shop, app("shop", one))
+        second = shop.load(app("shop", two, release="v2"))
+        shop._trial.lead_to(second)
+        shop.close()
+        other = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
+        other.ensure_running()
+        other.reload([app("shop", one)], {HOST: "shop"})
+        assert other.busy(second) == 0
+        assert {v.name for v in other._control.loaded() if v.name.startswith("app_")} == {first}
+        other.stop()
+        other.ensure_running()
+        assert ask(other.address, HOST).text == "v1 0"
+
+
 def test_an_app_that_does_not_hang_up_holds_nothing_up(shop: Front) -> None:
     """Before Varnish unloads a VCL, it half closes its idle connections and waits for the app to close them too."""
     with socket.create_server(("127.0.0.1", 0)) as listener, Origin("v2") as two, ThreadPoolExecutor(1) as pool:
@@ -208,6 +247,7 @@ def test_a_release_with_a_probe_serves_from_its_first_request_on(shop: Front) ->
     with Origin("v1") as one:
         one.probe_pause_s = 1.0  # whoever waits for the first probe is late
         switch(shop, app("shop", one, probe="/probe"))
+        assert "healthy" in shop._control.command("backend.list", "*.b0_*")
         assert [ask(shop.address, HOST, f"/{n}").status for n in range(10)] == [200] * 10
 
 

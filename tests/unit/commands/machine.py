@@ -6,7 +6,9 @@ from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.manifest import Manifest
 from gitship.engine.base import Capacity, Image
 from gitship.engine.docker import DockerEngine
+from gitship.errors import EngineError
 from gitship.model import Check
+from tests.unit.commands.volumes import MemoryVolumes
 
 MANIFEST = Manifest(
     processes={"web": ("serve",), "worker": ("work",)},
@@ -21,9 +23,22 @@ class Machine(DockerEngine):
 
     def __init__(self) -> None:
         super().__init__("unix:///nowhere")
+        self.memory = MemoryVolumes()
+        self.removed: list[str] = []
+
+    @property
+    def volumes(self) -> MemoryVolumes:  # type: ignore[override]
+        return self.memory
+
+    def remove(self, container_id: str) -> None:
+        self.removed.append(container_id)
 
     def capacity(self) -> Capacity:
-        return Capacity(cpus=2, memory_bytes=4 << 30)
+        return Capacity(cpus=2, memory_bytes=4 << 30, platforms=("linux/amd64", "linux/386"))
 
     def image(self, image_id: str) -> Image:
         return Image(image_id, 1, tcp_ports=(5000,))
+
+    def login(self, server: str, username: str, password: str) -> None:
+        if password == "wrong":
+            raise EngineError(f"the registry {server} does not take the login", "check user and password")

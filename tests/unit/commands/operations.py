@@ -10,24 +10,41 @@ from pathlib import Path
 from typing import Any
 
 from gitship.config import Settings
-from gitship.deploy import output
+from gitship.deploy import mounts, output
+from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
-from gitship.deploy.gates import gate_of, store_gate
+from gitship.deploy.figures import Figures, Sampler
+from gitship.deploy.gates import gate_of, no_rates, store_gate
+from gitship.deploy.keeper import Keeper
+from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
-from gitship.deploy.operations import ProcessStatus
+from gitship.deploy.looking import Looking, ProcessStatus
+from gitship.deploy.notifier import Notifier
+from gitship.deploy.pausing import Paused, ensure_can_pause, not_paused
+from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
+from gitship.deploy.sources import Sources
+from gitship.deploy.stats import StoredStats
+from gitship.deploy.storage import Storage
 from gitship.deploy.switch import STOPPED
+from gitship.deploy.tail import Tails
+from gitship.deploy.trials import no_canary
 from gitship.deploy.tuning import Tuning
 from gitship.engine.base import LogLine
-from gitship.errors import GitshipError, NotFound
+from gitship.errors import FrontError, GitshipError, NotFound
+from gitship.events import Bus, Event
+from gitship.front.cache import Purge
 from gitship.front.front import Front
 from gitship.front.gate import Gate
+from gitship.front.tally import Tally
 from gitship.git.repository import Commit, Repositories
 from gitship.model import (
     App,
     Container,
+    ContainerEvent,
     Deploy,
     DeployKind,
     DeployState,
@@ -38,10 +55,12 @@ from gitship.model import (
 )
 from gitship.store import Store
 from tests.unit.commands.machine import MANIFEST, Machine
+from tests.unit.commands.printing import Printing
 from tests.unit.commands.programs import EchoPrograms, EchoRuns
 
 PROCESSES = (Process("web", port=5000), Process("worker", quantity=0))  # as the manifest plans them
 FOLLOW_LIMIT_S = 20.0
+SERVER = "s1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,31 +73,65 @@ class Failure:
     state: DeployState = DeployState.FAILED
 
 
-class Stream(Iterator[LogLine]):
-    """A log stream that says whether it was closed."""
-
-    def __init__(self, lines: Iterator[LogLine]) -> None:
-        self._lines = lines
-        self.closed = False
-
-    def __next__(self) -> LogLine:
-        return next(self._lines)
-
-    def close(self) -> None:
-        self.closed = True
-
-
 class StoreGates:
     """Keeps gates; there is no Varnish."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.rates = True
 
     def change(self, app: str, change: Callable[[Gate], Gate]) -> Gate:
         found = self._store.app(app)
         gate = change(gate_of(self._store, found.id))
         store_gate(self._store, found.id, gate)
         return gate
+
+    def try_vcl(self, app: str, vcl: str) -> None:
+        if "nonsense" in vcl:
+            raise FrontError("Varnish refuses the app's own VCL:\nnonsense (line 1", "`vcl:show`")
+
+    def ensure_rates(self) -> None:
+        if not self.rates:
+            raise no_rates()
+
+
+class StorePauses:
+    """Keeps in mind what is paused; there is no Varnish."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._until: dict[int, float] = {}
+
+    def pause(self, app: str, limit_s: float) -> Paused:
+        found = self._store.live_app(app)
+        ensure_can_pause(self._store, found, self.paused(found))
+        self._until[found.id] = time.time() + limit_s
+        return Paused(limit_s)
+
+    def resume(self, app: str) -> Paused:
+        found = self._store.app(app)
+        paused = self.paused(found)
+        if paused is None:
+            raise not_paused(found)
+        del self._until[found.id]
+        return paused
+
+    def paused(self, app: App) -> Paused | None:
+        until = self._until.get(app.id)
+        return None if until is None else Paused(max(0.0, until - time.time()))
+
+
+class StoreCanaries:
+    """Ends the deploy that ``StoreOperations.try_out`` has begun."""
+
+    def __init__(self, operations: StoreOperations) -> None:
+        self._operations = operations
+
+    def promote(self, app: str, by: Identity) -> Deploy:
+        return self._operations.decide(app, by, promote=True)
+
+    def abort(self, app: str, by: Identity) -> Deploy:
+        return self._operations.decide(app, by, promote=False)
 
 
 class StoreFacts:
@@ -118,17 +171,24 @@ class StoreOperations:
         self._store = store
         self._domain = domain
         self.gates = StoreGates(store)
+        self.notifications = Notifier(store, Bus(), lambda app: self.urls(app)[0])  # never started: only `test` sends
+        self.pauses = StorePauses(store)
         self.sign_ins = SignIns(store, self._identity)
         self.facts = StoreFacts(store)
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}
-        self._log_lines: list[LogLine] = []
-        self._more = threading.Condition()
+        self._bus = Bus()
         self.fail_next: Failure | None = None
-        self.streams: list[Stream] = []
+        self.engine = Printing(store)
+        self.purged: list[tuple[str, Purge]] = []
         self.programs = EchoPrograms()
         self.runs = EchoRuns(store)
+        self.machine = Machine()
+        self._keeper = Keeper(store, self.machine, SERVER)
+        self.canaries = StoreCanaries(self)
+        self.tally = Tally()
+        self.stats = StoredStats(store, self.tally, None)
         self._crashes = 0
 
     def _identity(self, fingerprint: str, address: str) -> Identity | None:
@@ -151,9 +211,30 @@ class StoreOperations:
         front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
         return Lifecycle(self._store, repositories, Renaming(settings, self._store, front, repositories), self._deploy)
 
+    @property
+    def sources(self) -> Sources:
+        """The real one; only the deploys are this class's."""
+        settings = Settings(data_dir=self._data_dir, domain=self._domain)
+        return Sources(settings, self._store, Repositories(settings.repositories, None), self._deploy)
+
+    @property
+    def cloning(self) -> Cloning:
+        """The real one; only the deploys are this class's."""
+        settings = Settings(data_dir=self._data_dir, domain=self._domain)
+        repositories = Repositories(settings.repositories, None)
+        front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+        renaming = Renaming(settings, self._store, front, repositories)
+        return Cloning(self._store, repositories, renaming, self._deploy, lambda app: None)
+
+    @property
+    def registries(self) -> Registries:
+        """The real one; no registry is ever asked."""
+        return Registries(self._store, Machine())
+
     def _deploy(
         self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
-        ref: str | None = None, old: str | None = None, new_name: str | None = None,
+        ref: str | None = None, old: str | None = None, new_name: str | None = None, no_cache: bool = False,
+        release_id: int | None = None, image: str = "", pull: bool = False,
     ) -> Deploy:  # fmt: skip
         ensure_unlocked(self._store, app)
         if new_name:
@@ -169,9 +250,24 @@ class StoreOperations:
         return Cron(self._store, "UTC", self.runs)
 
     @property
+    def serving(self) -> Serving:
+        """The real one; there is no Varnish."""
+        return Serving(self._store, self._keep, lambda owner, purge: self.purged.append((owner, purge)))
+
+    def _keep(self, app: str, changes: Mapping[str, Any]) -> None:
+        found = self._store.app(app)
+        for name, value in changes.items():
+            self._store.set_setting(found.id, name, value)
+
+    @property
     def tuning(self) -> Tuning:
         """The real one, on a machine that is made up; only the deploys are this class's."""
-        return Tuning(Settings(), self._store, Machine(), lambda app, release: MANIFEST, self._set)
+        return Tuning(Settings(), self._store, self.machine, lambda app, release: MANIFEST, self._set)
+
+    @property
+    def storage(self) -> Storage:
+        """The real one, on volumes in memory."""
+        return Storage(self._data_dir, self._store, self.machine.volumes, self._keeper, self._set)
 
     def _set(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy:
         for name, value in changes.items():
@@ -246,6 +342,25 @@ class StoreOperations:
                 return self._end(deploy, DeployState.CANCELED, reason="canceled")
         raise NotFound(f"{app} has no deploy to cancel", f"see `deploys:list {app}`")
 
+    def try_out(self, app: str) -> Deploy:
+        """A push whose canary has begun."""
+        deploy = self._store.create_deploy(self._store.app(app).id, DeployKind.PUSH, "ada", commit="1a2b3c4d" * 5)
+        tried = dataclasses.replace(deploy, started_at=time.time(), state=DeployState.CANARY)
+        self._store.update_deploy(tried)
+        self._lines[deploy.id] = []
+        return tried
+
+    def decide(self, app: str, by: Identity, *, promote: bool) -> Deploy:
+        found = self._store.app(app)
+        deploy = self._store.deploys(found.id, limit=1)[0] if self._store.deploys(found.id) else None
+        if deploy is None or deploy.state is not DeployState.CANARY:
+            raise no_canary(app)
+        if promote:
+            self._finish(found, deploy)
+        else:
+            self._end(deploy, DeployState.FAILED, failed_stage=deploy.state, reason=f"aborted by {by.key_name}")
+        return self._store.deploy(deploy.id)
+
     def _begin(self, app: App, kind: DeployKind, by: Identity) -> Deploy | None:
         if not app.live_release:
             return None
@@ -275,7 +390,7 @@ class StoreOperations:
             image_id=like.image_id if like else f"sha256:{deploy.id}",
             image_bytes=84_000_000,
             config=like.config if like else self._store.config(app.id),
-            processes=PROCESSES,
+            processes=mounts.attached(PROCESSES, self._store.settings(app.id)),
             cause=str(deploy.kind),
             created_by=deploy.created_by,
         )
@@ -333,19 +448,24 @@ class StoreOperations:
                 c.port,
                 0,
                 1_700_000_000.0,
+                1,
+                Figures(12.5, 84_000_000, 268_435_456),
             )
             for c in self._store.containers(found.id)
         ]
 
     def print_line(self, line: LogLine) -> None:
         """A container prints something."""
-        with self._more:
-            self._log_lines.append(line)
-            self._more.notify_all()
+        self.engine.print_line(line)
 
     def crash(self) -> None:
         """All containers end, and their log streams with them; Docker starts the same ones again."""
-        self._crashes += 1
+        self.engine.crash()
+
+    def happen(self, event: ContainerEvent) -> None:
+        """Docker tells of something that happened to a container."""
+        self._store.add_container_event(event)
+        self._bus.publish(Event(f"container.{event.kind}", text=event.text, at=event.at, happening=event))
 
     def logs(
         self,
@@ -356,42 +476,13 @@ class StoreOperations:
         since: float | None = None,
         follow: bool = False,
         stop: threading.Event | None = None,
+        matches: Callable[[str], bool] | None = None,
+        release: int | None = None,
     ) -> Iterator[LogLine]:
-        stream = Stream(self._read_logs(app, process, tail, since, follow, stop))
-        self.streams.append(stream)
-        return stream
-
-    def _read_logs(
-        self,
-        app: str,
-        process: str | None,
-        tail: int,
-        since: float | None,
-        follow: bool,
-        stop: threading.Event | None,
-    ) -> Iterator[LogLine]:
-        found = self._store.app(app)
-        containers = {c.name for c in self._store.containers(found.id) if process in (None, c.process)}
-        if process is not None and not containers:
-            raise NotFound(f"no '{process}' of {app} is running", "see `ps:list`")
-
-        def wanted(line: LogLine) -> bool:
-            return line.container in containers and (since is None or line.at >= since)
-
-        crashes = self._crashes
-        with self._more:
-            position = len(self._log_lines)
-            past = [line for line in self._log_lines if wanted(line)]
-        for number, line in enumerate(past):
-            if sum(later.container == line.container for later in past[number:]) <= tail:
-                yield line
-        while follow and not (stop and stop.is_set()):
-            live = {c.name for c in self._store.containers(found.id)}
-            over = crashes != self._crashes or not containers & live  # all of them have been stopped
-            with self._more:
-                new, position = self._log_lines[position:], len(self._log_lines)
-            yield from filter(wanted, new)
-            if over:
-                return
-            with self._more:
-                self._more.wait(0.02)
+        """The real ones; only the engine is made up."""
+        kept = KeptLogs(self._store, self.engine, self._data_dir / "logs", keep_releases=5)
+        tails = Tails(self._store, self._bus, self.engine, kept)
+        looking = Looking(self._store, self.engine, Sampler(self._store, self.engine), tails)
+        return looking.logs(
+            app, process=process, tail=tail, since=since, follow=follow, stop=stop, matches=matches, release=release
+        )

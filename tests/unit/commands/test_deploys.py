@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gitship.deploy import output
-from gitship.model import DeployState
+from gitship.model import DeployState, Role
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
 
@@ -172,3 +172,35 @@ def test_the_hooks_command_deploys_the_deploy_branch_and_nothing_else(shop: Worl
     shop.operations.fail_next = FAILURE
     assert shop.run("deploy:pushed", "shop", old, new, "refs/heads/main").code == 1
     assert shop.run("deploy:pushed", "shop", "HEAD", new, "refs/heads/main").code == 2
+
+
+def test_a_canary_is_promoted_or_aborted_by_hand(world: World) -> None:
+    world.operations.push("shop")
+    live = world.store.app("shop").live_release
+    tried = world.operations.try_out("shop")
+    assert world.ok("deploys:list", "shop", "-n", "1", "--format", "json").json[0]["state"] == "canary"
+    assert world.ok("deploys:abort", "shop", role=Role.DEPLOYER).out == f"aborted deploy {tried.id} of shop\n"
+    assert world.store.deploy(tried.id).state is DeployState.FAILED
+    assert world.store.app("shop").live_release == live
+    again = world.operations.try_out("shop")
+    assert world.ok("deploys:promote", "shop").out == f"promoted deploy {again.id} of shop\n"
+    assert world.store.app("shop").live_release != live
+
+
+@pytest.mark.parametrize("verb", ["promote", "abort"])
+def test_without_a_canary_there_is_nothing_to_decide(world: World, verb: str) -> None:
+    world.operations.push("shop")
+    before = world.store.deploys(world.store.app("shop").id)
+    refused = world.run(f"deploys:{verb}", "shop")
+    assert refused.code == 1
+    assert "shop has no canary now" in refused.err and "git push -o canary=5%" in refused.err
+    assert world.store.deploys(world.store.app("shop").id) == before
+
+
+def test_a_promotion_that_came_to_nothing_says_why(world: World) -> None:
+    world.operations.push("shop")
+    world.operations.try_out("shop")
+    world.operations.fail_next = Failure(DeployState.SWITCHING, "no answer", "push again")
+    refused = world.run("deploys:promote", "shop")
+    assert refused.code == 1
+    assert "no answer" in refused.err and "push again" in refused.err

@@ -10,8 +10,10 @@ from rich.cells import cell_len
 
 from gitship.commands import registry
 from gitship.commands.listing import ago, iso, size
+from gitship.deploy.hookfiles import Point, directory
 from gitship.engine.base import LogLine
 from gitship.model import Role
+from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import ADA, World
 
 pytestmark = pytest.mark.unit
@@ -24,35 +26,58 @@ OTHERS = {
     "releases:info",
     "maintenance:show",
     "ports:show",
+    "errors:show",
     "run:list",
     "checks:run",
     "server:apply",
+    "policy:show",
+    "git:info",
+    "stats:show",
 }
+NO_APP = (
+    "apps:list",
+    "keys:list",
+    "audit",
+    "config:global:show",
+    "registry:list",
+    "notify:list",
+    "hooks:list",
+    "stats:list",
+    "web:tokens",
+)
 LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 @pytest.fixture
 def full(world: World) -> World:
+    world.ok("notify:add", "shop", "https://hooks.example.com/shop")
     world.operations.push("shop")
     world.ok("config:set", "shop", "A=1", "B=2")
     world.ok("domains:add", "shop", "www.example.net")
     world.ok("keys:add", "ada", "--role", "admin", ADA)
     world.ok("allow:add", "shop", "192.0.2.0/24")
     world.ok("redirects:add", "shop", "/old", "/new")
+    world.ok("ratelimit:set", "shop", "--requests", "100")
+    world.ok("bodylimit:set", "shop", "100m")
     world.ok("builder:set", "shop", "--target", "web")
     world.ok("cron:add", "shop", "nightly", "@daily", "./report")
     world.ok("cron:run", "shop", "nightly")
+    world.ok("storage:mount", "shop", "data:/var/lib/shop", "--no-restart")
     world.ok("config:global:set", "C=3", "--no-restart")
+    world.operations.happen(crash(world))
     world.ok("web:token", "grafana")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
+    hook = directory(world.settings.hooks_dir, Point.BEFORE_BUILD) / "10-scan"
+    hook.parent.mkdir(parents=True)
+    hook.touch(mode=0o755)
+    assert world.run("registry:login", "registry.example.com", "ci", stdin=b"a long password\n").code == 0
     return world
 
 
+# These take no app (`notify:log` takes a webhook, which is called as the app is).
 def argv(name: str) -> tuple[str, ...]:
-    return (
-        (name,) if name in ("apps:list", "keys:list", "audit", "config:global:show", "web:tokens") else (name, "shop")
-    )
+    return (name,) if name in NO_APP else (name, "shop")
 
 
 @pytest.mark.parametrize("name", LISTINGS)
@@ -123,9 +148,9 @@ def test_values_cannot_break_the_table(world: World) -> None:
 
 def test_a_log_in_json_is_one_object_per_line(full: World) -> None:
     full.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_000.25, "stderr", "odd \x1b[1m\ttext"))
-    rows = full.ok("logs", "shop", "--format", "json").out.splitlines()
+    rows = full.ok("logs", "shop", "--format", "json", "--grep", "odd").out.splitlines()
     assert len(rows) == 1
-    client = full.ok("logs", "shop", "--format", "json", role=Role.VIEWER)
+    client = full.ok("logs", "shop", "--format", "json", "--grep", "odd", role=Role.VIEWER)
     assert client.json == {
         "at": "2023-11-14T22:13:20Z",
         "process": "web.1",

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gitship.model import Process
+from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -85,3 +88,44 @@ def test_restarting_what_never_ran_says_so(world: World) -> None:
     client = world.run("ps:restart", "shop")
     assert client.code == 1
     assert "nothing of shop is live" in client.err
+
+
+def test_the_list_says_what_containers_use_and_for_how_long_they_run(shop: World) -> None:
+    [row] = shop.ok("ps:list", "shop", "--format", "json").json
+    assert (row["app"], row["cpu_percent"], row["memory_bytes"]) == ("shop", 12.5, 84_000_000)
+    assert (row["memory_limit_bytes"], row["ooms"]) == (268_435_456, 1)
+    assert row["uptime"] > 90_000_000
+    title, line = shop.ok("ps:list", "shop").out.splitlines()
+    assert title.split("  ")[0] == "CONTAINER"
+    assert all(word in line for word in ("12.5 %", "84 MB", "268 MB", " days")), line
+
+
+def test_without_an_app_it_lists_those_that_the_key_may_see(shop: World) -> None:
+    shop.operations.push("other")
+    assert [row["app"] for row in shop.ok("ps:list", "--format", "json").json] == ["other", "shop"]
+    client = shop.client("ps:list")
+    client.session.identity = replace(client.session.identity, apps=frozenset({shop.store.app("shop").id}))
+    shop.go(client)
+    assert client.code == 0
+    assert "shop.web.1" in client.out
+    assert "other" not in client.out + client.err
+
+
+def test_events_are_listed_oldest_first_and_as_many_as_asked_for(shop: World) -> None:
+    assert "nothing has happened" in shop.ok("ps:events", "shop").err
+    for n in range(1, 4):
+        shop.operations.happen(crash(shop, at=1_700_000_000.0 + n, deaths=n))
+    lines = shop.ok("ps:events", "shop").out.splitlines()
+    assert lines[1] == "2023-11-14T22:13:21Z  shop.web.1.v1  v1       crashed: exit code 3, restarting (1st time)"
+    assert len(lines) == 4
+    rows = shop.ok("ps:events", "shop", "-n", "2", "--format", "json").json
+    assert [(row["kind"], row["exit_code"], row["text"][-10:]) for row in rows] == [
+        ("crashed", 3, "(2nd time)"), ("crashed", 3, "(3rd time)"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ["0", "501", "-1", "x"])
+def test_as_many_events_as_there_never_are_is_refused(shop: World, number: str) -> None:
+    client = shop.run("ps:events", "shop", "-n", number)
+    assert (client.code, client.out) == (2, "")
+    assert client.err.startswith("error: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_every_command_has_an_example_that_parses() -> None:
             continue
         assert command.examples, command.name
         for example in command.examples:
-            name, *tokens = example.partition(" <")[0].split()
+            name, *tokens = re.split(" [<>] ", example)[0].split()
             assert name == command.name
             registry.parse(command, registry.delimited(command, tuple(tokens)))
 

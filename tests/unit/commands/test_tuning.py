@@ -223,6 +223,12 @@ def test_the_builder_is_set_without_a_deploy(shop: World) -> None:
     assert shop.run("builder:unset", "shop", "--arg", "GHOST").code == 1
     shop.ok("builder:unset", "shop", "--dockerfile", "--arg", "A")
     assert [r["name"] for r in shown(shop, "builder:show", "shop")] == ["context", "arg B"]
+    shop.ok("builder:set", "shop", "--secret", "npm.rc=NPM_TOKEN", "--secret", "key=KEY", "--platform", "linux/386")
+    shop.ok("builder:unset", "shop", "--secret", "key", "--context")
+    assert [(r["name"], r["value"], r["source"]) for r in shown(shop, "builder:show", "shop")] == [
+        ("platform", "linux/386", "command"), ("arg B", "x=y", "command"), ("secret npm.rc", "NPM_TOKEN", "config"),
+    ]  # fmt: skip
+    assert shop.run("builder:unset", "shop", "--secret", "ghost").code == 1
     shop.ok("builder:unset", "shop")
     assert shown(shop, "builder:show", "shop") == []
 
@@ -231,7 +237,9 @@ def test_the_builder_is_set_without_a_deploy(shop: World) -> None:
     "words",
     [(), ("--dockerfile", ""), ("--dockerfile", "../Dockerfile"), ("--context", "/etc"), ("--context", "a/../.."),
      ("--target", ""), ("--target", "a\nb"), ("--arg", "A"), ("--arg", "1=x"), ("--arg", "A=1", "--arg", "A=2"),
-     ("--arg-from-config", "A-B"), ("--arg", "A=1", "--arg-from-config", "A")],
+     ("--arg-from-config", "A-B"), ("--arg", "A=1", "--arg-from-config", "A"),
+     ("--secret", "a"), ("--secret", "../a=B"), ("--secret", "a,src=/etc/shadow=B"), ("--secret", "a=b-c"),
+     ("--platform", "linux/s390x"), ("--platform", "x")],
 )  # fmt: skip
 def test_build_settings_that_cannot_be_are_refused(shop: World, words: tuple[str, ...]) -> None:
     client = shop.run("builder:set", "shop", *words)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.unit.commands.world import Sink, World
 
 pytestmark = pytest.mark.unit
 
-HIDDEN, MISSING, NEAR = "secret", "absent", "secrer"
+HIDDEN, MISSING, NEAR = "zebras", "absent", "zebrar"  # words that no help and no script has
 NO_LOOKUP = {"apps:create", "audit"}  # these name apps that need not exist
 GIT = {RECEIVE: Role.DEPLOYER, UPLOAD: Role.VIEWER}
 
@@ -36,7 +37,6 @@ class Walk:
 
     def __init__(self, world: World, directory: Path) -> None:
         self.store = world.store
-        self.store._db.execute("PRAGMA synchronous = OFF")  # hundreds of entries, each with an fsync of its own
         repositories = Repositories(directory / "repos", None)
         for name in (HIDDEN, "mine"):
             world.operations.push(name)
@@ -73,7 +73,7 @@ def with_app(command: Command, app: str) -> list[tuple[str, ...]]:
         return [(command.name, app, "0" * 40, "1" * 40, "refs/heads/main")]
     found = []
     for example in command.examples:
-        name, *words = shlex.split(example.partition(" <")[0])
+        name, *words = shlex.split(re.split(" [<>] ", example)[0])
         apps = apps_typed(command, tuple(words)).split(", ")
         if apps != [""]:
             found.append((name, *(app if word in apps else word for word in words)))

@@ -18,13 +18,14 @@ def test_every_key_is_optional() -> None:
 def test_settings_are_read_with_their_types() -> None:
     settings = config.parse(
         'data_dir = "/srv/g"\ndomain = "Example.com."\n[http]\nlisten = ":8080"\n'
-        '[deploy]\ndrain_timeout = 5\n[varnish]\nmemory = "1g"\n'
+        '[deploy]\ndrain_timeout = 5\n[varnish]\nmemory = "1g"\n[docker]\nhost_paths = ["/srv/a", "/srv/b"]\n'
     )
     assert settings.data_dir == Path("/srv/g")
     assert settings.domain == "example.com"
     assert settings.http.listen == Address("0.0.0.0", 8080)
     assert settings.deploy.drain_timeout == 5.0
     assert settings.varnish.memory == 1 << 30
+    assert settings.docker.host_paths == (Path("/srv/a"), Path("/srv/b"))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,10 @@ def test_settings_are_read_with_their_types() -> None:
         ('data_dir = "relative/path"', "'data_dir'", "relative"),
         ('ssh = "0.0.0.0:22"', "'ssh'", "[ssh]"),
         ('[docker]\naddress_pool = "8.8.8.0/24"', "'docker.address_pool'", "8.8.8.0"),
+        ('[docker]\nhost_paths = "/srv"', "'docker.host_paths'", "'/srv'"),
+        ('[docker]\nhost_paths = ["srv"]', "'docker.host_paths'", "srv"),
+        ('[docker]\nhost_paths = ["/srv", "/"]', "'docker.host_paths'", "'/'"),
+        ('[docker]\nhost_paths = ["/srv/../etc"]', "'docker.host_paths'", ".."),
         ("domain = ", "TOML", "quotes"),
     ],
 )

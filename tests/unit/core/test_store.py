@@ -16,6 +16,7 @@ from gitship.model import (
     CronOutcome,
     DeployKind,
     DeployState,
+    Mount,
     Overlap,
     Process,
     Release,
@@ -37,10 +38,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def release(store: Store, app_id: int, image: str = "sha256:1") -> Release:
     checks = (Check(path="/up", headers={"A": "b"}), Check(kind="command", command=("a", "b")))
-    processes = (Process("web", ("run", "it"), 80, checks), Process("worker"))
+    mounts = (Mount("data", "/data", volume="gitship-s-1-data-1a"), Mount("/srv/photos", "/photos", True))
+    processes = (Process("web", ("run", "it"), 80, checks, mounts=mounts), Process("worker"))
     return store.create_release(
         app_id, commit="c" * 40, image_id=image, image_bytes=7, config={"K": "ü $x\n"}, processes=processes,
-        cause="push", created_by="me",
+        cause="push", created_by="me", cache={"ttl_s": 60, "warm": ["/"]},
     )  # fmt: skip
 
 
@@ -52,7 +54,31 @@ def test_a_release_comes_back_as_it_was_made(store: Store, tmp_path: Path) -> No
     made = release(store, store.create_app("shop").id)
     again = Store(tmp_path / "gitship.db")
     assert again.release(made.id) == made
+    assert [m.volume for m in again.release(made.id).mounts] == ["gitship-s-1-data-1a", ""]  # not part of equality
     again.close()
+
+
+def test_a_release_from_before_there_were_mounts_has_none(store: Store) -> None:
+    made = release(store, store.create_app("shop").id)
+    with store.transaction() as db:
+        db.execute(
+            "INSERT INTO releases (app_id, number, commit_sha, image_id, image_bytes, config, processes, cause,"
+            " created_by, created_at) SELECT app_id, 2, commit_sha, image_id, image_bytes, config,"
+            " json_remove(processes, '$[0].mounts', '$[1].mounts'), cause, created_by, created_at FROM releases"
+        )
+    old = store.release_number(made.app_id, 2)
+    assert old.mounts == () and old.process("web") == dataclasses.replace(made.processes[0], mounts=())
+
+
+def test_a_release_keeps_what_it_was_made_from_when_its_repository_does_not(store: Store) -> None:
+    app = store.create_app("shop")
+    plain = release(store, app.id)
+    kept = {"context": None, "files": {"Procfile": "web: \udcff"}}
+    made = store.create_release(
+        app.id, commit=None, image_id="sha256:1", image_bytes=7, config={}, processes=(), cause="image",
+        created_by="me", manifest=kept,
+    )  # fmt: skip
+    assert store.release_manifest(plain.id) is None and store.release_manifest(made.id) == kept
 
 
 def test_a_release_cannot_be_changed(store: Store, tmp_path: Path) -> None:

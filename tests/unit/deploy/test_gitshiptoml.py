@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitship.deploy import gitshiptoml
+from gitship.deploy.canary_rules import Plan
 from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
 from gitship.errors import ConfigError
 from gitship.model import Check, CronEntry, Overlap
@@ -24,10 +25,22 @@ dockerfile = "./docker/prod.Dockerfile"
 context = "services/api/"
 target = "runtime"
 args = { NODE_ENV = "production", VERSION = "1" }
+platform = "linux/arm64/v8"
+secrets = { "npm.rc" = "NPM_TOKEN" }
 
 [deploy]
 drain_timeout = 60
+socket_drain_timeout = 600
 check_timeout = 12.5
+canary = "5% for 90s"
+
+[cache]
+ttl = "90s"
+grace = 600
+ignore_cookies = ["_ga*", "consent"]
+strip_query = "utm_*, fbclid"
+assets_for = "2h"
+warm = ["/", "/feed?all=1"]
 
 [processes.web]
 memory = "256m"
@@ -76,9 +89,13 @@ def test_every_key_is_read() -> None:
             context="services/api",
             target="runtime",
             args={"NODE_ENV": "production", "VERSION": "1"},
+            platform="linux/arm64/v8",
+            secrets={"npm.rc": "NPM_TOKEN"},
         ),
         drain_timeout_s=60,
+        socket_drain_timeout_s=600,
         check_timeout_s=12.5,
+        canary=Plan(5, 90),
         limits={
             "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45),
             "celery_beat": Limits(),
@@ -120,6 +137,14 @@ def test_every_key_is_read() -> None:
             ),
             CronEntry("sync", "@hourly", ("./sync", "a b"), "gitship.toml"),
         ),
+        cache={
+            "ttl_s": 90,
+            "grace_s": 600,
+            "ignore_cookies": ["_ga*", "consent"],
+            "strip_query": ["utm_*", "fbclid"],
+            "assets_for_s": 7200,
+            "warm": ["/", "/feed?all=1"],
+        },
     )
 
 
@@ -130,7 +155,7 @@ def test_the_example_above_has_every_key_of_the_reference() -> None:
 
 def keys(data: dict[str, Any]) -> set[str]:
     """Every key of the example, written as the reference writes it."""
-    found = {"port"} | {f"{table}.{key}" for table in ("build", "deploy") for key in data[table]}
+    found = {"port"} | {f"{table}.{key}" for table in ("build", "deploy", "cache") for key in data[table]}
     for process in data["processes"].values():
         found |= {f"processes.<type>.{key}" for key in process}
         found |= {f"processes.<type>.checks[].{key}" for check in process["checks"] for key in check}
@@ -156,7 +181,7 @@ def test_an_empty_file_changes_nothing() -> None:
     [
         ("prot = 1", "unknown key 'prot'", "did you mean 'port'?"),
         ("[buidl]", "unknown key 'buidl'", "did you mean 'build'?"),
-        ("[zzz]", "unknown key 'zzz'", "known: port, build, deploy, processes, cron"),
+        ("[zzz]", "unknown key 'zzz'", "known: port, build, deploy, cache, processes, cron"),
         ("build.dockerfil = 'x'", "unknown key 'build.dockerfil'", "did you mean 'build.dockerfile'?"),
         ("[deploy]\ndrain_time = 1", "unknown key 'deploy.drain_time'", "did you mean 'deploy.drain_timeout'?"),
         ("[processes.web]\nmemroy = '1g'", "unknown key 'processes.web.memroy'",
@@ -167,6 +192,11 @@ def test_an_empty_file_changes_nothing() -> None:
         ("port = '80'", "port must be a whole number", 'it is "80" now'),
         ("port = true", "port must be a whole number", "it is true now"),
         ("build = 'x'", "build must be a table", 'it is "x" now'),
+        ("build.platform = 'x'", "build.platform must be a platform", 'for instance "linux/arm64"'),
+        ("build.secrets = { 'a/b' = 'C' }",
+         "build.secrets.a/b must have an id of letters, digits, '.', '_' and '-'", "it is 'a/b' now"),
+        ("build.secrets = { a = 'not a name' }",
+         "build.secrets.a must be the name of a config variable", "the value itself belongs in no commit"),
         ("build.dockerfile = '../x'", "build.dockerfile must be a path within the repository", 'it is "../x" now'),
         ("build.context = '/etc'", "build.context must be a path within the repository", 'it is "/etc" now'),
         ("build.args.A = 1", "build.args.A must be a text", "it is 1 now"),
@@ -277,3 +307,11 @@ def test_no_value_of_any_key_makes_the_parser_fail_otherwise(key: str, value: st
     except ConfigError as error:
         assert error.hint
         assert error.message.startswith("gitship.toml")
+
+
+def test_a_canary_is_read_with_the_deploys_other_settings() -> None:
+    parsed = gitshiptoml.parse(b'[deploy]\ncanary = "5% for 90s"\ndrain_timeout = 5')
+    assert (parsed.canary, parsed.drain_timeout_s) == (Plan(5, 90), 5)
+    assert gitshiptoml.parse(b"").canary is None
+    with pytest.raises(ConfigError, match=r"deploy\.canary must be a share of visitors"):
+        gitshiptoml.parse(b'[deploy]\ncanary = "some"')

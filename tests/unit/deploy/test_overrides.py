@@ -63,6 +63,16 @@ def test_build_settings() -> None:
         building(manifest, own, {})
 
 
+def test_build_secrets_are_variables_by_name_and_their_values_are_shown_nowhere() -> None:
+    manifest = Manifest(build=Build(secrets={"npmrc": "NPM_TOKEN"}))
+    own = parse({overrides.SECRET + "key": "DEPLOY_KEY", overrides.PLATFORM: "linux/386"})
+    made = building(manifest, own, {"NPM_TOKEN": "swordfish", "DEPLOY_KEY": "k"})
+    assert made.build.secrets == {"npmrc": "NPM_TOKEN", "key": "DEPLOY_KEY"} and made.build.platform == "linux/386"
+    assert made.build.values == {"npmrc": "swordfish", "key": "k"} and "swordfish" not in repr(made)
+    with pytest.raises(ConfigError, match="the build secret key comes from config, which has no DEPLOY_KEY"):
+        building(manifest, own, {"NPM_TOKEN": "swordfish"})
+
+
 def test_a_context_that_is_set_is_where_the_procfile_is_looked_for() -> None:
     files = {"gitship.toml": b"build.context = 'api'", "api/Procfile": b"web: api", "new/Procfile": b"web: new"}
     assert read(files.get, "new").processes == {"web": ("new",)}

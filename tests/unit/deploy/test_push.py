@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.deploy.push import deploy_branch, refusal
+from gitship.deploy.canary_rules import Plan
+from gitship.deploy.push import canary_of, deploy_branch, option_error, refusal, unstorable
 from gitship.git.refs import RefUpdate
 from gitship.model import App
 
@@ -39,3 +40,33 @@ def test_the_deploy_branch_may_be_pushed_and_nothing_else() -> None:
 def test_a_tag_goes_with_a_deploy_and_never_alone() -> None:
     assert refusal(update("refs/tags/v1"), "main", True) == ""
     assert "v1^{}:main" in refusal(update("refs/tags/v1"), "main", False)
+
+
+def test_any_ref_but_the_deploy_branch_may_be_stored_only() -> None:
+    assert "no-deploy" in refusal(update("refs/heads/feature"), "main", False)
+    for ref, new in (("refs/heads/feature", NEW), ("refs/heads/feature", None), ("refs/tags/v1", NEW)):
+        assert unstorable(update(ref, new), "main") == ""
+    assert "moves only with its deploy" in unstorable(update("refs/heads/main"), "main")
+    assert "moves only with its deploy" in unstorable(update("refs/heads/main", None), "main")
+
+
+@pytest.mark.parametrize("option", ["detach", "no-cache", "canary=5%", "canary=0.5% for 90s", "canary=off"])
+def test_a_known_push_option_is_taken(option: str) -> None:
+    assert option_error(option) == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("detatch", "did you mean 'detach'"), ("canary", "did you mean 'canary=5%'"), ("canary=5", "must be a share"),
+        ("canary=100%", "must be from"), ("canary=", "must be a share"),
+        ("zzz", "known: detach, no-cache, no-deploy, canary=5%"),
+    ],
+)  # fmt: skip
+def test_any_other_is_refused_with_what_it_could_be(option: str, told: str) -> None:
+    assert told in option_error(option)
+
+
+def test_the_last_canary_that_a_push_asks_for_counts() -> None:
+    assert canary_of(["detach", "canary=5%", "canary=10% for 60s"]) == Plan(10, 60)
+    assert canary_of(["canary=off"]) is None

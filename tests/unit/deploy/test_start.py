@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.start import NAME_TRIES, Starter
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import ContainerSpec, ContainerState, Engine, NameTaken
@@ -49,6 +50,13 @@ class Crowded:
         self.made.remove(container_id)
 
 
+class NoLogs:
+    """These containers print nothing."""
+
+    def keep(self, *anything: object) -> None:
+        pass
+
+
 def started(directory: Path, engine: Crowded) -> list[str]:
     store = Store(directory / "gitship.db")
     app = store.create_app("shop")
@@ -57,7 +65,7 @@ def started(directory: Path, engine: Crowded) -> list[str]:
         created_by="ada",
     )  # fmt: skip
     addresses = Addresses(store, cast(Engine, engine), IPv4Network("10.9.0.0/20"), "s1")
-    starter = Starter(cast(Engine, engine), addresses, "s1")
+    starter = Starter(cast(Engine, engine), addresses, cast(KeptLogs, NoLogs()), "s1")
     try:
         return [c.name for c in starter.start(app, release, [(WEB, 2)], 1, threading.Event())]
     finally:

@@ -11,6 +11,7 @@ import pytest
 
 from gitship.engine.base import ContainerSpec
 from gitship.engine.containers import arguments, epoch, state, summary
+from gitship.model import Mount
 
 pytestmark = pytest.mark.unit
 GOLDEN = Path(__file__).parent / "golden"
@@ -47,6 +48,11 @@ def test_a_one_off_without_limits_keeps_the_images_command_and_a_pids_limit() ->
 def test_a_one_off_with_a_terminal_has_its_size_and_its_input_ends_with_the_client() -> None:
     spec = ContainerSpec("shop.run.1.v2", "sha256:abc", "net", restart=False, stdin=True, terminal=(101, 33))
     golden("terminal.json", arguments(spec))
+
+
+def test_mounts_are_volumes_and_directories_of_the_host() -> None:
+    mounts = (Mount("data", "/var/lib/shop", volume="gitship-s-7-data-1a"), Mount("/srv/photos", "/photos", True))
+    golden("mounts.json", arguments(ContainerSpec("shop.web.1.v2", "sha256:abc", "net", mounts=mounts)))
 
 
 def test_an_empty_command_is_not_the_images_own() -> None:

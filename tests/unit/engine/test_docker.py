@@ -11,22 +11,28 @@ from typing import Any
 
 import pytest
 
-from gitship.engine.base import BuildOptions, ContainerSpec, Engine
+from gitship.engine.base import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec, Engine, Volumes
 from gitship.engine.docker import DockerEngine, _api_version
 from gitship.engine.faults import runtime_cause, unreachable
 from gitship.engine.images import describe
+from gitship.engine.references import parse
 from gitship.errors import EngineError
 from tests.unit.engine.test_wire import server, until_closed
 
 pytestmark = pytest.mark.unit
 SPEC = ContainerSpec("x", "sha256:1", "net")
+LABELS = {LABEL_SERVER: "s", LABEL_VOLUME: "x"}
 
 CALLS: dict[str, Callable[[Engine], Any]] = {
     "ping": lambda e: e.ping(),
     "free_bytes": lambda e: e.free_bytes(),
     "build": lambda e: e.build([b"x"], BuildOptions("x"), print, threading.Event()),
     "image": lambda e: e.image("x"),
-    "remove_image": lambda e: e.remove_image("x", ("a", "b")),
+    "remove_image": lambda e: e.remove_image("x", bool, ("a", "b")),
+    "pull": lambda e: e.pull(parse("x"), "", print, print, threading.Event(), 1),
+    "login": lambda e: e.login("x", "y", "z"),
+    "tag": lambda e: e.tag("x", "a:b"),
+    "untag": lambda e: e.untag("x"),
     "ensure_network": lambda e: e.ensure_network("x", "10.1.0.0/26", {}),
     "remove_network": lambda e: e.remove_network("x"),
     "create": lambda e: e.create(SPEC),
@@ -38,8 +44,17 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "run": lambda e: e.run(SPEC, print, threading.Event(), 1),
     "exec": lambda e: e.exec("x", ("true",), 1),
     "logs": lambda e: list(e.logs("x")),
+    "events": lambda e: list(e.events({}, since=0, stop=threading.Event())),
+    "usage": lambda e: e.usage("x"),
     "capacity": lambda e: e.capacity(),
     "attach": lambda e: e.attach("x", terminal=False, gone=threading.Event(), timeout_s=1),
+    "volumes.make": lambda e: e.volumes.make("x", {}),
+    "volumes.exists": lambda e: e.volumes.exists("x"),
+    "volumes.remove": lambda e: e.volumes.remove("x"),
+    "volumes.find": lambda e: e.volumes.find({}),
+    "volumes.size_bytes": lambda e: e.volumes.size_bytes("x"),
+    "volumes.read": lambda e: e.volumes.read("x", LABELS, threading.Event()).__enter__(),
+    "volumes.write": lambda e: e.volumes.write("x", [b""], LABELS, threading.Event()),
     "attach_exec": lambda e: e.attach_exec("x", ("true",), env={}, terminal=None, gone=threading.Event()),
 }
 
@@ -81,7 +96,10 @@ def test_callers_of_a_docker_that_hangs_do_not_wait_for_each_other(tmp_path: Pat
 
 
 def test_every_call_of_the_interface_is_tried() -> None:
-    assert set(CALLS) == {name for name in vars(Engine) if not name.startswith("_")}
+    volumes = {f"volumes.{name}" for name in vars(Volumes) if not name.startswith("_")}
+    without_docker = {"volumes", "volumes.host_path", "volumes.helpers"}
+    calls = {name for name in vars(Engine) if not name.startswith("_")} | volumes
+    assert set(CALLS) == calls - without_docker
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gitship.front.gate import OPEN, Gate, Login, Maintenance, Redirect, in_order, looping
 from gitship.front.gate_vcl import declarations
+from gitship.front.limits import Limits, Rate
 from gitship.front.templates import literal
 from gitship.front.vcl import AppFront, app_vcl, digest, digest_of
 from tests.unit.front.golden import check
@@ -38,6 +39,7 @@ LOGINS = (Login("ada", "YWRhOmE="), Login("bob", "Ym9iOmI="))
         ("gate-redirects.vcl", replace(ONE, gate=Gate(redirects=REDIRECTS))),
         ("gate-auth.vcl", replace(ONE, gate=Gate(logins=LOGINS))),
         ("gate-allow.vcl", replace(ONE, gate=Gate(allow=NETWORKS))),
+        ("gate-limits.vcl", replace(ONE, gate=Gate(limits=Limits(Rate(100, 10), 100 << 20)))),
     ],
 )
 def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
@@ -53,6 +55,8 @@ def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
         Gate(logins=LOGINS[:1]),
         Gate(logins=LOGINS),
         Gate(allow=NETWORKS),
+        Gate(allow=NETWORKS, limits=Limits(Rate(100, 10, "all"))),
+        Gate(allow=NETWORKS, limits=Limits(body_bytes=0)),
     ],
 )
 @pytest.mark.parametrize("app", [ONE, NONE])
@@ -65,7 +69,7 @@ def test_the_digest_tells_that_the_gate_is_different(app: AppFront, gate: Gate) 
 def test_the_gate_is_asked_before_the_cache_and_passed_by_gitships_own_token_only() -> None:
     text = app_vcl(replace(ONE, gate=Gate(logins=LOGINS)), NAME, LARGEST)
     recv = text[text.index("sub vcl_recv") :]
-    asked = recv.index("if (!req.http.x-gitship-verify) {\n        call gitship_gate;")
+    asked = recv.index("if (!req.http.x-gitship-verify) {\n            call gitship_gate;")
     assert recv.index(f'if (req.http.x-gitship-verify != "{ONE.verify_token}")') < asked
     assert asked < recv.index("return (pipe)") < recv.index("return (pass)")
 

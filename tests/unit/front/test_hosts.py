@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.front.hosts import LEAF_HOSTS, hosts_of, top_vcl
+from gitship.front.hosts import LEAF_HOSTS, canaries_of, hosts_of, top_vcl
+from gitship.front.side import Share
 from tests.unit.front.golden import check
 
 pytestmark = pytest.mark.unit
@@ -32,6 +33,19 @@ def test_more_hosts_than_one_leaf_holds() -> None:
 
 def test_wildcards_come_after_the_names_themselves() -> None:
     check("top-wild.vcl", top_vcl({"*.example.com": "wild", "shop.example.com": "shop", "*.example.net": "wild"}))
+
+
+def test_who_knows_the_token_gets_to_what_is_on_trial() -> None:
+    check("top-trial.vcl", top_vcl({"a.localhost": "a"}, "0123456789abcdef" * 2))
+    for token in ("", "short", '0" || "1' * 6):
+        with pytest.raises(ValueError, match="not a token"):
+            top_vcl({}, token)
+
+
+def test_no_vmod_is_called_for_each_host() -> None:
+    """1,000 calls in one sub took 95 KB of a thread's 80 KB stack, and the worker died of it."""
+    few, many = (top_vcl({f"h{n}.example.com": "a" for n in range(count)}) for count in (3, 1000))
+    assert few.count("std.") == many.count("std.")
 
 
 def test_a_thousand_hosts_are_nowhere_deeper_than_the_logarithm() -> None:
@@ -86,3 +100,18 @@ def _walk(lines: list[str], host: str) -> str | None:
 def test_what_cannot_be_a_host_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match="not a host name"):
         top_vcl({host: "app"})
+
+
+def test_a_canary_is_asked_about_before_the_apps_own_label() -> None:
+    hosts = {"shop.localhost": "shop", "*.example.com": "shop", "blog.localhost": "blog"}
+    text = top_vcl(hosts, shares={"shop": Share("12", 5), "gone": Share("13", 50)})
+    check("top-canary.vcl", text)
+    assert hosts_of(text) == hosts
+    assert canaries_of(text) == {"shop"}, "an app without a host has no canary"
+    assert canaries_of(top_vcl(hosts)) == set()
+
+
+@pytest.mark.parametrize(("mark", "percent"), [("12", 0), ("12", 100), ('1"', 5), ("", 5), ("x", 5)])
+def test_a_share_that_cannot_be_one_is_refused(mark: str, percent: float) -> None:
+    with pytest.raises(ValueError, match="not a canary's share"):
+        Share(mark, percent)

@@ -12,7 +12,17 @@ from gitship.front.templates import fill, page, template
 
 pytestmark = pytest.mark.unit
 
-PAGES = ("unknown-host", "never-deployed", "stopped", "app-down", "maintenance", "sign-in", "not-allowed")
+PAGES = (
+    "unknown-host",
+    "never-deployed",
+    "stopped",
+    "app-down",
+    "maintenance",
+    "sign-in",
+    "not-allowed",
+    "too-many",
+    "too-large",
+)
 
 
 def test_a_line_whose_gap_is_filled_with_nothing_is_dropped() -> None:
@@ -55,5 +65,12 @@ def test_a_page_is_whole_small_and_needs_nothing_else(name: str) -> None:
 def test_every_file_of_the_directory_is_used() -> None:
     directory = asset("varnish")
     files = {str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()}
-    assert files == {"app.vcl", "answer.vcl", "top.vcl", "pages/style.css", *(f"pages/{n}.html" for n in PAGES)}
+    assert files == {
+        "app.vcl",
+        "answer.vcl",
+        "pause.vcl",
+        "top.vcl",
+        "pages/style.css",
+        *(f"pages/{n}.html" for n in PAGES),
+    }
     assert all(template(name) for name in files)

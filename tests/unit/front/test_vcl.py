@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.front.probe_vcl import Probe
+from gitship.front.side import Side, telling
 from gitship.front.vcl import AppFront, Backend, app_vcl, digest, digest_of, label_name, unavailable_vcl, vcl_name
 from gitship.model import App
 from tests.unit.front.golden import check
@@ -24,7 +26,7 @@ ONE = AppFront(
 THREE = replace(
     ONE,
     backends=tuple(Backend(f"shop.example.web.{n}.v12", f"10.231.0.{n}", 5000) for n in (5, 6, 7)),
-    probe="/healthz",
+    probe=Probe("/healthz", ("Host: shop.example.com",)),
 )
 NONE = replace(ONE, backends=(), verify_token="")
 
@@ -68,7 +70,7 @@ def test_the_digest_is_the_same_for_another_name_and_token() -> None:
     [
         replace(ONE, cache_key="8/0123456789abcdef"),
         replace(ONE, release="v13"),
-        replace(ONE, probe="/"),
+        replace(ONE, probe=Probe("/")),
         replace(ONE, backends=(Backend("shop.example.web.1.v12", "10.231.0.6", 5000),)),
         replace(ONE, backends=(Backend("shop.example.web.1.v12", "10.231.0.5", 5001),)),
         NONE,
@@ -96,9 +98,6 @@ def test_an_app_with_containers_needs_a_token_that_cannot_be_met_by_chance(token
         ("app", "shop\n}"),
         ("release", "v1 v2"),
         ("cache_key", 'a")'),
-        ("probe", "healthz"),
-        ("probe", '/"; .interval = 0s; "'),
-        ("probe", "/a b"),
     ],
 )
 def test_nothing_can_break_out_of_its_place_in_the_program(field: str, value: str) -> None:
@@ -106,7 +105,25 @@ def test_nothing_can_break_out_of_its_place_in_the_program(field: str, value: st
         replace(ONE, **{field: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("path", "header"),
+    [("healthz", "A: b"), ('/"; .interval = 0s; "', "A: b"), ("/a b", "A: b"), ("/", 'A: "'), ("/", "A: b\r\nC: d")],
+)
+def test_nothing_can_break_out_of_a_probe(path: str, header: str) -> None:
+    with pytest.raises(ValueError, match="cannot be put into VCL"):
+        Probe(path, (header,))
+
+
 @pytest.mark.parametrize(("address", "port"), [("localhost", 80), ('127.0.0.1"', 80), ("127.0.0.1", 0)])
 def test_a_backend_is_an_address_and_a_port(address: str, port: int) -> None:
     with pytest.raises(ValueError):
         Backend("web", address, port)
+
+
+@pytest.mark.parametrize("beside_others", [True, False])
+def test_a_side_of_a_canary_tells_its_visitors(beside_others: bool) -> None:
+    check(
+        f"side-{'header' if beside_others else 'plain'}.vcl", telling(Side("12-new", 361), beside_others=beside_others)
+    )
+    assert telling(None, beside_others=beside_others) == ""
+    assert digest(replace(ONE, side=Side("12-old", 361)), LARGEST) != digest(ONE, LARGEST)

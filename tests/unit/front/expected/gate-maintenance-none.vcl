@@ -1,8 +1,14 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: always the same page. Written by gitship from varnish/answer.vcl.
-# digest a6c6beac70cd758acf536da7a37238af
+# digest 4ffc7898ca736bcb6c6d46bf7de2270e
+
+import std;
 
 backend default none;
+
+sub vcl_synth {
+    std.log("gitship:0 v0 synth");
+}
 
 acl gitship_maintainers {
     "203.0.113.0"/24;

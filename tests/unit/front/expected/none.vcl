@@ -1,8 +1,14 @@
 vcl 4.1;
 # app_shop_example_v0_1700000000000: always the same page. Written by gitship from varnish/answer.vcl.
-# digest 5bbd4ee2c2ec373474c544f068034fe2
+# digest e725dd9a9499e4a752b9a0c4e2374641
+
+import std;
 
 backend default none;
+
+sub vcl_synth {
+    std.log("gitship:0 v0 synth");
+}
 
 sub vcl_recv {
     return (synth(502, "Not Running"));

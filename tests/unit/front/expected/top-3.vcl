@@ -1,5 +1,5 @@
 vcl 4.1;
-# Which host name leads to which app. Written by gitship from varnish/top.vcl; it changes only with host names.
+# Which host name leads to which app. Written by gitship from varnish/top.vcl; it changes only with host names, and for canaries.
 
 import std;
 

@@ -2,7 +2,13 @@ vcl 4.1;
 # unavailable: always the same page. Written by gitship from varnish/answer.vcl.
 # digest 
 
+import std;
+
 backend default none;
+
+sub vcl_synth {
+    std.log("gitship:0 v0 synth");
+}
 
 sub vcl_recv {
     return (synth(503, "Service Unavailable"));

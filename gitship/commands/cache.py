@@ -1,0 +1,201 @@
+"""cache: for how long Varnish keeps an app's pages, for whom, and what it shall forget."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.listing import NOTHING, Format, iso, show, size
+from gitship.commands.registry import Column, UsageError, command
+from gitship.deploy import rules
+from gitship.deploy.values import Value
+from gitship.errors import ConfigError, nearest
+from gitship.front.cache import ALL_COOKIES, Purge
+from gitship.model import Role
+
+_KEYS = {rule.option: rule for rule in rules.RULES}
+
+Ttl = Annotated[str | None, Parameter(name="--ttl", metavar="TIME", help="keep pages without cache headers so long")]
+Grace = Annotated[
+    str | None,
+    Parameter(name="--grace", metavar="TIME", help="serve pages so long after their time while the app fails"),
+]
+IgnoreCookies = Annotated[
+    str | None,
+    Parameter(name="--ignore-cookies", metavar="on|off|NAME,...", help="cookies that keep no page from the cache"),
+]
+StripQuery = Annotated[
+    str | None,
+    Parameter(name="--strip-query", metavar="off|NAME,...", help="parameters taken out of a GET's URL"),
+]
+AssetsFor = Annotated[
+    str | None,
+    Parameter(name="--assets-for", metavar="TIME", help="serve cached files of the release before so long after a 404"),
+]
+Warm = Annotated[
+    str | None, Parameter(name="--warm", metavar="off|PATH,...", help="fetch these before a new release is switched to")
+]
+
+
+@command(
+    "cache:set",
+    Role.DEPLOYER,
+    "say what is cached, and for how long; from the next request on, without a deploy",
+    details="It comes before [cache] in gitship.toml. Times are 90s, 10m, 1h or 7d; names may end with '*'. Without a "
+    "--ttl only what the app gives a max-age or Expires is kept. Cookie, Authorization and Set-Cookie keep a page from "
+    "the cache, but for --ignore-cookies, and for css, js, images and fonts that the app calls public or immutable.",
+    examples=(
+        "cache:set shop --ttl 60s --grace 1h",
+        "cache:set shop --ignore-cookies '_ga*,_gid' --strip-query 'utm_*,fbclid'",
+        "cache:set shop --assets-for 2h --warm /,/feed",
+    ),
+)
+def set_rules(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    ttl: Ttl = None,
+    grace: Grace = None,
+    ignore_cookies: IgnoreCookies = None,
+    strip_query: StripQuery = None,
+    assets_for: AssetsFor = None,
+    warm: Warm = None,
+) -> None:
+    given = {
+        "ttl": ttl,
+        "grace": grace,
+        "ignore_cookies": ignore_cookies,
+        "strip_query": strip_query,
+        "assets_for": assets_for,
+        "warm": warm,
+    }
+    changes = {rule.field: _read(rule, word) for rule in rules.RULES if (word := given[rule.key]) is not None}
+    if not changes:
+        raise UsageError("nothing to set", f"give {', '.join(f'--{name}' for name in _KEYS)}")
+    found = context.app(app)
+    context.operations.serving.change_rules(found.name, changes)
+    names = ", ".join(rule.option for rule in rules.RULES if rule.field in changes)
+    context.record(names)
+    context.line(f"changed {names} for {found.name}")
+    context.note(f"what is cached already keeps its time; `cache:purge {found.name}` forgets it")
+
+
+def _read(rule: rules.Rule, word: str) -> Any:
+    try:
+        return rule.read(Value("cache:set", f"--{rule.option}", word))
+    except ConfigError as error:
+        raise UsageError(error.message.replace(": ", " ", 1).removeprefix("cache:set "), error.hint) from None
+
+
+@command(
+    "cache:unset",
+    Role.DEPLOYER,
+    "take back what was set by command; gitship.toml counts again",
+    details="Without a name all of it.",
+    examples=("cache:unset shop", "cache:unset shop ttl ignore-cookies"),
+)
+def unset(
+    app: AppName,
+    /,
+    *names: Annotated[str, Parameter(name="NAME", help="for instance ttl")],
+    context: Ctx,
+) -> None:
+    for name in names:
+        if name not in _KEYS:
+            near = nearest(name, _KEYS)
+            hint = f"did you mean '{near}'?" if near else f"one of {', '.join(_KEYS)}"
+            raise UsageError(f"'{name[:80]}' is no rule of the cache", hint)
+    found = context.app(app)
+    wanted = [_KEYS[name] for name in names] if names else list(rules.RULES)
+    in_use = {use.rule: use.source for use in context.operations.serving.rules(found)}
+    changes = {rule.field: None for rule in wanted if in_use[rule] == rules.BY_COMMAND}
+    if not changes:
+        context.note("it is so already: nothing to do")
+        return
+    context.operations.serving.change_rules(found.name, changes)
+    gone = ", ".join(rule.option for rule in wanted if rule.field in changes)
+    context.record(gone)
+    context.line(f"took back {gone} of {found.name}")
+
+
+def shown_time(seconds: int) -> str:
+    """As it is typed: ``90s``, ``1h``, ``7d``."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "all" if value == [ALL_COOKIES] else ", ".join(value) or NOTHING
+    return NOTHING if value is None else shown_time(value)
+
+
+@command(
+    "cache:status",
+    Role.VIEWER,
+    "the rules of an app's cache, and what says so",
+    details="How much of an app is cached is not listed: Varnish counts only the cache as a whole. The header X-Cache "
+    "of each answer tells where it came from: hit, miss, pass (not cached), stale, previous (the release before).",
+    columns=(
+        Column("rule", "as `cache:set` calls it"),
+        Column("value", 'seconds, a list of names, null for nothing; ["*"] for all cookies', _shown),
+        Column("source", f"{rules.BY_COMMAND}, {rules.BY_FILE} of the live release, or {rules.BY_DEFAULT}"),
+    ),
+    examples=("cache:status shop", "cache:status shop --format json"),
+    aliases=("cache",),
+)
+def status(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    serving = context.operations.serving
+    rows = [{"rule": u.rule.option, "value": u.value, "source": u.source} for u in serving.rules(found)]
+    show(context, rows, format, empty="")
+    until = serving.files_until(found)
+    now = datetime.now(UTC)
+    if until is not None and (at := datetime.fromtimestamp(until, UTC)) > now:
+        context.note(f"files of the release before are served until {iso(at)}")
+    context.note(f"the cache of all apps holds up to {size(context.settings.varnish.memory)}")
+
+
+@command(
+    "cache:purge",
+    Role.DEPLOYER,
+    "forget what is cached of an app, of all its releases",
+    details="--url is a path with its query, or a URL; '*' in it stands for anything, so '/blog*' is all below it. "
+    "--tag is a word of the response header Cache-Tag, Surrogate-Key or xkey, which visitors do not get. Both "
+    "together: what fits both.",
+    examples=("cache:purge shop", "cache:purge shop --url '/blog/*'", "cache:purge shop --tag article-7"),
+)
+def purge(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    url: Annotated[
+        str | None, Parameter(name="--url", metavar="PATTERN", help="only what this path or URL fits")
+    ] = None,
+    tag: Annotated[str | None, Parameter(name="--tag", metavar="KEY", help="only what carries this tag")] = None,
+) -> None:
+    try:
+        wanted = Purge(url, tag)
+    except ValueError as error:
+        what = str(error)[:120]
+        raise UsageError(what, "for instance --url '/blog/*' or --tag article-7; write blanks as %20") from None
+    found = context.app(app)
+    if wanted.host and wanted.host not in _hosts(context, found.name):
+        raise UsageError(f"{found.name} does not answer at {wanted.host[:80]}", f"see `domains:list {found.name}`")
+    context.operations.serving.purge(found.name, wanted)
+    what = " and ".join([*([f"url {url}"] if url else []), *([f"tag {tag}"] if tag else [])]) or "all"
+    context.record(what)
+    context.line(f"purged {what} of {found.name}")
+    context.note("it is not served any more, from now on; its memory is freed in the background")
+
+
+def _hosts(context: Ctx, app: str) -> set[str]:
+    found = context.store.app(app)
+    return {f"{app}.{context.settings.domain}", *(d.name for d in context.store.domains(found.id))}

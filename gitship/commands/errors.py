@@ -1,0 +1,68 @@
+"""errors: the page that visitors get while an app does not answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.listing import Format, show_one
+from gitship.commands.prompt import read_all
+from gitship.commands.registry import Column, UsageError, command
+from gitship.errors import GitshipError
+from gitship.front.gate import PAGE_BYTES, check_page
+from gitship.model import Role
+
+
+@command(
+    "errors:set",
+    Role.DEPLOYER,
+    "answer with an own page, 503 and Retry-After while the app does not answer",
+    details="What is cached goes on being served; an error page that the app itself sends is left as it is.",
+    examples=("errors:set shop --page - < down.html",),
+)
+def set_page(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    page: Annotated[
+        str,
+        Parameter(
+            name="--page", metavar="-", allow_leading_hyphen=True, help="HTML from standard input, at most 256 KiB"
+        ),
+    ],
+) -> None:
+    if page != "-":
+        raise UsageError("--page takes only '-'", f"send the file: errors:set {app[:80]} --page - < page.html")
+    found = context.app(app)
+    text = read_all(context.session, PAGE_BYTES)
+    if not text.strip():
+        raise GitshipError("the page on standard input is empty", "`errors:unset` brings gitship's own page back")
+    try:
+        check_page(text)
+    except ValueError:
+        raise GitshipError("the page has control characters", "send HTML as UTF-8 text") from None
+    context.operations.serving.set_error_page(found.name, text)
+    context.line(f"{found.name} has an error page of its own")
+
+
+@command("errors:unset", Role.DEPLOYER, "use gitship's own error page again", examples=("errors:unset shop",))
+def unset(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    context.operations.serving.set_error_page(found.name, None)
+    context.line(f"{found.name} has gitship's error page")
+
+
+@command(
+    "errors:show",
+    Role.VIEWER,
+    "whether an app has an error page of its own",
+    columns=(Column("page_bytes", "size of the app's own page; null: gitship's page"),),
+    examples=("errors:show shop", "errors:show shop --format json"),
+    aliases=("errors",),
+)
+def show_page(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    own = context.operations.serving.error_page(context.app(app))
+    show_one(context, {"page_bytes": None if own is None else len(own.encode())}, format)

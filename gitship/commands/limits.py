@@ -1,0 +1,132 @@
+"""ratelimit and bodylimit: how much visitors may send to an app; Varnish refuses the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.listing import Format, show
+from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.resources import shown_memory
+from gitship.deploy.gates import gate_of
+from gitship.deploy.values import Value
+from gitship.front.gate import Gate
+from gitship.front.limits import COUNTED_BYTES, MOST_BYTES, MOST_PER_S, MOST_REQUESTS, Limits, Rate
+from gitship.model import App, Role
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+Requests = Annotated[int, Parameter(name="--requests", metavar="N", help="how many may come")]
+Period = Annotated[str, Parameter(name="--per", metavar="TIME", help="in what time: 10s, 1m, 1h; 1s to 1d")]
+By = Annotated[Literal["ip", "all"], Parameter(name="--by", help="of each address, or of all visitors together")]
+Size = Annotated[str, Parameter(name="SIZE", help="the largest body, for instance 100m or 1g")]
+
+
+@command(
+    "ratelimit:set",
+    Role.DEPLOYER,
+    "answer 429 to visitors who send more requests than this",
+    details="Every request counts, also for a cached page or a picture, so leave room. What counts is the address that "
+    "the connection to this server comes from: behind another proxy all visitors are one. Needs Debian's "
+    "varnish-modules on the server. A deploy does not begin the count anew, a restart of Varnish does.",
+    examples=(
+        "ratelimit:set shop --requests 100 --per 10s",
+        "ratelimit:set shop --requests 5000 --per 1m --by all",
+    ),
+)
+def set_rate(app: AppName, /, *, context: Ctx, requests: Requests, per: Period = "10s", by: By = "ip") -> None:
+    if not 1 <= requests <= MOST_REQUESTS:
+        raise UsageError(f"{requests} is not how many requests may come", f"1 to {MOST_REQUESTS}")
+    rate = Rate(requests, seconds(per), by)
+    found = context.app(app)
+    context.operations.gates.ensure_rates()
+    _change(context, found, lambda limits: replace(limits, rate=rate))
+    context.line(f"{found.name} takes {requests} requests in {per} {_whose(rate)}")
+
+
+def _whose(rate: Rate) -> str:
+    return "from one address" if rate.by == "ip" else "in all"
+
+
+def seconds(text: str) -> int:
+    """``10s``, ``1m``. Raises UsageError."""
+    match = re.fullmatch(r"([0-9]{1,5})([smhd])", text)
+    value = int(match[1]) * UNITS_S[match[2]] if match else 0
+    if not 1 <= value <= MOST_PER_S:
+        raise UsageError(f"'{text[:80]}' is not a time to count in", "for instance 10s, 1m or 1h; 1s to 1d")
+    return value
+
+
+@command("ratelimit:off", Role.DEPLOYER, "take any number of requests", examples=("ratelimit:off shop",))
+def no_rate(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    _change(context, found, lambda limits: replace(limits, rate=None))
+    context.line(f"{found.name} takes any number of requests")
+
+
+@command(
+    "ratelimit:show",
+    Role.VIEWER,
+    "how many requests an app takes",
+    columns=(
+        Column("requests", "how many may come"),
+        Column("per_s", "in how many seconds"),
+        Column("by", "ip: of each address; all: of all visitors together"),
+    ),
+    examples=("ratelimit:show shop", "ratelimit:show shop --format json"),
+    aliases=("ratelimit",),
+)
+def show_rate(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    rate = gate_of(context.store, context.app(app).id).limits.rate
+    rows = [{"requests": rate.requests, "per_s": rate.per_s, "by": rate.by}] if rate else []
+    show(context, rows, format, empty="no limit")
+
+
+@command(
+    "bodylimit:set",
+    Role.DEPLOYER,
+    "answer 413 to requests with a larger body than this",
+    details="Refused by its Content-Length, before the app is asked. A body that comes without its length "
+    f"(chunked) can only be counted in memory: it is taken up to about {COUNTED_BYTES >> 20} MB, or the limit if that "
+    "is less, and beyond that Varnish hangs up without an answer. What is sent over a websocket does not count.",
+    examples=("bodylimit:set shop 100m",),
+)
+def set_body(app: AppName, size: Size, /, *, context: Ctx) -> None:
+    most = Value("bodylimit:set", "SIZE", size).size(0)
+    if most >= MOST_BYTES:
+        raise UsageError(f"{size[:80]} is as good as no limit", f"bodylimit:off {app[:80]}")
+    found = context.app(app)
+    _change(context, found, lambda limits: replace(limits, body_bytes=most))
+    context.line(f"{found.name} takes bodies of up to {shown_memory(most)}")
+
+
+@command("bodylimit:off", Role.DEPLOYER, "take bodies of any size", examples=("bodylimit:off shop",))
+def no_body(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    _change(context, found, lambda limits: replace(limits, body_bytes=None))
+    context.line(f"{found.name} takes bodies of any size")
+
+
+@command(
+    "bodylimit:show",
+    Role.VIEWER,
+    "the largest body that an app takes",
+    columns=(Column("body_bytes", "in bytes", shown_memory),),
+    examples=("bodylimit:show shop", "bodylimit:show shop --format json"),
+    aliases=("bodylimit",),
+)
+def show_body(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    most = gate_of(context.store, context.app(app).id).limits.body_bytes
+    show(context, [] if most is None else [{"body_bytes": most}], format, empty="no limit")
+
+
+def _change(context: Context, app: App, change: Callable[[Limits], Limits]) -> None:
+    def changed(gate: Gate) -> Gate:
+        return replace(gate, limits=change(gate.limits))
+
+    context.operations.gates.change(app.name, changed)

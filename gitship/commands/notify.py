@@ -1,0 +1,224 @@
+"""notify: webhooks that are told what happens.
+
+A webhook's URL is as good as a password. Only admins see it; all others see the host. A key that is limited to some
+apps sees the webhooks of these apps and no others.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from gitship.commands.context import Context, Ctx
+from gitship.commands.listing import NOTHING, Format, moment, show
+from gitship.commands.prompt import ask, read_all
+from gitship.commands.registry import Column, UsageError, command
+from gitship.deploy import notifications
+from gitship.deploy.post import is_public
+from gitship.errors import GitshipError, NotFound, nearest
+from gitship.model import DeliveryStatus, Role, Webhook
+
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+SECRET_BYTES = 1024
+FOR_ALL_APPS = "webhooks of all apps"
+
+WebhookName = Annotated[str, Parameter(name="NAME", help="what the webhook is called")]
+
+
+@command(
+    "notify:add",
+    Role.DEPLOYER,
+    "tell a URL what happens, by a POST for each event",
+    details=(
+        "Without --app it hears of all apps, which needs the role admin. Events: "
+        + ", ".join(notifications.EVENTS)
+        + ". The body is JSON with event, id, at, app, text and deploy, or one line as Slack or Discord take it. With"
+        " --secret it is signed as GitHub does: X-Gitship-Signature-256: sha256=HMAC of the body. What is not answered"
+        " by 2xx within 10 s is sent again, five times in half an hour, under the same X-Gitship-Delivery. Redirects"
+        " are not followed. Only a webhook that an admin has made may lead to private addresses."
+    ),
+    examples=(
+        "notify:add ops https://hooks.example.com/deploys",
+        "notify:add chat https://chat.example.com/T0/B0 --app shop --format slack --events deploy.live,deploy.failed",
+        "notify:add ci https://ci.example.com/hook --app shop --secret",
+    ),
+)
+def add(
+    name: WebhookName,
+    url: Annotated[str, Parameter(name="URL", help="where to; https:// or http://")],
+    /,
+    *,
+    context: Ctx,
+    app: Annotated[
+        list[str] | None, Parameter(name="--app", metavar="APP", help="only of this app; may be repeated")
+    ] = None,
+    events: Annotated[str, Parameter(name="--events", metavar="LIST", help="with commas between them")] = "all",
+    format: Annotated[
+        Literal["json", "slack", "discord"], Parameter(name="--format", help="the shape of the body")
+    ] = "json",
+    secret: Annotated[
+        bool, Parameter(name="--secret", help="sign with a secret from standard input, or asked for on a terminal")
+    ] = False,
+) -> None:
+    if not app:
+        _require_all_apps(context)
+    apps = {context.app(a).id for a in app} if app else None
+    if not NAME.fullmatch(name):
+        raise UsageError(f"'{name[:80]}' is not a webhook's name", "use letters, digits and . _ -, at most 64")
+    host = notifications.split(url).hostname or ""
+    anywhere = context.identity.role is Role.ADMIN
+    if not anywhere and _private(host):
+        raise GitshipError(f"{host} is no public address", "an admin can add a webhook that leads there")
+    wanted = notifications.events(events)
+    context.record(f"{name} to {host}")
+    context.store.add_webhook(
+        name, url, format=format, events=wanted, secret=_secret(context) if secret else "", apps=apps,
+        anywhere=anywhere, created_by=context.identity.key_name,
+    )  # fmt: skip
+    context.line(f"added {name}: {host} hears of {', '.join(wanted) or 'everything'}")
+    context.note(f"try it: notify:test {name}")
+
+
+def _private(host: str) -> bool:
+    """True for an address written as such; names are looked up when a message is sent."""
+    try:
+        return not is_public(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _secret(context: Context) -> str:
+    if context.terminal:
+        text = ask(context.session, "Secret: ", hidden=True)
+    else:
+        text = read_all(context.session, SECRET_BYTES).removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise GitshipError("the secret is empty", "type one at the prompt (`ssh -t`), or send it on standard input")
+    return text
+
+
+@command(
+    "notify:list",
+    Role.VIEWER,
+    "the webhooks, and how the newest message to each fared",
+    columns=(
+        Column("name", "what it is called"),
+        Column("host", "where it leads"),
+        Column("url", "the whole URL, null unless the key is an admin's", json_only=True),
+        Column("format", "json, slack or discord"),
+        Column("events", "what it hears of, empty for everything", lambda e: ", ".join(e) or "all"),
+        Column("apps", "the apps it hears of, null for all", lambda a: "all" if a is None else ", ".join(a) or NOTHING),
+        Column("signed", "true when it has a secret"),
+        Column("created_by", "whose key added it"),
+        Column("last", "status of the newest message, null when there was none"),
+    ),
+    examples=("notify:list", "notify:list --format json"),
+    aliases=("notify",),
+)
+def list_webhooks(*, context: Ctx, format: Format = "table") -> None:
+    names = {app.id: app.name for app in context.apps()}
+    rows = []
+    for webhook in _visible(context):
+        newest = context.store.deliveries(webhook.id, limit=1)
+        apps = None if webhook.apps is None else sorted(names[i] for i in webhook.apps if i in names)
+        rows.append(
+            {
+                "name": webhook.name,
+                "host": notifications.split(webhook.url).hostname,
+                "url": webhook.url if context.identity.role is Role.ADMIN else None,
+                "format": webhook.format,
+                "events": list(webhook.events),
+                "apps": apps,
+                "signed": bool(webhook.secret),
+                "created_by": webhook.created_by,
+                "last": newest[0].status.value if newest else None,
+            }
+        )
+    show(context, rows, format, empty="no webhooks")
+
+
+@command(
+    "notify:remove",
+    Role.DEPLOYER,
+    "forget a webhook, with the messages that wait for it",
+    examples=("notify:remove chat",),
+)
+def remove(name: WebhookName, /, *, context: Ctx) -> None:
+    webhook = _own(context, name)
+    context.record(webhook.name)
+    context.store.remove_webhook(webhook.name)
+    context.line(f"removed {webhook.name}")
+
+
+@command(
+    "notify:test",
+    Role.DEPLOYER,
+    "send a message to a webhook now, and say what came of it",
+    details="The exit code is 1 when it was not delivered. It is sent once.",
+    examples=("notify:test chat",),
+)
+def test(name: WebhookName, /, *, context: Ctx) -> None:
+    webhook = _own(context, name)
+    context.record(webhook.name)
+    delivery = context.operations.notifications.test(webhook)
+    if delivery.status is not DeliveryStatus.DELIVERED:
+        raise GitshipError(f"not delivered: {delivery.answer}", "see that the URL is right and its server is up")
+    context.line(f"delivered: {delivery.answer}")
+
+
+@command(
+    "notify:log",
+    Role.DEPLOYER,
+    "the newest messages to a webhook, and what came of each",
+    columns=(
+        Column("at", "when it happened"),
+        Column("event", "what happened"),
+        Column("app", "to which app, empty for none"),
+        Column("status", "waiting, delivered, failed (given up) or dropped (too many were waiting)"),
+        Column("tries", "how often it was sent"),
+        Column("next_at", "when it is sent next, null when it is not", json_only=True),
+        Column("answer", "what came of the last try"),
+        Column("id", "as in X-Gitship-Delivery", json_only=True),
+    ),
+    examples=("notify:log chat", "notify:log chat --format json"),
+)
+def log(name: WebhookName, /, *, context: Ctx, format: Format = "table") -> None:
+    webhook = _own(context, name)
+    rows = [
+        {
+            "at": moment(delivery.at),
+            "event": delivery.event,
+            "app": delivery.app,
+            "status": delivery.status.value,
+            "tries": delivery.tries,
+            "next_at": moment(delivery.next_at) if delivery.status is DeliveryStatus.WAITING else None,
+            "answer": delivery.answer,
+            "id": delivery.uuid,
+        }
+        for delivery in context.store.deliveries(webhook.id)
+    ]
+    show(context, rows, format, empty=f"nothing was sent to {webhook.name} yet; try notify:test {webhook.name}")
+
+
+def _require_all_apps(context: Context) -> None:
+    context.require(Role.ADMIN, FOR_ALL_APPS)
+
+
+def _visible(context: Context) -> list[Webhook]:
+    """Those that the key may know of: for a limited one, those of its own apps alone."""
+    mine = context.identity.apps
+    found = context.store.webhooks()
+    return found if mine is None else [w for w in found if w.apps and w.apps <= mine]
+
+
+def _own(context: Context, name: str) -> Webhook:
+    """A webhook that the key may change. Raises NotFound with the nearest name; NoPermission for one of all apps."""
+    known = {webhook.name: webhook for webhook in _visible(context)}
+    if name not in known:
+        near = nearest(name, known)
+        raise NotFound(f"no webhook named '{name[:80]}'", f"did you mean '{near}'?" if near else "see `notify:list`")
+    if known[name].apps is None:
+        _require_all_apps(context)
+    return known[name]

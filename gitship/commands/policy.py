@@ -1,0 +1,39 @@
+"""policy: what the owner of the server lets through."""
+
+from __future__ import annotations
+
+from gitship.commands.context import Ctx
+from gitship.commands.listing import Format, show_one, size
+from gitship.commands.registry import Column, command
+from gitship.model import Role
+
+
+def _patterns(found: list[str]) -> str:
+    return ", ".join(found) or "all"
+
+
+@command(
+    "policy:show",
+    Role.VIEWER,
+    "what this server lets through: base images, root, size",
+    details=(
+        "Set in the server's own settings, [policy]. Base images are looked for before a build, in FROM, COPY --from,"
+        " RUN --mount=from and `# syntax=`; root and size once the image is there. A push that is refused changes"
+        " nothing. Rollbacks and changes of config use images that were let through, and are not asked again."
+    ),
+    columns=(
+        Column("base_images", "patterns of the images that builds may use, empty for all", _patterns),
+        Column("root", "allow, warn or refuse: images that run as root"),
+        Column("max_image_bytes", "the largest image, null for any", size),
+    ),
+    examples=("policy:show", "policy:show --format json"),
+    aliases=("policy",),
+)
+def show_policy(*, context: Ctx, format: Format = "table") -> None:
+    policy = context.settings.policy
+    row = {
+        "base_images": list(policy.base_images),
+        "root": policy.root,
+        "max_image_bytes": policy.max_image or None,
+    }
+    show_one(context, row, format)

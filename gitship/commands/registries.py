@@ -1,0 +1,68 @@
+"""registry: logins at image registries, for `git:from-image` of every app."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import Ctx
+from gitship.commands.listing import Format, show
+from gitship.commands.prompt import ask, read_all
+from gitship.commands.registry import Column, UsageError, command
+from gitship.model import Role
+
+PASSWORD_BYTES = 16 << 10  # some registries take whole JSON keys and tokens
+
+Server = Annotated[
+    str, Parameter(name="SERVER", help="as names of images begin; `default` where they begin without one")
+]
+
+
+@command(
+    "registry:login",
+    Role.ADMIN,
+    "let all apps pull from a registry; the password is piped in",
+    details="It is kept when the registry has taken it. On a terminal it is asked for.",
+    examples=("registry:login registry.example.com ci < password.txt",),
+)
+def login(
+    server: Server,
+    user: Annotated[str, Parameter(name="USER", help="the user's name there")],
+    /,
+    *,
+    context: Ctx,
+    no_check: Annotated[bool, Parameter(name="--no-check", help="keep it without asking the registry")] = False,
+) -> None:
+    password = _password(context)
+    if not password:
+        raise UsageError("there is no password on standard input", f"registry:login {server} {user} < password.txt")
+    context.record(f"{server} as {user}")
+    context.operations.registries.login(server, user, password, check=not no_check)
+    context.line(f"logged in at {server} as {user}")
+
+
+def _password(context: Ctx) -> str:
+    if context.terminal:
+        return ask(context.session, "Password: ", hidden=True)
+    return read_all(context.session, PASSWORD_BYTES).removesuffix("\n").removesuffix("\r")
+
+
+@command("registry:logout", Role.ADMIN, "forget a login", examples=("registry:logout registry.example.com",))
+def logout(server: Server, /, *, context: Ctx) -> None:
+    context.record(server)
+    context.operations.registries.logout(server)
+    context.line(f"logged out of {server}")
+
+
+@command(
+    "registry:list",
+    Role.ADMIN,
+    "the registries with a login",
+    columns=(Column("server", "as names of images begin"), Column("user", "the user's name there")),
+    examples=("registry:list", "registry:list --format json"),
+    aliases=("registry",),
+)
+def list_registries(*, context: Ctx, format: Format = "table") -> None:
+    rows = [{"server": r.server, "user": r.username} for r in context.operations.registries.all()]
+    show(context, rows, format, empty="no logins; `registry:login SERVER USER` with the password on standard input")

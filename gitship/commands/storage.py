@@ -1,0 +1,144 @@
+"""storage: what an app keeps beyond a deploy, and where its containers find it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.following import Detach
+from gitship.commands.listing import Format, show, size
+from gitship.commands.prompt import ask
+from gitship.commands.registry import Column, command
+from gitship.commands.tuned import NoRestart, change, note_pending, process_type
+from gitship.deploy import mounts
+from gitship.deploy.mounts import Wanted
+from gitship.errors import GitshipError
+from gitship.model import App, Role
+
+SourceAndPath = Annotated[
+    str, Parameter(name="SOURCE:PATH", help="a volume's name, or a directory of the host, and the path in containers")
+]
+MountWord = Annotated[str, Parameter(name="MOUNT", help="its source, its path, or both as SOURCE:PATH")]
+VolumeName = Annotated[str, Parameter(name="NAME", help="the volume's name")]
+Processes = Annotated[
+    list[str] | None,
+    Parameter(name="--process", metavar="P", help="only for this process type; may be given several times"),
+]
+ReadOnly = Annotated[bool, Parameter(name="--read-only", help="containers may only read there")]
+Force = Annotated[bool, Parameter(name="--force", help="don't ask")]
+
+
+@command(
+    "storage:mount",
+    Role.DEPLOYER,
+    "give an app's containers a directory that outlives them, and put it live",
+    details="SOURCE is the name of a volume, made when the app has none of that name: it belongs to the app, and keeps"
+    " its data over every deploy until storage:destroy or apps:destroy. An empty volume first gets what the image has"
+    " at the path. A SOURCE that begins with / is a directory of the host; for that a key has to be admin, and the"
+    " directory below one of docker.host_paths. One-off containers (run, release command) have all mounts. While a"
+    " deploy switches, old and new containers have the directory together: for a program that cannot share it (most"
+    " databases), ps:stop before a deploy.",
+    examples=(
+        "storage:mount shop data:/var/lib/shop",
+        "storage:mount shop uploads:/app/uploads --process web --process worker",
+        "storage:mount shop /srv/photos:/photos --read-only",
+    ),
+)
+def mount(
+    app: AppName,
+    spec: SourceAndPath,
+    /,
+    *,
+    context: Ctx,
+    read_only: ReadOnly = False,
+    process: Processes = None,
+    no_restart: NoRestart = False,
+    detach: Detach = False,
+) -> None:
+    if spec.startswith("/"):
+        context.require(Role.ADMIN, "mounting a directory of the host")
+    source, path = mounts.parse(spec)
+    found = context.app(app)
+    processes = None
+    if process:
+        processes = tuple(dict.fromkeys(process_type(context, found, word) for word in process))
+    changes = context.operations.storage.mount(found, Wanted(source, path, read_only, processes))
+    change(context, found, changes, detach=detach, no_restart=no_restart)
+
+
+@command(
+    "storage:unmount",
+    Role.DEPLOYER,
+    "take a mount from an app's containers; the data stay",
+    examples=("storage:unmount shop data", "storage:unmount shop data:/var/lib/shop"),
+)
+def unmount(
+    app: AppName, mount: MountWord, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False
+) -> None:
+    found = context.app(app)
+    change(context, found, context.operations.storage.unmount(found, mount), detach=detach, no_restart=no_restart)
+
+
+@command(
+    "storage:list",
+    Role.VIEWER,
+    "an app's volumes and mounts",
+    columns=(
+        Column("name", "the volume's name, null for a directory of the host"),
+        Column("kind", "volume or host"),
+        Column("path", "where containers have it, null for a volume that is mounted nowhere"),
+        Column("read_only", "whether containers may only read there"),
+        Column("processes", "the process types that have it, null for all", lambda v: ", ".join(v or ["all"])),
+        Column("size_bytes", "what a volume's files take, null when that cannot be told in a moment", size),
+        Column("mounted", "whether the live release has it"),
+        Column("source", "what Docker calls the volume, or the directory"),
+    ),
+    examples=("storage:list shop", "storage:list shop --format json"),
+    aliases=("storage",),
+)
+def list_storage(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    rows = [
+        {
+            "name": kept.name,
+            "kind": "host" if kept.name is None else "volume",
+            "path": kept.path,
+            "read_only": kept.read_only,
+            "processes": None if kept.processes is None else list(kept.processes),
+            "size_bytes": kept.size_bytes,
+            "mounted": kept.live,
+            "source": kept.source,
+        }
+        for kept in context.operations.storage.kept(found)
+    ]
+    show(context, rows, format, empty=f"nothing is mounted; `storage:mount {found.name} data:/PATH`")
+    note_pending(context, found)
+
+
+@command(
+    "storage:destroy",
+    Role.DEPLOYER,
+    "remove a volume with its data, for good",
+    details="It must not be mounted. On a terminal it asks for the volume's name first; elsewhere it needs --force.",
+    examples=("storage:destroy shop data", "storage:destroy shop data --force"),
+)
+def destroy(app: AppName, name: VolumeName, /, *, context: Ctx, force: Force = False) -> None:
+    found = context.app(app)
+    context.operations.storage.ensure_destroyable(found, name)
+    if not force:
+        _confirm(context, found, name)
+    context.operations.storage.destroy(found, name)
+    context.record(f"volume {name}")
+    context.line(f"destroyed volume {name} of {found.name}")
+
+
+def _confirm(context: Context, app: App, name: str) -> None:
+    if not context.terminal:
+        raise GitshipError(
+            f"the data of '{name}' would be removed for good", "add --force, or use a terminal (`ssh -t`)"
+        )
+    question = f"This removes all data of {name} of {app.name} for good. The volume's name, to go on: "
+    if ask(context.session, question).strip() != name:
+        raise GitshipError("that is not its name: nothing was removed")

@@ -1,0 +1,120 @@
+"""storage: a volume's content as a tar archive, out to a file and back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.following import follow
+from gitship.commands.listing import size
+from gitship.commands.prompt import Interrupted
+from gitship.commands.registry import command
+from gitship.commands.storage import VolumeName
+from gitship.deploy.attending import ClientLeft
+from gitship.errors import DeployError
+from gitship.model import DeployState, Role
+
+READ_BYTES = 64 << 10
+CTRL_C = b"\x03"
+PROGRESS_EVERY_S = 0.5
+
+Gzip = Annotated[bool, Parameter(name="--gzip", help="compress it")]
+Replace = Annotated[bool, Parameter(name="--replace", help="also when the volume is not empty: what it has goes")]
+
+
+class _Progress:
+    """How much has passed; on a terminal it is shown on stderr as it grows."""
+
+    def __init__(self, context: Context, doing: str) -> None:
+        self._context = context
+        self._doing = doing
+        self._shown_at = time.monotonic()
+        self._shown = False
+        self.bytes = 0
+
+    def add(self, count: int) -> None:
+        self.bytes += count
+        now = time.monotonic()
+        if self._context.terminal and now - self._shown_at >= PROGRESS_EVERY_S:
+            self._shown_at, self._shown = now, True
+            self._context.session.stderr.write(f"\r{self._doing} {size(self.bytes)}\x1b[K".encode())
+
+    def clear(self) -> None:
+        if self._shown:
+            with suppress(OSError):
+                self._context.session.stderr.write(b"\r\x1b[K")
+
+
+@command(
+    "storage:export",
+    Role.DEPLOYER,
+    "a volume's content as a tar archive on stdout",
+    details="Owners, modes, links and file capabilities are in it. What is written meanwhile may be in it or not: for a"
+    " database use its own dump, or ps:stop first. An exit code other than 0 means that the archive is not whole.",
+    examples=("storage:export shop data > data.tar", "storage:export shop data --gzip > data.tar.gz"),
+)
+def export(app: AppName, name: VolumeName, /, *, context: Ctx, gzip: Gzip = False) -> None:
+    found = context.app(app)
+    session, progress = context.session, _Progress(context, f"exporting {name}:")
+
+    def write(piece: bytes) -> None:
+        session.stdout.write(piece)
+        progress.add(len(piece))
+
+    try:
+        context.operations.storage.export(found, name, write, session.closed, gzip=gzip)
+    except ClientLeft:
+        session.closed.set()
+        raise Interrupted from None
+    finally:
+        progress.clear()
+        context.record(f"volume {name}, {size(progress.bytes)}")
+    context.note(f"exported {name} of {found.name}: {size(progress.bytes)}")
+
+
+@command(
+    "storage:import",
+    Role.DEPLOYER,
+    "fill a volume from a tar archive on stdin, and put it live",
+    details="Plain tar or tar with gzip, as storage:export makes it. The archive is unpacked beside the volume and"
+    " takes its place only when it is whole and new containers run with it; until then nothing changes. What the app"
+    " writes into the old content meanwhile is lost: ps:stop first where that matters.",
+    examples=("storage:import shop data < data.tar", "storage:import shop data --replace < data.tar.gz"),
+)
+def import_(app: AppName, name: VolumeName, /, *, context: Ctx, replace: Replace = False) -> None:
+    found = context.app(app)
+    progress = _Progress(context, f"importing {name}:")
+    try:
+        deploy = context.operations.storage.restore(
+            found, name, _chunks(context, progress), context.session.closed, context.identity, replace=replace
+        )
+    except (ClientLeft, OSError):
+        raise Interrupted from None
+    finally:
+        progress.clear()
+        context.record(f"volume {name}, {size(progress.bytes)}")
+    if deploy is not None:
+        try:
+            follow(context, found.name, deploy)
+        except DeployError:
+            newer = context.store.deploy(deploy.id).state is DeployState.SUPERSEDED
+            context.note(f"{name} has the content that it had" if not newer else f"it brings {name}'s new content, too")
+            raise
+    context.line(f"imported {size(progress.bytes)} into {name} of {found.name}")
+
+
+def _chunks(context: Context, progress: _Progress) -> Iterator[bytes]:
+    """Standard input; on a terminal, too, where a file may be piped in and each byte stands for itself."""
+    session = context.session
+    if session.pty is not None:
+        session.pty.raw = True
+    while chunk := session.stdin.read(READ_BYTES):
+        if context.terminal and progress.bytes == 0 and chunk[:1] == CTRL_C:  # nobody has piped anything in
+            raise Interrupted
+        progress.add(len(chunk))
+        yield chunk

@@ -1,0 +1,177 @@
+"""A share of the visitors tries the new release first; the visitor log tells whether the others get it, too."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from gitship.deploy import canary_rules
+from gitship.deploy.canary_rules import Judgement, Plan, Verdict
+from gitship.deploy.drain import Drainer, Limits
+from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.journal import Stage
+from gitship.deploy.rollout import Rollout
+from gitship.deploy.switch import Switch, Switched, verify_path
+from gitship.deploy.trials import Trial, Trials
+from gitship.engine.base import Engine
+from gitship.errors import DeployCanceled, DeployError, FrontError, GitshipError
+from gitship.front.front import Front
+from gitship.front.side import Share
+from gitship.front.tally import Tally, Watch
+from gitship.model import WEB, App, DeployState
+
+TICK_S = 0.5
+LOG_LINES = 10  # of an aborted canary
+PROGRESS_S = 10.0  # at least so long between two lines about how it goes
+
+log = logging.getLogger("gitship.deploy")
+
+
+class Canary:
+    """A stage of the pipeline. From its beginning to its end the app's trial is in ``trials``.
+
+    ``counting`` says whether the visitor log is read at all: who isn't counted can't have seen an error.
+    """
+
+    def __init__(
+        self, engine: Engine, front: Front, drainer: Drainer, gatekeeper: Gatekeeper, trials: Trials, switch: Switch,
+        tally: Tally, counting: Callable[[], bool], drain_limit_s: float,
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self._front = front
+        self._drainer = drainer
+        self._gatekeeper = gatekeeper
+        self._trials = trials
+        self._switch = switch
+        self._tally = tally
+        self._counting = counting
+        self._drain_limit_s = drain_limit_s
+
+    def run(self, rollout: Rollout) -> None:
+        """Returns when all visitors may have the new release: at once, if no canary is asked for or possible.
+
+        Raises DeployError, DeployCanceled or FrontError; then all visitors have the old release again.
+        """
+        plan = self._plan(rollout)
+        if plan is None:
+            return
+        app, release, deploy_id = rollout.app, rollout.release, rollout.job.deploy.id
+        trial = Trial(
+            deploy_id, app.id, release, tuple(rollout.wanted), Share(str(deploy_id), plan.percent), int(plan.most_s) + 1
+        )
+        with rollout.job.journal.stage(DeployState.CANARY, f"Canary: {release.label} for {plan}") as stage:
+            try:
+                with self._front.holding(app.id):
+                    rollout.tried = True
+                    self._begin(app, trial)
+                with self._tally.watching(app.id) as watch:
+                    judgement = self._watch(rollout, plan, trial, watch, stage)
+                stage.text = self._last_word(rollout, trial, judgement)
+            except BaseException:
+                with self._front.holding(app.id):
+                    self.abort(rollout)
+                raise
+
+    def abort(self, rollout: Rollout) -> None:
+        """All visitors have what the app's own label leads to, with one switch; the rest is tidied up after it.
+
+        To be called while the app is held. Nothing happens without a canary. Raises FrontError.
+        """
+        if self._trials.of(rollout.app.id) is None:
+            return
+        try:
+            self._end(rollout)
+        finally:
+            self._trials.end(rollout.app.id)
+        self._gatekeeper.bring(rollout.app.id)
+
+    def promoted(self, rollout: Rollout) -> None:
+        """The app's own label leads to the new release now, and the store says so: there are no sides any more."""
+        app = rollout.app
+        if self._trials.of(app.id) is None:
+            return
+        try:
+            self._end(rollout)
+            limits = Limits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
+            self._drainer.start(app, rollout.tried_vcls, [], limits, lambda cut: None)
+        except GitshipError as error:
+            log.warning("%s: ending its canary: %s; both sides are the new release", app.name, error.message)
+        finally:
+            self._trials.end(app.id)
+
+    def _plan(self, rollout: Rollout) -> Plan | None:
+        job = rollout.job
+        asked = job.canary or (rollout.manifest.canary if rollout.manifest else None)
+        if asked is None or job.skip_canary or rollout.stopped or job.new_name:
+            return None
+        if rollout.candidate is None or not rollout.candidate.is_new:  # a restart or a scale: there is nothing to try
+            return None
+        sides = (rollout.running, rollout.wanted)
+        if not all(any(c.process == WEB and c.port is not None for c in side) for side in sides):
+            job.journal.detail("no canary: it needs a web process that serves now, and one to come")
+            return None
+        return asked
+
+    def _begin(self, app: App, trial: Trial) -> None:
+        self._trials.begin(trial)
+        self._gatekeeper.bring(app.id)
+        self._front.share(app.slug, trial.share)
+        vcl = self._front.canary(app.slug)
+        if vcl is None:
+            raise FrontError("Varnish has lost the canary", "push again")
+        token = self._gatekeeper.canary_front(app, trial).verify_token
+        self._switch.verify(app, Switched(vcl, None, token), verify_path(trial.release), trial.canary)
+
+    def _watch(self, rollout: Rollout, plan: Plan, trial: Trial, watch: Watch, stage: Stage) -> Judgement:
+        """What the figures say; WAIT when somebody has decided before. Raises DeployCanceled."""
+        assert rollout.previous is not None
+        before, now = rollout.previous.label, rollout.release.label
+        began, told_s = time.monotonic(), 0.0
+        while not trial.decided.wait(TICK_S):
+            if rollout.job.cancel.is_set():
+                raise DeployCanceled("canceled during the canary")
+            old, new = self._tally.seen(watch, before), self._tally.seen(watch, now)
+            elapsed_s = time.monotonic() - began
+            judgement = canary_rules.judge(plan, elapsed_s, old, new)
+            if judgement.verdict is not Verdict.WAIT:
+                return judgement
+            if elapsed_s - told_s >= max(PROGRESS_S, plan.window_s / 6):
+                told_s = elapsed_s
+                stage.detail(f"{now}: {canary_rules.described(new)}", elapsed_s)
+                stage.detail(f"{before}: {canary_rules.described(old)}")
+        return canary_rules.WAIT
+
+    def _last_word(self, rollout: Rollout, trial: Trial, judgement: Judgement) -> str:
+        """About a canary that held. Raises DeployError about one that did not."""
+        self._trials.settle(trial)
+        if trial.promoted_by:
+            return f"Canary promoted by {trial.promoted_by}"
+        if trial.aborted_by:
+            raise DeployError(f"aborted by {trial.aborted_by}", "push again when it is mended")
+        if judgement.verdict is Verdict.ABORT:
+            raise DeployError(judgement.reason, "mend it, then push again", self._said(rollout))
+        if not self._counting():
+            raise DeployError(
+                "visitors cannot be counted: varnishncsa does not run",
+                "see the server's log; to do without: git push -o canary=off deploy main",
+            )
+        return f"Canary promoted: {judgement.reason}"
+
+    def _said(self, rollout: Rollout) -> list[str]:
+        """The last lines of the canary's first web container."""
+        web = next(container for container in rollout.wanted if container.process == WEB)
+        try:
+            return [line.text for line in self._engine.logs(web.id, tail=LOG_LINES)]
+        except GitshipError:
+            return []
+
+    def _end(self, rollout: Rollout) -> None:
+        app = rollout.app
+        serving = self._front.labelled(app.slug)
+        try:
+            if serving is not None:
+                self._front.label_canary(app.slug, serving)
+        finally:
+            self._front.end_share(app.slug)
+        rollout.tried_vcls = self._front.unlabelled(app.slug, rollout.release.label)

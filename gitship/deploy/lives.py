@@ -1,0 +1,43 @@
+"""From Docker's events to how a container's life ended: by itself, or because somebody stopped it. No I/O."""
+
+from __future__ import annotations
+
+import signal
+from enum import Enum, auto
+
+from gitship.engine.base import EngineEvent
+
+# What Docker, too, takes for a wish that the container ends: it does not restart one after these.
+STOPS = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGQUIT})
+
+
+class Ended(Enum):
+    """How a container's last life ended; NOT_YET of one that was never started before."""
+
+    NOT_YET = auto()
+    BY_ITSELF = auto()
+    FROM_OUTSIDE = auto()
+    UNSEEN = auto()
+
+
+class Lives:
+    """Remembers what is needed of each container until it is gone."""
+
+    def __init__(self) -> None:
+        self._stopping: set[str] = set()
+        self._ended: dict[str, Ended] = {}
+
+    def take(self, event: EngineEvent) -> Ended:
+        """How the life before this event ended; with ``die``, how this one did."""
+        key = event.container_id
+        if event.action == "create":
+            self._ended[key] = Ended.NOT_YET
+        elif event.action == "kill" and event.signal in STOPS:
+            self._stopping.add(key)
+        elif event.action == "die":
+            self._ended[key] = Ended.FROM_OUTSIDE if key in self._stopping else Ended.BY_ITSELF
+            self._stopping.discard(key)
+        elif event.action == "destroy" or event.action == "start":
+            self._stopping.discard(key)
+            return self._ended.pop(key, Ended.UNSEEN)
+        return self._ended.get(key, Ended.UNSEEN)

@@ -1,0 +1,53 @@
+"""Webhooks: what one may be, and the facade that commands see. ``ServerOperations.notifications``."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from gitship.errors import GitshipError, nearest
+from gitship.model import Delivery, Topic, Webhook
+
+FORMATS = ("json", "slack", "discord")
+EVENTS = tuple(event.value for event in Topic if event is not Topic.TEST)
+URL_CHARS = 2048
+
+
+class Notifications(Protocol):
+    """How a message is sent by hand; all others are sent as things happen."""
+
+    def test(self, webhook: Webhook) -> Delivery:
+        """Sends one message now, once, and waits for what comes of it."""
+        ...
+
+
+def split(url: str) -> SplitResult:
+    """The parts of a webhook's URL. Raises GitshipError, which never repeats the URL: it may hold a secret."""
+    hint = "for instance https://hooks.example.com/deploys"
+    if len(url) > URL_CHARS or not all("!" <= c <= "~" for c in url):
+        raise GitshipError(f"a URL is at most {URL_CHARS} plain characters without blanks", hint)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise GitshipError("this is no URL", hint) from None
+    if parts.scheme not in ("http", "https") or not host or port == 0 or host.startswith("."):
+        raise GitshipError("a webhook's URL begins with https:// or http:// and a host", hint)
+    if parts.username is not None:
+        raise GitshipError("a name or password before the host is not sent", "put a token into the path instead")
+    return parts
+
+
+def events(text: str) -> tuple[str, ...]:
+    """``deploy.live,deploy.failed`` as a tuple; empty for ``all``. Raises GitshipError with the nearest name."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if names == ("all",):
+        return ()
+    for name in names:
+        if name not in EVENTS:
+            near = nearest(name, EVENTS)
+            hint = f"did you mean '{near}'?" if near else f"there are: {', '.join(EVENTS)}, or all"
+            raise GitshipError(f"no event '{name[:80]}'", hint)
+    if not names:
+        raise GitshipError("no event is named", f"there are: {', '.join(EVENTS)}, or all")
+    return names

@@ -1,0 +1,162 @@
+"""Pauses: an app's new requests wait, for as long as a database migration may take, and then go on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.switch import STOPPED
+from gitship.errors import Conflict, GitshipError
+from gitship.front.front import Front
+from gitship.front.pause import MOST_S
+from gitship.front.sockets import BUSY_PER_SOCKET
+from gitship.model import App
+from gitship.store import Store
+
+IN_FLIGHT_S = 5.0  # how long `ps:pause` waits for what the app was doing
+POLL_S = 0.2
+JOIN_S = 10.0
+
+log = logging.getLogger("gitship.pause")
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """``left_s`` seconds remain; ``in_flight`` requests of before had not been answered yet."""
+
+    left_s: float
+    in_flight: int = 0
+
+
+class Pauses(Protocol):
+    """How apps are paused. Nothing is stored: a pause ends with gitship, too."""
+
+    def pause(self, app: str, limit_s: float) -> Paused:
+        """New requests wait from now on; returns when those of before are answered, or after ``IN_FLIGHT_S``.
+
+        Raises NotFound, Conflict (paused already, stopped, never deployed) or FrontError; then nothing has changed.
+        """
+        ...
+
+    def resume(self, app: str) -> Paused:
+        """Lets them go. Raises NotFound, or Conflict when it isn't paused."""
+        ...
+
+    def paused(self, app: App) -> Paused | None: ...
+
+
+class Pausing:
+    """Each pause has a thread that ends it at its limit."""
+
+    def __init__(self, store: Store, front: Front, gatekeeper: Gatekeeper, domain: str) -> None:
+        self._store = store
+        self._front = front
+        self._gatekeeper = gatekeeper
+        self._domain = domain
+        self._lock = threading.Lock()
+        self._running: dict[int, tuple[threading.Event, threading.Thread]] = {}
+
+    def pause(self, app: str, limit_s: float) -> Paused:
+        """See ``Pauses.pause``."""
+        found = self._store.live_app(app)
+        ensure_can_pause(self._store, found, self.paused(found))
+        until = time.time() + min(limit_s, MOST_S)
+        before = self._front.labelled(found.slug)
+        over = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(found, until, over), name=f"pause-{app}", daemon=True)
+        with self._lock:
+            if found.id in self._running:
+                raise already_paused(found, self.paused(found))
+            self._running[found.id] = (over, thread)
+        try:
+            self._front.pause(found.slug, found.id, until)
+            self._gatekeeper.apply_front(app)
+            self._front.hold(found.slug, self._host(found))
+        except BaseException:
+            self._end(found)
+            raise
+        thread.start()
+        in_flight = self._in_flight(before, min(until, time.time() + IN_FLIGHT_S)) if before else 0
+        return Paused(max(0.0, until - time.time()), in_flight)
+
+    def resume(self, app: str) -> Paused:
+        """See ``Pauses.resume``."""
+        found = self._store.app(app)
+        paused = self.paused(found)
+        if paused is None or not self._end(found):
+            raise not_paused(found)
+        return paused
+
+    def paused(self, app: App) -> Paused | None:
+        pause = self._front.pause_of(app.slug)
+        return Paused(pause.left_s) if pause and app.id in self._running else None
+
+    def stop(self) -> None:
+        """Ends every pause, and the threads."""
+        with self._lock:
+            running = dict(self._running)
+        for app_id, (_, thread) in running.items():
+            self._end(self._store.app_by_id(app_id))
+            if thread.is_alive():
+                thread.join(JOIN_S)
+
+    # -- within
+
+    def _watch(self, app: App, until: float, over: threading.Event) -> None:
+        while not over.wait(POLL_S):
+            if time.time() >= until:
+                log.warning("%s: the pause has reached its limit", app.name)
+                self._end(app)
+                return
+            try:
+                self._front.hold(app.slug, self._host(app))
+            except GitshipError as error:
+                log.warning("%s: %s", app.name, error.message)
+
+    def _end(self, app: App) -> bool:
+        """True when this call has ended it. What Varnish refuses, its own limit in the VCL sees to."""
+        with self._lock:
+            over, _ = self._running.pop(app.id, (None, None))
+        if over is None:
+            return False
+        over.set()
+        self._front.resume(app.slug)
+        try:
+            self._gatekeeper.apply_front(app.name)
+        except GitshipError as error:
+            log.warning("%s: after a pause: %s", app.name, error.message)
+        return True
+
+    def _in_flight(self, vcl: str, deadline: float) -> int:
+        while busy := self._front.busy(vcl):
+            left = busy - BUSY_PER_SOCKET * self._front.sockets([vcl])
+            if left <= 0:
+                return 0
+            if time.time() >= deadline:
+                return left
+            time.sleep(POLL_S)
+        return 0
+
+    def _host(self, app: App) -> str:
+        return f"{app.name}.{self._domain}"
+
+
+def ensure_can_pause(store: Store, app: App, paused: Paused | None) -> None:
+    """Raises Conflict."""
+    if paused is not None:
+        raise already_paused(app, paused)
+    if store.setting(app.id, STOPPED):
+        raise Conflict(f"{app.name} is stopped: no request reaches it", f"start it: ps:start {app.name}")
+
+
+def already_paused(app: App, paused: Paused | None) -> Conflict:
+    left = f" for {paused.left_s:.0f} s more" if paused else ""
+    return Conflict(f"{app.name} is paused already{left}", f"let its requests go first: ps:resume {app.name}")
+
+
+def not_paused(app: App) -> Conflict:
+    return Conflict(f"{app.name} is not paused", f"a pause ends by itself after {MOST_S:g} s at most")

@@ -1,0 +1,124 @@
+"""Where releases come from beside a push: another app, an image, an archive, a commit that is there already.
+
+``ServerOperations.sources``. All of them go through the queue and the pipeline as a push does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gitship.config import Settings
+from gitship.deploy.lock import ensure_unlocked
+from gitship.engine import references
+from gitship.errors import Conflict, GitshipError
+from gitship.git import refnames, revisions
+from gitship.git.archive import commit_archive
+from gitship.git.refnames import HEADS, MAIN_BRANCHES
+from gitship.git.repository import Repositories
+from gitship.git.streams import ByteSource
+from gitship.model import App, Deploy, DeployKind, Identity
+from gitship.store import Store
+
+
+class Deploying(Protocol):
+    """Queues a deploy. Raises Conflict when the app is locked."""
+
+    def __call__(
+        self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
+        ref: str | None = None, old: str | None = None, release_id: int | None = None, image: str = "",
+        pull: bool = False,
+    ) -> Deploy: ...  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An app's repository: ``bytes`` on disk, ``refs`` with their objects, ``commit`` what the deploy branch names."""
+
+    deploy_branch: str | None
+    commit: str | None
+    refs: dict[str, str]
+    bytes: int
+
+
+class Sources:
+    """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then nothing has changed."""
+
+    def __init__(self, settings: Settings, store: Store, repositories: Repositories, deploy: Deploying) -> None:
+        self._settings = settings
+        self._store = store
+        self._repositories = repositories
+        self._deploy = deploy
+
+    def promote(self, app: str, to: str, number: int | None, by: Identity) -> Deploy:
+        """The image and processes of a release of ``app`` (the live one) as the next release of ``to``."""
+        source, target = self._store.app(app), self._store.app(to)
+        if source.id == target.id:
+            raise Conflict(f"{app} is the same app", f"to go back to an earlier release: releases:rollback {app}")
+        if number is None:
+            source = self._store.live_app(app)
+            release = self._store.release(source.live_release or 0)
+        else:
+            release = self._store.release_number(source.id, number)
+        cause = f"{app} {release.label}"
+        return self._deploy(
+            target, DeployKind.PROMOTE, by, cause=cause, commit=release.commit, release_id=release.id
+        )  # fmt: skip
+
+    def image(self, app: str, reference: str, by: Identity, *, pull: bool = False) -> Deploy:
+        """An image of the engine or a registry as the next release; ``pull``: the registry is asked in any case."""
+        found = self._store.app(app)
+        parsed = references.parse(reference)
+        return self._deploy(found, DeployKind.IMAGE, by, cause=f"image {parsed}", image=str(parsed), pull=pull)
+
+    def archive(self, app: str, stream: ByteSource, by: Identity, *, strip: int = 0) -> Deploy:
+        """A tar as a commit on the deploy branch, which moves when the commit is live."""
+        found = self._store.app(app)
+        ensure_unlocked(self._store, found)  # before everything has been sent
+        repository, ref = self._repositories.open(found.name), self._ref(found)
+        parent = repository.ref(ref)
+        archived = commit_archive(
+            repository,
+            stream,
+            parent=parent,
+            author=by.key_name,
+            strip=strip,
+            limit_bytes=self._settings.ssh.max_pack,
+        )
+        cause = f"archive {archived.sha256[:12]}"
+        return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=archived.commit, ref=ref, old=parent)
+
+    def deploy(self, app: str, revision: str, by: Identity, *, force: bool = False) -> Deploy:
+        """A commit of the repository; the deploy branch moves to it when it is live, with ``force`` also sideways."""
+        found = self._store.app(app)
+        repository, ref = self._repositories.open(found.name), self._ref(found)
+        commit, now = revisions.resolve(repository, revision), repository.ref(ref)
+        if now is not None and not force and not repository.is_ancestor(now, commit):
+            branch = ref.removeprefix(HEADS)
+            raise Conflict(
+                f"{commit[:7]} does not contain what '{branch}' has: {now[:7]}",
+                f"merge '{branch}' into it first, or, to leave that out, add --force",
+            )
+        cause = f"deploy {revision[:100]}" + (f", {commit[:7]}" if not commit.startswith(revision) else "")
+        return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=commit, ref=ref, old=now)
+
+    def set_branch(self, app: str, branch: str) -> None:
+        """The branch that deploys, from the next push on."""
+        found = self._store.app(app)
+        ensure_unlocked(self._store, found)
+        ref = HEADS + branch
+        refusal = refnames.refusal(ref)
+        if refusal:
+            raise GitshipError(f"'{branch[:80]}' is no branch: {refusal}", "for instance main")
+        repository = self._repositories.open(found.name)
+        self._store.set_deploy_branch(found.id, branch)
+        if repository.ref(ref) is not None:  # else a clone checks it out once it is there
+            repository.point_head(ref)
+
+    def report(self, app: App) -> Report:
+        repository = self._repositories.open(app.name)
+        refs = {ref: sha for ref, sha in repository.refs().items() if not refnames.hidden(ref)}
+        return Report(app.deploy_branch, refs.get(self._ref(app)), refs, repository.size())
+
+    def _ref(self, app: App) -> str:
+        return HEADS + (app.deploy_branch or MAIN_BRANCHES[0])

@@ -1,0 +1,187 @@
+"""What happens to live containers beside gitship's own doing: crashes, out of memory, restarts, failing HEALTHCHECKs.
+
+Docker tells it as events; each is stored once and published. What came while gitship or Docker was down is told as far
+as Docker remembers: its last 256 events, and how often it has restarted a container.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+
+from gitship.deploy.lives import Ended, Lives
+from gitship.engine import base
+from gitship.engine.base import ContainerState, Engine, EngineEvent
+from gitship.errors import GitshipError, NotFound
+from gitship.events import Bus, Event
+from gitship.model import Container, ContainerEvent, Happening
+from gitship.store import Store
+
+log = logging.getLogger("gitship.watch")
+RETRY_S = 1.0
+STOP_S = 5.0
+LOOK_BACK_S = 120.0  # before what was seen already, to know how those stand that start now: Docker waits up to 60 s
+SAVE_EVERY_S = 60.0
+OOM_DIES_WITHIN_S = 5.0  # the container after the kernel's kill: 20 ms as a rule
+OOM_AT_ONCE_S = 0.2
+KILLED = 128 + signal.SIGKILL
+
+
+class Watcher:
+    """Owns the thread ``docker-events``, which has a connection of its own."""
+
+    def __init__(self, store: Store, bus: Bus, engine: Engine) -> None:
+        self._store = store
+        self._bus = bus
+        self._engine = engine
+        self._labels = {base.LABEL_SERVER: store.server_id()}
+        self._lives = Lives()
+        self._until = store.events_seen_until() or time.time()
+        self._saved_at = 0.0  # monotonic seconds
+        self._down = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="docker-events", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+            if not self._thread.is_alive():
+                self._save()
+
+    def restarted(self, container: Container, why: str) -> None:
+        """gitship itself had to put a live container in its place again."""
+        self._record(container, time.time(), Happening.RESTARTED, why)
+
+    # -- listening
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._listen()
+            except GitshipError as error:
+                if not self._down:
+                    log.warning("no events of containers: %s", error.message)
+                self._down = True
+            except Exception:
+                log.exception("watching containers")
+            self._stop.wait(RETRY_S)
+
+    def _listen(self) -> None:
+        """Until the connection ends. What Docker tells again is only taken in to know how things stand."""
+        looked = self._look()  # first: a crash that comes after it is told by an event
+        known, now = self._until, time.time()
+        for event in self._engine.events(self._labels, since=known - LOOK_BACK_S, until=now, stop=self._stop):
+            self._take(event, told_before=event.at <= known)
+        self._down = False
+        self._tell_missed(looked)
+        known = max(self._until, now)
+        for event in self._engine.events(self._labels, since=now, stop=self._stop):
+            self._take(event, told_before=event.at <= known)
+
+    def _take(self, event: EngineEvent, *, told_before: bool) -> None:
+        ended = self._lives.take(event)
+        self._until = max(self._until, event.at)
+        if not told_before:
+            self._tell(event, ended)
+        if time.monotonic() - self._saved_at >= SAVE_EVERY_S:  # after it was told: a kill -9 must not lose it
+            self._save()
+
+    def _tell(self, event: EngineEvent, ended: Ended) -> None:
+        container = next((c for c in self._store.containers() if c.id == event.container_id), None)
+        if container is None:
+            return
+        if event.action == "oom":
+            self._out_of_memory(container, event.at)
+        elif event.action == "die" and ended is Ended.BY_ITSELF:
+            self._crashed(container, event)
+        elif event.action == "start" and ended in (Ended.FROM_OUTSIDE, Ended.UNSEEN):
+            why = "somebody stopped it, or Docker was restarted; now it runs again"
+            self._record(container, event.at, Happening.RESTARTED, why)
+        elif event.action == "health_status" and event.health == "unhealthy":
+            self._record(container, event.at, Happening.UNHEALTHY, "the image's HEALTHCHECK fails")
+
+    def _save(self) -> None:
+        self._saved_at = time.monotonic()
+        self._store.set_events_seen_until(self._until)
+
+    # -- what it means
+
+    def _out_of_memory(self, container: Container, at: float) -> None:
+        if self._open_oom(container, at - OOM_AT_ONCE_S):
+            return  # the kernel took several processes at once
+        process = self._store.release(container.release_id).process(container.process)
+        limit = process.memory_bytes if process else None
+        detail = f"out of memory (limit {limit >> 20} MB)" if limit else "out of memory"
+        self._record(container, at, Happening.OOM, detail)
+
+    def _crashed(self, container: Container, event: EngineEvent) -> None:
+        code, deaths = event.exit_code or 0, self._deaths(container) + 1
+        oom = self._open_oom(container, event.at - OOM_DIES_WITHIN_S) if code == KILLED else None
+        if oom is None:
+            self._record(container, event.at, Happening.CRASHED, exit_cause(code), code, deaths)
+            return
+        with self._store.transaction():  # one death, told once
+            self._store.end_of_container_event(oom, code, deaths)
+            self._save()
+
+    def _tell_missed(self, looked: list[tuple[Container, ContainerState]]) -> None:
+        """Crashes that Docker's memory of events does not reach back to."""
+        for container, state in looked:
+            missed = state.restarts - self._deaths(container)
+            if missed > 0:
+                detail = f"{missed} {'time' if missed == 1 else 'times'} while gitship was not watching"
+                at = state.started_at or time.time()
+                self._record(container, at, Happening.CRASHED, detail, None, state.restarts)
+
+    def _look(self) -> list[tuple[Container, ContainerState]]:
+        found = []
+        for container in self._store.containers():
+            try:
+                found.append((container, self._engine.inspect(container.id)))
+            except NotFound:
+                continue  # the reconciler makes it anew
+        return found
+
+    def _open_oom(self, container: Container, since: float) -> ContainerEvent | None:
+        """The newest event of the container if it is an OOM not before ``since`` that has not ended it (yet)."""
+        for last in self._store.events_of_container(container.id)[-1:]:
+            if last.kind is Happening.OOM and last.exit_code is None and last.at >= since:
+                return last
+        return None
+
+    def _deaths(self, container: Container) -> int:
+        return max((event.deaths for event in self._store.events_of_container(container.id)), default=0)
+
+    def _record(
+        self, container: Container, at: float, kind: Happening, detail: str, code: int | None = None, deaths: int = 0
+    ) -> None:
+        try:
+            app = self._store.app_by_id(container.app_id)
+            release = self._store.release(container.release_id).number
+        except NotFound:
+            return  # it is being destroyed
+        event = ContainerEvent(
+            app.id, container.id, container.name, container.process, release, at, kind, code, detail, deaths
+        )
+        with self._store.transaction():  # a kill -9 in between would make it be told twice, or never
+            added = self._store.add_container_event(event)
+            self._save()
+        if added:
+            log.warning("%s: %s", container.name, event.text)
+            self._bus.publish(Event(f"container.{kind}", app.name, text=event.text, at=at, happening=event))
+
+
+def exit_cause(code: int) -> str:
+    """``exit code 3``, and of a signal its name."""
+    if code > 128:
+        try:
+            return f"exit code {code} ({signal.Signals(code - 128).name})"
+        except ValueError:
+            pass
+    return f"exit code {code}"

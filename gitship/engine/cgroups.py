@@ -1,0 +1,102 @@
+"""What a container uses, from its control group: Docker's own answer takes 1.0 s on 20.10, these files 0.1 ms.
+
+Version 1, version 2, or both side by side (hybrid); a machine that is not this one has no such files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitship.engine.base import Usage
+
+NO_LIMIT_BYTES = 1 << 60  # version 1 says "no limit" with the largest number that is a multiple of a page
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Where a container's files are."""
+
+    cpu: Path
+    memory: Path
+    unified: bool  # version 2
+
+
+def find(container_id: str, pid: int, proc: Path = Path("/proc")) -> Group | None:
+    """The control group of the container whose first process is ``pid``, or None when it cannot be told.
+
+    A path without the container's id is another machine's process, or another's: it is not believed.
+    """
+    try:
+        rows = [line.split(":", 2) for line in (proc / str(pid) / "cgroup").read_text().splitlines()]
+        mounts = _mounts(proc / "self" / "mountinfo")
+    except OSError:
+        return None
+    paths = {name: path for _, names, path in rows for name in names.split(",") if container_id in path}
+    if "memory" in paths and "cpuacct" in paths and {"memory", "cpuacct"} <= mounts.keys():
+        return Group(_below(mounts["cpuacct"], paths["cpuacct"]), _below(mounts["memory"], paths["memory"]), False)
+    if "" in paths and "" in mounts:
+        group = _below(mounts[""], paths[""])
+        return Group(group, group, True)
+    return None
+
+
+def read(group: Group) -> Usage | None:
+    """None when the container has ended, or its files may not be read."""
+    try:
+        return _unified(group) if group.unified else _legacy(group)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _unified(group: Group) -> Usage:
+    memory = _fields(group.memory / "memory.stat")
+    limit = (group.memory / "memory.max").read_text().strip()
+    return Usage(
+        at=time.monotonic(),
+        cpu_s=_fields(group.cpu / "cpu.stat")["usage_usec"] / 1e6,
+        memory_bytes=_number(group.memory / "memory.current") - memory.get("inactive_file", 0),
+        limit_bytes=None if limit == "max" else int(limit),
+    )
+
+
+def _legacy(group: Group) -> Usage:
+    memory = _fields(group.memory / "memory.stat")
+    limit = _number(group.memory / "memory.limit_in_bytes")
+    return Usage(
+        at=time.monotonic(),
+        cpu_s=_number(group.cpu / "cpuacct.usage") / 1e9,
+        memory_bytes=_number(group.memory / "memory.usage_in_bytes") - memory.get("total_inactive_file", 0),
+        limit_bytes=None if limit >= NO_LIMIT_BYTES else limit,
+    )
+
+
+def _mounts(mountinfo: Path) -> dict[str, tuple[str, str]]:
+    """(root, mount point) by controller; of version 2 under ""."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in mountinfo.read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        root, place = before.split()[3:5]
+        kind, _, options = after.split(" ", 2)
+        if kind == "cgroup2":
+            found.setdefault("", (root, place))
+        elif kind == "cgroup":
+            for name in options.split(" ")[-1].split(","):
+                found.setdefault(name, (root, place))
+    return found
+
+
+def _below(mount: tuple[str, str], path: str) -> Path:
+    root, place = mount
+    inside = path.removeprefix(root) if root != "/" else path  # gitship may be in a container or a namespace itself
+    return Path(place) / inside.lstrip("/")
+
+
+def _number(file: Path) -> int:
+    return int(file.read_text())
+
+
+def _fields(file: Path) -> Mapping[str, int]:
+    return {name: int(value) for name, _, value in (line.partition(" ") for line in file.read_text().splitlines())}

@@ -1,0 +1,204 @@
+"""Volumes in Docker: made, found, removed, and read and written as archives.
+
+What is in a volume is reached through a container that never runs, with the volume mounted in it: Docker's archive
+calls work on it, and its image need have nothing in it. It is an image of gitship's own, of 0 bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from docker import APIClient
+from docker import errors as docker_errors
+
+from gitship.engine import archive, hostpaths
+from gitship.engine.base import LABEL_HELPER, LABEL_SERVER, LABEL_VOLUME, ContainerSpec
+from gitship.engine.faults import translated
+from gitship.engine.oneoff import Containers, check
+from gitship.engine.patience import Patience
+from gitship.engine.wire import Wire
+from gitship.errors import GitshipError, NotFound
+from gitship.model import Mount
+
+log = logging.getLogger("gitship.volumes")
+ROOT = ".gitship-volume"  # where the helper has the volume
+EMPTY_IMAGE = "gitship-empty"  # its tag is the server's id
+SIZE_TIME_S = 0.2
+
+
+class DockerVolumes:
+    """Volumes (see ``base``) of one engine."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        docker: Callable[[], APIClient],
+        containers: Containers,
+        host_paths: Sequence[Path],
+    ) -> None:
+        self._wire = wire
+        self._client = docker
+        self._containers = containers
+        self._host_paths = host_paths
+        self._lock = threading.Lock()
+        self._helpers: set[str] = set()
+
+    # -- volumes
+
+    def make(self, name: str, labels: Mapping[str, str]) -> None:
+        with translated(self._wire.host, f"make volume {name}"):
+            self._client().create_volume(name, labels=dict(labels))
+
+    def exists(self, name: str) -> bool:
+        return self._mountpoint(name) is not None
+
+    def remove(self, name: str) -> bool:
+        with translated(self._wire.host, f"remove volume {name}"):
+            try:
+                self._client().remove_volume(name)
+            except docker_errors.NotFound:
+                return True
+            except docker_errors.APIError as error:
+                if error.status_code != 409:
+                    raise
+                return False
+        return True
+
+    def find(self, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+        wanted = [f"{name}={value}" for name, value in labels.items()]
+        with translated(self._wire.host, "list its volumes"):
+            rows = self._client().volumes(filters={"label": wanted})["Volumes"] or []
+        return {row["Name"]: row.get("Labels") or {} for row in rows}
+
+    def size_bytes(self, name: str) -> int | None:
+        mountpoint = self._mountpoint(name)
+        return None if mountpoint is None else _size(mountpoint, time.monotonic() + SIZE_TIME_S)
+
+    def _mountpoint(self, name: str) -> str | None:
+        """Where its files are on Docker's machine; None when there is no such volume."""
+        with translated(self._wire.host, "look at a volume"):
+            try:
+                return str(self._client().inspect_volume(name)["Mountpoint"])
+            except docker_errors.NotFound:
+                return None
+
+    # -- what containers mount
+
+    def host_path(self, path: str) -> str:
+        if self._host_paths and not self._wire.host.startswith("unix://"):
+            raise GitshipError(
+                "directories of another machine cannot be mounted", "run gitship on Docker's own machine"
+            )
+        return hostpaths.resolved(path, self._host_paths)
+
+    def ensure_usable(self, mount: Mount) -> None:
+        """Docker itself would make an empty volume in the place of one that is gone. Raises GitshipError."""
+        if mount.host:
+            if self.host_path(mount.source) != mount.source:  # looked at again each time: what is below may be an app's
+                raise GitshipError(
+                    f"{mount.source} has become a symbolic link",
+                    "mount the directory that is meant by its own name",
+                )
+        elif not self.exists(mount.volume):
+            raise NotFound(
+                f"the volume '{mount.source}' is gone from Docker",
+                "bring back a backup with `storage:import --replace`, or `storage:unmount` it",
+            )
+
+    # -- content
+
+    @contextmanager
+    def read(self, name: str, labels: Mapping[str, str], gone: threading.Event) -> Iterator[Iterator[bytes]]:
+        with (
+            self._helper(name, labels, read_only=True) as path,
+            self._wire.open("GET", path, query={"path": f"/{ROOT}/."}, patience=Patience(events=(gone,))) as stream,
+        ):
+            check(stream, "read the volume")
+            yield iter(stream.read, b"")
+
+    def write(self, name: str, chunks: Iterable[bytes], labels: Mapping[str, str], gone: threading.Event) -> None:
+        # Not at the volume's own root: there Docker leaves out owner and mode of the root itself, and refuses symbolic
+        # links that lead up and out, as volumes may have them.
+        body = archive.inside(chunks, ROOT)
+        with (
+            self._helper(name, labels, read_only=False) as path,
+            self._wire.open(
+                "PUT",
+                path,
+                query={"path": "/"},
+                body=body,
+                content_type="application/x-tar",
+                patience=Patience(events=(gone,)),
+            ) as stream,
+        ):
+            check(stream, "unpack the archive")
+
+    def helpers(self) -> set[str]:
+        with self._lock:
+            return set(self._helpers)
+
+    @contextmanager
+    def _helper(self, volume: str, labels: Mapping[str, str], *, read_only: bool) -> Iterator[str]:
+        """Where Docker's archive calls for a container with the volume are."""
+        name = f"gitship-volume-{secrets.token_hex(6)}"
+        spec = ContainerSpec(
+            name=name,
+            image_id=self._empty_image(labels[LABEL_SERVER]),
+            network="none",
+            command=("-",),
+            labels={**labels, LABEL_HELPER: volume},
+            restart=False,
+            mounts=(Mount(labels[LABEL_VOLUME], f"/{ROOT}", read_only, volume),),
+        )
+        with self._lock:
+            self._helpers.add(name)
+        container_id = ""
+        try:
+            container_id = self._containers.create(spec)
+            yield f"/v{self._client().api_version}/containers/{container_id}/archive"
+        finally:
+            try:
+                if container_id:
+                    self._containers.remove(container_id)
+            except GitshipError as error:
+                log.warning("%s: %s; the reconciler will remove it", name, error.message)
+            with self._lock:
+                self._helpers.discard(name)
+
+    def _empty_image(self, server_id: str) -> str:
+        tag = f"{EMPTY_IMAGE}:{server_id}"
+        docker = self._client()
+        with translated(self._wire.host, "make an empty image"):
+            try:
+                return str(docker.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
+            except docker_errors.NotFound:
+                docker.import_image_from_data(
+                    archive.END, repository=EMPTY_IMAGE, tag=server_id, changes=[f"LABEL {LABEL_SERVER}={server_id}"]
+                )
+                return str(docker.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
+
+
+def _size(directory: str, deadline: float) -> int | None:
+    """Bytes on the disk; None when gitship may not look there or it takes too long."""
+    total, waiting = 0, [directory]
+    try:
+        while waiting:
+            with os.scandir(waiting.pop()) as found:
+                for entry in found:
+                    if time.monotonic() > deadline:
+                        return None
+                    facts = entry.stat(follow_symlinks=False)
+                    total += facts.st_blocks * 512
+                    if stat.S_ISDIR(facts.st_mode):
+                        waiting.append(entry.path)
+    except OSError:  # not gitship's to read, or removed just now
+        return None
+    return total

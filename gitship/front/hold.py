@@ -1,0 +1,77 @@
+"""gitship's own request for the page that visitors of a paused app wait for (see ``pause``), and the answer to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+
+from gitship.config import Address
+from gitship.errors import FrontError
+from gitship.front.pause import Pause
+
+TIMEOUT_S = 5.0
+
+_OVER = b"HTTP/1.1 200 Over\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Hold:
+    """The page that everybody waits for, asked for at one end and answered at the other, both here."""
+
+    def __init__(self, pause: Pause, group: int | None) -> None:
+        """Varnish, in ``group`` (None: as this user), may connect. Raises FrontError."""
+        self._pause = pause
+        self._asking: socket.socket | None = None
+        self._answering: socket.socket | None = None
+        self._listener = socket.socket(socket.AF_UNIX)
+        try:
+            pause.path.unlink(missing_ok=True)  # of a gitship that was killed
+            self._listener.bind(str(pause.path))
+            if group is not None:
+                os.chown(pause.path, -1, group)
+            pause.path.chmod(0o600 if group is None else 0o660)
+            self._listener.listen()
+        except OSError as error:
+            self._listener.close()
+            raise FrontError(f"cannot listen on {pause.path}: {error.strerror or error}", "look at data_dir") from None
+
+    def establish(self, varnish: Address, host: str) -> None:
+        """From now on visitors of ``host`` wait. Raises FrontError when Varnish does not come within seconds."""
+        try:
+            self._asking = socket.create_connection((varnish.host, varnish.port), TIMEOUT_S)
+            request = (
+                f"GET / HTTP/1.1\r\nHost: {host}\r\nX-Gitship-Hold: {self._pause.ticket}\r\nConnection: close\r\n\r\n"
+            )
+            self._asking.sendall(request.encode())
+            self._listener.settimeout(TIMEOUT_S)
+            self._answering, _ = self._listener.accept()
+        except OSError as error:
+            raise FrontError(f"Varnish does not hold requests: {error}", "see the server's log") from None
+
+    @property
+    def lost(self) -> bool:
+        """True when Varnish has hung up: its worker has died, or the limit has passed."""
+        if self._asking is None:
+            return True
+        self._asking.setblocking(False)
+        try:
+            return self._asking.recv(1, socket.MSG_PEEK) is not None
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def end(self) -> None:
+        """Lets everybody go."""
+        if self._answering is not None:
+            with suppress(OSError):
+                self._answering.sendall(_OVER)
+        for end in (self._answering, self._listener):
+            if end is not None:
+                end.close()
+        if self._asking is not None:
+            with suppress(OSError):
+                self._asking.settimeout(TIMEOUT_S)
+                self._asking.recv(1)
+            self._asking.close()
+        self._pause.path.unlink(missing_ok=True)

@@ -1,0 +1,41 @@
+"""Logins at image registries, for all apps: what the engine is told with each pull."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gitship.errors import NotFound
+from gitship.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A login; the password shows in no log, not even in a traceback's."""
+
+    server: str
+    username: str
+    password: str = field(repr=False)
+
+
+class Registries(Database):
+    """At most one login per server."""
+
+    def set_registry(self, registry: Registry) -> None:
+        """Takes the place of the server's login, if it has one."""
+        with self.transaction() as db:
+            values = (registry.server, registry.username, registry.password)
+            db.execute("INSERT OR REPLACE INTO registries VALUES (?, ?, ?)", values)
+
+    def registry(self, server: str) -> Registry | None:
+        row = self._row("SELECT server, username, password FROM registries WHERE server = ?", server)
+        return Registry(*row) if row else None
+
+    def registries(self) -> list[Registry]:
+        rows = self._rows("SELECT server, username, password FROM registries ORDER BY server")
+        return [Registry(*row) for row in rows]
+
+    def remove_registry(self, server: str) -> None:
+        """Raises NotFound."""
+        with self.transaction() as db:
+            if not db.execute("DELETE FROM registries WHERE server = ?", (server,)).rowcount:
+                raise NotFound(f"there is no login for '{server[:80]}'", "see `registry:list`")

@@ -1,0 +1,178 @@
+"""The public suite of tests for HTTP caches (http-tests/cache-tests), run as it is against gitship's Varnish.
+
+`python -m tests.bench.conformance DIRECTORY`, a checkout of the suite; needs Node.js and nothing else. The suite's own
+server is the app. It is run twice, the second time without grace: what passes only then fails because gitship serves a
+page for some seconds more while it fetches the new one. Every other failure has its reason below, or is shown as
+unexplained, and then the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from gitship.config import Address
+from gitship.front.front import AppFront, Backend, Front
+from gitship.front.ports import free_port
+from gitship.front.vcl import app_vcl
+from tests.bench.table import show
+from tests.e2e.harness import wait_until
+
+HOST = "127.0.0.1"
+RUN_S = 600.0
+GOOD = ("pass", "yes", "no", "untested")  # a check only asks which of two ways a cache goes
+GRACE = (
+    "grace: served for up to 10 s more while the new one is fetched; only must- and proxy-revalidate forbid that here"
+)
+
+# What the suite's own code makes of its results; it is given paths, and its results on standard input.
+JUDGE = """
+const [directory] = process.argv.slice(1)
+const { default: suites } = await import(directory + '/tests/index.mjs')
+const { determineTestResult, resultTypes } = await import(directory + '/test-engine/lib/results.mjs')
+let text = ''
+for await (const piece of process.stdin) text += piece
+const results = JSON.parse(text)
+const names = new Map(Object.entries(resultTypes).map(([name, type]) => [type, name]))
+const rows = suites.flatMap(suite => suite.tests.filter(test => !test.browser_only).map(test => ({
+  suite: suite.name, id: test.id, name: test.name, kind: test.kind || 'required',
+  result: names.get(determineTestResult(suites, test.id, results)), said: String((results[test.id] || [])[1] || '')
+})))
+console.log(JSON.stringify(rows))
+"""
+
+# By the test's id, first match: why it does not pass.
+REASONS: tuple[tuple[str, str], ...] = (
+    ("^cdn-", "CDN-Cache-Control is for a CDN in front; Varnish does not know it, and gitship does not read it"),
+    ("^invalidate-", "a POST throws no page out in Varnish; a new release, the page's own age or a purge does"),
+    ("^vary-syntax-", "Varnish knows `Vary: *` alone, not among other names; such a page is kept by the names"),
+    (
+        "^vary-normalise-",
+        "Varnish compares the headers that Vary names as they are: a page more is fetched, none is wrong",
+    ),
+    ("^headers-store-", "the answer is wrong in itself (503), or has a Set-Cookie and is not kept"),
+    ("^headers-omit-", 'no-cache="..." is taken as no-cache: not kept at all'),
+    ("^interim-", "the suite needs its package undici for it"),
+    ("^(partial|.*-range)", "of a page that is not kept, ranges are left to the app; a part is never kept"),
+    ("^age-parse-", "Varnish does not keep a page whose Age is no whole number"),
+    ("^status-", "Varnish keeps the common statuses only (200, 203, 204, 300, 301, 304, 404, 410, 414, ...)"),
+    ("^freshness-expires-(ansi|wrong-case)", "Varnish takes no date that is written so: not kept"),
+    ("^freshness-expires-", "Varnish reckons with its own clock beside the app's Date"),
+    ("^(heuristic|freshness-none|other-heuristic)", "nothing is kept unless the app says for how long"),
+    ("^(ccreq|pragma-request)", "what a visitor's Cache-Control asks for is ignored: nobody can go past the cache"),
+    ("^pragma-", "Pragma in an answer means nothing (RFC 9111, 5.4)"),
+    ("^other-(authorization|cookie|set-cookie)", "requests with Authorization or Cookie are the app's, always"),
+    ("^method-POST", "no answer to a POST is kept"),
+    ("^head-", "Varnish asks for the whole page when it is asked for its head, and answers from that"),
+    (
+        "^(cc-resp-|304-|conditional-)",
+        "what is stale is fetched anew and whole: it is not kept for asking if it has changed",
+    ),
+    ("^(stale-|freshness-max-age-ignore-quoted)", "Varnish's own reading of the header"),
+)
+
+
+@contextmanager
+def front_of(directory: Path, port: int, *, grace: bool) -> Iterator[Front]:
+    """gitship's Varnish before the suite's server."""
+
+    def without_grace(app: AppFront, name: str, largest: int) -> str:
+        return re.sub(r"set (be)?re(q|sp)\.grace = [^;]+;", r"set \1re\2.grace = 0s;", app_vcl(app, name, largest))
+
+    directory.mkdir()
+    directory.chmod(0o711)  # started by root, varnishd goes on as a user of its own
+    front = Front(Address(HOST, 0), directory / "varnish", 64 << 20)
+    try:
+        front.ensure_running()
+        front.set_hosts({"localhost": "suite"})
+        backends = (Backend("suite", HOST, port),)
+        with patch("gitship.front.front.app_vcl", app_vcl if grace else without_grace):
+            name = front.load(AppFront("suite", "suite", "v1", "1/1", backends, "token-of-the-benchmark"))
+        front.label("suite", name)
+        yield front
+    finally:
+        front.stop()
+
+
+@contextmanager
+def server(suite: Path, directory: Path) -> Iterator[int]:
+    """The suite's own, and its port."""
+    port = free_port(HOST)
+    settings = {"protocol": "http", "port": str(port), "pidfile": str(directory / "pid")}
+    env = {**os.environ, **{f"npm_config_{name}": value for name, value in settings.items()}}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(["node", "test-engine/server/server.mjs"], cwd=suite, env=env, stdout=quiet) as child:
+        try:
+            wait_until((directory / "pid").exists, 20, "the suite's server runs")
+            yield port
+        finally:
+            child.terminate()
+
+
+def run(suite: Path, directory: Path, *, grace: bool) -> dict[str, dict[str, str]]:
+    """The suite's results by test id."""
+    directory.mkdir()
+    with server(suite, directory) as port, front_of(directory / "front", port, grace=grace) as front:
+        env = {**os.environ, "npm_config_base": f"http://localhost:{front.address.port}", "npm_package_config_id": ""}
+        results = _node("--no-warnings", "test-engine/cli.mjs", cwd=suite, env=env)
+        judged = _node("--input-type=module", "-e", JUDGE, str(suite), cwd=suite, env=env, stdin=results)
+    return {row["id"]: row for row in json.loads(judged)}
+
+
+def _node(*words: str, cwd: Path, env: Mapping[str, str], stdin: str = "") -> str:
+    done = subprocess.run(
+        ["node", *words], cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=RUN_S, check=True
+    )
+    return done.stdout
+
+
+def reason(row: dict[str, str], without_grace: dict[str, dict[str, str]]) -> str | None:
+    """Why the test does not pass; None: nobody knows yet."""
+    if without_grace[row["id"]]["result"] in GOOD:
+        return GRACE
+    return next((text for pattern, text in REASONS if re.search(pattern, row["id"])), None)
+
+
+def report(rows: dict[str, dict[str, str]], without_grace: dict[str, dict[str, str]]) -> int:
+    counts: Counter[tuple[str, str]] = Counter((row["kind"], row["result"]) for row in rows.values())
+    kinds, results = ("required", "optimal", "check"), sorted({result for _, result in counts})
+    table = [[kind, *(str(counts[kind, result]) for result in results)] for kind in kinds]
+    show(f"{len(rows)} tests of the suite", ["kind", *results], table)
+    failed = [row for row in rows.values() if row["result"] not in GOOD]
+    why: dict[str, list[dict[str, Any]]] = {}
+    for row in failed:
+        why.setdefault(reason(row, without_grace) or "UNEXPLAINED", []).append(row)
+    for text, of in sorted(why.items(), key=lambda item: -len(item[1])):
+        print(f"\n{text} ({len(of)}):")
+        for row in of:
+            print(f"  {row['kind']:<9} {row['result']:<16} {row['id']:<52} {row['said'][:90]}")
+    return 1 if "UNEXPLAINED" in why else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suite", type=Path, help="a checkout of http-tests/cache-tests")
+    suite = parser.parse_args().suite.resolve()
+    if not (suite / "test-engine/cli.mjs").is_file():
+        print(f"error: {suite} is not the suite\nhint: git clone it from its public repository, http-tests/cache-tests")
+        return 1
+    with tempfile.TemporaryDirectory(prefix="gs-suite-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)
+        rows = run(suite, directory / "one", grace=True)
+        return report(rows, run(suite, directory / "two", grace=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Open websockets and a deploy: they talk on until their own limit, then the app closes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gitship.config import Address
+from tests.e2e import apps
+from tests.e2e.front.socketing import GOING_AWAY, closed, said, websocket
+from tests.e2e.harness import Server, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+
+def settings(requests_s: float, sockets_s: float) -> str:
+    return f"[deploy]\ndrain_timeout = {requests_s}\nsocket_drain_timeout = {sockets_s}\n"
+
+
+def deployed(server: Server, repository: Path, app: str, version: str, limits: str) -> None:
+    apps.commit(repository, version, {"Dockerfile": apps.tiny_dockerfile(version), "gitship.toml": limits})
+    server.push_ok(repository, app)
+    assert server.get(app).body == f"{version}\n"
+
+
+def test_sockets_talk_on_beyond_the_limit_of_requests_and_are_closed_by_the_app(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    repository = tiny_app("chat")
+    server.push_ok(repository, "chat")
+    address = Address("127.0.0.1", server.http_port)
+    with websocket(address, "chat.localhost") as one, websocket(address, "chat.localhost") as other:
+        assert said(one, b"before") == b"v1: before"
+        deployed(server, repository, "chat", "v2", settings(1, 5))
+        time.sleep(2.5)
+        assert said(one, b"after") == b"v1: after"
+        assert len(server.containers("gitship.app=chat")) == 2
+        assert closed(one) == closed(other) == GOING_AWAY
+    wait_until(lambda: server.containers("gitship.app=chat") == ["chat.web.1.v2"], 20, "the old container goes")
+    wait_until(lambda: server.deploys("chat")[-1][0] == "live", 10, "the deploy has ended")
+    assert "2 websockets were still open" in server.ssh("logs:deploy", "chat").stdout
+
+
+def test_sockets_alone_do_not_use_the_longer_limit_of_requests(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("short")
+    server.push_ok(repository, "short")
+    with websocket(Address("127.0.0.1", server.http_port), "short.localhost") as connection:
+        began = time.monotonic()
+        deployed(server, repository, "short", "v2", settings(600, 1))
+        assert closed(connection) == GOING_AWAY
+        assert time.monotonic() - began < 60

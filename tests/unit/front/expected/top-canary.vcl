@@ -1,0 +1,69 @@
+vcl 4.1;
+# Which host name leads to which app. Written by gitship from varnish/top.vcl; it changes only with host names, and for canaries.
+
+import std;
+
+backend default none;
+
+sub canary_shop {
+    if (req.http.cookie ~ "(^|; *)gitship_canary=12-new(;|$)"
+        || (req.http.cookie !~ "(^|; *)gitship_canary=12-old(;|$)" && std.random(0, 100) < 5.000)) {
+        return (vcl(C_shop));
+    }
+}
+
+sub vcl_recv {
+    set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
+    if (req.http.host == "blog.localhost") { return (vcl(L_blog)); }
+    if (req.http.host == "shop.localhost") { call canary_shop; return (vcl(L_shop)); }
+    set req.http.x-gitship-parent = regsub(req.http.host, "^[^.]+", "*");
+    if (req.http.x-gitship-parent == "*.example.com") { call canary_shop; return (vcl(L_shop)); }
+    return (synth(404));
+}
+
+sub vcl_synth {
+    unset resp.http.x-varnish;
+    if (resp.status == 404) {
+        # The name goes into a page: only what can be a host name.
+        if (req.http.host !~ "^[a-z0-9.-]{1,253}$") {
+            set req.http.host = "this address";
+        }
+        set resp.http.content-type = "text/html; charset=utf-8";
+        set resp.http.cache-control = "no-store";
+        synthetic("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>No app here</title>
+<style>
+:root { color-scheme: light dark; --ink: #1c2530; --soft: #5c6b7a; --line: #d9e0e7; --back: #f6f8fa; --card: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6ebf0; --soft: #94a3b3; --line: #2c3742; --back: #12181e; --card: #1a222b; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem; background: var(--back);
+  color: var(--ink); font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 32rem; width: 100%; padding: 2.25rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: 12px; }
+p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
+.code { margin: 0; font: 600 .85rem ui-monospace, Menlo, Consolas, monospace; letter-spacing: .08em; }
+h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
+code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
+  font: .9em ui-monospace, Menlo, Consolas, monospace; }
+</style>
+</head>
+<body>
+<main>
+<p class="code">404</p>
+<h1>No app here</h1>
+<p>No app answers at """ + req.http.host + """.</p>
+<p>If it should: <code>domains:add</code> gives an app this name.</p>
+</main>
+</body>
+</html>
+""");
+        return (deliver);
+    }
+}
