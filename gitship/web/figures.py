@@ -1,33 +1,36 @@
-"""Where figures that others measure come in: each is None, and shown as nothing, until somebody measures it."""
+"""The figures that the pages show of apps and of the server, in the form in which they show them."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitship.model import App, Container
+from gitship.deploy.stats import Stats
+from gitship.model import App
+from gitship.traffic import together
+
+HOUR_MINUTES = 60
+RECENT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """Of the last minute; ``hour`` is requests per second, minute by minute, oldest first. ``p95_s`` in seconds."""
+class Visits:
+    """Of the last ten minutes; ``hour`` is requests per second, minute by minute, oldest first."""
 
     requests_per_s: float
-    hit_ratio: float
+    hit_ratio: float | None
     errors_per_s: float
-    p95_s: float
-    hour: tuple[float, ...] = ()
+    p95_s: float | None
+    hour: tuple[float, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a container uses now."""
-
-    cpus: float
-    memory_bytes: int
-    restarts: int
+    @property
+    def line(self) -> str:
+        """The hour as the points of a drawing 60 wide and 1 high, which it fills."""
+        most = max(self.hour) or 1.0
+        return " ".join(f"{x},{1 - y / most:.2f}" for x, y in enumerate(self.hour))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,24 @@ class Machine:
     disk_free_bytes: int
 
 
-def traffic(app: App) -> Traffic | None:
-    """What Varnish answers for the app. Nobody counts yet."""
-    return None
-
-
-def usage(container: Container) -> Usage | None:
-    """What a container uses. Nobody measures yet."""
-    return None
+def visits(stats: Stats, app: App) -> Visits | None:
+    """None when nobody has come within the hour. Not for an event loop: it adds up a hundred spans."""
+    now = time.time()
+    begin = now - 60 * HOUR_MINUTES
+    spans = stats.history(app, 60 * HOUR_MINUTES)
+    if not spans:
+        return None
+    hour = [0.0] * HOUR_MINUTES
+    for span in spans:
+        hour[min(max(int((span.start - begin) // 60), 0), HOUR_MINUTES - 1)] += span.traffic.requests / 60
+    recent = together(s.traffic for s in spans if s.start >= now - RECENT_S)
+    return Visits(
+        requests_per_s=recent.requests / RECENT_S,
+        hit_ratio=recent.hit_ratio,
+        errors_per_s=recent.errors / RECENT_S,
+        p95_s=recent.percentile(0.95),
+        hour=tuple(hour),
+    )
 
 
 def certificate_days(domain: str) -> float | None:

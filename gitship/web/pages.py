@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 from tornado.iostream import StreamClosedError
@@ -11,7 +13,9 @@ from tornado.web import HTTPError
 
 from gitship.commands import access
 from gitship.deploy.gates import MAINTENANCE
-from gitship.model import Identity
+from gitship.deploy.looking import ProcessStatus
+from gitship.errors import GitshipError
+from gitship.model import App, Deploy, Identity
 from gitship.web import ansi, figures, stagebar, warnings
 from gitship.web.logline import look, shown
 from gitship.web.page import Page, Services
@@ -66,7 +70,7 @@ class OverviewPage(Page):
             commits=commits,
             warnings=found,
             machine=None if self.me.limited else figures.machine(services.settings.data_dir),
-            measured=any(s.traffic for s in statuses),
+            measured=any(s.visits for s in statuses),
             remote=self.remote("my-app"),
         )
         if len(self.kept) >= MOST_OVERVIEWS:
@@ -98,6 +102,7 @@ class AppPage(Page):
         releases = store.releases(app.id)
         wanted = [d.commit for d in deploys] + [r.commit for r in releases[:SHOWN_DEPLOYS]]
         commits = await self.services.commits.of((app, sha) for sha in wanted)
+        processes = await self._processes(app)
         self.render(
             "app.html",
             version=version,
@@ -107,7 +112,8 @@ class AppPage(Page):
             longest=max((stagebar.stage_seconds(d) for d in deploys), default=0.0),
             lock=self.services.operations.lifecycle.locked(app),
             maintenance=store.setting(app.id, MAINTENANCE) is not None,
-            containers=[(c, self.services.health.state(c), figures.usage(c)) for c in store.containers(app.id)],
+            containers=[(c, self.services.health.state(c), processes.get(c.name)) for c in store.containers(app.id)],
+            marks=hour_marks(deploys),
             config=sorted(store.config(app.id)),
             domains=[d.name for d in store.domains(app.id)],
             warnings=warnings.of_apps(store, [status], self.services.health),
@@ -117,6 +123,22 @@ class AppPage(Page):
         )
 
     head = get
+
+    async def _processes(self, app: App) -> dict[str, ProcessStatus]:
+        """What each container uses, by its name; nothing while Docker is silent."""
+        ask = self.services.operations.processes
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self.services.work, ask, app.name)
+        except GitshipError:
+            return {}
+        return {process.container: process for process in found}
+
+
+def hour_marks(deploys: Iterable[Deploy]) -> list[int]:
+    """The minutes of the last hour, 0 to 59, in which a deploy went live."""
+    now = time.time()
+    ended = [d.finished_at for d in deploys if d.state.switched and d.finished_at]
+    return sorted({60 - math.ceil((now - at) / 60) for at in ended if now - at < 3540})
 
 
 class DeployPage(Page):

@@ -95,7 +95,7 @@ class WebServer:
             ThreadPoolExecutor(DEEDS, thread_name_prefix="web-work-deeds") as deeds,
         ):
             facts = self._operations.facts
-            health = Health(self._store, facts, live, work)
+            health = Health(self._store, self._operations, live, work)
             services = Services(
                 self._store, self._settings, self._operations, live, health, Commits(facts, work), work, deeds,
                 is_loopback(self._listen.host),

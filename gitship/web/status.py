@@ -15,9 +15,8 @@ from gitship.deploy.switch import STOPPED
 from gitship.errors import GitshipError, NotFound
 from gitship.model import WEB, App, Container, Deploy, DeployState, Release
 from gitship.store import Store
-from gitship.web import figures
 from gitship.web.commits import Known
-from gitship.web.figures import Traffic
+from gitship.web.figures import Visits
 from gitship.web.health import Health
 
 
@@ -52,7 +51,7 @@ class AppStatus:
     well: int
     containers: int
     urls: tuple[str, ...]
-    traffic: Traffic | None = None
+    visits: Visits | None = None
 
     @property
     def up(self) -> bool:
@@ -77,6 +76,14 @@ class AppStatus:
             "locked": self.locked,
             "urls": list(self.urls),
             "processes": dict(self.processes),
+            "traffic": None
+            if self.visits is None
+            else {
+                "requests_per_s": round(self.visits.requests_per_s, 3),
+                "hit_ratio": self.visits.hit_ratio,
+                "errors_per_s": round(self.visits.errors_per_s, 3),
+                "p95_s": self.visits.p95_s,
+            },
             "containers": {"running": self.well, "wanted": self.containers},
             "release": release_json(self.live) if self.live else None,
             "deploy": deploy_json(self.deploy) if self.deploy else None,
@@ -144,7 +151,7 @@ class Statuses:
             well=well,
             containers=all_,
             urls=_urls(app, self._operations),
-            traffic=figures.traffic(app),
+            visits=self._health.visits.get(app.id),
         )
 
     def of_all(self, apps: Iterable[App]) -> list[AppStatus]:
