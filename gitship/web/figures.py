@@ -28,9 +28,9 @@ class Visits:
 
     @property
     def line(self) -> str:
-        """The hour as the points of a drawing 60 wide and 1 high, which it fills."""
+        """The hour as the points of a drawing 59 wide and 24 high, which it fills; whole numbers, for the weight."""
         most = max(self.hour) or 1.0
-        return " ".join(f"{x},{1 - y / most:.2f}" for x, y in enumerate(self.hour))
+        return " ".join(f"{x},{round(24 * (1 - y / most))}" for x, y in enumerate(self.hour))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gitship.events import Bus
+from gitship.front.tally import Minute
 from gitship.git.repository import Commit
 from gitship.model import Container, DeployKind, DeployState, Process, StageTime
+from gitship.traffic import Traffic, bucket, no_latency
 from tests.bench.table import show
 from tests.e2e import apps, dockerd
 from tests.e2e.harness import Server, running
@@ -146,7 +148,7 @@ async def watch(server: Server, names: Sequence[str], cookie: str, viewers: int,
 
 
 def full_site(directory: Path) -> Site:
-    """100 apps, each with releases, deploys and containers."""
+    """100 apps, each with releases, deploys, containers and an hour of visitors."""
     site = Site(directory / "data", Bus())
     processes = (Process("web", port=5000), Process("worker"))
     for number in range(APPS):
@@ -172,7 +174,17 @@ def full_site(directory: Path) -> Site:
             for n in range(2)
         ]
         site.store.set_live(app.id, release.id, containers)
+        now = int(time.time())
+        minutes = [Minute(app.id, now - 60 * n, busy(number + n)) for n in range(60, 0, -1)]
+        site.operations.tally.restore(minutes)
     return site
+
+
+def busy(number: int) -> Traffic:
+    """A minute of an app that has visitors, another for each number."""
+    latency = no_latency()
+    latency[bucket(0.05)] = 600 + number * 37 % 200
+    return Traffic(hits=300 + number * 37 % 200, misses=300, app_errors=1, latency=latency)
 
 
 def overview(directory: Path) -> list[list[str]]:
