@@ -26,6 +26,9 @@ sub vcl_recv {
     set req.http.x-real-ip = client.ip;
     set req.http.x-forwarded-for = client.ip;
     set req.http.x-forwarded-proto = "http";
+    if (local.socket == "https") {
+        set req.http.x-forwarded-proto = "https";
+    }
     set req.http.x-forwarded-host = req.http.host;
     set req.http.x-forwarded-port = std.port(server.ip);
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from gitship.front.gate import Gate, Login, Maintenance, Redirect
+from gitship.front.gate import Gate, Https, Login, Maintenance, Redirect
 from gitship.store import Store
 
 ALLOW = "allow"
 AUTH = "auth"
+HTTPS_GATE = "https-gate"  # what HTTPS has come to; the wish for it is another setting
 MAINTENANCE = "maintenance"
 REDIRECTS = "redirects"
 
@@ -30,7 +31,9 @@ def gate_of(store: Store, app_id: int) -> Gate:
     """What stands between visitors and the app."""
     found = store.settings(app_id)
     maintenance = found.get(MAINTENANCE)
+    https = found.get(HTTPS_GATE)
     return Gate(
+        https=Https(tuple(https["hosts"]), https["port"], https["hsts_s"]) if https else None,
         allow=tuple(found.get(ALLOW, ())),
         maintenance=Maintenance(maintenance["page"], tuple(maintenance["allow"])) if maintenance else None,
         redirects=tuple(Redirect(**redirect) for redirect in found.get(REDIRECTS, ())),
@@ -41,6 +44,7 @@ def gate_of(store: Store, app_id: int) -> Gate:
 def store_gate(store: Store, app_id: int, gate: Gate) -> None:
     """All of it or nothing."""
     values: dict[str, Any] = {
+        HTTPS_GATE: asdict(gate.https) if gate.https else None,
         ALLOW: list(gate.allow),
         MAINTENANCE: asdict(gate.maintenance) if gate.maintenance else None,
         REDIRECTS: [asdict(redirect) for redirect in gate.redirects],

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gitship.front import challenges
 from gitship.front.vcl import UNAVAILABLE, label_name
 
 
@@ -22,17 +23,18 @@ class BootFiles:
         self._apps = directory / "apps"
         self._group = group
 
-    def prepare(self, unavailable: str) -> None:
-        """Makes the directory with the right modes, and the file of the VCL that is always there."""
+    def prepare(self, unavailable: str, no_challenges: str) -> None:
+        """Makes the directory with the right modes, and the files of the VCLs that are always there."""
         self._apps.mkdir(parents=True, exist_ok=True)
         if self._group is None:
             self._apps.chmod(0o700)
         else:
             os.chown(self._apps, -1, self._group)
             self._apps.chmod(0o750)
-        path = self._path(UNAVAILABLE)
-        if not path.exists() or path.read_text(encoding="utf-8") != unavailable:
-            self._put(path, unavailable)
+        for name, text in ((UNAVAILABLE, unavailable), (challenges.EMPTY, no_challenges)):
+            path = self._path(name)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                self._put(path, text)
 
     def exists(self) -> bool:
         return self._boot.exists()
@@ -42,8 +44,9 @@ class BootFiles:
 
         ``text_of`` gives the text of a VCL that has no file yet.
         """
-        names = {UNAVAILABLE, top, *apps.values()}
-        for name in names - {UNAVAILABLE}:
+        always = {UNAVAILABLE, challenges.EMPTY}
+        names = {*always, top, *apps.values()}
+        for name in names - always:
             if not self._path(name).exists():
                 self._put(self._path(name), text_of(name))
         self._put(self._boot, self._commands(apps, top))
@@ -53,7 +56,8 @@ class BootFiles:
 
     def _commands(self, apps: Mapping[str, str], top: str) -> str:
         # "-": may fail. One damaged file costs one app, whose label then leads to a page that says so.
-        lines = [f"vcl.load {UNAVAILABLE} {_word(self._path(UNAVAILABLE))}"]
+        lines = [f"vcl.load {name} {_word(self._path(name))}" for name in (UNAVAILABLE, challenges.EMPTY)]
+        lines.append(f"vcl.label {challenges.LABEL} {challenges.EMPTY}")
         for slug, name in sorted(apps.items()):
             label = label_name(slug)
             lines.append(f"vcl.label {label} {UNAVAILABLE}")

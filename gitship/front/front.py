@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
+from gitship.front import challenges
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.labels import Labels, table_in_use, targets
 from gitship.front.server import Server
@@ -165,6 +166,8 @@ class Front:
             new = set(hosts.values()) - (targets(loaded).keys() - self._labels.retired(loaded))
             for slug in sorted(new):
                 self._label_first(slug)
+            if not any(vcl.name == challenges.LABEL for vcl in loaded):  # a varnishd from before there was HTTPS
+                self._answer({})
             text = top_vcl(hosts)
             if table is not None and self._control.text(table) == text.strip():
                 if new:
@@ -176,6 +179,11 @@ class Front:
             self._save()
             self._discard(v.name for v in loaded if v.name.startswith(TOP_PREFIX) and not v.discarded)
             self._labels.sweep()
+
+    def answer_challenges(self, answers: Mapping[str, str]) -> None:
+        """``answers`` (token -> answer) is all that Varnish tells a certificate authority from now on."""
+        with self._lock:
+            self._answer(answers)
 
     def reload(self, apps: Sequence[AppFront], hosts: Mapping[str, str]) -> None:
         """Brings Varnish to exactly this state; an app whose VCL is right already is not touched.
@@ -219,6 +227,13 @@ class Front:
         name = slug.replace("_", ".")  # App.slug backwards
         app = AppFront(slug, name, "v0", cache_key="none", backends=(), verify_token="")
         self._bring(app, None)
+
+    def _answer(self, answers: Mapping[str, str]) -> None:
+        name = f"{challenges.PREFIX}{self._milliseconds()}"
+        self._control.inline(name, challenges.vcl(name, answers))
+        self._control.command("vcl.label", challenges.LABEL, name)
+        old = [v for v in self._control.loaded() if v.name.startswith(challenges.PREFIX) and v.name != name]
+        self._discard(v.name for v in old if not v.discarded)
 
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:

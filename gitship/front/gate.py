@@ -1,4 +1,4 @@
-"""What stands between visitors and an app, by its owner's wish: addresses let in, maintenance, redirects, passwords."""
+"""What stands between visitors and an app, by its owner's wish: https, addresses, maintenance, redirects, passwords."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from gitship.model import DOMAIN_NAME
+from gitship.model import DOMAIN_NAME, WILDCARD
 
 REDIRECT_CODES = (301, 302, 307, 308)
 PAGE_BYTES = 256 * 1024
@@ -122,9 +122,26 @@ class Maintenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Https:
+    """``hosts`` (perhaps ``*.example.com``) are sent from http to https at ``port``, and have a certificate there.
+
+    ``hsts_s``: browsers are told to come by https alone for so many seconds; 0: they are not.
+    """
+
+    hosts: tuple[str, ...]
+    port: int = 443
+    hsts_s: int = 0
+
+    def __post_init__(self) -> None:
+        if not all(DOMAIN_NAME.fullmatch(host.removeprefix(WILDCARD)) for host in self.hosts):
+            raise ValueError(f"not hosts: {self.hosts!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """All of it, in the order in which it is asked. ``allow`` are networks; none: everybody is let in."""
 
+    https: Https | None = None
     allow: tuple[str, ...] = ()
     maintenance: Maintenance | None = None
     redirects: tuple[Redirect, ...] = ()

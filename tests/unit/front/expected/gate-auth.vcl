@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 4941d6ae5c39598add4ea8b57db514db
+# digest ed88412d8e8c508892fb60d73659b429
 
 import directors;
 import std;
@@ -83,6 +83,9 @@ sub vcl_recv {
     set req.http.x-real-ip = client.ip;
     set req.http.x-forwarded-for = client.ip;
     set req.http.x-forwarded-proto = "http";
+    if (local.socket == "https") {
+        set req.http.x-forwarded-proto = "https";
+    }
     set req.http.x-forwarded-host = req.http.host;
     set req.http.x-forwarded-port = std.port(server.ip);
 

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 0df4d6b7a38b49d8b9f4705ee316eaf7
+# digest 81cdf39740a25c7070e016dcb15f2ff2
 
 import directors;
 import std;
@@ -79,6 +79,9 @@ sub vcl_recv {
     set req.http.x-real-ip = client.ip;
     set req.http.x-forwarded-for = client.ip;
     set req.http.x-forwarded-proto = "http";
+    if (local.socket == "https") {
+        set req.http.x-forwarded-proto = "https";
+    }
     set req.http.x-forwarded-host = req.http.host;
     set req.http.x-forwarded-port = std.port(server.ip);
 

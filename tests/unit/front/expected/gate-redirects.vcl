@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 5e54af0f849e17db71911444acea798a
+# digest 7ec463ea9e940e361d5af229995bad94
 
 import directors;
 import std;
@@ -86,6 +86,9 @@ sub vcl_recv {
     set req.http.x-real-ip = client.ip;
     set req.http.x-forwarded-for = client.ip;
     set req.http.x-forwarded-proto = "http";
+    if (local.socket == "https") {
+        set req.http.x-forwarded-proto = "https";
+    }
     set req.http.x-forwarded-host = req.http.host;
     set req.http.x-forwarded-port = std.port(server.ip);
 

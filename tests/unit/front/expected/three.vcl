@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 38234d6810027e4c7dc4906eba86ca16
+# digest 8acc0eb7670cd0b7bf9ad00d5f931515
 
 import directors;
 import std;
@@ -56,6 +56,9 @@ sub vcl_recv {
     set req.http.x-real-ip = client.ip;
     set req.http.x-forwarded-for = client.ip;
     set req.http.x-forwarded-proto = "http";
+    if (local.socket == "https") {
+        set req.http.x-forwarded-proto = "https";
+    }
     set req.http.x-forwarded-host = req.http.host;
     set req.http.x-forwarded-port = std.port(server.ip);
 
