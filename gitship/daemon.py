@@ -15,6 +15,12 @@ from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.https.authority import AcmeAuthority
+from gitship.deploy.https.dnshook import DnsHook
+from gitship.deploy.https.issuing import Issuer
+from gitship.deploy.https.keeper import Keeper
+from gitship.deploy.https.operations import ServerHttps
+from gitship.deploy.https.showing import Showing
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
@@ -28,6 +34,7 @@ from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
 from gitship.front.front import Front
+from gitship.front.tls.terminator import Terminator
 from gitship.git.repository import Repositories
 from gitship.model import Identity, Role
 from gitship.publickey import parse
@@ -46,6 +53,11 @@ SSH_GRACE_S = 2.0
 def front_of(settings: Settings) -> Front:
     """Varnish as these settings want it; also for `gitship stop-front`."""
     return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+
+
+def tls_of(settings: Settings) -> Terminator:
+    """haproxy as these settings want it; also for `gitship stop-front`."""
+    return Terminator(settings.https.listen, settings.tls_dir, settings.certificates, settings.varnish_dir)
 
 
 def limits_of(settings: Settings) -> BuildLimits:
@@ -97,9 +109,10 @@ class Daemon:
         )
         gates = Gatekeeper(self.store, self.front, self.drainer, settings.deploy.drain_timeout)
         cron = Cron(self.store, settings.cron.timezone, runs)
+        https = self._https(settings, bus, gates)
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
-            cron,
+            cron, https,
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
@@ -108,10 +121,21 @@ class Daemon:
         self.ssh = SshServer(settings.ssh.listen, settings.host_key, self._identify, dispatcher.run)
         self.web = WebServer(settings.web.listen, self.store, bus, settings, operations)
 
+    def _https(self, settings: Settings, bus: Bus, gates: Gatekeeper) -> ServerHttps:
+        hook = DnsHook(settings.hooks / "dns-01")
+        answer = self.front.answer_challenges
+        authority = AcmeAuthority(settings.https, settings.acme_accounts, hook, answer)
+        showing = Showing(settings, self.store, tls_of(settings), gates)
+        issuer = Issuer(settings, self.store, authority, answer)
+        https = ServerHttps(settings, self.store, showing, issuer, lambda: hook.there)
+        self.certificates = Keeper(settings, self.store, bus, showing, https, authority)
+        return https
+
     def start(self) -> str:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
         try:
             self.reconciler.start()
+            self.certificates.start()
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
@@ -127,6 +151,7 @@ class Daemon:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
         self.ssh.stop(SSH_GRACE_S)
+        self.certificates.stop()
         self.reconciler.stop()
         self.scheduler.stop()
         self.one_offs.close()

@@ -16,8 +16,10 @@ QUEUE_EVENTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state), ``app`` (it changed) or ``cron.run``.
+    """``topic`` is ``deploy.line`` (text), ``deploy.state`` (text is the state), ``app`` (it changed), ``cron.run``,
+    or ``certificate.expiring``.
 
+    ``certificate.expiring``: it ends within two weeks, text says when and why it is not renewed yet.
     ``cron.run``: a run of an app's cron entry has failed, text says which and why.
     """
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
+from gitship.deploy.https.operations import Https
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.programs import Programs
 from gitship.deploy.tuning import Tuning
@@ -50,6 +51,11 @@ class Operations(Protocol):
     @property
     def gates(self) -> Gates:
         """Maintenance, redirects, passwords, networks let in."""
+        ...
+
+    @property
+    def https(self) -> Https:
+        """Certificates, and who is sent from http to https."""
         ...
 
     @property

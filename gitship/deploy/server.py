@@ -12,6 +12,7 @@ from gitship.config import Settings
 from gitship.deploy import switch, urls
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import Gates
+from gitship.deploy.https.operations import Https
 from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
 from gitship.deploy.lifecycle import Lifecycle
@@ -52,7 +53,9 @@ class ServerOperations:
         programs: Programs,
         gates: Gates,
         cron: Cron,
+        https: Https,
     ) -> None:
+        self.https = https
         self.gates = gates
         self.cron = cron
         self.programs = programs

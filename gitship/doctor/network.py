@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from gitship.config import Address, Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
-from gitship.front.ports import holder
+from gitship.front.ports import holder, is_ours
 from gitship.front.varnishd import Varnishd
 
 ANSWER_S = 2.0
@@ -27,7 +27,7 @@ def dns(settings: Settings) -> Iterator[Finding]:
     except OSError:
         yield fail("dns", f"*.{domain} has no address", f"add a DNS record: *.{domain} A <this server's address>")
         return
-    here = [address for address in found if _is_ours(address)]
+    here = [address for address in found if is_ours(address)]
     if here:
         yield ok("dns", f"*.{domain} leads to {', '.join(here)}")
     else:
@@ -35,17 +35,6 @@ def dns(settings: Settings) -> Iterator[Finding]:
             "dns", f"*.{domain} leads to {', '.join(found)}, which is no address of this machine",
             "fine behind a router or load balancer that leads here; else mend the DNS record",
         )  # fmt: skip
-
-
-def _is_ours(address: str) -> bool:
-    """Only an address of this machine can be bound."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True
 
 
 def ports(settings: Settings) -> Iterator[Finding]:

@@ -136,16 +136,19 @@ class Https:
         if not all(DOMAIN_NAME.fullmatch(host.removeprefix(WILDCARD)) for host in self.hosts):
             raise ValueError(f"not hosts: {self.hosts!r}")
 
+    def url(self, host: str) -> str:
+        return f"https://{host}" if self.port == 443 else f"https://{host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """All of it, in the order in which it is asked. ``allow`` are networks; none: everybody is let in."""
+    """All of it, in the order in which it is asked (``https`` first). ``allow`` are networks; none: everybody is let in."""
 
-    https: Https | None = None
     allow: tuple[str, ...] = ()
     maintenance: Maintenance | None = None
     redirects: tuple[Redirect, ...] = ()
     logins: tuple[Login, ...] = ()
+    https: Https | None = None
 
     def __post_init__(self) -> None:
         _check_networks(self.allow)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gitship.store.apps import Apps
 from gitship.store.audit import Audit
+from gitship.store.certificates import Certificates
 from gitship.store.cron import CronRuns
 from gitship.store.deploys import Deploys
 from gitship.store.keys import Keys
@@ -14,5 +15,5 @@ from gitship.store.settings import AppSettings
 __all__ = ["Store"]
 
 
-class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns):
+class Store(Apps, Keys, Releases, Live, Deploys, AppSettings, Audit, CronRuns, Certificates):
     """All state; safe from any thread."""

@@ -64,4 +64,14 @@ MIGRATIONS = (
         ended_at REAL, exit_code INTEGER, container TEXT NOT NULL DEFAULT '', by TEXT NOT NULL DEFAULT '',
         reason TEXT NOT NULL DEFAULT '', UNIQUE (app_id, number), UNIQUE (app_id, entry, due_at));
     """,
+    """
+    CREATE TABLE certificates (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+        source TEXT NOT NULL, domains TEXT NOT NULL, issuer TEXT NOT NULL, not_before REAL NOT NULL,
+        not_after REAL NOT NULL, pem TEXT NOT NULL, suggested_at REAL, warned INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (app_id, source));
+    CREATE TABLE certificate_attempts (
+        app_id INTEGER PRIMARY KEY REFERENCES apps(id) ON DELETE CASCADE, failures INTEGER NOT NULL,
+        next_at REAL NOT NULL, reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '');
+    """,
 )

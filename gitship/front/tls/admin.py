@@ -46,7 +46,7 @@ class Admin:
         return answer
 
     def add(self, crt_list: Path, file: Path, pem: str, line: str) -> None:
-        """``pem`` is shown for the hosts in ``line`` from the next connection on, or FrontError and all is as before."""
+        """``pem`` is shown for the hosts in ``line`` from the next connection on, or FrontError and no change."""
         self._expect("New empty certificate store", f"new ssl cert {file}")
         try:
             self._expect("Transaction created", f"set ssl cert {file}", pem)

@@ -36,28 +36,31 @@ class Terminator:
         self._haproxy = Haproxy(directory)
         self._admin = Admin(self._haproxy.admin)
         self._lock = threading.Lock()
+        self._ended = False  # by this object; looking for it costs a walk through all processes
 
-    def bring(self, entries: Iterable[Entry]) -> None:
+    def bring(self, entries: Iterable[Entry]) -> dict[str, FrontError]:
         """haproxy runs and shows exactly these from the next connection on; no connection is cut.
 
-        Raises FrontError. A certificate that it doesn't take keeps nothing else from being shown; the first such error
-        is raised at the end.
+        Raises FrontError when haproxy can't be started. Gives back the certificates that it doesn't take (by entry
+        name); they keep nothing else from being shown, and what they would replace goes on.
         """
         wanted = {entry.name: entry for entry in entries}
         with self._lock:
             program()
+            self._ended = False
             self._write(wanted)
             if not self._runs_as_wanted() and self._start():
-                return
-            failed = self._change(wanted)
+                return {}
+            refused = self._change(wanted)
             self._sweep(wanted)
-        if failed:
-            raise failed[0]
+            return refused
 
     def stop(self) -> None:
         """Ends haproxy: nothing is served by HTTPS any more. The files stay for the next start."""
         with self._lock:
-            self._haproxy.stop()
+            if not self._ended:
+                self._haproxy.stop()
+            self._ended = True
 
     def alive(self) -> bool:
         return self._haproxy.pid() is not None and self._admin.alive()
@@ -100,8 +103,8 @@ class Terminator:
     def _config(self) -> str:
         return haproxy_config(self.listen, self._varnish, self._crt_list, self._haproxy.admin, proxy_user())
 
-    def _change(self, wanted: dict[str, Entry]) -> list[FrontError]:
-        failed = []
+    def _change(self, wanted: dict[str, Entry]) -> dict[str, FrontError]:
+        refused: dict[str, FrontError] = {}
         shown = table.names_in(self._admin.shown(self._crt_list), str(self._certificates))
         for name in wanted.keys() - set(shown):
             entry, file = wanted[name], self._certificates / name
@@ -110,11 +113,12 @@ class Terminator:
                 self._admin.add(self._crt_list, file, entry.pem, table.line(str(self._certificates), entry))
             except FrontError as error:
                 log.error("%s: %s", name, error.message)
-                failed.append(error)
-        if not failed:  # else what is to be replaced goes on
-            for name in set(shown) - wanted.keys():
+                refused[name] = error
+        kept = {_owner(name) for name in refused}
+        for name in set(shown) - wanted.keys():
+            if _owner(name) not in kept:
                 self._admin.remove(self._crt_list, self._certificates / name)
-        return failed
+        return refused
 
     def _sweep(self, wanted: dict[str, Entry]) -> None:
         """Files that no list names any more."""
@@ -122,6 +126,10 @@ class Terminator:
         for path in self._certificates.glob("*.pem"):
             if path.name not in keep:
                 path.unlink(missing_ok=True)
+
+
+def _owner(name: str) -> str:
+    return name.rpartition("-")[0]
 
 
 def _put(path: Path, text: str) -> None:

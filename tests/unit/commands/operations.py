@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gitship.config import Settings
+from gitship.config import HttpsSettings, Settings
 from gitship.deploy import output
 from gitship.deploy.cron import Cron
 from gitship.deploy.gates import gate_of, store_gate
+from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.operations import ProcessStatus
@@ -36,6 +37,7 @@ from gitship.model import (
     app_name,
 )
 from gitship.store import Store
+from tests.unit.commands.https import Curtain, TestAuthority, https_of
 from tests.unit.commands.machine import MANIFEST, Machine
 from tests.unit.commands.programs import EchoPrograms, EchoRuns
 
@@ -85,9 +87,12 @@ class StoreOperations:
 
     def __init__(self, store: Store, domain: str, data_dir: Path) -> None:
         self._data_dir = data_dir
+        self._settings = Settings(data_dir=data_dir, domain=domain, https=HttpsSettings(check_dns=False))
         self._store = store
         self._domain = domain
         self.gates = StoreGates(store)
+        self.tls = Curtain()
+        self.authority = TestAuthority()
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}
@@ -131,6 +136,11 @@ class StoreOperations:
     def cron(self) -> Cron:
         """The real one; only what runs is this class's."""
         return Cron(self._store, "UTC", self.runs)
+
+    @property
+    def https(self) -> ServerHttps:
+        """The real one; only haproxy and the authority are this class's."""
+        return https_of(self._settings, self._store, self.tls, self.gates, self.authority)
 
     @property
     def tuning(self) -> Tuning:

@@ -43,6 +43,7 @@ def full(world: World) -> World:
     world.ok("builder:set", "shop", "--target", "web")
     world.ok("cron:add", "shop", "nightly", "@daily", "./report")
     world.ok("cron:run", "shop", "nightly")
+    world.ok("https:enable", "shop")
     world.ok("config:global:set", "C=3", "--no-restart")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     return world

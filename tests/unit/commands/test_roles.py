@@ -18,6 +18,7 @@ ROLES = {
         "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "ports:show", "checks:show", "resources:show", "builder:show",
         "cron:list", "cron:history",
+        "https:status", "certs:list",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
@@ -31,6 +32,7 @@ ROLES = {
         "allow:add", "allow:remove", "allow:off",
         "run", "run:list", "run:stop", "logs:run", "enter",
         "cron:add", "cron:remove", "cron:suspend", "cron:resume", "cron:run", "cron:log",
+        "https:enable", "https:disable", "https:renew", "certs:add", "certs:remove",
     },
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",

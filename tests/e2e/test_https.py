@@ -1,0 +1,171 @@
+"""HTTPS by command: certificates of a real authority's protocol, one's own, and none."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from tests.e2e import apps
+from tests.e2e.authority import Pebble, pebble
+from tests.e2e.harness import Server, free_port, running
+from tests.unit.certs import bundle
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+WWW, BARE = "www.gitship-shop.net", "gitship-shop.net"
+
+
+@pytest.fixture(scope="module")
+def authority(module_base: Path) -> Iterator[Pebble]:
+    with pebble(module_base / "pebble", HTTP_PORT) as started:
+        yield started
+
+
+HTTP_PORT = free_port()  # pebble and the server have to agree on it before either runs
+
+
+@pytest.fixture(scope="module")
+def server(
+    request: pytest.FixtureRequest, module_base: Path, docker_host: str, authority: Pebble, tiny_binary: Path
+) -> Iterator[Server]:
+    settings = {"https": {**authority.settings, "listen": f"127.0.0.1:{free_port()}"}}
+    settings["http"] = {"listen": f"127.0.0.1:{HTTP_PORT}"}
+    failed = request.session.testsfailed
+    with running(
+        module_base / "server", docker_host, lambda: request.session.testsfailed > failed, **settings
+    ) as started:
+        started.push_ok(apps.tiny(module_base / "shop", tiny_binary), "shop")
+        yield started
+
+
+def https(server: Server) -> tuple[str, int]:
+    host, _, port = server.settings["https"]["listen"].partition(":")
+    return host, int(port)
+
+
+def certificate(server: Server, host: str, root: str | None = None) -> x509.Certificate:
+    """What a visitor is shown; with ``root`` the connection fails unless that vouches for it and the host is right."""
+    context = ssl.create_default_context(cadata=root)
+    if root is None:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(https(server), 10) as plain,
+        context.wrap_socket(plain, server_hostname=host) as connection,
+    ):
+        return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"")
+
+
+def visit(server: Server, host: str, root: str, path: str = "/") -> int:
+    connection = http.client.HTTPConnection(*https(server), timeout=10)
+    plain = socket.create_connection(https(server), 10)
+    connection.sock = ssl.create_default_context(cadata=root).wrap_socket(plain, server_hostname=host)
+    connection.request("GET", path, headers={"Host": host})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def ok(server: Server, *words: str, stdin: str = "") -> str:
+    done = server.ssh(*words, stdin=stdin)
+    assert done.returncode == 0, done.stderr + server.logs[-3000:]
+    return done.stdout + done.stderr
+
+
+def status(server: Server, app: str = "shop") -> dict[str, dict[str, Any]]:
+    return {row["host"]: row for row in json.loads(ok(server, "https:status", app, "--format", "json"))}
+
+
+def accounts(server: Server) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (server.data_dir / "acme").iterdir()}
+
+
+def test_two_domains_are_served_by_https_with_the_issued_chain(server: Server, authority: Pebble) -> None:
+    ok(server, "domains:add", "shop", WWW)
+    ok(server, "domains:add", "shop", BARE)
+    assert server.request(WWW).status == 200
+    ok(server, "maintenance:on", "shop")  # the challenge is answered all the same
+    said = ok(server, "https:enable", "shop")
+    ok(server, "maintenance:off", "shop")
+    assert f"{WWW}: certificate of Pebble Intermediate CA" in said
+    root = authority.root()
+    names = certificate(server, WWW, root).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert set(names.value.get_values_for_type(x509.DNSName)) == {WWW, BARE}
+    assert [visit(server, host, root) for host in (WWW, BARE)] == [200, 200]
+    answer = server.request(WWW, "/a?b=c", method="POST", body=b"x")
+    assert (answer.status, answer.headers["location"]) == (308, f"https://{WWW}:{https(server)[1]}/a?b=c")
+    assert server.get("shop").status == 200  # shop.localhost has a certificate that browsers warn of
+    assert {host: row["state"] for host, row in status(server).items()} == {
+        WWW: "ok", BARE: "ok", "shop.localhost": "self-signed",
+    }  # fmt: skip
+
+
+def test_a_renewal_uses_the_same_account_after_a_restart(server: Server, authority: Pebble) -> None:
+    refused = server.ssh("https:renew", "shop")
+    assert (refused.returncode, "need not be renewed yet" in refused.stderr) == (1, True)
+    before, account = certificate(server, WWW), accounts(server)
+    server.restart()
+    assert certificate(server, WWW) == before
+    ok(server, "https:renew", "shop", "--force")
+    after = certificate(server, WWW, authority.root())
+    assert after.serial_number != before.serial_number
+    assert accounts(server) == account
+    [document] = map(json.loads, account.values())
+    assert document["uri"] and document["key"]["kty"] == "EC"
+    assert authority.log.read_text().count("There are now 1 accounts in memory") == 1
+
+
+def test_a_challenge_that_fails_leaves_everything_as_it_was(server: Server, authority: Pebble) -> None:
+    before, shown = certificate(server, WWW), status(server)
+    authority.tell_dns("add-a", host="far.gitship-shop.net.", addresses=["127.0.0.77"])  # nobody listens there
+    ok(server, "domains:add", "shop", "far.gitship-shop.net")
+    failed = server.ssh("https:renew", "shop", "--force")
+    assert failed.returncode == 1
+    assert "could not verify far.gitship-shop.net" in failed.stderr and "port 80" in failed.stderr
+    assert certificate(server, WWW) == before
+    row = status(server).pop("far.gitship-shop.net")
+    assert (row["state"], "far.gitship-shop.net" in row["problem"]) == ("none", True) and row["retry_at"]
+    assert server.request("far.gitship-shop.net").status == 200  # not sent to https
+    ok(server, "domains:remove", "shop", "far.gitship-shop.net")
+    assert {h: r["not_after"] for h, r in status(server).items()} == {h: r["not_after"] for h, r in shown.items()}
+
+
+def test_ones_own_certificate_comes_first_and_goes_again(server: Server, authority: Pebble) -> None:
+    before = certificate(server, WWW)
+    assert "not valid for shop.localhost" in ok(server, "certs:add", "shop", stdin=bundle(WWW, BARE))
+    assert certificate(server, WWW).issuer.rfc4514_string() == "CN=Test Intermediate"
+    for bad, reason in (
+        ("", "nothing on standard input"),
+        (bundle(WWW, days=-0.5), "expired"),
+        (bundle("other.example.net"), "answers at none of these"),
+        (bundle(WWW).partition("-----BEGIN PRIVATE")[0], "no private key"),
+    ):
+        done = server.ssh("certs:add", "shop", stdin=bad)
+        assert (done.returncode != 0, reason in done.stderr) == (True, True), done.stderr
+    assert certificate(server, WWW).issuer.rfc4514_string() == "CN=Test Intermediate"
+    ok(server, "certs:remove", "shop")
+    assert certificate(server, WWW) == before
+
+
+def test_a_killed_gitship_leaves_https_up_and_finds_it_again(server: Server, authority: Pebble) -> None:
+    pid = (server.data_dir / "tls/haproxy.pid").read_text()
+    server.kill9()
+    assert visit(server, WWW, authority.root()) == 200
+    server.start()
+    assert (server.data_dir / "tls/haproxy.pid").read_text() == pid
+    assert visit(server, WWW, authority.root()) == 200
+
+
+def test_disabled_https_is_gone_at_once(server: Server) -> None:
+    ok(server, "https:disable", "shop")
+    assert server.request(WWW).status == 200
+    with pytest.raises(OSError):
+        socket.create_connection(https(server), 5).close()
+    assert {row["state"] for row in status(server).values()} == {"off"}
