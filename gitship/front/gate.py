@@ -142,7 +142,7 @@ class Https:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """All of it, in the order in which it is asked (``https`` first). ``allow`` are networks; none: everybody is let in."""
+    """All of it, in the order in which it is asked, ``https`` first. ``allow`` are networks; none: all are let in."""
 
     allow: tuple[str, ...] = ()
     maintenance: Maintenance | None = None

@@ -43,7 +43,7 @@ class Pebble:
         with urllib.request.urlopen(f"{self.management}/roots/0", context=context, timeout=10) as answer:
             return str(answer.read().decode())
 
-    def tell_dns(self, what: str, **body: str) -> None:
+    def tell_dns(self, what: str, **body: Any) -> None:
         """A command of the DNS server: ``set-txt`` (host, value), ``add-a`` (...), ``clear-txt`` (host)."""
         request = urllib.request.Request(f"{self.dns}/{what}", json.dumps(body).encode(), method="POST")
         urllib.request.urlopen(request, timeout=10).close()

@@ -37,10 +37,13 @@ def server(
     request: pytest.FixtureRequest, module_base: Path, docker_host: str, authority: Pebble, tiny_binary: Path
 ) -> Iterator[Server]:
     settings = {"https": {**authority.settings, "listen": f"127.0.0.1:{free_port()}"}}
-    settings["http"] = {"listen": f"127.0.0.1:{HTTP_PORT}"}
     failed = request.session.testsfailed
     with running(
-        module_base / "server", docker_host, lambda: request.session.testsfailed > failed, **settings
+        module_base / "server",
+        docker_host,
+        lambda: request.session.testsfailed > failed,
+        http_port=HTTP_PORT,
+        **settings,
     ) as started:
         started.push_ok(apps.tiny(module_base / "shop", tiny_binary), "shop")
         yield started
