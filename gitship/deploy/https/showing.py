@@ -33,6 +33,8 @@ class Shows(Protocol):
 
     def stop(self) -> None: ...
 
+    def alive(self) -> bool: ...
+
 
 class Showing:
     """Safe from any thread, and idempotent: it can be interrupted anywhere and repeated."""
@@ -66,7 +68,13 @@ class Showing:
             if not in_use:
                 self._terminator.stop()
                 return {}
-            refused = self._terminator.bring(wanted)
+            try:
+                refused = self._terminator.bring(wanted)
+            except FrontError:
+                if not self._terminator.alive():  # port taken, not installed: visitors are better off by http
+                    for name in gates:
+                        self._change(name, None, only_less=True)
+                raise
             owners = {entry.name: entry.owner for entry in wanted}
             failed = {owners[name]: error for name, error in refused.items()}
             for name, https in gates.items():

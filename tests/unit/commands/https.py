@@ -21,8 +21,11 @@ class Curtain:
     def __init__(self) -> None:
         self.shown: dict[str, str] | None = None  # host -> PEM; None: ended
         self.refuses: set[str] = set()
+        self.missing = False
 
     def bring(self, entries: Iterable[Entry]) -> dict[str, FrontError]:
+        if self.missing:
+            raise FrontError("haproxy is not installed", "apt-get install haproxy")
         taken: dict[str, str] = {}
         refused: dict[str, FrontError] = {}
         for entry in entries:
@@ -35,6 +38,9 @@ class Curtain:
 
     def stop(self) -> None:
         self.shown = None
+
+    def alive(self) -> bool:
+        return self.shown is not None
 
 
 class TestAuthority:

@@ -37,6 +37,7 @@ def full(world: World) -> World:
         ("domains:add", "shop", "www.example.net"), ("domains:add", "shop", "*.example.org"),
         ("maintenance:on", "shop", "--allow", "10.0.0.0/8"), ("redirects:add", "shop", "/old", "/new"),
         ("redirects:add", "shop", "www.example.net", "https://example.net", "--code", "308"),
+        ("https:enable", "shop", "--hsts", "on"),
         ("allow:add", "shop", "203.0.113.7", "10.0.0.0/8"), ("apps:lock", "blog", "sale", "until", "Friday"),
     ):  # fmt: skip
         world.ok(*words)
