@@ -62,6 +62,9 @@ sub vcl_pipe {
 
 sub vcl_hash {
     hash_data("@CACHE_KEY@");
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
+    }
 }
 
 sub vcl_backend_fetch {

@@ -209,10 +209,12 @@ class ServerOperations:
             raise Conflict(f"{domain} belongs to {owner} already", "it needs no adding: every app has <app>.<domain>")
         self._store.add_domain(found.id, domain)
         self.publish_hosts()
+        self._bus.publish(Event("app", app))
 
     def remove_domain(self, app: str, domain: str) -> None:
         self._store.remove_domain(self._store.app(app).id, domain)
         self.publish_hosts()
+        self._bus.publish(Event("app", app))
 
     def publish_hosts(self) -> None:
         """Tells Varnish which host leads to which app."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from gitship.config import Address, Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.front.ports import holder, is_ours
+from gitship.front.tls.haproxy import Haproxy
 from gitship.front.varnishd import Varnishd
 
 ANSWER_S = 2.0
@@ -38,13 +39,14 @@ def dns(settings: Settings) -> Iterator[Finding]:
 
 
 def ports(settings: Settings) -> Iterator[Finding]:
-    """Each is free, or held by gitship's own server or Varnish."""
+    """Each is free, or held by gitship's own server, Varnish or haproxy."""
     varnish = Varnishd(settings.varnish_dir).pid() is not None
     serves = _speaks_ssh(settings.ssh.listen)
     for key, listen, ours in (
         ("http", settings.http.listen, varnish),
         ("ssh", settings.ssh.listen, serves),
         ("web", settings.web.listen, serves),
+        ("https", settings.https.listen, Haproxy(settings.tls_dir).pid() is not None),
     ):
         who = holder(listen.port) if listen.port else None
         if who is None:
@@ -78,7 +80,10 @@ def firewall(settings: Settings) -> Iterator[Finding]:
     if "Status: active" not in said:
         yield ok("firewall", "ufw is off")
         return
-    for port in (settings.http.listen.port, settings.ssh.listen.port):
+    ports = [settings.http.listen.port, settings.ssh.listen.port]
+    if Haproxy(settings.tls_dir).pid() is not None:
+        ports.append(settings.https.listen.port)
+    for port in ports:
         if not any(line.split("/")[0].split(" ")[0] == str(port) and "ALLOW" in line for line in said.splitlines()):
             yield warn("firewall", f"ufw lets nobody in at port {port}", f"ufw allow {port}/tcp")
 

@@ -6,21 +6,33 @@ import http.client
 import json
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import toml
 from cryptography import x509
 
 from tests.e2e import apps
 from tests.e2e.authority import Pebble, pebble
-from tests.e2e.harness import Server, free_port, running
+from tests.e2e.harness import Server, free_port, running, wait_until
 from tests.unit.certs import bundle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 WWW, BARE = "www.gitship-shop.net", "gitship-shop.net"
+HOOK = """\
+#!{python}
+import json, sys, urllib.request
+action, name, value = sys.argv[1:]
+body = {{"host": name + "."}} | ({{"value": value}} if action == "add" else {{}})
+command = "set-txt" if action == "add" else "clear-txt"
+urllib.request.urlopen("{dns}/" + command, json.dumps(body).encode(), timeout=10).close()
+with open("{calls}", "a") as calls:
+    print(action, name, value, file=calls)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +178,41 @@ def test_a_killed_gitship_leaves_https_up_and_finds_it_again(server: Server, aut
     assert visit(server, WWW, authority.root()) == 200
 
 
+def test_a_wildcard_is_proved_by_the_servers_hook(server: Server, authority: Pebble) -> None:
+    ok(server, "domains:add", "shop", "*.wild-shop.net")
+    assert "dns-01 hook" in status(server)["*.wild-shop.net"]["problem"]
+    calls = server.base / "dns-01.calls"
+    hook = server.data_dir / "hooks/dns-01"
+    hook.write_text(HOOK.format(python=sys.executable, dns=authority.dns, calls=calls))
+    hook.chmod(0o755)
+    ok(server, "https:renew", "shop")
+    assert visit(server, "any.wild-shop.net", authority.root()) == 200
+    added, removed = (line.split() for line in calls.read_text().splitlines())
+    assert (added[:2], removed[0]) == (["add", "_acme-challenge.wild-shop.net"], "remove")
+    assert added[1:] == removed[1:]
+    ok(server, "domains:remove", "shop", "*.wild-shop.net")
+    hook.unlink()
+
+
 def test_disabled_https_is_gone_at_once(server: Server) -> None:
     ok(server, "https:disable", "shop")
     assert server.request(WWW).status == 200
     with pytest.raises(OSError):
         socket.create_connection(https(server), 5).close()
     assert {row["state"] for row in status(server).values()} == {"off"}
+
+
+def test_with_an_address_in_the_settings_nobody_has_to_ask(server: Server, authority: Pebble, tiny_app: Any) -> None:
+    settings = toml.loads(server.config.read_text())
+    settings["https"]["email"] = "ops@gitship-shop.net"
+    server.config.write_text(toml.dumps(settings))
+    server.restart()
+    server.push_ok(tiny_app("blog"), "blog")
+    ok(server, "domains:add", "blog", "blog.gitship-shop.net")
+    wait_until(lambda: status(server, "blog")["blog.gitship-shop.net"]["state"] == "ok", 40, "a certificate")
+    assert visit(server, "blog.gitship-shop.net", authority.root()) == 200
+    assert status(server)[WWW]["state"] == "off"  # it was said so
+    said = ok(server, "ps:restart", "blog")
+    assert f"https://blog.gitship-shop.net:{https(server)[1]}" in said
+    ok(server, "apps:destroy", "blog", "--force")
+    wait_until(lambda: not list((server.data_dir / "certs").glob("blog-*")), 30, "its certificate is gone")

@@ -18,6 +18,8 @@ from gitship.model import App, CertificateSource, StoredCertificate
 from gitship.store import Store
 
 INTERVAL_S = 10.0
+SETTLE_S = 1.0
+CHANGED = "app"
 STOP_TIMEOUT_S = 5.0
 EXPIRING_S = 14 * 86400.0
 SUGGESTION_EVERY_S = 6 * 3600.0
@@ -27,7 +29,7 @@ log = logging.getLogger("gitship.https")
 
 
 class Keeper:
-    """Owns one thread that looks every ``INTERVAL_S``."""
+    """Owns one thread that looks when apps or their domains change, and every ``INTERVAL_S``."""
 
     def __init__(
         self, settings: Settings, store: Store, bus: Bus, showing: Showing, https: ServerHttps, authority: Authority
@@ -41,6 +43,7 @@ class Keeper:
         self._suggested: dict[int, float] = {}  # certificate -> when the authority was asked, monotonic
         self._said = ""
         self._stop = threading.Event()
+        self._changes = bus.subscribe(lambda event: event.topic == CHANGED)
         self._thread = threading.Thread(target=self._loop, name="certificates", daemon=True)
 
     def start(self) -> None:
@@ -51,8 +54,10 @@ class Keeper:
     def stop(self) -> None:
         """An order that is under way is given up: the next start asks again, as late as after any failure."""
         self._stop.set()
+        self._changes.put(Event(CHANGED))  # so that it doesn't wait any longer
         if self._thread.is_alive():
             self._thread.join(STOP_TIMEOUT_S)
+        self._changes.close()
 
     def look(self) -> None:
         """One round."""
@@ -71,7 +76,13 @@ class Keeper:
             self._warn(app)
 
     def _loop(self) -> None:
-        while not self._stop.wait(INTERVAL_S):
+        while not self._stop.is_set():
+            if self._changes.get(INTERVAL_S) is not None:  # perhaps the first of several changes
+                self._stop.wait(SETTLE_S)
+            while self._changes.get(0) is not None:
+                pass
+            if self._stop.is_set():
+                return
             try:
                 self.look()
             except GitshipError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import resource
 import shutil
 import signal
@@ -20,6 +21,7 @@ from gitship.front.varnishd import PROXY_USER
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
+VERSION_TIMEOUT_S = 10.0
 SPARE_FILES = 500  # for listeners, the admin socket and what OpenSSL opens
 _POLL_S = 0.02
 
@@ -104,6 +106,21 @@ def program() -> str:
     if found is None:
         raise FrontError("haproxy is not installed", "apt-get install haproxy, then restart gitship")
     return found
+
+
+def version() -> tuple[int, int]:
+    """Raises FrontError when it is not installed, or doesn't say."""
+    try:
+        said = subprocess.run(
+            [program(), "-v"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=VERSION_TIMEOUT_S,
+            check=False,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    found = re.search(r"version (\d+)\.(\d+)", said)
+    if found is None:
+        raise FrontError("haproxy does not say its version", "run `haproxy -v`")
+    return int(found[1]), int(found[2])
 
 
 def proxy_user() -> str | None:

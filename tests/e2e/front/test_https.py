@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 import ssl
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 from cryptography import x509
 
@@ -103,6 +105,12 @@ def test_each_host_gets_its_certificate_and_strangers_the_default(tls: Terminato
     assert shown(tls, "third.example.com") == [DEFAULT_NAME]  # covered by blog's certificate, but not blog's host
     assert shown(tls, "127.0.0.1") == [DEFAULT_NAME]
     assert get(tls, "third.example.com")[0] == 404
+
+
+def test_pages_are_cached_apart_for_http_and_https(shared: Front, tls: Terminator, origin: Origin) -> None:
+    path = "/cached?cache-control=max-age=60"
+    assert [get(tls, HOST, path)[1]["x-cache"] for _ in range(2)] == ["miss", "hit"]
+    assert [ask(shared.address, HOST, path).headers["x-cache"] for _ in range(2)] == ["miss", "hit"]
 
 
 def test_http_2_is_agreed_on_and_works(tls: Terminator, origin: Origin) -> None:
@@ -243,3 +251,38 @@ def test_certificates_change_under_load_and_no_request_fails(shared: Front, tls:
         visitor.join(20)
     assert (failed, len(serials)) == ([], CHANGES)
     assert min(count) > 0, count
+
+
+async def websocket(tls: Terminator, host: str, ready: Callable[[str], Awaitable[None]]) -> list[str]:
+    """What comes back over one wss connection: before and after ``ready``."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    url = f"wss://{tls.listen}/ws"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(url, ssl=context, server_hostname=host, headers={"Host": host}) as ws,
+    ):
+        said = []
+        for text in ("before", "after"):
+            await ws.send_str(text)
+            said.append(await ws.receive_str())
+            await ready(text)
+    return said
+
+
+def test_a_websocket_over_tls_outlives_a_deploy(shared: Front, tls: Terminator, origin: Origin) -> None:
+    with Origin("v2") as newer:
+
+        async def deploy(text: str) -> None:
+            if text == "before":
+                await asyncio.to_thread(switch, shared, app("shop", newer, release="v2"))
+                await asyncio.to_thread(tls.bring, [replace(SHOP, pem=self_signed.make([HOST], 40)), BLOG])
+
+        assert asyncio.run(websocket(tls, HOST, deploy)) == ["v1: before", "v1: after"]
+
+        async def nothing(text: str) -> None:
+            return None
+
+        assert asyncio.run(websocket(tls, HOST, nothing)) == ["v2: before", "v2: after"]
+        [handshake] = [seen for seen in newer.seen if seen.path == "/ws"]
+        assert (handshake.headers["x-forwarded-proto"], handshake.headers["x-real-ip"]) == ("https", "127.0.0.1")

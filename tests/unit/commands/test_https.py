@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from gitship.model import Role
 from tests.unit.certs import bundle, leaf
 from tests.unit.commands.world import World
 
@@ -60,8 +59,8 @@ def test_what_the_authority_says_is_shown_with_what_to_do(shop: World) -> None:
     assert "valid for 89 days" in shop.ok("https:renew", "shop", "--force").out
 
 
-def add(world: World, text: str, **more: Role) -> tuple[int, str, str]:
-    said = world.run("certs:add", "shop", stdin=text.encode(), **more)
+def add(world: World, text: str) -> tuple[int, str, str]:
+    said = world.run("certs:add", "shop", stdin=text.encode())
     return said.code, said.out, said.err
 
 

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 7df707b750a4231fcafec74d0c447615
+# digest 954601b1bb15a2b19fa71623c9f1a35b
 
 import directors;
 import std;
@@ -123,6 +123,9 @@ sub vcl_pipe {
 
 sub vcl_hash {
     hash_data("7/0123456789abcdef");
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
+    }
 }
 
 sub vcl_backend_fetch {

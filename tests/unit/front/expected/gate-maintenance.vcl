@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 81cdf39740a25c7070e016dcb15f2ff2
+# digest f3cc09c02659944cd259a1c0a219c467
 
 import directors;
 import std;
@@ -115,6 +115,9 @@ sub vcl_pipe {
 
 sub vcl_hash {
     hash_data("7/0123456789abcdef");
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
+    }
 }
 
 sub vcl_backend_fetch {

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 7ec463ea9e940e361d5af229995bad94
+# digest 976f85fc3d9a99647652fa3f32b4e9d7
 
 import directors;
 import std;
@@ -122,6 +122,9 @@ sub vcl_pipe {
 
 sub vcl_hash {
     hash_data("7/0123456789abcdef");
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
+    }
 }
 
 sub vcl_backend_fetch {

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 36b36d8488e9faec0b6706aff5d7b81b
+# digest cd68651fa601a4258cb6b226c05ca75d
 
 import directors;
 import std;
@@ -65,6 +65,9 @@ sub vcl_pipe {
 
 sub vcl_hash {
     hash_data("7/0123456789abcdef");
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
+    }
 }
 
 sub vcl_backend_fetch {

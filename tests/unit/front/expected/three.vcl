@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 8acc0eb7670cd0b7bf9ad00d5f931515
+# digest 78587df658f6cc542d45dfaed26742be
 
 import directors;
 import std;
@@ -92,6 +92,9 @@ sub vcl_pipe {
 
 sub vcl_hash {
     hash_data("7/0123456789abcdef");
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
+    }
 }
 
 sub vcl_backend_fetch {
