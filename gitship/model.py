@@ -150,10 +150,13 @@ class StoredCertificate:
 
 @dataclass(frozen=True, slots=True)
 class CertificateAttempt:
-    """Attempts to get an app's certificate since the last that succeeded; none is made by itself before ``next_at``."""
+    """Attempts to get an app's certificate since the last that succeeded; none is made by itself before ``next_at``,
+    unless other ``names`` are wanted by then.
+    """
 
     failures: int
     next_at: float
+    names: tuple[str, ...] = ()
     reason: str = ""
     hint: str = ""
 

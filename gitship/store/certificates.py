@@ -71,15 +71,17 @@ class Certificates(Database):
 
     def certificate_attempt(self, app_id: int) -> CertificateAttempt | None:
         """None when the last one succeeded, or there was none."""
-        row = self._row("SELECT failures, next_at, reason, hint FROM certificate_attempts WHERE app_id = ?", app_id)
-        return CertificateAttempt(*row) if row else None
+        sql = "SELECT failures, next_at, names, reason, hint FROM certificate_attempts WHERE app_id = ?"
+        row = self._row(sql, app_id)
+        return CertificateAttempt(row[0], row[1], tuple(json.loads(row[2])), row[3], row[4]) if row else None
 
     def put_certificate_attempt(self, app_id: int, attempt: CertificateAttempt) -> None:
         """Nothing happens when the app is gone."""
-        row = (app_id, attempt.failures, attempt.next_at, attempt.reason, attempt.hint, app_id)
+        names = json.dumps(attempt.names)
+        row = (app_id, attempt.failures, attempt.next_at, names, attempt.reason, attempt.hint, app_id)
         with self.transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO certificate_attempts SELECT ?, ?, ?, ?, ? WHERE EXISTS"
+                "INSERT OR REPLACE INTO certificate_attempts SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS"
                 " (SELECT 1 FROM apps WHERE id = ?)",
                 row,
             )

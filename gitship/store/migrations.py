@@ -72,6 +72,6 @@ MIGRATIONS = (
         UNIQUE (app_id, source));
     CREATE TABLE certificate_attempts (
         app_id INTEGER PRIMARY KEY REFERENCES apps(id) ON DELETE CASCADE, failures INTEGER NOT NULL,
-        next_at REAL NOT NULL, reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '');
+        next_at REAL NOT NULL, names TEXT NOT NULL, reason TEXT NOT NULL, hint TEXT NOT NULL);
     """,
 )

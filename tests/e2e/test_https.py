@@ -185,7 +185,7 @@ def test_a_wildcard_is_proved_by_the_servers_hook(server: Server, authority: Peb
     hook = server.data_dir / "hooks/dns-01"
     hook.write_text(HOOK.format(python=sys.executable, dns=authority.dns, calls=calls))
     hook.chmod(0o755)
-    ok(server, "https:renew", "shop")
+    wait_until(lambda: status(server)["*.wild-shop.net"]["state"] == "ok", 40, "a certificate", 0.5)
     assert visit(server, "any.wild-shop.net", authority.root()) == 200
     added, removed = (line.split() for line in calls.read_text().splitlines())
     assert (added[:2], removed[0]) == (["add", "_acme-challenge.wild-shop.net"], "remove")
@@ -209,7 +209,7 @@ def test_with_an_address_in_the_settings_nobody_has_to_ask(server: Server, autho
     server.restart()
     server.push_ok(tiny_app("blog"), "blog")
     ok(server, "domains:add", "blog", "blog.gitship-shop.net")
-    wait_until(lambda: status(server, "blog")["blog.gitship-shop.net"]["state"] == "ok", 40, "a certificate")
+    wait_until(lambda: status(server, "blog")["blog.gitship-shop.net"]["state"] == "ok", 40, "a certificate", 0.5)
     assert visit(server, "blog.gitship-shop.net", authority.root()) == 200
     assert status(server)[WWW]["state"] == "off"  # it was said so
     said = ok(server, "ps:restart", "blog")

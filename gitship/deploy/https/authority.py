@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import requests
 from acme import challenges, crypto_util, errors, messages
 from acme.client import ClientNetwork, ClientV2
 from josepy.jwa import ES256
@@ -22,8 +23,22 @@ from gitship.model import WILDCARD
 
 REQUEST_TIMEOUT_S = 30
 ORDER_TIMEOUT_S = 180.0
+NONCE_TRIES = 3
 
 Answer = Callable[[Mapping[str, str]], None]
+
+
+class _Network(ClientNetwork):
+    """Sends a request again whose nonce was used up, as often as is reasonable (RFC 8555, section 6.5)."""
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        for _ in range(NONCE_TRIES):
+            try:
+                return super().post(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
 
 
 class Authority(Protocol):
@@ -70,7 +85,7 @@ class AcmeAuthority:
     def _client(self) -> tuple[ClientV2, Account]:
         account = Account(self._accounts, self._settings.directory)
         verify: Any = self._settings.directory_ca or True  # a path will do, as in requests
-        network = ClientNetwork(
+        network = _Network(
             account.key, alg=ES256, verify_ssl=verify, user_agent=f"gitship/{__version__}",
             timeout=REQUEST_TIMEOUT_S,
         )  # fmt: skip

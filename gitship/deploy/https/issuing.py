@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gitship.config import Settings
 from gitship.deploy.https import reach
@@ -35,18 +36,30 @@ class Issuer:
         self._answer = answer
         self._lock = threading.Lock()
 
-    def issue(self, app: App, names: Sequence[str], say: Say, *, by_itself: bool = False, force: bool = False) -> None:
+    def issue(
+        self,
+        app: App,
+        names: Sequence[str],
+        say: Say,
+        needed: Callable[[], bool],
+        *,
+        by_itself: bool = False,
+        force: bool = False,
+    ) -> bool:
         """Stores a certificate for ``names``, or for as many of them as lead here and can be proved.
 
-        ``by_itself``: nobody has asked, so every wait is kept; ``force``: only the authority's own wish to be left
-        alone counts. Raises CertificateError, or Conflict when it is too early; then what there was is as before.
+        Nothing happens, and False is given back, unless ``needed`` is true once it is this one's turn. ``by_itself``: nobody has asked, so every
+        wait is kept; ``force``: only the authority's own wish to be left alone counts. Raises CertificateError, or
+        Conflict when it is too early; then what there was is as before.
         """
         with self._lock:
-            self._check_patience(app, by_itself=by_itself, force=force)
+            if not needed():
+                return False
+            self._check_patience(app, names, by_itself=by_itself, force=force)
             asked = self._askable(app, list(names)[:MOST_NAMES], say, by_itself=by_itself)
             if len(names) > MOST_NAMES:
                 say(f"a certificate has at most {MOST_NAMES} names: {len(names) - MOST_NAMES} are left out")
-            attempt = self._begin(app)
+            attempt = self._begin(app, names)
             try:
                 self._obtain(app, asked)
             except CertificateError as error:
@@ -55,6 +68,7 @@ class Issuer:
                 if not rest or not error.hosts or not self._worth(app, rest):
                     raise
                 self._without(app, rest, attempt, error, say)
+            return True
 
     def _without(
         self, app: App, rest: Sequence[str], attempt: CertificateAttempt, first: CertificateError, say: Say
@@ -74,14 +88,15 @@ class Issuer:
         due = current is not None and time.time() >= renewal_at(current, self._settings.https.renew_before)
         return due or bool(missing(current, names))
 
-    def _check_patience(self, app: App, *, by_itself: bool, force: bool) -> None:
+    def _check_patience(self, app: App, names: Sequence[str], *, by_itself: bool, force: bool) -> None:
         now, attempt = time.time(), self._store.certificate_attempt(app.id)
         if (hold := self._store.authority_hold()) > now:
             reason = f": {attempt.reason}" if attempt and attempt.reason else ""
             raise Conflict(f"the authority wants to be left alone for {_span(hold - now)}{reason}", "gitship asks then")
         if attempt is None or force or now >= attempt.next_at:
             return
-        if by_itself or attempt.failures > FREE_ATTEMPTS:
+        same = set(names) == set(attempt.names)
+        if (by_itself and same) or attempt.failures > FREE_ATTEMPTS:
             wait = f"{attempt.failures} attempts have failed, the next is in {_span(attempt.next_at - now)}"
             raise Conflict(f"{wait}: {attempt.reason}", f"`https:renew {app.name} --force` asks now")
 
@@ -98,7 +113,7 @@ class Issuer:
         if problems and (not left or (by_itself and not missing(current, left))):
             reason = "; ".join(f"{host}: {problem}" for host, problem in problems.items())
             hint = "add a DNS record that leads here; check_dns = false in [https] asks the authority all the same"
-            self._wait(app, reason, hint)
+            self._wait(app, names, reason, hint)
             raise CertificateError(f"no domain of {app.name} leads here: {reason}" if not left else reason, hint)
         return left
 
@@ -119,12 +134,12 @@ class Issuer:
 
     # -- patience
 
-    def _begin(self, app: App) -> CertificateAttempt:
+    def _begin(self, app: App, names: Sequence[str]) -> CertificateAttempt:
         """Written down before the authority is asked: a gitship that is killed in it does not ask at each start."""
         before = self._store.certificate_attempt(app.id)
         failures = (before.failures if before else 0) + 1
         wait = min(FIRST_WAIT_S * 2.0 ** (failures - 1), LONGEST_WAIT_S) * random.uniform(1, 1.2)  # noqa: S311
-        attempt = CertificateAttempt(failures, time.time() + wait, "gitship was stopped while it asked")
+        attempt = CertificateAttempt(failures, time.time() + wait, tuple(names), "gitship was stopped while it asked")
         self._store.put_certificate_attempt(app.id, attempt)
         return attempt
 
@@ -133,16 +148,15 @@ class Issuer:
         if error.hold_s:
             self._store.hold_authority(time.time() + error.hold_s)
             next_at = max(next_at, time.time() + error.hold_s)
-        self._store.put_certificate_attempt(
-            app.id, CertificateAttempt(attempt.failures, next_at, error.message, error.hint)
-        )
+        told = replace(attempt, next_at=next_at, reason=error.message, hint=error.hint)
+        self._store.put_certificate_attempt(app.id, told)
 
-    def _wait(self, app: App, reason: str, hint: str) -> None:
+    def _wait(self, app: App, names: Sequence[str], reason: str, hint: str) -> None:
         """The authority was not asked: that is no failure, but is not looked at every few seconds either."""
         before = self._store.certificate_attempt(app.id)
         failures = before.failures if before else 0
         next_at = max(before.next_at if before else 0.0, time.time() + FIRST_WAIT_S)
-        self._store.put_certificate_attempt(app.id, CertificateAttempt(failures, next_at, reason, hint))
+        self._store.put_certificate_attempt(app.id, CertificateAttempt(failures, next_at, tuple(names), reason, hint))
 
 
 def _span(seconds: float) -> str:

@@ -73,6 +73,8 @@ class Keeper:
                     self._ask_when(certificate)
             if self._https.needs_asking(app):
                 self._issue(app)
+            else:
+                self._store.forget_certificate_attempt(app.id)  # the domain that failed is gone
             self._warn(app)
 
     def _loop(self) -> None:
@@ -100,13 +102,12 @@ class Keeper:
 
     def _issue(self, app: App) -> None:
         try:
-            self._https.ask(app, lambda text: log.info("%s: %s", app.name, text))
+            if self._https.ask(app, lambda text: log.info("%s: %s", app.name, text)):
+                log.info("%s: has a new certificate", app.name)
         except Conflict:  # too early after a failure, which was logged
             return
         except GitshipError as error:
             log.warning("%s: no certificate: %s", app.name, error.message)
-        else:
-            log.info("%s: has a new certificate", app.name)
 
     def _ask_when(self, certificate: StoredCertificate) -> None:
         now = time.monotonic()

@@ -71,10 +71,8 @@ class ServerHttps:
         store_wish(self._store, app, Wish(True, before.hsts_s if hsts_s is None else hsts_s))
         try:
             self._bring(app)
-            names = self.wanted(app)
-            if missing(self._acme(app), names):
-                self._issuer.issue(app, names, say)
-                self._bring(app)
+            self._issuer.issue(app, self.wanted(app), say, lambda: self.lacking(app))
+            self._bring(app)
         except BaseException:
             store_wish(self._store, app, before)
             self._bring_back()
@@ -101,7 +99,7 @@ class ServerHttps:
             raise Conflict(
                 f"the certificate of {app.name} need not be renewed yet", f"`https:renew {app.name} --force` does so"
             )
-        self._issuer.issue(app, names, say, force=force)
+        self._issuer.issue(app, names, say, lambda: force or self.needs_asking(app), force=force)
         self._bring(app)
 
     def status(self, app: App) -> list[HostStatus]:
@@ -163,17 +161,22 @@ class ServerHttps:
         hosts = [host for host in hosts_of(self._store, self._settings, app) if public(host)]
         return [h for h in missing(valid, hosts) if not h.startswith(WILDCARD) or self._wildcards()]
 
-    def needs_asking(self, app: App) -> bool:
-        """True when names are without a certificate, or it is time to renew it."""
-        names, current = self.wanted(app), self._acme(app)
-        if not names or not wish_of(self._store, self._settings, app).on:
-            return False
-        return bool(missing(current, names)) or (current is not None and self.due(current))
+    def lacking(self, app: App) -> bool:
+        """True when there are names for which there is no certificate."""
+        return bool(missing(self._acme(app), self.wanted(app)))
 
-    def ask(self, app: App, say: Say) -> None:
-        """As ``renew``, when nobody has asked for it: every wait is kept."""
-        self._issuer.issue(app, self.wanted(app), say, by_itself=True)
+    def needs_asking(self, app: App) -> bool:
+        """True when HTTPS is wanted and names are without a certificate, or it is time to renew it."""
+        if not self.wanted(app) or not wish_of(self._store, self._settings, app).on:
+            return False
+        current = self._acme(app)
+        return self.lacking(app) or (current is not None and self.due(current))
+
+    def ask(self, app: App, say: Say) -> bool:
+        """As ``renew``, when nobody has asked for it: every wait is kept. False: it was not needed any more."""
+        asked = self._issuer.issue(app, self.wanted(app), say, lambda: self.needs_asking(app), by_itself=True)
         self._bring(app)
+        return asked
 
     def due(self, certificate: StoredCertificate) -> bool:
         return time.time() >= renewal_at(certificate, self._settings.https.renew_before)

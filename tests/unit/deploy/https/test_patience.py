@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -124,6 +126,40 @@ def test_domains_that_lead_elsewhere_are_told_and_never_asked_for(www: Place, mo
     assert (len(looked), len(www.authority.asked)) == (3, 1)
 
 
+def test_a_change_of_domains_is_worth_another_attempt(www: Place) -> None:
+    www.authority.fails = {"www.example.com"}
+    www.keeper.look()
+    www.store.add_domain(www.shop.id, "example.com")
+    www.keeper.look()
+    assert www.authority.asked[1:] == [["example.com", "www.example.com"], ["example.com"]]
+    www.keeper.look()
+    assert len(www.authority.asked) == 3
+    www.store.remove_domain(www.shop.id, "www.example.com")
+    www.keeper.look()
+    assert len(www.authority.asked) == 3 and www.store.certificate_attempt(www.shop.id) is None
+
+
+def test_two_who_want_the_same_certificate_get_it_by_one_order(www: Place) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    obtain = www.authority.obtain
+
+    def slowly(names: Sequence[str]) -> str:
+        inside.set()
+        assert go_on.wait(10)
+        return obtain(names)
+
+    www.authority.obtain = slowly  # type: ignore[method-assign]
+    https = www.https
+    workers = [threading.Thread(target=https.ask, args=(www.shop, www.said.append), name=f"ask-{n}") for n in range(2)]
+    for worker in workers:
+        worker.start()
+    assert inside.wait(10)
+    go_on.set()
+    for worker in workers:
+        worker.join(10)
+    assert www.authority.asked == [["www.example.com"]]
+
+
 def test_a_lapse_of_dns_costs_a_certificate_no_name(www: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     www.keeper.look()
     www.settings = replace(www.settings, https=replace(www.settings.https, check_dns=True))
@@ -192,8 +228,8 @@ def test_the_end_of_a_certificate_is_announced_once(www: Place) -> None:
 def test_what_was_tried_goes_with_the_app(www: Place) -> None:
     www.keeper.look()
     app = www.shop
-    www.store.put_certificate_attempt(app.id, CertificateAttempt(1, 0.0, "x"))
+    www.store.put_certificate_attempt(app.id, CertificateAttempt(1, 0.0))
     www.store.delete_app(app.id)
     assert www.store.certificates() == [] and www.store.certificate_attempt(app.id) is None
-    www.store.put_certificate_attempt(app.id, CertificateAttempt(1, 0.0, "x"))
+    www.store.put_certificate_attempt(app.id, CertificateAttempt(1, 0.0))
     assert www.store.certificate_attempt(app.id) is None
