@@ -12,7 +12,7 @@ from gitship.config import Settings
 from gitship.deploy.https import reach
 from gitship.deploy.https.authority import Answer, Authority
 from gitship.deploy.https.table import missing, renewal_at
-from gitship.errors import CertificateError, Conflict, GitshipError
+from gitship.errors import CertificateError, Conflict, FrontError, GitshipError
 from gitship.front.tls import certificate
 from gitship.model import App, CertificateAttempt, CertificateSource, StoredCertificate
 from gitship.store import Store
@@ -48,9 +48,9 @@ class Issuer:
     ) -> bool:
         """Stores a certificate for ``names``, or for as many of them as lead here and can be proved.
 
-        Nothing happens, and False is given back, unless ``needed`` is true once it is this one's turn. ``by_itself``: nobody has asked, so every
-        wait is kept; ``force``: only the authority's own wish to be left alone counts. Raises CertificateError, or
-        Conflict when it is too early; then what there was is as before.
+        Nothing happens, and False is given back, unless ``needed`` is true once it is this one's turn. ``by_itself``:
+        nobody has asked, so every wait is kept; ``force``: only the authority's own wish to be left alone counts.
+        Raises CertificateError, or Conflict when it is too early; then what there was is as before.
         """
         with self._lock:
             if not needed():
@@ -119,9 +119,11 @@ class Issuer:
 
     def _obtain(self, app: App, names: Sequence[str]) -> None:
         try:
-            got = certificate.read(self._authority.obtain(names))
-        except CertificateError:
-            raise
+            pem = self._authority.obtain(names)
+        except FrontError as error:  # Varnish didn't take the answer to a challenge
+            raise CertificateError(error.message, error.hint) from None
+        try:
+            got = certificate.read(pem)
         except GitshipError as error:
             raise CertificateError(f"the authority's certificate can't be used: {error.message}", error.hint) from None
         self._store.put_certificate(

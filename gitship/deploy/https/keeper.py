@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from datetime import UTC, datetime
@@ -111,7 +112,8 @@ class Keeper:
 
     def _ask_when(self, certificate: StoredCertificate) -> None:
         now = time.monotonic()
-        if now - self._suggested.get(certificate.id, -SUGGESTION_EVERY_S) < SUGGESTION_EVERY_S:
+        begun = now - random.uniform(0, SUGGESTION_EVERY_S)  # noqa: S311 (not all of them at each start)
+        if now - self._suggested.setdefault(certificate.id, begun) < SUGGESTION_EVERY_S:
             return
         self._suggested[certificate.id] = now
         try:

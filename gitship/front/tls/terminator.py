@@ -47,6 +47,8 @@ class Terminator:
         wanted = {entry.name: entry for entry in entries}
         with self._lock:
             program()
+            if any(letter.isspace() for letter in f"{self._directory}{self._certificates}{self._varnish}"):
+                raise FrontError("haproxy can't use a data_dir with spaces in its name", "move it, and set data_dir")
             self._ended = False
             self._write(wanted)
             if not self._runs_as_wanted() and self._start():

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.deploy.https import issuing, reach
+from gitship.deploy.https import issuing, keeper, reach
 from gitship.deploy.https.issuing import FIRST_WAIT_S, FREE_ATTEMPTS, LONGEST_WAIT_S
 from gitship.deploy.https.table import JITTER, RENEW_AT, chosen, renewal_at
 from gitship.errors import CertificateError, Conflict
@@ -198,7 +198,8 @@ def test_what_the_authority_suggests_counts_but_never_until_it_is_too_late() -> 
     assert renewal_at(stored(suggested_at=500 * DAY), 0) < 90 * DAY
 
 
-def test_a_renewal_that_the_authority_wishes_for_is_made(www: Place) -> None:
+def test_a_renewal_that_the_authority_wishes_for_is_made(www: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "SUGGESTION_EVERY_S", 0.0)
     www.keeper.look()
     www.authority.suggested = time.time() - 60
     www.keeper.look()
