@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
+import signal
 import socket
 import ssl
 import sys
@@ -176,6 +179,15 @@ def test_a_killed_gitship_leaves_https_up_and_finds_it_again(server: Server, aut
     server.start()
     assert (server.data_dir / "tls/haproxy.pid").read_text() == pid
     assert visit(server, WWW, authority.root()) == 200
+    os.kill(int(pid), signal.SIGKILL)
+    server.ssh("apps:create", "soon")  # a change is looked at at once
+
+    def back() -> bool:
+        with contextlib.suppress(OSError):
+            return visit(server, WWW, authority.root()) == 200
+        return False
+
+    wait_until(back, 30, "haproxy is back")
 
 
 def test_a_wildcard_is_proved_by_the_servers_hook(server: Server, authority: Pebble) -> None:

@@ -58,11 +58,9 @@ def origin(shared: Front) -> Iterator[Origin]:
         shared.remove("blog")
 
 
-def connect(tls: Terminator, host: str, **options: object) -> ssl.SSLSocket:
-    context = ssl.create_default_context()
+def connect(tls: Terminator, host: str) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default one reads all root certificates: 20 ms
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    for name, value in options.items():
-        setattr(context, name, value)
     plain = socket.create_connection((tls.listen.host, tls.listen.port), 10)
     return context.wrap_socket(plain, server_hostname=host)
 

@@ -106,7 +106,7 @@ def test_an_app_can_go_while_a_request_still_holds_the_old_table(front: Front, b
         for name in new:
             front.discard(name)
         front.remove(gone[0])
-        assert [v.name for v in front._control.loaded() if v.target] == ["L_stays"]
+        assert [v.name for v in front._control.loaded() if v.target] == ["challenges", "L_stays"]
         assert front._control.command("pid") == worker
 
 
