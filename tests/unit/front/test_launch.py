@@ -28,8 +28,8 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path, text: str) -> None:
 
 
 def test_other_settings_need_another_varnishd() -> None:
-    assert ANY_PORT.serves(Address("127.0.0.1", 0), 64 << 20)
-    assert not ANY_PORT.serves(Address("127.0.0.1", 0), 65 << 20)
-    assert not ANY_PORT.serves(Address("0.0.0.0", 0), 64 << 20)
-    assert not ANY_PORT.serves(Address("127.0.0.1", 40000), 64 << 20)
-    assert replace(ANY_PORT, wanted_port=40000).serves(Address("127.0.0.1", 40000), 64 << 20)
+    assert ANY_PORT.serves(Address("127.0.0.1", 0), 64 << 20, "")
+    assert not ANY_PORT.serves(Address("127.0.0.1", 0), 65 << 20, "")
+    assert not ANY_PORT.serves(Address("0.0.0.0", 0), 64 << 20, "")
+    assert not ANY_PORT.serves(Address("127.0.0.1", 40000), 64 << 20, "")
+    assert replace(ANY_PORT, wanted_port=40000).serves(Address("127.0.0.1", 40000), 64 << 20, "")
