@@ -18,7 +18,7 @@ key=
 action=install
 
 packages=(docker.io varnish haproxy tcc binutils git python3 python3-venv iptables ca-certificates openssh-client procps iproute2)
-test_packages=(gcc libc6-dev busybox-static debootstrap curl zsh docker-registry varnish-modules pebble)
+test_packages=(gcc libc6-dev busybox-static debootstrap curl zsh docker-registry varnish-modules pebble chromium)
 
 usage() {
   cat <<TEXT

@@ -61,6 +61,12 @@ def _domain(value: Any) -> str:
     return name
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def _whole(low: int, high: int) -> Callable[[Any], int]:
     def parse(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -109,12 +115,6 @@ def _certificates(value: Any) -> str:
     if path and not Path(path).is_absolute():
         raise ValueError("must be an absolute path")
     return path
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
 
 
 def _choice(*choices: str) -> Callable[[Any], str]:
@@ -221,6 +221,8 @@ class HttpsSettings:
 @dataclass(frozen=True, slots=True)
 class WebSettings:
     listen: Address = setting(Address("127.0.0.1", 8484), _address, "where the status page is served")
+    domain: str = setting("", _domain, "host name by which Varnish serves the status page, too; empty: it does not")
+    public: bool = setting(False, _flag, "whether strangers see which apps are up or down, and nothing else")
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from gitship.deploy.releasing import Releasing
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.serving import Serving
+from gitship.deploy.signins import SignIns
 from gitship.deploy.start import Starter
 from gitship.deploy.stats import StoredStats
 from gitship.deploy.switch import Switch
@@ -172,13 +173,13 @@ class Daemon:
         self.notifier = Notifier(self.store, bus, self._url)
         self.sampler = Sampler(self.store, engine)
         looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
+        self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
-            self.pausing, https,
+            self.pausing, https, SignIns(self.store, self._identity),
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
-        self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         self._strangers = Strangers(self.store.audit_stranger)
         dispatcher = Dispatcher(services, operations, repositories)
         self.ssh = SshServer(settings.ssh.listen, settings.host_key, self._identify, dispatcher.run)
@@ -235,13 +236,16 @@ class Daemon:
         return urls(self.store, self.settings, app, self.front.address.port)[0]
 
     def _identify(self, fingerprint: str, public_key: str, address: str) -> Identity | None:
+        identity = self._identity(fingerprint, address)
+        if identity is None:
+            self._strangers.knocked(fingerprint, address)
+        return identity
+
+    def _identity(self, fingerprint: str, address: str) -> Identity | None:
         if fingerprint == self._local:
             return Identity(LOCAL, Role.ADMIN, fingerprint, address)
         key = self.store.key_by_fingerprint(fingerprint)
-        if key is None:
-            self._strangers.knocked(fingerprint, address)
-            return None
-        return Identity(key.name, key.role, fingerprint, address, key.apps)
+        return None if key is None else Identity(key.name, key.role, fingerprint, address, key.apps)
 
 
 def serve(settings: Settings) -> int:

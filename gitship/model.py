@@ -451,6 +451,23 @@ class Identity:
         return self.apps is None or app_id in self.apps
 
 
+class WebAccessKind(StrEnum):
+    """What opens the status page or its API."""
+
+    LINK = "link"  # once, within minutes
+    SESSION = "session"  # a browser's cookie
+    TOKEN = "token"  # a program's  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class WebToken:
+    """A program's way into the status page's API, as the key with this fingerprint. The token itself is not kept."""
+
+    name: str
+    fingerprint: str
+    created_at: float
+
+
 class Outcome(StrEnum):
     """What came of what somebody asked for."""
 

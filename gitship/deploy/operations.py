@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
+from gitship.deploy.facts import Facts
 from gitship.deploy.gates import Gates
 from gitship.deploy.https.operations import Https
 from gitship.deploy.lifecycle import Lifecycle
@@ -17,6 +18,7 @@ from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
 from gitship.deploy.registries import Registries
 from gitship.deploy.serving import Serving
+from gitship.deploy.signins import SignIns
 from gitship.deploy.sources import Sources
 from gitship.deploy.stats import Stats
 from gitship.deploy.storage import Storage
@@ -105,6 +107,16 @@ class Operations(Protocol):
     @property
     def canaries(self) -> Canaries:
         """New releases that a share of the visitors tries."""
+        ...
+
+    @property
+    def sign_ins(self) -> SignIns:
+        """Who may see the status page."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
+        """What the status page shows beside the store."""
         ...
 
     def create_app(self, name: str) -> App: ...

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from gitship.config import Settings
-from gitship.deploy import formation, output, overrides
+from gitship.deploy import formation, output, overrides, webaddress
 from gitship.deploy.canary import Canary
 from gitship.deploy.check import Checker, unchecked
 from gitship.deploy.commit import Commit
@@ -83,6 +83,9 @@ class Pipeline:
     def run(self, job: Job) -> None:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
         job.journal.update(started_at=time.time())
+        if webaddress.reachable(self._settings):
+            app = self._store.app_by_id(job.app_id)
+            job.journal.detail(webaddress.deploy_page(self._settings, app.name, job.deploy.id))
         try:
             self._deploy(job)
         except GitshipError as error:

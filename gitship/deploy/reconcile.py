@@ -17,6 +17,7 @@ from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.start import Starter
+from gitship.deploy.statusfront import status_front
 from gitship.deploy.switch import hosts
 from gitship.deploy.wanted import Wanted
 from gitship.deploy.watch import Watcher
@@ -227,4 +228,6 @@ class Reconciler:
     def _routes(self) -> None:
         """Varnish leads exactly where the store says."""
         fronts = [self._wanted.front(app) for app in self._store.apps()]
-        self._front.reload(fronts, hosts(self._store, self._settings.domain))
+        if (status := status_front(self._store.secret(), self._settings)) is not None:
+            fronts.append(status)
+        self._front.reload(fronts, hosts(self._store, self._settings.domain, self._settings.web.domain))

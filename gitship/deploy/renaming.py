@@ -44,6 +44,8 @@ class Renaming:
             if app.id != except_for and self._store.setting(app.id, RENAMING) == name:
                 raise Conflict(f"{app.name} is being renamed to {name}", "choose another name")
         host = f"{name}.{self._settings.domain}"
+        if host == self._settings.web.domain:
+            raise Conflict(f"{host} is the status page", "choose another name, or another web.domain")
         if any(d.name == host for d in self._store.domains()):
             raise Conflict(f"another app has the domain {host}", "choose another name, or remove that domain first")
 
@@ -56,7 +58,7 @@ class Renaming:
 
     def route(self) -> None:
         """Both hosts are served from now on. Raises FrontError."""
-        self._front.set_hosts(switch.hosts(self._store, self._settings.domain))
+        self._front.set_hosts(switch.hosts(self._store, self._settings.domain, self._settings.web.domain))
 
     def commit(self, app: App, new: str) -> None:
         """The store and the repository have the new name; to be called within the transaction that makes it live."""

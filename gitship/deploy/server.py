@@ -13,6 +13,7 @@ from gitship.deploy import switch, urls
 from gitship.deploy.canary_rules import Plan
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
+from gitship.deploy.facts import ServerFacts
 from gitship.deploy.gates import Gates
 from gitship.deploy.https.operations import Https
 from gitship.deploy.imagetags import held_by
@@ -31,6 +32,7 @@ from gitship.deploy.registries import Registries
 from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.serving import Serving
+from gitship.deploy.signins import SignIns
 from gitship.deploy.sources import Sources
 from gitship.deploy.stats import Stats
 from gitship.deploy.storage import Storage
@@ -73,6 +75,7 @@ class ServerOperations:
         canaries: Canaries,
         pauses: Pauses,
         https: Https,
+        sign_ins: SignIns,
     ) -> None:
         self.canaries = canaries
         self.https = https
@@ -95,6 +98,8 @@ class ServerOperations:
         self._looking = looking
         self._jobs = Jobs(settings, store, bus, queue)
         self._server_id = store.server_id()
+        self.sign_ins = sign_ins
+        self.facts = ServerFacts(engine, repositories, self._server_id)
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
         self.sources = Sources(settings, store, repositories, self._deploy)
@@ -242,6 +247,8 @@ class ServerOperations:
 
     def add_domain(self, app: str, domain: str) -> None:
         found = self._store.app(app)
+        if domain == self._settings.web.domain:
+            raise Conflict(f"{domain} is the status page", "choose another domain, or another web.domain")
         owner = next((a.name for a in self._store.apps() if f"{a.name}.{self._settings.domain}" == domain), None)
         if owner is not None:
             raise Conflict(f"{domain} belongs to {owner} already", "it needs no adding: every app has <app>.<domain>")
@@ -315,7 +322,7 @@ class ServerOperations:
         self._bus.publish(Event("app", app.name))
 
     def _hosts(self) -> dict[str, str]:
-        return switch.hosts(self._store, self._settings.domain)
+        return switch.hosts(self._store, self._settings.domain, self._settings.web.domain)
 
     def _logs_of(self, app: App) -> Path:
         return log_file(self._settings.logs, app, 0).parent

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from gitship.deploy import statusfront
 from gitship.deploy.wanted import STOPPED, Wanted
 from gitship.errors import DeployError, FrontError
 from gitship.front.front import Front
@@ -37,8 +38,8 @@ class Switched:
     token: str | None
 
 
-def hosts(store: Store, domain: str) -> dict[str, str]:
-    """Which host name leads to which app's slug: `<app>.<domain>` and the app's own domains.
+def hosts(store: Store, domain: str, status_domain: str = "") -> dict[str, str]:
+    """Which host name leads to which app's slug: `<app>.<domain>` and the app's own domains, and to the status page.
 
     An app that is being renamed has both names.
     """
@@ -49,6 +50,8 @@ def hosts(store: Store, domain: str) -> dict[str, str]:
         if new is not None:
             table[f"{new}.{domain}"] = dataclasses.replace(app, name=new).slug
     table.update({d.name: apps[d.app_id].slug for d in store.domains() if d.app_id in apps})
+    if status_domain:
+        table[status_domain] = statusfront.SLUG
     return table
 
 

@@ -103,6 +103,7 @@ def summary(row: Mapping[str, Any]) -> ContainerState:
         labels=row.get("Labels") or {},
         status=row["State"],
         address=_address(row),
+        health=next((h for h in ("unhealthy", "healthy") if f"({h})" in row.get("Status", "")), ""),
     )
 
 

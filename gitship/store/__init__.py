@@ -14,6 +14,7 @@ from gitship.store.registries import Registries
 from gitship.store.releases import Releases
 from gitship.store.settings import AppSettings
 from gitship.store.traffic import TrafficHistory
+from gitship.store.webaccess import WebAccess
 from gitship.store.webhooks import Webhooks
 
 __all__ = ["Store"]
@@ -33,5 +34,6 @@ class Store(
     Happenings,
     TrafficHistory,
     Certificates,
+    WebAccess,
 ):
     """All state; safe from any thread."""

@@ -110,4 +110,14 @@ MIGRATIONS = (
         app_id INTEGER PRIMARY KEY REFERENCES apps(id) ON DELETE CASCADE, failures INTEGER NOT NULL,
         next_at REAL NOT NULL, names TEXT NOT NULL, reason TEXT NOT NULL, hint TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE web_access (
+        hash TEXT PRIMARY KEY, kind TEXT NOT NULL, fingerprint TEXT NOT NULL, name TEXT NOT NULL DEFAULT '',
+        created_at REAL NOT NULL, expires_at REAL);
+    CREATE UNIQUE INDEX web_tokens ON web_access (fingerprint, name) WHERE kind = 'token';
+    CREATE TRIGGER web_access_ends_with_its_key AFTER DELETE ON keys
+        BEGIN DELETE FROM web_access WHERE fingerprint = OLD.fingerprint; END;
+    CREATE TRIGGER web_sessions_end_with_a_limit AFTER UPDATE OF all_apps ON keys
+        BEGIN DELETE FROM web_access WHERE fingerprint = OLD.fingerprint AND kind <> 'token'; END;
+    """,
 )

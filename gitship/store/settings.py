@@ -21,6 +21,10 @@ class AppSettings(Database):
         rows = self._rows("SELECT name, value FROM settings WHERE app_id = ? ORDER BY name", app_id)
         return {name: json.loads(value) for name, value in rows}
 
+    def apps_with_setting(self, name: str) -> set[int]:
+        """The ids of the apps that have one of that name, whatever its value."""
+        return {app_id for (app_id,) in self._rows("SELECT app_id FROM settings WHERE name = ?", name)}
+
     def set_setting(self, app_id: int, name: str, value: Any | None) -> None:
         """None unsets."""
         with self.transaction() as db:

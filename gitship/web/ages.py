@@ -39,3 +39,8 @@ def size(count: int) -> str:
             value = count / unit
             return f"{value:.1f} {name}" if abs(value) < 10 else f"{value:.0f} {name}"
     return f"{count} B"
+
+
+def clock(then: float) -> str:
+    """The time of day, UTC, to the second."""
+    return datetime.fromtimestamp(then, UTC).strftime("%H:%M:%S")

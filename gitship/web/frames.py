@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
+from gitship.web import ansi
 from gitship.web.logfile import LogFile, Position
-from gitship.web.logline import look
+from gitship.web.logline import look, shown
 
 KEPT = 64  # each up to about 80 kB
 
@@ -32,5 +33,5 @@ class Frames:
 
 
 def line_event(number: int, line: str) -> bytes:
-    """``line`` has no line break: logfile.clean took it out."""
-    return f"id: {number}\nevent: {look(line)}\ndata: {line}\n\n".encode()
+    """``line`` has no line break: logfile.clean took it out. It arrives as HTML, escaped here."""
+    return f"id: {number}\nevent: {look(line)}\ndata: {ansi.html(shown(line))}\n\n".encode()

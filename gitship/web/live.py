@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from gitship.events import Bus, Event
@@ -18,7 +18,9 @@ WAKE_DELAY_S = 0.05  # 100 lines/s become 20 wake-ups; the eye sees no differenc
 TICK_S = 1.0  # everybody looks again this often, for what was written after its event or without one
 MAX_WATCHES = 1000
 STATE_TOPICS = ("deploy.state", "app")
-ALL_APPS = -1  # the key of watches on whatever changes a state, of any app
+ALL_APPS = "apps"  # the key of watches on whatever changes a state, of any app
+
+Key = int | str  # a deploy's id, ALL_APPS, or the name of something else that wakes its viewers
 
 
 class Watch:
@@ -47,10 +49,13 @@ class Live:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._watches: dict[int, set[Watch]] = {}
+        self._watches: dict[Key, set[Watch]] = {}
         self._count = 0
-        self.version = time.time_ns() // 1_000_000  # goes up with every change of a state, and over a restart
-        self._changed: dict[int, bool] = {}  # key -> whether a state changed; filled by the thread, emptied by the loop
+        self.version = _now_ms()  # goes up with every change of a state, and over a restart
+        self._begun = self.version
+        self._versions: dict[str, int] = {}  # by app: when it changed last
+        self._changed: dict[Key, bool] = {}  # key -> whether a state changed; filled by the thread, emptied by the loop
+        self._apps: set[str] = set()  # likewise
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
@@ -72,13 +77,35 @@ class Live:
             for watch in watches:
                 watch.close()
 
+    def version_of(self, apps: Iterable[str] | None) -> int:
+        """When (in ms) one of these apps changed last, so that it tells nothing of others; None: any of all."""
+        if apps is None:
+            return self.version
+        return max((self._versions.get(app, self._begun) for app in apps), default=self._begun)
+
+    def changed(self, apps: Iterable[str]) -> None:
+        """These apps look different now."""
+        self.version = max(self.version + 1, _now_ms())
+        self._versions.update(dict.fromkeys(apps, self.version))
+        self.wake(ALL_APPS)
+
+    def wake(self, key: Key) -> None:
+        """Whoever watches this shall look again."""
+        for watch in self._watches.get(key, ()):
+            watch.wake()
+
+    @property
+    def watched(self) -> bool:
+        """True while there is a viewer."""
+        return self._count > 0
+
     @property
     def full(self) -> bool:
         return self._count >= MAX_WATCHES
 
     @contextmanager
-    def watch(self, key: int) -> Iterator[Watch]:
-        """A watch on the deploy with this id, or on ALL_APPS."""
+    def watch(self, key: Key) -> Iterator[Watch]:
+        """A watch on the deploy with this id, or on whatever ``wake`` is called for."""
         watch = Watch()
         self._watches.setdefault(key, set()).add(watch)
         self._count += 1
@@ -107,13 +134,16 @@ class Live:
                     self._changed[event.deploy_id] = self._changed.get(event.deploy_id, False) or state
                 if state:
                     self._changed[ALL_APPS] = True
+                    self._apps.add(event.app)
             if not scheduled:
                 self._loop.call_soon_threadsafe(self._loop.call_later, WAKE_DELAY_S, self._deliver)
 
     def _deliver(self) -> None:
         with self._lock:
             changed, self._changed = self._changed, {}
-        self.version += changed.get(ALL_APPS, False)
+            apps, self._apps = self._apps, set()
+        if ALL_APPS in changed:
+            self.changed(apps)
         for key, state in changed.items():
             for watch in self._watches.get(key, ()):
                 watch.state_changed = watch.state_changed or state
@@ -126,3 +156,7 @@ class Live:
                 for watch in watches:
                     watch.state_changed = True
                     watch.wake()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

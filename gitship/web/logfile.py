@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,8 +11,6 @@ SCAN_BYTES = 1 << 20
 LINE_CHARS = 4000  # of a line; what a page shows of a minified file that a build prints
 
 _ALL = 1 << 62
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +22,8 @@ class Position:
 
 
 def clean(raw: bytes) -> str:
-    """A line as text: no line end, no terminal escapes or other controls; of a redrawn progress bar its last state."""
+    """A line as text, without its line end; of a redrawn progress bar its last state. Escape sequences are in it."""
     text = raw.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r")[2]
-    text = _CONTROLS.sub("", _ESCAPES.sub("", text))
     return text if len(text) <= LINE_CHARS else text[:LINE_CHARS] + " …"
 
 

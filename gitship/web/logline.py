@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitship.deploy.output import is_raw
+from gitship.deploy.output import RAW, is_raw
 
 LOOKS = ("plain", "headline", "result", "error", "raw")  # CSS classes, and the event names of a stream
 
@@ -16,3 +16,8 @@ def look(line: str) -> str:
     if line.startswith(" !  "):
         return "error"
     return "raw" if is_raw(line) else "plain"
+
+
+def shown(line: str) -> str:
+    """The line without the mark that its look makes needless."""
+    return line.removeprefix(RAW)

@@ -1,7 +1,9 @@
-"""What all handlers share: the parts they read from, the headers they send, and how they say what is wrong."""
+"""What all handlers share: who asks, what they read from, the headers they send, and how they say what is wrong."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
 import time
 from concurrent.futures import Executor
@@ -12,35 +14,45 @@ from typing import Any
 from tornado.httputil import split_host_and_port
 from tornado.web import HTTPError, RequestHandler
 
+from gitship.commands import access
 from gitship.config import Settings
 from gitship.deploy import journal
-from gitship.errors import GitshipError, NotFound
-from gitship.model import App, Deploy
+from gitship.deploy.operations import Operations
+from gitship.deploy.signins import SESSION_S
+from gitship.deploy.webaddress import is_loopback
+from gitship.errors import Conflict, GitshipError, NoPermission, NotFound
+from gitship.model import App, Deploy, Identity, Role
 from gitship.store import Store
 from gitship.web import ages, stagebar
+from gitship.web.commits import Commits
+from gitship.web.health import Health
 from gitship.web.live import Live
 from gitship.web.logfile import LogFile
-from gitship.web.status import Addresses
 
 log = logging.getLogger(__name__)
 
-# No inline script or style, nothing from elsewhere, no form, no frame.
+# No inline script or style, nothing from elsewhere, no frame; a form leads back here.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 MAX_ID = (1 << 63) - 1  # SQLite's largest
+COOKIE = "gitship"
+SECURE_COOKIE = "__Host-gitship"  # no other host, an app's for instance, can set one of this name
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``files`` is where slow reads of big files run; ``only_local`` says that the server listens on loopback."""
+    """``work`` is where slow reads run, ``deeds`` what is asked for; ``only_local``: the server listens on loopback."""
 
     store: Store
     settings: Settings
-    operations: Addresses
+    operations: Operations
     live: Live
-    files: Executor
+    health: Health
+    commits: Commits
+    work: Executor
+    deeds: Executor
     only_local: bool
 
 
@@ -50,12 +62,17 @@ def may_be_asked_as(host: str, settings: Settings) -> bool:
     try:
         ip_address(name)
     except ValueError:
-        return any(name == own or name.endswith(f".{own}") for own in ("localhost", settings.domain))
+        own = ("localhost", settings.domain, *filter(None, [settings.web.domain]))
+        return any(name == host or name.endswith(f".{host}") for host in own)
     return True
 
 
 class Page(RequestHandler):
-    """Reads only: subclasses answer GET and HEAD."""
+    """Subclasses answer GET and HEAD for whoever is signed in; ``open_to_all`` to everybody, ``tokens`` to programs."""
+
+    open_to_all = False
+    tokens = False
+    identity: Identity | None = None
 
     def initialize(self, services: Services) -> None:
         self.services = services
@@ -71,31 +88,129 @@ class Page(RequestHandler):
     def prepare(self) -> None:
         if self.services.only_local and not may_be_asked_as(self.request.host, self.services.settings):
             raise HTTPError(403, "the status page listens on this machine only and knows no '%s'", self.request.host)
+        self.identity = self.who_asks()
+        if self.identity is None and not self.open_to_all:
+            raise HTTPError(401, "sign in with your SSH key")
+
+    # -- who asks
+
+    def who_asks(self) -> Identity | None:
+        """By the session's cookie or, where programs may ask, by a token; looked up anew each time."""
+        sign_ins, address = self.services.operations.sign_ins, self.client_address
+        kind, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        if self.tokens and kind.lower() == "bearer":
+            return sign_ins.of_token(token.strip(), address)
+        return sign_ins.of_session(self.session, address) if self.session else None
+
+    @property
+    def me(self) -> Identity:
+        """Who is signed in. Only for pages that are not open to all."""
+        assert self.identity is not None
+        return self.identity
+
+    @property
+    def session(self) -> str:
+        """The cookie's secret; "" when there is none."""
+        return self.get_cookie(SECURE_COOKIE if self.https else COOKIE) or ""
+
+    def begin_session(self, session: str) -> None:
+        """Gives the browser its cookie; "" takes it away."""
+        self.set_cookie(
+            SECURE_COOKIE if self.https else COOKIE, session, max_age=int(SESSION_S) if session else 0,
+            httponly=True, samesite="Lax", secure=self.https, path="/",
+        )  # fmt: skip
+
+    @property
+    def behind_proxy(self) -> bool:
+        """True when gitship's own front hands the request on: it comes from this machine and names its client."""
+        return is_loopback(self.request.remote_ip or "") and "X-Forwarded-For" in self.request.headers
+
+    @property
+    def client_address(self) -> str:
+        if self.behind_proxy:
+            return self.request.headers.get("X-Real-IP", "")[:45]
+        return self.request.remote_ip or ""
+
+    @property
+    def https(self) -> bool:
+        return self.behind_proxy and self.request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+
+    @property
+    def form_token(self) -> str:
+        """Stands in every form; no other site can know it, since it follows from the cookie."""
+        return hashlib.sha256(f"form {self.session}".encode()).hexdigest()
+
+    def check_form(self) -> None:
+        """Raises HTTPError 403 for a form that was not sent from a page of this session."""
+        self.check_origin()
+        if not hmac.compare_digest(self.get_body_argument("form_token", "").encode(), self.form_token.encode()):
+            raise HTTPError(403, "this form is not of your session; open its page again")
+
+    def check_origin(self) -> None:
+        """Raises HTTPError 403 when the browser says that another site sent the form."""
+        if self.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+            raise HTTPError(403, "a form of another site is not taken")
+
+    def may(self, role: Role) -> bool:
+        return self.identity is not None and self.identity.role.allows(role)
+
+    def require(self, role: Role, what: str) -> None:
+        """Raises NoPermission; before anything is looked up."""
+        if not self.may(role):
+            raise access.denied(what, self.me, role)
+
+    # -- what is asked for
 
     def app(self, name: str) -> App:
-        """Raises NotFound; the name is only ever looked up."""
-        return self.services.store.app(name)
+        """Raises NotFound, the same for an app that is not there and one that the key may not know of."""
+        return access.app(self.services.store, self.me, name)
 
     def deploy(self, app: App, deploy_id: str) -> Deploy:
         """Raises NotFound, also for a deploy of another app."""
         number = int(deploy_id)
-        deploy = self.services.store.deploy(number) if number <= MAX_ID else None
-        if deploy is None or deploy.app_id != app.id:
+        found = None
+        if number <= MAX_ID:
+            try:
+                found = self.services.store.deploy(number)
+            except NotFound:
+                found = None
+        if found is None or found.app_id != app.id:  # in the same words, whether another app has it or nobody
             raise NotFound(f"{app.name} has no deploy {deploy_id}", "its own are on the app's page")
-        return deploy
+        return found
 
     def log_file(self, app: App, deploy: Deploy) -> LogFile:
         return LogFile(journal.log_file(self.services.settings.logs, app, deploy.id))
 
     def remote(self, app: str) -> str:
-        """The address to give to `git remote add`: the server's domain, or the name this page was asked by."""
+        """The address to give to `git remote add`."""
+        return f"ssh://{self.server}/{app}"
+
+    @property
+    def server(self) -> str:
+        """Who to name to ssh: the server's domain, or the name that this page was asked by, with the port of SSH."""
+        return f"deploy@{self.ssh_host}:{self.services.settings.ssh.listen.port}"
+
+    @property
+    def ssh_host(self) -> str:
         settings = self.services.settings
-        here = split_host_and_port(self.request.host)[0] if settings.domain == "localhost" else settings.domain
-        return f"ssh://deploy@{here}:{settings.ssh.listen.port}/{app}"
+        return split_host_and_port(self.request.host)[0] if settings.domain == "localhost" else settings.domain
+
+    def command(self, words: str) -> str:
+        """A command as one types it."""
+        return f"ssh -p {self.services.settings.ssh.listen.port} deploy@{self.ssh_host} {words}"
+
+    # -- answers
 
     def get_template_namespace(self) -> dict[str, Any]:
-        namespace = super().get_template_namespace()
-        return namespace | {"ages": ages, "stagebar": stagebar, "now": time.time(), "settings": self.services.settings}
+        return super().get_template_namespace() | {
+            "ages": ages,
+            "stagebar": stagebar,
+            "now": time.time(),
+            "settings": self.services.settings,
+            "identity": self.identity,
+            "deployer": self.may(Role.DEPLOYER),
+            "command": self.command,
+        }
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         if not isinstance(value, GitshipError | HTTPError):
@@ -107,7 +222,14 @@ class Page(RequestHandler):
         message, hint = self._reason, "see `gitship serve`'s log" if status_code == 500 else ""
         if isinstance(error, GitshipError):
             message, hint = error.message, error.hint
-            self.set_status(404 if isinstance(error, NotFound) else 500)
+            statuses = {NotFound: 404, NoPermission: 403, Conflict: 409}
+            self.set_status(next((s for kind, s in statuses.items() if isinstance(error, kind)), 500))
         elif isinstance(error, HTTPError):
             message = error.get_message() or message
+        self.say_error(message, hint)
+
+    def say_error(self, message: str, hint: str) -> None:
+        if self.get_status() == 401:
+            self.render("signin.html")
+            return
         self.render("error.html", status=self.get_status(), message=message, hint=hint)

@@ -7,7 +7,6 @@ import logging
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
 from pathlib import Path
 
 from tornado.httpserver import HTTPServer
@@ -15,14 +14,18 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, StaticFileHandler, url
 
 from gitship.config import Address, Settings
+from gitship.deploy.operations import Operations
+from gitship.deploy.webaddress import is_loopback
 from gitship.errors import GitshipError
 from gitship.events import Bus
 from gitship.store import Store
-from gitship.web import pages, stream
+from gitship.web import actions, api, badges, logs, metrics, pages, signin, stream
+from gitship.web.applog import AppLogs
+from gitship.web.commits import Commits
 from gitship.web.frames import Frames
+from gitship.web.health import Health
 from gitship.web.live import Live
 from gitship.web.page import CONTENT_SECURITY_POLICY, Services
-from gitship.web.status import Addresses
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +34,9 @@ START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 IDLE_TIMEOUT_S = 60.0  # of a kept-alive connection between two requests, and for the head of the first
 MAX_HEADER_BYTES = 16 << 10
-MAX_BODY_BYTES = 1 << 10  # nothing here takes a body
-FILE_READERS = 2
+MAX_BODY_BYTES = 1 << 12  # forms of a few fields
+WORKERS = 6
+DEEDS = 4  # at once; a cancellation may wait for a minute
 
 
 class Static(StaticFileHandler):
@@ -47,7 +51,7 @@ class Static(StaticFileHandler):
 class WebServer:
     """Serves from ``start`` to ``stop``; ``address`` is what it is bound to (``listen`` may say port 0)."""
 
-    def __init__(self, listen: Address, store: Store, bus: Bus, settings: Settings, operations: Addresses) -> None:
+    def __init__(self, listen: Address, store: Store, bus: Bus, settings: Settings, operations: Operations) -> None:
         self._listen = listen
         self._store = store
         self._bus = bus
@@ -86,40 +90,65 @@ class WebServer:
         self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
         live = Live(self._bus)
-        with ThreadPoolExecutor(FILE_READERS, thread_name_prefix="web-files") as files:
+        with (
+            ThreadPoolExecutor(WORKERS, thread_name_prefix="web-work") as work,
+            ThreadPoolExecutor(DEEDS, thread_name_prefix="web-work-deeds") as deeds,
+        ):
+            facts = self._operations.facts
+            health = Health(self._store, self._operations, live, work)
             services = Services(
-                self._store, self._settings, self._operations, live, files, _is_loopback(self._listen.host)
-            )
+                self._store, self._settings, self._operations, live, health, Commits(facts, work), work, deeds,
+                is_loopback(self._listen.host),
+            )  # fmt: skip
+            app_logs = AppLogs(self._store, facts)
             server = HTTPServer(
-                application(services),
+                application(services, app_logs),
                 idle_connection_timeout=IDLE_TIMEOUT_S,
                 max_header_size=MAX_HEADER_BYTES,
                 max_body_size=MAX_BODY_BYTES,
             )
             live.start()
+            watching = asyncio.create_task(health.watch(), name="web-health-watch")
             server.add_sockets(sockets)
             self._ready.set()
             await self._ending.wait()
             server.stop()
+            watching.cancel()
             live.stop()
+            app_logs.stop()
             await asyncio.sleep(0)  # viewers that were woken write their last
             await server.close_all_connections()
 
 
-def application(services: Services) -> Application:
+def application(services: Services, app_logs: AppLogs) -> Application:
     """All addresses of the status page."""
     app, deploy = r"/apps/([^/]+)", r"/apps/([^/]+)/deploys/([0-9]{1,19})"
     reads = {"services": services}
+    kept: pages.Kept = {}
     return Application(
         [
-            url(r"/", pages.OverviewPage, reads),
+            url(r"/", pages.OverviewPage, {**reads, "kept": kept}),
             url(app, pages.AppPage, reads),
+            url(rf"{app}/changes", stream.ChangeStream, reads),
+            url(rf"{app}/actions/([a-z-]+)", actions.ActionPage, reads),
+            url(rf"{app}/logs", logs.LogsPage, reads),
+            url(rf"{app}/logs/stream", logs.LogStream, {**reads, "logs": app_logs}),
             url(deploy, pages.DeployPage, reads),
             url(rf"{deploy}/log", pages.DeployLog, reads),
             url(rf"{deploy}/stream", stream.DeployStream, {**reads, "frames": Frames()}),
             url(r"/changes", stream.ChangeStream, reads),
-            url(r"/api/apps", pages.AppsJson, reads),
-            url(r"/healthz", pages.Healthz, reads),
+            url(r"/sign-in/([A-Za-z0-9_-]{1,100})", signin.SignIn, reads),
+            url(r"/sign-out", signin.SignOut, reads),
+            url(r"/api", api.ApiPage, reads),
+            url(r"/api/apps", api.AppsJson, reads),
+            url(r"/api/apps/([^/]+)", api.AppJson, reads),
+            url(r"/api/apps/([^/]+)/releases", api.ReleasesJson, reads),
+            url(r"/api/apps/([^/]+)/deploys", api.DeploysJson, reads),
+            url(r"/api/apps/([^/]+)/deploys/([0-9]{1,19})", api.DeployJson, reads),
+            url(r"/api/server", api.ServerJson, reads),
+            url(r"/badge/([^/]+)\.svg", badges.Badge, reads),
+            url(r"/metrics", metrics.Metrics, reads),
+            url(r"/healthz", api.Healthz, reads),
         ],
         default_handler_class=pages.NoSuchPage,
         default_handler_args=reads,
@@ -128,10 +157,3 @@ def application(services: Services) -> Application:
         static_handler_class=Static,
         log_function=lambda handler: None,  # errors are logged with their cause in Page.log_exception
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

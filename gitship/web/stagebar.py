@@ -28,7 +28,7 @@ class Stage:
 
 def stages(deploy: Deploy) -> list[Stage]:
     """Every stage the deploy went through, in order, then, while it runs, the one it is in and those to come."""
-    total = sum(s.seconds for s in deploy.stages) or 1.0
+    total = stage_seconds(deploy) or 1.0
     scale = (BAR_WIDTH - MIN_WIDTH * len(deploy.stages)) / total
     shown: list[Stage] = []
     x = 0.0
@@ -47,6 +47,16 @@ def stages(deploy: Deploy) -> list[Stage]:
         done = _ORDER.index(deploy.state)
         shown += [Stage(s, "later") for s in _EXPECTED if _ORDER.index(s) > done]
     return shown
+
+
+def share(deploy: Deploy, longest: float) -> int:
+    """Percent of the longest deploy's bar, so that deploys can be compared."""
+    return max(2, min(100, round(100 * stage_seconds(deploy) / longest))) if longest else 100
+
+
+def stage_seconds(deploy: Deploy) -> float:
+    """All that it worked."""
+    return sum(s.seconds for s in deploy.stages)
 
 
 def total_seconds(deploy: Deploy, now: float) -> float:

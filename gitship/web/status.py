@@ -1,4 +1,4 @@
-"""What the pages say of an app: drawn from the store and nothing else."""
+"""What the pages say of an app, in a word and in full."""
 
 from __future__ import annotations
 
@@ -6,109 +6,224 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
+from gitship.deploy.gates import MAINTENANCE
+from gitship.deploy.lock import LOCK
+from gitship.deploy.operations import Operations
+from gitship.deploy.switch import STOPPED
 from gitship.errors import GitshipError, NotFound
-from gitship.model import App, Container, Deploy, DeployState, Release
+from gitship.model import WEB, App, Container, Deploy, DeployState, Release
 from gitship.store import Store
-
-
-class Addresses(Protocol):
-    """What the pages need of deploy.operations.Operations."""
-
-    def urls(self, app: App) -> list[str]: ...
+from gitship.web.commits import Known
+from gitship.web.figures import Visits
+from gitship.web.health import Health
 
 
 class AppState(StrEnum):
-    """An app in a word."""
+    """An app in a word: what a visitor gets, unless a deploy is under way."""
 
     LIVE = "live"
     DEPLOYING = "deploying"
-    FAILED = "failed"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    STOPPED = "stopped"
+    MAINTENANCE = "maintenance"
+    FAILED = "failed"  # its first deploy: nothing is live
     NEVER = "never deployed"
+
+    @property
+    def up(self) -> bool:
+        """True when visitors are answered by the app."""
+        return self in (AppState.LIVE, AppState.DEGRADED)
 
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
-    """``live`` is what visitors see, ``deploy`` the newest one, ``processes`` the number of containers by type."""
+    """``live`` is what visitors see, ``deploy`` the newest one, ``well`` of ``containers`` run as they should."""
 
     app: App
     state: AppState
+    locked: bool
     live: Release | None
     deploy: Deploy | None
     processes: Mapping[str, int]
+    well: int
+    containers: int
     urls: tuple[str, ...]
+    visits: Visits | None = None
+
+    @property
+    def up(self) -> bool:
+        """True when visitors are answered by the app; a deploy under way does not change that."""
+        return self.state.up or (self.state is AppState.DEPLOYING and self.live is not None and self.well > 0)
+
+    @property
+    def calm(self) -> bool:
+        """False when somebody may want to look first."""
+        return self.state not in (AppState.DOWN, AppState.DEGRADED, AppState.DEPLOYING, AppState.FAILED)
+
+    @property
+    def deploy_failed(self) -> bool:
+        return self.deploy is not None and self.deploy.state is DeployState.FAILED
 
     def as_json(self) -> dict[str, Any]:
         """The form that /api/apps answers; times in epoch seconds. Config stays out of it: values are secrets."""
-        live, deploy = self.live, self.deploy
         return {
             "name": self.app.name,
             "state": self.state,
+            "up": self.up,
+            "locked": self.locked,
             "urls": list(self.urls),
             "processes": dict(self.processes),
-            "release": live
-            and {
-                "number": live.number,
-                "commit": live.commit,
-                "image_bytes": live.image_bytes,
-                "created_at": live.created_at,
-                "created_by": live.created_by,
+            "traffic": None
+            if self.visits is None
+            else {
+                "requests_per_s": round(self.visits.requests_per_s, 3),
+                "hit_ratio": self.visits.hit_ratio,
+                "errors_per_s": round(self.visits.errors_per_s, 3),
+                "p95_s": self.visits.p95_s,
             },
-            "deploy": deploy
-            and {
-                "id": deploy.id,
-                "kind": deploy.kind,
-                "state": deploy.state,
-                "commit": deploy.commit,
-                "created_at": deploy.created_at,
-                "finished_at": deploy.finished_at,
-                "failed_stage": deploy.failed_stage,
-                "reason": deploy.reason,
-                "hint": deploy.hint,
-            },
+            "containers": {"running": self.well, "wanted": self.containers},
+            "release": release_json(self.live) if self.live else None,
+            "deploy": deploy_json(self.deploy) if self.deploy else None,
         }
 
 
-def app_state(newest: Deploy | None, has_live: bool) -> AppState:
-    """A canceled or superseded deploy says nothing of the app; one that drains has switched visitors already."""
-    if newest and not newest.state.ended and not newest.state.switched:
-        return AppState.DEPLOYING
-    if newest and newest.state is DeployState.FAILED:
-        return AppState.FAILED
-    return AppState.LIVE if has_live else AppState.NEVER
+def release_json(release: Release) -> dict[str, Any]:
+    """A release without its config."""
+    return {
+        "number": release.number,
+        "commit": release.commit,
+        "image_bytes": release.image_bytes,
+        "created_at": release.created_at,
+        "created_by": release.created_by,
+        "cause": release.cause,
+    }
 
 
-def app_status(store: Store, app: App, addresses: Addresses, containers: Iterable[Container]) -> AppStatus:
-    """``containers`` may be those of all apps."""
-    newest = next(iter(store.deploys(app.id, limit=1)), None)
-    return AppStatus(
-        app=app,
-        state=app_state(newest, app.live_release is not None),
-        live=_live_release(store, app),
-        deploy=newest,
-        processes=Counter(c.process for c in containers if c.app_id == app.id),
-        urls=_urls(app, addresses),
-    )
+def deploy_json(deploy: Deploy) -> dict[str, Any]:
+    """A deploy; stages with their times in seconds."""
+    return {
+        "id": deploy.id,
+        "kind": deploy.kind,
+        "state": deploy.state,
+        "commit": deploy.commit,
+        "cause": deploy.cause,
+        "created_at": deploy.created_at,
+        "created_by": deploy.created_by,
+        "finished_at": deploy.finished_at,
+        "stages": [
+            {"stage": s.stage, "started_at": s.started_at, "seconds": round(s.seconds, 3)} for s in deploy.stages
+        ],
+        "failed_stage": deploy.failed_stage,
+        "reason": deploy.reason,
+        "hint": deploy.hint,
+    }
 
 
-def overview(store: Store, addresses: Addresses) -> list[AppStatus]:
-    """Every app, by name."""
-    by_app: dict[int, list[Container]] = {}
-    for container in store.containers():
-        by_app.setdefault(container.app_id, []).append(container)
-    return [app_status(store, app, addresses, by_app.get(app.id, ())) for app in store.apps()]
+class Statuses:
+    """Reads what all apps share once, then says of each how it is."""
+
+    def __init__(self, store: Store, operations: Operations, health: Health) -> None:
+        self._store = store
+        self._operations = operations
+        self._health = health
+        self._stopped = store.apps_with_setting(STOPPED)
+        self._maintenance = store.apps_with_setting(MAINTENANCE)
+        self._locked = store.apps_with_setting(LOCK)
+        self._containers: dict[int, list[Container]] = {}
+        for container in store.containers():
+            self._containers.setdefault(container.app_id, []).append(container)
+
+    def of(self, app: App) -> AppStatus:
+        """How it is now."""
+        newest = next(iter(self._store.deploys(app.id, limit=1)), None)
+        containers = self._containers.get(app.id, [])
+        well, all_ = self._health.of(containers)
+        return AppStatus(
+            app=app,
+            state=self._state(app, newest, containers),
+            locked=app.id in self._locked,
+            live=live_release(self._store, app),
+            deploy=newest,
+            processes=Counter(c.process for c in containers),
+            well=well,
+            containers=all_,
+            urls=_urls(app, self._operations),
+            visits=self._health.visits.get(app.id),
+        )
+
+    def of_all(self, apps: Iterable[App]) -> list[AppStatus]:
+        return [self.of(app) for app in apps]
+
+    def _state(self, app: App, newest: Deploy | None, containers: list[Container]) -> AppState:
+        """A canceled or superseded deploy says nothing of the app; one that drains has switched visitors already."""
+        if newest and not newest.state.ended and not newest.state.switched:
+            return AppState.DEPLOYING
+        if app.live_release is None:
+            return AppState.FAILED if newest and newest.state is DeployState.FAILED else AppState.NEVER
+        if app.id in self._stopped:
+            return AppState.STOPPED
+        if app.id in self._maintenance:
+            return AppState.MAINTENANCE
+        well, all_ = self._health.of(containers)
+        web_well, web_all = self._health.of([c for c in containers if c.process == WEB])
+        if all_ and (well == 0 or (web_all and web_well == 0)):
+            return AppState.DOWN
+        return AppState.LIVE if well == all_ else AppState.DEGRADED
 
 
-def _live_release(store: Store, app: App) -> Release | None:
+def live_release(store: Store, app: App) -> Release | None:
+    """None also when the app was destroyed between two reads."""
     try:
         return store.release(app.live_release) if app.live_release is not None else None
-    except NotFound:  # the app was destroyed between two reads
+    except NotFound:
         return None
 
 
-def _urls(app: App, addresses: Addresses) -> tuple[str, ...]:
+def _urls(app: App, operations: Operations) -> tuple[str, ...]:
     try:
-        return tuple(addresses.urls(app))
+        return tuple(operations.urls(app))
     except GitshipError:  # gone meanwhile; a page without an address is better than none
         return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A deploy in the app's timeline. ``growth`` in bytes, against the release before; ``subject`` of its commit."""
+
+    deploy: Deploy
+    release: Release | None
+    live: bool
+    growth: int | None
+    subject: str
+    author: str
+    may_return: bool
+
+
+def timeline(deploys: Iterable[Deploy], releases: Iterable[Release], app: App, commits: Known, keep: int) -> list[Step]:
+    """Newest first, as they come. ``may_return``: its image is kept, so that one can roll back to it."""
+    by_id = {r.id: r for r in releases}
+    by_number = {r.number: r for r in by_id.values()}
+    # A failed deploy may have made a release, which was never live.
+    good = [d.release_id for d in deploys if d.release_id and d.state.switched and d.release_id != app.live_release]
+    kept = set(list(dict.fromkeys(good))[: keep - 1])
+    steps = []
+    for deploy in deploys:
+        release = by_id.get(deploy.release_id or 0)
+        before = by_number.get(release.number - 1) if release else None
+        commit = commits.get(deploy.commit or (release.commit if release else None) or "")
+        shown = release if deploy.state.switched or not deploy.state.ended else None
+        steps.append(
+            Step(
+                deploy=deploy,
+                release=shown,
+                live=shown is not None and shown.id == app.live_release,
+                growth=shown.image_bytes - before.image_bytes if shown and before else None,
+                subject=commit.subject if commit else "",
+                author=commit.author.partition(" <")[0] if commit else "",
+                may_return=shown is not None and shown.id in kept,
+            )
+        )
+    return steps

@@ -1,4 +1,4 @@
-"""Server-sent events: a deploy's lines and state as they come, and a nudge when any app changes.
+"""Server-sent events: a deploy's lines and state as they come, a nudge when an app changes, the lines of containers.
 
 A browser that was cut off says the last id that it saw (Last-Event-ID) and gets what follows: nothing twice, nothing
 left out, also over a restart of the server.
@@ -14,6 +14,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
+from gitship.commands import access
 from gitship.errors import NotFound
 from gitship.model import App, Deploy
 from gitship.web.frames import Frames
@@ -26,13 +27,22 @@ STALL_S = 60.0  # a viewer that takes nothing for so long is cut off; it comes b
 KEEPALIVE_S = 15.0  # shorter than the idle limits of proxies; finds viewers that went away without a word
 LATE_LINES_S = 1.0  # a log is complete this long after its deploy ended
 CHANGE_EVERY_S = 1.0  # of the overview, at most
+IDENTITY_EVERY_S = 2.0  # a stream outlives the session, or the key's right to the app, by no more
 MAX_ID = 1 << 53  # beyond any line number and any version
+
+
+class SignedOutError(Exception):
+    """The session is over, or is not what it was: the browser has to ask anew."""
+
+
+LEFT = (StreamClosedError, TimeoutError, SignedOutError)
 
 
 class Stream(Page):
     """An answer that goes on until the viewer, or the server, leaves."""
 
     last_write = 0.0
+    checked_at = 0.0
     watch: Watch | None = None
 
     def begin(self) -> None:
@@ -41,9 +51,13 @@ class Stream(Page):
             raise HTTPError(503, "too many viewers at this moment; the pages can be read all the same")
         self.set_header("Content-Type", "text/event-stream")
 
+    def last_id(self, default: str) -> str:
+        """Of the last event that the browser has, or that the page was made with."""
+        return self.request.headers.get("Last-Event-ID") or self.get_query_argument("after", default)
+
     def seen(self) -> int:
         """The id after which to go on."""
-        text = self.request.headers.get("Last-Event-ID") or self.get_query_argument("after", "0")
+        text = self.last_id("0")
         if not (text.isascii() and text.isdigit()):
             raise HTTPError(400, "an event's id is a number")
         return min(int(text[:20]), MAX_ID)
@@ -62,7 +76,13 @@ class Stream(Page):
     async def woken(self, watch: Watch) -> None:
         """The next wake-up; a sign of life to the viewer when there was none for long."""
         await watch.woken()
-        if time.monotonic() - self.last_write > KEEPALIVE_S:
+        now = time.monotonic()
+        if now - self.checked_at > IDENTITY_EVERY_S:
+            self.checked_at = now
+            identity = self.who_asks()
+            if identity is None or (identity.role, identity.apps) != (self.me.role, self.me.apps):
+                raise SignedOutError
+        if now - self.last_write > KEEPALIVE_S:
             await self.send(b":\n\n")
 
     def on_connection_close(self) -> None:
@@ -92,9 +112,9 @@ class DeployStream(Stream):
             self.watch = watch
             try:
                 await self.send(f"retry: {RETRY_MS}\n\n".encode())
-                at = await asyncio.get_running_loop().run_in_executor(self.services.files, file.position, seen)
+                at = await asyncio.get_running_loop().run_in_executor(self.services.work, file.position, seen)
                 await self._follow(app, deploy.id, file, at, watch)
-            except (StreamClosedError, TimeoutError):
+            except LEFT:
                 self.cut()
 
     async def _follow(self, app: App, deploy_id: int, file: LogFile, at: Position, watch: Watch) -> None:
@@ -107,7 +127,7 @@ class DeployStream(Stream):
                 except NotFound:  # the app was destroyed
                     break
                 if deploy != shown:
-                    await self.send(self._state_event(app, deploy))
+                    await self.send(await self._state_event(app, deploy))
                 shown = deploy
             # Before the lines are read, so that those written until then are read below.
             over = shown.state.ended and (shown.finished_at or 0) + LATE_LINES_S < time.time()
@@ -121,16 +141,21 @@ class DeployStream(Stream):
         if not watch.closed:  # a server that stops lets viewers come back to the next one
             await self.send(b"event: end\ndata:\n\n")
 
-    def _state_event(self, app: App, deploy: Deploy) -> bytes:
-        head = self.render_string("deploy_head.html", app=app, deploy=deploy).decode()
+    async def _state_event(self, app: App, deploy: Deploy) -> bytes:
+        commit = (await self.services.commits.of([(app, deploy.commit)])).get(deploy.commit or "")
+        head = self.render_string("deploy_head.html", app=app, deploy=deploy, commit=commit).decode()
         return f"event: state\ndata: {json.dumps({'state': deploy.state, 'head': head})}\n\n".encode()
 
 
 class ChangeStream(Stream):
-    """An event ``changed`` when some app's state did since the page was made; the page then fetches itself anew."""
+    """An event ``changed`` when some app's state did since the page was made; the page then fetches itself anew.
 
-    async def get(self) -> None:
+    Of one app, or of all that the key may know of: what other apps do changes nothing here, not even an id.
+    """
+
+    async def get(self, name: str | None = None) -> None:
         seen = self.seen()
+        app = self.app(name) if name is not None else None
         self.begin()
         live = self.services.live
         with live.watch(ALL_APPS) as watch:
@@ -139,10 +164,18 @@ class ChangeStream(Stream):
                 await self.send(f"retry: {RETRY_MS}\n\n".encode())
                 told_at = 0.0
                 while not watch.closed:
+                    version = self._version(app)
                     # At most one a second: the tick brings what a busy moment left over.
-                    if live.version != seen and time.monotonic() - told_at > CHANGE_EVERY_S:
-                        seen, told_at = live.version, time.monotonic()
+                    if version != seen and time.monotonic() - told_at > CHANGE_EVERY_S:
+                        seen, told_at = version, time.monotonic()
                         await self.send(f"id: {seen}\nevent: changed\ndata:\n\n".encode())
                     await self.woken(watch)
-            except (StreamClosedError, TimeoutError):
+            except LEFT:
                 self.cut()
+
+    def _version(self, app: App | None) -> int:
+        if app is not None:
+            return self.services.live.version_of([app.name])
+        if not self.me.limited:
+            return self.services.live.version
+        return self.services.live.version_of([a.name for a in access.apps(self.services.store, self.me)])

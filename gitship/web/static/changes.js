@@ -1,16 +1,28 @@
 // Fetches the page anew when the server says that some app changed. Without this script the page reads the same.
-const link = document.getElementById("link");
+import { say } from "./connection.js";
+
 const source = new EventSource(document.getElementById("live").dataset.stream);
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.getElementById("live");
-  if (!fresh) return location.reload(); // the app is gone, say
+  if (!fresh) return location.reload(); // the app is gone, say, or the session is over
+  const focused = document.activeElement?.closest?.("#live a")?.getAttribute("href");
   document.getElementById("live").replaceWith(document.adoptNode(fresh));
   document.title = page.title;
+  if (focused) document.querySelector(`#live a[href="${CSS.escape(focused)}"]`)?.focus();
 }
 
 source.addEventListener("changed", () => refresh().catch(() => {}));
-source.addEventListener("open", () => { link.textContent = ""; });
-source.addEventListener("error", () => { link.textContent = "Connection lost, trying again"; });
+say(source);
+
+const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [Infinity, 86400, "d"]];
+setInterval(() => { // ages go on while nothing happens
+  for (const time of document.querySelectorAll("#live time")) {
+    const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
+    const [, unit, name] = STEPS.find(([limit]) => seconds < limit);
+    const text = seconds < 5 ? "just now" : `${Math.floor(seconds / unit)} ${name} ago`;
+    if (time.textContent !== text) time.textContent = text;
+  }
+}, 5000);

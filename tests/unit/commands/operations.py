@@ -26,6 +26,7 @@ from gitship.deploy.pausing import Paused, ensure_can_pause, not_paused
 from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.serving import Serving
+from gitship.deploy.signins import SignIns
 from gitship.deploy.sources import Sources
 from gitship.deploy.stats import StoredStats
 from gitship.deploy.storage import Storage
@@ -40,7 +41,7 @@ from gitship.front.cache import Purge
 from gitship.front.front import Front
 from gitship.front.gate import Gate
 from gitship.front.tally import Tally
-from gitship.git.repository import Repositories
+from gitship.git.repository import Commit, Repositories
 from gitship.model import (
     App,
     Container,
@@ -135,6 +136,35 @@ class StoreCanaries:
         return self._operations.decide(app, by, promote=False)
 
 
+class StoreFacts:
+    """Every container runs but those in ``states``; ``commits`` are all that there are."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.states: dict[str, str] = {}
+        self.commits: dict[str, Commit] = {}
+        self.lines: list[LogLine] = []
+
+    def containers(self) -> Mapping[str, str]:
+        return {c.id: self.states.get(c.id, "running") for c in self._store.containers()}
+
+    def commit(self, app: App, sha: str) -> Commit | None:
+        return self.commits.get(sha)
+
+    def log(
+        self, container: Container, *, tail: int, since: float | None, follow: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:  # fmt: skip
+        """What ``print_line`` was told of that container; a followed log ends with ``stop``."""
+        position = 0
+        own = [line for line in self.lines if line.container == container.name and line.at >= (since or 0)]
+        yield from own[-tail:]
+        position = len(self.lines) if not own else self.lines.index(own[-1]) + 1
+        while follow and not (stop and stop.wait(0.01)):
+            new, position = self.lines[position:], len(self.lines)
+            yield from (line for line in new if line.container == container.name)
+
+
 class StoreOperations:
     """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
 
@@ -148,6 +178,8 @@ class StoreOperations:
         self.pauses = StorePauses(store)
         self.tls = Curtain()
         self.authority = TestAuthority()
+        self.sign_ins = SignIns(store, self._identity)
+        self.facts = StoreFacts(store)
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}
@@ -163,6 +195,10 @@ class StoreOperations:
         self.tally = Tally()
         self.stats = StoredStats(store, self.tally, None)
         self._crashes = 0
+
+    def _identity(self, fingerprint: str, address: str) -> Identity | None:
+        key = self._store.key_by_fingerprint(fingerprint)
+        return Identity(key.name, key.role, fingerprint, address, key.apps) if key else None
 
     def hold(self) -> None:
         self._may_end.clear()

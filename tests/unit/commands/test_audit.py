@@ -81,11 +81,14 @@ def test_a_deploy_that_fails_is_a_command_that_failed(world: World) -> None:
 
 
 def test_every_command_above_viewer_is_written_whatever_comes_of_it(world: World) -> None:
+    ways_in = ("web:token", "web:token:remove")  # these change something, though every key may
     for command in registry.load().values():
         before = len(world.store.audit())
         words = ("nothing", "a" * 40, "b" * 40, "refs/heads/x") if command.name == "deploy:pushed" else ("nothing",)
         world.run(command.name, *words, role=Role.VIEWER)
-        assert len(world.store.audit()) - before == (command.role is not Role.VIEWER), command.name
+        assert len(world.store.audit()) - before == (command.role is not Role.VIEWER or command.name in ways_in), (
+            command.name
+        )
 
 
 def test_the_listing_has_all_and_can_be_for_one_app(world: World) -> None:

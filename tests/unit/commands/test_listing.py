@@ -43,6 +43,7 @@ NO_APP = (
     "notify:list",
     "hooks:list",
     "stats:list",
+    "web:tokens",
 )
 LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -66,6 +67,7 @@ def full(world: World) -> World:
     world.ok("https:enable", "shop")
     world.ok("config:global:set", "C=3", "--no-restart")
     world.operations.happen(crash(world))
+    world.ok("web:token", "grafana")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     hook = directory(world.settings.hooks_dir, Point.BEFORE_BUILD) / "10-scan"
     hook.parent.mkdir(parents=True)

@@ -20,6 +20,7 @@ ROLES = {
         "ports:show", "checks:show", "resources:show", "builder:show", "storage:list", "git:info",
         "cache:status", "errors:show", "stats:list", "stats:show", "ratelimit:show", "bodylimit:show", "vcl:show",
         "https:status", "certs:list",
+        "web", "web:token", "web:tokens", "web:token:remove",
     },
     Role.DEPLOYER: {
         "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",

@@ -9,17 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
-from gitship.config import Address, Settings
+from gitship.config import Address, Settings, WebSettings
 from gitship.deploy import urls
 from gitship.deploy.journal import Journal
 from gitship.events import Bus
-from gitship.model import App, DeployKind, Process, Release
+from gitship.model import App, DeployKind, Identity, Process, Release, Role
 from gitship.store import Store
 from gitship.web import live, stream
 from gitship.web.server import WebServer
+from tests.unit.commands.operations import StoreOperations
 
 TIMEOUT_S = 20.0
 COMMIT = "1a2b3c4d" * 5
@@ -86,38 +88,72 @@ class EventStream:
         raise AssertionError(f"the stream ended without {type_}")
 
 
-class Site:
-    """The server under test, what it reads from, and a client."""
+class Operations(StoreOperations):
+    """With the addresses that Varnish on port 8080 gives."""
 
-    def __init__(self, data: Path, bus: Bus) -> None:
-        self.settings = Settings(data_dir=data)
-        self.store = Store(self.settings.database)
-        self.bus = bus
-        self.server = self.new_server(Address("127.0.0.1", 0))
-
-    def new_server(self, listen: Address) -> WebServer:
-        return WebServer(listen, self.store, self.bus, self.settings, self)
+    def __init__(self, store: Store, settings: Settings) -> None:
+        super().__init__(store, settings.domain, settings.data_dir)
+        self._settings = settings
 
     def urls(self, app: App) -> list[str]:
-        return urls.urls(self.store, self.settings, app, port=8080)
+        return urls.urls(self._store, self._settings, app, port=8080)
+
+
+class Site:
+    """The server under test, what it reads from, and a client, who is signed in as ada, an admin."""
+
+    def __init__(self, data: Path, bus: Bus, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings(data_dir=data)
+        self.store = Store(self.settings.database)
+        self.store._db.execute("PRAGMA synchronous = OFF")  # nothing here outlives its test
+        self.bus = bus
+        self.operations = Operations(self.store, self.settings)
+        self.server = self.new_server(Address("127.0.0.1", 0))
+        self.cookie = self.sign_in("ada", Role.ADMIN)
+
+    def new_server(self, listen: Address) -> WebServer:
+        return WebServer(listen, self.store, self.bus, self.settings, self.operations)
+
+    def key(self, name: str, role: Role, apps: list[str] | None = None) -> Identity:
+        """Who has the key of that name; it is added."""
+        ids = None if apps is None else [self.store.app(a).id for a in apps]
+        key = self.store.add_key(name, f"SHA256:{name}", f"ssh-ed25519 {name}", role, ids)
+        return Identity(key.name, key.role, key.fingerprint, "", key.apps)
+
+    def sign_in(self, name: str, role: Role, apps: list[str] | None = None) -> str:
+        """The Cookie header of a new session of a new key."""
+        link = self.operations.sign_ins.link(self.key(name, role, apps))
+        made = self.operations.sign_ins.sign_in(link, "127.0.0.1")
+        assert made
+        return f"gitship={made[0]}"
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.server.address.port, timeout=TIMEOUT_S)
 
-    def get(self, path: str, method: str = "GET", host: str = "localhost") -> Answer:
+    def get(
+        self, path: str, method: str = "GET", host: str = "localhost", *, cookie: str | None = None,
+        headers: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None,
+    ) -> Answer:  # fmt: skip
+        """``cookie`` "" is nobody's; None is the admin's."""
+        sent = {"Host": host, "Cookie": self.cookie if cookie is None else cookie, **(headers or {})}
+        body = None
+        if form is not None:
+            body = urlencode(form)
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
         connection = self.connect()
         try:
-            connection.request(method, path, headers={"Host": host})
+            connection.request(method, path, body=body, headers=sent)
             answer = connection.getresponse()
             return Answer(answer.status, dict(answer.headers), answer.read().decode())
         finally:
             connection.close()
 
     @contextmanager
-    def stream(self, path: str, last_id: str = "") -> Iterator[EventStream]:
+    def stream(self, path: str, last_id: str = "", cookie: str = "") -> Iterator[EventStream]:
         connection = self.connect()
         try:
-            connection.request("GET", path, headers={"Last-Event-ID": last_id} if last_id else {})
+            more = {"Last-Event-ID": last_id} if last_id else {}
+            connection.request("GET", path, headers={"Cookie": cookie or self.cookie, **more})
             yield EventStream(connection)
         finally:
             connection.close()
@@ -146,6 +182,16 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr(stream, "LATE_LINES_S", 0.3)
     monkeypatch.setattr(stream, "CHANGE_EVERY_S", 0.1)
     site = Site(tmp_path / "data", Bus())
+    site.server.start()
+    yield site
+    site.server.stop()
+    site.store.close()
+
+
+@pytest.fixture
+def public_site(tmp_path: Path) -> Iterator[Site]:
+    """With ``web.public``."""
+    site = Site(tmp_path, Bus(), Settings(data_dir=tmp_path / "data", web=WebSettings(public=True)))
     site.server.start()
     yield site
     site.server.stop()

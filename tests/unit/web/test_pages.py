@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
 from gitship.config import Address
-from gitship.errors import GitshipError
+from gitship.errors import EngineError, GitshipError
 from gitship.model import Container, DeployState
+from gitship.web import health
 from tests.unit.web.conftest import COMMIT, Site
 
 pytestmark = pytest.mark.unit
@@ -66,12 +68,15 @@ def test_overview_tells_deploying_failed_and_never_deployed_apart(site: Site) ->
     go_live(site, "broken")
     fail(site, "broken", reason="listens on 3000, expected 5000")
     site.store.create_app("fresh")
+    site.store.create_app("first")
+    fail(site, "first")
     journal = site.deploy(site.store.create_app("busy"))
     journal.update(state=DeployState.BUILDING)
     states = {app["name"]: app["state"] for app in site.get("/api/apps").json()["apps"]}
-    assert states == {"broken": "failed", "busy": "deploying", "fresh": "never deployed"}
+    assert states == {"broken": "live", "busy": "deploying", "fresh": "never deployed", "first": "failed"}
     text = site.get("/").text
     assert "checking: listens on 3000, expected 5000" in text
+    assert text.count("last deploy failed") == 2
     assert '<span class="state never-deployed">' in text
     journal.close()
 
@@ -97,7 +102,7 @@ def test_app_page_lists_releases_and_deploys_with_stage_times(site: Site) -> Non
     deploy_id = fail(site, "shop", reason="answered 500")
     page = site.get("/apps/shop")
     assert page.status == 200
-    for part in ("first push", "84 MB", f'href="/apps/shop/deploys/{deploy_id}"', "answered 500", "v1 serves on"):
+    for part in ("push by ada", "84 MB", f'href="/apps/shop/deploys/{deploy_id}"', "answered 500", "v1 serves on"):
         assert part in page.text
     assert '<li class="done building">building <b>0.0s</b></li>' in page.text
     assert '<li class="failed checking">checking failed</li>' in page.text
@@ -112,9 +117,10 @@ def test_deploy_page_has_the_cause_above_stages_and_log(site: Site) -> None:
     site.store.create_app("shop")
     deploy_id = fail(site, "shop", reason="listens on 127.0.0.1 only", hint="listen on 0.0.0.0")
     text = site.get(f"/apps/shop/deploys/{deploy_id}").text
-    assert text.index("listens on 127.0.0.1 only") < text.index('<ol class="stages">') < text.index("<h2>Log</h2>")
+    assert text.index("listens on 127.0.0.1 only") < text.index('<ol class="stages">') < text.index(">Log</h2>")
     assert "listen on 0.0.0.0" in text
-    assert '<li id="L1" class="error"> !     checking failed: listens on 127.0.0.1 only</li>' in text
+    assert '<li id="L1" value="1" class="error">' in text
+    assert " !     checking failed: listens on 127.0.0.1 only</li>" in text
 
 
 def test_deploy_page_shows_the_end_of_a_long_log_and_links_the_whole(site: Site) -> None:
@@ -123,8 +129,8 @@ def test_deploy_page_shows_the_end_of_a_long_log_and_links_the_whole(site: Site)
         journal.raw(f"step {number}")
     path = f"/apps/shop/deploys/{journal.deploy.id}"
     text = site.get(path).text
-    assert '<li id="L501" class="raw">' in text
-    assert '<li id="L1500" class="raw">' in text
+    assert '<li id="L501" value="501" class="raw">' in text
+    assert '<li id="L1500" value="1500" class="raw">' in text
     assert 'id="L500"' not in text
     assert f'data-stream="{path}/stream?after=1500"' in text
     log = site.get(f"{path}/log")
@@ -133,9 +139,9 @@ def test_deploy_page_shows_the_end_of_a_long_log_and_links_the_whole(site: Site)
     journal.close()
 
 
-def test_the_page_of_a_deploy_that_ended_needs_no_script(site: Site) -> None:
+def test_the_page_of_a_deploy_that_ended_asks_for_no_stream(site: Site) -> None:
     site.store.create_app("shop")
-    assert "<script" not in site.get(f"/apps/shop/deploys/{fail(site, 'shop')}").text
+    assert "data-stream" not in site.get(f"/apps/shop/deploys/{fail(site, 'shop')}").text
 
 
 def test_text_from_outside_is_escaped_everywhere(site: Site) -> None:
@@ -148,7 +154,7 @@ def test_text_from_outside_is_escaped_everywhere(site: Site) -> None:
     for path in ("/", "/apps/shop", f"/apps/shop/deploys/{journal.deploy.id}", "/apps/" + "%3Cscript%3E"):
         text = site.get(path).text
         assert "<script>" not in text, path
-    assert f'<li id="L1" class="plain">{ESCAPED}</li>' in site.get(f"/apps/shop/deploys/{journal.deploy.id}").text
+    assert f"</a>{ESCAPED}</li>" in site.get(f"/apps/shop/deploys/{journal.deploy.id}").text
     with site.stream(f"/apps/shop/deploys/{journal.deploy.id}/stream") as stream:
         head = stream.until("state").data
         assert "<script>" not in head
@@ -220,16 +226,16 @@ def test_style_script_and_icon_are_served_with_their_types(site: Site) -> None:
 
 def test_pages_only_read(site: Site) -> None:
     go_live(site, "shop")
-    for method in ("POST", "PUT", "DELETE", "PATCH"):
+    for method in ("PUT", "DELETE", "PATCH", "POST"):
         assert site.get("/apps/shop", method=method).status == 405
     head = site.get("/", method="HEAD")
     assert (head.status, head.text) == (200, "")
 
 
 def test_healthz_says_whether_the_store_answers(site: Site) -> None:
-    assert site.get("/healthz").json() == {"status": "ok", "apps": 0}
+    assert site.get("/healthz", cookie="").json() == {"status": "ok"}
     site.store.close()
-    answer = site.get("/healthz")
+    answer = site.get("/healthz", cookie="")
     assert answer.status == 503
     assert answer.json()["status"] == "the store does not answer"
 
@@ -269,3 +275,57 @@ def test_an_address_in_use_is_named_with_the_way_out(site: Site) -> None:
         second.start()
     assert "web.listen" in caught.value.hint
     second.stop()
+
+
+def test_the_state_is_what_a_visitor_gets(site: Site) -> None:
+    for name in ("well", "half", "gone", "shut", "closed"):
+        go_live(site, name)
+    ids = {app.name: app.id for app in site.store.apps()}
+    for name, app_id in ids.items():  # go_live calls the containers of every app alike
+        live = site.store.app(name).live_release or 0
+        containers = [replace(c, id=f"{name}-{c.id}") for c in site.store.containers(app_id)]
+        site.store.set_live(app_id, live, containers)
+    site.operations.facts.states = {"half-id2": "restarting", "gone-id0": "exited", "gone-id1": "exited"}
+    site.store.set_setting(ids["shut"], "stopped", True)
+    site.store.set_setting(ids["closed"], "maintenance", {"page": None, "allow": []})
+    site.store.set_setting(ids["well"], "lock", {"by": "ada", "message": "freeze", "at": 1.0})
+    apps = site.get("/api/apps").json()["apps"]
+    assert {a["name"]: (a["state"], a["up"]) for a in apps} == {
+        "well": ("live", True),
+        "half": ("degraded", True),
+        "gone": ("down", False),
+        "shut": ("stopped", False),
+        "closed": ("maintenance", False),
+    }
+    assert [a["name"] for a in apps if a["locked"]] == ["well"]
+    text = site.get("/").text
+    assert "1 of 5 apps is down" in text
+    assert "half.worker.2.v1 crashes and is started again and again" in text
+    assert "ssh -p 2222 deploy@localhost logs half" in text
+    assert "Locked by ada</b>: freeze" in site.get("/apps/well").text
+    assert [w["command"] for w in site.get("/api/apps/gone").json()["warnings"]] == ["ps:list gone"]
+
+
+def test_while_docker_is_silent_nothing_is_called_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent() -> dict[str, str]:
+        raise EngineError("Docker does not answer", "start it")
+
+    monkeypatch.setattr(site.operations.facts, "containers", silent)
+    go_live(site, "shop")
+    assert site.get("/api/apps").json()["apps"][0]["state"] == "live"
+    assert "Docker does not answer" in site.get("/").text
+    assert "not known" in site.get("/apps/shop").text
+
+
+def test_what_a_command_sets_without_a_deploy_reaches_an_open_page(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FRESH_S", 0.05)
+    go_live(site, "shop")
+    site.server.stop()
+    site.server = site.new_server(Address("127.0.0.1", 0))
+    site.server.start()
+    page = site.get("/").text
+    with site.stream(page[page.index("/changes?after=") :].partition('"')[0]) as viewer:
+        site.store.set_setting(site.store.app("shop").id, "maintenance", {"page": None, "allow": []})
+        viewer.until("changed")
+        site.operations.facts.states = {"id0": "exited"}
+        viewer.until("changed")

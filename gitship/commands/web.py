@@ -1,0 +1,102 @@
+"""web: into the status page with the key that one has, in a browser or for a program."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import segno
+from cyclopts import Parameter
+
+from gitship.commands.context import Ctx
+from gitship.commands.keys import KEY_NAME
+from gitship.commands.listing import Format, moment, show
+from gitship.commands.registry import Column, UsageError, command
+from gitship.deploy import webaddress
+from gitship.deploy.signins import LINK_S, SESSION_S
+from gitship.model import Role
+
+TokenName = Annotated[str, Parameter(name="NAME", help="what the token is for")]
+
+# Two rows of a QR code in one line of text, in black on white whatever the terminal's own colours are.
+_HALVES = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
+_BLACK_ON_WHITE, _RESET = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
+
+
+@command(
+    "web",
+    Role.VIEWER,
+    "a link that signs a browser in to the status page, once",
+    details=f"It works for {LINK_S / 60:.0f} minutes; the browser then stays signed in for {SESSION_S / 3600:.0f} hours"
+    " with the role and the apps of your key. On a terminal there is a QR code, too.",
+    examples=("web",),
+)
+def link(*, context: Ctx) -> None:
+    context.trail.begin()
+    base = webaddress.status_page(context.settings)
+    url = f"{base}/sign-in/{context.operations.sign_ins.link(context.identity)}"
+    if context.terminal and not context.quiet:
+        for line in qr_code(url, colours=bool(context.console.color_system)):
+            context.line(line)
+    context.line(url)
+    context.note(f"it works once, within {LINK_S / 60:.0f} minutes")
+    if not webaddress.reachable(context.settings):
+        listen = context.settings.web.listen
+        context.note(
+            f"the page listens on the server alone; to reach it from here: ssh -N -L {listen.port}:{listen} YOU@SERVER,"
+            " or set web.domain"
+        )
+
+
+def qr_code(text: str, *, colours: bool) -> list[str]:
+    """Lines of text that a camera reads."""
+    rows = [list(row) for row in segno.make(text, error="l", micro=False).matrix_iter(border=2)]
+    rows += [[0] * len(rows[0])] * (len(rows) % 2)
+    lines = [
+        "".join(_HALVES[a & 1, b & 1] for a, b in zip(*rows[i : i + 2], strict=True)) for i in range(0, len(rows), 2)
+    ]
+    return [f"{_BLACK_ON_WHITE}{line}{_RESET}" if colours else line for line in lines]
+
+
+@command(
+    "web:token",
+    Role.VIEWER,
+    "a token for the status page's JSON API",
+    details="It has the role and the apps of your key, now and later, and ends with the key. It is shown this once.",
+    examples=("web:token grafana",),
+)
+def add_token(name: TokenName, /, *, context: Ctx) -> None:
+    context.record(_named(name))
+    context.trail.begin()
+    token = context.operations.sign_ins.add_token(context.identity, name)
+    context.line(token)
+    context.note(
+        f"for instance: curl -H 'Authorization: Bearer TOKEN' {webaddress.status_page(context.settings)}/api/apps"
+    )
+
+
+@command(
+    "web:tokens",
+    Role.VIEWER,
+    "your tokens for the JSON API",
+    columns=(Column("name", "what it is for"), Column("created_at", "when it was made")),
+    examples=("web:tokens", "web:tokens --format json"),
+)
+def list_tokens(*, context: Ctx, format: Format = "table") -> None:
+    tokens = context.operations.sign_ins.tokens(context.identity)
+    rows = [{"name": token.name, "created_at": moment(token.created_at)} for token in tokens]
+    show(context, rows, format, empty="no tokens; `web:token NAME` makes one")
+
+
+@command("web:token:remove", Role.VIEWER, "end a token of yours", examples=("web:token:remove grafana",))
+def remove_token(name: TokenName, /, *, context: Ctx) -> None:
+    context.record(_named(name))
+    context.trail.begin()
+    context.operations.sign_ins.remove_token(context.identity, name)
+    context.line(f"removed {name}")
+
+
+def _named(name: str) -> str:
+    if not re.fullmatch(KEY_NAME, name):
+        raise UsageError(f"'{name[:80]}' is not a token's name", "use letters, digits and . _ @ + -, at most 64")
+    return name

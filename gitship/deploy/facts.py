@@ -1,0 +1,69 @@
+"""What the status page shows beside the store: the state of containers, and what a commit says of itself."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from gitship.engine import base
+from gitship.engine.base import Engine, LogLine
+from gitship.errors import NotFound
+from gitship.git.repository import Commit, Repositories
+from gitship.model import App, Container
+
+RUNNING = "running"
+UNHEALTHY = "unhealthy"
+KEPT_COMMITS = 2000
+
+
+class Facts(Protocol):
+    """Everything here may take long: not for an event loop."""
+
+    def containers(self) -> Mapping[str, str]:
+        """The state of every container by its id, in one call: Docker's word, or unhealthy. Raises EngineError."""
+        ...
+
+    def commit(self, app: App, sha: str) -> Commit | None:
+        """None when the repository does not have it any more."""
+        ...
+
+    def log(
+        self, container: Container, *, tail: int, since: float | None, follow: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:  # fmt: skip
+        """One container's lines, in its own order. Raises NotFound when it is gone."""
+        ...
+
+
+class ServerFacts:
+    """From Docker and the repositories of this server."""
+
+    def __init__(self, engine: Engine, repositories: Repositories, server_id: str) -> None:
+        self._engine = engine
+        self._repositories = repositories
+        self._server_id = server_id
+        self._commit = functools.lru_cache(KEPT_COMMITS)(self._read_commit)  # a commit never changes
+
+    def containers(self) -> Mapping[str, str]:
+        """See ``Facts.containers``."""
+        states = self._engine.list({base.LABEL_SERVER: self._server_id})
+        return {s.id: UNHEALTHY if s.health == UNHEALTHY and s.status == RUNNING else s.status for s in states}
+
+    def commit(self, app: App, sha: str) -> Commit | None:
+        """See ``Facts.commit``."""
+        try:
+            return self._commit(app.name, sha)
+        except NotFound:
+            return None
+
+    def log(
+        self, container: Container, *, tail: int, since: float | None, follow: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LogLine]:  # fmt: skip
+        """See ``Facts.log``."""
+        return self._engine.logs(container.id, tail=tail, since=since, follow=follow, stop=stop)
+
+    def _read_commit(self, name: str, sha: str) -> Commit:
+        return self._repositories.open(name).commit(sha)

@@ -1,0 +1,30 @@
+"""The status page behind Varnish (setting ``web.domain``): one more site there, whose only backend is gitship itself.
+
+Its answers say `no-store`, so that Varnish keeps none of them but the files whose address tells their content.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from gitship.config import Settings
+from gitship.deploy.webaddress import EVERYWHERE
+from gitship.front.front import AppFront, Backend
+
+SLUG = "_status"  # no app's begins so
+
+
+def status_front(secret: bytes, settings: Settings) -> AppFront | None:
+    """None when the page has no host name."""
+    if not settings.web.domain:
+        return None
+    host = settings.web.listen.host
+    address = {"localhost": "127.0.0.1"}.get(host, "127.0.0.1" if host in EVERYWHERE else host)
+    return AppFront(
+        slug=SLUG,
+        app="gitship",
+        release="v0",
+        cache_key="status",
+        backends=(Backend("status", address, settings.web.listen.port),),
+        verify_token=hmac.new(secret, b"status page", "sha256").hexdigest()[:32],
+    )

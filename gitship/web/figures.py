@@ -1,0 +1,89 @@
+"""The figures that the pages show of apps and of the server, in the form in which they show them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitship.deploy.stats import Stats
+from gitship.model import App
+from gitship.traffic import together
+
+HOUR_MINUTES = 60
+RECENT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Of the last ten minutes; ``hour`` is requests per second, minute by minute, oldest first."""
+
+    requests_per_s: float
+    hit_ratio: float | None
+    errors_per_s: float
+    p95_s: float | None
+    hour: tuple[float, ...]
+
+    @property
+    def line(self) -> str:
+        """The hour as the points of a drawing 60 wide and 1 high, which it fills."""
+        most = max(self.hour) or 1.0
+        return " ".join(f"{x},{1 - y / most:.2f}" for x, y in enumerate(self.hour))
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The server: load of the last minute, and bytes."""
+
+    load: float
+    processors: int
+    memory_bytes: int
+    memory_free_bytes: int
+    disk_bytes: int
+    disk_free_bytes: int
+
+
+def visits(stats: Stats, app: App) -> Visits | None:
+    """None when nobody has come within the hour. Not for an event loop: it adds up a hundred spans."""
+    now = time.time()
+    begin = now - 60 * HOUR_MINUTES
+    spans = stats.history(app, 60 * HOUR_MINUTES)
+    if not spans:
+        return None
+    hour = [0.0] * HOUR_MINUTES
+    for span in spans:
+        hour[min(max(int((span.start - begin) // 60), 0), HOUR_MINUTES - 1)] += span.traffic.requests / 60
+    recent = together(s.traffic for s in spans if s.start >= now - RECENT_S)
+    return Visits(
+        requests_per_s=recent.requests / RECENT_S,
+        hit_ratio=recent.hit_ratio,
+        errors_per_s=recent.errors / RECENT_S,
+        p95_s=recent.percentile(0.95),
+        hour=tuple(hour),
+    )
+
+
+def certificate_days(domain: str) -> float | None:
+    """Until the domain's certificate ends. There are no certificates yet."""
+    return None
+
+
+def machine(data_dir: Path) -> Machine:
+    """The server as it is now; under a millisecond."""
+    memory = {name: int(words.split()[0]) << 10 for name, words in _meminfo()}
+    disk = shutil.disk_usage(data_dir)
+    return Machine(
+        load=os.getloadavg()[0],
+        processors=os.cpu_count() or 1,
+        memory_bytes=memory.get("MemTotal", 0),
+        memory_free_bytes=memory.get("MemAvailable", 0),
+        disk_bytes=disk.total,
+        disk_free_bytes=disk.free,
+    )
+
+
+def _meminfo() -> list[tuple[str, str]]:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return [(name, rest) for name, _, rest in (line.partition(":") for line in lines) if rest.strip()]

@@ -1,0 +1,105 @@
+"""/metrics for Prometheus: what the store and Docker say at this moment; nothing is counted on the side.
+
+Totals are of all that the store remembers, so they outlive a restart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+from tornado.web import HTTPError
+
+from gitship.commands import access
+from gitship.deploy.webaddress import is_loopback
+from gitship.model import App, Deploy, DeployState
+from gitship.store import Store
+from gitship.web import figures
+from gitship.web.health import Health
+from gitship.web.page import Page, Services
+
+BUCKETS_S = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0)
+MOST_DEPLOYS = 10_000  # per app
+
+
+class Metrics(Page):
+    """For a token of a key, with its apps, or to whoever asks on the server itself."""
+
+    open_to_all = True
+    tokens = True
+
+    async def get(self) -> None:
+        local = is_loopback(self.request.remote_ip or "") and not self.behind_proxy
+        if self.identity is None and not local:
+            raise HTTPError(401, "a token in the header `Authorization: Bearer`, or a request on the server itself")
+        await self.services.health.fresh()
+        store = self.services.store
+        apps = store.apps() if self.identity is None else access.apps(store, self.identity)
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(Figures(self.services, apps, whole=self.identity is None or not self.identity.limited))
+        self.set_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.finish(generate_latest(registry))
+
+    head = get
+
+
+class Figures(Collector):
+    """One scrape's."""
+
+    def __init__(self, services: Services, apps: list[App], *, whole: bool) -> None:
+        self._store: Store = services.store
+        self._health: Health = services.health
+        self._data_dir = services.settings.data_dir
+        self._apps = apps
+        self._whole = whole
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._deploys()
+        yield from self._containers()
+        if self._whole:
+            machine = figures.machine(self._data_dir)
+            yield _gauge("gitship_disk_free_bytes", "free on the disk of data_dir", machine.disk_free_bytes)
+            yield _gauge("gitship_load1", "load of the last minute", machine.load)
+
+    def _deploys(self) -> Iterator[Metric]:
+        deploys = {app.name: self._store.deploys(app.id, limit=MOST_DEPLOYS) for app in self._apps}
+        results = CounterMetricFamily("gitship_deploys", "deploys that have ended", labels=["app", "result"])
+        seconds = HistogramMetricFamily(
+            "gitship_deploy_seconds", "from the request to the end", labels=["app", "result"]
+        )
+        waiting = 0
+        for name, found in deploys.items():
+            ended = [d for d in found if d.state.ended]
+            waiting += sum(d.state in (DeployState.RECEIVED, DeployState.QUEUED) for d in found)
+            for state, count in Counter(d.state for d in ended).items():
+                results.add_metric([name, state], count)
+                buckets, total = _buckets([d for d in ended if d.state is state])
+                seconds.add_metric([name, state], buckets=buckets, sum_value=total)
+        yield results
+        yield seconds
+        yield _gauge("gitship_deploys_waiting", "deploys that wait in the queue", waiting)
+
+    def _containers(self) -> Iterator[Metric]:
+        wanted = GaugeMetricFamily(
+            "gitship_containers", "containers of live releases", labels=["app", "process", "state"]
+        )
+        names = {app.id: app.name for app in self._apps}
+        found = [c for c in self._store.containers() if c.app_id in names]
+        counted = Counter((names[c.app_id], c.process, self._health.state(c) or "unknown") for c in found)
+        for labels, count in counted.items():
+            wanted.add_metric(list(labels), count)
+        yield wanted
+
+
+def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, about, value=value)
+
+
+def _buckets(deploys: list[Deploy]) -> tuple[list[tuple[str, float]], float]:
+    times = [(d.finished_at or d.created_at) - d.created_at for d in deploys]
+    below = [(str(limit), float(sum(t <= limit for t in times))) for limit in BUCKETS_S]
+    return [*below, ("+Inf", float(len(times)))], sum(times)
