@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.front.gate import OPEN, Gate, Login, Maintenance, Redirect, in_order, looping
+from gitship.front.gate import OPEN, Gate, Https, Login, Maintenance, Redirect, in_order, looping
 from gitship.front.gate_vcl import declarations
 from gitship.front.templates import literal
 from gitship.front.vcl import AppFront, app_vcl, digest, digest_of
@@ -27,6 +27,7 @@ REDIRECTS = (
     Redirect("/a.b(c)/deep/*", "/", 302),
     Redirect("www.example.com", "https://example.com", 308),
 )
+HTTPS = Https(("*.example.net", "shop.example.com"), 8443, hsts_s=3600)
 LOGINS = (Login("ada", "YWRhOmE="), Login("bob", "Ym9iOmI="))
 
 
@@ -38,6 +39,8 @@ LOGINS = (Login("ada", "YWRhOmE="), Login("bob", "Ym9iOmI="))
         ("gate-redirects.vcl", replace(ONE, gate=Gate(redirects=REDIRECTS))),
         ("gate-auth.vcl", replace(ONE, gate=Gate(logins=LOGINS))),
         ("gate-allow.vcl", replace(ONE, gate=Gate(allow=NETWORKS))),
+        ("gate-https.vcl", replace(ONE, gate=Gate(logins=LOGINS, https=HTTPS))),
+        ("gate-https-none.vcl", replace(NONE, gate=Gate(https=replace(HTTPS, port=443, hsts_s=0)))),
     ],
 )
 def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
@@ -53,6 +56,9 @@ def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
         Gate(logins=LOGINS[:1]),
         Gate(logins=LOGINS),
         Gate(allow=NETWORKS),
+        Gate(https=HTTPS),
+        Gate(https=replace(HTTPS, hosts=HTTPS.hosts[:1])),
+        Gate(https=replace(HTTPS, hsts_s=0)),
     ],
 )
 @pytest.mark.parametrize("app", [ONE, NONE])
