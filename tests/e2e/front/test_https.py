@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import http.client
+import os
+import pwd
+import re
 import socket
 import ssl
 import stat
@@ -24,7 +28,7 @@ from gitship.front.gate import Gate, Https, Login
 from gitship.front.tls import self_signed, table
 from gitship.front.tls.table import Entry
 from gitship.front.tls.terminator import DEFAULT_NAME, Terminator
-from tests.e2e.front.asking import app, ask
+from tests.e2e.front.asking import app, ask, raw, until_closed
 from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin
 from tests.e2e.harness import free_port
@@ -190,6 +194,19 @@ def test_files_are_closed_to_others_and_serve_a_new_haproxy(shared: Front, tls: 
     again = Terminator(tls.listen, tls._directory, tls._certificates, tls._varnish.parent)
     again.bring([newer, BLOG])
     assert again.alive() and (shown(again, HOST), shown(again, OTHER)) == ([HOST], ["*.example.com"])
+
+
+def test_only_haproxy_can_say_who_a_visitor_is(shared: Front, tls: Terminator) -> None:
+    found = tls._varnish.stat()
+    if os.geteuid() == 0:
+        assert (stat.S_IMODE(found.st_mode), grp.getgrgid(found.st_gid).gr_name) == (0o660, "haproxy")
+        pid = tls._haproxy.pid()
+        [uid] = re.findall(r"^Uid:\t(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        assert pwd.getpwuid(int(uid)).pw_name == "haproxy"
+    else:
+        assert stat.S_IMODE(found.st_mode) == 0o600
+    with raw(shared.address, f"PROXY TCP4 6.6.6.6 1.1.1.1 1 443\nGET / HTTP/1.1\nHost: {HOST}\n\n") as connection:
+        assert until_closed(connection).startswith(b"HTTP/1.1 400")
 
 
 def test_a_certificate_that_haproxy_refuses_costs_no_other_host(shared: Front, tls: Terminator) -> None:
