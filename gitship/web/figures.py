@@ -48,13 +48,14 @@ class Machine:
 def visits(stats: Stats, app: App) -> Visits | None:
     """None when nobody has come within the hour. Not for an event loop: it adds up a hundred spans."""
     now = time.time()
-    begin = now - 60 * HOUR_MINUTES
+    begin = now // 60 * 60 - 60 * HOUR_MINUTES  # the minute that is not over would look like a fall
     spans = stats.history(app, 60 * HOUR_MINUTES)
     if not spans:
         return None
     hour = [0.0] * HOUR_MINUTES
     for span in spans:
-        hour[min(max(int((span.start - begin) // 60), 0), HOUR_MINUTES - 1)] += span.traffic.requests / 60
+        if 0 <= (minute := int((span.start - begin) // 60)) < HOUR_MINUTES:
+            hour[minute] += span.traffic.requests / 60
     recent = together(s.traffic for s in spans if s.start >= now - RECENT_S)
     return Visits(
         requests_per_s=recent.requests / RECENT_S,

@@ -1,10 +1,11 @@
 """/metrics for Prometheus: what the store and Docker say at this moment; nothing is counted on the side.
 
-Totals are of all that the store remembers, so they outlive a restart.
+Totals of deploys are of all that the store remembers, so they outlive a restart; those of traffic begin with gitship.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 
@@ -15,9 +16,11 @@ from prometheus_client.registry import Collector
 from tornado.web import HTTPError
 
 from gitship.commands import access
+from gitship.deploy.stats import Stats
 from gitship.deploy.webaddress import is_loopback
 from gitship.model import App, Deploy, DeployState
 from gitship.store import Store
+from gitship.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.web import figures
 from gitship.web.health import Health
 from gitship.web.page import Page, Services
@@ -53,6 +56,7 @@ class Figures(Collector):
     def __init__(self, services: Services, apps: list[App], *, whole: bool) -> None:
         self._store: Store = services.store
         self._health: Health = services.health
+        self._stats: Stats = services.operations.stats
         self._data_dir = services.settings.data_dir
         self._apps = apps
         self._whole = whole
@@ -60,6 +64,7 @@ class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._deploys()
         yield from self._containers()
+        yield from self._traffic()
         if self._whole:
             machine = figures.machine(self._data_dir)
             yield _gauge("gitship_disk_free_bytes", "free on the disk of data_dir", machine.disk_free_bytes)
@@ -93,6 +98,30 @@ class Figures(Collector):
         for labels, count in counted.items():
             wanted.add_metric(list(labels), count)
         yield wanted
+
+    def _traffic(self) -> Iterator[Metric]:
+        """Since gitship started."""
+        counted = self._stats.metrics().apps
+        traffic = {app.name: counted[app.name] for app in self._apps if app.name in counted}
+        requests = CounterMetricFamily("gitship_requests", "requests of visitors", labels=["app", "answered_by"])
+        errors = CounterMetricFamily("gitship_errors", "answers from status 500 on", labels=["app", "made_by"])
+        seconds = HistogramMetricFamily("gitship_first_byte_seconds", "until an answer began", labels=["app"])
+        for name, found in traffic.items():
+            for how in ("hits", "stale", "misses", "passes", "pipes", "own", "failed"):
+                requests.add_metric([name, how], getattr(found, how))
+            errors.add_metric([name, "app"], found.app_errors)
+            errors.add_metric([name, "gitship"], found.front_errors)
+            seconds.add_metric([name], buckets=_latency(found), sum_value=None)
+        yield requests
+        yield errors
+        yield seconds
+
+
+def _latency(traffic: Traffic) -> list[tuple[str, float]]:
+    """Cumulative, at every doubling: as many buckets as can be told apart in a drawing."""
+    below = list(itertools.accumulate(traffic.latency))
+    bounds = list(enumerate(LATENCY_BOUNDS_S))[::PER_DOUBLING]
+    return [*((f"{bound:.4g}", float(below[n])) for n, bound in bounds), ("+Inf", float(below[-1]))]
 
 
 def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:

@@ -138,7 +138,7 @@ def hour_marks(deploys: Iterable[Deploy]) -> list[int]:
     """The minutes of the last hour, 0 to 59, in which a deploy went live."""
     now = time.time()
     ended = [d.finished_at for d in deploys if d.state.switched and d.finished_at]
-    return sorted({60 - math.ceil((now - at) / 60) for at in ended if now - at < 3540})
+    return sorted({min(59, 60 - math.ceil((now - at) / 60)) for at in ended if now - at < 3540})
 
 
 class DeployPage(Page):

@@ -128,7 +128,7 @@ def test_container_lines_come_once_over_lost_connections_crashes_and_a_restart_o
         if connections == 3:
             server.restart()
         with answer(server, path, last_id) as stream:
-            for _ in range(7):
+            for _ in range(5):
                 event_id = stream.readline()
                 while not event_id.startswith(b"id: "):
                     assert event_id, "the stream ended"
@@ -138,6 +138,6 @@ def test_container_lines_come_once_over_lost_connections_crashes_and_a_restart_o
                 last_id = event_id.decode()[4:].strip()
         crashes = sum(line.endswith(" 400") for line in lines)
     numbers = [int(line.split()[1]) for line in lines]
-    assert connections > 5
+    assert connections > 3
     for before, after in itertools.pairwise(numbers):
         assert after == before + 1 or (before, after) == (400, 1), (before, after)

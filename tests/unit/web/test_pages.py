@@ -10,7 +10,9 @@ import pytest
 
 from gitship.config import Address
 from gitship.errors import EngineError, GitshipError
+from gitship.front.tally import Minute
 from gitship.model import Container, DeployState
+from gitship.traffic import Traffic, bucket, no_latency
 from gitship.web import health
 from tests.unit.web.conftest import COMMIT, Site
 
@@ -329,3 +331,23 @@ def test_what_a_command_sets_without_a_deploy_reaches_an_open_page(site: Site, m
         viewer.until("changed")
         site.operations.facts.states = {"id0": "exited"}
         viewer.until("changed")
+
+
+def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
+    go_live(site, "shop")
+    go_live(site, "quiet")
+    latency = no_latency()
+    latency[bucket(0.05)] = 900
+    traffic = Traffic(hits=600, misses=300, app_errors=60, latency=latency)
+    site.operations.tally.restore([Minute(site.store.app("shop").id, int(time.time()) - 120, traffic)])
+    shop, quiet = sorted(site.get("/api/apps").json()["apps"], key=lambda a: a["name"] == "quiet")
+    assert quiet["traffic"] is None
+    assert (shop["traffic"]["requests_per_s"], shop["traffic"]["errors_per_s"]) == (1.5, 0.1)
+    assert 0.04 < shop["traffic"]["p95_s"] < 0.07
+    text = site.get("/").text
+    assert "1.5/s · 67&nbsp;%&nbsp;hits" in text
+    assert text.count('<svg class="spark"') == 1
+    page = site.get("/apps/shop").text
+    assert "at most 15.0/s" in page
+    assert '<line x1="59"' in page  # it went live just now
+    assert "<h2>Traffic</h2>" not in site.get("/apps/quiet").text
