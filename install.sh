@@ -17,8 +17,8 @@ chosen= # a setting was named on the command line
 key=
 action=install
 
-packages=(docker.io varnish tcc binutils git python3 python3-venv iptables ca-certificates openssh-client procps iproute2)
-test_packages=(gcc libc6-dev busybox-static debootstrap curl zsh docker-registry varnish-modules chromium)
+packages=(docker.io varnish haproxy tcc binutils git python3 python3-venv iptables ca-certificates openssh-client procps iproute2)
+test_packages=(gcc libc6-dev busybox-static debootstrap curl zsh docker-registry varnish-modules pebble chromium)
 
 usage() {
   cat <<TEXT
@@ -74,6 +74,7 @@ is_provided() {
   case $1 in
     docker.io) command -v dockerd >/dev/null || docker_answers ;;
     varnish) command -v varnishd >/dev/null ;;
+    haproxy) command -v haproxy >/dev/null ;;
     tcc) command -v tcc >/dev/null ;;
     binutils) command -v ld >/dev/null ;;
     gcc) command -v gcc >/dev/null ;;
@@ -107,6 +108,9 @@ install_packages() {
   [ "$code" = 0 ] || die "apt-get could not install ${wanted[*]}" "look above for its reason, mend it, run this again"
   if has_systemd && [[ " ${wanted[*]} " == *" varnish "* ]]; then
     systemctl disable -q --now varnish.service varnishncsa.service 2>/dev/null || true
+  fi
+  if has_systemd && [[ " ${wanted[*]} " == *" haproxy "* ]]; then
+    systemctl disable -q --now haproxy.service 2>/dev/null || true
   fi
 }
 
@@ -226,7 +230,7 @@ Wants=network-online.target docker.service
 ExecStart=$prefix/venv/bin/gitship serve --config $config
 Restart=always
 RestartSec=1
-# Varnish was started by gitship but outlives its restarts: visitors must not notice them.
+# Varnish and haproxy were started by gitship but outlive its restarts: visitors must not notice them.
 KillMode=process
 LimitNOFILE=131072
 LimitMEMLOCK=infinity

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     serve = verbs.add_parser("serve", help="run in the foreground; SIGTERM ends it, the sites stay up")
     serve.add_argument("--verbose", action="store_true", help="log more")
-    stop = verbs.add_parser("stop-front", help="end Varnish: the sites are down until the next `gitship serve`")
+    stop = verbs.add_parser("stop-front", help="end Varnish and haproxy: sites are down until the next `gitship serve`")
     doctor = verbs.add_parser("doctor", help="look for everything that usually is wrong; 1 when something fails")
     doctor.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
     for verb in (init, serve, stop, doctor):
@@ -80,6 +80,7 @@ def _own(args: argparse.Namespace) -> int:
     from gitship import daemon
 
     if args.verb == "stop-front":
+        daemon.tls_of(settings).stop()
         daemon.front_of(settings).stop()
         return 0
     level = logging.DEBUG if args.verbose else logging.INFO

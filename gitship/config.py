@@ -85,6 +85,38 @@ def _seconds(low: float, high: float) -> Callable[[Any], float]:
     return parse
 
 
+def _bound(value: Any) -> Address:
+    address = _address(value)
+    if address.port == 0:
+        raise ValueError("must have a port from 1 to 65535")
+    return address
+
+
+def _line(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    return value.strip()
+
+
+def _email(value: Any) -> str:
+    if not isinstance(value, str) or (value and not re.fullmatch(r"[^@\s,:]+@[^@\s,:]+\.[^@\s,:]+", value.strip())):
+        raise ValueError('must be an e-mail address, for instance "ops@example.com"')
+    return value.strip()
+
+
+def _https_url(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"https://[^\s/]+\S*", value.strip()):
+        raise ValueError("must be a URL that begins with https://")
+    return value.strip()
+
+
+def _certificates(value: Any) -> str:
+    path = _line(value)
+    if path and not Path(path).is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
 def _choice(*choices: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in choices:
@@ -158,6 +190,32 @@ class SshSettings:
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
     listen: Address = setting(Address("0.0.0.0", 80), _address, "where Varnish serves the apps")  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class HttpsSettings:
+    listen: Address = setting(
+        Address("0.0.0.0", 443),  # noqa: S104
+        _bound,
+        "where haproxy serves the apps by HTTPS, once it is used",
+    )
+    email: str = setting(
+        "", _email, "every app with a public domain gets HTTPS by itself; the authority writes there about problems"
+    )
+    directory: str = setting(
+        "https://acme-v02.api.letsencrypt.org/directory", _https_url, "ACME directory of the certificate authority"
+    )
+    directory_ca: str = setting(
+        "", _certificates, "file with the root certificates of an authority of one's own; empty: the system's"
+    )
+    eab_kid: str = setting("", _line, "key id of an account that the authority wants to be bound to (EAB)")
+    eab_hmac_key: str = setting("", _line, "its key, in base64url")
+    renew_before: float = setting(
+        0.0, _seconds(0, 90 * 86400), "seconds before its end at which a certificate is renewed; 0: a third of its life"
+    )
+    check_dns: bool = setting(
+        True, _flag, "look whether a domain leads here before the authority is asked; false where that can't be seen"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +302,7 @@ class Settings:
     domain: str = setting("localhost", _domain, "an app is served at `<app>.<domain>` without further ado")
     ssh: SshSettings = field(default_factory=SshSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    https: HttpsSettings = field(default_factory=HttpsSettings)
     web: WebSettings = field(default_factory=WebSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
@@ -267,6 +326,19 @@ class Settings:
     @property
     def varnish_dir(self) -> Path:
         return self.data_dir / "varnish"
+
+    @property
+    def tls_dir(self) -> Path:
+        """haproxy's own files."""
+        return self.data_dir / "tls"
+
+    @property
+    def certificates(self) -> Path:
+        return self.data_dir / "certs"
+
+    @property
+    def acme_accounts(self) -> Path:
+        return self.data_dir / "acme"
 
     @property
     def hooks_dir(self) -> Path:

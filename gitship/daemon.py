@@ -20,6 +20,12 @@ from gitship.deploy.figures import Sampler
 from gitship.deploy.foreign import Foreign
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.hooks import Hooks
+from gitship.deploy.https.authority import AcmeAuthority
+from gitship.deploy.https.dnshook import DnsHook
+from gitship.deploy.https.issuing import Issuer
+from gitship.deploy.https.keeper import Keeper as CertificateKeeper
+from gitship.deploy.https.operations import ServerHttps
+from gitship.deploy.https.showing import Showing
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.looking import Looking
@@ -48,6 +54,7 @@ from gitship.engine.docker import DockerEngine
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.front.tally import Tally
+from gitship.front.tls.terminator import Terminator
 from gitship.front.visitor_log import VisitorLog
 from gitship.git.repository import Repositories
 from gitship.model import App, Identity, Role
@@ -68,6 +75,11 @@ SIGNAL_POLL_S = 1.0
 def front_of(settings: Settings) -> Front:
     """Varnish as these settings want it; also for `gitship stop-front`."""
     return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+
+
+def tls_of(settings: Settings) -> Terminator:
+    """haproxy as these settings want it; also for `gitship stop-front`."""
+    return Terminator(settings.https.listen, settings.tls_dir, settings.certificates, settings.varnish_dir)
 
 
 def limits_of(settings: Settings) -> BuildLimits:
@@ -154,6 +166,7 @@ class Daemon:
             self.watcher,
         )
         self.pausing = Pausing(self.store, self.front, gates, settings.domain)
+        https = self._https(settings, bus, gates)
         serving = Serving(self.store, gates.keep, self.front.purge)
         self.stats = StoredStats(self.store, tally, visitors)
         cron = Cron(self.store, settings.cron.timezone, runs)
@@ -164,13 +177,23 @@ class Daemon:
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
-            self.pausing, SignIns(self.store, self._identity),
+            self.pausing, https, SignIns(self.store, self._identity),
         )  # fmt: skip
         services = Services(store=self.store, settings=settings, operations=operations)
         self._strangers = Strangers(self.store.audit_stranger)
         dispatcher = Dispatcher(services, operations, repositories)
         self.ssh = SshServer(settings.ssh.listen, settings.host_key, self._identify, dispatcher.run)
         self.web = WebServer(settings.web.listen, self.store, bus, settings, operations)
+
+    def _https(self, settings: Settings, bus: Bus, gates: Gatekeeper) -> ServerHttps:
+        hook = DnsHook(settings.hooks_dir / "dns-01")
+        answer = self.front.answer_challenges
+        authority = AcmeAuthority(settings.https, settings.acme_accounts, hook, answer)
+        showing = Showing(settings, self.store, tls_of(settings), gates)
+        issuer = Issuer(settings, self.store, authority, answer)
+        https = ServerHttps(settings, self.store, showing, issuer, lambda: hook.there)
+        self.certificates = CertificateKeeper(settings, self.store, bus, showing, https, authority)
+        return https
 
     def start(self) -> str:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
@@ -180,6 +203,7 @@ class Daemon:
             self.watcher.start()
             self.sampler.start()
             self.stats.start()
+            self.certificates.start()
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
@@ -196,6 +220,7 @@ class Daemon:
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
         self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
+        self.certificates.stop()
         self.reconciler.stop()
         self.scheduler.stop()
         self.watcher.stop()

@@ -8,6 +8,7 @@ GitshipError            message (what happened) and hint (what to do next)
 ├── Conflict            taken, locked, or moved meanwhile
 ├── EngineError         Docker said no, or does not answer
 ├── FrontError          Varnish said no, or does not answer
+├── CertificateError    the authority gave no certificate
 ├── GitError            a repository or a push that cannot be taken
 └── DeployError         a deploy ended early
     └── DeployCanceled  because somebody asked for it
@@ -54,6 +55,15 @@ class EngineError(GitshipError):
 
 class FrontError(GitshipError):
     """Varnish refused, failed, or did not answer in time."""
+
+
+class CertificateError(GitshipError):
+    """``hosts`` are those that could not be proved; ``hold_s``: the authority wants to be left alone for so long."""
+
+    def __init__(self, message: str, hint: str = "", *, hosts: Iterable[str] = (), hold_s: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.hosts = tuple(hosts)
+        self.hold_s = hold_s
 
 
 class GitError(GitshipError):

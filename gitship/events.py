@@ -22,6 +22,9 @@ class Event:
 
     Or it is ``container.crashed``, ``container.oom``, ``container.restarted`` or ``container.unhealthy``: what happened
     to a live container, of which ``text`` is the sentence and ``happening`` has all that is known.
+
+    ``certificate.expiring``: it ends within two weeks, text says when and why it is not renewed yet.
+    ``cron.failed``: a run of an app's cron entry has failed, text says which and why.
     """
 
     topic: str

@@ -85,6 +85,9 @@ sub vcl_recv {
         set req.http.x-real-ip = client.ip;
         set req.http.x-forwarded-for = client.ip;
         set req.http.x-forwarded-proto = "http";
+        if (local.socket == "https") {
+            set req.http.x-forwarded-proto = "https";
+        }
         set req.http.x-forwarded-host = req.http.host;
         set req.http.x-forwarded-port = std.port(server.ip);
     } else {
@@ -148,6 +151,9 @@ sub vcl_hash {
         hash_data("@BEFORE_KEY@");
     } else {
         hash_data("@CACHE_KEY@");
+    }
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
     }
 @APP_HASH@
 }

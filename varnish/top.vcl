@@ -7,6 +7,9 @@ backend default none;
 
 @CANARIES@
 sub vcl_recv {
+    if (req.url ~ "^/\.well-known/acme-challenge/") {
+        return (vcl(challenges));
+    }
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
 @TRIAL@
 @HOSTS@

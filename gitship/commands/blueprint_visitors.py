@@ -13,6 +13,7 @@ from gitship.commands.networks import networks
 from gitship.commands.redirects import redirect
 from gitship.deploy import rules
 from gitship.deploy.gates import gate_of
+from gitship.deploy.https.wishes import wish_of
 from gitship.deploy.values import Value
 from gitship.errors import ConfigError, GitshipError
 from gitship.front.cache import ALL_COOKIES
@@ -195,6 +196,30 @@ def _logins(context: Context, app: App) -> dict[str, str]:
 
 
 section(Section("auth", variables, _logins, _auth_steps, {}, secret=True))
+
+
+def _https(value: Value) -> Any:
+    if isinstance(value.raw, bool):
+        return {"hsts": False} if value.raw else False
+    hsts = known(value, ("hsts",)).get("hsts")
+    if hsts is not None and not isinstance(hsts.raw, bool):
+        raise hsts.error("must be true or false")
+    return {"hsts": bool(hsts is not None and hsts.raw)}
+
+
+def _https_now(context: Context, app: App) -> Any:
+    wish = wish_of(context.store, context.settings, app)
+    return {"hsts": bool(wish.hsts_s)} if wish.said and wish.on else False
+
+
+def _https_steps(app: str, before: Any, wanted: Any) -> Iterable[Step]:
+    if wanted is False:
+        yield Step(("https:disable", app))
+    else:
+        yield Step(("https:enable", app, "--hsts", "on" if wanted["hsts"] else "off"))
+
+
+section(Section("https", _https, _https_now, _https_steps, False))
 
 
 def _lock(value: Value) -> bool | str:

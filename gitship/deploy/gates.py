@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from gitship.errors import FrontError
-from gitship.front.gate import Gate, Login, Maintenance, Redirect
+from gitship.front.gate import Gate, Https, Login, Maintenance, Redirect
 from gitship.front.limits import Limits, Rate
 from gitship.store import Store
 
@@ -16,6 +16,7 @@ RATE = "ratelimit"
 BODY = "bodylimit"
 VCL = "vcl"
 AUTH = "auth"
+HTTPS_GATE = "https-gate"  # what HTTPS has come to; the wish for it is another setting
 MAINTENANCE = "maintenance"
 REDIRECTS = "redirects"
 
@@ -50,7 +51,9 @@ def gate_of(store: Store, app_id: int) -> Gate:
     """What stands between visitors and the app."""
     found = store.settings(app_id)
     maintenance = found.get(MAINTENANCE)
+    https = found.get(HTTPS_GATE)
     return Gate(
+        https=Https(tuple(https["hosts"]), https["port"], https["hsts_s"]) if https else None,
         allow=tuple(found.get(ALLOW, ())),
         maintenance=Maintenance(maintenance["page"], tuple(maintenance["allow"])) if maintenance else None,
         redirects=tuple(Redirect(**redirect) for redirect in found.get(REDIRECTS, ())),
@@ -63,6 +66,7 @@ def gate_of(store: Store, app_id: int) -> Gate:
 def store_gate(store: Store, app_id: int, gate: Gate) -> None:
     """All of it or nothing."""
     values: dict[str, Any] = {
+        HTTPS_GATE: asdict(gate.https) if gate.https else None,
         ALLOW: list(gate.allow),
         MAINTENANCE: asdict(gate.maintenance) if gate.maintenance else None,
         REDIRECTS: [asdict(redirect) for redirect in gate.redirects],

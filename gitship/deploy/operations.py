@@ -10,6 +10,7 @@ from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.facts import Facts
 from gitship.deploy.gates import Gates
+from gitship.deploy.https.operations import Https
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.looking import ProcessStatus
 from gitship.deploy.notifications import Notifications
@@ -56,6 +57,11 @@ class Operations(Protocol):
     @property
     def pauses(self) -> Pauses:
         """Requests that wait."""
+        ...
+
+    @property
+    def https(self) -> Https:
+        """Certificates, and who is sent from http to https."""
         ...
 
     @property

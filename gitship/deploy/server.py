@@ -15,6 +15,7 @@ from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.facts import ServerFacts
 from gitship.deploy.gates import Gates
+from gitship.deploy.https.operations import Https
 from gitship.deploy.imagetags import held_by
 from gitship.deploy.jobs import Jobs
 from gitship.deploy.journal import log_file
@@ -73,9 +74,11 @@ class ServerOperations:
         stats: Stats,
         canaries: Canaries,
         pauses: Pauses,
+        https: Https,
         sign_ins: SignIns,
     ) -> None:
         self.canaries = canaries
+        self.https = https
         self.gates = gates
         self.cron = cron
         self.notifications = notifications
@@ -251,10 +254,12 @@ class ServerOperations:
             raise Conflict(f"{domain} belongs to {owner} already", "it needs no adding: every app has <app>.<domain>")
         self._store.add_domain(found.id, domain)
         self.publish_hosts()
+        self._bus.publish(Event("app", app))
 
     def remove_domain(self, app: str, domain: str) -> None:
         self._store.remove_domain(self._store.app(app).id, domain)
         self.publish_hosts()
+        self._bus.publish(Event("app", app))
 
     def publish_hosts(self) -> None:
         """Tells Varnish which host leads to which app."""

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from gitship.config import Address, Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
-from gitship.front.ports import holder
+from gitship.front.ports import holder, is_ours
+from gitship.front.tls.haproxy import Haproxy
 from gitship.front.varnishd import Varnishd
 
 ANSWER_S = 2.0
@@ -27,7 +28,7 @@ def dns(settings: Settings) -> Iterator[Finding]:
     except OSError:
         yield fail("dns", f"*.{domain} has no address", f"add a DNS record: *.{domain} A <this server's address>")
         return
-    here = [address for address in found if _is_ours(address)]
+    here = [address for address in found if is_ours(address)]
     if here:
         yield ok("dns", f"*.{domain} leads to {', '.join(here)}")
     else:
@@ -37,25 +38,15 @@ def dns(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _is_ours(address: str) -> bool:
-    """Only an address of this machine can be bound."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True
-
-
 def ports(settings: Settings) -> Iterator[Finding]:
-    """Each is free, or held by gitship's own server or Varnish."""
+    """Each is free, or held by gitship's own server, Varnish or haproxy."""
     varnish = Varnishd(settings.varnish_dir).pid() is not None
     serves = _speaks_ssh(settings.ssh.listen)
     for key, listen, ours in (
         ("http", settings.http.listen, varnish),
         ("ssh", settings.ssh.listen, serves),
         ("web", settings.web.listen, serves),
+        ("https", settings.https.listen, Haproxy(settings.tls_dir).pid() is not None),
     ):
         who = holder(listen.port) if listen.port else None
         if who is None:
@@ -89,7 +80,10 @@ def firewall(settings: Settings) -> Iterator[Finding]:
     if "Status: active" not in said:
         yield ok("firewall", "ufw is off")
         return
-    for port in (settings.http.listen.port, settings.ssh.listen.port):
+    ports = [settings.http.listen.port, settings.ssh.listen.port]
+    if Haproxy(settings.tls_dir).pid() is not None:
+        ports.append(settings.https.listen.port)
+    for port in ports:
         if not any(line.split("/")[0].split(" ")[0] == str(port) and "ALLOW" in line for line in said.splitlines()):
             yield warn("firewall", f"ufw lets nobody in at port {port}", f"ufw allow {port}/tcp")
 

@@ -1,4 +1,4 @@
-"""Docker and Varnish: there, new enough, and able to do what gitship asks of them."""
+"""Docker, Varnish and haproxy: there, new enough, and able to do what gitship asks of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.engine.docker import DockerEngine
+from gitship.errors import FrontError
+from gitship.front.tls.haproxy import Haproxy
+from gitship.front.tls.haproxy import version as haproxy_version
 from gitship.front.varnishd import Varnishd
 
 OLDEST_DOCKER = (20, 10)
+OLDEST_HAPROXY = (2, 4)
 
 
 def docker(settings: Settings) -> Iterator[Finding]:
@@ -46,4 +50,20 @@ def varnish(settings: Settings) -> Iterator[Finding]:
     yield ok("varnish", f"runs (pid {pid})" if pid else "does not run; `gitship serve` starts it")
 
 
-LOOKS: tuple[tuple[str, Look], ...] = (("docker", docker), ("varnish", varnish))
+def haproxy(settings: Settings) -> Iterator[Finding]:
+    """Only HTTPS needs it; a version that is known to take certificates while it runs."""
+    found = Haproxy(settings.tls_dir)
+    try:
+        version = haproxy_version()
+    except FrontError as error:
+        yield warn("haproxy", f"{error.message}: there is no HTTPS", error.hint)
+        return
+    if version < OLDEST_HAPROXY:
+        yield fail("haproxy", f"version {version[0]}.{version[1]} is too old", "install 2.4 or newer")
+        return
+    pid = found.pid()
+    running = f"runs (pid {pid})" if pid else "does not run; `https:enable` starts it"
+    yield ok("haproxy", f"{version[0]}.{version[1]}, {running}")
+
+
+LOOKS: tuple[tuple[str, Look], ...] = (("docker", docker), ("varnish", varnish), ("haproxy", haproxy))

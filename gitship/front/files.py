@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gitship.front import challenges
 from gitship.front.vcl import TRIAL_LABEL, UNAVAILABLE
 
 
@@ -22,17 +23,18 @@ class BootFiles:
         self._apps = directory / "apps"
         self._group = group
 
-    def prepare(self, unavailable: str) -> None:
-        """Makes the directory with the right modes, and the file of the VCL that is always there."""
+    def prepare(self, unavailable: str, no_challenges: str) -> None:
+        """Makes the directory with the right modes, and the files of the VCLs that are always there."""
         self._apps.mkdir(parents=True, exist_ok=True)
         if self._group is None:
             self._apps.chmod(0o700)
         else:
             os.chown(self._apps, -1, self._group)
             self._apps.chmod(0o750)
-        path = self._path(UNAVAILABLE)
-        if not path.exists() or path.read_text(encoding="utf-8") != unavailable:
-            self._put(path, unavailable)
+        for name, text in ((UNAVAILABLE, unavailable), (challenges.EMPTY, no_challenges)):
+            path = self._path(name)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                self._put(path, text)
 
     def exists(self) -> bool:
         return self._boot.exists()
@@ -42,9 +44,10 @@ class BootFiles:
 
         ``text_of`` gives the text of a VCL that has no file yet.
         """
-        names = {UNAVAILABLE, top, *labels.values()}
+        always = {UNAVAILABLE, challenges.EMPTY}
+        names = {*always, top, *labels.values()}
         there = {name.removesuffix(".vcl"): name for name in os.listdir(self._apps)}  # noqa: PTH208 (1000 Paths: 5 ms)
-        for name in names - {UNAVAILABLE} - there.keys():
+        for name in names - always - there.keys():
             self._put(self._path(name), text_of(name))
         self._put(self._boot, self._commands(labels, top))
         for name in there.keys() - names:
@@ -53,8 +56,9 @@ class BootFiles:
     def _commands(self, labels: Mapping[str, str], top: str) -> str:
         # "-": may fail. One damaged file costs one app, whose label then leads to a page that says so.
         directory = _escaped(self._apps)  # once: a Path for each of 1000 apps takes 7 ms
-        lines = [f'vcl.load {UNAVAILABLE} "{directory}/{UNAVAILABLE}.vcl"']
+        lines = [f'vcl.load {name} "{directory}/{name}.vcl"' for name in (UNAVAILABLE, challenges.EMPTY)]
         lines.append(f"vcl.label {TRIAL_LABEL} {UNAVAILABLE}")
+        lines.append(f"vcl.label {challenges.LABEL} {challenges.EMPTY}")
         for label, name in sorted(labels.items()):
             lines.append(f"vcl.label {label} {UNAVAILABLE}")
             if name != UNAVAILABLE:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
+from gitship.front import challenges
 from gitship.front.cache import Purge
 from gitship.front.control import Loaded
 from gitship.front.custom import refusal
@@ -284,6 +285,8 @@ class Front:
             for slug in sorted(new):
                 self._label_first(slug)
             self._trial.settle()  # before the table names its label
+            if not any(vcl.name == challenges.LABEL for vcl in loaded):  # a varnishd from before there was HTTPS
+                self._answer({})
             text = top_vcl(hosts, self._server.trial_token(), self._shares)
             if table is not None and self._control.text(table) == text.strip():
                 if new:
@@ -295,6 +298,11 @@ class Front:
             self._save()
             self._discard(v.name for v in loaded if v.name.startswith(TOP_PREFIX) and not v.discarded)
             self._labels.sweep()
+
+    def answer_challenges(self, answers: Mapping[str, str]) -> None:
+        """``answers`` (token -> answer) is all that Varnish tells a certificate authority from now on."""
+        with self._lock:
+            self._answer(answers)
 
     def reload(self, apps: Sequence[AppFront], hosts: Mapping[str, str]) -> None:
         """Brings Varnish to exactly this state; an app whose VCL is right already is not touched.
@@ -356,6 +364,13 @@ class Front:
         self._labels.sweep()
         self._save()
         return vcl
+
+    def _answer(self, answers: Mapping[str, str]) -> None:
+        name = f"{challenges.PREFIX}{self._milliseconds()}"
+        self._control.inline(name, challenges.vcl(name, answers))
+        self._control.command("vcl.label", challenges.LABEL, name)
+        old = [v for v in self._control.loaded() if v.name.startswith(challenges.PREFIX) and v.name != name]
+        self._discard(v.name for v in old if not v.discarded)
 
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:

@@ -1,4 +1,4 @@
-"""What stands between visitors and an app, by its owner's wish: addresses let in, maintenance, redirects, passwords."""
+"""What stands between visitors and an app, by its owner's wish: https, addresses, maintenance, redirects, passwords."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from gitship.front.limits import UNLIMITED, Limits
-from gitship.model import DOMAIN_NAME
+from gitship.model import DOMAIN_NAME, WILDCARD
 
 REDIRECT_CODES = (301, 302, 307, 308)
 PAGE_BYTES = 256 * 1024
@@ -122,10 +122,28 @@ class Maintenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """All of it, in the order in which it is asked, ``limits`` first. ``allow`` are networks; none: all are let in.
+class Https:
+    """``hosts`` (perhaps ``*.example.com``) are sent from http to https at ``port``, and have a certificate there.
 
-    ``vcl`` is the app's own (see ``custom``).
+    ``hsts_s``: browsers are told to come by https alone for so many seconds; 0: they are not.
+    """
+
+    hosts: tuple[str, ...]
+    port: int = 443
+    hsts_s: int = 0
+
+    def __post_init__(self) -> None:
+        if not all(DOMAIN_NAME.fullmatch(host.removeprefix(WILDCARD)) for host in self.hosts):
+            raise ValueError(f"not hosts: {self.hosts!r}")
+
+    def url(self, host: str) -> str:
+        return f"https://{host}" if self.port == 443 else f"https://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """All of it, in the order in which it is asked: ``limits``, ``https``, and so on. ``allow`` are networks; none: all
+    are let in. ``vcl`` is the app's own (see ``custom``).
     """
 
     allow: tuple[str, ...] = ()
@@ -134,6 +152,7 @@ class Gate:
     logins: tuple[Login, ...] = ()
     limits: Limits = UNLIMITED
     vcl: str = ""
+    https: Https | None = None
 
     def __post_init__(self) -> None:
         _check_networks(self.allow)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_network
 
+from gitship.front import https_vcl
 from gitship.front.gate import Gate, Redirect, in_order
 from gitship.front.templates import exactly, literal, page
 
@@ -22,7 +23,7 @@ def declarations(gate: Gate, app: str) -> str:
     """The networks, ``sub gitship_gate``, and the answers; nothing for an open gate."""
     if gate.open:
         return ""
-    parts = []
+    parts = [https_vcl.declarations(gate.https)] if gate.https else []
     if gate.allow:
         parts.append(_acl("gitship_allowed", gate.allow))
     if gate.maintenance and gate.maintenance.allow:
@@ -39,6 +40,8 @@ def call(gate: Gate, indent: str, unless: str = "") -> str:
 
 def _questions(gate: Gate) -> str:
     lines = [f"sub {GATE} {{"]
+    if gate.https:
+        lines += https_vcl.questions(gate.https)
     if gate.allow:
         lines += ["    if (client.ip !~ gitship_allowed) {", f"        {_synth(_FORBIDDEN)}", "    }"]
     if gate.maintenance and gate.maintenance.allow:

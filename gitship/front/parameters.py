@@ -11,6 +11,8 @@ PARAMETERS: dict[str, str] = {
     "max_restarts": "6",
     # An idle websocket is cut after this (default 60 s).
     "pipe_timeout": "3600",
+    # Visitors by HTTPS agree on HTTP/2 with the proxy that speaks TLS; Varnish has to understand it.
+    "feature": "+http2",
     # A refused connection makes Varnish avoid an address for 0.25 s by default. Docker hands addresses out again, and a
     # healthy release then answered 503 (10 of 72 requests).
     "backend_remote_error_holddown": "0",
@@ -28,8 +30,6 @@ PARAMETERS: dict[str, str] = {
     # How many cached objects may be thrown out for a new one; with the default of 50 a response larger than 50 small
     # objects is cut off in the middle once the cache is full.
     "nuke_limit": "100000",
-    # Browsers and curl may speak HTTP/2; off by default. Websockets stay on HTTP/1.1.
-    "feature": "+http2",
     # Session and sign-in cookies: the defaults of 8k a header and 32k for all of them answered 400 to a cookie of 9 KB.
     "http_req_hdr_len": "32k",
     "http_req_size": "64k",

@@ -22,6 +22,17 @@ def free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
+def is_ours(address: str) -> bool:
+    """Only an address of this machine can be bound."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 def holder(port: int) -> str | None:
     """ "nginx (pid 12)" for the process that listens on ``port``; None when there is none that this user may see."""
     wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port)}

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
-from gitship.front import launch
+from gitship.front import challenges, launch
 from gitship.front.control import Control
 from gitship.front.files import BootFiles, write_atomically
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.launch import Launch
 from gitship.front.ports import LOOPBACK, free_port
-from gitship.front.varnishd import AdminPortTaken, BootRefused, Varnishd, reader_group
+from gitship.front.varnishd import AdminPortTaken, BootRefused, Varnishd, reader_group, tls_listener
 from gitship.front.vcl import unavailable_vcl
 
 START_TRIES = 3
@@ -33,6 +33,7 @@ class Server:
         self._wanted = http
         self._directory = directory
         self._memory_bytes = memory_bytes
+        self._tls = tls_listener(directory)
         self._varnishd = Varnishd(directory)
         self._launch_file = directory / "varnishd.json"
         self._lock = threading.Lock()
@@ -87,7 +88,7 @@ class Server:
     def _launched(self) -> Launch | None:
         """How varnishd was started last, if that is what these settings ask for."""
         started = launch.read(self._launch_file)
-        return started if started and started.serves(self._wanted, self._memory_bytes) else None
+        return started if started and started.serves(self._wanted, self._memory_bytes, self._tls) else None
 
     def _admin(self) -> Address:
         started = launch.read(self._launch_file)
@@ -102,7 +103,7 @@ class Server:
     def _prepare(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._directory.chmod(0o711)  # varnishd's user has to get through
-        self.files.prepare(unavailable_vcl())
+        self.files.prepare(unavailable_vcl(), challenges.vcl(challenges.EMPTY, {}))
         if not self._varnishd.secret.exists():
             write_atomically(self._varnishd.secret, secrets.token_hex(32) + "\n")
         if not self.files.exists():
@@ -116,7 +117,7 @@ class Server:
             now = self._next_launch()
             launch.write(self._launch_file, now)
             try:
-                self._varnishd.start(now.http, now.admin, now.memory_bytes)
+                self._varnishd.start(now.http, now.admin, now.memory_bytes, now.tls)
                 if "running" in self.control.command("status"):
                     return
                 self._stop()
@@ -138,4 +139,5 @@ class Server:
                 http = before.http
             else:
                 http = replace(http, port=free_port(http.host))
-        return Launch(http, Address(LOOPBACK, free_port(LOOPBACK)), self._memory_bytes, self._wanted.port)
+        admin = Address(LOOPBACK, free_port(LOOPBACK))
+        return Launch(http, admin, self._memory_bytes, self._wanted.port, self._tls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import resource
@@ -22,6 +23,8 @@ START_TIMEOUT_S = 900.0  # 1000 apps are compiled first: 23 s with tcc, 150 s wi
 COMPILER_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 ORPHAN_TIMEOUT_S = 5.0
+HTTPS = "https"  # the listener's name; VCL reads it as local.socket
+PROXY_USER = "haproxy"  # of Debian's package; the group of the same name
 _POLL_S = 0.02
 _CHECK_VCL = "vcl 4.1;\nbackend default none;\n"
 
@@ -52,7 +55,7 @@ class Varnishd:
             return None
         return pid if self._is_ours(pid) else None
 
-    def start(self, http: Address, admin: Address, memory_bytes: int) -> None:
+    def start(self, http: Address, admin: Address, memory_bytes: int, tls: str) -> None:
         """Starts varnishd and waits until it serves what boot.cli says. It must not be running.
 
         Raises FrontError (no varnishd, no compiler, port taken and by whom, ...), AdminPortTaken, BootRefused.
@@ -63,6 +66,7 @@ class Varnishd:
         if self.workdir.exists():
             shutil.rmtree(self.workdir)  # compiled VCLs of the varnishd before; it never looks at them again
         arguments = [program, "-n", str(self.workdir), "-a", f"http={_listen(http)}", "-T", _listen(admin)]
+        arguments += ["-a", f"{HTTPS}={tls}"] if tls else []
         arguments += ["-S", str(self.secret), "-P", str(self.pid_file), "-f", "", "-I", str(self.boot)]
         arguments += ["-s", f"default,{memory_bytes}"]
         if os.geteuid() != 0:
@@ -155,6 +159,19 @@ def reader_group() -> int | None:
         return pwd.getpwnam("varnish").pw_gid
     except KeyError:
         return None
+
+
+def tls_socket(directory: Path) -> Path:
+    """Where the proxy that speaks TLS hands decrypted connections over, with who the visitor is in front."""
+    return directory / "https.sock"
+
+
+def tls_listener(directory: Path) -> str:
+    """The listener as varnishd's -a wants it. Only the proxy may connect: who does can claim any address."""
+    allowed = "mode=600"
+    if os.geteuid() == 0 and PROXY_USER in {group.gr_name for group in grp.getgrall()}:
+        allowed = f"group={PROXY_USER},mode=660"
+    return f"{tls_socket(directory)},PROXY,{allowed}"
 
 
 def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gitship.store.apps import Apps
 from gitship.store.audit import Audit
+from gitship.store.certificates import Certificates
 from gitship.store.cron import CronRuns
 from gitship.store.deploys import Deploys
 from gitship.store.happenings import Happenings
@@ -32,6 +33,7 @@ class Store(
     Registries,
     Happenings,
     TrafficHistory,
+    Certificates,
     WebAccess,
 ):
     """All state; safe from any thread."""

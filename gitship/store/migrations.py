@@ -101,6 +101,16 @@ MIGRATIONS = (
     CREATE INDEX traffic_by_age ON traffic (seconds, start);
     """,
     """
+    CREATE TABLE certificates (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+        source TEXT NOT NULL, domains TEXT NOT NULL, issuer TEXT NOT NULL, not_before REAL NOT NULL,
+        not_after REAL NOT NULL, pem TEXT NOT NULL, suggested_at REAL, warned INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (app_id, source));
+    CREATE TABLE certificate_attempts (
+        app_id INTEGER PRIMARY KEY REFERENCES apps(id) ON DELETE CASCADE, failures INTEGER NOT NULL,
+        next_at REAL NOT NULL, names TEXT NOT NULL, reason TEXT NOT NULL, hint TEXT NOT NULL);
+    """,
+    """
     CREATE TABLE web_access (
         hash TEXT PRIMARY KEY, kind TEXT NOT NULL, fingerprint TEXT NOT NULL, name TEXT NOT NULL DEFAULT '',
         created_at REAL NOT NULL, expires_at REAL);

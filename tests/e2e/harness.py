@@ -364,13 +364,15 @@ def make_key(path: Path, kind: str = "ed25519") -> Path:
 
 
 @contextlib.contextmanager
-def running(base: Path, docker_host: str, failed: Callable[[], bool], **settings: Any) -> Iterator[Server]:
+def running(
+    base: Path, docker_host: str, failed: Callable[[], bool], *, http_port: int | None = None, **settings: Any
+) -> Iterator[Server]:
     """A started server that is taken down at the end; AssertionError when anything is left.
 
     ``failed`` tells at the end whether a test that used it failed: then its log is printed and, with
     GITSHIP_TEST_KEEP=1, the server stays.
     """
-    server = Server(base, docker_host, settings)
+    server = Server(base, docker_host, settings, http_port=http_port or free_port())
     try:
         server.init()
         server.start()

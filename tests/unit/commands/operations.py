@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gitship.config import Settings
+from gitship.config import HttpsSettings, Settings
 from gitship.deploy import mounts, output
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.figures import Figures, Sampler
 from gitship.deploy.gates import gate_of, no_rates, store_gate
+from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.lifecycle import Lifecycle
@@ -54,6 +55,7 @@ from gitship.model import (
     app_name,
 )
 from gitship.store import Store
+from tests.unit.commands.https import Curtain, TestAuthority, https_of
 from tests.unit.commands.machine import MANIFEST, Machine
 from tests.unit.commands.printing import Printing
 from tests.unit.commands.programs import EchoPrograms, EchoRuns
@@ -168,11 +170,14 @@ class StoreOperations:
 
     def __init__(self, store: Store, domain: str, data_dir: Path) -> None:
         self._data_dir = data_dir
+        self._settings = Settings(data_dir=data_dir, domain=domain, https=HttpsSettings(check_dns=False))
         self._store = store
         self._domain = domain
         self.gates = StoreGates(store)
         self.notifications = Notifier(store, Bus(), lambda app: self.urls(app)[0])  # never started: only `test` sends
         self.pauses = StorePauses(store)
+        self.tls = Curtain()
+        self.authority = TestAuthority()
         self.sign_ins = SignIns(store, self._identity)
         self.facts = StoreFacts(store)
         self._may_end = threading.Event()
@@ -258,6 +263,11 @@ class StoreOperations:
         found = self._store.app(app)
         for name, value in changes.items():
             self._store.set_setting(found.id, name, value)
+
+    @property
+    def https(self) -> ServerHttps:
+        """The real one; only haproxy and the authority are this class's."""
+        return https_of(self._settings, self._store, self.tls, self.gates, self.authority)
 
     @property
     def tuning(self) -> Tuning:

@@ -64,6 +64,7 @@ def full(world: World) -> World:
     world.ok("cron:add", "shop", "nightly", "@daily", "./report")
     world.ok("cron:run", "shop", "nightly")
     world.ok("storage:mount", "shop", "data:/var/lib/shop", "--no-restart")
+    world.ok("https:enable", "shop")
     world.ok("config:global:set", "C=3", "--no-restart")
     world.operations.happen(crash(world))
     world.ok("web:token", "grafana")

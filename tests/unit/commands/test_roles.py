@@ -19,6 +19,7 @@ ROLES = {
         "cron:list", "cron:history", "notify:list", "policy:show",
         "ports:show", "checks:show", "resources:show", "builder:show", "storage:list", "git:info",
         "cache:status", "errors:show", "stats:list", "stats:show", "ratelimit:show", "bodylimit:show", "vcl:show",
+        "https:status", "certs:list",
         "web", "web:token", "web:tokens", "web:token:remove",
     },
     Role.DEPLOYER: {
@@ -39,6 +40,7 @@ ROLES = {
         "cron:add", "cron:remove", "cron:suspend", "cron:resume", "cron:run", "cron:log",
         "notify:add", "notify:remove", "notify:test", "notify:log",
         "storage:mount", "storage:unmount", "storage:destroy", "storage:export", "storage:import",
+        "https:enable", "https:disable", "https:renew", "certs:add", "certs:remove",
     },
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",

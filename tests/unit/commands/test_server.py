@@ -57,6 +57,7 @@ def full(world: World) -> World:
         ("maintenance:on", "shop", "--allow", "10.0.0.0/8"), ("redirects:add", "shop", "/old", "/new"),
         ("redirects:add", "shop", "www.example.net", "https://example.net", "--code", "308"),
         ("ratelimit:set", "shop", "--requests", "100", "--per", "1m", "--by", "all"), ("bodylimit:set", "shop", "1500"),
+        ("https:enable", "shop", "--hsts", "on"),
         ("allow:add", "shop", "203.0.113.7", "10.0.0.0/8"), ("apps:lock", "blog", "sale", "until", "Friday"),
     ):  # fmt: skip
         world.ok(*words)

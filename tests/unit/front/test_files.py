@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 def _made(directory: Path) -> BootFiles:
     files = BootFiles(directory, None)
-    files.prepare("always there")
+    files.prepare("always there", "no challenges")
     return files
 
 
@@ -23,7 +23,9 @@ def test_boot_cli_loads_each_app_behind_a_page_that_covers_for_it(tmp_path: Path
     _made(tmp_path).write({"L_shop": "app_shop_v1_1", "L_lost": "unavailable"}, "top_1", lambda name: f"text of {name}")
     assert (tmp_path / "boot.cli").read_text().replace(str(tmp_path), "DIR").splitlines() == [
         'vcl.load unavailable "DIR/apps/unavailable.vcl"',
+        'vcl.load challenge_none "DIR/apps/challenge_none.vcl"',
         "vcl.label T_trial unavailable",
+        "vcl.label challenges challenge_none",
         "vcl.label L_lost unavailable",
         "vcl.label L_shop unavailable",
         '-vcl.load app_shop_v1_1 "DIR/apps/app_shop_v1_1.vcl"',
@@ -41,6 +43,7 @@ def test_files_that_boot_cli_no_longer_names_are_removed_after_it_is_written(tmp
     files.write({"L_shop": "app_shop_v2_2"}, "top_1", str)
     assert sorted(p.name for p in (tmp_path / "apps").iterdir()) == [
         "app_shop_v2_2.vcl",
+        "challenge_none.vcl",
         "top_1.vcl",
         "unavailable.vcl",
     ]
@@ -69,7 +72,7 @@ def test_nobody_else_may_read_them(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another group")
 def test_the_readers_group_may_read_but_not_write_them(tmp_path: Path) -> None:
     files = BootFiles(tmp_path, 12345)
-    files.prepare("x")
+    files.prepare("x", "y")
     files.write({"L_shop": "app_shop_v1_1"}, "top_1", str)
     for path in (tmp_path / "apps", *(tmp_path / "apps").iterdir()):
         assert path.stat().st_gid == 12345
@@ -87,5 +90,5 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
 
 def test_a_changed_covering_page_replaces_the_one_of_an_older_gitship(tmp_path: Path) -> None:
     _made(tmp_path)
-    BootFiles(tmp_path, None).prepare("newer")
+    BootFiles(tmp_path, None).prepare("newer", "none")
     assert (tmp_path / "apps/unavailable.vcl").read_text() == "newer"

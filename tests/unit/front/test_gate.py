@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.front.gate import OPEN, Gate, Login, Maintenance, Redirect, in_order, looping
+from gitship.front.gate import OPEN, Gate, Https, Login, Maintenance, Redirect, in_order, looping
 from gitship.front.gate_vcl import declarations
 from gitship.front.limits import Limits, Rate
 from gitship.front.templates import literal
@@ -28,6 +28,7 @@ REDIRECTS = (
     Redirect("/a.b(c)/deep/*", "/", 302),
     Redirect("www.example.com", "https://example.com", 308),
 )
+HTTPS = Https(("*.example.net", "shop.example.com"), 8443, hsts_s=3600)
 LOGINS = (Login("ada", "YWRhOmE="), Login("bob", "Ym9iOmI="))
 
 
@@ -40,6 +41,8 @@ LOGINS = (Login("ada", "YWRhOmE="), Login("bob", "Ym9iOmI="))
         ("gate-auth.vcl", replace(ONE, gate=Gate(logins=LOGINS))),
         ("gate-allow.vcl", replace(ONE, gate=Gate(allow=NETWORKS))),
         ("gate-limits.vcl", replace(ONE, gate=Gate(limits=Limits(Rate(100, 10), 100 << 20)))),
+        ("gate-https.vcl", replace(ONE, gate=Gate(logins=LOGINS, https=HTTPS))),
+        ("gate-https-none.vcl", replace(NONE, gate=Gate(https=replace(HTTPS, port=443, hsts_s=0)))),
     ],
 )
 def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
@@ -57,6 +60,9 @@ def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
         Gate(allow=NETWORKS),
         Gate(allow=NETWORKS, limits=Limits(Rate(100, 10, "all"))),
         Gate(allow=NETWORKS, limits=Limits(body_bytes=0)),
+        Gate(https=HTTPS),
+        Gate(https=replace(HTTPS, hosts=HTTPS.hosts[:1])),
+        Gate(https=replace(HTTPS, hsts_s=0)),
     ],
 )
 @pytest.mark.parametrize("app", [ONE, NONE])

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 1f3ea50c8b3b64326b465a0ef5e88fe6
+# digest 1ba389dde7066f3e29ef8e963f426d5c
 
 import directors;
 import std;
@@ -97,6 +97,9 @@ sub vcl_recv {
         set req.http.x-real-ip = client.ip;
         set req.http.x-forwarded-for = client.ip;
         set req.http.x-forwarded-proto = "http";
+        if (local.socket == "https") {
+            set req.http.x-forwarded-proto = "https";
+        }
         set req.http.x-forwarded-host = req.http.host;
         set req.http.x-forwarded-port = std.port(server.ip);
     } else {
@@ -164,6 +167,9 @@ sub vcl_hash {
         hash_data("7/fedcba9876543210");
     } else {
         hash_data("7/0123456789abcdef");
+    }
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
     }
 }
 

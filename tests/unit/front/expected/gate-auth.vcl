@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 6e1651834e2d69489169d6d9f5358bec
+# digest 31da7358e1dd9901a8c8d90b3fa4d75f
 
 import directors;
 import std;
@@ -151,6 +151,9 @@ sub vcl_recv {
         set req.http.x-real-ip = client.ip;
         set req.http.x-forwarded-for = client.ip;
         set req.http.x-forwarded-proto = "http";
+        if (local.socket == "https") {
+            set req.http.x-forwarded-proto = "https";
+        }
         set req.http.x-forwarded-host = req.http.host;
         set req.http.x-forwarded-port = std.port(server.ip);
     } else {
@@ -210,6 +213,9 @@ sub vcl_hash {
         hash_data("none");
     } else {
         hash_data("7/0123456789abcdef");
+    }
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
     }
 }
 

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 52e1d74fbe5a72bc0495b2ad89d61e53
+# digest 6d30f3d1693adf2e0735b600f2513ce1
 
 import directors;
 import std;
@@ -147,6 +147,9 @@ sub vcl_recv {
         set req.http.x-real-ip = client.ip;
         set req.http.x-forwarded-for = client.ip;
         set req.http.x-forwarded-proto = "http";
+        if (local.socket == "https") {
+            set req.http.x-forwarded-proto = "https";
+        }
         set req.http.x-forwarded-host = req.http.host;
         set req.http.x-forwarded-port = std.port(server.ip);
     } else {
@@ -206,6 +209,9 @@ sub vcl_hash {
         hash_data("none");
     } else {
         hash_data("7/0123456789abcdef");
+    }
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
     }
 }
 

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest e0631d365300582a53ad689f81d86332
+# digest 963f8cfc0470d79e22845b8ddbfbd187
 
 import directors;
 import std;
@@ -97,6 +97,9 @@ sub vcl_recv {
         set req.http.x-real-ip = client.ip;
         set req.http.x-forwarded-for = client.ip;
         set req.http.x-forwarded-proto = "http";
+        if (local.socket == "https") {
+            set req.http.x-forwarded-proto = "https";
+        }
         set req.http.x-forwarded-host = req.http.host;
         set req.http.x-forwarded-port = std.port(server.ip);
     } else {
@@ -156,6 +159,9 @@ sub vcl_hash {
         hash_data("none");
     } else {
         hash_data("7/0123456789abcdef");
+    }
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
     }
 }
 

@@ -13,6 +13,9 @@ sub canary_shop {
 }
 
 sub vcl_recv {
+    if (req.url ~ "^/\.well-known/acme-challenge/") {
+        return (vcl(challenges));
+    }
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
     if (req.http.host == "blog.localhost") { return (vcl(L_blog)); }
     if (req.http.host == "shop.localhost") { call canary_shop; return (vcl(L_shop)); }

@@ -6,6 +6,9 @@ import std;
 backend default none;
 
 sub vcl_recv {
+    if (req.url ~ "^/\.well-known/acme-challenge/") {
+        return (vcl(challenges));
+    }
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
     if (req.http.x-gitship-trial == "0123456789abcdef0123456789abcdef") { return (vcl(T_trial)); }  # the release that comes, for gitship alone
     if (req.http.host == "a.localhost") { return (vcl(L_a)); }

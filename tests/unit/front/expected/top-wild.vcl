@@ -6,6 +6,9 @@ import std;
 backend default none;
 
 sub vcl_recv {
+    if (req.url ~ "^/\.well-known/acme-challenge/") {
+        return (vcl(challenges));
+    }
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
     if (req.http.host == "shop.example.com") { return (vcl(L_shop)); }
     set req.http.x-gitship-parent = regsub(req.http.host, "^[^.]+", "*");

@@ -1,0 +1,105 @@
+"""certs: certificates that an app's owner brings, and a list of all there are."""
+
+from __future__ import annotations
+
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.https import OptionalApp, apps, days_left
+from gitship.commands.listing import Format, moment, show
+from gitship.commands.prompt import read_all
+from gitship.commands.registry import Column, UsageError, command
+from gitship.deploy.https.wishes import hosts_of
+from gitship.errors import Conflict
+from gitship.front.tls import certificate
+from gitship.front.tls.certificate import Certificate
+from gitship.model import App, Role
+
+PEM_BYTES = 64 * 1024
+SOON_DAYS = 14
+
+
+@command(
+    "certs:add",
+    Role.DEPLOYER,
+    "serve an app by HTTPS with a certificate of your own: certificate, chain and private key in one PEM, piped in",
+    details=(
+        "The order of the chain does not matter. It is shown at once, with no connection cut, in place of the one "
+        "before and before one that gitship got; no names that it covers are asked of an authority. It is not renewed."
+    ),
+    examples=("certs:add shop < fullchain-and-key.pem",),
+)
+def add(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    text = read_all(context.session, PEM_BYTES)
+    if not text.strip():
+        raise UsageError(
+            "there is nothing on standard input", f"cat fullchain.pem privkey.pem | ssh ... certs:add {found.name}"
+        )
+    own = certificate.read(text)
+    _refuse_others(context, found, own)
+    uncovered = context.operations.https.add_certificate(found, own)
+    days = days_left(own.not_after)
+    context.line(f"{found.name}: certificate of {own.issuer} for {', '.join(own.domains)}, valid for {days} days")
+    if uncovered:
+        context.note(f"it is not valid for {', '.join(uncovered)}")
+    if own.self_signed:
+        context.note("nobody but itself vouches for it: browsers warn of it")
+    elif own.chain_length == 1:
+        context.note("there is no intermediate certificate: some visitors will not trust it; send the whole chain")
+    if days < SOON_DAYS:
+        context.note(f"it ends in {days} days")
+
+
+def _refuse_others(context: Context, app: App, own: Certificate) -> None:
+    """A name that is another app's, in so many words: whoever holds that key could pose as it."""
+    for other in context.store.apps():
+        if other.id == app.id:
+            continue
+        taken = sorted(set(hosts_of(context.store, context.settings, other)) & set(own.domains))
+        if taken:
+            whose = f"the app '{other.name}'" if context.identity.sees(other.id) else "another app"
+            raise Conflict(
+                f"the certificate is for {taken[0]}, too, which leads to {whose}", "use one without that name"
+            )
+
+
+@command(
+    "certs:remove",
+    Role.DEPLOYER,
+    "stop using an app's own certificate; with HTTPS on, gitship gets one",
+    examples=("certs:remove shop",),
+)
+def remove(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    context.operations.https.remove_certificate(found)
+    context.line(f"removed the certificate of {found.name}")
+
+
+@command(
+    "certs:list",
+    Role.VIEWER,
+    "every certificate, an app's or of all apps",
+    columns=(
+        Column("app", "the app"),
+        Column("domains", "the names that it is valid for"),
+        Column("issuer", "who vouches for it"),
+        Column("source", "own, acme or self-signed"),
+        Column("not_after", "when it ends"),
+        Column("days", "whole days until then"),
+    ),
+    examples=("certs:list", "certs:list shop --format json"),
+    aliases=("certs",),
+)
+def list_certificates(app: OptionalApp = None, /, *, context: Ctx, format: Format = "table") -> None:
+    rows = [
+        {
+            "app": found.name,
+            "domains": list(stored.domains),
+            "issuer": stored.issuer,
+            "source": str(stored.source),
+            "not_after": moment(stored.not_after),
+            "days": days_left(stored.not_after),
+        }
+        for found in apps(context, app)
+        for stored in context.store.certificates(found.id)
+    ]
+    show(context, rows, format, empty="none")

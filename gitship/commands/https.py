@@ -1,0 +1,150 @@
+"""https: apps over TLS, with certificates that are got and renewed by themselves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.listing import Format, moment, show
+from gitship.commands.registry import Column, UsageError, command
+from gitship.deploy.https.operations import HostStatus
+from gitship.deploy.https.wishes import wish_of
+from gitship.model import App, Role
+
+HSTS_DAYS = 180
+DAY_S = 86_400
+
+OptionalApp = Annotated[str | None, Parameter(name="APP", help="the app's name; every app without it")]
+
+
+def days_left(epoch: float) -> int:
+    """Whole days from now; negative when it is past."""
+    return int((epoch - datetime.now(UTC).timestamp()) // DAY_S)
+
+
+def apps(context: Context, app: str | None) -> list[App]:
+    """The app named, or all that the key may know of."""
+    return context.apps() if app is None else [context.app(app)]
+
+
+@command(
+    "https:enable",
+    Role.DEPLOYER,
+    "serve an app by HTTPS: get a certificate for its domains, renew it in time, and send http visitors there",
+    details=(
+        "With it you agree to the terms of the certificate authority in [https] directory. Domains have to lead to "
+        "this server, with port 80 open. Names that only this machine knows (.localhost) get a certificate of "
+        "gitship's own, which browsers warn of, and are not sent to https. "
+        "--hsts tells browsers to come by https alone from now on, for 180 days after each visit: they keep to that "
+        "even after https:disable, so use it only when you are sure. --hsts off takes it back, as browsers come by."
+    ),
+    examples=("https:enable shop", "https:enable shop --hsts on"),
+)
+def enable(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    hsts: Annotated[
+        str | None, Parameter(name="--hsts", metavar="on|off", help="tell browsers to come by https alone")
+    ] = None,
+) -> None:
+    if hsts not in (None, "on", "off"):
+        raise UsageError(f"--hsts {hsts[:20]!r} is neither on nor off", "for instance `https:enable shop --hsts on`")
+    found = context.app(app)
+    seconds = None if hsts is None else HSTS_DAYS * DAY_S if hsts == "on" else 0
+    context.operations.https.enable(found, seconds, context.note)
+    for row in context.operations.https.status(found):
+        context.line(f"{row.host}: {_said(row)}")
+    if hsts == "on":
+        context.note(f"browsers now refuse http at these hosts for {HSTS_DAYS} days after each visit")
+
+
+@command(
+    "https:disable",
+    Role.DEPLOYER,
+    "serve an app by http alone",
+    details="Its certificates are kept for the next https:enable. Browsers that were told by --hsts still refuse http.",
+    examples=("https:disable shop",),
+)
+def disable(app: AppName, /, *, context: Ctx) -> None:
+    found = context.app(app)
+    hsts = wish_of(context.store, context.settings, found).hsts_s
+    context.operations.https.disable(found)
+    context.line(f"{found.name} is served by http alone")
+    if hsts:
+        context.note(f"browsers that have been there still refuse http, for up to {hsts // DAY_S} days")
+
+
+@command(
+    "https:renew",
+    Role.DEPLOYER,
+    "ask for an app's certificate now, if it is time or names are missing",
+    details="gitship does so by itself. Until the new one is there, and when there is none, the old one serves on.",
+    examples=("https:renew shop", "https:renew shop --force"),
+)
+def renew(
+    app: AppName,
+    /,
+    *,
+    context: Ctx,
+    force: Annotated[
+        bool, Parameter(name="--force", help="also when it need not be yet, or the last attempts have failed")
+    ] = False,
+) -> None:
+    found = context.app(app)
+    context.operations.https.renew(found, context.note, force=force)
+    for row in context.operations.https.status(found):
+        context.line(f"{row.host}: {_said(row)}")
+
+
+@command(
+    "https:status",
+    Role.VIEWER,
+    "each host's HTTPS, its certificate, and what is wrong",
+    columns=(
+        Column("app", "the app"),
+        Column("host", "where it answers"),
+        Column("state", "ok, off, self-signed, expired, or none: no certificate yet"),
+        Column("source", "own, acme or self-signed; null without a certificate"),
+        Column("issuer", "who vouches for it", json_only=True),
+        Column("not_after", "when the certificate ends", json_only=True),
+        Column("days", "whole days until then"),
+        Column("renew_at", "when the next one is asked for", json_only=True),
+        Column("problem", "why there is none, or no newer one"),
+        Column("retry_at", "when that is tried again", json_only=True),
+    ),
+    examples=("https:status", "https:status shop --format json"),
+    aliases=("https",),
+)
+def status(app: OptionalApp = None, /, *, context: Ctx, format: Format = "table") -> None:
+    rows = [(found, row) for found in apps(context, app) for row in context.operations.https.status(found)]
+    show(context, [_row(found, row) for found, row in rows], format, empty="no app yet")
+
+
+def _row(app: App, row: HostStatus) -> dict[str, Any]:
+    certificate = row.certificate
+    return {
+        "app": app.name,
+        "host": row.host,
+        "state": row.state,
+        "source": str(certificate.source) if certificate else None,
+        "issuer": certificate.issuer if certificate else None,
+        "not_after": moment(certificate.not_after) if certificate else None,
+        "days": days_left(certificate.not_after) if certificate else None,
+        "renew_at": moment(row.renew_at),
+        "problem": row.problem,
+        "retry_at": moment(row.retry_at),
+    }
+
+
+def _said(row: HostStatus) -> str:
+    if row.certificate is None:
+        return f"no certificate{f' ({row.problem})' if row.problem else ''}"
+    trusted = row.certificate.source.trusted
+    kind = f"certificate of {row.certificate.issuer}" if trusted else "self-signed certificate, browsers warn of it"
+    days = days_left(row.certificate.not_after)
+    return f"{kind}, expired" if row.state == "expired" else f"{kind}, valid for {days} days"

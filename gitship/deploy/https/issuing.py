@@ -1,0 +1,165 @@
+"""Asking the authority for an app's certificate: at most so often, whatever happens, over any restart."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gitship.config import Settings
+from gitship.deploy.https import reach
+from gitship.deploy.https.authority import Answer, Authority
+from gitship.deploy.https.table import missing, renewal_at
+from gitship.errors import CertificateError, Conflict, FrontError, GitshipError
+from gitship.front.tls import certificate
+from gitship.model import App, CertificateAttempt, CertificateSource, StoredCertificate
+from gitship.store import Store
+
+FIRST_WAIT_S = 900.0
+LONGEST_WAIT_S = 86_400.0
+# The largest authority takes 5 failed proofs per name and hour: a person who mends DNS gets that many, too.
+FREE_ATTEMPTS = 4
+MOST_NAMES = 100  # in one certificate
+
+Say = Callable[[str], None]
+
+
+class Issuer:
+    """Safe from any thread; one order at a time."""
+
+    def __init__(self, settings: Settings, store: Store, authority: Authority, answer: Answer) -> None:
+        self._settings = settings
+        self._store = store
+        self._authority = authority
+        self._answer = answer
+        self._lock = threading.Lock()
+
+    def issue(
+        self,
+        app: App,
+        names: Sequence[str],
+        say: Say,
+        needed: Callable[[], bool],
+        *,
+        by_itself: bool = False,
+        force: bool = False,
+    ) -> bool:
+        """Stores a certificate for ``names``, or for as many of them as lead here and can be proved.
+
+        Nothing happens, and False is given back, unless ``needed`` is true once it is this one's turn. ``by_itself``:
+        nobody has asked, so every wait is kept; ``force``: only the authority's own wish to be left alone counts.
+        Raises CertificateError, or Conflict when it is too early; then what there was is as before.
+        """
+        with self._lock:
+            if not needed():
+                return False
+            self._check_patience(app, names, by_itself=by_itself, force=force)
+            asked = self._askable(app, list(names)[:MOST_NAMES], say, by_itself=by_itself)
+            if len(names) > MOST_NAMES:
+                say(f"a certificate has at most {MOST_NAMES} names: {len(names) - MOST_NAMES} are left out")
+            attempt = self._begin(app, names)
+            try:
+                self._obtain(app, asked)
+            except CertificateError as error:
+                self._failed(app, attempt, error)
+                rest = [name for name in asked if name not in error.hosts]
+                if not rest or not error.hosts or not self._worth(app, rest):
+                    raise
+                self._without(app, rest, attempt, error, say)
+            return True
+
+    def _without(
+        self, app: App, rest: Sequence[str], attempt: CertificateAttempt, first: CertificateError, say: Say
+    ) -> None:
+        """One name that can't be proved keeps the others waiting for one order more, never longer."""
+        try:
+            self._obtain(app, rest)
+        except CertificateError as error:
+            self._failed(app, attempt, error)
+            raise
+        self._failed(app, attempt, first)  # the names that are left out have to wait
+        say(f"{first.message}: left out")
+
+    def _worth(self, app: App, names: list[str]) -> bool:
+        """True when a certificate for these names only is better than the one there is."""
+        current = self._current(app)
+        due = current is not None and time.time() >= renewal_at(current, self._settings.https.renew_before)
+        return due or bool(missing(current, names))
+
+    def _check_patience(self, app: App, names: Sequence[str], *, by_itself: bool, force: bool) -> None:
+        now, attempt = time.time(), self._store.certificate_attempt(app.id)
+        if (hold := self._store.authority_hold()) > now:
+            reason = f": {attempt.reason}" if attempt and attempt.reason else ""
+            raise Conflict(f"the authority wants to be left alone for {_span(hold - now)}{reason}", "gitship asks then")
+        if attempt is None or force or now >= attempt.next_at:
+            return
+        same = set(names) == set(attempt.names)
+        if (by_itself and same) or attempt.failures > FREE_ATTEMPTS:
+            wait = f"{attempt.failures} attempts have failed, the next is in {_span(attempt.next_at - now)}"
+            raise Conflict(f"{wait}: {attempt.reason}", f"`https:renew {app.name} --force` asks now")
+
+    def _askable(self, app: App, names: list[str], say: Say, *, by_itself: bool) -> list[str]:
+        """Without names that don't lead here. Those in the certificate stay: a lapse of DNS must not cost them."""
+        if not self._settings.https.check_dns:
+            return names
+        current = self._current(app)
+        new = [name for name in missing(current, names) if not name.startswith("*")]
+        problems = reach.problems(new, self._answer)
+        for host, problem in problems.items():
+            say(f"{host} is left out: {problem}")
+        left = [name for name in names if name not in problems]
+        if problems and (not left or (by_itself and not missing(current, left))):
+            reason = "; ".join(f"{host}: {problem}" for host, problem in problems.items())
+            hint = "add a DNS record that leads here; check_dns = false in [https] asks the authority all the same"
+            self._wait(app, names, reason, hint)
+            raise CertificateError(f"no domain of {app.name} leads here: {reason}" if not left else reason, hint)
+        return left
+
+    def _obtain(self, app: App, names: Sequence[str]) -> None:
+        try:
+            pem = self._authority.obtain(names)
+        except FrontError as error:  # Varnish didn't take the answer to a challenge
+            raise CertificateError(error.message, error.hint) from None
+        try:
+            got = certificate.read(pem)
+        except GitshipError as error:
+            raise CertificateError(f"the authority's certificate can't be used: {error.message}", error.hint) from None
+        self._store.put_certificate(
+            app.id, CertificateSource.ACME, domains=got.domains, issuer=got.issuer, not_before=got.not_before,
+            not_after=got.not_after, pem=got.pem,
+        )  # fmt: skip
+
+    def _current(self, app: App) -> StoredCertificate | None:
+        return next((c for c in self._store.certificates(app.id) if c.source is CertificateSource.ACME), None)
+
+    # -- patience
+
+    def _begin(self, app: App, names: Sequence[str]) -> CertificateAttempt:
+        """Written down before the authority is asked: a gitship that is killed in it does not ask at each start."""
+        before = self._store.certificate_attempt(app.id)
+        failures = (before.failures if before else 0) + 1
+        wait = min(FIRST_WAIT_S * 2.0 ** (failures - 1), LONGEST_WAIT_S) * random.uniform(1, 1.2)  # noqa: S311
+        attempt = CertificateAttempt(failures, time.time() + wait, tuple(names), "gitship was stopped while it asked")
+        self._store.put_certificate_attempt(app.id, attempt)
+        return attempt
+
+    def _failed(self, app: App, attempt: CertificateAttempt, error: CertificateError) -> None:
+        next_at = attempt.next_at
+        if error.hold_s:
+            self._store.hold_authority(time.time() + error.hold_s)
+            next_at = max(next_at, time.time() + error.hold_s)
+        told = replace(attempt, next_at=next_at, reason=error.message, hint=error.hint)
+        self._store.put_certificate_attempt(app.id, told)
+
+    def _wait(self, app: App, names: Sequence[str], reason: str, hint: str) -> None:
+        """The authority was not asked: that is no failure, but is not looked at every few seconds either."""
+        before = self._store.certificate_attempt(app.id)
+        failures = before.failures if before else 0
+        next_at = max(before.next_at if before else 0.0, time.time() + FIRST_WAIT_S)
+        self._store.put_certificate_attempt(app.id, CertificateAttempt(failures, next_at, tuple(names), reason, hint))
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

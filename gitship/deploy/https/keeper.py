@@ -1,0 +1,146 @@
+"""HTTPS that takes care of itself: certificates are got, renewed and shown without anybody asking."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from datetime import UTC, datetime
+
+from gitship.config import Settings
+from gitship.deploy.https.authority import Authority
+from gitship.deploy.https.operations import ServerHttps
+from gitship.deploy.https.showing import Showing
+from gitship.deploy.https.wishes import wish_of
+from gitship.errors import Conflict, GitshipError
+from gitship.events import Bus, Event
+from gitship.model import App, CertificateSource, StoredCertificate
+from gitship.store import Store
+
+INTERVAL_S = 10.0
+SETTLE_S = 1.0
+CHANGED = "app"
+STOP_TIMEOUT_S = 5.0
+EXPIRING_S = 14 * 86400.0
+SUGGESTION_EVERY_S = 6 * 3600.0
+EXPIRING = "certificate.expiring"
+
+log = logging.getLogger("gitship.https")
+
+
+class Keeper:
+    """Owns one thread that looks when apps or their domains change, and every ``INTERVAL_S``."""
+
+    def __init__(
+        self, settings: Settings, store: Store, bus: Bus, showing: Showing, https: ServerHttps, authority: Authority
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._bus = bus
+        self._showing = showing
+        self._https = https
+        self._authority = authority
+        self._suggested: dict[int, float] = {}  # certificate -> when the authority was asked, monotonic
+        self._said = ""
+        self._stop = threading.Event()
+        self._changes = bus.subscribe(lambda event: event.topic == CHANGED)
+        self._thread = threading.Thread(target=self._loop, name="certificates", daemon=True)
+
+    def start(self) -> None:
+        """haproxy is up with every certificate when this returns, or the log says why not: http is served anyway."""
+        self._bring()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """An order that is under way is given up: the next start asks again, as late as after any failure."""
+        self._stop.set()
+        self._changes.put(Event(CHANGED))  # so that it doesn't wait any longer
+        if self._thread.is_alive():
+            self._thread.join(STOP_TIMEOUT_S)
+        self._changes.close()
+
+    def look(self) -> None:
+        """One round."""
+        self._bring()
+        for app in self._store.apps():
+            if self._stop.is_set():
+                return
+            if not wish_of(self._store, self._settings, app).on:
+                continue
+            certificates = self._store.certificates(app.id)
+            for certificate in certificates:
+                if certificate.source is CertificateSource.ACME:
+                    self._ask_when(certificate)
+            if self._https.needs_asking(app):
+                self._issue(app)
+            else:
+                self._store.forget_certificate_attempt(app.id)  # the domain that failed is gone
+            self._warn(app)
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            if self._changes.get(INTERVAL_S) is not None:  # perhaps the first of several changes
+                self._stop.wait(SETTLE_S)
+            while self._changes.get(0) is not None:
+                pass
+            if self._stop.is_set():
+                return
+            try:
+                self.look()
+            except GitshipError as error:
+                self._say(error.message)
+            except Exception:
+                log.exception("looking after certificates")
+
+    def _bring(self) -> None:
+        try:
+            refused = self._showing.bring()
+        except GitshipError as error:
+            self._say(f"{error.message} ({error.hint})" if error.hint else error.message)
+        else:
+            self._say("; ".join(f"{app}: {error.message}" for app, error in sorted(refused.items())))
+
+    def _issue(self, app: App) -> None:
+        try:
+            if self._https.ask(app, lambda text: log.info("%s: %s", app.name, text)):
+                log.info("%s: has a new certificate", app.name)
+        except Conflict:  # too early after a failure, which was logged
+            return
+        except GitshipError as error:
+            log.warning("%s: no certificate: %s", app.name, error.message)
+
+    def _ask_when(self, certificate: StoredCertificate) -> None:
+        now = time.monotonic()
+        begun = now - random.uniform(0, SUGGESTION_EVERY_S)  # noqa: S311 (not all of them at each start)
+        if now - self._suggested.setdefault(certificate.id, begun) < SUGGESTION_EVERY_S:
+            return
+        self._suggested[certificate.id] = now
+        try:
+            self._store.suggest_renewal(certificate.id, self._authority.suggestion(certificate.pem))
+        except GitshipError as error:
+            log.debug("no suggestion when to renew: %s", error.message)
+
+    def _warn(self, app: App) -> None:
+        now = time.time()
+        for certificate in set(self._showing.shown(app).values()):
+            if not certificate.source.trusted or certificate.not_after - now > EXPIRING_S:
+                continue
+            if self._store.warn_of_certificate(certificate.id):
+                self._bus.publish(Event(EXPIRING, app.name, text=self._warning(app, certificate, now)))
+
+    def _warning(self, app: App, certificate: StoredCertificate, now: float) -> str:
+        end = datetime.fromtimestamp(certificate.not_after, UTC)
+        days = max(0, int((certificate.not_after - now) / 86400))
+        names = ", ".join(certificate.domains[:3])
+        text = f"the certificate of {app.name} ({names}) ends in {days} days, on {end:%Y-%m-%d}"
+        if certificate.source is CertificateSource.OWN:
+            return f"{text}: send a new one with certs:add {app.name}"
+        attempt = self._store.certificate_attempt(app.id)
+        return f"{text}: {attempt.reason}" if attempt and attempt.reason else text
+
+    def _say(self, text: str) -> None:
+        """Each sentence once, however often it is true."""
+        if text and text != self._said:
+            log.error("%s", text)
+        self._said = text

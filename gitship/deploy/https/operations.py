@@ -1,0 +1,219 @@
+"""What can be done about HTTPS: the facade that `commands` and `web` call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from gitship.config import Settings
+from gitship.deploy.https.issuing import Issuer, Say
+from gitship.deploy.https.showing import Showing
+from gitship.deploy.https.table import missing, renewal_at
+from gitship.deploy.https.wishes import Wish, hosts_of, public, store_wish, wish_of
+from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.front.tls.certificate import Certificate, covers
+from gitship.model import WILDCARD, App, CertificateSource, StoredCertificate
+from gitship.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """One host's HTTPS. ``state`` is off, ok, self-signed, expired, or none: no certificate yet. Epoch seconds."""
+
+    host: str
+    state: str
+    certificate: StoredCertificate | None = None
+    renew_at: float | None = None
+    problem: str = ""
+    retry_at: float | None = None
+
+
+class Https(Protocol):
+    """Every method takes an app that exists, and raises GitshipError with a hint; then all is as it was."""
+
+    def enable(self, app: App, hsts_s: int | None, say: Say) -> None:
+        """``hsts_s`` None: as it is. ``say`` gets what else is to be known, a sentence each."""
+        ...
+
+    def disable(self, app: App) -> None: ...
+
+    def renew(self, app: App, say: Say, *, force: bool = False) -> None: ...
+
+    def status(self, app: App) -> list[HostStatus]: ...
+
+    def add_certificate(self, app: App, certificate: Certificate) -> list[str]:
+        """Hosts of the app that it is not valid for."""
+        ...
+
+    def remove_certificate(self, app: App) -> None: ...
+
+
+class ServerHttps:
+    """Safe from any thread."""
+
+    def __init__(
+        self, settings: Settings, store: Store, showing: Showing, issuer: Issuer, wildcards: Callable[[], bool]
+    ) -> None:
+        """``wildcards`` tells whether certificates for them can be got."""
+        self._settings = settings
+        self._store = store
+        self._showing = showing
+        self._issuer = issuer
+        self._wildcards = wildcards
+
+    # -- by command
+
+    def enable(self, app: App, hsts_s: int | None, say: Say) -> None:
+        """See ``Https.enable``."""
+        before = wish_of(self._store, self._settings, app)
+        store_wish(self._store, app, Wish(True, before.hsts_s if hsts_s is None else hsts_s))
+        try:
+            self._bring(app)
+            self._issuer.issue(app, self.wanted(app), say, lambda: self.lacking(app))
+            self._bring(app)
+        except BaseException:
+            store_wish(self._store, app, before)
+            self._bring_back()
+            raise
+        if not self._wildcards() and any(h.startswith(WILDCARD) for h in hosts_of(self._store, self._settings, app)):
+            say("wildcard domains need a certificate of your own (certs:add), or the server's dns-01 hook")
+
+    def disable(self, app: App) -> None:
+        """See ``Https.disable``. Certificates are kept."""
+        store_wish(self._store, app, Wish(False))
+        self._bring(app)
+
+    def renew(self, app: App, say: Say, *, force: bool = False) -> None:
+        """See ``Https.renew``."""
+        if not wish_of(self._store, self._settings, app).on:
+            raise Conflict(f"{app.name} has no HTTPS", f"https:enable {app.name}")
+        names = self.wanted(app)
+        if not names:
+            raise Conflict(
+                f"{app.name} has no domain for which an authority is needed",
+                f"see `https:status {app.name}`, and add one with `domains:add`",
+            )
+        if not force and not self.needs_asking(app):
+            raise Conflict(
+                f"the certificate of {app.name} need not be renewed yet", f"`https:renew {app.name} --force` does so"
+            )
+        self._issuer.issue(app, names, say, lambda: force or self.needs_asking(app), force=force)
+        self._bring(app)
+
+    def status(self, app: App) -> list[HostStatus]:
+        """See ``Https.status``."""
+        hosts = hosts_of(self._store, self._settings, app)
+        if not wish_of(self._store, self._settings, app).on:
+            return [HostStatus(host, "off") for host in hosts]
+        shown, now = self._showing.shown(app), time.time()
+        attempt = self._store.certificate_attempt(app.id)
+        rows = []
+        for host in hosts:
+            found = shown.get(host)
+            row = HostStatus(host, _state(found, now), found)
+            if found is None and host.startswith(WILDCARD) and not self._wildcards():
+                row = replace(row, problem="needs a certificate of your own, or the server's dns-01 hook")
+            elif public(host) and (found is None or found.source is CertificateSource.ACME):
+                renew = renewal_at(found, self._settings.https.renew_before) if found else None
+                row = replace(row, renew_at=renew)
+                if attempt is not None and (found is None or now >= (renew or now)):
+                    row = replace(row, problem=attempt.reason, retry_at=attempt.next_at)
+            rows.append(row)
+        return rows
+
+    def add_certificate(self, app: App, certificate: Certificate) -> list[str]:
+        """See ``Https.add_certificate``."""
+        hosts = hosts_of(self._store, self._settings, app)
+        if not any(covers(certificate.domains, host) for host in hosts):
+            raise Conflict(
+                f"the certificate is for {_shown(certificate.domains)}, and {app.name} answers at none of these",
+                f"domains:add {app.name} {certificate.domains[0]}",
+            )
+        before, wish = self._stored(app, CertificateSource.OWN), wish_of(self._store, self._settings, app)
+        self._put_own(app, certificate)
+        if not wish.on:
+            store_wish(self._store, app, Wish(True))
+        try:
+            self._bring(app)
+        except BaseException:
+            self._store.remove_certificate(app.id, CertificateSource.OWN)
+            if before is not None:
+                self._put_own(app, before)
+            store_wish(self._store, app, wish)
+            self._bring_back()
+            raise
+        return [host for host in hosts if not covers(certificate.domains, host)]
+
+    def remove_certificate(self, app: App) -> None:
+        """See ``Https.remove_certificate``. Raises NotFound when there is none of its owner's."""
+        if not self._store.remove_certificate(app.id, CertificateSource.OWN):
+            raise NotFound(f"{app.name} has no certificate of its own", f"see `certs:list {app.name}`")
+        self._bring(app)
+
+    # -- by itself
+
+    def wanted(self, app: App) -> list[str]:
+        """Names for which the authority is to be asked."""
+        own = self._stored(app, CertificateSource.OWN)
+        valid = own if own is not None and own.not_after > time.time() else None
+        hosts = [host for host in hosts_of(self._store, self._settings, app) if public(host)]
+        return [h for h in missing(valid, hosts) if not h.startswith(WILDCARD) or self._wildcards()]
+
+    def lacking(self, app: App) -> bool:
+        """True when there are names for which there is no certificate."""
+        return bool(missing(self._acme(app), self.wanted(app)))
+
+    def needs_asking(self, app: App) -> bool:
+        """True when HTTPS is wanted and names are without a certificate, or it is time to renew it."""
+        if not self.wanted(app) or not wish_of(self._store, self._settings, app).on:
+            return False
+        current = self._acme(app)
+        return self.lacking(app) or (current is not None and self.due(current))
+
+    def ask(self, app: App, say: Say) -> bool:
+        """As ``renew``, when nobody has asked for it: every wait is kept. False: it was not needed any more."""
+        asked = self._issuer.issue(app, self.wanted(app), say, lambda: self.needs_asking(app), by_itself=True)
+        self._bring(app)
+        return asked
+
+    def due(self, certificate: StoredCertificate) -> bool:
+        return time.time() >= renewal_at(certificate, self._settings.https.renew_before)
+
+    # -- within
+
+    def _bring(self, app: App) -> None:
+        """Raises FrontError, also when this app's certificate is refused."""
+        if (error := self._showing.bring().get(app.name)) is not None:
+            raise error
+
+    def _bring_back(self) -> None:
+        try:
+            self._showing.bring()
+        except GitshipError:  # it is tried again within seconds, and the first error is the one to tell
+            return
+
+    def _put_own(self, app: App, own: Certificate | StoredCertificate) -> None:
+        self._store.put_certificate(
+            app.id, CertificateSource.OWN, domains=own.domains, issuer=own.issuer, not_before=own.not_before,
+            not_after=own.not_after, pem=own.pem,
+        )  # fmt: skip
+
+    def _acme(self, app: App) -> StoredCertificate | None:
+        return self._stored(app, CertificateSource.ACME)
+
+    def _stored(self, app: App, source: CertificateSource) -> StoredCertificate | None:
+        return next((c for c in self._store.certificates(app.id) if c.source is source), None)
+
+
+def _state(certificate: StoredCertificate | None, now: float) -> str:
+    if certificate is None:
+        return "none"
+    if certificate.not_after <= now:
+        return "expired"
+    return "ok" if certificate.source.trusted else "self-signed"
+
+
+def _shown(domains: tuple[str, ...]) -> str:
+    return ", ".join(domains[:3]) + (", ..." if len(domains) > 3 else "")

@@ -1,0 +1,108 @@
+"""What an authority says when it refuses, with the likely cause, as an error for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import josepy
+import requests
+from acme import errors, messages
+
+from gitship.errors import CertificateError
+from gitship.model import WILDCARD
+
+HOLD_S = 3600.0  # when a limit is reached and the authority doesn't say for how long
+SHORTEST_HOLD_S = 60.0
+LONGEST_HOLD_S = 8 * 86400.0
+WORDS = 300
+
+_ELSEWHERE = "the domain seems to lead to another server: look at all its A and AAAA records"
+_HINTS = {
+    "connection": "can port 80 of this server be reached from the internet? See its firewall, and `gitship doctor`",
+    "dns": "look at the domain's DNS records; new ones take a while until everybody sees them",
+    "unknownHost": "look at the domain's DNS records; new ones take a while until everybody sees them",
+    "unauthorized": _ELSEWHERE,
+    "incorrectResponse": _ELSEWHERE,
+    "tls": _ELSEWHERE,
+    "caa": "a CAA record of the domain allows other authorities only",
+    "rejectedIdentifier": "the authority gives no certificates for this name",
+    "rateLimited": "the authority's limit is reached; gitship asks again by itself later",
+    "externalAccountRequired": "set eab_kid and eab_hmac_key in [https]",
+}
+
+
+@contextmanager
+def told(directory: str) -> Iterator[None]:
+    """Turns whatever goes wrong between gitship and the authority into a CertificateError."""
+    try:
+        yield
+    except errors.ValidationError as error:
+        raise _unproved(error) from None
+    except errors.IssuanceError as error:
+        raise _refused(error.error) from None
+    except messages.Error as error:
+        raise _refused(error) from None
+    except errors.TimeoutError:
+        raise CertificateError("the authority did not finish in time", "gitship tries again by itself later") from None
+    except requests.RequestException as error:
+        raise CertificateError(
+            f"the authority at {directory} cannot be reached: {_reason(error)}",
+            "see this server's network, and [https] directory",
+        ) from None
+    except (errors.Error, josepy.errors.Error, KeyError, ValueError) as error:
+        raise CertificateError(
+            f"the authority at {directory} does not answer as it should: {_words(str(error))}",
+            "see [https] directory: it has to be the URL of an ACME directory",
+        ) from None
+
+
+def _unproved(error: errors.ValidationError) -> CertificateError:
+    hosts, said, hint = [], [], ""
+    for authorization in error.failed_authzrs:
+        host = authorization.body.identifier.value
+        host = f"{WILDCARD}{host}" if authorization.body.wildcard else host
+        for challenge in authorization.body.challenges:
+            if challenge.error is not None:
+                hosts.append(host)
+                said.append(f"{host}: {_words(challenge.error.detail or challenge.error.typ)}")
+                hint = hint or _HINTS.get(challenge.error.code or "", "")
+    return CertificateError(f"the authority could not verify {'; '.join(said)}", hint, hosts=hosts)
+
+
+def _refused(error: messages.Error) -> CertificateError:
+    code = error.code or ""
+    words = _words(error.detail or error.title or error.typ)
+    hosts = [problem.identifier.value for problem in error.subproblems or () if problem.identifier is not None]
+    hold = _hold(error.detail or "") if code == "rateLimited" else 0.0
+    return CertificateError(f"the authority refuses: {words}", _HINTS.get(code, ""), hosts=hosts, hold_s=hold)
+
+
+def _hold(words: str) -> float:
+    """``retry after 2026-01-31 12:00:00 UTC`` is how the largest authority says it."""
+    found = re.search(r"retry after (\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)", words)
+    if found is None:
+        return HOLD_S
+    at = datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=UTC)
+    return min(max((at - datetime.now(UTC)).total_seconds(), SHORTEST_HOLD_S), LONGEST_HOLD_S)
+
+
+def _reason(error: requests.RequestException) -> str:
+    text = str(error)
+    for sign, reason in (
+        ("CERTIFICATE_VERIFY_FAILED", "its own certificate is not trusted (see [https] directory_ca)"),
+        ("Connection refused", "connection refused"),
+        ("Name or service not known", "its name is not in DNS"),
+        ("Temporary failure in name resolution", "DNS does not answer"),
+        ("timed out", "no answer in time"),
+    ):
+        if sign in text:
+            return reason
+    return _words(text)
+
+
+def _words(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= WORDS else line[:WORDS] + "..."

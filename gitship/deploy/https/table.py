@@ -1,0 +1,40 @@
+"""Which certificate is shown for which of an app's hosts, and whether it is time for a new one. No effects here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from gitship.front.tls.certificate import covers
+from gitship.model import CertificateSource, StoredCertificate
+
+RENEW_AT = 1 / 3  # of its life left
+JITTER = 1 / 10  # of that, so that not everybody comes on the same day
+LATEST = 1 / 4  # of that: however late the authority suggests to come
+
+
+def chosen(certificates: Iterable[StoredCertificate], hosts: Iterable[str], now: float) -> dict[str, StoredCertificate]:
+    """Host -> its certificate: valid before expired ones, then the app's own before others."""
+    order = list(CertificateSource)
+    ranked = sorted(certificates, key=lambda c: (c.not_after <= now, order.index(c.source)))
+    found = {host: next((c for c in ranked if covers(c.domains, host)), None) for host in hosts}
+    return {host: certificate for host, certificate in found.items() if certificate is not None}
+
+
+def secured(shown: Mapping[str, StoredCertificate], now: float) -> tuple[str, ...]:
+    """Hosts that visitors by http may be sent on to https: browsers will trust what they are shown."""
+    return tuple(sorted(h for h, c in shown.items() if c.source.trusted and c.not_after > now))
+
+
+def renewal_at(certificate: StoredCertificate, renew_before_s: float) -> float:
+    """When to ask for the next one, in epoch seconds; the same after a restart."""
+    lead = renew_before_s or (certificate.not_after - certificate.not_before) * RENEW_AT
+    if certificate.suggested_at is not None:
+        return min(certificate.suggested_at, certificate.not_after - lead * LATEST)
+    fraction = hashlib.sha256(certificate.pem.encode()).digest()[0] / 255
+    return certificate.not_after - lead * (1 + JITTER * fraction)
+
+
+def missing(certificate: StoredCertificate | None, names: Sequence[str]) -> list[str]:
+    """Those of ``names`` that it is not valid for."""
+    return [name for name in names if certificate is None or not covers(certificate.domains, name)]

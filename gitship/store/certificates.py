@@ -1,0 +1,108 @@
+"""Certificates with their keys, and what came of asking for them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from gitship.errors import NotFound
+from gitship.model import CertificateAttempt, CertificateSource, StoredCertificate
+from gitship.store.database import Database
+
+_CERTIFICATE = "id, app_id, source, domains, issuer, not_before, not_after, pem, suggested_at, warned"
+_HOLD = "acme_hold_until"
+
+
+class Certificates(Database):
+    """An app has at most one certificate of each source."""
+
+    def certificates(self, app_id: int | None = None) -> list[StoredCertificate]:
+        """All of them, or an app's, in the order in which they count."""
+        where, values = ("", ()) if app_id is None else (" WHERE app_id = ?", (app_id,))
+        found = [_certificate(r) for r in self._rows(f"SELECT {_CERTIFICATE} FROM certificates{where}", *values)]
+        order = list(CertificateSource)
+        return sorted(found, key=lambda c: (c.app_id, order.index(c.source)))
+
+    def put_certificate(
+        self,
+        app_id: int,
+        source: CertificateSource,
+        *,
+        domains: tuple[str, ...],
+        issuer: str,
+        not_before: float,
+        not_after: float,
+        pem: str,
+    ) -> None:
+        """In place of the app's certificate of the same source. Raises NotFound when the app is gone."""
+        row = (app_id, source, json.dumps(domains), issuer, not_before, not_after, pem)
+        try:
+            with self.transaction() as db:
+                db.execute("DELETE FROM certificates WHERE app_id = ? AND source = ?", (app_id, source))
+                db.execute(
+                    "INSERT INTO certificates (app_id, source, domains, issuer, not_before, not_after, pem)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    row,
+                )
+                if source is CertificateSource.ACME:
+                    db.execute("DELETE FROM certificate_attempts WHERE app_id = ?", (app_id,))
+        except sqlite3.IntegrityError:
+            raise NotFound("the app is gone", "see `apps:list`") from None
+
+    def remove_certificate(self, app_id: int, source: CertificateSource) -> bool:
+        """False when there was none."""
+        with self.transaction() as db:
+            return bool(
+                db.execute("DELETE FROM certificates WHERE app_id = ? AND source = ?", (app_id, source)).rowcount
+            )
+
+    def suggest_renewal(self, certificate_id: int, at: float | None) -> None:
+        with self.transaction() as db:
+            db.execute("UPDATE certificates SET suggested_at = ? WHERE id = ?", (at, certificate_id))
+
+    def warn_of_certificate(self, certificate_id: int) -> bool:
+        """True for the first who says that it ends soon."""
+        with self.transaction() as db:
+            sql = "UPDATE certificates SET warned = 1 WHERE id = ? AND warned = 0"
+            return bool(db.execute(sql, (certificate_id,)).rowcount)
+
+    # -- attempts
+
+    def certificate_attempt(self, app_id: int) -> CertificateAttempt | None:
+        """None when the last one succeeded, or there was none."""
+        sql = "SELECT failures, next_at, names, reason, hint FROM certificate_attempts WHERE app_id = ?"
+        row = self._row(sql, app_id)
+        return CertificateAttempt(row[0], row[1], tuple(json.loads(row[2])), row[3], row[4]) if row else None
+
+    def put_certificate_attempt(self, app_id: int, attempt: CertificateAttempt) -> None:
+        """Nothing happens when the app is gone."""
+        names = json.dumps(attempt.names)
+        row = (app_id, attempt.failures, attempt.next_at, names, attempt.reason, attempt.hint, app_id)
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO certificate_attempts SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS"
+                " (SELECT 1 FROM apps WHERE id = ?)",
+                row,
+            )
+
+    def forget_certificate_attempt(self, app_id: int) -> None:
+        with self.transaction() as db:
+            db.execute("DELETE FROM certificate_attempts WHERE app_id = ?", (app_id,))
+
+    def authority_hold(self) -> float:
+        """Until when (epoch seconds) the authority wants to be left alone; 0: it does not."""
+        row = self._row("SELECT value FROM meta WHERE key = ?", _HOLD)
+        return float(row[0]) if row else 0.0
+
+    def hold_authority(self, until: float) -> None:
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_HOLD, str(until)))
+
+
+def _certificate(row: Any) -> StoredCertificate:
+    id_, app_id, source, domains, issuer, not_before, not_after, pem, suggested_at, warned = row
+    names = tuple(json.loads(domains))
+    return StoredCertificate(
+        id_, app_id, CertificateSource(source), names, issuer, not_before, not_after, pem, suggested_at, bool(warned)
+    )

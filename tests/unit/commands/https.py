@@ -1,0 +1,78 @@
+"""HTTPS without haproxy and without an authority on the network: the rest is the real thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from gitship.config import Settings
+from gitship.deploy.gates import Gates
+from gitship.deploy.https.issuing import Issuer
+from gitship.deploy.https.operations import ServerHttps
+from gitship.deploy.https.showing import Showing
+from gitship.errors import CertificateError, FrontError
+from gitship.front.tls.table import Entry
+from gitship.store import Store
+from tests.unit.certs import bundle
+
+
+class Curtain:
+    """Shows what it is told; ``refuses`` are words in a PEM that it doesn't take."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, str] | None = None  # host -> PEM; None: ended
+        self.refuses: set[str] = set()
+        self.missing = False
+
+    def bring(self, entries: Iterable[Entry]) -> dict[str, FrontError]:
+        if self.missing:
+            raise FrontError("haproxy is not installed", "apt-get install haproxy")
+        taken: dict[str, str] = {}
+        refused: dict[str, FrontError] = {}
+        for entry in entries:
+            if entry.owner in self.refuses:
+                refused[entry.name] = FrontError("haproxy does not take the certificate: no", "see the server's log")
+            else:
+                taken.update(dict.fromkeys(entry.hosts, entry.pem))
+        self.shown = taken
+        return refused
+
+    def stop(self) -> None:
+        self.shown = None
+
+    def alive(self) -> bool:
+        return self.shown is not None
+
+
+class TestAuthority:
+    """Issues at once; ``fails`` are hosts that it can't verify, ``asked`` the orders, ``hold_s`` its limit."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.fails: set[str] = set()
+        self.hold_s = 0.0
+        self.days = 90.0
+        self.suggested: float | None = None
+
+    def obtain(self, names: Sequence[str]) -> str:
+        self.asked.append(list(names))
+        if self.hold_s:
+            raise CertificateError("the authority refuses: too many", hold_s=self.hold_s)
+        if bad := sorted(self.fails & set(names)):
+            raise CertificateError(f"the authority could not verify {bad[0]}: connection refused", hosts=bad)
+        return bundle(*names, days=self.days)
+
+    def suggestion(self, pem: str) -> float | None:
+        return self.suggested
+
+
+def unanswered(answers: Mapping[str, str]) -> None:
+    """Nobody looks."""
+
+
+def https_of(
+    settings: Settings, store: Store, tls: Curtain, gates: Gates, authority: TestAuthority, *, wildcards: bool = False
+) -> ServerHttps:
+    showing = Showing(settings, store, tls, gates)
+    return ServerHttps(settings, store, showing, Issuer(settings, store, authority, unanswered), lambda: wildcards)

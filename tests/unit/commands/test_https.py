@@ -1,0 +1,133 @@
+"""https and certs: what people type, and what they are told."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.unit.certs import bundle, leaf
+from tests.unit.commands.world import World
+
+pytestmark = pytest.mark.unit
+
+OWN = "shop.example.com"  # the server's domain is example.com
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    world.operations.push("shop")
+    return world
+
+
+def status(world: World) -> dict[str, object]:
+    [row] = world.ok("https:status", "shop", "--format", "json").json
+    return dict(row)
+
+
+def test_one_command_is_enough(shop: World) -> None:
+    assert status(shop)["state"] == "off"
+    said = shop.ok("https:enable", "shop")
+    assert said.out == f"{OWN}: certificate of Test Intermediate, valid for 89 days\n"
+    row = status(shop)
+    assert (row["state"], row["source"], row["days"], row["problem"]) == ("ok", "acme", 89, "")
+    assert row["renew_at"] and row["retry_at"] is None
+    assert shop.ok("https:disable", "shop").out == "shop is served by http alone\n"
+    assert status(shop)["state"] == "off"
+
+
+def test_hsts_is_asked_for_and_warned_of(shop: World) -> None:
+    said = shop.ok("https:enable", "shop", "--hsts", "on")
+    assert "browsers now refuse http" in said.err
+    shop.ok("https:enable", "shop")  # it stays
+    assert "still refuse http, for up to 180 days" in shop.ok("https:disable", "shop").err
+    shop.ok("https:enable", "shop", "--hsts", "off")
+    assert "refuse" not in shop.ok("https:disable", "shop").err
+    assert shop.run("https:enable", "shop", "--hsts", "perhaps").code == 2
+
+
+def test_what_the_authority_says_is_shown_with_what_to_do(shop: World) -> None:
+    shop.operations.authority.fails = {OWN}
+    said = shop.run("https:enable", "shop")
+    assert (said.code, said.out) == (1, "")
+    assert f"error: the authority could not verify {OWN}: connection refused" in said.err
+    assert status(shop)["state"] == "off"
+    shop.operations.authority.fails = set()
+    assert shop.run("https:renew", "shop").code == 1
+    shop.ok("https:enable", "shop")
+    assert "--force" in shop.run("https:renew", "shop").err
+    assert "valid for 89 days" in shop.ok("https:renew", "shop", "--force").out
+
+
+def add(world: World, text: str) -> tuple[int, str, str]:
+    said = world.run("certs:add", "shop", stdin=text.encode())
+    return said.code, said.out, said.err
+
+
+def test_ones_own_certificate(shop: World) -> None:
+    code, out, err = add(shop, bundle(OWN, "other.example.net", days=30.5))
+    assert (code, out) == (
+        0,
+        f"shop: certificate of Test Intermediate for other.example.net, {OWN}, valid for 30 days\n",
+    )
+    assert (status(shop)["source"], shop.operations.authority.asked) == ("own", [])
+    made = leaf(OWN, days=3)
+    _, _, err = add(shop, made.pem + made.key_pem)
+    assert "no intermediate certificate" in err and "ends in 2 days" in err
+    [row] = shop.ok("certs:list", "shop", "--format", "json").json
+    assert (row["domains"], row["source"], row["issuer"]) == ([OWN], "own", "Test Intermediate")
+    shop.ok("certs:remove", "shop")
+    assert shop.run("certs:remove", "shop").code == 1
+    assert shop.ok("certs:list", "shop", "--format", "json").json == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "nothing on standard input"),
+        ("x" * 70_000, "longer than"),
+        ("no PEM", "there is no private key"),
+        (bundle(OWN, days=-0.5), "expired on"),
+        (bundle(OWN, since=0.5), "not valid before"),
+        (bundle("elsewhere.example.net"), "shop answers at none of these"),
+        (leaf(OWN).pem + leaf(OWN).key_pem, "does not belong"),
+    ],
+)
+def test_a_certificate_that_would_not_work_changes_nothing(shop: World, text: str, reason: str) -> None:
+    good = bundle(OWN)
+    add(shop, good)
+    before = (shop.operations.tls.shown, shop.store.certificates())
+    code, out, err = add(shop, text)
+    assert code != 0 and out == ""
+    assert reason in err and "hint: " in err
+    assert (shop.operations.tls.shown, shop.store.certificates()) == before
+
+
+def test_a_domain_of_another_app_is_refused_and_its_app_only_named_to_who_may_know(shop: World) -> None:
+    shop.operations.push("secret")
+    shop.ok("domains:add", "secret", "www.example.net")
+    text = bundle(OWN, "www.example.net")
+    code, _, err = add(shop, text)
+    assert code == 1 and "is for www.example.net, too, which leads to the app 'secret'" in err
+    assert add(shop, bundle(OWN, "*.example.net"))[0] == 0  # whoever vouches for that has to know
+    assert shop.store.certificates(shop.store.app("secret").id) == []
+
+
+def test_keys_are_never_printed_or_logged(shop: World) -> None:
+    secret = bundle(OWN)
+    body = secret.rpartition("-----BEGIN PRIVATE KEY-----")[2].split()[0]
+    code, out, err = add(shop, secret)
+    printed = (
+        out
+        + err
+        + "".join(shop.ok(*words).out for words in (("certs:list",), ("https:status",), ("audit",), ("server:export",)))
+    )
+    assert code == 0 and body not in printed and "PRIVATE" not in printed
+    assert "PRIVATE" not in repr(shop.store.certificates())
+
+
+def test_expiry_is_counted_in_whole_days(shop: World) -> None:
+    add(shop, bundle(OWN, days=20))
+    shop.store._db.execute("UPDATE certificates SET not_after = ?", (time.time() - 3600,))
+    row = status(shop)
+    assert (row["state"], row["days"]) == ("expired", -1)

@@ -1,0 +1,501 @@
+vcl 4.1;
+# app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
+# digest 4602c2513ee3adb04a76b3a82f0416f9
+
+import directors;
+import std;
+
+# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+sub vcl_deliver {
+    if (req.http.x-gitship-verify) {
+        # gitship's own
+    } elsif (resp.http.x-gitship-origin == "error") {
+        std.log("gitship:0 v12 error");
+    } elsif (obj.uncacheable) {
+        std.log("gitship:0 v12 pass");
+    } elsif (obj.hits == 0) {
+        std.log("gitship:0 v12 miss");
+    } elsif (obj.ttl < 0s) {
+        std.log("gitship:0 v12 stale");
+    } else {
+        std.log("gitship:0 v12 hit");
+    }
+}
+
+sub vcl_synth {
+    if (!req.http.x-gitship-verify) {
+        std.log("gitship:0 v12 synth");
+    }
+}
+
+sub vcl_pipe {
+    std.log("gitship:0 v12 pipe");
+}
+
+# Visitors of a canary keep its cookie for a while. It's gitship's own: with it no page would come from the cache.
+sub vcl_recv {
+    if (req.http.cookie ~ "gitship_canary=") {
+        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_canary=[^;]*", ""), "^; *", "");
+        if (req.http.cookie == "") {
+            unset req.http.cookie;
+        }
+    }
+}
+
+sub vcl_synth {
+    if (resp.status == 1443) {
+        unset resp.http.x-varnish;
+        set resp.status = 308;
+        set resp.http.location = req.http.x-gitship-location;
+        synthetic("");
+        return (deliver);
+    }
+    if (local.socket == "https" && req.http.host ~ "(?i)^([^.]+[.]example[.]net|shop[.]example[.]com)[.]?(:[0-9]+)?$") {
+        set resp.http.strict-transport-security = "max-age=3600";
+    }
+}
+
+sub vcl_deliver {
+    if (local.socket == "https" && req.http.host ~ "(?i)^([^.]+[.]example[.]net|shop[.]example[.]com)[.]?(:[0-9]+)?$") {
+        set resp.http.strict-transport-security = "max-age=3600";
+    }
+}
+
+sub gitship_gate {
+    if (local.socket != "https" && req.http.host ~ "(?i)^([^.]+[.]example[.]net|shop[.]example[.]com)[.]?(:[0-9]+)?$" && req.url ~ "^/") {
+        set req.http.x-gitship-location =
+            "https://" + regsub(req.http.host, "\.?(:[0-9]+)?$", "") + ":8443" + req.url;
+        return (synth(1443));
+    }
+    if (regsub(req.http.authorization, "(?i)^basic +", "Basic ") != "Basic YWRhOmE="
+        && regsub(req.http.authorization, "(?i)^basic +", "Basic ") != "Basic Ym9iOmI=") {
+        return (synth(1401));
+    }
+    unset req.http.authorization;
+}
+
+sub vcl_synth {
+    if (resp.status == 1401) {
+        unset resp.http.x-varnish;
+        set resp.status = 401;
+        set resp.http.content-type = "text/html; charset=utf-8";
+        set resp.http.cache-control = "no-store";
+        set resp.http.www-authenticate = {"Basic realm="shop.example", charset="UTF-8""};
+        synthetic("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>shop.example asks for a name and password</title>
+<style>
+:root { color-scheme: light dark; --ink: #1c2530; --soft: #5c6b7a; --line: #d9e0e7; --back: #f6f8fa; --card: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6ebf0; --soft: #94a3b3; --line: #2c3742; --back: #12181e; --card: #1a222b; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem; background: var(--back);
+  color: var(--ink); font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 32rem; width: 100%; padding: 2.25rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: 12px; }
+p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
+.code { margin: 0; font: 600 .85rem ui-monospace, Menlo, Consolas, monospace; letter-spacing: .08em; }
+h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
+code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
+  font: .9em ui-monospace, Menlo, Consolas, monospace; }
+</style>
+</head>
+<body>
+<main>
+<p class="code">401</p>
+<h1>shop.example asks for a name and password</h1>
+<p>Load this page again to sign in.</p>
+</main>
+</body>
+</html>
+""");
+        return (deliver);
+    }
+}
+backend b0_shop_example_web_1_v12 {
+    .host = "10.231.0.5";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+}
+
+sub vcl_init {
+    new app = directors.round_robin();
+    app.add_backend(b0_shop_example_web_1_v12);
+}
+
+backend socket_b0_shop_example_web_1_v12 {
+    .host = "10.231.0.5";
+    .port = "5000";
+    .connect_timeout = 3s;
+    .first_byte_timeout = 300s;
+    .between_bytes_timeout = 300s;
+}
+
+sub vcl_init {
+    new sockets = directors.round_robin();
+    sockets.add_backend(socket_b0_shop_example_web_1_v12);
+}
+
+
+
+# A request may begin anew (restart), at most four times, with notes to itself:
+#   x-gitship-before  look: does the release before have this file? there, none: the answer. serve: take it.
+#   x-gitship-stale   there: the cache has an old copy, the app is asked first. serve: it failed, take the copy.
+#   x-gitship-first   this is not such a second time (what waited in a pause has begun anew before).
+#   x-gitship-cookie  the visitor's cookies, while x-gitship-aside says why they are put aside; over: they count again.
+sub vcl_recv {
+    # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
+    if (req.restarts == 0 || req.http.x-gitship-waited) {
+        unset req.http.x-gitship-waited;
+        set req.http.x-gitship-first = "yes";
+        set req.http.host = regsub(std.tolower(req.http.host), "\.(:[0-9]+)?$", "\1");
+        unset req.http.x-gitship-before;
+        unset req.http.x-gitship-stale;
+        unset req.http.x-gitship-cookie;
+        unset req.http.x-gitship-aside;
+        unset req.http.x-gitship-trial;
+        unset req.http.x-gitship-waits;
+        unset req.http.x-gitship-hold;
+        if (req.http.x-gitship-verify != "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT") {
+            unset req.http.x-gitship-verify;
+        }
+        if (!req.http.x-gitship-verify) {
+            call gitship_gate;
+        }
+        unset req.http.forwarded;
+        unset req.http.proxy;  # becomes HTTP_PROXY in CGI programs
+        unset req.http.scheme;  # Varnish's own, of requests by HTTP/2
+        set req.http.x-real-ip = client.ip;
+        set req.http.x-forwarded-for = client.ip;
+        set req.http.x-forwarded-proto = "http";
+        if (local.socket == "https") {
+            set req.http.x-forwarded-proto = "https";
+        }
+        set req.http.x-forwarded-host = req.http.host;
+        set req.http.x-forwarded-port = std.port(server.ip);
+    } else {
+        unset req.http.x-gitship-first;
+    }
+
+    set req.backend_hint = app.backend();
+
+    if (req.http.x-gitship-before ~ "^(look|serve)$" || req.http.x-gitship-stale == "serve") {
+        set req.hash_ignore_busy = true;
+        set req.grace = 8760h;
+        return (hash);
+    }
+    set req.hash_ignore_busy = false;
+    # An old copy is always looked at; vcl_hit says whether it will do. When it won't, this is the second time.
+    set req.grace = 8760h;
+    if (req.http.x-gitship-stale) {
+        set req.grace = 0s;
+    }
+
+    if (req.http.upgrade ~ "(?i)^websocket$") {
+        set req.backend_hint = sockets.backend();
+        return (pipe);
+    }
+    if (req.method == "CONNECT") {
+        return (synth(405));
+    }
+    # The built-in rules would pipe an unknown method, and a pipe carries the client's next requests without hygiene.
+    if ((req.method != "GET" && req.method != "HEAD") || req.http.x-gitship-verify) {
+        return (pass);
+    }
+    if (req.http.x-gitship-aside == "over") {
+        return (pass);
+    }
+    if (req.http.x-gitship-first && req.http.cookie && !req.http.authorization) {
+        set req.http.x-gitship-cookie = req.http.cookie;
+        if (!req.http.cookie) {
+            set req.http.x-gitship-aside = "owner";
+        } elsif (req.url ~ "(?i)^[^?]*\.(?:css|m?js|map|wasm|png|jpe?g|gif|webp|avif|svg|ico|woff2?|ttf|otf|eot)(?:\?|$)") {
+            set req.http.x-gitship-aside = "file";
+            unset req.http.cookie;
+        }
+    }
+    # The built-in rules follow: Cookie and Authorization are passed.
+}
+
+sub vcl_pipe {
+    unset bereq.http.x-gitship-verify;
+    unset bereq.http.x-gitship-first;
+    set bereq.http.upgrade = req.http.upgrade;
+    # "close": an app that declines the upgrade ends the connection instead of taking further requests on it.
+    set bereq.http.connection = "upgrade, close";
+}
+
+sub vcl_hash {
+    if (req.http.x-gitship-before ~ "^(look|serve)$") {
+        hash_data("none");
+    } else {
+        hash_data("7/0123456789abcdef");
+    }
+    if (local.socket == "https") {
+        hash_data("https");  # an app that itself sends http visitors to https would send these in a circle
+    }
+}
+
+# Before the app is asked, and may answer 404: is it a file of the release before?
+sub gitship_look_back {
+    if (req.http.x-gitship-first && now < std.time(integer=0) && !req.http.x-gitship-verify
+        && (req.method == "GET" || req.method == "HEAD")) {
+        set req.http.x-gitship-before = "look";
+        return (restart);
+    }
+}
+
+sub vcl_hit {
+    if (req.http.x-gitship-before ~ "^(look|serve)$") {
+        if (!obj.http.x-gitship-file) {
+            set req.http.x-gitship-before = "none";
+            return (restart);
+        }
+        if (req.http.x-gitship-before == "look") {
+            set req.http.x-gitship-before = "there";
+            return (restart);
+        }
+        return (deliver);
+    }
+    # Shortly after its time a page is served once more, and asked for in the background; after that the app comes first.
+    if (req.http.x-gitship-first && obj.ttl + std.duration(obj.http.x-gitship-revalidate + "s", 0s) < 0s) {
+        if (obj.ttl + std.duration(obj.http.x-gitship-grace + "s", 0s) < 0s) {
+            set req.http.x-gitship-stale = "none";
+            return (restart);
+        }
+        if (std.healthy(app.backend())) {
+            set req.http.x-gitship-stale = "there";
+            return (restart);
+        }
+    }
+}
+
+sub vcl_miss {
+    if (req.http.x-gitship-before ~ "^(look|serve)$") {
+        if (req.restarts >= 4) {
+            return (synth(404));
+        }
+        set req.http.x-gitship-before = "none";
+        return (restart);
+    }
+    if (req.http.x-gitship-stale == "serve") {
+        set req.http.x-gitship-stale = "none";
+        return (restart);
+    }
+    call gitship_look_back;
+    # A range of something that isn't cached would be cut out of the whole: the app does that better.
+    if (req.http.range || (req.is_hitmiss && req.http.x-gitship-aside)) {
+        return (pass);
+    }
+}
+
+sub vcl_pass {
+    call gitship_look_back;
+    if (req.http.x-gitship-aside) {
+        set req.http.x-gitship-aside = "over";
+    }
+}
+
+sub vcl_backend_fetch {
+    # In the background, for a copy that is only served because the app has just failed, or is another release's.
+    if (bereq.http.x-gitship-before == "serve" || bereq.http.x-gitship-stale == "serve") {
+        return (abandon);
+    }
+    if (bereq.uncacheable && bereq.http.x-gitship-cookie) {
+        set bereq.http.cookie = bereq.http.x-gitship-cookie;
+    }
+    # With an old copy at hand nobody waits for long. This is also how it is known below that there is one.
+    if (bereq.http.x-gitship-stale == "there" || bereq.is_bgfetch) {
+        set bereq.first_byte_timeout = 30s;
+    }
+    unset bereq.http.x-gitship-verify;
+    unset bereq.http.x-gitship-before;
+    unset bereq.http.x-gitship-stale;
+    unset bereq.http.x-gitship-cookie;
+    unset bereq.http.x-gitship-aside;
+    unset bereq.http.x-gitship-first;
+}
+
+sub vcl_backend_response {
+    unset beresp.http.x-gitship-release;
+    unset beresp.http.x-gitship-origin;
+    unset beresp.http.x-gitship-tags;
+    unset beresp.http.x-gitship-file;
+    if (beresp.status >= 500 && bereq.is_bgfetch) {
+        return (abandon);  # keep what is in the cache
+    }
+    if (beresp.status >= 500 && bereq.first_byte_timeout == 30s) {
+        return (abandon);  # any answer that is taken, a failure too, ends the old copy
+    }
+
+    # By these a purge finds its objects.
+    set beresp.http.x-gitship-app = "7";
+    set beresp.http.x-gitship-host = regsub(bereq.http.host, ":[0-9]+$", "");
+    set beresp.http.x-gitship-url = bereq.url;
+    if (beresp.http.cache-tag || beresp.http.surrogate-key || beresp.http.xkey) {
+        std.collect(beresp.http.cache-tag);
+        std.collect(beresp.http.surrogate-key);
+        std.collect(beresp.http.xkey);
+        set beresp.http.x-gitship-tags =
+            beresp.http.cache-tag + " " + beresp.http.surrogate-key + " " + beresp.http.xkey;
+        unset beresp.http.cache-tag;
+        unset beresp.http.surrogate-key;
+        unset beresp.http.xkey;
+    }
+
+    # How long after its time: served while it is asked for (stale-while-revalidate, else 10 s), and while the app fails.
+    std.collect(beresp.http.cache-control);
+    set beresp.http.x-gitship-revalidate = beresp.grace;
+    set beresp.grace = 86400s;
+    if (beresp.http.cache-control ~ "(?i)(^|[, ])stale-if-error=[0-9]") {
+        set beresp.grace = std.duration(
+            regsub(beresp.http.cache-control, "(?i)^.*stale-if-error=([0-9]{1,8}).*$", "\1s"), 86400s);
+    }
+    if (beresp.http.cache-control ~ "(?i)(must|proxy)-revalidate") {
+        set beresp.grace = 0s;
+        set beresp.http.x-gitship-revalidate = "0";
+    }
+    set beresp.http.x-gitship-grace = beresp.grace;
+    if (beresp.grace > 0s && std.duration(beresp.http.x-gitship-revalidate + "s", 0s) > beresp.grace) {
+        set beresp.grace = std.duration(beresp.http.x-gitship-revalidate + "s", 0s);
+    }
+
+    # Nothing is cached unless the app says for how long. ttl 120 s, not 0: that decision is remembered, else parallel
+    # requests wait for each other (8 requests of 0.5 s each: 4.1 s with 0 s, 0.5 s with 120 s).
+    # An Expires that is no date ("0") counts as past; Varnish by itself would keep such a page for 120 s.
+    if (beresp.http.cache-control !~ "(?i)(^|[, ])(s-maxage|max-age)="
+        && (!beresp.http.expires || std.time(beresp.http.expires, now) <= now)) {
+        set beresp.ttl = 120s;
+        set beresp.uncacheable = true;
+        return (deliver);
+    } elsif (beresp.status == 200 && beresp.http.content-type !~ "(?i)html") {
+        # The next release may not have it any more, when pages that name it are still open.
+        set beresp.http.x-gitship-file = "yes";
+        if (beresp.grace < 3600s && beresp.http.cache-control !~ "(?i)(must|proxy)-revalidate") {
+            set beresp.grace = 3600s;
+        }
+    }
+    # What would push out a good part of the cache, or not fit at all, isn't kept.
+    if (std.integer(beresp.http.content-length, 0) > 16777216) {
+        set beresp.ttl = 120s;
+        set beresp.uncacheable = true;
+        return (deliver);
+    }
+}
+
+sub vcl_backend_error {
+    # Refused or cut connections are tried again; what ran into a time-out isn't asked to do its work once more.
+    if (bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD") && now - bereq.time < 5s) {
+        set bereq.backend = app.backend();
+        return (retry);
+    }
+    if (bereq.is_bgfetch || bereq.first_byte_timeout == 30s) {
+        return (abandon);
+    }
+    set beresp.http.content-type = "text/html; charset=utf-8";
+    set beresp.http.cache-control = "no-store";
+    set beresp.http.retry-after = "5";
+    set beresp.http.x-gitship-origin = "error";
+    synthetic("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>shop.example is not answering</title>
+<style>
+:root { color-scheme: light dark; --ink: #1c2530; --soft: #5c6b7a; --line: #d9e0e7; --back: #f6f8fa; --card: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6ebf0; --soft: #94a3b3; --line: #2c3742; --back: #12181e; --card: #1a222b; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem; background: var(--back);
+  color: var(--ink); font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 32rem; width: 100%; padding: 2.25rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: 12px; }
+p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
+.code { margin: 0; font: 600 .85rem ui-monospace, Menlo, Consolas, monospace; letter-spacing: .08em; }
+h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
+code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
+  font: .9em ui-monospace, Menlo, Consolas, monospace; }
+</style>
+</head>
+<body>
+<main>
+<p class="code">503</p>
+<h1>shop.example is not answering</h1>
+<p>It may be back in a moment; please try again.</p>
+<p>If the app is yours, see what it says: <code>logs</code></p>
+</main>
+</body>
+</html>
+""");
+    return (deliver);
+}
+
+sub vcl_deliver {
+    # Asked without the visitor's cookies; they count unless the app allows everybody to share its answer.
+    if (req.http.x-gitship-aside ~ "^(owner|file)$" && resp.http.x-gitship-origin != "error"
+        && req.http.x-gitship-stale != "serve" && req.http.x-gitship-before != "serve") {
+        if (obj.uncacheable || (req.http.x-gitship-aside == "file"
+            && (resp.http.cache-control !~ "(?i)(^|[, ])(public|immutable)" || resp.http.vary ~ "(?i)cookie"))) {
+            set req.http.x-gitship-aside = "over";
+            return (restart);
+        }
+    }
+    if (resp.status == 404 && now < std.time(integer=0) && !req.http.x-gitship-verify) {
+        # A 404 from the cache has not looked yet.
+        if (req.http.x-gitship-before == "there" || (req.http.x-gitship-first && obj.hits > 0)) {
+            set req.http.x-gitship-before = "serve";
+            return (restart);
+        }
+    }
+    if (req.http.x-gitship-before == "serve") {
+        set resp.http.x-cache = "previous";
+    } elsif (obj.uncacheable) {
+        set resp.http.x-cache = "pass";
+    } elsif (obj.hits > 0 && obj.ttl < 0s) {
+        set resp.http.x-cache = "stale";
+    } elsif (obj.hits > 0) {
+        set resp.http.x-cache = "hit";
+    } else {
+        set resp.http.x-cache = "miss";
+    }
+    unset resp.http.x-varnish;
+    unset resp.http.via;
+    unset resp.http.x-gitship-app;
+    unset resp.http.x-gitship-host;
+    unset resp.http.x-gitship-url;
+    unset resp.http.x-gitship-tags;
+    unset resp.http.x-gitship-file;
+    unset resp.http.x-gitship-revalidate;
+    unset resp.http.x-gitship-grace;
+    if (req.http.x-gitship-verify) {
+        set resp.http.x-gitship-release = "app_shop_example_v12_1700000000000";
+        if (!resp.http.x-gitship-origin) {
+            set resp.http.x-gitship-origin = "backend";
+        }
+    } else {
+        unset resp.http.x-gitship-origin;
+    }
+}
+
+sub vcl_synth {
+    # The app has failed, and there is an old copy.
+    if (resp.status == 503 && req.http.x-gitship-stale == "there") {
+        set req.http.x-gitship-stale = "serve";
+        return (restart);
+    }
+    unset resp.http.x-varnish;
+    if (req.http.x-gitship-verify) {
+        set resp.http.x-gitship-release = "app_shop_example_v12_1700000000000";
+        set resp.http.x-gitship-origin = "error";
+    }
+}
