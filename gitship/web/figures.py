@@ -66,11 +66,6 @@ def visits(stats: Stats, app: App) -> Visits | None:
     )
 
 
-def certificate_days(domain: str) -> float | None:
-    """Until the domain's certificate ends. There are no certificates yet."""
-    return None
-
-
 def machine(data_dir: Path) -> Machine:
     """The server as it is now; under a millisecond."""
     memory = {name: int(words.split()[0]) << 10 for name, words in _meminfo()}

@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 
 from gitship.deploy.facts import RUNNING
 from gitship.deploy.gates import MAINTENANCE
+from gitship.deploy.https.operations import HostStatus
 from gitship.deploy.lock import LOCK
 from gitship.deploy.operations import Operations
 from gitship.deploy.switch import STOPPED
@@ -23,6 +25,7 @@ from gitship.web.live import Live
 log = logging.getLogger(__name__)
 
 FRESH_S = 5.0
+CERTIFICATES_S = 60.0
 TELL_VISITS_S = 15.0  # open pages draw new figures this often at most
 WAIT_S = 1.5  # of a page; later, it shows what was known before
 
@@ -30,13 +33,14 @@ WAIT_S = 1.5  # of a page; later, it shows what was known before
 class Health:
     """Used on the event loop. ``states`` has Docker's word by container id; ``silent`` why Docker did not answer.
 
-    ``visits`` has the traffic of those apps, by id, that had any within the hour.
+    ``visits`` has the traffic of those apps, by id, that had any within the hour; ``certificates`` their hosts'.
     """
 
     def __init__(self, store: Store, operations: Operations, live: Live, work: Executor) -> None:
         self._store = store
         self._facts = operations.facts
         self._stats = operations.stats
+        self._https = operations.https
         self._live = live
         self._work = work
         self._asked_at = 0.0
@@ -45,6 +49,8 @@ class Health:
         self.silent = ""
         self.visits: Mapping[int, Visits] = {}
         self._visits_told_at = 0.0
+        self.certificates: Mapping[int, list[HostStatus]] = {}
+        self._certificates_at = 0.0
 
     async def fresh(self) -> None:
         """Waits a moment for an answer when the last one is too old; never raises."""
@@ -81,6 +87,13 @@ class Health:
         found = {app.id: figures.visits(self._stats, app) for app in self._store.apps()}
         return {app_id: visits for app_id, visits in found.items() if visits}
 
+    def _hosts(self) -> Mapping[int, list[HostStatus]]:
+        found = {}
+        for app in self._store.apps():
+            with suppress(GitshipError):  # destroyed meanwhile, or a certificate cannot be read
+                found[app.id] = self._https.status(app)
+        return found
+
     def _tell_visits(self, before: Mapping[int, Visits]) -> None:
         if time.monotonic() - self._visits_told_at > TELL_VISITS_S:
             self._visits_told_at = time.monotonic()
@@ -104,6 +117,9 @@ class Health:
             self.states, self.silent = None, "Docker's answer cannot be read"
         visits_before = self.visits
         self.visits = await asyncio.get_running_loop().run_in_executor(self._work, self._visits)
+        if not self._certificates_at or time.monotonic() - self._certificates_at > CERTIFICATES_S:
+            self._certificates_at = time.monotonic()
+            self.certificates = await asyncio.get_running_loop().run_in_executor(self._work, self._hosts)
         self._asked_at = time.monotonic()
         self._tell_visits(visits_before)
         if before is not None and before != self.states:

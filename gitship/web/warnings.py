@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitship.config import Settings
+from gitship.deploy.https.operations import HostStatus
 from gitship.model import Container, Deploy, DeployState
 from gitship.store import Store
 from gitship.web import figures
@@ -62,12 +63,19 @@ def _of_app(status: AppStatus, containers: list[Container], health: Health) -> l
             Warning(f"{name} is {status.state}: {status.well} of {status.containers} containers are well",
                     f"ps:list {name}", name)
         )  # fmt: skip
-    for url in status.urls:
-        host = url.partition("://")[2].partition(":")[0]
-        days = figures.certificate_days(host)
-        if days is not None and days < CERTIFICATE_DAYS:
-            found.append(Warning(f"The certificate of {host} ends in {days:.0f} days", f"domains:list {name}", name))
-    return found
+    return found + [w for host in health.certificates.get(status.app.id, ()) if (w := _of_host(name, host))]
+
+
+def _of_host(app: str, host: HostStatus) -> Warning | None:
+    if host.problem:
+        return Warning(f"HTTPS of {host.host}: {host.problem}", f"https:status {app}", app)
+    if host.certificate is None or host.state == "self-signed":
+        return None
+    days = (host.certificate.not_after - time.time()) / 86_400
+    if days >= CERTIFICATE_DAYS:
+        return None
+    when = f"ends in {days:.0f} days" if days > 0 else "has ended"
+    return Warning(f"The certificate of {host.host} {when}", f"https:status {app}", app)
 
 
 def _queue(unfinished: list[Deploy], by_id: dict[int, AppStatus]) -> list[Warning]:

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from gitship.config import Address
+from gitship.deploy.https.operations import HostStatus, ServerHttps
 from gitship.errors import EngineError, GitshipError
 from gitship.front.tally import Minute
-from gitship.model import Container, DeployState
+from gitship.model import CertificateSource, Container, DeployState, StoredCertificate
 from gitship.traffic import Traffic, bucket, no_latency
 from gitship.web import health
 from tests.unit.web.conftest import COMMIT, Site
@@ -351,3 +352,25 @@ def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
     assert "at most 15.0/s" in page
     assert '<line x1="59"' in page  # it went live just now
     assert "<h2>Traffic</h2>" not in site.get("/apps/quiet").text
+
+
+def test_a_certificate_that_ends_soon_or_cannot_be_had_is_a_warning(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_live(site, "shop")
+
+    def certificate(not_after: float) -> StoredCertificate:
+        return StoredCertificate(1, 1, CertificateSource.ACME, ("a.example.com",), "CA", 0.0, not_after, "")
+
+    hosts = [
+        HostStatus("a.example.com", "ok", certificate(time.time() + 6.2 * 86_400)),
+        HostStatus("b.example.com", "ok", certificate(time.time() + 60 * 86_400)),
+        HostStatus("c.example.com", "none", problem="its DNS record leads elsewhere"),
+    ]
+    monkeypatch.setattr(ServerHttps, "status", lambda self, app: hosts)
+    warnings = site.get("/api/apps/shop").json()["warnings"]
+    assert [w["text"] for w in warnings] == [
+        "The certificate of a.example.com ends in 6 days",
+        "HTTPS of c.example.com: its DNS record leads elsewhere",
+    ]
+    assert {w["command"] for w in warnings} == {"https:status shop"}
