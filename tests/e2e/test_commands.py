@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,10 +181,13 @@ def test_local_command_line_reaches_the_running_server(server: Server) -> None:
     assert listed.returncode == 0 and "admin" in listed.stdout
 
 
-def test_status_page_shows_the_app(server: Server, tiny_app: Callable[..., Path]) -> None:
-    import urllib.request
-
+def test_the_pages_figures_are_for_whoever_has_a_token(server: Server, tiny_app: Callable[..., Path]) -> None:
     server.push_ok(tiny_app("paged"), "paged")
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.web_port}/", timeout=10) as answer:
-        page = answer.read().decode()
-    assert "paged" in page and "v1" in page
+    address = f"http://127.0.0.1:{server.web_port}/api/apps"
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(address, timeout=10)
+    made = server.ssh("web:token", "tests", "--quiet")
+    assert made.returncode == 0, made.stderr
+    asked = urllib.request.Request(address, headers={"Authorization": f"Bearer {made.stdout.strip()}"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert "paged" in answer.read().decode()
