@@ -64,7 +64,9 @@ class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._deploys()
         yield from self._containers()
+        yield from self._events()
         yield from self._traffic()
+        yield from self._certificates()
         if self._whole:
             machine = figures.machine(self._data_dir)
             yield _gauge("gitship_disk_free_bytes", "free on the disk of data_dir", machine.disk_free_bytes)
@@ -98,6 +100,25 @@ class Figures(Collector):
         for labels, count in counted.items():
             wanted.add_metric(list(labels), count)
         yield wanted
+
+    def _events(self) -> Iterator[Metric]:
+        happened = GaugeMetricFamily(
+            "gitship_container_events", "crashes and the like that are remembered, 500 an app", labels=["app", "kind"]
+        )
+        for app in self._apps:
+            for kind, count in Counter(event.kind for event in self._store.container_events(app.id)).items():
+                happened.add_metric([app.name, kind], count)
+        yield happened
+
+    def _certificates(self) -> Iterator[Metric]:
+        ends = GaugeMetricFamily(
+            "gitship_certificate_expires_seconds", "when it ends, since 1970", labels=["app", "source"]
+        )
+        names = {app.id: app.name for app in self._apps}
+        for certificate in self._store.certificates():
+            if certificate.app_id in names:
+                ends.add_metric([names[certificate.app_id], certificate.source], certificate.not_after)
+        yield ends
 
     def _traffic(self) -> Iterator[Metric]:
         """Since gitship started."""

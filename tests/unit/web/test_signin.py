@@ -9,7 +9,7 @@ import time
 import pytest
 
 from gitship.deploy import signins
-from gitship.model import DeployState, Outcome, Role
+from gitship.model import CertificateSource, ContainerEvent, DeployState, Happening, Outcome, Role
 from tests.unit.web.conftest import Site
 from tests.unit.web.test_pages import fail, go_live
 
@@ -229,6 +229,20 @@ def test_metrics_are_for_the_server_itself_or_a_token_also_behind_varnish(site: 
     assert 'gitship_containers{app="shop",process="web",state="running"} 2.0' in text
     through = {"X-Forwarded-For": "192.0.2.9", "X-Real-IP": "192.0.2.9"}
     assert site.get("/metrics", cookie="", headers=through).status == 401
+
+
+def test_metrics_tell_when_certificates_end_and_what_happened_to_containers(site: Site) -> None:
+    go_live(site, "shop")
+    app = site.store.app("shop")
+    site.store.put_certificate(
+        app.id, CertificateSource.OWN, domains=("shop.example.com",), issuer="a CA", not_before=0.0,
+        not_after=2_000_000_000.0, pem="",
+    )  # fmt: skip
+    crash = ContainerEvent(app.id, "id", "shop.web.1.v1", "web", 1, 5.0, Happening.CRASHED, 3)
+    assert site.store.add_container_event(crash)
+    text = site.get("/metrics", cookie="").text
+    assert 'gitship_certificate_expires_seconds{app="shop",source="own"} 2e+09' in text
+    assert 'gitship_container_events{app="shop",kind="crashed"} 1.0' in text
 
 
 def test_behind_https_the_cookie_is_secure_and_bound_to_the_host(site: Site) -> None:
