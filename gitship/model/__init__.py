@@ -1,0 +1,67 @@
+"""The nouns of gitship as frozen dataclasses. No I/O here."""
+
+from __future__ import annotations
+
+from gitship.model.access import AuditEntry, Identity, Key, Outcome, Role, WebAccessKind, WebToken
+from gitship.model.certificates import CertificateAttempt, CertificateSource, StoredCertificate
+from gitship.model.containers import Container, ContainerEvent, Happening, ordinal
+from gitship.model.cron import CRON_TIMEOUT_S, CronEntry, CronOutcome, CronRun, Overlap
+from gitship.model.deploys import Deploy, DeployKind, DeployState, StageTime
+from gitship.model.names import (
+    APP_NAME,
+    CONFIG_NAME,
+    CRON_NAME,
+    DEFAULT_PORT,
+    DOMAIN_NAME,
+    PROCESS_TYPE,
+    WEB,
+    WILDCARD,
+    app_name,
+)
+from gitship.model.releases import App, Check, Domain, Mount, Process, Release
+from gitship.model.webhooks import Delivery, DeliveryStatus, Topic, Webhook
+
+__all__ = [
+    "APP_NAME",
+    "CONFIG_NAME",
+    "CRON_NAME",
+    "CRON_TIMEOUT_S",
+    "DEFAULT_PORT",
+    "DOMAIN_NAME",
+    "PROCESS_TYPE",
+    "WEB",
+    "WILDCARD",
+    "App",
+    "AuditEntry",
+    "CertificateAttempt",
+    "CertificateSource",
+    "Check",
+    "Container",
+    "ContainerEvent",
+    "CronEntry",
+    "CronOutcome",
+    "CronRun",
+    "Delivery",
+    "DeliveryStatus",
+    "Deploy",
+    "DeployKind",
+    "DeployState",
+    "Domain",
+    "Happening",
+    "Identity",
+    "Key",
+    "Mount",
+    "Outcome",
+    "Overlap",
+    "Process",
+    "Release",
+    "Role",
+    "StageTime",
+    "StoredCertificate",
+    "Topic",
+    "WebAccessKind",
+    "WebToken",
+    "Webhook",
+    "app_name",
+    "ordinal",
+]
