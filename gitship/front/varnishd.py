@@ -5,19 +5,16 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import resource
 import shutil
 import signal
-import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
-from gitship.front.parameters import COMPILERS, OPEN_FILES, PARAMETERS
-from gitship.front.ports import holder
+from gitship.front import daemonized
+from gitship.front.daemonized import Daemonized
+from gitship.front.parameters import COMPILERS, PARAMETERS
 
 START_TIMEOUT_S = 900.0  # 1000 apps are compiled first: 23 s with tcc, 150 s with gcc
 COMPILER_TIMEOUT_S = 60.0
@@ -25,7 +22,7 @@ STOP_TIMEOUT_S = 10.0
 ORPHAN_TIMEOUT_S = 5.0
 HTTPS = "https"  # the listener's name; VCL reads it as local.socket
 PROXY_USER = "haproxy"  # of Debian's package; the group of the same name
-_POLL_S = 0.02
+INSTALL = "apt-get install varnish"
 _CHECK_VCL = "vcl 4.1;\nbackend default none;\n"
 
 
@@ -46,14 +43,11 @@ class Varnishd:
         self.pid_file = directory / "varnishd.pid"
         self.secret = directory / "secret"
         self.boot = directory / "boot.cli"
+        self._daemon = Daemonized("varnishd", self.pid_file, [b"-n", os.fsencode(self.workdir)])
 
     def pid(self) -> int | None:
         """The manager's pid, or None when it does not run (a pid that another process has by now does not count)."""
-        try:
-            pid = int(self.pid_file.read_text())
-        except (OSError, ValueError):
-            return None
-        return pid if self._is_ours(pid) else None
+        return self._daemon.pid()
 
     def start(self, http: Address, admin: Address, memory_bytes: int, tls: str) -> None:
         """Starts varnishd and waits until it serves what boot.cli says. It must not be running.
@@ -74,7 +68,7 @@ class Varnishd:
         for name, value in {**PARAMETERS, "cc_command": self._compiler(program)}.items():
             arguments += ["-p", f"{name}={value}"]
         try:
-            code, said = _run(_with_open_files(arguments), START_TIMEOUT_S)
+            code, said = _run(daemonized.with_open_files(arguments), START_TIMEOUT_S)
         except FrontError:
             self.stop()
             raise
@@ -85,27 +79,12 @@ class Varnishd:
         """Ends varnishd and waits for it, first by SIGTERM, then by SIGKILL. Nothing happens when it does not run."""
         pid = self.pid()
         if pid is not None:
-            _kill(pid, signal.SIGTERM)
-        if not self._gone(STOP_TIMEOUT_S if pid else ORPHAN_TIMEOUT_S):
-            for left in self._processes():
-                _kill(left, signal.SIGKILL)
-            self._gone(STOP_TIMEOUT_S)
+            self._daemon.kill(pid, signal.SIGTERM)
+        if not self._daemon.gone(STOP_TIMEOUT_S if pid else ORPHAN_TIMEOUT_S):
+            for left in self._daemon.processes():  # the worker has its manager's command line
+                self._daemon.kill(left, signal.SIGKILL)
+            self._daemon.gone(STOP_TIMEOUT_S)
         self.pid_file.unlink(missing_ok=True)
-
-    def _processes(self) -> set[int]:
-        """Manager and worker of this varnishd: both have its command line."""
-        pids = (int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit())
-        return {pid for pid in pids if self._is_ours(pid)}
-
-    def _is_ours(self, pid: int) -> bool:
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
-        return words[0].endswith(b"varnishd") and words[1:3] == [b"-n", os.fsencode(self.workdir)]
-
-    def _gone(self, timeout_s: float) -> bool:
-        return _until(lambda: not self._processes(), timeout_s)
 
     def compiler(self) -> str:
         """The first of COMPILERS with which this varnishd, on this system, can compile and load a VCL.
@@ -136,10 +115,7 @@ class Varnishd:
 
 
 def _program() -> str:
-    found = shutil.which("varnishd") or shutil.which("varnishd", path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        raise FrontError("varnishd is not installed", "apt-get install varnish")
-    return found
+    return daemonized.find("varnishd", INSTALL)
 
 
 def check_reachable(directory: Path) -> None:
@@ -175,27 +151,7 @@ def tls_listener(directory: Path) -> str:
 
 
 def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
-    # Output goes to a file: the daemon keeps its streams for a while, and a pipe would be waited for.
-    with tempfile.TemporaryFile() as output:
-        try:
-            code = subprocess.run(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                timeout=timeout_s,
-                start_new_session=True,  # Ctrl-C at gitship must not reach it
-                umask=0o022,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            raise FrontError(
-                f"varnishd did not start within {timeout_s:g} s", "see whether the machine is busy"
-            ) from None
-        except OSError as error:
-            raise FrontError(f"cannot run varnishd: {error.strerror}", "apt-get install varnish") from None
-        output.seek(0)
-        return code, output.read().decode(errors="replace")
+    return daemonized.run("varnishd", arguments, timeout_s, 0o022, INSTALL)
 
 
 def _start_error(said: str, http: Address) -> FrontError:
@@ -203,15 +159,9 @@ def _start_error(said: str, http: Address) -> FrontError:
         return AdminPortTaken("Varnish's control port was taken by another program", "start again")
     if "Could not get socket" in said:
         if "Permission denied" in said:
-            return FrontError(
-                f"only root may listen on port {http.port}",
-                "run gitship as root, or choose [http] listen with a port from 1024 on",
-            )
+            return daemonized.not_allowed(http.port, "http")
         if "in use" in said:
-            who = holder(http.port) or "another program"
-            return FrontError(
-                f"port {http.port} is in use by {who}", "end that program, or choose another port in [http] listen"
-            )
+            return daemonized.in_use(http.port, "http")
         return FrontError(f"varnishd cannot listen on {http}: {_error_line(said)}", "choose another [http] listen")
     if "-I file" in said:
         return BootRefused(f"varnishd refused its start file: {_error_line(said)}", "see the server's log")
@@ -229,29 +179,3 @@ def _last_line(said: str) -> str:
 
 def _listen(address: Address) -> str:
     return f"[{address.host}]:{address.port}" if ":" in address.host else str(address)
-
-
-def _with_open_files(arguments: list[str]) -> list[str]:
-    """The limit of the shell that starts gitship is often 1024 files, which is 500 visitors; as many as allowed."""
-    prlimit = shutil.which("prlimit")  # of util-linux, which every Debian has
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    return [prlimit, f"--nofile={limit}:{limit}", "--", *arguments] if prlimit else arguments
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-    except PermissionError:
-        raise FrontError(f"not allowed to end varnishd (pid {pid})", "run it as the user who started it") from None
-
-
-def _until(done: Callable[[], bool], timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not done():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_POLL_S)
-    return True

@@ -63,7 +63,7 @@ def switch(front: Front, release: int) -> tuple[float, float, float]:
 def worker(front: Front) -> int:
     manager = front._server._varnishd.pid()
     assert manager is not None
-    [pid] = front._server._varnishd._processes() - {manager}
+    [pid] = front._server._varnishd._daemon.processes() - {manager}
     return pid
 
 

@@ -5,25 +5,20 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import resource
-import shutil
 import signal
 import subprocess
-import tempfile
-import time
 from pathlib import Path
 
 from gitship.config import Address
 from gitship.errors import FrontError
-from gitship.front.parameters import OPEN_FILES
-from gitship.front.ports import holder
+from gitship.front import daemonized
+from gitship.front.daemonized import Daemonized
 from gitship.front.varnishd import PROXY_USER
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 VERSION_TIMEOUT_S = 10.0
 SPARE_FILES = 500  # for listeners, the admin socket and what OpenSSL opens
-_POLL_S = 0.02
 
 
 class CertificatesRefused(FrontError):
@@ -37,75 +32,35 @@ class Haproxy:
         self.config = directory / "haproxy.cfg"
         self.pid_file = directory / "haproxy.pid"
         self.admin = directory / "admin.sock"
+        self._daemon = Daemonized("haproxy", self.pid_file, [b"-D", b"-f", os.fsencode(self.config)])
 
     def pid(self) -> int | None:
         """None when it does not run (a pid that another process has by now does not count)."""
-        try:
-            pid = int(self.pid_file.read_text())
-        except (OSError, ValueError):
-            return None
-        return pid if self._is_ours(pid) else None
+        return self._daemon.pid()
 
     def start(self, listen: Address) -> None:
         """Starts it with the configuration on disk. It must not be running. Raises FrontError, CertificatesRefused."""
-        limit = _open_files()
         command = [program(), "-D", "-f", str(self.config), "-p", str(self.pid_file)]
-        command += ["-n", str(max(100, (limit - SPARE_FILES) // 2))]  # a connection is two files
-        prlimit = shutil.which("prlimit")
-        if prlimit:
-            command = [prlimit, f"--nofile={limit}:{limit}", "--", *command]
+        command += ["-n", str(max(100, (daemonized.open_files() - SPARE_FILES) // 2))]  # a connection is two files
         self.stop()
-        with tempfile.TemporaryFile() as output:
-            try:
-                code = subprocess.run(
-                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=START_TIMEOUT_S,
-                    start_new_session=True, umask=0o077, check=False,
-                ).returncode  # fmt: skip
-            except subprocess.TimeoutExpired:
-                raise FrontError(
-                    f"haproxy did not start within {START_TIMEOUT_S:g} s", "see whether the machine is busy"
-                ) from None
-            except OSError as error:
-                raise FrontError(f"cannot run haproxy: {error.strerror}", "apt-get install haproxy") from None
-            output.seek(0)
-            said = output.read().decode(errors="replace")
+        arguments = daemonized.with_open_files(command)
+        code, said = daemonized.run("haproxy", arguments, START_TIMEOUT_S, 0o077, "apt-get install haproxy")
         if code != 0:
             raise _start_error(said, listen)
 
     def stop(self) -> None:
         """Ends it and waits for it, first by SIGTERM, then by SIGKILL. Nothing happens when it does not run."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            running = self._processes()
-            if not running:
+            for pid in self._daemon.processes():
+                self._daemon.kill(pid, number)
+            if self._daemon.gone(STOP_TIMEOUT_S):
                 break
-            for pid in running:
-                _kill(pid, number)
-            self._wait_gone()
         self.pid_file.unlink(missing_ok=True)
-
-    def _wait_gone(self) -> None:
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while self._processes() and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-
-    def _processes(self) -> set[int]:
-        pids = (int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit())
-        return {pid for pid in pids if self._is_ours(pid)}
-
-    def _is_ours(self, pid: int) -> bool:
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
-        return words[0].endswith(b"haproxy") and words[1:4] == [b"-D", b"-f", os.fsencode(self.config)]
 
 
 def program() -> str:
     """Raises FrontError when it is not installed."""
-    found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        raise FrontError("haproxy is not installed", "apt-get install haproxy, then restart gitship")
-    return found
+    return daemonized.find("haproxy", "apt-get install haproxy, then restart gitship")
 
 
 def version() -> tuple[int, int]:
@@ -133,31 +88,11 @@ def proxy_user() -> str | None:
         return None
 
 
-def _open_files() -> int:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-    except PermissionError:
-        raise FrontError(f"not allowed to end haproxy (pid {pid})", "run it as the user who started it") from None
-
-
 def _start_error(said: str, listen: Address) -> FrontError:
     if "Permission denied" in said and "bind" in said:
-        return FrontError(
-            f"only root may listen on port {listen.port}",
-            "run gitship as root, or choose [https] listen with a port from 1024 on",
-        )
+        return daemonized.not_allowed(listen.port, "https")
     if "in use" in said:
-        who = holder(listen.port) or "another program"
-        return FrontError(
-            f"port {listen.port} is in use by {who}", "end that program, or choose another port in [https] listen"
-        )
+        return daemonized.in_use(listen.port, "https")
     if "crt-list" in said or ".pem" in said:
         return CertificatesRefused(f"haproxy refuses a certificate: {_alert(said)}", "see the server's log")
     return FrontError(f"haproxy did not start: {_alert(said)}", "see the server's log")

@@ -124,7 +124,7 @@ def test_a_pause_outlives_varnishs_worker(front: Front, pool: ThreadPoolExecutor
         switch(front, wanted)
         with paused(front, wanted):
             manager = front._server._varnishd.pid()
-            [worker] = front._server._varnishd._processes() - {manager or 0}
+            [worker] = front._server._varnishd._daemon.processes() - {manager or 0}
             os.kill(worker, signal.SIGKILL)
             _, hold = front._paused["a"]
             wait_until(lambda: hold.lost, TIMEOUT_S, "the worker is gone")
