@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -13,13 +12,12 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.registry import Column, UsageError, command
 from gitship.commands.resources import shown_memory
+from gitship.commands.times import typed_seconds
 from gitship.deploy.gates import gate_of
 from gitship.deploy.values import Value
 from gitship.front.gate import Gate
 from gitship.front.limits import COUNTED_BYTES, MOST_BYTES, MOST_PER_S, MOST_REQUESTS, Limits, Rate
 from gitship.model import App, Role
-
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Requests = Annotated[int, Parameter(name="--requests", metavar="N", help="how many may come")]
 Period = Annotated[str, Parameter(name="--per", metavar="TIME", help="in what time: 10s, 1m, 1h; 1s to 1d")]
@@ -55,9 +53,8 @@ def _whose(rate: Rate) -> str:
 
 def seconds(text: str) -> int:
     """``10s``, ``1m``. Raises UsageError."""
-    match = re.fullmatch(r"([0-9]{1,5})([smhd])", text)
-    value = int(match[1]) * UNITS_S[match[2]] if match else 0
-    if not 1 <= value <= MOST_PER_S:
+    value = typed_seconds(text, 5)
+    if not value or value > MOST_PER_S:
         raise UsageError(f"'{text[:80]}' is not a time to count in", "for instance 10s, 1m or 1h; 1s to 1d")
     return value
 

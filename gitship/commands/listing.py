@@ -34,14 +34,17 @@ def iso(at: datetime) -> str:
 def ago(at: datetime, now: datetime | None = None) -> str:
     """``12 s ago``, ``5 min ago``, ``3 h ago``, ``9 days ago``; ``in 3 h`` for what is to come."""
     seconds = int(((now or datetime.now(UTC)) - at).total_seconds())
-    text = _span(abs(seconds))
+    text = duration(abs(seconds))
     return f"in {text}" if seconds < 0 else f"{text} ago"
 
 
-def _span(seconds: int) -> str:
-    for unit, size, below in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+def duration(seconds: int | None) -> str:
+    """``12 s``, ``5 min``, ``3 h``, ``9 days``."""
+    if seconds is None:
+        return NOTHING
+    for unit, length, below in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
         if seconds < below:
-            return f"{seconds // size} {unit}"
+            return f"{seconds // length} {unit}"
     return f"{seconds // 86_400} days"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,13 +20,13 @@ from gitship.commands.prompt import Interrupted
 from gitship.commands.ps import no_process
 from gitship.commands.registry import Column, UsageError, command
 from gitship.commands.releases import release_number
+from gitship.commands.times import typed_seconds
 from gitship.engine.base import LogLine
 from gitship.errors import GitshipError, NotFound
 from gitship.model import App, Role
 
 MOST_LINES = 100_000
 MOST_PATTERN_CHARS = 1000
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Lines = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of each container's last lines")]
 Follow = Annotated[bool, Parameter(name=("-f", "--follow"), help="go on with new lines until Ctrl-C")]
@@ -45,8 +44,9 @@ OfRelease = Annotated[str | None, Parameter(name="--release", metavar="RELEASE",
 
 def parse_since(text: str, now: float) -> float:
     """``10m`` or ``2026-01-31T12:00:00`` as seconds since 1970. Raises UsageError."""
-    if match := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
-        return now - int(match[1]) * UNITS_S[match[2]]
+    ago_s = typed_seconds(text, 6)
+    if ago_s is not None:
+        return now - ago_s
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gitship.commands.context import AppName, Ctx
-from gitship.commands.listing import NOTHING, Format, moment, show, size, version
+from gitship.commands.listing import NOTHING, Format, duration, moment, show, size, version
 from gitship.commands.registry import Column, UsageError, command
 from gitship.deploy.looking import ProcessStatus
 from gitship.model import Role
@@ -16,16 +16,6 @@ from gitship.store.happenings import KEPT_PER_APP
 
 MaybeApp = Annotated[str | None, Parameter(name="APP", help="the app's name; else all apps")]
 Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")]
-
-
-def duration(seconds: int | None) -> str:
-    """``12 s``, ``5 min``, ``3 h``, ``9 days``."""
-    if seconds is None:
-        return NOTHING
-    for unit, length, below in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
-        if seconds < below:
-            return f"{seconds // length} {unit}"
-    return f"{seconds // 86_400} days"
 
 
 def percent(value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,13 +11,13 @@ from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import Format, moment, show, version
 from gitship.commands.prompt import Interrupted
 from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.times import typed_seconds
 from gitship.deploy.attending import ClientLeft
 from gitship.deploy.programs import Command
 from gitship.model import Role
 
 DETACHED_TIMEOUT = "24h"
 LONGEST_S = 30 * 86_400
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Words = Annotated[str, Parameter(name="COMMAND", help="the command and its arguments, run without a shell")]
 Name = Annotated[str, Parameter(name="NAME", help="the container's name, or its short form as in run.3")]
@@ -39,9 +38,8 @@ Env = Annotated[
 
 def seconds(text: str) -> float:
     """``90s``, ``10m``, ``2h``, ``1d``. Raises UsageError."""
-    match = re.fullmatch(r"([0-9]{1,7})([smhd])", text)
-    value = int(match[1]) * UNITS_S[match[2]] if match else 0
-    if not 0 < value <= LONGEST_S:
+    value = typed_seconds(text, 7)
+    if not value or value > LONGEST_S:
         raise UsageError(f"'{text[:80]}' is not a time", "for instance 30s, 10m, 2h or 1d; 30d at most")
     return float(value)
 

@@ -1,0 +1,13 @@
+"""Spans of time as they are typed after a command: ``30s``, ``10m``, ``2h``, ``1d``."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def typed_seconds(text: str, digits: int) -> int | None:
+    """None when ``text`` is none, or has a number of more than ``digits`` digits; the caller knows what to say."""
+    match = re.fullmatch(rf"([0-9]{{1,{digits}}})([smhd])", text)
+    return int(match[1]) * _UNITS_S[match[2]] if match else None
