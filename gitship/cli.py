@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gitship import __version__
-from gitship.config import DEFAULT_CONFIG, Address, Settings, load
+from gitship.config import DEFAULT_CONFIG, Settings, load
+from gitship.configvalues import Address
 from gitship.errors import GitshipError
 
 OWN = ("init", "serve", "stop-front", "doctor")

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from gitship import configvalues as values
+from gitship.configvalues import Address
 from gitship.errors import ConfigError, nearest
-from gitship.model import DOMAIN_NAME
 
 DEFAULT_CONFIG = Path("/etc/gitship/gitship.toml")
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """``host:port``; port 0 takes any free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 def setting(default: Any, parse: Callable[[Any], Any], about: str) -> Any:
@@ -34,272 +22,143 @@ def setting(default: Any, parse: Callable[[Any], Any], about: str) -> Any:
     return field(default=default, metadata={"parse": parse, "about": about})
 
 
-def _address(value: Any) -> Address:
-    match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):(\d{1,5})", value) if isinstance(value, str) else None
-    if not match or int(match[2]) > 65535:
-        raise ValueError('must be "address:port", for instance "0.0.0.0:2222"')
-    return Address(match[1].strip("[]") or "0.0.0.0", int(match[2]))  # noqa: S104 (":80" means every interface)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be a text that is not empty")
-    return value.strip()
-
-
-def _path(value: Any) -> Path:
-    path = Path(_text(value)).expanduser()
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path")
-    return path
-
-
-def _domain(value: Any) -> str:
-    name = _text(value).lower().rstrip(".")
-    if not DOMAIN_NAME.fullmatch(name):
-        raise ValueError('must be a host name, for instance "example.com"')
-    return name
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _whole(low: int, high: int) -> Callable[[Any], int]:
-    def parse(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return value
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[Any], float]:
-    def parse(value: Any) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
-        return float(value)
-
-    return parse
-
-
-def _bound(value: Any) -> Address:
-    address = _address(value)
-    if address.port == 0:
-        raise ValueError("must have a port from 1 to 65535")
-    return address
-
-
-def _line(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text")
-    return value.strip()
-
-
-def _email(value: Any) -> str:
-    if not isinstance(value, str) or (value and not re.fullmatch(r"[^@\s,:]+@[^@\s,:]+\.[^@\s,:]+", value.strip())):
-        raise ValueError('must be an e-mail address, for instance "ops@example.com"')
-    return value.strip()
-
-
-def _https_url(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"https://[^\s/]+\S*", value.strip()):
-        raise ValueError("must be a URL that begins with https://")
-    return value.strip()
-
-
-def _certificates(value: Any) -> str:
-    path = _line(value)
-    if path and not Path(path).is_absolute():
-        raise ValueError("must be an absolute path")
-    return path
-
-
-def _choice(*choices: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        if value not in choices:
-            raise ValueError("must be one of " + ", ".join(f'"{c}"' for c in choices))
-        return str(value)
-
-    return parse
-
-
-def _size(value: Any) -> int:
-    """Bytes from "256m", "1g" or a plain number."""
-    match = re.fullmatch(r"(\d+)\s*([kmg]?)b?", str(value).lower()) if isinstance(value, str | int) else None
-    if not match or isinstance(value, bool):
-        raise ValueError('must be a size, for instance "256m" or "1g"')
-    return int(match[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[match[2]]
-
-
-def _share(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1024:
-        raise ValueError("must be a number of processors, for instance 1.5; 0 is no limit")
-    return float(value)
-
-
-def _cgroup(value: Any) -> str:
-    path = _text(value)
-    if not re.fullmatch(r"(?:/[A-Za-z0-9_:@%-][A-Za-z0-9_.:@%-]*)+", path):
-        raise ValueError('must be the path of a cgroup, for instance "/docker"')
-    return path
-
-
-def _timezone(value: Any) -> str:
-    try:
-        return ZoneInfo(_text(value)).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError('must be a time zone that this machine knows, for instance "Europe/Berlin"') from None
-
-
-def _globs(value: Any) -> tuple[str, ...]:
-    good = isinstance(value, list) and all(isinstance(v, str) and re.fullmatch(r"[!-~]{1,255}", v) for v in value)
-    if not good:
-        raise ValueError('must be a list of image names, for instance ["python:*", "registry.example.com/team/*"]')
-    return tuple(value)
-
-
-def _directories(value: Any) -> tuple[Path, ...]:
-    if not isinstance(value, list):
-        raise ValueError('must be a list of absolute paths, for instance ["/srv/data"]')
-    paths = tuple(map(_path, value))
-    for path in paths:
-        if ".." in path.parts or len(path.parts) < 2:
-            raise ValueError("must be a list of directories, without '..' and without the root")
-    return paths
-
-
-def _pool(value: Any) -> IPv4Network:
-    try:
-        network = ip_network(_text(value))
-    except ValueError as error:
-        raise ValueError(f'must be an IPv4 network, for instance "10.231.0.0/16" ({error})') from None
-    if not isinstance(network, IPv4Network) or not network.is_private or network.prefixlen > 24:
-        raise ValueError("must be a private IPv4 network of /24 or larger")
-    return network
-
-
 @dataclass(frozen=True, slots=True)
 class SshSettings:
-    listen: Address = setting(Address("0.0.0.0", 2222), _address, "where `git push` and the commands arrive")  # noqa: S104
-    max_pack: int = setting(1 << 30, _size, "largest pack that a push may send")
+    listen: Address = setting(Address("0.0.0.0", 2222), values.address, "where `git push` and the commands arrive")  # noqa: S104
+    max_pack: int = setting(1 << 30, values.size, "largest pack that a push may send")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    listen: Address = setting(Address("0.0.0.0", 80), _address, "where Varnish serves the apps")  # noqa: S104
+    listen: Address = setting(Address("0.0.0.0", 80), values.address, "where Varnish serves the apps")  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
 class HttpsSettings:
     listen: Address = setting(
         Address("0.0.0.0", 443),  # noqa: S104
-        _bound,
+        values.bound_address,
         "where haproxy serves the apps by HTTPS, once it is used",
     )
     email: str = setting(
-        "", _email, "every app with a public domain gets HTTPS by itself; the authority writes there about problems"
+        "",
+        values.email,
+        "every app with a public domain gets HTTPS by itself; the authority writes there about problems",
     )
     directory: str = setting(
-        "https://acme-v02.api.letsencrypt.org/directory", _https_url, "ACME directory of the certificate authority"
+        "https://acme-v02.api.letsencrypt.org/directory",
+        values.https_url,
+        "ACME directory of the certificate authority",
     )
     directory_ca: str = setting(
-        "", _certificates, "file with the root certificates of an authority of one's own; empty: the system's"
+        "", values.optional_path, "file with the root certificates of an authority of one's own; empty: the system's"
     )
-    eab_kid: str = setting("", _line, "key id of an account that the authority wants to be bound to (EAB)")
-    eab_hmac_key: str = setting("", _line, "its key, in base64url")
+    eab_kid: str = setting("", values.line, "key id of an account that the authority wants to be bound to (EAB)")
+    eab_hmac_key: str = setting("", values.line, "its key, in base64url")
     renew_before: float = setting(
-        0.0, _seconds(0, 90 * 86400), "seconds before its end at which a certificate is renewed; 0: a third of its life"
+        0.0,
+        values.seconds(0, 90 * 86400),
+        "seconds before its end at which a certificate is renewed; 0: a third of its life",
     )
     check_dns: bool = setting(
-        True, _flag, "look whether a domain leads here before the authority is asked; false where that can't be seen"
+        True,
+        values.flag,
+        "look whether a domain leads here before the authority is asked; false where that can't be seen",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    listen: Address = setting(Address("127.0.0.1", 8484), _address, "where the status page is served")
-    domain: str = setting("", _domain, "host name by which Varnish serves the status page, too; empty: it does not")
-    public: bool = setting(False, _flag, "whether strangers see which apps are up or down, and nothing else")
+    listen: Address = setting(Address("127.0.0.1", 8484), values.address, "where the status page is served")
+    domain: str = setting(
+        "", values.domain_name, "host name by which Varnish serves the status page, too; empty: it does not"
+    )
+    public: bool = setting(False, values.flag, "whether strangers see which apps are up or down, and nothing else")
 
 
 @dataclass(frozen=True, slots=True)
 class DockerSettings:
-    host: str = setting("unix:///var/run/docker.sock", _text, "the Docker engine's address")
-    max_builds: int = setting(2, _whole(1, 64), "how many builds may run at once")
-    build_timeout: float = setting(1800.0, _seconds(1, 86400), "a build is ended after this many seconds")
+    host: str = setting("unix:///var/run/docker.sock", values.text, "the Docker engine's address")
+    max_builds: int = setting(2, values.whole(1, 64), "how many builds may run at once")
+    build_timeout: float = setting(1800.0, values.seconds(1, 86400), "a build is ended after this many seconds")
     builder: str = setting(
-        "buildkit", _choice("buildkit", "classic"), 'the builder; "classic" for engines without BuildKit'
+        "buildkit", values.choice("buildkit", "classic"), 'the builder; "classic" for engines without BuildKit'
     )
     address_pool: IPv4Network = setting(
-        IPv4Network("10.231.0.0/16"), _pool, "private network from which each app gets a /26 of its own"
+        IPv4Network("10.231.0.0/16"), values.pool, "private network from which each app gets a /26 of its own"
     )
     build_memory: int = setting(
-        0, _size, "most memory of all builds together, of each with the classic builder; 0: no limit"
+        0, values.size, "most memory of all builds together, of each with the classic builder; 0: no limit"
     )
     build_cpus: float = setting(
-        0.0, _share, "most processors of all builds together, of each with the classic builder; 0: no limit"
+        0.0, values.processors, "most processors of all builds together, of each with the classic builder; 0: no limit"
     )
     cgroup_parent: str = setting(
-        "/docker", _cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
+        "/docker", values.cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
     )
-    min_free: int = setting(500 << 20, _size, "a build is refused when the disk has less free space than this")
+    min_free: int = setting(500 << 20, values.size, "a build is refused when the disk has less free space than this")
     host_paths: tuple[Path, ...] = setting(
-        (), _directories, "directories of the host that `storage:mount` may give to apps, with all that is below them"
+        (),
+        values.directories,
+        "directories of the host that `storage:mount` may give to apps, with all that is below them",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class DeploySettings:
-    keep_releases: int = setting(5, _whole(1, 1000), "how many releases keep their image, the live one included")
-    drain_timeout: float = setting(30.0, _seconds(0, 3600), "seconds that requests in flight may take after a switch")
-    socket_drain_timeout: float = setting(
-        60.0, _seconds(0, 3600), "seconds that open websockets may go on after a switch"
+    keep_releases: int = setting(5, values.whole(1, 1000), "how many releases keep their image, the live one included")
+    drain_timeout: float = setting(
+        30.0, values.seconds(0, 3600), "seconds that requests in flight may take after a switch"
     )
-    check_timeout: float = setting(60.0, _seconds(1, 3600), "seconds that a container may take until it is healthy")
+    socket_drain_timeout: float = setting(
+        60.0, values.seconds(0, 3600), "seconds that open websockets may go on after a switch"
+    )
+    check_timeout: float = setting(
+        60.0, values.seconds(1, 3600), "seconds that a container may take until it is healthy"
+    )
     on_new_push: str = setting(
         "queue",
-        _choice("queue", "cancel"),
+        values.choice("queue", "cancel"),
         'a newer push waits ("queue") or ends the running build ("cancel")',
     )
 
 
 @dataclass(frozen=True, slots=True)
 class HooksSettings:
-    timeout: float = setting(30.0, _seconds(0.1, 3600), "a hook is killed after this many seconds")
+    timeout: float = setting(30.0, values.seconds(0.1, 3600), "a hook is killed after this many seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
     base_images: tuple[str, ...] = setting(
-        (), _globs, 'images that a build may use, for instance `["python:*", "registry.example.com/team/*"]`; `[]`: all'
+        (),
+        values.globs,
+        'images that a build may use, for instance `["python:*", "registry.example.com/team/*"]`; `[]`: all',
     )
     root: str = setting(
         "allow",
-        _choice("allow", "warn", "refuse"),
+        values.choice("allow", "warn", "refuse"),
         'an image that runs as root goes live ("allow"), with a line in the push ("warn"), or not at all ("refuse")',
     )
-    max_image: int = setting(0, _size, "largest image that may go live; 0: any")
+    max_image: int = setting(0, values.size, "largest image that may go live; 0: any")
 
 
 @dataclass(frozen=True, slots=True)
 class VarnishSettings:
-    memory: int = setting(256 << 20, _size, "size of the cache")
+    memory: int = setting(256 << 20, values.size, "size of the cache")
 
 
 @dataclass(frozen=True, slots=True)
 class CronSettings:
-    timezone: str = setting("UTC", _timezone, "whose clock counts for cron entries that name no time zone")
+    timezone: str = setting("UTC", values.timezone, "whose clock counts for cron entries that name no time zone")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a server; ``load`` fills it from a file."""
 
-    data_dir: Path = setting(Path("/var/lib/gitship"), _path, "where everything is kept")
-    domain: str = setting("localhost", _domain, "an app is served at `<app>.<domain>` without further ado")
+    data_dir: Path = setting(Path("/var/lib/gitship"), values.absolute_path, "where everything is kept")
+    domain: str = setting("localhost", values.domain_name, "an app is served at `<app>.<domain>` without further ado")
     ssh: SshSettings = field(default_factory=SshSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     https: HttpsSettings = field(default_factory=HttpsSettings)
@@ -356,7 +215,7 @@ class Settings:
 
 def _fill(cls: type[Any], data: Mapping[str, Any], prefix: str) -> Any:
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    values: dict[str, Any] = {}
+    filled: dict[str, Any] = {}
     for key, value in data.items():
         name = f"{prefix}{key}"
         if key not in fields:
@@ -369,13 +228,13 @@ def _fill(cls: type[Any], data: Mapping[str, Any], prefix: str) -> Any:
         if parse is None:  # a section
             if not isinstance(value, dict):
                 raise ConfigError(f"setting '{name}' is a section", f"write it as [{name}]")
-            values[key] = _fill(fields[key].default_factory, value, f"{name}.")  # type: ignore[arg-type]
+            filled[key] = _fill(fields[key].default_factory, value, f"{name}.")  # type: ignore[arg-type]
             continue
         try:
-            values[key] = parse(value)
+            filled[key] = parse(value)
         except ValueError as error:
             raise ConfigError(f"setting '{name}' {error}", f"it is {value!r} now") from None
-    return cls(**values)
+    return cls(**filled)
 
 
 def parse(text: str) -> Settings:

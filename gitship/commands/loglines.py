@@ -10,7 +10,7 @@ from rich.style import Style
 from gitship.commands.context import Context
 from gitship.commands.listing import iso, moment, print_json_line
 from gitship.deploy.tail import EVENT
-from gitship.engine.base import LogLine
+from gitship.engine.values import LogLine
 
 PROCESS_COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 EVENT_STYLE = Style(color="red", bold=True)

@@ -21,7 +21,7 @@ from gitship.commands.ps import no_process
 from gitship.commands.registry import Column, UsageError, command
 from gitship.commands.releases import release_number
 from gitship.commands.times import typed_seconds
-from gitship.engine.base import LogLine
+from gitship.engine.values import LogLine
 from gitship.errors import GitshipError, NotFound
 from gitship.model import App, Role
 

@@ -10,8 +10,9 @@ from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.imagetags import tag_of
 from gitship.deploy.journal import Journal, Stage
 from gitship.deploy.manifest import Manifest
-from gitship.engine import base
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep, Engine, Image
+from gitship.engine import values
+from gitship.engine.base import Engine
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployCanceled, DeployError
 from gitship.git.context import build_context
 from gitship.git.repository import Repository
@@ -61,9 +62,9 @@ class Builder:
                 target=manifest.build.target or "",
                 build_args=manifest.build.args,
                 labels={
-                    base.LABEL_SERVER: self._server_id,
-                    base.LABEL_APP: app.name,
-                    base.LABEL_APP_ID: str(app.id),
+                    values.LABEL_SERVER: self._server_id,
+                    values.LABEL_APP: app.name,
+                    values.LABEL_APP_ID: str(app.id),
                 },
                 no_cache=no_cache,
                 platform=manifest.build.platform,

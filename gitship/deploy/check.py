@@ -15,7 +15,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from gitship.deploy import sockets
-from gitship.engine.base import ContainerState, Engine
+from gitship.engine.base import Engine
+from gitship.engine.values import ContainerState
 from gitship.errors import DeployCanceled, DeployError, GitshipError, NotFound
 from gitship.model import Check, Container, Process
 

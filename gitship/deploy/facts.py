@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from gitship.engine import base
-from gitship.engine.base import Engine, LogLine
+from gitship.engine import values
+from gitship.engine.base import Engine
+from gitship.engine.values import LogLine
 from gitship.errors import NotFound
 from gitship.git.repository import Commit, Repositories
 from gitship.model import App, Container
@@ -48,7 +49,7 @@ class ServerFacts:
 
     def containers(self) -> Mapping[str, str]:
         """See ``Facts.containers``."""
-        states = self._engine.list({base.LABEL_SERVER: self._server_id})
+        states = self._engine.list({values.LABEL_SERVER: self._server_id})
         return {s.id: UNHEALTHY if s.health == UNHEALTHY and s.status == RUNNING else s.status for s in states}
 
     def commit(self, app: App, sha: str) -> Commit | None:

@@ -11,8 +11,9 @@ from gitship.deploy import policy
 from gitship.deploy.imagetags import PREFIX, held_by
 from gitship.deploy.journal import Journal, Stage
 from gitship.engine import pulls, references
-from gitship.engine.base import Engine, Image
+from gitship.engine.base import Engine
 from gitship.engine.references import Reference
+from gitship.engine.values import Image
 from gitship.errors import DeployError, NotFound
 from gitship.model import App
 from gitship.store import Store

@@ -9,7 +9,8 @@ import logging
 import threading
 from dataclasses import dataclass
 
-from gitship.engine.base import Engine, Usage
+from gitship.engine.base import Engine
+from gitship.engine.values import Usage
 from gitship.errors import GitshipError
 from gitship.store import Store
 

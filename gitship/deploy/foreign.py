@@ -10,7 +10,8 @@ from gitship.deploy.imagetags import tag_of
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.origin import NO_FILES, Kept
 from gitship.deploy.queue import Job
-from gitship.engine.base import Engine, Image
+from gitship.engine.base import Engine
+from gitship.engine.values import Image
 from gitship.errors import DeployError, NotFound
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployKind, DeployState, Release

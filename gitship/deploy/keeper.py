@@ -17,8 +17,9 @@ from contextlib import contextmanager
 
 from gitship.deploy import overrides
 from gitship.deploy.switch import STOPPED
-from gitship.engine import base
-from gitship.engine.base import ContainerState, Engine
+from gitship.engine import values
+from gitship.engine.base import Engine
+from gitship.engine.values import ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
 from gitship.model import App, DeployState
 from gitship.store import Store
@@ -57,10 +58,10 @@ class Keeper:
 
     def labels(self, app: App, name: str) -> dict[str, str]:
         return {
-            base.LABEL_SERVER: self._server_id,
-            base.LABEL_APP: app.name,
-            base.LABEL_APP_ID: str(app.id),
-            base.LABEL_VOLUME: name,
+            values.LABEL_SERVER: self._server_id,
+            values.LABEL_APP: app.name,
+            values.LABEL_APP_ID: str(app.id),
+            values.LABEL_VOLUME: name,
         }
 
     # -- making
@@ -207,8 +208,8 @@ class Keeper:
         """Volumes of apps that this database has had and has no more: gitship was killed while it destroyed them."""
         there = {app.id for app in self._store.apps()}
         changes = []
-        for name, labels in self._engine.volumes.find({base.LABEL_SERVER: self._server_id}).items():
-            app_id = int(labels.get(base.LABEL_APP_ID, "0"))
+        for name, labels in self._engine.volumes.find({values.LABEL_SERVER: self._server_id}).items():
+            app_id = int(labels.get(values.LABEL_APP_ID, "0"))
             # an id that was never given: the database is a backup from before, and the data may be needed yet
             if app_id in there or not 0 < app_id <= self._store.last_app_id():
                 continue
@@ -217,4 +218,4 @@ class Keeper:
         return changes
 
     def _owned_by(self, app_id: int) -> Mapping[str, str]:
-        return {base.LABEL_SERVER: self._server_id, base.LABEL_APP_ID: str(app_id)}
+        return {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app_id)}

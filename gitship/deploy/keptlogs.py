@@ -17,7 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitship.engine.base import Engine, LogLine
+from gitship.engine.base import Engine
+from gitship.engine.values import LogLine
 from gitship.errors import GitshipError, NotFound
 from gitship.model import App, Container
 from gitship.store import Store

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from gitship.deploy.figures import UNKNOWN, Figures, Sampler
 from gitship.deploy.tail import Tails, Wanted
-from gitship.engine.base import ContainerState, Engine, LogLine
+from gitship.engine.base import Engine
+from gitship.engine.values import ContainerState, LogLine
 from gitship.errors import NotFound
 from gitship.model import Container, Happening
 from gitship.store import Store

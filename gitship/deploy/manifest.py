@@ -14,7 +14,7 @@ from gitship.deploy.appjson import UPTIME_S, AppJson
 from gitship.deploy.canary_rules import Plan
 from gitship.deploy.command_line import Command
 from gitship.deploy.gitshiptoml import Build, GitshipToml, Limits
-from gitship.engine.base import Image
+from gitship.engine.values import Image
 from gitship.errors import ConfigError, DeployError, nearest
 from gitship.model import DEFAULT_PORT, WEB, Check, CronEntry, Process
 

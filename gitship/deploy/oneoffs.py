@@ -30,10 +30,11 @@ from gitship.deploy.oneoffspec import (
     task_of,
 )
 from gitship.deploy.programs import MOST_PER_APP, TIMED_OUT, Command, OneOff
-from gitship.engine import base
+from gitship.engine import values
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import ContainerState, Engine
+from gitship.engine.base import Engine
 from gitship.engine.patience import Expired, Interrupted
+from gitship.engine.values import ContainerState
 from gitship.errors import Conflict, EngineError, GitshipError, NotFound
 from gitship.model import App, Identity, Release
 from gitship.store import Store
@@ -225,8 +226,8 @@ class OneOffs:
             with self._lock:
                 if self._closing or state.name in self._active:
                     continue
-            app = next((a for a in self._store.apps() if str(a.id) == state.labels.get(base.LABEL_APP_ID)), None)
-            if app is None or state.labels.get(base.LABEL_ONE_OFF) != DETACHED or state.status == "created":
+            app = next((a for a in self._store.apps() if str(a.id) == state.labels.get(values.LABEL_APP_ID)), None)
+            if app is None or state.labels.get(values.LABEL_ONE_OFF) != DETACHED or state.status == "created":
                 self._engine.remove(state.id)
                 if app is not None:
                     self._addresses.release(app, state.name)
@@ -270,8 +271,8 @@ class OneOffs:
         return runlogs.read(directory, full)
 
     def _states(self, app: App) -> list[ContainerState]:
-        labels = {base.LABEL_SERVER: self._server_id, base.LABEL_APP_ID: str(app.id)}
-        return [state for state in self._engine.list(labels) if base.LABEL_ONE_OFF in state.labels]
+        labels = {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}
+        return [state for state in self._engine.list(labels) if values.LABEL_ONE_OFF in state.labels]
 
     def enter(self, app: str, process: str | None, number: int | None, command: Command, client: Client) -> int:
         found, _ = self._live(app)

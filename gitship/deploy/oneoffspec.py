@@ -12,19 +12,19 @@ from gitship.deploy.attending import Client
 from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.programs import Command, OneOff
 from gitship.deploy.start import environment, labels
-from gitship.engine import base
-from gitship.engine.base import ContainerSpec, ContainerState
+from gitship.engine import values
+from gitship.engine.values import ContainerSpec, ContainerState
 from gitship.errors import NotFound, nearest
 from gitship.model import App, Identity, Release
 
 PROCESS = "run"
 ATTACHED, DETACHED = "attached", "detached"
-LABEL_COMMAND = f"{base.LABEL_ONE_OFF}.command"
-LABEL_BY = f"{base.LABEL_ONE_OFF}.by"
-LABEL_STARTED = f"{base.LABEL_ONE_OFF}.started"  # epoch seconds
-LABEL_ENDS = f"{base.LABEL_ONE_OFF}.ends"  # epoch seconds, or "" for no limit
-LABEL_CRON = f"{base.LABEL_ONE_OFF}.cron"  # the cron entry's name
-LABEL_CRON_RUN = f"{base.LABEL_ONE_OFF}.cron-run"  # the run's id
+LABEL_COMMAND = f"{values.LABEL_ONE_OFF}.command"
+LABEL_BY = f"{values.LABEL_ONE_OFF}.by"
+LABEL_STARTED = f"{values.LABEL_ONE_OFF}.started"  # epoch seconds
+LABEL_ENDS = f"{values.LABEL_ONE_OFF}.ends"  # epoch seconds, or "" for no limit
+LABEL_CRON = f"{values.LABEL_ONE_OFF}.cron"  # the cron entry's name
+LABEL_CRON_RUN = f"{values.LABEL_ONE_OFF}.cron-run"  # the run's id
 SHOWN_COMMAND_CHARS = 200
 NO_LIMITS = Limits()
 _NUMBER = re.compile(r".+\.run\.([0-9]+)\.v[0-9]+")
@@ -71,7 +71,7 @@ def made_of(
         env={**environment(app, release, None), **({"TERM": pty.term} if pty else {}), **command.env},
         labels={
             **labels(server_id, app, release, PROCESS),
-            base.LABEL_ONE_OFF: DETACHED if client is None else ATTACHED,
+            values.LABEL_ONE_OFF: DETACHED if client is None else ATTACHED,
             LABEL_COMMAND: shlex.join(command.words)[:SHOWN_COMMAND_CHARS],
             LABEL_BY: by.key_name,
             LABEL_STARTED: str(now),
@@ -100,8 +100,8 @@ def shown(state: ContainerState) -> OneOff:
     return OneOff(
         name=state.name,
         command=state.labels.get(LABEL_COMMAND, ""),
-        release=int(state.labels.get(base.LABEL_RELEASE, "0")),
-        attached=state.labels.get(base.LABEL_ONE_OFF) == ATTACHED,
+        release=int(state.labels.get(values.LABEL_RELEASE, "0")),
+        attached=state.labels.get(values.LABEL_ONE_OFF) == ATTACHED,
         by=state.labels.get(LABEL_BY, ""),
         status=state.status,
         started_at=float(state.labels.get(LABEL_STARTED) or 0),

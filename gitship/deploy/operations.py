@@ -24,7 +24,7 @@ from gitship.deploy.stats import Stats
 from gitship.deploy.storage import Storage
 from gitship.deploy.trials import Canaries
 from gitship.deploy.tuning import Tuning
-from gitship.engine.base import LogLine
+from gitship.engine.values import LogLine
 from gitship.model import App, Deploy, Identity
 
 

@@ -11,7 +11,7 @@ from gitship.config import Settings
 from gitship.deploy import dockerfile, reference
 from gitship.deploy.dockerfile_words import Unreadable
 from gitship.deploy.gitshiptoml import Build
-from gitship.engine.base import Image
+from gitship.engine.values import Image
 from gitship.errors import DeployError
 from gitship.git.repository import Repository
 

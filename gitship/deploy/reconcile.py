@@ -21,8 +21,9 @@ from gitship.deploy.statusfront import status_front
 from gitship.deploy.switch import hosts
 from gitship.deploy.wanted import Wanted
 from gitship.deploy.watch import Watcher
-from gitship.engine import base
-from gitship.engine.base import ContainerState, Engine
+from gitship.engine import values
+from gitship.engine.base import Engine
+from gitship.engine.values import ContainerState
 from gitship.errors import GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
@@ -151,14 +152,14 @@ class Reconciler:
         actual: dict[str, list[ContainerState]] = {}
         one_offs: list[ContainerState] = []
         helpers: list[ContainerState] = []
-        for state in self._engine.list({base.LABEL_SERVER: self._server_id}):
-            if base.LABEL_ONE_OFF in state.labels:  # no deploy owns it, and nothing leads to it
+        for state in self._engine.list({values.LABEL_SERVER: self._server_id}):
+            if values.LABEL_ONE_OFF in state.labels:  # no deploy owns it, and nothing leads to it
                 one_offs.append(state)
                 continue
-            if base.LABEL_HELPER in state.labels:
+            if values.LABEL_HELPER in state.labels:
                 helpers.append(state)
-            elif base.LABEL_PROCESS in state.labels:  # else an app's image is run by hand: its labels are inherited
-                actual.setdefault(state.labels.get(base.LABEL_APP_ID, ""), []).append(state)
+            elif values.LABEL_PROCESS in state.labels:  # else an app's image is run by hand: its labels are inherited
+                actual.setdefault(state.labels.get(values.LABEL_APP_ID, ""), []).append(state)
         changes = self._one_offs.settle(one_offs)
         for app in self._store.apps():
             if self._queue.running(app.id) is None:
@@ -209,14 +210,14 @@ class Reconciler:
     def _owned(self, state: ContainerState) -> bool:
         """True while the deploy that made the container is under way."""
         try:
-            deploy = self._store.deploy(int(state.labels.get(base.LABEL_DEPLOY, "0")))
+            deploy = self._store.deploy(int(state.labels.get(values.LABEL_DEPLOY, "0")))
         except (NotFound, ValueError):
             return False
         return not deploy.state.ended
 
     def _drain(self, app: App, orphans: list[ContainerState]) -> None:
         containers = [
-            (Container(s.id, s.name, app.id, 0, s.labels.get(base.LABEL_PROCESS, ""), 0, "", None), ORPHAN_GRACE_S)
+            (Container(s.id, s.name, app.id, 0, s.labels.get(values.LABEL_PROCESS, ""), 0, "", None), ORPHAN_GRACE_S)
             for s in orphans
         ]
         vcls = self._front.unlabelled(app.slug)

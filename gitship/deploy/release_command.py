@@ -12,9 +12,10 @@ from gitship.deploy import overrides
 from gitship.deploy.journal import Stage
 from gitship.deploy.rollout import Rollout
 from gitship.deploy.start import environment, labels
-from gitship.engine import base
+from gitship.engine import values
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import ContainerSpec, Engine
+from gitship.engine.base import Engine
+from gitship.engine.values import ContainerSpec
 from gitship.errors import DeployError, GitshipError
 from gitship.model import DeployKind, DeployState
 from gitship.store import Store
@@ -65,7 +66,7 @@ class ReleaseCommands:
             network=self._addresses.network(app),
             command=command,
             env=environment(app, release, None),
-            labels={**labels(self._server_id, app, release, PROCESS), base.LABEL_DEPLOY: str(deploy.id)},
+            labels={**labels(self._server_id, app, release, PROCESS), values.LABEL_DEPLOY: str(deploy.id)},
             restart=False,
             memory_bytes=limits.memory_bytes,
             cpus=limits.cpus,

@@ -17,7 +17,8 @@ from gitship.deploy.manifest import Manifest
 from gitship.deploy.origin import Kept, manifest_of
 from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
-from gitship.engine.base import LABEL_APP_ID, Engine, Image
+from gitship.engine.base import Engine
+from gitship.engine.values import LABEL_APP_ID, Image
 from gitship.errors import DeployError, EngineError, NotFound
 from gitship.git.context import tree_summary
 from gitship.git.repository import Repositories, Repository

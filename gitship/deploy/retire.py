@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from gitship.deploy.imagetags import let_go_by
-from gitship.engine import base
+from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.errors import GitshipError
 from gitship.model import App
@@ -30,7 +30,7 @@ def retire_images(engine: Engine, store: Store, app: App, keep: int) -> int:
     recent = store.releases(app.id)[: keep + LOOK_BACK]
     for image_id in {r.image_id for r in recent} - wanted:
         try:
-            gone += engine.remove_image(image_id, mine, (base.LABEL_APP_ID, str(app.id)))
+            gone += engine.remove_image(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
         except GitshipError as error:
             log.warning("%s: image %s stays: %s", app.name, image_id[:19], error.message)
     return gone

@@ -38,9 +38,10 @@ from gitship.deploy.stats import Stats
 from gitship.deploy.storage import Storage
 from gitship.deploy.trials import Canaries
 from gitship.deploy.tuning import Tuning
-from gitship.engine import base
+from gitship.engine import values
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import Engine, LogLine
+from gitship.engine.base import Engine
+from gitship.engine.values import LogLine
 from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
@@ -128,7 +129,7 @@ class ServerOperations:
         self._keeper.ensure_still(app)
         if not self._queue.clear(app.id, "the app is being destroyed", CLEAR_TIMEOUT_S):
             raise Conflict(f"a deploy of {name} is just ending", "try again in a moment")
-        labels = {base.LABEL_SERVER: self._server_id, base.LABEL_APP_ID: str(app.id)}
+        labels = {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}
         containers = self._engine.list(labels)  # raises while Docker is down: then nothing has been removed yet
         self._front.set_hosts({h: s for h, s in self._hosts().items() if s != app.slug})
         self._front.remove(app.slug)
@@ -138,7 +139,7 @@ class ServerOperations:
         self._keeper.remove_all(app)
         mine = held_by(self._store, app)
         for image_id in {r.image_id for r in self._store.releases(app.id)}:  # those of other apps, too, stay
-            self._engine.remove_image(image_id, mine, (base.LABEL_APP_ID, str(app.id)))
+            self._engine.remove_image(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
         self._addresses.remove(app)
         self._repositories.remove(name)
         shutil.rmtree(self._logs_of(app), ignore_errors=True)

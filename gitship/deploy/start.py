@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from gitship.deploy.keptlogs import KeptLogs
-from gitship.engine import base
+from gitship.engine import values
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import ContainerSpec, Engine, NameTaken
+from gitship.engine.base import Engine, NameTaken
+from gitship.engine.values import ContainerSpec
 from gitship.errors import Conflict, DeployCanceled, DeployError, EngineError, GitshipError
 from gitship.model import App, Container, Process, Release
 
@@ -54,7 +55,7 @@ class Starter:
             network=network,
             command=process.command,
             env=environment(app, release, process),
-            labels={**labels(self.server_id, app, release, process.type), base.LABEL_DEPLOY: str(deploy_id)},
+            labels={**labels(self.server_id, app, release, process.type), values.LABEL_DEPLOY: str(deploy_id)},
             address=address,
             stop_timeout_s=process.stop_timeout_s,
             memory_bytes=process.memory_bytes,
@@ -134,11 +135,11 @@ class Starter:
 def labels(server_id: str, app: App, release: Release, process: str) -> dict[str, str]:
     """Whose a container is and what it runs; every container of gitship's has these."""
     return {
-        base.LABEL_SERVER: server_id,
-        base.LABEL_APP: app.name,
-        base.LABEL_APP_ID: str(app.id),
-        base.LABEL_RELEASE: str(release.number),
-        base.LABEL_PROCESS: process,
+        values.LABEL_SERVER: server_id,
+        values.LABEL_APP: app.name,
+        values.LABEL_APP_ID: str(app.id),
+        values.LABEL_RELEASE: str(release.number),
+        values.LABEL_PROCESS: process,
     }
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from gitship.deploy.keptlogs import KeptLogs
-from gitship.engine import base
-from gitship.engine.base import Engine, LogLine
+from gitship.engine import values
+from gitship.engine.base import Engine
 from gitship.engine.logs import Together, merge
+from gitship.engine.values import LogLine
 from gitship.errors import NotFound
 from gitship.events import Bus, Event
 from gitship.model import App, Container, ContainerEvent
@@ -72,9 +73,9 @@ class Tails:
                 f"{release.label} of {app.name} has no process '{wanted.process}'", f"it has {', '.join(types)}"
             )
         labels = {
-            base.LABEL_SERVER: self._server_id, base.LABEL_APP_ID: str(app.id), base.LABEL_RELEASE: str(number),
+            values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id), values.LABEL_RELEASE: str(number),
         }  # fmt: skip
-        here = [state for state in self._engine.list(labels) if base.LABEL_ONE_OFF not in state.labels]
+        here = [state for state in self._engine.list(labels) if values.LABEL_ONE_OFF not in state.labels]
         ids = {state.id[:12] for state in here}
         kept = [k for k in self._kept.of_release(app, number) if k.container_id not in ids]
         if not here and not kept:
@@ -85,7 +86,7 @@ class Tails:
         logs += [
             self._engine.logs(state.id, since=wanted.since, stop=stop)
             for state in here
-            if wanted.process in (None, state.labels.get(base.LABEL_PROCESS))
+            if wanted.process in (None, state.labels.get(values.LABEL_PROCESS))
         ]
         events = [event for event in self._store.container_events(app.id) if event.release == number]
         return _with_events(merge([wanted.last(log) for log in logs]), events, wanted)

@@ -16,7 +16,8 @@ from gitship.deploy.manifest import PORT, Manifest
 from gitship.deploy.overrides import Overrides
 from gitship.deploy.releasing import planned
 from gitship.deploy.switch import STOPPED
-from gitship.engine.base import Capacity, Engine, Image
+from gitship.engine.base import Engine
+from gitship.engine.values import Capacity, Image
 from gitship.errors import Conflict, NotFound
 from gitship.model import DEFAULT_PORT, WEB, App, Check, Deploy, Identity, Process, Release
 from gitship.store import Store

@@ -12,8 +12,9 @@ import threading
 import time
 
 from gitship.deploy.lives import Ended, Lives
-from gitship.engine import base
-from gitship.engine.base import ContainerState, Engine, EngineEvent
+from gitship.engine import values
+from gitship.engine.base import Engine
+from gitship.engine.values import ContainerState, EngineEvent
 from gitship.errors import GitshipError, NotFound
 from gitship.events import Bus, Event
 from gitship.model import Container, ContainerEvent, Happening
@@ -36,7 +37,7 @@ class Watcher:
         self._store = store
         self._bus = bus
         self._engine = engine
-        self._labels = {base.LABEL_SERVER: store.server_id()}
+        self._labels = {values.LABEL_SERVER: store.server_id()}
         self._lives = Lives()
         self._until = store.events_seen_until() or time.time()
         self._saved_at = 0.0  # monotonic seconds

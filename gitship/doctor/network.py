@@ -7,7 +7,8 @@ import socket
 import subprocess
 from collections.abc import Iterator
 
-from gitship.config import Address, Settings
+from gitship.config import Settings
+from gitship.configvalues import Address
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.front.ports import holder, is_ours
 from gitship.front.tls.haproxy import Haproxy

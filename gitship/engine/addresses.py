@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from gitship.engine.base import LABEL_APP, LABEL_SERVER, Engine
+from gitship.engine.base import Engine
+from gitship.engine.values import LABEL_APP, LABEL_SERVER
 from gitship.errors import GitshipError
 from gitship.model import App
 from gitship.store import Store

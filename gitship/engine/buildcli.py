@@ -18,11 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitship.engine import secretfiles
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
 from gitship.engine.causes import Failure, explain
 from gitship.engine.frames import Lines
 from gitship.engine.patience import POLL_S, Expired, Interrupted, Patience
 from gitship.engine.plain import PlainTrace
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
 PROBE_S = 15.0

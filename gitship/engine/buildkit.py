@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.engine.base import BuildOutput, BuildStep
 from gitship.engine.frames import Lines, shown
+from gitship.engine.values import BuildOutput, BuildStep
 from gitship.errors import EngineError
 
 LAST_LINES = 20

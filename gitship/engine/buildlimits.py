@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gitship.engine import buildcgroup
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 
 log = logging.getLogger("gitship.docker")
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
 from gitship.engine.buildcgroup import PERIOD_US
 from gitship.engine.buildkit import BuildKitTrace
 from gitship.engine.causes import Failure, explain
 from gitship.engine.classic import ClassicTrace
 from gitship.engine.frames import messages
 from gitship.engine.patience import Expired, Interrupted, Patience
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 from gitship.engine.wire import Stream, Wire
 from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipError
 

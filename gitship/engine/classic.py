@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gitship.engine.base import BuildOutput, BuildStep
 from gitship.engine.buildkit import LAST_LINES, MAX_LAST_LINE_CHARS
 from gitship.engine.frames import Lines, shown
+from gitship.engine.values import BuildOutput, BuildStep
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
 _BUILDERS_OWN = re.compile(

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from gitship.engine.base import ContainerSpec, ContainerState
 from gitship.engine.faults import runtime_cause
+from gitship.engine.values import ContainerSpec, ContainerState
 from gitship.model import Mount
 
 LOG_FILE_SIZE = "10m"

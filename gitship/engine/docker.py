@@ -30,7 +30,11 @@ from gitship.engine import (
     platforms,
     pulls,
 )  # fmt: skip
-from gitship.engine.base import (
+from gitship.engine.base import NameTaken, Program
+from gitship.engine.buildlimits import BuildLimits, Limiter
+from gitship.engine.faults import refused, runtime_cause, translated
+from gitship.engine.references import Reference
+from gitship.engine.values import (
     About,
     BuildOptions,
     BuildOutput,
@@ -41,13 +45,8 @@ from gitship.engine.base import (
     EngineEvent,
     Image,
     LogLine,
-    NameTaken,
-    Program,
     Usage,
 )
-from gitship.engine.buildlimits import BuildLimits, Limiter
-from gitship.engine.faults import refused, runtime_cause, translated
-from gitship.engine.references import Reference
 from gitship.engine.volumes import DockerVolumes
 from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound

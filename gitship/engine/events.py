@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gitship.engine.base import EngineEvent
 from gitship.engine.frames import messages
 from gitship.engine.patience import Interrupted, Patience
+from gitship.engine.values import EngineEvent
 from gitship.engine.wire import Wire
 from gitship.errors import EngineError
 

@@ -8,7 +8,7 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
-from gitship.engine.base import Image
+from gitship.engine.values import Image
 
 
 def describe(inspected: Mapping[str, Any]) -> Image:

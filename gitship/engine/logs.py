@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gitship.engine.base import LogLine
 from gitship.engine.containers import epoch
 from gitship.engine.frames import Lines, frames
 from gitship.engine.patience import POLL_S, Interrupted, Patience
+from gitship.engine.values import LogLine
 from gitship.engine.wire import Wire
 from gitship.errors import EngineError, NotFound
 

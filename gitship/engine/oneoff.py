@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from gitship.engine.base import ContainerSpec, ContainerState
 from gitship.engine.faults import refused
 from gitship.engine.frames import Lines, frames
 from gitship.engine.patience import Expired, Interrupted, Patience
+from gitship.engine.values import ContainerSpec, ContainerState
 from gitship.engine.wire import Stream, Wire
 from gitship.errors import DeployCanceled, DeployError, EngineError
 

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gitship.engine.base import BuildOutput, BuildStep
 from gitship.engine.buildkit import CANCELED, LAST_LINES, MAX_LAST_LINE_CHARS
 from gitship.engine.frames import shown
+from gitship.engine.values import BuildOutput, BuildStep
 
 _LINE = re.compile(r"#(\d+) (.*)")
 _OUTPUT = re.compile(r"\d+\.\d+ (.*)")  # seconds since the step began

@@ -20,10 +20,10 @@ from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship.engine import archive, hostpaths
-from gitship.engine.base import LABEL_HELPER, LABEL_SERVER, LABEL_VOLUME, ContainerSpec
 from gitship.engine.faults import translated
 from gitship.engine.oneoff import Containers, check
 from gitship.engine.patience import Patience
+from gitship.engine.values import LABEL_HELPER, LABEL_SERVER, LABEL_VOLUME, ContainerSpec
 from gitship.engine.wire import Wire
 from gitship.errors import GitshipError, NotFound
 from gitship.model import Mount

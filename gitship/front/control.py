@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 
 CONNECT_TIMEOUT_S = 5.0

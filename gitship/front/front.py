@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import challenges
 from gitship.front.cache import Purge

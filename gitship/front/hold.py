@@ -6,7 +6,7 @@ import os
 import socket
 from contextlib import suppress
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.pause import Pause
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.front.files import write_atomically
 
 

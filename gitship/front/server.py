@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import challenges, launch
 from gitship.front.control import Control

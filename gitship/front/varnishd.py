@@ -10,7 +10,7 @@ import signal
 import tempfile
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import daemonized
 from gitship.front.daemonized import Daemonized

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from paramiko import AuthenticationException, Channel, SSHException
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import GitshipError
 from gitship.ssh import hostkey
 from gitship.ssh.limits import Limits

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import ConfigError
 from gitship.ssh import hostkey
 from gitship.ssh.connection import Authenticate, Connection, Run

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gitship.deploy.facts import Facts
-from gitship.engine.base import LogLine
+from gitship.engine.values import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.model import Container
 from gitship.store import Store

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitship.engine.base import LogLine
+from gitship.engine.values import LogLine
 
 Position = tuple[float, int]
 Positions = Mapping[str, Position]  # by container's name

@@ -13,7 +13,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, StaticFileHandler, url
 
-from gitship.config import Address, Settings
+from gitship.config import Settings
+from gitship.configvalues import Address
 from gitship.deploy.operations import Operations
 from gitship.deploy.webaddress import is_loopback
 from gitship.errors import GitshipError

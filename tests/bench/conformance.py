@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.ports import free_port
 from gitship.front.vcl import app_vcl

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from gitship.commands.session import Session
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.git.host import MoveRefs
 from gitship.git.ingest import choose
 from gitship.git.limits import ReceiveLimits

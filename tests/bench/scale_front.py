@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from tests.bench.table import median, paired_ratio, show, spread

@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.front.front import Front
 from gitship.front.tally import Tally, parse
 from gitship.front.visitor_log import VisitorLog

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.deploy.drain import Cut, Drainer, Limits
 from gitship.deploy.start import Starter
 from gitship.front.front import AppFront, Backend, Front

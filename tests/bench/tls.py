@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.front.front import Front
 from gitship.front.tls import self_signed
 from gitship.front.tls.config import CIPHERS, CURVES

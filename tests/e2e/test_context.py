@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 from gitship.git.context import build_context
 from tests.e2e import docker_cli
 from tests.unit.git.commits import SUBMODULE, Content, bare, commit, executable, link

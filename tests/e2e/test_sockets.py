@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from tests.e2e import apps
 from tests.e2e.front.socketing import GOING_AWAY, closed, said, websocket
 from tests.e2e.harness import Server, wait_until

@@ -9,7 +9,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import daemonized
 from gitship.front.daemonized import Daemonized

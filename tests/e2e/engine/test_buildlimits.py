@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployError
 from tests.e2e.engine.context import BASE, context
 from tests.e2e.engine.isolated_docker import IsolatedEngine, isolated_engine

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gitship.engine import buildcli, secretfiles
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, NotFound
 from tests.e2e import docker_cli
 from tests.e2e.engine.conftest import Lab, wait_for

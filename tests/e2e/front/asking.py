@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.front.front import AppFront, Backend
 from gitship.front.probe_vcl import Probe
 from tests.e2e.front.origin import Origin

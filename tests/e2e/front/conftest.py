@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.front.front import AppFront, Front
 from tests.e2e.front.asking import app
 from tests.e2e.front.origin import Origin

@@ -21,7 +21,7 @@ import aiohttp
 import pytest
 from cryptography import x509
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.front import Front
 from gitship.front.gate import Gate, Https, Login

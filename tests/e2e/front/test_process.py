@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import parameters, varnishd
 from gitship.front.control import COMMAND_TIMEOUT_S, Control
@@ -226,7 +226,7 @@ def test_it_runs_without_root_on_a_high_port_and_says_why_not_on_a_low_one(base:
     program = """
 import encodings.idna, os, sys  # idna is loaded late, and a Python in a home directory is closed to the new user
 from pathlib import Path
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.front import Front
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.front import Front
 from tests.e2e.front.asking import TIMEOUT_S, app, ask, raw, until_closed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.manifest import Manifest
-from gitship.engine.base import Capacity, Image
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import Capacity, Image
 from gitship.errors import EngineError
 from gitship.model import Check
 from tests.unit.commands.volumes import MemoryVolumes

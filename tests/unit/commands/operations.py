@@ -34,7 +34,7 @@ from gitship.deploy.switch import STOPPED
 from gitship.deploy.tail import Tails
 from gitship.deploy.trials import no_canary
 from gitship.deploy.tuning import Tuning
-from gitship.engine.base import LogLine
+from gitship.engine.values import LogLine
 from gitship.errors import FrontError, GitshipError, NotFound
 from gitship.events import Bus, Event
 from gitship.front.cache import Purge

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 
-from gitship.engine.base import ContainerState, LogLine
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import ContainerState, LogLine
 from gitship.errors import NotFound
 from gitship.store import Store
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from gitship.commands import registry
 from gitship.commands.listing import ago, iso, size
 from gitship.deploy.hookfiles import Point, directory
-from gitship.engine.base import LogLine
+from gitship.engine.values import LogLine
 from gitship.model import Role
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import ADA, World

@@ -14,7 +14,7 @@ from gitship.commands.registry import UsageError
 from gitship.deploy import tail
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.engine import logs
-from gitship.engine.base import LogLine
+from gitship.engine.values import LogLine
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import Client, World
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitship.commands.dispatch import run
-from gitship.config import Address
-from gitship.engine.base import LogLine
+from gitship.configvalues import Address
+from gitship.engine.values import LogLine
 from gitship.model import DeployState, Identity, Role
 from gitship.ssh.server import SshServer
 from tests.unit.commands.world import ADA, World

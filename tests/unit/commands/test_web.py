@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from gitship.config import Address, WebSettings
+from gitship.config import WebSettings
+from gitship.configvalues import Address
 from gitship.deploy import webaddress
 from gitship.model import Role
 from tests.unit.commands.world import World

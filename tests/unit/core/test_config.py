@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gitship import config
-from gitship.config import Address, Settings
+from gitship.config import Settings
+from gitship.configvalues import Address
 from gitship.errors import ConfigError
 
 pytestmark = pytest.mark.unit

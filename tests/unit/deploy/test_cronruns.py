@@ -15,7 +15,7 @@ from gitship.deploy.cronruns import TOPIC, Runs
 from gitship.deploy.programs import MOST_PER_APP
 from gitship.deploy.scheduler import LATE_S, Scheduler
 from gitship.deploy.switch import STOPPED
-from gitship.engine.base import ContainerState
+from gitship.engine.values import ContainerState
 from gitship.errors import Conflict
 from gitship.events import Bus
 from gitship.model import App, CronEntry, CronOutcome, CronRun, Overlap

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gitship.deploy.figures import UNKNOWN, Figures, Sampler
-from gitship.engine.base import Usage
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import Usage
 from gitship.errors import EngineError
 from gitship.model import Container
 from gitship.store import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.gates import gate_of

@@ -12,7 +12,8 @@ import pytest
 from gitship.deploy import overrides
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.switch import STOPPED
-from gitship.engine.base import ContainerState, Engine
+from gitship.engine.base import Engine
+from gitship.engine.values import ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Mount, Process
 from gitship.store import Store

@@ -13,8 +13,8 @@ import pytest
 from gitship.config import Settings
 from gitship.deploy import keptlogs
 from gitship.deploy.keptlogs import KeptLogs
-from gitship.engine.base import LogLine
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import LogLine
 from gitship.errors import EngineError
 from gitship.model import Container
 from gitship.store import Store

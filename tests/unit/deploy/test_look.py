@@ -7,8 +7,8 @@ import time
 import pytest
 
 from gitship.deploy.check import Checker, title, unchecked
-from gitship.engine.base import ContainerState
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import ContainerState
 from gitship.errors import NotFound
 from gitship.model import Check, Container, Process
 

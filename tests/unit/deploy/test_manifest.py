@@ -10,7 +10,7 @@ from gitship.config import DeploySettings, Settings
 from gitship.deploy import manifest
 from gitship.deploy.gitshiptoml import Build
 from gitship.deploy.manifest import Manifest, plan
-from gitship.engine.base import Image
+from gitship.engine.values import Image
 from gitship.errors import ConfigError, DeployError, GitError, GitshipError
 from gitship.model import Check, Process
 

@@ -16,7 +16,8 @@ from gitship.deploy import runlogs
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.programs import MOST_PER_APP, Command
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import LABEL_ONE_OFF, LABEL_SERVER, ContainerSpec, ContainerState, Engine, LogLine
+from gitship.engine.base import Engine
+from gitship.engine.values import LABEL_ONE_OFF, LABEL_SERVER, ContainerSpec, ContainerState, LogLine
 from gitship.errors import Conflict, EngineError, NotFound
 from gitship.model import App, Identity, Process, Role
 from gitship.store import Store

@@ -9,7 +9,7 @@ import pytest
 from gitship.config import PolicySettings, Settings
 from gitship.deploy import policy, reference
 from gitship.deploy.gitshiptoml import Build
-from gitship.engine.base import Image
+from gitship.engine.values import Image
 from gitship.errors import DeployError
 
 pytestmark = pytest.mark.unit

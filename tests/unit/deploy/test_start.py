@@ -13,7 +13,8 @@ import pytest
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.start import NAME_TRIES, Starter
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import ContainerSpec, ContainerState, Engine, NameTaken
+from gitship.engine.base import Engine, NameTaken
+from gitship.engine.values import ContainerSpec, ContainerState
 from gitship.errors import DeployError
 from gitship.model import Process
 from gitship.store import Store

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gitship.deploy.watch import Watcher, exit_cause
-from gitship.engine.base import ContainerState, EngineEvent
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import ContainerState, EngineEvent
 from gitship.errors import NotFound
 from gitship.events import Bus, Event, Subscription
 from gitship.model import Container, Happening, Process

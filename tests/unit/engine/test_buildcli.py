@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitship.engine import buildcli, platforms, secretfiles
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
 from gitship.engine.plain import PlainTrace
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 
 pytestmark = pytest.mark.unit
 

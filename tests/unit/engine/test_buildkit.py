@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.engine.base import BuildOutput, BuildStep
 from gitship.engine.buildkit import BuildKitTrace, wire_fields
+from gitship.engine.values import BuildOutput, BuildStep
 from gitship.errors import EngineError
 
 pytestmark = pytest.mark.unit

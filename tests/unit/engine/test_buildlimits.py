@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gitship.engine import buildcgroup
-from gitship.engine.base import BuildOptions, BuildOutput, BuildStep
 from gitship.engine.buildlimits import BuildLimits, Limiter, of_one
 from gitship.engine.causes import Failure, explain
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 
 pytestmark = pytest.mark.unit
 

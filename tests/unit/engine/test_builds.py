@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from gitship.engine.base import BuildOptions
 from gitship.engine.builds import query
+from gitship.engine.values import BuildOptions
 
 pytestmark = pytest.mark.unit
 

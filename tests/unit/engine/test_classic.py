@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine.base import BuildOutput, BuildStep
 from gitship.engine.classic import ClassicTrace
+from gitship.engine.values import BuildOutput, BuildStep
 
 pytestmark = pytest.mark.unit
 RECORDED = Path(__file__).parent / "recorded"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gitship.engine.base import ContainerSpec
 from gitship.engine.containers import arguments, epoch, state, summary
+from gitship.engine.values import ContainerSpec
 from gitship.model import Mount
 
 pytestmark = pytest.mark.unit

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from gitship.engine.base import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec, Engine, Volumes
+from gitship.engine.base import Engine, Volumes
 from gitship.engine.docker import DockerEngine, _api_version
 from gitship.engine.faults import runtime_cause, unreachable
 from gitship.engine.images import describe
 from gitship.engine.references import parse
+from gitship.engine.values import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec
 from gitship.errors import EngineError
 from tests.unit.engine.test_wire import server, until_closed
 

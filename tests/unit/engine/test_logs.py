@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitship.engine.base import LogLine
 from gitship.engine.logs import lines, merge
+from gitship.engine.values import LogLine
 from gitship.errors import EngineError
 from tests.unit.engine.test_frames import frame
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.front import launch
 from gitship.front.launch import Launch
 

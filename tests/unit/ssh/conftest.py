@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitship.commands.session import Session
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.model import Identity, Role
 from gitship.publickey import parse
 from gitship.ssh.limits import Limits

@@ -19,7 +19,7 @@ import pytest
 
 from gitship.commands import registry
 from gitship.commands.session import Session
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import GitshipError
 from gitship.ssh import hostkey
 from gitship.ssh.client import run_remote
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.unit
 PROGRAM = """
 import sys
 from pathlib import Path
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.ssh.client import run_remote
 port, key, host_key, pty, *argv = sys.argv[1:]
 sys.exit(run_remote(Address("127.0.0.1", int(port)), Path(key), host_key, argv,

@@ -12,7 +12,7 @@ import paramiko
 import pytest
 
 from gitship.commands.session import Session
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.errors import ConfigError
 from gitship.ssh.server import SshServer
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve, ssh_threads, wait_until

@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from gitship.config import Address, Settings, WebSettings
+from gitship.config import Settings, WebSettings
+from gitship.configvalues import Address
 from gitship.deploy import urls
 from gitship.deploy.journal import Journal
 from gitship.events import Bus

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.deploy.https.operations import HostStatus, ServerHttps
 from gitship.errors import EngineError, GitshipError
 from gitship.front.tally import Minute

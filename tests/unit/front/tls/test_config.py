@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.config import Address
+from gitship.configvalues import Address
 from gitship.front.tls.config import haproxy_config
 from gitship.front.tls.table import HOSTS_PER_ENTRY, Entry, crt_list, entries, line, names_in
 from tests.unit.front.golden import check

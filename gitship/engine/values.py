@@ -1,0 +1,182 @@
+"""What goes over the engine's interface: labels, options of builds, images, containers, log lines, events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gitship.model import Mount
+
+LABEL_SERVER = "gitship.server"  # which gitship installation owns it
+LABEL_APP = "gitship.app"  # its name when this was made
+LABEL_APP_ID = "gitship.app-id"  # stays the same when the app is renamed, and is never used again
+LABEL_RELEASE = "gitship.release"  # the release's number
+LABEL_PROCESS = "gitship.process"
+LABEL_DEPLOY = "gitship.deploy"  # the deploy's id
+LABEL_ONE_OFF = "gitship.one-off"  # attached or detached: a command that somebody runs, which no deploy owns
+LABEL_VOLUME = "gitship.volume"  # what its app calls a volume
+LABEL_HELPER = "gitship.helper"  # a container that never runs, through which a volume is read or written
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStep:
+    """A step of a build as it becomes known: started (``seconds`` None), ended, or failed (``error`` set)."""
+
+    number: int
+    name: str
+    seconds: float | None = None
+    cached: bool = False
+    error: str = ""
+
+    @property
+    def internal(self) -> bool:
+        """True for what the builder does of its own accord, such as loading the context: no line of the Dockerfile."""
+        return not self.name.startswith("[") or self.name.startswith("[internal]")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOutput:
+    """One whole line that a step printed."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """``tag`` and ``labels`` for the image; ``dockerfile`` is a path in the context; ``timeout_s`` bounds the build.
+
+    ``memory_bytes`` and ``cpus`` are for the classic builder: BuildKit knows no limits of one build.
+    ``session``: the Dockerfile mounts secrets or an SSH agent. ``secrets`` are values by id; they stay in no image.
+    """
+
+    tag: str
+    dockerfile: str = "Dockerfile"
+    target: str = ""
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+    timeout_s: float = 1800.0
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    platform: str = ""  # as in linux/arm64; empty for the machine's own
+    session: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What the pipeline needs to know of an image. ``tcp_ports`` are the EXPOSEd ones, lowest first."""
+
+    id: str
+    size_bytes: int
+    tcp_ports: tuple[int, ...] = ()
+    has_healthcheck: bool = False
+    healthcheck: tuple[str, ...] = ()  # the HEALTHCHECK's command as it can be run in the container
+    has_command: bool = True
+    user: str = ""
+    names: tuple[str, ...] = ()  # its tags, and its digests in the registries that it came from
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the machine that runs containers has in all."""
+
+    cpus: int
+    memory_bytes: int
+    platforms: tuple[str, ...] = ()  # that it can build and run, its own first
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The engine itself. ``live_restore``: containers go on while it restarts."""
+
+    version: str
+    live_restore: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """All that makes a container. ``address`` None lets the engine choose (one-off containers only)."""
+
+    name: str
+    image_id: str
+    network: str
+    command: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    address: str | None = None
+    restart: bool = True
+    stop_timeout_s: float = 30.0
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    stdin: bool = False  # its standard input can be attached, and ends with the attachment
+    terminal: tuple[int, int] | None = None  # columns and rows of the terminal that it shall have
+    mounts: tuple[Mount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """A container as the engine sees it. ``status`` is created, running, restarting, exited, paused or dead.
+
+    ``health`` is "", starting, healthy or unhealthy; ``error`` the engine's own words when it could not start it;
+    ``started_at`` epoch seconds or None.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    status: str
+    exit_code: int = 0
+    oom_killed: bool = False
+    restarts: int = 0
+    address: str = ""
+    health: str = ""
+    health_output: str = ""
+    error: str = ""
+    started_at: float | None = None
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a container's log; ``at`` is epoch seconds, ``stream`` stdout or stderr, ``container`` its name.
+
+    What happened to the container stands among its lines with the stream ``event``.
+    """
+
+    container: str
+    at: float
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """Something happened to a container: ``action`` is one of ``events.ACTIONS``.
+
+    ``at`` is epoch seconds by the engine's clock, ``signal`` that of a kill, ``exit_code`` that of a die.
+    """
+
+    at: float
+    action: str
+    container_id: str
+    name: str
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+    signal: int | None = None
+    health: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a container uses. ``at`` is ``time.monotonic``, ``cpu_s`` processor time since it started.
+
+    Memory is without what the kernel would give up at once (unused file cache), as `docker stats` counts it.
+    """
+
+    at: float
+    cpu_s: float
+    memory_bytes: int
+    limit_bytes: int | None
