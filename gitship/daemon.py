@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from functools import partial
 from types import FrameType
 
 from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
+from gitship.deploy.busiest import busiest_slugs
 from gitship.deploy.canary import Canary
 from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
@@ -72,9 +74,10 @@ SSH_GRACE_S = 2.0
 SIGNAL_POLL_S = 1.0
 
 
-def front_of(settings: Settings) -> Front:
-    """Varnish as these settings want it; also for `gitship stop-front`."""
-    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+def front_of(settings: Settings, store: Store | None = None) -> Front:
+    """Varnish as these settings want it; also, without the store, for `gitship stop-front`."""
+    busiest = partial(busiest_slugs, store) if store else tuple
+    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory, busiest)
 
 
 def tls_of(settings: Settings) -> Terminator:
@@ -104,7 +107,7 @@ class Daemon:
             owner=server_id,
         )
         secretfiles.sweep(server_id)
-        self.front = front_of(settings)
+        self.front = front_of(settings, self.store)
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)

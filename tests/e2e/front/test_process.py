@@ -18,7 +18,7 @@ import pytest
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front import parameters, varnishd
+from gitship.front import bootorder, parameters, varnishd
 from gitship.front.control import COMMAND_TIMEOUT_S, Control
 from gitship.front.front import Front
 from tests.e2e.front.asking import TIMEOUT_S, app, ask
@@ -142,6 +142,83 @@ def test_a_killed_varnishd_is_started_again_from_its_files_with_the_same_port(fr
         # and goes on from there
         switch(other, app("shop", one, release="v3"))
         assert ask(address, HOST).text == "v1 0"
+
+
+def test_with_many_apps_the_busiest_is_served_while_the_others_have_their_page(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootorder, "AT_ONCE", 1)
+    hosts = {f"{slug}.localhost": slug for slug in ("a", "b", "z")}
+    front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES, lambda: ["gone", "z", "b"])
+    seen = []
+    command = Control.command
+
+    def watched(control: Control, *words: str) -> str:
+        if words[0] == "vcl.label":
+            answers = {slug: ask(front.address, host) for host, slug in hosts.items()}
+            seen.append(
+                {slug: answer.text if answer.status == 200 else answer.status for slug, answer in answers.items()}
+            )
+            assert all(answer.headers.get("retry-after") == "5" for answer in answers.values() if answer.status != 200)
+        return command(control, *words)
+
+    with Origin("a") as a, Origin("b") as b, Origin("z") as z:
+        try:
+            front.ensure_running()
+            front.reload([app("a", a), app("b", b), app("z", z)], hosts)
+            before = front.apps()
+            os.kill(_manager(base), signal.SIGKILL)
+            _until(lambda: not front.alive())
+            with monkeypatch.context() as patch:
+                patch.setattr(Control, "command", watched)
+                front.ensure_running()
+            assert seen == [{"a": 503, "b": 503, "z": "z 0"}, {"a": 503, "b": "b 0", "z": "z 0"}]
+            assert {slug: ask(front.address, host).text for host, slug in hosts.items()} == {s: f"{s} 0" for s in "abz"}
+            assert front.apps() == before
+        finally:
+            front.stop()
+
+
+def test_what_was_compiled_once_is_not_compiled_again_after_a_kill(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base.chmod(0o777)  # the compiler runs as another user
+    counted = tuple((tools, f"echo %s >> {base}/runs; {command}") for tools, command in parameters.COMPILERS)
+    monkeypatch.setattr(varnishd, "COMPILERS", counted)
+    front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
+    with Origin("v1") as one, Origin("v2") as two:
+        try:
+            front.ensure_running()
+            front.set_hosts({HOST: "shop"})
+            switch(front, app("shop", one))
+            os.kill(_manager(base), signal.SIGKILL)
+            _until(lambda: not front.alive())
+            (base / "runs").unlink()
+            front.ensure_running()
+            assert ask(front.address, HOST).text == "v1 0"
+            assert len((base / "runs").read_text().splitlines()) == 1  # only to see that the compiler works
+            # and a deploy afterwards is compiled, of course
+            switch(front, app("shop", two, release="v2"))
+            assert ask(front.address, HOST).text == "v2 0"
+        finally:
+            front.stop()
+
+
+def test_compiled_vcls_of_past_releases_do_not_pile_up(
+    front: Front, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitship.front.front.PRUNE_EVERY", 3)
+
+    def kept() -> int:
+        return sum(1 for _ in base.glob("varnish/compiled-*/*"))
+
+    with Origin("v1") as origin:
+        front.set_hosts({HOST: "shop"})
+        before = kept()
+        for n in range(6):
+            old = front.label("shop", front.load(app("shop", origin, release=f"v{n}")))
+            if old is not None:
+                front.discard(old)
+        assert before <= kept() < before + 3
+        assert ask(front.address, HOST).text == "v1 0"
 
 
 def test_stop_ends_manager_and_worker_and_the_next_start_has_everything(front: Front, base: Path) -> None:
