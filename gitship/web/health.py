@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
@@ -43,7 +44,7 @@ class Health:
         self._https = operations.https
         self._live = live
         self._work = work
-        self._asked_at = 0.0
+        self._asked_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
         self.states: Mapping[str, str] | None = None
         self._asked_for: frozenset[str] = frozenset()
