@@ -376,6 +376,7 @@ run_tests() {
   check "ruff format" ruff format --check .
   check "mypy" mypy
   check "import-linter" lint-imports
+  check "audit of the locked packages" .ci/audit
   # Mostly waiting, so more tests at once than processors; a module's tests share a server and stay together.
   check "pytest" python -m pytest -q -n 3 --dist loadfile
   [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
