@@ -18,11 +18,15 @@ RECENT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """Of the last ten minutes; ``hour`` is requests per second, minute by minute, oldest first."""
+    """Of the last ten minutes; ``hour`` is requests per second, minute by minute, oldest first.
+
+    ``stale_per_s`` are answers from the cache that were past their time: the app was just being asked, or is failing.
+    """
 
     requests_per_s: float
     hit_ratio: float | None
     errors_per_s: float
+    stale_per_s: float
     p95_s: float | None
     hour: tuple[float, ...]
 
@@ -61,6 +65,7 @@ def visits(stats: Stats, app: App) -> Visits | None:
         requests_per_s=recent.requests / RECENT_S,
         hit_ratio=recent.hit_ratio,
         errors_per_s=recent.errors / RECENT_S,
+        stale_per_s=recent.stale / RECENT_S,
         p95_s=recent.percentile(0.95),
         hour=tuple(hour),
     )

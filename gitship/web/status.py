@@ -82,6 +82,7 @@ class AppStatus:
                 "requests_per_s": round(self.visits.requests_per_s, 3),
                 "hit_ratio": self.visits.hit_ratio,
                 "errors_per_s": round(self.visits.errors_per_s, 3),
+                "stale_per_s": round(self.visits.stale_per_s, 3),
                 "p95_s": self.visits.p95_s,
             },
             "containers": {"running": self.well, "wanted": self.containers},

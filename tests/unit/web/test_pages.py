@@ -364,6 +364,15 @@ def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
     assert "<h2>Traffic</h2>" not in site.get("/apps/quiet").text
 
 
+def test_old_copies_that_cover_for_an_app_are_told(site: Site) -> None:
+    go_live(site, "shop")
+    minute = int(time.time()) - 120
+    site.operations.tally.restore([Minute(site.store.app("shop").id, minute, Traffic(hits=60, stale=300))])
+    assert site.get("/api/apps").json()["apps"][0]["traffic"]["stale_per_s"] == 0.5
+    assert "0.50&nbsp;stale/s" in site.get("/").text
+    assert "0.50 old copies/s" in site.get("/apps/shop").text
+
+
 def test_a_certificate_that_ends_soon_or_cannot_be_had_is_a_warning(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
