@@ -136,5 +136,6 @@ def test_what_cannot_be_purged_says_why(shop: Site) -> None:
         answer = shop.get("/apps/shop/actions/purge", "POST", form=form | {"url": url})
         assert (answer.status, why in answer.text.lower()) == (400, True)
     assert shop.operations.purged == []
-    assert {e.outcome for e in shop.store.audit()} == {Outcome.FAILED}
+    assert shop.store.audit() == []  # as of a command that was typed wrongly
     assert shop.get("/apps/shop/actions/purge", "POST", form={"url": ""}).status == 403
+    assert shop.operations.purged == []
