@@ -49,6 +49,7 @@ from gitship.deploy.stats import StoredStats
 from gitship.deploy.switch import Switch
 from gitship.deploy.tail import Tails
 from gitship.deploy.trials import RunningCanaries, Trials
+from gitship.deploy.uptime import Uptime
 from gitship.deploy.urls import urls
 from gitship.deploy.watch import Watcher
 from gitship.engine import secretfiles
@@ -191,6 +192,7 @@ class Daemon:
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
             self.pausing, https, SignIns(self.store, self._identity),
         )  # fmt: skip
+        self.uptime = Uptime(self.store, operations.facts, self.pausing, self.stats)
         services = Services(store=self.store, settings=settings, operations=operations)
         self._strangers = Strangers(self.store.audit_stranger)
         dispatcher = Dispatcher(services, operations, repositories)
@@ -215,6 +217,7 @@ class Daemon:
             self.watcher.start()
             self.sampler.start()
             self.stats.start()
+            self.uptime.start()
             self.certificates.start()
             self.web.start()
             self.ssh.start()
@@ -241,6 +244,7 @@ class Daemon:
         self.drainer.stop()
         self.notifier.stop()
         self.web.stop()
+        self.uptime.stop()
         self.stats.stop()
         self.store.close()
 

@@ -93,7 +93,7 @@ class ServerOperations:
         self._looking = looking
         self._jobs = Jobs(settings, store, bus, queue)
         self.sign_ins = sign_ins
-        self.facts = ServerFacts(engine, repositories, store.server_id())
+        self.facts = ServerFacts(engine, front, repositories, store.server_id())
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
         self.sources = Sources(settings, store, repositories, self._deploy)

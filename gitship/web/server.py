@@ -20,7 +20,7 @@ from gitship.deploy.webaddress import is_loopback
 from gitship.errors import GitshipError
 from gitship.events import Bus
 from gitship.store import Store
-from gitship.web import actions, api, badges, logs, metrics, pages, signin, stream
+from gitship.web import actions, api, apppage, badges, logs, metrics, pages, signin, stream
 from gitship.web.applog import AppLogs
 from gitship.web.commits import Commits
 from gitship.web.frames import Frames
@@ -129,7 +129,7 @@ def application(services: Services, app_logs: AppLogs) -> Application:
     return Application(
         [
             url(r"/", pages.OverviewPage, {**reads, "kept": kept}),
-            url(app, pages.AppPage, reads),
+            url(app, apppage.AppPage, reads),
             url(rf"{app}/changes", stream.ChangeStream, reads),
             url(rf"{app}/actions/([a-z-]+)", actions.ActionPage, reads),
             url(rf"{app}/logs", logs.LogsPage, reads),
@@ -146,6 +146,9 @@ def application(services: Services, app_logs: AppLogs) -> Application:
             url(r"/api/apps/([^/]+)/releases", api.ReleasesJson, reads),
             url(r"/api/apps/([^/]+)/deploys", api.DeploysJson, reads),
             url(r"/api/apps/([^/]+)/deploys/([0-9]{1,19})", api.DeployJson, reads),
+            url(r"/api/apps/([^/]+)/deploys/([0-9]{1,19})/log", pages.DeployLog, reads),
+            url(r"/api/apps/([^/]+)/traffic", api.TrafficJson, reads),
+            url(r"/api/apps/([^/]+)/logs", api.LogsJson, reads),
             url(r"/api/server", api.ServerJson, reads),
             url(r"/badge/([^/]+)\.svg", badges.Badge, reads),
             url(r"/metrics", metrics.Metrics, reads),
