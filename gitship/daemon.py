@@ -101,6 +101,7 @@ class Daemon:
             builder=settings.docker.builder,
             build_limits=limits_of(settings),
             host_paths=settings.docker.host_paths,
+            private=(settings.data_dir,),
             owner=server_id,
         )
         secretfiles.sweep(server_id)
