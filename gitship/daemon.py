@@ -12,8 +12,10 @@ from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
 from gitship.deploy.canary import Canary
+from gitship.deploy.claims import Claims
 from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
+from gitship.deploy.destroying import Destroying
 from gitship.deploy.drain import Drainer
 from gitship.deploy.fetch import Fetcher
 from gitship.deploy.figures import Sampler
@@ -133,6 +135,7 @@ class Daemon:
         canary = Canary(
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
         )
+        claims = Claims()
         pipeline = Pipeline(
             settings,
             self.store,
@@ -147,12 +150,16 @@ class Daemon:
             keeper,
             switch,
             canary,
+            claims,
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
-        self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
+        self.one_offs = OneOffs(self.store, engine, addresses, claims, settings.logs, server_id)
         runs = Runs(self.store, bus, self.one_offs, settings.logs)
         self.scheduler = Scheduler(self.store, runs, settings.cron.timezone)
         self.watcher = Watcher(self.store, bus, engine)
+        destroying = Destroying(
+            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, keeper, claims
+        )
         self.reconciler = Reconciler(
             settings,
             self.store,
@@ -165,6 +172,8 @@ class Daemon:
             self.one_offs,
             keeper,
             self.watcher,
+            destroying,
+            claims,
         )
         self.pausing = Pausing(self.store, self.front, gates, settings.domain)
         https = self._https(settings, bus, gates)
@@ -176,7 +185,7 @@ class Daemon:
         looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         operations = ServerOperations(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
+            settings, self.store, bus, engine, self.front, repositories, self.queue, destroying, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
             self.pausing, https, SignIns(self.store, self._identity),
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
@@ -43,9 +44,10 @@ class Health:
         self._https = operations.https
         self._live = live
         self._work = work
-        self._asked_at = 0.0
+        self._asked_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
         self.states: Mapping[str, str] | None = None
+        self._asked_for: frozenset[str] = frozenset()
         self.silent = ""
         self.visits: Mapping[int, Visits] = {}
         self._visits_told_at = 0.0
@@ -80,8 +82,10 @@ class Health:
         return sum(s in (RUNNING, "") for s in states), len(states)
 
     def state(self, container: Container) -> str:
-        """Docker's word; "" while it is not known."""
-        return "" if self.states is None else self.states.get(container.id, "missing")
+        """Docker's word; "" while it is not known, as of a container that is younger than Docker's last answer."""
+        if self.states is None:
+            return ""
+        return self.states.get(container.id, "missing" if container.id in self._asked_for else "")
 
     def _visits(self) -> Mapping[int, Visits]:
         found = {app.id: figures.visits(self._stats, app) for app in self._store.apps()}
@@ -107,9 +111,10 @@ class Health:
 
     async def _ask(self) -> None:
         before = self.states
+        asked_for = frozenset(c.id for c in self._store.containers())
         try:
             self.states = await asyncio.get_running_loop().run_in_executor(self._work, self._facts.containers)
-            self.silent = ""
+            self._asked_for, self.silent = asked_for, ""
         except GitshipError as error:
             self.states, self.silent = None, error.message
         except Exception:

@@ -309,6 +309,16 @@ def test_the_state_is_what_a_visitor_gets(site: Site) -> None:
     assert [w["command"] for w in site.get("/api/apps/gone").json()["warnings"]] == ["ps:list gone"]
 
 
+def test_what_went_live_after_docker_was_asked_is_not_called_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FRESH_S", 3600.0)
+    go_live(site, "shop")
+    assert site.get("/api/apps").json()["apps"][0]["state"] == "live"
+    app = site.store.app("shop")
+    next_ones = [replace(c, id=f"next-{c.id}") for c in site.store.containers(app.id)]
+    site.store.set_live(app.id, app.live_release or 0, next_ones)
+    assert site.get("/api/apps").json()["apps"][0]["state"] == "live"
+
+
 def test_while_docker_is_silent_nothing_is_called_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def silent() -> dict[str, str]:
         raise EngineError("Docker does not answer", "start it")
