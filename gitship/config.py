@@ -97,6 +97,12 @@ class DockerSettings:
         "/docker", values.cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
     )
     min_free: int = setting(500 << 20, values.size, "a build is refused when the disk has less free space than this")
+    firewall: bool = setting(
+        True,
+        values.flag,
+        "iptables rules keep apps and builds from link-local addresses (a cloud's metadata) and from gitship's own"
+        " ports",
+    )
     host_paths: tuple[Path, ...] = setting(
         (),
         values.directories,

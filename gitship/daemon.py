@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from contextlib import closing
 from types import FrameType
 
 from gitship import __version__
@@ -49,10 +50,11 @@ from gitship.deploy.tail import Tails
 from gitship.deploy.trials import RunningCanaries, Trials
 from gitship.deploy.urls import urls
 from gitship.deploy.watch import Watcher
-from gitship.engine import secretfiles
+from gitship.engine import firewall, secretfiles
 from gitship.engine.addresses import Addresses
 from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
+from gitship.engine.firewall import Firewall
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.front.tally import Tally
@@ -84,6 +86,15 @@ def tls_of(settings: Settings) -> Terminator:
     return Terminator(settings.https.listen, settings.tls_dir, settings.certificates, settings.varnish_dir)
 
 
+def stop_front(settings: Settings) -> None:
+    """Ends what `serve` leaves running: Varnish, haproxy, and the rules of the firewall."""
+    tls_of(settings).stop()
+    front_of(settings).stop()
+    if settings.database.exists():
+        with closing(Store(settings.database)) as store:
+            firewall.remove(firewall.rules_of(settings, store.server_id()))
+
+
 def limits_of(settings: Settings) -> BuildLimits:
     """What builds may use."""
     docker = settings.docker
@@ -107,6 +118,7 @@ class Daemon:
             owner=server_id,
         )
         secretfiles.sweep(server_id)
+        self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine))
         self.front = front_of(settings)
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
@@ -208,6 +220,8 @@ class Daemon:
     def start(self) -> str:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
         try:
+            if firewall.wanted(self.settings):  # first: the containers run already
+                self._firewall.start()
             self.reconciler.start()
             self.notifier.start()
             self.watcher.start()
@@ -231,6 +245,7 @@ class Daemon:
         self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
         self.certificates.stop()
+        self._firewall.stop()
         self.reconciler.stop()
         self.scheduler.stop()
         self.watcher.stop()

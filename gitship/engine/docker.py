@@ -221,6 +221,13 @@ class DockerEngine:
         with translated(self.host, f"create network {name}"):
             return networks.ensure(self._docker, name, subnet, labels)
 
+    def default_bridge(self) -> str:
+        """The interface of the network that RUN steps of builds are in; "" when the engine has none."""
+        with translated(self.host, "tell about its default network"):
+            found = self._docker.networks(names=["bridge"])
+        options = next((n.get("Options") or {} for n in found if n["Name"] == "bridge"), {})
+        return str(options.get("com.docker.network.bridge.name", ""))
+
     def remove_network(self, name: str) -> None:
         """Raises Conflict while containers are in it."""
         with translated(self.host, f"remove network {name}"):
