@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from types import FrameType
 
 from gitship import __version__
@@ -98,7 +99,7 @@ def stop_front(settings: Settings) -> None:
 def limits_of(settings: Settings) -> BuildLimits:
     """What builds may use."""
     docker = settings.docker
-    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent)
+    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids)
 
 
 class Daemon:
@@ -273,8 +274,16 @@ class Daemon:
         return None if key is None else Identity(key.name, key.role, fingerprint, address, key.apps)
 
 
+def _open_files() -> None:
+    """As many as the system lets this process have: a shell's own limit is often 1024, and each visitor takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def serve(settings: Settings) -> int:
     """Runs in the foreground until SIGTERM or SIGINT."""
+    _open_files()
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
