@@ -168,7 +168,8 @@ class DeployQueue:
                     del self._threads[app_id]
                     return
                 job = self._running[app_id] = waiting.pop(0)
-            self._run(job)
+            with job.journal.traced():
+                self._run(job)
 
 
 def _replaces(newer: Job, older: Job) -> bool:

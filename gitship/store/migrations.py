@@ -125,4 +125,5 @@ MIGRATIONS = (
         app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, day INTEGER NOT NULL, up_s REAL NOT NULL,
         down_s REAL NOT NULL, off_s REAL NOT NULL, PRIMARY KEY (app_id, day)) WITHOUT ROWID;
     """,
+    "ALTER TABLE deploys ADD COLUMN request TEXT NOT NULL DEFAULT ''",
 )
