@@ -32,16 +32,21 @@ from gitship.deploy.https.issuing import Issuer
 from gitship.deploy.https.keeper import Keeper as CertificateKeeper
 from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.https.showing import Showing
+from gitship.deploy.interrupted import Interrupted
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.looking import Looking
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.outages import Outages
 from gitship.deploy.pausing import Pausing
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
+from gitship.deploy.renaming import Renaming
+from gitship.deploy.repair import Repair
+from gitship.deploy.routes import Routes
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.serving import Serving
@@ -53,6 +58,7 @@ from gitship.deploy.tail import Tails
 from gitship.deploy.trials import RunningCanaries, Trials
 from gitship.deploy.uptime import Uptime
 from gitship.deploy.urls import urls
+from gitship.deploy.wanted import Wanted
 from gitship.deploy.watch import Watcher
 from gitship.engine import firewall, secretfiles
 from gitship.engine.addresses import Addresses
@@ -147,8 +153,10 @@ class Daemon:
         drain_limit_s = settings.deploy.drain_timeout
         tally, trials = Tally(), Trials()
         visitors = VisitorLog(self.front.workdir, tally.take)
-        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, settings.domain, trials)
-        switch = Switch(self.front, settings.domain, self.store)
+        outages = Outages()
+        wanted = Wanted(self.store, settings.domain, outages.out)
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, trials)
+        switch = Switch(self.front, settings.domain, wanted)
         canary = Canary(
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
         )
@@ -173,25 +181,28 @@ class Daemon:
         self.one_offs = OneOffs(self.store, engine, addresses, claims, settings.logs, server_id)
         runs = Runs(self.store, bus, self.one_offs, settings.logs)
         self.scheduler = Scheduler(self.store, runs, settings.cron.timezone)
-        self.watcher = Watcher(self.store, bus, engine)
+        self.watcher = Watcher(self.store, bus, engine, outages)
         destroying = Destroying(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, keeper, claims
         )
+        repair = Repair(
+            settings, self.store, engine, self.front, starter, self.drainer, self.queue, self.watcher, claims
+        )
         self.reconciler = Reconciler(
-            settings,
             self.store,
             engine,
             self.front,
-            repositories,
-            starter,
-            self.drainer,
-            self.queue,
+            addresses,
+            Interrupted(self.store, repositories),
+            Renaming(settings, self.store, self.front, repositories),
+            destroying,
+            repair,
             self.one_offs,
             keeper,
-            self.watcher,
-            destroying,
-            claims,
+            outages,
+            Routes(settings, self.store, self.front, wanted, gates, self.queue, claims),
         )
+        self.watcher.on_change(self.reconciler.wake)
         self.pausing = Pausing(self.store, self.front, gates, settings.domain)
         https = self._https(settings, bus, gates)
         serving = Serving(self.store, gates.keep, self.front.purge)
@@ -204,7 +215,7 @@ class Daemon:
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, self.queue, destroying, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
-            self.pausing, https, SignIns(self.store, self._identity),
+            self.pausing, https, SignIns(self.store, self._identity), self.reconciler,
         )  # fmt: skip
         self.uptime = Uptime(self.store, operations.facts, self.pausing, self.stats)
         services = Services(store=self.store, settings=settings, operations=operations)

@@ -25,6 +25,7 @@ from gitship.deploy.origin import manifest_of
 from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
+from gitship.deploy.reconcile import Reconciling
 from gitship.deploy.registries import Registries
 from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
@@ -72,6 +73,7 @@ class ServerOperations:
         pauses: Pauses,
         https: Https,
         sign_ins: SignIns,
+        reconciling: Reconciling,
     ) -> None:
         self.canaries = canaries
         self.https = https
@@ -94,6 +96,7 @@ class ServerOperations:
         self._jobs = Jobs(settings, store, bus, queue)
         self.sign_ins = sign_ins
         self.facts = ServerFacts(engine, front, repositories, store.server_id())
+        self.reconciling = reconciling
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
         self.sources = Sources(settings, store, repositories, self._deploy)
@@ -237,7 +240,7 @@ class ServerOperations:
 
     def publish_hosts(self) -> None:
         """Tells Varnish which host leads to which app."""
-        self._front.set_hosts(self._hosts())
+        self._front.bring_hosts(self._hosts)
 
     def urls(self, app: App) -> list[str]:
         return urls.urls(self._store, self._settings, app, self._front.address.port)

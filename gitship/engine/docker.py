@@ -233,6 +233,10 @@ class DockerEngine:
         with translated(self.host, f"remove network {name}"):
             networks.remove(self._docker, name)
 
+    def networks(self, labels: Mapping[str, str]) -> list[str]:
+        with translated(self.host, "list its networks"):
+            return networks.names(self._docker, labels)
+
     # -- containers
 
     def create(self, spec: ContainerSpec) -> str:
