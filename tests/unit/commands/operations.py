@@ -11,6 +11,8 @@ from typing import Any
 
 from gitship.config import HttpsSettings, Settings
 from gitship.deploy import mounts, output
+from gitship.deploy.backup.making import Backups
+from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.discrepancies import Change
@@ -26,6 +28,7 @@ from gitship.deploy.notifier import Notifier
 from gitship.deploy.pausing import Paused, ensure_can_pause, not_paused
 from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.room import Room
 from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
 from gitship.deploy.sources import Sources
@@ -211,6 +214,12 @@ class StoreOperations:
         self.runs = EchoRuns(store)
         self.machine = Machine()
         self._keeper = Keeper(store, self.machine, SERVER)
+        self.backups = Backups(
+            self._settings, None, store, Repositories(self._settings.repositories, None), self.machine.volumes,
+            self._keeper,
+        )  # fmt: skip
+        self.room = Room(data_dir, 0)
+        self.cleanup = Cleanup(self._settings, store, self.machine, Repositories(self._settings.repositories, None))
         self.canaries = StoreCanaries(self)
         self.tally = Tally()
         self.stats = StoredStats(store, self.tally, None)
