@@ -127,7 +127,7 @@ class Daemon:
         drain_limit_s = settings.deploy.drain_timeout
         tally, trials = Tally(), Trials()
         visitors = VisitorLog(self.front.workdir, tally.take)
-        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, settings.domain, trials)
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, settings, trials)
         switch = Switch(self.front, settings.domain, self.store)
         canary = Canary(
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s

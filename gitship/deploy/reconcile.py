@@ -229,6 +229,6 @@ class Reconciler:
     def _routes(self) -> None:
         """Varnish leads exactly where the store says."""
         fronts = [self._wanted.front(app) for app in self._store.apps()]
-        if (status := status_front(self._store.secret(), self._settings)) is not None:
+        if (status := status_front(self._store, self._settings)) is not None:
             fronts.append(status)
         self._front.reload(fronts, hosts(self._store, self._settings.domain, self._settings.web.domain))

@@ -16,7 +16,7 @@ from gitship.deploy.lock import LOCK
 from gitship.deploy.operations import Operations
 from gitship.deploy.switch import STOPPED
 from gitship.errors import GitshipError
-from gitship.model import Container
+from gitship.model import STATUS_PAGE, Container, Site
 from gitship.store import Store
 from gitship.web import figures
 from gitship.web.figures import Visits
@@ -33,7 +33,8 @@ WAIT_S = 1.5  # of a page; later, it shows what was known before
 class Health:
     """Used on the event loop. ``states`` has Docker's word by container id; ``silent`` why Docker did not answer.
 
-    ``visits`` has the traffic of those apps, by id, that had any within the hour; ``certificates`` their hosts'.
+    ``visits`` has the traffic of those apps, by id, that had any within the hour; ``certificates`` the hosts of all
+    sites, the status page's with them.
     """
 
     def __init__(self, store: Store, operations: Operations, live: Live, work: Executor) -> None:
@@ -89,9 +90,10 @@ class Health:
 
     def _hosts(self) -> Mapping[int, list[HostStatus]]:
         found = {}
-        for app in self._store.apps():
+        sites: list[Site] = [*self._store.apps(), STATUS_PAGE]
+        for site in sites:
             with suppress(GitshipError):  # destroyed meanwhile, or a certificate cannot be read
-                found[app.id] = self._https.status(app)
+                found[site.id] = self._https.status(site)
         return found
 
     def _tell_visits(self, before: Mapping[int, Visits]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gitship.config import Settings
 from gitship.deploy.https.operations import HostStatus
-from gitship.model import Container, Deploy, DeployState
+from gitship.model import STATUS_PAGE, Container, Deploy, DeployState
 from gitship.store import Store
 from gitship.web import figures
 from gitship.web.health import Health
@@ -49,7 +49,7 @@ def of_server(settings: Settings, health: Health) -> list[Warning]:
     if machine.disk_free_bytes < max(LOW_DISK * machine.disk_bytes, 2 * settings.docker.min_free):
         share = machine.disk_free_bytes / machine.disk_bytes
         found.append(Warning(f"The disk is filling: {share:.0%} is free", "docker image prune -a", on_server=True))
-    return found
+    return found + [w for host in health.certificates.get(STATUS_PAGE.id, ()) if (w := _of_host("", host))]
 
 
 def _of_app(status: AppStatus, containers: list[Container], health: Health) -> list[Warning]:
@@ -68,14 +68,14 @@ def _of_app(status: AppStatus, containers: list[Container], health: Health) -> l
 
 def _of_host(app: str, host: HostStatus) -> Warning | None:
     if host.problem:
-        return Warning(f"HTTPS of {host.host}: {host.problem}", f"https:status {app}", app)
+        return Warning(f"HTTPS of {host.host}: {host.problem}", f"https:status {app}".strip(), app)
     if host.certificate is None or host.state == "self-signed":
         return None
     days = (host.certificate.not_after - time.time()) / 86_400
     if days >= CERTIFICATE_DAYS:
         return None
     when = f"ends in {days:.0f} days" if days > 0 else "has ended"
-    return Warning(f"The certificate of {host.host} {when}", f"https:status {app}", app)
+    return Warning(f"The certificate of {host.host} {when}", f"https:status {app}".strip(), app)
 
 
 def _queue(unfinished: list[Deploy], by_id: dict[int, AppStatus]) -> list[Warning]:
