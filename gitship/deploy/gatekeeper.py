@@ -9,6 +9,7 @@ from typing import Any
 from gitship.config import Settings
 from gitship.deploy.drain import Drainer, Limits
 from gitship.deploy.gates import gate_of, no_rates, status_https, store_gate, store_status_https
+from gitship.deploy.lock import DESTROYING
 from gitship.deploy.statusfront import status_front
 from gitship.deploy.switch import ensure_front
 from gitship.deploy.trials import Trial, Trials
@@ -119,6 +120,8 @@ class Gatekeeper:
     def bring(self, app_id: int) -> None:
         """The same for whoever holds the app. While it has a canary, both sides are brought."""
         app = self._store.app_by_id(app_id)
+        if self._store.setting(app_id, DESTROYING) is not None:
+            return  # it must not come back
         ensure_front(self._front)
         trial = self._trials.of(app.id)
         wanted = self._wanted.front(app)

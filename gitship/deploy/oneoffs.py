@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gitship.deploy import overrides, runlogs
 from gitship.deploy.attending import Client, ClientLeft, attend
+from gitship.deploy.claims import Claims
 from gitship.deploy.entering import enter, not_run, tell
 from gitship.deploy.oneoffspec import (
     DETACHED,
@@ -49,10 +50,13 @@ CLOSE_S = 8.0
 class OneOffs:
     """Safe from any thread. What is in ``_active`` has a thread that will remove it; ``settle`` sees to all others."""
 
-    def __init__(self, store: Store, engine: Engine, addresses: Addresses, logs: Path, server_id: str) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, addresses: Addresses, claims: Claims, logs: Path, server_id: str
+    ) -> None:
         self._store = store
         self._engine = engine
         self._addresses = addresses
+        self._claims = claims
         self._logs = logs
         self._server_id = server_id
         self._lock = threading.Lock()
@@ -154,10 +158,11 @@ class OneOffs:
         self, app: App, release: Release, name: str, command: Command, by: Identity, client: Client | None,
         task: Task | None = None,
     ) -> str:  # fmt: skip
-        network, address = self._addresses.network(app), self._addresses.take(app, name)
-        limits = overrides.limits_of_one_offs(overrides.parse(self._store.settings(app.id)))
-        spec = made_of(app, release, name, command, network, address, self._server_id, by, client, task, limits)
-        return self._engine.create(spec)
+        with self._claims.joined(app):
+            network, address = self._addresses.network(app), self._addresses.take(app, name)
+            limits = overrides.limits_of_one_offs(overrides.parse(self._store.settings(app.id)))
+            spec = made_of(app, release, name, command, network, address, self._server_id, by, client, task, limits)
+            return self._engine.create(spec)
 
     def _remove(self, app: App, name: str, container_id: str) -> None:
         """When Docker is down now, ``settle`` will do it: the name is free for that in any case."""

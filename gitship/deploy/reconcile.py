@@ -11,11 +11,15 @@ import threading
 import time
 
 from gitship.config import Settings
-from gitship.deploy.drain import Drainer, Limits
+from gitship.deploy.claims import Claims
+from gitship.deploy.destroying import Destroying
+from gitship.deploy.drain import Drainer
 from gitship.deploy.keeper import Keeper
+from gitship.deploy.lock import DESTROYING
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.repair import Repair, is_process
 from gitship.deploy.start import Starter
 from gitship.deploy.statusfront import status_front
 from gitship.deploy.switch import hosts
@@ -23,21 +27,19 @@ from gitship.deploy.wanted import Wanted
 from gitship.deploy.watch import Watcher
 from gitship.engine import values
 from gitship.engine.base import Engine
-from gitship.engine.values import ContainerState
-from gitship.errors import GitshipError, NotFound
+from gitship.errors import GitshipError
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import App, Container, Deploy, DeployState
+from gitship.model import Deploy, DeployState
 from gitship.store import Store
 
 log = logging.getLogger("gitship.reconcile")
 INTERVAL_S = 10.0
-ORPHAN_GRACE_S = 10.0
-REPAIRED = 0  # the deploy id on containers made anew by the reconciler
+FRONT_INTERVAL_S = 1.0  # without Varnish every visitor is turned away; the question takes 0.1 ms
 
 
 class Reconciler:
-    """Owns one thread that looks every ``INTERVAL_S``."""
+    """Owns one thread that looks every ``INTERVAL_S``, at Varnish every ``FRONT_INTERVAL_S``."""
 
     def __init__(
         self,
@@ -52,18 +54,18 @@ class Reconciler:
         one_offs: OneOffs,
         keeper: Keeper,
         watcher: Watcher,
+        destroying: Destroying,
+        claims: Claims,
     ) -> None:
         self._one_offs = one_offs
         self._keeper = keeper
-        self._watcher = watcher
+        self._destroying = destroying
+        self._repair = Repair(settings, store, engine, front, starter, drainer, queue, watcher, claims)
         self._settings = settings
         self._store = store
         self._engine = engine
         self._front = front
         self._repositories = repositories
-        self._starter = starter
-        self._drainer = drainer
-        self._queue = queue
         self._renaming = Renaming(settings, store, front, repositories)
         self._wanted = Wanted(store, settings.domain)
         self._server_id = store.server_id()
@@ -102,17 +104,26 @@ class Reconciler:
         return changes
 
     def _loop(self) -> None:
-        while not self._stop.wait(INTERVAL_S):
+        look_at_front, look_at_all = 0.0, time.monotonic() + INTERVAL_S
+        while not self._stop.wait(FRONT_INTERVAL_S):
             try:
-                if not self._front.alive():
-                    log.warning("Varnish is gone; starting it again")
-                    self._front.ensure_running()
-                for change in self._containers():
-                    log.warning("%s", change)
+                if time.monotonic() >= look_at_front:
+                    look_at_front = time.monotonic() + INTERVAL_S  # until the next try, when this one fails
+                    self._ensure_front()
+                    look_at_front = 0.0
+                if time.monotonic() >= look_at_all:
+                    look_at_all = time.monotonic() + INTERVAL_S
+                    for change in self._containers():
+                        log.warning("%s", change)
             except GitshipError as error:
                 log.warning("%s", error.message)
             except Exception:
                 log.exception("reconciling")
+
+    def _ensure_front(self) -> None:
+        if not self._front.alive():
+            log.warning("Varnish is gone; starting it again")
+            self._front.ensure_running()
 
     # -- interrupted deploys
 
@@ -149,86 +160,18 @@ class Reconciler:
 
     def _containers(self) -> list[str]:
         """Live containers run under their own address; others of this server that no deploy owns are drained."""
-        actual: dict[str, list[ContainerState]] = {}
-        one_offs: list[ContainerState] = []
-        helpers: list[ContainerState] = []
-        for state in self._engine.list({values.LABEL_SERVER: self._server_id}):
-            if values.LABEL_ONE_OFF in state.labels:  # no deploy owns it, and nothing leads to it
-                one_offs.append(state)
-                continue
-            if values.LABEL_HELPER in state.labels:
-                helpers.append(state)
-            elif values.LABEL_PROCESS in state.labels:  # else an app's image is run by hand: its labels are inherited
-                actual.setdefault(state.labels.get(values.LABEL_APP_ID, ""), []).append(state)
-        changes = self._one_offs.settle(one_offs)
-        for app in self._store.apps():
-            if self._queue.running(app.id) is None:
-                changes += self._app(app, actual.pop(str(app.id), []))
-            else:
-                actual.pop(str(app.id), None)
-        for state in (state for states in actual.values() for state in states):
-            if not self._owned(state):
-                self._engine.remove(state.id)
-                changes.append(f"removed {state.name}, whose app is gone")
-        return changes + self._keeper.settle(helpers)
-
-    def _app(self, app: App, actual: list[ContainerState]) -> list[str]:
-        changes: list[str] = []
-        live = self._store.containers(app.id)
-        present = {state.id: state for state in actual}
-        repaired: dict[str, Container] = {}
-        for container in live:
-            state = present.get(container.id)
-            try:
-                if state is not None and state.status in ("exited", "created", "dead"):
-                    self._engine.start(container.id)
-                    changes.append(f"{app.name}: started {container.name}, which was {state.status}")
-                if state is None or self._engine.inspect(container.id).address not in (container.address, ""):
-                    repaired[container.id] = self._make_again(app, container)
-                    changes.append(f"{app.name}: made {container.name} anew")
-            except NotFound:
-                repaired[container.id] = self._make_again(app, container)
-                changes.append(f"{app.name}: made {container.name} anew")
-            except GitshipError as error:
-                changes.append(f"{app.name}: {container.name}: {error.message}")
-        if repaired and app.live_release is not None:
-            live = [repaired.get(c.id, c) for c in live]
-            self._store.set_live(app.id, app.live_release, live)
-            for container in repaired.values():
-                self._watcher.restarted(container, "it was gone or had lost its address, and was made anew")
-        wanted = {c.id for c in live}
-        busy = self._drainer.draining()
-        orphans = [s for s in actual if s.id not in wanted and s.id not in busy and not self._owned(s)]
-        if orphans:
-            self._drain(app, orphans)
-            changes += [f"{app.name}: draining {s.name}, which nothing leads to" for s in orphans]
-        return changes
-
-    def _make_again(self, app: App, container: Container) -> Container:
-        return self._starter.again(app, self._store.release(container.release_id), container, REPAIRED)
-
-    def _owned(self, state: ContainerState) -> bool:
-        """True while the deploy that made the container is under way."""
-        try:
-            deploy = self._store.deploy(int(state.labels.get(values.LABEL_DEPLOY, "0")))
-        except (NotFound, ValueError):
-            return False
-        return not deploy.state.ended
-
-    def _drain(self, app: App, orphans: list[ContainerState]) -> None:
-        containers = [
-            (Container(s.id, s.name, app.id, 0, s.labels.get(values.LABEL_PROCESS, ""), 0, "", None), ORPHAN_GRACE_S)
-            for s in orphans
-        ]
-        vcls = self._front.unlabelled(app.slug)
-        limits = Limits(self._settings.deploy.drain_timeout, self._settings.deploy.socket_drain_timeout)
-        self._drainer.start(app, vcls, containers, limits, lambda cut: None)
+        changes = self._destroying.settle()
+        states = self._engine.list({values.LABEL_SERVER: self._server_id})
+        changes += self._one_offs.settle([s for s in states if values.LABEL_ONE_OFF in s.labels])
+        changes += [change.text for change in self._repair.settle(filter(is_process, states))]
+        return changes + self._keeper.settle([s for s in states if values.LABEL_HELPER in s.labels])
 
     # -- routes
 
     def _routes(self) -> None:
         """Varnish leads exactly where the store says."""
-        fronts = [self._wanted.front(app) for app in self._store.apps()]
+        going = self._store.apps_with_setting(DESTROYING)
+        fronts = [self._wanted.front(app) for app in self._store.apps() if app.id not in going]
         if (status := status_front(self._store, self._settings)) is not None:
             fronts.append(status)
         self._front.reload(fronts, hosts(self._store, self._settings.domain, self._settings.web.domain))

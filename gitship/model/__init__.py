@@ -26,6 +26,7 @@ from gitship.model.names import (
     app_name,
 )
 from gitship.model.releases import App, Check, Domain, Mount, Process, Release
+from gitship.model.uptime import UptimeDay
 from gitship.model.webhooks import Delivery, DeliveryStatus, Topic, Webhook
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "StatusPage",
     "StoredCertificate",
     "Topic",
+    "UptimeDay",
     "WebAccessKind",
     "WebToken",
     "Webhook",

@@ -145,11 +145,15 @@ class StoreFacts:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.states: dict[str, str] = {}
+        self.front = True
         self.commits: dict[str, Commit] = {}
         self.lines: list[LogLine] = []
 
     def containers(self) -> Mapping[str, str]:
         return {c.id: self.states.get(c.id, "running") for c in self._store.containers()}
+
+    def front_answers(self) -> bool:
+        return self.front
 
     def commit(self, app: App, sha: str) -> Commit | None:
         return self.commits.get(sha)

@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from gitship.deploy import runlogs
+from gitship.deploy.claims import Claims
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.programs import MOST_PER_APP, Command
 from gitship.engine.addresses import Addresses
@@ -100,7 +101,7 @@ class Bench:
         """What a new gitship has, on the same store and containers."""
         engine = cast(Engine, self.engine)
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), SERVER)
-        return OneOffs(self.store, engine, addresses, self.logs, SERVER)
+        return OneOffs(self.store, engine, addresses, Claims(), self.logs, SERVER)
 
     @property
     def app(self) -> App:
