@@ -165,7 +165,7 @@ class Daemon:
         visitors = VisitorLog(self.front.workdir, tally.take)
         outages = Outages()
         wanted = Wanted(self.store, settings.domain, outages.out)
-        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, trials)
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, settings, trials)
         switch = Switch(self.front, settings.domain, wanted)
         canary = Canary(
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
