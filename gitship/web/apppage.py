@@ -68,7 +68,7 @@ class AppPage(Page):
             maintenance=store.setting(app.id, MAINTENANCE) is not None,
             containers=[(c, services.health.state(c), processes.get(c.name)) for c in store.containers(app.id)],
             events=list(reversed(store.container_events(app.id, since=time.time() - EVENTS_S, limit=SHOWN_EVENTS))),
-            plot=plot.plot(reach, measured.steps, measured.live),
+            plot=plot.plot(reach, measured.steps, measured.live, time.time()),
             reaches=plot.REACHES.values(),
             uptime=uptimebar.bar(store.uptime(today - KEPT_DAYS + 1, app.id), today),
             rules=measured.rules,
