@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import threading
+from contextlib import closing, suppress
+from functools import partial
 from types import FrameType
 
 from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.build import Builder
+from gitship.deploy.busiest import busiest_slugs
 from gitship.deploy.canary import Canary
 from gitship.deploy.claims import Claims
 from gitship.deploy.cron import Cron
@@ -50,10 +54,11 @@ from gitship.deploy.trials import RunningCanaries, Trials
 from gitship.deploy.uptime import Uptime
 from gitship.deploy.urls import urls
 from gitship.deploy.watch import Watcher
-from gitship.engine import secretfiles
+from gitship.engine import firewall, secretfiles
 from gitship.engine.addresses import Addresses
 from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
+from gitship.engine.firewall import Firewall
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.front.tally import Tally
@@ -75,9 +80,10 @@ SSH_GRACE_S = 2.0
 SIGNAL_POLL_S = 1.0
 
 
-def front_of(settings: Settings) -> Front:
-    """Varnish as these settings want it; also for `gitship stop-front`."""
-    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+def front_of(settings: Settings, store: Store | None = None) -> Front:
+    """Varnish as these settings want it; also, without the store, for `gitship stop-front`."""
+    busiest = partial(busiest_slugs, store) if store else tuple
+    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory, busiest)
 
 
 def tls_of(settings: Settings) -> Terminator:
@@ -85,10 +91,19 @@ def tls_of(settings: Settings) -> Terminator:
     return Terminator(settings.https.listen, settings.tls_dir, settings.certificates, settings.varnish_dir)
 
 
+def stop_front(settings: Settings) -> None:
+    """Ends what `serve` leaves running: Varnish, haproxy, and the rules of the firewall."""
+    tls_of(settings).stop()
+    front_of(settings).stop()
+    if settings.database.exists():
+        with closing(Store(settings.database)) as store:
+            firewall.remove(firewall.rules_of(settings, store.server_id()))
+
+
 def limits_of(settings: Settings) -> BuildLimits:
     """What builds may use."""
     docker = settings.docker
-    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent)
+    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids)
 
 
 class Daemon:
@@ -104,10 +119,12 @@ class Daemon:
             builder=settings.docker.builder,
             build_limits=limits_of(settings),
             host_paths=settings.docker.host_paths,
+            private=(settings.data_dir,),
             owner=server_id,
         )
         secretfiles.sweep(server_id)
-        self.front = front_of(settings)
+        self.front = front_of(settings, self.store)
+        self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine))
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
@@ -209,6 +226,8 @@ class Daemon:
     def start(self) -> str:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
         try:
+            if firewall.wanted(self.settings):  # first: the containers run already
+                self._firewall.start()
             self.reconciler.start()
             self.notifier.start()
             self.watcher.start()
@@ -233,6 +252,7 @@ class Daemon:
         self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
         self.certificates.stop()
+        self._firewall.stop()
         self.reconciler.stop()
         self.scheduler.stop()
         self.watcher.stop()
@@ -261,8 +281,16 @@ class Daemon:
         return None if key is None else Identity(key.name, key.role, fingerprint, address, key.apps)
 
 
+def _open_files() -> None:
+    """As many as the system lets this process have: a shell's own limit is often 1024, and each visitor takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def serve(settings: Settings) -> int:
     """Runs in the foreground until SIGTERM or SIGINT."""
+    _open_files()
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -35,10 +35,11 @@ from gitship.store import Store
 
 log = logging.getLogger("gitship.reconcile")
 INTERVAL_S = 10.0
+FRONT_INTERVAL_S = 1.0  # without Varnish every visitor is turned away; the question takes 0.1 ms
 
 
 class Reconciler:
-    """Owns one thread that looks every ``INTERVAL_S``."""
+    """Owns one thread that looks every ``INTERVAL_S``, at Varnish every ``FRONT_INTERVAL_S``."""
 
     def __init__(
         self,
@@ -103,17 +104,26 @@ class Reconciler:
         return changes
 
     def _loop(self) -> None:
-        while not self._stop.wait(INTERVAL_S):
+        look_at_front, look_at_all = 0.0, time.monotonic() + INTERVAL_S
+        while not self._stop.wait(FRONT_INTERVAL_S):
             try:
-                if not self._front.alive():
-                    log.warning("Varnish is gone; starting it again")
-                    self._front.ensure_running()
-                for change in self._containers():
-                    log.warning("%s", change)
+                if time.monotonic() >= look_at_front:
+                    look_at_front = time.monotonic() + INTERVAL_S  # until the next try, when this one fails
+                    self._ensure_front()
+                    look_at_front = 0.0
+                if time.monotonic() >= look_at_all:
+                    look_at_all = time.monotonic() + INTERVAL_S
+                    for change in self._containers():
+                        log.warning("%s", change)
             except GitshipError as error:
                 log.warning("%s", error.message)
             except Exception:
                 log.exception("reconciling")
+
+    def _ensure_front(self) -> None:
+        if not self._front.alive():
+            log.warning("Varnish is gone; starting it again")
+            self._front.ensure_running()
 
     # -- interrupted deploys
 

@@ -9,7 +9,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, StaticFileHandler, url
 
@@ -23,6 +22,7 @@ from gitship.store import Store
 from gitship.web import actions, api, apppage, badges, logs, metrics, pages, signin, stream
 from gitship.web.applog import AppLogs
 from gitship.web.commits import Commits
+from gitship.web.doors import BoundedServer
 from gitship.web.frames import Frames
 from gitship.web.health import Health
 from gitship.web.live import Live
@@ -34,6 +34,7 @@ HERE = Path(__file__).parent
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 IDLE_TIMEOUT_S = 60.0  # of a kept-alive connection between two requests, and for the head of the first
+BODY_TIMEOUT_S = 20.0
 MAX_HEADER_BYTES = 16 << 10
 MAX_BODY_BYTES = 1 << 12  # forms of a few fields
 WORKERS = 6
@@ -102,11 +103,12 @@ class WebServer:
                 is_loopback(self._listen.host),
             )  # fmt: skip
             app_logs = AppLogs(self._store, facts)
-            server = HTTPServer(
+            server = BoundedServer(
                 application(services, app_logs),
                 idle_connection_timeout=IDLE_TIMEOUT_S,
                 max_header_size=MAX_HEADER_BYTES,
                 max_body_size=MAX_BODY_BYTES,
+                body_timeout=BODY_TIMEOUT_S,
             )
             live.start()
             watching = asyncio.create_task(health.watch(), name="web-health-watch")
