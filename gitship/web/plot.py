@@ -94,11 +94,10 @@ class Plot:
 def plot(reach: Reach, found: list[Step], live: Sequence[tuple[float, str, int]], now: float) -> Plot:
     """Of ``steps``; ``live`` says when a release went live, its name and the deploy's id, in any order."""
     begin = found[0].start
-    wide = min(reach.steps, round((now - begin) / reach.step_s, 2))
-    seconds = wide * reach.step_s
+    seconds = min(reach.seconds, now - begin)
     return Plot(
         reach=reach,
-        wide=wide,
+        wide=round(seconds / reach.step_s, 3),
         panels=(_requests(reach, found), _errors(reach, found), _times(reach, found)),
         marks=_marks(live, begin, seconds),
         ticks=tuple(_clock(reach, begin + n * seconds / 4) for n in range(4)),
@@ -179,9 +178,9 @@ def _marks(live: Sequence[tuple[float, str, int]], begin: float, seconds: float)
     marks: list[Mark] = []
     labelled = -LABEL_SHARE
     for at, name, deploy_id in sorted(live):
-        x = round(100 * (at - begin) / seconds, 2)
-        if not 0 <= x <= 100:
+        if at < begin:
             continue
+        x = min(100.0, round(100 * (at - begin) / seconds, 2))  # the minute that is not over is drawn at the edge
         room = x - labelled >= LABEL_SHARE
         labelled = x if room else labelled
         marks.append(Mark(x, name, name if room else "", at, deploy_id))

@@ -57,7 +57,7 @@ def test_a_step_that_is_not_over_has_the_rate_of_what_is_over_of_it() -> None:
     drawn = plot.plot(DAY, steps, [], NOW)
     assert steps[-1].seconds == NOW % 3600
     assert drawn.panels[0].most == ages.rate(600 / (NOW % 3600))
-    assert drawn.wide == round(23 + NOW % 3600 / 3600, 2)  # it ends now
+    assert drawn.wide == round(23 + NOW % 3600 / 3600, 3)  # it ends now
 
 
 def test_a_plot_says_what_it_draws() -> None:
@@ -79,11 +79,12 @@ def test_a_plot_says_what_it_draws() -> None:
 
 def test_releases_are_marked_where_they_went_live_and_labels_do_not_lie_on_each_other() -> None:
     begin = HOUR.begin(NOW)
-    at = [begin - 5, begin + 0.25 * HOUR.seconds, begin + 0.26 * HOUR.seconds, begin + 0.5 * HOUR.seconds]
+    at = [begin - 5, begin + 0.25 * HOUR.seconds, begin + 0.26 * HOUR.seconds, begin + 0.5 * HOUR.seconds, NOW]
     live = [(when, f"v{n}", n) for n, when in enumerate(at)]
     marks = plot.plot(HOUR, plot.steps(HOUR, [], NOW), live[::-1], NOW).marks
     assert [(m.x, m.name, m.label, m.deploy_id) for m in marks] == [
         (25.0, "v1", "v1", 1), (26.0, "v2", "", 2), (50.0, "v3", "v3", 3),
+        (100.0, "v4", "v4", 4),
     ]  # fmt: skip
 
 

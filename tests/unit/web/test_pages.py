@@ -475,7 +475,9 @@ def test_the_app_page_has_plots_of_an_hour_a_day_and_30_days_with_marks(site: Si
     assert (steps.status, "hour, day, month" in steps.json()["error"]) == (400, True)
     marks = site.get("/api/apps/shop/traffic?span=month").json()["live"]
     assert [(mark["release"], mark["deploy"]) for mark in marks] == [("v1", 1)]
-    assert 'href="/apps/shop/deploys/1" tabindex="-1"><title>v1 went live' in site.get("/apps/shop?span=day").text
+    for span in ("hour", "day", "month"):
+        drawn = 'href="/apps/shop/deploys/1" tabindex="-1"><title>v1 went live'
+        assert site.get(f"/apps/shop?span={span}").text.count(drawn) == 3, span
 
 
 def test_the_app_page_shows_the_cache_its_rules_and_what_it_answered(site: Site) -> None:
