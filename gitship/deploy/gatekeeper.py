@@ -24,9 +24,9 @@ class Gatekeeper:
     """Safe from any thread, also beside deploys of the same app."""
 
     def __init__(
-        self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float, domain: str, trials: Trials
+        self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float, wanted: Wanted, trials: Trials
     ) -> None:
-        self._wanted = Wanted(store, domain)
+        self._wanted = wanted
         self._trials = trials
         self._store = store
         self._front = front

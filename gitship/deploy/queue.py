@@ -168,7 +168,11 @@ class DeployQueue:
                     del self._threads[app_id]
                     return
                 job = self._running[app_id] = waiting.pop(0)
-            self._run(job)
+            try:
+                self._run(job)
+            except Exception:  # it never raises; if it does all the same, the app must not be stuck for good
+                log.exception("deploy %d", job.deploy.id)
+                _end(job, DeployState.FAILED, "internal error: the server's log has it")
 
 
 def _replaces(newer: Job, older: Job) -> bool:

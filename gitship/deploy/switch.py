@@ -60,9 +60,9 @@ def hosts(store: Store, domain: str, status_domain: str = "") -> dict[str, str]:
 class Switch:
     """The only way in which visitors are moved from one set of containers to another."""
 
-    def __init__(self, front: Front, domain: str, store: Store) -> None:
+    def __init__(self, front: Front, domain: str, wanted: Wanted) -> None:
         self._front = front
-        self._wanted = Wanted(store, domain)
+        self._wanted = wanted
         self._domain = domain
 
     def to(

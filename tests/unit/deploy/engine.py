@@ -109,8 +109,9 @@ class MemoryFront:
     def holding(self, app_id: int) -> threading.Lock:
         return self._hold
 
-    def set_hosts(self, hosts: Mapping[str, str]) -> None:
-        self.hosts = hosts
+    def bring_hosts(self, hosts: Callable[[], Mapping[str, str]]) -> bool:
+        self.hosts = hosts()
+        return True
 
     def remove(self, slug: str) -> None:
         self.removed.append(slug)
