@@ -182,6 +182,13 @@ class CronSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    format: str = setting(
+        "text", values.choice("text", "json"), 'what `gitship serve` logs: lines for people ("text") or JSON ("json")'
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a server; ``load`` fills it from a file."""
 
@@ -198,6 +205,7 @@ class Settings:
     policy: PolicySettings = field(default_factory=PolicySettings)
     varnish: VarnishSettings = field(default_factory=VarnishSettings)
     cron: CronSettings = field(default_factory=CronSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
     @property
     def database(self) -> Path:

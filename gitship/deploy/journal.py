@@ -10,9 +10,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from gitship import tracing
 from gitship.deploy import output
 from gitship.events import Bus, Event
 from gitship.model import App, Deploy, DeployState, StageTime
@@ -67,7 +68,20 @@ class Journal:
         self.deploy = dataclasses.replace(self.deploy, **changes)  # type: ignore[arg-type]
         self._store.update_deploy(self.deploy)
         if "state" in changes:
+            self._log()
             self._bus.publish(Event("deploy.state", self._app.name, self.deploy.id, str(self.deploy.state)))
+
+    def traced(self) -> AbstractContextManager[None]:
+        """The thread works for this deploy."""
+        return tracing.traced(app=self._app.name, deploy=self.deploy.id, request=self.deploy.request)
+
+    def _log(self) -> None:
+        deploy = self.deploy
+        with self.traced():
+            if deploy.state is DeployState.FAILED:
+                log.warning("%s failed in %s: %s", deploy.kind, deploy.failed_stage or "no stage", deploy.reason)
+            else:
+                log.info("%s %s%s", deploy.kind, deploy.state, f": {deploy.reason}" if deploy.reason else "")
 
     @contextmanager
     def stage(self, state: DeployState, text: str = "", began: float | None = None) -> Iterator[Stage]:
