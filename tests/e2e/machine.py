@@ -24,6 +24,7 @@ PACKAGES = "systemd,systemd-sysv,dbus,sudo,ca-certificates,iproute2,procps"
 USER = "ada"  # may use sudo, and has a key
 BOOT_S = 120.0
 COMMAND_S = 900.0
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 UNIFIED = ("trixie",)  # its systemd wants version 2 of the control groups
 CGROUPS = """[Unit]
 DefaultDependencies=no
@@ -154,7 +155,7 @@ class Machine:
         inside = ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "--", *command]
         return subprocess.run(
             inside, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=timeout_s, check=False, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+            timeout=timeout_s, check=False, env=ENVIRONMENT,
         )  # fmt: skip
 
     def admin(self, script: str, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
