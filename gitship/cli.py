@@ -85,8 +85,7 @@ def _own(args: argparse.Namespace) -> int:
     from gitship import daemon
 
     if args.verb == "stop-front":
-        daemon.tls_of(settings).stop()
-        daemon.front_of(settings).stop()
+        daemon.stop_front(settings)
         return 0
     level = logging.DEBUG if args.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)

@@ -39,6 +39,17 @@ class BootFiles:
     def exists(self) -> bool:
         return self._boot.exists()
 
+    def read(self) -> str:
+        """boot.cli as it stands."""
+        return self._boot.read_text(encoding="utf-8", errors="replace")
+
+    def text(self, vcl: str) -> str | None:
+        """The text of a VCL that boot.cli names; None when its file cannot be read."""
+        try:
+            return self._path(vcl).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return None
+
     def write(self, labels: Mapping[str, str], top: str, text_of: Callable[[str], str]) -> None:
         """From now on a new varnishd has exactly ``labels`` (each to a VCL) and the table of hosts ``top``.
 

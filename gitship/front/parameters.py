@@ -51,9 +51,9 @@ PARAMETERS: dict[str, str] = {
 COMPILERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("tcc", "ld"),
-        "tcc -w -fPIC -c -o %o.o %s && ld -shared -z noexecstack -o %o %o.o && exec rm -f %o.o",
+        "tcc -w -fPIC -c -o %o.o %s && ld -shared -z noexecstack -o %o %o.o && rm -f %o.o",
     ),
-    (("gcc",), "exec gcc -O0 -w -fpic -shared -o %o %s"),
+    (("gcc",), "gcc -O0 -w -fpic -shared -o %o %s"),
 )
 
 OPEN_FILES = 131072  # as in Debian's own unit; each connection is one

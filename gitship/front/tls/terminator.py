@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -103,7 +104,8 @@ class Terminator:
         return True
 
     def _config(self) -> str:
-        return haproxy_config(self.listen, self._varnish, self._crt_list, self._haproxy.admin, proxy_user())
+        processors = len(os.sched_getaffinity(0))
+        return haproxy_config(self.listen, self._varnish, self._crt_list, self._haproxy.admin, proxy_user(), processors)
 
     def _change(self, wanted: dict[str, Entry]) -> dict[str, FrontError]:
         refused: dict[str, FrontError] = {}
