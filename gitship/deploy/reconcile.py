@@ -67,6 +67,7 @@ class Reconciler:
         self._renaming = Renaming(settings, store, front, repositories)
         self._wanted = Wanted(store, settings.domain)
         self._server_id = store.server_id()
+        self._misled = False  # Varnish may lead elsewhere than the store says
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
 
@@ -78,6 +79,7 @@ class Reconciler:
         self._settle_deploys()
         self._renaming.settle()
         self._front.ensure_running()
+        self._settle_addresses()
         self.reconcile()
         self._thread.start()
 
@@ -106,7 +108,11 @@ class Reconciler:
             try:
                 if not self._front.alive():
                     log.warning("Varnish is gone; starting it again")
+                    self._misled = True
                     self._front.ensure_running()
+                if self._misled and not any(self._queue.running(app.id) for app in self._store.apps()):
+                    self._routes()  # it has what was on the disk: of a deploy that failed meanwhile, for instance
+                    self._misled = False
                 for change in self._containers():
                     log.warning("%s", change)
             except GitshipError as error:
@@ -144,6 +150,16 @@ class Reconciler:
                 deploy, state=state, reason=reason, hint=hint, failed_stage=failed_stage, finished_at=time.time()
             )
         )
+
+    def _settle_addresses(self) -> None:
+        """A container that is gone has no address; without this each crash at the wrong moment costs one for ever."""
+        try:
+            there = {state.name for state in self._engine.list({values.LABEL_SERVER: self._server_id})}
+        except GitshipError as error:
+            log.warning("%s", error.message)
+            return
+        for app in self._store.apps():
+            self._starter.settle(app, there | {container.name for container in self._store.containers(app.id)})
 
     # -- containers
 
