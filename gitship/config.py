@@ -93,10 +93,21 @@ class DockerSettings:
     build_cpus: float = setting(
         0.0, values.processors, "most processors of all builds together, of each with the classic builder; 0: no limit"
     )
+    build_pids: int = setting(
+        4096,
+        values.whole(0, 4_000_000),
+        "most processes and threads of all builds together, where BuildKit's can be limited; 0: no limit",
+    )
     cgroup_parent: str = setting(
         "/docker", values.cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
     )
     min_free: int = setting(500 << 20, values.size, "a build is refused when the disk has less free space than this")
+    firewall: bool = setting(
+        True,
+        values.flag,
+        "iptables rules keep apps and builds from link-local addresses (a cloud's metadata) and from gitship's own"
+        " ports",
+    )
     host_paths: tuple[Path, ...] = setting(
         (),
         values.directories,

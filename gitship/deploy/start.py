@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from gitship.deploy.keptlogs import KeptLogs
@@ -62,6 +62,8 @@ class Starter:
             cpus=process.cpus,
             pids=process.pids,
             mounts=process.mounts,
+            read_only=process.read_only,
+            capabilities=process.capabilities,
         )
 
     def remove(self, app: App, containers: Iterable[Container]) -> None:
@@ -83,10 +85,6 @@ class Starter:
         with ThreadPoolExecutor(PARALLEL_STOPS, thread_name_prefix="retire") as pool:
             for run in [pool.submit(end, c, grace_s) for c, grace_s in containers]:
                 run.result()
-
-    def settle(self, app: App, there: Collection[str]) -> None:
-        """See ``Addresses.settle``; ``there`` are names of containers."""
-        self._addresses.settle(app, there)
 
     def again(self, app: App, release: Release, container: Container, deploy_id: int) -> Container:
         """Makes a live container that got lost anew, under its name and address; what is left of it goes."""

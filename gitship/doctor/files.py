@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.front.varnishd import check_reachable
+from gitship.store import integrity
+from gitship.store.copies import DAY_S, Copies
+
+BRING_BACK = "stop gitship, then: gitship restore --newest-copy"
+OLD_COPY_S = 3 * DAY_S
 
 
 def directories(settings: Settings) -> Iterator[Finding]:
@@ -43,19 +48,35 @@ def database(settings: Settings) -> Iterator[Finding]:
     if not settings.database.exists():
         return
     try:
-        with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True, timeout=5)) as db:
-            [(integrity,)] = db.execute("PRAGMA quick_check(1)")
+        with integrity.opened(settings.database) as db:
+            wrong = integrity.problem(db)
             [(admins,)] = db.execute("SELECT count(*) FROM keys WHERE role = 'admin'")
             [(keys,)] = db.execute("SELECT count(*) FROM keys")
     except sqlite3.Error as error:
-        yield fail("database", f"{settings.database} cannot be read: {error}", "restore it from a backup")
+        yield fail("database", f"{settings.database} cannot be read: {error}", BRING_BACK)
         return
-    if integrity != "ok":
-        yield fail("database", f"damaged: {integrity}", "stop gitship and restore it from a backup")
+    if wrong:
+        yield fail("database", f"damaged: {wrong}", BRING_BACK)
+    else:
+        yield from _copies(settings)
     if not admins:
         yield warn("keys", "no admin key: nobody can log in", "gitship init --admin-key FILE.pub")
     else:
         yield ok("keys", f"{keys} may log in, {admins} as admin")
+
+
+def _copies(settings: Settings) -> Iterator[Finding]:
+    """How old the newest automatic copy is; a server that never ran for a while has none yet."""
+    found = Copies(settings.database).all()
+    if not found:
+        yield ok("database", "whole; `gitship serve` makes its first automatic copy")
+        return
+    age = time.time() - found[0].at
+    text = f"whole; {len(found)} automatic copies, the newest {age / 3600:.0f} h old"
+    if age > OLD_COPY_S:
+        yield warn("database", text, "is `gitship serve` running? see its log for why it makes none")
+    else:
+        yield ok("database", text)
 
 
 LOOKS: tuple[tuple[str, Look], ...] = (("data", directories), ("files", secrets), ("database", database))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,28 +13,68 @@ from pathlib import Path
 from typing import Any
 
 from gitship.errors import GitshipError
+from gitship.store import integrity
+from gitship.store.copies import KEPT, Copies
 from gitship.store.migrations import MIGRATIONS
+
+DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A disk without room is something that people can mend; what else SQLite says is a fault of this program."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in DISK_FULL:
+            raise
+        raise GitshipError(
+            f"the disk of gitship's own data is full: {error}",
+            "free some space: `server:cleanup --dry-run` shows what can go",
+        ) from error
 
 
 class Database:
     """Safe from any thread: one connection behind a lock, since every statement here takes well under a millisecond."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens or creates the database (mode 0600). Raises GitshipError when it is unusable or too new."""
+    def __init__(self, path: Path, *, copies: int = KEPT) -> None:
+        """Opens or creates the database (mode 0600) and keeps ``copies`` automatic copies of each kind beside it.
+
+        Raises GitshipError when it is damaged, unusable or too new.
+        """
+        self.path = path
+        self.copies = Copies(path, copies)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            if wrong := integrity.problem(self._db):
+                raise self._damaged(path, wrong)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")  # a reboot must not take back what a push was told
             self._db.execute("PRAGMA foreign_keys = ON")
             self._migrate(path)
-        except sqlite3.DatabaseError as error:
+        except sqlite3.OperationalError as error:  # no room, no permission, locked
+            self._db.close()
             raise GitshipError(
-                f"cannot use the database {path}: {error}",
-                "restore it from a backup, or move it away to start empty",
+                f"cannot use the database {path}: {error}", f"look at the disk and the rights of {path.parent}"
             ) from None
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise self._damaged(path, str(error)) from None
+        except GitshipError:
+            self._db.close()
+            raise
+
+    def _damaged(self, path: Path, wrong: str) -> GitshipError:
+        newest = self.copies.newest_whole()
+        if newest is None:
+            way = "restore a backup: gitship restore FILE --force"
+        else:
+            at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(newest.at))
+            way = f"bring back the automatic copy of {at}: gitship restore --newest-copy"
+        return GitshipError(f"the database {path} is damaged: {wrong}", f"{way} (the damaged one is kept)")
 
     def close(self) -> None:
         with self._lock:
@@ -45,6 +86,8 @@ class Database:
             raise GitshipError(
                 f"{path} was written by a newer gitship (schema {version})", "install that version again"
             )
+        if 0 < version < len(MIGRATIONS):
+            self.copies.make(f"schema-{version}")
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
 
@@ -55,21 +98,32 @@ class Database:
             if self._db.in_transaction:
                 yield self._db
                 return
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+            with _translated():
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")  # on a full disk this fails, too, and leaves the transaction open
+                except BaseException:
+                    if self._db.in_transaction:  # SQLite itself has rolled back some failures
+                        self._db.execute("ROLLBACK")
+                    raise
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
-        with self._lock:
+        with self._lock, _translated():
             return self._db.execute(sql, values).fetchall()
 
     def _row(self, sql: str, *values: Any) -> Any | None:
         rows = self._rows(sql, *values)
         return rows[0] if rows else None
+
+    @contextmanager
+    def frozen(self) -> Iterator[sqlite3.Connection]:
+        """A reader of its own, to be used by this thread, that goes on seeing the state of when the block began."""
+        with integrity.opened(self.path) as reader:
+            reader.isolation_level = None
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM meta").fetchone()  # the state is taken by the first look
+            yield reader
 
     # -- the server itself
 

@@ -81,7 +81,7 @@ def loaded_vcls(server: Server) -> list[Loaded]:
 
 def _control(server: Server) -> Control:
     settings = load(server.config)
-    return Varnish(settings.http.listen, settings.varnish_dir, settings.varnish.memory).control
+    return Varnish(settings.http.listen, settings.varnish_dir, settings.varnish.memory, lambda: ()).control
 
 
 def _routes(server: Server) -> list[str]:

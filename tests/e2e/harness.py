@@ -385,7 +385,11 @@ def running(
     base: Path, docker_host: str, failed: Callable[[], bool], *, http_port: int | None = None, **settings: Any
 ) -> Iterator[Server]:
     """See ``serving``; ``settings`` are sections of the configuration."""
-    with serving(Server(base, docker_host, settings, http_port=http_port or free_port()), failed) as server:
+    server = Server(base, docker_host, settings, http_port=http_port or free_port())
+    for name in ("ssh", "http", "web"):  # where a test sets `listen`, the server has that port
+        if listen := settings.get(name, {}).get("listen"):
+            setattr(server, f"{name}_port", int(listen.rpartition(":")[2]))
+    with serving(server, failed):
         yield server
 
 
