@@ -20,6 +20,7 @@ from gitship.deploy.drain import Cut, Drainer, Limits
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.manifest import Manifest
+from gitship.deploy.probation import Probation
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import ReleaseCommands
 from gitship.deploy.releasing import Releasing
@@ -63,6 +64,7 @@ class Pipeline:
         switch: Switch,
         canary: Canary,
         claims: Claims,
+        probation: Probation,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -82,6 +84,7 @@ class Pipeline:
         self._switch = switch
         self._canary = canary
         self._claims = claims
+        self._probation = probation
 
     def run(self, job: Job) -> None:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
@@ -112,6 +115,7 @@ class Pipeline:
         self._release_commands.after_the_switch(rollout)
         self._hooks.after_deploy(rollout)
         self._answer(rollout)
+        self._probation.begin(rollout)
         self._drain(rollout, switched)
 
     def _replace(self, rollout: Rollout) -> Switched:
@@ -143,6 +147,8 @@ class Pipeline:
 
     def _begin(self, job: Job) -> Rollout:
         app = self._store.app_by_id(job.app_id)
+        if job.withdrawal is not None and app.live_release != job.withdrawal.release_id:
+            raise DeployCanceled("another release has become live meanwhile")
         self._engine.ping()
         ensure_front(self._front)
         previous = self._store.release(app.live_release) if app.live_release else None
