@@ -1,4 +1,4 @@
-"""`gitship init | serve | stop-front | attend | doctor`; any other word goes to the running server, over SSH."""
+"""`gitship init | serve | stop-front | attend | doctor | restore`; any other word is for the running server."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import dataclasses
 import json
 import os
+import stat
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gitship import __version__, logformat
@@ -15,7 +17,7 @@ from gitship.config import DEFAULT_CONFIG, Settings, load
 from gitship.configvalues import Address
 from gitship.errors import GitshipError
 
-OWN = ("init", "serve", "stop-front", "attend", "doctor")
+OWN = ("init", "serve", "stop-front", "attend", "doctor", "restore")
 EPILOG = """Any other word is an admin command for the running server, for instance:
   gitship apps:list            gitship logs shop -f            gitship help
 The same commands work from anywhere: ssh -p 2222 deploy@HOST apps:list"""
@@ -46,7 +48,15 @@ def parser() -> argparse.ArgumentParser:
     attend.add_argument("program", choices=("varnish", "tls"), help="Varnish, or haproxy")
     doctor = verbs.add_parser("doctor", help="look for everything that usually is wrong; 1 when something fails")
     doctor.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
-    for verb in (init, serve, stop, attend, doctor):
+    restore = verbs.add_parser("restore", help="make the server of a backup (`server:backup`), before `gitship serve`")
+    restore.add_argument("file", metavar="FILE", nargs="?", help="the archive; - for standard input")
+    restore.add_argument("--force", action="store_true", help="move data that are there aside, and restore")
+    restore.add_argument("--check", action="store_true", help="only read the archive: is it whole, and what is in it")
+    restore.add_argument(
+        "--newest-copy", action="store_true", help="instead: put the newest automatic copy in the database's place"
+    )
+    restore.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
+    for verb in (init, serve, stop, attend, doctor, restore):
         verb.add_argument("--config", metavar="FILE", type=Path, default=default_config(), help="default: %(default)s")
     return main
 
@@ -81,6 +91,14 @@ def _own(args: argparse.Namespace) -> int:
         return 0
     if args.verb == "doctor":
         return _doctor(args.config, args.format)
+    if args.verb == "restore":
+        from gitship.restoring import restore
+
+        for line in restore(
+            args.config, args.file, args.format, force=args.force, check=args.check, copy=args.newest_copy
+        ):
+            print(line)
+        return 0
     settings = load(args.config)
     if args.verb == "attend":
         return _attend(settings, args.program)
@@ -90,7 +108,7 @@ def _own(args: argparse.Namespace) -> int:
         daemon.stop_front(settings)
         return 0
     logformat.configure(args.log_format or settings.log.format, verbose=args.verbose, stream=sys.stderr)
-    return daemon.serve(settings)
+    return daemon.serve(settings, args.config.resolve())
 
 
 def _doctor(config: Path, format: str) -> int:
@@ -123,6 +141,8 @@ def _admin_command(words: list[str]) -> int:
     elif words[0].startswith("--config="):
         config, words = Path(words[0].removeprefix("--config=")), words[1:]
     settings = load(config)
+    if words[0] == "server:backup":
+        _for_the_owner_alone(sys.stdout.fileno())
     from gitship.ssh import client, hostkey
 
     return client.run_remote(
@@ -135,6 +155,13 @@ def _admin_command(words: list[str]) -> int:
         sys.stderr.buffer,
         sys.stdin.isatty() and sys.stdout.isatty(),
     )
+
+
+def _for_the_owner_alone(handle: int) -> None:
+    """A file that the shell has opened for a backup is closed to others before there is a key in it."""
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        with suppress(OSError):  # somebody else's
+            os.fchmod(handle, 0o600)
 
 
 def _reachable(settings: Settings) -> Address:

@@ -68,6 +68,11 @@ class Deploys(Webhooks):
             )
         ]
 
+    def last_deploy_id(self) -> int:
+        """The highest id that was ever given to a deploy."""
+        row = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'deploys'")
+        return int(row[0]) if row else 0
+
     def unfinished_deploys(self) -> list[Deploy]:
         """Oldest first."""
         ended = [s for s in DeployState if s.ended]
