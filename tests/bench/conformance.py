@@ -72,6 +72,7 @@ REASONS: tuple[tuple[str, str], ...] = (
     ),
     ("^headers-store-Set-Cookie$", "with Set-Cookie it is not kept, whatever else it says"),
     ("^304-etag-update-response-Set-Cookie$", "with Set-Cookie it is not kept, so there is nothing to ask about"),
+    ("^conditional-etag-forward-unquoted$", "the whole page is fetched for the cache: If-None-Match is not sent on"),
     ("^interim-", "an answer 1xx before the real one (103 Early Hints): Varnish takes it for broken (503)"),
     ("^partial-store-partial-complete$", "a part is never kept, and so not completed either"),
     (
