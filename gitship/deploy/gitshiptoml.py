@@ -45,6 +45,7 @@ class Limits:
     cpus: float | None = None
     pids: int | None = None
     stop_timeout_s: float | None = None
+    read_only: bool | None = None  # the containers' root file system
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class GitshipToml:
     socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
     canary: Plan | None = None
+    watch_s: float | None = None
+    watch_errors: float | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     cron: tuple[CronEntry, ...] = ()
@@ -127,12 +130,17 @@ DEPLOY = (
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
     Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"', _canary),
+    Key("watch", "the server's", "seconds after a switch in which a release that fails is rolled back by itself",
+        Value.seconds),
+    Key("watch_errors", "the server's", "percent of requests that may fail meanwhile; 0: nobody looks at them",
+        lambda v: v.number(0, 100)),
 )  # fmt: skip
 CACHE = tuple(Key(rule.key, rule.default, rule.about, rule.read) for rule in rules.RULES)
 PROCESS = (
     Key("memory", "no limit", 'most memory of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
     Key("cpus", "no limit", "most processors of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
     Key("pids", "no limit", "most processes and threads of a container", lambda v: v.whole(1, 4_000_000)),
+    Key("read_only", "false", "true: its containers write to their volumes, /tmp and /run only", Value.flag),
     Key("stop_timeout", "30", "seconds from SIGTERM to SIGKILL", Value.seconds),
     Key("checks", "app.json's, else by the image", "what makes a container healthy, one table each; `[]` for nothing",
         lambda v: tuple(_check(item) for item in v.items())),
@@ -187,7 +195,7 @@ def parse(content: bytes) -> GitshipToml:
     build = _read(sections["build"], BUILD)
     cache = rules.stored(_read(sections["cache"], CACHE))
     deploy = _read(sections["deploy"], DEPLOY)
-    deploy = {name if name == "canary" else f"{name}_s": value for name, value in deploy.items()}
+    deploy = {name if name in ("canary", "watch_errors") else f"{name}_s": value for name, value in deploy.items()}
     limits: dict[str, Limits] = {}
     checks: dict[str, tuple[Check, ...]] = {}
     for name, table in sections["processes"].table().items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 PARAMETERS: dict[str, str] = {
+    # What gitship says to Varnish holds passwords' hashes and tokens: it is nobody's business in the system's log.
+    "syslog_cli_traffic": "off",
     # One VCL and one label per app; the default of 100 ends at 50 apps.
     "max_vcl": "10000",
     # vcl.list is cut at 48k by default, which is about 350 apps.

@@ -14,8 +14,9 @@ from pathlib import Path
 from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import bootorder, challenges, compiled, launch
+from gitship.front.atomically import write_atomically
 from gitship.front.control import Control
-from gitship.front.files import BootFiles, write_atomically
+from gitship.front.files import BootFiles
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.launch import Launch
 from gitship.front.ports import LOOPBACK, free_port

@@ -13,6 +13,7 @@ from pathlib import Path
 from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import compiled, daemonized
+from gitship.front.attend import Attended
 from gitship.front.daemonized import Daemonized
 from gitship.front.parameters import COMPILERS, PARAMETERS
 
@@ -23,6 +24,7 @@ ORPHAN_TIMEOUT_S = 5.0
 HTTPS = "https"  # the listener's name; VCL reads it as local.socket
 PROXY_USER = "haproxy"  # of Debian's package; the group of the same name
 INSTALL = "apt-get install varnish"
+UMASK = 0o022
 _CHECK_VCL = "vcl 4.1;\nbackend default none;\n"
 
 
@@ -43,6 +45,7 @@ class Varnishd:
         self.pid_file = directory / "varnishd.pid"
         self.secret = directory / "secret"
         self._daemon = Daemonized("varnishd", self.pid_file, [b"-n", os.fsencode(self.workdir)])
+        self.unit = Attended("varnishd", directory)
 
     def pid(self) -> int | None:
         """The manager's pid, or None when it does not run (a pid that another process has by now does not count)."""
@@ -68,7 +71,7 @@ class Varnishd:
         for name, value in {**PARAMETERS, "cc_command": compiler}.items():
             arguments += ["-p", f"{name}={value}"]
         try:
-            code, said = _run(daemonized.with_open_files(arguments), START_TIMEOUT_S)
+            code, said = self.unit.start(daemonized.with_open_files(arguments), START_TIMEOUT_S, UMASK, INSTALL)
         except FrontError:
             self.stop()
             raise
@@ -77,6 +80,7 @@ class Varnishd:
 
     def stop(self) -> None:
         """Ends varnishd and waits for it, first by SIGTERM, then by SIGKILL. Nothing happens when it does not run."""
+        self.unit.withdraw()
         pid = self.pid()
         if pid is not None:
             self._daemon.kill(pid, signal.SIGTERM)
@@ -151,7 +155,7 @@ def tls_listener(directory: Path) -> str:
 
 
 def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
-    return daemonized.run("varnishd", arguments, timeout_s, 0o022, INSTALL)
+    return daemonized.run("varnishd", arguments, timeout_s, UMASK, INSTALL)
 
 
 def _start_error(said: str, http: Address) -> FrontError:

@@ -33,6 +33,8 @@ drain_timeout = 60
 socket_drain_timeout = 600
 check_timeout = 12.5
 canary = "5% for 90s"
+watch = 60
+watch_errors = 20
 
 [cache]
 ttl = "90s"
@@ -47,6 +49,7 @@ memory = "256m"
 cpus = 0.5
 pids = 100
 stop_timeout = 45
+read_only = true
 
 [[processes.web.checks]]
 name = "ready"
@@ -96,8 +99,10 @@ def test_every_key_is_read() -> None:
         socket_drain_timeout_s=600,
         check_timeout_s=12.5,
         canary=Plan(5, 90),
+        watch_s=60,
+        watch_errors=20,
         limits={
-            "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45),
+            "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45, read_only=True),
             "celery_beat": Limits(),
             "cron": Limits(),
         },
