@@ -128,6 +128,20 @@ def test_without_the_right_binding_the_authoritys_words_are_told(
     assert message in told.value.message and hint in told.value.hint
 
 
+def test_an_authority_that_cannot_be_reached_is_named(binding: Pebble, base: Path) -> None:
+    settings = settings_of(binding)
+    silent = replace(settings, directory=f"https://localhost:{free_port()}/dir")
+    unknown = replace(settings, directory="https://ca.gitship.invalid/dir")
+    strange = replace(settings, directory_ca="")
+    for bad, reason in (
+        (silent, "connection refused"), (unknown, "DNS"), (strange, "its own certificate is not trusted"),
+    ):  # fmt: skip
+        with pytest.raises(CertificateError) as told:
+            asking(bad, base, Web()).obtain([HOST])
+        assert f"the authority at {bad.directory} cannot be reached" in told.value.message
+        assert reason in told.value.message and "[https] directory" in told.value.hint
+
+
 @pytest.mark.parametrize("status", [404, 429, 500, 503])
 def test_a_directory_that_fails_is_left_alone(base: Path, status: int) -> None:
     """By itself gitship asks once in each wait, over restarts, and a person a few times: no request more."""
