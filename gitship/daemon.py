@@ -8,11 +8,15 @@ import signal
 import threading
 from contextlib import closing, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
+from gitship.deploy.backup.making import Backups
+from gitship.deploy.backup.restoring import ensure_not_cut_short
+from gitship.deploy.backup.revival import Revival
 from gitship.deploy.build import Builder
 from gitship.deploy.busiest import busiest_slugs
 from gitship.deploy.canary import Canary
@@ -32,16 +36,23 @@ from gitship.deploy.https.issuing import Issuer
 from gitship.deploy.https.keeper import Keeper as CertificateKeeper
 from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.https.showing import Showing
+from gitship.deploy.interrupted import Interrupted
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.looking import Looking
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.outages import Outages
 from gitship.deploy.pausing import Pausing
 from gitship.deploy.pipeline import Pipeline
+from gitship.deploy.probation import Probation
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
+from gitship.deploy.renaming import Renaming
+from gitship.deploy.repair import Repair
+from gitship.deploy.room import Room
+from gitship.deploy.routes import Routes
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.serving import Serving
@@ -51,8 +62,10 @@ from gitship.deploy.stats import StoredStats
 from gitship.deploy.switch import Switch
 from gitship.deploy.tail import Tails
 from gitship.deploy.trials import RunningCanaries, Trials
+from gitship.deploy.upkeep import Upkeep
 from gitship.deploy.uptime import Uptime
 from gitship.deploy.urls import urls
+from gitship.deploy.wanted import Wanted
 from gitship.deploy.watch import Watcher
 from gitship.engine import firewall, secretfiles
 from gitship.engine.addresses import Addresses
@@ -71,7 +84,7 @@ from gitship.ssh import hostkey
 from gitship.ssh.dispatch import Dispatcher
 from gitship.ssh.server import SshServer
 from gitship.ssh.strangers import Strangers
-from gitship.store import Store
+from gitship.store import Store, claim
 from gitship.web.server import WebServer
 
 log = logging.getLogger("gitship")
@@ -109,9 +122,12 @@ def limits_of(settings: Settings) -> BuildLimits:
 class Daemon:
     """A whole gitship server in one process. Varnish and the containers are not its children and outlive it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config: Path | None = None) -> None:
+        """``config`` is the settings' own file, for backups."""
         self.settings = settings
-        self.store = Store(settings.database)
+        self.store = Store(settings.database, copies=settings.disk.copies)
+        room = Room(settings.data_dir, settings.disk.min_free)
+        self.store.before_writing = room.look
         server_id = self.store.server_id()
         bus = Bus()
         engine = DockerEngine(
@@ -138,6 +154,7 @@ class Daemon:
             max_builds=settings.docker.max_builds,
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
+            room=room,
         )
         hooks = Hooks(self.store, settings, self._url)
         keeper = Keeper(self.store, engine, server_id)
@@ -147,12 +164,15 @@ class Daemon:
         drain_limit_s = settings.deploy.drain_timeout
         tally, trials = Tally(), Trials()
         visitors = VisitorLog(self.front.workdir, tally.take)
-        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, settings, trials)
-        switch = Switch(self.front, settings.domain, self.store)
+        outages = Outages()
+        wanted = Wanted(self.store, settings.domain, outages.out)
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, settings, trials)
+        switch = Switch(self.front, settings.domain, wanted)
         canary = Canary(
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
         )
         claims = Claims()
+        self.probation = Probation(settings, self.store, bus, tally, lambda: self.queue)
         pipeline = Pipeline(
             settings,
             self.store,
@@ -168,30 +188,34 @@ class Daemon:
             switch,
             canary,
             claims,
+            self.probation,
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, claims, settings.logs, server_id)
         runs = Runs(self.store, bus, self.one_offs, settings.logs)
         self.scheduler = Scheduler(self.store, runs, settings.cron.timezone)
-        self.watcher = Watcher(self.store, bus, engine)
+        self.watcher = Watcher(self.store, bus, engine, outages)
         destroying = Destroying(
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, keeper, claims
         )
+        repair = Repair(
+            settings, self.store, engine, self.front, starter, self.drainer, self.queue, self.watcher, claims
+        )
         self.reconciler = Reconciler(
-            settings,
             self.store,
             engine,
             self.front,
-            repositories,
-            starter,
-            self.drainer,
-            self.queue,
+            addresses,
+            Interrupted(self.store, repositories),
+            Renaming(settings, self.store, self.front, repositories),
+            destroying,
+            repair,
             self.one_offs,
             keeper,
-            self.watcher,
-            destroying,
-            claims,
+            outages,
+            Routes(settings, self.store, self.front, wanted, gates, self.queue, claims),
         )
+        self.watcher.on_change(self.reconciler.wake)
         self.pausing = Pausing(self.store, self.front, gates, settings.domain)
         https = self._https(settings, bus, gates)
         serving = Serving(self.store, gates.keep, self.front.purge)
@@ -200,13 +224,18 @@ class Daemon:
         self.notifier = Notifier(self.store, bus, self._url)
         self.sampler = Sampler(self.store, engine)
         looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
+        backups = Backups(settings, config, self.store, repositories, engine.volumes, keeper)
+        backups.sweep()
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, self.queue, destroying, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
-            self.pausing, https, SignIns(self.store, self._identity),
+            self.pausing, https, SignIns(self.store, self._identity), self.reconciler, backups, room,
         )  # fmt: skip
         self.uptime = Uptime(self.store, operations.facts, self.pausing, self.stats)
+        self.upkeep = Upkeep(settings, self.store, engine, room, operations.cleanup)
+        self.revival = Revival(self.store, engine, keeper, operations.lifecycle, operations.sources)
+        self.probation.rolls_back_by(operations.roll_back)
         services = Services(store=self.store, settings=settings, operations=operations)
         self._strangers = Strangers(self.store.audit_stranger)
         dispatcher = Dispatcher(services, operations, repositories)
@@ -238,6 +267,8 @@ class Daemon:
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
+            self.revival.start()
+            self.upkeep.start()
         except BaseException:
             self.stop()
             raise
@@ -248,7 +279,10 @@ class Daemon:
 
     def stop(self) -> None:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
+        self.probation.stop()
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
+        self.upkeep.stop()
+        self.revival.stop()
         self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
         self.certificates.stop()
@@ -288,9 +322,15 @@ def _open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def serve(settings: Settings) -> int:
-    """Runs in the foreground until SIGTERM or SIGINT."""
+def serve(settings: Settings, config: Path | None = None) -> int:
+    """Runs in the foreground until SIGTERM or SIGINT. Raises Conflict when another gitship has the data directory."""
     _open_files()
+    with claim.claimed(settings.data_dir):
+        return _serve(settings, config)
+
+
+def _serve(settings: Settings, config: Path | None) -> int:
+    ensure_not_cut_short(settings.data_dir)
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -298,7 +338,7 @@ def serve(settings: Settings) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, config)
     print(daemon.start(), flush=True)
     while not ended.wait(SIGNAL_POLL_S):  # a signal that the kernel gives to another thread does not wake this one
         pass

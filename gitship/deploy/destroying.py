@@ -14,6 +14,7 @@ from contextlib import suppress
 from gitship.config import Settings
 from gitship.deploy import switch
 from gitship.deploy.claims import Claims
+from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.imagetags import held_by
 from gitship.deploy.journal import log_file
 from gitship.deploy.keeper import Keeper
@@ -78,8 +79,12 @@ class Destroying:
                     self._store.set_setting(app.id, DESTROYING, time.time())
                 self._finish(app)
 
-    def settle(self) -> list[str]:
-        """Goes on with what was begun; a sentence each."""
+    def amiss(self) -> list[Change]:
+        """What ``settle`` would do now."""
+        return [_rest(a) for a in self._store.apps() if self._store.setting(a.id, DESTROYING) is not None]
+
+    def settle(self) -> list[Change]:
+        """Goes on with what was begun."""
         changes = []
         for app_id in self._store.apps_with_setting(DESTROYING):
             with suppress(Conflict, NotFound):  # who destroys it is at it now, or has done it
@@ -87,7 +92,7 @@ class Destroying:
                 with self._claims.ending(app_id, wait=False):
                     try:
                         self._remove(app)
-                        changes.append(f"removed what was left of {app.name}, which was being destroyed")
+                        changes.append(_rest(app))
                     except GitshipError as error:
                         log.warning("%s: destroying it: %s", app.name, error.message)
         return changes
@@ -104,7 +109,7 @@ class Destroying:
     def _remove(self, app: App) -> None:
         """Each step may be taken again. What visitors see goes first, the record last."""
         with self._front.holding(app.id):
-            self._front.set_hosts(switch.hosts(self._store, self._settings.domain, self._settings.web.domain))
+            self._front.bring_hosts(lambda: switch.hosts(self._store, self._settings.domain, self._settings.web.domain))
             self._front.remove(app.slug)
         for left in range(NETWORK_TRIES - 1, -1, -1):
             self._remove_containers(app)
@@ -129,3 +134,7 @@ class Destroying:
         for container in self._engine.list({values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}):
             self._engine.stop(container.id, STOP_GRACE_S)
             self._engine.remove(container.id)
+
+
+def _rest(app: App) -> Change:
+    return Change(app.name, Action.REMOVE, f"what is left of {app.name}", "it is being destroyed")

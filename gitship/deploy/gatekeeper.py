@@ -26,9 +26,16 @@ class Gatekeeper:
     """Safe from any thread, also beside deploys of the same app."""
 
     def __init__(
-        self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float, settings: Settings, trials: Trials
+        self,
+        store: Store,
+        front: Front,
+        drainer: Drainer,
+        drain_limit_s: float,
+        wanted: Wanted,
+        settings: Settings,
+        trials: Trials,
     ) -> None:
-        self._wanted = Wanted(store, settings.domain)
+        self._wanted = wanted
         self._settings = settings
         self._trials = trials
         self._store = store

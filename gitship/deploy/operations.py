@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from gitship.deploy.backup.making import Backups
+from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.facts import Facts
@@ -16,6 +18,7 @@ from gitship.deploy.looking import ProcessStatus
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
+from gitship.deploy.reconcile import Reconciling
 from gitship.deploy.registries import Registries
 from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
@@ -115,8 +118,23 @@ class Operations(Protocol):
         ...
 
     @property
+    def backups(self) -> Backups:
+        """The whole server as one archive."""
+        ...
+
+    @property
+    def cleanup(self) -> Cleanup:
+        """What takes room on the disk and is needed no more."""
+        ...
+
+    @property
     def facts(self) -> Facts:
         """What the status page shows beside the store."""
+        ...
+
+    @property
+    def reconciling(self) -> Reconciling:
+        """What is wanted and what there is, compared and put right."""
         ...
 
     def create_app(self, name: str) -> App: ...

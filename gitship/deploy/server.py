@@ -8,7 +8,9 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import switch, urls
+from gitship.deploy.backup.making import Backups
 from gitship.deploy.canary_rules import Plan
+from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.destroying import Destroying
@@ -23,11 +25,14 @@ from gitship.deploy.looking import Looking, ProcessStatus
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.origin import manifest_of
 from gitship.deploy.pausing import Pauses
+from gitship.deploy.probation import is_bad
 from gitship.deploy.programs import Programs
-from gitship.deploy.queue import DeployQueue
+from gitship.deploy.queue import DeployQueue, Withdrawal
+from gitship.deploy.reconcile import Reconciling
 from gitship.deploy.registries import Registries
 from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.room import Room
 from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
 from gitship.deploy.sources import Sources
@@ -41,10 +46,11 @@ from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import App, Deploy, DeployKind, Identity, app_name
+from gitship.model import App, Deploy, DeployKind, Identity, Release, Role, app_name
 from gitship.store import Store
 
 CLEAR_TIMEOUT_S = 60.0
+BY_ITSELF = Identity("gitship", Role.DEPLOYER)
 
 
 class ServerOperations:
@@ -72,7 +78,13 @@ class ServerOperations:
         pauses: Pauses,
         https: Https,
         sign_ins: SignIns,
+        reconciling: Reconciling,
+        backups: Backups,
+        room: Room,
     ) -> None:
+        self.backups = backups
+        self.room = room
+        self.cleanup = Cleanup(settings, store, engine, repositories)
         self.canaries = canaries
         self.https = https
         self.gates = gates
@@ -94,6 +106,7 @@ class ServerOperations:
         self._jobs = Jobs(settings, store, bus, queue)
         self.sign_ins = sign_ins
         self.facts = ServerFacts(engine, front, repositories, store.server_id())
+        self.reconciling = reconciling
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
         self.sources = Sources(settings, store, repositories, self._deploy)
@@ -198,6 +211,7 @@ class ServerOperations:
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
             now = (live.image_id, live.config, live.processes, live.cron, live.cache)
+            good = [r for r in good if not is_bad(self._store, found.id, r.number)]
             different = [r for r in good if (r.image_id, r.config, r.processes, r.cron, r.cache) != now]
             if not different:
                 raise NotFound(f"{app} has no release before {live.label} to go back to", "see `releases:list`")
@@ -208,6 +222,12 @@ class ServerOperations:
                 raise Conflict(f"{target.label} is live already", "see `releases:list`")
         job = self._jobs.make(found, DeployKind.ROLLBACK, by, cause=f"rollback to {target.label}", commit=target.commit)
         job.release_id = target.id
+        return self._jobs.submit(job)
+
+    def roll_back(self, app: App, target: Release, withdrawal: Withdrawal, cause: str) -> Deploy:
+        """By itself, from a release that has turned out bad. Raises Conflict when the app is locked."""
+        job = self._jobs.make(app, DeployKind.ROLLBACK, BY_ITSELF, cause=cause, commit=target.commit)
+        job.release_id, job.withdrawal = target.id, withdrawal
         return self._jobs.submit(job)
 
     def cancel(self, app: str) -> Deploy:
@@ -237,7 +257,7 @@ class ServerOperations:
 
     def publish_hosts(self) -> None:
         """Tells Varnish which host leads to which app."""
-        self._front.set_hosts(self._hosts())
+        self._front.bring_hosts(self._hosts)
 
     def urls(self, app: App) -> list[str]:
         return urls.urls(self._store, self._settings, app, self._front.address.port)

@@ -10,8 +10,11 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 
+from gitship.deploy import crashloops
 from gitship.deploy.lives import Ended, Lives
+from gitship.deploy.outages import Outages
 from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.engine.values import ContainerState, EngineEvent
@@ -33,7 +36,9 @@ KILLED = 128 + signal.SIGKILL
 class Watcher:
     """Owns the thread ``docker-events``, which has a connection of its own."""
 
-    def __init__(self, store: Store, bus: Bus, engine: Engine) -> None:
+    def __init__(self, store: Store, bus: Bus, engine: Engine, outages: Outages) -> None:
+        self._outages = outages
+        self._wake: Callable[..., None] = lambda *, whole: None
         self._store = store
         self._bus = bus
         self._engine = engine
@@ -44,6 +49,10 @@ class Watcher:
         self._down = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="docker-events", daemon=True)
+
+    def on_change(self, wake: Callable[..., None]) -> None:
+        """``wake(whole=...)`` is called when something happened to a live container, and when Docker has come back."""
+        self._wake = wake
 
     def start(self) -> None:
         self._thread.start()
@@ -79,6 +88,9 @@ class Watcher:
         known, now = self._until, time.time()
         for event in self._engine.events(self._labels, since=known - LOOK_BACK_S, until=now, stop=self._stop):
             self._take(event, told_before=event.at <= known)
+        if self._down:
+            log.warning("Docker tells its events again")
+            self._wake(whole=True)
         self._down = False
         self._tell_missed(looked)
         known = max(self._until, now)
@@ -97,6 +109,9 @@ class Watcher:
         container = next((c for c in self._store.containers() if c.id == event.container_id), None)
         if container is None:
             return
+        if event.action == "die":
+            self._outages.ended(container)
+        self._wake(whole=False)
         if event.action == "oom":
             self._out_of_memory(container, event.at)
         elif event.action == "die" and ended is Ended.BY_ITSELF:
@@ -118,18 +133,36 @@ class Watcher:
             return  # the kernel took several processes at once
         process = self._store.release(container.release_id).process(container.process)
         limit = process.memory_bytes if process else None
-        detail = f"out of memory (limit {limit >> 20} MB)" if limit else "out of memory"
+        known = [f"limit {limit >> 20} MB"] if limit else []
+        peak = self._peak(container)
+        known += [f"peak {peak >> 20} MB"] if peak else []
+        detail = f"out of memory ({', '.join(known)})" if known else "out of memory"
         self._record(container, at, Happening.OOM, detail)
+
+    def _peak(self, container: Container) -> int | None:
+        """The most memory it had; None when it has ended already, with its control group."""
+        try:
+            usage = self._engine.usage(container.id)
+        except GitshipError:
+            return None
+        return usage.peak_bytes if usage else None
 
     def _crashed(self, container: Container, event: EngineEvent) -> None:
         code, deaths = event.exit_code or 0, self._deaths(container) + 1
         oom = self._open_oom(container, event.at - OOM_DIES_WITHIN_S) if code == KILLED else None
         if oom is None:
             self._record(container, event.at, Happening.CRASHED, exit_cause(code), code, deaths)
-            return
-        with self._store.transaction():  # one death, told once
-            self._store.end_of_container_event(oom, code, deaths)
-            self._save()
+        else:
+            with self._store.transaction():  # one death, told once
+                self._store.end_of_container_event(oom, code, deaths)
+                self._save()
+        self._tell_loop(container, event.at)
+
+    def _tell_loop(self, container: Container, at: float) -> None:
+        """A loop is told once, until there was peace."""
+        found = crashloops.told_now(self._store.events_of_container(container.id), at)
+        if found:
+            self._record(container, at, Happening.CRASH_LOOP, found)
 
     def _tell_missed(self, looked: list[tuple[Container, ContainerState]]) -> None:
         """Crashes that Docker's memory of events does not reach back to."""

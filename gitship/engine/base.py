@@ -16,6 +16,7 @@ from gitship.engine.values import (
     ContainerSpec,
     ContainerState,
     EngineEvent,
+    HeldImage,
     Image,
     LogLine,
     Usage,
@@ -169,11 +170,27 @@ class Engine(Protocol):
         """
         ...
 
+    def held_images(self, label: str, value: str, reference: str) -> list[HeldImage]:
+        """Images that carry the label, or a tag like ``reference`` (with ``*``)."""
+        ...
+
+    def build_cache_bytes(self) -> int:
+        """What the builder's cache takes; may take seconds."""
+        ...
+
+    def prune_build_cache(self, keep_bytes: int) -> int:
+        """Removes cache until no more is left than that, what was used longest ago first; the bytes that went."""
+        ...
+
     def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:
         """True when the network is there with that subnet; False when the subnet overlaps another network's."""
         ...
 
     def remove_network(self, name: str) -> None: ...
+
+    def networks(self, labels: Mapping[str, str]) -> list[str]:
+        """Names of the networks that carry these labels."""
+        ...
 
     def create(self, spec: ContainerSpec) -> str:
         """The new container's id.

@@ -286,6 +286,23 @@ class Front:
 
     # -- all apps
 
+    def hosts(self) -> dict[str, str]:
+        """Host name -> slug, as it is served now."""
+        return self._labels.hosts(table_in_use(self._control.loaded()))
+
+    def bring_hosts(self, hosts: Callable[[], Mapping[str, str]]) -> bool:
+        """As ``set_hosts``, with what is wanted at that very moment; True when it was not so already."""
+        with self._lock:
+            wanted = hosts()
+            before = self.hosts()
+            self.set_hosts(wanted)
+            return before != wanted
+
+    def wrong(self, apps: Sequence[AppFront]) -> list[str]:
+        """Slugs of those whose visitors get something else than this now."""
+        labels = targets(self._control.loaded())
+        return [app.slug for app in apps if not self._is_right(self._adapted(app), labels.get(app.slug))]
+
     def set_hosts(self, hosts: Mapping[str, str]) -> None:
         """``hosts`` (host name -> slug) is all that is served; a slug without a VCL gets one that says so."""
         with self._lock:
@@ -350,11 +367,16 @@ class Front:
 
     def _bring(self, app: AppFront, labelled: str | None) -> None:
         app = self._adapted(app)
-        if labelled is not None and digest_of(self._control.text(labelled)) == digest(app, self._largest_cached_bytes):
+        if self._is_right(app, labelled):
             return
         name = self.load(app)
         self._control.command("vcl.label", label_name(app.slug), name)
         self._pending.discard(name)
+
+    def _is_right(self, app: AppFront, labelled: str | None) -> bool:
+        if labelled is None:
+            return False
+        return digest_of(self._control.text(labelled)) == digest(app, self._largest_cached_bytes)
 
     def _adapted(self, app: AppFront) -> AppFront:
         """With its pause, and without a limit that would keep it from being loaded."""

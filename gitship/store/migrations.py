@@ -148,4 +148,5 @@ MIGRATIONS = (
         DELETE FROM certificate_attempts WHERE app_id = OLD.id;
     END;
     """,
+    "ALTER TABLE deploys ADD COLUMN request TEXT NOT NULL DEFAULT ''",
 )

@@ -11,8 +11,11 @@ from typing import Any
 
 from gitship.config import HttpsSettings, Settings, WebSettings
 from gitship.deploy import mounts, output
+from gitship.deploy.backup.making import Backups
+from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
+from gitship.deploy.discrepancies import Change
 from gitship.deploy.figures import Figures, Sampler
 from gitship.deploy.gates import gate_of, no_rates, store_gate, store_status_https
 from gitship.deploy.https.operations import ServerHttps
@@ -25,6 +28,7 @@ from gitship.deploy.notifier import Notifier
 from gitship.deploy.pausing import Paused, ensure_can_pause, not_paused
 from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.room import Room
 from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
 from gitship.deploy.sources import Sources
@@ -172,6 +176,20 @@ class StoreFacts:
             yield from (line for line in new if line.container == container.name)
 
 
+class StoreReconciling:
+    """``amiss`` is what there is to do."""
+
+    def __init__(self) -> None:
+        self.amiss: list[Change] = []
+
+    def look(self) -> list[Change]:
+        return self.amiss
+
+    def reconcile(self) -> list[Change]:
+        done, self.amiss = self.amiss, []
+        return done
+
+
 class StoreOperations:
     """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
 
@@ -188,6 +206,7 @@ class StoreOperations:
         self.authority = TestAuthority()
         self.sign_ins = SignIns(store, self._identity)
         self.facts = StoreFacts(store)
+        self.reconciling = StoreReconciling()
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}
@@ -199,6 +218,12 @@ class StoreOperations:
         self.runs = EchoRuns(store)
         self.machine = Machine()
         self._keeper = Keeper(store, self.machine, SERVER)
+        self.backups = Backups(
+            self._settings, None, store, Repositories(self._settings.repositories, None), self.machine.volumes,
+            self._keeper,
+        )  # fmt: skip
+        self.room = Room(data_dir, 0)
+        self.cleanup = Cleanup(self._settings, store, self.machine, Repositories(self._settings.repositories, None))
         self.canaries = StoreCanaries(self)
         self.tally = Tally()
         self.stats = StoredStats(store, self.tally, None)

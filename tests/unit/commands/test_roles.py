@@ -24,8 +24,8 @@ ROLES = {
         "web", "web:token", "web:tokens", "web:token:remove",
     },
     Role.DEPLOYER: {
-        "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
-        "ps:scale",
+        "apps:create", "demo:create", "config:set", "config:unset", "config:get", "domains:add",
+        "domains:set", "domains:remove", "ps:scale",
         "ps:restart", "releases:rollback", "deploys:cancel",
         "apps:lock", "apps:unlock", "ps:stop", "ps:start", "ps:rebuild", "deploys:retry",
         "ps:pause", "ps:resume", "ratelimit:set", "ratelimit:off", "bodylimit:set", "bodylimit:off",
@@ -46,7 +46,7 @@ ROLES = {
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
-        "server:export", "server:apply", "vcl:set", "vcl:unset",
+        "server:export", "server:apply", "server:reconcile", "server:backup", "server:cleanup", "vcl:set", "vcl:unset",
         "capabilities:add", "capabilities:remove",
         "hooks:list",
         "registry:login", "registry:logout", "registry:list",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gitship.engine.values import ContainerSpec, ContainerState, LogLine
@@ -94,7 +94,7 @@ class MemoryEngine:
     def logs(self, container_id: str, **how: object) -> Iterator[LogLine]:
         return iter(())
 
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         return sorted(state.name for state in self.containers.values())
 
 
@@ -109,8 +109,9 @@ class MemoryFront:
     def holding(self, app_id: int) -> threading.Lock:
         return self._hold
 
-    def set_hosts(self, hosts: Mapping[str, str]) -> None:
-        self.hosts = hosts
+    def bring_hosts(self, hosts: Callable[[], Mapping[str, str]]) -> bool:
+        self.hosts = hosts()
+        return True
 
     def remove(self, slug: str) -> None:
         self.removed.append(slug)

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.unit
 
 ADA = Identity("ada", Role.DEPLOYER)
 SERVER = "s1"
+GONE = "removed shop.run.2.v1: its client is gone"
 
 
 class MemoryEngine:
@@ -195,8 +196,8 @@ def test_after_a_restart_detached_ones_are_taken_up_and_attached_ones_go(bench: 
     bench.engine.create(replace(left, name="shop.run.2.v1", labels={**left.labels, LABEL_ONE_OFF: "attached"}))
     bench.engine.start("id-shop.run.2.v1")
     bench.one_offs = bench.make()
-    [said] = bench.one_offs.settle(bench.engine.list({}))
-    assert said == "removed shop.run.2.v1, whose client is gone"
+    assert [c.text for c in bench.one_offs.amiss(bench.engine.list({}))] == [GONE]
+    assert [c.text for c in bench.one_offs.settle(bench.engine.list({}))] == [GONE]
     assert list(bench.engine.containers) == [f"id-{name}"]
     bench.one_offs.stop("shop", name)
     bench.wait_gone(name)

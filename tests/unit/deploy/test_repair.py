@@ -18,6 +18,7 @@ from gitship.deploy.drain import Drainer
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.lock import DESTROYING
+from gitship.deploy.outages import Outages
 from gitship.deploy.queue import DeployQueue, Job
 from gitship.deploy.repair import Repair
 from gitship.deploy.start import Starter
@@ -70,7 +71,7 @@ class Bench:
         )
         self.repair = Repair(
             settings, self.store, engine, front, self.starter, self.drainer, self.queue,
-            Watcher(self.store, bus, engine), self.claims,
+            Watcher(self.store, bus, engine, Outages()), self.claims,
         )  # fmt: skip
         self.store.create_app("shop")
         self.release = self.store.create_release(
@@ -264,7 +265,9 @@ def test_an_end_that_was_cut_short_is_finished_later(bench: Bench, call: str) ->
     with pytest.raises(GitshipError, match="shop could not be removed to its end: Docker went away"):
         bench.destroying.destroy("shop")
     assert bench.settle() == []  # nothing comes back
-    assert bench.destroying.settle() == ["removed what was left of shop, which was being destroyed"]
+    assert [change.text for change in bench.destroying.settle()] == [
+        "removed what is left of shop: it is being destroyed"
+    ]
     assert bench.engine.names() == [] and bench.engine.networks == {} and bench.store.apps() == []
     assert bench.destroying.settle() == []
 
