@@ -108,6 +108,7 @@ class Daemon:
         engine = DockerEngine(
             settings.docker.host,
             builder=settings.docker.builder,
+            timeout_s=settings.docker.timeout,
             build_limits=limits_of(settings),
             host_paths=settings.docker.host_paths,
             owner=server_id,
