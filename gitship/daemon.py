@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import threading
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
+from gitship.deploy.backup.making import Backups
+from gitship.deploy.backup.restoring import ensure_not_cut_short
+from gitship.deploy.backup.revival import Revival
 from gitship.deploy.build import Builder
+from gitship.deploy.busiest import busiest_slugs
 from gitship.deploy.canary import Canary
 from gitship.deploy.claims import Claims
 from gitship.deploy.cron import Cron
@@ -43,6 +51,7 @@ from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.repair import Repair
+from gitship.deploy.room import Room
 from gitship.deploy.routes import Routes
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
@@ -53,13 +62,16 @@ from gitship.deploy.stats import StoredStats
 from gitship.deploy.switch import Switch
 from gitship.deploy.tail import Tails
 from gitship.deploy.trials import RunningCanaries, Trials
+from gitship.deploy.upkeep import Upkeep
+from gitship.deploy.uptime import Uptime
 from gitship.deploy.urls import urls
 from gitship.deploy.wanted import Wanted
 from gitship.deploy.watch import Watcher
-from gitship.engine import secretfiles
+from gitship.engine import firewall, secretfiles
 from gitship.engine.addresses import Addresses
 from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
+from gitship.engine.firewall import Firewall
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.front.tally import Tally
@@ -72,7 +84,7 @@ from gitship.ssh import hostkey
 from gitship.ssh.dispatch import Dispatcher
 from gitship.ssh.server import SshServer
 from gitship.ssh.strangers import Strangers
-from gitship.store import Store
+from gitship.store import Store, claim
 from gitship.web.server import WebServer
 
 log = logging.getLogger("gitship")
@@ -81,9 +93,10 @@ SSH_GRACE_S = 2.0
 SIGNAL_POLL_S = 1.0
 
 
-def front_of(settings: Settings) -> Front:
-    """Varnish as these settings want it; also for `gitship stop-front`."""
-    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+def front_of(settings: Settings, store: Store | None = None) -> Front:
+    """Varnish as these settings want it; also, without the store, for `gitship stop-front`."""
+    busiest = partial(busiest_slugs, store) if store else tuple
+    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory, busiest)
 
 
 def tls_of(settings: Settings) -> Terminator:
@@ -91,18 +104,30 @@ def tls_of(settings: Settings) -> Terminator:
     return Terminator(settings.https.listen, settings.tls_dir, settings.certificates, settings.varnish_dir)
 
 
+def stop_front(settings: Settings) -> None:
+    """Ends what `serve` leaves running: Varnish, haproxy, and the rules of the firewall."""
+    tls_of(settings).stop()
+    front_of(settings).stop()
+    if settings.database.exists():
+        with closing(Store(settings.database)) as store:
+            firewall.remove(firewall.rules_of(settings, store.server_id()))
+
+
 def limits_of(settings: Settings) -> BuildLimits:
     """What builds may use."""
     docker = settings.docker
-    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent)
+    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids)
 
 
 class Daemon:
     """A whole gitship server in one process. Varnish and the containers are not its children and outlive it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config: Path | None = None) -> None:
+        """``config`` is the settings' own file, for backups."""
         self.settings = settings
-        self.store = Store(settings.database)
+        self.store = Store(settings.database, copies=settings.disk.copies)
+        room = Room(settings.data_dir, settings.disk.min_free)
+        self.store.before_writing = room.look
         server_id = self.store.server_id()
         bus = Bus()
         engine = DockerEngine(
@@ -111,10 +136,12 @@ class Daemon:
             timeout_s=settings.docker.timeout,
             build_limits=limits_of(settings),
             host_paths=settings.docker.host_paths,
+            private=(settings.data_dir,),
             owner=server_id,
         )
         secretfiles.sweep(server_id)
-        self.front = front_of(settings)
+        self.front = front_of(settings, self.store)
+        self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine))
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
@@ -128,6 +155,7 @@ class Daemon:
             max_builds=settings.docker.max_builds,
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
+            room=room,
         )
         hooks = Hooks(self.store, settings, self._url)
         keeper = Keeper(self.store, engine, server_id)
@@ -139,7 +167,7 @@ class Daemon:
         visitors = VisitorLog(self.front.workdir, tally.take)
         outages = Outages()
         wanted = Wanted(self.store, settings.domain, outages.out)
-        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, trials)
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, settings, trials)
         switch = Switch(self.front, settings.domain, wanted)
         canary = Canary(
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
@@ -197,12 +225,17 @@ class Daemon:
         self.notifier = Notifier(self.store, bus, self._url)
         self.sampler = Sampler(self.store, engine)
         looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
+        backups = Backups(settings, config, self.store, repositories, engine.volumes, keeper)
+        backups.sweep()
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, self.queue, destroying, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
-            self.pausing, https, SignIns(self.store, self._identity), self.reconciler,
+            self.pausing, https, SignIns(self.store, self._identity), self.reconciler, backups, room,
         )  # fmt: skip
+        self.uptime = Uptime(self.store, operations.facts, self.pausing, self.stats)
+        self.upkeep = Upkeep(settings, self.store, engine, room, operations.cleanup)
+        self.revival = Revival(self.store, engine, keeper, operations.lifecycle, operations.sources)
         self.probation.rolls_back_by(operations.roll_back)
         services = Services(store=self.store, settings=settings, operations=operations)
         self._strangers = Strangers(self.store.audit_stranger)
@@ -223,15 +256,20 @@ class Daemon:
     def start(self) -> str:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
         try:
+            if firewall.wanted(self.settings):  # first: the containers run already
+                self._firewall.start()
             self.reconciler.start()
             self.notifier.start()
             self.watcher.start()
             self.sampler.start()
             self.stats.start()
+            self.uptime.start()
             self.certificates.start()
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
+            self.revival.start()
+            self.upkeep.start()
         except BaseException:
             self.stop()
             raise
@@ -244,9 +282,12 @@ class Daemon:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
         self.probation.stop()
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
+        self.upkeep.stop()
+        self.revival.stop()
         self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
         self.certificates.stop()
+        self._firewall.stop()
         self.reconciler.stop()
         self.scheduler.stop()
         self.watcher.stop()
@@ -255,6 +296,7 @@ class Daemon:
         self.drainer.stop()
         self.notifier.stop()
         self.web.stop()
+        self.uptime.stop()
         self.stats.stop()
         self.store.close()
 
@@ -274,8 +316,22 @@ class Daemon:
         return None if key is None else Identity(key.name, key.role, fingerprint, address, key.apps)
 
 
-def serve(settings: Settings) -> int:
-    """Runs in the foreground until SIGTERM or SIGINT."""
+def _open_files() -> None:
+    """As many as the system lets this process have: a shell's own limit is often 1024, and each visitor takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def serve(settings: Settings, config: Path | None = None) -> int:
+    """Runs in the foreground until SIGTERM or SIGINT. Raises Conflict when another gitship has the data directory."""
+    _open_files()
+    with claim.claimed(settings.data_dir):
+        return _serve(settings, config)
+
+
+def _serve(settings: Settings, config: Path | None) -> int:
+    ensure_not_cut_short(settings.data_dir)
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -283,7 +339,7 @@ def serve(settings: Settings) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, config)
     print(daemon.start(), flush=True)
     while not ended.wait(SIGNAL_POLL_S):  # a signal that the kernel gives to another thread does not wake this one
         pass

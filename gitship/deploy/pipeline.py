@@ -91,14 +91,15 @@ class Pipeline:
         job.journal.update(started_at=time.time())
         if webaddress.reachable(self._settings):
             app = self._store.app_by_id(job.app_id)
-            job.journal.detail(webaddress.deploy_page(self._settings, app.name, job.deploy.id))
+            job.journal.detail(webaddress.deploy_page(self._settings, self._store, app.name, job.deploy.id))
         try:
             self._deploy(job)
         except GitshipError as error:
-            self._failed(job, error)
+            self._broken_off(job, error)
         except Exception:
             log.exception("deploy %d", job.deploy.id)
-            self._failed(job, DeployError("internal error", f"the server's log has it under deploy {job.deploy.id}"))
+            where = f"the server's log has it under deploy {job.deploy.id}"
+            self._broken_off(job, DeployError("internal error", where))
 
     def _deploy(self, job: Job) -> None:
         rollout = self._begin(job)
@@ -262,6 +263,15 @@ class Pipeline:
         owner = rollout.release if container.release_id == rollout.release.id else rollout.previous
         process = owner.process(container.process) if owner else None
         return process.stop_timeout_s if process else DEFAULT_GRACE_S
+
+    def _broken_off(self, job: Job, error: GitshipError) -> None:
+        """Failed, unless visitors have the release already: what was to come after that is for the reconciler to do."""
+        if not self._store.deploy(job.deploy.id).state.switched:  # as it was committed, whatever the journal says
+            self._failed(job, error)
+            return
+        log.warning("deploy %d: after the switch: %s; the reconciler will finish it", job.deploy.id, error.message)
+        job.journal.answer()
+        job.journal.finish(DeployState.LIVE, DeployState.DRAINING, time.time(), 0.0)
 
     def _failed(self, job: Job, error: GitshipError) -> None:
         deploy = job.deploy

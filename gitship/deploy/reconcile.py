@@ -32,6 +32,7 @@ from gitship.store import Store
 
 log = logging.getLogger("gitship.reconcile")
 INTERVAL_S = 10.0
+FRONT_INTERVAL_S = 1.0  # without Varnish every visitor is turned away; the question takes 0.1 ms
 WHOLE_S = 60.0
 GATHER_S = 0.2  # after Docker told of something: a deploy makes several containers end at once
 LOOK_AGAIN_S = 2.0  # while a container is out of service: it may come back
@@ -101,6 +102,7 @@ class Reconciler:
         self._front.ensure_running()
         # First, before anybody is served wrongly: also ends a canary that gitship was killed in.
         _logged(self._routes.load)
+        _logged(self._settle_addresses)
         self._told(self._whole_logged())
         self._thread.start()
 
@@ -184,12 +186,17 @@ class Reconciler:
     def _networks(self) -> list[Change]:
         return [_network(name) for name in self._addresses.remove_orphans()]
 
+    def _settle_addresses(self) -> None:
+        """A container that is gone has no address: without this each crash at the wrong moment costs one for ever."""
+        there = {state.name for state in self._engine.list(self._labels)}
+        for app in self._store.apps():
+            self._addresses.settle(app, there | {container.name for container in self._store.containers(app.id)})
+
     # -- the thread
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            self._awake.wait(LOOK_AGAIN_S if self._outages.out() else INTERVAL_S)
-            self._awake.clear()
+            self._rest()
             if self._stopping.wait(GATHER_S):
                 return
             try:
@@ -198,6 +205,15 @@ class Reconciler:
                 log.warning("%s", error.message)
             except Exception:
                 log.exception("reconciling")
+
+    def _rest(self) -> None:
+        """Until it's time to look, something happened, or Varnish has gone; one that can't start waits its time."""
+        end = time.monotonic() + (LOOK_AGAIN_S if self._outages.out() else INTERVAL_S)
+        served = self._front.alive()
+        while (left := end - time.monotonic()) > 0 and not self._awake.wait(min(left, FRONT_INTERVAL_S)):
+            if served and not self._front.alive():
+                break
+        self._awake.clear()
 
     def _round(self) -> list[Change]:
         if time.monotonic() >= self._whole_at:

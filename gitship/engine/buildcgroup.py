@@ -18,6 +18,19 @@ def apply(parent: str, memory_bytes: int, cpus: float, root: Path = ROOT) -> Non
         _apply_v1(root, path, memory_bytes, cpus)
 
 
+def limit_processes(parent: str, pids: int, root: Path = ROOT) -> None:
+    """Most processes and threads of all builds together; 0 is no limit. Raises OSError when that cannot be done."""
+    path, wanted = f"{parent.strip('/')}/buildkit", str(pids or "max")
+    version_2 = (root / "cgroup.controllers").exists()
+    directory = root / path if version_2 else root / "pids" / path
+    if not _there(directory, pids):
+        return
+    if version_2 and pids:
+        for above in reversed(Path(path).parents):
+            (root / above / "cgroup.subtree_control").write_text("+pids")
+    _write(directory / "pids.max", wanted, needed=bool(pids))
+
+
 def _apply_v1(root: Path, path: str, memory_bytes: int, cpus: float) -> None:
     memory, cpu = root / "memory" / path, root / "cpu" / path
     if _there(memory, memory_bytes):

@@ -23,9 +23,11 @@ class BuildLimits:
     memory_bytes: int = 0
     cpus: float = 0.0
     cgroup_parent: str = "/docker"
+    pids: int = 0  # BuildKit's only
 
     @property
     def any(self) -> bool:
+        """True when somebody has asked for one; that of processes is there by default."""
         return bool(self.memory_bytes or self.cpus)
 
 
@@ -50,7 +52,12 @@ class Limiter:
         Where the limit cannot be set, the server's log and the build's say so, and the build goes on.
         """
         limits = self._limits
-        reason = self._impossible(cgroup_driver) if limits.any else ""
+        reason = self._impossible(cgroup_driver) if limits.any or limits.pids else ""
+        if not reason:
+            try:
+                buildcgroup.limit_processes(limits.cgroup_parent, limits.pids)
+            except OSError as error:
+                log.debug("a build can start processes without end: %s", error)
         if not reason:
             try:
                 buildcgroup.apply(limits.cgroup_parent, limits.memory_bytes, limits.cpus)

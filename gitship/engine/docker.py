@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import threading
@@ -33,6 +34,7 @@ from gitship.engine import (
 from gitship.engine.base import NameTaken, Program
 from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.faults import refused, runtime_cause, translated
+from gitship.engine.patience import Patience
 from gitship.engine.references import Reference
 from gitship.engine.values import (
     About,
@@ -43,6 +45,7 @@ from gitship.engine.values import (
     ContainerSpec,
     ContainerState,
     EngineEvent,
+    HeldImage,
     Image,
     LogLine,
     Usage,
@@ -52,6 +55,7 @@ from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
 
 TIMEOUT_S = 60.0
+PRUNE_S = 600.0
 _REMOVAL_POLL_S = 0.05
 
 
@@ -66,10 +70,11 @@ class DockerEngine:
         timeout_s: float = TIMEOUT_S,
         build_limits: BuildLimits | None = None,
         host_paths: Sequence[Path] = (),
+        private: Sequence[Path] = (),
         owner: str = "",
     ) -> None:
-        """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below;
-        ``owner`` marks files of builds on disk as this server's.
+        """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below,
+        but for ``private``; ``owner`` marks files of builds on disk as this server's.
 
         Raises ConfigError when ``host`` is neither unix:// nor tcp://.
         """
@@ -80,7 +85,7 @@ class DockerEngine:
         self._limiter = Limiter(self._build_limits, host)
         self._timeout_s = timeout_s
         self._wire = Wire(host, timeout_s)
-        self._volumes = DockerVolumes(self._wire, lambda: self._docker, self, host_paths)
+        self._volumes = DockerVolumes(self._wire, lambda: self._docker, self, host_paths, private)
         self._connected: APIClient | None = None
         self._connecting = threading.Lock()
         self._root: Path | None = None
@@ -127,7 +132,13 @@ class DockerEngine:
         """Raises EngineError."""
         with translated(self.host, "tell about itself"):
             info = self._docker.info()
-        return About(str(info["ServerVersion"]), bool(info.get("LiveRestoreEnabled")))
+        security = {part for option in info.get("SecurityOptions") or () for part in str(option).split(",")}
+        return About(
+            version=str(info["ServerVersion"]),
+            live_restore=bool(info.get("LiveRestoreEnabled")),
+            seccomp="name=seccomp" in security,
+            user_namespaces=bool(security & {"name=userns", "name=rootless"}),
+        )
 
     def free_bytes(self) -> int:
         if self._root is None:
@@ -203,6 +214,24 @@ class DockerEngine:
         with translated(self.host, "remove an image"):
             return images.remove(self._docker, found, mine, only_label)
 
+    def held_images(self, label: str, value: str, reference: str) -> list[HeldImage]:
+        with translated(self.host, "list its images"):
+            return images.held(self._docker, label, value, reference)
+
+    def build_cache_bytes(self) -> int:
+        with translated(self.host, "tell what the build cache takes"):
+            return sum(int(row.get("Size") or 0) for row in self._docker.df().get("BuildCache") or ())
+
+    def prune_build_cache(self, keep_bytes: int) -> int:
+        with translated(self.host, "prune the build cache"):
+            # docker-py's filters have no unused-for; what was used within the hour may be another build's right now
+            query = {"all": "1", "keep-storage": str(keep_bytes), "filters": json.dumps({"unused-for": ["1h"]})}
+            patience = Patience(time.monotonic() + PRUNE_S)
+            path = f"{self._api}/build/prune"
+            with self._wire.open("POST", path, query=query, patience=patience) as stream:
+                oneoff.check(stream, "prune the build cache")
+                return int(json.loads(stream.read_all(64 << 20)).get("SpaceReclaimed") or 0)
+
     def _image(self, image_id: str) -> dict[str, Any]:
         with translated(self.host, "look at an image", missing=f"image {image_id[:19]}"):
             found: dict[str, Any] = self._docker.inspect_image(image_id)  # type: ignore[no-untyped-call]
@@ -213,6 +242,13 @@ class DockerEngine:
     def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:
         with translated(self.host, f"create network {name}"):
             return networks.ensure(self._docker, name, subnet, labels)
+
+    def default_bridge(self) -> str:
+        """The interface of the network that RUN steps of builds are in; "" when the engine has none."""
+        with translated(self.host, "tell about its default network"):
+            found = self._docker.networks(names=["bridge"])
+        options = next((n.get("Options") or {} for n in found if n["Name"] == "bridge"), {})
+        return str(options.get("com.docker.network.bridge.name", ""))
 
     def remove_network(self, name: str) -> None:
         """Raises Conflict while containers are in it."""

@@ -41,6 +41,12 @@ class OwnEngine:
         self._options += ("--live-restore",) if live_restore else ()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of dockerd, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Starts dockerd and waits until it answers."""
         if self._bridge and not Path("/sys/class/net", self._bridge).exists():
@@ -80,9 +86,7 @@ class OwnEngine:
         process, self._process = self._process, None
         process.kill()
         process.wait(10)
-        # containerd has ended with it; the next dockerd would wait for whoever has got that pid since
-        for stale in ("dockerd.pid", "run/containerd/containerd.pid"):
-            (self.base / stale).unlink(missing_ok=True)
+        self._forget_containerd()
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
@@ -94,9 +98,22 @@ class OwnEngine:
         finally:
             self._process.send_signal(signal.SIGCONT)
 
+    def revive(self) -> None:
+        """Starts it again after somebody has killed it, as a service unit does."""
+        assert self._process is not None
+        self._process.wait(10)
+        self._forget_containerd()
+        self.start()
+
+    def _forget_containerd(self) -> None:
+        """It has died with dockerd. Where nobody reaps orphans, or another has its pid, it would be waited for."""
+        (self.base / "run" / "containerd" / "containerd.pid").unlink(missing_ok=True)
+
     def destroy(self) -> None:
         """Removes containers, dockerd, mounts and files."""
         if self._process is not None:
+            if self._process.poll() is not None:
+                self.revive()
             containers = docker_cli.docker(self.host, "ps", "-aq", check=False).split()
             if containers:
                 docker_cli.docker(self.host, "rm", "-f", *containers, check=False)

@@ -49,6 +49,7 @@ memory = "256m"
 cpus = 0.5
 pids = 100
 stop_timeout = 45
+read_only = true
 
 [[processes.web.checks]]
 name = "ready"
@@ -101,7 +102,7 @@ def test_every_key_is_read() -> None:
         watch_s=60,
         watch_errors=20,
         limits={
-            "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45),
+            "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45, read_only=True),
             "celery_beat": Limits(),
             "cron": Limits(),
         },

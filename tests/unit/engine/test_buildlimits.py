@@ -53,6 +53,22 @@ def test_version_1(v1: Path) -> None:
     assert set(files(v1).values()) == {"100000", "-1"}
 
 
+def test_processes(v1: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    buildcgroup.limit_processes("/docker", 50, v1)
+    assert files(v1)["pids/docker/buildkit/pids.max"] == "50"
+    buildcgroup.limit_processes("/docker", 0, v1)
+    assert files(v1)["pids/docker/buildkit/pids.max"] == "max"
+    v2 = tmp_path_factory.mktemp("v2")
+    (v2 / "cgroup.controllers").write_text("pids")
+    buildcgroup.limit_processes("/docker", 0, v2)
+    assert not (v2 / "docker").exists()
+    buildcgroup.limit_processes("/docker", 50, v2)
+    assert files(v2) == {
+        "cgroup.controllers": "pids", "cgroup.subtree_control": "+pids", "docker/cgroup.subtree_control": "+pids",
+        "docker/buildkit/pids.max": "50",
+    }  # fmt: skip
+
+
 def test_version_2(v2: Path) -> None:
     buildcgroup.apply("/docker", 100 * MB, 1.5, v2)
     assert files(v2) == {
