@@ -130,6 +130,12 @@ def processors(value: Any) -> float:
     return float(value)
 
 
+def share(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.01 <= value <= 1:
+        raise ValueError("must be a share from 0.01 to 1")
+    return float(value)
+
+
 def cgroup(value: Any) -> str:
     path = text(value)
     if not re.fullmatch(r"(?:/[A-Za-z0-9_:@%-][A-Za-z0-9_.:@%-]*)+", path):

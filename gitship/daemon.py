@@ -91,7 +91,9 @@ def tls_of(settings: Settings) -> Terminator:
 def limits_of(settings: Settings) -> BuildLimits:
     """What builds may use."""
     docker = settings.docker
-    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent)
+    return BuildLimits(
+        docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_share, docker.build_pids
+    )
 
 
 class Daemon:
@@ -128,6 +130,8 @@ class Daemon:
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
             room=room,
+            output_bytes=settings.docker.build_output,
+            network=settings.docker.build_network,
         )
         hooks = Hooks(self.store, settings, self._url)
         keeper = Keeper(self.store, engine, server_id)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
+SHARES, WEIGHT = 1024, 100  # of a container, by version 1 and 2
 PAGE_BYTES = 4096  # the kernel keeps whole pages
 
 
@@ -16,6 +17,27 @@ def apply(parent: str, memory_bytes: int, cpus: float, root: Path = ROOT) -> Non
         _apply_v2(root, path, memory_bytes, cpus)
     else:
         _apply_v1(root, path, memory_bytes, cpus)
+
+
+def be_modest(parent: str, share: float, pids: int, root: Path = ROOT) -> None:
+    """Lets builds have ``share`` of a container's processor time when both want it, and so many processes (0: any).
+
+    Raises OSError when that cannot be done.
+    """
+    path = f"{parent.strip('/')}/buildkit"
+    if (root / "cgroup.controllers").exists():
+        directory = root / path
+        if not _there(directory, share < 1 or pids):
+            return
+        for above in reversed(Path(path).parents) if share < 1 or pids else ():
+            (root / above / "cgroup.subtree_control").write_text("+cpu +pids")
+        _write(directory / "cpu.weight", str(max(1, round(share * WEIGHT))), needed=share < 1)
+        _write(directory / "pids.max", str(pids or "max"), needed=bool(pids))
+        return
+    if _there(root / "cpu" / path, share < 1):
+        (root / "cpu" / path / "cpu.shares").write_text(str(max(2, round(share * SHARES))))
+    if _there(root / "pids" / path, pids):
+        (root / "pids" / path / "pids.max").write_text(str(pids or "max"))
 
 
 def _apply_v1(root: Path, path: str, memory_bytes: int, cpus: float) -> None:

@@ -58,3 +58,14 @@ def test_the_classic_builder_keeps_to_the_limit_of_one_build(own: IsolatedEngine
         build(engine, GREEDY, memory_bytes=100 * MB)
     assert "137" in killed.value.message and "this build (100m)" in killed.value.message
     build(engine, GREEDY)
+
+
+def test_builds_have_only_so_many_processes_and_yield_to_apps(own: IsolatedEngine) -> None:
+    forks = BASE + 'RUN ["/bin/busybox", "sh", "-c", "for i in $(busybox seq 100); do busybox sleep 1 & done; wait"]\n'
+    limits = BuildLimits(cgroup_parent=PARENT, share=0.25, pids=40)
+    with pytest.raises(DeployError) as refused:
+        build(DockerEngine(own.host, build_limits=limits), forks)
+    assert any("fork" in line for line in refused.value.lines), refused.value.lines
+    weights = [*Path("/sys/fs/cgroup").glob(f"cpu/{PARENT[1:]}/buildkit/cpu.shares")]
+    assert not weights or weights[0].read_text().strip() == "256"
+    build(DockerEngine(own.host, build_limits=BuildLimits(cgroup_parent=PARENT)), forks)

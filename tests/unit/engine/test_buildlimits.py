@@ -121,3 +121,40 @@ def test_a_killed_step_names_the_limit() -> None:
         "[2/2] RUN make was killed (exit code 137): it took more memory than there is for all builds together (100m)"
     )
     assert "build_memory in [docker]" in hint
+
+
+def test_builds_yield_to_containers_and_have_so_many_processes(v1: Path) -> None:
+    (v1 / "pids").mkdir()
+    buildcgroup.be_modest("/docker", 0.25, 4096, v1)
+    assert (v1 / "cpu/docker/buildkit/cpu.shares").read_text() == "256"
+    assert (v1 / "pids/docker/buildkit/pids.max").read_text() == "4096"
+    buildcgroup.be_modest("/docker", 1.0, 0, v1)  # taken back
+    assert (v1 / "cpu/docker/buildkit/cpu.shares").read_text() == "1024"
+    assert (v1 / "pids/docker/buildkit/pids.max").read_text() == "max"
+
+
+def test_they_do_so_with_version_2(v2: Path) -> None:
+    buildcgroup.be_modest("/docker", 0.25, 4096, v2)
+    assert (v2 / "docker/buildkit/cpu.weight").read_text() == "25"
+    assert (v2 / "docker/buildkit/pids.max").read_text() == "4096"
+    assert (v2 / "docker/cgroup.subtree_control").read_text() == "+cpu +pids"
+    buildcgroup.be_modest("/docker", 1.0, 0, v2)
+    assert (v2 / "docker/buildkit/cpu.weight").read_text() == "100"
+    assert (v2 / "docker/buildkit/pids.max").read_text() == "max"
+
+
+@pytest.mark.parametrize("parent", ["/docker", "/my/own"])
+def test_where_nothing_is_to_yield_nothing_is_made(tmp_path: Path, parent: str) -> None:
+    buildcgroup.be_modest(parent, 1.0, 0, tmp_path)
+    (tmp_path / "cgroup.controllers").write_text("cpu pids")
+    buildcgroup.be_modest(parent, 1.0, 0, tmp_path)
+    assert list(files(tmp_path)) == ["cgroup.controllers"]
+
+
+def test_where_they_cannot_yield_no_build_is_troubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpu").write_text("in the way")
+    monkeypatch.setattr(buildcgroup.be_modest, "__defaults__", (tmp_path,))
+    events: list[BuildStep | BuildOutput] = []
+    for driver in ("cgroupfs", "systemd"):
+        assert Limiter(BuildLimits(share=0.25, pids=10), UNIX).limit(lambda driver=driver: driver, events.append) == ""
+    assert events == []
