@@ -1,4 +1,4 @@
-"""`gitship init | serve | stop-front | doctor | restore`; any other word is a command for the running server."""
+"""`gitship init | serve | stop-front | attend | doctor | restore`; any other word is for the running server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gitship.config import DEFAULT_CONFIG, Settings, load
 from gitship.configvalues import Address
 from gitship.errors import GitshipError
 
-OWN = ("init", "serve", "stop-front", "doctor", "restore")
+OWN = ("init", "serve", "stop-front", "attend", "doctor", "restore")
 EPILOG = """Any other word is an admin command for the running server, for instance:
   gitship apps:list            gitship logs shop -f            gitship help
 The same commands work from anywhere: ssh -p 2222 deploy@HOST apps:list"""
@@ -42,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     serve = verbs.add_parser("serve", help="run in the foreground; SIGTERM ends it, the sites stay up")
     serve.add_argument("--verbose", action="store_true", help="log more")
     stop = verbs.add_parser("stop-front", help="end Varnish and haproxy: sites are down until the next `gitship serve`")
+    attend = verbs.add_parser("attend", help="what a service unit runs: starts a program when gitship says so")
+    attend.add_argument("program", choices=("varnish", "tls"), help="Varnish, or haproxy")
     doctor = verbs.add_parser("doctor", help="look for everything that usually is wrong; 1 when something fails")
     doctor.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
     restore = verbs.add_parser("restore", help="make the server of a backup (`server:backup`), before `gitship serve`")
@@ -52,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         "--newest-copy", action="store_true", help="instead: put the newest automatic copy in the database's place"
     )
     restore.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
-    for verb in (init, serve, stop, doctor, restore):
+    for verb in (init, serve, stop, attend, doctor, restore):
         verb.add_argument("--config", metavar="FILE", type=Path, default=default_config(), help="default: %(default)s")
     return main
 
@@ -96,11 +98,12 @@ def _own(args: argparse.Namespace) -> int:
             print(line)
         return 0
     settings = load(args.config)
+    if args.verb == "attend":
+        return _attend(settings, args.program)
     from gitship import daemon
 
     if args.verb == "stop-front":
-        daemon.tls_of(settings).stop()
-        daemon.front_of(settings).stop()
+        daemon.stop_front(settings)
         return 0
     level = logging.DEBUG if args.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
@@ -119,6 +122,14 @@ def _doctor(config: Path, format: str) -> int:
     if format == "json":
         print(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
     return int(any(finding.level is doctor.Level.FAIL for finding in found))
+
+
+def _attend(settings: Settings, program: str) -> int:
+    from gitship.front.tls.haproxy import Haproxy
+    from gitship.front.varnishd import Varnishd
+
+    found = Varnishd(settings.varnish_dir) if program == "varnish" else Haproxy(settings.tls_dir)
+    return found.unit.attend(found.pid)
 
 
 def _admin_command(words: list[str]) -> int:

@@ -98,9 +98,6 @@ class DockerSettings:
         values.share,
         "processor time of all builds together, against 1 for a container, when both want it; 1: builds do not yield",
     )
-    build_pids: int = setting(
-        4096, values.whole(0, 4_000_000), "most processes and threads of all builds together; 0: no limit"
-    )
     build_output: int = setting(
         50 << 20,
         values.size,
@@ -111,10 +108,21 @@ class DockerSettings:
         values.choice("default", "none"),
         'what a build\'s RUN lines may reach; "none": nothing, whatever the app says',
     )
+    build_pids: int = setting(
+        4096,
+        values.whole(0, 4_000_000),
+        "most processes and threads of all builds together, where BuildKit's can be limited; 0: no limit",
+    )
     cgroup_parent: str = setting(
         "/docker", values.cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
     )
     min_free: int = setting(500 << 20, values.size, "a build is refused when the disk has less free space than this")
+    firewall: bool = setting(
+        True,
+        values.flag,
+        "iptables rules keep apps and builds from link-local addresses (a cloud's metadata) and from gitship's own"
+        " ports",
+    )
     host_paths: tuple[Path, ...] = setting(
         (),
         values.directories,

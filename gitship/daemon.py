@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import threading
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -15,9 +18,12 @@ from gitship.deploy.backup.making import Backups
 from gitship.deploy.backup.restoring import ensure_not_cut_short
 from gitship.deploy.backup.revival import Revival
 from gitship.deploy.build import Builder
+from gitship.deploy.busiest import busiest_slugs
 from gitship.deploy.canary import Canary
+from gitship.deploy.claims import Claims
 from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
+from gitship.deploy.destroying import Destroying
 from gitship.deploy.drain import Drainer
 from gitship.deploy.fetch import Fetcher
 from gitship.deploy.figures import Sampler
@@ -30,17 +36,22 @@ from gitship.deploy.https.issuing import Issuer
 from gitship.deploy.https.keeper import Keeper as CertificateKeeper
 from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.https.showing import Showing
+from gitship.deploy.interrupted import Interrupted
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.looking import Looking
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.outages import Outages
 from gitship.deploy.pausing import Pausing
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
+from gitship.deploy.renaming import Renaming
+from gitship.deploy.repair import Repair
 from gitship.deploy.room import Room
+from gitship.deploy.routes import Routes
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
 from gitship.deploy.serving import Serving
@@ -51,12 +62,15 @@ from gitship.deploy.switch import Switch
 from gitship.deploy.tail import Tails
 from gitship.deploy.trials import RunningCanaries, Trials
 from gitship.deploy.upkeep import Upkeep
+from gitship.deploy.uptime import Uptime
 from gitship.deploy.urls import urls
+from gitship.deploy.wanted import Wanted
 from gitship.deploy.watch import Watcher
-from gitship.engine import secretfiles
+from gitship.engine import firewall, secretfiles
 from gitship.engine.addresses import Addresses
 from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
+from gitship.engine.firewall import Firewall
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.front.tally import Tally
@@ -78,9 +92,10 @@ SSH_GRACE_S = 2.0
 SIGNAL_POLL_S = 1.0
 
 
-def front_of(settings: Settings) -> Front:
-    """Varnish as these settings want it; also for `gitship stop-front`."""
-    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+def front_of(settings: Settings, store: Store | None = None) -> Front:
+    """Varnish as these settings want it; also, without the store, for `gitship stop-front`."""
+    busiest = partial(busiest_slugs, store) if store else tuple
+    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory, busiest)
 
 
 def tls_of(settings: Settings) -> Terminator:
@@ -88,11 +103,20 @@ def tls_of(settings: Settings) -> Terminator:
     return Terminator(settings.https.listen, settings.tls_dir, settings.certificates, settings.varnish_dir)
 
 
+def stop_front(settings: Settings) -> None:
+    """Ends what `serve` leaves running: Varnish, haproxy, and the rules of the firewall."""
+    tls_of(settings).stop()
+    front_of(settings).stop()
+    if settings.database.exists():
+        with closing(Store(settings.database)) as store:
+            firewall.remove(firewall.rules_of(settings, store.server_id()))
+
+
 def limits_of(settings: Settings) -> BuildLimits:
     """What builds may use."""
     docker = settings.docker
     return BuildLimits(
-        docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_share, docker.build_pids
+        docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids, docker.build_share
     )
 
 
@@ -112,10 +136,12 @@ class Daemon:
             builder=settings.docker.builder,
             build_limits=limits_of(settings),
             host_paths=settings.docker.host_paths,
+            private=(settings.data_dir,),
             owner=server_id,
         )
         secretfiles.sweep(server_id)
-        self.front = front_of(settings)
+        self.front = front_of(settings, self.store)
+        self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine))
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
@@ -141,11 +167,14 @@ class Daemon:
         drain_limit_s = settings.deploy.drain_timeout
         tally, trials = Tally(), Trials()
         visitors = VisitorLog(self.front.workdir, tally.take)
-        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, settings.domain, trials)
-        switch = Switch(self.front, settings.domain, self.store)
+        outages = Outages()
+        wanted = Wanted(self.store, settings.domain, outages.out)
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, trials)
+        switch = Switch(self.front, settings.domain, wanted)
         canary = Canary(
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
         )
+        claims = Claims()
         pipeline = Pipeline(
             settings,
             self.store,
@@ -160,25 +189,34 @@ class Daemon:
             keeper,
             switch,
             canary,
+            claims,
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
-        self.one_offs = OneOffs(self.store, engine, addresses, settings.logs, server_id)
+        self.one_offs = OneOffs(self.store, engine, addresses, claims, settings.logs, server_id)
         runs = Runs(self.store, bus, self.one_offs, settings.logs)
         self.scheduler = Scheduler(self.store, runs, settings.cron.timezone)
-        self.watcher = Watcher(self.store, bus, engine)
+        self.watcher = Watcher(self.store, bus, engine, outages)
+        destroying = Destroying(
+            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, keeper, claims
+        )
+        repair = Repair(
+            settings, self.store, engine, self.front, starter, self.drainer, self.queue, self.watcher, claims
+        )
         self.reconciler = Reconciler(
-            settings,
             self.store,
             engine,
             self.front,
-            repositories,
-            starter,
-            self.drainer,
-            self.queue,
+            addresses,
+            Interrupted(self.store, repositories),
+            Renaming(settings, self.store, self.front, repositories),
+            destroying,
+            repair,
             self.one_offs,
             keeper,
-            self.watcher,
+            outages,
+            Routes(settings, self.store, self.front, wanted, gates, self.queue, claims),
         )
+        self.watcher.on_change(self.reconciler.wake)
         self.pausing = Pausing(self.store, self.front, gates, settings.domain)
         https = self._https(settings, bus, gates)
         serving = Serving(self.store, gates.keep, self.front.purge)
@@ -191,11 +229,11 @@ class Daemon:
         backups.sweep()
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         operations = ServerOperations(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, self.one_offs, gates,
+            settings, self.store, bus, engine, self.front, repositories, self.queue, destroying, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
-            self.pausing, https, SignIns(self.store, self._identity), backups,
-            room,
+            self.pausing, https, SignIns(self.store, self._identity), self.reconciler, backups, room,
         )  # fmt: skip
+        self.uptime = Uptime(self.store, operations.facts, self.pausing, self.stats)
         self.upkeep = Upkeep(settings, self.store, engine, room, operations.cleanup)
         self.revival = Revival(self.store, engine, keeper, operations.lifecycle, operations.sources)
         services = Services(store=self.store, settings=settings, operations=operations)
@@ -217,11 +255,14 @@ class Daemon:
     def start(self) -> str:
         """Starts everything; the line to print when it is ready. Raises GitshipError with everything stopped again."""
         try:
+            if firewall.wanted(self.settings):  # first: the containers run already
+                self._firewall.start()
             self.reconciler.start()
             self.notifier.start()
             self.watcher.start()
             self.sampler.start()
             self.stats.start()
+            self.uptime.start()
             self.certificates.start()
             self.web.start()
             self.ssh.start()
@@ -244,6 +285,7 @@ class Daemon:
         self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
         self.certificates.stop()
+        self._firewall.stop()
         self.reconciler.stop()
         self.scheduler.stop()
         self.watcher.stop()
@@ -252,6 +294,7 @@ class Daemon:
         self.drainer.stop()
         self.notifier.stop()
         self.web.stop()
+        self.uptime.stop()
         self.stats.stop()
         self.store.close()
 
@@ -271,6 +314,13 @@ class Daemon:
         return None if key is None else Identity(key.name, key.role, fingerprint, address, key.apps)
 
 
+def _open_files() -> None:
+    """As many as the system lets this process have: a shell's own limit is often 1024, and each visitor takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def serve(settings: Settings, config: Path | None = None) -> int:
     """Runs in the foreground until SIGTERM or SIGINT. Raises Conflict when another gitship has the data directory."""
     with claim.claimed(settings.data_dir):
@@ -279,6 +329,7 @@ def serve(settings: Settings, config: Path | None = None) -> int:
 
 def _serve(settings: Settings, config: Path | None) -> int:
     ensure_not_cut_short(settings.data_dir)
+    _open_files()
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -75,6 +75,8 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
 def _directories(settings: Settings) -> None:
     for directory in (settings.data_dir, settings.repositories, settings.logs, settings.varnish_dir):
         directory.mkdir(parents=True, exist_ok=True)
+    for closed in (settings.tls_dir, settings.certificates):  # there before haproxy's unit looks for them
+        closed.mkdir(mode=0o700, parents=True, exist_ok=True)
     for place in (settings.hooks_dir, *(hookfiles.directory(settings.hooks_dir, point) for point in Point)):
         place.mkdir(mode=0o755, exist_ok=True)  # whatever the umask: hooks that others could write are refused
     settings.data_dir.chmod(0o711)  # varnishd's own user must reach its directory, and nobody may list the others

@@ -52,15 +52,8 @@ sub vcl_backend_fetch {
     }
 }
 
-sub vcl_backend_response {
-    if (bereq.http.x-gitship-waits) {
-        set beresp.ttl = @REMEMBERED_S@s;
-        return (deliver);
-    }
-}
-
 sub vcl_backend_error {
-    # The pause is over: its limit has passed, or gitship has gone, so that nobody could end it.
+    # The pause is over: gitship has hung up, to end it or because it was killed, or the limit has passed.
     if (bereq.http.x-gitship-waits) {
         set beresp.status = 200;
         set beresp.ttl = @REMEMBERED_S@s;

@@ -17,7 +17,7 @@ from gitship.model import App
 AUTO = "auto"
 WAIT = "--no-restart"
 CHECK_KEYS = ("path", "port", "timeout", "content", "headers")
-LIMIT_KEYS = ("memory", "cpus", "pids")
+LIMIT_KEYS = ("memory", "cpus", "pids", "read_only")
 BUILD_KEYS = ("dockerfile", "context", "target", "platform", "network", "args", "args_from_config", "secrets")
 
 
@@ -103,6 +103,8 @@ def _check_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any])
 
 
 def _option(key: str, values: Mapping[str, Any]) -> tuple[str]:
+    if isinstance(values[key], bool):
+        return ("--read-only" if values[key] else "--writable",)
     return (f"--{key}={values[key]}",)  # one word: a value may begin with a dash
 
 
@@ -120,6 +122,8 @@ def _limit(value: Value) -> dict[str, Any]:
         read["cpus"] = table["cpus"].number(0.01, 1024)
     if "pids" in table:
         read["pids"] = table["pids"].whole(1, 4_000_000)
+    if "read_only" in table:
+        read["read_only"] = table["read_only"].flag()
     return read
 
 

@@ -10,11 +10,14 @@ from cyclopts import Parameter
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import NOTHING, Format, iso, show, size
 from gitship.commands.registry import Column, UsageError, command
+from gitship.config import Settings
 from gitship.deploy import rules
+from gitship.deploy.https.wishes import hosts_of
 from gitship.deploy.values import Value
 from gitship.errors import ConfigError, nearest
 from gitship.front.cache import ALL_COOKIES, Purge
-from gitship.model import Role
+from gitship.model import App, Role
+from gitship.store import Store
 
 _KEYS = {rule.option: rule for rule in rules.RULES}
 
@@ -130,7 +133,8 @@ def shown_time(seconds: int) -> str:
     return f"{seconds}s"
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A rule's value as it is typed."""
     if isinstance(value, list):
         return "all" if value == [ALL_COOKIES] else ", ".join(value) or NOTHING
     return NOTHING if value is None else shown_time(value)
@@ -144,7 +148,7 @@ def _shown(value: Any) -> str:
     "of each answer tells where it came from: hit, miss, pass (not cached), stale, previous (the release before).",
     columns=(
         Column("rule", "as `cache:set` calls it"),
-        Column("value", 'seconds, a list of names, null for nothing; ["*"] for all cookies', _shown),
+        Column("value", 'seconds, a list of names, null for nothing; ["*"] for all cookies', shown_value),
         Column("source", f"{rules.BY_COMMAND}, {rules.BY_FILE} of the live release, or {rules.BY_DEFAULT}"),
     ),
     examples=("cache:status shop", "cache:status shop --format json"),
@@ -181,14 +185,9 @@ def purge(
     ] = None,
     tag: Annotated[str | None, Parameter(name="--tag", metavar="KEY", help="only what carries this tag")] = None,
 ) -> None:
-    try:
-        wanted = Purge(url, tag)
-    except ValueError as error:
-        what = str(error)[:120]
-        raise UsageError(what, "for instance --url '/blog/*' or --tag article-7; write blanks as %20") from None
+    wanted = purge_of(url, tag)
     found = context.app(app)
-    if wanted.host and wanted.host not in _hosts(context, found.name):
-        raise UsageError(f"{found.name} does not answer at {wanted.host[:80]}", f"see `domains:list {found.name}`")
+    ensure_own_host(context.store, context.settings, found, wanted)
     context.operations.serving.purge(found.name, wanted)
     what = " and ".join([*([f"url {url}"] if url else []), *([f"tag {tag}"] if tag else [])]) or "all"
     context.record(what)
@@ -196,6 +195,16 @@ def purge(
     context.note("it is not served any more, from now on; its memory is freed in the background")
 
 
-def _hosts(context: Ctx, app: str) -> set[str]:
-    found = context.store.app(app)
-    return {f"{app}.{context.settings.domain}", *(d.name for d in context.store.domains(found.id))}
+def purge_of(url: str | None, tag: str | None) -> Purge:
+    """Raises UsageError for what is no path, URL or tag."""
+    try:
+        return Purge(url, tag)
+    except ValueError as error:
+        what = str(error)[:120]
+        raise UsageError(what, "for instance --url '/blog/*' or --tag article-7; write blanks as %20") from None
+
+
+def ensure_own_host(store: Store, settings: Settings, app: App, purge: Purge) -> None:
+    """Raises UsageError when the app does not answer at the host that is named."""
+    if purge.host and purge.host not in hosts_of(store, settings, app):
+        raise UsageError(f"{app.name} does not answer at {purge.host[:80]}", f"see `domains:list {app.name}`")

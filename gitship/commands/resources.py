@@ -19,12 +19,16 @@ from gitship.deploy.values import Value
 from gitship.errors import GitshipError
 from gitship.model import App, Role
 
-MEMORY, CPUS, PIDS = "memory_bytes", "cpus", "pids"
+MEMORY, CPUS, PIDS, READ_ONLY = "memory_bytes", "cpus", "pids", "read_only"
 MOST_PIDS = 4_000_000  # the kernel's own limit on 64 bits is 2^22
 ALL = "all"  # how every process is called in a listing
 
 Memory = Annotated[str | None, Parameter(name="--memory", metavar="SIZE", help="most memory, for instance 512m or 2g")]
 Cpus = Annotated[float | None, Parameter(name="--cpus", metavar="N", help="most processors, for instance 0.5")]
+ReadOnly = Annotated[
+    bool, Parameter(name="--read-only", help="its containers write to their volumes, /tmp and /run only")
+]
+Writable = Annotated[bool, Parameter(name="--writable", help="they write anywhere, whatever gitship.toml says")]
 Pids = Annotated[int | None, Parameter(name="--pids", metavar="N", help="most processes and threads")]
 
 
@@ -36,11 +40,13 @@ Pids = Annotated[int | None, Parameter(name="--pids", metavar="N", help="most pr
     " their own by command. Both come before gitship.toml. `--process run` is for one-off containers: `run`, cron, and"
     " the commands of a deploy; the next one has it, without a deploy. `--process build` is for builds by the classic"
     " builder; BuildKit's are limited for the whole server, by docker.build_memory and docker.build_cpus. A process"
-    " type that is called run or build shares these limits.",
+    " type that is called run or build shares these limits. With --read-only the root file system of the containers"
+    " is read-only; /tmp and /run are in memory, up to 256 MiB each, and count against the container's own.",
     examples=(
         "resources:limit shop --memory 512m",
         "resources:limit shop --process worker --cpus 0.5 --pids 200",
         "resources:limit shop --process run --memory 1g",
+        "resources:limit shop --read-only",
     ),
 )
 def limit(
@@ -52,6 +58,8 @@ def limit(
     memory: Memory = None,
     cpus: Cpus = None,
     pids: Pids = None,
+    read_only: ReadOnly = False,
+    writable: Writable = False,
     no_restart: NoRestart = False,
     detach: Detach = False,
 ) -> None:
@@ -62,8 +70,12 @@ def limit(
         values[CPUS] = _option("--cpus", cpus).number(0.01, 1024)
     if pids is not None:
         values[PIDS] = _option("--pids", pids).whole(1, MOST_PIDS)
+    if read_only and writable:
+        raise UsageError("--read-only or --writable?", "give one of them")
+    if read_only or writable:
+        values[READ_ONLY] = read_only
     if not values:
-        raise UsageError("nothing to limit", "give --memory, --cpus or --pids")
+        raise UsageError("nothing to limit", "give --memory, --cpus, --pids or --read-only")
     found = context.app(app)
     whose = overrides.EVERY if process is None else _whose(context, found, process, values)
     _refuse_more_than_there_is(context, values)
@@ -82,8 +94,8 @@ def _whose(context: Context, app: App, process: str, values: dict[str, Any]) -> 
             "BuildKit has no limits of one app's builds",
             "an admin can limit all builds together with build_memory and build_cpus in [docker] on the server",
         )
-    if PIDS in values:
-        raise UsageError("builds have no limit of processes", "give --memory or --cpus")
+    if PIDS in values or READ_ONLY in values:
+        raise UsageError("builds can be limited in memory and processors only", "give --memory or --cpus")
     return process
 
 
@@ -142,7 +154,7 @@ def _others(own: Overrides, used: Collection[str]) -> dict[str, dict[str, Any]]:
     """The limits of one-off containers and builds, where there are any."""
     found = {overrides.RUN: overrides.limits_of_one_offs(own), overrides.BUILDS: overrides.limits_of_builds(own)}
     return {
-        name: {MEMORY: limits.memory_bytes, CPUS: limits.cpus, PIDS: limits.pids}
+        name: {MEMORY: limits.memory_bytes, CPUS: limits.cpus, PIDS: limits.pids, READ_ONLY: bool(limits.read_only)}
         for name, limits in found.items()
         if limits != Limits() and name not in used and overrides.EVERY not in used
     }
@@ -160,6 +172,7 @@ def _others(own: Overrides, used: Collection[str]) -> dict[str, dict[str, Any]]:
         Column(MEMORY, "most memory in bytes, null for no limit", shown_memory),
         Column(CPUS, "most processors, null for no limit"),
         Column(PIDS, "most processes and threads, null for no limit"),
+        Column(READ_ONLY, "true when its containers write to their volumes, /tmp and /run only"),
         Column("by_command", "which of them are set by command; the others come from gitship.toml"),
     ),
     examples=("resources:show shop", "resources:show shop --format json"),
@@ -169,9 +182,15 @@ def show_resources(app: AppName, /, *, context: Ctx, format: Format = "table") -
     found = context.app(app)
     tuning = context.operations.tuning
     limits = tuning.overrides(found).limits
-    used = {p.type: {MEMORY: p.memory_bytes, CPUS: p.cpus, PIDS: p.pids} for p in tuning.processes(found)}
+    used = {
+        p.type: {MEMORY: p.memory_bytes, CPUS: p.cpus, PIDS: p.pids, READ_ONLY: p.read_only}
+        for p in tuning.processes(found)
+    }
     if not used:  # only what is set is known
-        used = {process: {MEMORY: None, CPUS: None, PIDS: None, **values} for process, values in limits.items()}
+        used = {
+            process: {MEMORY: None, CPUS: None, PIDS: None, READ_ONLY: False, **values}
+            for process, values in limits.items()
+        }
     rows = [
         {
             "process": ALL if process == overrides.EVERY else process,

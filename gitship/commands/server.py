@@ -81,6 +81,29 @@ def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") ->
     _carry_out(context, steps)
 
 
+@command(
+    "server:reconcile",
+    Role.ADMIN,
+    "compare what is wanted with what Docker and Varnish have, and put it right",
+    details="gitship does this by itself at its start, whenever Docker tells of a container, and every minute: what is "
+    "missing is started or made anew, what nobody wants is drained and removed, Varnish is brought to what the store "
+    "says. An app that is being deployed is left to its deploy.",
+    columns=(
+        Column("app", "the app, empty for what belongs to none"),
+        Column("action", "start, make anew, drain, remove or reload"),
+        Column("subject", "what was changed"),
+        Column("why", "how it was found"),
+    ),
+    examples=("server:reconcile --dry-run", "server:reconcile", "server:reconcile --format json"),
+)
+def reconcile(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") -> None:
+    reconciling = context.operations.reconciling
+    changes = reconciling.look() if dry_run else reconciling.reconcile()
+    context.record(f"{len(changes)} changes{', dry run' if dry_run else ''}")
+    rows = [{"app": c.app, "action": c.action.value, "subject": c.subject, "why": c.why} for c in changes]
+    show(context, rows, format, empty="nothing to do: all is as it should be")
+
+
 def _subject(step: Step) -> str:
     """The app or key that the step is about; "" for what all apps share."""
     return "" if step.argv[0].startswith("config:global:") else step.argv[1]

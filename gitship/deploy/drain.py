@@ -98,21 +98,33 @@ class Drainer:
         then: Callable[[Cut], None],
     ) -> None:
         try:
-            cut = self._until_idle(vcls, limits)
-            if self._stop.is_set():
-                return
-            for vcl in vcls:
-                self._front.discard(vcl)  # before the stop: its probes must not meet the next owner of an address
-            self._starter.retire(app, containers)
-            then(cut)
+            cut = self._end(app, vcls, containers, limits)
+            if cut is not None:
+                then(cut)
         except GitshipError as error:
-            log.warning("%s: draining: %s; the reconciler will finish it", app.name, error.message)
+            log.warning("%s: after draining: %s", app.name, error.message)
         except Exception:
             log.exception("%s: draining", app.name)
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
                 self._draining -= {container.id for container, _ in containers}
+
+    def _end(
+        self, app: App, vcls: Sequence[str], containers: Sequence[tuple[Container, float]], limits: Limits
+    ) -> Cut | None:
+        """None when gitship stops first. A Docker or Varnish that is away leaves the rest to the reconciler."""
+        cut = Cut()
+        try:
+            cut = self._until_idle(vcls, limits)
+            if self._stop.is_set():
+                return None
+            for vcl in vcls:
+                self._front.discard(vcl)  # before the stop: its probes must not meet the next owner of an address
+            self._starter.retire(app, containers)
+        except GitshipError as error:
+            log.warning("%s: draining: %s; the reconciler will finish it", app.name, error.message)
+        return cut
 
     def _until_idle(self, vcls: Sequence[str], limits: Limits) -> Cut:
         """What is still open when nothing is, the limits have passed, or gitship stops."""

@@ -1,22 +1,28 @@
-"""What the status page shows beside the store: the state of containers, and what a commit says of itself."""
+"""What the status page shows beside the store: how containers and Varnish are, and what a commit says of itself."""
 
 from __future__ import annotations
 
 import functools
+import http.client
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Protocol
 
 from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.engine.values import LogLine
-from gitship.errors import NotFound
+from gitship.errors import GitshipError, NotFound
+from gitship.front.front import Front
+from gitship.front.ports import reachable
 from gitship.git.repository import Commit, Repositories
 from gitship.model import App, Container
 
 RUNNING = "running"
 UNHEALTHY = "unhealthy"
 KEPT_COMMITS = 2000
+FRONT_TIMEOUT_S = 5.0
+NO_HOST = "gitship.invalid"  # no app's: what Varnish says to it is counted for none (RFC 6761, 6.4)
 
 
 class Facts(Protocol):
@@ -24,6 +30,10 @@ class Facts(Protocol):
 
     def containers(self) -> Mapping[str, str]:
         """The state of every container by its id, in one call: Docker's word, or unhealthy. Raises EngineError."""
+        ...
+
+    def front_answers(self) -> bool:
+        """False when visitors get nothing at all, whatever app they want."""
         ...
 
     def commit(self, app: App, sha: str) -> Commit | None:
@@ -41,8 +51,9 @@ class Facts(Protocol):
 class ServerFacts:
     """From Docker and the repositories of this server."""
 
-    def __init__(self, engine: Engine, repositories: Repositories, server_id: str) -> None:
+    def __init__(self, engine: Engine, front: Front, repositories: Repositories, server_id: str) -> None:
         self._engine = engine
+        self._front = front
         self._repositories = repositories
         self._server_id = server_id
         self._commit = functools.lru_cache(KEPT_COMMITS)(self._read_commit)  # a commit never changes
@@ -51,6 +62,18 @@ class ServerFacts:
         """See ``Facts.containers``."""
         states = self._engine.list({values.LABEL_SERVER: self._server_id})
         return {s.id: UNHEALTHY if s.health == UNHEALTHY and s.status == RUNNING else s.status for s in states}
+
+    def front_answers(self) -> bool:
+        """See ``Facts.front_answers``. Asks as a visitor does: Varnish's control port waits while it compiles."""
+        try:
+            address = self._front.address
+            connection = http.client.HTTPConnection(reachable(address.host), address.port, timeout=FRONT_TIMEOUT_S)
+            with closing(connection):
+                connection.request("HEAD", "/", headers={"Host": NO_HOST})
+                connection.getresponse()
+        except (GitshipError, OSError, http.client.HTTPException):
+            return False
+        return True
 
     def commit(self, app: App, sha: str) -> Commit | None:
         """See ``Facts.commit``."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from gitship.deploy.drain import Drainer, Limits
 from gitship.deploy.gates import gate_of, no_rates, store_gate
+from gitship.deploy.lock import DESTROYING
 from gitship.deploy.switch import ensure_front
 from gitship.deploy.trials import Trial, Trials
 from gitship.deploy.wanted import Wanted
@@ -23,9 +24,9 @@ class Gatekeeper:
     """Safe from any thread, also beside deploys of the same app."""
 
     def __init__(
-        self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float, domain: str, trials: Trials
+        self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float, wanted: Wanted, trials: Trials
     ) -> None:
-        self._wanted = Wanted(store, domain)
+        self._wanted = wanted
         self._trials = trials
         self._store = store
         self._front = front
@@ -94,6 +95,8 @@ class Gatekeeper:
     def bring(self, app_id: int) -> None:
         """The same for whoever holds the app. While it has a canary, both sides are brought."""
         app = self._store.app_by_id(app_id)
+        if self._store.setting(app_id, DESTROYING) is not None:
+            return  # it must not come back
         ensure_front(self._front)
         trial = self._trials.of(app.id)
         wanted = self._wanted.front(app)

@@ -46,6 +46,7 @@ class Limits:
     cpus: float | None = None
     pids: int | None = None
     stop_timeout_s: float | None = None
+    read_only: bool | None = None  # the containers' root file system
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ PROCESS = (
     Key("memory", "no limit", 'most memory of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
     Key("cpus", "no limit", "most processors of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
     Key("pids", "no limit", "most processes and threads of a container", lambda v: v.whole(1, 4_000_000)),
+    Key("read_only", "false", "true: its containers write to their volumes, /tmp and /run only", Value.flag),
     Key("stop_timeout", "30", "seconds from SIGTERM to SIGKILL", Value.seconds),
     Key("checks", "app.json's, else by the image", "what makes a container healthy, one table each; `[]` for nothing",
         lambda v: tuple(_check(item) for item in v.items())),

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from gitship.deploy import overrides
+from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.switch import STOPPED
 from gitship.engine import values
 from gitship.engine.base import Engine
@@ -160,14 +161,19 @@ class Keeper:
                     f"volume {name} of {app.name} is in use", "end the container that has it, and destroy again"
                 )
 
-    def settle(self, helpers: list[ContainerState]) -> list[str]:
-        """Removes what an earlier gitship left behind, and what nobody needs any more; a sentence each."""
+    def amiss(self, helpers: list[ContainerState]) -> list[Change]:
+        """What ``settle`` would remove now, volumes of apps that are gone apart."""
+        changes = [_idle(state) for state in self._idle(helpers)]
+        for app in self._store.apps():
+            changes += [_discarded(app, name) for name in self._clearable(app)]
+        return changes
+
+    def settle(self, helpers: list[ContainerState]) -> list[Change]:
+        """Removes what an earlier gitship left behind, and what nobody needs any more."""
         changes = []
-        busy = self._engine.volumes.helpers()
-        for state in helpers:
-            if state.name not in busy:
-                self._engine.remove(state.id)
-                changes.append(f"removed {state.name}, whose client is gone")
+        for state in self._idle(helpers):
+            self._engine.remove(state.id)
+            changes.append(_idle(state))
         for app in self._store.apps():
             changes += self.clear(app)
         if not self._looked_for_orphans:
@@ -175,7 +181,11 @@ class Keeper:
             self._looked_for_orphans = True
         return changes
 
-    def clear(self, app: App) -> list[str]:
+    def _idle(self, helpers: list[ContainerState]) -> list[ContainerState]:
+        busy = self._engine.volumes.helpers()
+        return [state for state in helpers if state.name not in busy]
+
+    def clear(self, app: App) -> list[Change]:
         """Removes the discarded volumes that nothing can need any more; those in use, another time. Never raises."""
         try:
             return self._clear(app)
@@ -183,19 +193,22 @@ class Keeper:
             log.warning("%s: %s; the reconciler will try again", app.name, error.message)
             return []
 
-    def _clear(self, app: App) -> list[str]:
+    def _clear(self, app: App) -> list[Change]:
+        changes = []
+        for name in self._clearable(app):
+            if self._engine.volumes.remove(name):
+                self._store.set_setting(app.id, overrides.DISCARDED + name, None)
+                changes.append(_discarded(app, name))
+        return changes
+
+    def _clearable(self, app: App) -> set[str]:
         settings = self._store.settings(app.id)
         discarded = overrides.below(settings, overrides.DISCARDED)
         if not discarded or any(d.app_id == app.id for d in self._store.unfinished_deploys()):
-            return []
+            return set()
         with self._lock:
             needed = self._filling | set(overrides.below(settings, overrides.VOLUME).values()) | self._live(app)
-        changes = []
-        for name in discarded.keys() - needed:
-            if self._engine.volumes.remove(name):
-                self._store.set_setting(app.id, overrides.DISCARDED + name, None)
-                changes.append(f"{app.name}: removed volume {name}, which was discarded")
-        return changes
+        return discarded.keys() - needed
 
     def _live(self, app: App) -> set[str]:
         """What the live release mounts, unless it is stopped: then its next start makes a release of its own."""
@@ -204,7 +217,7 @@ class Keeper:
             return set()
         return {mount.volume for mount in self._store.release(now.live_release).mounts}
 
-    def _remove_orphans(self) -> list[str]:
+    def _remove_orphans(self) -> list[Change]:
         """Volumes of apps that this database has had and has no more: gitship was killed while it destroyed them."""
         there = {app.id for app in self._store.apps()}
         changes = []
@@ -214,8 +227,16 @@ class Keeper:
             if app_id in there or not 0 < app_id <= self._store.last_app_id():
                 continue
             if self._engine.volumes.remove(name):
-                changes.append(f"removed volume {name}, whose app is gone")
+                changes.append(Change("", Action.REMOVE, f"volume {name}", "its app is gone"))
         return changes
 
     def _owned_by(self, app_id: int) -> Mapping[str, str]:
         return {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app_id)}
+
+
+def _idle(state: ContainerState) -> Change:
+    return Change(state.labels.get(values.LABEL_APP, ""), Action.REMOVE, state.name, "its client is gone")
+
+
+def _discarded(app: App, name: str) -> Change:
+    return Change(app.name, Action.REMOVE, f"volume {name}", "it was discarded")

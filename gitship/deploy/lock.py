@@ -10,6 +10,7 @@ from gitship.model import App, Identity
 from gitship.store import Store
 
 LOCK = "lock"
+DESTROYING = "destroying"  # an app's setting: since when (epoch seconds) it is being removed for good
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ def unlock(store: Store, app: App) -> Lock:
 
 
 def ensure_unlocked(store: Store, app: App) -> None:
-    """Raises Conflict that says who locked the app and why."""
+    """Raises Conflict that says who locked the app and why, or that it is being destroyed."""
+    if store.setting(app.id, DESTROYING) is not None:
+        raise Conflict(f"{app.name} is being destroyed", "see `apps:list`: its name is free when it is gone")
     found = lock_of(store, app)
     if found is not None:
         raise Conflict(

@@ -136,6 +136,7 @@ def _process(
         memory_bytes=limits.memory_bytes,
         cpus=limits.cpus,
         pids=limits.pids,
+        read_only=bool(limits.read_only),
         quantity=manifest.formation.get(type_, 1 if type_ == WEB else 0),
     )
     return (

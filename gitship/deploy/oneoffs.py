@@ -15,6 +15,8 @@ from pathlib import Path
 
 from gitship.deploy import overrides, runlogs
 from gitship.deploy.attending import Client, ClientLeft, attend
+from gitship.deploy.claims import Claims
+from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.entering import enter, not_run, tell
 from gitship.deploy.oneoffspec import (
     DETACHED,
@@ -49,10 +51,13 @@ CLOSE_S = 8.0
 class OneOffs:
     """Safe from any thread. What is in ``_active`` has a thread that will remove it; ``settle`` sees to all others."""
 
-    def __init__(self, store: Store, engine: Engine, addresses: Addresses, logs: Path, server_id: str) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, addresses: Addresses, claims: Claims, logs: Path, server_id: str
+    ) -> None:
         self._store = store
         self._engine = engine
         self._addresses = addresses
+        self._claims = claims
         self._logs = logs
         self._server_id = server_id
         self._lock = threading.Lock()
@@ -154,10 +159,11 @@ class OneOffs:
         self, app: App, release: Release, name: str, command: Command, by: Identity, client: Client | None,
         task: Task | None = None,
     ) -> str:  # fmt: skip
-        network, address = self._addresses.network(app), self._addresses.take(app, name)
-        limits = overrides.limits_of_one_offs(overrides.parse(self._store.settings(app.id)))
-        spec = made_of(app, release, name, command, network, address, self._server_id, by, client, task, limits)
-        return self._engine.create(spec)
+        with self._claims.joined(app):
+            network, address = self._addresses.network(app), self._addresses.take(app, name)
+            limits = overrides.limits_of_one_offs(overrides.parse(self._store.settings(app.id)))
+            spec = made_of(app, release, name, command, network, address, self._server_id, by, client, task, limits)
+            return self._engine.create(spec)
 
     def _remove(self, app: App, name: str, container_id: str) -> None:
         """When Docker is down now, ``settle`` will do it: the name is free for that in any case."""
@@ -219,24 +225,37 @@ class OneOffs:
             with self._lock:
                 self._active.pop(name, None)
 
-    def settle(self, states: list[ContainerState]) -> list[str]:
+    def amiss(self, states: list[ContainerState]) -> list[Change]:
+        """Those of all one-offs that ``settle`` would remove now."""
+        return [_abandoned(s) for s in states if not self._watched(s) and self._is_abandoned(s, self._app_of(s))]
+
+    def settle(self, states: list[ContainerState]) -> list[Change]:
         """Of all one-offs that are there: removes those whose client has gone, takes up those that nobody watches."""
         changes = []
         for state in states:
-            with self._lock:
-                if self._closing or state.name in self._active:
-                    continue
-            app = next((a for a in self._store.apps() if str(a.id) == state.labels.get(values.LABEL_APP_ID)), None)
-            if app is None or state.labels.get(values.LABEL_ONE_OFF) != DETACHED or state.status == "created":
+            if self._watched(state):
+                continue
+            app = self._app_of(state)
+            if app is None or self._is_abandoned(state, app):
                 self._engine.remove(state.id)
                 if app is not None:
                     self._addresses.release(app, state.name)
-                changes.append(f"removed {state.name}, whose client is gone")
+                changes.append(_abandoned(state))
                 continue
             with self._lock:
                 self._active[state.name] = threading.Event()
             self._watch(app, state.name, state.id, ends_at(state) or math.inf, task_of(state))
         return changes
+
+    def _watched(self, state: ContainerState) -> bool:
+        with self._lock:
+            return self._closing or state.name in self._active
+
+    def _app_of(self, state: ContainerState) -> App | None:
+        return next((a for a in self._store.apps() if str(a.id) == state.labels.get(values.LABEL_APP_ID)), None)
+
+    def _is_abandoned(self, state: ContainerState, app: App | None) -> bool:
+        return app is None or state.labels.get(values.LABEL_ONE_OFF) != DETACHED or state.status == "created"
 
     # -- looking and ending
 
@@ -277,3 +296,7 @@ class OneOffs:
     def enter(self, app: str, process: str | None, number: int | None, command: Command, client: Client) -> int:
         found, _ = self._live(app)
         return enter(self._engine, found, self._store.containers(found.id), process, number, command, client)
+
+
+def _abandoned(state: ContainerState) -> Change:
+    return Change(state.labels.get(values.LABEL_APP, ""), Action.REMOVE, state.name, "its client is gone")

@@ -86,6 +86,8 @@ def made_of(
         stdin=client is not None,
         terminal=(pty.columns, pty.rows) if pty else None,
         mounts=release.mounts,
+        read_only=bool(limits.read_only),
+        capabilities=release.capabilities,
     )
 
 

@@ -18,6 +18,7 @@ from gitship.deploy.looking import ProcessStatus
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
+from gitship.deploy.reconcile import Reconciling
 from gitship.deploy.registries import Registries
 from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
@@ -129,6 +130,11 @@ class Operations(Protocol):
     @property
     def facts(self) -> Facts:
         """What the status page shows beside the store."""
+        ...
+
+    @property
+    def reconciling(self) -> Reconciling:
+        """What is wanted and what there is, compared and put right."""
         ...
 
     def create_app(self, name: str) -> App: ...

@@ -29,6 +29,7 @@ SECRET = "build.secret."  # noqa: S105 (+ id: the name of the config variable)
 EVERY = "*"  # no process type can be called so
 # One-off containers and builds are limited like process types of these names; an app that has such a type shares them.
 RUN, BUILDS = "run", "build"
+CAPABILITY = "capability."  # + name: true, for every container of the app
 MOUNT = "mount."  # + path in the container: {"source": volume or host directory, "read_only", "processes" or null}
 VOLUME = "volume."  # + name: what Docker calls it; the volume is there, mounted or not
 DISCARDED = "volume-discarded."  # + what Docker calls it: since when (epoch seconds) nobody needs its content
@@ -150,10 +151,10 @@ def _words(name: str) -> str:
         return f"checks of {name.removeprefix(CHECK)}"
     if name.startswith(LIMIT):
         process, _, limit = name.removeprefix(LIMIT).rpartition(".")
-        return f"{limit.removesuffix('_bytes')} of {'every process' if process == EVERY else process}"
+        return f"{limit.removesuffix('_bytes').replace('_', '-')} of {'every process' if process == EVERY else process}"
     for prefix, noun in (
         (ARGUMENT, "build argument"), (ARGUMENT_FROM_CONFIG, "build argument"), (SECRET, "build secret"),
-        (MOUNT, "mount"), (VOLUME, "volume"),
+        (MOUNT, "mount"), (VOLUME, "volume"), (CAPABILITY, "capability"),
     ):  # fmt: skip
         if name.startswith(prefix):
             return f"{noun} {name.removeprefix(prefix)}"

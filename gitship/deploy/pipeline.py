@@ -14,6 +14,7 @@ from gitship.config import Settings
 from gitship.deploy import formation, output, overrides, webaddress
 from gitship.deploy.canary import Canary
 from gitship.deploy.check import Checker, unchecked
+from gitship.deploy.claims import Claims
 from gitship.deploy.commit import Commit
 from gitship.deploy.drain import Cut, Drainer, Limits
 from gitship.deploy.hooks import Hooks
@@ -61,6 +62,7 @@ class Pipeline:
         keeper: Keeper,
         switch: Switch,
         canary: Canary,
+        claims: Claims,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -79,6 +81,7 @@ class Pipeline:
         self._warmer = Warmer(settings, store, front)
         self._switch = switch
         self._canary = canary
+        self._claims = claims
 
     def run(self, job: Job) -> None:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
@@ -102,6 +105,16 @@ class Pipeline:
         self._hooks.after_build(rollout)
         self._take_name(rollout)
         self._release_commands.before_the_switch(rollout)
+        with self._claims.held(rollout.app.id, given_up=job.cancel.is_set):
+            switched = self._replace(rollout)
+        self._leave_name(rollout)
+        self._release_commands.after_the_switch(rollout)
+        self._hooks.after_deploy(rollout)
+        self._answer(rollout)
+        self._drain(rollout, switched)
+
+    def _replace(self, rollout: Rollout) -> Switched:
+        """New containers take the place of the old ones, which nobody repairs meanwhile."""
         self._start(rollout)
         with on_error(lambda: self._end_new(rollout)):
             self._check(rollout)
@@ -115,11 +128,7 @@ class Pipeline:
                 self._verify(rollout, switched)
                 self._commit.make(rollout)
             self._canary.promoted(rollout)
-        self._leave_name(rollout)
-        self._release_commands.after_the_switch(rollout)
-        self._hooks.after_deploy(rollout)
-        self._answer(rollout)
-        self._drain(rollout, switched)
+        return switched
 
     def _take_name(self, rollout: Rollout) -> None:
         """An app that is renamed runs under its new name from here on; the old containers serve under the old one."""
@@ -136,18 +145,18 @@ class Pipeline:
         self._engine.ping()
         ensure_front(self._front)
         previous = self._store.release(app.live_release) if app.live_release else None
-        running = tuple(self._store.containers(app.id))
         expected = self._commit.expected_ref(app, job)
         if job.deploy.ref and not job.ref_moved:
             job.journal.update(old=expected)
         stopped = job.kind is DeployKind.STOP or (
             job.kind in KEEPS_STOPPED and bool(self._store.setting(app.id, STOPPED))
         )
-        return Rollout(app, app, job, previous, running, expected, stopped)
+        return Rollout(app, app, job, previous, expected, stopped)
 
     def _start(self, rollout: Rollout) -> None:
         job = rollout.job
         scale = {**self._store.scale(rollout.app.id), **job.scale}
+        rollout.running = tuple(self._store.containers(rollout.app.id))  # some may have been repaired during the build
         change = formation.adjust if job.kind is DeployKind.SCALE else formation.replace_all
         if rollout.stopped:
             change = formation.end_all

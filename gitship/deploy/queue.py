@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,20 +60,27 @@ class DeployQueue:
         self._waiting: dict[int, list[Job]] = {}
         self._running: dict[int, Job] = {}
         self._threads: dict[int, threading.Thread] = {}
+        self._closed: dict[int, str] = {}  # app id -> why it takes no jobs
         self._stopping = False
 
     def submit(self, job: Job) -> None:
         """Queues the job; ends those that it makes pointless."""
         superseded: list[Job] = []
+        refused = self._place(job, superseded)
+        if refused is not None:
+            _end(job, DeployState.CANCELED, refused)
+        for old in superseded:
+            _end(old, DeployState.SUPERSEDED, "a newer one replaced it in the queue")
+
+    def _place(self, job: Job, superseded: list[Job]) -> str | None:
+        """Puts it into the queue, and those it replaces into ``superseded``; why the app takes none, else None."""
         with self._lock:
-            stopping = self._stopping
-        if stopping:
-            _end(job, DeployState.CANCELED, STOPPING)
-            return
-        with self._lock:
+            refused = STOPPING if self._stopping else self._closed.get(job.app_id)
+            if refused is not None:
+                return refused
             waiting = self._waiting.setdefault(job.app_id, [])
             if job.kind in SUPERSEDED_BY_NEWER:
-                superseded = [j for j in waiting if j.kind is job.kind and _replaces(job, j)]
+                superseded += [j for j in waiting if j.kind is job.kind and _replaces(job, j)]
                 waiting[:] = [j for j in waiting if j not in superseded]
                 if job.kind is DeployKind.CONFIG:  # the newer change must not lose the older one
                     for older in superseded:
@@ -88,8 +96,7 @@ class DeployQueue:
             if running is not None or len(waiting) > 1:
                 job.journal.detail("waiting for the deploy before this one to end")
             self._ensure_thread(job.app_id)
-        for old in superseded:
-            _end(old, DeployState.SUPERSEDED, "a newer one replaced it in the queue")
+        return None
 
     def cancel(self, app_id: int) -> Job | None:
         """Ends the app's newest waiting job, else the running one unless visitors have it already."""
@@ -118,6 +125,18 @@ class DeployQueue:
         if thread is not None:
             thread.join(timeout_s)
         return thread is None or not thread.is_alive()
+
+    @contextmanager
+    def closed(self, app_id: int, reason: str, timeout_s: float) -> Iterator[bool]:
+        """The app's deploys are canceled, and it gets none until the block has failed. False when one goes on."""
+        with self._lock:
+            self._closed[app_id] = reason
+        try:
+            yield self.clear(app_id, reason, timeout_s)
+        except BaseException:
+            with self._lock:
+                self._closed.pop(app_id, None)
+            raise
 
     def running(self, app_id: int) -> Job | None:
         with self._lock:
@@ -149,7 +168,11 @@ class DeployQueue:
                     del self._threads[app_id]
                     return
                 job = self._running[app_id] = waiting.pop(0)
-            self._run(job)
+            try:
+                self._run(job)
+            except Exception:  # it never raises; if it does all the same, the app must not be stuck for good
+                log.exception("deploy %d", job.deploy.id)
+                _end(job, DeployState.FAILED, "internal error: the server's log has it")
 
 
 def _replaces(newer: Job, older: Job) -> bool:

@@ -1,73 +1,90 @@
-"""From what the store wants to what Docker and Varnish have: at start, and again and again while gitship runs.
+"""From what the store wants to what Docker and Varnish have: at the start, and again and again while gitship runs.
 
-Idempotent. What is live is touched only when it is broken; what nobody wants is drained before it goes.
+Idempotent. What is live is touched only when it is broken; what nobody wants is drained before it goes. Containers are
+looked at every ``INTERVAL_S`` and right after Docker told of one; all else every ``WHOLE_S``, and when Docker or
+Varnish has come back.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
+from collections.abc import Callable
+from typing import Protocol
 
-from gitship.config import Settings
-from gitship.deploy.drain import Drainer, Limits
+from gitship.deploy.destroying import Destroying
+from gitship.deploy.discrepancies import Action, Change
+from gitship.deploy.interrupted import Interrupted
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.oneoffs import OneOffs
-from gitship.deploy.queue import DeployQueue
+from gitship.deploy.outages import Outages
 from gitship.deploy.renaming import Renaming
-from gitship.deploy.start import Starter
-from gitship.deploy.statusfront import status_front
-from gitship.deploy.switch import hosts
-from gitship.deploy.wanted import Wanted
-from gitship.deploy.watch import Watcher
+from gitship.deploy.repair import Repair, is_process
+from gitship.deploy.routes import Routes
 from gitship.engine import values
+from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
-from gitship.engine.values import ContainerState
-from gitship.errors import GitshipError, NotFound
+from gitship.errors import GitshipError
 from gitship.front.front import Front
-from gitship.git.repository import Repositories
-from gitship.model import App, Container, Deploy, DeployState
 from gitship.store import Store
 
 log = logging.getLogger("gitship.reconcile")
 INTERVAL_S = 10.0
-ORPHAN_GRACE_S = 10.0
-REPAIRED = 0  # the deploy id on containers made anew by the reconciler
+FRONT_INTERVAL_S = 1.0  # without Varnish every visitor is turned away; the question takes 0.1 ms
+WHOLE_S = 60.0
+GATHER_S = 0.2  # after Docker told of something: a deploy makes several containers end at once
+LOOK_AGAIN_S = 2.0  # while a container is out of service: it may come back
+VARNISH = "Varnish"
+
+
+class Reconciling(Protocol):
+    """How the whole is looked at, and put right, by hand. ``Operations.reconciling``."""
+
+    def reconcile(self) -> list[Change]:
+        """Puts everything right that can be now; what was changed, in order."""
+        ...
+
+    def look(self) -> list[Change]:
+        """What ``reconcile`` would change. Raises GitshipError while Docker or Varnish does not answer."""
+        ...
 
 
 class Reconciler:
-    """Owns one thread that looks every ``INTERVAL_S``."""
+    """Owns the thread ``reconcile``."""
 
     def __init__(
         self,
-        settings: Settings,
         store: Store,
         engine: Engine,
         front: Front,
-        repositories: Repositories,
-        starter: Starter,
-        drainer: Drainer,
-        queue: DeployQueue,
+        addresses: Addresses,
+        interrupted: Interrupted,
+        renaming: Renaming,
+        destroying: Destroying,
+        repair: Repair,
         one_offs: OneOffs,
         keeper: Keeper,
-        watcher: Watcher,
+        outages: Outages,
+        routes: Routes,
     ) -> None:
-        self._one_offs = one_offs
-        self._keeper = keeper
-        self._watcher = watcher
-        self._settings = settings
         self._store = store
         self._engine = engine
         self._front = front
-        self._repositories = repositories
-        self._starter = starter
-        self._drainer = drainer
-        self._queue = queue
-        self._renaming = Renaming(settings, store, front, repositories)
-        self._wanted = Wanted(store, settings.domain)
-        self._server_id = store.server_id()
-        self._stop = threading.Event()
+        self._addresses = addresses
+        self._interrupted = interrupted
+        self._renaming = renaming
+        self._destroying = destroying
+        self._repair = repair
+        self._one_offs = one_offs
+        self._keeper = keeper
+        self._outages = outages
+        self._routes = routes
+        self._labels = {values.LABEL_SERVER: store.server_id()}
+        self._one_at_a_time = threading.Lock()
+        self._awake = threading.Event()
+        self._stopping = threading.Event()
+        self._whole_at = 0.0  # monotonic seconds; the next whole round
         self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
 
     def start(self) -> None:
@@ -75,160 +92,112 @@ class Reconciler:
 
         Raises FrontError when Varnish can't be started; a Docker that is down is only logged.
         """
-        self._settle_deploys()
+        self._interrupted.settle()
         self._renaming.settle()
         self._front.ensure_running()
-        self.reconcile()
+        # First, before anybody is served wrongly: also ends a canary that gitship was killed in.
+        _logged(self._routes.load)
+        self._told(self.reconcile())
         self._thread.start()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._stopping.set()
+        self._awake.set()
         if self._thread.is_alive():
             self._thread.join(INTERVAL_S)
 
-    def reconcile(self) -> list[str]:
-        """One round; what it changed, a sentence each. Never raises: what can't be done now is tried the next time."""
-        changes: list[str] = []
-        try:
-            self._routes()  # first: a canary that gitship was killed in still has visitors, and is ended below
-        except GitshipError as error:
-            log.warning("%s", error.message)
-        try:
-            changes += self._containers()
-        except GitshipError as error:
-            log.warning("%s", error.message)
-        for change in changes:
-            log.info("%s", change)
+    def wake(self, *, whole: bool) -> None:
+        """Something has happened: to a container, or (``whole``) Docker has come back."""
+        if whole:
+            self._whole_at = 0.0
+        self._awake.set()
+
+    # -- one round
+
+    def reconcile(self) -> list[Change]:
+        """See ``Reconciling``. Never raises: what can't be done now is logged, and tried the next time."""
+        with self._one_at_a_time:
+            self._whole_at = time.monotonic() + WHOLE_S
+            changes: list[Change] = []
+            for step in (self._varnish, self._containers, self._routes.settle, self._networks):
+                changes += _logged(step)
+            return changes
+
+    def look(self) -> list[Change]:
+        """See ``Reconciling``."""
+        with self._one_at_a_time:
+            states = self._engine.list(self._labels)
+            changes = [] if self._front.alive() else [Change("", Action.START, VARNISH, "it does not run")]
+            changes += self._destroying.amiss()
+            changes += self._one_offs.amiss([s for s in states if values.LABEL_ONE_OFF in s.labels])
+            changes += self._repair.amiss(filter(is_process, states))
+            changes += self._keeper.amiss([s for s in states if values.LABEL_HELPER in s.labels])
+            if self._front.alive():
+                self._outages.look(self._store.containers(), states)
+                changes += self._routes.amiss()
+            return changes + [_network(name) for name in self._addresses.orphans()]
+
+    def _varnish(self) -> list[Change]:
+        if self._front.alive():
+            return []
+        self._front.ensure_running()
+        self._whole_at = 0.0
+        return [Change("", Action.START, VARNISH, "it was gone")]
+
+    def _containers(self) -> list[Change]:
+        changes = self._destroying.settle()
+        states = self._engine.list(self._labels)
+        changes += self._one_offs.settle([s for s in states if values.LABEL_ONE_OFF in s.labels])
+        changes += self._repair.settle(filter(is_process, states))
+        changes += self._keeper.settle([s for s in states if values.LABEL_HELPER in s.labels])
+        self._outages.look(self._store.containers(), states)
         return changes
 
+    def _networks(self) -> list[Change]:
+        return [_network(name) for name in self._addresses.remove_orphans()]
+
+    # -- the thread
+
     def _loop(self) -> None:
-        while not self._stop.wait(INTERVAL_S):
+        while not self._stopping.is_set():
+            self._rest()
+            if self._stopping.wait(GATHER_S):
+                return
             try:
-                if not self._front.alive():
-                    log.warning("Varnish is gone; starting it again")
-                    self._front.ensure_running()
-                for change in self._containers():
-                    log.warning("%s", change)
-            except GitshipError as error:
-                log.warning("%s", error.message)
+                self._told(self._round())
             except Exception:
                 log.exception("reconciling")
 
-    # -- interrupted deploys
+    def _rest(self) -> None:
+        """Until it's time to look, something happened, or Varnish has gone; one that can't start waits its time."""
+        end = time.monotonic() + (LOOK_AGAIN_S if self._outages.out() else INTERVAL_S)
+        served = self._front.alive()
+        while (left := end - time.monotonic()) > 0 and not self._awake.wait(min(left, FRONT_INTERVAL_S)):
+            if served and not self._front.alive():
+                break
+        self._awake.clear()
 
-    def _settle_deploys(self) -> None:
-        """Ends the record of every deploy that was under way with the truth: switched means live, else it failed."""
-        for deploy in self._store.unfinished_deploys():
-            if deploy.state.switched:
-                self._end(deploy, DeployState.LIVE)
-                continue
-            self._take_ref_back(deploy)
-            self._end(
-                deploy,
-                DeployState.FAILED,
-                f"gitship was stopped during '{deploy.state}'",
-                "push again, or repeat the command",
-            )
+    def _round(self) -> list[Change]:
+        if time.monotonic() >= self._whole_at:
+            return self.reconcile()
+        with self._one_at_a_time:
+            changes = _logged(self._varnish) + _logged(self._containers)
+            if changed := self._outages.changed():
+                changes += _logged(lambda: self._routes.of(a for a in self._store.apps() if a.id in changed))
+        return changes + (self.reconcile() if self._whole_at == 0.0 else [])
 
-    def _take_ref_back(self, deploy: Deploy) -> None:
-        """A ref that moved for a release that never became live returns, so that the next push tries again."""
-        if deploy.ref and deploy.commit and deploy.commit != deploy.old:
-            repository = self._repositories.open(self._store.app_by_id(deploy.app_id).name)
-            if repository.ref(deploy.ref) == deploy.commit:
-                repository.compare_and_set(deploy.ref, deploy.commit, deploy.old)
+    def _told(self, changes: list[Change]) -> None:
+        for change in changes:
+            log.warning("%s", change.text)
 
-    def _end(self, deploy: Deploy, state: DeployState, reason: str = "", hint: str = "") -> None:
-        failed_stage = deploy.state if state is DeployState.FAILED else None
-        self._store.update_deploy(
-            dataclasses.replace(
-                deploy, state=state, reason=reason, hint=hint, failed_stage=failed_stage, finished_at=time.time()
-            )
-        )
 
-    # -- containers
+def _logged(step: Callable[[], list[Change] | None]) -> list[Change]:
+    try:
+        return step() or []
+    except GitshipError as error:
+        log.warning("%s", error.message)
+        return []
 
-    def _containers(self) -> list[str]:
-        """Live containers run under their own address; others of this server that no deploy owns are drained."""
-        actual: dict[str, list[ContainerState]] = {}
-        one_offs: list[ContainerState] = []
-        helpers: list[ContainerState] = []
-        for state in self._engine.list({values.LABEL_SERVER: self._server_id}):
-            if values.LABEL_ONE_OFF in state.labels:  # no deploy owns it, and nothing leads to it
-                one_offs.append(state)
-                continue
-            if values.LABEL_HELPER in state.labels:
-                helpers.append(state)
-            elif values.LABEL_PROCESS in state.labels:  # else an app's image is run by hand: its labels are inherited
-                actual.setdefault(state.labels.get(values.LABEL_APP_ID, ""), []).append(state)
-        changes = self._one_offs.settle(one_offs)
-        for app in self._store.apps():
-            if self._queue.running(app.id) is None:
-                changes += self._app(app, actual.pop(str(app.id), []))
-            else:
-                actual.pop(str(app.id), None)
-        for state in (state for states in actual.values() for state in states):
-            if not self._owned(state):
-                self._engine.remove(state.id)
-                changes.append(f"removed {state.name}, whose app is gone")
-        return changes + self._keeper.settle(helpers)
 
-    def _app(self, app: App, actual: list[ContainerState]) -> list[str]:
-        changes: list[str] = []
-        live = self._store.containers(app.id)
-        present = {state.id: state for state in actual}
-        repaired: dict[str, Container] = {}
-        for container in live:
-            state = present.get(container.id)
-            try:
-                if state is not None and state.status in ("exited", "created", "dead"):
-                    self._engine.start(container.id)
-                    changes.append(f"{app.name}: started {container.name}, which was {state.status}")
-                if state is None or self._engine.inspect(container.id).address not in (container.address, ""):
-                    repaired[container.id] = self._make_again(app, container)
-                    changes.append(f"{app.name}: made {container.name} anew")
-            except NotFound:
-                repaired[container.id] = self._make_again(app, container)
-                changes.append(f"{app.name}: made {container.name} anew")
-            except GitshipError as error:
-                changes.append(f"{app.name}: {container.name}: {error.message}")
-        if repaired and app.live_release is not None:
-            live = [repaired.get(c.id, c) for c in live]
-            self._store.set_live(app.id, app.live_release, live)
-            for container in repaired.values():
-                self._watcher.restarted(container, "it was gone or had lost its address, and was made anew")
-        wanted = {c.id for c in live}
-        busy = self._drainer.draining()
-        orphans = [s for s in actual if s.id not in wanted and s.id not in busy and not self._owned(s)]
-        if orphans:
-            self._drain(app, orphans)
-            changes += [f"{app.name}: draining {s.name}, which nothing leads to" for s in orphans]
-        return changes
-
-    def _make_again(self, app: App, container: Container) -> Container:
-        return self._starter.again(app, self._store.release(container.release_id), container, REPAIRED)
-
-    def _owned(self, state: ContainerState) -> bool:
-        """True while the deploy that made the container is under way."""
-        try:
-            deploy = self._store.deploy(int(state.labels.get(values.LABEL_DEPLOY, "0")))
-        except (NotFound, ValueError):
-            return False
-        return not deploy.state.ended
-
-    def _drain(self, app: App, orphans: list[ContainerState]) -> None:
-        containers = [
-            (Container(s.id, s.name, app.id, 0, s.labels.get(values.LABEL_PROCESS, ""), 0, "", None), ORPHAN_GRACE_S)
-            for s in orphans
-        ]
-        vcls = self._front.unlabelled(app.slug)
-        limits = Limits(self._settings.deploy.drain_timeout, self._settings.deploy.socket_drain_timeout)
-        self._drainer.start(app, vcls, containers, limits, lambda cut: None)
-
-    # -- routes
-
-    def _routes(self) -> None:
-        """Varnish leads exactly where the store says."""
-        fronts = [self._wanted.front(app) for app in self._store.apps()]
-        if (status := status_front(self._store.secret(), self._settings)) is not None:
-            fronts.append(status)
-        self._front.reload(fronts, hosts(self._store, self._settings.domain, self._settings.web.domain))
+def _network(name: str) -> Change:
+    return Change("", Action.REMOVE, f"network {name}", "its app is gone")

@@ -72,6 +72,8 @@ class ReleaseCommands:
             cpus=limits.cpus,
             pids=limits.pids,
             mounts=release.mounts,
+            read_only=bool(limits.read_only),
+            capabilities=release.capabilities,
         )
         code = self._engine.run(spec, stage.detail, cancel, TIMEOUT_S)
         if code != 0:

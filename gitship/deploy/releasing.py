@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from gitship.config import Settings
+from gitship.deploy import granted, mounts, output, overrides, policy
 from gitship.deploy import manifest as manifests
-from gitship.deploy import mounts, output, overrides, policy
 from gitship.deploy.build import Builder
 from gitship.deploy.foreign import Foreign
 from gitship.deploy.imagetags import held_by
@@ -146,7 +146,8 @@ class Releasing:
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
         image = self._existing_image(app, target)
-        processes = mounts.found_again(target, self._store.settings(app.id))
+        settings = self._store.settings(app.id)
+        processes = granted.attached(mounts.found_again(target, settings), settings)
         job.journal.line(output.headline(f"{app.name}: back to {target.label}, {(target.commit or 'no commit')[:7]}"))
         release = self._store.create_release(
             app.id,
@@ -186,7 +187,8 @@ class Releasing:
             cache = manifest.cache
             manifest = overrides.running(manifest, self._overrides(app, job))
             processes = planned(manifest, image, config, self._settings)
-        processes = mounts.attached(processes, {**self._store.settings(app.id), **job.settings})
+        settings = {**self._store.settings(app.id), **job.settings}
+        processes = granted.attached(mounts.attached(processes, settings), settings)
         release = self._store.create_release(
             app.id,
             commit=commit,

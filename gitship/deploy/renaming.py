@@ -58,7 +58,7 @@ class Renaming:
 
     def route(self) -> None:
         """Both hosts are served from now on. Raises FrontError."""
-        self._front.set_hosts(switch.hosts(self._store, self._settings.domain, self._settings.web.domain))
+        self._front.bring_hosts(lambda: switch.hosts(self._store, self._settings.domain, self._settings.web.domain))
 
     def commit(self, app: App, new: str) -> None:
         """The store and the repository have the new name; to be called within the transaction that makes it live."""

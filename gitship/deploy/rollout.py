@@ -23,10 +23,10 @@ class Rollout:
     before: App
     job: Job
     previous: Release | None
-    running: tuple[Container, ...]
     expected_ref: str | None
     stopped: bool
     candidate: Candidate | None = None
+    running: tuple[Container, ...] = ()  # what serves until the switch, once the app is claimed
     formation: Formation = field(default_factory=lambda: Formation((), (), ()))
     new: list[Container] = field(default_factory=list)
     left_vcls: list[str] = field(default_factory=list)  # of the name before

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from gitship.config import Settings
@@ -15,12 +13,11 @@ from gitship.deploy.canary_rules import Plan
 from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
+from gitship.deploy.destroying import Destroying
 from gitship.deploy.facts import ServerFacts
 from gitship.deploy.gates import Gates
 from gitship.deploy.https.operations import Https
-from gitship.deploy.imagetags import held_by
 from gitship.deploy.jobs import Jobs
-from gitship.deploy.journal import log_file
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.lifecycle import Lifecycle
 from gitship.deploy.lock import ensure_unlocked
@@ -30,6 +27,7 @@ from gitship.deploy.origin import manifest_of
 from gitship.deploy.pausing import Pauses
 from gitship.deploy.programs import Programs
 from gitship.deploy.queue import DeployQueue
+from gitship.deploy.reconcile import Reconciling
 from gitship.deploy.registries import Registries
 from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
@@ -41,8 +39,6 @@ from gitship.deploy.stats import Stats
 from gitship.deploy.storage import Storage
 from gitship.deploy.trials import Canaries
 from gitship.deploy.tuning import Tuning
-from gitship.engine import values
-from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
 from gitship.engine.values import LogLine
 from gitship.errors import Conflict, NotFound
@@ -66,8 +62,8 @@ class ServerOperations:
         engine: Engine,
         front: Front,
         repositories: Repositories,
-        addresses: Addresses,
         queue: DeployQueue,
+        destroying: Destroying,
         programs: Programs,
         gates: Gates,
         cron: Cron,
@@ -80,6 +76,7 @@ class ServerOperations:
         pauses: Pauses,
         https: Https,
         sign_ins: SignIns,
+        reconciling: Reconciling,
         backups: Backups,
         room: Room,
     ) -> None:
@@ -101,14 +98,13 @@ class ServerOperations:
         self._engine = engine
         self._front = front
         self._repositories = repositories
-        self._addresses = addresses
+        self._destroying = destroying
         self._queue = queue
-        self._keeper = keeper
         self._looking = looking
         self._jobs = Jobs(settings, store, bus, queue)
-        self._server_id = store.server_id()
         self.sign_ins = sign_ins
-        self.facts = ServerFacts(engine, repositories, self._server_id)
+        self.facts = ServerFacts(engine, front, repositories, store.server_id())
+        self.reconciling = reconciling
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
         self.sources = Sources(settings, store, repositories, self._deploy)
@@ -133,27 +129,7 @@ class ServerOperations:
         return app
 
     def destroy_app(self, name: str) -> None:
-        app = self._store.app(name)
-        self._keeper.ensure_still(app)
-        if not self._queue.clear(app.id, "the app is being destroyed", CLEAR_TIMEOUT_S):
-            raise Conflict(f"a deploy of {name} is just ending", "try again in a moment")
-        labels = {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}
-        containers = self._engine.list(labels)  # raises while Docker is down: then nothing has been removed yet
-        self._front.set_hosts({h: s for h, s in self._hosts().items() if s != app.slug})
-        self._front.remove(app.slug)
-        for container in containers:
-            self._engine.stop(container.id, 10.0)
-            self._engine.remove(container.id)
-        self._keeper.remove_all(app)
-        mine = held_by(self._store, app)
-        for image_id in {r.image_id for r in self._store.releases(app.id)}:  # those of other apps, too, stay
-            self._engine.remove_image(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
-        self._addresses.remove(app)
-        self._repositories.remove(name)
-        shutil.rmtree(self._logs_of(app), ignore_errors=True)
-        self._store.delete_app(app.id)
-        shutil.rmtree(self._logs_of(app), ignore_errors=True)  # what a drain that was just ending has kept
-        self._bus.publish(Event("app", name))
+        self._destroying.destroy(name)
 
     # -- what makes a deploy
 
@@ -272,7 +248,7 @@ class ServerOperations:
 
     def publish_hosts(self) -> None:
         """Tells Varnish which host leads to which app."""
-        self._front.set_hosts(self._hosts())
+        self._front.bring_hosts(self._hosts)
 
     def urls(self, app: App) -> list[str]:
         return urls.urls(self._store, self._settings, app, self._front.address.port)
@@ -332,6 +308,3 @@ class ServerOperations:
 
     def _hosts(self) -> dict[str, str]:
         return switch.hosts(self._store, self._settings.domain, self._settings.web.domain)
-
-    def _logs_of(self, app: App) -> Path:
-        return log_file(self._settings.logs, app, 0).parent

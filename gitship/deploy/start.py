@@ -62,6 +62,8 @@ class Starter:
             cpus=process.cpus,
             pids=process.pids,
             mounts=process.mounts,
+            read_only=process.read_only,
+            capabilities=process.capabilities,
         )
 
     def remove(self, app: App, containers: Iterable[Container]) -> None:

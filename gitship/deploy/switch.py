@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitship.deploy import statusfront
+from gitship.deploy.lock import DESTROYING
 from gitship.deploy.wanted import STOPPED, Wanted
 from gitship.errors import DeployError, FrontError
 from gitship.front.front import Front
@@ -41,9 +42,10 @@ class Switched:
 def hosts(store: Store, domain: str, status_domain: str = "") -> dict[str, str]:
     """Which host name leads to which app's slug: `<app>.<domain>` and the app's own domains, and to the status page.
 
-    An app that is being renamed has both names.
+    An app that is being renamed has both names, one that is being destroyed none.
     """
-    apps = {app.id: app for app in store.apps()}
+    going = store.apps_with_setting(DESTROYING)
+    apps = {app.id: app for app in store.apps() if app.id not in going}
     table = {f"{app.name}.{domain}": app.slug for app in apps.values()}
     for app in list(apps.values()):
         new = store.setting(app.id, RENAMING)
@@ -58,9 +60,9 @@ def hosts(store: Store, domain: str, status_domain: str = "") -> dict[str, str]:
 class Switch:
     """The only way in which visitors are moved from one set of containers to another."""
 
-    def __init__(self, front: Front, domain: str, store: Store) -> None:
+    def __init__(self, front: Front, domain: str, wanted: Wanted) -> None:
         self._front = front
-        self._wanted = Wanted(store, domain)
+        self._wanted = wanted
         self._domain = domain
 
     def to(

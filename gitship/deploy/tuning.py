@@ -104,7 +104,14 @@ class Tuning:
 
     def stored(self, app: App) -> dict[str, Any]:
         """What commands have set, by the names of ``overrides``."""
-        prefixes = (overrides.PORT, overrides.CHECK, overrides.LIMIT, overrides.MOUNT, overrides.BUILD_ONLY)
+        prefixes = (
+            overrides.PORT,
+            overrides.CHECK,
+            overrides.LIMIT,
+            overrides.MOUNT,
+            overrides.CAPABILITY,
+            overrides.BUILD_ONLY,
+        )
         return {n: v for n, v in self._store.settings(app.id).items() if n.startswith(prefixes)}
 
     def skipping(self, app: App) -> str | None:

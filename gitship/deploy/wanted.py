@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from gitship.deploy import rules
@@ -25,7 +25,9 @@ BEFORE = "release-before"  # an app's setting: the cache key of the release befo
 class Wanted:
     """Reads the store anew each time, so that a restarted gitship finds Varnish as it would load it."""
 
-    def __init__(self, store: Store, domain: str) -> None:
+    def __init__(self, store: Store, domain: str, out: Callable[[], Collection[str]] = frozenset) -> None:
+        """``out`` are the ids of containers that shall have no traffic while others serve."""
+        self._out = out
         self._store = store
         self._domain = domain
         self._secret = store.secret()
@@ -50,7 +52,10 @@ class Wanted:
 
         ``before`` is the setting BEFORE as it is then.
         """
-        backends = tuple(Backend(c.name, c.address, c.port) for c in containers if c.process == WEB and c.port)
+        web = [c for c in containers if c.process == WEB and c.port]
+        out = self._out()
+        serving = [c for c in web if c.id not in out] or web
+        backends = tuple(Backend(c.name, c.address, c.port) for c in serving if c.port)
         behind = f"{app.id}/{release.id if release else 0}/{' '.join(b.name for b in backends)}"
         settings = self._store.settings(app.id)
         cache = rules.cache(release.cache if release else {}, settings)

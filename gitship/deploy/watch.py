@@ -10,8 +10,10 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 from gitship.deploy.lives import Ended, Lives
+from gitship.deploy.outages import Outages
 from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.engine.values import ContainerState, EngineEvent
@@ -33,7 +35,9 @@ KILLED = 128 + signal.SIGKILL
 class Watcher:
     """Owns the thread ``docker-events``, which has a connection of its own."""
 
-    def __init__(self, store: Store, bus: Bus, engine: Engine) -> None:
+    def __init__(self, store: Store, bus: Bus, engine: Engine, outages: Outages) -> None:
+        self._outages = outages
+        self._wake: Callable[..., None] = lambda *, whole: None
         self._store = store
         self._bus = bus
         self._engine = engine
@@ -44,6 +48,10 @@ class Watcher:
         self._down = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="docker-events", daemon=True)
+
+    def on_change(self, wake: Callable[..., None]) -> None:
+        """``wake(whole=...)`` is called when something happened to a live container, and when Docker has come back."""
+        self._wake = wake
 
     def start(self) -> None:
         self._thread.start()
@@ -79,6 +87,9 @@ class Watcher:
         known, now = self._until, time.time()
         for event in self._engine.events(self._labels, since=known - LOOK_BACK_S, until=now, stop=self._stop):
             self._take(event, told_before=event.at <= known)
+        if self._down:
+            log.warning("Docker tells its events again")
+            self._wake(whole=True)
         self._down = False
         self._tell_missed(looked)
         known = max(self._until, now)
@@ -97,6 +108,9 @@ class Watcher:
         container = next((c for c in self._store.containers() if c.id == event.container_id), None)
         if container is None:
             return
+        if event.action == "die":
+            self._outages.ended(container)
+        self._wake(whole=False)
         if event.action == "oom":
             self._out_of_memory(container, event.at)
         elif event.action == "die" and ended is Ended.BY_ITSELF:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 
 from gitship.config import Settings
 from gitship.configvalues import Address
 from gitship.doctor.report import Finding, Look, fail, ok, warn
+from gitship.engine.firewall import missing, rules_of, wanted
+from gitship.errors import GitshipError
 from gitship.front.ports import holder, is_ours
 from gitship.front.tls.haproxy import Haproxy
 from gitship.front.varnishd import Varnishd
@@ -89,4 +93,37 @@ def firewall(settings: Settings) -> Iterator[Finding]:
             yield warn("firewall", f"ufw lets nobody in at port {port}", f"ufw allow {port}/tcp")
 
 
-LOOKS: tuple[tuple[str, Look], ...] = (("dns", dns), ("ports", ports), ("firewall", firewall))
+def guard(settings: Settings) -> Iterator[Finding]:
+    """The firewall's rules for containers; a running server puts them back within a minute."""
+    if not settings.docker.firewall:
+        yield warn(
+            "guard", "apps may reach a cloud's metadata and gitship's own ports", "set firewall = true in [docker]"
+        )
+        return
+    if not wanted(settings):
+        yield warn(
+            "guard", "Docker is on another machine, where gitship keeps apps from nothing", "see README, Security"
+        )
+        return
+    if not settings.database.exists() or not _speaks_ssh(settings.ssh.listen):
+        yield ok("guard", "`gitship serve` puts the rules there")
+        return
+    try:
+        lost = missing(rules_of(settings, _server_id(settings)))
+    except GitshipError as error:
+        yield warn("guard", f"apps may reach what they should not: {error.message}", error.hint)
+        return
+    if lost:
+        yield warn("guard", f"not there: {lost[0]}", "another firewall's reload took it; gitship puts it back soon")
+    else:
+        yield ok("guard", "apps and builds reach no metadata service, and of gitship what visitors reach")
+
+
+def _server_id(settings: Settings) -> str:
+    """Read without a lock that the running server would feel."""
+    with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True, timeout=5)) as db:
+        row = db.execute("SELECT value FROM meta WHERE key = 'server_id'").fetchone()
+    return str(row[0]) if row else ""
+
+
+LOOKS: tuple[tuple[str, Look], ...] = (("dns", dns), ("ports", ports), ("firewall", firewall), ("guard", guard))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.engine.docker import DockerEngine
+from gitship.engine.values import About
 from gitship.errors import FrontError
 from gitship.front.tls.haproxy import Haproxy
 from gitship.front.tls.haproxy import version as haproxy_version
@@ -31,11 +32,23 @@ def docker(settings: Settings) -> Iterator[Finding]:
             "docker", "a restart of Docker restarts every container: live-restore is off",
             'put { "live-restore": true } into /etc/docker/daemon.json, then reload docker',
         )  # fmt: skip
+    yield _confinement(about)
     free = engine.free_bytes()
     if free < settings.docker.min_free:
         yield fail("docker", f"{free >> 20} MB free for images", "gitship server:cleanup --build-cache")
     else:
         yield ok("docker", f"{free / (1 << 30):.1f} GB free for images")
+
+
+def _confinement(about: About) -> Finding:
+    if not about.seccomp:
+        return warn(
+            "docker", "containers may use every system call: the engine has no seccomp",
+            "start dockerd without seccomp-profile=unconfined, on a kernel with CONFIG_SECCOMP",
+        )  # fmt: skip
+    if about.user_namespaces:
+        return ok("docker", "containers have seccomp, and their root is nobody on the machine (user namespace)")
+    return ok("docker", "containers have seccomp; with userns-remap in daemon.json their root would be nobody here")
 
 
 def varnish(settings: Settings) -> Iterator[Finding]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
 from gitship.engine.base import Engine
 from gitship.engine.values import LABEL_APP, LABEL_SERVER
-from gitship.errors import GitshipError
+from gitship.errors import Conflict, GitshipError
 from gitship.model import App
 from gitship.store import Store
 
@@ -85,6 +86,25 @@ class Addresses:
     def remove(self, app: App) -> None:
         """Removes the app's network; nothing happens when it is gone already."""
         self._engine.remove_network(self.name(app))
+
+    def orphans(self) -> list[str]:
+        """Networks of apps that this database has had and has no more. Raises EngineError."""
+        found = self._engine.networks({LABEL_SERVER: self._server_id})  # first: an app is there before its network is
+        there = {self.name(app) for app in self._store.apps()}
+        prefix = f"gitship-{self._server_id}-"
+        ids = {name: name.removeprefix(prefix) for name in found if name.startswith(prefix)}
+        # an id that was never given: the database is a backup from before
+        last = self._store.last_app_id()
+        return sorted(n for n, id_ in ids.items() if n not in there and id_.isdigit() and 0 < int(id_) <= last)
+
+    def remove_orphans(self) -> list[str]:
+        """Removes those that nothing is in; their names. Raises EngineError."""
+        removed = []
+        for name in self.orphans():
+            with suppress(Conflict):  # somebody has put a container of his own into it
+                self._engine.remove_network(name)
+                removed.append(name)
+        return removed
 
     def _free_subnets(self) -> Iterator[IPv4Network]:
         """Subnets that no app has, beginning after the one given last: a destroyed app's subnet rests as well."""

@@ -188,6 +188,10 @@ class Engine(Protocol):
 
     def remove_network(self, name: str) -> None: ...
 
+    def networks(self, labels: Mapping[str, str]) -> list[str]:
+        """Names of the networks that carry these labels."""
+        ...
+
     def create(self, spec: ContainerSpec) -> str:
         """The new container's id.
 

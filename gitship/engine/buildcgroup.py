@@ -19,25 +19,32 @@ def apply(parent: str, memory_bytes: int, cpus: float, root: Path = ROOT) -> Non
         _apply_v1(root, path, memory_bytes, cpus)
 
 
-def be_modest(parent: str, share: float, pids: int, root: Path = ROOT) -> None:
-    """Lets builds have ``share`` of a container's processor time when both want it, and so many processes (0: any).
-
-    Raises OSError when that cannot be done.
-    """
-    path = f"{parent.strip('/')}/buildkit"
-    if (root / "cgroup.controllers").exists():
-        directory = root / path
-        if not _there(directory, share < 1 or pids):
-            return
-        for above in reversed(Path(path).parents) if share < 1 or pids else ():
-            (root / above / "cgroup.subtree_control").write_text("+cpu +pids")
-        _write(directory / "cpu.weight", str(max(1, round(share * WEIGHT))), needed=share < 1)
-        _write(directory / "pids.max", str(pids or "max"), needed=bool(pids))
+def limit_processes(parent: str, pids: int, root: Path = ROOT) -> None:
+    """Most processes and threads of all builds together; 0 is no limit. Raises OSError when that cannot be done."""
+    path, wanted = f"{parent.strip('/')}/buildkit", str(pids or "max")
+    version_2 = (root / "cgroup.controllers").exists()
+    directory = root / path if version_2 else root / "pids" / path
+    if not _there(directory, pids):
         return
-    if _there(root / "cpu" / path, share < 1):
-        (root / "cpu" / path / "cpu.shares").write_text(str(max(2, round(share * SHARES))))
-    if _there(root / "pids" / path, pids):
-        (root / "pids" / path / "pids.max").write_text(str(pids or "max"))
+    if version_2 and pids:
+        for above in reversed(Path(path).parents):
+            (root / above / "cgroup.subtree_control").write_text("+pids")
+    _write(directory / "pids.max", wanted, needed=bool(pids))
+
+
+def yield_to_apps(parent: str, share: float, root: Path = ROOT) -> None:
+    """All builds together get ``share`` of a container's processor time when both want it. Raises OSError."""
+    path, wanted = f"{parent.strip('/')}/buildkit", share < 1
+    version_2 = (root / "cgroup.controllers").exists()
+    directory = root / path if version_2 else root / "cpu" / path
+    if not _there(directory, wanted):
+        return
+    if version_2:
+        for above in reversed(Path(path).parents) if wanted else ():
+            (root / above / "cgroup.subtree_control").write_text("+cpu")
+        _write(directory / "cpu.weight", str(max(1, round(share * WEIGHT))), needed=wanted)
+    else:
+        (directory / "cpu.shares").write_text(str(max(2, round(share * SHARES))))
 
 
 def _apply_v1(root: Path, path: str, memory_bytes: int, cpus: float) -> None:

@@ -23,11 +23,12 @@ class BuildLimits:
     memory_bytes: int = 0
     cpus: float = 0.0
     cgroup_parent: str = "/docker"
-    share: float = 1.0  # of processor time, against a container's 1 when both want it; with BuildKit
-    pids: int = 0
+    pids: int = 0  # BuildKit's only
+    share: float = 1.0  # of processor time, against a container's 1 when both want it; BuildKit's only
 
     @property
     def any(self) -> bool:
+        """True when somebody has asked for one; that of processes is there by default."""
         return bool(self.memory_bytes or self.cpus)
 
 
@@ -52,8 +53,13 @@ class Limiter:
         Where the limit cannot be set, the server's log and the build's say so, and the build goes on.
         """
         limits = self._limits
-        self._be_modest(cgroup_driver)
-        reason = self._impossible(cgroup_driver) if limits.any else ""
+        reason = self._impossible(cgroup_driver) if limits.any or limits.pids or limits.share < 1 else ""
+        if not reason:
+            try:
+                buildcgroup.limit_processes(limits.cgroup_parent, limits.pids)
+                buildcgroup.yield_to_apps(limits.cgroup_parent, limits.share)
+            except OSError as error:
+                log.debug("a build can start processes without end, or take all processors: %s", error)
         if not reason:
             try:
                 buildcgroup.apply(limits.cgroup_parent, limits.memory_bytes, limits.cpus)
@@ -67,17 +73,6 @@ class Limiter:
                 log.warning("build_memory and build_cpus are not kept: %s", reason)
         self._logged = reason
         return "" if reason or not limits.memory_bytes else f"all builds together ({limits.memory_bytes >> 20}m)"
-
-    def _be_modest(self, cgroup_driver: Callable[[], str]) -> None:
-        """Nobody asks for these by name, so a server where they cannot be set does not say so at each build."""
-        limits = self._limits
-        if (limits.share < 1 or limits.pids) and (reason := self._impossible(cgroup_driver)):
-            log.debug("builds do not yield to apps: %s", reason)
-            return
-        try:
-            buildcgroup.be_modest(limits.cgroup_parent, limits.share, limits.pids)
-        except OSError as error:
-            log.debug("builds do not yield to apps: %s", error)
 
     def _impossible(self, cgroup_driver: Callable[[], str]) -> str:
         if not self._host.startswith("unix://"):

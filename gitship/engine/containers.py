@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from gitship.engine import confinement
 from gitship.engine.faults import runtime_cause
 from gitship.engine.values import ContainerSpec, ContainerState
 from gitship.model import Mount
 
 LOG_FILE_SIZE = "10m"
 LOG_FILES = "3"
-PIDS_LIMIT = 4096
 HEALTH_OUTPUT_CHARS = 2000
 
 
@@ -49,8 +49,7 @@ def _host(spec: ContainerSpec) -> dict[str, Any]:
         "Init": True,
         "LogConfig": {"Type": "local", "Config": {"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES}},
         "RestartPolicy": {"Name": "unless-stopped" if spec.restart else "no"},
-        "SecurityOpt": ["no-new-privileges"],
-        "PidsLimit": spec.pids or PIDS_LIMIT,
+        **confinement.arguments(spec),
     }
     if spec.memory_bytes:
         # equal values mean no swap: an app over its limit is killed instead of slowing the whole server down

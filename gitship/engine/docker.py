@@ -70,10 +70,11 @@ class DockerEngine:
         timeout_s: float = TIMEOUT_S,
         build_limits: BuildLimits | None = None,
         host_paths: Sequence[Path] = (),
+        private: Sequence[Path] = (),
         owner: str = "",
     ) -> None:
-        """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below;
-        ``owner`` marks files of builds on disk as this server's.
+        """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below,
+        but for ``private``; ``owner`` marks files of builds on disk as this server's.
 
         Raises ConfigError when ``host`` is neither unix:// nor tcp://.
         """
@@ -84,7 +85,7 @@ class DockerEngine:
         self._limiter = Limiter(self._build_limits, host)
         self._timeout_s = timeout_s
         self._wire = Wire(host, timeout_s)
-        self._volumes = DockerVolumes(self._wire, lambda: self._docker, self, host_paths)
+        self._volumes = DockerVolumes(self._wire, lambda: self._docker, self, host_paths, private)
         self._connected: APIClient | None = None
         self._connecting = threading.Lock()
         self._root: Path | None = None
@@ -131,7 +132,13 @@ class DockerEngine:
         """Raises EngineError."""
         with translated(self.host, "tell about itself"):
             info = self._docker.info()
-        return About(str(info["ServerVersion"]), bool(info.get("LiveRestoreEnabled")))
+        security = {part for option in info.get("SecurityOptions") or () for part in str(option).split(",")}
+        return About(
+            version=str(info["ServerVersion"]),
+            live_restore=bool(info.get("LiveRestoreEnabled")),
+            seccomp="name=seccomp" in security,
+            user_namespaces=bool(security & {"name=userns", "name=rootless"}),
+        )
 
     def free_bytes(self) -> int:
         if self._root is None:
@@ -236,10 +243,21 @@ class DockerEngine:
         with translated(self.host, f"create network {name}"):
             return networks.ensure(self._docker, name, subnet, labels)
 
+    def default_bridge(self) -> str:
+        """The interface of the network that RUN steps of builds are in; "" when the engine has none."""
+        with translated(self.host, "tell about its default network"):
+            found = self._docker.networks(names=["bridge"])
+        options = next((n.get("Options") or {} for n in found if n["Name"] == "bridge"), {})
+        return str(options.get("com.docker.network.bridge.name", ""))
+
     def remove_network(self, name: str) -> None:
         """Raises Conflict while containers are in it."""
         with translated(self.host, f"remove network {name}"):
             networks.remove(self._docker, name)
+
+    def networks(self, labels: Mapping[str, str]) -> list[str]:
+        with translated(self.host, "list its networks"):
+            return networks.names(self._docker, labels)
 
     # -- containers
 

@@ -1,4 +1,8 @@
-"""Directories of the host that containers may have: those of the setting ``docker.host_paths`` and what is below."""
+"""Directories of the host that containers may have: those of the setting ``docker.host_paths`` and what is below.
+
+Never, whatever the setting says: what rules the engine or gitship itself, as a container that has Docker's socket, its
+files or gitship's keys owns the machine.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,16 @@ from pathlib import Path
 from gitship.errors import GitshipError, NotFound
 
 SETTING = "docker.host_paths"
+ENGINES = tuple(
+    map(Path, ("/run/docker.sock", "/run/containerd", "/run/docker", "/var/lib/docker", "/var/lib/containerd"))
+)
 
 
-def resolved(path: str, allowed: Sequence[Path]) -> str:
-    """The directory without symbolic links, so that none leads out. Raises GitshipError."""
+def resolved(path: str, allowed: Sequence[Path], private: Sequence[Path] = ()) -> str:
+    """The directory without symbolic links, so that none leads out. Raises GitshipError.
+
+    ``private`` are further files and directories that no container may have, nor what they lie in.
+    """
     if not allowed:
         raise GitshipError(
             "directories of the host cannot be mounted on this server", f"list them in its setting {SETTING}"
@@ -26,6 +36,12 @@ def resolved(path: str, allowed: Sequence[Path]) -> str:
             f"{path[:200]}{leads} is not below a directory that may be mounted",
             f"{SETTING} has: {', '.join(map(str, allowed))}",
         )
+    for place in map(Path, map(os.path.realpath, (*ENGINES, *private))):
+        if place.is_relative_to(real) or Path(real).is_relative_to(place):
+            raise GitshipError(
+                f"{path[:200]} cannot be mounted: whoever has {place} owns the server",
+                "choose a directory that has nothing of Docker's or gitship's own in it",
+            )
     if not Path(real).is_dir():
         raise NotFound(f"there is no directory {path[:200]} on the server", f"make it there: mkdir -p {path[:200]}")
     return real

@@ -54,6 +54,12 @@ def remove(docker: APIClient, name: str) -> None:
         raise Conflict(f"network {name} is in use", "remove its containers first") from error
 
 
+def names(docker: APIClient, labels: Mapping[str, str]) -> list[str]:
+    """See ``Engine.networks``."""
+    found = docker.networks(filters={"label": [f"{name}={value}" for name, value in labels.items()]})
+    return [str(network["Name"]) for network in found]
+
+
 def _find(docker: APIClient, name: str) -> dict[str, Any] | None:
     # Docker's filter by name matches parts of names
     found: list[dict[str, Any]] = docker.networks(names=[name])

@@ -101,10 +101,15 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """The engine itself. ``live_restore``: containers go on while it restarts."""
+    """The engine itself. ``live_restore``: containers go on while it restarts.
+
+    ``seccomp``: containers have a list of system calls; ``user_namespaces``: their root is nobody on the machine.
+    """
 
     version: str
     live_restore: bool
+    seccomp: bool = True
+    user_namespaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,8 @@ class ContainerSpec:
     stdin: bool = False  # its standard input can be attached, and ends with the attachment
     terminal: tuple[int, int] | None = None  # columns and rows of the terminal that it shall have
     mounts: tuple[Mount, ...] = ()
+    read_only: bool = False  # its root file system
+    capabilities: tuple[str, ...] = ()  # beyond ``confinement.KEPT``
 
 
 @dataclass(frozen=True, slots=True)

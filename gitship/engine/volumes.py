@@ -43,11 +43,14 @@ class DockerVolumes:
         docker: Callable[[], APIClient],
         containers: Containers,
         host_paths: Sequence[Path],
+        private: Sequence[Path] = (),
     ) -> None:
         self._wire = wire
         self._client = docker
         self._containers = containers
         self._host_paths = host_paths
+        socket = wire.host.removeprefix("unix://")
+        self._private = (*private, Path(socket)) if socket != wire.host else tuple(private)
         self._lock = threading.Lock()
         self._helpers: set[str] = set()
 
@@ -97,7 +100,7 @@ class DockerVolumes:
             raise GitshipError(
                 "directories of another machine cannot be mounted", "run gitship on Docker's own machine"
             )
-        return hostpaths.resolved(path, self._host_paths)
+        return hostpaths.resolved(path, self._host_paths, self._private)
 
     def ensure_usable(self, mount: Mount) -> None:
         """Docker itself would make an empty volume in the place of one that is gone. Raises GitshipError."""

@@ -101,6 +101,7 @@ class Control:
 
     def inline(self, name: str, vcl: str) -> None:
         """Compiles and loads ``vcl`` as ``name``. Raises FrontError with the compiler's message."""
+        vcl = vcl.strip()  # as it is written down: the next varnishd shall compile the very same
         token = f"EOF{secrets.token_hex(8)}"
         reply = self._patiently(f"vcl.inline {name} << {token}\n{vcl}\n{token}", COMPILE_TIMEOUT_S)
         if reply.status != OK and not reply.text.startswith(

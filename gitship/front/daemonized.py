@@ -115,7 +115,7 @@ def with_open_files(arguments: list[str]) -> list[str]:
 def not_allowed(port: int, section: str) -> FrontError:
     return FrontError(
         f"only root may listen on port {port}",
-        f"run gitship as root, or choose [{section}] listen with a port from 1024 on",
+        f"run gitship as root or with CAP_NET_BIND_SERVICE, or choose [{section}] listen with a port from 1024 on",
     )
 
 

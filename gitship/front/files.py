@@ -7,11 +7,11 @@ cut, boot.cli and the files that it names fit together.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gitship.front import challenges
+from gitship.front.atomically import write_atomically
 from gitship.front.vcl import TRIAL_LABEL, UNAVAILABLE
 
 
@@ -38,6 +38,17 @@ class BootFiles:
 
     def exists(self) -> bool:
         return self._boot.exists()
+
+    def read(self) -> str:
+        """boot.cli as it stands."""
+        return self._boot.read_text(encoding="utf-8", errors="replace")
+
+    def text(self, vcl: str) -> str | None:
+        """The text of a VCL that boot.cli names; None when its file cannot be read."""
+        try:
+            return self._path(vcl).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return None
 
     def write(self, labels: Mapping[str, str], top: str, text_of: Callable[[str], str]) -> None:
         """From now on a new varnishd has exactly ``labels`` (each to a VCL) and the table of hosts ``top``.
@@ -71,28 +82,6 @@ class BootFiles:
 
     def _put(self, path: Path, text: str) -> None:
         write_atomically(path, text, self._group)
-
-
-def write_atomically(path: Path, text: str, group: int | None = None) -> None:
-    """Replaces ``path`` so that it is the old or the new text, whole, even after a power cut. Mode 0600, or 0640."""
-    handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            if group is not None:
-                os.fchown(file.fileno(), -1, group)
-                os.fchmod(file.fileno(), 0o640)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).rename(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _escaped(path: Path) -> str:

@@ -11,14 +11,14 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front import challenges
+from gitship.front import challenges, compiled
 from gitship.front.cache import Purge
 from gitship.front.control import Loaded
 from gitship.front.custom import refusal
@@ -47,6 +47,7 @@ from gitship.front.vcl import (
 __all__ = ["AppFront", "Backend", "Front"]
 
 CHECK_PREFIX = "check_"
+PRUNE_EVERY = 100  # switches; each leaves a compiled VCL of 160 KB behind
 CACHED_PART = 16  # the largest response that is cached: this part of the cache
 
 log = logging.getLogger("gitship.front")
@@ -55,9 +56,14 @@ log = logging.getLogger("gitship.front")
 class Front:
     """Safe from any thread. Every method raises FrontError when Varnish refuses or does not answer in time."""
 
-    def __init__(self, http: Address, directory: Path, memory_bytes: int) -> None:
-        """``http`` is where visitors arrive (port 0: any free one); everything is kept in ``directory`` (absolute)."""
-        self._server = Server(http, directory, memory_bytes)
+    def __init__(
+        self, http: Address, directory: Path, memory_bytes: int, busiest: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        """``http`` is where visitors arrive (port 0: any free one); everything is kept in ``directory`` (absolute).
+
+        ``busiest`` tells the slugs of the apps that a new Varnish shall have first.
+        """
+        self._server = Server(http, directory, memory_bytes, lambda: [label_name(slug) for slug in busiest()])
         self._control = self._server.control
         self._files = self._server.files
         self._labels = Labels(self._control)
@@ -65,6 +71,7 @@ class Front:
         self._lock = threading.RLock()  # what reads the state and then changes it
         self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
         self._last_ms = 0
+        self._switches = 0
         self._trial = Trial(self._labels, self._lock, self._server.trial_token)
         self._holds: dict[int, threading.Lock] = {}
         self._shares: dict[str, Share] = {}  # a canary never outlives the gitship that watches it
@@ -155,6 +162,9 @@ class Front:
             self._control.command("vcl.label", label_name(slug), vcl_name)
             self._pending.discard(vcl_name)
             self._save([*loaded, Loaded(label_name(slug), False, False, 0, vcl_name)])  # asked for once: 12 ms
+            self._switches += 1
+            if self._switches % PRUNE_EVERY == 0:
+                compiled.prune(self._directory)
             return before if before not in (vcl_name, UNAVAILABLE) else None
 
     def labelled(self, slug: str) -> str | None:
@@ -276,6 +286,23 @@ class Front:
 
     # -- all apps
 
+    def hosts(self) -> dict[str, str]:
+        """Host name -> slug, as it is served now."""
+        return self._labels.hosts(table_in_use(self._control.loaded()))
+
+    def bring_hosts(self, hosts: Callable[[], Mapping[str, str]]) -> bool:
+        """As ``set_hosts``, with what is wanted at that very moment; True when it was not so already."""
+        with self._lock:
+            wanted = hosts()
+            before = self.hosts()
+            self.set_hosts(wanted)
+            return before != wanted
+
+    def wrong(self, apps: Sequence[AppFront]) -> list[str]:
+        """Slugs of those whose visitors get something else than this now."""
+        labels = targets(self._control.loaded())
+        return [app.slug for app in apps if not self._is_right(self._adapted(app), labels.get(app.slug))]
+
     def set_hosts(self, hosts: Mapping[str, str]) -> None:
         """``hosts`` (host name -> slug) is all that is served; a slug without a VCL gets one that says so."""
         with self._lock:
@@ -340,11 +367,16 @@ class Front:
 
     def _bring(self, app: AppFront, labelled: str | None) -> None:
         app = self._adapted(app)
-        if labelled is not None and digest_of(self._control.text(labelled)) == digest(app, self._largest_cached_bytes):
+        if self._is_right(app, labelled):
             return
         name = self.load(app)
         self._control.command("vcl.label", label_name(app.slug), name)
         self._pending.discard(name)
+
+    def _is_right(self, app: AppFront, labelled: str | None) -> bool:
+        if labelled is None:
+            return False
+        return digest_of(self._control.text(labelled)) == digest(app, self._largest_cached_bytes)
 
     def _adapted(self, app: AppFront) -> AppFront:
         """With its pause, and without a limit that would keep it from being loaded."""

@@ -1,4 +1,4 @@
-"""gitship's own request for the page that visitors of a paused app wait for (see ``pause``), and the answer to it."""
+"""gitship's own request for the page that visitors of a paused app wait for (see ``pause``), and its end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from gitship.front.pause import Pause
 
 TIMEOUT_S = 5.0
 
-_OVER = b"HTTP/1.1 200 Over\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
 
 class Hold:
-    """The page that everybody waits for, asked for at one end and answered at the other, both here."""
+    """The page that everybody waits for, asked for at one end and kept open at the other, both here.
+
+    It is never answered: hanging up lets everybody go, as it does when gitship is killed.
+    """
 
     def __init__(self, pause: Pause, group: int | None) -> None:
         """Varnish, in ``group`` (None: as this user), may connect. Raises FrontError."""
@@ -63,9 +64,6 @@ class Hold:
 
     def end(self) -> None:
         """Lets everybody go."""
-        if self._answering is not None:
-            with suppress(OSError):
-                self._answering.sendall(_OVER)
         for end in (self._answering, self._listener):
             if end is not None:
                 end.close()

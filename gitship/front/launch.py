@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gitship.configvalues import Address
-from gitship.front.files import write_atomically
+from gitship.front.atomically import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 PARAMETERS: dict[str, str] = {
+    # What gitship says to Varnish holds passwords' hashes and tokens: it is nobody's business in the system's log.
+    "syslog_cli_traffic": "off",
     # One VCL and one label per app; the default of 100 ends at 50 apps.
     "max_vcl": "10000",
     # vcl.list is cut at 48k by default, which is about 350 apps.
@@ -49,9 +51,9 @@ PARAMETERS: dict[str, str] = {
 COMPILERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("tcc", "ld"),
-        "tcc -w -fPIC -c -o %o.o %s && ld -shared -z noexecstack -o %o %o.o && exec rm -f %o.o",
+        "tcc -w -fPIC -c -o %o.o %s && ld -shared -z noexecstack -o %o %o.o && rm -f %o.o",
     ),
-    (("gcc",), "exec gcc -O0 -w -fpic -shared -o %o %s"),
+    (("gcc",), "gcc -O0 -w -fpic -shared -o %o %s"),
 )
 
 OPEN_FILES = 131072  # as in Debian's own unit; each connection is one

@@ -1,9 +1,9 @@
 """A pause: new requests of an app wait in Varnish, for a while at most, and then go on as if nothing had been.
 
-Varnish makes requests wait for a page that it is fetching already. So gitship itself asks for such a page, and gives
-the answer as well, when the pause is over. A waiting request costs a connection, but no thread; its body, of any size,
-is not touched, and goes to the app once. Every way out is open: when gitship is killed, Varnish loses the connection
-to it and lets everybody go, and after the limit it does so by itself.
+Varnish makes requests wait for a page that it is fetching already. So gitship itself asks for such a page, is also who
+gets the question, and hangs up when the pause is over. A waiting request costs a connection, but no thread; its body,
+of any size, is not touched, and goes to the app once. Every way out is open: when gitship is killed, Varnish loses the
+connection to it and lets everybody go, and after the limit it does so by itself.
 """
 
 from __future__ import annotations

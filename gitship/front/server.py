@@ -7,14 +7,16 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front import challenges, launch
+from gitship.front import bootorder, challenges, compiled, launch
+from gitship.front.atomically import write_atomically
 from gitship.front.control import Control
-from gitship.front.files import BootFiles, write_atomically
+from gitship.front.files import BootFiles
 from gitship.front.hosts import TOP_PREFIX, top_vcl
 from gitship.front.launch import Launch
 from gitship.front.ports import LOOPBACK, free_port
@@ -27,15 +29,20 @@ log = logging.getLogger("gitship.front")
 
 
 class Server:
-    """``control`` is the way to talk to it, ``files`` what the next varnishd will find, ``group`` who may read that."""
+    """``control`` is the way to talk to it, ``files`` what the next varnishd will find, ``group`` who may read that.
 
-    def __init__(self, http: Address, directory: Path, memory_bytes: int) -> None:
+    ``first`` tells the labels that are wanted back first, when there are many.
+    """
+
+    def __init__(self, http: Address, directory: Path, memory_bytes: int, first: Callable[[], Sequence[str]]) -> None:
+        self._first = first
         self._wanted = http
         self._directory = directory
         self._memory_bytes = memory_bytes
         self._tls = tls_listener(directory)
         self._varnishd = Varnishd(directory)
         self._launch_file = directory / "varnishd.json"
+        self._start_file = directory / "start.cli"
         self._lock = threading.Lock()
         self.group = reader_group()
         self.files = BootFiles(directory, self.group)
@@ -116,9 +123,13 @@ class Server:
         for tries_left in reversed(range(START_TRIES)):
             now = self._next_launch()
             launch.write(self._launch_file, now)
+            start, later = bootorder.split(self.files.read(), self._first(), bootorder.AT_ONCE)
+            write_atomically(self._start_file, bootorder.inlined(start, self.files.text))
             try:
-                self._varnishd.start(now.http, now.admin, now.memory_bytes, now.tls)
+                self._varnishd.start(now.http, now.admin, now.memory_bytes, now.tls, self._start_file)
                 if "running" in self.control.command("status"):
+                    self._load(later)
+                    compiled.prune(self._directory)
                     return
                 self._stop()
                 raise BootRefused("varnishd found nothing to serve in its start file", "see the server's log")
@@ -130,6 +141,15 @@ class Server:
                     raise
                 log.error("%s; starting without apps, they are loaded again one by one", error.message)
                 self._write_empty()
+
+    def _load(self, later: Sequence[bootorder.Later]) -> None:
+        """An app that cannot be loaded keeps its page, as at the start."""
+        for app in later:
+            try:
+                self.control.inline(app.vcl, self.files.text(app.vcl) or "")
+                self.control.command("vcl.label", app.label, app.vcl)
+            except FrontError as error:
+                log.error("%s", error.message)
 
     def _next_launch(self) -> Launch:
         before = launch.read(self._launch_file)

@@ -12,17 +12,19 @@ from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front import daemonized
+from gitship.front import compiled, daemonized
+from gitship.front.attend import Attended
 from gitship.front.daemonized import Daemonized
 from gitship.front.parameters import COMPILERS, PARAMETERS
 
-START_TIMEOUT_S = 900.0  # 1000 apps are compiled first: 23 s with tcc, 150 s with gcc
+START_TIMEOUT_S = 300.0  # the table of hosts and some apps are compiled first: 1 s with tcc, 6 s with gcc
 COMPILER_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 ORPHAN_TIMEOUT_S = 5.0
 HTTPS = "https"  # the listener's name; VCL reads it as local.socket
 PROXY_USER = "haproxy"  # of Debian's package; the group of the same name
 INSTALL = "apt-get install varnish"
+UMASK = 0o022
 _CHECK_VCL = "vcl 4.1;\nbackend default none;\n"
 
 
@@ -31,26 +33,26 @@ class AdminPortTaken(FrontError):
 
 
 class BootRefused(FrontError):
-    """varnishd does not accept what boot.cli says."""
+    """varnishd does not accept what its start file says."""
 
 
 class Varnishd:
-    """varnishd with its files in ``directory``: ``workdir/``, ``varnishd.pid``, ``secret``, ``boot.cli``."""
+    """varnishd with its files in ``directory``: ``workdir/``, ``varnishd.pid``, ``secret``."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.workdir = directory / "workdir"
         self.pid_file = directory / "varnishd.pid"
         self.secret = directory / "secret"
-        self.boot = directory / "boot.cli"
         self._daemon = Daemonized("varnishd", self.pid_file, [b"-n", os.fsencode(self.workdir)])
+        self.unit = Attended("varnishd", directory)
 
     def pid(self) -> int | None:
         """The manager's pid, or None when it does not run (a pid that another process has by now does not count)."""
         return self._daemon.pid()
 
-    def start(self, http: Address, admin: Address, memory_bytes: int, tls: str) -> None:
-        """Starts varnishd and waits until it serves what boot.cli says. It must not be running.
+    def start(self, http: Address, admin: Address, memory_bytes: int, tls: str, boot: Path) -> None:
+        """Starts varnishd and waits until it serves what the commands in ``boot`` say. It must not be running.
 
         Raises FrontError (no varnishd, no compiler, port taken and by whom, ...), AdminPortTaken, BootRefused.
         """
@@ -61,14 +63,15 @@ class Varnishd:
             shutil.rmtree(self.workdir)  # compiled VCLs of the varnishd before; it never looks at them again
         arguments = [program, "-n", str(self.workdir), "-a", f"http={_listen(http)}", "-T", _listen(admin)]
         arguments += ["-a", f"{HTTPS}={tls}"] if tls else []
-        arguments += ["-S", str(self.secret), "-P", str(self.pid_file), "-f", "", "-I", str(self.boot)]
+        arguments += ["-S", str(self.secret), "-P", str(self.pid_file), "-f", "", "-I", str(boot)]
         arguments += ["-s", f"default,{memory_bytes}"]
         if os.geteuid() != 0:
             arguments += ["-j", "none"]
-        for name, value in {**PARAMETERS, "cc_command": self._compiler(program)}.items():
+        compiler = compiled.keeping(self._compiler(program), self.directory)
+        for name, value in {**PARAMETERS, "cc_command": compiler}.items():
             arguments += ["-p", f"{name}={value}"]
         try:
-            code, said = _run(daemonized.with_open_files(arguments), START_TIMEOUT_S)
+            code, said = self.unit.start(daemonized.with_open_files(arguments), START_TIMEOUT_S, UMASK, INSTALL)
         except FrontError:
             self.stop()
             raise
@@ -77,6 +80,7 @@ class Varnishd:
 
     def stop(self) -> None:
         """Ends varnishd and waits for it, first by SIGTERM, then by SIGKILL. Nothing happens when it does not run."""
+        self.unit.withdraw()
         pid = self.pid()
         if pid is not None:
             self._daemon.kill(pid, signal.SIGTERM)
@@ -151,7 +155,7 @@ def tls_listener(directory: Path) -> str:
 
 
 def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
-    return daemonized.run("varnishd", arguments, timeout_s, 0o022, INSTALL)
+    return daemonized.run("varnishd", arguments, timeout_s, UMASK, INSTALL)
 
 
 def _start_error(said: str, http: Address) -> FrontError:

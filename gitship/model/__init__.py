@@ -19,6 +19,7 @@ from gitship.model.names import (
     app_name,
 )
 from gitship.model.releases import App, Check, Domain, Mount, Process, Release
+from gitship.model.uptime import UptimeDay
 from gitship.model.webhooks import Delivery, DeliveryStatus, Topic, Webhook
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "StageTime",
     "StoredCertificate",
     "Topic",
+    "UptimeDay",
     "WebAccessKind",
     "WebToken",
     "Webhook",

@@ -68,6 +68,8 @@ class Process:
     pids: int | None = None
     quantity: int = 1
     mounts: tuple[Mount, ...] = ()
+    read_only: bool = False  # the root file system of its containers
+    capabilities: tuple[str, ...] = ()  # beyond those that every container has; an admin gave them to the app
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,11 @@ class Release:
     def mounts(self) -> tuple[Mount, ...]:
         """Those of any process: what a one-off command finds."""
         return tuple({m.path: m for p in self.processes for m in p.mounts}.values())
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the app has been given; one-off commands have it, too."""
+        return self.processes[0].capabilities if self.processes else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,11 @@ class Connection(ServerInterface):
             self._transport.close()
 
     @property
+    def silent(self) -> bool:
+        """True until the client has said anything."""
+        return self._transport is None or self._transport.silent
+
+    @property
     def authenticated(self) -> bool:
         """True from login on."""
         return self._identity is not None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Generic, TypeVar
 
+FULL = "too many connections"
 Visitor = TypeVar("Visitor", bound=Hashable)
 
 
@@ -23,6 +24,9 @@ class Limits:
     # A newcomer may take the place of a silent connection only after this time, so that a flood of them costs
     # one thread per slot and second, not one per packet.
     eviction_age_s: float = 1.0
+    # Connections that wait for a place until they say something, and for how long; one file descriptor each.
+    lobby: int = 512
+    lobby_s: float = 3.0
     login_grace_s: float = 20.0
     # For a client whose key is known and whose user may be typing its passphrase.
     passphrase_grace_s: float = 120.0
@@ -59,19 +63,26 @@ class _Stay:
 class Entrance(Generic[Visitor]):
     """Counts visitors by address. When there is no room, the longest silent one of the busiest address makes way.
 
-    So nobody is kept out by connections that are opened and say nothing, whoever opens them.
+    So nobody is kept out by connections that are opened and say nothing, whoever opens them: ``silent`` tells which
+    these are, and for one that speaks they make way at once.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        silent: Callable[[Visitor], bool] = lambda visitor: False,
+    ) -> None:
         self._limits = limits
         self._clock = clock
+        self._silent = silent
         self._lock = threading.Lock()
         self._waiting: OrderedDict[Visitor, _Stay] = OrderedDict()  # not yet logged in, oldest first
         self._inside: set[Visitor] = set()
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def admit(self, visitor: Visitor, address: str) -> Admission[Visitor]:
-        """Lets ``visitor`` in, perhaps in another's place, or says why not."""
+    def admit(self, visitor: Visitor, address: str, *, speaks: bool = False) -> Admission[Visitor]:
+        """Lets ``visitor`` in, perhaps in another's place, or says why not; ``speaks`` when it has begun to."""
         place = network(address)
         now = self._clock()
         limits = self._limits
@@ -81,17 +92,19 @@ class Entrance(Generic[Visitor]):
             evicted: Visitor | None = None
             counts = Counter(stay.address for stay in self._waiting.values())
             if counts[place] >= limits.unauthenticated_per_address:
-                evicted = self._oldest(place, now)
+                evicted = self._oldest(place, now, speaks)
             elif (
                 len(self._waiting) >= limits.unauthenticated
                 or len(self._waiting) + len(self._inside) >= limits.connections
             ):
-                evicted = self._oldest(counts.most_common(1)[0][0], now) if counts else None
+                evicted = self._oldest(None, now, True) if speaks else None
+                if evicted is None and counts:
+                    evicted = self._oldest(counts.most_common(1)[0][0], now, False)
             else:
                 self._waiting[visitor] = _Stay(place, now, now + limits.login_grace_s)
                 return Admission()
             if evicted is None:
-                return Admission(refused="too many connections")
+                return Admission(refused=FULL)
             del self._waiting[evicted]
             self._waiting[visitor] = _Stay(place, now, now + limits.login_grace_s)
             return Admission(evicted=evicted)
@@ -133,11 +146,15 @@ class Entrance(Generic[Visitor]):
         with self._lock:
             return [visitor for visitor, stay in self._waiting.items() if stay.deadline < now]
 
-    def _oldest(self, place: str, now: float) -> Visitor | None:
-        for visitor, stay in self._waiting.items():
-            if stay.address == place:
-                return visitor if now - stay.since >= self._limits.eviction_age_s else None
-        return None
+    def _oldest(self, place: str | None, now: float, speaks: bool) -> Visitor | None:
+        """Who makes way: of ``place``, or with None of all. For one that ``speaks``, the longest silent one first."""
+        stays = [(visitor, stay) for visitor, stay in self._waiting.items() if place in (None, stay.address)]
+        if speaks and (silent := next((visitor for visitor, _ in stays if self._silent(visitor)), None)) is not None:
+            return silent
+        if place is None or not stays:
+            return None
+        visitor, stay = stays[0]
+        return visitor if now - stay.since >= self._limits.eviction_age_s else None
 
     def _recent_failures(self, place: str, now: float) -> int:
         failures = self._failures.get(place)

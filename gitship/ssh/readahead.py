@@ -15,6 +15,7 @@ class ReadAhead:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._ahead = memoryview(b"")
+        self.silent = True  # until the first byte
 
     def recv(self, size: int) -> bytes:
         """At most ``size`` bytes, from what was read ahead if there is any. Raises what ``socket.recv`` raises."""
@@ -22,6 +23,7 @@ class ReadAhead:
             if size >= READ_BYTES:
                 return self._socket.recv(size)
             self._ahead = memoryview(self._socket.recv(READ_BYTES))
+            self.silent = False
             self._acknowledge()
         data = bytes(self._ahead[:size])
         self._ahead = self._ahead[size:]

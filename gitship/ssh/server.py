@@ -13,7 +13,8 @@ from gitship.configvalues import Address
 from gitship.errors import ConfigError
 from gitship.ssh import hostkey
 from gitship.ssh.connection import Authenticate, Connection, Run
-from gitship.ssh.limits import Entrance, Limits, network
+from gitship.ssh.limits import FULL, Entrance, Limits, network
+from gitship.ssh.lobby import Lobby
 
 log = logging.getLogger("gitship.ssh")
 
@@ -45,7 +46,8 @@ class SshServer:
         self._host_key = hostkey.ensure(host_key)
         self._authenticate = authenticate
         self._run = run
-        self._entrance: Entrance[Connection] = Entrance(self._limits)
+        self._entrance: Entrance[Connection] = Entrance(self._limits, silent=lambda connection: connection.silent)
+        self._lobby = Lobby(self._limits.lobby, self._limits.lobby_s, self._speaks, _turn_away)
         self._listener: socket.socket | None = None
         self._bound = listen
         self._stopping = threading.Event()
@@ -59,6 +61,7 @@ class SshServer:
         logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
         self._listener = _bind(self._listen)
         self._bound = Address(*self._listener.getsockname()[:2])
+        self._lobby.start()
         for name, target in (("gitship-ssh-accept", self._accept), ("gitship-ssh-reaper", self._reap)):
             thread = threading.Thread(target=target, name=name, daemon=True)
             self._threads.append(thread)
@@ -79,6 +82,7 @@ class SshServer:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
         for thread in self._threads:
             thread.join(THREADS_END_S)
+        self._lobby.stop(THREADS_END_S)
         for connection in self._snapshot():
             connection.refuse_sessions()
         deadline = time.monotonic() + grace_s
@@ -119,7 +123,10 @@ class SshServer:
                 log.exception("%s: cannot take the connection", address)
                 sock.close()
 
-    def _welcome(self, sock: socket.socket, address: str) -> None:
+    def _speaks(self, sock: socket.socket, address: str) -> None:
+        self._welcome(sock, address, speaks=True)
+
+    def _welcome(self, sock: socket.socket, address: str, *, speaks: bool = False) -> None:
         _keep_alive(sock)
         connection = Connection(
             sock,
@@ -131,9 +138,12 @@ class SshServer:
             self._run,
             self._forget,
         )
-        admission = self._entrance.admit(connection, address)
+        admission = self._entrance.admit(connection, address, speaks=speaks)
         if admission.evicted is not None:
             admission.evicted.close()
+        if admission.refused == FULL and not speaks:
+            self._lobby.wait(sock, address, FULL)
+            return
         if admission.refused:
             log.debug("%s: refused, %s", address, admission.refused)  # a flood must not fill the log
             _turn_away(sock, admission.refused)

@@ -60,6 +60,11 @@ class Transport(paramiko.Transport):
         self.limits = limits
         self._held: list[Message] = []
 
+    @property
+    def silent(self) -> bool:
+        """True until the peer has said anything."""
+        return isinstance(self.sock, ReadAhead) and self.sock.silent
+
     def close(self) -> None:
         """Ends the connection at once; its thread ends by itself."""
         with contextlib.suppress(OSError):

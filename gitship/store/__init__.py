@@ -14,6 +14,7 @@ from gitship.store.registries import Registries
 from gitship.store.releases import Releases
 from gitship.store.settings import AppSettings
 from gitship.store.traffic import TrafficHistory
+from gitship.store.uptime import Uptimes
 from gitship.store.webaccess import WebAccess
 from gitship.store.webhooks import Webhooks
 
@@ -33,6 +34,7 @@ class Store(
     Registries,
     Happenings,
     TrafficHistory,
+    Uptimes,
     Certificates,
     WebAccess,
 ):

@@ -120,4 +120,9 @@ MIGRATIONS = (
     CREATE TRIGGER web_sessions_end_with_a_limit AFTER UPDATE OF all_apps ON keys
         BEGIN DELETE FROM web_access WHERE fingerprint = OLD.fingerprint AND kind <> 'token'; END;
     """,
+    """
+    CREATE TABLE uptime (
+        app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, day INTEGER NOT NULL, up_s REAL NOT NULL,
+        down_s REAL NOT NULL, off_s REAL NOT NULL, PRIMARY KEY (app_id, day)) WITHOUT ROWID;
+    """,
 )

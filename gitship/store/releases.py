@@ -119,4 +119,11 @@ def _process(data: dict[str, Any]) -> Process:
     checks = tuple(Check(**{**c, "command": tuple(c["command"])}) for c in data.pop("checks"))
     mounts = tuple(Mount(**m) for m in data.pop("mounts", ()))  # a release from before there were any has none
     command = data.pop("command")
-    return Process(checks=checks, mounts=mounts, command=None if command is None else tuple(command), **data)
+    capabilities = tuple(data.pop("capabilities", ()))
+    return Process(
+        checks=checks,
+        mounts=mounts,
+        capabilities=capabilities,
+        command=None if command is None else tuple(command),
+        **data,
+    )

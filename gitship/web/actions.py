@@ -6,6 +6,7 @@ GET asks whether to; the form that it shows is what POST takes. Without JavaScri
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -13,9 +14,11 @@ from tornado.escape import url_escape
 from tornado.web import HTTPError
 
 from gitship.commands import access
+from gitship.commands.cache import ensure_own_host, purge_of
 from gitship.commands.trail import Trail
 from gitship.deploy.operations import Operations
 from gitship.errors import GitshipError
+from gitship.front.cache import Purge
 from gitship.front.gate import Maintenance
 from gitship.model import App, Deploy, Identity, Outcome, Role
 from gitship.web.page import Page
@@ -23,39 +26,66 @@ from gitship.web.page import Page
 BY = "web"  # how it was done, in the audit log
 
 
+ALL_OF_IT = Purge()
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an action is about, beside the app: a release's number, or what is to be purged; None: all of it."""
+
+    number: int | None = None
+    purge: Purge = ALL_OF_IT
+
+    @property
+    def words(self) -> str:
+        """As the command takes them."""
+        if self.number is not None:
+            return f" v{self.number}"
+        return f" --url {shlex.quote(self.purge.url)}" if self.purge.url else ""
+
+
+Deed = Callable[[Operations, App, Identity, Given], Deploy | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
-    """``command`` is the one that does the same; ``do`` gets the release's number, None unless ``of_release``."""
+    """``command`` is the one that does the same; it wants a release, or a path, as said."""
 
     command: str
     question: str
     consequence: str
     button: str
-    do: Callable[[Operations, App, Identity, int | None], Deploy | None]
+    do: Deed
     of_release: bool = False
+    of_path: bool = False
 
 
-def _maintenance(on: bool) -> Callable[[Operations, App, Identity, int | None], None]:
-    def do(operations: Operations, app: App, by: Identity, number: int | None) -> None:
+def _maintenance(on: bool) -> Deed:
+    def do(operations: Operations, app: App, by: Identity, given: Given) -> None:
         page = Maintenance(None, ()) if on else None
         operations.gates.change(app.name, lambda gate: replace(gate, maintenance=page))
 
     return do
 
 
+def _purge(operations: Operations, app: App, by: Identity, given: Given) -> None:
+    operations.serving.purge(app.name, given.purge)
+
+
 ACTIONS = {
     "rollback": Action(
         "releases:rollback", "Roll {app} back to v{number}?",
         "A new release with the image, config and processes of v{number} is checked and put live. No request fails.",
-        "Roll back", lambda operations, app, by, number: operations.rollback(app.name, number, by), of_release=True,
+        "Roll back", lambda operations, app, by, given: operations.rollback(app.name, given.number, by),
+        of_release=True,
     ),
     "restart": Action(
         "ps:restart", "Restart {app}?", "New containers of the live release replace the old ones. No request fails.",
-        "Restart", lambda operations, app, by, number: operations.restart(app.name, by),
+        "Restart", lambda operations, app, by, given: operations.restart(app.name, by),
     ),
     "cancel": Action(
         "deploys:cancel", "Cancel the deploy of {app}?", "What is live stays live.",
-        "Cancel the deploy", lambda operations, app, by, number: operations.cancel(app.name),
+        "Cancel the deploy", lambda operations, app, by, given: operations.cancel(app.name),
     ),
     "maintenance-on": Action(
         "maintenance:on", "Put {app} into maintenance?", "All visitors get a page with status 503 until it is over.",
@@ -64,6 +94,11 @@ ACTIONS = {
     "maintenance-off": Action(
         "maintenance:off", "End the maintenance of {app}?", "Visitors see the app again.",
         "End maintenance", _maintenance(False),
+    ),
+    "purge": Action(
+        "cache:purge", "Purge the cache of {app}?",
+        "Nothing that is kept now is served any more, of no release; the app is asked again. No request fails.",
+        "Purge", _purge, of_path=True,
     ),
 }  # fmt: skip
 
@@ -74,12 +109,12 @@ class ActionPage(Page):
     def get(self, name: str, word: str) -> None:
         action = self._action(word)
         app = self.app(name)
-        number = self._number(action)
-        words = {"app": app.name, "number": number}
+        given = self._given(action, app)
         self.render(
-            "confirm.html", app=app, number=number, path=self.request.path, form_token=self.form_token,
-            question=action.question.format(**words), consequence=action.consequence.format(**words),
-            button=action.button, typed=f"{action.command} {app.name}" + (f" v{number}" if number else ""),
+            "confirm.html", app=app, given=given, of_path=action.of_path, path=self.request.path,
+            form_token=self.form_token, question=action.question.format(app=app.name, number=given.number),
+            consequence=action.consequence.format(app=app.name, number=given.number), button=action.button,
+            typed=f"{action.command} {app.name}{given.words}",
         )  # fmt: skip
 
     async def post(self, name: str, word: str) -> None:
@@ -88,12 +123,12 @@ class ActionPage(Page):
         trail.detail = BY
         try:
             action = self._action(word)
-            number = self._number(action)
             app = self.app(name)
-            trail.detail = f"{BY}, to v{number}" if number else BY
+            given = self._given(action, app)
+            trail.detail = f"{BY}, {_told(action, given)}" if _told(action, given) else BY
             trail.begin()
             deploy = await asyncio.get_running_loop().run_in_executor(
-                self.services.deeds, action.do, self.services.operations, app, self.me, number
+                self.services.deeds, action.do, self.services.operations, app, self.me, given
             )
         except GitshipError as error:
             trail.end(Outcome.REFUSED if isinstance(error, access.REFUSALS) else Outcome.FAILED)
@@ -113,10 +148,22 @@ class ActionPage(Page):
         self.require(Role.DEPLOYER, f"`{action.command}`")
         return action
 
-    def _number(self, action: Action) -> int | None:
+    def _given(self, action: Action, app: App) -> Given:
+        """Raises HTTPError 400 for what is no number, UsageError for what cannot be purged."""
+        if action.of_path:
+            purge = purge_of(self.get_argument("url", "") or None, None)
+            ensure_own_host(self.services.store, self.services.settings, app, purge)
+            return Given(purge=purge)
         if not action.of_release:
-            return None
+            return Given()
         text = self.get_argument("release", "")
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise HTTPError(400, "a release is a number")
-        return int(text)
+        return Given(int(text))
+
+
+def _told(action: Action, given: Given) -> str:
+    """For the audit log."""
+    if action.of_path:
+        return f"url {given.purge.url}" if given.purge.url else "all"
+    return f"to v{given.number}" if action.of_release else ""

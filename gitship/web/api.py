@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
+
+from tornado.web import HTTPError
 
 from gitship.commands import access
 from gitship.errors import GitshipError
-from gitship.web import figures, warnings
+from gitship.model.uptime import DAY_S
+from gitship.store.uptime import KEPT_DAYS
+from gitship.web import apijson, figures, plot, warnings
+from gitship.web.applog import past
+from gitship.web.apppage import measure
 from gitship.web.page import Page
 from gitship.web.status import Statuses, deploy_json, release_json
 
 log = logging.getLogger(__name__)
 MOST_DEPLOYS = 200
+MOST_EVENTS = 100
+MOST_LINES = 1000  # of each container
 
 
 class Json(Page):
@@ -38,47 +47,92 @@ class AppsJson(Json):
 
 class AppJson(Json):
     async def get(self, name: str) -> None:
-        services = self.services
+        services, store = self.services, self.services.store
         app = self.app(name)
         await services.health.fresh()
-        status = Statuses(services.store, services.operations, services.health).of(app)
-        found = warnings.of_apps(services.store, [status], services.health)
+        status = Statuses(store, services.operations, services.health).of(app)
+        measured = await self.in_background(measure, services, app, plot.HOUR)
+        found = warnings.of_apps(store, [status], services.health)
+        today = int(time.time() // DAY_S)
+        events = store.container_events(app.id, limit=MOST_EVENTS)
         self.write(
             status.as_json()
             | {
-                "domains": [d.name for d in services.store.domains(app.id)],
-                "config": sorted(services.store.config(app.id)),
+                "domains": [d.name for d in store.domains(app.id)],
+                "hosts": [apijson.host(row) for row in services.health.certificates.get(app.id, [])],
+                "config": sorted(store.config(app.id)),
                 "warnings": [{"text": w.text, "command": w.command} for w in found],
                 "instances": [
-                    {"name": c.name, "process": c.process, "state": services.health.state(c)}
-                    for c in services.store.containers(app.id)
+                    apijson.instance(c, services.health.state(c), measured.processes.get(c.name))
+                    for c in store.containers(app.id)
                 ],
+                "events": [apijson.event(e) for e in reversed(events)],
+                "cache": apijson.rules(measured.rules, measured.files_until),
+                "uptime": apijson.uptime(store.uptime(today - KEPT_DAYS + 1, app.id)),
             }
         )
 
     head = get
 
 
-class ReleasesJson(Json):
-    def get(self, name: str) -> None:
+class TrafficJson(Json):
+    async def get(self, name: str) -> None:
         app = self.app(name)
-        releases = self.services.store.releases(app.id)
-        self.write({"releases": [release_json(r) | {"live": r.id == app.live_release} for r in releases]})
+        word = self.get_query_argument("span", plot.HOUR.name)
+        reach = plot.REACHES.get(word)
+        if reach is None:
+            raise HTTPError(400, "a span is %s", ", ".join(plot.REACHES))
+        measured = await self.in_background(measure, self.services, app, reach)
+        self.write(apijson.traffic(reach, measured.steps, measured.live))
+
+    head = get
+
+
+class ReleasesJson(Json):
+    async def get(self, name: str) -> None:
+        app = self.app(name)
+        releases = self.services.store.releases(app.id)[:MOST_DEPLOYS]
+        commits = await self.services.commits.of((app, r.commit) for r in releases)
+        told = [
+            release_json(r) | apijson.said_of(r.commit, commits) | {"live": r.id == app.live_release} for r in releases
+        ]
+        self.write({"releases": told})
 
     head = get
 
 
 class DeploysJson(Json):
-    def get(self, name: str) -> None:
+    async def get(self, name: str) -> None:
         app = self.app(name)
-        self.write({"deploys": [deploy_json(d) for d in self.services.store.deploys(app.id, limit=MOST_DEPLOYS)]})
+        deploys = self.services.store.deploys(app.id, limit=MOST_DEPLOYS)
+        commits = await self.services.commits.of((app, d.commit) for d in deploys)
+        self.write({"deploys": [deploy_json(d) | apijson.said_of(d.commit, commits) for d in deploys]})
 
     head = get
 
 
 class DeployJson(Json):
-    def get(self, name: str, deploy_id: str) -> None:
-        self.write(deploy_json(self.deploy(self.app(name), deploy_id)))
+    async def get(self, name: str, deploy_id: str) -> None:
+        app = self.app(name)
+        deploy = self.deploy(app, deploy_id)
+        commits = await self.services.commits.of([(app, deploy.commit)])
+        self.write(deploy_json(deploy) | apijson.said_of(deploy.commit, commits))
+
+    head = get
+
+
+class LogsJson(Json):
+    """The last lines of the live containers; text as it was printed."""
+
+    async def get(self, name: str) -> None:
+        app = self.app(name)
+        containers = self.services.store.containers(app.id)
+        placed = await self.in_background(past, self.services.operations.facts, containers, {}, MOST_LINES)
+        lines = [
+            {"at": p.line.at, "container": p.line.container, "stream": p.line.stream, "text": p.line.text}
+            for p in placed
+        ]
+        self.write({"lines": lines})
 
     head = get
 
@@ -93,6 +147,7 @@ class ServerJson(Json):
         found = warnings.of_server(self.services.settings, self.services.health)
         self.write(
             {
+                "cpu_percent": self.services.health.cpu_percent,
                 "load": machine.load,
                 "processors": machine.processors,
                 "memory_bytes": machine.memory_bytes,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 
-from gitship.deploy.facts import RUNNING
+from gitship.deploy import appstate
+from gitship.deploy.appstate import Words
 from gitship.deploy.gates import MAINTENANCE
 from gitship.deploy.https.operations import HostStatus
 from gitship.deploy.lock import LOCK
@@ -31,23 +33,30 @@ WAIT_S = 1.5  # of a page; later, it shows what was known before
 
 
 class Health:
-    """Used on the event loop. ``states`` has Docker's word by container id; ``silent`` why Docker did not answer.
+    """Used on the event loop. ``words`` has Docker's for each container, ``silent`` why it did not answer.
 
-    ``visits`` has the traffic of those apps, by id, that had any within the hour; ``certificates`` their hosts'.
+    ``front_answers``: Varnish does. ``visits`` has the traffic of those apps, by id, that had any within the hour;
+    ``unanswered`` are the apps whose visitors get error pages; ``certificates`` are their hosts'. ``cpu_percent`` is of
+    all the processors together.
     """
 
     def __init__(self, store: Store, operations: Operations, live: Live, work: Executor) -> None:
         self._store = store
         self._facts = operations.facts
         self._stats = operations.stats
+        self._pauses = operations.pauses
         self._https = operations.https
         self._live = live
         self._work = work
-        self._asked_at = 0.0
+        self._asked_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
-        self.states: Mapping[str, str] | None = None
+        self.words = Words()
         self.silent = ""
+        self.front_answers = True
         self.visits: Mapping[int, Visits] = {}
+        self.unanswered: Collection[int] = ()
+        self._processor = figures.Processor()
+        self.cpu_percent: float | None = None
         self._visits_told_at = 0.0
         self.certificates: Mapping[int, list[HostStatus]] = {}
         self._certificates_at = 0.0
@@ -74,18 +83,14 @@ class Health:
             if touched:
                 self._live.changed({app.name for app in self._store.apps() if app.id in touched})
 
-    def of(self, containers: Iterable[Container]) -> tuple[int, int]:
-        """How many of them are well, and how many there are; all are taken for well while nothing is known."""
-        states = [self.state(c) for c in containers]
-        return sum(s in (RUNNING, "") for s in states), len(states)
-
     def state(self, container: Container) -> str:
-        """Docker's word; "" while it is not known."""
-        return "" if self.states is None else self.states.get(container.id, "missing")
+        """See ``Words.of``."""
+        return self.words.of(container)
 
-    def _visits(self) -> Mapping[int, Visits]:
+    def _visits(self) -> tuple[Mapping[int, Visits], Collection[int]]:
         found = {app.id: figures.visits(self._stats, app) for app in self._store.apps()}
-        return {app_id: visits for app_id, visits in found.items() if visits}
+        failing = appstate.unanswered(self._stats.all_traffic(appstate.UNANSWERED_S))
+        return {app_id: visits for app_id, visits in found.items() if visits}, failing
 
     def _hosts(self) -> Mapping[int, list[HostStatus]]:
         found = {}
@@ -102,28 +107,34 @@ class Health:
                 self._live.changed({app.name for app in self._store.apps() if app.id in changed})
 
     def _settings(self) -> list[set[int]]:
-        """The apps that are in maintenance, stopped or locked: commands that change this make no deploy."""
-        return [self._store.apps_with_setting(name) for name in (MAINTENANCE, STOPPED, LOCK)]
+        """The apps that are in maintenance, stopped, locked, paused or not answered: nothing of this makes a deploy."""
+        paused = {app.id for app in self._store.apps() if self._pauses.paused(app)}
+        settings = [self._store.apps_with_setting(name) for name in (MAINTENANCE, STOPPED, LOCK)]
+        cut_off = set() if self.front_answers else {app.id for app in self._store.apps()}
+        return [*settings, paused, set(self.unanswered), cut_off]
 
     async def _ask(self) -> None:
-        before = self.states
+        before = self.words.said
+        loop = asyncio.get_running_loop()
         try:
-            self.states = await asyncio.get_running_loop().run_in_executor(self._work, self._facts.containers)
+            self.words = await loop.run_in_executor(self._work, Words.ask, self._store, self._facts)
             self.silent = ""
         except GitshipError as error:
-            self.states, self.silent = None, error.message
+            self.words, self.silent = Words(), error.message
         except Exception:
             log.exception("asking Docker for the containers' states")
-            self.states, self.silent = None, "Docker's answer cannot be read"
+            self.words, self.silent = Words(), "Docker's answer cannot be read"
+        self.front_answers = await loop.run_in_executor(self._work, self._facts.front_answers)
         visits_before = self.visits
-        self.visits = await asyncio.get_running_loop().run_in_executor(self._work, self._visits)
+        self.visits, self.unanswered = await loop.run_in_executor(self._work, self._visits)
+        self.cpu_percent = await loop.run_in_executor(self._work, self._processor.percent)
         if not self._certificates_at or time.monotonic() - self._certificates_at > CERTIFICATES_S:
             self._certificates_at = time.monotonic()
-            self.certificates = await asyncio.get_running_loop().run_in_executor(self._work, self._hosts)
+            self.certificates = await loop.run_in_executor(self._work, self._hosts)
         self._asked_at = time.monotonic()
         self._tell_visits(visits_before)
-        if before is not None and before != self.states:
-            self._live.changed(self._touched(before, self.states or {}))
+        if before is not None and before != self.words.said:
+            self._live.changed(self._touched(before, self.words.said or {}))
 
     def _touched(self, before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
         names = {app.id: app.name for app in self._store.apps()}

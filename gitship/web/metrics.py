@@ -6,6 +6,7 @@ Totals of deploys are of all that the store remembers, so they outlive a restart
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -19,11 +20,13 @@ from gitship.commands import access
 from gitship.deploy.stats import Stats
 from gitship.deploy.webaddress import is_loopback
 from gitship.model import App, Deploy, DeployState
+from gitship.model.uptime import DAY_S
 from gitship.store import Store
 from gitship.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.web import figures
 from gitship.web.health import Health
 from gitship.web.page import Page, Services
+from gitship.web.status import Statuses
 
 BUCKETS_S = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0)
 MOST_DEPLOYS = 10_000  # per app
@@ -56,6 +59,7 @@ class Figures(Collector):
     def __init__(self, services: Services, apps: list[App], *, whole: bool) -> None:
         self._store: Store = services.store
         self._health: Health = services.health
+        self._operations = services.operations
         self._stats: Stats = services.operations.stats
         self._data_dir = services.settings.data_dir
         self._apps = apps
@@ -63,6 +67,7 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._deploys()
+        yield from self._up()
         yield from self._containers()
         yield from self._events()
         yield from self._traffic()
@@ -70,7 +75,10 @@ class Figures(Collector):
         if self._whole:
             machine = figures.machine(self._data_dir)
             yield _gauge("gitship_disk_free_bytes", "free on the disk of data_dir", machine.disk_free_bytes)
+            yield _gauge("gitship_memory_free_bytes", "memory that can be had", machine.memory_free_bytes)
             yield _gauge("gitship_load1", "load of the last minute", machine.load)
+            if self._health.cpu_percent is not None:
+                yield _gauge("gitship_cpu_percent", "use of all processors together", self._health.cpu_percent)
 
     def _deploys(self) -> Iterator[Metric]:
         deploys = {app.name: self._store.deploys(app.id, limit=MOST_DEPLOYS) for app in self._apps}
@@ -90,6 +98,15 @@ class Figures(Collector):
         yield seconds
         yield _gauge("gitship_deploys_waiting", "deploys that wait in the queue", waiting)
 
+    def _up(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily(
+            "gitship_app_up", "1 when its visitors are answered; of apps with a release", labels=["app"]
+        )
+        statuses = Statuses(self._store, self._operations, self._health)
+        for status in statuses.of_all(app for app in self._apps if app.live_release is not None):
+            up.add_metric([status.app.name], int(status.up))
+        yield up
+
     def _containers(self) -> Iterator[Metric]:
         wanted = GaugeMetricFamily(
             "gitship_containers", "containers of live releases", labels=["app", "process", "state"]
@@ -105,20 +122,35 @@ class Figures(Collector):
         happened = GaugeMetricFamily(
             "gitship_container_events", "crashes and the like that are remembered, 500 an app", labels=["app", "kind"]
         )
+        restarts = GaugeMetricFamily(
+            "gitship_container_restarts", "how often live containers had to be started again", labels=["app", "process"]
+        )
         for app in self._apps:
-            for kind, count in Counter(event.kind for event in self._store.container_events(app.id)).items():
+            events = self._store.container_events(app.id)
+            for kind, count in Counter(event.kind for event in events).items():
                 happened.add_metric([app.name, kind], count)
+            live = self._store.containers(app.id)
+            deaths = {c.id: max((e.deaths for e in events if e.container_id == c.id), default=0) for c in live}
+            for process in dict.fromkeys(c.process for c in live):
+                restarts.add_metric([app.name, process], sum(deaths[c.id] for c in live if c.process == process))
         yield happened
+        yield restarts
 
     def _certificates(self) -> Iterator[Metric]:
         ends = GaugeMetricFamily(
             "gitship_certificate_expires_seconds", "when it ends, since 1970", labels=["app", "source"]
         )
+        days = GaugeMetricFamily(
+            "gitship_certificate_days", "until it ends; negative when it has", labels=["app", "source"]
+        )
         names = {app.id: app.name for app in self._apps}
         for certificate in self._store.certificates():
             if certificate.app_id in names:
-                ends.add_metric([names[certificate.app_id], certificate.source], certificate.not_after)
+                labels = [names[certificate.app_id], certificate.source]
+                ends.add_metric(labels, certificate.not_after)
+                days.add_metric(labels, (certificate.not_after - time.time()) / DAY_S)
         yield ends
+        yield days
 
     def _traffic(self) -> Iterator[Metric]:
         """Since gitship started."""

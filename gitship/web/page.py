@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from tornado.httputil import split_host_and_port
 from tornado.web import HTTPError, RequestHandler
 
 from gitship.commands import access
+from gitship.commands.registry import UsageError
 from gitship.config import Settings
 from gitship.deploy import journal
 from gitship.deploy.operations import Operations
@@ -30,6 +33,7 @@ from gitship.web.live import Live
 from gitship.web.logfile import LogFile
 
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 # No inline script or style, nothing from elsewhere, no frame; a form leads back here.
 CONTENT_SECURITY_POLICY = (
@@ -199,6 +203,10 @@ class Page(RequestHandler):
         """A command as one types it."""
         return f"ssh -p {self.services.settings.ssh.listen.port} deploy@{self.ssh_host} {words}"
 
+    async def in_background(self, call: Callable[..., Result], *given: Any) -> Result:
+        """What takes too long for the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.services.work, call, *given)
+
     # -- answers
 
     def get_template_namespace(self) -> dict[str, Any]:
@@ -222,7 +230,7 @@ class Page(RequestHandler):
         message, hint = self._reason, "see `gitship serve`'s log" if status_code == 500 else ""
         if isinstance(error, GitshipError):
             message, hint = error.message, error.hint
-            statuses = {NotFound: 404, NoPermission: 403, Conflict: 409}
+            statuses = {NotFound: 404, NoPermission: 403, Conflict: 409, UsageError: 400}
             self.set_status(next((s for kind, s in statuses.items() if isinstance(error, kind)), 500))
         elif isinstance(error, HTTPError):
             message = error.get_message() or message

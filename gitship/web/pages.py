@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from gitship.commands import access
-from gitship.deploy.gates import MAINTENANCE
-from gitship.deploy.looking import ProcessStatus
-from gitship.errors import GitshipError
-from gitship.model import App, Deploy, Identity
-from gitship.web import ansi, figures, stagebar, warnings
+from gitship.model import Identity, UptimeDay
+from gitship.model.uptime import DAY_S
+from gitship.store.uptime import KEPT_DAYS
+from gitship.web import ansi, figures, uptimebar, warnings
 from gitship.web.logline import look, shown
 from gitship.web.page import Page, Services
-from gitship.web.status import AppState, Statuses, timeline
+from gitship.web.status import Statuses
 
+PUBLIC_KEPT_S = 5.0  # strangers come as often as they like
 SHOWN_LINES = 1000  # of a log; the whole one is a link away
-SHOWN_DEPLOYS = 30
 DENSE_FROM = 24  # apps; a row each then
 OVERVIEW_KEPT_S = 1.0  # for everybody who may see the same apps: 200 viewers who are told of a change are one page
 MOST_OVERVIEWS = 50
+
+STRANGERS = ("strangers",)
 
 Kept = dict[tuple[object, ...], tuple[float, bytes]]
 
@@ -70,6 +69,7 @@ class OverviewPage(Page):
             commits=commits,
             warnings=found,
             machine=None if self.me.limited else figures.machine(services.settings.data_dir),
+            cpu_percent=services.health.cpu_percent,
             measured=any(s.visits for s in statuses),
             remote=self.remote("my-app"),
         )
@@ -81,64 +81,24 @@ class OverviewPage(Page):
     head = get
 
     def _public(self) -> None:
-        """What strangers see: up or down, if the owner wants that, and nothing else."""
+        """What strangers see: up or down, now and for 90 days, if the owner wants that, and nothing else."""
         services = self.services
         if not services.settings.web.public:
             raise HTTPError(401, "sign in with your SSH key")
+        kept = self.kept.get(STRANGERS)
+        if kept and time.monotonic() - kept[0] < PUBLIC_KEPT_S:
+            self.finish(kept[1])
+            return
         statuses = Statuses(services.store, services.operations, services.health).of_all(services.store.apps())
-        self.render("public.html", apps=[s for s in statuses if s.live])
-
-
-class AppPage(Page):
-    """One app: what runs, and its releases and deploys as a timeline."""
-
-    async def get(self, name: str) -> None:
-        store = self.services.store
-        app = self.app(name)
-        await self.services.health.fresh()
-        version = self.services.live.version_of([app.name])
-        status = Statuses(store, self.services.operations, self.services.health).of(app)
-        deploys = store.deploys(app.id, limit=SHOWN_DEPLOYS)
-        releases = store.releases(app.id)
-        wanted = [d.commit for d in deploys] + [r.commit for r in releases[:SHOWN_DEPLOYS]]
-        commits = await self.services.commits.of((app, sha) for sha in wanted)
-        processes = await self._processes(app)
-        self.render(
-            "app.html",
-            version=version,
-            app=status,
-            commits=commits,
-            steps=timeline(deploys, releases, app, commits, self.services.settings.deploy.keep_releases),
-            longest=max((stagebar.stage_seconds(d) for d in deploys), default=0.0),
-            lock=self.services.operations.lifecycle.locked(app),
-            maintenance=store.setting(app.id, MAINTENANCE) is not None,
-            containers=[(c, self.services.health.state(c), processes.get(c.name)) for c in store.containers(app.id)],
-            marks=hour_marks(deploys),
-            config=sorted(store.config(app.id)),
-            domains=[d.name for d in store.domains(app.id)],
-            warnings=warnings.of_apps(store, [status], self.services.health),
-            badge=f"/badge/{app.name}.svg?token={self.services.operations.sign_ins.badge(app.id)}",
-            cancelable=status.state is AppState.DEPLOYING,
-            remote=self.remote(app.name),
-        )
-
-    head = get
-
-    async def _processes(self, app: App) -> dict[str, ProcessStatus]:
-        """What each container uses, by its name; nothing while Docker is silent."""
-        ask = self.services.operations.processes
-        try:
-            found = await asyncio.get_running_loop().run_in_executor(self.services.work, ask, app.name)
-        except GitshipError:
-            return {}
-        return {process.container: process for process in found}
-
-
-def hour_marks(deploys: Iterable[Deploy]) -> list[int]:
-    """The minutes of the last hour, 0 to 59, in which a deploy went live."""
-    now = time.time()
-    ended = [d.finished_at for d in deploys if d.state.switched and d.finished_at]
-    return sorted({min(59, 60 - math.ceil((now - at) / 60)) for at in ended if now - at < 3540})
+        today = int(time.time() // DAY_S)
+        days: dict[int, list[UptimeDay]] = {}
+        for day in services.store.uptime(today - KEPT_DAYS + 1):
+            days.setdefault(day.app_id, []).append(day)
+        shown = sorted((s for s in statuses if s.live), key=lambda s: s.up)
+        bars = [(status, uptimebar.bar(days.get(status.app.id, ()), today)) for status in shown]
+        page = self.render_string("public.html", apps=bars, down=sum(not s.up for s in shown))
+        self.kept[STRANGERS] = time.monotonic(), page
+        self.finish(page)
 
 
 class DeployPage(Page):
@@ -165,7 +125,9 @@ class DeployPage(Page):
 
 
 class DeployLog(Page):
-    """The whole log file as it is, as text."""
+    """The whole log file as it is, as text; also for programs."""
+
+    tokens = True
 
     async def get(self, name: str, deploy_id: str) -> None:
         app = self.app(name)

@@ -9,7 +9,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, StaticFileHandler, url
 
@@ -20,9 +19,10 @@ from gitship.deploy.webaddress import is_loopback
 from gitship.errors import GitshipError
 from gitship.events import Bus
 from gitship.store import Store
-from gitship.web import actions, api, badges, logs, metrics, pages, signin, stream
+from gitship.web import actions, api, apppage, badges, logs, metrics, pages, signin, stream
 from gitship.web.applog import AppLogs
 from gitship.web.commits import Commits
+from gitship.web.doors import BoundedServer
 from gitship.web.frames import Frames
 from gitship.web.health import Health
 from gitship.web.live import Live
@@ -34,6 +34,7 @@ HERE = Path(__file__).parent
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 IDLE_TIMEOUT_S = 60.0  # of a kept-alive connection between two requests, and for the head of the first
+BODY_TIMEOUT_S = 20.0
 MAX_HEADER_BYTES = 16 << 10
 MAX_BODY_BYTES = 1 << 12  # forms of a few fields
 WORKERS = 6
@@ -102,11 +103,12 @@ class WebServer:
                 is_loopback(self._listen.host),
             )  # fmt: skip
             app_logs = AppLogs(self._store, facts)
-            server = HTTPServer(
+            server = BoundedServer(
                 application(services, app_logs),
                 idle_connection_timeout=IDLE_TIMEOUT_S,
                 max_header_size=MAX_HEADER_BYTES,
                 max_body_size=MAX_BODY_BYTES,
+                body_timeout=BODY_TIMEOUT_S,
             )
             live.start()
             watching = asyncio.create_task(health.watch(), name="web-health-watch")
@@ -129,7 +131,7 @@ def application(services: Services, app_logs: AppLogs) -> Application:
     return Application(
         [
             url(r"/", pages.OverviewPage, {**reads, "kept": kept}),
-            url(app, pages.AppPage, reads),
+            url(app, apppage.AppPage, reads),
             url(rf"{app}/changes", stream.ChangeStream, reads),
             url(rf"{app}/actions/([a-z-]+)", actions.ActionPage, reads),
             url(rf"{app}/logs", logs.LogsPage, reads),
@@ -146,6 +148,9 @@ def application(services: Services, app_logs: AppLogs) -> Application:
             url(r"/api/apps/([^/]+)/releases", api.ReleasesJson, reads),
             url(r"/api/apps/([^/]+)/deploys", api.DeploysJson, reads),
             url(r"/api/apps/([^/]+)/deploys/([0-9]{1,19})", api.DeployJson, reads),
+            url(r"/api/apps/([^/]+)/deploys/([0-9]{1,19})/log", pages.DeployLog, reads),
+            url(r"/api/apps/([^/]+)/traffic", api.TrafficJson, reads),
+            url(r"/api/apps/([^/]+)/logs", api.LogsJson, reads),
             url(r"/api/server", api.ServerJson, reads),
             url(r"/badge/([^/]+)\.svg", badges.Badge, reads),
             url(r"/metrics", metrics.Metrics, reads),

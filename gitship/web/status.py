@@ -5,37 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from gitship.deploy.gates import MAINTENANCE
+from gitship.deploy.appstate import AppState, AppStates
 from gitship.deploy.lock import LOCK
 from gitship.deploy.operations import Operations
-from gitship.deploy.switch import STOPPED
 from gitship.errors import GitshipError, NotFound
-from gitship.model import WEB, App, Container, Deploy, DeployState, Release
+from gitship.model import App, Deploy, DeployState, Release
 from gitship.store import Store
 from gitship.web.commits import Known
 from gitship.web.figures import Visits
 from gitship.web.health import Health
-
-
-class AppState(StrEnum):
-    """An app in a word: what a visitor gets, unless a deploy is under way."""
-
-    LIVE = "live"
-    DEPLOYING = "deploying"
-    DEGRADED = "degraded"
-    DOWN = "down"
-    STOPPED = "stopped"
-    MAINTENANCE = "maintenance"
-    FAILED = "failed"  # its first deploy: nothing is live
-    NEVER = "never deployed"
-
-    @property
-    def up(self) -> bool:
-        """True when visitors are answered by the app."""
-        return self in (AppState.LIVE, AppState.DEGRADED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +61,7 @@ class AppStatus:
             else {
                 "requests_per_s": round(self.visits.requests_per_s, 3),
                 "hit_ratio": self.visits.hit_ratio,
+                "stale": self.visits.stale,
                 "errors_per_s": round(self.visits.errors_per_s, 3),
                 "p95_s": self.visits.p95_s,
             },
@@ -129,49 +110,31 @@ class Statuses:
         self._store = store
         self._operations = operations
         self._health = health
-        self._stopped = store.apps_with_setting(STOPPED)
-        self._maintenance = store.apps_with_setting(MAINTENANCE)
         self._locked = store.apps_with_setting(LOCK)
-        self._containers: dict[int, list[Container]] = {}
-        for container in store.containers():
-            self._containers.setdefault(container.app_id, []).append(container)
+        self._states = AppStates(
+            store, operations.pauses, health.words, health.unanswered, front_answers=health.front_answers
+        )
 
     def of(self, app: App) -> AppStatus:
         """How it is now."""
         newest = next(iter(self._store.deploys(app.id, limit=1)), None)
-        containers = self._containers.get(app.id, [])
-        well, all_ = self._health.of(containers)
+        containers = self._states.containers(app)
+        running, wanted = self._health.words.well(containers)
         return AppStatus(
             app=app,
-            state=self._state(app, newest, containers),
+            state=self._states.of(app, newest),
             locked=app.id in self._locked,
             live=live_release(self._store, app),
             deploy=newest,
             processes=Counter(c.process for c in containers),
-            well=well,
-            containers=all_,
+            well=running,
+            containers=wanted,
             urls=_urls(app, self._operations),
             visits=self._health.visits.get(app.id),
         )
 
     def of_all(self, apps: Iterable[App]) -> list[AppStatus]:
         return [self.of(app) for app in apps]
-
-    def _state(self, app: App, newest: Deploy | None, containers: list[Container]) -> AppState:
-        """A canceled or superseded deploy says nothing of the app; one that drains has switched visitors already."""
-        if newest and not newest.state.ended and not newest.state.switched:
-            return AppState.DEPLOYING
-        if app.live_release is None:
-            return AppState.FAILED if newest and newest.state is DeployState.FAILED else AppState.NEVER
-        if app.id in self._stopped:
-            return AppState.STOPPED
-        if app.id in self._maintenance:
-            return AppState.MAINTENANCE
-        well, all_ = self._health.of(containers)
-        web_well, web_all = self._health.of([c for c in containers if c.process == WEB])
-        if all_ and (well == 0 or (web_all and web_well == 0)):
-            return AppState.DOWN
-        return AppState.LIVE if well == all_ else AppState.DEGRADED
 
 
 def live_release(store: Store, app: App) -> Release | None:

@@ -7,16 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitship.config import Settings
+from gitship.deploy.appstate import AppState
 from gitship.deploy.https.operations import HostStatus
-from gitship.model import Container, Deploy, DeployState
+from gitship.model import CertificateSource, Container, Deploy, DeployState
 from gitship.store import Store
 from gitship.web import figures
 from gitship.web.health import Health
-from gitship.web.status import AppState, AppStatus
+from gitship.web.status import AppStatus
 
 LOW_DISK = 0.1  # of the disk
 QUEUE_WAITS_S = 120.0
 CERTIFICATE_DAYS = 14.0
+# Build caches, and images without a name. With -a it would also be what rollbacks need.
+FREES_DISK = "docker builder prune && docker image prune"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ def of_apps(store: Store, statuses: Iterable[AppStatus], health: Health) -> list
     containers: dict[int, list[Container]] = {}
     for container in store.containers():
         containers.setdefault(container.app_id, []).append(container)
-    found = [w for s in statuses for w in _of_app(s, containers.get(s.app.id, []), health)]
+    found = [w for s in statuses for w in _of_app(store, s, containers.get(s.app.id, []), health)]
     return found + _queue([d for d in store.unfinished_deploys() if d.app_id in by_id], by_id)
 
 
@@ -45,48 +48,64 @@ def of_server(settings: Settings, health: Health) -> list[Warning]:
     found = []
     if health.silent:
         found.append(Warning(f"Docker: {health.silent}", "gitship doctor", on_server=True))
+    if not health.front_answers:
+        found.append(Warning("Varnish does not answer: no site can be reached", "gitship doctor", on_server=True))
     machine = figures.machine(settings.data_dir)
     if machine.disk_free_bytes < max(LOW_DISK * machine.disk_bytes, 2 * settings.docker.min_free):
         share = machine.disk_free_bytes / machine.disk_bytes
-        found.append(Warning(f"The disk is filling: {share:.0%} is free", "docker image prune -a", on_server=True))
+        found.append(Warning(f"The disk is filling: {share:.0%} is free", FREES_DISK, on_server=True))
     return found
 
 
-def _of_app(status: AppStatus, containers: list[Container], health: Health) -> list[Warning]:
+def _of_app(store: Store, status: AppStatus, containers: list[Container], health: Health) -> list[Warning]:
     name = status.app.name
     found = []
     looping = [c.name for c in containers if health.state(c) == "restarting"]
     if looping:
-        found.append(Warning(f"{looping[0]} crashes and is started again and again", f"logs {name}", name))
-    elif status.state in (AppState.DOWN, AppState.DEGRADED):
-        found.append(
-            Warning(f"{name} is {status.state}: {status.well} of {status.containers} containers are well",
-                    f"ps:list {name}", name)
-        )  # fmt: skip
+        before = [r for r in store.good_releases(status.app.id) if status.live and r.number < status.live.number]
+        helps = f"releases:rollback {name}" if before else f"logs {name}"
+        found.append(Warning(f"{looping[0]} crashes and is started again and again", helps, name))
+    elif status.state in (AppState.DOWN, AppState.DEGRADED) and status.well < status.containers:
+        text = f"{name} is {status.state}: {status.well} of {status.containers} containers are well"
+        found.append(Warning(text, f"ps:restart {name}", name))
+    elif status.state is AppState.DOWN and health.front_answers:
+        text = f"{name} is down: its containers run, but visitors get error pages"
+        found.append(Warning(text, f"logs {name}", name))
+    if status.state is AppState.DOWN and status.visits and status.visits.stale:
+        text = f"{name}: {status.visits.stale} visits of the last ten minutes were answered by old pages from the cache"
+        found.append(Warning(text, f"cache:status {name}", name))
     return found + [w for host in health.certificates.get(status.app.id, ()) if (w := _of_host(name, host))]
 
 
 def _of_host(app: str, host: HostStatus) -> Warning | None:
     if host.problem:
-        return Warning(f"HTTPS of {host.host}: {host.problem}", f"https:status {app}", app)
+        return Warning(f"HTTPS of {host.host}: {host.problem}", f"https:renew {app} --force", app)
     if host.certificate is None or host.state == "self-signed":
         return None
     days = (host.certificate.not_after - time.time()) / 86_400
     if days >= CERTIFICATE_DAYS:
         return None
     when = f"ends in {days:.0f} days" if days > 0 else "has ended"
-    return Warning(f"The certificate of {host.host} {when}", f"https:status {app}", app)
+    own = host.certificate.source is CertificateSource.OWN
+    helps = f"certs:add {app} < chain-and-key.pem" if own else f"https:renew {app} --force"
+    return Warning(f"The certificate of {host.host} {when}", helps, app)
 
 
 def _queue(unfinished: list[Deploy], by_id: dict[int, AppStatus]) -> list[Warning]:
     now = time.time()
     waiting = [d for d in unfinished if d.state in (DeployState.RECEIVED, DeployState.QUEUED)]
-    return [
-        Warning(
-            f"Deploy {d.id} of {by_id[d.app_id].app.name} has waited for {(now - d.created_at) / 60:.0f} min",
-            f"deploys:list {by_id[d.app_id].app.name}",
-            by_id[d.app_id].app.name,
-        )
-        for d in waiting
-        if now - d.created_at > QUEUE_WAITS_S
-    ]
+    running = [d for d in unfinished if d not in waiting]
+    found = []
+    for deploy in waiting:
+        if now - deploy.created_at <= QUEUE_WAITS_S:
+            continue
+        name = by_id[deploy.app_id].app.name
+        ahead = min(running, key=lambda d: (d.app_id != deploy.app_id, d.created_at), default=None)
+        text = f"Deploy {deploy.id} of {name} has waited for {(now - deploy.created_at) / 60:.0f} min"
+        if ahead is None:
+            found.append(Warning(text, f"deploys:list {name}", name))
+            continue
+        owner = by_id[ahead.app_id].app.name
+        text = f"{text}, while deploy {ahead.id} of {owner} is {ahead.state}"
+        found.append(Warning(text, f"deploys:cancel {owner}", name))
+    return found

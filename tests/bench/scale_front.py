@@ -13,6 +13,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -77,12 +78,12 @@ def disk_kb(directory: Path) -> float:
 
 
 def seconds_until_served(front: Front) -> float:
-    """Until the last app is answered for (by the page that says that it is down)."""
+    """Until an app is answered for (by its page that says that it is down)."""
     began = time.monotonic()
 
     def served() -> bool:
         try:
-            return ask(front.address, next(iter(hosts(1)))).status == 503
+            return "app-0000" in ask(front.address, next(iter(hosts(1)))).text
         except OSError:
             return False
 
@@ -133,9 +134,11 @@ def _costs(front: Front, apps: int, first_s: float, before_mb: tuple[float, floa
     os.kill(manager, signal.SIGKILL)
     wait_until(lambda: front._server._varnishd.pid() is None, 30, "the manager is gone")
     began = time.monotonic()
-    front.ensure_running()
-    seconds_until_served(front)
-    rows.append(["manager killed: started anew from files after", f"{time.monotonic() - began:.1f} s"])
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(front.ensure_running)
+        rows.append(["manager killed: the first app served again after", f"{seconds_until_served(front):.1f} s"])
+        started.result()
+    rows.append(["manager killed: all apps served again after", f"{time.monotonic() - began:.1f} s"])
     show(f"Varnish with {apps} apps", ["what", "costs"], rows)
 
 

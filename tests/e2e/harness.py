@@ -374,6 +374,9 @@ def running(
     GITSHIP_TEST_KEEP=1, the server stays.
     """
     server = Server(base, docker_host, settings, http_port=http_port or free_port())
+    for name in ("ssh", "http", "web"):  # where a test sets `listen`, the server has that port
+        if listen := settings.get(name, {}).get("listen"):
+            setattr(server, f"{name}_port", int(listen.rpartition(":")[2]))
     try:
         server.init()
         server.start()

@@ -131,6 +131,10 @@ def all_have(server: Server, app: str, version: str) -> None:
     assert Counter(server.get(app).body.strip() for _ in range(30)) == {version: 30}
 
 
+def said(server: Server, app: str, release: str) -> str:
+    return server.ssh("logs", app, "--release", release).stdout
+
+
 def only(server: Server, app: str, container: str) -> None:
     wait_until(lambda: server.containers(f"gitship.app={app}") == [container], 30, f"only {container} is left")
 
@@ -205,6 +209,8 @@ def test_people_decide_too_and_what_else_is_asked_waits_or_holds_for_both_sides(
         assert (aborted.returncode, aborted.stdout[:14]) == (0, "aborted deploy")
         assert not answers
     assert answers == ["v2"], "what was asked of the canary is answered by it"
+    wait_until(lambda: "SIGTERM" in said(server, "hand", "v2"), 20, "the canary's container ends")
+    assert "SIGTERM with 0 in flight" in said(server, "hand", "v2"), "and only then it is told to end"
     output, _ = push.communicate(timeout=30)
     assert push.returncode != 0 and "aborted by admin_ed25519" in output
     wait_until(lambda: state(server, "hand") == "live", 30, "the config change comes after it")

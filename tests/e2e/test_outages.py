@@ -95,6 +95,16 @@ def test_killed_varnish_comes_back_with_every_app(own_server: Server, tiny_app: 
     apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
     own_server.push_ok(repository, "app")
     assert own_server.get("app").body == "v2\n"
+    kill_varnish(own_server)
+    wait_until(lambda: served(own_server, "app"), 60, "gitship has seen it by itself")
+    assert own_server.get("app").body == "v2\n"
+
+
+def served(server: Server, app: str) -> bool:
+    try:
+        return server.get(app).status == 200
+    except OSError:
+        return False
 
 
 def test_push_while_varnish_cannot_run_says_so_and_loses_nothing(

@@ -123,7 +123,7 @@ def test_container_lines_come_once_over_lost_connections_crashes_and_a_restart_o
     path = html.unescape(read(server, "/apps/counts/logs").partition('data-stream="')[2].partition('"')[0])
     lines: list[str] = []
     last_id, crashes, connections = "", 0, 0
-    while crashes < 2:
+    while crashes < 2 or connections < 4:  # a busy machine sends much in one piece
         connections += 1
         if connections == 3:
             server.restart()
@@ -138,6 +138,5 @@ def test_container_lines_come_once_over_lost_connections_crashes_and_a_restart_o
                 last_id = event_id.decode()[4:].strip()
         crashes = sum(line.endswith(" 400") for line in lines)
     numbers = [int(line.split()[1]) for line in lines]
-    assert connections > 3
     for before, after in itertools.pairwise(numbers):
         assert after == before + 1 or (before, after) == (400, 1), (before, after)

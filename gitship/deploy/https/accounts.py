@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from josepy.jwk import JWKEC
 
 from gitship.errors import CertificateError
-from gitship.front.files import write_atomically
+from gitship.front.atomically import write_atomically
 
 
 class Account:

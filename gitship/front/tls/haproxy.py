@@ -12,6 +12,7 @@ from pathlib import Path
 from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import daemonized
+from gitship.front.attend import Attended
 from gitship.front.daemonized import Daemonized
 from gitship.front.varnishd import PROXY_USER
 
@@ -33,6 +34,7 @@ class Haproxy:
         self.pid_file = directory / "haproxy.pid"
         self.admin = directory / "admin.sock"
         self._daemon = Daemonized("haproxy", self.pid_file, [b"-D", b"-f", os.fsencode(self.config)])
+        self.unit = Attended("haproxy", directory)
 
     def pid(self) -> int | None:
         """None when it does not run (a pid that another process has by now does not count)."""
@@ -44,12 +46,13 @@ class Haproxy:
         command += ["-n", str(max(100, (daemonized.open_files() - SPARE_FILES) // 2))]  # a connection is two files
         self.stop()
         arguments = daemonized.with_open_files(command)
-        code, said = daemonized.run("haproxy", arguments, START_TIMEOUT_S, 0o077, "apt-get install haproxy")
+        code, said = self.unit.start(arguments, START_TIMEOUT_S, 0o077, "apt-get install haproxy")
         if code != 0:
             raise _start_error(said, listen)
 
     def stop(self) -> None:
         """Ends it and waits for it, first by SIGTERM, then by SIGKILL. Nothing happens when it does not run."""
+        self.unit.withdraw()
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in self._daemon.processes():
                 self._daemon.kill(pid, number)

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 DEFAULT = "default.pem"  # first in the list: what visitors of unknown hosts are shown
-# haproxy reads a command into 16 KiB; both a certificate and an entry's hosts have to fit.
+# haproxy reads a command into one buffer (BUFFER_BYTES), in which a certificate or an entry's hosts have to fit. Even
+# 16 KiB, its default, is more than visitors get in the first round trip of a connection (RFC 6928: ten packets).
 LARGEST_PEM_BYTES = 15_000
 HOSTS_PER_ENTRY = 50
 

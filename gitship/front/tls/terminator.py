@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front.files import write_atomically
+from gitship.front.atomically import write_atomically
 from gitship.front.tls import self_signed, table
 from gitship.front.tls.admin import Admin
 from gitship.front.tls.config import haproxy_config
@@ -103,7 +104,8 @@ class Terminator:
         return True
 
     def _config(self) -> str:
-        return haproxy_config(self.listen, self._varnish, self._crt_list, self._haproxy.admin, proxy_user())
+        processors = len(os.sched_getaffinity(0))
+        return haproxy_config(self.listen, self._varnish, self._crt_list, self._haproxy.admin, proxy_user(), processors)
 
     def _change(self, wanted: dict[str, Entry]) -> dict[str, FrontError]:
         refused: dict[str, FrontError] = {}

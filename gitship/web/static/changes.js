@@ -1,28 +1,16 @@
-// Fetches the page anew when the server says that some app changed. Without this script the page reads the same.
+// Shows what is new when the server says that some app changed. Without this script the page reads the same.
 import { say } from "./connection.js";
+import { refresh } from "./refresh.js";
 
 const source = new EventSource(document.getElementById("live").dataset.stream);
-
-async function refresh() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const fresh = page.getElementById("live");
-  if (!fresh) return location.reload(); // the app is gone, say, or the session is over
-  const focused = document.activeElement?.closest?.("#live a")?.getAttribute("href");
-  document.getElementById("live").replaceWith(document.adoptNode(fresh));
-  document.title = page.title;
-  if (focused) document.querySelector(`#live a[href="${CSS.escape(focused)}"]`)?.focus();
-}
-
 source.addEventListener("changed", () => refresh().catch(() => {}));
 say(source);
 
-const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [Infinity, 86400, "d"]];
-setInterval(() => { // ages go on while nothing happens
-  for (const time of document.querySelectorAll("#live time")) {
-    const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
-    const [, unit, name] = STEPS.find(([limit]) => seconds < limit);
-    const text = seconds < 5 ? "just now" : `${Math.floor(seconds / unit)} ${name} ago`;
-    if (time.textContent !== text) time.textContent = text;
-  }
-}, 5000);
+document.addEventListener("click", (event) => { // another view of the same page, without losing one's place in it
+  const link = event.target.closest("a[data-swap]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  history.pushState(null, "", link.href);
+  refresh().catch(() => location.reload());
+});
+addEventListener("popstate", () => refresh().catch(() => location.reload()));

@@ -6,12 +6,14 @@
  * /healthz     503 until HEALTH_MS have passed                        POST     "VERSION length checksum" of the body
  * /public/...  may be cached for 60 s; 404 for the path GONE
  * /env?NAME    that variable      /log?TEXT prints it to stdout       /crash   exits 9 at once
+ * /doom        exits 9 at once, and that container exits 7 whenever it is started again
  * /ws          a websocket for clients that do not check its key: "VERSION: TEXT" for a text of up to 100 bytes;
  *              closed with 1001 on SIGTERM
  * Arguments: `tiny check` is a HEALTHCHECK; `tiny work` prints a line a second; `tiny release` exits with
  * RELEASE_EXIT after RELEASE_MS.
  * On SIGTERM it stops listening, finishes the requests in flight, and logs how many there were. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,6 +47,7 @@ static void answer(int c, const char *method, const char *path, long length, uns
     char body[4096]; const char *version = text("VERSION", "v0"), *query = strchr(path, '?'); int head = !strcmp(method, "HEAD");
     if (!strncmp(path, "/x?ms=", 6)) nap(atoi(path + 6));
     if (!strcmp(path, "/crash")) _exit(9);
+    if (!strcmp(path, "/doom")) { close(creat("/doomed", 0600)); _exit(9); }
     if (strcmp(path, "/healthz")) {
         nap(number("SLOW_MS", 0));
         int every = number("FAIL_EVERY", 0);
@@ -119,6 +122,7 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "release")) { printf("migrating %s\n", text("VERSION", "v0")); nap(number("RELEASE_MS", 0)); return number("RELEASE_EXIT", 0); }
     if (argc > 1 && !strcmp(argv[1], "work")) { for (int i = 0; !term; i++) { if (i % 10 == 0) printf("working %s\n", text("VERSION", "v0")); nap(100); } return 0; }
     if (getenv("CRASH")) { fprintf(stderr, "cannot start: CRASH=%s\n", getenv("CRASH")); return number("CRASH", 1); }
+    if (!access("/doomed", F_OK)) return 7;
     nap(number("BOOT_MS", 0));
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)}; inet_pton(AF_INET, text("LISTEN_HOST", "0.0.0.0"), &a.sin_addr);
     int s = socket(AF_INET, SOCK_STREAM, 0); setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

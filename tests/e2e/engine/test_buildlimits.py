@@ -52,6 +52,17 @@ def test_builds_keep_to_the_limit_of_all_until_it_is_lifted(own: IsolatedEngine)
     build(DockerEngine(own.host, build_limits=BuildLimits(cgroup_parent=PARENT)), GREEDY)  # no setting: no limit
 
 
+def test_a_step_that_starts_processes_without_end_fails(own: IsolatedEngine) -> None:
+    forks = "i=0; while [ $i -lt 100 ]; do /bin/busybox sleep 30 & i=$((i+1)); done; exit 7"
+    text = BASE + f'RUN ["/bin/busybox", "sh", "-c", "{forks}"]\n'
+    with pytest.raises(DeployError) as kept:
+        build(DockerEngine(own.host, build_limits=BuildLimits(pids=40, cgroup_parent=PARENT)), text)
+    assert "exit code 2" in kept.value.message  # the shell's, which cannot fork any more
+    with pytest.raises(DeployError) as free:
+        build(DockerEngine(own.host, build_limits=BuildLimits(cgroup_parent=PARENT)), text)
+    assert "exit code 7" in free.value.message
+
+
 def test_the_classic_builder_keeps_to_the_limit_of_one_build(own: IsolatedEngine) -> None:
     engine = DockerEngine(own.host, builder="classic")
     with pytest.raises(DeployError) as killed:

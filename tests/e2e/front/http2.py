@@ -21,11 +21,11 @@ class Reply:
 
 
 class Visitor:
-    """A connection by prior knowledge, without TLS."""
+    """A connection by prior knowledge, or ``over`` one by TLS on which HTTP/2 was agreed."""
 
-    def __init__(self, address: Address, host: str) -> None:
+    def __init__(self, address: Address, host: str, over: socket.socket | None = None) -> None:
         self._host = host
-        self._socket = socket.create_connection((address.host, address.port), TIMEOUT_S)
+        self._socket = over or socket.create_connection((address.host, address.port), TIMEOUT_S)
         self._http2 = H2Connection(H2Configuration(client_side=True))
         self._http2.initiate_connection()
         self._replies: dict[int, Reply] = {}
@@ -36,7 +36,10 @@ class Visitor:
 
     def ask(self, path: str, body: bytes = b"") -> Reply:
         """A GET, or a POST of ``body`` without a Content-Length. Raises EOFError when Varnish hangs up."""
-        stream = self.begin(path, "POST" if body else "GET", ended=not body)
+        return self.finish(self.begin(path, "POST" if body else "GET", ended=not body), body)
+
+    def finish(self, stream: int, body: bytes = b"") -> Reply:
+        """Sends the rest of a request."""
         left = body
         while left and not self._replies[stream].ended:
             size = min(len(left), self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size)

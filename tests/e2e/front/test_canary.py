@@ -6,9 +6,13 @@ import http.client
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from gitship.deploy import canary as deploy
+from gitship.errors import FrontError
 from gitship.front.front import AppFront, Front
 from gitship.front.side import Share, Side, telling
 from tests.e2e.front.asking import TOKEN, app, ask
@@ -118,6 +122,24 @@ def test_one_label_ends_it_for_everybody_at_once(canary: Canary) -> None:
     assert canary.front.end_share("shop") == canary.rest
     assert canary.versions(20) == {"v1": 20}
     assert "set-cookie" in ask(canary.front.address, HOST).headers, "until the usual VCL is back"
+
+
+def test_an_abort_is_that_one_label_also_when_varnish_then_takes_no_new_table(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(hosts: object) -> None:
+        raise FrontError("Varnish cannot load top_1", "")
+
+    nothing: Any = None
+    stage = deploy.Canary(*[nothing, canary.front, *[nothing] * 7])
+    rollout: Any = SimpleNamespace(app=SimpleNamespace(slug="shop"), release=SimpleNamespace(label="v2"))
+    with monkeypatch.context() as patch:
+        patch.setattr(canary.front, "set_hosts", refused)
+        with pytest.raises(FrontError, match="cannot load"):
+            stage._end(rollout)
+        assert canary.versions(50) == {"v1": 50}
+        assert canary.version(f"gitship_canary={SHARE.canary}") == "v1"
+    canary.front.end_share("shop")
 
 
 def test_nothing_of_it_is_left_afterwards(canary: Canary) -> None:

@@ -14,6 +14,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from gitship.front.tls.table import Entry
 from gitship.front.tls.terminator import DEFAULT_NAME, Terminator
 from tests.e2e.front.asking import app, ask, raw, until_closed
 from tests.e2e.front.conftest import switch
+from tests.e2e.front.http2 import Visitor
 from tests.e2e.front.origin import Origin
 from tests.e2e.harness import free_port
 
@@ -62,9 +64,10 @@ def origin(shared: Front) -> Iterator[Origin]:
         shared.remove("blog")
 
 
-def connect(tls: Terminator, host: str) -> ssl.SSLSocket:
+def connect(tls: Terminator, host: str, protocol: str = "http/1.1") -> ssl.SSLSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default one reads all root certificates: 20 ms
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([protocol])
     plain = socket.create_connection((tls.listen.host, tls.listen.port), 10)
     return context.wrap_socket(plain, server_hostname=host)
 
@@ -122,6 +125,26 @@ def test_http_2_is_agreed_on_and_works(tls: Terminator, origin: Origin) -> None:
     ]  # fmt: skip
     assert subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout == "2 200"
     assert origin.seen[-1].headers["x-forwarded-proto"] == "https"
+
+
+def test_http_2_over_tls_goes_on_while_the_release_changes(shared: Front, tls: Terminator, origin: Origin) -> None:
+    connection = connect(tls, HOST, "h2")
+    assert connection.selected_alpn_protocol() == "h2"
+    with Origin("v2") as two, closing(Visitor(tls.listen, HOST, connection)) as visitor:
+        under_way = visitor.begin("/wait")
+        assert origin.arrived.wait(10)
+        upload = visitor.begin("/upload", "POST", ended=False)
+        old = shared.labelled("shop")
+        assert old is not None
+        try:
+            switch(shared, app("shop", two, release="v2"))
+            shared.discard(old)
+            assert visitor.ask("/after").body == b"v2 0"
+            origin.go_on.set()
+            assert visitor.reply(under_way).body == b"v1"
+            assert visitor.finish(upload, bytes(100_000)).status == 200
+        finally:
+            switch(shared, app("shop", origin))
 
 
 @pytest.mark.parametrize(

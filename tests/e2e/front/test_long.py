@@ -76,6 +76,32 @@ def test_a_visitor_who_waits_to_be_told_to_send_is_told(shared: Front, serve: Se
             assert until_closed(connection).endswith(b"v1 5")
 
 
+def test_who_was_told_to_send_sends_to_the_release_that_said_so(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as one, Origin("v2") as two:
+        host = serve(one)
+        head = f"POST /x HTTP/1.1\nHost: {host}\nContent-Length: 5\nExpect: 100-continue\nConnection: close\n\n"
+        with raw(shared.address, head) as connection:
+            assert connection.recv(4096).startswith(b"HTTP/1.1 100")
+            replaced(shared, host, two)
+            connection.sendall(b"12345")
+            assert until_closed(connection).endswith(b"v1 5")
+        assert (one.count("/x"), two.count("/x")) == (1, 0)
+
+
+def test_large_headers_pass_while_the_release_changes(shared: Front, serve: Serve) -> None:
+    large = {"Cookie": "c" * 30_000}
+    with Origin("v1") as one, Origin("v2") as two, ThreadPoolExecutor(1) as pool:
+        host = serve(one)
+        under_way = pool.submit(ask, shared.address, host, "/wait", "GET", large)
+        assert one.arrived.wait(TIMEOUT_S)
+        replaced(shared, host, two)
+        one.go_on.set()
+        assert under_way.result(TIMEOUT_S).text == "v1"
+        assert one.seen[-1].headers["cookie"] == large["Cookie"]
+        assert ask(shared.address, host, "/headers?n=30000", headers=large).headers["x-large"] == "c" * 30_000
+        assert two.seen[-1].headers["cookie"] == large["Cookie"]
+
+
 @pytest.mark.parametrize("size", [9_000, 30_000])
 def test_large_headers_pass_in_both_directions(shared: Front, serve: Serve, size: int) -> None:
     with Origin("v1") as one:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship.errors import FrontError
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import Gate, Login
 from tests.e2e.front.asking import TIMEOUT_S, Answer, app, ask, raw, until_closed
@@ -115,6 +116,23 @@ def test_requests_go_on_when_nobody_ends_the_pause(
             if how == "limit":
                 assert time.monotonic() - began >= 1.0
         assert len(origin.seen) == 21
+
+
+def test_nobody_waits_after_the_limit_whenever_gitship_comes(
+    shared: Front, serve: Serve, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitship.front.hold.TIMEOUT_S", 1.0)
+    with Origin("v1") as origin:
+        host = serve(origin)
+        slug = host.removesuffix(".localhost")
+        shared.pause(slug, abs(hash(slug)) % 1000, time.time() - 0.5)
+        try:
+            switch(shared, app(slug, origin))
+            with pytest.raises(FrontError, match="does not hold requests"):
+                shared.hold(slug, host)
+            assert ask(shared.address, host).text == "v1 0"
+        finally:
+            shared.resume(slug)
 
 
 def test_a_pause_outlives_varnishs_worker(front: Front, pool: ThreadPoolExecutor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import stat
@@ -18,7 +19,7 @@ import pytest
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front import parameters, varnishd
+from gitship.front import bootorder, parameters, varnishd
 from gitship.front.control import COMMAND_TIMEOUT_S, Control
 from gitship.front.front import Front
 from tests.e2e.front.asking import TIMEOUT_S, app, ask
@@ -144,6 +145,83 @@ def test_a_killed_varnishd_is_started_again_from_its_files_with_the_same_port(fr
         assert ask(address, HOST).text == "v1 0"
 
 
+def test_with_many_apps_the_busiest_is_served_while_the_others_have_their_page(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootorder, "AT_ONCE", 1)
+    hosts = {f"{slug}.localhost": slug for slug in ("a", "b", "z")}
+    front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES, lambda: ["gone", "z", "b"])
+    seen = []
+    command = Control.command
+
+    def watched(control: Control, *words: str) -> str:
+        if words[0] == "vcl.label":
+            answers = {slug: ask(front.address, host) for host, slug in hosts.items()}
+            seen.append(
+                {slug: answer.text if answer.status == 200 else answer.status for slug, answer in answers.items()}
+            )
+            assert all(answer.headers.get("retry-after") == "5" for answer in answers.values() if answer.status != 200)
+        return command(control, *words)
+
+    with Origin("a") as a, Origin("b") as b, Origin("z") as z:
+        try:
+            front.ensure_running()
+            front.reload([app("a", a), app("b", b), app("z", z)], hosts)
+            before = front.apps()
+            os.kill(_manager(base), signal.SIGKILL)
+            _until(lambda: not front.alive())
+            with monkeypatch.context() as patch:
+                patch.setattr(Control, "command", watched)
+                front.ensure_running()
+            assert seen == [{"a": 503, "b": 503, "z": "z 0"}, {"a": 503, "b": "b 0", "z": "z 0"}]
+            assert {slug: ask(front.address, host).text for host, slug in hosts.items()} == {s: f"{s} 0" for s in "abz"}
+            assert front.apps() == before
+        finally:
+            front.stop()
+
+
+def test_what_was_compiled_once_is_not_compiled_again_after_a_kill(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base.chmod(0o777)  # the compiler runs as another user
+    counted = tuple((tools, f"echo %s >> {base}/runs; {command}") for tools, command in parameters.COMPILERS)
+    monkeypatch.setattr(varnishd, "COMPILERS", counted)
+    front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
+    with Origin("v1") as one, Origin("v2") as two:
+        try:
+            front.ensure_running()
+            front.set_hosts({HOST: "shop"})
+            switch(front, app("shop", one))
+            os.kill(_manager(base), signal.SIGKILL)
+            _until(lambda: not front.alive())
+            (base / "runs").unlink()
+            front.ensure_running()
+            assert ask(front.address, HOST).text == "v1 0"
+            assert len((base / "runs").read_text().splitlines()) == 1  # only to see that the compiler works
+            # and a deploy afterwards is compiled, of course
+            switch(front, app("shop", two, release="v2"))
+            assert ask(front.address, HOST).text == "v2 0"
+        finally:
+            front.stop()
+
+
+def test_compiled_vcls_of_past_releases_do_not_pile_up(
+    front: Front, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitship.front.front.PRUNE_EVERY", 3)
+
+    def kept() -> int:
+        return sum(1 for _ in base.glob("varnish/compiled-*/*"))
+
+    with Origin("v1") as origin:
+        front.set_hosts({HOST: "shop"})
+        before = kept()
+        for n in range(6):
+            old = front.label("shop", front.load(app("shop", origin, release=f"v{n}")))
+            if old is not None:
+                front.discard(old)
+        assert before <= kept() < before + 3
+        assert ask(front.address, HOST).text == "v1 0"
+
+
 def test_stop_ends_manager_and_worker_and_the_next_start_has_everything(front: Front, base: Path) -> None:
     with Origin("v1") as origin:
         front.set_hosts({HOST: "shop"})
@@ -221,40 +299,112 @@ def test_a_directory_that_varnishd_cannot_reach_is_named_with_the_fix(base: Path
     assert error.value.hint == f"chmod o+x {base}"
 
 
-@as_root
-def test_it_runs_without_root_on_a_high_port_and_says_why_not_on_a_low_one(base: Path) -> None:
-    program = """
-import encodings.idna, os, sys  # idna is loaded late, and a Python in a home directory is closed to the new user
+NOBODY = 65534
+NET_BIND_SERVICE = 10  # capabilities(7)
+# Becomes another user, with no capability but that for ports below 1024 when "port" is asked for, as systemd's
+# AmbientCapabilities= and CapabilityBoundingSet= do it.
+_AS_NOBODY = f"""
+import ctypes, os, sys
+import encodings.idna  # loaded late, and a Python in a home directory is closed to the new user
 from pathlib import Path
 from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.front import Front
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-front = Front(Address("127.0.0.1", 0), Path(sys.argv[1]), 64 << 20)
-front.ensure_running()
-front.set_hosts({"a.localhost": "a"})
-print(front.alive(), front.apps().keys() == {"a"})
-front.stop()
+
+def must(result):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "capability")
+
+libc = ctypes.CDLL(None, use_errno=True)
+with_port = "port" in sys.argv
+for number in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):
+    if number != {NET_BIND_SERVICE}:
+        must(libc.prctl(24, number, 0, 0, 0))  # PR_CAPBSET_DROP
+must(libc.prctl(8, int(with_port), 0, 0, 0))  # PR_SET_KEEPCAPS
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+if with_port:
+    bit = 1 << {NET_BIND_SERVICE}
+    must(libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)))
+    must(libc.prctl(47, 2, {NET_BIND_SERVICE}, 0, 0))  # PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE
+front = Front(Address("127.0.0.1", int(sys.argv[2])), Path(sys.argv[1]), 64 << 20)
 try:
-    Front(Address("127.0.0.1", 80), Path(sys.argv[1]), 64 << 20).ensure_running()
+    front.ensure_running()
+    front.set_hosts({{"a.localhost": "a"}})
+    print(front.alive(), front.apps().keys() == {{"a"}})
 except FrontError as error:
     print(error.message)
 """
-    directory = base / "nobody"
-    directory.mkdir()
-    os.chown(directory, 65534, 65534)
+
+
+def _run_as_nobody(base: Path, port: int, *more: str) -> str:
+    """What gitship's front says when a user who is not root starts it."""
+    package, directory = base / "package", base / "nobody"
+    if not package.exists():  # the checkout may lie in a directory that is closed to that user
+        package.mkdir(mode=0o755)
+        for part in ("gitship", "varnish"):
+            shutil.copytree(
+                Path(__file__).parents[3] / part, package / part, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        for path in package.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        directory.mkdir()
+        os.chown(directory, NOBODY, NOBODY)
+    done = subprocess.run(
+        [sys.executable, "-c", _AS_NOBODY, str(directory), str(port), *more],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=package,
+        env={**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def _low_port() -> int:
+    """A free one that is for root, or whoever has the capability."""
+    for port in range(1023, 0, -1):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port below 1024")
+
+
+@as_root
+def test_it_runs_without_root_on_a_high_port_and_says_why_not_on_a_low_one(base: Path) -> None:
+    port = _low_port()
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(directory)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONDONTWRITEBYTECODE": "1"},
-            check=False,
-        )
+        assert _run_as_nobody(base, 0) == "True True"
+        Front(LOOPBACK, base / "nobody", MEMORY_BYTES).stop()
+        assert _run_as_nobody(base, port) == f"only root may listen on port {port}"
     finally:
-        Front(LOOPBACK, directory, MEMORY_BYTES).stop()
-    assert done.stdout.splitlines() == ["True True", "only root may listen on port 80"], done.stderr
+        Front(LOOPBACK, base / "nobody", MEMORY_BYTES).stop()
+
+
+@as_root
+def test_with_the_port_capability_alone_it_runs_on_a_low_port(base: Path) -> None:
+    port = _low_port()
+    front = Front(Address("127.0.0.1", port), base / "nobody", MEMORY_BYTES)
+    try:
+        assert _run_as_nobody(base, port, "port") == "True True"
+        assert ask(front.address, "a.localhost").status == 502
+        pids = front._server._varnishd._daemon.processes()
+        assert len(pids) == 2
+        for pid in pids:
+            status = Path(f"/proc/{pid}/status").read_text()
+            assert re.search(r"^Uid:\t65534\t65534\t65534\t65534$", status, re.MULTILINE)
+            assert re.search(r"^CapBnd:\t0000000000000400$", status, re.MULTILINE)
+            assert b"\0-j\0none\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        # and a killed one comes back on it
+        os.kill(int((base / "nobody/varnishd.pid").read_text()), signal.SIGKILL)
+        assert _run_as_nobody(base, port, "port") == "True True"
+        assert ask(front.address, "a.localhost").status == 502
+    finally:
+        front.stop()
 
 
 @pytest.mark.parametrize("tools", [("tcc", "ld"), ("gcc",)])

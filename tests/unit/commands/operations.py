@@ -15,6 +15,7 @@ from gitship.deploy.backup.making import Backups
 from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
+from gitship.deploy.discrepancies import Change
 from gitship.deploy.figures import Figures, Sampler
 from gitship.deploy.gates import gate_of, no_rates, store_gate
 from gitship.deploy.https.operations import ServerHttps
@@ -145,11 +146,15 @@ class StoreFacts:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.states: dict[str, str] = {}
+        self.front = True
         self.commits: dict[str, Commit] = {}
         self.lines: list[LogLine] = []
 
     def containers(self) -> Mapping[str, str]:
         return {c.id: self.states.get(c.id, "running") for c in self._store.containers()}
+
+    def front_answers(self) -> bool:
+        return self.front
 
     def commit(self, app: App, sha: str) -> Commit | None:
         return self.commits.get(sha)
@@ -168,6 +173,20 @@ class StoreFacts:
             yield from (line for line in new if line.container == container.name)
 
 
+class StoreReconciling:
+    """``amiss`` is what there is to do."""
+
+    def __init__(self) -> None:
+        self.amiss: list[Change] = []
+
+    def look(self) -> list[Change]:
+        return self.amiss
+
+    def reconcile(self) -> list[Change]:
+        done, self.amiss = self.amiss, []
+        return done
+
+
 class StoreOperations:
     """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
 
@@ -183,6 +202,7 @@ class StoreOperations:
         self.authority = TestAuthority()
         self.sign_ins = SignIns(store, self._identity)
         self.facts = StoreFacts(store)
+        self.reconciling = StoreReconciling()
         self._may_end = threading.Event()
         self._may_end.set()
         self._lines: dict[int, list[str]] = {}

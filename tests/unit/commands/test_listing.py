@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from gitship.commands import registry
 from gitship.commands.listing import ago, iso, size
+from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.hookfiles import Point, directory
 from gitship.engine.values import LogLine
 from gitship.model import Role
@@ -44,6 +45,7 @@ NO_APP = (
     "hooks:list",
     "stats:list",
     "web:tokens",
+    "server:reconcile",
 )
 LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -67,6 +69,7 @@ def full(world: World) -> World:
     world.ok("https:enable", "shop")
     world.ok("config:global:set", "C=3", "--no-restart")
     world.operations.happen(crash(world))
+    world.operations.reconciling.amiss = [Change("shop", Action.START, "shop.web.1.v3", "it was exited")]
     world.ok("web:token", "grafana")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     hook = directory(world.settings.hooks_dir, Point.BEFORE_BUILD) / "10-scan"

@@ -19,6 +19,7 @@ ROLES = {
         "cron:list", "cron:history", "notify:list", "policy:show",
         "ports:show", "checks:show", "resources:show", "builder:show", "storage:list", "git:info",
         "cache:status", "errors:show", "stats:list", "stats:show", "ratelimit:show", "bodylimit:show", "vcl:show",
+        "capabilities:list",
         "https:status", "certs:list",
         "web", "web:token", "web:tokens", "web:token:remove",
     },
@@ -45,7 +46,8 @@ ROLES = {
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
-        "server:export", "server:apply", "server:backup", "server:cleanup", "vcl:set", "vcl:unset",
+        "server:export", "server:apply", "server:reconcile", "server:backup", "server:cleanup", "vcl:set", "vcl:unset",
+        "capabilities:add", "capabilities:remove",
         "hooks:list",
         "registry:login", "registry:logout", "registry:list",
     },

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gitship.commands import blueprint
+from gitship.deploy.discrepancies import Action, Change
 from gitship.git.repository import Repositories
 from gitship.model import Role
 from tests.unit.commands.world import ADA, BOB, World
@@ -234,3 +235,13 @@ def test_any_value_survives_the_round_trip(world: World, value: str) -> None:
     code, _, err = apply(world, text.replace("V = ", "W = "))
     assert code == 0, err
     assert world.store.config(world.store.app("shop").id) == {"W": value}
+
+
+def test_reconcile_shows_what_it_does_and_a_dry_run_does_nothing(world: World) -> None:
+    amiss = [Change("shop", Action.START, "shop.web.1.v3", "it was exited")]
+    world.operations.reconciling.amiss = list(amiss)
+    rows = [{"app": "shop", "action": "start", "subject": "shop.web.1.v3", "why": "it was exited"}]
+    for words in (("--dry-run",), ()):
+        assert world.ok("server:reconcile", *words, "--format", "json").json == rows
+    assert world.ok("server:reconcile", "--format", "json").json == []
+    assert "all is as it should be" in world.run("server:reconcile").err

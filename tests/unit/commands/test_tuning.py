@@ -179,7 +179,7 @@ def test_the_classic_builder_can(shop: World) -> None:
     done = shop.ok("resources:limit", "shop", "--process", "build", "--memory", "1g", "--cpus", "0.5")
     assert "the next build will use it" in done.err and deploys(shop) == 1
     assert shown(shop, "resources:show", "shop")[-1]["process"] == "build"
-    assert "no limit of processes" in shop.run("resources:limit", "shop", "--process", "build", "--pids", "5").err
+    assert "memory and processors only" in shop.run("resources:limit", "shop", "--process", "build", "--pids", "5").err
 
 
 def test_memory_is_shown_as_it_is_typed(shop: World) -> None:

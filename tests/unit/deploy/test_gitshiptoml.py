@@ -48,6 +48,7 @@ memory = "256m"
 cpus = 0.5
 pids = 100
 stop_timeout = 45
+read_only = true
 
 [[processes.web.checks]]
 name = "ready"
@@ -99,7 +100,7 @@ def test_every_key_is_read() -> None:
         check_timeout_s=12.5,
         canary=Plan(5, 90),
         limits={
-            "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45),
+            "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45, read_only=True),
             "celery_beat": Limits(),
             "cron": Limits(),
         },

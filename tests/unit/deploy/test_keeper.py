@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from gitship.deploy import overrides
+from gitship.deploy.discrepancies import Change
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.switch import STOPPED
 from gitship.engine.base import Engine
@@ -73,6 +74,10 @@ def test_a_volume_is_made_once_labelled_and_named_by_its_apps_id(bench: Bench) -
     assert overrides.below(bench.store.settings(bench.app.id), overrides.DISCARDED) == {}
 
 
+def texts(changes: list[Change]) -> list[str]:
+    return [change.text for change in changes]
+
+
 def test_two_apps_never_share_a_volume_of_one_name(bench: Bench) -> None:
     other = bench.store.create_app("blog")
     bench.keeper.ensure(other, "data")
@@ -92,7 +97,7 @@ def test_what_was_being_filled_when_gitship_was_killed_goes_at_the_next_start(be
     half = filling.__enter__()  # and never left
     bench.machine.memory.make(half, {})
     assert bench.keeper.settle([]) == []  # it is being filled yet
-    assert bench.next().settle([]) == [f"shop: removed volume {half}, which was discarded"]
+    assert texts(bench.next().settle([])) == [f"removed volume {half}: it was discarded"]
     assert bench.volumes == {kept}
     del filling
 
@@ -100,7 +105,8 @@ def test_what_was_being_filled_when_gitship_was_killed_goes_at_the_next_start(be
 def test_containers_by_which_nobody_reads_or_writes_any_more_are_removed(bench: Bench) -> None:
     bench.machine.memory.helping = {"busy"}
     helpers = [ContainerState(f"id-{name}", name, {}, "created") for name in ("busy", "left")]
-    assert bench.keeper.settle(helpers) == ["removed left, whose client is gone"]
+    planned = texts(bench.keeper.amiss(helpers))
+    assert planned == texts(bench.keeper.settle(helpers)) == ["removed left: its client is gone"]
     assert bench.machine.removed == ["id-left"]
 
 
@@ -127,7 +133,7 @@ def test_what_counts_is_not_removed_whatever_is_written_down(bench: Bench) -> No
         bench.set(overrides.DISCARDED + name, 1.0)
     assert bench.next().settle([]) == []
     bench.set(STOPPED, True)  # the next start brings the volume that counts
-    assert bench.next().settle([]) == [f"shop: removed volume {live}, which was discarded"]
+    assert texts(bench.next().settle([])) == [f"removed volume {live}: it was discarded"]
     assert bench.volumes == {counts}
 
 
@@ -153,7 +159,7 @@ def test_volumes_of_an_app_that_is_gone_go_unless_the_database_never_had_it(benc
         bench.machine.memory.make(f"of-{app.name}", bench.keeper.labels(app, "data"))
     bench.machine.memory.make("of-another-server", {**bench.keeper.labels(gone, "data"), "gitship.server": "s2"})
     bench.store.delete_app(gone.id)
-    assert bench.next().settle([]) == ["removed volume of-gone, whose app is gone"]
+    assert texts(bench.next().settle([])) == ["removed volume of-gone: its app is gone"]
     assert bench.volumes == {mine, "of-later", "of-another-server"}
 
 

@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from gitship.deploy import runlogs
+from gitship.deploy.claims import Claims
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.programs import MOST_PER_APP, Command
 from gitship.engine.addresses import Addresses
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.unit
 
 ADA = Identity("ada", Role.DEPLOYER)
 SERVER = "s1"
+GONE = "removed shop.run.2.v1: its client is gone"
 
 
 class MemoryEngine:
@@ -100,7 +102,7 @@ class Bench:
         """What a new gitship has, on the same store and containers."""
         engine = cast(Engine, self.engine)
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), SERVER)
-        return OneOffs(self.store, engine, addresses, self.logs, SERVER)
+        return OneOffs(self.store, engine, addresses, Claims(), self.logs, SERVER)
 
     @property
     def app(self) -> App:
@@ -194,8 +196,8 @@ def test_after_a_restart_detached_ones_are_taken_up_and_attached_ones_go(bench: 
     bench.engine.create(replace(left, name="shop.run.2.v1", labels={**left.labels, LABEL_ONE_OFF: "attached"}))
     bench.engine.start("id-shop.run.2.v1")
     bench.one_offs = bench.make()
-    [said] = bench.one_offs.settle(bench.engine.list({}))
-    assert said == "removed shop.run.2.v1, whose client is gone"
+    assert [c.text for c in bench.one_offs.amiss(bench.engine.list({}))] == [GONE]
+    assert [c.text for c in bench.one_offs.settle(bench.engine.list({}))] == [GONE]
     assert list(bench.engine.containers) == [f"id-{name}"]
     bench.one_offs.stop("shop", name)
     bench.wait_gone(name)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gitship.deploy.outages import Outages
 from gitship.deploy.watch import Watcher, exit_cause
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import ContainerState, EngineEvent
@@ -66,7 +67,7 @@ class Bench:
         """As the next gitship."""
         bus = Bus()
         self.news: Subscription = bus.subscribe()
-        self.watcher = Watcher(self.store, bus, self.engine)
+        self.watcher = Watcher(self.store, bus, self.engine, Outages())
 
     def tell(self, *events: EngineEvent) -> None:
         self.engine.told += events

@@ -53,6 +53,22 @@ def test_version_1(v1: Path) -> None:
     assert set(files(v1).values()) == {"100000", "-1"}
 
 
+def test_processes(v1: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    buildcgroup.limit_processes("/docker", 50, v1)
+    assert files(v1)["pids/docker/buildkit/pids.max"] == "50"
+    buildcgroup.limit_processes("/docker", 0, v1)
+    assert files(v1)["pids/docker/buildkit/pids.max"] == "max"
+    v2 = tmp_path_factory.mktemp("v2")
+    (v2 / "cgroup.controllers").write_text("pids")
+    buildcgroup.limit_processes("/docker", 0, v2)
+    assert not (v2 / "docker").exists()
+    buildcgroup.limit_processes("/docker", 50, v2)
+    assert files(v2) == {
+        "cgroup.controllers": "pids", "cgroup.subtree_control": "+pids", "docker/cgroup.subtree_control": "+pids",
+        "docker/buildkit/pids.max": "50",
+    }  # fmt: skip
+
+
 def test_version_2(v2: Path) -> None:
     buildcgroup.apply("/docker", 100 * MB, 1.5, v2)
     assert files(v2) == {
@@ -123,37 +139,34 @@ def test_a_killed_step_names_the_limit() -> None:
     assert "build_memory in [docker]" in hint
 
 
-def test_builds_yield_to_containers_and_have_so_many_processes(v1: Path) -> None:
-    (v1 / "pids").mkdir()
-    buildcgroup.be_modest("/docker", 0.25, 4096, v1)
+def test_builds_yield_to_containers(v1: Path) -> None:
+    buildcgroup.yield_to_apps("/docker", 0.25, v1)
     assert (v1 / "cpu/docker/buildkit/cpu.shares").read_text() == "256"
-    assert (v1 / "pids/docker/buildkit/pids.max").read_text() == "4096"
-    buildcgroup.be_modest("/docker", 1.0, 0, v1)  # taken back
+    buildcgroup.yield_to_apps("/docker", 1.0, v1)  # taken back
     assert (v1 / "cpu/docker/buildkit/cpu.shares").read_text() == "1024"
-    assert (v1 / "pids/docker/buildkit/pids.max").read_text() == "max"
 
 
 def test_they_do_so_with_version_2(v2: Path) -> None:
-    buildcgroup.be_modest("/docker", 0.25, 4096, v2)
+    buildcgroup.yield_to_apps("/docker", 0.25, v2)
     assert (v2 / "docker/buildkit/cpu.weight").read_text() == "25"
-    assert (v2 / "docker/buildkit/pids.max").read_text() == "4096"
-    assert (v2 / "docker/cgroup.subtree_control").read_text() == "+cpu +pids"
-    buildcgroup.be_modest("/docker", 1.0, 0, v2)
+    assert (v2 / "docker/cgroup.subtree_control").read_text() == "+cpu"
+    buildcgroup.yield_to_apps("/docker", 1.0, v2)
     assert (v2 / "docker/buildkit/cpu.weight").read_text() == "100"
-    assert (v2 / "docker/buildkit/pids.max").read_text() == "max"
 
 
 @pytest.mark.parametrize("parent", ["/docker", "/my/own"])
 def test_where_nothing_is_to_yield_nothing_is_made(tmp_path: Path, parent: str) -> None:
-    buildcgroup.be_modest(parent, 1.0, 0, tmp_path)
+    buildcgroup.yield_to_apps(parent, 1.0, tmp_path)
     (tmp_path / "cgroup.controllers").write_text("cpu pids")
-    buildcgroup.be_modest(parent, 1.0, 0, tmp_path)
+    buildcgroup.yield_to_apps(parent, 1.0, tmp_path)
     assert list(files(tmp_path)) == ["cgroup.controllers"]
 
 
 def test_where_they_cannot_yield_no_build_is_troubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpu").write_text("in the way")
-    monkeypatch.setattr(buildcgroup.be_modest, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(buildcgroup.yield_to_apps, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(buildcgroup.limit_processes, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(buildcgroup.apply, "__defaults__", (tmp_path,))
     events: list[BuildStep | BuildOutput] = []
     for driver in ("cgroupfs", "systemd"):
         assert Limiter(BuildLimits(share=0.25, pids=10), UNIX).limit(lambda driver=driver: driver, events.append) == ""

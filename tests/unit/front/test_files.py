@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gitship.front.files import BootFiles, write_atomically
+from gitship.front.atomically import write_atomically
+from gitship.front.files import BootFiles
 
 pytestmark = pytest.mark.unit
 

@@ -121,6 +121,20 @@ def test_300_silent_connections_do_not_keep_others_out(serve: Serve) -> None:
             assert server.ssh("x").returncode == 0
 
 
+def test_a_flood_of_silent_connections_that_does_not_end_keeps_nobody_out(serve: Serve) -> None:
+    """All places are taken by connections too young to be evicted, and more come all the time."""
+    server = serve(lambda session: 0, Limits(unauthenticated=10, lobby=20, eviction_age_s=60.0))
+    with contextlib.ExitStack() as stack:
+        for number in range(50):  # places, lobby, and others that have to leave it
+            stack.enter_context(connect(server, f"127.0.0.{2 + number}"))
+        wait_until(lambda: len(server.server._snapshot()) == 10, "the places to be taken")
+        for _ in range(3):
+            assert server.ssh("x").returncode == 0
+    assert "gitship-ssh-lobby" in ssh_threads()
+    server.server.stop(0.0)
+    assert "gitship-ssh-lobby" not in ssh_threads()
+
+
 def test_one_address_gets_only_its_share_of_places(serve: Serve) -> None:
     server = serve(lambda session: 0, Limits(unauthenticated_per_address=3))
     with contextlib.ExitStack() as stack:

@@ -30,6 +30,20 @@ def test_a_full_address_gives_the_place_of_its_oldest_silent_connection_to_a_new
     assert door.admit("e", "2.2.2.2") == Admission()
 
 
+def test_whoever_speaks_takes_the_place_of_the_longest_silent_one_at_once() -> None:
+    clock = Clock()
+    silent = {"s1", "s2"}
+    door: Entrance[str] = Entrance(Limits(unauthenticated=3), clock, lambda visitor: visitor in silent)
+    for visitor, address in (("busy", "1.1.1.1"), ("s1", "2.2.2.2"), ("s2", "3.3.3.3")):
+        assert door.admit(visitor, address) == Admission()
+    assert door.admit("mute", "4.4.4.4").refused == "too many connections"
+    assert door.admit("new", "4.4.4.4", speaks=True) == Admission(evicted="s1")
+    assert door.admit("newer", "5.5.5.5", speaks=True) == Admission(evicted="s2")
+    assert door.admit("newest", "6.6.6.6", speaks=True).refused  # all that are there speak, and are young
+    clock.now += 1.0
+    assert door.admit("newest", "6.6.6.6", speaks=True).evicted == "busy"
+
+
 def test_a_full_house_makes_the_busiest_address_give_way() -> None:
     clock = Clock()
     door: Entrance[str] = Entrance(Limits(unauthenticated=4), clock)

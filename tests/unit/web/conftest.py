@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
+from tornado.routing import PathMatches
 
 from gitship.config import Settings, WebSettings
 from gitship.configvalues import Address
@@ -21,7 +23,7 @@ from gitship.events import Bus
 from gitship.model import App, DeployKind, Identity, Process, Release, Role
 from gitship.store import Store
 from gitship.web import live, stream
-from gitship.web.server import WebServer
+from gitship.web.server import WebServer, application
 from tests.unit.commands.operations import StoreOperations
 
 TIMEOUT_S = 20.0
@@ -175,6 +177,13 @@ class Site:
             cause=cause,
             created_by="ada",
         )
+
+
+def addresses() -> list[str]:
+    """All that the server answers to but for files, as regular expressions."""
+    router = application(cast(Any, None), cast(Any, None)).wildcard_router
+    found = [rule.matcher.regex.pattern for rule in router.rules if isinstance(rule.matcher, PathMatches)]
+    return [address.removesuffix("$") for address in found if not re.search(r"static|favicon|robots", address)]
 
 
 @pytest.fixture

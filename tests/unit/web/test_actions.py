@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from gitship.deploy.gates import gate_of
+from gitship.front.cache import Purge
 from gitship.model import DeployKind, Outcome, Role
 from tests.unit.web.conftest import Answer, Site
 
@@ -36,7 +37,7 @@ def newest(site: Site) -> DeployKind:
 
 
 def test_a_question_changes_nothing(shop: Site) -> None:
-    for action in ("restart", "rollback?release=1", "cancel", "maintenance-on", "maintenance-off"):
+    for action in ("restart", "rollback?release=1", "cancel", "maintenance-on", "maintenance-off", "purge"):
         assert shop.get(f"/apps/shop/actions/{action}").status == 200
     assert newest(shop) is DeployKind.PUSH
     assert shop.store.audit() == []
@@ -114,3 +115,27 @@ def test_what_cannot_be_done_says_why_and_is_in_the_log(shop: Site) -> None:
 def test_a_release_is_a_number(shop: Site) -> None:
     for release in ("", "x", "-1", "٣", "9" * 40):
         assert shop.get(f"/apps/shop/actions/rollback?release={quote(release)}").status == 400
+
+
+def test_a_purge_forgets_all_of_the_app_or_what_a_path_fits(shop: Site) -> None:
+    assert 'href="/apps/shop/actions/purge"' in shop.get("/apps/shop").text
+    assert press(shop, "purge").headers["Location"] == "/apps/shop"
+    question = shop.get(f"/apps/shop/actions/purge?url={quote('/blog/*')}").text
+    assert "cache:purge shop --url &#x27;/blog/*&#x27;" in question
+    form = dict(re.findall(r'<input type="hidden" name="(form_token)" value="(\w+)">', question))
+    assert shop.get("/apps/shop/actions/purge", "POST", form=form | {"url": "/blog/*"}).status == 303
+    assert shop.operations.purged == [("1", Purge()), ("1", Purge("/blog/*"))]  # the app's id
+    entries = [(e.action, e.detail, e.outcome) for e in shop.store.audit()]
+    assert entries == [("cache:purge", "web, url /blog/*", Outcome.OK), ("cache:purge", "web, all", Outcome.OK)]
+
+
+def test_what_cannot_be_purged_says_why(shop: Site) -> None:
+    question = shop.get("/apps/shop/actions/purge").text
+    form = dict(re.findall(r'<input type="hidden" name="(form_token)" value="(\w+)">', question))
+    for url, why in (("blog", "not a path or url"), ("http://other.example.com/", "shop does not answer at")):
+        answer = shop.get("/apps/shop/actions/purge", "POST", form=form | {"url": url})
+        assert (answer.status, why in answer.text.lower()) == (400, True)
+    assert shop.operations.purged == []
+    assert shop.store.audit() == []  # as of a command that was typed wrongly
+    assert shop.get("/apps/shop/actions/purge", "POST", form={"url": ""}).status == 403
+    assert shop.operations.purged == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from dataclasses import replace
@@ -9,13 +10,24 @@ from dataclasses import replace
 import pytest
 
 from gitship.configvalues import Address
+from gitship.deploy import rules
 from gitship.deploy.https.operations import HostStatus, ServerHttps
+from gitship.engine.values import LogLine
 from gitship.errors import EngineError, GitshipError
 from gitship.front.tally import Minute
-from gitship.model import CertificateSource, Container, DeployState, StoredCertificate
+from gitship.model import (
+    CertificateSource,
+    Container,
+    ContainerEvent,
+    DeployState,
+    Happening,
+    Role,
+    StoredCertificate,
+    UptimeDay,
+)
 from gitship.traffic import Traffic, bucket, no_latency
-from gitship.web import health
-from tests.unit.web.conftest import COMMIT, Site
+from gitship.web import figures, health
+from tests.unit.web.conftest import COMMIT, Site, addresses
 
 pytestmark = pytest.mark.unit
 
@@ -304,9 +316,19 @@ def test_the_state_is_what_a_visitor_gets(site: Site) -> None:
     text = site.get("/").text
     assert "1 of 5 apps is down" in text
     assert "half.worker.2.v1 crashes and is started again and again" in text
-    assert "ssh -p 2222 deploy@localhost logs half" in text
+    assert "ssh -p 2222 deploy@localhost logs half" in text  # there is no release to go back to
     assert "Locked by ada</b>: freeze" in site.get("/apps/well").text
-    assert [w["command"] for w in site.get("/api/apps/gone").json()["warnings"]] == ["ps:list gone"]
+    assert [w["command"] for w in site.get("/api/apps/gone").json()["warnings"]] == ["ps:restart gone"]
+
+
+def test_what_went_live_after_docker_was_asked_is_not_called_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FRESH_S", 3600.0)
+    go_live(site, "shop")
+    assert site.get("/api/apps").json()["apps"][0]["state"] == "live"
+    app = site.store.app("shop")
+    next_ones = [replace(c, id=f"next-{c.id}") for c in site.store.containers(app.id)]
+    site.store.set_live(app.id, app.live_release or 0, next_ones)
+    assert site.get("/api/apps").json()["apps"][0]["state"] == "live"
 
 
 def test_while_docker_is_silent_nothing_is_called_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,12 +368,12 @@ def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
     assert (shop["traffic"]["requests_per_s"], shop["traffic"]["errors_per_s"]) == (1.5, 0.1)
     assert 0.04 < shop["traffic"]["p95_s"] < 0.07
     text = site.get("/").text
-    assert "1.5/s · 67&nbsp;%&nbsp;hits" in text
-    assert text.count('<svg class="spark"') == 1
+    for figure in ("1.5/s", "67 %", "0.1/s", "no visitors within the hour"):
+        assert figure in text
+    assert text.count("<path d=") == 4  # requests, hits, 5xx and p95 of the one that has visitors
     page = site.get("/apps/shop").text
-    assert "at most 15.0/s" in page
-    assert '<line x1="59"' in page  # it went live just now
-    assert "<h2>Traffic</h2>" not in site.get("/apps/quiet").text
+    assert "900 requests, 67 % answered from the cache, 60 with 5xx" in page
+    assert "Nobody has visited it within the last hour" in site.get("/apps/quiet").text
 
 
 def test_a_certificate_that_ends_soon_or_cannot_be_had_is_a_warning(
@@ -373,4 +395,130 @@ def test_a_certificate_that_ends_soon_or_cannot_be_had_is_a_warning(
         "The certificate of a.example.com ends in 6 days",
         "HTTPS of c.example.com: its DNS record leads elsewhere",
     ]
-    assert {w["command"] for w in warnings} == {"https:status shop"}
+    assert {w["command"] for w in warnings} == {"https:renew shop --force"}
+    page = site.get("/apps/shop").text
+    for part in ("in 6 d", "in 59 d", "no certificate", "its DNS record leads elsewhere"):
+        assert part in page
+
+
+def test_a_crash_loop_after_a_release_that_was_good_is_ended_by_a_rollback(site: Site) -> None:
+    site.operations.push("shop")
+    site.operations.push("shop")
+    site.operations.facts.states = {c.id: "restarting" for c in site.store.containers() if c.process == "web"}
+    [warning] = site.get("/api/apps/shop").json()["warnings"]
+    assert warning["command"] == "releases:rollback shop"
+
+
+def test_a_deploy_that_waits_long_names_what_it_waits_for(site: Site) -> None:
+    for name in ("shop", "blog"):
+        site.store.create_app(name)
+    running = site.deploy(site.store.app("blog"))
+    running.update(state=DeployState.BUILDING)
+    waits = site.deploy(site.store.app("shop"))
+    with site.store.transaction() as db:
+        db.execute("UPDATE deploys SET created_at = created_at - 600 WHERE id = ?", (waits.deploy.id,))
+    text = site.get("/").text
+    assert "Deploy 2 of shop has waited for 10 min, while deploy 1 of blog is building" in text
+    assert "deploys:cancel blog" in text
+    cookie = site.sign_in("bob", Role.VIEWER, ["shop"])
+    assert "blog" not in site.get("/", cookie=cookie).text
+    running.close()
+    waits.close()
+
+
+def test_a_filling_disk_and_a_silent_varnish_are_warnings(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_live(site, "shop")
+    full = replace(figures.machine(site.settings.data_dir), disk_bytes=100 << 30, disk_free_bytes=5 << 30)
+    monkeypatch.setattr(figures, "machine", lambda data_dir: full)
+    site.operations.facts.front = False
+    found = {w["text"]: w["command"] for w in site.get("/api/server").json()["warnings"]}
+    assert found == {
+        "Varnish does not answer: no site can be reached": "gitship doctor",
+        "The disk is filling: 5% is free": "docker builder prune && docker image prune",
+    }
+    assert site.get("/api/apps/shop").json()["state"] == "down"
+
+
+def test_old_pages_that_stand_in_for_an_app_that_is_down_are_told(site: Site) -> None:
+    go_live(site, "shop")
+    app_id = site.store.app("shop").id
+    site.operations.facts.states = {"id0": "exited", "id1": "exited"}
+    site.operations.tally.take(f"{app_id} v1 stale 200 0.001 300\n".encode() * 7)
+    app = site.get("/api/apps/shop").json()
+    assert (app["state"], app["traffic"]["stale"]) == ("down", 7)
+    assert "shop: 7 visits of the last ten minutes were answered by old pages from the cache" in site.get("/").text
+
+
+def test_the_app_page_has_plots_of_an_hour_a_day_and_30_days_with_marks(site: Site) -> None:
+    go_live(site, "shop")
+    app_id, now = site.store.app("shop").id, int(time.time())
+    site.operations.tally.restore([Minute(app_id, now // 60 * 60 - 120, Traffic(hits=600, stale=6, misses=300))])
+    hours = [(app_id, now // 3600 * 3600 - 3600 * n, Traffic(misses=1000)) for n in (2, 30, 300)]
+    site.store.add_traffic(hours)
+    for span, requests in (("hour", 906), ("day", 1000), ("month", 3000), ("nonsense", 906)):
+        page = site.get(f"/apps/shop?span={span}").text
+        assert f"{requests:,} requests" in page, span
+        assert page.count('<svg class="plot"') == 3
+        steps = site.get(f"/api/apps/shop/traffic?span={span}")
+        if span != "nonsense":
+            assert sum(step["requests"] for step in steps.json()["steps"]) == requests
+    assert (steps.status, "hour, day, month" in steps.json()["error"]) == (400, True)
+    marks = site.get("/api/apps/shop/traffic?span=month").json()["live"]
+    assert [(mark["release"], mark["deploy"]) for mark in marks] == [("v1", 1)]
+    assert 'href="/apps/shop/deploys/1" tabindex="-1"><title>v1 went live' in site.get("/apps/shop?span=day").text
+
+
+def test_the_app_page_shows_the_cache_its_rules_and_what_it_answered(site: Site) -> None:
+    go_live(site, "shop")
+    app_id, now = site.store.app("shop").id, int(time.time())
+    site.store.set_setting(app_id, "cache.ttl_s", 60)
+    counts = Traffic(hits=600, stale=100, misses=200, passes=100)
+    site.operations.tally.restore([Minute(app_id, now // 60 * 60 - 120, counts)])
+    page = site.get("/apps/shop").text
+    for part in ("from the cache <b>60.0 %</b>", "old, from the cache <b>10.0 %</b>", "not to be kept <b>10.0 %</b>"):
+        assert part in page
+    assert re.search(r"<dt>ttl</dt><dd>1m .*cache:set", page)
+    cache = site.get("/api/apps/shop").json()["cache"]
+    assert cache["rules"]["ttl"] == {"value": 60, "source": "cache:set"}
+
+
+def test_what_happened_to_containers_is_on_the_app_page(site: Site) -> None:
+    go_live(site, "shop")
+    app_id = site.store.app("shop").id
+    event = ContainerEvent(
+        app_id, "id0", "shop.web.0.v1", "web", 1, time.time(), Happening.OOM, 137, "out of memory", 2
+    )
+    site.store.add_container_event(event)
+    assert "killed: out of memory, restarting (2nd time)" in site.get("/apps/shop").text
+    [told] = site.get("/api/apps/shop").json()["events"]
+    assert (told["kind"], told["container"]) == ("oom", "shop.web.0.v1")
+
+
+def test_every_answer_of_the_api_is_on_its_page(site: Site) -> None:
+    go_live(site, "shop")
+    app_id, now = site.store.app("shop").id, int(time.time())
+    site.store.add_uptime([UptimeDay(app_id, now // 86_400, up_s=5.0)])
+    site.store.add_container_event(ContainerEvent(app_id, "id0", "c", "web", 1, 5.0, Happening.CRASHED, 3))
+    site.operations.tally.restore([Minute(app_id, now // 60 * 60 - 60, Traffic(misses=1))])
+    site.operations.facts.lines.append(LogLine("shop.web.0.v1", time.time(), "stdout", "listening"))
+    page = site.get("/api").text
+    paths = re.findall(r"<code>GET (/api[^<?]*)", page)
+    routes = [address for address in addresses() if address.startswith("/api/")]
+    for route in routes:
+        assert any(re.fullmatch(route, path.replace("/ID", "/1")) for path in paths), route
+    for path in paths:
+        answer = site.get(path.replace("/APP", "/shop").replace("/ID", "/1"))
+        assert answer.status == 200, path
+        if not path.endswith("/log"):
+            for name in names_in(answer.json()) - RULES - {"web", "worker"}:  # these are process types
+                assert f"<code>{name}</code>" in page or f'"{name}"' in html.unescape(page), (path, name)
+
+
+RULES = {rule.option for rule in rules.RULES}
+
+
+def names_in(document: object) -> set[str]:
+    """The keys of all objects in a JSON document."""
+    if isinstance(document, dict):
+        return set(document) | set().union(*map(names_in, document.values()))
+    return set().union(*map(names_in, document)) if isinstance(document, list) else set()

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from gitship.deploy import signins
-from gitship.model import CertificateSource, ContainerEvent, DeployState, Happening, Outcome, Role
-from tests.unit.web.conftest import Site
+from gitship.model import CertificateSource, ContainerEvent, DeployState, Happening, Outcome, Role, UptimeDay
+from tests.unit.web.conftest import Site, addresses
 from tests.unit.web.test_pages import fail, go_live
 
 pytestmark = pytest.mark.unit
@@ -21,10 +21,18 @@ PATHS = [
     "/apps/{}", "/apps/{}/changes", "/apps/{}/logs", "/apps/{}/logs/stream",
     "/apps/{}/deploys/1", "/apps/{}/deploys/1/log", "/apps/{}/deploys/1/stream",
     "/apps/{}/actions/restart", "/apps/{}/actions/rollback?release=1", "/apps/{}/actions/cancel",
-    "/apps/{}/actions/maintenance-on", "/apps/{}/actions/maintenance-off",
+    "/apps/{}/actions/maintenance-on", "/apps/{}/actions/maintenance-off", "/apps/{}/actions/purge",
+    "/api/apps/{}/traffic", "/api/apps/{}/logs", "/api/apps/{}/deploys/1/log",
     "/api/apps/{}", "/api/apps/{}/releases", "/api/apps/{}/deploys", "/api/apps/{}/deploys/1", "/badge/{}.svg",
 ]  # fmt: skip
 OF_APPS = [path for path in PATHS if "{}" in path]
+
+
+def test_the_paths_are_all_that_there_are() -> None:
+    asked = [path.format("shop").partition("?")[0] for path in PATHS]
+    for address in addresses():
+        if not re.match(r"/(sign-in|healthz|metrics)", address):
+            assert any(re.fullmatch(address, path) for path in asked), address
 
 
 def test_without_a_session_there_is_no_page(site: Site) -> None:
@@ -200,6 +208,28 @@ def test_the_public_page_says_up_or_down_and_nothing_else(public_site: Site) -> 
     assert site.get("/apps/shop", cookie="").status == 401
 
 
+def test_strangers_see_90_days_and_what_was_down_of_them(public_site: Site) -> None:
+    site = public_site
+    go_live(site, "shop")
+    today = int(time.time() // 86_400)
+    app_id = site.store.app("shop").id
+    site.store.add_uptime([UptimeDay(app_id, today - n, up_s=86_400.0) for n in range(1, 10)])
+    site.store.add_uptime([UptimeDay(app_id, today - 3, down_s=864.0)])
+    text = site.get("/", cookie="").text
+    assert "99.88 %" in text
+    assert "down for 14m 24s" in text
+    assert "Everything is up" in text
+    assert site.get("/api/apps/shop", cookie="").status == 401
+
+
+def test_a_pause_is_not_told_to_strangers_and_takes_nobody_down(public_site: Site) -> None:
+    go_live(public_site, "shop")
+    public_site.operations.pauses.pause("shop", 30)
+    assert "Everything is up" in public_site.get("/", cookie="").text
+    assert public_site.get("/api/apps").json()["apps"][0]["state"] == "paused"
+    assert 'class="state paused"' in public_site.get("/").text
+
+
 def test_a_badge_is_shown_to_its_own_token(site: Site) -> None:
     go_live(site, "shop")
     go_live(site, "blog")
@@ -243,6 +273,41 @@ def test_metrics_tell_when_certificates_end_and_what_happened_to_containers(site
     text = site.get("/metrics", cookie="").text
     assert 'gitship_certificate_expires_seconds{app="shop",source="own"} 2e+09' in text
     assert 'gitship_container_events{app="shop",kind="crashed"} 1.0' in text
+
+
+def test_metrics_have_every_series_that_readme_promises(site: Site) -> None:
+    go_live(site, "shop")
+    fail(site, "shop")
+    app = site.store.app("shop")
+    site.store.put_certificate(
+        app.id, CertificateSource.ACME, domains=("shop.example.com",), issuer="a CA", not_before=0.0,
+        not_after=time.time() + 10.5 * 86_400, pem="",
+    )  # fmt: skip
+    for deaths in (1, 2):
+        crash = ContainerEvent(app.id, "id0", "shop.web.0.v1", "web", 1, 5.0 + deaths, Happening.CRASHED, 3, "", deaths)
+        site.store.add_container_event(crash)
+    site.operations.tally.take(f"{app.id} v1 hit 200 0.001 300\n{app.id} v1 miss 502 0.04 300\n".encode())
+    text = site.get("/metrics", cookie="").text
+    for line in (
+        'gitship_app_up{app="shop"} 1.0',
+        'gitship_deploys_total{app="shop",result="live"} 1.0',
+        'gitship_deploys_total{app="shop",result="failed"} 1.0',
+        'gitship_deploy_seconds_count{app="shop",result="live"} 1.0',
+        "gitship_deploys_waiting 0.0",
+        'gitship_requests_total{answered_by="hits",app="shop"} 1.0',
+        'gitship_requests_total{answered_by="misses",app="shop"} 1.0',
+        'gitship_requests_total{answered_by="stale",app="shop"} 0.0',
+        'gitship_errors_total{app="shop",made_by="app"} 1.0',
+        'gitship_first_byte_seconds_bucket{app="shop",le="+Inf"} 2.0',
+        'gitship_container_restarts{app="shop",process="web"} 2.0',
+        'gitship_container_restarts{app="shop",process="worker"} 0.0',
+        'gitship_certificate_days{app="shop",source="acme"} 10.',
+        "gitship_cpu_percent ",
+        "gitship_memory_free_bytes ",
+        "gitship_disk_free_bytes ",
+        "gitship_load1 ",
+    ):
+        assert line in text, line
 
 
 def test_behind_https_the_cookie_is_secure_and_bound_to_the_host(site: Site) -> None:

@@ -17,12 +17,17 @@ PLACES = (Path("/data/varnish/https.sock"), Path("/data/certs/crt.list"), Path("
 
 
 def test_as_root_it_gives_up_its_rights() -> None:
-    check("haproxy.cfg", haproxy_config(Address("0.0.0.0", 443), *PLACES, "haproxy"))
+    check("haproxy.cfg", haproxy_config(Address("0.0.0.0", 443), *PLACES, "haproxy", processors=8))
 
 
 def test_as_anybody_else_it_stays_who_it_is() -> None:
-    text = haproxy_config(Address("::", 8443), *PLACES, None)
+    text = haproxy_config(Address("::", 8443), *PLACES, None, processors=1)
     assert "user" not in text and 'bind "[::]:8443" ssl' in text
+
+
+@pytest.mark.parametrize(("processors", "wanted"), [(1, 1), (2, 1), (3, 1), (4, 2), (64, 32)])
+def test_it_leaves_half_of_the_machine_to_varnish(processors: int, wanted: int) -> None:
+    assert f"\n    nbthread {wanted}\n" in haproxy_config(Address("::", 443), *PLACES, None, processors)
 
 
 def test_an_entrys_name_tells_all_that_is_in_it() -> None:

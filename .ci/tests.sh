@@ -1,0 +1,67 @@
+# shellcheck shell=bash disable=SC2154,SC2034,SC2164 # variables of install.sh, which stops at an error
+# Sourced by install.sh --test: sets up what the tests need and runs everything that a change must pass.
+
+installed_list=/dev/null # nothing of it is gitship's
+test_packages=(gcc libc6-dev busybox-static debootstrap curl zsh docker-registry varnish-modules pebble chromium shellcheck)
+test_engine_pid=
+test_engine_dir=
+
+end_test_engine() {
+  [ -n "$test_engine_pid" ] || return 0
+  kill "$test_engine_pid" 2>/dev/null || true
+  wait "$test_engine_pid" 2>/dev/null || true
+  awk -v dir="$test_engine_dir/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+  rm -rf "$test_engine_dir"
+}
+
+start_test_engine() { # an engine of the tests' own, only when none answers
+  if docker_answers; then return 0; fi
+  say "Starting a Docker engine for the tests"
+  mount_cgroups
+  test_engine_dir=$(mktemp -d /tmp/gitship-test-docker.XXXXXX)
+  trap end_test_engine EXIT
+  export DOCKER_HOST="unix://$test_engine_dir/docker.sock"
+  dockerd -H "$DOCKER_HOST" --data-root "$test_engine_dir/data" --exec-root "$test_engine_dir/run" \
+    --pidfile "$test_engine_dir/dockerd.pid" --live-restore </dev/null >"$test_engine_dir/log" 2>&1 &
+  test_engine_pid=$!
+  wait_for 60 docker_answers || { tail -n 30 "$test_engine_dir/log" >&2; die "Docker does not start"; }
+}
+
+# Installs what pyproject.toml names, but not gitship: the tests must meet the checkout.
+make_test_venv() {
+  local venv=$1 requirements
+  [ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
+  requirements=$("$venv/bin/python" -c '
+import sys, tomllib
+project = tomllib.load(open(sys.argv[1], "rb"))["project"]
+print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")' "$here/pyproject.toml")
+  say "Installing the Python packages of the tests"
+  "$venv/bin/python" -m pip --disable-pip-version-check -q install --no-input -r /dev/stdin <<<"$requirements" ||
+    die "pip could not install what the tests need" "look above for its reason, then run this again"
+}
+
+run_tests() {
+  local cache=${GITSHIP_TEST_CACHE:-/var/cache/gitship-test} failed=() wanted package
+  update_lists
+  mapfile -t wanted < <(missing_packages; for package in "${test_packages[@]}"; do is_there "$package" || echo "$package"; done)
+  install_packages "${wanted[@]}"
+  mkdir -p "$cache"
+  make_test_venv "$cache/venv"
+  start_test_engine
+  cd "$here"
+  export PATH="$cache/venv/bin:$PATH" PYTHONPATH="$here" GITSHIP_TEST_CACHE=$cache
+  check() { # check NAME COMMAND...
+    say "$1"
+    "${@:2}" </dev/null || failed+=("$1")
+  }
+  check "ruff check" ruff check .
+  check "ruff format" ruff format --check .
+  check "mypy" mypy
+  check "import-linter" lint-imports
+  check "shellcheck" shellcheck -x install.sh .ci/run .ci/lock
+  check "audit of the locked packages" .ci/audit
+  # Mostly waiting, so more tests at once than processors; a module's tests share a server and stay together.
+  check "pytest" python -m pytest -q -n 3 --dist loadfile
+  [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
+  say "All checks passed"
+}

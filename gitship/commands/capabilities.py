@@ -1,0 +1,74 @@
+"""capabilities: what an app's containers may do beyond what every container may."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.context import AppName, Ctx
+from gitship.commands.following import Detach
+from gitship.commands.listing import Format, show
+from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.tuned import NoRestart, change, note_pending
+from gitship.deploy import granted, overrides
+from gitship.engine.confinement import ADDABLE, KEPT, capability
+from gitship.model import Role
+
+Names = Annotated[str, Parameter(name="CAPABILITY", help=f"one of {', '.join(ADDABLE)}")]
+
+
+@command(
+    "capabilities:add",
+    Role.ADMIN,
+    "give an app's containers kernel capabilities that others do not have, and put it live",
+    details=f"Every container has {', '.join(KEPT)}, and no way to get more (no-new-privileges). Those that would make"
+    " a container the owner of the machine cannot be given. Clones of the app do not have them.",
+    examples=("capabilities:add shop NET_RAW",),
+)
+def add(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
+    found = context.app(app)
+    changes = {f"{overrides.CAPABILITY}{name}": True for name in _named(names)}
+    change(context, found, changes, detach=detach, no_restart=no_restart)
+
+
+@command(
+    "capabilities:remove",
+    Role.ADMIN,
+    "take capabilities back, and put it live",
+    details="A rollback to a release that had them does not bring them back.",
+    examples=("capabilities:remove shop NET_RAW",),
+)
+def remove(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
+    found = context.app(app)
+    changes = {f"{overrides.CAPABILITY}{name}": None for name in _named(names)}
+    change(context, found, changes, detach=detach, no_restart=no_restart)
+
+
+@command(
+    "capabilities:list",
+    Role.VIEWER,
+    "the kernel capabilities of an app's containers",
+    columns=(
+        Column("capability", "its name, without CAP_"),
+        Column("from", "every container, or capabilities:add"),
+    ),
+    examples=("capabilities:list shop", "capabilities:list shop --format json"),
+    aliases=("capabilities",),
+)
+def listed(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    found = context.app(app)
+    own = granted.stored(context.operations.tuning.stored(found))
+    rows = [{"capability": name, "from": "every container"} for name in KEPT]
+    rows += [{"capability": name, "from": "capabilities:add"} for name in own]
+    show(context, rows, format, empty="none")
+    note_pending(context, found)
+
+
+def _named(names: tuple[str, ...]) -> list[str]:
+    if not names:
+        raise UsageError("which capability?", "for instance NET_RAW")
+    try:
+        return [capability(name) for name in names]
+    except ValueError as error:
+        raise UsageError(str(error), "see `help capabilities:add`") from None

@@ -1,0 +1,140 @@
+"""An app goes, with all it had. Once that has begun it comes to its end, by itself if need be.
+
+The setting ``destroying`` is written before anything is removed. From then on the app has no host and takes no deploy,
+nothing of it is repaired, and what could not be removed now the reconciler tries again, also in the next gitship.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from contextlib import suppress
+
+from gitship.config import Settings
+from gitship.deploy import switch
+from gitship.deploy.claims import Claims
+from gitship.deploy.discrepancies import Action, Change
+from gitship.deploy.imagetags import held_by
+from gitship.deploy.journal import log_file
+from gitship.deploy.keeper import Keeper
+from gitship.deploy.lock import DESTROYING
+from gitship.deploy.queue import DeployQueue
+from gitship.engine import values
+from gitship.engine.addresses import Addresses
+from gitship.engine.base import Engine
+from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.events import Bus, Event
+from gitship.front.front import Front
+from gitship.git.repository import Repositories
+from gitship.model import App
+from gitship.store import Store
+
+log = logging.getLogger("gitship.destroy")
+CLEAR_TIMEOUT_S = 60.0
+STOP_GRACE_S = 10.0
+NETWORK_TRIES = 3  # a container that Docker made just before the list, for a client that has gone, is not in it
+
+
+class Destroying:
+    """Safe from any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        bus: Bus,
+        engine: Engine,
+        front: Front,
+        repositories: Repositories,
+        addresses: Addresses,
+        queue: DeployQueue,
+        keeper: Keeper,
+        claims: Claims,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._bus = bus
+        self._engine = engine
+        self._front = front
+        self._repositories = repositories
+        self._addresses = addresses
+        self._queue = queue
+        self._keeper = keeper
+        self._claims = claims
+        self._server_id = store.server_id()
+
+    def destroy(self, name: str) -> None:
+        """Removes the app for good. Raises Conflict or EngineError: then nothing is removed, or the message says so."""
+        app = self._store.app(name)
+        self._keeper.ensure_still(app)
+        with self._queue.closed(app.id, f"{name} is being destroyed", CLEAR_TIMEOUT_S) as clear:
+            if not clear:
+                raise Conflict(f"a deploy of {name} is just ending", "try again in a moment")
+            with self._claims.ending(app.id):
+                app = self._store.app_by_id(app.id)  # a rename may have ended meanwhile
+                self._keeper.ensure_still(app)  # once more, now that none begins
+                self._engine.ping()  # while Docker is down nothing is begun
+                with self._front.holding(app.id):
+                    self._store.set_setting(app.id, DESTROYING, time.time())
+                self._finish(app)
+
+    def amiss(self) -> list[Change]:
+        """What ``settle`` would do now."""
+        return [_rest(a) for a in self._store.apps() if self._store.setting(a.id, DESTROYING) is not None]
+
+    def settle(self) -> list[Change]:
+        """Goes on with what was begun."""
+        changes = []
+        for app_id in self._store.apps_with_setting(DESTROYING):
+            with suppress(Conflict, NotFound):  # who destroys it is at it now, or has done it
+                app = self._store.app_by_id(app_id)
+                with self._claims.ending(app_id, wait=False):
+                    try:
+                        self._remove(app)
+                        changes.append(_rest(app))
+                    except GitshipError as error:
+                        log.warning("%s: destroying it: %s", app.name, error.message)
+        return changes
+
+    def _finish(self, app: App) -> None:
+        try:
+            self._remove(app)
+        except GitshipError as error:
+            raise GitshipError(
+                f"{app.name} could not be removed to its end: {error.message}",
+                f"{error.hint or 'see the log of the server'}; the server goes on with it by itself",
+            ) from error
+
+    def _remove(self, app: App) -> None:
+        """Each step may be taken again. What visitors see goes first, the record last."""
+        with self._front.holding(app.id):
+            self._front.bring_hosts(lambda: switch.hosts(self._store, self._settings.domain, self._settings.web.domain))
+            self._front.remove(app.slug)
+        for left in range(NETWORK_TRIES - 1, -1, -1):
+            self._remove_containers(app)
+            try:
+                self._addresses.remove(app)
+                break
+            except Conflict:
+                if not left:
+                    raise
+        self._keeper.remove_all(app)
+        mine = held_by(self._store, app)
+        for image_id in {r.image_id for r in self._store.releases(app.id)}:  # those of other apps, too, stay
+            self._engine.remove_image(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
+        self._repositories.remove(app.name)
+        logs = log_file(self._settings.logs, app, 0).parent
+        shutil.rmtree(logs, ignore_errors=True)
+        self._store.delete_app(app.id)
+        shutil.rmtree(logs, ignore_errors=True)  # what a drain that was just ending has kept
+        self._bus.publish(Event("app", app.name))
+
+    def _remove_containers(self, app: App) -> None:
+        for container in self._engine.list({values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}):
+            self._engine.stop(container.id, STOP_GRACE_S)
+            self._engine.remove(container.id)
+
+
+def _rest(app: App) -> Change:
+    return Change(app.name, Action.REMOVE, f"what is left of {app.name}", "it is being destroyed")

@@ -1,0 +1,97 @@
+"""Where an app's containers are not as its live release wants them, and what is to be done about each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gitship.engine.values import ContainerState
+from gitship.model import Container
+
+DOWN = frozenset({"created", "exited", "dead"})  # Docker does not start these by itself
+
+
+class Action(StrEnum):
+    """What is done, as an order; ``done`` is the same when it has been done."""
+
+    START = "start"
+    MAKE = "make anew"
+    DRAIN = "drain"
+    REMOVE = "remove"
+    RELOAD = "reload"
+    END = "end"
+
+    @property
+    def done(self) -> str:
+        return _DONE[self]
+
+
+_DONE = {
+    Action.START: "started",
+    Action.MAKE: "made anew",
+    Action.DRAIN: "draining",
+    Action.REMOVE: "removed",
+    Action.RELOAD: "reloaded",
+    Action.END: "ended",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """``subject`` is what is changed (a container, a network, a deploy), ``why`` a few words; ``app`` may be ""."""
+
+    app: str
+    action: Action
+    subject: str
+    why: str
+
+    @property
+    def text(self) -> str:
+        """``started shop.web.1.v3: exited``."""
+        return f"{self.action.done} {self.subject}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """``container`` is the live one that is meant; of what nobody wants there is only a ``state``."""
+
+    change: Change
+    container: Container | None
+    state: ContainerState | None
+
+
+def discrepancies(
+    app: str,
+    live: Iterable[Container],
+    actual: Iterable[ContainerState],
+    spared: Callable[[ContainerState], bool],
+) -> list[Discrepancy]:
+    """``live`` is what the store wants, ``actual`` all there is of the app; ``spared`` tells what has another owner."""
+    present = {state.id: state for state in actual}
+    found = []
+    for container in live:
+        state = present.pop(container.id, None)
+        if state is None:
+            found.append(_amiss(app, Action.MAKE, "it was gone", container, None))
+        elif state.status in DOWN:
+            found.append(_amiss(app, Action.START, f"it was {state.status}", container, state))
+        elif _lost_its_address(container, state):
+            why = f"it had {state.address or 'no address'} and not {container.address}"
+            found.append(_amiss(app, Action.MAKE, why, container, state))
+    for state in present.values():
+        if not spared(state):
+            change = Change(app, Action.DRAIN, state.name, "nothing leads to it")
+            found.append(Discrepancy(change, None, state))
+    return found
+
+
+def _lost_its_address(container: Container, state: ContainerState) -> bool:
+    """One that Docker is just starting again has none for a moment."""
+    if state.address:
+        return state.address != container.address
+    return state.status == "running"
+
+
+def _amiss(app: str, action: Action, why: str, container: Container, state: ContainerState | None) -> Discrepancy:
+    return Discrepancy(Change(app, action, container.name, why), container, state)

@@ -1,0 +1,126 @@
+"""Docker in memory, as far as the reconciler and who destroys an app need it, with a hook before each call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from gitship.engine.values import ContainerSpec, ContainerState, LogLine
+from gitship.errors import Conflict, EngineError, NotFound
+
+
+class MemoryVolumes:
+    def find(self, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+        return {}
+
+    def helpers(self) -> set[str]:
+        return set()
+
+
+class MemoryEngine:
+    """Networks refuse to go while a container is in them. ``before[call]`` is called with each such call's argument."""
+
+    def __init__(self) -> None:
+        self.containers: dict[str, ContainerState] = {}
+        self.networks: dict[str, str] = {}
+        self.network_of: dict[str, str] = {}
+        self.made: list[str] = []
+        self.images: list[str] = []
+        self.before: dict[str, Callable[[object], None]] = {}
+        self.down = False
+        self.volumes = MemoryVolumes()
+
+    def _hook(self, call: str, about: object = None) -> None:
+        if self.down:
+            raise EngineError("Docker does not answer", "start it")
+        if call in self.before:
+            self.before[call](about)
+
+    def ping(self) -> str:
+        self._hook("ping")
+        return "1"
+
+    def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:
+        self._hook("ensure_network", name)
+        self.networks[name] = subnet
+        return True
+
+    def remove_network(self, name: str) -> None:
+        self._hook("remove_network", name)
+        if name in self.network_of.values():
+            raise Conflict(f"network {name} is in use", "remove its containers first")
+        self.networks.pop(name, None)
+
+    def create(self, spec: ContainerSpec) -> str:
+        self._hook("create", spec)
+        if spec.network not in self.networks:
+            raise EngineError(f"network {spec.network} not found")
+        made = f"{spec.name}#{len(self.made)}"
+        self.made.append(spec.name)
+        self.containers[made] = ContainerState(made, spec.name, spec.labels, "created", address=spec.address or "")
+        self.network_of[made] = spec.network
+        return made
+
+    def start(self, container_id: str) -> None:
+        self._hook("start", container_id)
+        self.containers[container_id] = replace(self.inspect(container_id), status="running")
+
+    def stop(self, container_id: str, timeout_s: float) -> None:
+        self._hook("stop", container_id)
+        if container_id in self.containers:
+            self.containers[container_id] = replace(self.containers[container_id], status="exited")
+
+    def remove(self, container_id: str) -> None:
+        self._hook("remove", container_id)
+        self.containers.pop(container_id, None)
+        self.network_of.pop(container_id, None)
+
+    def inspect(self, container_id: str) -> ContainerState:
+        if container_id not in self.containers:
+            raise NotFound("no container")
+        return self.containers[container_id]
+
+    def list(self, labels: Mapping[str, str]) -> Iterable[ContainerState]:
+        found = [s for s in self.containers.values() if labels.items() <= s.labels.items()]
+        self._hook("list", labels)  # after it was made: what happens now is not in it
+        return found
+
+    def remove_image(self, image_id: str, mine: object, only_label: object) -> bool:
+        self._hook("remove_image", image_id)
+        self.images.append(image_id)
+        return True
+
+    def logs(self, container_id: str, **how: object) -> Iterator[LogLine]:
+        return iter(())
+
+    def names(self) -> list[str]:
+        return sorted(state.name for state in self.containers.values())
+
+
+class MemoryFront:
+    """Varnish, as far as it matters here: who is removed from it."""
+
+    def __init__(self) -> None:
+        self.hosts: Mapping[str, str] = {}
+        self.removed: list[str] = []
+        self._hold = threading.Lock()
+
+    def holding(self, app_id: int) -> threading.Lock:
+        return self._hold
+
+    def bring_hosts(self, hosts: Callable[[], Mapping[str, str]]) -> bool:
+        self.hosts = hosts()
+        return True
+
+    def remove(self, slug: str) -> None:
+        self.removed.append(slug)
+
+    def unlabelled(self, slug: str) -> list[str]:
+        return []
+
+    def busy(self, vcl: str) -> int:
+        return 0
+
+    def discard(self, vcl: str) -> None:
+        pass
