@@ -285,11 +285,9 @@ TEXT
 
 uninstall() {
   local id='' data='' packages='' file
-  if is_installed; then
-    data=$(setting data_dir)
-    id=$("$prefix/current/bin/python" -c 'import sys; from pathlib import Path; from gitship.store import Store
-print(Store(Path(sys.argv[1])).server_id())' "$data/gitship.db") || id=
-  fi
+  data=$(sed -n 's/^data_dir = "\(.*\)"$/\1/p' "$config" 2>/dev/null) || true # also after an uninstall that kept it
+  [ ! -e "$data/gitship.db" ] || id=$("$(find_python)" -c 'import sqlite3, sys
+print(sqlite3.connect(sys.argv[1]).execute("SELECT value FROM meta WHERE key = \"server_id\"").fetchone()[0])' "$data/gitship.db") || id=
   stop_all
   if [ -n "$id" ] && docker_answers; then
     docker ps -aq --filter "label=gitship.server=$id" | xargs -r docker rm -f >/dev/null

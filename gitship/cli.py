@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import logging
 import os
 import stat
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gitship import __version__
+from gitship import __version__, logformat
 from gitship.config import DEFAULT_CONFIG, Settings, load
 from gitship.configvalues import Address
 from gitship.errors import GitshipError
@@ -41,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
     )
     serve = verbs.add_parser("serve", help="run in the foreground; SIGTERM ends it, the sites stay up")
     serve.add_argument("--verbose", action="store_true", help="log more")
+    serve.add_argument(
+        "--log-format", choices=logformat.FORMATS, help="lines for people or JSON; default: log.format of the settings"
+    )
     stop = verbs.add_parser("stop-front", help="end Varnish and haproxy: sites are down until the next `gitship serve`")
     attend = verbs.add_parser("attend", help="what a service unit runs: starts a program when gitship says so")
     attend.add_argument("program", choices=("varnish", "tls"), help="Varnish, or haproxy")
@@ -105,8 +107,7 @@ def _own(args: argparse.Namespace) -> int:
     if args.verb == "stop-front":
         daemon.stop_front(settings)
         return 0
-    level = logging.DEBUG if args.verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
+    logformat.configure(args.log_format or settings.log.format, verbose=args.verbose, stream=sys.stderr)
     return daemon.serve(settings, args.config.resolve())
 
 

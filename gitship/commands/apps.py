@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship.commands import access
-from gitship.commands.context import AppName, Ctx
+from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, moment, show, version
 from gitship.commands.prompt import ask
@@ -50,7 +50,17 @@ def create(app: AppName, /, *, context: Ctx) -> None:
 )
 def list_apps(*, context: Ctx, format: Format = "table") -> None:
     rows = [_row(context, app) for app in context.apps()]
-    show(context, rows, format, empty="no apps yet; `apps:create NAME`, or push to a new name")
+    show(context, rows, format, empty=_first_steps(context))
+
+
+def _first_steps(context: Context) -> str:
+    host, port = context.settings.domain, context.settings.ssh.listen.port
+    return (
+        "no apps yet. In a repository with a Dockerfile (hello is the name you choose):\n"
+        f"  git remote add deploy ssh://deploy@{host}:{port}/hello\n"
+        "  git push deploy main\n"
+        "or see a page without a project of your own: demo:create"
+    )
 
 
 def _row(context: Ctx, app: App) -> dict[str, object]:

@@ -65,3 +65,18 @@ def in_use(host: str) -> Iterator[None]:
                 if made.exists():
                     docker_cli.docker(host, "rmi", PYTHON_IMAGE, check=False)
                     made.unlink()
+
+
+@contextmanager
+def named(host: str, name: str) -> Iterator[None]:
+    """Meanwhile the image has this name, too, unless an image of that name is there; one test at a time."""
+    with (cache_dir() / "python-name.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        there = docker_cli.docker(host, "images", "-q", name)
+        if not there:
+            docker_cli.docker(host, "tag", PYTHON_IMAGE, name)
+        try:
+            yield
+        finally:
+            if not there:
+                docker_cli.docker(host, "rmi", "--no-prune", name)

@@ -24,8 +24,8 @@ ROLES = {
         "web", "web:token", "web:tokens", "web:token:remove",
     },
     Role.DEPLOYER: {
-        "apps:create", "config:set", "config:unset", "config:get", "domains:add", "domains:set", "domains:remove",
-        "ps:scale",
+        "apps:create", "demo:create", "config:set", "config:unset", "config:get", "domains:add",
+        "domains:set", "domains:remove", "ps:scale",
         "ps:restart", "releases:rollback", "deploys:cancel",
         "apps:lock", "apps:unlock", "ps:stop", "ps:start", "ps:rebuild", "deploys:retry",
         "ps:pause", "ps:resume", "ratelimit:set", "ratelimit:off", "bodylimit:set", "bodylimit:off",

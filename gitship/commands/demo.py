@@ -1,0 +1,46 @@
+"""demo: something to look at before one has a project."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands import access
+from gitship.commands.context import Context, Ctx
+from gitship.commands.following import Detach, follow
+from gitship.commands.registry import command
+from gitship.deploy import demo
+from gitship.model import Role, app_name
+
+DEMO = "demo"
+
+
+@command(
+    "demo:create",
+    Role.DEPLOYER,
+    "make a small app and put it live, from nothing but this machine",
+    details="A page of 9 kB that answers, FROM scratch: no registry is asked. Clone it, change it, push it; "
+    "`apps:destroy demo --force` takes it away.",
+    examples=("demo:create", "demo:create first"),
+)
+def create(
+    app: Annotated[str, Parameter(name="APP", help="its name")] = DEMO,
+    /,
+    *,
+    context: Ctx,
+    detach: Detach = False,
+) -> None:
+    access.require_all_apps(context.identity, "making apps")
+    url = remote(context, app_name(app))
+    files = demo.archive(app, url)
+    made = context.operations.create_app(app)
+    begun = context.operations.sources.archive(made.name, files, context.identity)
+    context.record(f"{begun.cause}, deploy {begun.id}")
+    follow(context, made.name, begun, detach=detach)
+    context.note(f"make it yours: git clone {url}")
+
+
+def remote(context: Context, app: str) -> str:
+    """Where an app is pushed to, as this server knows itself."""
+    return f"ssh://deploy@{context.settings.domain}:{context.settings.ssh.listen.port}/{app}"

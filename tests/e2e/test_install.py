@@ -1,0 +1,250 @@
+"""README's first line on a bare machine, and all that follows in its years: push, reboot, upgrade, way back, removal.
+
+Minutes, not seconds: GITSHIP_TEST_INSTALL=bookworm (or trixie, or both with a comma) asks for it. Needs root,
+systemd-nspawn (Debian's systemd-container), debootstrap, and the package mirrors.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import apps
+from tests.e2e.apps import clean_env
+from tests.e2e.harness import make_key, wait_until
+from tests.e2e.machine import USER, Machine, running
+
+WANTED = [name for name in os.environ.get("GITSHIP_TEST_INSTALL", "").split(",") if name]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not WANTED, reason="takes minutes: GITSHIP_TEST_INSTALL=bookworm asks for it"),
+    pytest.mark.timeout(2400),
+]
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHIPPED = ("gitship", "hooks", "varnish", "pyproject.toml", "README.md", "LICENSE", "install.sh", ".ci")
+INSTALL = "sudo ./install.sh"
+APP = "hello"
+OWN_TRACES = ("gitship",)
+
+
+@dataclass(slots=True)
+class Visitors:
+    """One after the other on the page, all the time; what was not the page."""
+
+    address: str
+    asked: int = 0
+    failed: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def come(self) -> None:
+        while not self._stop.is_set():
+            self.asked += 1
+            try:
+                status, _ = get(self.address)
+                if status != 200:
+                    self.failed.append(str(status))
+            except OSError as error:
+                self.failed.append(repr(error))
+            time.sleep(0.01)
+
+    @contextmanager
+    def meanwhile(self) -> Iterator[Visitors]:
+        thread = threading.Thread(target=self.come)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            thread.join()
+
+
+def get(address: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(address, 80, timeout=10)
+    try:
+        connection.request("GET", "/", headers={"Host": f"{APP}.localhost"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    finally:
+        connection.close()
+
+
+@dataclass(slots=True)
+class Laptop:
+    """Another account, elsewhere: git, ssh and a key of its own."""
+
+    home: Path
+    address: str
+    key: Path
+
+    def git_ssh(self) -> str:
+        known = self.home / "known_hosts"
+        return f"ssh -F none -i {self.key} -o IdentitiesOnly=yes -o BatchMode=yes" \
+            f" -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={known}"  # fmt: skip
+
+    def ship(self, *command: str, stdin: str = "") -> str:
+        done = subprocess.run(
+            [*self.git_ssh().split(), "-p", "2222", f"deploy@{self.address}", *command], input=stdin,
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def push(self, repository: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["git", "push", f"ssh://deploy@{self.address}:2222/{APP}", "main"], cwd=repository,
+            env=clean_env(GIT_SSH_COMMAND=self.git_ssh(), GIT_SSH_VARIANT="ssh"), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+
+
+def checkout(place: Path) -> Path:
+    for name in SHIPPED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            place.mkdir(exist_ok=True)
+            shutil.copy(source, place / name)
+    return place
+
+
+def install(machine: Machine, words: str = "") -> str:
+    done = machine.admin(f"cd gitship && {INSTALL} {words}")
+    assert done.returncode == 0, done.stdout[-6000:]
+    return done.stdout
+
+
+def files(machine: Machine) -> set[str]:
+    places = "/etc /opt /root /home /run /srv /usr /var"
+    return set(machine.enter("sh", "-c", f"find {places} -xdev 2>/dev/null", timeout_s=120).stdout.splitlines())
+
+
+@pytest.mark.parametrize("release", WANTED)
+def test_a_bare_machine_for_years(release: str, tmp_path: Path, tiny_binary: Path) -> None:
+    assert f"\n{INSTALL} " in README
+    admin_key, fresh_key = make_key(tmp_path / "admin"), make_key(tmp_path / "fresh")
+    repository = apps.tiny(tmp_path / "app", tiny_binary, version="v1")
+    source = checkout(tmp_path / "source")
+    with running(release, admin_key.with_suffix(".pub")) as machine:
+        machine.put(source, "gitship")
+        before = files(machine)
+        laptop = Laptop(tmp_path, machine.address, fresh_key)
+
+        # A port that is taken is told, and nothing is changed.
+        machine.enter("systemd-run", "--unit=taken", "systemd-socket-activate", "-l", "80", "cat")
+        wait_until(lambda: ":80 " in machine.enter("ss", "-Hltn").stdout, 20, "port 80 is taken")
+        refused = machine.admin(f"cd gitship && {INSTALL}")
+        assert refused.returncode == 1
+        assert re.search(r"port 80 is taken by systemd-socket\S* \(pid \d+\), which is left alone", refused.stdout)
+        assert "--port 8080" in refused.stdout
+        assert not (machine.root / "opt/gitship").exists()
+        machine.enter("systemctl", "stop", "taken")
+
+        # Two commands to the first page, pushed from another account with a fresh key.
+        started = time.monotonic()
+        said = install(machine)
+        installed_s = time.monotonic() - started
+        assert f"git remote add deploy ssh://deploy@{machine.address}:2222/{APP}" in said
+        assert "fail " not in said
+        Laptop(tmp_path, machine.address, admin_key).ship(
+            "keys:add", "fresh", stdin=fresh_key.with_suffix(".pub").read_text()
+        )
+        pushed = laptop.push(repository)
+        assert pushed.returncode == 0, pushed.stderr
+        assert get(machine.address) == (200, "v1\n")
+        print(f"\n{release}: installed in {installed_s:.0f} s, first page after {time.monotonic() - started:.0f} s")
+        for unit in ("gitship", "gitship-varnish", "gitship-tls"):
+            assert machine.enter("systemctl", "is-active", unit).stdout.strip() == "active", unit
+            owner = machine.enter("systemctl", "show", "-P", "User", unit).stdout.strip()
+            assert owner == "gitship"
+        assert machine.enter("systemctl", "is-active", "varnish", "haproxy").stdout.split() == ["inactive"] * 2
+
+        # Again: nothing to do.
+        assert "runs already" in install(machine)
+
+        # Varnish is killed while gitship is down: its unit brings it back.
+        machine.enter("systemctl", "stop", "gitship")
+        machine.enter("sh", "-c", "kill -9 $(cat /var/lib/gitship/varnish/varnishd.pid)")
+        wait_until(lambda: serves(machine), 60, "the unit starts Varnish again")
+        machine.enter("systemctl", "start", "gitship")
+
+        # The machine starts anew.
+        machine.power_off()
+        machine.boot()
+        wait_until(lambda: serves(machine), 90, "the page is back after a reboot")
+        wait_until(lambda: machine.enter("gitship", "version").returncode == 0, 60, "gitship is back")
+
+        # An upgrade under load; a version that does not start; the way back.
+        first = current(machine)
+        machine.put(changed(source, "gitship/errors.py", "\n# another version\n"), "gitship")
+        visitors = Visitors(machine.address)
+        with visitors.meanwhile():
+            install(machine, "--upgrade")
+        second = current(machine)
+        assert second != first
+        assert visitors.asked > 100
+        assert visitors.failed == []
+        machine.put(changed(source, "gitship/daemon.py", "\nraise SystemExit('broken')\n"), "gitship")
+        visitors = Visitors(machine.address)
+        with visitors.meanwhile():
+            failed = machine.admin(f"cd gitship && {INSTALL} --upgrade")
+        assert failed.returncode == 1
+        assert f"the upgrade failed, {second} runs again" in failed.stdout
+        assert visitors.failed == []
+        assert current(machine) == second
+        with visitors.meanwhile():
+            install(machine, "--rollback")
+        assert current(machine) == first
+        assert APP in laptop.ship("apps")
+
+        # Gone: what stays is what it says.
+        said = install(machine, "--uninstall")
+        assert "/var/lib/gitship" in said
+        left = machine.enter("sh", "-c", "ps -e -o comm=; systemctl list-units 'gitship*' --no-legend; docker ps -aq")
+        assert not re.search("gitship|varnishd|haproxy", left.stdout), left.stdout
+        assert not (machine.root / "opt/gitship").exists()
+        assert (machine.root / "var/lib/gitship/gitship.db").exists()
+
+        # A new install goes on with what stayed, and a purge leaves nothing of gitship.
+        install(machine)
+        wait_until(lambda: serves(machine), 60, "the apps are back")
+        install(machine, "--uninstall")
+        said = install(machine, "--uninstall --purge")
+        traces = {path for path in files(machine) - before if "gitship" in path and not path.startswith(HOME)}
+        assert traces == set()
+        assert machine.enter("docker", "images", "-q").stdout == ""
+        assert machine.enter("id", "gitship").returncode != 0
+
+
+HOME = f"/home/{USER}/gitship"
+
+
+def serves(machine: Machine) -> bool:
+    try:
+        return get(machine.address) == (200, "v1\n")
+    except OSError:
+        return False
+
+
+def current(machine: Machine) -> str:
+    return os.readlink(machine.root / "opt/gitship/current").removeprefix("releases/")
+
+
+def changed(source: Path, file: str, more: str) -> Path:
+    """Another version of the source: what was changed before stays."""
+    with (source / file).open("a") as opened:
+        opened.write(more)
+    return source
