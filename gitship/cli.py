@@ -1,22 +1,23 @@
-"""`gitship init | serve | stop-front | attend | doctor`; any other word goes to the running server, over SSH."""
+"""`gitship init | serve | stop-front | attend | doctor | restore`; any other word is for the running server."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
-import logging
 import os
+import stat
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from gitship import __version__
+from gitship import __version__, logformat
 from gitship.config import DEFAULT_CONFIG, Settings, load
 from gitship.configvalues import Address
 from gitship.errors import GitshipError
 
-OWN = ("init", "serve", "stop-front", "attend", "doctor")
+OWN = ("init", "serve", "stop-front", "attend", "doctor", "restore")
 EPILOG = """Any other word is an admin command for the running server, for instance:
   gitship apps:list            gitship logs shop -f            gitship help
 The same commands work from anywhere: ssh -p 2222 deploy@HOST apps:list"""
@@ -39,12 +40,23 @@ def parser() -> argparse.ArgumentParser:
     )
     serve = verbs.add_parser("serve", help="run in the foreground; SIGTERM ends it, the sites stay up")
     serve.add_argument("--verbose", action="store_true", help="log more")
+    serve.add_argument(
+        "--log-format", choices=logformat.FORMATS, help="lines for people or JSON; default: log.format of the settings"
+    )
     stop = verbs.add_parser("stop-front", help="end Varnish and haproxy: sites are down until the next `gitship serve`")
     attend = verbs.add_parser("attend", help="what a service unit runs: starts a program when gitship says so")
     attend.add_argument("program", choices=("varnish", "tls"), help="Varnish, or haproxy")
     doctor = verbs.add_parser("doctor", help="look for everything that usually is wrong; 1 when something fails")
     doctor.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
-    for verb in (init, serve, stop, attend, doctor):
+    restore = verbs.add_parser("restore", help="make the server of a backup (`server:backup`), before `gitship serve`")
+    restore.add_argument("file", metavar="FILE", nargs="?", help="the archive; - for standard input")
+    restore.add_argument("--force", action="store_true", help="move data that are there aside, and restore")
+    restore.add_argument("--check", action="store_true", help="only read the archive: is it whole, and what is in it")
+    restore.add_argument(
+        "--newest-copy", action="store_true", help="instead: put the newest automatic copy in the database's place"
+    )
+    restore.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
+    for verb in (init, serve, stop, attend, doctor, restore):
         verb.add_argument("--config", metavar="FILE", type=Path, default=default_config(), help="default: %(default)s")
     return main
 
@@ -79,6 +91,14 @@ def _own(args: argparse.Namespace) -> int:
         return 0
     if args.verb == "doctor":
         return _doctor(args.config, args.format)
+    if args.verb == "restore":
+        from gitship.restoring import restore
+
+        for line in restore(
+            args.config, args.file, args.format, force=args.force, check=args.check, copy=args.newest_copy
+        ):
+            print(line)
+        return 0
     settings = load(args.config)
     if args.verb == "attend":
         return _attend(settings, args.program)
@@ -87,9 +107,8 @@ def _own(args: argparse.Namespace) -> int:
     if args.verb == "stop-front":
         daemon.stop_front(settings)
         return 0
-    level = logging.DEBUG if args.verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
-    return daemon.serve(settings)
+    logformat.configure(args.log_format or settings.log.format, verbose=args.verbose, stream=sys.stderr)
+    return daemon.serve(settings, args.config.resolve())
 
 
 def _doctor(config: Path, format: str) -> int:
@@ -122,6 +141,8 @@ def _admin_command(words: list[str]) -> int:
     elif words[0].startswith("--config="):
         config, words = Path(words[0].removeprefix("--config=")), words[1:]
     settings = load(config)
+    if words[0] == "server:backup":
+        _for_the_owner_alone(sys.stdout.fileno())
     from gitship.ssh import client, hostkey
 
     return client.run_remote(
@@ -134,6 +155,13 @@ def _admin_command(words: list[str]) -> int:
         sys.stderr.buffer,
         sys.stdin.isatty() and sys.stdout.isatty(),
     )
+
+
+def _for_the_owner_alone(handle: int) -> None:
+    """A file that the shell has opened for a backup is closed to others before there is a key in it."""
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        with suppress(OSError):  # somebody else's
+            os.fchmod(handle, 0o600)
 
 
 def _reachable(settings: Settings) -> Address:

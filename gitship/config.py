@@ -116,6 +116,23 @@ class DockerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskSettings:
+    min_free: int = setting(
+        100 << 20, values.size, "a push is refused when the disk of `data_dir` has less free space than this"
+    )
+    copies: int = setting(
+        7, values.whole(0, 1000), "automatic copies of the database: so many daily ones, and of those before upgrades"
+    )
+    log_days: int = setting(90, values.whole(0, 36500), "logs of deploys and runs go after so many days; 0: never")
+    image_days: int = setting(
+        0, values.whole(0, 36500), "images of older releases go after so many days, too; 0: by their number alone"
+    )
+    build_cache: int = setting(
+        20 << 30, values.size, "most build cache that Docker keeps, what was used last stays; 0: no limit"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DeploySettings:
     keep_releases: int = setting(5, values.whole(1, 1000), "how many releases keep their image, the live one included")
     drain_timeout: float = setting(
@@ -165,6 +182,13 @@ class CronSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    format: str = setting(
+        "text", values.choice("text", "json"), 'what `gitship serve` logs: lines for people ("text") or JSON ("json")'
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a server; ``load`` fills it from a file."""
 
@@ -175,11 +199,13 @@ class Settings:
     https: HttpsSettings = field(default_factory=HttpsSettings)
     web: WebSettings = field(default_factory=WebSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
+    disk: DiskSettings = field(default_factory=DiskSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
     hooks: HooksSettings = field(default_factory=HooksSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     varnish: VarnishSettings = field(default_factory=VarnishSettings)
     cron: CronSettings = field(default_factory=CronSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
     @property
     def database(self) -> Path:

@@ -8,11 +8,15 @@ import signal
 import threading
 from contextlib import closing, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
+from gitship.deploy.backup.making import Backups
+from gitship.deploy.backup.restoring import ensure_not_cut_short
+from gitship.deploy.backup.revival import Revival
 from gitship.deploy.build import Builder
 from gitship.deploy.busiest import busiest_slugs
 from gitship.deploy.canary import Canary
@@ -46,6 +50,7 @@ from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.repair import Repair
+from gitship.deploy.room import Room
 from gitship.deploy.routes import Routes
 from gitship.deploy.scheduler import Scheduler
 from gitship.deploy.server import ServerOperations
@@ -56,6 +61,7 @@ from gitship.deploy.stats import StoredStats
 from gitship.deploy.switch import Switch
 from gitship.deploy.tail import Tails
 from gitship.deploy.trials import RunningCanaries, Trials
+from gitship.deploy.upkeep import Upkeep
 from gitship.deploy.uptime import Uptime
 from gitship.deploy.urls import urls
 from gitship.deploy.wanted import Wanted
@@ -77,7 +83,7 @@ from gitship.ssh import hostkey
 from gitship.ssh.dispatch import Dispatcher
 from gitship.ssh.server import SshServer
 from gitship.ssh.strangers import Strangers
-from gitship.store import Store
+from gitship.store import Store, claim
 from gitship.web.server import WebServer
 
 log = logging.getLogger("gitship")
@@ -115,9 +121,12 @@ def limits_of(settings: Settings) -> BuildLimits:
 class Daemon:
     """A whole gitship server in one process. Varnish and the containers are not its children and outlive it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config: Path | None = None) -> None:
+        """``config`` is the settings' own file, for backups."""
         self.settings = settings
-        self.store = Store(settings.database)
+        self.store = Store(settings.database, copies=settings.disk.copies)
+        room = Room(settings.data_dir, settings.disk.min_free)
+        self.store.before_writing = room.look
         server_id = self.store.server_id()
         bus = Bus()
         engine = DockerEngine(
@@ -144,6 +153,7 @@ class Daemon:
             max_builds=settings.docker.max_builds,
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
+            room=room,
         )
         hooks = Hooks(self.store, settings, self._url)
         keeper = Keeper(self.store, engine, server_id)
@@ -155,7 +165,7 @@ class Daemon:
         visitors = VisitorLog(self.front.workdir, tally.take)
         outages = Outages()
         wanted = Wanted(self.store, settings.domain, outages.out)
-        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, trials)
+        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, settings, trials)
         switch = Switch(self.front, settings.domain, wanted)
         canary = Canary(
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
@@ -211,13 +221,17 @@ class Daemon:
         self.notifier = Notifier(self.store, bus, self._url)
         self.sampler = Sampler(self.store, engine)
         looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
+        backups = Backups(settings, config, self.store, repositories, engine.volumes, keeper)
+        backups.sweep()
         self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, self.queue, destroying, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
-            self.pausing, https, SignIns(self.store, self._identity), self.reconciler,
+            self.pausing, https, SignIns(self.store, self._identity), self.reconciler, backups, room,
         )  # fmt: skip
         self.uptime = Uptime(self.store, operations.facts, self.pausing, self.stats)
+        self.upkeep = Upkeep(settings, self.store, engine, room, operations.cleanup)
+        self.revival = Revival(self.store, engine, keeper, operations.lifecycle, operations.sources)
         services = Services(store=self.store, settings=settings, operations=operations)
         self._strangers = Strangers(self.store.audit_stranger)
         dispatcher = Dispatcher(services, operations, repositories)
@@ -249,6 +263,8 @@ class Daemon:
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
+            self.revival.start()
+            self.upkeep.start()
         except BaseException:
             self.stop()
             raise
@@ -260,6 +276,8 @@ class Daemon:
     def stop(self) -> None:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
+        self.upkeep.stop()
+        self.revival.stop()
         self.pausing.stop()
         self.ssh.stop(SSH_GRACE_S)
         self.certificates.stop()
@@ -299,9 +317,15 @@ def _open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def serve(settings: Settings) -> int:
-    """Runs in the foreground until SIGTERM or SIGINT."""
+def serve(settings: Settings, config: Path | None = None) -> int:
+    """Runs in the foreground until SIGTERM or SIGINT. Raises Conflict when another gitship has the data directory."""
     _open_files()
+    with claim.claimed(settings.data_dir):
+        return _serve(settings, config)
+
+
+def _serve(settings: Settings, config: Path | None) -> int:
+    ensure_not_cut_short(settings.data_dir)
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -309,7 +333,7 @@ def serve(settings: Settings) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, config)
     print(daemon.start(), flush=True)
     while not ended.wait(SIGNAL_POLL_S):  # a signal that the kernel gives to another thread does not wake this one
         pass

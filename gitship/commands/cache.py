@@ -12,7 +12,7 @@ from gitship.commands.listing import NOTHING, Format, iso, show, size
 from gitship.commands.registry import Column, UsageError, command
 from gitship.config import Settings
 from gitship.deploy import rules
-from gitship.deploy.https.wishes import hosts_of
+from gitship.deploy.https.sites import hosts_of
 from gitship.deploy.values import Value
 from gitship.errors import ConfigError, nearest
 from gitship.front.cache import ALL_COOKIES, Purge

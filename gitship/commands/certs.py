@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.https import OptionalApp, apps, days_left
+from gitship.commands.context import Context, Ctx
+from gitship.commands.https import AppOrStatusPage, OfStatusPage, OptionalApp, days_left, site, sites
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import read_all
 from gitship.commands.registry import Column, UsageError, command
-from gitship.deploy.https.wishes import hosts_of
+from gitship.deploy.https.sites import called, hosts_of, is_status_page, word
+from gitship.deploy.https.sites import sites as all_sites
 from gitship.errors import Conflict
 from gitship.front.tls import certificate
 from gitship.front.tls.certificate import Certificate
-from gitship.model import App, Role
+from gitship.model import Role, Site
 
 PEM_BYTES = 64 * 1024
 SOON_DAYS = 14
@@ -27,18 +28,18 @@ SOON_DAYS = 14
     ),
     examples=("certs:add shop < fullchain-and-key.pem",),
 )
-def add(app: AppName, /, *, context: Ctx) -> None:
-    found = context.app(app)
+def add(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPage = False) -> None:
+    found = site(context, app, status_page)
     text = read_all(context.session, PEM_BYTES)
     if not text.strip():
         raise UsageError(
-            "there is nothing on standard input", f"cat fullchain.pem privkey.pem | ssh ... certs:add {found.name}"
+            "there is nothing on standard input", f"cat fullchain.pem privkey.pem | ssh ... certs:add {word(found)}"
         )
     own = certificate.read(text)
     _refuse_others(context, found, own)
     uncovered = context.operations.https.add_certificate(found, own)
     days = days_left(own.not_after)
-    context.line(f"{found.name}: certificate of {own.issuer} for {', '.join(own.domains)}, valid for {days} days")
+    context.line(f"{called(found)}: certificate of {own.issuer} for {', '.join(own.domains)}, valid for {days} days")
     if uncovered:
         context.note(f"it is not valid for {', '.join(uncovered)}")
     if own.self_signed:
@@ -49,14 +50,15 @@ def add(app: AppName, /, *, context: Ctx) -> None:
         context.note(f"it ends in {days} days")
 
 
-def _refuse_others(context: Context, app: App, own: Certificate) -> None:
-    """A name that is another app's, in so many words: whoever holds that key could pose as it."""
-    for other in context.store.apps():
-        if other.id == app.id:
+def _refuse_others(context: Context, site: Site, own: Certificate) -> None:
+    """A name that is another's, in so many words: whoever holds that key could pose as it."""
+    for other in all_sites(context.store, context.settings):
+        if other.id == site.id:
             continue
         taken = sorted(set(hosts_of(context.store, context.settings, other)) & set(own.domains))
         if taken:
             whose = f"the app '{other.name}'" if context.identity.sees(other.id) else "another app"
+            whose = called(other) if is_status_page(other) else whose
             raise Conflict(
                 f"the certificate is for {taken[0]}, too, which leads to {whose}", "use one without that name"
             )
@@ -68,10 +70,10 @@ def _refuse_others(context: Context, app: App, own: Certificate) -> None:
     "stop using an app's own certificate; with HTTPS on, gitship gets one",
     examples=("certs:remove shop",),
 )
-def remove(app: AppName, /, *, context: Ctx) -> None:
-    found = context.app(app)
+def remove(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPage = False) -> None:
+    found = site(context, app, status_page)
     context.operations.https.remove_certificate(found)
-    context.line(f"removed the certificate of {found.name}")
+    context.line(f"removed the certificate of {called(found)}")
 
 
 @command(
@@ -79,7 +81,7 @@ def remove(app: AppName, /, *, context: Ctx) -> None:
     Role.VIEWER,
     "every certificate, an app's or of all apps",
     columns=(
-        Column("app", "the app"),
+        Column("app", "the app; null for the status page"),
         Column("domains", "the names that it is valid for"),
         Column("issuer", "who vouches for it"),
         Column("source", "own, acme or self-signed"),
@@ -92,14 +94,14 @@ def remove(app: AppName, /, *, context: Ctx) -> None:
 def list_certificates(app: OptionalApp = None, /, *, context: Ctx, format: Format = "table") -> None:
     rows = [
         {
-            "app": found.name,
+            "app": None if is_status_page(found) else found.name,
             "domains": list(stored.domains),
             "issuer": stored.issuer,
             "source": str(stored.source),
             "not_after": moment(stored.not_after),
             "days": days_left(stored.not_after),
         }
-        for found in apps(context, app)
+        for found in sites(context, app)
         for stored in context.store.certificates(found.id)
     ]
     show(context, rows, format, empty="none")

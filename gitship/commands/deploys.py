@@ -97,6 +97,7 @@ def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
         Column("failed_stage", "where it failed, null unless it did"),
         Column("reason", "why it ended early, empty unless it did"),
         Column("hint", "what to do then"),
+        Column("request", "the id under which the server's log has what belongs to it, empty for none"),
     ),
     examples=("deploys:info shop", "deploys:info shop 12 --format json"),
 )
@@ -110,7 +111,11 @@ def info(app: AppName, deploy: DeployId = None, /, *, context: Ctx, format: Form
         for s in wanted.stages
         if (at := moment(s.started_at))
     ]
-    show_one(context, {**row, "cause": wanted.cause, "hint": wanted.hint, "stages": stages}, format)
+    show_one(
+        context,
+        {**row, "cause": wanted.cause, "hint": wanted.hint, "stages": stages, "request": wanted.request},
+        format,
+    )
 
 
 def _stages(stages: list[dict[str, object]]) -> str:

@@ -7,17 +7,24 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands import access
+from gitship.commands.context import Context, Ctx
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.registry import Column, UsageError, command
 from gitship.deploy.https.operations import HostStatus
+from gitship.deploy.https.sites import called, is_status_page
 from gitship.deploy.https.wishes import wish_of
-from gitship.model import App, Role
+from gitship.errors import Conflict
+from gitship.model import STATUS_PAGE, App, Role, Site
 
 HSTS_DAYS = 180
 DAY_S = 86_400
 
 OptionalApp = Annotated[str | None, Parameter(name="APP", help="the app's name; every app without it")]
+AppOrStatusPage = Annotated[str | None, Parameter(name="APP", help="the app's name")]
+OfStatusPage = Annotated[
+    bool, Parameter(name="--status-page", help="the status page at web.domain, in place of an app; for admins")
+]
 
 
 def days_left(epoch: float) -> int:
@@ -30,6 +37,32 @@ def apps(context: Context, app: str | None) -> list[App]:
     return context.apps() if app is None else [context.app(app)]
 
 
+def sites(context: Context, app: str | None) -> list[Site]:
+    """The app named, or all that the key may know of, and with them the status page for a key that sees all."""
+    found: list[Site] = list(apps(context, app))
+    if app is None and context.settings.web.domain and not context.identity.limited:
+        found.append(STATUS_PAGE)
+    return found
+
+
+def site(context: Context, app: str | None, status_page: bool) -> Site:
+    """What the command is for. Raises UsageError unless it is exactly one of the two."""
+    if (app is None) != status_page:
+        raise UsageError(
+            "name either an app or --status-page", f"for instance `{context.command.name} shop`; see `apps:list`"
+        )
+    if app is not None:
+        return context.app(app)
+    what = f"{context.command.name} --status-page"
+    context.require(Role.ADMIN, what)
+    access.require_all_apps(context.identity, what)
+    if not context.settings.web.domain:
+        raise Conflict(
+            "the status page has no host name", 'set domain = "status.example.com" in [web], and restart gitship'
+        )
+    return STATUS_PAGE
+
+
 @command(
     "https:enable",
     Role.DEPLOYER,
@@ -39,22 +72,24 @@ def apps(context: Context, app: str | None) -> list[App]:
         "this server, with port 80 open. Names that only this machine knows (.localhost) get a certificate of "
         "gitship's own, which browsers warn of, and are not sent to https. "
         "--hsts tells browsers to come by https alone from now on, for 180 days after each visit: they keep to that "
-        "even after https:disable, so use it only when you are sure. --hsts off takes it back, as browsers come by."
+        "even after https:disable, so use it only when you are sure. --hsts off takes it back, as browsers come by. "
+        "--status-page does all this for the status page, once it has a host name in web.domain."
     ),
-    examples=("https:enable shop", "https:enable shop --hsts on"),
+    examples=("https:enable shop", "https:enable shop --hsts on", "https:enable --status-page"),
 )
 def enable(
-    app: AppName,
+    app: AppOrStatusPage = None,
     /,
     *,
     context: Ctx,
+    status_page: OfStatusPage = False,
     hsts: Annotated[
         str | None, Parameter(name="--hsts", metavar="on|off", help="tell browsers to come by https alone")
     ] = None,
 ) -> None:
     if hsts not in (None, "on", "off"):
         raise UsageError(f"--hsts {hsts[:20]!r} is neither on nor off", "for instance `https:enable shop --hsts on`")
-    found = context.app(app)
+    found = site(context, app, status_page)
     seconds = None if hsts is None else HSTS_DAYS * DAY_S if hsts == "on" else 0
     context.operations.https.enable(found, seconds, context.note)
     for row in context.operations.https.status(found):
@@ -68,13 +103,13 @@ def enable(
     Role.DEPLOYER,
     "serve an app by http alone",
     details="Its certificates are kept for the next https:enable. Browsers that were told by --hsts still refuse http.",
-    examples=("https:disable shop",),
+    examples=("https:disable shop", "https:disable --status-page"),
 )
-def disable(app: AppName, /, *, context: Ctx) -> None:
-    found = context.app(app)
+def disable(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPage = False) -> None:
+    found = site(context, app, status_page)
     hsts = wish_of(context.store, context.settings, found).hsts_s
     context.operations.https.disable(found)
-    context.line(f"{found.name} is served by http alone")
+    context.line(f"{called(found)} is served by http alone")
     if hsts:
         context.note(f"browsers that have been there still refuse http, for up to {hsts // DAY_S} days")
 
@@ -84,18 +119,19 @@ def disable(app: AppName, /, *, context: Ctx) -> None:
     Role.DEPLOYER,
     "ask for an app's certificate now, if it is time or names are missing",
     details="gitship does so by itself. Until the new one is there, and when there is none, the old one serves on.",
-    examples=("https:renew shop", "https:renew shop --force"),
+    examples=("https:renew shop", "https:renew shop --force", "https:renew --status-page"),
 )
 def renew(
-    app: AppName,
+    app: AppOrStatusPage = None,
     /,
     *,
     context: Ctx,
+    status_page: OfStatusPage = False,
     force: Annotated[
         bool, Parameter(name="--force", help="also when it need not be yet, or the last attempts have failed")
     ] = False,
 ) -> None:
-    found = context.app(app)
+    found = site(context, app, status_page)
     context.operations.https.renew(found, context.note, force=force)
     for row in context.operations.https.status(found):
         context.line(f"{row.host}: {_said(row)}")
@@ -106,7 +142,7 @@ def renew(
     Role.VIEWER,
     "each host's HTTPS, its certificate, and what is wrong",
     columns=(
-        Column("app", "the app"),
+        Column("app", "the app; null for the status page"),
         Column("host", "where it answers"),
         Column("state", "ok, off, self-signed, expired, or none: no certificate yet"),
         Column("source", "own, acme or self-signed; null without a certificate"),
@@ -121,14 +157,14 @@ def renew(
     aliases=("https",),
 )
 def status(app: OptionalApp = None, /, *, context: Ctx, format: Format = "table") -> None:
-    rows = [(found, row) for found in apps(context, app) for row in context.operations.https.status(found)]
+    rows = [(found, row) for found in sites(context, app) for row in context.operations.https.status(found)]
     show(context, [_row(found, row) for found, row in rows], format, empty="no app yet")
 
 
-def _row(app: App, row: HostStatus) -> dict[str, Any]:
+def _row(site: Site, row: HostStatus) -> dict[str, Any]:
     certificate = row.certificate
     return {
-        "app": app.name,
+        "app": None if is_status_page(site) else site.name,
         "host": row.host,
         "state": row.state,
         "source": str(certificate.source) if certificate else None,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,6 +10,7 @@ from cyclopts import Parameter
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import follow
 from gitship.commands.listing import size
+from gitship.commands.progress import Progress
 from gitship.commands.prompt import Interrupted
 from gitship.commands.registry import command
 from gitship.commands.storage import VolumeName
@@ -21,33 +20,9 @@ from gitship.model import DeployState, Role
 
 READ_BYTES = 64 << 10
 CTRL_C = b"\x03"
-PROGRESS_EVERY_S = 0.5
 
 Gzip = Annotated[bool, Parameter(name="--gzip", help="compress it")]
 Replace = Annotated[bool, Parameter(name="--replace", help="also when the volume is not empty: what it has goes")]
-
-
-class _Progress:
-    """How much has passed; on a terminal it is shown on stderr as it grows."""
-
-    def __init__(self, context: Context, doing: str) -> None:
-        self._context = context
-        self._doing = doing
-        self._shown_at = time.monotonic()
-        self._shown = False
-        self.bytes = 0
-
-    def add(self, count: int) -> None:
-        self.bytes += count
-        now = time.monotonic()
-        if self._context.terminal and now - self._shown_at >= PROGRESS_EVERY_S:
-            self._shown_at, self._shown = now, True
-            self._context.session.stderr.write(f"\r{self._doing} {size(self.bytes)}\x1b[K".encode())
-
-    def clear(self) -> None:
-        if self._shown:
-            with suppress(OSError):
-                self._context.session.stderr.write(b"\r\x1b[K")
 
 
 @command(
@@ -60,7 +35,7 @@ class _Progress:
 )
 def export(app: AppName, name: VolumeName, /, *, context: Ctx, gzip: Gzip = False) -> None:
     found = context.app(app)
-    session, progress = context.session, _Progress(context, f"exporting {name}:")
+    session, progress = context.session, Progress(context, f"exporting {name}:")
 
     def write(piece: bytes) -> None:
         session.stdout.write(piece)
@@ -88,7 +63,7 @@ def export(app: AppName, name: VolumeName, /, *, context: Ctx, gzip: Gzip = Fals
 )
 def import_(app: AppName, name: VolumeName, /, *, context: Ctx, replace: Replace = False) -> None:
     found = context.app(app)
-    progress = _Progress(context, f"importing {name}:")
+    progress = Progress(context, f"importing {name}:")
     try:
         deploy = context.operations.storage.restore(
             found, name, _chunks(context, progress), context.session.closed, context.identity, replace=replace
@@ -108,7 +83,7 @@ def import_(app: AppName, name: VolumeName, /, *, context: Ctx, replace: Replace
     context.line(f"imported {size(progress.bytes)} into {name} of {found.name}")
 
 
-def _chunks(context: Context, progress: _Progress) -> Iterator[bytes]:
+def _chunks(context: Context, progress: Progress) -> Iterator[bytes]:
     """Standard input; on a terminal, too, where a file may be piped in and each byte stands for itself."""
     session = context.session
     if session.pty is not None:

@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from gitship.commands import registry
 from gitship.commands.escapes import printable
 from gitship.commands.registry import Command, UsageError
+from gitship.errors import GitshipError
 from gitship.model import Identity, Outcome
 from gitship.store import Store
 
@@ -48,7 +49,7 @@ class Trail:
                 self._store.end_audit(self._entry, outcome, _short(self.detail))
             elif outcome is Outcome.REFUSED:
                 self._write(outcome)
-        except sqlite3.Error:  # what was done is done, and its client gets the true answer
+        except (sqlite3.Error, GitshipError):  # what was done is done, and its client gets the true answer
             log.exception("%s %s by %s: %s", self._action, self.app, self._identity.key_name, outcome)
 
     def _write(self, outcome: Outcome) -> int:

@@ -33,7 +33,7 @@ _BLACK_ON_WHITE, _RESET = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
 )
 def link(*, context: Ctx) -> None:
     context.trail.begin()
-    base = webaddress.status_page(context.settings)
+    base = webaddress.status_page(context.settings, context.store)
     url = f"{base}/sign-in/{context.operations.sign_ins.link(context.identity)}"
     if context.terminal and not context.quiet:
         for line in qr_code(url, colours=bool(context.console.color_system)):
@@ -70,9 +70,8 @@ def add_token(name: TokenName, /, *, context: Ctx) -> None:
     context.trail.begin()
     token = context.operations.sign_ins.add_token(context.identity, name)
     context.line(token)
-    context.note(
-        f"for instance: curl -H 'Authorization: Bearer TOKEN' {webaddress.status_page(context.settings)}/api/apps"
-    )
+    base = webaddress.status_page(context.settings, context.store)
+    context.note(f"for instance: curl -H 'Authorization: Bearer TOKEN' {base}/api/apps")
 
 
 @command(

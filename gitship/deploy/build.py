@@ -10,6 +10,7 @@ from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.imagetags import tag_of
 from gitship.deploy.journal import Journal, Stage
 from gitship.deploy.manifest import Manifest
+from gitship.deploy.room import Room
 from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
@@ -27,8 +28,9 @@ class Builder:
     """Builds at most ``max_builds`` images at once; the others wait their turn."""
 
     def __init__(
-        self, engine: Engine, server_id: str, *, max_builds: int, timeout_s: float, min_free_bytes: int
+        self, engine: Engine, server_id: str, *, max_builds: int, timeout_s: float, min_free_bytes: int, room: Room
     ) -> None:
+        self._room = room
         self._engine = engine
         self._server_id = server_id
         self._slots = threading.BoundedSemaphore(max_builds)
@@ -79,12 +81,14 @@ class Builder:
             self._slots.release()
 
     def _guard_disk(self) -> None:
+        self._room.ensure("a build")
         free = self._engine.free_bytes()
         if free < self._min_free_bytes:
             raise DeployError(
                 f"only {free >> 20} MB are free where Docker keeps its images,"
                 f" a build needs {self._min_free_bytes >> 20} MB",
-                "remove what is not needed (`docker image prune`, `docker builder prune`), then push again",
+                "`server:cleanup --dry-run` shows what gitship can do without, `server:cleanup --build-cache` removes"
+                " it; then push again",
             )
 
     def _guard_platform(self, platform: str) -> None:

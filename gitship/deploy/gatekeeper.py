@@ -6,15 +6,17 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gitship.config import Settings
 from gitship.deploy.drain import Drainer, Limits
-from gitship.deploy.gates import gate_of, no_rates, store_gate
+from gitship.deploy.gates import gate_of, no_rates, status_https, store_gate, store_status_https
 from gitship.deploy.lock import DESTROYING
+from gitship.deploy.statusfront import status_front
 from gitship.deploy.switch import ensure_front
 from gitship.deploy.trials import Trial, Trials
 from gitship.deploy.wanted import Wanted
 from gitship.front.front import AppFront, Front
-from gitship.front.gate import Gate
-from gitship.model import WEB, App, Container
+from gitship.front.gate import Gate, Https
+from gitship.model import STATUS_PAGE, WEB, App, Container
 from gitship.store import Store
 
 NOWHERE = Container("", "nowhere", 0, 0, WEB, 1, "127.0.0.1", 9)  # an app that never ran is compiled with this
@@ -24,9 +26,17 @@ class Gatekeeper:
     """Safe from any thread, also beside deploys of the same app."""
 
     def __init__(
-        self, store: Store, front: Front, drainer: Drainer, drain_limit_s: float, wanted: Wanted, trials: Trials
+        self,
+        store: Store,
+        front: Front,
+        drainer: Drainer,
+        drain_limit_s: float,
+        wanted: Wanted,
+        settings: Settings,
+        trials: Trials,
     ) -> None:
         self._wanted = wanted
+        self._settings = settings
         self._trials = trials
         self._store = store
         self._front = front
@@ -48,6 +58,28 @@ class Gatekeeper:
                 store_gate(self._store, app_id, before)
                 raise
             return after
+
+    def change_status_page(self, https: Https | None) -> None:
+        """See ``Gates.change_status_page``."""
+        with self._front.holding(STATUS_PAGE.id):
+            before = status_https(self._store)
+            if https == before:
+                return
+            store_status_https(self._store, https)
+            try:
+                self._bring_status_page()
+            except BaseException:
+                store_status_https(self._store, before)
+                raise
+
+    def _bring_status_page(self) -> None:
+        wanted = status_front(self._store, self._settings)
+        if wanted is None:  # nobody gets there by Varnish
+            return
+        ensure_front(self._front)
+        old = self._front.label(wanted.slug, self._front.load(wanted))
+        if old is not None:
+            self._front.discard(old)  # a page's stream that is open goes on
 
     def keep(self, app: str, changes: Mapping[str, Any]) -> None:
         """Stores settings of the app (None unsets) that Varnish has to know of; they hold from the next request on.

@@ -17,6 +17,7 @@ BODY = "bodylimit"
 VCL = "vcl"
 AUTH = "auth"
 HTTPS_GATE = "https-gate"  # what HTTPS has come to; the wish for it is another setting
+STATUS_HTTPS_GATE = "status-https-gate"  # the same for the status page, a setting of the server
 MAINTENANCE = "maintenance"
 REDIRECTS = "redirects"
 
@@ -29,6 +30,10 @@ class Gates(Protocol):
 
         Raises what ``change`` raises, NotFound, or FrontError when Varnish can't have it; then nothing has changed.
         """
+        ...
+
+    def change_status_page(self, https: Https | None) -> None:
+        """The same for the status page: who comes by http to its host is sent on, or not any more."""
         ...
 
     def try_vcl(self, app: str, vcl: str) -> None:
@@ -53,7 +58,7 @@ def gate_of(store: Store, app_id: int) -> Gate:
     maintenance = found.get(MAINTENANCE)
     https = found.get(HTTPS_GATE)
     return Gate(
-        https=Https(tuple(https["hosts"]), https["port"], https["hsts_s"]) if https else None,
+        https=_https(https),
         allow=tuple(found.get(ALLOW, ())),
         maintenance=Maintenance(maintenance["page"], tuple(maintenance["allow"])) if maintenance else None,
         redirects=tuple(Redirect(**redirect) for redirect in found.get(REDIRECTS, ())),
@@ -61,6 +66,19 @@ def gate_of(store: Store, app_id: int) -> Gate:
         limits=Limits(Rate(**found[RATE]) if RATE in found else None, found.get(BODY)),
         vcl=found.get(VCL, ""),
     )
+
+
+def status_https(store: Store) -> Https | None:
+    """What stands between visitors and the status page, besides its own sign-in."""
+    return _https(store.server_setting(STATUS_HTTPS_GATE))
+
+
+def store_status_https(store: Store, https: Https | None) -> None:
+    store.set_server_setting(STATUS_HTTPS_GATE, asdict(https) if https else None)
+
+
+def _https(kept: dict[str, Any] | None) -> Https | None:
+    return Https(tuple(kept["hosts"]), kept["port"], kept["hsts_s"]) if kept else None
 
 
 def store_gate(store: Store, app_id: int, gate: Gate) -> None:

@@ -52,3 +52,16 @@ def let_go_by(store: Store, app: App) -> Callable[[str], bool]:
         return deploy_id <= newest and deploy_id not in unfinished
 
     return lambda tag: mine(tag) and ended(tag)
+
+
+def let_go_by_all(store: Store) -> Callable[[str], bool]:
+    """Tells the tags of every deploy of this server that has ended. To be made before the releases are looked up."""
+    unfinished = {deploy.id for deploy in store.unfinished_deploys()}
+    newest = store.last_deploy_id()
+    pattern = re.compile(rf"{PREFIX}.+:{re.escape(store.server_id())}-([0-9]{{1,18}})")
+
+    def ended(tag: str) -> bool:
+        match = pattern.fullmatch(tag)
+        return match is not None and int(match[1]) <= newest and int(match[1]) not in unfinished
+
+    return ended

@@ -6,17 +6,20 @@ The log file is the truth: whoever follows a deploy reads the file, and the bus 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from gitship import tracing
 from gitship.deploy import output
 from gitship.events import Bus, Event
 from gitship.model import App, Deploy, DeployState, StageTime
 from gitship.store import Store
 
+log = logging.getLogger("gitship.deploy")
 HEADLINE_AFTER_S = 1.0  # a stage shorter than this prints one line, with its time
 
 
@@ -37,6 +40,7 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
+        self._lossy = False
         self.answered = threading.Event()  # visitors have the new release, or the deploy ended otherwise
         self.ended = threading.Event()
 
@@ -44,8 +48,13 @@ class Journal:
         """One line of output, in the file before anybody is told of it."""
         with self._lock:
             if not self._file.closed:
-                self._file.write(text.rstrip("\n") + "\n")
-                self._file.flush()
+                try:
+                    self._file.write(text.rstrip("\n") + "\n")
+                    self._file.flush()
+                except OSError as error:  # a full disk costs the line, not the deploy
+                    if not self._lossy:
+                        log.warning("%s: lines are lost: %s", self.path, error.strerror)
+                    self._lossy = True
         self._bus.publish(Event("deploy.line", self._app.name, self.deploy.id, text))
 
     def detail(self, text: str, seconds: float | None = None) -> None:
@@ -59,7 +68,20 @@ class Journal:
         self.deploy = dataclasses.replace(self.deploy, **changes)  # type: ignore[arg-type]
         self._store.update_deploy(self.deploy)
         if "state" in changes:
+            self._log()
             self._bus.publish(Event("deploy.state", self._app.name, self.deploy.id, str(self.deploy.state)))
+
+    def traced(self) -> AbstractContextManager[None]:
+        """The thread works for this deploy."""
+        return tracing.traced(app=self._app.name, deploy=self.deploy.id, request=self.deploy.request)
+
+    def _log(self) -> None:
+        deploy = self.deploy
+        with self.traced():
+            if deploy.state is DeployState.FAILED:
+                log.warning("%s failed in %s: %s", deploy.kind, deploy.failed_stage or "no stage", deploy.reason)
+            else:
+                log.info("%s %s%s", deploy.kind, deploy.state, f": {deploy.reason}" if deploy.reason else "")
 
     @contextmanager
     def stage(self, state: DeployState, text: str = "", began: float | None = None) -> Iterator[Stage]:
@@ -92,7 +114,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, suppress(OSError):
             self._file.close()
         self.answered.set()
         self.ended.set()

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from gitship.deploy.backup.making import Backups
+from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.facts import Facts
@@ -113,6 +115,16 @@ class Operations(Protocol):
     @property
     def sign_ins(self) -> SignIns:
         """Who may see the status page."""
+        ...
+
+    @property
+    def backups(self) -> Backups:
+        """The whole server as one archive."""
+        ...
+
+    @property
+    def cleanup(self) -> Cleanup:
+        """What takes room on the disk and is needed no more."""
         ...
 
     @property

@@ -88,7 +88,7 @@ class Pipeline:
         job.journal.update(started_at=time.time())
         if webaddress.reachable(self._settings):
             app = self._store.app_by_id(job.app_id)
-            job.journal.detail(webaddress.deploy_page(self._settings, app.name, job.deploy.id))
+            job.journal.detail(webaddress.deploy_page(self._settings, self._store, app.name, job.deploy.id))
         try:
             self._deploy(job)
         except GitshipError as error:

@@ -169,7 +169,8 @@ class DeployQueue:
                     return
                 job = self._running[app_id] = waiting.pop(0)
             try:
-                self._run(job)
+                with job.journal.traced():
+                    self._run(job)
             except Exception:  # it never raises; if it does all the same, the app must not be stuck for good
                 log.exception("deploy %d", job.deploy.id)
                 _end(job, DeployState.FAILED, "internal error: the server's log has it")

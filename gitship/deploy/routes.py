@@ -109,7 +109,7 @@ class Routes:
         return found
 
     def _status(self) -> list[AppFront]:
-        status = status_front(self._store.secret(), self._settings)
+        status = status_front(self._store, self._settings)
         return [] if status is None else [status]
 
     def _hosts(self) -> dict[str, str]:

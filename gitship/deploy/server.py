@@ -8,7 +8,9 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import switch, urls
+from gitship.deploy.backup.making import Backups
 from gitship.deploy.canary_rules import Plan
+from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.destroying import Destroying
@@ -29,6 +31,7 @@ from gitship.deploy.reconcile import Reconciling
 from gitship.deploy.registries import Registries
 from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.room import Room
 from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
 from gitship.deploy.sources import Sources
@@ -74,7 +77,12 @@ class ServerOperations:
         https: Https,
         sign_ins: SignIns,
         reconciling: Reconciling,
+        backups: Backups,
+        room: Room,
     ) -> None:
+        self.backups = backups
+        self.room = room
+        self.cleanup = Cleanup(settings, store, engine, repositories)
         self.canaries = canaries
         self.https = https
         self.gates = gates

@@ -8,13 +8,17 @@ from __future__ import annotations
 import hmac
 
 from gitship.config import Settings
+from gitship.deploy.gates import status_https
 from gitship.deploy.webaddress import EVERYWHERE
 from gitship.front.front import AppFront, Backend
+from gitship.front.gate import Gate
+from gitship.model import STATUS_PAGE
+from gitship.store import Store
 
-SLUG = "_status"  # no app's begins so
+SLUG = STATUS_PAGE.name  # no app's begins so
 
 
-def status_front(secret: bytes, settings: Settings) -> AppFront | None:
+def status_front(store: Store, settings: Settings) -> AppFront | None:
     """None when the page has no host name."""
     if not settings.web.domain:
         return None
@@ -26,5 +30,6 @@ def status_front(secret: bytes, settings: Settings) -> AppFront | None:
         release="v0",
         cache_key="status",
         backends=(Backend("status", address, settings.web.listen.port),),
-        verify_token=hmac.new(secret, b"status page", "sha256").hexdigest()[:32],
+        gate=Gate(https=status_https(store)),
+        verify_token=hmac.new(store.secret(), b"status page", "sha256").hexdigest()[:32],
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from gitship.config import Settings
+from gitship.deploy.gates import status_https
+from gitship.store import Store
 
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 
@@ -22,9 +24,12 @@ def reachable(settings: Settings) -> bool:
     return bool(settings.web.domain) or not is_loopback(settings.web.listen.host)
 
 
-def status_page(settings: Settings) -> str:
+def status_page(settings: Settings, store: Store) -> str:
     """The page's address, without a slash at its end; best one first."""
     web = settings.web
+    https = status_https(store)
+    if web.domain and https is not None and web.domain in https.hosts:
+        return https.url(web.domain)
     if web.domain:
         return f"http://{_with_port(web.domain, settings.http.listen.port)}"
     host = web.listen.host
@@ -33,9 +38,9 @@ def status_page(settings: Settings) -> str:
     return f"http://{_with_port(f'[{host}]' if ':' in host else host, web.listen.port)}"
 
 
-def deploy_page(settings: Settings, app: str, deploy_id: int) -> str:
+def deploy_page(settings: Settings, store: Store, app: str, deploy_id: int) -> str:
     """A deploy's page."""
-    return f"{status_page(settings)}/apps/{app}/deploys/{deploy_id}"
+    return f"{status_page(settings, store)}/apps/{app}/deploys/{deploy_id}"
 
 
 def _with_port(host: str, port: int) -> str:

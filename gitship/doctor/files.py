@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import stat
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitship.config import Settings
+from gitship.deploy.backup.making import LAST as LAST_BACKUP
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.front.varnishd import check_reachable
 from gitship.store import integrity
@@ -16,6 +18,7 @@ from gitship.store.copies import DAY_S, Copies
 
 BRING_BACK = "stop gitship, then: gitship restore --newest-copy"
 OLD_COPY_S = 3 * DAY_S
+OLD_BACKUP_S = 8 * DAY_S
 
 
 def directories(settings: Settings) -> Iterator[Finding]:
@@ -50,6 +53,8 @@ def database(settings: Settings) -> Iterator[Finding]:
     try:
         with integrity.opened(settings.database) as db:
             wrong = integrity.problem(db)
+            [(apps,)] = db.execute("SELECT count(*) FROM apps")
+            backups = db.execute("SELECT value FROM server_settings WHERE name = ?", (LAST_BACKUP,)).fetchall()
             [(admins,)] = db.execute("SELECT count(*) FROM keys WHERE role = 'admin'")
             [(keys,)] = db.execute("SELECT count(*) FROM keys")
     except sqlite3.Error as error:
@@ -59,10 +64,22 @@ def database(settings: Settings) -> Iterator[Finding]:
         yield fail("database", f"damaged: {wrong}", BRING_BACK)
     else:
         yield from _copies(settings)
+    if apps:
+        yield _backup(float(json.loads(backups[0][0])["at"]) if backups else None)
     if not admins:
         yield warn("keys", "no admin key: nobody can log in", "gitship init --admin-key FILE.pub")
     else:
         yield ok("keys", f"{keys} may log in, {admins} as admin")
+
+
+def _backup(at: float | None) -> Finding:
+    """The copies lie on the same disk: they are no backup."""
+    fix = "take one, to another machine: ssh -p 2222 deploy@HOST server:backup > gitship.tar"
+    if at is None:
+        return warn("backup", "there was none yet", fix)
+    age = time.time() - at
+    text = f"the newest is {age / DAY_S:.0f} days old" if age > 2 * DAY_S else f"the newest is {age / 3600:.0f} h old"
+    return warn("backup", text, fix) if age > OLD_BACKUP_S else ok("backup", text)
 
 
 def _copies(settings: Settings) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ def docker(settings: Settings) -> Iterator[Finding]:
     yield _confinement(about)
     free = engine.free_bytes()
     if free < settings.docker.min_free:
-        yield fail("docker", f"{free >> 20} MB free for images", "remove unused ones: docker image prune")
+        yield fail("docker", f"{free >> 20} MB free for images", "gitship server:cleanup --build-cache")
     else:
         yield ok("docker", f"{free / (1 << 30):.1f} GB free for images")
 

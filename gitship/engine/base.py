@@ -16,6 +16,7 @@ from gitship.engine.values import (
     ContainerSpec,
     ContainerState,
     EngineEvent,
+    HeldImage,
     Image,
     LogLine,
     Usage,
@@ -167,6 +168,18 @@ class Engine(Protocol):
 
         It goes with its last tag, unless a container needs it; one that has no tag at all goes when it has that label.
         """
+        ...
+
+    def held_images(self, label: str, value: str, reference: str) -> list[HeldImage]:
+        """Images that carry the label, or a tag like ``reference`` (with ``*``)."""
+        ...
+
+    def build_cache_bytes(self) -> int:
+        """What the builder's cache takes; may take seconds."""
+        ...
+
+    def prune_build_cache(self, keep_bytes: int) -> int:
+        """Removes cache until no more is left than that, what was used longest ago first; the bytes that went."""
         ...
 
     def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:

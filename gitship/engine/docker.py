@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import threading
@@ -33,6 +34,7 @@ from gitship.engine import (
 from gitship.engine.base import NameTaken, Program
 from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.faults import refused, runtime_cause, translated
+from gitship.engine.patience import Patience
 from gitship.engine.references import Reference
 from gitship.engine.values import (
     About,
@@ -43,6 +45,7 @@ from gitship.engine.values import (
     ContainerSpec,
     ContainerState,
     EngineEvent,
+    HeldImage,
     Image,
     LogLine,
     Usage,
@@ -52,6 +55,7 @@ from gitship.engine.wire import Wire
 from gitship.errors import Conflict, EngineError, NotFound
 
 TIMEOUT_S = 60.0
+PRUNE_S = 600.0
 _REMOVAL_POLL_S = 0.05
 
 
@@ -209,6 +213,24 @@ class DockerEngine:
             return True
         with translated(self.host, "remove an image"):
             return images.remove(self._docker, found, mine, only_label)
+
+    def held_images(self, label: str, value: str, reference: str) -> list[HeldImage]:
+        with translated(self.host, "list its images"):
+            return images.held(self._docker, label, value, reference)
+
+    def build_cache_bytes(self) -> int:
+        with translated(self.host, "tell what the build cache takes"):
+            return sum(int(row.get("Size") or 0) for row in self._docker.df().get("BuildCache") or ())
+
+    def prune_build_cache(self, keep_bytes: int) -> int:
+        with translated(self.host, "prune the build cache"):
+            # docker-py's filters have no unused-for; what was used within the hour may be another build's right now
+            query = {"all": "1", "keep-storage": str(keep_bytes), "filters": json.dumps({"unused-for": ["1h"]})}
+            patience = Patience(time.monotonic() + PRUNE_S)
+            path = f"{self._api}/build/prune"
+            with self._wire.open("POST", path, query=query, patience=patience) as stream:
+                oneoff.check(stream, "prune the build cache")
+                return int(json.loads(stream.read_all(64 << 20)).get("SpaceReclaimed") or 0)
 
     def _image(self, image_id: str) -> dict[str, Any]:
         with translated(self.host, "look at an image", missing=f"image {image_id[:19]}"):

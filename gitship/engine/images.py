@@ -8,7 +8,9 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
-from gitship.engine.values import Image
+from gitship.engine.values import HeldImage, Image
+
+UNTAGGED = "<none>:<none>"
 
 
 def describe(inspected: Mapping[str, Any]) -> Image:
@@ -33,6 +35,24 @@ def _runnable(test: Sequence[str]) -> tuple[str, ...]:
     if len(test) > 1 and test[0] == "CMD-SHELL":
         return ("/bin/sh", "-c", test[1])
     return tuple(test[1:]) if test[:1] == ["CMD"] else ()
+
+
+def held(docker: APIClient, label: str, value: str, reference: str) -> list[HeldImage]:
+    """Those that carry the label or a tag like ``reference``, each once."""
+    rows: dict[str, Mapping[str, Any]] = {}
+    for filters in ({"label": [f"{label}={value}"]}, {"reference": [reference]}):
+        rows |= {row["Id"]: row for row in docker.images(filters=filters)}
+    used = {row["ImageID"] for row in docker.containers(all=True)}
+    return [
+        HeldImage(
+            id=row["Id"],
+            tags=tuple(tag for tag in row.get("RepoTags") or () if tag != UNTAGGED),
+            labels=row.get("Labels") or {},
+            size_bytes=int(row["Size"]),
+            in_use=row["Id"] in used,
+        )
+        for row in rows.values()
+    ]
 
 
 def remove(

@@ -79,6 +79,17 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldImage:
+    """An image as a listing shows it. ``in_use``: a container, running or not, was made from it."""
+
+    id: str
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size_bytes: int
+    in_use: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Capacity:
     """What the machine that runs containers has in all."""
 

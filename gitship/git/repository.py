@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -160,6 +161,7 @@ class Repositories:
     def __init__(self, root: Path, hook: Path | None) -> None:
         self.root = root
         self.hook = hook
+        self.unpacked = threading.Lock()  # held by whoever packs objects anew, and by whoever needs them to stay
 
     def _path(self, name: str) -> Path:
         if not APP_NAME.fullmatch(name):

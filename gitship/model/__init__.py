@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from gitship.model.access import AuditEntry, Identity, Key, Outcome, Role, WebAccessKind, WebToken
-from gitship.model.certificates import CertificateAttempt, CertificateSource, StoredCertificate
+from gitship.model.certificates import (
+    STATUS_PAGE,
+    CertificateAttempt,
+    CertificateSource,
+    Site,
+    StatusPage,
+    StoredCertificate,
+)
 from gitship.model.containers import Container, ContainerEvent, Happening, ordinal
 from gitship.model.cron import CRON_TIMEOUT_S, CronEntry, CronOutcome, CronRun, Overlap
 from gitship.model.deploys import Deploy, DeployKind, DeployState, StageTime
@@ -30,6 +37,7 @@ __all__ = [
     "DEFAULT_PORT",
     "DOMAIN_NAME",
     "PROCESS_TYPE",
+    "STATUS_PAGE",
     "WEB",
     "WILDCARD",
     "App",
@@ -57,7 +65,9 @@ __all__ = [
     "Process",
     "Release",
     "Role",
+    "Site",
     "StageTime",
+    "StatusPage",
     "StoredCertificate",
     "Topic",
     "UptimeDay",

@@ -1,9 +1,31 @@
-"""Certificates of apps."""
+"""Certificates of apps and of the status page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
+
+
+class Site(Protocol):
+    """Whoever has certificates: an app, or the status page."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPage:
+    """The only site that is no app. No app has its id, nor a name that begins so."""
+
+    id: int = 0
+    name: str = "_status"
+
+
+STATUS_PAGE = StatusPage()
 
 
 class CertificateSource(StrEnum):
@@ -21,7 +43,7 @@ class CertificateSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredCertificate:
-    """An app's certificate with chain and key. Times are epoch seconds.
+    """A site's certificate with chain and key; ``app_id`` 0: the status page's. Times are epoch seconds.
 
     ``suggested_at``: when the authority itself would like it to be renewed. ``warned``: its end was announced.
     """
@@ -40,7 +62,7 @@ class StoredCertificate:
 
 @dataclass(frozen=True, slots=True)
 class CertificateAttempt:
-    """Attempts to get an app's certificate since the last that succeeded; none is made by itself before ``next_at``,
+    """Attempts to get a site's certificate since the last that succeeded; none is made by itself before ``next_at``,
     unless other ``names`` are wanted by then.
     """
 

@@ -79,3 +79,4 @@ class Deploy:
     started_at: float | None = None
     finished_at: float | None = None
     stages: tuple[StageTime, ...] = ()
+    request: str = ""  # the id under which the server's log has what belongs to it

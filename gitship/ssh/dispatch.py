@@ -64,6 +64,7 @@ class Dispatcher:
         if not identity.role.allows(Role.DEPLOYER):
             raise access.denied("`git push`", identity, Role.DEPLOYER)
         trail.begin()
+        self._operations.room.ensure("a push")
         app = access.find(store, identity, name)
         if app is None and identity.limited:
             raise access.missing(store, identity, name)

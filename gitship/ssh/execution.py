@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import logging
 import re
-import secrets
 import shlex
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from paramiko import Channel, Message, SSHException
 from paramiko.common import cMSG_CHANNEL_FAILURE, cMSG_CHANNEL_SUCCESS
 
+from gitship import tracing
 from gitship.commands.session import Pty, Session
 from gitship.errors import GitshipError
 from gitship.model import Identity
@@ -124,6 +124,10 @@ class Execution:
             self._closed.set()
 
     def _run(self, command: bytes) -> None:
+        with tracing.traced(request=tracing.new_request()):
+            self._execute(command)
+
+    def _execute(self, command: bytes) -> None:
         lock = threading.Lock()
         stdout = ChannelOutput(self.channel, self.channel.send, lock)
         stderr = ChannelOutput(self.channel, self.channel.send_stderr, lock)
@@ -155,14 +159,15 @@ class Execution:
                 env=dict(self._env),
                 closed=self._closed,
             )
-            return self._run_command(session)
+            with tracing.traced(key=identity.key_name):
+                return self._run_command(session)
         except GitshipError as error:
             text = f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else "")
         except Exception as error:
             if isinstance(error, OSError) and self.channel.closed:
                 return 1  # a write to a client that has gone
-            number = secrets.token_hex(4)
-            log.exception("internal error (id %s) in %r", number, command[:200])
+            number = tracing.request()
+            log.exception("internal error (id %s) in %r", number, first_words(command))
             text = f"error: internal error (id {number})\nhint: the server's log has the details under this id\n"
         if self._pty is not None:
             text = text.replace("\n", "\r\n")
@@ -186,6 +191,12 @@ def split(command: bytes) -> tuple[str, ...]:
             f"the command's quotes do not close ({error})",
             """quote twice, once for your shell and once for the server: ssh ... config:set 'KEY="two words"'""",
         ) from None
+
+
+def first_words(command: bytes) -> str:
+    """For the log: ``config:set shop ...``, since what follows may hold secrets."""
+    words = command[:200].decode("utf-8", "replace").split()
+    return " ".join([*(word for word in words[:2] if "=" not in word), *(["..."] if len(words) > 2 else [])])
 
 
 def _word(message: Message) -> str:

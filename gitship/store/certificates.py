@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import Any
 
 from gitship.errors import NotFound
-from gitship.model import CertificateAttempt, CertificateSource, StoredCertificate
+from gitship.model import STATUS_PAGE, CertificateAttempt, CertificateSource, StoredCertificate
 from gitship.store.database import Database
 
 _CERTIFICATE = "id, app_id, source, domains, issuer, not_before, not_after, pem, suggested_at, warned"
 _HOLD = "acme_hold_until"
+_THERE = f"(? = {STATUS_PAGE.id} OR EXISTS (SELECT 1 FROM apps WHERE id = ?))"
 
 
 class Certificates(Database):
-    """An app has at most one certificate of each source."""
+    """A site has at most one certificate of each source; ``app_id`` 0 is the status page."""
 
     def certificates(self, app_id: int | None = None) -> list[StoredCertificate]:
-        """All of them, or an app's, in the order in which they count."""
+        """All of them, or a site's, in the order in which they count."""
         where, values = ("", ()) if app_id is None else (" WHERE app_id = ?", (app_id,))
         found = [_certificate(r) for r in self._rows(f"SELECT {_CERTIFICATE} FROM certificates{where}", *values)]
         order = list(CertificateSource)
@@ -35,20 +35,19 @@ class Certificates(Database):
         not_after: float,
         pem: str,
     ) -> None:
-        """In place of the app's certificate of the same source. Raises NotFound when the app is gone."""
-        row = (app_id, source, json.dumps(domains), issuer, not_before, not_after, pem)
-        try:
-            with self.transaction() as db:
-                db.execute("DELETE FROM certificates WHERE app_id = ? AND source = ?", (app_id, source))
-                db.execute(
-                    "INSERT INTO certificates (app_id, source, domains, issuer, not_before, not_after, pem)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    row,
-                )
-                if source is CertificateSource.ACME:
-                    db.execute("DELETE FROM certificate_attempts WHERE app_id = ?", (app_id,))
-        except sqlite3.IntegrityError:
-            raise NotFound("the app is gone", "see `apps:list`") from None
+        """In place of the site's certificate of the same source. Raises NotFound when the app is gone."""
+        row = (app_id, source, json.dumps(domains), issuer, not_before, not_after, pem, app_id, app_id)
+        with self.transaction() as db:
+            db.execute("DELETE FROM certificates WHERE app_id = ? AND source = ?", (app_id, source))
+            added = db.execute(
+                "INSERT INTO certificates (app_id, source, domains, issuer, not_before, not_after, pem)"
+                f" SELECT ?, ?, ?, ?, ?, ?, ? WHERE {_THERE}",
+                row,
+            )
+            if not added.rowcount:
+                raise NotFound("the app is gone", "see `apps:list`")
+            if source is CertificateSource.ACME:
+                db.execute("DELETE FROM certificate_attempts WHERE app_id = ?", (app_id,))
 
     def remove_certificate(self, app_id: int, source: CertificateSource) -> bool:
         """False when there was none."""
@@ -78,11 +77,10 @@ class Certificates(Database):
     def put_certificate_attempt(self, app_id: int, attempt: CertificateAttempt) -> None:
         """Nothing happens when the app is gone."""
         names = json.dumps(attempt.names)
-        row = (app_id, attempt.failures, attempt.next_at, names, attempt.reason, attempt.hint, app_id)
+        row = (app_id, attempt.failures, attempt.next_at, names, attempt.reason, attempt.hint, app_id, app_id)
         with self.transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO certificate_attempts SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS"
-                " (SELECT 1 FROM apps WHERE id = ?)",
+                f"INSERT OR REPLACE INTO certificate_attempts SELECT ?, ?, ?, ?, ?, ? WHERE {_THERE}",
                 row,
             )
 

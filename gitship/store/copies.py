@@ -90,8 +90,8 @@ class Copies:
         return target
 
     def _free_name(self, why: str) -> Path:
-        stamp = _stamp()
-        names = [f"gitship-{stamp}-{why}.db", *(f"gitship-{stamp}-{n}-{why}.db" for n in range(2, 100))]
+        now = stamp()
+        names = [f"gitship-{now}-{why}.db", *(f"gitship-{now}-{n}-{why}.db" for n in range(2, 100))]
         return next(path for name in names if not (path := self.directory / name).exists())
 
     def _trim(self) -> None:
@@ -108,7 +108,7 @@ class Copies:
         newest = self.newest_whole()
         if newest is None:
             raise GitshipError(f"there is no whole copy in {self.directory}", "restore a backup: gitship restore FILE")
-        aside = self._database.with_name(f"{self._database.name}.damaged-{_stamp()}")
+        aside = self._database.with_name(f"{self._database.name}.damaged-{stamp()}")
         fresh = self._database.with_name(f".{self._database.name}.fresh")
         try:
             shutil.copyfile(newest.path, fresh)
@@ -144,9 +144,10 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _stamp() -> str:
+def stamp() -> str:
+    """Now, as it stands in the names of files."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
 
 
-def _epoch(stamp: str) -> float:
-    return float(calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%S")))
+def _epoch(text: str) -> float:
+    return float(calendar.timegm(time.strptime(text, "%Y%m%dT%H%M%S")))

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Database:
         Raises GitshipError when it is damaged, unusable or too new.
         """
         self.path = path
+        self.before_writing: Callable[[], None] = lambda: None  # whoever watches over the disk's room sets it
         self.copies = Copies(path, copies)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
@@ -98,6 +99,7 @@ class Database:
             if self._db.in_transaction:
                 yield self._db
                 return
+            self.before_writing()
             with _translated():
                 self._db.execute("BEGIN IMMEDIATE")
                 try:

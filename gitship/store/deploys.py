@@ -6,13 +6,14 @@ import json
 import time
 from typing import Any
 
+from gitship import tracing
 from gitship.errors import NotFound
 from gitship.model import Deploy, DeployKind, DeployState, StageTime, Topic
 from gitship.store.webhooks import Webhooks
 
 _DEPLOY = (
     "id, app_id, kind, state, created_by, created_at, cause, commit_sha, ref, old_sha, release_id, failed_stage,"
-    " reason, hint, started_at, finished_at, stages"
+    " reason, hint, started_at, finished_at, stages, request"
 )
 
 _TOLD = {
@@ -32,9 +33,20 @@ class Deploys(Webhooks):
     ) -> Deploy:  # fmt: skip
         with self.transaction() as db:
             cursor = db.execute(
-                "INSERT INTO deploys (app_id, kind, state, created_by, created_at, cause, commit_sha, ref, old_sha)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (app_id, kind, DeployState.RECEIVED, created_by, time.time(), cause, commit, ref, old),
+                "INSERT INTO deploys (app_id, kind, state, created_by, created_at, cause, commit_sha, ref, old_sha,"
+                " request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    app_id,
+                    kind,
+                    DeployState.RECEIVED,
+                    created_by,
+                    time.time(),
+                    cause,
+                    commit,
+                    ref,
+                    old,
+                    tracing.request(),
+                ),
             )
             deploy_id = cursor.lastrowid
         assert deploy_id is not None
@@ -55,6 +67,11 @@ class Deploys(Webhooks):
                 f"SELECT {_DEPLOY} FROM deploys WHERE app_id = ? ORDER BY id DESC LIMIT ?", app_id, limit
             )
         ]
+
+    def last_deploy_id(self) -> int:
+        """The highest id that was ever given to a deploy."""
+        row = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'deploys'")
+        return int(row[0]) if row else 0
 
     def unfinished_deploys(self) -> list[Deploy]:
         """Oldest first."""
@@ -92,7 +109,7 @@ class Deploys(Webhooks):
 
 def _deploy(row: Any) -> Deploy:
     id_, app_id, kind, state, created_by, created_at, cause, commit, ref, old, *end = row
-    release_id, failed_stage, reason, hint, started_at, finished_at, stages = end
+    release_id, failed_stage, reason, hint, started_at, finished_at, stages, request = end
     return Deploy(
         id=id_,
         app_id=app_id,
@@ -111,4 +128,5 @@ def _deploy(row: Any) -> Deploy:
         started_at=started_at,
         finished_at=finished_at,
         stages=tuple(StageTime(DeployState(s), at, seconds) for s, at, seconds in json.loads(stages)),
+        request=request,
     )

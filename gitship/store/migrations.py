@@ -125,4 +125,28 @@ MIGRATIONS = (
         app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE, day INTEGER NOT NULL, up_s REAL NOT NULL,
         down_s REAL NOT NULL, off_s REAL NOT NULL, PRIMARY KEY (app_id, day)) WITHOUT ROWID;
     """,
+    # The status page has certificates, too, as app 0; no such row stands in apps.
+    """
+    ALTER TABLE certificates RENAME TO certificates_of_apps;
+    CREATE TABLE certificates (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL,
+        source TEXT NOT NULL, domains TEXT NOT NULL, issuer TEXT NOT NULL, not_before REAL NOT NULL,
+        not_after REAL NOT NULL, pem TEXT NOT NULL, suggested_at REAL, warned INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (app_id, source));
+    INSERT INTO certificates
+        SELECT id, app_id, source, domains, issuer, not_before, not_after, pem, suggested_at, warned
+        FROM certificates_of_apps;
+    DROP TABLE certificates_of_apps;
+    ALTER TABLE certificate_attempts RENAME TO attempts_of_apps;
+    CREATE TABLE certificate_attempts (
+        app_id INTEGER PRIMARY KEY, failures INTEGER NOT NULL,
+        next_at REAL NOT NULL, names TEXT NOT NULL, reason TEXT NOT NULL, hint TEXT NOT NULL);
+    INSERT INTO certificate_attempts SELECT app_id, failures, next_at, names, reason, hint FROM attempts_of_apps;
+    DROP TABLE attempts_of_apps;
+    CREATE TRIGGER certificates_end_with_their_app AFTER DELETE ON apps BEGIN
+        DELETE FROM certificates WHERE app_id = OLD.id;
+        DELETE FROM certificate_attempts WHERE app_id = OLD.id;
+    END;
+    """,
+    "ALTER TABLE deploys ADD COLUMN request TEXT NOT NULL DEFAULT ''",
 )

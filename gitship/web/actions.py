@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 
 from tornado.escape import url_escape
 from tornado.web import HTTPError
 
+from gitship import tracing
 from gitship.commands import access
 from gitship.commands.cache import ensure_own_host, purge_of
 from gitship.commands.trail import Trail
@@ -127,9 +129,10 @@ class ActionPage(Page):
             given = self._given(action, app)
             trail.detail = f"{BY}, {_told(action, given)}" if _told(action, given) else BY
             trail.begin()
-            deploy = await asyncio.get_running_loop().run_in_executor(
-                self.services.deeds, action.do, self.services.operations, app, self.me, given
-            )
+            with tracing.traced(request=tracing.new_request(), key=self.me.key_name):
+                deploy = await asyncio.get_running_loop().run_in_executor(
+                    self.services.deeds, copy_context().run, action.do, self.services.operations, app, self.me, given
+                )
         except GitshipError as error:
             trail.end(Outcome.REFUSED if isinstance(error, access.REFUSALS) else Outcome.FAILED)
             raise

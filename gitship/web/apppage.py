@@ -16,6 +16,7 @@ from gitship.model import App, Deploy, Release
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
 from gitship.web import plot, stagebar, uptimebar, warnings
+from gitship.web.keptpages import KeptPages
 from gitship.web.page import Page, Services
 from gitship.web.plot import Reach, Step
 from gitship.web.status import Statuses, timeline
@@ -43,21 +44,29 @@ class Measured:
 class AppPage(Page):
     """``span`` in the query says how far back the plots go."""
 
+    def initialize(self, services: Services, kept: KeptPages) -> None:  # type: ignore[override]
+        super().initialize(services)
+        self.kept = kept
+
     async def get(self, name: str) -> None:
         services, store = self.services, self.services.store
         app = self.app(name)
         await services.health.fresh()
         version = services.live.version_of([app.name])
+        reach = plot.REACHES.get(self.get_query_argument("span", ""), plot.HOUR)
+        key = (self.me.fingerprint, self.me.role, self.me.apps, self.request.host, app.id, app.name, version, reach)
+        if page := self.kept.find(key):
+            self.finish(page)
+            return
         status = Statuses(store, services.operations, services.health).of(app)
         deploys = store.deploys(app.id, limit=SHOWN_DEPLOYS)
         releases = store.releases(app.id)
         wanted = [d.commit for d in deploys] + [r.commit for r in releases[:SHOWN_DEPLOYS]]
         commits = await services.commits.of((app, sha) for sha in wanted)
-        reach = plot.REACHES.get(self.get_query_argument("span", ""), plot.HOUR)
         measured = await self.in_background(measure, services, app, reach)
         processes = measured.processes
         today = int(time.time() // DAY_S)
-        self.render(
+        page = self.render_string(
             "app.html",
             version=version,
             app=status,
@@ -68,7 +77,7 @@ class AppPage(Page):
             maintenance=store.setting(app.id, MAINTENANCE) is not None,
             containers=[(c, services.health.state(c), processes.get(c.name)) for c in store.containers(app.id)],
             events=list(reversed(store.container_events(app.id, since=time.time() - EVENTS_S, limit=SHOWN_EVENTS))),
-            plot=plot.plot(reach, measured.steps, measured.live),
+            plot=plot.plot(reach, measured.steps, measured.live, time.time()),
             reaches=plot.REACHES.values(),
             uptime=uptimebar.bar(store.uptime(today - KEPT_DAYS + 1, app.id), today),
             rules=measured.rules,
@@ -83,6 +92,8 @@ class AppPage(Page):
             cancelable=status.state is AppState.DEPLOYING,
             remote=self.remote(app.name),
         )
+        self.kept.keep(key, page)
+        self.finish(page)
 
     head = get
 

@@ -16,6 +16,7 @@ from gitship.model import App
 from gitship.traffic import Traffic, together
 
 RECENT_S = 600.0
+COVERED_SHARE = 0.01  # of all requests; fewer are those that come while a page is fetched anew
 SPARK_POINTS = 29  # of two minutes, all within the last hour: an app is 400 bytes of an overview that holds 100
 SPARK_S = 120
 SPARK_HIGH, SPARK_STEP = 18, 2  # pixels: without a viewBox an <svg> is 60 bytes shorter
@@ -36,6 +37,15 @@ class Visits:
     hits_path: str
     errors_path: str
     p95_path: str
+
+    @property
+    def stale_per_s(self) -> float:
+        return self.stale / RECENT_S
+
+    @property
+    def covered(self) -> bool:
+        """True when old pages of the cache answer so many that one should know."""
+        return self.stale_per_s >= COVERED_SHARE * self.requests_per_s > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gitship.deploy.lock import LOCK
 from gitship.deploy.operations import Operations
 from gitship.deploy.switch import STOPPED
 from gitship.errors import GitshipError
-from gitship.model import Container
+from gitship.model import STATUS_PAGE, Container, Site
 from gitship.store import Store
 from gitship.web import figures
 from gitship.web.figures import Visits
@@ -36,8 +36,8 @@ class Health:
     """Used on the event loop. ``words`` has Docker's for each container, ``silent`` why it did not answer.
 
     ``front_answers``: Varnish does. ``visits`` has the traffic of those apps, by id, that had any within the hour;
-    ``unanswered`` are the apps whose visitors get error pages; ``certificates`` are their hosts'. ``cpu_percent`` is of
-    all the processors together.
+    ``unanswered`` are the apps whose visitors get error pages; ``certificates`` are the hosts of all sites, the status
+    page's with them. ``cpu_percent`` is of all the processors together.
     """
 
     def __init__(self, store: Store, operations: Operations, live: Live, work: Executor) -> None:
@@ -94,9 +94,10 @@ class Health:
 
     def _hosts(self) -> Mapping[int, list[HostStatus]]:
         found = {}
-        for app in self._store.apps():
+        sites: list[Site] = [*self._store.apps(), STATUS_PAGE]
+        for site in sites:
             with suppress(GitshipError):  # destroyed meanwhile, or a certificate cannot be read
-                found[app.id] = self._https.status(app)
+                found[site.id] = self._https.status(site)
         return found
 
     def _tell_visits(self, before: Mapping[int, Visits]) -> None:

@@ -19,7 +19,7 @@ from tornado.web import HTTPError
 from gitship.commands import access
 from gitship.deploy.stats import Stats
 from gitship.deploy.webaddress import is_loopback
-from gitship.model import App, Deploy, DeployState
+from gitship.model import STATUS_PAGE, App, Deploy, DeployState
 from gitship.model.uptime import DAY_S
 from gitship.store import Store
 from gitship.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
@@ -138,12 +138,14 @@ class Figures(Collector):
 
     def _certificates(self) -> Iterator[Metric]:
         ends = GaugeMetricFamily(
-            "gitship_certificate_expires_seconds", "when it ends, since 1970", labels=["app", "source"]
+            "gitship_certificate_expires_seconds",
+            "when it ends, since 1970; app is empty for the status page",
+            labels=["app", "source"],
         )
         days = GaugeMetricFamily(
             "gitship_certificate_days", "until it ends; negative when it has", labels=["app", "source"]
         )
-        names = {app.id: app.name for app in self._apps}
+        names = {app.id: app.name for app in self._apps} | ({STATUS_PAGE.id: ""} if self._whole else {})
         for certificate in self._store.certificates():
             if certificate.app_id in names:
                 labels = [names[certificate.app_id], certificate.source]

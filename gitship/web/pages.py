@@ -14,6 +14,7 @@ from gitship.model import Identity, UptimeDay
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
 from gitship.web import ansi, figures, uptimebar, warnings
+from gitship.web.keptpages import KeptPages
 from gitship.web.logline import look, shown
 from gitship.web.page import Page, Services
 from gitship.web.status import Statuses
@@ -21,12 +22,7 @@ from gitship.web.status import Statuses
 PUBLIC_KEPT_S = 5.0  # strangers come as often as they like
 SHOWN_LINES = 1000  # of a log; the whole one is a link away
 DENSE_FROM = 24  # apps; a row each then
-OVERVIEW_KEPT_S = 1.0  # for everybody who may see the same apps: 200 viewers who are told of a change are one page
-MOST_OVERVIEWS = 50
-
-STRANGERS = ("strangers",)
-
-Kept = dict[tuple[object, ...], tuple[float, bytes]]
+STRANGERS = "strangers"
 
 
 def scope(identity: Identity, apps: list[str]) -> list[str] | None:
@@ -39,7 +35,7 @@ class OverviewPage(Page):
 
     open_to_all = True
 
-    def initialize(self, services: Services, kept: Kept) -> None:  # type: ignore[override]
+    def initialize(self, services: Services, kept: KeptPages) -> None:  # type: ignore[override]
         super().initialize(services)
         self.kept = kept
 
@@ -52,9 +48,8 @@ class OverviewPage(Page):
         apps = access.apps(services.store, self.me)
         version = services.live.version_of(scope(self.me, [app.name for app in apps]))
         key = (self.me.fingerprint, self.me.role, self.me.apps, self.request.host, version)
-        kept = self.kept.get(key)
-        if kept and time.monotonic() - kept[0] < OVERVIEW_KEPT_S:
-            self.finish(kept[1])
+        if page := self.kept.find(key):
+            self.finish(page)
             return
         statuses = Statuses(services.store, services.operations, services.health).of_all(apps)
         commits = await services.commits.of((s.app, s.live.commit) for s in statuses if s.live)
@@ -73,9 +68,7 @@ class OverviewPage(Page):
             measured=any(s.visits for s in statuses),
             remote=self.remote("my-app"),
         )
-        if len(self.kept) >= MOST_OVERVIEWS:
-            self.kept.clear()
-        self.kept[key] = time.monotonic(), page
+        self.kept.keep(key, page)
         self.finish(page)
 
     head = get
@@ -85,9 +78,8 @@ class OverviewPage(Page):
         services = self.services
         if not services.settings.web.public:
             raise HTTPError(401, "sign in with your SSH key")
-        kept = self.kept.get(STRANGERS)
-        if kept and time.monotonic() - kept[0] < PUBLIC_KEPT_S:
-            self.finish(kept[1])
+        if page := self.kept.find(STRANGERS, PUBLIC_KEPT_S):
+            self.finish(page)
             return
         statuses = Statuses(services.store, services.operations, services.health).of_all(services.store.apps())
         today = int(time.time() // DAY_S)
@@ -97,7 +89,7 @@ class OverviewPage(Page):
         shown = sorted((s for s in statuses if s.live), key=lambda s: s.up)
         bars = [(status, uptimebar.bar(days.get(status.app.id, ()), today)) for status in shown]
         page = self.render_string("public.html", apps=bars, down=sum(not s.up for s in shown))
-        self.kept[STRANGERS] = time.monotonic(), page
+        self.kept.keep(STRANGERS, page)
         self.finish(page)
 
 

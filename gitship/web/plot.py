@@ -78,23 +78,29 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """``ticks`` are percent from the left and what time it is there; ``whole`` is all of it together."""
+    """``wide`` is how many steps there are until now; ``ticks`` say what time it is at each quarter of it.
+
+    ``whole`` is the traffic of all steps together.
+    """
 
     reach: Reach
+    wide: float
     panels: tuple[Panel, ...]
     marks: tuple[Mark, ...]
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[str, ...]
     whole: Traffic
 
 
-def plot(reach: Reach, found: list[Step], live: Sequence[tuple[float, str, int]]) -> Plot:
+def plot(reach: Reach, found: list[Step], live: Sequence[tuple[float, str, int]], now: float) -> Plot:
     """Of ``steps``; ``live`` says when a release went live, its name and the deploy's id, in any order."""
     begin = found[0].start
+    seconds = min(reach.seconds, now - begin)
     return Plot(
         reach=reach,
+        wide=round(seconds / reach.step_s, 3),
         panels=(_requests(reach, found), _errors(reach, found), _times(reach, found)),
-        marks=_marks(reach, live, begin),
-        ticks=tuple((25.0 * n, _clock(reach, begin + n * reach.seconds / 4)) for n in range(4)),
+        marks=_marks(live, begin, seconds),
+        ticks=tuple(_clock(reach, begin + n * seconds / 4) for n in range(4)),
         whole=together(step.traffic for step in found),
     )
 
@@ -168,13 +174,13 @@ def _panel(
     )
 
 
-def _marks(reach: Reach, live: Sequence[tuple[float, str, int]], begin: float) -> tuple[Mark, ...]:
+def _marks(live: Sequence[tuple[float, str, int]], begin: float, seconds: float) -> tuple[Mark, ...]:
     marks: list[Mark] = []
     labelled = -LABEL_SHARE
     for at, name, deploy_id in sorted(live):
-        x = round(100 * (at - begin) / reach.seconds, 2)
-        if not 0 <= x <= 100:
+        if at < begin:
             continue
+        x = min(100.0, round(100 * (at - begin) / seconds, 2))  # the minute that is not over is drawn at the edge
         room = x - labelled >= LABEL_SHARE
         labelled = x if room else labelled
         marks.append(Mark(x, name, name if room else "", at, deploy_id))

@@ -25,6 +25,7 @@ from gitship.web.commits import Commits
 from gitship.web.doors import BoundedServer
 from gitship.web.frames import Frames
 from gitship.web.health import Health
+from gitship.web.keptpages import KeptPages
 from gitship.web.live import Live
 from gitship.web.page import CONTENT_SECURITY_POLICY, Services
 
@@ -127,11 +128,11 @@ def application(services: Services, app_logs: AppLogs) -> Application:
     """All addresses of the status page."""
     app, deploy = r"/apps/([^/]+)", r"/apps/([^/]+)/deploys/([0-9]{1,19})"
     reads = {"services": services}
-    kept: pages.Kept = {}
+    kept = KeptPages()
     return Application(
         [
             url(r"/", pages.OverviewPage, {**reads, "kept": kept}),
-            url(app, apppage.AppPage, reads),
+            url(app, apppage.AppPage, {**reads, "kept": kept}),
             url(rf"{app}/changes", stream.ChangeStream, reads),
             url(rf"{app}/actions/([a-z-]+)", actions.ActionPage, reads),
             url(rf"{app}/logs", logs.LogsPage, reads),

@@ -93,6 +93,7 @@ def deploy_json(deploy: Deploy) -> dict[str, Any]:
         "cause": deploy.cause,
         "created_at": deploy.created_at,
         "created_by": deploy.created_by,
+        "request": deploy.request,
         "finished_at": deploy.finished_at,
         "stages": [
             {"stage": s.stage, "started_at": s.started_at, "seconds": round(s.seconds, 3)} for s in deploy.stages

@@ -27,6 +27,7 @@ STALL_S = 60.0  # a viewer that takes nothing for so long is cut off; it comes b
 KEEPALIVE_S = 15.0  # shorter than the idle limits of proxies; finds viewers that went away without a word
 LATE_LINES_S = 1.0  # a log is complete this long after its deploy ended
 CHANGE_EVERY_S = 1.0  # of the overview, at most
+FIGURES_S = 15.0  # figures go on while no state changes; all viewers are told in the same second, and get the same page
 IDENTITY_EVERY_S = 2.0  # a stream outlives the session, or the key's right to the app, by no more
 MAX_ID = 1 << 53  # beyond any line number and any version
 
@@ -150,6 +151,7 @@ class DeployStream(Stream):
 class ChangeStream(Stream):
     """An event ``changed`` when some app's state did since the page was made; the page then fetches itself anew.
 
+    ``figures`` comes every FIGURES_S: processors, memory and ages are others now.
     Of one app, or of all that the key may know of: what other apps do changes nothing here, not even an id.
     """
 
@@ -162,13 +164,16 @@ class ChangeStream(Stream):
             self.watch = watch
             try:
                 await self.send(f"retry: {RETRY_MS}\n\n".encode())
-                told_at = 0.0
+                told_at, beat = 0.0, time.time() // FIGURES_S
                 while not watch.closed:
                     version = self._version(app)
                     # At most one a second: the tick brings what a busy moment left over.
                     if version != seen and time.monotonic() - told_at > CHANGE_EVERY_S:
                         seen, told_at = version, time.monotonic()
                         await self.send(f"id: {seen}\nevent: changed\ndata:\n\n".encode())
+                    elif time.time() // FIGURES_S != beat:
+                        await self.send(b"event: figures\ndata:\n\n")
+                    beat = time.time() // FIGURES_S
                     await self.woken(watch)
             except LEFT:
                 self.cut()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from gitship.config import Settings
 from gitship.deploy.appstate import AppState
 from gitship.deploy.https.operations import HostStatus
-from gitship.model import CertificateSource, Container, Deploy, DeployState
+from gitship.deploy.https.sites import is_status_page, word
+from gitship.model import STATUS_PAGE, CertificateSource, Container, Deploy, DeployState, Site
 from gitship.store import Store
 from gitship.web import figures
 from gitship.web.health import Health
@@ -54,7 +55,7 @@ def of_server(settings: Settings, health: Health) -> list[Warning]:
     if machine.disk_free_bytes < max(LOW_DISK * machine.disk_bytes, 2 * settings.docker.min_free):
         share = machine.disk_free_bytes / machine.disk_bytes
         found.append(Warning(f"The disk is filling: {share:.0%} is free", FREES_DISK, on_server=True))
-    return found
+    return found + [w for host in health.certificates.get(STATUS_PAGE.id, ()) if (w := _of_host(STATUS_PAGE, host))]
 
 
 def _of_app(store: Store, status: AppStatus, containers: list[Container], health: Health) -> list[Warning]:
@@ -74,12 +75,13 @@ def _of_app(store: Store, status: AppStatus, containers: list[Container], health
     if status.state is AppState.DOWN and status.visits and status.visits.stale:
         text = f"{name}: {status.visits.stale} visits of the last ten minutes were answered by old pages from the cache"
         found.append(Warning(text, f"cache:status {name}", name))
-    return found + [w for host in health.certificates.get(status.app.id, ()) if (w := _of_host(name, host))]
+    return found + [w for host in health.certificates.get(status.app.id, ()) if (w := _of_host(status.app, host))]
 
 
-def _of_host(app: str, host: HostStatus) -> Warning | None:
+def _of_host(site: Site, host: HostStatus) -> Warning | None:
+    app = "" if is_status_page(site) else site.name
     if host.problem:
-        return Warning(f"HTTPS of {host.host}: {host.problem}", f"https:renew {app} --force", app)
+        return Warning(f"HTTPS of {host.host}: {host.problem}", f"https:renew {word(site)} --force", app)
     if host.certificate is None or host.state == "self-signed":
         return None
     days = (host.certificate.not_after - time.time()) / 86_400
@@ -87,7 +89,7 @@ def _of_host(app: str, host: HostStatus) -> Warning | None:
         return None
     when = f"ends in {days:.0f} days" if days > 0 else "has ended"
     own = host.certificate.source is CertificateSource.OWN
-    helps = f"certs:add {app} < chain-and-key.pem" if own else f"https:renew {app} --force"
+    helps = f"certs:add {word(site)} < chain-and-key.pem" if own else f"https:renew {word(site)} --force"
     return Warning(f"The certificate of {host.host} {when}", helps, app)
 
 

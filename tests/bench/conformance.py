@@ -25,7 +25,7 @@ from unittest.mock import patch
 from gitship.configvalues import Address
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.ports import free_port
-from gitship.front.vcl import app_vcl
+from gitship.front.vcl import KEEP_S, app_vcl
 from tests.bench.table import show
 from tests.e2e.harness import wait_until
 
@@ -88,7 +88,9 @@ def front_of(directory: Path, port: int, *, grace: bool) -> Iterator[Front]:
     """gitship's Varnish before the suite's server."""
 
     def without_grace(app: AppFront, name: str, largest: int) -> str:
-        return re.sub(r"set (be)?re(q|sp)\.grace = [^;]+;", r"set \1re\2.grace = 0s;", app_vcl(app, name, largest))
+        # What would be served for some seconds more is still there to be asked about, as in the background otherwise.
+        text = re.sub(r"set (be)?re(q|sp)\.grace = [^;]+;", r"set \1re\2.grace = 0s;", app_vcl(app, name, largest))
+        return text.replace("set beresp.grace = 0s;", f"set beresp.grace = 0s; set beresp.keep = {KEEP_S}s;")
 
     directory.mkdir()
     directory.chmod(0o711)  # started by root, varnishd goes on as a user of its own

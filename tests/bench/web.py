@@ -21,10 +21,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from gitship.config import Settings, WebSettings
 from gitship.events import Bus
 from gitship.front.tally import Minute
 from gitship.git.repository import Commit
-from gitship.model import Container, DeployKind, DeployState, Process, StageTime
+from gitship.model import Container, DeployKind, DeployState, Process, StageTime, UptimeDay
+from gitship.model.uptime import DAY_S
 from gitship.traffic import Traffic, bucket, no_latency
 from tests.bench.table import show
 from tests.e2e import apps, dockerd
@@ -147,11 +149,12 @@ async def watch(server: Server, names: Sequence[str], cookie: str, viewers: int,
     ]
 
 
-def full_site(directory: Path) -> Site:
-    """100 apps, each with releases, deploys, containers and an hour of visitors."""
-    site = Site(directory / "data", Bus())
+def full_site(directory: Path, apps: int = APPS, *, public: bool = False) -> Site:
+    """Apps with releases, deploys, containers, an hour of visitors and 90 days of uptime."""
+    site = Site(directory / "data", Bus(), Settings(data_dir=directory / "data", web=WebSettings(public=public)))
     processes = (Process("web", port=5000), Process("worker"))
-    for number in range(APPS):
+    today = int(time.time() // DAY_S)
+    for number in range(apps):
         app = site.store.create_app(f"app-{number:03}")
         for turn in range(3):
             sha = f"{number:020x}{turn:020x}"
@@ -177,6 +180,10 @@ def full_site(directory: Path) -> Site:
         now = int(time.time())
         minutes = [Minute(app.id, now - 60 * n, busy(number + n)) for n in range(60, 0, -1)]
         site.operations.tally.restore(minutes)
+        site.store.add_uptime(
+            UptimeDay(app.id, today - n, up_s=86_400.0, down_s=60.0 if (number + n) % 17 == 0 else 0.0)
+            for n in range(90 - number % 7)
+        )
     return site
 
 
@@ -204,11 +211,18 @@ def overview(directory: Path) -> list[list[str]]:
 
         fresh, kept, least = times("/", "n{}.localhost"), times("/", "localhost"), times("/healthz", "localhost")
         app_page = times("/apps/app-007", "localhost")
+        month = times("/apps/app-007?span=month", "localhost")
     finally:
         site.server.stop()
         site.store.close()
     rows = []
-    for name, taken in (("made anew (50 ms)", fresh), ("kept", kept), ("an app's page", app_page), ("/healthz", least)):
+    for name, taken in (
+        ("made anew (50 ms)", fresh),
+        ("kept", kept),
+        ("an app's page", app_page),
+        ("with 30 days", month),
+        ("/healthz", least),
+    ):
         ratio = statistics.median(taken) / statistics.median(least)
         rows.append([name, f"{percentile(taken, 0.5):.1f} ms", f"{percentile(taken, 0.95):.1f} ms", f"{ratio:.1f}"])
     return [*rows, ["weight (150 kB)", f"{weight / 1000:.0f} kB", "", ""]]

@@ -9,7 +9,7 @@ import shutil
 import ssl
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,11 @@ class Pebble:
 
 
 @contextlib.contextmanager
-def pebble(base: Path, http_port: int) -> Iterator[Pebble]:
-    """Proves domains at ``http_port`` of this machine, whatever their name."""
+def pebble(base: Path, http_port: int, bound_to: Mapping[str, str] | None = None) -> Iterator[Pebble]:
+    """Proves domains at ``http_port`` of this machine, whatever their name.
+
+    ``bound_to`` (key id -> HMAC key in base64url): new accounts have to be bound to one of these.
+    """
     if not shutil.which("pebble") or not shutil.which("pebble-challtestsrv"):
         pytest.skip("pebble is not installed")
     base.mkdir(parents=True)
@@ -70,6 +73,8 @@ def pebble(base: Path, http_port: int) -> Iterator[Pebble]:
                     "privateKey": str(base / "key.pem"),
                     "httpPort": http_port,
                     "tlsPort": free_port(),
+                    "externalAccountBindingRequired": bound_to is not None,
+                    "externalAccountMACKeys": dict(bound_to or {}),
                 }
             }
         )

@@ -30,6 +30,7 @@ from tests.e2e.apps import clean_env
 READY_S = 30.0
 PUSH_S = 120.0
 COMMAND_S = 60.0
+OWN = ("init", "serve", "stop-front", "doctor", "restore")  # words of the program itself, not of the server
 KEEP = "keep"  # a file of this name in a server's directory keeps the directory
 
 
@@ -179,7 +180,7 @@ class Server:
     def gitship(self, *args: str, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """`gitship ARGS` on the server's own machine."""
         config = ["--config", str(self.config)]
-        words = [*args, *config] if args[0] in ("init", "serve", "stop-front", "doctor") else [*config, *args]
+        words = [*args, *config] if args[0] in OWN else [*config, *args]
         command = [sys.executable, "-m", "gitship.cli", *words]
         return subprocess.run(
             command, env=clean_env(), stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -26,6 +26,7 @@ from tests.unit.certs import bundle
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 WWW, BARE = "www.gitship-shop.net", "gitship-shop.net"
+STATUS = "status.gitship-ops.net"
 HOOK = """\
 #!{python}
 import json, sys, urllib.request
@@ -51,7 +52,10 @@ HTTP_PORT = free_port()  # pebble and the server have to agree on it before eith
 def server(
     request: pytest.FixtureRequest, module_base: Path, docker_host: str, authority: Pebble, tiny_binary: Path
 ) -> Iterator[Server]:
-    settings = {"https": {**authority.settings, "listen": f"127.0.0.1:{free_port()}"}}
+    settings = {
+        "https": {**authority.settings, "listen": f"127.0.0.1:{free_port()}"},
+        "web": {"domain": STATUS},
+    }
     failed = request.session.testsfailed
     with running(
         module_base / "server",
@@ -82,13 +86,20 @@ def certificate(server: Server, host: str, root: str | None = None) -> x509.Cert
 
 
 def visit(server: Server, host: str, root: str, path: str = "/") -> int:
+    return ask(server, host, root, "GET", path)[0]
+
+
+def ask(
+    server: Server, host: str, root: str, method: str, path: str, headers: dict[str, str] | None = None
+) -> tuple[int, http.client.HTTPMessage]:
     connection = http.client.HTTPConnection(*https(server), timeout=10)
     plain = socket.create_connection(https(server), 10)
     connection.sock = ssl.create_default_context(cadata=root).wrap_socket(plain, server_hostname=host)
-    connection.request("GET", path, headers={"Host": host})
-    status = connection.getresponse().status
+    connection.request(method, path, headers={"Host": f"{host}:{https(server)[1]}", **(headers or {})})
+    answer = connection.getresponse()
+    answer.read()
     connection.close()
-    return status
+    return answer.status, answer.headers
 
 
 def ok(server: Server, *words: str, stdin: str = "") -> str:
@@ -204,6 +215,33 @@ def test_a_wildcard_is_proved_by_the_servers_hook(server: Server, authority: Peb
     assert added[1:] == removed[1:]
     ok(server, "domains:remove", "shop", "*.wild-shop.net")
     hook.unlink()
+
+
+def test_the_status_page_is_served_by_https_at_its_own_domain(server: Server, authority: Pebble) -> None:
+    assert server.request(STATUS).status == 401
+    assert server.ssh("web").stdout.startswith(f"http://{STATUS}:{server.http_port}/sign-in/")
+    assert f"{STATUS}: certificate of Pebble Intermediate CA" in ok(server, "https:enable", "--status-page")
+    root = authority.root()
+    assert visit(server, STATUS, root) == 401
+    sent = server.request(STATUS, "/apps/shop?x=y")
+    base = f"https://{STATUS}:{https(server)[1]}"
+    assert (sent.status, sent.headers["location"]) == (308, f"{base}/apps/shop?x=y")
+    link = server.ssh("web").stdout.strip()
+    assert link.startswith(f"{base}/sign-in/")
+    status, headers = ask(server, STATUS, root, "POST", link.removeprefix(base))
+    name, _, rest = headers["Set-Cookie"].partition("=")
+    assert (status, name) == (303, "__Host-gitship") and {"Secure", "HttpOnly"} <= set(rest.split("; "))
+    cookie = {"Cookie": f"{name}={rest.partition(';')[0]}"}
+    assert ask(server, STATUS, root, "GET", "/", cookie)[0] == 200
+    rows = json.loads(ok(server, "https:status", "--format", "json"))
+    assert [(row["app"], row["state"]) for row in rows if row["host"] == STATUS] == [(None, "ok")]
+    before = certificate(server, STATUS)
+    server.restart()
+    assert certificate(server, STATUS) == before and server.request(STATUS).status == 308
+    ok(server, "https:disable", "--status-page")
+    assert server.request(STATUS).status == 401
+    with pytest.raises(ssl.SSLError):
+        visit(server, STATUS, root)
 
 
 def test_disabled_https_is_gone_at_once(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from gitship.deploy.uptime import SAMPLE_S, SAVE_S
 from tests.e2e import apps
 from tests.e2e.browser import axe_source, chromium, sign_in, violations
 from tests.e2e.harness import Server, make_key, running, wait_until
@@ -148,6 +150,20 @@ def test_container_logs_arrive_once_over_a_lost_connection(
     expect(page.locator("#log li:visible")).to_have_count(1)
 
 
+def test_a_purge_by_button_makes_varnish_forget(server: Server, page: Page, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("kept"), "kept")
+    assert server.ssh("cache:set", "kept", "--ttl", "1h").returncode == 0
+    assert [server.get("kept").headers["x-cache"] for _ in range(2)] == ["miss", "hit"]
+    page.goto(address(server, "/apps/kept"))
+    page.get_by_role("link", name="Purge the cache").click()
+    page.get_by_role("button", name="Purge").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("kept")
+    assert server.get("kept").headers["x-cache"] == "miss"
+    audit = server.ssh("audit", "--app", "kept", "--format", "json").stdout
+    assert '"cache:purge"' in audit
+    expect(page.locator("#cache ~ .facts.rules")).to_contain_text("1h cache:set")
+
+
 def test_a_viewer_sees_only_its_app(
     server: Server, browser: Browser, base: Path, tiny_app: Callable[..., Path]
 ) -> None:
@@ -190,3 +206,16 @@ def test_hostile_names_run_nothing_and_axe_finds_no_fault(
             assert violations(page, axe) == [], (path, scheme)
     page.goto(address(server, "/apps/evil"))
     expect(page.locator("#main")).to_contain_text("<script>window.ran=1</script>")
+
+
+def test_uptime_is_counted_and_outlives_a_restart(server: Server, page: Page, tiny_app: Callable[..., Path]) -> None:
+    live = "SELECT a.name, min(d.finished_at) FROM apps a JOIN deploys d ON d.app_id = a.id WHERE d.state = 'live'"
+    if server.database(live)[0][0] is None:  # this test alone is run
+        server.push_ok(tiny_app("steady"), "steady")
+    name = server.database(live)[0][0]
+    sql = "SELECT total(up_s) FROM uptime JOIN apps ON id = app_id WHERE name = ?"
+    counted = wait_until(lambda: server.database(sql, name)[0][0], SAMPLE_S + SAVE_S + 60, "uptime in the store")
+    server.restart()
+    assert server.database(sql, name)[0][0] >= counted
+    page.goto(address(server, f"/apps/{name}"))
+    expect(page.locator(".facts .wide")).to_have_text(re.compile(r"Up in 90 days\s*\d[\d.]* %"))

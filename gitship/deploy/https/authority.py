@@ -16,7 +16,7 @@ from gitship import __version__
 from gitship.config import HttpsSettings
 from gitship.deploy.https.accounts import Account
 from gitship.deploy.https.dnshook import DnsHook
-from gitship.deploy.https.refusals import told
+from gitship.deploy.https.refusals import refused, told
 from gitship.errors import CertificateError
 from gitship.front.tls import self_signed
 from gitship.model import WILDCARD
@@ -125,6 +125,10 @@ class AcmeAuthority:
             uri = str(client.new_account(body).uri)
         except errors.ConflictError as known:  # its address was lost in a crash
             uri = str(known.location)
+        except messages.Error as error:
+            if binding is None or error.code == "rateLimited":
+                raise
+            raise refused(error, "are eab_kid and eab_hmac_key in [https] as the authority gave them?") from None
         account.save(uri)
         client.net.account = _registration(uri)
 

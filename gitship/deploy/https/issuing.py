@@ -1,4 +1,4 @@
-"""Asking the authority for an app's certificate: at most so often, whatever happens, over any restart."""
+"""Asking the authority for a site's certificate: at most so often, whatever happens, over any restart."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from dataclasses import replace
 from gitship.config import Settings
 from gitship.deploy.https import reach
 from gitship.deploy.https.authority import Answer, Authority
+from gitship.deploy.https.sites import called, word
 from gitship.deploy.https.table import missing, renewal_at
 from gitship.errors import CertificateError, Conflict, FrontError, GitshipError
 from gitship.front.tls import certificate
-from gitship.model import App, CertificateAttempt, CertificateSource, StoredCertificate
+from gitship.model import CertificateAttempt, CertificateSource, Site, StoredCertificate
 from gitship.store import Store
 
 FIRST_WAIT_S = 900.0
@@ -38,7 +39,7 @@ class Issuer:
 
     def issue(
         self,
-        app: App,
+        site: Site,
         names: Sequence[str],
         say: Say,
         needed: Callable[[], bool],
@@ -55,41 +56,41 @@ class Issuer:
         with self._lock:
             if not needed():
                 return False
-            self._check_patience(app, names, by_itself=by_itself, force=force)
-            asked = self._askable(app, list(names)[:MOST_NAMES], say, by_itself=by_itself)
+            self._check_patience(site, names, by_itself=by_itself, force=force)
+            asked = self._askable(site, list(names)[:MOST_NAMES], say, by_itself=by_itself)
             if len(names) > MOST_NAMES:
                 say(f"a certificate has at most {MOST_NAMES} names: {len(names) - MOST_NAMES} are left out")
-            attempt = self._begin(app, names)
+            attempt = self._begin(site, names)
             try:
-                self._obtain(app, asked)
+                self._obtain(site, asked)
             except CertificateError as error:
-                self._failed(app, attempt, error)
+                self._failed(site, attempt, error)
                 rest = [name for name in asked if name not in error.hosts]
-                if not rest or not error.hosts or not self._worth(app, rest):
+                if not rest or not error.hosts or not self._worth(site, rest):
                     raise
-                self._without(app, rest, attempt, error, say)
+                self._without(site, rest, attempt, error, say)
             return True
 
     def _without(
-        self, app: App, rest: Sequence[str], attempt: CertificateAttempt, first: CertificateError, say: Say
+        self, site: Site, rest: Sequence[str], attempt: CertificateAttempt, first: CertificateError, say: Say
     ) -> None:
         """One name that can't be proved keeps the others waiting for one order more, never longer."""
         try:
-            self._obtain(app, rest)
+            self._obtain(site, rest)
         except CertificateError as error:
-            self._failed(app, attempt, error)
+            self._failed(site, attempt, error)
             raise
-        self._failed(app, attempt, first)  # the names that are left out have to wait
+        self._failed(site, attempt, first)  # the names that are left out have to wait
         say(f"{first.message}: left out")
 
-    def _worth(self, app: App, names: list[str]) -> bool:
+    def _worth(self, site: Site, names: list[str]) -> bool:
         """True when a certificate for these names only is better than the one there is."""
-        current = self._current(app)
+        current = self._current(site)
         due = current is not None and time.time() >= renewal_at(current, self._settings.https.renew_before)
         return due or bool(missing(current, names))
 
-    def _check_patience(self, app: App, names: Sequence[str], *, by_itself: bool, force: bool) -> None:
-        now, attempt = time.time(), self._store.certificate_attempt(app.id)
+    def _check_patience(self, site: Site, names: Sequence[str], *, by_itself: bool, force: bool) -> None:
+        now, attempt = time.time(), self._store.certificate_attempt(site.id)
         if (hold := self._store.authority_hold()) > now:
             reason = f": {attempt.reason}" if attempt and attempt.reason else ""
             raise Conflict(f"the authority wants to be left alone for {_span(hold - now)}{reason}", "gitship asks then")
@@ -98,13 +99,13 @@ class Issuer:
         same = set(names) == set(attempt.names)
         if (by_itself and same) or attempt.failures > FREE_ATTEMPTS:
             wait = f"{attempt.failures} attempts have failed, the next is in {_span(attempt.next_at - now)}"
-            raise Conflict(f"{wait}: {attempt.reason}", f"`https:renew {app.name} --force` asks now")
+            raise Conflict(f"{wait}: {attempt.reason}", f"`https:renew {word(site)} --force` asks now")
 
-    def _askable(self, app: App, names: list[str], say: Say, *, by_itself: bool) -> list[str]:
+    def _askable(self, site: Site, names: list[str], say: Say, *, by_itself: bool) -> list[str]:
         """Without names that don't lead here. Those in the certificate stay: a lapse of DNS must not cost them."""
         if not self._settings.https.check_dns:
             return names
-        current = self._current(app)
+        current = self._current(site)
         new = [name for name in missing(current, names) if not name.startswith("*")]
         problems = reach.problems(new, self._answer)
         for host, problem in problems.items():
@@ -113,11 +114,11 @@ class Issuer:
         if problems and (not left or (by_itself and not missing(current, left))):
             reason = "; ".join(f"{host}: {problem}" for host, problem in problems.items())
             hint = "add a DNS record that leads here; check_dns = false in [https] asks the authority all the same"
-            self._wait(app, names, reason, hint)
-            raise CertificateError(f"no domain of {app.name} leads here: {reason}" if not left else reason, hint)
+            self._wait(site, names, reason, hint)
+            raise CertificateError(f"no domain of {called(site)} leads here: {reason}" if not left else reason, hint)
         return left
 
-    def _obtain(self, app: App, names: Sequence[str]) -> None:
+    def _obtain(self, site: Site, names: Sequence[str]) -> None:
         try:
             pem = self._authority.obtain(names)
         except FrontError as error:  # Varnish didn't take the answer to a challenge
@@ -127,38 +128,38 @@ class Issuer:
         except GitshipError as error:
             raise CertificateError(f"the authority's certificate can't be used: {error.message}", error.hint) from None
         self._store.put_certificate(
-            app.id, CertificateSource.ACME, domains=got.domains, issuer=got.issuer, not_before=got.not_before,
+            site.id, CertificateSource.ACME, domains=got.domains, issuer=got.issuer, not_before=got.not_before,
             not_after=got.not_after, pem=got.pem,
         )  # fmt: skip
 
-    def _current(self, app: App) -> StoredCertificate | None:
-        return next((c for c in self._store.certificates(app.id) if c.source is CertificateSource.ACME), None)
+    def _current(self, site: Site) -> StoredCertificate | None:
+        return next((c for c in self._store.certificates(site.id) if c.source is CertificateSource.ACME), None)
 
     # -- patience
 
-    def _begin(self, app: App, names: Sequence[str]) -> CertificateAttempt:
+    def _begin(self, site: Site, names: Sequence[str]) -> CertificateAttempt:
         """Written down before the authority is asked: a gitship that is killed in it does not ask at each start."""
-        before = self._store.certificate_attempt(app.id)
+        before = self._store.certificate_attempt(site.id)
         failures = (before.failures if before else 0) + 1
         wait = min(FIRST_WAIT_S * 2.0 ** (failures - 1), LONGEST_WAIT_S) * random.uniform(1, 1.2)  # noqa: S311
         attempt = CertificateAttempt(failures, time.time() + wait, tuple(names), "gitship was stopped while it asked")
-        self._store.put_certificate_attempt(app.id, attempt)
+        self._store.put_certificate_attempt(site.id, attempt)
         return attempt
 
-    def _failed(self, app: App, attempt: CertificateAttempt, error: CertificateError) -> None:
+    def _failed(self, site: Site, attempt: CertificateAttempt, error: CertificateError) -> None:
         next_at = attempt.next_at
         if error.hold_s:
             self._store.hold_authority(time.time() + error.hold_s)
             next_at = max(next_at, time.time() + error.hold_s)
         told = replace(attempt, next_at=next_at, reason=error.message, hint=error.hint)
-        self._store.put_certificate_attempt(app.id, told)
+        self._store.put_certificate_attempt(site.id, told)
 
-    def _wait(self, app: App, names: Sequence[str], reason: str, hint: str) -> None:
+    def _wait(self, site: Site, names: Sequence[str], reason: str, hint: str) -> None:
         """The authority was not asked: that is no failure, but is not looked at every few seconds either."""
-        before = self._store.certificate_attempt(app.id)
+        before = self._store.certificate_attempt(site.id)
         failures = before.failures if before else 0
         next_at = max(before.next_at if before else 0.0, time.time() + FIRST_WAIT_S)
-        self._store.put_certificate_attempt(app.id, CertificateAttempt(failures, next_at, tuple(names), reason, hint))
+        self._store.put_certificate_attempt(site.id, CertificateAttempt(failures, next_at, tuple(names), reason, hint))
 
 
 def _span(seconds: float) -> str:

@@ -12,10 +12,11 @@ from gitship.config import Settings
 from gitship.deploy.https.authority import Authority
 from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.https.showing import Showing
+from gitship.deploy.https.sites import called, is_status_page, sites, word
 from gitship.deploy.https.wishes import wish_of
 from gitship.errors import Conflict, GitshipError
 from gitship.events import Bus, Event
-from gitship.model import App, CertificateSource, StoredCertificate
+from gitship.model import CertificateSource, Site, StoredCertificate
 from gitship.store import Store
 
 INTERVAL_S = 10.0
@@ -63,20 +64,20 @@ class Keeper:
     def look(self) -> None:
         """One round."""
         self._bring()
-        for app in self._store.apps():
+        for site in sites(self._store, self._settings):
             if self._stop.is_set():
                 return
-            if not wish_of(self._store, self._settings, app).on:
+            if not wish_of(self._store, self._settings, site).on:
                 continue
-            certificates = self._store.certificates(app.id)
+            certificates = self._store.certificates(site.id)
             for certificate in certificates:
                 if certificate.source is CertificateSource.ACME:
                     self._ask_when(certificate)
-            if self._https.needs_asking(app):
-                self._issue(app)
+            if self._https.needs_asking(site):
+                self._issue(site)
             else:
-                self._store.forget_certificate_attempt(app.id)  # the domain that failed is gone
-            self._warn(app)
+                self._store.forget_certificate_attempt(site.id)  # the domain that failed is gone
+            self._warn(site)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -101,14 +102,14 @@ class Keeper:
         else:
             self._say("; ".join(f"{app}: {error.message}" for app, error in sorted(refused.items())))
 
-    def _issue(self, app: App) -> None:
+    def _issue(self, site: Site) -> None:
         try:
-            if self._https.ask(app, lambda text: log.info("%s: %s", app.name, text)):
-                log.info("%s: has a new certificate", app.name)
+            if self._https.ask(site, lambda text: log.info("%s: %s", called(site), text)):
+                log.info("%s: has a new certificate", called(site))
         except Conflict:  # too early after a failure, which was logged
             return
         except GitshipError as error:
-            log.warning("%s: no certificate: %s", app.name, error.message)
+            log.warning("%s: no certificate: %s", called(site), error.message)
 
     def _ask_when(self, certificate: StoredCertificate) -> None:
         now = time.monotonic()
@@ -121,22 +122,22 @@ class Keeper:
         except GitshipError as error:
             log.debug("no suggestion when to renew: %s", error.message)
 
-    def _warn(self, app: App) -> None:
-        now = time.time()
-        for certificate in set(self._showing.shown(app).values()):
+    def _warn(self, site: Site) -> None:
+        now, app = time.time(), "" if is_status_page(site) else site.name
+        for certificate in set(self._showing.shown(site).values()):
             if not certificate.source.trusted or certificate.not_after - now > EXPIRING_S:
                 continue
             if self._store.warn_of_certificate(certificate.id):
-                self._bus.publish(Event(EXPIRING, app.name, text=self._warning(app, certificate, now)))
+                self._bus.publish(Event(EXPIRING, app, text=self._warning(site, certificate, now)))
 
-    def _warning(self, app: App, certificate: StoredCertificate, now: float) -> str:
+    def _warning(self, site: Site, certificate: StoredCertificate, now: float) -> str:
         end = datetime.fromtimestamp(certificate.not_after, UTC)
         days = max(0, int((certificate.not_after - now) / 86400))
         names = ", ".join(certificate.domains[:3])
-        text = f"the certificate of {app.name} ({names}) ends in {days} days, on {end:%Y-%m-%d}"
+        text = f"the certificate of {called(site)} ({names}) ends in {days} days, on {end:%Y-%m-%d}"
         if certificate.source is CertificateSource.OWN:
-            return f"{text}: send a new one with certs:add {app.name}"
-        attempt = self._store.certificate_attempt(app.id)
+            return f"{text}: send a new one with certs:add {word(site)}"
+        attempt = self._store.certificate_attempt(site.id)
         return f"{text}: {attempt.reason}" if attempt and attempt.reason else text
 
     def _say(self, text: str) -> None:

@@ -10,11 +10,12 @@ from typing import Protocol
 from gitship.config import Settings
 from gitship.deploy.https.issuing import Issuer, Say
 from gitship.deploy.https.showing import Showing
+from gitship.deploy.https.sites import called, hosts_of, is_status_page, public, word
 from gitship.deploy.https.table import missing, renewal_at
-from gitship.deploy.https.wishes import Wish, hosts_of, public, store_wish, wish_of
+from gitship.deploy.https.wishes import Wish, store_wish, wish_of
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.front.tls.certificate import Certificate, covers
-from gitship.model import WILDCARD, App, CertificateSource, StoredCertificate
+from gitship.model import WILDCARD, CertificateSource, Site, StoredCertificate
 from gitship.store import Store
 
 
@@ -31,23 +32,26 @@ class HostStatus:
 
 
 class Https(Protocol):
-    """Every method takes an app that exists, and raises GitshipError with a hint; then all is as it was."""
+    """Every method takes an app that exists, or the status page, and raises GitshipError with a hint.
 
-    def enable(self, app: App, hsts_s: int | None, say: Say) -> None:
+    Then all is as it was.
+    """
+
+    def enable(self, site: Site, hsts_s: int | None, say: Say) -> None:
         """``hsts_s`` None: as it is. ``say`` gets what else is to be known, a sentence each."""
         ...
 
-    def disable(self, app: App) -> None: ...
+    def disable(self, site: Site) -> None: ...
 
-    def renew(self, app: App, say: Say, *, force: bool = False) -> None: ...
+    def renew(self, site: Site, say: Say, *, force: bool = False) -> None: ...
 
-    def status(self, app: App) -> list[HostStatus]: ...
+    def status(self, site: Site) -> list[HostStatus]: ...
 
-    def add_certificate(self, app: App, certificate: Certificate) -> list[str]:
+    def add_certificate(self, site: Site, certificate: Certificate) -> list[str]:
         """Hosts of the app that it is not valid for."""
         ...
 
-    def remove_certificate(self, app: App) -> None: ...
+    def remove_certificate(self, site: Site) -> None: ...
 
 
 class ServerHttps:
@@ -65,50 +69,51 @@ class ServerHttps:
 
     # -- by command
 
-    def enable(self, app: App, hsts_s: int | None, say: Say) -> None:
+    def enable(self, site: Site, hsts_s: int | None, say: Say) -> None:
         """See ``Https.enable``."""
-        before = wish_of(self._store, self._settings, app)
-        store_wish(self._store, app, Wish(True, before.hsts_s if hsts_s is None else hsts_s))
+        before = wish_of(self._store, self._settings, site)
+        store_wish(self._store, site, Wish(True, before.hsts_s if hsts_s is None else hsts_s))
         try:
-            self._bring(app)
-            self._issuer.issue(app, self.wanted(app), say, lambda: self.lacking(app))
-            self._bring(app)
+            self._bring(site)
+            self._issuer.issue(site, self.wanted(site), say, lambda: self.lacking(site))
+            self._bring(site)
         except BaseException:
-            store_wish(self._store, app, before)
+            store_wish(self._store, site, before)
             self._bring_back()
             raise
-        if not self._wildcards() and any(h.startswith(WILDCARD) for h in hosts_of(self._store, self._settings, app)):
+        if not self._wildcards() and any(h.startswith(WILDCARD) for h in hosts_of(self._store, self._settings, site)):
             say("wildcard domains need a certificate of your own (certs:add), or the server's dns-01 hook")
 
-    def disable(self, app: App) -> None:
+    def disable(self, site: Site) -> None:
         """See ``Https.disable``. Certificates are kept."""
-        store_wish(self._store, app, Wish(False))
-        self._bring(app)
+        store_wish(self._store, site, Wish(False))
+        self._bring(site)
 
-    def renew(self, app: App, say: Say, *, force: bool = False) -> None:
+    def renew(self, site: Site, say: Say, *, force: bool = False) -> None:
         """See ``Https.renew``."""
-        if not wish_of(self._store, self._settings, app).on:
-            raise Conflict(f"{app.name} has no HTTPS", f"https:enable {app.name}")
-        names = self.wanted(app)
+        if not wish_of(self._store, self._settings, site).on:
+            raise Conflict(f"{called(site)} has no HTTPS", f"https:enable {word(site)}")
+        names = self.wanted(site)
         if not names:
             raise Conflict(
-                f"{app.name} has no domain for which an authority is needed",
-                f"see `https:status {app.name}`, and add one with `domains:add`",
+                f"{called(site)} has no domain for which an authority is needed",
+                "see `https:status`, and add one with `domains:add`",
             )
-        if not force and not self.needs_asking(app):
+        if not force and not self.needs_asking(site):
             raise Conflict(
-                f"the certificate of {app.name} need not be renewed yet", f"`https:renew {app.name} --force` does so"
+                f"the certificate of {called(site)} need not be renewed yet",
+                f"`https:renew {word(site)} --force` does so",
             )
-        self._issuer.issue(app, names, say, lambda: force or self.needs_asking(app), force=force)
-        self._bring(app)
+        self._issuer.issue(site, names, say, lambda: force or self.needs_asking(site), force=force)
+        self._bring(site)
 
-    def status(self, app: App) -> list[HostStatus]:
+    def status(self, site: Site) -> list[HostStatus]:
         """See ``Https.status``."""
-        hosts = hosts_of(self._store, self._settings, app)
-        if not wish_of(self._store, self._settings, app).on:
+        hosts = hosts_of(self._store, self._settings, site)
+        if not wish_of(self._store, self._settings, site).on:
             return [HostStatus(host, "off") for host in hosts]
-        shown, now = self._showing.shown(app), time.time()
-        attempt = self._store.certificate_attempt(app.id)
+        shown, now = self._showing.shown(site), time.time()
+        attempt = self._store.certificate_attempt(site.id)
         rows = []
         for host in hosts:
             found = shown.get(host)
@@ -123,59 +128,59 @@ class ServerHttps:
             rows.append(row)
         return rows
 
-    def add_certificate(self, app: App, certificate: Certificate) -> list[str]:
+    def add_certificate(self, site: Site, certificate: Certificate) -> list[str]:
         """See ``Https.add_certificate``."""
-        hosts = hosts_of(self._store, self._settings, app)
+        hosts = hosts_of(self._store, self._settings, site)
         if not any(covers(certificate.domains, host) for host in hosts):
             raise Conflict(
-                f"the certificate is for {_shown(certificate.domains)}, and {app.name} answers at none of these",
-                f"domains:add {app.name} {certificate.domains[0]}",
+                f"the certificate is for {_shown(certificate.domains)}, and {called(site)} answers at none of these",
+                "use one for its host" if is_status_page(site) else f"domains:add {site.name} {certificate.domains[0]}",
             )
-        before, wish = self._stored(app, CertificateSource.OWN), wish_of(self._store, self._settings, app)
-        self._put_own(app, certificate)
+        before, wish = self._stored(site, CertificateSource.OWN), wish_of(self._store, self._settings, site)
+        self._put_own(site, certificate)
         if not wish.on:
-            store_wish(self._store, app, Wish(True))
+            store_wish(self._store, site, Wish(True))
         try:
-            self._bring(app)
+            self._bring(site)
         except BaseException:
-            self._store.remove_certificate(app.id, CertificateSource.OWN)
+            self._store.remove_certificate(site.id, CertificateSource.OWN)
             if before is not None:
-                self._put_own(app, before)
-            store_wish(self._store, app, wish)
+                self._put_own(site, before)
+            store_wish(self._store, site, wish)
             self._bring_back()
             raise
         return [host for host in hosts if not covers(certificate.domains, host)]
 
-    def remove_certificate(self, app: App) -> None:
+    def remove_certificate(self, site: Site) -> None:
         """See ``Https.remove_certificate``. Raises NotFound when there is none of its owner's."""
-        if not self._store.remove_certificate(app.id, CertificateSource.OWN):
-            raise NotFound(f"{app.name} has no certificate of its own", f"see `certs:list {app.name}`")
-        self._bring(app)
+        if not self._store.remove_certificate(site.id, CertificateSource.OWN):
+            raise NotFound(f"{called(site)} has no certificate of its own", "see `certs:list`")
+        self._bring(site)
 
     # -- by itself
 
-    def wanted(self, app: App) -> list[str]:
+    def wanted(self, site: Site) -> list[str]:
         """Names for which the authority is to be asked."""
-        own = self._stored(app, CertificateSource.OWN)
+        own = self._stored(site, CertificateSource.OWN)
         valid = own if own is not None and own.not_after > time.time() else None
-        hosts = [host for host in hosts_of(self._store, self._settings, app) if public(host)]
+        hosts = [host for host in hosts_of(self._store, self._settings, site) if public(host)]
         return [h for h in missing(valid, hosts) if not h.startswith(WILDCARD) or self._wildcards()]
 
-    def lacking(self, app: App) -> bool:
+    def lacking(self, site: Site) -> bool:
         """True when there are names for which there is no certificate."""
-        return bool(missing(self._acme(app), self.wanted(app)))
+        return bool(missing(self._acme(site), self.wanted(site)))
 
-    def needs_asking(self, app: App) -> bool:
+    def needs_asking(self, site: Site) -> bool:
         """True when HTTPS is wanted and names are without a certificate, or it is time to renew it."""
-        if not self.wanted(app) or not wish_of(self._store, self._settings, app).on:
+        if not self.wanted(site) or not wish_of(self._store, self._settings, site).on:
             return False
-        current = self._acme(app)
-        return self.lacking(app) or (current is not None and self.due(current))
+        current = self._acme(site)
+        return self.lacking(site) or (current is not None and self.due(current))
 
-    def ask(self, app: App, say: Say) -> bool:
+    def ask(self, site: Site, say: Say) -> bool:
         """As ``renew``, when nobody has asked for it: every wait is kept. False: it was not needed any more."""
-        asked = self._issuer.issue(app, self.wanted(app), say, lambda: self.needs_asking(app), by_itself=True)
-        self._bring(app)
+        asked = self._issuer.issue(site, self.wanted(site), say, lambda: self.needs_asking(site), by_itself=True)
+        self._bring(site)
         return asked
 
     def due(self, certificate: StoredCertificate) -> bool:
@@ -183,9 +188,9 @@ class ServerHttps:
 
     # -- within
 
-    def _bring(self, app: App) -> None:
+    def _bring(self, site: Site) -> None:
         """Raises FrontError, also when this app's certificate is refused."""
-        if (error := self._showing.bring().get(app.name)) is not None:
+        if (error := self._showing.bring().get(site.name)) is not None:
             raise error
 
     def _bring_back(self) -> None:
@@ -194,17 +199,17 @@ class ServerHttps:
         except GitshipError:  # it is tried again within seconds, and the first error is the one to tell
             return
 
-    def _put_own(self, app: App, own: Certificate | StoredCertificate) -> None:
+    def _put_own(self, site: Site, own: Certificate | StoredCertificate) -> None:
         self._store.put_certificate(
-            app.id, CertificateSource.OWN, domains=own.domains, issuer=own.issuer, not_before=own.not_before,
+            site.id, CertificateSource.OWN, domains=own.domains, issuer=own.issuer, not_before=own.not_before,
             not_after=own.not_after, pem=own.pem,
         )  # fmt: skip
 
-    def _acme(self, app: App) -> StoredCertificate | None:
-        return self._stored(app, CertificateSource.ACME)
+    def _acme(self, site: Site) -> StoredCertificate | None:
+        return self._stored(site, CertificateSource.ACME)
 
-    def _stored(self, app: App, source: CertificateSource) -> StoredCertificate | None:
-        return next((c for c in self._store.certificates(app.id) if c.source is source), None)
+    def _stored(self, site: Site, source: CertificateSource) -> StoredCertificate | None:
+        return next((c for c in self._store.certificates(site.id) if c.source is source), None)
 
 
 def _state(certificate: StoredCertificate | None, now: float) -> str:

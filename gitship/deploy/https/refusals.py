@@ -42,9 +42,9 @@ def told(directory: str) -> Iterator[None]:
     except errors.ValidationError as error:
         raise _unproved(error) from None
     except errors.IssuanceError as error:
-        raise _refused(error.error) from None
+        raise refused(error.error) from None
     except messages.Error as error:
-        raise _refused(error) from None
+        raise refused(error) from None
     except errors.TimeoutError:
         raise CertificateError("the authority did not finish in time", "gitship tries again by itself later") from None
     except requests.RequestException as error:
@@ -72,12 +72,14 @@ def _unproved(error: errors.ValidationError) -> CertificateError:
     return CertificateError(f"the authority could not verify {'; '.join(said)}", hint, hosts=hosts)
 
 
-def _refused(error: messages.Error) -> CertificateError:
+def refused(error: messages.Error, hint: str | None = None) -> CertificateError:
+    """``hint`` None: the usual one for that kind of refusal."""
     code = error.code or ""
     words = _words(error.detail or error.title or error.typ)
     hosts = [problem.identifier.value for problem in error.subproblems or () if problem.identifier is not None]
     hold = _hold(error.detail or "") if code == "rateLimited" else 0.0
-    return CertificateError(f"the authority refuses: {words}", _HINTS.get(code, ""), hosts=hosts, hold_s=hold)
+    hint = _HINTS.get(code, "") if hint is None else hint
+    return CertificateError(f"the authority refuses: {words}", hint, hosts=hosts, hold_s=hold)
 
 
 def _hold(words: str) -> float:

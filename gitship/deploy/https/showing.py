@@ -10,14 +10,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from gitship.config import Settings
-from gitship.deploy.gates import Gates, gate_of
+from gitship.deploy.gates import Gates, gate_of, status_https
+from gitship.deploy.https.sites import hosts_of, public, sites
 from gitship.deploy.https.table import chosen, secured
-from gitship.deploy.https.wishes import Wish, hosts_of, public, wish_of
+from gitship.deploy.https.wishes import Wish, wish_of
 from gitship.errors import FrontError, NotFound
 from gitship.front.gate import Gate, Https
 from gitship.front.tls import certificate, self_signed
 from gitship.front.tls.table import Entry, entries
-from gitship.model import App, CertificateSource, StoredCertificate
+from gitship.model import STATUS_PAGE, CertificateSource, Site, StoredCertificate
 from gitship.store import Store
 
 SELF_SIGNED_DAYS = 365
@@ -47,7 +48,7 @@ class Showing:
         self._lock = threading.Lock()
 
     def bring(self) -> dict[str, FrontError]:
-        """haproxy and Varnish do what the store says; by app, why haproxy doesn't take its certificate.
+        """haproxy and Varnish do what the store says; by site, why haproxy doesn't take its certificate.
 
         Nobody is sent to https before it works there, and nobody any more before it ends there.
         Raises FrontError when one of them doesn't answer.
@@ -57,12 +58,12 @@ class Showing:
             wanted: list[Entry] = []
             gates: dict[str, Https | None] = {}
             in_use = bool(self._settings.https.email)
-            for app in self._store.apps():
-                wish = wish_of(self._store, self._settings, app)
-                shown = self._shown(app, now) if wish.on else {}
+            for site in sites(self._store, self._settings):
+                wish = wish_of(self._store, self._settings, site)
+                shown = self._shown(site, now) if wish.on else {}
                 in_use = in_use or wish.on
-                wanted += _entries(app, shown)
-                gates[app.name] = self._gate(wish, secured(shown, now))
+                wanted += _entries(site, shown)
+                gates[site.name] = self._gate(wish, secured(shown, now))
             for name, https in gates.items():
                 self._change(name, https, only_less=True)
             if not in_use:
@@ -82,20 +83,20 @@ class Showing:
                     self._change(name, https)
             return failed
 
-    def shown(self, app: App) -> dict[str, StoredCertificate]:
+    def shown(self, site: Site) -> dict[str, StoredCertificate]:
         """Host -> what visitors are shown there."""
-        return chosen(self._store.certificates(app.id), hosts_of(self._store, self._settings, app), time.time())
+        return chosen(self._store.certificates(site.id), hosts_of(self._store, self._settings, site), time.time())
 
     # -- under the lock
 
-    def _shown(self, app: App, now: float) -> dict[str, StoredCertificate]:
-        hosts = hosts_of(self._store, self._settings, app)
-        self._sign(app, [host for host in hosts if not public(host)], now)
-        return chosen(self._store.certificates(app.id), hosts, now)
+    def _shown(self, site: Site, now: float) -> dict[str, StoredCertificate]:
+        hosts = hosts_of(self._store, self._settings, site)
+        self._sign(site, [host for host in hosts if not public(host)], now)
+        return chosen(self._store.certificates(site.id), hosts, now)
 
-    def _sign(self, app: App, hosts: list[str], now: float) -> None:
+    def _sign(self, site: Site, hosts: list[str], now: float) -> None:
         """Names that no authority knows get a certificate of gitship's own, so that HTTPS can be tried there."""
-        found = {c.source: c for c in self._store.certificates(app.id)}
+        found = {c.source: c for c in self._store.certificates(site.id)}
         current, own = found.get(CertificateSource.SELF_SIGNED), found.get(CertificateSource.OWN)
         needed = [host for host in hosts if own is None or not certificate.covers(own.domains, host)]
         fresh = current is not None and current.not_after > now + SELF_SIGNED_RENEW_S
@@ -103,35 +104,44 @@ class Showing:
             return
         made = certificate.read(self_signed.make(needed, SELF_SIGNED_DAYS))
         self._store.put_certificate(
-            app.id, CertificateSource.SELF_SIGNED, domains=made.domains, issuer="gitship", not_before=made.not_before,
+            site.id, CertificateSource.SELF_SIGNED, domains=made.domains, issuer="gitship", not_before=made.not_before,
             not_after=made.not_after, pem=made.pem,
         )  # fmt: skip
 
     def _gate(self, wish: Wish, hosts: tuple[str, ...]) -> Https | None:
         return Https(hosts, self._settings.https.listen.port, wish.hsts_s) if hosts else None
 
-    def _change(self, app: str, https: Https | None, *, only_less: bool = False) -> None:
+    def _change(self, site: str, https: Https | None, *, only_less: bool = False) -> None:
         """``only_less``: what is not sent to https any more; the rest waits until haproxy is ready for it."""
 
-        def change(gate: Gate) -> Gate:
-            if not only_less:
-                return replace(gate, https=https)
-            if gate.https is None:
-                return gate
-            kept = tuple(host for host in gate.https.hosts if https is not None and host in https.hosts)
-            return replace(gate, https=replace(gate.https, hosts=kept) if kept else None)
+        def after(before: Https | None) -> Https | None:
+            return _less(before, https) if only_less else https
 
+        def change(gate: Gate) -> Gate:
+            return replace(gate, https=after(gate.https))
+
+        if site == STATUS_PAGE.name:
+            self._gates.change_status_page(after(status_https(self._store)))
+            return
         try:
-            before = gate_of(self._store, self._store.app(app).id)
+            before = gate_of(self._store, self._store.app(site).id)
             if change(before) != before:
-                self._gates.change(app, change)
+                self._gates.change(site, change)
         except NotFound:  # destroyed meanwhile
             return
 
 
-def _entries(app: App, shown: dict[str, StoredCertificate]) -> list[Entry]:
+def _less(before: Https | None, wanted: Https | None) -> Https | None:
+    """What is left of ``before`` without the hosts that are not wanted any more."""
+    if before is None or wanted is None:
+        return None
+    kept = tuple(host for host in before.hosts if host in wanted.hosts)
+    return replace(before, hosts=kept) if kept else None
+
+
+def _entries(site: Site, shown: dict[str, StoredCertificate]) -> list[Entry]:
     by_certificate: dict[int, list[str]] = {}
     for host, found in shown.items():
         by_certificate.setdefault(found.id, []).append(host)
     pems = {found.id: found.pem for found in shown.values()}
-    return [entry for id_, hosts in by_certificate.items() for entry in entries(app.name, pems[id_], hosts)]
+    return [entry for id_, hosts in by_certificate.items() for entry in entries(site.name, pems[id_], hosts)]

@@ -4,6 +4,7 @@ import { refresh } from "./refresh.js";
 
 const source = new EventSource(document.getElementById("live").dataset.stream);
 source.addEventListener("changed", () => refresh().catch(() => {}));
+source.addEventListener("figures", () => { if (!document.hidden) refresh().catch(() => {}); });
 say(source);
 
 document.addEventListener("click", (event) => { // another view of the same page, without losing one's place in it

@@ -6,16 +6,16 @@ const LOOKS = ["plain", "headline", "result", "error", "raw"];
 const MAX_LINES = 5000; // in the page; the whole log is a link away
 const log = document.getElementById("log");
 
+const steps = new Map(); // headline -> the raw lines of its step
+
 function fold(head) {
   const button = head.querySelector("button.fold");
   const open = button.getAttribute("aria-expanded") === "true";
   button.setAttribute("aria-expanded", String(!open));
-  for (let line = head.nextElementSibling; line && !line.matches(".headline, .result, .error"); line = line.nextElementSibling) {
-    if (line.matches(".raw")) line.hidden = open;
-  }
+  for (const line of steps.get(head)) line.hidden = open;
 }
 
-function foldable(head) {
+function put(line, head) {
   let button = head.querySelector("button.fold");
   if (!button) {
     button = document.createElement("button");
@@ -24,18 +24,35 @@ function foldable(head) {
     button.setAttribute("aria-expanded", "true");
     button.addEventListener("click", () => fold(head));
     head.append(button);
-    button.count = 0;
+    steps.set(head, []);
   }
-  button.count += 1;
-  button.textContent = `${button.count} line${button.count === 1 ? "" : "s"}`;
-  return button;
+  const lines = steps.get(head);
+  lines.push(line);
+  line.hidden = button.getAttribute("aria-expanded") === "false";
+  button.textContent = `${lines.length} line${lines.length === 1 ? "" : "s"}`;
 }
 
+// A headline stands before its step's lines when the step takes long; else it comes at its end, with its time.
+const OVER = /\s\d+\.\ds$/;
 let head = null; // of the step that the next raw line belongs to
+let waiting = []; // raw lines whose headline is still to come
 function place(item) {
-  if (item.matches(".headline")) head = item;
-  else if (item.matches(".result, .error")) head = null;
-  else if (head && item.matches(".raw")) item.hidden = foldable(head).getAttribute("aria-expanded") === "false";
+  if (item.matches(".headline")) {
+    head = OVER.test(item.textContent) ? null : item;
+    for (const line of waiting) put(line, item);
+    waiting = [];
+  } else if (item.matches(".result, .error")) head = null;
+  else if (item.matches(".raw")) {
+    if (head) put(item, head);
+    else waiting.push(item);
+  }
+}
+
+function drop(oldest) {
+  const lines = [...steps.values(), waiting].find((lines) => lines[0] === oldest);
+  lines?.shift();
+  steps.delete(oldest);
+  oldest.remove();
 }
 
 for (const item of log.children) place(item);
@@ -56,7 +73,7 @@ if (log.dataset.stream) {
     item.prepend(link);
     log.append(item);
     place(item);
-    if (log.childElementCount > MAX_LINES) log.firstElementChild.remove();
+    if (log.childElementCount > MAX_LINES) drop(log.firstElementChild);
     follow.keep();
   };
   for (const look of LOOKS) source.addEventListener(look, add);
@@ -73,10 +90,8 @@ if (log.dataset.stream) {
   });
   say(source);
 } else if (!location.hash) {
-  for (const step of log.querySelectorAll(".headline:has(button.fold)")) {
-    if (step.nextElementSibling) fold(step); // it is over: the steps alone tell what happened
-  }
+  for (const step of steps.keys()) fold(step); // it is over: the steps alone tell what happened
   const failed = log.querySelector(".error");
-  const last = failed && [...log.querySelectorAll(".headline")].filter((step) => step.compareDocumentPosition(failed) & Node.DOCUMENT_POSITION_FOLLOWING).pop();
-  if (last?.querySelector("button.fold")) fold(last); // but what the failed one printed is what one came for
+  const last = failed && [...steps.keys()].filter((step) => step.compareDocumentPosition(failed) & Node.DOCUMENT_POSITION_FOLLOWING).pop();
+  if (last) fold(last); // but what the failed one printed is what one came for
 }

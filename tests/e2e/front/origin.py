@@ -102,6 +102,8 @@ class Origin:
         # /x?cache-control=public is answered with that header
         headers = {**{k: v for k, v in request.query.items() if k != "n"}, "x-version": self.version}
         await asyncio.sleep(self.pause_s)
+        if "etag" in headers and request.headers.get("if-none-match") == headers["etag"]:
+            return web.Response(status=304, headers={k: v for k, v in headers.items() if k != "cache-tag"})
         if request.path in self.missing:
             return web.Response(text=f"{self.version} has no such page", status=404, headers=headers)
         return web.Response(text=f"{self.version} {seen.body_bytes}", headers=headers, status=self.status)

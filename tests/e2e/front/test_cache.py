@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from gitship.front.front import Front
+from gitship.front.front import AppFront, Front
+from gitship.front.vcl import app_vcl
 from tests.e2e.front.asking import TIMEOUT_S, app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, Serve, switch
 from tests.e2e.front.origin import Origin
@@ -81,6 +83,36 @@ def test_requests_for_what_is_not_cached_do_not_wait_for_each_other(shared: Fron
         with ThreadPoolExecutor(8) as pool:
             statuses = list(pool.map(lambda _: ask(shared.address, host, "/together").status, range(8)))
         assert statuses == [200] * 8  # each needs all others to be with the app at the same time
+
+
+def test_nor_when_it_is_tried_again_whether_it_is_for_the_cache(
+    shared: Front, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def soon(wanted: AppFront, name: str, largest: int) -> str:
+        text = app_vcl(wanted, name, largest)
+        assert not wanted.backends or "set beresp.ttl = 120s;" in text
+        return text.replace("set beresp.ttl = 120s;", "set beresp.ttl = 0.1s;")
+
+    monkeypatch.setattr("gitship.front.front.app_vcl", soon)
+    with Origin("v1") as origin, ThreadPoolExecutor(8) as pool:
+        host = serve(origin)
+        origin.barrier = 1
+        assert ask(shared.address, host, "/together").status == 200
+        origin.barrier = 8
+        for _ in range(3):
+            time.sleep(0.3)
+            answers = [pool.submit(ask, shared.address, host, "/together") for _ in range(8)]
+            assert {answer.result().status for answer in answers} == {200}
+            origin._together = 0
+
+
+def test_a_page_that_was_not_for_the_cache_is_as_soon_as_the_app_says_so(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        origin.status = 500
+        assert ask(shared.address, host, f"/?{CACHED}").headers["x-cache"] == "pass"
+        origin.status = 200
+        assert [ask(shared.address, host, f"/?{CACHED}").headers["x-cache"] for _ in range(2)] == ["miss", "hit"]
 
 
 def test_a_response_that_would_fill_the_cache_goes_through_whole_and_leaves_the_rest_there(

@@ -13,6 +13,7 @@ from gitship.front.front import Front
 from tests.e2e.front.asking import Answer, app, ask
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.origin import Origin
+from tests.e2e.harness import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -206,6 +207,24 @@ def test_a_purge_forgets_what_fits_and_no_more(shared: Front, host: str, get: Ge
     assert forgotten(Purge(tag=".")) == []
     assert forgotten(Purge(tag="b", url="/2*")) == ["/2"]
     assert len(forgotten(Purge())) == 6
+
+
+@pytest.mark.parametrize("says", ["max-age=1,must-revalidate", "max-age=1"])
+def test_a_page_that_is_still_right_is_not_sent_again_and_keeps_its_tags(
+    shared: Front, host: str, get: Get, origin: Origin, says: str
+) -> None:
+    page = f'/?cache-control={says}&cache-tag=a&etag="one"'
+
+    def asked(since: int = 0) -> list[bool]:
+        """Of each request that the app has seen: was it about a copy?"""
+        assert get(page).text == "v1 0"  # also when the app has sent nothing
+        return ["if-none-match" in s.headers for s in origin.seen[since:]]
+
+    wait_until(lambda: len(asked()) > 1, 30, "it is asked for again")
+    assert asked()[:2] == [False, True]
+    shared.purge(host.partition(".")[0], Purge(tag="a"))
+    before = len(origin.seen)
+    wait_until(lambda: False in asked(before), 30, "it is forgotten, not asked about")
 
 
 def test_purges_are_cleaned_up_in_the_background(shared: Front, host: str, get: Get) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gitship.config import Settings
 from gitship.deploy.gates import Gates
+from gitship.deploy.https.authority import Authority
 from gitship.deploy.https.issuing import Issuer
 from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.https.showing import Showing
@@ -72,7 +73,7 @@ def unanswered(answers: Mapping[str, str]) -> None:
 
 
 def https_of(
-    settings: Settings, store: Store, tls: Curtain, gates: Gates, authority: TestAuthority, *, wildcards: bool = False
+    settings: Settings, store: Store, tls: Curtain, gates: Gates, authority: Authority, *, wildcards: bool = False
 ) -> ServerHttps:
     showing = Showing(settings, store, tls, gates)
     return ServerHttps(settings, store, showing, Issuer(settings, store, authority, unanswered), lambda: wildcards)

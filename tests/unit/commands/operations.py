@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gitship.config import HttpsSettings, Settings
+from gitship.config import HttpsSettings, Settings, WebSettings
 from gitship.deploy import mounts, output
+from gitship.deploy.backup.making import Backups
+from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
 from gitship.deploy.cron import Cron
 from gitship.deploy.discrepancies import Change
 from gitship.deploy.figures import Figures, Sampler
-from gitship.deploy.gates import gate_of, no_rates, store_gate
+from gitship.deploy.gates import gate_of, no_rates, store_gate, store_status_https
 from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
@@ -26,6 +28,7 @@ from gitship.deploy.notifier import Notifier
 from gitship.deploy.pausing import Paused, ensure_can_pause, not_paused
 from gitship.deploy.registries import Registries
 from gitship.deploy.renaming import Renaming
+from gitship.deploy.room import Room
 from gitship.deploy.serving import Serving
 from gitship.deploy.signins import SignIns
 from gitship.deploy.sources import Sources
@@ -40,7 +43,7 @@ from gitship.errors import FrontError, GitshipError, NotFound
 from gitship.events import Bus, Event
 from gitship.front.cache import Purge
 from gitship.front.front import Front
-from gitship.front.gate import Gate
+from gitship.front.gate import Gate, Https
 from gitship.front.tally import Tally
 from gitship.git.repository import Commit, Repositories
 from gitship.model import (
@@ -88,6 +91,9 @@ class StoreGates:
         gate = change(gate_of(self._store, found.id))
         store_gate(self._store, found.id, gate)
         return gate
+
+    def change_status_page(self, https: Https | None) -> None:
+        store_status_https(self._store, https)
 
     def try_vcl(self, app: str, vcl: str) -> None:
         if "nonsense" in vcl:
@@ -187,9 +193,10 @@ class StoreReconciling:
 class StoreOperations:
     """``hold`` keeps deploys from ending until ``release``; ``fail_next`` ends the next one as told."""
 
-    def __init__(self, store: Store, domain: str, data_dir: Path) -> None:
+    def __init__(self, store: Store, domain: str, data_dir: Path, web: WebSettings | None = None) -> None:
         self._data_dir = data_dir
-        self._settings = Settings(data_dir=data_dir, domain=domain, https=HttpsSettings(check_dns=False))
+        https = HttpsSettings(check_dns=False)
+        self._settings = Settings(data_dir=data_dir, domain=domain, https=https, web=web or WebSettings())
         self._store = store
         self._domain = domain
         self.gates = StoreGates(store)
@@ -211,6 +218,12 @@ class StoreOperations:
         self.runs = EchoRuns(store)
         self.machine = Machine()
         self._keeper = Keeper(store, self.machine, SERVER)
+        self.backups = Backups(
+            self._settings, None, store, Repositories(self._settings.repositories, None), self.machine.volumes,
+            self._keeper,
+        )  # fmt: skip
+        self.room = Room(data_dir, 0)
+        self.cleanup = Cleanup(self._settings, store, self.machine, Repositories(self._settings.repositories, None))
         self.canaries = StoreCanaries(self)
         self.tally = Tally()
         self.stats = StoredStats(store, self.tally, None)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from gitship.config import WebSettings
+from gitship.model import Role
 from tests.unit.certs import bundle, leaf
 from tests.unit.commands.world import World
 
@@ -131,3 +136,52 @@ def test_expiry_is_counted_in_whole_days(shop: World) -> None:
     shop.store._db.execute("UPDATE certificates SET not_after = ?", (time.time() - 3600,))
     row = status(shop)
     assert (row["state"], row["days"]) == ("expired", -1)
+
+
+STATUS = "status.example.com"
+
+
+@pytest.fixture
+def with_page(tmp_path: Path) -> Iterator[World]:
+    world = World.open(tmp_path, web=WebSettings(domain=STATUS))
+    world.operations.push("shop")
+    yield world
+    world.store.close()
+
+
+def test_the_status_page_is_named_by_a_flag(with_page: World) -> None:
+    said = with_page.ok("https:enable", "--status-page")
+    assert said.out == f"{STATUS}: certificate of Test Intermediate, valid for 89 days\n"
+    rows = with_page.ok("https:status", "--format", "json", role=Role.VIEWER).json
+    assert [(row["app"], row["state"]) for row in rows] == [("shop", "off"), (None, "ok")]
+    assert [row["app"] for row in with_page.ok("certs:list", "--format", "json").json] == [None]
+    assert "need not be renewed" in with_page.run("https:renew", "--status-page").err
+    assert with_page.run("certs:remove", "--status-page").code == 1
+    assert with_page.run("certs:add", "--status-page", stdin=bundle(STATUS).encode()).code == 0
+    with_page.ok("certs:remove", "--status-page")
+    assert with_page.ok("https:disable", "--status-page").out == "the status page is served by http alone\n"
+
+
+def test_a_key_that_is_limited_does_not_see_the_status_page(with_page: World) -> None:
+    client = with_page.client("https:status", "--format", "json")
+    client.session = replace(client.session, identity=replace(client.session.identity, apps=frozenset()))
+    assert with_page.go(client).json == []
+
+
+@pytest.mark.parametrize("name", ["https:enable", "https:disable", "https:renew", "certs:add", "certs:remove"])
+def test_the_status_page_is_for_admins_and_one_thing_at_a_time(with_page: World, name: str) -> None:
+    refused = with_page.run(name, "--status-page", role=Role.DEPLOYER)
+    assert refused.code != 0 and "needs the role admin" in refused.err
+    for words in ([], ["shop", "--status-page"]):
+        assert "name either an app or --status-page" in with_page.run(name, *words).err
+    assert with_page.operations.authority.asked == []
+
+
+def test_without_a_host_name_the_status_page_has_no_https(shop: World) -> None:
+    said = shop.run("https:enable", "--status-page")
+    assert said.code == 1 and "has no host name" in said.err and "[web]" in said.err
+
+
+def test_an_apps_certificate_may_not_name_the_status_page(with_page: World) -> None:
+    said = with_page.run("certs:add", "shop", stdin=bundle(OWN, STATUS).encode())
+    assert said.code == 1 and f"is for {STATUS}, too, which leads to the status page" in said.err

@@ -31,6 +31,7 @@ OTHERS = {
     "run:list",
     "checks:run",
     "server:apply",
+    "server:cleanup",
     "policy:show",
     "git:info",
     "stats:show",

@@ -46,7 +46,7 @@ ROLES = {
     Role.ADMIN: {
         "apps:destroy", "keys:add", "keys:list", "keys:remove", "keys:grant", "keys:limit", "keys:revoke", "audit",
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
-        "server:export", "server:apply", "server:reconcile", "vcl:set", "vcl:unset",
+        "server:export", "server:apply", "server:reconcile", "server:backup", "server:cleanup", "vcl:set", "vcl:unset",
         "capabilities:add", "capabilities:remove",
         "hooks:list",
         "registry:login", "registry:logout", "registry:list",

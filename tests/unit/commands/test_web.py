@@ -60,6 +60,6 @@ def test_a_bad_name_is_refused(world: World, name: str) -> None:
 )
 def test_where_the_page_is_found(world: World, web: WebSettings, address: str, reachable: bool) -> None:
     settings = dataclasses.replace(world.settings, web=web)
-    assert webaddress.status_page(settings) == address
+    assert webaddress.status_page(settings, world.store) == address
     assert webaddress.reachable(settings) is reachable
-    assert webaddress.deploy_page(settings, "shop", 7) == f"{address}/apps/shop/deploys/7"
+    assert webaddress.deploy_page(settings, world.store, "shop", 7) == f"{address}/apps/shop/deploys/7"

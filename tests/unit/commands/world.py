@@ -13,7 +13,7 @@ from typing import Any
 from gitship.commands.context import Services
 from gitship.commands.dispatch import run
 from gitship.commands.session import Pty, Session
-from gitship.config import Settings
+from gitship.config import Settings, WebSettings
 from gitship.model import Identity, Role
 from gitship.store import Store
 from tests.unit.commands.operations import StoreOperations
@@ -86,11 +86,11 @@ class World:
         self.services = Services(self.store, self.settings, self.operations)
 
     @classmethod
-    def open(cls, directory: Path) -> World:
-        settings = Settings(data_dir=directory, domain="example.com")
+    def open(cls, directory: Path, web: WebSettings | None = None) -> World:
+        settings = Settings(data_dir=directory, domain="example.com", web=web or WebSettings())
         store = Store(settings.database)
         store._db.execute("PRAGMA synchronous = OFF")  # thousands of commands, each with an fsync or two of its own
-        return cls(store, settings, StoreOperations(store, settings.domain, directory))
+        return cls(store, settings, StoreOperations(store, settings.domain, directory, settings.web))
 
     def client(
         self, *argv: str, role: Role = Role.ADMIN, pty: bool = False, stdin: bytes = b"", term: str = "xterm-256color",

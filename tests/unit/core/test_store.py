@@ -217,6 +217,23 @@ def test_a_database_of_the_first_schema_is_carried_forward(tmp_path: Path) -> No
     opened.close()
 
 
+def test_certificates_of_before_the_status_page_had_any_are_carried_forward(tmp_path: Path) -> None:
+    path, before = tmp_path / "old.db", next(n for n, m in enumerate(MIGRATIONS) if "certificates_of_apps" in m)
+    with sqlite3.connect(path) as db:
+        db.executescript(f"BEGIN; {';'.join(MIGRATIONS[:before])}; PRAGMA user_version = {before}; COMMIT;")
+        db.execute("INSERT INTO apps (id, name, created_at) VALUES (7, 'shop', 1.0)")
+        db.execute("INSERT INTO certificates VALUES (3, 7, 'own', '[\"a.net\"]', 'CA', 1.0, 2.0, 'PEM', 1.5, 1)")
+        db.execute("INSERT INTO certificate_attempts VALUES (7, 2, 9.0, '[\"a.net\"]', 'no', 'try')")
+    opened = Store(path)
+    [kept] = opened.certificates(7)
+    assert (kept.id, kept.domains, kept.pem, kept.suggested_at, kept.warned) == (3, ("a.net",), "PEM", 1.5, True)
+    attempt = opened.certificate_attempt(7)
+    assert attempt is not None and (attempt.failures, attempt.next_at, attempt.reason) == (2, 9.0, "no")
+    opened.delete_app(7)
+    assert opened.certificates() == [] and opened.certificate_attempt(7) is None
+    opened.close()
+
+
 def test_a_release_keeps_its_cron_entries(store: Store) -> None:
     app = store.create_app("shop")
     entries = (

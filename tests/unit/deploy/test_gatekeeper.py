@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship.config import Settings
 from gitship.configvalues import Address
 from gitship.deploy.drain import Drainer
 from gitship.deploy.gatekeeper import Gatekeeper
@@ -21,6 +22,7 @@ from gitship.store import Store
 
 pytestmark = pytest.mark.unit
 
+DOMAIN = "example.com"
 ALLOW = Gate(allow=("10.0.0.0/8",))
 
 
@@ -58,7 +60,7 @@ def front(tmp_path: Path) -> Refusing:
 
 
 def test_what_varnish_refuses_is_not_kept(store: Store, front: Refusing) -> None:
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, "example.com"), Trials())
+    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
     app_id = store.app("shop").id
     with pytest.raises(FrontError):
         keeper.change("shop", lambda gate: ALLOW)
@@ -70,7 +72,7 @@ def test_what_changes_nothing_or_is_refused_does_not_reach_varnish(store: Store,
     def refuse(gate: Gate) -> Gate:
         raise Conflict("no", "never")
 
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, "example.com"), Trials())
+    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
     assert keeper.change("shop", lambda gate: gate) == OPEN
     with pytest.raises(Conflict):
         keeper.change("shop", refuse)
@@ -79,7 +81,7 @@ def test_what_changes_nothing_or_is_refused_does_not_reach_varnish(store: Store,
 
 def test_no_change_comes_between_a_deploys_switch_and_its_commit(store: Store, front: Refusing) -> None:
     """The pipeline holds the app: a VCL made meanwhile would lead back to containers that are about to end."""
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, "example.com"), Trials())
+    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
     ended = threading.Event()
 
     def change() -> None:
@@ -100,7 +102,7 @@ def test_no_change_comes_between_a_deploys_switch_and_its_commit(store: Store, f
 
 
 def test_a_rule_that_varnish_refuses_is_not_kept(store: Store, front: Refusing) -> None:
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, "example.com"), Trials())
+    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
     app_id = store.app("shop").id
     store.set_setting(app_id, "cache.ttl_s", 5)
     with pytest.raises(FrontError):

@@ -94,3 +94,13 @@ def test_a_follower_that_goes_away_ends_at_once(store: Store, tmp_path: Path) ->
     gone.set()
     follow(lambda: journal.path, bus, journal.deploy.id, lambda: False, lambda line: None, gone)
     journal.close()
+
+
+def test_a_full_disk_costs_the_line_and_not_the_deploy(store: Store, tmp_path: Path) -> None:
+    journal = make(store, tmp_path, Bus())
+    journal._file.close()
+    journal._file = Path("/dev/full").open("a")  # noqa: SIM115 (the journal closes it)
+    with journal.stage(DeployState.STARTING, "Starting web x1"):
+        journal.line("told")
+    journal.close()
+    assert journal.ended.is_set()

@@ -14,6 +14,7 @@ import pytest
 from gitship.commands.session import Session
 from gitship.configvalues import Address
 from gitship.errors import ConfigError
+from gitship.ssh.execution import first_words
 from gitship.ssh.server import SshServer
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve, ssh_threads, wait_until
 
@@ -171,3 +172,10 @@ def test_the_server_starts_again_at_once_on_its_port(serve: Serve) -> None:
     again = SshServer(Address("127.0.0.1", port), server.server._host_key_path, lambda *a: None, until_closed)
     again.start()
     again.stop(0.0)
+
+
+def test_the_log_has_no_more_of_a_command_than_what_and_which_app() -> None:
+    assert first_words(b"config:set shop KEY=se cret") == "config:set shop ..."
+    assert first_words(b"config:global:set KEY=secret") == "config:global:set"
+    assert first_words(b"git-receive-pack '/shop'") == "git-receive-pack '/shop'"
+    assert first_words(b"\xff") == "\ufffd"

@@ -54,15 +54,16 @@ def test_every_request_is_in_the_step_of_its_time(reach: Reach) -> None:
 
 def test_a_step_that_is_not_over_has_the_rate_of_what_is_over_of_it() -> None:
     steps = plot.steps(DAY, [Span(NOW // 3600 * 3600, 3600, Traffic(misses=600))], NOW)
-    drawn = plot.plot(DAY, steps, [])
+    drawn = plot.plot(DAY, steps, [], NOW)
     assert steps[-1].seconds == NOW % 3600
     assert drawn.panels[0].most == ages.rate(600 / (NOW % 3600))
+    assert drawn.wide == round(23 + NOW % 3600 / 3600, 3)  # it ends now
 
 
 def test_a_plot_says_what_it_draws() -> None:
     begin = HOUR.begin(NOW)
     spans = [Span(begin + 60, 60, took(0.05, 120, hits=60, stale=30, app_errors=6))]
-    drawn = plot.plot(HOUR, plot.steps(HOUR, spans, NOW), [])
+    drawn = plot.plot(HOUR, plot.steps(HOUR, spans, NOW), [], NOW)
     requests, errors, times = drawn.panels
     assert (requests.most, errors.most) == ("2.0/s", "0.1/s")
     assert requests.told[1].endswith("2.0/s, 75 % from the cache, 30 of them old")
@@ -78,11 +79,12 @@ def test_a_plot_says_what_it_draws() -> None:
 
 def test_releases_are_marked_where_they_went_live_and_labels_do_not_lie_on_each_other() -> None:
     begin = HOUR.begin(NOW)
-    at = [begin - 5, begin + 0.25 * HOUR.seconds, begin + 0.26 * HOUR.seconds, begin + 0.5 * HOUR.seconds]
+    at = [begin - 5, begin + 0.25 * HOUR.seconds, begin + 0.26 * HOUR.seconds, begin + 0.5 * HOUR.seconds, NOW]
     live = [(when, f"v{n}", n) for n, when in enumerate(at)]
-    marks = plot.plot(HOUR, plot.steps(HOUR, [], NOW), live[::-1]).marks
+    marks = plot.plot(HOUR, plot.steps(HOUR, [], NOW), live[::-1], NOW).marks
     assert [(m.x, m.name, m.label, m.deploy_id) for m in marks] == [
         (25.0, "v1", "v1", 1), (26.0, "v2", "", 2), (50.0, "v3", "v3", 3),
+        (100.0, "v4", "v4", 4),
     ]  # fmt: skip
 
 

@@ -446,7 +446,17 @@ def test_old_pages_that_stand_in_for_an_app_that_is_down_are_told(site: Site) ->
     site.operations.tally.take(f"{app_id} v1 stale 200 0.001 300\n".encode() * 7)
     app = site.get("/api/apps/shop").json()
     assert (app["state"], app["traffic"]["stale"]) == ("down", 7)
-    assert "shop: 7 visits of the last ten minutes were answered by old pages from the cache" in site.get("/").text
+    text = site.get("/").text
+    assert "shop: 7 visits of the last ten minutes were answered by old pages from the cache" in text
+    assert '<span class="old">0.7/min old</span>' in text
+
+
+def test_few_old_pages_while_new_ones_are_fetched_are_not_worth_a_word(site: Site) -> None:
+    go_live(site, "shop")
+    line = f"{site.store.app('shop').id} v1 %s 200 0.001 300\n"
+    site.operations.tally.take(((line % "hit") * 500 + (line % "stale") * 4).encode())
+    assert " old</span>" not in site.get("/").text
+    assert site.get("/api/apps/shop").json()["traffic"]["stale"] == 4
 
 
 def test_the_app_page_has_plots_of_an_hour_a_day_and_30_days_with_marks(site: Site) -> None:
@@ -465,7 +475,9 @@ def test_the_app_page_has_plots_of_an_hour_a_day_and_30_days_with_marks(site: Si
     assert (steps.status, "hour, day, month" in steps.json()["error"]) == (400, True)
     marks = site.get("/api/apps/shop/traffic?span=month").json()["live"]
     assert [(mark["release"], mark["deploy"]) for mark in marks] == [("v1", 1)]
-    assert 'href="/apps/shop/deploys/1" tabindex="-1"><title>v1 went live' in site.get("/apps/shop?span=day").text
+    for span in ("hour", "day", "month"):
+        drawn = 'href="/apps/shop/deploys/1" tabindex="-1"><title>v1 went live'
+        assert site.get(f"/apps/shop?span={span}").text.count(drawn) == 3, span
 
 
 def test_the_app_page_shows_the_cache_its_rules_and_what_it_answered(site: Site) -> None:

@@ -9,7 +9,16 @@ import time
 import pytest
 
 from gitship.deploy import signins
-from gitship.model import CertificateSource, ContainerEvent, DeployState, Happening, Outcome, Role, UptimeDay
+from gitship.model import (
+    STATUS_PAGE,
+    CertificateSource,
+    ContainerEvent,
+    DeployState,
+    Happening,
+    Outcome,
+    Role,
+    UptimeDay,
+)
 from tests.unit.web.conftest import Site, addresses
 from tests.unit.web.test_pages import fail, go_live
 
@@ -273,6 +282,12 @@ def test_metrics_tell_when_certificates_end_and_what_happened_to_containers(site
     text = site.get("/metrics", cookie="").text
     assert 'gitship_certificate_expires_seconds{app="shop",source="own"} 2e+09' in text
     assert 'gitship_container_events{app="shop",kind="crashed"} 1.0' in text
+    site.store.put_certificate(
+        STATUS_PAGE.id, CertificateSource.ACME, domains=("status.example.com",), issuer="a CA", not_before=0.0,
+        not_after=3_000_000_000.0, pem="",
+    )  # fmt: skip
+    ends = 'gitship_certificate_expires_seconds{app="",source="acme"} 3e+09'
+    assert ends in site.get("/metrics", cookie="").text
 
 
 def test_metrics_have_every_series_that_readme_promises(site: Site) -> None:

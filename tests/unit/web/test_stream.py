@@ -299,3 +299,12 @@ def test_stopping_the_server_ends_its_threads_and_subscription(site: Site, journ
             site.get("/healthz")
     site.server.stop()  # a second time does no harm
     journal.close()
+
+
+def test_figures_are_told_anew_while_no_state_changes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "FIGURES_S", 0.2)
+    site.store.create_app("shop")
+    page = site.get("/").text
+    with site.stream(page[page.index("/changes?after=") :].partition('"')[0]) as viewer:
+        first, second = viewer.until("figures"), viewer.until("figures")
+        assert first.id == second.id == ""  # who comes back has missed nothing by it

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.deploy.https.wishes import public
+from gitship.deploy.https.sites import public
 from gitship.errors import CertificateError, Conflict, FrontError
 from gitship.front.tls.certificate import read
 from gitship.model import CertificateSource

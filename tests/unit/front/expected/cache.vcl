@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 1ba389dde7066f3e29ef8e963f426d5c
+# digest 6e00d8292af67b6461d0670df29f9f89
 
 import directors;
 import std;
@@ -256,8 +256,10 @@ sub vcl_backend_fetch {
 sub vcl_backend_response {
     unset beresp.http.x-gitship-release;
     unset beresp.http.x-gitship-origin;
-    unset beresp.http.x-gitship-tags;
     unset beresp.http.x-gitship-file;
+    if (!beresp.was_304) {
+        unset beresp.http.x-gitship-tags;  # else those of the copy that is still right: a 304 may leave them out
+    }
     if (beresp.status >= 500 && bereq.is_bgfetch) {
         return (abandon);  # keep what is in the cache
     }
@@ -291,6 +293,7 @@ sub vcl_backend_response {
     if (beresp.http.cache-control ~ "(?i)(must|proxy)-revalidate") {
         set beresp.grace = 0s;
         set beresp.http.x-gitship-revalidate = "0";
+        set beresp.keep = 3600s;  # not to be served, but to ask whether it is still right
     }
     set beresp.http.x-gitship-grace = beresp.grace;
     if (beresp.grace > 0s && std.duration(beresp.http.x-gitship-revalidate + "s", 0s) > beresp.grace) {

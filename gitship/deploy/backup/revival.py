@@ -1,0 +1,124 @@
+"""The first start after a restore: images are in no backup, so every app that was live is built again and put live.
+
+By the ordinary pipeline, from the commit of its live release with its config of now, as `ps:rebuild` does it. The mark
+that a restore has left goes when all of them have come to an end; a gitship that is killed meanwhile begins again with
+those that have no image yet.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from gitship.deploy import lock
+from gitship.deploy.backup.restoring import RESTORED
+from gitship.deploy.keeper import Keeper
+from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.sources import Sources
+from gitship.deploy.switch import STOPPED
+from gitship.engine.base import Engine
+from gitship.errors import EngineError, GitshipError, NotFound
+from gitship.model import App, Deploy, Identity, Release, Role
+from gitship.store import Store
+
+log = logging.getLogger("gitship.restore")
+BY = Identity("restore", Role.ADMIN)
+LOOK_S = 1.0
+IMAGE = "image "  # how the cause of a release begins that was taken from a registry
+
+
+class Revival:
+    """Owns a thread while there is something to do."""
+
+    def __init__(self, store: Store, engine: Engine, keeper: Keeper, lifecycle: Lifecycle, sources: Sources) -> None:
+        self._store = store
+        self._engine = engine
+        self._keeper = keeper
+        self._lifecycle = lifecycle
+        self._sources = sources
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="revival", daemon=True)
+
+    def start(self) -> None:
+        if self._store.server_setting(RESTORED) is not None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    def _run(self) -> None:
+        log.info("restored from a backup: building what was live")
+        told = ""
+        while not self._stop.is_set():
+            try:
+                waiting = [deploy for app in self._store.apps() if (deploy := self._begin(app)) is not None]
+                break
+            except EngineError as error:  # Docker is not up yet
+                if error.message != told:
+                    told = error.message
+                    log.warning("%s; what was live is built when it answers", error.message)
+                self._stop.wait(LOOK_S)
+        else:
+            return
+        while waiting:
+            if self._stop.wait(LOOK_S):
+                return
+            waiting = [deploy for deploy in waiting if not self._ended(deploy)]
+        self._store.set_server_setting(RESTORED, None)
+        log.info("everything that was live has been built again, or its log says why not")
+
+    def _begin(self, app: App) -> Deploy | None:
+        """Its deploy, when it needs one. Raises EngineError while Docker does not answer."""
+        self._make_volumes(app)
+        if app.live_release is None or self._store.setting(app.id, STOPPED):
+            return None
+        release = self._store.release(app.live_release)
+        try:
+            self._engine.image(release.image_id)
+            return None  # this machine has it: the reconciler makes the containers
+        except NotFound:
+            pass
+        try:
+            return self._unlocked(app, lambda: self._again(app, release))
+        except EngineError:
+            raise
+        except GitshipError as error:
+            log.warning("%s: %s cannot be built again: %s (%s)", app.name, release.label, error.message, error.hint)
+            return None
+
+    def _again(self, app: App, release: Release) -> Deploy:
+        if release.commit is None and release.cause.startswith(IMAGE):
+            return self._sources.image(app.name, release.cause.removeprefix(IMAGE), BY, pull=True)
+        return self._lifecycle.rebuild(app.name, BY)
+
+    def _unlocked(self, app: App, deploy: Callable[[], Deploy]) -> Deploy:
+        """A lock keeps changes away; that its release serves again is none."""
+        with self._store.transaction():
+            held = self._store.setting(app.id, lock.LOCK)
+            self._store.set_setting(app.id, lock.LOCK, None)
+            try:
+                return deploy()
+            finally:
+                self._store.set_setting(app.id, lock.LOCK, held)
+
+    def _make_volumes(self, app: App) -> None:
+        """Volumes whose content was in no backup are there, empty: else no container of the app could be made."""
+        for name, volume in self._keeper.of(app).items():
+            if not self._engine.volumes.exists(volume):
+                self._engine.volumes.make(volume, self._keeper.labels(app, name))
+                log.warning(
+                    "%s: volume %s is empty, its content was not in the backup; fill it with `storage:import %s %s`",
+                    app.name, name, app.name, name,
+                )  # fmt: skip
+
+    def _ended(self, deploy: Deploy) -> bool:
+        try:
+            now, app = self._store.deploy(deploy.id), self._store.app_by_id(deploy.app_id)
+        except NotFound:  # the app was destroyed meanwhile
+            return True
+        if now.state.ended and not now.state.switched:
+            log.warning("%s is not live: deploy %d %s: %s", app.name, now.id, now.state, now.reason)
+        return now.state.ended or now.state.switched

@@ -1,0 +1,30 @@
+"""One server per data directory: a lock that its process holds, and that ends with it in whatever way."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gitship.errors import Conflict
+
+NAME = "serve.lock"
+
+
+@contextmanager
+def claimed(data_dir: Path) -> Iterator[None]:
+    """Nobody else serves, or restores into, this data directory meanwhile. Raises Conflict when somebody does."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    handle = os.open(data_dir / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"a gitship runs on {data_dir} already", "stop it first: systemctl stop gitship, or end its process"
+            ) from None
+        yield
+    finally:
+        os.close(handle)

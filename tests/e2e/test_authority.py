@@ -1,0 +1,157 @@
+"""Accounts at a real authority's protocol that are bound to another one there (EAB), and how often it is asked."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.server
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from gitship.config import HttpsSettings, Settings
+from gitship.deploy.https.authority import AcmeAuthority
+from gitship.deploy.https.dnshook import DnsHook
+from gitship.deploy.https.issuing import FREE_ATTEMPTS
+from gitship.deploy.https.keeper import Keeper
+from gitship.deploy.https.showing import Showing
+from gitship.errors import CertificateError, Conflict, GitshipError
+from gitship.events import Bus
+from gitship.front.challenges import PATH
+from gitship.store import Store
+from tests.e2e.authority import Pebble, pebble
+from tests.e2e.harness import free_port
+from tests.unit.commands.https import Curtain, https_of, unanswered
+from tests.unit.commands.operations import StoreGates
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+
+KID, HMAC = "kid-7", base64.urlsafe_b64encode(bytes(range(32))).rstrip(b"=").decode()
+HOST = "bound.gitship-shop.net"
+
+
+@dataclass
+class Web:
+    """What stands at port 80: answers challenges; or, as a directory, fails with ``status`` whatever is asked."""
+
+    status: int = 200
+    answers: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def answer(self, answers: Mapping[str, str]) -> None:
+        self.answers = dict(answers)
+
+
+@contextlib.contextmanager
+def serving(web: Web, port: int) -> Iterator[None]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            web.asked.append(self.path)
+            text = web.answers.get(self.path.removeprefix(PATH), "")
+            self.send_response(web.status if text or web.status != 200 else 404)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            return None
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="web")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def binding(module_base: Path, port: int) -> Iterator[Pebble]:
+    with pebble(module_base / "pebble", port, {KID: HMAC}) as started:
+        yield started
+
+
+def settings_of(binding: Pebble, kid: str = "", key: str = "") -> HttpsSettings:
+    ca = str(binding.ca)
+    return HttpsSettings(directory=binding.directory, directory_ca=ca, check_dns=False, eab_kid=kid, eab_hmac_key=key)
+
+
+def asking(settings: HttpsSettings, base: Path, web: Web) -> AcmeAuthority:
+    return AcmeAuthority(settings, base / "acme", DnsHook(base / "none"), web.answer)
+
+
+def test_an_account_is_bound_to_the_one_of_the_settings(binding: Pebble, base: Path, port: int) -> None:
+    web = Web()
+    settings = settings_of(binding, KID, HMAC)
+    with serving(web, port):
+        first = asking(settings, base, web).obtain([HOST])
+        [account] = (base / "acme").iterdir()
+        known = account.read_text()
+        again = asking(settings_of(binding), base, web).obtain([HOST])  # the account is enough from now on
+    names = x509.load_pem_x509_certificate(first.encode()).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    assert names.value.get_values_for_type(x509.DNSName) == [HOST]
+    assert first != again and account.read_text() == known and len(web.asked) > 0
+
+
+@pytest.mark.parametrize(
+    ("kid", "key", "message", "hint"),
+    [
+        ("", "", "wants an account that is bound", "eab_kid"),
+        ("kid-8", HMAC, "refuses: the field 'kid' references a key that is not known", "eab_kid"),
+        (
+            KID,
+            base64.urlsafe_b64encode(bytes(32)).rstrip(b"=").decode(),
+            "refuses: external account binding JWS verification error",
+            "eab_hmac_key",
+        ),
+    ],
+)
+def test_without_the_right_binding_the_authoritys_words_are_told(
+    binding: Pebble, base: Path, kid: str, key: str, message: str, hint: str
+) -> None:
+    with pytest.raises(CertificateError) as told:
+        asking(settings_of(binding, kid, key), base, Web()).obtain([HOST])
+    assert message in told.value.message and hint in told.value.hint
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 503])
+def test_a_directory_that_fails_is_left_alone(base: Path, status: int) -> None:
+    """By itself gitship asks once in each wait, over restarts, and a person a few times: no request more."""
+    web, listen = Web(status), free_port()
+    https = HttpsSettings(directory=f"http://127.0.0.1:{listen}/dir", check_dns=False)
+    settings = Settings(data_dir=base, domain="localhost", https=https)
+    store = Store(settings.database)
+    shop = store.create_app("shop")
+    store.add_domain(shop.id, "www.example.com")
+    store.set_setting(shop.id, "https", {"on": True, "hsts_s": 0})
+    curtain, gates = Curtain(), StoreGates(store)
+    with serving(web, listen), contextlib.closing(store):
+        for _ in range(20):  # each with parts of its own, as after a restart
+            authority = AcmeAuthority(https, settings.acme_accounts, DnsHook(base / "none"), unanswered)
+            operations = https_of(settings, store, curtain, gates, authority)
+            Keeper(settings, store, Bus(), Showing(settings, store, curtain, gates), operations, authority).look()
+        assert web.asked == ["/dir"]
+        for _ in range(FREE_ATTEMPTS + 10):
+            with pytest.raises((CertificateError, Conflict)):
+                operations.renew(shop, lambda text: None)
+        assert len(web.asked) == 1 + FREE_ATTEMPTS
+        attempt = store.certificate_attempt(shop.id)
+        assert attempt is not None and "does not answer as it should" in attempt.reason
+        store.put_certificate_attempt(shop.id, replace(attempt, next_at=0.0))
+        with contextlib.suppress(GitshipError):
+            operations.ask(shop, lambda text: None)
+        assert len(web.asked) == 2 + FREE_ATTEMPTS
