@@ -297,6 +297,7 @@ print(sqlite3.connect(sys.argv[1]).execute("SELECT value FROM meta WHERE key = \
       docker images -q --filter "label=gitship.server=$id" | sort -u | xargs -r docker rmi -f >/dev/null
     fi
   fi
+  end_own_docker
   if has_systemd && [ -e "$unit_dir/gitship.service" ]; then
     systemctl disable -q "${units[@]}" || true
     (cd "$unit_dir" && rm -f "${units[@]}")
