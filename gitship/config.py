@@ -144,6 +144,15 @@ class DeploySettings:
     check_timeout: float = setting(
         60.0, values.seconds(1, 3600), "seconds that a container may take until it is healthy"
     )
+    watch: float = setting(
+        30.0,
+        values.seconds(0, 3600),
+        "seconds after its switch in which a release that crashes again and again, or fails too many requests, is "
+        "rolled back by itself; 0: never",
+    )
+    watch_errors: float = setting(
+        50.0, values.percent, "percent of requests that may fail meanwhile, of 20 at least; 0: nobody looks at them"
+    )
     on_new_push: str = setting(
         "queue",
         values.choice("queue", "cancel"),

@@ -130,6 +130,12 @@ def processors(value: Any) -> float:
     return float(value)
 
 
+def percent(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        raise ValueError("must be a number from 0 to 100")
+    return float(value)
+
+
 def cgroup(value: Any) -> str:
     path = text(value)
     if not re.fullmatch(r"(?:/[A-Za-z0-9_:@%-][A-Za-z0-9_.:@%-]*)+", path):

@@ -45,6 +45,7 @@ from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.outages import Outages
 from gitship.deploy.pausing import Pausing
 from gitship.deploy.pipeline import Pipeline
+from gitship.deploy.probation import Probation
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
@@ -171,6 +172,7 @@ class Daemon:
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
         )
         claims = Claims()
+        self.probation = Probation(settings, self.store, bus, tally, lambda: self.queue)
         pipeline = Pipeline(
             settings,
             self.store,
@@ -186,6 +188,7 @@ class Daemon:
             switch,
             canary,
             claims,
+            self.probation,
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
         self.one_offs = OneOffs(self.store, engine, addresses, claims, settings.logs, server_id)
@@ -232,6 +235,7 @@ class Daemon:
         self.uptime = Uptime(self.store, operations.facts, self.pausing, self.stats)
         self.upkeep = Upkeep(settings, self.store, engine, room, operations.cleanup)
         self.revival = Revival(self.store, engine, keeper, operations.lifecycle, operations.sources)
+        self.probation.rolls_back_by(operations.roll_back)
         services = Services(store=self.store, settings=settings, operations=operations)
         self._strangers = Strangers(self.store.audit_stranger)
         dispatcher = Dispatcher(services, operations, repositories)
@@ -275,6 +279,7 @@ class Daemon:
 
     def stop(self) -> None:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
+        self.probation.stop()
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
         self.upkeep.stop()
         self.revival.stop()

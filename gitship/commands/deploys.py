@@ -70,7 +70,7 @@ def _row(context: Context, deploy: Deploy) -> dict[str, object]:
 @command(
     "deploys:retry",
     Role.DEPLOYER,
-    "the newest deploy of a commit again, when it failed or was canceled",
+    "the newest deploy of a commit again, when it failed, was canceled or rolled back by itself",
     details="The commit is in the repository already: nothing has to be pushed.",
     examples=("deploys:retry shop",),
 )
@@ -95,7 +95,7 @@ def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
         Column("finished_at", "when it ended"),
         Column("stages", "each with its name, start and seconds", lambda stages: _stages(stages)),
         Column("failed_stage", "where it failed, null unless it did"),
-        Column("reason", "why it ended early, empty unless it did"),
+        Column("reason", "why it ended early or was rolled back by itself, empty unless it did"),
         Column("hint", "what to do then"),
         Column("request", "the id under which the server's log has what belongs to it, empty for none"),
     ),

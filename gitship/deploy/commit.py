@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 from gitship.deploy import overrides
 from gitship.deploy.queue import Job
 from gitship.deploy.releasing import Candidate, with_changes
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.rollout import Rollout
 from gitship.deploy.wanted import BEFORE, STOPPED
-from gitship.errors import Conflict
+from gitship.errors import Conflict, GitshipError
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployKind, DeployState
 from gitship.store import Store
+
+log = logging.getLogger("gitship.deploy")
 
 
 class Commit:
@@ -69,12 +73,23 @@ class Commit:
                 if deploy.ref:
                     self._settle_branch(rollout.app, deploy.ref, is_new=rollout.expected_ref is None)
                 rollout.job.journal.update(state=DeployState.DRAINING)
+            self._withdraw(rollout)
         except BaseException:
             if moved and deploy.ref:
                 self._repositories.open(rollout.app.name).compare_and_set(
                     deploy.ref, deploy.commit, rollout.expected_ref
                 )
             raise
+
+    def _withdraw(self, rollout: Rollout) -> None:
+        """The branch of a push that was rolled back from by itself is back where it was: it may be pushed again."""
+        gone = rollout.job.withdrawal
+        if gone is None or not gone.ref or not gone.commit or gone.commit == gone.old:
+            return
+        try:
+            self._repositories.open(rollout.app.name).compare_and_set(gone.ref, gone.commit, gone.old)
+        except GitshipError as error:
+            log.warning("%s: %s stays where it is: %s", rollout.app.name, gone.ref, error.message)
 
     def _settle_branch(self, app: App, ref: str, *, is_new: bool) -> None:
         """The first branch that deploys is the one that does; a clone checks it out from when it is there."""

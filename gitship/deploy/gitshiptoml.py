@@ -61,6 +61,8 @@ class GitshipToml:
     socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
     canary: Plan | None = None
+    watch_s: float | None = None
+    watch_errors: float | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     cron: tuple[CronEntry, ...] = ()
@@ -128,6 +130,10 @@ DEPLOY = (
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
     Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"', _canary),
+    Key("watch", "the server's", "seconds after a switch in which a release that fails is rolled back by itself",
+        Value.seconds),
+    Key("watch_errors", "the server's", "percent of requests that may fail meanwhile; 0: nobody looks at them",
+        lambda v: v.number(0, 100)),
 )  # fmt: skip
 CACHE = tuple(Key(rule.key, rule.default, rule.about, rule.read) for rule in rules.RULES)
 PROCESS = (
@@ -189,7 +195,7 @@ def parse(content: bytes) -> GitshipToml:
     build = _read(sections["build"], BUILD)
     cache = rules.stored(_read(sections["cache"], CACHE))
     deploy = _read(sections["deploy"], DEPLOY)
-    deploy = {name if name == "canary" else f"{name}_s": value for name, value in deploy.items()}
+    deploy = {name if name in ("canary", "watch_errors") else f"{name}_s": value for name, value in deploy.items()}
     limits: dict[str, Limits] = {}
     checks: dict[str, tuple[Check, ...]] = {}
     for name, table in sections["processes"].table().items():

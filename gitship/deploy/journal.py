@@ -41,6 +41,7 @@ class Journal:
         self._file = self.path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
         self._lossy = False
+        self._record = threading.RLock()
         self.answered = threading.Event()  # visitors have the new release, or the deploy ended otherwise
         self.ended = threading.Event()
 
@@ -55,6 +56,9 @@ class Journal:
                     if not self._lossy:
                         log.warning("%s: lines are lost: %s", self.path, error.strerror)
                     self._lossy = True
+            else:  # what becomes known after its end belongs to it, too
+                with suppress(OSError), self.path.open("a", encoding="utf-8") as file:
+                    file.write(text.rstrip("\n") + "\n")
         self._bus.publish(Event("deploy.line", self._app.name, self.deploy.id, text))
 
     def detail(self, text: str, seconds: float | None = None) -> None:
@@ -63,10 +67,18 @@ class Journal:
     def raw(self, text: str) -> None:
         self.line(output.raw(text))
 
+    def remark(self, text: str, hint: str) -> None:
+        """About a deploy that is live: what has become of it since. Safe beside its drain."""
+        self.update(reason=text, hint=hint)
+        self.line(f" !     {text}")
+        self.line(f" !     {hint}")
+        self._bus.publish(Event("deploy.state", self._app.name, self.deploy.id, str(self.deploy.state)))
+
     def update(self, **changes: object) -> None:
         """Changes the record, in the store first."""
-        self.deploy = dataclasses.replace(self.deploy, **changes)  # type: ignore[arg-type]
-        self._store.update_deploy(self.deploy)
+        with self._record:
+            self.deploy = dataclasses.replace(self.deploy, **changes)  # type: ignore[arg-type]
+            self._store.update_deploy(self.deploy)
         if "state" in changes:
             self._log()
             self._bus.publish(Event("deploy.state", self._app.name, self.deploy.id, str(self.deploy.state)))
@@ -99,7 +111,8 @@ class Journal:
         finally:
             seconds = time.monotonic() - stage.began
             times = StageTime(state, time.time() - seconds, seconds)
-            self.deploy = dataclasses.replace(self.deploy, stages=(*self.deploy.stages, times))
+            with self._record:
+                self.deploy = dataclasses.replace(self.deploy, stages=(*self.deploy.stages, times))
         stage.close(seconds)
 
     def answer(self) -> None:

@@ -99,7 +99,8 @@ class Lifecycle:
         newest = next((d for d in self._store.deploys(found.id) if d.kind is DeployKind.PUSH), None)
         if newest is None or newest.commit is None:
             raise NotFound(f"{app} has no deploy of a commit to try again", "push to it: git push deploy main")
-        if newest.state not in (DeployState.FAILED, DeployState.CANCELED):
+        rolled_back = newest.state.switched and newest.reason  # by itself, see ``probation``
+        if newest.state not in (DeployState.FAILED, DeployState.CANCELED) and not rolled_back:
             raise Conflict(
                 f"the newest deploy of a commit, {newest.id}, is {newest.state}, not failed or canceled",
                 f"to build the live commit again: ps:rebuild {app}",

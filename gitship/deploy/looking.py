@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from gitship.deploy import crashloops
 from gitship.deploy.figures import UNKNOWN, Figures, Sampler
 from gitship.deploy.tail import Tails, Wanted
 from gitship.engine.base import Engine
@@ -17,6 +19,7 @@ from gitship.store import Store
 
 PARALLEL_LOOKS = 4  # an inspect takes 2 ms; more at once only queue in Docker
 NEVER = threading.Event()
+CRASH_LOOP = "crash loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,12 @@ class Looking:
             state = ContainerState(container.id, container.name, {}, "missing")
         running = state.status == "running"
         events = self._store.events_of_container(container.id)
+        looping = crashloops.is_looping(events, time.time())
         return ProcessStatus(
             container=container.name,
             process=container.process,
             release=self._store.release(container.release_id).number,
-            status=state.status,
+            status=CRASH_LOOP if looping else state.status,
             health=state.health,
             address=container.address,
             port=container.port,

@@ -46,6 +46,8 @@ class Manifest:
     check_timeout_s: float | None = None
     cron: tuple[CronEntry, ...] = ()
     canary: Plan | None = None
+    watch_s: float | None = None
+    watch_errors: float | None = None
 
 
 def read(files: Callable[[str], bytes | None], context: str | None = None) -> Manifest:
@@ -83,6 +85,8 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         check_timeout_s=toml.check_timeout_s,
         cron=_cron((*app.cron, *toml.cron), commands),
         canary=toml.canary,
+        watch_s=toml.watch_s,
+        watch_errors=toml.watch_errors,
     )
 
 

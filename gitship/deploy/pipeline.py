@@ -20,6 +20,7 @@ from gitship.deploy.drain import Cut, Drainer, Limits
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.manifest import Manifest
+from gitship.deploy.probation import Probation
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import ReleaseCommands
 from gitship.deploy.releasing import Releasing
@@ -63,6 +64,7 @@ class Pipeline:
         switch: Switch,
         canary: Canary,
         claims: Claims,
+        probation: Probation,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -82,6 +84,7 @@ class Pipeline:
         self._switch = switch
         self._canary = canary
         self._claims = claims
+        self._probation = probation
 
     def run(self, job: Job) -> None:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
@@ -92,10 +95,11 @@ class Pipeline:
         try:
             self._deploy(job)
         except GitshipError as error:
-            self._failed(job, error)
+            self._broken_off(job, error)
         except Exception:
             log.exception("deploy %d", job.deploy.id)
-            self._failed(job, DeployError("internal error", f"the server's log has it under deploy {job.deploy.id}"))
+            where = f"the server's log has it under deploy {job.deploy.id}"
+            self._broken_off(job, DeployError("internal error", where))
 
     def _deploy(self, job: Job) -> None:
         rollout = self._begin(job)
@@ -111,6 +115,7 @@ class Pipeline:
         self._release_commands.after_the_switch(rollout)
         self._hooks.after_deploy(rollout)
         self._answer(rollout)
+        self._probation.begin(rollout)
         self._drain(rollout, switched)
 
     def _replace(self, rollout: Rollout) -> Switched:
@@ -142,6 +147,8 @@ class Pipeline:
 
     def _begin(self, job: Job) -> Rollout:
         app = self._store.app_by_id(job.app_id)
+        if job.withdrawal is not None and app.live_release != job.withdrawal.release_id:
+            raise DeployCanceled("another release has become live meanwhile")
         self._engine.ping()
         ensure_front(self._front)
         previous = self._store.release(app.live_release) if app.live_release else None
@@ -256,6 +263,15 @@ class Pipeline:
         owner = rollout.release if container.release_id == rollout.release.id else rollout.previous
         process = owner.process(container.process) if owner else None
         return process.stop_timeout_s if process else DEFAULT_GRACE_S
+
+    def _broken_off(self, job: Job, error: GitshipError) -> None:
+        """Failed, unless visitors have the release already: what was to come after that is for the reconciler to do."""
+        if not self._store.deploy(job.deploy.id).state.switched:  # as it was committed, whatever the journal says
+            self._failed(job, error)
+            return
+        log.warning("deploy %d: after the switch: %s; the reconciler will finish it", job.deploy.id, error.message)
+        job.journal.answer()
+        job.journal.finish(DeployState.LIVE, DeployState.DRAINING, time.time(), 0.0)
 
     def _failed(self, job: Job, error: GitshipError) -> None:
         deploy = job.deploy

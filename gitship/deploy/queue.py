@@ -23,6 +23,16 @@ STOP_TIMEOUT_S = 10.0
 STOPPING = "the server is stopping; try again when it is back"
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """The release that is rolled back from by itself, and the push that brought it: its branch goes back to ``old``."""
+
+    release_id: int
+    ref: str | None
+    commit: str | None
+    old: str | None
+
+
 @dataclass(slots=True)
 class Job:
     """A deploy on its way: what is asked (``kind`` decides which fields count), its journal, and the way to end it."""
@@ -36,6 +46,7 @@ class Job:
     settings: dict[str, Any] = field(default_factory=dict)  # changes to what commands set; None unsets
     scale: dict[str, int] = field(default_factory=dict)
     release_id: int | None = None  # of a rollback, or of the other app's in a promotion
+    withdrawal: Withdrawal | None = None  # of a rollback by itself, which is pointless when something newer is live
     image: str = ""  # a reference, as `git:from-image` got it
     pull: bool = False  # ask the registry even for an image that the engine has
     new_name: str | None = None  # of a rename

@@ -97,6 +97,7 @@ class Reconciler:
         self._front.ensure_running()
         # First, before anybody is served wrongly: also ends a canary that gitship was killed in.
         _logged(self._routes.load)
+        _logged(self._settle_addresses)
         self._told(self.reconcile())
         self._thread.start()
 
@@ -155,6 +156,12 @@ class Reconciler:
 
     def _networks(self) -> list[Change]:
         return [_network(name) for name in self._addresses.remove_orphans()]
+
+    def _settle_addresses(self) -> None:
+        """A container that is gone has no address: without this each crash at the wrong moment costs one for ever."""
+        there = {state.name for state in self._engine.list(self._labels)}
+        for app in self._store.apps():
+            self._addresses.settle(app, there | {container.name for container in self._store.containers(app.id)})
 
     # -- the thread
 

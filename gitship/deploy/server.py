@@ -25,8 +25,9 @@ from gitship.deploy.looking import Looking, ProcessStatus
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.origin import manifest_of
 from gitship.deploy.pausing import Pauses
+from gitship.deploy.probation import is_bad
 from gitship.deploy.programs import Programs
-from gitship.deploy.queue import DeployQueue
+from gitship.deploy.queue import DeployQueue, Withdrawal
 from gitship.deploy.reconcile import Reconciling
 from gitship.deploy.registries import Registries
 from gitship.deploy.releasing import with_changes
@@ -45,10 +46,11 @@ from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import App, Deploy, DeployKind, Identity, app_name
+from gitship.model import App, Deploy, DeployKind, Identity, Release, Role, app_name
 from gitship.store import Store
 
 CLEAR_TIMEOUT_S = 60.0
+BY_ITSELF = Identity("gitship", Role.DEPLOYER)
 
 
 class ServerOperations:
@@ -209,6 +211,7 @@ class ServerOperations:
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
             now = (live.image_id, live.config, live.processes, live.cron, live.cache)
+            good = [r for r in good if not is_bad(self._store, found.id, r.number)]
             different = [r for r in good if (r.image_id, r.config, r.processes, r.cron, r.cache) != now]
             if not different:
                 raise NotFound(f"{app} has no release before {live.label} to go back to", "see `releases:list`")
@@ -219,6 +222,12 @@ class ServerOperations:
                 raise Conflict(f"{target.label} is live already", "see `releases:list`")
         job = self._jobs.make(found, DeployKind.ROLLBACK, by, cause=f"rollback to {target.label}", commit=target.commit)
         job.release_id = target.id
+        return self._jobs.submit(job)
+
+    def roll_back(self, app: App, target: Release, withdrawal: Withdrawal, cause: str) -> Deploy:
+        """By itself, from a release that has turned out bad. Raises Conflict when the app is locked."""
+        job = self._jobs.make(app, DeployKind.ROLLBACK, BY_ITSELF, cause=cause, commit=target.commit)
+        job.release_id, job.withdrawal = target.id, withdrawal
         return self._jobs.submit(job)
 
     def cancel(self, app: str) -> Deploy:

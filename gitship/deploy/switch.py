@@ -124,8 +124,13 @@ class Switch:
 
     def back(self, app: App, switched: Switched) -> None:
         """The label returns to the VCL before. The new one stays loaded for what is in flight."""
-        if switched.old is not None:
+        if switched.old is None:
+            return
+        try:
             self._front.label(app.slug, switched.old)
+        except FrontError:  # Varnish has died, and comes back with what is on the disk: the release that has failed
+            ensure_front(self._front)
+            self._front.label(app.slug, self._front.load(self._wanted.front(app)))
 
     def _ask(self, host: str, path: str, token: str, side: Side | None) -> tuple[str, str, int]:
         address = self._front.address

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from gitship.deploy import crashloops
 from gitship.deploy.lives import Ended, Lives
 from gitship.deploy.outages import Outages
 from gitship.engine import values
@@ -132,18 +133,36 @@ class Watcher:
             return  # the kernel took several processes at once
         process = self._store.release(container.release_id).process(container.process)
         limit = process.memory_bytes if process else None
-        detail = f"out of memory (limit {limit >> 20} MB)" if limit else "out of memory"
+        known = [f"limit {limit >> 20} MB"] if limit else []
+        peak = self._peak(container)
+        known += [f"peak {peak >> 20} MB"] if peak else []
+        detail = f"out of memory ({', '.join(known)})" if known else "out of memory"
         self._record(container, at, Happening.OOM, detail)
+
+    def _peak(self, container: Container) -> int | None:
+        """The most memory it had; None when it has ended already, with its control group."""
+        try:
+            usage = self._engine.usage(container.id)
+        except GitshipError:
+            return None
+        return usage.peak_bytes if usage else None
 
     def _crashed(self, container: Container, event: EngineEvent) -> None:
         code, deaths = event.exit_code or 0, self._deaths(container) + 1
         oom = self._open_oom(container, event.at - OOM_DIES_WITHIN_S) if code == KILLED else None
         if oom is None:
             self._record(container, event.at, Happening.CRASHED, exit_cause(code), code, deaths)
-            return
-        with self._store.transaction():  # one death, told once
-            self._store.end_of_container_event(oom, code, deaths)
-            self._save()
+        else:
+            with self._store.transaction():  # one death, told once
+                self._store.end_of_container_event(oom, code, deaths)
+                self._save()
+        self._tell_loop(container, event.at)
+
+    def _tell_loop(self, container: Container, at: float) -> None:
+        """A loop is told once, until there was peace."""
+        found = crashloops.told_now(self._store.events_of_container(container.id), at)
+        if found:
+            self._record(container, at, Happening.CRASH_LOOP, found)
 
     def _tell_missed(self, looked: list[tuple[Container, ContainerState]]) -> None:
         """Crashes that Docker's memory of events does not reach back to."""

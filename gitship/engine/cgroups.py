@@ -59,6 +59,7 @@ def _unified(group: Group) -> Usage:
         cpu_s=_fields(group.cpu / "cpu.stat")["usage_usec"] / 1e6,
         memory_bytes=_number(group.memory / "memory.current") - memory.get("inactive_file", 0),
         limit_bytes=None if limit == "max" else int(limit),
+        peak_bytes=_peak(group.memory / "memory.peak"),
     )
 
 
@@ -70,6 +71,7 @@ def _legacy(group: Group) -> Usage:
         cpu_s=_number(group.cpu / "cpuacct.usage") / 1e9,
         memory_bytes=_number(group.memory / "memory.usage_in_bytes") - memory.get("total_inactive_file", 0),
         limit_bytes=None if limit >= NO_LIMIT_BYTES else limit,
+        peak_bytes=_peak(group.memory / "memory.max_usage_in_bytes"),
     )
 
 
@@ -92,6 +94,14 @@ def _below(mount: tuple[str, str], path: str) -> Path:
     root, place = mount
     inside = path.removeprefix(root) if root != "/" else path  # gitship may be in a container or a namespace itself
     return Path(place) / inside.lstrip("/")
+
+
+def _peak(file: Path) -> int | None:
+    """Linux has it since 5.19 in version 2."""
+    try:
+        return _number(file)
+    except OSError:
+        return None
 
 
 def _number(file: Path) -> int:

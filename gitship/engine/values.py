@@ -198,3 +198,4 @@ class Usage:
     cpu_s: float
     memory_bytes: int
     limit_bytes: int | None
+    peak_bytes: int | None = None  # the most it ever had, file cache included; None when the kernel does not tell

@@ -25,6 +25,7 @@ class Happening(StrEnum):
 
     CRASHED = "crashed"
     OOM = "oom"
+    CRASH_LOOP = "crash_loop"
     RESTARTED = "restarted"
     UNHEALTHY = "unhealthy"
 
@@ -58,6 +59,7 @@ class ContainerEvent:
 _HAPPENED = {
     Happening.CRASHED: "crashed",
     Happening.OOM: "killed",
+    Happening.CRASH_LOOP: "crash loop",
     Happening.RESTARTED: "restarted",
     Happening.UNHEALTHY: "unhealthy",
 }

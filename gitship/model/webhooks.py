@@ -17,6 +17,8 @@ class Topic(StrEnum):
     APP_DESTROYED = "app.destroyed"
     CONTAINER_CRASHED = "container.crashed"
     CONTAINER_OOM = "container.oom"
+    CRASH_LOOP = "container.crash_loop"
+    RELEASE_BAD = "release.bad"
     CRON_FAILED = "cron.failed"
     CERTIFICATE_EXPIRING = "certificate.expiring"
     TEST = "test"

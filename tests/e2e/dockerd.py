@@ -39,6 +39,12 @@ class OwnEngine:
         self._options = (f"--bridge={bridge}", "--iptables=false", "--ip-masq=false") if bridge else ()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of dockerd, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Starts dockerd and waits until it answers."""
         if self._bridge and not Path("/sys/class/net", self._bridge).exists():
@@ -72,9 +78,19 @@ class OwnEngine:
             process.kill()
             process.wait(10)
 
+    def revive(self) -> None:
+        """Starts it again after somebody has killed it, as a service unit does."""
+        assert self._process is not None
+        self._process.wait(10)
+        # Its containerd has died with it. Where nobody reaps orphans dockerd would take that for one that runs.
+        (self.base / "run" / "containerd" / "containerd.pid").unlink(missing_ok=True)
+        self.start()
+
     def destroy(self) -> None:
         """Removes containers, dockerd, mounts and files."""
         if self._process is not None:
+            if self._process.poll() is not None:
+                self.revive()
             containers = docker_cli.docker(self.host, "ps", "-aq", check=False).split()
             if containers:
                 docker_cli.docker(self.host, "rm", "-f", *containers, check=False)

@@ -27,6 +27,7 @@ import toml
 
 from tests.e2e import docker_cli
 from tests.e2e.apps import clean_env
+from tests.e2e.forks import Forked, Forks
 
 READY_S = 30.0
 PUSH_S = 120.0
@@ -82,7 +83,8 @@ class Server:
     ssh_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     web_port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
+    forks: Forks | None = None  # which make `gitship serve`, with trapdoors
 
     # -- places
 
@@ -103,6 +105,11 @@ class Server:
     def key(self) -> Path:
         """The admin's private key."""
         return self.base / "admin_ed25519"
+
+    @property
+    def trap(self) -> Path:
+        """See ``trapdoor``."""
+        return self.base / "trap"
 
     @property
     def logs(self) -> str:
@@ -152,6 +159,15 @@ class Server:
             )
 
         wait_until(ready, READY_S, "the ready line of gitship serve")
+
+    def _begin(self, *words: str) -> subprocess.Popen[bytes] | Forked:
+        with self.log.open("ab") as log:
+            if self.forks is not None:
+                return self.forks.start(words, self.log, clean_env(GITSHIP_TEST_TRAP=str(self.trap)))
+            command = [sys.executable, "-m", "gitship.cli", *words]
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_env(), start_new_session=True
+            )
 
     def stop(self, timeout_s: float = 30.0) -> int:
         """SIGTERM, as a service unit does; the exit code."""
@@ -321,6 +337,10 @@ class Server:
                     found[int(entry.name)] = line.strip()
         return found
 
+    def varnishd(self) -> list[int]:
+        """The pids of Varnish: the manager, then its worker."""
+        return sorted(pid for pid, line in self.processes().items() if line.split()[0].endswith("varnishd"))
+
     def destroy(self) -> list[str]:
         """Ends everything of this server; sentences about what was left or ended badly (none when all is well)."""
         wrong = []
@@ -330,6 +350,8 @@ class Server:
                 wrong += [f"gitship serve ended with {code}"] if code else []
             except AssertionError as error:
                 wrong.append(str(error))
+        if self.forks is not None:
+            self.forks.end()
         if self.config.exists():
             done = self.gitship("stop-front")
             wrong += [f"gitship stop-front: {done.stderr.strip()}"] if done.returncode else []
@@ -371,15 +393,22 @@ def make_key(path: Path, kind: str = "ed25519") -> Path:
 def running(
     base: Path, docker_host: str, failed: Callable[[], bool], *, http_port: int | None = None, **settings: Any
 ) -> Iterator[Server]:
+    """See ``serving``; ``settings`` are sections of the configuration."""
+    server = Server(base, docker_host, settings, http_port=http_port or free_port())
+    for name in ("ssh", "http", "web"):  # where a test sets `listen`, the server has that port
+        if listen := settings.get(name, {}).get("listen"):
+            setattr(server, f"{name}_port", int(listen.rpartition(":")[2]))
+    with serving(server, failed):
+        yield server
+
+
+@contextlib.contextmanager
+def serving(server: Server, failed: Callable[[], bool]) -> Iterator[Server]:
     """A started server that is taken down at the end; AssertionError when anything is left.
 
     ``failed`` tells at the end whether a test that used it failed: then its log is printed and, with
     GITSHIP_TEST_KEEP=1, the server stays.
     """
-    server = Server(base, docker_host, settings, http_port=http_port or free_port())
-    for name in ("ssh", "http", "web"):  # where a test sets `listen`, the server has that port
-        if listen := settings.get(name, {}).get("listen"):
-            setattr(server, f"{name}_port", int(listen.rpartition(":")[2]))
     try:
         server.init()
         server.start()
@@ -390,7 +419,7 @@ def running(
             print(f"--- gitship serve printed ({KEEP_FAILED}=1 keeps such a server, {DEBUG}=1 has it say more)")
             print(server.logs[-6000:])
         if broken and os.environ.get(KEEP_FAILED) == "1":
-            (base / KEEP).touch()
+            (server.base / KEEP).touch()
             print(server.how_to_use())
         else:
             left = server.destroy()

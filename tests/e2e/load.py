@@ -1,7 +1,8 @@
 """Visitors: steady load on one app from a process of its own, every failure counted with its kind.
 
 `python -m tests.e2e.load --port P --host NAME --allow v1,v2 ...` prints "ready" after the first good answers, goes on
-until its standard input ends, finishes the requests in flight and prints one line of JSON (`Report`).
+until its standard input ends, finishes the requests in flight and prints one line of JSON (`Report`). It prints one, of
+what was answered so far, for each line that it reads, too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ SAMPLES = 20  # failures that are kept word for word
 REQUEST_S = 60.0
 AT_LEAST_S = 180.0  # how long the load may go on to reach its number of requests
 SLOW_MS = 5000
+STREAMS = 2
 STREAM_PIECES = 8
 
 
@@ -72,8 +74,9 @@ BODIES = {body: checksum(body) for body in (b"x", b"form=1&field=two", bytes(ran
 class Visitors:
     """Workers that ask until ``stop`` is set."""
 
-    def __init__(self, port: int, host: str, allowed: Sequence[str], pause_s: float) -> None:
+    def __init__(self, port: int, host: str, allowed: Sequence[str], pause_s: float, slow_ms: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.slow_ms = slow_ms
         self.host = host
         self.allowed = frozenset(allowed)
         self.pause_s = pause_s
@@ -102,7 +105,7 @@ class Visitors:
             return self.version(await self.text(answer))
 
     async def slow(self, session: aiohttp.ClientSession) -> str:
-        return await self.get(session, f"/x?ms={SLOW_MS}")
+        return await self.get(session, f"/x?ms={self.slow_ms}")
 
     async def post(self, session: aiohttp.ClientSession) -> str:
         body, total = list(BODIES.items())[self.report.requests % len(BODIES)]
@@ -144,37 +147,48 @@ class Visitors:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.stop.wait(), self.pause_s)
 
-    async def run(self, workers: int, at_least: int) -> Report:
+    async def run(self, workers: int, streams: int, at_least: int) -> None:
         asks: list[tuple[str, Callable[[aiohttp.ClientSession], Awaitable[str]], bool]] = [
             *[("GET", self.get, True)] * (workers // 2),
             *[("POST", self.post, True)] * (workers - workers // 2),
             ("GET new connection", self.get, False),
             *[("GET slow", self.slow, True)] * 2,
-            *[("GET stream", self.stream, True)] * 2,
+            *[("GET stream", self.stream, True)] * streams,
         ]
         async with self.session() as session:
             await self.get(session)
             await self.post(session)
         print("ready", flush=True)
         self.began = time.monotonic()
-        reader = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
         tasks = [asyncio.create_task(self.worker(*ask)) for ask in asks]
-        await reader
+        while await asyncio.to_thread(sys.stdin.readline):
+            self.tell()
         deadline = time.monotonic() + AT_LEAST_S
         while self.report.requests < at_least and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
         self.stop.set()
         await asyncio.gather(*tasks)
+        self.tell()
+
+    def tell(self) -> None:
         self.report.seconds = round(time.monotonic() - self.began, 2)
-        return self.report
+        print(json.dumps(asdict(self.report)), flush=True)
 
 
 class Load:
-    """A running load; ``requests`` is known only at the end."""
+    """A running load."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self._report: Report | None = None
+
+    def so_far(self) -> Report:
+        """The count at this moment."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return Report(**json.loads(self._process.stdout.readline()))
 
     def end(self) -> Report:
         """Lets the requests in flight finish and returns the count."""
@@ -187,12 +201,14 @@ class Load:
 
 @contextmanager
 def load(
-    port: int, host: str, allowed: Sequence[str], *, workers: int = 12, pause_ms: int = 15, at_least: int = 0
-) -> Iterator[Load]:
+    port: int, host: str, allowed: Sequence[str], *, workers: int = 12, pause_ms: int = 15, at_least: int = 0,
+    slow_ms: int = SLOW_MS, streams: int = STREAMS,
+) -> Iterator[Load]:  # fmt: skip
     """Visitors of one app while the body runs, and until there were ``at_least`` requests; ``end`` gives the report."""
     command = [
         sys.executable, "-m", "tests.e2e.load", "--port", str(port), "--host", host, "--allow", ",".join(allowed),
         "--workers", str(workers), "--pause-ms", str(pause_ms), "--at-least", str(at_least),
+        "--slow-ms", str(slow_ms), "--streams", str(streams),
     ]  # fmt: skip
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -219,13 +235,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--pause-ms", type=int, default=15)
     parser.add_argument("--at-least", type=int, default=0, help="go on until there were so many requests")
+    parser.add_argument("--slow-ms", type=int, default=SLOW_MS, help="how long the two slow requests take")
+    parser.add_argument("--streams", type=int, default=STREAMS, help="visitors with answers in pieces, of 4 s")
     given = parser.parse_args()
 
-    async def run() -> Report:
-        visitors = Visitors(given.port, given.host, given.allow.split(","), given.pause_ms / 1000)
-        return await visitors.run(given.workers, given.at_least)
+    async def run() -> None:
+        visitors = Visitors(given.port, given.host, given.allow.split(","), given.pause_ms / 1000, given.slow_ms)
+        await visitors.run(given.workers, given.streams, given.at_least)
 
-    print(json.dumps(asdict(asyncio.run(run()))), flush=True)
+    asyncio.run(run())
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ IMAGE = "python:3.12-slim"
 FOLLOW_S = 2
 
 BARE = "it changes the machine; test_install.py runs it on a bare one"
+RESTORES = "it takes the place of all apps; the tests of backups do it"
 NO_DOKKU = "there is no Dokku here"
 NO_REGISTRY = "no such registry; test_sources.py has one of its own"
 NO_AUTHORITY = "it needs a public domain; test_https.py asks an authority of its own"
@@ -36,6 +37,10 @@ NOT_RUN = {
     "sudo ./install.sh --rollback": BARE,
     "sudo ./install.sh --stop": BARE,
     "sudo ./install.sh --uninstall": BARE,
+    "gitship restore --check gitship.tar": RESTORES,
+    "systemctl stop gitship": RESTORES,
+    "gitship restore gitship.tar --force": RESTORES,
+    "systemctl start gitship": RESTORES,
     "sudo ./install.sh --test": "it is what runs this",
     ".ci/quick": "it runs beside this, and has a test of its own",
     "sudo .ci/pytest tests/e2e/test_queue.py": "it runs beside this",

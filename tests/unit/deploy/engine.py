@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gitship.engine.values import ContainerSpec, ContainerState, LogLine
@@ -94,7 +94,7 @@ class MemoryEngine:
     def logs(self, container_id: str, **how: object) -> Iterator[LogLine]:
         return iter(())
 
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         return sorted(state.name for state in self.containers.values())
 
 

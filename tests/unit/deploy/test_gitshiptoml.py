@@ -33,6 +33,8 @@ drain_timeout = 60
 socket_drain_timeout = 600
 check_timeout = 12.5
 canary = "5% for 90s"
+watch = 60
+watch_errors = 20
 
 [cache]
 ttl = "90s"
@@ -97,6 +99,8 @@ def test_every_key_is_read() -> None:
         socket_drain_timeout_s=600,
         check_timeout_s=12.5,
         canary=Plan(5, 90),
+        watch_s=60,
+        watch_errors=20,
         limits={
             "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45, read_only=True),
             "celery_beat": Limits(),

@@ -13,7 +13,7 @@ import pytest
 from gitship.deploy.outages import Outages
 from gitship.deploy.watch import Watcher, exit_cause
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import ContainerState, EngineEvent
+from gitship.engine.values import ContainerState, EngineEvent, Usage
 from gitship.errors import NotFound
 from gitship.events import Bus, Event, Subscription
 from gitship.model import Container, Happening, Process
@@ -152,7 +152,17 @@ def test_an_end_of_its_own_choice_after_a_child_was_killed_is_a_crash(bench: Ben
 def test_each_out_of_memory_of_a_crash_loop_is_told(bench: Bench) -> None:
     for n in range(3):
         bench.tell(at(n, "oom"), at(n + 0.1, "die", exit_code=137), at(n + 0.5, "start"))
-    assert [e.deaths for e in bench.store.container_events(bench.app.id)] == [1, 2, 3]
+    events = bench.store.container_events(bench.app.id)
+    assert [e.deaths for e in events if e.exit_code is not None] == [1, 2, 3]
+    assert [e.text for e in events if e.kind is Happening.CRASH_LOOP] == [
+        "crash loop: crashed 3 times within 2 s; Docker starts it again after ever longer pauses, up to 60 s"
+    ]
+
+
+def test_out_of_memory_names_the_peak_where_the_kernel_tells_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.engine, "usage", lambda container: Usage(0.0, 0.0, 1, None, 255 << 20))
+    bench.tell(at(1, "oom"))
+    assert bench.texts == ["shop.web.1.v1 killed: out of memory (limit 256 MB, peak 255 MB)"]
 
 
 def test_a_new_container_has_not_restarted(bench: Bench) -> None:
@@ -190,6 +200,8 @@ def test_the_next_gitship_takes_up_where_a_killed_one_stopped(bench: Bench, kill
         "shop.web.1.v1 crashed: exit code 3, restarting (1st time)",
         "shop.web.1.v1 killed: out of memory (limit 256 MB), restarting (2nd time)",
         "shop.web.1.v1 crashed: exit code 1, restarting (3rd time)",
+        "shop.web.1.v1 crash loop: crashed 3 times within 4 s; Docker starts it again after ever longer pauses, up to"
+        " 60 s",
     ]
 
 

@@ -171,3 +171,11 @@ def test_when_all_others_are_taken_or_resting_the_longest_rested_is_given(
 def test_an_app_without_a_network_has_no_addresses(addresses: Addresses, app: App) -> None:
     with pytest.raises(GitshipError, match="no network yet"):
         addresses.take(app, "web.1")
+
+
+def test_the_address_of_a_container_that_is_gone_is_free_again(addresses: Addresses, store: Store, app: App) -> None:
+    addresses.network(app)
+    for owner in ("web.1", "web.2"):
+        addresses.take(app, owner)
+    addresses.settle(app, {"web.2", "of.another.app"})
+    assert store.addresses(app.id).keys() == {"web.2"}

@@ -117,3 +117,14 @@ def test_a_container_that_has_ended_uses_nothing_that_could_be_told(machine: Mac
     assert group is not None
     (machine.sys / f"memory/docker/{ID}/memory.usage_in_bytes").unlink()
     assert cgroups.read(group) is None
+
+
+def test_the_peak_is_told_where_the_kernel_has_it(machine: Machine) -> None:
+    v1(machine)
+    group = machine.find()
+    assert group is not None
+    usage = cgroups.read(group)
+    assert usage is not None and usage.peak_bytes is None
+    machine.files(f"memory/docker/{ID}", {"memory.max_usage_in_bytes": f"{99 * MIB}\n"})
+    usage = cgroups.read(group)
+    assert usage is not None and usage.peak_bytes == 99 * MIB

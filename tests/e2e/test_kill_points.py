@@ -1,0 +1,242 @@
+"""gitship killed with -9 at each point of a deploy, under load: nothing is lost or left, and the next push works.
+
+The points are gitship's own functions (``trapdoor``): the process ends just before, or just after, what each one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import apps
+from tests.e2e.agreement import await_agreement, images_left
+from tests.e2e.stage import Stage, staged
+from tests.e2e.trapdoor import Point, set_trap
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+APP = "shop"
+PROCFILE = "web: /tiny\nworker: /tiny work\nrelease: /tiny release\n"
+FORMATION = '{"formation": {"web": {"quantity": 1}, "worker": {"quantity": 1}}}'
+
+# The point of no return is the store's transaction: until then the old release stands, from there on the new one.
+BEFORE_THE_COMMIT = [
+    Point("after", "Quarantine.__enter__"),
+    Point("after", "_Push._take_in"),  # the pack is whole in its quarantine
+    Point("after", "Quarantine.keep"),
+    Point("after", "Deploys.create_deploy"),
+    Point("before", "DeployQueue._ensure_thread"),  # queued
+    Point("after", "Pipeline._begin"),
+    Point("before", "Builder.build"),
+    Point("after", "_Progress.__call__", 3),  # in the middle of the build
+    Point("after", "Builder.build"),  # built and tagged
+    Point("after", "Releases.create_release"),
+    Point("after", "DockerEngine.create"),  # of the release command
+    Point("after", "DockerEngine.start"),
+    Point("after", "ReleaseCommands._run"),
+    Point("after", "Addresses.take"),
+    Point("after", "DockerEngine.create", 2),  # of web
+    Point("after", "DockerEngine.start", 2),
+    Point("after", "DockerEngine.start", 3),  # of worker
+    Point("before", "Checker.wait_ready"),
+    Point("after", "Checker.wait_ready"),
+    Point("after", "Front.load"),
+    Point("before", "Front._save"),  # labelled, and not written down
+    Point("after", "BootFiles._put"),
+    Point("after", "Front.label"),
+    Point("after", "Switch._ask"),
+    Point("before", "Repository.compare_and_set"),
+    Point("after", "Repository.compare_and_set"),
+    Point("after", "Live.set_live"),  # within the transaction
+]
+AFTER_THE_COMMIT = [
+    Point("after", "Commit.make"),
+    Point("before", "Pipeline._answer"),
+    Point("after", "Pipeline._answer"),
+    Point("after", "Drainer.start"),
+    Point("after", "Front.busy"),
+    Point("after", "Front.discard"),
+    Point("after", "DockerEngine.stop"),
+    Point("after", "KeptLogs.keep"),
+    Point("after", "DockerEngine.remove", 2),  # the first one is of the release command
+    Point("after", "Live.release_address"),
+    Point("before", "Journal.finish"),
+    Point("after", "Journal.finish"),
+]
+
+
+@pytest.fixture(scope="module")
+def stage(request: pytest.FixtureRequest, module_base: Path, docker_host: str, tiny_binary: Path) -> Iterator[Stage]:
+    failed_before = request.session.testsfailed
+    repository = apps.tiny(module_base / APP, tiny_binary, files={"Procfile": PROCFILE, "app.json": FORMATION})
+    with staged(
+        module_base / "server", docker_host, APP, repository, lambda: request.session.testsfailed > failed_before
+    ) as made:
+        yield made
+
+
+@pytest.mark.parametrize("point", BEFORE_THE_COMMIT, ids=str)
+def test_old_release_stands_when_gitship_dies_before_the_commit(stage: Stage, point: Point) -> None:
+    server, good = stage.server, stage.server.server_ref(APP)
+    deploys = len(server.deploys(APP))
+    version = stage.commit()
+    output = stage.push_until(point)
+    assert server.get(APP).body.strip() in (stage.live, version), "neither the old nor the new release answers"
+    stage.comes_back()
+    assert server.get(APP).body.strip() == stage.live
+    assert server.server_ref(APP) == good
+    for state, reason, commit in server.deploys(APP)[deploys:]:
+        assert (state, commit) == ("failed", stage.head())
+        assert reason.startswith("gitship was stopped during"), reason
+    assert "main -> main" not in output.replace("! [remote rejected] main -> main", ""), output
+    stage.check_visitors()
+
+    server.push_ok(stage.repository, APP)
+    stage.live = version
+    assert server.get(APP).body.strip() == version
+    stage.check_visitors()
+
+
+@pytest.mark.parametrize("point", AFTER_THE_COMMIT, ids=str)
+def test_new_release_stands_when_gitship_dies_after_the_commit(stage: Stage, point: Point) -> None:
+    server = stage.server
+    version = stage.commit()
+    stage.push_until(point)
+    assert server.get(APP).body.strip() == version
+    stage.comes_back()
+    stage.live = version
+    assert server.get(APP).body.strip() == version
+    assert server.server_ref(APP) == stage.head()
+    assert server.deploys(APP)[-1] == ("live", "", stage.head())
+    assert "up-to-date" in server.push_ok(stage.repository, APP)
+    stage.check_visitors()
+
+
+# -- other deploys, where they go another way
+
+
+@pytest.mark.parametrize(
+    ("point", "stands"),
+    [
+        (Point("after", "Deploys.create_deploy"), False),
+        (Point("after", "Builder.build"), False),
+        (Point("after", "DockerEngine.start"), False),
+        (Point("after", "Front.label"), False),
+        (Point("after", "Repository.compare_and_set"), False),
+        (Point("after", "Commit.make"), True),
+        (Point("before", "Journal.finish"), True),
+    ],
+    ids=str,
+)
+def test_first_deploy_is_whole_or_not_there(
+    stage: Stage, base: Path, tiny_binary: Path, point: Point, stands: bool
+) -> None:
+    server, app = stage.server, f"first-{next(stage.versions)}"
+    repository = apps.tiny(base / app, tiny_binary)
+    with stage.dies_at(point):
+        server.push(repository, app)
+    stage.comes_back()
+    assert server.get(app).status == (200 if stands else 502)
+    assert (server.server_ref(app) is not None) == stands
+    assert [state for state, _, _ in server.deploys(app)] == ["live" if stands else "failed"]
+    server.push_ok(repository, app)
+    assert server.get(app).body == "v1\n"
+    assert server.ssh("apps:destroy", app, "--force").returncode == 0
+    stage.check_visitors()
+
+
+@pytest.mark.parametrize(
+    ("point", "stands"),
+    [
+        (Point("after", "DockerEngine.create"), False),
+        (Point("after", "Front.label"), False),
+        (Point("after", "Live.set_live"), False),
+        (Point("after", "Commit.make"), True),
+        (Point("after", "DockerEngine.stop"), True),
+    ],
+    ids=str,
+)
+def test_rollback_is_whole_or_not_there(stage: Stage, point: Point, stands: bool) -> None:
+    server = stage.server
+    before, ref = stage.live, server.server_ref(APP)
+    version = stage.commit()
+    server.push_ok(stage.repository, APP)
+    await_agreement(server)
+    with stage.dies_at(point):
+        server.ssh("releases:rollback", APP)
+    stage.comes_back()
+    stage.live = before if stands else version
+    assert server.get(APP).body.strip() == stage.live
+    assert server.server_ref(APP) != ref
+    assert server.deploys(APP)[-1][0] == ("live" if stands else "failed")
+    stage.check_visitors()
+
+
+@pytest.mark.parametrize(
+    ("point", "stands"),
+    [
+        (Point("after", "Renaming.begin"), False),
+        (Point("after", "Front.label"), False),
+        (Point("after", "Repositories.rename"), False),  # within the store's transaction
+        (Point("after", "Commit.make"), True),
+        (Point("after", "Renaming.end"), True),
+    ],
+    ids=str,
+)
+def test_renamed_app_has_one_of_its_names(
+    stage: Stage, base: Path, tiny_binary: Path, point: Point, stands: bool
+) -> None:
+    server, number = stage.server, next(stage.versions)
+    old, new = f"old-{number}", f"new-{number}"
+    server.push_ok(apps.tiny(base / old, tiny_binary), old)
+    with stage.dies_at(point):
+        server.ssh("apps:rename", old, new)
+    stage.comes_back()
+    name, other = (new, old) if stands else (old, new)
+    assert server.get(name).body == "v1\n"
+    assert server.get(other).status == 404
+    assert server.server_ref(name) is not None
+    assert server.ssh("apps:destroy", name, "--force").returncode == 0
+    stage.check_visitors()
+
+
+def test_canary_ends_with_the_gitship_that_watches_it(stage: Stage) -> None:
+    server = stage.server
+    stage.commit()
+    stage.push_until(Point("after", "Front.share"), "-o", "canary=50%")
+    stage.comes_back()
+    assert {server.get(APP).body.strip() for _ in range(20)} == {stage.live}
+    stage.check_visitors()
+
+
+def test_failed_deploy_is_undone_by_the_next_gitship(stage: Stage) -> None:
+    server = stage.server
+    stage.commit(CRASH="3")
+    stage.push_until(Point("before", "Starter.remove"))
+    stage.comes_back()
+    assert server.get(APP).body.strip() == stage.live
+    stage.check_visitors()
+
+
+@pytest.mark.parametrize("point", [Point("after", "BootFiles._put"), Point("after", "Drainer.start")], ids=str)
+def test_gitship_that_dies_while_it_comes_back_comes_back_the_next_time(stage: Stage, point: Point) -> None:
+    server = stage.server
+    stage.commit()
+    stage.push_until(Point("after", "Front.label"))
+    set_trap(server.trap, point, [], keepers=True)
+    with pytest.raises(AssertionError, match="ended with -9"):
+        server.start()
+    assert not server.trap.exists()
+    server.process = None
+    stage.comes_back()
+    assert server.get(APP).body.strip() == stage.live
+    stage.check_visitors()
+
+
+def test_no_image_is_left_by_what_was_killed(stage: Stage) -> None:
+    stage.commit()
+    stage.server.push_ok(stage.repository, APP)
+    await_agreement(stage.server)
+    assert not images_left(stage.server)
