@@ -1,9 +1,11 @@
 """Compiled VCLs are kept for the next varnishd: after a kill it links them instead of compiling each anew.
 
 Of the 18 ms of processor time that an app's VCL takes at a start, 11 are the C compiler's; finding the compiled one
-takes 4. The key is the C source, which has Varnish's own interface in it, and the VCL's name: a file that was loaded
-under two names would be one program with one memory, and bring the worker down. Nothing is kept over a reboot: after a
-power cut a file may be empty, and an app whose VCL does not load shows a page.
+takes 4. The key is the C source, which has Varnish's own interface in it, and the VCL's name: a file that is loaded
+under two names is one program with one memory, and the worker panics ("bogus caching by dlopen"), also when the first
+one is discarded and not yet let go.
+
+Nothing is kept over a reboot: after a power cut a file may be empty, and an app whose VCL does not load shows a page.
 """
 
 from __future__ import annotations
