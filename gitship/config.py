@@ -43,7 +43,8 @@ class HttpsSettings:
     email: str = setting(
         "",
         values.email,
-        "every app with a public domain gets HTTPS by itself; the authority writes there about problems",
+        "every app with a public domain, and the status page at one, gets HTTPS by itself;"
+        " the authority writes there about problems",
     )
     directory: str = setting(
         "https://acme-v02.api.letsencrypt.org/directory",
@@ -71,7 +72,9 @@ class HttpsSettings:
 class WebSettings:
     listen: Address = setting(Address("127.0.0.1", 8484), values.address, "where the status page is served")
     domain: str = setting(
-        "", values.domain_name, "host name by which Varnish serves the status page, too; empty: it does not"
+        "",
+        values.domain_name,
+        "host name by which Varnish serves the status page, too, if need be by HTTPS; empty: it does not",
     )
     public: bool = setting(False, values.flag, "whether strangers see which apps are up or down, and nothing else")
 
