@@ -79,6 +79,9 @@ class WebSettings:
 @dataclass(frozen=True, slots=True)
 class DockerSettings:
     host: str = setting("unix:///var/run/docker.sock", values.text, "the Docker engine's address")
+    timeout: float = setting(
+        60.0, values.seconds(1, 600), "seconds that Docker may take for a plain call until it is given up"
+    )
     max_builds: int = setting(2, values.whole(1, 64), "how many builds may run at once")
     build_timeout: float = setting(1800.0, values.seconds(1, 86400), "a build is ended after this many seconds")
     builder: str = setting(

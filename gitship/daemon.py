@@ -135,6 +135,7 @@ class Daemon:
         engine = DockerEngine(
             settings.docker.host,
             builder=settings.docker.builder,
+            timeout_s=settings.docker.timeout,
             build_limits=limits_of(settings),
             host_paths=settings.docker.host_paths,
             private=(settings.data_dir,),
