@@ -9,9 +9,10 @@ from gitship.commands import envfile
 from gitship.commands.blueprint import Section, Step, known, section, texts, variables
 from gitship.commands.context import Context
 from gitship.commands.resources import shown_memory
-from gitship.deploy import overrides
+from gitship.deploy import granted, overrides
 from gitship.deploy.gitshiptoml import MIN_MEMORY
 from gitship.deploy.values import Value
+from gitship.engine.confinement import capability
 from gitship.model import App
 
 AUTO = "auto"
@@ -157,6 +158,28 @@ def _process(process: str) -> tuple[str, ...]:
 section(
     Section("limits", lambda v: {p: _limit(c) for p, c in v.table().items()}, _limits, _limit_steps, {}, waits=True)
 )
+
+
+def _capabilities(value: Value) -> list[str]:
+    try:
+        return sorted({capability(text) for text in texts(value)})
+    except ValueError as error:
+        raise value.error(f"has one too many: {error}") from None
+
+
+def _capabilities_now(context: Context, app: App) -> list[str]:
+    return list(granted.stored(context.operations.tuning.stored(app)))
+
+
+def _capability_steps(app: str, before: list[str], wanted: list[str]) -> Iterable[Step]:
+    for command, names in (
+        ("capabilities:remove", sorted({*before} - {*wanted})), ("capabilities:add", sorted({*wanted} - {*before})),
+    ):  # fmt: skip
+        if names:
+            yield Step((command, app, *names, WAIT))
+
+
+section(Section("capabilities", _capabilities, _capabilities_now, _capability_steps, [], waits=True))
 
 
 def _build(value: Value) -> dict[str, Any]:
