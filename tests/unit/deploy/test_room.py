@@ -23,7 +23,7 @@ class Disk:
         self.free = 500 << 20
 
     def __call__(self, path: Path) -> Any:
-        return shutil._ntuple_diskusage(1 << 30, (1 << 30) - self.free, self.free)  # type: ignore[attr-defined]
+        return shutil._ntuple_diskusage(1 << 30, (1 << 30) - self.free, self.free)
 
 
 @pytest.fixture

@@ -169,5 +169,5 @@ def test_where_they_cannot_yield_no_build_is_troubled(tmp_path: Path, monkeypatc
     monkeypatch.setattr(buildcgroup.apply, "__defaults__", (tmp_path,))
     events: list[BuildStep | BuildOutput] = []
     for driver in ("cgroupfs", "systemd"):
-        assert Limiter(BuildLimits(share=0.25, pids=10), UNIX).limit(lambda driver=driver: driver, events.append) == ""
+        assert Limiter(BuildLimits(share=0.25, pids=10), UNIX).limit(driver.lower, events.append) == ""
     assert events == []
