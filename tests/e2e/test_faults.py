@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -152,13 +153,17 @@ def test_docker_and_gitship_killed_and_started_at_once(machine: Machine) -> None
     assert visitors.wrong == []
 
 
+def has_failed_since(visitors: Visitors, failed: int) -> bool:
+    return visitors.failed > failed
+
+
 def test_varnish_killed(machine: Machine) -> None:
     server = machine.server
     with Visitors(server) as visitors:
         for what, child_only in (("Varnish's worker", True), ("Varnish's manager and worker", False)):
             failed, began = visitors.failed, time.monotonic()
             kill_varnish(server, child_only=child_only)
-            wait_until(lambda failed=failed: visitors.failed > failed, 20, "it is gone")
+            wait_until(partial(has_failed_since, visitors, failed), 20, "it is gone")
             back(server, f"kill -9 of {what}", began)
     assert visitors.wrong == []
 

@@ -65,7 +65,12 @@ def test_tidying_takes_old_logs_and_a_part_that_fails_keeps_no_other(
         raise EngineError("Docker does not answer", "start it")
 
     monkeypatch.setattr(server.engine, "prune_build_cache", down)
-    monkeypatch.setattr(server.cleanup, "pack", lambda: packed.append("packed") or [])
+
+    def pack() -> list[str]:
+        packed.append("packed")
+        return []
+
+    monkeypatch.setattr(server.cleanup, "pack", pack)
     with caplog.at_level(logging.WARNING):
         upkeep(server).tidy()
     assert not old.exists() and packed == ["packed"] and "Docker does not answer" in caplog.text
@@ -73,7 +78,12 @@ def test_tidying_takes_old_logs_and_a_part_that_fails_keeps_no_other(
 
 def test_the_build_cache_is_kept_below_its_limit_and_0_is_none(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(server.engine, "prune_build_cache", lambda most, unused_s: asked.append(most) or 0)
+
+    def prune(keep_bytes: int, unused_s: int = 0) -> int:
+        asked.append(keep_bytes)
+        return 0
+
+    monkeypatch.setattr(server.engine, "prune_build_cache", prune)
     upkeep(server, build_cache=5 << 30).tidy()
     upkeep(server, build_cache=0).tidy()
     assert asked == [5 << 30]

@@ -158,7 +158,8 @@ def test_logs_are_in_it_when_asked_for(here: Here) -> None:
 
 def test_a_push_meanwhile_is_in_it_wholly_or_not_at_all(here: Here) -> None:
     """The moment is that of the database: a ref that moves later is not in the backup, its objects do no harm."""
-    sink, moved = io.BytesIO(), []
+    sink = io.BytesIO()
+    moved: list[str] = []
 
     def write(piece: bytes) -> None:
         if not moved:
@@ -397,7 +398,7 @@ def test_a_client_that_leaves_ends_it_and_it_does_not_count(here: Here) -> None:
         here.backups.write(lambda piece: None, gone)
     assert here.store.server_setting(LAST) is None
     assert not list(here.settings.data_dir.glob(".backup-*"))
-    assert len(here.take()) > 10_000 and here.store.server_setting(LAST)["apps"] == 1
+    assert len(here.take()) > 10_000 and (here.store.server_setting(LAST) or {})["apps"] == 1
 
 
 def test_one_at_a_time(here: Here) -> None:
@@ -430,9 +431,9 @@ def test_the_command_says_what_it_needs(here: Here) -> None:
             command(here.path, file, "text", force=False, check=False, copy=copy)
     with pytest.raises(GitshipError, match="cannot read /nowhere"):
         command(here.path, "/nowhere", "text", force=False, check=True, copy=False)
-    file = here.base / "gitship.tar"
-    file.write_bytes(here.take(logs=True))
-    [document] = command(here.path, str(file), "json", force=False, check=True, copy=False)
+    archive = here.base / "gitship.tar"
+    archive.write_bytes(here.take(logs=True))
+    [document] = command(here.path, str(archive), "json", force=False, check=True, copy=False)
     assert {**json.loads(document), "created": ""} == {
         "created": "", "gitship": __version__, "apps": 1, "with": "logs", "bytes": json.loads(document)["bytes"],
         "state": "whole",
