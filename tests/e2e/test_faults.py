@@ -153,8 +153,8 @@ def test_docker_and_gitship_killed_and_started_at_once(machine: Machine) -> None
     assert visitors.wrong == []
 
 
-def failed_more_than(visitors: Visitors, count: int) -> bool:
-    return visitors.failed > count
+def has_failed_since(visitors: Visitors, failed: int) -> bool:
+    return visitors.failed > failed
 
 
 def test_varnish_killed(machine: Machine) -> None:
@@ -163,7 +163,7 @@ def test_varnish_killed(machine: Machine) -> None:
         for what, child_only in (("Varnish's worker", True), ("Varnish's manager and worker", False)):
             failed, began = visitors.failed, time.monotonic()
             kill_varnish(server, child_only=child_only)
-            wait_until(partial(failed_more_than, visitors, failed), 20, "it is gone")
+            wait_until(partial(has_failed_since, visitors, failed), 20, "it is gone")
             back(server, f"kill -9 of {what}", began)
     assert visitors.wrong == []
 

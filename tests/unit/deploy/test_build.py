@@ -65,7 +65,7 @@ def build(
     made = store.create_app("shop")
     repository = Repositories(directory, None).create("shop")
     commit = apps.commit(apps.new_repository(directory / f"src{made.id}", {"Dockerfile": "FROM scratch\n"}), "x")
-    git(repository.path, "fetch", "-q", str(directory / f"src{made.id}"), "main:main")
+    git(repository.path, "fetch", "-q", str(directory / f"src{made.id}"), "+main:main")
     journal = Journal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), directory / "logs")
     builder = Builder(
         engine, "s1", max_builds=1, timeout_s=9, min_free_bytes=0, room=Room(directory, 0), output_bytes=output_bytes,

@@ -29,7 +29,7 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     made = Disk()
-    monkeypatch.setattr(room.shutil, "disk_usage", made)  # type: ignore[attr-defined]
+    monkeypatch.setattr("gitship.deploy.room.shutil.disk_usage", made)
     return made
 
 

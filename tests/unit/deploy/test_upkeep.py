@@ -79,8 +79,8 @@ def test_tidying_takes_old_logs_and_a_part_that_fails_keeps_no_other(
 def test_the_build_cache_is_kept_below_its_limit_and_0_is_none(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def prune(most: int, unused_s: float) -> int:
-        asked.append(most)
+    def prune(keep_bytes: int, unused_s: int = 0) -> int:
+        asked.append(keep_bytes)
         return 0
 
     monkeypatch.setattr(server.engine, "prune_build_cache", prune)

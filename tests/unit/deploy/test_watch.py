@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -238,7 +237,7 @@ def test_an_exit_code_is_named_where_it_is_a_signal() -> None:
 def test_a_clock_that_was_set_back_hides_no_crash(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.store.set_events_seen_until(T + 3600)
     bench.start()
-    monkeypatch.setattr(time, "time", lambda: T + 10)
+    monkeypatch.setattr("gitship.deploy.watch.time.time", lambda: T + 10)
     bench.tell(at(10.1, "die", exit_code=3), at(10.2, "start"))
     assert bench.texts == ["shop.web.1.v1 crashed: exit code 3, restarting (1st time)"]
     bench.tell(at(10.3, "die", exit_code=4))

@@ -180,7 +180,7 @@ def test_a_clock_that_was_set_back_does_not_use_the_addresses_up(store: Store, m
         assert store.take_address(app.id, [f"10.0.0.{n}"], f"c{n}", 60) is not None
         store.release_address(app.id, f"c{n}")
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now - 7200)
+    monkeypatch.setattr("gitship.store.live.time.time", lambda: now - 7200)
     assert store.take_address(app.id, ["10.0.0.0"], "next", 60) is None
     assert store.take_address(app.id, ["10.0.0.0"], "next", 0) == "10.0.0.0"
 

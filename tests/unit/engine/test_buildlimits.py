@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -169,5 +170,5 @@ def test_where_they_cannot_yield_no_build_is_troubled(tmp_path: Path, monkeypatc
     monkeypatch.setattr(buildcgroup.apply, "__defaults__", (tmp_path,))
     events: list[BuildStep | BuildOutput] = []
     for driver in ("cgroupfs", "systemd"):
-        assert Limiter(BuildLimits(share=0.25, pids=10), UNIX).limit(driver.lower, events.append) == ""
+        assert Limiter(BuildLimits(share=0.25, pids=10), UNIX).limit(partial(str, driver), events.append) == ""
     assert events == []

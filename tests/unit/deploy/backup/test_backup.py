@@ -159,7 +159,7 @@ def test_logs_are_in_it_when_asked_for(here: Here) -> None:
 def test_a_push_meanwhile_is_in_it_wholly_or_not_at_all(here: Here) -> None:
     """The moment is that of the database: a ref that moves later is not in the backup, its objects do no harm."""
     sink = io.BytesIO()
-    moved: list[Any] = []
+    moved: list[str] = []
 
     def write(piece: bytes) -> None:
         if not moved:
