@@ -24,15 +24,17 @@ from gitship.front.atomically import write_atomically
 
 UNITS = "GITSHIP_UNITS"  # set in gitship.service: the programs have units, gitship must not start them itself
 UNIT_S = 30.0  # at boot the unit may come a moment later
+AGAIN_S = 1.0
 _POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to start; times in seconds."""
+    """What to start, and what when that has ended by itself; times in seconds."""
 
     id: str
     arguments: list[str]
+    again: list[str]
     timeout_s: float
     umask: int
 
@@ -48,11 +50,13 @@ class Attended:
 
     # -- gitship's side
 
-    def start(self, arguments: list[str], timeout_s: float, umask: int, hint: str) -> tuple[int, str]:
-        """As ``daemonized.run``, by the unit where there is one. Raises FrontError."""
+    def start(
+        self, arguments: list[str], timeout_s: float, umask: int, hint: str, *, again: list[str] | None = None
+    ) -> tuple[int, str]:
+        """As ``daemonized.run``, by the unit where there is one; that starts it ``again`` so. Raises FrontError."""
         if not os.environ.get(UNITS):
             return daemonized.run(self._name, arguments, timeout_s, umask, hint)
-        order = Order(secrets.token_hex(8), arguments, timeout_s, umask)
+        order = Order(secrets.token_hex(8), arguments, again or arguments, timeout_s, umask)
         self._until(self._attended, UNIT_S, "no unit waits to start it")
         write_atomically(self._order, json.dumps(asdict(order)) + "\n")
         self._until(lambda: self._answered(order) is not None, timeout_s + UNIT_S, "its unit does not answer")
@@ -102,10 +106,16 @@ class Attended:
                         return 1
 
     def _carry_out(self, order: Order) -> bool:
+        before = self._answered(order) is not None
         try:
-            code, said = daemonized.run(self._name, order.arguments, order.timeout_s, order.umask, "")
+            arguments = order.again if before else order.arguments
+            code, said = daemonized.run(self._name, arguments, order.timeout_s, order.umask, "")
         except FrontError as error:
             code, said = 1, error.message
+        if code and before:  # its port may not be free yet
+            print(f"{self._name} does not start again: {said}", flush=True)
+            time.sleep(AGAIN_S)
+            return False
         if code and self._read() == order:
             self.withdraw()  # gitship hears why, and orders again
         write_atomically(self._answer, json.dumps({"id": order.id, "code": code, "said": said}) + "\n")

@@ -25,6 +25,7 @@ HTTPS = "https"  # the listener's name; VCL reads it as local.socket
 PROXY_USER = "haproxy"  # of Debian's package; the group of the same name
 INSTALL = "apt-get install varnish"
 UMASK = 0o022
+BOOT = "boot.cli"  # all that is live at any moment
 _CHECK_VCL = "vcl 4.1;\nbackend default none;\n"
 
 
@@ -71,7 +72,9 @@ class Varnishd:
         for name, value in {**PARAMETERS, "cc_command": compiler}.items():
             arguments += ["-p", f"{name}={value}"]
         try:
-            code, said = self.unit.start(daemonized.with_open_files(arguments), START_TIMEOUT_S, UMASK, INSTALL)
+            command = daemonized.with_open_files(arguments)
+            again = [str(self.directory / BOOT) if word == str(boot) else word for word in command]  # what is live then
+            code, said = self.unit.start(command, START_TIMEOUT_S, UMASK, INSTALL, again=again)
         except FrontError:
             self.stop()
             raise

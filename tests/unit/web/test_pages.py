@@ -16,6 +16,7 @@ from gitship.engine.values import LogLine
 from gitship.errors import EngineError, GitshipError
 from gitship.front.tally import Minute
 from gitship.model import (
+    STATUS_PAGE,
     CertificateSource,
     Container,
     ContainerEvent,
@@ -400,6 +401,18 @@ def test_a_certificate_that_ends_soon_or_cannot_be_had_is_a_warning(
     page = site.get("/apps/shop").text
     for part in ("in 6 d", "in 59 d", "no certificate", "its DNS record leads elsewhere"):
         assert part in page
+
+
+def test_the_status_pages_own_certificate_is_on_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_live(site, "shop")
+    ends = StoredCertificate(1, 0, CertificateSource.ACME, ("status.net",), "A CA", 0.0, time.time() + 6.2 * 86_400, "")
+    own = [HostStatus("status.net", "ok", ends)]
+    monkeypatch.setattr(ServerHttps, "status", lambda self, asked: own if asked.id == STATUS_PAGE.id else [])
+    page = site.get("/").text
+    assert "This page’s certificate" in page and "in 6 d" in page and "A CA" in page
+    found = site.get("/api/server").json()["warnings"]
+    warnings = [(w["text"], w["command"]) for w in found]
+    assert ("The certificate of status.net ends in 6 days", "https:renew --status-page --force") in warnings
 
 
 def test_a_crash_loop_after_a_release_that_was_good_is_ended_by_a_rollback(site: Site) -> None:
