@@ -43,7 +43,8 @@ class HttpsSettings:
     email: str = setting(
         "",
         values.email,
-        "every app with a public domain gets HTTPS by itself; the authority writes there about problems",
+        "every app with a public domain, and the status page at one, gets HTTPS by itself;"
+        " the authority writes there about problems",
     )
     directory: str = setting(
         "https://acme-v02.api.letsencrypt.org/directory",
@@ -71,7 +72,9 @@ class HttpsSettings:
 class WebSettings:
     listen: Address = setting(Address("127.0.0.1", 8484), values.address, "where the status page is served")
     domain: str = setting(
-        "", values.domain_name, "host name by which Varnish serves the status page, too; empty: it does not"
+        "",
+        values.domain_name,
+        "host name by which Varnish serves the status page, too, if need be by HTTPS; empty: it does not",
     )
     public: bool = setting(False, values.flag, "whether strangers see which apps are up or down, and nothing else")
 
@@ -79,6 +82,9 @@ class WebSettings:
 @dataclass(frozen=True, slots=True)
 class DockerSettings:
     host: str = setting("unix:///var/run/docker.sock", values.text, "the Docker engine's address")
+    timeout: float = setting(
+        60.0, values.seconds(1, 600), "seconds that Docker may take for a plain call until it is given up"
+    )
     max_builds: int = setting(2, values.whole(1, 64), "how many builds may run at once")
     build_timeout: float = setting(1800.0, values.seconds(1, 86400), "a build is ended after this many seconds")
     builder: str = setting(
@@ -92,6 +98,21 @@ class DockerSettings:
     )
     build_cpus: float = setting(
         0.0, values.processors, "most processors of all builds together, of each with the classic builder; 0: no limit"
+    )
+    build_share: float = setting(
+        0.25,
+        values.share,
+        "processor time of all builds together, against 1 for a container, when both want it; 1: builds do not yield",
+    )
+    build_output: int = setting(
+        50 << 20,
+        values.size,
+        "a build that prints more is ended; a line counts as 200 bytes or more; 0: no limit",
+    )
+    build_network: str = setting(
+        "default",
+        values.choice("default", "none"),
+        'what a build\'s RUN lines may reach; "none": nothing, whatever the app says',
     )
     build_pids: int = setting(
         4096,

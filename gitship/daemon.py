@@ -116,7 +116,9 @@ def stop_front(settings: Settings) -> None:
 def limits_of(settings: Settings) -> BuildLimits:
     """What builds may use."""
     docker = settings.docker
-    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids)
+    return BuildLimits(
+        docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids, docker.build_share
+    )
 
 
 class Daemon:
@@ -133,6 +135,7 @@ class Daemon:
         engine = DockerEngine(
             settings.docker.host,
             builder=settings.docker.builder,
+            timeout_s=settings.docker.timeout,
             build_limits=limits_of(settings),
             host_paths=settings.docker.host_paths,
             private=(settings.data_dir,),
@@ -155,6 +158,8 @@ class Daemon:
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
             room=room,
+            output_bytes=settings.docker.build_output,
+            network=settings.docker.build_network,
         )
         hooks = Hooks(self.store, settings, self._url)
         keeper = Keeper(self.store, engine, server_id)
@@ -324,13 +329,13 @@ def _open_files() -> None:
 
 def serve(settings: Settings, config: Path | None = None) -> int:
     """Runs in the foreground until SIGTERM or SIGINT. Raises Conflict when another gitship has the data directory."""
-    _open_files()
     with claim.claimed(settings.data_dir):
         return _serve(settings, config)
 
 
 def _serve(settings: Settings, config: Path | None) -> int:
     ensure_not_cut_short(settings.data_dir)
+    _open_files()
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

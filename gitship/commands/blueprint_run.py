@@ -9,16 +9,17 @@ from gitship.commands import envfile
 from gitship.commands.blueprint import Section, Step, known, section, texts, variables
 from gitship.commands.context import Context
 from gitship.commands.resources import shown_memory
-from gitship.deploy import overrides
+from gitship.deploy import granted, overrides
 from gitship.deploy.gitshiptoml import MIN_MEMORY
 from gitship.deploy.values import Value
+from gitship.engine.confinement import capability
 from gitship.model import App
 
 AUTO = "auto"
 WAIT = "--no-restart"
 CHECK_KEYS = ("path", "port", "timeout", "content", "headers")
 LIMIT_KEYS = ("memory", "cpus", "pids", "read_only")
-BUILD_KEYS = ("dockerfile", "context", "target", "platform", "args", "args_from_config", "secrets")
+BUILD_KEYS = ("dockerfile", "context", "target", "platform", "network", "args", "args_from_config", "secrets")
 
 
 def _config_steps(app: str, before: Mapping[str, str], wanted: Mapping[str, str]) -> Iterable[Step]:
@@ -159,6 +160,28 @@ section(
 )
 
 
+def _capabilities(value: Value) -> list[str]:
+    try:
+        return sorted({capability(text) for text in texts(value)})
+    except ValueError as error:
+        raise value.error(f"has one too many: {error}") from None
+
+
+def _capabilities_now(context: Context, app: App) -> list[str]:
+    return list(granted.stored(context.operations.tuning.stored(app)))
+
+
+def _capability_steps(app: str, before: list[str], wanted: list[str]) -> Iterable[Step]:
+    for command, names in (
+        ("capabilities:remove", sorted({*before} - {*wanted})), ("capabilities:add", sorted({*wanted} - {*before})),
+    ):  # fmt: skip
+        if names:
+            yield Step((command, app, *names, WAIT))
+
+
+section(Section("capabilities", _capabilities, _capabilities_now, _capability_steps, [], waits=True))
+
+
 def _build(value: Value) -> dict[str, Any]:
     table = known(value, BUILD_KEYS)
     read: dict[str, Any] = {key: table[key].inside() for key in ("dockerfile", "context") if key in table}
@@ -166,6 +189,8 @@ def _build(value: Value) -> dict[str, Any]:
         read["target"] = table["target"].line()
     if "platform" in table:
         read["platform"] = table["platform"].line()
+    if "network" in table:
+        read["network"] = table["network"].choice("default", "none")
     for key in ("args", "secrets"):
         if key in table:
             read[key] = variables(table[key])
@@ -185,7 +210,10 @@ def _build_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any])
     if before:
         yield Step(("builder:unset", app))
     words = [
-        w for key in ("dockerfile", "context", "target", "platform") if key in wanted for w in _option(key, wanted)
+        w
+        for key in ("dockerfile", "context", "target", "platform", "network")
+        if key in wanted
+        for w in _option(key, wanted)
     ]
     words += [f"--arg={name}={text}" for name, text in wanted.get("args", {}).items()]
     words += [f"--arg-from-config={name}" for name in wanted.get("args_from_config", [])]

@@ -64,10 +64,12 @@ class Pausing:
         """See ``Pauses.pause``."""
         found = self._store.live_app(app)
         ensure_can_pause(self._store, found, self.paused(found))
-        until = time.time() + min(limit_s, MOST_S)
+        limit_s = min(limit_s, MOST_S)
+        until = time.time() + limit_s  # for the VCL, which knows no other clock
+        ends_at = time.monotonic() + limit_s
         before = self._front.labelled(found.slug)
         over = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(found, until, over), name=f"pause-{app}", daemon=True)
+        thread = threading.Thread(target=self._watch, args=(found, ends_at, over), name=f"pause-{app}", daemon=True)
         with self._lock:
             if found.id in self._running:
                 raise already_paused(found, self.paused(found))
@@ -80,8 +82,8 @@ class Pausing:
             self._end(found)
             raise
         thread.start()
-        in_flight = self._in_flight(before, min(until, time.time() + IN_FLIGHT_S)) if before else 0
-        return Paused(max(0.0, until - time.time()), in_flight)
+        in_flight = self._in_flight(before, min(ends_at, time.monotonic() + IN_FLIGHT_S)) if before else 0
+        return Paused(max(0.0, ends_at - time.monotonic()), in_flight)
 
     def resume(self, app: str) -> Paused:
         """See ``Pauses.resume``."""
@@ -106,9 +108,9 @@ class Pausing:
 
     # -- within
 
-    def _watch(self, app: App, until: float, over: threading.Event) -> None:
+    def _watch(self, app: App, ends_at: float, over: threading.Event) -> None:
         while not over.wait(POLL_S):
-            if time.time() >= until:
+            if time.monotonic() >= ends_at:
                 log.warning("%s: the pause has reached its limit", app.name)
                 self._end(app)
                 return
@@ -136,7 +138,7 @@ class Pausing:
             left = busy - BUSY_PER_SOCKET * self._front.sockets([vcl])
             if left <= 0:
                 return 0
-            if time.time() >= deadline:
+            if time.monotonic() >= deadline:
                 return left
             time.sleep(POLL_S)
         return 0

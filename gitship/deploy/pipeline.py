@@ -226,7 +226,7 @@ class Pipeline:
 
     def _answer(self, rollout: Rollout) -> None:
         job, release, previous = rollout.job, rollout.release, rollout.previous
-        seconds = time.time() - job.deploy.created_at
+        seconds = max(0.0, time.time() - job.deploy.created_at)  # also when the clock was set back
         growth = release.image_bytes - previous.image_bytes if previous else None
         url = urls(self._store, self._settings, rollout.app, self._front.address.port)[0]
         job.journal.line(output.result(url, release.label, seconds, release.image_bytes, growth))

@@ -29,6 +29,7 @@ from gitship.traffic import together
 log = logging.getLogger("gitship.deploy")
 TICK_S = 0.5
 BEFORE_S = 60.0  # of the release before: was it any better?
+NEWEST = 50  # events that are looked at: only those of this release count, whatever the clock says
 BAD = "bad-release."  # + number, an app's setting: why gitship has rolled back from it
 # What a person has chosen, or what is no new release, is not undone.
 WATCHED = frozenset({DeployKind.PUSH, DeployKind.CONFIG, DeployKind.PROMOTE, DeployKind.IMAGE})
@@ -51,7 +52,7 @@ class Case:
     journal: Journal
     seconds: float
     most_percent: float
-    since: float  # epoch seconds of the switch
+    began: float  # monotonic seconds, of the switch
 
 
 class Probation:
@@ -93,7 +94,14 @@ class Probation:
         since = time.time() - (time.monotonic() - rollout.switch_began)
         before = self._trouble_before(rollout.app, rollout.previous, since, percent)
         return Case(
-            rollout.app, rollout.release, rollout.previous, before, rollout.job.journal, seconds, percent, since
+            rollout.app,
+            rollout.release,
+            rollout.previous,
+            before,
+            rollout.job.journal,
+            seconds,
+            percent,
+            rollout.switch_began,
         )
 
     def _trouble_before(self, app: App, previous: Release | None, until: float, percent: float) -> str:
@@ -126,7 +134,7 @@ class Probation:
         while time.monotonic() < ends and self._is_live(case):
             if self._stopping.wait(TICK_S):
                 return ""
-            events = self._store.container_events(case.app.id, since=case.since)
+            events = self._store.container_events(case.app.id, limit=NEWEST)
             seen = self._tally.seen(watch, case.release.label)
             if why := probation_rules.trouble(events, case.release.number, seen, case.most_percent):
                 return why
@@ -137,7 +145,7 @@ class Probation:
 
     def _bad(self, case: Case, why: str) -> None:
         """A deploy that is under way decides first: if it comes to nothing, the bad release is still there."""
-        why = f"{why} within {max(1, round(time.time() - case.since))} s of its switch"
+        why = f"{why} within {max(1, round(time.monotonic() - case.began))} s of its switch"
         self._store.set_setting(case.app.id, f"{BAD}{case.release.number}", why)
         while self._queue().running(case.app.id) is not None:
             if self._stopping.wait(TICK_S):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from gitship.deploy.destroying import Destroying
@@ -25,7 +26,7 @@ from gitship.deploy.routes import Routes
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
-from gitship.errors import GitshipError
+from gitship.errors import Conflict, GitshipError
 from gitship.front.front import Front
 from gitship.store import Store
 
@@ -35,6 +36,7 @@ FRONT_INTERVAL_S = 1.0  # without Varnish every visitor is turned away; the ques
 WHOLE_S = 60.0
 GATHER_S = 0.2  # after Docker told of something: a deploy makes several containers end at once
 LOOK_AGAIN_S = 2.0  # while a container is out of service: it may come back
+ALONE_S = 30.0
 VARNISH = "Varnish"
 
 
@@ -42,7 +44,10 @@ class Reconciling(Protocol):
     """How the whole is looked at, and put right, by hand. ``Operations.reconciling``."""
 
     def reconcile(self) -> list[Change]:
-        """Puts everything right that can be now; what was changed, in order."""
+        """Puts everything right that can be now; what was changed, in order.
+
+        Raises GitshipError at the end when Docker or Varnish was in the way; the server's log has what was changed.
+        """
         ...
 
     def look(self) -> list[Change]:
@@ -98,7 +103,7 @@ class Reconciler:
         # First, before anybody is served wrongly: also ends a canary that gitship was killed in.
         _logged(self._routes.load)
         _logged(self._settle_addresses)
-        self._told(self.reconcile())
+        self._told(self._whole_logged())
         self._thread.start()
 
     def stop(self) -> None:
@@ -116,17 +121,16 @@ class Reconciler:
     # -- one round
 
     def reconcile(self) -> list[Change]:
-        """See ``Reconciling``. Never raises: what can't be done now is logged, and tried the next time."""
-        with self._one_at_a_time:
-            self._whole_at = time.monotonic() + WHOLE_S
-            changes: list[Change] = []
-            for step in (self._varnish, self._containers, self._routes.settle, self._networks):
-                changes += _logged(step)
-            return changes
+        """See ``Reconciling``."""
+        changes, errors = self._whole()
+        self._told(changes)
+        if errors:
+            raise errors[0]
+        return changes
 
     def look(self) -> list[Change]:
         """See ``Reconciling``."""
-        with self._one_at_a_time:
+        with self._alone():
             states = self._engine.list(self._labels)
             changes = [] if self._front.alive() else [Change("", Action.START, VARNISH, "it does not run")]
             changes += self._destroying.amiss()
@@ -137,6 +141,31 @@ class Reconciler:
                 self._outages.look(self._store.containers(), states)
                 changes += self._routes.amiss()
             return changes + [_network(name) for name in self._addresses.orphans()]
+
+    def _whole(self) -> tuple[list[Change], list[GitshipError]]:
+        """Every step, whatever became of those before it."""
+        changes: list[Change] = []
+        errors: list[GitshipError] = []
+        with self._alone():
+            self._whole_at = time.monotonic() + WHOLE_S
+            for step in (self._varnish, self._containers, self._routes.settle, self._networks):
+                try:
+                    changes += step()
+                except GitshipError as error:
+                    errors.append(error)
+        return changes, errors
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One round at a time. Raises Conflict."""
+        if not self._one_at_a_time.acquire(timeout=ALONE_S):
+            raise Conflict(
+                "a look at everything is under way already, and Docker or Varnish holds it up", "try again in a moment"
+            )
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
 
     def _varnish(self) -> list[Change]:
         if self._front.alive():
@@ -172,6 +201,8 @@ class Reconciler:
                 return
             try:
                 self._told(self._round())
+            except GitshipError as error:
+                log.warning("%s", error.message)
             except Exception:
                 log.exception("reconciling")
 
@@ -186,12 +217,18 @@ class Reconciler:
 
     def _round(self) -> list[Change]:
         if time.monotonic() >= self._whole_at:
-            return self.reconcile()
-        with self._one_at_a_time:
+            return self._whole_logged()
+        with self._alone():
             changes = _logged(self._varnish) + _logged(self._containers)
             if changed := self._outages.changed():
                 changes += _logged(lambda: self._routes.of(a for a in self._store.apps() if a.id in changed))
-        return changes + (self.reconcile() if self._whole_at == 0.0 else [])
+        return changes + (self._whole_logged() if self._whole_at == 0.0 else [])
+
+    def _whole_logged(self) -> list[Change]:
+        changes, errors = self._whole()
+        for error in errors:
+            log.warning("%s", error.message)
+        return changes
 
     def _told(self, changes: list[Change]) -> None:
         for change in changes:

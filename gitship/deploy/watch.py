@@ -28,6 +28,7 @@ RETRY_S = 1.0
 STOP_S = 5.0
 LOOK_BACK_S = 120.0  # before what was seen already, to know how those stand that start now: Docker waits up to 60 s
 SAVE_EVERY_S = 60.0
+CLOCK_SLACK_S = 1.0
 OOM_DIES_WITHIN_S = 5.0  # the container after the kernel's kill: 20 ms as a rule
 OOM_AT_ONCE_S = 0.2
 KILLED = 128 + signal.SIGKILL
@@ -86,7 +87,7 @@ class Watcher:
         """Until the connection ends. What Docker tells again is only taken in to know how things stand."""
         looked = self._look()  # first: a crash that comes after it is told by an event
         known, now = self._until, time.time()
-        for event in self._engine.events(self._labels, since=known - LOOK_BACK_S, until=now, stop=self._stop):
+        for event in self._engine.events(self._labels, since=min(known, now) - LOOK_BACK_S, until=now, stop=self._stop):
             self._take(event, told_before=event.at <= known)
         if self._down:
             log.warning("Docker tells its events again")
@@ -95,7 +96,8 @@ class Watcher:
         self._tell_missed(looked)
         known = max(self._until, now)
         for event in self._engine.events(self._labels, since=now, stop=self._stop):
-            self._take(event, told_before=event.at <= known)
+            # later than now: from before the clock was set back; else what comes then would be hidden for as long
+            self._take(event, told_before=time.time() + CLOCK_SLACK_S < event.at <= known)
 
     def _take(self, event: EngineEvent, *, told_before: bool) -> None:
         ended = self._lives.take(event)

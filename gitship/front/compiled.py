@@ -1,8 +1,11 @@
 """Compiled VCLs are kept for the next varnishd: after a kill it links them instead of compiling each anew.
 
 Of the 18 ms of processor time that an app's VCL takes at a start, 11 are the C compiler's; finding the compiled one
-takes 4. The key is the C source, which has Varnish's own interface in it. Nothing is kept over a reboot: after a power
-cut a file may be empty, and an app whose VCL does not load shows a page.
+takes 4. The key is the C source, which has Varnish's own interface in it, and the VCL's name: a file that is loaded
+under two names is one program with one memory, and the worker panics ("bogus caching by dlopen"), also when the first
+one is discarded and not yet let go.
+
+Nothing is kept over a reboot: after a power cut a file may be empty, and an app whose VCL does not load shows a page.
 """
 
 from __future__ import annotations
@@ -35,9 +38,10 @@ def keeping(compiler: str, directory: Path) -> str:
     if os.geteuid() == 0:
         with suppress(KeyError):  # where there is that user, the compiler runs as it
             os.chown(place, pwd.getpwnam("varnish").pw_uid, -1)
-    kept = f"{shlex.quote(str(place))}/$1"
+    kept = f'{shlex.quote(str(place))}/"$1-$hash"'
+    key = "set -- $(sha256sum < %s); hash=$1; IFS=.; set -- ${PWD##*/}"  # in a directory vcl_<name>.<time>
     compiled = f"{compiler} && {{ ln %o {kept}; true; }}"
-    return f"set -- $(sha256sum < %s); ln -f {kept} %o 2>/dev/null || {{ {compiled}; }}"
+    return f"{key}; ln -f {kept} %o 2>/dev/null || {{ {compiled}; }}"
 
 
 def prune(directory: Path) -> None:

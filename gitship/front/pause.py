@@ -37,7 +37,7 @@ class Pause:
 
     @property
     def left_s(self) -> float:
-        return max(0.0, self.until - time.time())
+        return min(max(0.0, self.until - time.time()), REMEMBERED_S)  # a clock set back must not make it longer
 
 
 def declarations(pause: Pause | None, token: str) -> str:

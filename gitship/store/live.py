@@ -36,7 +36,9 @@ class Live(Database):
         now = time.time()
         with self.transaction() as db:
             rows = db.execute("SELECT address, released_at FROM addresses WHERE app_id = ?", (app_id,)).fetchall()
-            blocked = {a for a, released in rows if released is None or now - released < quarantine_s}
+            # with 0 none rests, also those that were released in a future that a clock set back has taken away
+            resting = {a for a, released in rows if released is not None and 0 < quarantine_s > now - released}
+            blocked = resting | {a for a, released in rows if released is None}
             for address in candidates:
                 if address not in blocked:
                     db.execute(

@@ -10,12 +10,14 @@ from gitship.config import Settings
 from gitship.deploy.appstate import AppState
 from gitship.deploy.https.operations import HostStatus
 from gitship.deploy.https.sites import is_status_page, word
+from gitship.deploy.looking import CRASH_LOOP
 from gitship.model import STATUS_PAGE, CertificateSource, Container, Deploy, DeployState, Site
 from gitship.store import Store
 from gitship.web import figures
 from gitship.web.health import Health
 from gitship.web.status import AppStatus
 
+LOOPS = (CRASH_LOOP, "restarting")
 LOW_DISK = 0.1  # of the disk
 QUEUE_WAITS_S = 120.0
 CERTIFICATE_DAYS = 14.0
@@ -61,7 +63,7 @@ def of_server(settings: Settings, health: Health) -> list[Warning]:
 def _of_app(store: Store, status: AppStatus, containers: list[Container], health: Health) -> list[Warning]:
     name = status.app.name
     found = []
-    looping = [c.name for c in containers if health.state(c) == "restarting"]
+    looping = [c.name for c in containers if health.state(c) in LOOPS]
     if looping:
         before = [r for r in store.good_releases(status.app.id) if status.live and r.number < status.live.number]
         helps = f"releases:rollback {name}" if before else f"logs {name}"

@@ -75,18 +75,24 @@ def _containers(server: Server) -> list[str]:
 
 def loaded_vcls(server: Server) -> list[Loaded]:
     """All that Varnish has loaded, labels too."""
-    with closing(_control(server)) as control:
+    with closing(control_of(server)) as control:
         return control.loaded()
 
 
-def _control(server: Server) -> Control:
+def panic(server: Server) -> str:
+    """What Varnish says of its worker's last death by its own hand."""
+    with closing(control_of(server)) as control:
+        return control.ask("panic.show").text
+
+
+def control_of(server: Server) -> Control:
     settings = load(server.config)
     return Varnish(settings.http.listen, settings.varnish_dir, settings.varnish.memory, lambda: ()).control
 
 
 def _routes(server: Server) -> list[str]:
     """Each app's label leads to its live web containers, and no VCL is loaded for nothing."""
-    with closing(_control(server)) as control:
+    with closing(control_of(server)) as control:
         loaded = control.loaded()
         labels = {vcl.name.removeprefix("L_"): vcl.target for vcl in loaded if vcl.name.startswith("L_")}
         texts = {target: control.text(target) for target in labels.values() if target is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -32,11 +33,12 @@ class OwnEngine:
     iptables rules, and with ``--bridge=none`` dockerd deletes the docker0 of the other one.
     """
 
-    def __init__(self, base: Path, bridge: str = "") -> None:
+    def __init__(self, base: Path, bridge: str = "", *, live_restore: bool = True) -> None:
         self.base = base
         self.host = f"unix://{base}/docker.sock"
         self._bridge = bridge
-        self._options = (f"--bridge={bridge}", "--iptables=false", "--ip-masq=false") if bridge else ()
+        self._options: tuple[str, ...] = (f"--bridge={bridge}", "--iptables=false", "--ip-masq=false") if bridge else ()
+        self._options += ("--live-restore",) if live_restore else ()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,7 +55,7 @@ class OwnEngine:
             subprocess.run(["ip", "addr", "add", address, "dev", self._bridge], check=True, timeout=10)
         command = [
             "dockerd", "-H", self.host, "--data-root", str(self.base / "data"), "--exec-root", str(self.base / "run"),
-            "--pidfile", str(self.base / "dockerd.pid"), "--live-restore", *self._options,
+            "--pidfile", str(self.base / "dockerd.pid"), *self._options,
         ]  # fmt: skip
         with (self.base / "dockerd.log").open("ab") as log:
             self._process = process = subprocess.Popen(
@@ -78,13 +80,34 @@ class OwnEngine:
             process.kill()
             process.wait(10)
 
+    def kill9(self) -> None:
+        """As the kernel does when memory is short. Its containers go on, with their shims."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.kill()
+        process.wait(10)
+        self._forget_containerd()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """SIGSTOP, and SIGCONT at the end: it takes connections and answers none."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def revive(self) -> None:
         """Starts it again after somebody has killed it, as a service unit does."""
         assert self._process is not None
         self._process.wait(10)
-        # Its containerd has died with it. Where nobody reaps orphans dockerd would take that for one that runs.
-        (self.base / "run" / "containerd" / "containerd.pid").unlink(missing_ok=True)
+        self._forget_containerd()
         self.start()
+
+    def _forget_containerd(self) -> None:
+        """It has died with dockerd. Where nobody reaps orphans, or another has its pid, it would be waited for."""
+        (self.base / "run" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
     def destroy(self) -> None:
         """Removes containers, dockerd, mounts and files."""
@@ -95,6 +118,7 @@ class OwnEngine:
             if containers:
                 docker_cli.docker(self.host, "rm", "-f", *containers, check=False)
         self.stop()
+        self.kill_containers()
         if self._bridge:
             subprocess.run(["ip", "link", "del", self._bridge], timeout=10, check=False)
         for mount in reversed(Path("/proc/mounts").read_text().splitlines()):
@@ -102,14 +126,29 @@ class OwnEngine:
                 subprocess.run(["umount", "-l", mount.split()[1]], timeout=30, check=False)
         shutil.rmtree(self.base, ignore_errors=True)
 
+    def kill_containers(self) -> None:
+        """Their processes and shims, and what is left of containerd, as when the machine loses its power.
+
+        Docker itself is down by then.
+        """
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if "containerd" not in line or f"{self.base}/" not in line:
+                    continue
+                children = Path(f"/proc/{entry.name}/task/{entry.name}/children").read_text().split()
+                for pid in [*children, entry.name]:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+
 
 @contextlib.contextmanager
-def own_engine(*, beside_another: bool = False) -> Iterator[OwnEngine]:
+def own_engine(*, beside_another: bool = False, live_restore: bool = True) -> Iterator[OwnEngine]:
     """An engine for this test (session) alone, already started."""
     assert shutil.which("dockerd"), "no Docker engine to use, and dockerd is not installed (Debian: docker.io)"
     assert os.geteuid() == 0, "starting a Docker engine needs root"
     base = Path(tempfile.mkdtemp(prefix="gs-dockerd-"))
-    own = OwnEngine(base, f"gsb{base.name[-8:]}" if beside_another else "")
+    own = OwnEngine(base, f"gsb{base.name[-8:]}" if beside_another else "", live_restore=live_restore)
     try:
         own.start()
         yield own

@@ -107,7 +107,7 @@ def test_kill_9_takes_up_what_runs_and_runs_it_once(shop: Server) -> None:
     assert refused.returncode == 1 and "slow of almanac runs already" in refused.stderr
     shop.kill9()
     shop.start()
-    assert history(shop, "slow")[0]["outcome"] == "running"
+    assert history(shop, "slow")[0]["outcome"] in ("running", "ok")  # a busy machine starts gitship slowly
     wait_until(lambda: history(shop, "slow")[0]["outcome"] == "ok", 20, "its end is seen", every_s=0.3)
     assert len(history(shop, "slow")) == 1
     assert ok(shop, "cron:log", APP, "slow") == "begun\ndone\n"

@@ -5,6 +5,7 @@ The points are gitship's own functions (``trapdoor``): the process ends just bef
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,6 @@ BEFORE_THE_COMMIT = [
     Point("after", "Deploys.create_deploy"),
     Point("before", "DeployQueue._ensure_thread"),  # queued
     Point("after", "Pipeline._begin"),
-    Point("before", "Builder.build"),
     Point("after", "_Progress.__call__", 3),  # in the middle of the build
     Point("after", "Builder.build"),  # built and tagged
     Point("after", "Releases.create_release"),
@@ -37,34 +37,70 @@ BEFORE_THE_COMMIT = [
     Point("after", "DockerEngine.start"),
     Point("after", "ReleaseCommands._run"),
     Point("after", "Addresses.take"),
-    Point("after", "DockerEngine.create", 2),  # of web
-    Point("after", "DockerEngine.start", 2),
-    Point("after", "DockerEngine.start", 3),  # of worker
-    Point("before", "Checker.wait_ready"),
+    Point("after", "DockerEngine.start", 2),  # of web
+    Point("after", "DockerEngine.start", 3),  # of the worker
     Point("after", "Checker.wait_ready"),
     Point("after", "Front.load"),
     Point("before", "Front._save"),  # labelled, and not written down
-    Point("after", "BootFiles._put"),
     Point("after", "Front.label"),
     Point("after", "Switch._ask"),
-    Point("before", "Repository.compare_and_set"),
     Point("after", "Repository.compare_and_set"),
     Point("after", "Live.set_live"),  # within the transaction
+]
+# Beside these, when there is time: GITSHIP_TEST_POINTS=all pytest tests/e2e/test_kill_points.py
+MORE_BEFORE_THE_COMMIT = [
+    Point("before", "Builder.build"),
+    Point("after", "DockerEngine.create", 2),
+    Point("before", "Checker.wait_ready"),
+    Point("after", "BootFiles._put"),
+    Point("before", "Repository.compare_and_set"),
 ]
 AFTER_THE_COMMIT = [
     Point("after", "Commit.make"),
     Point("before", "Pipeline._answer"),
-    Point("after", "Pipeline._answer"),
     Point("after", "Drainer.start"),
     Point("after", "Front.busy"),
     Point("after", "Front.discard"),
     Point("after", "DockerEngine.stop"),
-    Point("after", "KeptLogs.keep"),
     Point("after", "DockerEngine.remove", 2),  # the first one is of the release command
-    Point("after", "Live.release_address"),
     Point("before", "Journal.finish"),
     Point("after", "Journal.finish"),
 ]
+MORE_AFTER_THE_COMMIT = [
+    Point("after", "Pipeline._answer"),
+    Point("after", "KeptLogs.keep"),
+    Point("after", "Live.release_address"),
+]
+# Of other deploys, where they go another way: the point, and whether what is new stands.
+FIRST = [
+    (Point("after", "DockerEngine.start"), False),
+    (Point("after", "Repository.compare_and_set"), False),
+    (Point("after", "Commit.make"), True),
+]
+MORE_FIRST = [
+    (Point("after", "Deploys.create_deploy"), False),
+    (Point("after", "Builder.build"), False),
+    (Point("after", "Front.label"), False),
+    (Point("before", "Journal.finish"), True),
+]
+ROLLBACK = [(Point("after", "Front.label"), False), (Point("after", "DockerEngine.stop"), True)]
+MORE_ROLLBACK = [
+    (Point("after", "DockerEngine.create"), False),
+    (Point("after", "Live.set_live"), False),
+    (Point("after", "Commit.make"), True),
+]
+RENAME = [
+    (Point("after", "Front.label"), False),
+    (Point("after", "Repositories.rename"), False),  # within the store's transaction
+    (Point("after", "Commit.make"), True),
+]
+MORE_RENAME = [(Point("after", "Renaming.begin"), False), (Point("after", "Renaming.end"), True)]
+if os.environ.get("GITSHIP_TEST_POINTS") == "all":
+    BEFORE_THE_COMMIT += MORE_BEFORE_THE_COMMIT
+    AFTER_THE_COMMIT += MORE_AFTER_THE_COMMIT
+    FIRST += MORE_FIRST
+    ROLLBACK += MORE_ROLLBACK
+    RENAME += MORE_RENAME
 
 
 @pytest.fixture(scope="module")
@@ -114,22 +150,7 @@ def test_new_release_stands_when_gitship_dies_after_the_commit(stage: Stage, poi
     stage.check_visitors()
 
 
-# -- other deploys, where they go another way
-
-
-@pytest.mark.parametrize(
-    ("point", "stands"),
-    [
-        (Point("after", "Deploys.create_deploy"), False),
-        (Point("after", "Builder.build"), False),
-        (Point("after", "DockerEngine.start"), False),
-        (Point("after", "Front.label"), False),
-        (Point("after", "Repository.compare_and_set"), False),
-        (Point("after", "Commit.make"), True),
-        (Point("before", "Journal.finish"), True),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("point", "stands"), FIRST, ids=str)
 def test_first_deploy_is_whole_or_not_there(
     stage: Stage, base: Path, tiny_binary: Path, point: Point, stands: bool
 ) -> None:
@@ -147,17 +168,7 @@ def test_first_deploy_is_whole_or_not_there(
     stage.check_visitors()
 
 
-@pytest.mark.parametrize(
-    ("point", "stands"),
-    [
-        (Point("after", "DockerEngine.create"), False),
-        (Point("after", "Front.label"), False),
-        (Point("after", "Live.set_live"), False),
-        (Point("after", "Commit.make"), True),
-        (Point("after", "DockerEngine.stop"), True),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("point", "stands"), ROLLBACK, ids=str)
 def test_rollback_is_whole_or_not_there(stage: Stage, point: Point, stands: bool) -> None:
     server = stage.server
     before, ref = stage.live, server.server_ref(APP)
@@ -174,17 +185,7 @@ def test_rollback_is_whole_or_not_there(stage: Stage, point: Point, stands: bool
     stage.check_visitors()
 
 
-@pytest.mark.parametrize(
-    ("point", "stands"),
-    [
-        (Point("after", "Renaming.begin"), False),
-        (Point("after", "Front.label"), False),
-        (Point("after", "Repositories.rename"), False),  # within the store's transaction
-        (Point("after", "Commit.make"), True),
-        (Point("after", "Renaming.end"), True),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("point", "stands"), RENAME, ids=str)
 def test_renamed_app_has_one_of_its_names(
     stage: Stage, base: Path, tiny_binary: Path, point: Point, stands: bool
 ) -> None:

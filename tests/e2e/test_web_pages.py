@@ -152,6 +152,10 @@ def test_a_log_follows_until_one_scrolls_up_and_a_line_has_an_address(
     follow = page.get_by_role("button", name="Following")
     journal.line("the newest")
     expect(page.get_by_text("the newest")).to_be_in_viewport()
+    box = page.locator(".bar-of-log").bounding_box()
+    assert box is not None
+    covers = "([x, y]) => Boolean(document.elementFromPoint(x, y).closest('.bar-of-log'))"
+    assert page.evaluate(covers, [box["x"] + 60, box["y"] + box["height"] - 3])  # no line shines through it
     page.keyboard.press("f")
     expect(page.get_by_role("button", name="Paused")).to_be_visible()
     page.evaluate("scrollTo(0, 0)")

@@ -1,7 +1,7 @@
 """A server out of a backup: everything is unpacked and checked beside the data directory's own, then put in place.
 
-Nothing of the old is touched before the archive is known to be whole. The database comes last: a gitship that is
-started after a restore that was cut short finds PLACING and refuses, instead of beginning an empty server.
+Nothing of the old is touched before the archive is known to be whole. A gitship that is started after a restore that
+was cut short finds PLACING and refuses, instead of beginning an empty server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STAGING = ".restoring"  # what is unpacked; the old data are as they were
 PLACING = ".placing"  # the old data are being moved away, the new ones in
 RESTORED = "restored"  # the server's setting: what has to be done at the next start
 DATABASE = "gitship.db"
-RUNTIME = ("varnish", "tls", claim.NAME)  # of a front that may be running; made anew from the database
+RUNTIME = ("varnish", "tls")  # of a front that may be running; made anew from the database
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +164,10 @@ def _write(staging: Path, entry: Entry) -> None:
 
 
 def _place(data_dir: Path, staging: Path) -> Path | None:
-    """Moves what was there aside and the new data in, the database last."""
+    """Moves what was there aside and the new data in."""
     placing = data_dir / PLACING
     shutil.rmtree(placing, ignore_errors=True)  # of a restore that was cut short here
-    old = [entry for entry in data_dir.iterdir() if entry.name not in (STAGING, *RUNTIME)]
+    old = [entry for entry in data_dir.iterdir() if entry.name not in (STAGING, claim.NAME, *RUNTIME)]
     staging.rename(placing)
     aside = None
     if old:
@@ -175,7 +175,7 @@ def _place(data_dir: Path, staging: Path) -> Path | None:
         aside = Path(tempfile.mkdtemp(prefix=f"{data_dir.name}.before-restore-{copies.stamp()}-", dir=beside))
         for entry in old:
             entry.rename(aside / entry.name)
-    for entry in sorted(placing.iterdir(), key=lambda path: path.name == DATABASE):
+    for entry in list(placing.iterdir()):
         entry.rename(data_dir / entry.name)
     placing.rmdir()
     return aside

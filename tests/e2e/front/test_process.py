@@ -203,6 +203,16 @@ def test_what_was_compiled_once_is_not_compiled_again_after_a_kill(base: Path, m
             front.stop()
 
 
+def test_two_vcls_with_one_text_are_two_programs(front: Front, base: Path) -> None:
+    """The table of hosts returns to what it was when an app comes and goes, while the old one is still in use."""
+    for name in ("one", "two"):
+        front._control.inline(name, "vcl 4.1;\nbackend default none;\n")
+    files = [
+        path.stat().st_ino for name in ("one", "two") for path in base.glob(f"varnish/workdir/vcl_{name}.*/vgc.so")
+    ]
+    assert len(set(files)) == 2
+
+
 def test_compiled_vcls_of_past_releases_do_not_pile_up(
     front: Front, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from gitship.commands.context import Services
 from gitship.config import DockerSettings
 from gitship.deploy import overrides
+from gitship.deploy.cloning import cloned
 from gitship.model import Role
 from tests.unit.commands.world import World
 
@@ -155,6 +156,32 @@ def test_a_process_types_own_limit_comes_before_that_for_all(shop: World) -> Non
     assert [(r["memory_bytes"], r["pids"]) for r in shown(shop, "resources:show", "shop")] == [(None, None), (None, 90)]
 
 
+def test_a_read_only_root_and_back(shop: World) -> None:
+    shop.ok("resources:limit", "shop", "--read-only")
+    assert {r["process"]: r["read_only"] for r in shown(shop, "resources:show", "shop")} == {
+        "web": True, "worker": True, "run": True,
+    }  # fmt: skip
+    shop.ok("resources:limit", "shop", "--process", "worker", "--writable")
+    assert [r["read_only"] for r in shown(shop, "resources:show", "shop")] == [True, False, True]
+    assert shop.run("resources:limit", "shop", "--read-only", "--writable").code == 2
+
+
+def test_capabilities_are_given_and_taken_by_admins(shop: World) -> None:
+    def own() -> list[str]:
+        rows = shown(shop, "capabilities:list", "shop")
+        return [row["capability"] for row in rows if row["from"] == "capabilities:add"]
+
+    shop.ok("capabilities:add", "shop", "cap_net_raw", "SYS_NICE")
+    assert own() == ["NET_RAW", "SYS_NICE"]
+    assert shop.run("capabilities:add", "shop", "SYS_NICE", role=Role.DEPLOYER).code == 1
+    for bad in ("SYS_ADMIN", "CHOWN", "x"):
+        refused = shop.run("capabilities:add", "shop", bad)
+        assert refused.code == 2 and "hint: " in refused.err
+    shop.ok("capabilities:remove", "shop", "NET_RAW")
+    assert own() == ["SYS_NICE"]
+    assert cloned(shop.store.settings(shop.store.app("shop").id)) == {}
+
+
 def test_limits_of_one_offs_hold_without_a_deploy(shop: World) -> None:
     done = shop.ok("resources:limit", "shop", "--process", "run", "--memory", "1g", "--pids", "70")
     assert "the next one-off container will use it" in done.err
@@ -223,10 +250,22 @@ def test_the_builder_is_set_without_a_deploy(shop: World) -> None:
     assert shop.run("builder:unset", "shop", "--arg", "GHOST").code == 1
     shop.ok("builder:unset", "shop", "--dockerfile", "--arg", "A")
     assert [r["name"] for r in shown(shop, "builder:show", "shop")] == ["context", "arg B"]
-    shop.ok("builder:set", "shop", "--secret", "npm.rc=NPM_TOKEN", "--secret", "key=KEY", "--platform", "linux/386")
+    shop.ok(
+        "builder:set",
+        "shop",
+        "--secret",
+        "npm.rc=NPM_TOKEN",
+        "--secret",
+        "key=KEY",
+        "--platform",
+        "linux/386",
+        "--network",
+        "none",
+    )
     shop.ok("builder:unset", "shop", "--secret", "key", "--context")
     assert [(r["name"], r["value"], r["source"]) for r in shown(shop, "builder:show", "shop")] == [
-        ("platform", "linux/386", "command"), ("arg B", "x=y", "command"), ("secret npm.rc", "NPM_TOKEN", "config"),
+        ("platform", "linux/386", "command"),
+        ("network", "none", "command"), ("arg B", "x=y", "command"), ("secret npm.rc", "NPM_TOKEN", "config"),
     ]  # fmt: skip
     assert shop.run("builder:unset", "shop", "--secret", "ghost").code == 1
     shop.ok("builder:unset", "shop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -75,14 +76,14 @@ class Bench:
         before = self.store.release(previous) if previous else None
         rollout = Rollout(self.app, self.app, job, before, None, stopped=False)
         rollout.candidate = Candidate(made, None, manifest or Manifest(), is_new=is_new)
-        rollout.switch_began = probation.time.monotonic()
+        rollout.switch_began = time.monotonic()
         self.probation.begin(rollout)
         return job
 
     def crash(self, times: int = 3, *, release: int | None = None) -> None:
         number = release or self.releases[-1].number
         for n in range(times):
-            at = probation.time.time() + n / 1000
+            at = time.time() + n / 1000
             name = f"shop.web.1.v{number}"
             event = ContainerEvent(self.app.id, name, name, "web", number, at, Happening.CRASHED, 3, "exit code 3", n)
             self.store.add_container_event(event)

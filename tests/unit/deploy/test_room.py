@@ -23,13 +23,13 @@ class Disk:
         self.free = 500 << 20
 
     def __call__(self, path: Path) -> Any:
-        return shutil._ntuple_diskusage(1 << 30, (1 << 30) - self.free, self.free)  # type: ignore[attr-defined]
+        return shutil._ntuple_diskusage(1 << 30, (1 << 30) - self.free, self.free)
 
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     made = Disk()
-    monkeypatch.setattr(room.shutil, "disk_usage", made)  # type: ignore[attr-defined]
+    monkeypatch.setattr("gitship.deploy.room.shutil.disk_usage", made)
     return made
 
 

@@ -232,3 +232,13 @@ def test_an_exit_code_is_named_where_it_is_a_signal() -> None:
     assert [exit_cause(code) for code in (0, 3, 137, 255)] == [
         "exit code 0", "exit code 3", "exit code 137 (SIGKILL)", "exit code 255",
     ]  # fmt: skip
+
+
+def test_a_clock_that_was_set_back_hides_no_crash(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.store.set_events_seen_until(T + 3600)
+    bench.start()
+    monkeypatch.setattr("gitship.deploy.watch.time.time", lambda: T + 10)
+    bench.tell(at(10.1, "die", exit_code=3), at(10.2, "start"))
+    assert bench.texts == ["shop.web.1.v1 crashed: exit code 3, restarting (1st time)"]
+    bench.tell(at(10.3, "die", exit_code=4))
+    assert len(bench.texts) == 2

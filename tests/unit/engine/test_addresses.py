@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -171,6 +172,17 @@ def test_when_all_others_are_taken_or_resting_the_longest_rested_is_given(
 def test_an_app_without_a_network_has_no_addresses(addresses: Addresses, app: App) -> None:
     with pytest.raises(GitshipError, match="no network yet"):
         addresses.take(app, "web.1")
+
+
+def test_a_clock_that_was_set_back_does_not_use_the_addresses_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = store.create_app("clock")
+    for n in range(3):
+        assert store.take_address(app.id, [f"10.0.0.{n}"], f"c{n}", 60) is not None
+        store.release_address(app.id, f"c{n}")
+    now = time.time()
+    monkeypatch.setattr("gitship.store.live.time.time", lambda: now - 7200)
+    assert store.take_address(app.id, ["10.0.0.0"], "next", 60) is None
+    assert store.take_address(app.id, ["10.0.0.0"], "next", 0) == "10.0.0.0"
 
 
 def test_the_address_of_a_container_that_is_gone_is_free_again(addresses: Addresses, store: Store, app: App) -> None:

@@ -23,7 +23,7 @@ def _compile(place: Path, command: str, source: str) -> str:
     (place / "vgc.c").write_text(source)
     (place / "vgc.so").touch()
     line = command.replace("%s", "vgc.c").replace("%o", "vgc.so")
-    subprocess.run(["/bin/sh", "-c", line], cwd=place, check=True)
+    subprocess.run(["/bin/sh", "-c", line], cwd=place, check=True, stderr=subprocess.DEVNULL)
     return (place / "vgc.so").read_text()
 
 
@@ -35,6 +35,17 @@ def test_the_same_source_is_compiled_once(tmp_path: Path) -> None:
     assert not (tmp_path / "a/runs").exists()
     assert _compile(tmp_path / "b", command, "int b;") == "int b;"
     assert (tmp_path / "b/runs").exists()
+
+
+def test_the_same_source_under_another_name_is_a_file_of_its_own(tmp_path: Path) -> None:
+    command = compiled.keeping(COMPILER, tmp_path)
+    for name in ("vcl_top_1.1795568564.671243", "vcl_top_2.1795568564.671244"):
+        _compile(tmp_path / name, command, "int a;")
+    one, two = (p.stat().st_ino for p in tmp_path.glob("vcl_*/vgc.so"))
+    assert one != two
+    shutil.rmtree(tmp_path / "vcl_top_1.1795568564.671243")
+    _compile(tmp_path / "vcl_top_1.1795568570.1", command, "int a;")  # of the next varnishd
+    assert not (tmp_path / "vcl_top_1.1795568570.1/runs").exists()
 
 
 def test_what_does_not_compile_is_not_kept(tmp_path: Path) -> None:

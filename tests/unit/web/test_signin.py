@@ -256,6 +256,7 @@ def test_a_token_opens_the_api_and_metrics_and_no_page(site: Site) -> None:
     bearer = {"Authorization": f"Bearer {token}"}
     assert site.get("/api/apps/shop", cookie="", headers=bearer).json()["state"] == "live"
     assert site.get("/metrics", cookie="", headers=bearer).status == 200
+    assert site.get("/api/apps/shop/deploys/1/log", cookie="", headers=bearer).status == 200
     assert site.get("/", cookie="", headers=bearer).status == 401
     answer = site.get("/api/apps", cookie="", headers={"Authorization": "Bearer wrong"})
     assert (answer.status, "web:token" in answer.json()["hint"]) == (401, True)

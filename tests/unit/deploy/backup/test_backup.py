@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import stat
@@ -10,10 +11,11 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gitship import config
+from gitship import __version__, config
 from gitship.config import Settings
 from gitship.deploy import overrides
 from gitship.deploy.attending import ClientLeft
@@ -23,8 +25,9 @@ from gitship.deploy.backup.making import LAST, Backups
 from gitship.deploy.keeper import Keeper
 from gitship.engine.base import Volumes
 from gitship.errors import Conflict, GitshipError
-from gitship.git.repository import Repositories
+from gitship.git.repository import Repositories, Repository
 from gitship.model import DeployKind
+from gitship.restoring import restore as command
 from gitship.setup import initialise
 from gitship.store import Store, claim
 from tests.e2e.apps import git
@@ -155,7 +158,8 @@ def test_logs_are_in_it_when_asked_for(here: Here) -> None:
 
 def test_a_push_meanwhile_is_in_it_wholly_or_not_at_all(here: Here) -> None:
     """The moment is that of the database: a ref that moves later is not in the backup, its objects do no harm."""
-    sink, moved = io.BytesIO(), []
+    sink = io.BytesIO()
+    moved: list[str] = []
 
     def write(piece: bytes) -> None:
         if not moved:
@@ -171,6 +175,34 @@ def test_a_push_meanwhile_is_in_it_wholly_or_not_at_all(here: Here) -> None:
     store.close()
     repository = Repositories(here.settings.repositories, None).open("shop")
     assert repository.ref("refs/heads/main") == here.commits[1]
+
+
+def test_no_deploy_begins_and_ends_between_the_database_and_the_refs(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ref would be in the backup and its record not: the same push would find nothing to do after a restore."""
+    opened, deployer = here.repositories.open, threading.Thread()
+
+    def deploy() -> None:
+        here.store.create_deploy(here.app.id, DeployKind.PUSH, "ada", ref="refs/heads/main")
+        here.commit("three")
+
+    def open_(name: str) -> Repository:
+        nonlocal deployer
+        if deployer.ident is None:
+            deployer = threading.Thread(target=deploy, name="deployer")
+            deployer.start()
+            deployer.join(0.5)  # it waits for the store until both have been looked at
+        return opened(name)
+
+    monkeypatch.setattr(here.repositories, "open", open_)
+    sink = io.BytesIO()
+    here.backups.write(sink.write, threading.Event())
+    deployer.join(20)
+    assert here.repository.ref("refs/heads/main") not in here.commits, "afterwards it went on"
+    here.lose()
+    restore(here, sink.getvalue())
+    assert Repositories(here.settings.repositories, None).open("shop").ref("refs/heads/main") == here.commits[1]
 
 
 def test_a_deploy_that_is_under_way_is_settled_as_after_a_crash(here: Here) -> None:
@@ -210,9 +242,19 @@ def test_volumes_come_back_under_new_names(here: Here) -> None:
 def test_volumes_that_were_filled_go_when_the_rest_is_cut_off(here: Here) -> None:
     here.keeper.ensure(here.app, "data")
     data, fresh = here.take(volumes=True), MemoryVolumes()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        manifest = archive.getmember(layout.MANIFEST)
+    made: list[str] = []
+    make = fresh.make
+
+    def noted(name: str, labels: Any) -> None:
+        make(name, labels)
+        made.append(name)
+
+    fresh.make = noted  # type: ignore[method-assign]
     with pytest.raises(NotWhole):
-        restore(here, data[: -layout.PIECE_BYTES // 512], force=True, volumes=fresh)
-    assert not fresh.content
+        restore(here, data[: manifest.offset], force=True, volumes=fresh)
+    assert len(made) == 1 and not fresh.content
 
 
 def test_data_that_are_there_are_refused_and_with_force_kept_aside(here: Here) -> None:
@@ -356,7 +398,7 @@ def test_a_client_that_leaves_ends_it_and_it_does_not_count(here: Here) -> None:
         here.backups.write(lambda piece: None, gone)
     assert here.store.server_setting(LAST) is None
     assert not list(here.settings.data_dir.glob(".backup-*"))
-    assert len(here.take()) > 10_000 and here.store.server_setting(LAST)["apps"] == 1
+    assert len(here.take()) > 10_000 and (here.store.server_setting(LAST) or {})["apps"] == 1
 
 
 def test_one_at_a_time(here: Here) -> None:
@@ -367,3 +409,32 @@ def test_one_at_a_time(here: Here) -> None:
             backups.write(lambda piece: None, threading.Event())
 
     backups.write(again, threading.Event())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_restores_belongs_to_the_services_user(here: Here) -> None:
+    file = here.base / "gitship.tar"
+    file.write_bytes(here.take())
+    here.lose()
+    here.settings.data_dir.mkdir()
+    os.chown(here.settings.data_dir, 4321, 4322)
+    said = command(here.path, str(file), "text", force=False, check=False, copy=False)
+    assert any(line.startswith("next") for line in said)
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in here.settings.data_dir.rglob("*")}
+    assert owners == {(4321, 4322)} and (here.settings.data_dir / claim.NAME).exists()
+    assert (here.path.stat().st_gid, stat.S_IMODE(here.path.stat().st_mode)) == (4322, 0o640)
+
+
+def test_the_command_says_what_it_needs(here: Here) -> None:
+    for file, copy in ((None, False), ("x.tar", True)):
+        with pytest.raises(GitshipError, match="what shall be restored"):
+            command(here.path, file, "text", force=False, check=False, copy=copy)
+    with pytest.raises(GitshipError, match="cannot read /nowhere"):
+        command(here.path, "/nowhere", "text", force=False, check=True, copy=False)
+    archive = here.base / "gitship.tar"
+    archive.write_bytes(here.take(logs=True))
+    [document] = command(here.path, str(archive), "json", force=False, check=True, copy=False)
+    assert {**json.loads(document), "created": ""} == {
+        "created": "", "gitship": __version__, "apps": 1, "with": "logs", "bytes": json.loads(document)["bytes"],
+        "state": "whole",
+    }  # fmt: skip
