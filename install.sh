@@ -213,7 +213,6 @@ upgrade_to() { # upgrade_to ID BEFORE
   rm -f "$backup"
   copy_database "$data/gitship.db" "$backup"
   init_gitship "$1"
-  point previous "$2"
   point current "$1"
   own_data
   write_units
@@ -223,6 +222,7 @@ upgrade_to() { # upgrade_to ID BEFORE
     go_back "$2" || { last_lines; die "neither $1 nor $2 answers" "the lines above say why"; }
     die "the upgrade failed, $2 runs again" "the lines above say why"
   fi
+  point previous "$2" # not before: what failed leaves the way back that there was
   forget_old_releases
 }
 
@@ -297,6 +297,7 @@ print(sqlite3.connect(sys.argv[1]).execute("SELECT value FROM meta WHERE key = \
       docker images -q --filter "label=gitship.server=$id" | sort -u | xargs -r docker rmi -f >/dev/null
     fi
   fi
+  end_own_docker
   if has_systemd && [ -e "$unit_dir/gitship.service" ]; then
     systemctl disable -q "${units[@]}" || true
     (cd "$unit_dir" && rm -f "${units[@]}")

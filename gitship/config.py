@@ -96,6 +96,21 @@ class DockerSettings:
     build_cpus: float = setting(
         0.0, values.processors, "most processors of all builds together, of each with the classic builder; 0: no limit"
     )
+    build_share: float = setting(
+        0.25,
+        values.share,
+        "processor time of all builds together, against 1 for a container, when both want it; 1: builds do not yield",
+    )
+    build_output: int = setting(
+        50 << 20,
+        values.size,
+        "a build that prints more is ended; a line counts as 200 bytes or more; 0: no limit",
+    )
+    build_network: str = setting(
+        "default",
+        values.choice("default", "none"),
+        'what a build\'s RUN lines may reach; "none": nothing, whatever the app says',
+    )
     build_pids: int = setting(
         4096,
         values.whole(0, 4_000_000),

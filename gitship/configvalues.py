@@ -130,6 +130,12 @@ def processors(value: Any) -> float:
     return float(value)
 
 
+def share(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.01 <= value <= 1:
+        raise ValueError("must be a share from 0.01 to 1")
+    return float(value)
+
+
 def percent(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
         raise ValueError("must be a number from 0 to 100")

@@ -117,7 +117,9 @@ def stop_front(settings: Settings) -> None:
 def limits_of(settings: Settings) -> BuildLimits:
     """What builds may use."""
     docker = settings.docker
-    return BuildLimits(docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids)
+    return BuildLimits(
+        docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids, docker.build_share
+    )
 
 
 class Daemon:
@@ -157,6 +159,8 @@ class Daemon:
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
             room=room,
+            output_bytes=settings.docker.build_output,
+            network=settings.docker.build_network,
         )
         hooks = Hooks(self.store, settings, self._url)
         keeper = Keeper(self.store, engine, server_id)
@@ -329,13 +333,13 @@ def _open_files() -> None:
 
 def serve(settings: Settings, config: Path | None = None) -> int:
     """Runs in the foreground until SIGTERM or SIGINT. Raises Conflict when another gitship has the data directory."""
-    _open_files()
     with claim.claimed(settings.data_dir):
         return _serve(settings, config)
 
 
 def _serve(settings: Settings, config: Path | None) -> int:
     ensure_not_cut_short(settings.data_dir)
+    _open_files()
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

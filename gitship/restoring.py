@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -77,6 +78,7 @@ def _restored(stream: IO[bytes], path: Path, force: bool) -> dict[str, Any]:
             repositories.create(app.name)  # one that is there gets this installation's hook
     finally:
         store.close()
+    _hand_over(settings.data_dir, None if done.config_kept else path)
     return {
         **_about(done.about),
         "config": f"{path} ({'kept' if done.config_kept else 'from the backup'})",
@@ -100,6 +102,20 @@ def _take_refs_back(settings: Settings, store: Store) -> None:
                 repository.compare_and_set(ref, repository.ref(ref), commit)
 
 
+def _hand_over(data_dir: Path, config_file: Path | None) -> None:
+    """What root has restored belongs to whom the data directory belongs: the user that `gitship serve` runs as."""
+    owner = data_dir.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for place, directories, names in os.walk(data_dir):
+        for path in (Path(place, name) for name in (*directories, *names)):
+            if path.lstat().st_uid == 0:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    if config_file is not None:
+        os.chown(config_file, 0, owner.st_gid)
+        config_file.chmod(0o640)
+
+
 def _volumes_of(settings: Settings) -> Volumes:
     return DockerEngine(settings.docker.host).volumes
 
@@ -115,6 +131,7 @@ def _newest_copy(path: Path) -> dict[str, Any]:
             _take_refs_back(settings, store)
         finally:
             store.close()
+        _hand_over(settings.data_dir, None)
     return {
         "copy": copy.path.name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(copy.at)),

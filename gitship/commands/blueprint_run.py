@@ -18,7 +18,7 @@ AUTO = "auto"
 WAIT = "--no-restart"
 CHECK_KEYS = ("path", "port", "timeout", "content", "headers")
 LIMIT_KEYS = ("memory", "cpus", "pids", "read_only")
-BUILD_KEYS = ("dockerfile", "context", "target", "platform", "args", "args_from_config", "secrets")
+BUILD_KEYS = ("dockerfile", "context", "target", "platform", "network", "args", "args_from_config", "secrets")
 
 
 def _config_steps(app: str, before: Mapping[str, str], wanted: Mapping[str, str]) -> Iterable[Step]:
@@ -166,6 +166,8 @@ def _build(value: Value) -> dict[str, Any]:
         read["target"] = table["target"].line()
     if "platform" in table:
         read["platform"] = table["platform"].line()
+    if "network" in table:
+        read["network"] = table["network"].choice("default", "none")
     for key in ("args", "secrets"):
         if key in table:
             read[key] = variables(table[key])
@@ -185,7 +187,10 @@ def _build_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any])
     if before:
         yield Step(("builder:unset", app))
     words = [
-        w for key in ("dockerfile", "context", "target", "platform") if key in wanted for w in _option(key, wanted)
+        w
+        for key in ("dockerfile", "context", "target", "platform", "network")
+        if key in wanted
+        for w in _option(key, wanted)
     ]
     words += [f"--arg={name}={text}" for name, text in wanted.get("args", {}).items()]
     words += [f"--arg-from-config={name}" for name in wanted.get("args_from_config", [])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -21,6 +21,7 @@ SETTINGS = {
     "context": overrides.CONTEXT,
     "target": overrides.TARGET,
     "platform": overrides.PLATFORM,
+    "network": overrides.NETWORK,
 }
 
 Dockerfile = Annotated[str | None, Parameter(name="--dockerfile", metavar="PATH", help="a path within the context")]
@@ -40,6 +41,10 @@ ConfigArgs = Annotated[
 ]
 Platform = Annotated[
     str | None, Parameter(name="--platform", metavar="OS/ARCH", help="the platform; else the machine's own")
+]
+Network = Annotated[
+    Literal["none", "default"] | None,
+    Parameter(name="--network", help="what RUN lines may reach: nothing, or what Docker gives"),
 ]
 Secrets = Annotated[
     list[str] | None,
@@ -70,6 +75,7 @@ ArgNames = Annotated[
         "builder:set shop --dockerfile docker/Dockerfile",
         "builder:set shop --target prod --arg NODE_ENV=prod",
         "builder:set shop --secret npmrc=NPM_TOKEN",
+        "builder:set shop --network none",
     ),
 )
 def set_builder(
@@ -83,6 +89,7 @@ def set_builder(
     arg: Args = None,
     arg_from_config: ConfigArgs = None,
     platform: Platform = None,
+    network: Network = None,
     secret: Secrets = None,
 ) -> None:
     changes: dict[str, Any] = {}
@@ -95,8 +102,12 @@ def set_builder(
     if target is not None:
         changes[overrides.TARGET] = _not_empty("--target", Value("builder:set", "--target", target).line())
     changes |= _arguments(arg or [], arg_from_config or []) | _secrets(secret or [])
+    if network is not None:
+        changes[overrides.NETWORK] = network
     if not changes and platform is None:
-        raise UsageError("nothing to set", "give --dockerfile, --context, --target, --arg, --platform or --secret")
+        raise UsageError(
+            "nothing to set", "give --dockerfile, --context, --target, --arg, --platform, --network or --secret"
+        )
     found = context.app(app)
     if platform is not None:
         changes[overrides.PLATFORM] = _platform(context, platform)
@@ -178,11 +189,14 @@ def unset(
     target: Annotated[bool, Parameter(name="--target", help="the stage")] = False,
     arg: ArgNames = None,
     platform: Annotated[bool, Parameter(name="--platform", help="the platform")] = False,
+    network: Annotated[bool, Parameter(name="--network", help="what RUN lines may reach")] = False,
     secret: SecretNames = None,
 ) -> None:
     found = context.app(app)
     there = [n for n in context.operations.tuning.stored(found) if n.startswith(overrides.BUILD_ONLY)]
-    asked = {"dockerfile": dockerfile, "context": directory, "target": target, "platform": platform}
+    asked = {
+        "dockerfile": dockerfile, "context": directory, "target": target, "platform": platform, "network": network,
+    }  # fmt: skip
     names = [SETTINGS[key] for key, wanted in asked.items() if wanted]
     for name in arg or []:
         both = [prefix + name for prefix in (overrides.ARGUMENT, overrides.ARGUMENT_FROM_CONFIG)]
@@ -203,7 +217,7 @@ def unset(
     Role.VIEWER,
     "what commands have set for the next build",
     columns=(
-        Column("name", "dockerfile, context, target, platform, or arg or secret and its name"),
+        Column("name", "dockerfile, context, target, platform, network, or arg or secret and its name"),
         Column("value", "its value, of a secret the variable's name; null for an argument that comes from config"),
         Column("source", "command or config"),
     ),

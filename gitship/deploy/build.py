@@ -19,6 +19,8 @@ from gitship.git.context import build_context
 from gitship.git.repository import Repository
 from gitship.model import App
 
+NONE, DEFAULT = "none", "default"  # networks of RUN lines
+LINE_BYTES = 200  # what a line counts at least: handling one takes 20 us, however short it is
 SLOW_STEP_S = 0.5  # a faster step is in the log only
 _SESSION = re.compile(rb"--mount=\S*type=(?:secret|ssh)\b")
 INTERNAL = "[internal]"  # BuildKit's own vertices: loading the context and the Dockerfile
@@ -28,8 +30,12 @@ class Builder:
     """Builds at most ``max_builds`` images at once; the others wait their turn."""
 
     def __init__(
-        self, engine: Engine, server_id: str, *, max_builds: int, timeout_s: float, min_free_bytes: int, room: Room
-    ) -> None:
+        self, engine: Engine, server_id: str, *, max_builds: int, timeout_s: float, min_free_bytes: int, room: Room,
+        output_bytes: int = 0, network: str = DEFAULT,
+    ) -> None:  # fmt: skip
+        """``output_bytes`` bounds what a build may print (0: nothing does); ``network`` none is none for every app."""
+        self._output_bytes = output_bytes
+        self._network = network
         self._room = room
         self._engine = engine
         self._server_id = server_id
@@ -75,8 +81,9 @@ class Builder:
                 timeout_s=self._timeout_s,
                 memory_bytes=limits.memory_bytes,
                 cpus=limits.cpus,
+                network=NONE if NONE in (self._network, manifest.build.network) else DEFAULT,
             )
-            return self._engine.build(context, options, _Progress(journal, stage), cancel)
+            return self._engine.build(context, options, _Progress(journal, stage, self._output_bytes), cancel)
         finally:
             self._slots.release()
 
@@ -119,14 +126,19 @@ def _mounts_secrets(repository: Repository, commit: str, manifest: Manifest) -> 
 class _Progress:
     """Build events to lines: slow steps for the push, everything for the log."""
 
-    def __init__(self, journal: Journal, stage: Stage) -> None:
+    def __init__(self, journal: Journal, stage: Stage, most_bytes: int = 0) -> None:
         self._journal = journal
         self._stage = stage
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._names: dict[int, str] = {}
 
     def __call__(self, event: BuildStep | BuildOutput) -> None:
         if isinstance(event, BuildOutput):
             self._journal.raw(f"#{event.number} {event.text}")
+            self._count(event)
             return
+        self._names[event.number] = event.name
         name = f"#{event.number} {event.name}"
         if event.error:
             self._journal.raw(f"{name}: {event.error}")
@@ -138,3 +150,14 @@ class _Progress:
             self._stage.detail(name, event.seconds)
         else:
             self._journal.raw(f"{name} done {event.seconds:.1f}s")
+
+    def _count(self, output: BuildOutput) -> None:
+        """Raises DeployError when it is too much, which ends the build."""
+        self._bytes += max(LINE_BYTES, len(output.text))
+        if 0 < self._most_bytes < self._bytes:
+            step = self._names.get(output.number, "")
+            raise DeployError(
+                f"the build printed more than {self._most_bytes >> 20} MB" + (f", last in {step}" if step else ""),
+                "make it print less, or raise build_output in [docker] on the server",
+                (output.text[:LINE_BYTES],),
+            )

@@ -120,7 +120,7 @@ class Cleanup:
         apps = {app.name for app in self._store.apps()}
         return [
             Item(
-                "logs", f"{count} files", app if app in apps else None, size,
+                "logs", "1 file" if count == 1 else f"{count} files", app if app in apps else None, size,
                 f"older than {days} days" if app in apps else f"of the app '{app}', which is gone",
             )
             for app, (count, size) in totals.items()

@@ -33,6 +33,7 @@ class Build:
     target: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
     platform: str = ""
+    network: str = "default"
     secrets: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -121,6 +122,8 @@ BUILD = (
     Key("target", "the last stage", "the stage of the Dockerfile to build", Value.line),
     Key("args", "none", 'build arguments, for instance `{ NODE_ENV = "production" }`', _args),
     Key("platform", "the machine's", "the platform to build for, one that the machine can run", _platform),
+    Key("network", "default", 'what RUN lines may reach: `"none"` for nothing; base images come in any case',
+        lambda v: v.choice("default", "none")),
     Key("secrets", "none", 'config variables for `RUN --mount=type=secret`, for instance `{ npmrc = "NPM_TOKEN" }`',
         _secrets),
 )  # fmt: skip

@@ -22,6 +22,7 @@ DOCKERFILE = "build.dockerfile"
 CONTEXT = "build.context"
 TARGET = "build.target"
 PLATFORM = "build.platform"
+NETWORK = "build.network"
 ARGUMENT = "build.arg."  # + name: its value
 ARGUMENT_FROM_CONFIG = "build.arg-from-config."  # + name: true
 SECRET = "build.secret."  # noqa: S105 (+ id: the name of the config variable)
@@ -65,7 +66,7 @@ def parse(settings: Mapping[str, Any]) -> Overrides:
     for name, value in below(there, LIMIT).items():
         process, _, limit = name.rpartition(".")
         limits.setdefault(process, {})[limit] = value
-    build = {"dockerfile": DOCKERFILE, "context": CONTEXT, "target": TARGET, "platform": PLATFORM}
+    build = {"dockerfile": DOCKERFILE, "context": CONTEXT, "target": TARGET, "platform": PLATFORM, "network": NETWORK}
     return Overrides(
         port=there.get(PORT),
         checks={process: Check(kind="http", **values) for process, values in below(there, CHECK).items()},

@@ -22,6 +22,7 @@ log = logging.getLogger("gitship.upkeep")
 LOOK_S = 30.0
 FIRST_TIDY_S = 900.0  # after the start: a server that has just been started has better things to do
 TIDY_S = 6 * 3600.0
+IN_USE_S = 3600  # build cache that was used within the hour stays, whatever the limit: the next push wants it
 
 
 class Upkeep:
@@ -33,6 +34,7 @@ class Upkeep:
         self._engine = engine
         self._room = room
         self._cleanup = cleanup
+        self._told: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="upkeep", daemon=True)
 
@@ -69,10 +71,14 @@ class Upkeep:
             left_s -= LOOK_S
 
     def _guarded(self, part: Callable[[], object]) -> None:
+        """A reason that lasts is told once: the log may be on the disk that is full."""
         try:
             part()
+            self._told.pop(part.__name__, None)
         except GitshipError as error:
-            log.warning("%s (%s)", error.message, error.hint)
+            if self._told.get(part.__name__) != error.hint:
+                log.warning("%s (%s)", error.message, error.hint)
+            self._told[part.__name__] = error.hint
         except Exception:
             log.exception("upkeep")
 
@@ -94,7 +100,7 @@ class Upkeep:
 
     def _build_cache(self) -> None:
         most = self._settings.disk.build_cache
-        freed = self._engine.prune_build_cache(most) if most else 0
+        freed = self._engine.prune_build_cache(most, IN_USE_S) if most else 0
         if freed:
             log.info("the build cache was above %d MB: freed %d MB", most >> 20, freed >> 20)
 

@@ -178,8 +178,11 @@ class Engine(Protocol):
         """What the builder's cache takes; may take seconds."""
         ...
 
-    def prune_build_cache(self, keep_bytes: int) -> int:
-        """Removes cache until no more is left than that, what was used longest ago first; the bytes that went."""
+    def prune_build_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
+        """Removes cache until no more is left than that, what was used longest ago first; the bytes that went.
+
+        What was used within ``unused_s`` stays in any case, and so does what a build is using now.
+        """
         ...
 
     def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
+SHARES, WEIGHT = 1024, 100  # of a container, by version 1 and 2
 PAGE_BYTES = 4096  # the kernel keeps whole pages
 
 
@@ -29,6 +30,21 @@ def limit_processes(parent: str, pids: int, root: Path = ROOT) -> None:
         for above in reversed(Path(path).parents):
             (root / above / "cgroup.subtree_control").write_text("+pids")
     _write(directory / "pids.max", wanted, needed=bool(pids))
+
+
+def yield_to_apps(parent: str, share: float, root: Path = ROOT) -> None:
+    """All builds together get ``share`` of a container's processor time when both want it. Raises OSError."""
+    path, wanted = f"{parent.strip('/')}/buildkit", share < 1
+    version_2 = (root / "cgroup.controllers").exists()
+    directory = root / path if version_2 else root / "cpu" / path
+    if not _there(directory, wanted):
+        return
+    if version_2:
+        for above in reversed(Path(path).parents) if wanted else ():
+            (root / above / "cgroup.subtree_control").write_text("+cpu")
+        _write(directory / "cpu.weight", str(max(1, round(share * WEIGHT))), needed=wanted)
+    else:
+        (directory / "cpu.shares").write_text(str(max(2, round(share * SHARES))))
 
 
 def _apply_v1(root: Path, path: str, memory_bytes: int, cpus: float) -> None:

@@ -80,6 +80,7 @@ def arguments(program: str, host: str, options: BuildOptions, files: Mapping[str
     words += [f"--tag={options.tag}", f"--file={options.dockerfile}"]
     words += [f"--target={options.target}"] if options.target else []
     words += [f"--platform={options.platform}"] if options.platform else []
+    words += [f"--network={options.network}"] if options.network != "default" else []
     words += ["--no-cache"] if options.no_cache else []
     words += [f"--label={name}={value}" for name, value in options.labels.items()]
     for name, value in options.build_args.items():

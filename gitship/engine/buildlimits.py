@@ -24,6 +24,7 @@ class BuildLimits:
     cpus: float = 0.0
     cgroup_parent: str = "/docker"
     pids: int = 0  # BuildKit's only
+    share: float = 1.0  # of processor time, against a container's 1 when both want it; BuildKit's only
 
     @property
     def any(self) -> bool:
@@ -52,12 +53,13 @@ class Limiter:
         Where the limit cannot be set, the server's log and the build's say so, and the build goes on.
         """
         limits = self._limits
-        reason = self._impossible(cgroup_driver) if limits.any or limits.pids else ""
+        reason = self._impossible(cgroup_driver) if limits.any or limits.pids or limits.share < 1 else ""
         if not reason:
             try:
                 buildcgroup.limit_processes(limits.cgroup_parent, limits.pids)
+                buildcgroup.yield_to_apps(limits.cgroup_parent, limits.share)
             except OSError as error:
-                log.debug("a build can start processes without end: %s", error)
+                log.debug("a build can start processes without end, or take all processors: %s", error)
         if not reason:
             try:
                 buildcgroup.apply(limits.cgroup_parent, limits.memory_bytes, limits.cpus)

@@ -51,6 +51,8 @@ def query(options: BuildOptions, builder: str, build_id: str) -> dict[str, str]:
     }
     if options.target:
         parameters["target"] = options.target
+    if options.network != "default":
+        parameters["networkmode"] = options.network
     if options.no_cache:
         parameters["nocache"] = "1"
     if options.platform:
@@ -100,6 +102,9 @@ def build(
                 for message in messages(stream.read):
                     for event in trace.feed(message):
                         on_event(event)
+    except DeployError:  # of whoever gets the events: it is enough
+        _end(wire, api, build_id)
+        raise
     except Interrupted:
         _end(wire, api, build_id)
         raise DeployCanceled("the build was canceled") from None

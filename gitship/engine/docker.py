@@ -222,10 +222,11 @@ class DockerEngine:
         with translated(self.host, "tell what the build cache takes"):
             return sum(int(row.get("Size") or 0) for row in self._docker.df().get("BuildCache") or ())
 
-    def prune_build_cache(self, keep_bytes: int) -> int:
+    def prune_build_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
         with translated(self.host, "prune the build cache"):
-            # docker-py's filters have no unused-for; what was used within the hour may be another build's right now
-            query = {"all": "1", "keep-storage": str(keep_bytes), "filters": json.dumps({"unused-for": ["1h"]})}
+            query = {"all": "1", "keep-storage": str(keep_bytes)}
+            if unused_s:
+                query["filters"] = json.dumps({"until": [f"{unused_s}s"]})
             patience = Patience(time.monotonic() + PRUNE_S)
             path = f"{self._api}/build/prune"
             with self._wire.open("POST", path, query=query, patience=patience) as stream:

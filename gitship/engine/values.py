@@ -62,6 +62,7 @@ class BuildOptions:
     platform: str = ""  # as in linux/arm64; empty for the machine's own
     session: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    network: str = "default"  # of RUN lines; or none
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from gitship.front.atomically import write_atomically
 
 UNITS = "GITSHIP_UNITS"  # set in gitship.service: the programs have units, gitship must not start them itself
 UNIT_S = 30.0  # at boot the unit may come a moment later
+AGAIN_S = 1.0
 _POLL_S = 0.02
 
 
@@ -106,6 +107,10 @@ class Attended:
             code, said = daemonized.run(self._name, order.arguments, order.timeout_s, order.umask, "")
         except FrontError as error:
             code, said = 1, error.message
+        if code and self._answered(order) is not None:  # it did start once: its port may not be free yet
+            print(f"{self._name} does not start again: {said}", flush=True)
+            time.sleep(AGAIN_S)
+            return False
         if code and self._read() == order:
             self.withdraw()  # gitship hears why, and orders again
         write_atomically(self._answer, json.dumps({"id": order.id, "code": code, "said": said}) + "\n")

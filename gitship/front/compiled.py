@@ -1,8 +1,11 @@
 """Compiled VCLs are kept for the next varnishd: after a kill it links them instead of compiling each anew.
 
 Of the 18 ms of processor time that an app's VCL takes at a start, 11 are the C compiler's; finding the compiled one
-takes 4. The key is the C source, which has Varnish's own interface in it. Nothing is kept over a reboot: after a power
-cut a file may be empty, and an app whose VCL does not load shows a page.
+takes 4. The key is the C source, which has Varnish's own interface in it, and the VCL's text. So each VCL has to have
+its own name in its text: two of the same text would be one file, and Varnish's worker panics when it is told to load a
+file that it has loaded ("bogus caching by dlopen"), also one that is discarded and not yet let go.
+
+Nothing is kept over a reboot: after a power cut a file may be empty, and an app whose VCL does not load shows a page.
 """
 
 from __future__ import annotations

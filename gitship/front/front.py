@@ -23,7 +23,7 @@ from gitship.front.cache import Purge
 from gitship.front.control import Loaded
 from gitship.front.custom import refusal
 from gitship.front.hold import Hold
-from gitship.front.hosts import TOP_PREFIX, top_vcl
+from gitship.front.hosts import TOP_PREFIX, named, top_vcl
 from gitship.front.labels import Labels, canaries, serving, table_in_use, targets
 from gitship.front.limits import MODULE_CHECK
 from gitship.front.pause import Pause
@@ -246,7 +246,7 @@ class Front:
             if not self._rates:
                 name = f"{CHECK_PREFIX}{self._milliseconds()}"
                 with suppress(FrontError):
-                    self._control.inline(name, MODULE_CHECK)
+                    self._control.inline(name, named(MODULE_CHECK, name))
                     self._rates = True
                     self._control.command("vcl.discard", name)
             return self._rates
@@ -315,12 +315,12 @@ class Front:
             if not any(vcl.name == challenges.LABEL for vcl in loaded):  # a varnishd from before there was HTTPS
                 self._answer({})
             text = top_vcl(hosts, self._server.trial_token(), self._shares)
-            if table is not None and self._control.text(table) == text.strip():
+            if table is not None and self._control.text(table) == named(text, table):
                 if new:
                     self._save()
                 return
             name = f"{TOP_PREFIX}{self._milliseconds()}"
-            self._control.inline(name, text)
+            self._control.inline(name, named(text, name))
             self._control.command("vcl.use", name)
             self._save()
             self._discard(v.name for v in loaded if v.name.startswith(TOP_PREFIX) and not v.discarded)

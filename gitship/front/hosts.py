@@ -57,6 +57,11 @@ def top_vcl(hosts: Mapping[str, str], trial_token: str | None = None, shares: Ma
     )
 
 
+def named(text: str, name: str) -> str:
+    """``text`` as the VCL ``name``, so that no two are compiled to the same: see ``compiled``."""
+    return f"{text.strip()}\n\n# {name}"
+
+
 def hosts_of(text: str) -> dict[str, str]:
     """The table that a top VCL was made from."""
     return dict(_LEAF.findall(text))

@@ -17,7 +17,7 @@ from gitship.front import bootorder, challenges, compiled, launch
 from gitship.front.atomically import write_atomically
 from gitship.front.control import Control
 from gitship.front.files import BootFiles
-from gitship.front.hosts import TOP_PREFIX, top_vcl
+from gitship.front.hosts import TOP_PREFIX, named, top_vcl
 from gitship.front.launch import Launch
 from gitship.front.ports import LOOPBACK, free_port
 from gitship.front.varnishd import AdminPortTaken, BootRefused, Varnishd, reader_group, tls_listener
@@ -117,7 +117,7 @@ class Server:
             self._write_empty()
 
     def _write_empty(self) -> None:
-        self.files.write({}, f"{TOP_PREFIX}{int(time.time() * 1000)}", lambda _: top_vcl({}))
+        self.files.write({}, f"{TOP_PREFIX}{int(time.time() * 1000)}", lambda name: named(top_vcl({}), name))
 
     def _start(self) -> None:
         for tries_left in reversed(range(START_TRIES)):

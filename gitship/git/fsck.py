@@ -68,8 +68,9 @@ class Fsck:
         mode_text, _, rest = row.partition(b" ")
         mode, name, sha = int(mode_text, 8), rest[:-21], rest[-20:]
         reason = name_refusal(name)
-        if mode & _KIND == _LINK and (_plain(name) == b".gitmodules" or _NTFS_GITMODULES.fullmatch(name)):
-            reason = ".gitmodules is a symbolic link"
+        kind = mode & _KIND
+        if kind in (_LINK, _DIRECTORY) and (_plain(name) == b".gitmodules" or _NTFS_GITMODULES.fullmatch(name)):
+            reason = f".gitmodules is a {'symbolic link' if kind == _LINK else 'directory'}"
         if sha == _NULL:
             reason = "contains an entry that points to the null object"
         if reason:

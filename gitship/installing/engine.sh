@@ -32,4 +32,13 @@ ensure_docker() {
   wait_for 60 docker_answers || die "Docker does not answer" "see $docker_log, or: journalctl -u docker -n 50"
 }
 
+end_own_docker() { # the one that ensure_docker started without systemd, once nothing runs in it
+  local pid
+  pid=$(cat "$run_dir/dockerd.pid" 2>/dev/null) || return 0
+  if grep -qz dockerd "/proc/$pid/cmdline" 2>/dev/null && [ -z "$(docker ps -q)" ]; then
+    kill "$pid"
+    wait_for 30 eval "! kill -0 $pid 2>/dev/null" || say "dockerd (pid $pid) has not ended yet"
+  fi
+}
+
 docker_group() { stat -Lc %G /var/run/docker.sock 2>/dev/null || printf 'docker\n'; }

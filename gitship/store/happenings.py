@@ -54,11 +54,6 @@ class Happenings(Database):
         rows = self._rows(f"SELECT {_EVENT} FROM container_events WHERE docker_id = ? ORDER BY at, id", docker_id)
         return [_event(row) for row in rows]
 
-    def containers_with_event(self, kind: Happening, since: float) -> list[str]:
-        """Ids of the containers to which that has happened, not before ``since``."""
-        rows = self._rows("SELECT DISTINCT docker_id FROM container_events WHERE kind = ? AND at >= ?", kind, since)
-        return [str(docker_id) for (docker_id,) in rows]
-
     def events_seen_until(self) -> float | None:
         """Up to when Docker's events have been looked at."""
         row = self._row("SELECT value FROM meta WHERE key = ?", _SEEN_UNTIL)

@@ -10,11 +10,12 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 
-from gitship.deploy import appstate
+from gitship.deploy import appstate, crashloops
 from gitship.deploy.appstate import Words
 from gitship.deploy.gates import MAINTENANCE
 from gitship.deploy.https.operations import HostStatus
 from gitship.deploy.lock import LOCK
+from gitship.deploy.looking import CRASH_LOOP
 from gitship.deploy.operations import Operations
 from gitship.deploy.switch import STOPPED
 from gitship.errors import GitshipError
@@ -36,8 +37,9 @@ class Health:
     """Used on the event loop. ``words`` has Docker's for each container, ``silent`` why it did not answer.
 
     ``front_answers``: Varnish does. ``visits`` has the traffic of those apps, by id, that had any within the hour;
-    ``unanswered`` are the apps whose visitors get error pages; ``certificates`` are the hosts of all sites, the status
-    page's with them. ``cpu_percent`` is of all the processors together.
+    ``unanswered`` are the apps whose visitors get error pages, ``looping`` the ids of containers that crash again and
+    again; ``certificates`` are the hosts of all sites, the status page among them, by app id. ``cpu_percent`` is of all
+    the processors together.
     """
 
     def __init__(self, store: Store, operations: Operations, live: Live, work: Executor) -> None:
@@ -55,6 +57,7 @@ class Health:
         self.front_answers = True
         self.visits: Mapping[int, Visits] = {}
         self.unanswered: Collection[int] = ()
+        self.looping: Collection[str] = ()
         self._processor = figures.Processor()
         self.cpu_percent: float | None = None
         self._visits_told_at = 0.0
@@ -84,8 +87,8 @@ class Health:
                 self._live.changed({app.name for app in self._store.apps() if app.id in touched})
 
     def state(self, container: Container) -> str:
-        """See ``Words.of``."""
-        return self.words.of(container)
+        """See ``Words.of``; of one that crashes again and again that, also while it happens to run."""
+        return CRASH_LOOP if container.id in self.looping else self.words.of(container)
 
     def _visits(self) -> tuple[Mapping[int, Visits], Collection[int]]:
         found = {app.id: figures.visits(self._stats, app) for app in self._store.apps()}
@@ -99,6 +102,14 @@ class Health:
             with suppress(GitshipError):  # destroyed meanwhile, or a certificate cannot be read
                 found[site.id] = self._https.status(site)
         return found
+
+    def _loops(self) -> Collection[str]:
+        now = time.time()
+        since = now - crashloops.WITHIN_S
+        crashed = {
+            e.container_id for app in self._store.apps() for e in self._store.container_events(app.id, since=since)
+        }
+        return {c for c in crashed if crashloops.is_looping(self._store.events_of_container(c), now)}
 
     def _tell_visits(self, before: Mapping[int, Visits]) -> None:
         if time.monotonic() - self._visits_told_at > TELL_VISITS_S:
@@ -128,6 +139,7 @@ class Health:
         self.front_answers = await loop.run_in_executor(self._work, self._facts.front_answers)
         visits_before = self.visits
         self.visits, self.unanswered = await loop.run_in_executor(self._work, self._visits)
+        self.looping = await loop.run_in_executor(self._work, self._loops)
         self.cpu_percent = await loop.run_in_executor(self._work, self._processor.percent)
         if not self._certificates_at or time.monotonic() - self._certificates_at > CERTIFICATES_S:
             self._certificates_at = time.monotonic()

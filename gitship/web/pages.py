@@ -10,7 +10,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from gitship.commands import access
-from gitship.model import Identity, UptimeDay
+from gitship.model import STATUS_PAGE, Identity, UptimeDay
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
 from gitship.web import ansi, figures, uptimebar, warnings
@@ -64,6 +64,7 @@ class OverviewPage(Page):
             commits=commits,
             warnings=found,
             machine=None if self.me.limited else figures.machine(services.settings.data_dir),
+            own_hosts=services.health.certificates.get(STATUS_PAGE.id, ()),
             cpu_percent=services.health.cpu_percent,
             measured=any(s.visits for s in statuses),
             remote=self.remote("my-app"),

@@ -10,8 +10,9 @@ from typing import Any
 from gitship.deploy.appstate import AppState, AppStates
 from gitship.deploy.lock import LOCK
 from gitship.deploy.operations import Operations
+from gitship.deploy.server import BY_ITSELF
 from gitship.errors import GitshipError, NotFound
-from gitship.model import App, Deploy, DeployState, Release
+from gitship.model import App, Deploy, DeployKind, DeployState, Release
 from gitship.store import Store
 from gitship.web.commits import Known
 from gitship.web.figures import Visits
@@ -47,6 +48,14 @@ class AppStatus:
     def deploy_failed(self) -> bool:
         return self.deploy is not None and self.deploy.state is DeployState.FAILED
 
+    @property
+    def rolled_back(self) -> str:
+        """Why gitship itself went back to the release before; "" when it did not, or something was deployed since."""
+        deploy = self.deploy
+        if deploy is None or (deploy.kind, deploy.created_by) != (DeployKind.ROLLBACK, BY_ITSELF.key_name):
+            return ""
+        return deploy.cause if deploy.state.switched else ""
+
     def as_json(self) -> dict[str, Any]:
         """The form that /api/apps answers; times in epoch seconds. Config stays out of it: values are secrets."""
         return {
@@ -68,6 +77,7 @@ class AppStatus:
             "containers": {"running": self.well, "wanted": self.containers},
             "release": release_json(self.live) if self.live else None,
             "deploy": deploy_json(self.deploy) if self.deploy else None,
+            "rolled_back": self.rolled_back,
         }
 
 

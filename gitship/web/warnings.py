@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitship.config import Settings
-from gitship.deploy import crashloops
 from gitship.deploy.appstate import AppState
 from gitship.deploy.https.operations import HostStatus
 from gitship.deploy.https.sites import is_status_page, word
-from gitship.model import STATUS_PAGE, CertificateSource, Container, Deploy, DeployState, Happening, Site
+from gitship.deploy.looking import CRASH_LOOP
+from gitship.model import STATUS_PAGE, CertificateSource, Container, Deploy, DeployState, Site
 from gitship.store import Store
 from gitship.web import figures
 from gitship.web.health import Health
 from gitship.web.status import AppStatus
 
-LOOPS_SINCE_S = 86_400.0
+LOOPS = (CRASH_LOOP, "restarting")
 LOW_DISK = 0.1  # of the disk
 QUEUE_WAITS_S = 120.0
 CERTIFICATE_DAYS = 14.0
@@ -42,8 +42,7 @@ def of_apps(store: Store, statuses: Iterable[AppStatus], health: Health) -> list
     containers: dict[int, list[Container]] = {}
     for container in store.containers():
         containers.setdefault(container.app_id, []).append(container)
-    loops = _looping(store)
-    found = [w for s in statuses for w in _of_app(store, s, containers.get(s.app.id, []), health, loops)]
+    found = [w for s in statuses for w in _of_app(store, s, containers.get(s.app.id, []), health)]
     return found + _queue([d for d in store.unfinished_deploys() if d.app_id in by_id], by_id)
 
 
@@ -61,19 +60,10 @@ def of_server(settings: Settings, health: Health) -> list[Warning]:
     return found + [w for host in health.certificates.get(STATUS_PAGE.id, ()) if (w := _of_host(STATUS_PAGE, host))]
 
 
-def _looping(store: Store) -> set[str]:
-    """Ids of the containers that crash again and again, also between two crashes: Docker says "running" then."""
-    now = time.time()
-    ids = store.containers_with_event(Happening.CRASH_LOOP, now - LOOPS_SINCE_S)
-    return {i for i in ids if crashloops.is_looping(store.events_of_container(i), now)}
-
-
-def _of_app(
-    store: Store, status: AppStatus, containers: list[Container], health: Health, loops: set[str]
-) -> list[Warning]:
+def _of_app(store: Store, status: AppStatus, containers: list[Container], health: Health) -> list[Warning]:
     name = status.app.name
     found = []
-    looping = [c.name for c in containers if health.state(c) == "restarting" or c.id in loops]
+    looping = [c.name for c in containers if health.state(c) in LOOPS]
     if looping:
         before = [r for r in store.good_releases(status.app.id) if status.live and r.number < status.live.number]
         helps = f"releases:rollback {name}" if before else f"logs {name}"

@@ -1,6 +1,7 @@
 """A whole gitship server for one test: own data directory, ports, address pool and key; nothing is left when it ends.
 
-Set GITSHIP_TEST_KEEP=1 to keep the server of a failed test, with the lines to use and to end it.
+Set GITSHIP_TEST_KEEP=1 to keep the server of a failed test, with the lines to use and to end it, and
+GITSHIP_TEST_DEBUG=1 for all that a server can say.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ READY_S = 30.0
 PUSH_S = 120.0
 COMMAND_S = 60.0
 OWN = ("init", "serve", "stop-front", "doctor", "restore")  # words of the program itself, not of the server
+KEEP_FAILED, DEBUG = "GITSHIP_TEST_KEEP", "GITSHIP_TEST_DEBUG"
 KEEP = "keep"  # a file of this name in a server's directory keeps the directory
 
 
@@ -141,7 +143,13 @@ class Server:
         """Starts `gitship serve` and waits for its ready line."""
         assert self.process is None, "the server runs already"
         start = self.log.stat().st_size if self.log.exists() else 0
-        process = self.process = self._begin("serve", "--config", str(self.config))
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "gitship.cli", "serve", "--config", str(self.config)]
+            command += ["--verbose"] if os.environ.get(DEBUG) == "1" else []
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_env(), start_new_session=True
+            )
+        process = self.process
 
         def ready() -> bool:
             assert process.poll() is None, f"gitship serve ended with {process.returncode}:\n{self.logs}"
@@ -408,8 +416,9 @@ def serving(server: Server, failed: Callable[[], bool]) -> Iterator[Server]:
     finally:
         broken = server.process is None or failed()
         if broken:
-            print(f"--- gitship serve printed\n{server.logs[-6000:]}")
-        if broken and os.environ.get("GITSHIP_TEST_KEEP") == "1":
+            print(f"--- gitship serve printed ({KEEP_FAILED}=1 keeps such a server, {DEBUG}=1 has it say more)")
+            print(server.logs[-6000:])
+        if broken and os.environ.get(KEEP_FAILED) == "1":
             (server.base / KEEP).touch()
             print(server.how_to_use())
         else:

@@ -26,15 +26,19 @@ BOOT_S = 120.0
 COMMAND_S = 900.0
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 UNIFIED = ("trixie",)  # its systemd wants version 2 of the control groups
-CGROUPS = """[Unit]
+REMOUNT = (
+    "mount -o remount,bind,rw /sys/fs/cgroup;"
+    " for c in /sys/fs/cgroup/*; do mountpoint -q $c && mount -o remount,bind,rw $c; done; true"
+)
+CGROUPS = f"""[Unit]
 DefaultDependencies=no
 Before=sysinit.target
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'mount -o remount,bind,rw /sys/fs/cgroup; for c in /sys/fs/cgroup/*; do mountpoint -q $c && mount -o remount,bind,rw $c; done; true'
+ExecStart=/bin/sh -c '{REMOUNT}'
 [Install]
 WantedBy=sysinit.target
-"""  # noqa: E501
+"""
 
 
 def run(*command: str | Path, timeout_s: float = COMMAND_S, **more: str) -> str:
@@ -66,6 +70,7 @@ class Machine:
     base: Path
     release: str
     number: int  # of its network
+    init: bool = True  # systemd is its init; else it has none
     nspawn: subprocess.Popen[bytes] | None = None
     leader: int = 0
 
@@ -104,9 +109,9 @@ class Machine:
     def boot(self) -> None:
         more = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"} if self.release in UNIFIED else {}
         command = [
-            "systemd-nspawn", "-D", str(self.root), "--boot", "--register=no", "--keep-unit", f"--machine={self.name}",
+            "systemd-nspawn", "-D", str(self.root), "--register=no", "--keep-unit", f"--machine={self.name}",
             f"--network-namespace-path=/run/netns/{self.name}", "--capability=all", "--console=pipe",
-            "--system-call-filter=@keyring bpf",
+            "--system-call-filter=@keyring bpf", *(["--boot"] if self.init else ["--as-pid2", "sleep", "infinity"]),
         ]  # fmt: skip
         with (self.base / "boot.log").open("ab") as log:
             self.nspawn = subprocess.Popen(
@@ -114,13 +119,17 @@ class Machine:
                 start_new_session=True,
             )  # fmt: skip
         self.leader = wait_until(self._find_leader, BOOT_S, "systemd-nspawn starts its init")
-        wait_until(self._is_up, BOOT_S, "the machine has booted", every_s=0.3)
+        if self.init:
+            wait_until(self._is_up, BOOT_S, "the machine has booted", every_s=0.3)
+        else:
+            self.enter("sh", "-c", REMOUNT)
 
     def _find_leader(self) -> int:
         assert self.nspawn is not None
         assert self.nspawn.poll() is None, (self.base / "boot.log").read_text(errors="replace")
         children = Path(f"/proc/{self.nspawn.pid}/task/{self.nspawn.pid}/children").read_text().split()
-        return next((int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd"), 0)
+        started = ("systemd", "(sd-stubinit)", "sleep")  # before that it is nspawn's own
+        return next((int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() in started), 0)
 
     def _is_up(self) -> bool:
         with suppress(subprocess.TimeoutExpired):
@@ -132,7 +141,10 @@ class Machine:
         if self.nspawn is None:
             return
         with suppress(subprocess.TimeoutExpired):
-            self.enter("systemctl", "poweroff")
+            if self.init:
+                self.enter("systemctl", "poweroff")
+            else:
+                self.nspawn.terminate()
         try:
             self.nspawn.wait(120)
         except subprocess.TimeoutExpired:
@@ -204,10 +216,10 @@ def free_number() -> int:
 
 
 @contextmanager
-def running(release: str, public_key: Path) -> Iterator[Machine]:
+def running(release: str, public_key: Path, *, init: bool = True) -> Iterator[Machine]:
     base = Path(tempfile.mkdtemp(prefix="gs-bare-"))
     base.chmod(0o755)
-    machine = Machine(base, release, free_number())
+    machine = Machine(base, release, free_number(), init)
     try:
         machine.make(public_key)
         machine.boot()

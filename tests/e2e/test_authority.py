@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.server
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gitship.config import HttpsSettings, Settings
 from gitship.deploy.https.authority import AcmeAuthority
@@ -25,6 +29,7 @@ from gitship.front.challenges import PATH
 from gitship.store import Store
 from tests.e2e.authority import Pebble, pebble
 from tests.e2e.harness import free_port
+from tests.unit.certs import issue
 from tests.unit.commands.https import Curtain, https_of, unanswered
 from tests.unit.commands.operations import StoreGates
 
@@ -53,6 +58,7 @@ def serving(web: Web, port: int) -> Iterator[None]:
             web.asked.append(self.path)
             text = web.answers.get(self.path.removeprefix(PATH), "")
             self.send_response(web.status if text or web.status != 200 else 404)
+            self.send_header("Content-Type", "application/json" if text.startswith("{") else "text/plain")
             self.end_headers()
             self.wfile.write(text.encode())
 
@@ -126,6 +132,55 @@ def test_without_the_right_binding_the_authoritys_words_are_told(
     with pytest.raises(CertificateError) as told:
         asking(settings_of(binding, kid, key), base, Web()).obtain([HOST])
     assert message in told.value.message and hint in told.value.hint
+
+
+def test_an_authority_that_cannot_be_reached_is_named(binding: Pebble, base: Path) -> None:
+    settings = settings_of(binding)
+    silent = replace(settings, directory=f"https://localhost:{free_port()}/dir")
+    unknown = replace(settings, directory="https://ca.gitship.invalid/dir")
+    strange = replace(settings, directory_ca="")
+    for bad, reason in (
+        (silent, "connection refused"), (unknown, "DNS"), (strange, "its own certificate is not trusted"),
+    ):  # fmt: skip
+        with pytest.raises(CertificateError) as told:
+            asking(bad, base, Web()).obtain([HOST])
+        assert f"the authority at {bad.directory} cannot be reached" in told.value.message
+        assert reason in told.value.message and "[https] directory" in told.value.hint
+
+
+def test_the_time_that_an_authority_suggests_is_asked_for_and_taken(base: Path) -> None:
+    """RFC 9773, section 4. No authority that can be had as a package offers it, so this one is made up."""
+    issuer = issue("An Authority", days=3650, ca=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(issuer.certificate.subject)
+        .issuer_name(issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(0x8765)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=90))
+        .add_extension(x509.AuthorityKeyIdentifier(b"issuer", None, None), critical=False)
+        .sign(issuer.key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    listen, window = free_port(), {"start": "2030-01-02T03:00:00Z", "end": "2030-01-02T04:00:00Z"}
+    url = f"http://127.0.0.1:{listen}"
+    directory = {name: f"{url}/{name}" for name in ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange")}
+    web = Web(answers={"/dir": json.dumps(directory)})
+    authority = asking(HttpsSettings(directory=f"{url}/dir", check_dns=False), base, web)
+    with serving(web, listen):
+        assert authority.suggestion(pem) is None
+        web.answers["/dir"] = json.dumps(directory | {"renewalInfo": f"{url}/ari"})
+        with pytest.raises(CertificateError):  # it says that it does, and does not
+            authority.suggestion(pem)
+        known = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (b"issuer", b"\0\x87\x65"))
+        web.answers[f"/ari/{known}"] = json.dumps({"suggestedWindow": window})
+        suggested = authority.suggestion(pem)
+    begin = datetime(2030, 1, 2, 3, tzinfo=UTC).timestamp()
+    assert suggested is not None and begin <= suggested <= begin + 3600
+    assert set(web.asked) == {"/dir", f"/ari/{known}"}  # no account is needed for it
 
 
 @pytest.mark.parametrize("status", [404, 429, 500, 503])

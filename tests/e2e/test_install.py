@@ -37,7 +37,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHIPPED = ("gitship", "hooks", "varnish", "pyproject.toml", "README.md", "LICENSE", "install.sh", ".ci")
 INSTALL = "sudo ./install.sh"
 APP = "hello"
-OWN_TRACES = ("gitship",)
 
 
 @dataclass(slots=True)
@@ -227,6 +226,28 @@ def test_a_bare_machine_for_years(release: str, tmp_path: Path, tiny_binary: Pat
         assert traces == set()
         assert machine.enter("docker", "images", "-q").stdout == ""
         assert machine.enter("id", "gitship").returncode != 0
+
+
+def test_without_systemd_the_script_starts_and_ends_everything(tmp_path: Path, tiny_binary: Path) -> None:
+    key = make_key(tmp_path / "admin")
+    repository = apps.tiny(tmp_path / "app", tiny_binary, version="v1")
+    with running(WANTED[0], key.with_suffix(".pub"), init=False) as machine:
+        machine.put(checkout(tmp_path / "source"), "gitship")
+        before = files(machine)
+        install(machine)
+        pushed = Laptop(tmp_path, machine.address, key).push(repository)
+        assert pushed.returncode == 0, pushed.stderr
+        assert serves(machine)
+        owners = machine.enter("ps", "-e", "-o", "user=,comm=").stdout.split("\n")
+        assert any(line.split() == ["gitship", "varnishd"] for line in owners), owners
+        install(machine, "--stop")
+        assert not serves(machine)
+        assert not re.search("gitship|varnish|cache-main", machine.enter("ps", "-e", "-o", "comm=").stdout)
+        install(machine)
+        wait_until(lambda: serves(machine), 60, "the page is back")
+        install(machine, "--uninstall --purge")
+        assert not re.search("gitship|varnish|cache|dockerd", machine.enter("ps", "-e", "-o", "comm=").stdout)
+        assert {p for p in files(machine) - before if "gitship" in p and not p.startswith(HOME)} == set()
 
 
 HOME = f"/home/{USER}/gitship"

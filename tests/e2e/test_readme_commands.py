@@ -25,6 +25,7 @@ IMAGE = "python:3.12-slim"
 FOLLOW_S = 2
 
 BARE = "it changes the machine; test_install.py runs it on a bare one"
+RESTORES = "it takes the place of all apps; the tests of backups do it"
 NO_DOKKU = "there is no Dokku here"
 NO_REGISTRY = "no such registry; test_sources.py has one of its own"
 NO_AUTHORITY = "it needs a public domain; test_https.py asks an authority of its own"
@@ -36,9 +37,13 @@ NOT_RUN = {
     "sudo ./install.sh --rollback": BARE,
     "sudo ./install.sh --stop": BARE,
     "sudo ./install.sh --uninstall": BARE,
-    "python3 -m venv .venv && . .venv/bin/activate && pip install -e '.[dev]'": "a second set of all packages",
-    "pytest -m unit": "it runs beside this",
-    'sudo -E env PATH="$PATH" pytest -m e2e tests/e2e/test_queue.py': "it runs beside this",
+    "gitship restore --check gitship.tar": RESTORES,
+    "systemctl stop gitship": RESTORES,
+    "gitship restore gitship.tar --force": RESTORES,
+    "systemctl start gitship": RESTORES,
+    "sudo ./install.sh --test": "it is what runs this",
+    ".ci/quick": "it runs beside this, and has a test of its own",
+    "sudo .ci/pytest tests/e2e/test_queue.py": "it runs beside this",
     "ship https:enable hello": NO_AUTHORITY,
     "ship https:enable store": NO_AUTHORITY,
     "ssh dokku@old config:export --format envfile store | ship config:import store --no-restart": NO_DOKKU,

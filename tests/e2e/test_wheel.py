@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -65,3 +67,36 @@ def test_an_installed_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None
         path = Path(line)
         assert path.is_relative_to(tmp_path / "gitship")
         assert path.exists()
+
+
+def test_pip_installs_it_in_a_clean_environment_with_its_command(wheel: Path, tmp_path: Path) -> None:
+    """Its dependencies are those of the tests; test_install.py fetches them by the lock."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True, timeout=60)
+    python = tmp_path / "venv/bin/python"
+    install = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([sys.executable, *install], check=True, timeout=120)
+    command = str(tmp_path / "venv/bin/gitship")
+    env = {"PYTHONPATH": sysconfig.get_paths()["purelib"], "PATH": "/usr/bin:/bin"}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            words,
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        version = tomllib.load(file)["project"]["version"]
+    assert run(command, "--version") == f"gitship {version}\n"
+    where = run(str(python), "-c", "import gitship.daemon; print(gitship.__file__)")
+    assert str(tmp_path) in where
+    said = run(command, "init", "--config", str(tmp_path / "gitship.toml"), "--set", f"data_dir={tmp_path / 'data'}")
+    assert "hostkey SHA256:" in said
+    assert list((tmp_path / "venv").rglob("gitship/py.typed"))

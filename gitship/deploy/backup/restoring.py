@@ -30,7 +30,7 @@ STAGING = ".restoring"  # what is unpacked; the old data are as they were
 PLACING = ".placing"  # the old data are being moved away, the new ones in
 RESTORED = "restored"  # the server's setting: what has to be done at the next start
 DATABASE = "gitship.db"
-RUNTIME = ("varnish", "tls", claim.NAME)  # of a front that may be running; made anew from the database
+RUNTIME = ("varnish", "tls")  # of a front that may be running; made anew from the database
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def _place(data_dir: Path, staging: Path) -> Path | None:
     """Moves what was there aside and the new data in, the database last."""
     placing = data_dir / PLACING
     shutil.rmtree(placing, ignore_errors=True)  # of a restore that was cut short here
-    old = [entry for entry in data_dir.iterdir() if entry.name not in (STAGING, *RUNTIME)]
+    old = [entry for entry in data_dir.iterdir() if entry.name not in (STAGING, claim.NAME, *RUNTIME)]
     staging.rename(placing)
     aside = None
     if old:

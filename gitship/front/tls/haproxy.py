@@ -16,7 +16,7 @@ from gitship.front.attend import Attended
 from gitship.front.daemonized import Daemonized
 from gitship.front.varnishd import PROXY_USER
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0  # a certificate takes 0.9 ms of processor time, and the machine may be busy
 STOP_TIMEOUT_S = 10.0
 VERSION_TIMEOUT_S = 10.0
 SPARE_FILES = 500  # for listeners, the admin socket and what OpenSSL opens

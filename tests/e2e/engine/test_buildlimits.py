@@ -69,3 +69,26 @@ def test_the_classic_builder_keeps_to_the_limit_of_one_build(own: IsolatedEngine
         build(engine, GREEDY, memory_bytes=100 * MB)
     assert "137" in killed.value.message and "this build (100m)" in killed.value.message
     build(engine, GREEDY)
+
+
+def test_builds_have_only_so_many_processes_and_yield_to_apps(own: IsolatedEngine) -> None:
+    forks = BASE + 'RUN ["/bin/busybox", "sh", "-c", "for i in $(busybox seq 100); do busybox sleep 1 & done; wait"]\n'
+    limits = BuildLimits(cgroup_parent=PARENT, share=0.25, pids=40)
+    with pytest.raises(DeployError) as refused:
+        build(DockerEngine(own.host, build_limits=limits), forks)
+    assert any("fork" in line for line in refused.value.lines), refused.value.lines
+    weights = [*Path("/sys/fs/cgroup").glob(f"cpu/{PARENT[1:]}/buildkit/cpu.shares")]
+    assert not weights or weights[0].read_text().strip() == "256"
+    build(DockerEngine(own.host, build_limits=BuildLimits(cgroup_parent=PARENT)), forks)
+
+
+def test_the_build_cache_is_pruned_to_a_limit(own: IsolatedEngine) -> None:
+    engine = DockerEngine(own.host)
+    for number in range(3):
+        build(engine, BASE + f'RUN ["/bin/busybox", "dd", "if=/dev/zero", "of=/{number}", "bs=1M", "count=4"]\n')
+    before = engine.build_cache_bytes()
+    assert before > 8 * MB
+    assert engine.prune_build_cache(1 << 40) == 0
+    assert engine.prune_build_cache(0, unused_s=3600) == 0, "all of it was used within the hour"
+    assert engine.prune_build_cache(0) > 0
+    assert engine.build_cache_bytes() < before

@@ -54,6 +54,7 @@ def test_what_the_app_allows_is_cached(shared: Front, serve: Serve, says: str) -
         "expires=tomorrow",
         f"{CACHED}&set-cookie=a=b",
         f"{CACHED}&vary=*",
+        f"{CACHED}&vary=accept,%20*",
     ],
 )
 def test_everything_else_is_not(shared: Front, serve: Serve, says: str) -> None:

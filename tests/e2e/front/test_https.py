@@ -66,11 +66,14 @@ def origin(shared: Front) -> Iterator[Origin]:
         shared.remove("blog")
 
 
+VISITOR = "127.0.0.9"  # not the address that everything else here comes from
+
+
 def connect(tls: Terminator, host: str, protocol: str = "http/1.1") -> ssl.SSLSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default one reads all root certificates: 20 ms
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([protocol])
-    plain = socket.create_connection((tls.listen.host, tls.listen.port), 10)
+    plain = socket.create_connection((tls.listen.host, tls.listen.port), 10, source_address=(VISITOR, 0))
     return context.wrap_socket(plain, server_hostname=host)
 
 
@@ -103,7 +106,7 @@ def test_the_app_sees_https_and_the_visitor_whatever_is_claimed(tls: Terminator,
     assert get(tls, HOST, "/seen", claimed)[0] == 200
     seen = origin.seen[-1].headers
     assert (seen["x-forwarded-proto"], seen["x-forwarded-port"]) == ("https", str(tls.listen.port))
-    assert (seen["x-forwarded-for"], seen["x-real-ip"], seen.get("forwarded")) == ("127.0.0.1", "127.0.0.1", None)
+    assert (seen["x-forwarded-for"], seen["x-real-ip"], seen.get("forwarded")) == (VISITOR, VISITOR, None)
 
 
 def test_each_host_gets_its_certificate_and_strangers_the_default(tls: Terminator, origin: Origin) -> None:
@@ -275,6 +278,16 @@ def test_a_certificate_that_haproxy_refuses_costs_no_other_host(shared: Front, t
     tls.bring([SHOP, BLOG])
 
 
+def test_an_addition_that_was_interrupted_is_made_whole(shared: Front, tls: Terminator) -> None:
+    """gitship was killed between the commands that add a certificate."""
+    newer = Entry("shop", self_signed.make([HOST], 70), (HOST,))
+    tls._admin.ask(f"new ssl cert {tls._certificates / newer.name}")
+    assert tls.bring([newer, BLOG]) == {}
+    with connect(tls, HOST) as connection:
+        assert ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"") in newer.pem
+    tls.bring([SHOP, BLOG])
+
+
 def test_a_taken_port_is_named(shared: Front, base: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = Address("127.0.0.1", taken.getsockname()[1])
@@ -335,7 +348,7 @@ async def websocket(tls: Terminator, host: str, ready: Callable[[str], Awaitable
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     url = f"wss://{tls.listen}/ws"
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(VISITOR, 0))) as session,
         session.ws_connect(url, ssl=context, server_hostname=host, headers={"Host": host}) as ws,
     ):
         said = []
@@ -361,4 +374,4 @@ def test_a_websocket_over_tls_outlives_a_deploy(shared: Front, tls: Terminator, 
 
         assert asyncio.run(websocket(tls, HOST, nothing)) == ["v2: before", "v2: after"]
         [handshake] = [seen for seen in newer.seen if seen.path == "/ws"]
-        assert (handshake.headers["x-forwarded-proto"], handshake.headers["x-real-ip"]) == ("https", "127.0.0.1")
+        assert (handshake.headers["x-forwarded-proto"], handshake.headers["x-real-ip"]) == ("https", VISITOR)

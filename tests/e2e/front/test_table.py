@@ -58,6 +58,17 @@ def test_the_table_is_compiled_only_when_it_changes(front: Front) -> None:
     assert len([v for v in front._control.loaded() if v.name.startswith("top_") and not v.discarded]) == 1
 
 
+def test_a_table_that_was_there_before_does_no_harm_while_the_first_one_is_still_in_use(front: Front) -> None:
+    """One file for both makes Varnish's worker panic; idle workers hold the table of their last request."""
+    tables = [{"a.localhost": "a", "b.localhost": "b"}, {"b.localhost": "b"}]
+    with ThreadPoolExecutor(8) as pool:
+        for table in tables * 3:
+            front.set_hosts(table)
+            list(pool.map(lambda _: ask(front.address, "b.localhost"), range(40)))
+    assert "Child has not panicked" in front._control.ask("panic.show").text
+    assert ask(front.address, "a.localhost").status == 404
+
+
 def test_a_host_that_is_taken_out_gets_the_404_page_and_its_app_is_still_there(front: Front) -> None:
     with Origin("v1") as origin:
         front.set_hosts({"a.localhost": "a", "b.localhost": "a"})

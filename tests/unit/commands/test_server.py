@@ -45,7 +45,7 @@ def full(world: World) -> World:
         ("builder:set", "shop", "--dockerfile", "docker/Dockerfile", "--context", "app", "--target", "prod"),
         ("builder:set", "shop", "--arg", f"X={ODD}", "--arg-from-config", "A"),
         ("domains:add", "shop", "www.example.net"), ("domains:add", "shop", "*.example.org"),
-        ("builder:set", "shop", "--platform", "linux/amd64", "--secret", "token=A"),
+        ("builder:set", "shop", "--platform", "linux/amd64", "--network", "none", "--secret", "token=A"),
         ("git:set", "shop", "deploy-branch", "production"),
         ("storage:mount", "shop", "data:/var/lib/shop"),
         ("storage:mount", "shop", "up:/up", "--read-only", "--process", "web"),

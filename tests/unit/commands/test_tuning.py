@@ -223,10 +223,22 @@ def test_the_builder_is_set_without_a_deploy(shop: World) -> None:
     assert shop.run("builder:unset", "shop", "--arg", "GHOST").code == 1
     shop.ok("builder:unset", "shop", "--dockerfile", "--arg", "A")
     assert [r["name"] for r in shown(shop, "builder:show", "shop")] == ["context", "arg B"]
-    shop.ok("builder:set", "shop", "--secret", "npm.rc=NPM_TOKEN", "--secret", "key=KEY", "--platform", "linux/386")
+    shop.ok(
+        "builder:set",
+        "shop",
+        "--secret",
+        "npm.rc=NPM_TOKEN",
+        "--secret",
+        "key=KEY",
+        "--platform",
+        "linux/386",
+        "--network",
+        "none",
+    )
     shop.ok("builder:unset", "shop", "--secret", "key", "--context")
     assert [(r["name"], r["value"], r["source"]) for r in shown(shop, "builder:show", "shop")] == [
-        ("platform", "linux/386", "command"), ("arg B", "x=y", "command"), ("secret npm.rc", "NPM_TOKEN", "config"),
+        ("platform", "linux/386", "command"),
+        ("network", "none", "command"), ("arg B", "x=y", "command"), ("secret npm.rc", "NPM_TOKEN", "config"),
     ]  # fmt: skip
     assert shop.run("builder:unset", "shop", "--secret", "ghost").code == 1
     shop.ok("builder:unset", "shop")

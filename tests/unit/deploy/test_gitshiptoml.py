@@ -26,6 +26,7 @@ context = "services/api/"
 target = "runtime"
 args = { NODE_ENV = "production", VERSION = "1" }
 platform = "linux/arm64/v8"
+network = "none"
 secrets = { "npm.rc" = "NPM_TOKEN" }
 
 [deploy]
@@ -93,6 +94,7 @@ def test_every_key_is_read() -> None:
             target="runtime",
             args={"NODE_ENV": "production", "VERSION": "1"},
             platform="linux/arm64/v8",
+            network="none",
             secrets={"npm.rc": "NPM_TOKEN"},
         ),
         drain_timeout_s=60,
@@ -197,6 +199,7 @@ def test_an_empty_file_changes_nothing() -> None:
         ("port = '80'", "port must be a whole number", 'it is "80" now'),
         ("port = true", "port must be a whole number", "it is true now"),
         ("build = 'x'", "build must be a table", 'it is "x" now'),
+        ("build.network = 'host'", 'build.network must be one of "default", "none"', 'it is "host" now'),
         ("build.platform = 'x'", "build.platform must be a platform", 'for instance "linux/arm64"'),
         ("build.secrets = { 'a/b' = 'C' }",
          "build.secrets.a/b must have an id of letters, digits, '.', '_' and '-'", "it is 'a/b' now"),

@@ -21,6 +21,7 @@ OPTIONS = BuildOptions(
     dockerfile="docker/Dockerfile",
     target="prod",
     platform="linux/386",
+    network="none",
     no_cache=True,
     labels={"a": "b c"},
     build_args={"TOKEN": "swordfish", "HTTP_PROXY": "http://proxy"},
@@ -52,7 +53,8 @@ def test_no_value_is_among_the_words_and_no_secret_in_the_environment(tmp_path: 
     words = buildcli.arguments("docker", "unix:///x", OPTIONS, files, tmp_path / "image")
     assert words == [
         "docker", "-H", "unix:///x", "build", "--progress=plain", f"--iidfile={tmp_path}/image", "--tag=shop:1",
-        "--file=docker/Dockerfile", "--target=prod", "--platform=linux/386", "--no-cache", "--label=a=b c",
+        "--file=docker/Dockerfile", "--target=prod", "--platform=linux/386", "--network=none", "--no-cache",
+        "--label=a=b c",
         "--build-arg=TOKEN", "--build-arg=HTTP_PROXY=http://proxy", f"--secret=id=key,src={tmp_path}/secret-0", "-",
     ]  # fmt: skip
     env = buildcli.environment(OPTIONS, tmp_path)

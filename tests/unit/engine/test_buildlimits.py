@@ -137,3 +137,37 @@ def test_a_killed_step_names_the_limit() -> None:
         "[2/2] RUN make was killed (exit code 137): it took more memory than there is for all builds together (100m)"
     )
     assert "build_memory in [docker]" in hint
+
+
+def test_builds_yield_to_containers(v1: Path) -> None:
+    buildcgroup.yield_to_apps("/docker", 0.25, v1)
+    assert (v1 / "cpu/docker/buildkit/cpu.shares").read_text() == "256"
+    buildcgroup.yield_to_apps("/docker", 1.0, v1)  # taken back
+    assert (v1 / "cpu/docker/buildkit/cpu.shares").read_text() == "1024"
+
+
+def test_they_do_so_with_version_2(v2: Path) -> None:
+    buildcgroup.yield_to_apps("/docker", 0.25, v2)
+    assert (v2 / "docker/buildkit/cpu.weight").read_text() == "25"
+    assert (v2 / "docker/cgroup.subtree_control").read_text() == "+cpu"
+    buildcgroup.yield_to_apps("/docker", 1.0, v2)
+    assert (v2 / "docker/buildkit/cpu.weight").read_text() == "100"
+
+
+@pytest.mark.parametrize("parent", ["/docker", "/my/own"])
+def test_where_nothing_is_to_yield_nothing_is_made(tmp_path: Path, parent: str) -> None:
+    buildcgroup.yield_to_apps(parent, 1.0, tmp_path)
+    (tmp_path / "cgroup.controllers").write_text("cpu pids")
+    buildcgroup.yield_to_apps(parent, 1.0, tmp_path)
+    assert list(files(tmp_path)) == ["cgroup.controllers"]
+
+
+def test_where_they_cannot_yield_no_build_is_troubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpu").write_text("in the way")
+    monkeypatch.setattr(buildcgroup.yield_to_apps, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(buildcgroup.limit_processes, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(buildcgroup.apply, "__defaults__", (tmp_path,))
+    events: list[BuildStep | BuildOutput] = []
+    for driver in ("cgroupfs", "systemd"):
+        assert Limiter(BuildLimits(share=0.25, pids=10), UNIX).limit(lambda driver=driver: driver, events.append) == ""
+    assert events == []

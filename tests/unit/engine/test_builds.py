@@ -20,19 +20,21 @@ def test_a_build_asks_for_buildkit_with_all_its_options() -> None:
         build_args={"A": "b c"},
         labels={"gitship.app": "shop"},
         no_cache=True,
+        network="none",
     )
     asked = query(options, "buildkit", "id1")
     assert json.loads(asked.pop("labels")) == {"gitship.app": "shop"}
     assert json.loads(asked.pop("buildargs")) == {"A": "b c"}
     assert asked == {
         "version": "2", "t": "shop:1", "dockerfile": "deploy/Dockerfile", "target": "web", "nocache": "1",
+        "networkmode": "none",
         "buildid": "id1", "rm": "1", "forcerm": "1",
     }  # fmt: skip
 
 
 def test_the_classic_builder_is_asked_for_by_leaving_the_version_out() -> None:
     asked = query(BuildOptions("shop:1"), "classic", "id1")
-    assert not {"version", "target", "nocache"} & set(asked)
+    assert not {"version", "target", "nocache", "networkmode"} & set(asked)
 
 
 def test_only_the_classic_builder_is_asked_to_limit_one_build() -> None:

@@ -39,6 +39,7 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "untag": lambda e: e.untag("x"),
     "ensure_network": lambda e: e.ensure_network("x", "10.1.0.0/26", {}),
     "remove_network": lambda e: e.remove_network("x"),
+    "networks": lambda e: e.networks({}),
     "create": lambda e: e.create(SPEC),
     "start": lambda e: e.start("x"),
     "inspect": lambda e: e.inspect("x"),

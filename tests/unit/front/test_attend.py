@@ -77,6 +77,18 @@ def test_what_ends_by_itself_is_started_again(unit: Unit) -> None:
     until(lambda: unit.begun == 2 and unit.pid_file.read_text().strip() not in ("", str(first)))
 
 
+def test_what_cannot_start_again_at_once_is_tried_until_it_does(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port of one that was killed is not free at once."""
+    monkeypatch.setattr(attend, "AGAIN_S", 0.01)
+    tries = unit.pid_file.with_name("tries")
+    not_the_second = f"echo >> {tries}; [ $(wc -l < {tries}) != 2 ] || exit 1; {BECOMES_A_DAEMON}"
+    assert order(unit, not_the_second) == (0, "")
+    first = unit.pid()
+    end(first)
+    until(lambda: unit.pid_file.read_text().strip() not in ("", str(first)))
+    assert tries.read_text().count("\n") == 3
+
+
 def test_what_gitship_ends_stays_ended_until_the_next_order(unit: Unit) -> None:
     order(unit, BECOMES_A_DAEMON)
     first = unit.pid()

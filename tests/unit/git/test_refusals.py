@@ -116,6 +116,7 @@ MALFORMED: dict[str, Object] = {
     "null object": tree(("100644", b"a", "0" * 40)),
     "cut off": (TREE, b"100644 a\0short"),
     "no mode": (TREE, b"x a\0" + b"1" * 20),
+    ".gitmodules as a directory": tree(("40000", b".gitmodules", (TREE, b""))),
     "linked .gitmodules": tree(("120000", b".gitmodules", blob(b"x"))),
 }
 

@@ -123,7 +123,7 @@ def test_300_silent_connections_do_not_keep_others_out(serve: Serve) -> None:
 
 def test_a_flood_of_silent_connections_that_does_not_end_keeps_nobody_out(serve: Serve) -> None:
     """All places are taken by connections too young to be evicted, and more come all the time."""
-    server = serve(lambda session: 0, Limits(unauthenticated=10, lobby=20, eviction_age_s=60.0))
+    server = serve(lambda session: 0, Limits(unauthenticated=10, lobby=20, lobby_s=20.0, eviction_age_s=60.0))
     with contextlib.ExitStack() as stack:
         for number in range(50):  # places, lobby, and others that have to leave it
             stack.enter_context(connect(server, f"127.0.0.{2 + number}"))

@@ -16,9 +16,11 @@ from gitship.engine.values import LogLine
 from gitship.errors import EngineError, GitshipError
 from gitship.front.tally import Minute
 from gitship.model import (
+    STATUS_PAGE,
     CertificateSource,
     Container,
     ContainerEvent,
+    DeployKind,
     DeployState,
     Happening,
     Role,
@@ -27,7 +29,7 @@ from gitship.model import (
 )
 from gitship.traffic import Traffic, bucket, no_latency
 from gitship.web import figures, health
-from tests.unit.web.conftest import COMMIT, Site, addresses
+from tests.unit.web.conftest import COMMIT, TIMEOUT_S, Site, addresses
 
 pytestmark = pytest.mark.unit
 
@@ -413,6 +415,18 @@ def test_a_certificate_that_ends_soon_or_cannot_be_had_is_a_warning(
         assert part in page
 
 
+def test_the_status_pages_own_certificate_is_on_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_live(site, "shop")
+    ends = StoredCertificate(1, 0, CertificateSource.ACME, ("status.net",), "A CA", 0.0, time.time() + 6.2 * 86_400, "")
+    own = [HostStatus("status.net", "ok", ends)]
+    monkeypatch.setattr(ServerHttps, "status", lambda self, asked: own if asked.id == STATUS_PAGE.id else [])
+    page = site.get("/").text
+    assert "This page’s certificate" in page and "in 6 d" in page and "A CA" in page
+    found = site.get("/api/server").json()["warnings"]
+    warnings = [(w["text"], w["command"]) for w in found]
+    assert ("The certificate of status.net ends in 6 days", "https:renew --status-page --force") in warnings
+
+
 def test_a_crash_loop_after_a_release_that_was_good_is_ended_by_a_rollback(site: Site) -> None:
     site.operations.push("shop")
     site.operations.push("shop")
@@ -546,3 +560,33 @@ def names_in(document: object) -> set[str]:
     if isinstance(document, dict):
         return set(document) | set().union(*map(names_in, document.values()))
     return set().union(*map(names_in, document)) if isinstance(document, list) else set()
+
+
+def test_a_container_that_crashes_again_and_again_is_told_so_while_it_happens_to_run(site: Site) -> None:
+    go_live(site, "shop")
+    app_id, now = site.store.app("shop").id, time.time()
+    for n, kind in enumerate((Happening.CRASHED, Happening.CRASHED, Happening.CRASHED, Happening.CRASH_LOOP)):
+        code = None if kind is Happening.CRASH_LOOP else 3
+        event = ContainerEvent(app_id, "id0", "shop.web.0.v1", "web", 1, now - 40 + 10 * n, kind, code, "", n + 1)
+        site.store.add_container_event(event)
+    [warning] = site.get("/api/apps/shop").json()["warnings"]
+    assert warning["text"] == "shop.web.0.v1 crashes and is started again and again"
+    assert site.get("/apps/shop").text.count(">crash loop</span>") == 1
+    assert site.get("/api/apps/shop").json()["instances"][0]["state"] == "crash loop"
+
+
+def test_a_rollback_that_gitship_made_by_itself_is_told_with_its_cause(site: Site) -> None:
+    site.operations.push("shop")
+    app_id = site.store.app("shop").id
+    cause = "rollback to v1 by itself: v2 crashed 3 times within 9 s of its switch"
+    for by, told in (("ada", 0), ("gitship", 1)):
+        deploy = site.store.create_deploy(app_id, DeployKind.ROLLBACK, by, cause=cause)
+        site.store.update_deploy(replace(deploy, state=DeployState.LIVE, finished_at=time.time()))
+        deadline = time.monotonic() + TIMEOUT_S
+        while f"/apps/shop/deploys/{deploy.id}" not in (page := site.get("/apps/shop").text):
+            assert time.monotonic() < deadline, "pages are kept for a second"
+            time.sleep(0.1)
+        assert page.count("<b>Rolled back by itself:</b>") == told
+        overview = site.get("/", host=f"n{deploy.id}.localhost").text  # one that is not kept
+        assert overview.count("rolled back by itself</a>") == told
+    assert site.get("/api/apps/shop").json()["rolled_back"] == cause

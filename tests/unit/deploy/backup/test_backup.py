@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship import config
+from gitship import __version__, config
 from gitship.config import Settings
 from gitship.deploy import overrides
 from gitship.deploy.attending import ClientLeft
@@ -25,6 +26,7 @@ from gitship.engine.base import Volumes
 from gitship.errors import Conflict, GitshipError
 from gitship.git.repository import Repositories
 from gitship.model import DeployKind
+from gitship.restoring import restore as command
 from gitship.setup import initialise
 from gitship.store import Store, claim
 from tests.e2e.apps import git
@@ -367,3 +369,32 @@ def test_one_at_a_time(here: Here) -> None:
             backups.write(lambda piece: None, threading.Event())
 
     backups.write(again, threading.Event())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_restores_belongs_to_the_services_user(here: Here) -> None:
+    file = here.base / "gitship.tar"
+    file.write_bytes(here.take())
+    here.lose()
+    here.settings.data_dir.mkdir()
+    os.chown(here.settings.data_dir, 4321, 4322)
+    said = command(here.path, str(file), "text", force=False, check=False, copy=False)
+    assert any(line.startswith("next") for line in said)
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in here.settings.data_dir.rglob("*")}
+    assert owners == {(4321, 4322)} and (here.settings.data_dir / claim.NAME).exists()
+    assert (here.path.stat().st_gid, stat.S_IMODE(here.path.stat().st_mode)) == (4322, 0o640)
+
+
+def test_the_command_says_what_it_needs(here: Here) -> None:
+    for file, copy in ((None, False), ("x.tar", True)):
+        with pytest.raises(GitshipError, match="what shall be restored"):
+            command(here.path, file, "text", force=False, check=False, copy=copy)
+    with pytest.raises(GitshipError, match="cannot read /nowhere"):
+        command(here.path, "/nowhere", "text", force=False, check=True, copy=False)
+    file = here.base / "gitship.tar"
+    file.write_bytes(here.take(logs=True))
+    [document] = command(here.path, str(file), "json", force=False, check=True, copy=False)
+    assert {**json.loads(document), "created": ""} == {
+        "created": "", "gitship": __version__, "apps": 1, "with": "logs", "bytes": json.loads(document)["bytes"],
+        "state": "whole",
+    }  # fmt: skip

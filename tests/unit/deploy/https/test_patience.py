@@ -215,14 +215,16 @@ def test_valid_certificates_come_before_expired_ones_and_ones_own_before_others(
     assert chosen([mine, acme, own], hosts, 10.0)[hosts[0]].id == 1
 
 
-def test_the_end_of_a_certificate_is_announced_once(www: Place) -> None:
-    www.authority.days = 10
+@pytest.mark.parametrize(("days", "announced"), [(13.9, "ends in 13 days"), (14.1, "")])
+def test_the_end_of_a_certificate_is_announced_once_14_days_before(www: Place, days: float, announced: str) -> None:
+    www.authority.days = days
     www.settings = replace(www.settings, https=replace(www.settings.https, renew_before=DAY))
     with www.bus.subscribe(lambda event: event.topic == "certificate.expiring") as events:
         www.keeper.look()
         www.keeper.look()
-        event = events.get(1)
-        assert event is not None and event.app == "shop" and "ends in 9 days" in event.text
+        event = events.get(1 if announced else 0.01)
+        assert (event is not None) == bool(announced)
+        assert event is None or (event.app == "shop" and announced in event.text)
         assert events.get(0.01) is None
 
 

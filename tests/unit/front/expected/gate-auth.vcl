@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 537cc85361cc09245ed011a946997245
+# digest f66a6f98fc0a1f21747ae2d6865f1302
 
 import directors;
 import std;
@@ -346,6 +346,13 @@ sub vcl_backend_response {
         set beresp.grace = std.duration(beresp.http.x-gitship-revalidate + "s", 0s);
     }
 
+    # "*" in Vary is for nobody else, also among other names; Varnish by itself knows it alone only.
+    std.collect(beresp.http.vary);
+    if (beresp.http.vary ~ "\*") {
+        set beresp.ttl = 120s;
+        set beresp.uncacheable = true;
+        return (deliver);
+    }
     # Nothing is cached unless the app says for how long. ttl 120 s, not 0: that decision is remembered, else parallel
     # requests wait for each other (8 requests of 0.5 s each: 4.1 s with 0 s, 0.5 s with 120 s).
     # An Expires that is no date ("0") counts as past; Varnish by itself would keep such a page for 120 s.

@@ -1,0 +1,154 @@
+"""The first start after a restore: who is built again, who is left alone, when the mark goes. With containers: e2e."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.deploy import lock, overrides
+from gitship.deploy.backup.restoring import RESTORED
+from gitship.deploy.backup.revival import Revival
+from gitship.deploy.keeper import Keeper
+from gitship.deploy.switch import STOPPED
+from gitship.engine.values import Image
+from gitship.errors import EngineError, NotFound
+from gitship.git.repository import Repositories
+from gitship.model import DeployKind, DeployState
+from tests.e2e import apps
+from tests.e2e.apps import git
+from tests.e2e.harness import wait_until
+from tests.unit.commands.machine import Machine
+from tests.unit.commands.operations import SERVER, Failure
+from tests.unit.commands.world import World
+
+pytestmark = pytest.mark.unit
+END_S = 20.0
+
+
+class Bare(Machine):
+    """Has no images but these."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: set[str] = set()
+        self.down = False
+        self.asked = threading.Event()
+
+    def image(self, image_id: str) -> Image:
+        self.asked.set()
+        if self.down:
+            raise EngineError("Docker does not answer", "start it")
+        if image_id not in self.images:
+            raise NotFound("no image")
+        return Image(image_id, 1)
+
+
+class Restored:
+    """Apps ``shop`` and ``idle``, which was stopped; both live from a commit that their repository has."""
+
+    def __init__(self, directory: Path) -> None:
+        self.world = World.open(directory)
+        self.store, self.engine = self.world.store, Bare()
+        self.keeper = Keeper(self.store, self.engine, SERVER)
+        for name in ("shop", "idle"):
+            self.world.operations.push(name)
+            repository = Repositories(self.world.settings.repositories, None).create(name)
+            source = apps.new_repository(directory / f"src-{name}", {"Dockerfile": "FROM scratch\n"})
+            git(repository.path, "fetch", "-q", str(source), "main:main")
+            app = self.store.app(name)
+            with self.store.transaction() as db:
+                db.execute("DROP TRIGGER IF EXISTS releases_are_immutable")
+                sha = repository.ref("refs/heads/main")
+                db.execute("UPDATE releases SET commit_sha = ? WHERE id = ?", (sha, app.live_release))
+        self.store.set_setting(self.store.app("idle").id, STOPPED, True)
+        self.store.set_server_setting(RESTORED, {"at": 1.0})
+        self.before = {name: len(self.store.deploys(self.store.app(name).id)) for name in ("shop", "idle")}
+
+    def revive(self) -> Revival:
+        operations = self.world.operations
+        made = Revival(self.store, self.engine, self.keeper, operations.lifecycle, operations.sources)
+        made.start()
+        return made
+
+    def until_done(self) -> None:
+        revival = self.revive()
+        wait_until(lambda: self.store.server_setting(RESTORED) is None, END_S, "the mark goes")
+        revival.stop()
+
+    def new(self, name: str) -> list[DeployKind]:
+        found = self.store.deploys(self.store.app(name).id)
+        return [deploy.kind for deploy in found[: len(found) - self.before[name]]]
+
+
+@pytest.fixture
+def restored(tmp_path: Path) -> Iterator[Restored]:
+    made = Restored(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_what_was_live_is_built_from_its_commit_and_what_was_stopped_stays_so(restored: Restored) -> None:
+    restored.until_done()
+    assert restored.new("shop") == [DeployKind.PUSH] and restored.new("idle") == []
+    newest = restored.store.deploys(restored.store.app("shop").id)[0]
+    assert (newest.created_by, newest.ref) == ("restore", None), "no ref moves"
+
+
+def test_an_app_whose_image_is_there_is_the_reconcilers(restored: Restored) -> None:
+    app = restored.store.app("shop")
+    restored.engine.images.add(restored.store.release(app.live_release or 0).image_id)
+    restored.until_done()
+    assert restored.new("shop") == []
+
+
+def test_a_lock_does_not_keep_it_down_and_stays(restored: Restored) -> None:
+    app = restored.store.app("shop")
+    lock.set_lock(restored.store, app, restored.world.client("x").session.identity, "frozen")
+    restored.until_done()
+    assert restored.new("shop") == [DeployKind.PUSH]
+    held = lock.lock_of(restored.store, app)
+    assert held is not None and held.message == "frozen"
+
+
+def test_one_that_cannot_be_built_is_told_and_holds_up_nobody(
+    restored: Restored, caplog: pytest.LogCaptureFixture
+) -> None:
+    restored.store.set_setting(restored.store.app("idle").id, STOPPED, None)
+    Repositories(restored.world.settings.repositories, None).remove("idle")
+    restored.world.operations.fail_next = Failure(DeployState.BUILDING, "no base image", "log in")
+    with caplog.at_level(logging.WARNING, "gitship.restore"):
+        restored.until_done()
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "idle" in said and "cannot be built again" in said
+    assert "shop is not live" in said and "no base image" in said
+
+
+def test_volumes_that_no_backup_had_are_made_and_told(restored: Restored, caplog: pytest.LogCaptureFixture) -> None:
+    app = restored.store.app("shop")
+    restored.store.set_setting(app.id, overrides.VOLUME + "data", "gitship-s1-1-data-aa")
+    with caplog.at_level(logging.WARNING, "gitship.restore"):
+        restored.until_done()
+    assert restored.engine.volumes.exists("gitship-s1-1-data-aa")
+    assert "storage:import shop data" in caplog.text
+
+
+def test_it_waits_for_docker_and_begins_again_after_a_crash(restored: Restored) -> None:
+    restored.engine.down = True
+    revival = restored.revive()
+    assert restored.engine.asked.wait(END_S)
+    revival.stop()  # as a crash would end it
+    assert restored.store.server_setting(RESTORED) is not None and restored.new("shop") == []
+    restored.engine.down = False
+    restored.until_done()
+    assert restored.new("shop") == [DeployKind.PUSH]
+
+
+def test_without_a_restore_nothing_begins(restored: Restored) -> None:
+    restored.store.set_server_setting(RESTORED, None)
+    revival = restored.revive()
+    revival.stop()
+    assert restored.new("shop") == [] and not restored.engine.asked.is_set()

@@ -1,0 +1,112 @@
+"""What a build may print, and which network it has."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.deploy.build import LINE_BYTES, Builder
+from gitship.deploy.gitshiptoml import Build, Limits
+from gitship.deploy.journal import Journal
+from gitship.deploy.manifest import Manifest
+from gitship.deploy.room import Room
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
+from gitship.errors import DeployError
+from gitship.events import Bus
+from gitship.git.repository import Repositories
+from gitship.model import DeployKind, DeployState
+from gitship.store import Store
+from tests.e2e import apps
+from tests.e2e.apps import git
+from tests.unit.commands.machine import Machine
+
+pytestmark = pytest.mark.unit
+
+
+class Printer(Machine):
+    """Builds print these lines, each from step 2."""
+
+    def __init__(self, lines: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.lines = lines
+        self.options: BuildOptions | None = None
+        self.printed = 0
+
+    def free_bytes(self) -> int:
+        return 1 << 40
+
+    def build(
+        self, context: Iterable[bytes], options: BuildOptions, on_event: Callable[[BuildStep | BuildOutput], None],
+        cancel: threading.Event,
+    ) -> Image:  # fmt: skip
+        self.options = options
+        on_event(BuildStep(2, "[2/2] RUN yes"))
+        for line in self.lines:
+            on_event(BuildOutput(2, line))
+            self.printed += 1
+        return Image("sha256:1", 1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "gitship.db")
+    yield opened
+    opened.close()
+
+
+def build(
+    store: Store, directory: Path, engine: Printer, *, output_bytes: int = 0, app: str = "default",
+    server: str = "default",
+) -> None:  # fmt: skip
+    """``app`` and ``server`` are the networks that they name."""
+    made = store.create_app("shop")
+    repository = Repositories(directory, None).create("shop")
+    commit = apps.commit(apps.new_repository(directory / f"src{made.id}", {"Dockerfile": "FROM scratch\n"}), "x")
+    git(repository.path, "fetch", "-q", str(directory / f"src{made.id}"), "main:main")
+    journal = Journal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), directory / "logs")
+    builder = Builder(
+        engine, "s1", max_builds=1, timeout_s=9, min_free_bytes=0, room=Room(directory, 0), output_bytes=output_bytes,
+        network=server,
+    )  # fmt: skip
+    try:
+        with journal.stage(DeployState.BUILDING, "Building") as stage:
+            builder.build(
+                made, repository, commit, Manifest(build=Build(network=app)), journal, stage, threading.Event(),
+                no_cache=False, limits=Limits(),
+            )  # fmt: skip
+    finally:
+        journal.close()
+
+
+def test_a_build_that_prints_without_end_is_ended(store: Store, tmp_path: Path) -> None:
+    def forever() -> Iterator[str]:
+        while True:
+            yield "y"
+
+    engine = Printer(forever())
+    with pytest.raises(DeployError, match=r"printed more than 1 MB, last in \[2/2\] RUN yes") as ended:
+        build(store, tmp_path, engine, output_bytes=1 << 20)
+    assert engine.printed == (1 << 20) // LINE_BYTES
+    assert "build_output" in ended.value.hint and ended.value.lines == ("y",)
+
+
+def test_long_lines_count_in_full_and_0_is_no_limit(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match="printed more than"):
+        build(store, tmp_path, Printer(["x" * (1 << 19)] * 3), output_bytes=1 << 20)
+    store.delete_app(store.app("shop").id)
+    engine = Printer(["x" * 1000] * 100)
+    build(store, tmp_path, engine, output_bytes=0)
+    assert engine.printed == 100
+
+
+@pytest.mark.parametrize(
+    ("server", "app", "wanted"),
+    [("default", "default", "default"), ("default", "none", "none"), ("none", "default", "none")],
+)  # fmt: skip
+def test_no_network_wins(store: Store, tmp_path: Path, server: str, app: str, wanted: str) -> None:
+    engine = Printer()
+    build(store, tmp_path, engine, app=app, server=server)
+    assert engine.options is not None and engine.options.network == wanted
