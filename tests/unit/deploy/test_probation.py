@@ -274,7 +274,7 @@ def test_but_not_when_its_time_has_passed(bench: Bench) -> None:
 def with_switch(bench: Bench, seconds_ago: float = 0.0) -> None:
     """The newest deploy has its switch in its record, and is live, as after a kill."""
     deploy = bench.store.deploys(bench.app.id)[0]
-    stages = (StageTime(DeployState.SWITCHING, probation.time.time() - seconds_ago, 0.0),)
+    stages = (StageTime(DeployState.SWITCHING, time.time() - seconds_ago, 0.0),)
     release = bench.store.app("shop").live_release
     bench.store.update_deploy(dataclasses.replace(deploy, state=DeployState.LIVE, release_id=release, stages=stages))
     first = bench.store.create_deploy(bench.app.id, DeployKind.PUSH, "ada")
