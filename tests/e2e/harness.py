@@ -143,13 +143,8 @@ class Server:
         """Starts `gitship serve` and waits for its ready line."""
         assert self.process is None, "the server runs already"
         start = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "gitship.cli", "serve", "--config", str(self.config)]
-            command += ["--verbose"] if os.environ.get(DEBUG) == "1" else []
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_env(), start_new_session=True
-            )
-        process = self.process
+        verbose = ["--verbose"] if os.environ.get(DEBUG) == "1" else []
+        process = self.process = self._begin("serve", "--config", str(self.config), *verbose)
 
         def ready() -> bool:
             assert process.poll() is None, f"gitship serve ended with {process.returncode}:\n{self.logs}"
