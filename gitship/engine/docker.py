@@ -14,14 +14,12 @@ from typing import Any
 
 from docker import APIClient
 from docker import errors as docker_errors
-from docker.constants import DEFAULT_DOCKER_API_VERSION
 
 from gitship.engine import (
     attached,
     buildcli,
     buildlimits,
     builds,
-    cgroups,
     containers,
     events,
     images,
@@ -31,9 +29,11 @@ from gitship.engine import (
     platforms,
     pulls,
 )  # fmt: skip
-from gitship.engine.base import NameTaken, Program
+from gitship.engine.base import Program
 from gitship.engine.buildlimits import BuildLimits, Limiter
-from gitship.engine.faults import refused, runtime_cause, translated
+from gitship.engine.connection import Connection
+from gitship.engine.faults import conflict, start_failed, translated
+from gitship.engine.meters import Meters
 from gitship.engine.patience import Patience
 from gitship.engine.references import Reference
 from gitship.engine.values import (
@@ -51,8 +51,7 @@ from gitship.engine.values import (
     Usage,
 )
 from gitship.engine.volumes import DockerVolumes
-from gitship.engine.wire import Wire
-from gitship.errors import Conflict, EngineError, NotFound
+from gitship.errors import EngineError, NotFound
 
 TIMEOUT_S = 60.0
 PRUNE_S = 600.0
@@ -84,35 +83,19 @@ class DockerEngine:
         self._build_limits = build_limits or BuildLimits()
         self._limiter = Limiter(self._build_limits, host)
         self._timeout_s = timeout_s
-        self._wire = Wire(host, timeout_s)
-        self._volumes = DockerVolumes(self._wire, lambda: self._docker, self, host_paths, private)
-        self._connected: APIClient | None = None
-        self._connecting = threading.Lock()
+        self._connection = Connection(host, timeout_s)
+        self._wire = self._connection.wire
+        self._volumes = DockerVolumes(self._wire, self._connection.client, self, host_paths, private)
         self._root: Path | None = None
-        self._groups: dict[str, cgroups.Group] = {}  # of containers: it stays the same when one starts again
+        self._meters = Meters(lambda container_id: self.inspect(container_id).pid)
 
     def close(self) -> None:
         """Closes idle connections; the engine may be used again afterwards."""
-        with self._connecting:
-            if self._connected is not None:
-                self._connected.close()
-                self._connected = None
+        self._connection.close()
 
     @property
     def _docker(self) -> APIClient:
-        client = self._connected
-        if client is None:
-            # not under the lock: callers of a Docker that hangs would wait for each other's time-outs in turn
-            with translated(self.host, "be connected to"):
-                client = APIClient(
-                    self.host,
-                    version=_api_version(self._wire.json("GET", "/version")),
-                    # an int by its annotations only; requests takes fractions
-                    timeout=self._timeout_s,  # type: ignore[arg-type]
-                )
-            with self._connecting:
-                self._connected = client = self._connected or client
-        return client
+        return self._connection.client()
 
     @property
     def _api(self) -> str:
@@ -275,7 +258,7 @@ class DockerEngine:
                     f"container {spec.name} cannot be created: {error.explanation}", "deploy again"
                 ) from error
             except docker_errors.APIError as error:
-                raise _conflict(spec.name, error) or error from None
+                raise conflict(spec.name, error) or error from None
             return str(created["Id"])
 
     def start(self, container_id: str) -> None:
@@ -287,9 +270,9 @@ class DockerEngine:
                 # the runtime's "no such file" for a command comes as a 404 on newer engines
                 if "no such container" in str(error.explanation).lower():
                     raise
-                raise _start_failed(error) from error
+                raise start_failed(error) from error
             except docker_errors.APIError as error:
-                raise _conflict("", error) or _start_failed(error) from error
+                raise conflict("", error) or start_failed(error) from error
 
     def inspect(self, container_id: str) -> ContainerState:
         with translated(self.host, "look at a container", missing=f"container {container_id[:12]}"):
@@ -310,7 +293,7 @@ class DockerEngine:
                 return
 
     def remove(self, container_id: str) -> None:
-        self._groups.pop(container_id, None)
+        self._meters.forget(container_id)
         with translated(self.host, "remove a container"):
             try:
                 self._docker.remove_container(container_id, v=True, force=True)
@@ -379,53 +362,9 @@ class DockerEngine:
         return events.events(self._wire, self._api, labels, since, until, stop)
 
     def usage(self, container_id: str) -> Usage | None:
-        known = self._groups.get(container_id)
-        if known is not None and (usage := cgroups.read(known)):
-            return usage
-        self._groups.pop(container_id, None)
-        if not self._here:
-            return None
-        try:
-            found = cgroups.find(container_id, self.inspect(container_id).pid)
-        except NotFound:
-            return None
-        if found is None:
-            return None
-        self._groups[container_id] = found
-        return cgroups.read(found)
+        return self._meters.usage(container_id) if self._here else None
 
     @property
     def _here(self) -> bool:
         """Its containers run on this machine."""
         return self.host.startswith("unix://")
-
-
-def _api_version(version: Any) -> str:
-    """The newest API version that both sides know, or Docker's oldest when that is newer than docker-py."""
-    if not isinstance(version, dict) or "ApiVersion" not in version:
-        raise EngineError("what answers is not Docker", "see host in [docker] on the server")
-    newest = min(str(version["ApiVersion"]), DEFAULT_DOCKER_API_VERSION, key=_parts)
-    return max(newest, str(version.get("MinAPIVersion", newest)), key=_parts)
-
-
-def _parts(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
-def _conflict(name: str, error: docker_errors.APIError) -> Conflict | None:
-    text = str(error.explanation)
-    if error.status_code == 409 and "name" in text and name:
-        return NameTaken(f"a container named {name} is there already", f"remove it: `docker rm -f {name}`")
-    if "address already in use" in text.lower():
-        return Conflict("the container's address is in use", "deploy again: it then gets another one")
-    return None
-
-
-def _start_failed(error: docker_errors.APIError) -> EngineError:
-    cause = runtime_cause(str(error.explanation))
-    if "exec:" in cause:
-        return EngineError(
-            f"the command cannot be run: {cause}",
-            "check the process's command in the Procfile, or CMD in the Dockerfile",
-        )
-    return refused("start the container", cause)

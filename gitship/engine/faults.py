@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import requests
 from docker import errors as docker_errors
 
-from gitship.errors import EngineError, NotFound
+from gitship.engine.base import NameTaken
+from gitship.errors import Conflict, EngineError, NotFound
 
 _PERMISSION = re.compile(r"permission denied", re.I)
 _TIMEOUT = re.compile(r"timed? ?out", re.I)
@@ -62,3 +63,24 @@ def translated(host: str, doing: str, missing: str = "") -> Iterator[None]:
         raise refused(doing, str(error.explanation or error)) from error
     except (docker_errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         raise unreachable(host, error) from error
+
+
+def conflict(name: str, error: docker_errors.APIError) -> Conflict | None:
+    """A name or an address that another container has; None when it is something else."""
+    text = str(error.explanation)
+    if error.status_code == 409 and "name" in text and name:
+        return NameTaken(f"a container named {name} is there already", f"remove it: `docker rm -f {name}`")
+    if "address already in use" in text.lower():
+        return Conflict("the container's address is in use", "deploy again: it then gets another one")
+    return None
+
+
+def start_failed(error: docker_errors.APIError) -> EngineError:
+    """In the runtime's words, and when the command is at fault with where that is written."""
+    cause = runtime_cause(str(error.explanation))
+    if "exec:" in cause:
+        return EngineError(
+            f"the command cannot be run: {cause}",
+            "check the process's command in the Procfile, or CMD in the Dockerfile",
+        )
+    return refused("start the container", cause)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from gitship.engine.base import Engine, Volumes
-from gitship.engine.docker import DockerEngine, _api_version
+from gitship.engine.connection import api_version
+from gitship.engine.docker import DockerEngine
 from gitship.engine.faults import runtime_cause, unreachable
 from gitship.engine.images import describe
 from gitship.engine.references import parse
@@ -116,7 +117,7 @@ def test_every_call_of_the_interface_is_tried() -> None:
     ],
 )
 def test_the_api_version_is_one_that_both_know(version: dict[str, str], chosen: str) -> None:
-    assert _api_version(version) == chosen
+    assert api_version(version) == chosen
 
 
 def test_the_chosen_version_is_the_one_that_is_spoken(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_the_chosen_version_is_the_one_that_is_spoken(tmp_path: Path) -> None:
 
 def test_something_that_is_not_docker_is_told_apart() -> None:
     with pytest.raises(EngineError, match="not Docker"):
-        _api_version(None)
+        api_version(None)
 
 
 def test_a_socket_that_may_not_be_used_has_a_hint_of_its_own() -> None:
