@@ -42,6 +42,7 @@ from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.looking import Looking
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.origin import manifest_of
 from gitship.deploy.outages import Outages
 from gitship.deploy.pausing import Pausing
 from gitship.deploy.pipeline import Pipeline
@@ -177,7 +178,9 @@ class Daemon:
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
         )
         claims = Claims()
-        self.probation = Probation(settings, self.store, bus, tally, lambda: self.queue)
+        self.probation = Probation(
+            settings, self.store, bus, tally, lambda: self.queue, partial(manifest_of, self.store, repositories)
+        )
         pipeline = Pipeline(
             settings,
             self.store,
@@ -272,6 +275,7 @@ class Daemon:
             self.web.start()
             self.ssh.start()
             self.scheduler.start()
+            self.probation.take_up()
             self.revival.start()
             self.upkeep.start()
         except BaseException:

@@ -3,8 +3,43 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
+
+import pytest
+
+# Real git and ssh clients, every command in every role, thousands of files: half of the unit tests' time in 20 modules.
+# .ci/quick leaves them out; CI runs them all. `pytest --durations=30` shows what belongs here.
+THOROUGH = (
+    "unit/commands/test_concurrency.py",
+    "unit/commands/test_listing.py",
+    "unit/commands/test_logs.py",
+    "unit/commands/test_over_ssh.py",
+    "unit/commands/test_roles.py",
+    "unit/commands/test_server.py",
+    "unit/commands/test_tuning.py",
+    "unit/commands/test_walk.py",
+    "unit/deploy/test_notifier.py",
+    "unit/git/test_context.py",
+    "unit/git/test_context_dockerignore.py",
+    "unit/git/test_disconnect.py",
+    "unit/git/test_limits.py",
+    "unit/git/test_push.py",
+    "unit/git/test_races.py",
+    "unit/git/test_refusals.py",
+    "unit/git/test_upload.py",
+    "unit/ssh",
+    "unit/web/test_pages.py",
+)
 
 
 def pytest_configure() -> None:
     """A run in the background inherits an ignored SIGINT, and so would every client that a test interrupts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    thorough = [here / name for name in THOROUGH]
+    for item in items:
+        if any(item.path == path or path in item.path.parents for path in thorough):
+            item.add_marker(pytest.mark.thorough)

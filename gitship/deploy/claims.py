@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gitship.errors import Conflict, NotFound
+from gitship.errors import Conflict, DeployCanceled, NotFound
 from gitship.model import App
 
 TIMEOUT_S = 120.0  # longer than the reconciler needs for one app while Docker answers
@@ -32,7 +32,7 @@ class Claims:
 
     @contextmanager
     def held(self, app_id: int, given_up: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """The claim, waited for. Raises Conflict when that takes too long, or as soon as ``given_up()`` is true."""
+        """The claim, waited for. Raises Conflict when that takes too long, DeployCanceled once ``given_up()``."""
         self._take(app_id, self._timeout_s, given_up)
         try:
             yield
@@ -90,7 +90,9 @@ class Claims:
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while app_id in self._claimed:
-                if given_up() or time.monotonic() > deadline:
+                if given_up():
+                    raise DeployCanceled("canceled while it waited for its turn at the app's containers")
+                if time.monotonic() > deadline:
                     raise Conflict("something else is at work on the app's containers", "try again in a moment")
                 self._changed.wait(LOOK_S)
             self._claimed.add(app_id)

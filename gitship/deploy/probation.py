@@ -22,12 +22,13 @@ from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.tally import Tally, Watch
-from gitship.model import App, Deploy, DeployKind, Release, Topic
+from gitship.model import App, Deploy, DeployKind, DeployState, Release, Topic
 from gitship.store import Store
 from gitship.traffic import together
 
 log = logging.getLogger("gitship.deploy")
 TICK_S = 0.5
+RECENT = 10  # deploys of an app that are looked at: a scale after the push has the same release
 BEFORE_S = 60.0  # of the release before: was it any better?
 NEWEST = 50  # events that are looked at: only those of this release count, whatever the clock says
 BAD = "bad-release."  # + number, an app's setting: why gitship has rolled back from it
@@ -59,8 +60,15 @@ class Probation:
     """One thread per release that is watched."""
 
     def __init__(
-        self, settings: Settings, store: Store, bus: Bus, tally: Tally, queue: Callable[[], DeployQueue]
+        self,
+        settings: Settings,
+        store: Store,
+        bus: Bus,
+        tally: Tally,
+        queue: Callable[[], DeployQueue],
+        manifest_of: Callable[[App, Release], Manifest | None],
     ) -> None:
+        self._manifest_of = manifest_of
         self._settings = settings
         self._store = store
         self._bus = bus
@@ -73,14 +81,45 @@ class Probation:
         self._rolls_back = rolls_back
 
     def stop(self) -> None:
-        """A release that is being watched is so no longer; the next gitship does not take it up."""
+        """A release that is being watched is so no longer; the next gitship takes it up."""
         self._stopping.set()
 
     def begin(self, rollout: Rollout) -> None:
         """The release has all visitors; returns at once."""
         case = self._case(rollout)
         if case is not None:
-            threading.Thread(target=self._run, args=(case,), name=f"probation-{case.app.name}", daemon=True).start()
+            self._start(case)
+
+    def take_up(self) -> None:
+        """What an earlier gitship was watching: for the rest of its time, and with what the store has of it."""
+        for app in self._store.apps():
+            case = self._case_left(app)
+            if case is not None:
+                self._start(case)
+
+    def _start(self, case: Case) -> None:
+        threading.Thread(target=self._run, args=(case,), name=f"probation-{case.app.name}", daemon=True).start()
+
+    def _case_left(self, app: App) -> Case | None:
+        recent = self._store.deploys(app.id, limit=RECENT)
+        deploy = next((d for d in recent if d.release_id == app.live_release and d.kind in WATCHED), None)
+        if deploy is None or app.live_release is None or deploy.reason:
+            return None
+        ends = [stage.started_at + stage.seconds for stage in deploy.stages if stage.stage is DeployState.SWITCHING]
+        if deploy.state is not DeployState.LIVE or not ends:
+            return None
+        passed_s = time.time() - ends[-1]
+        release = self._store.release(app.live_release)
+        own, server = self._manifest_of(app, release) or Manifest(), self._settings.deploy
+        seconds = server.watch if own.watch_s is None else own.watch_s
+        if not 0 <= passed_s < seconds:
+            return None
+        previous = next((r for r in self._store.good_releases(app.id) if r.number < release.number), None)
+        trouble = str(self._store.setting(app.id, f"{BAD}{previous.number}") or "") if previous else ""
+        journal = Journal(deploy, app, self._store, self._bus, self._settings.logs)
+        percent = server.watch_errors if own.watch_errors is None else own.watch_errors
+        began = time.monotonic() - passed_s
+        return Case(app, release, previous, trouble, journal, seconds - passed_s, percent, began)
 
     def _case(self, rollout: Rollout) -> Case | None:
         own, server = rollout.manifest or Manifest(), self._settings.deploy

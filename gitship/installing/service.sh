@@ -71,6 +71,7 @@ start_serve() { # false when it does not answer within a minute
 last_lines() { if has_systemd; then journalctl -u gitship -u gitship-varnish -n 30 --no-pager >&2; else tail -n 30 "$log" >&2; fi; }
 
 port_holder() { # port_holder PORT: the program that listens there, with its pid; nothing when it is free
+  command -v ss >/dev/null || return 0
   ss -Hltnp "sport = :$1" 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (pid \2)/p' | head -n 1
 }
 

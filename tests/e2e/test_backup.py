@@ -19,7 +19,7 @@ from tests.e2e import apps, docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.harness import Server, wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]  # many deploys, on a machine that may be busy
 
 BACK_S = 60.0
 

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e import apps
 from tests.e2e.harness import Server, running, wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]  # many deploys, on a machine that may be busy
 
 SH = 'RUN ["/bin/busybox", "sh", "-c", "{}"]'
 

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e import apps, docker_cli
 from tests.e2e.harness import Server, running, wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]  # many deploys, on a machine that may be busy
 
 SIZE = "200m"  # Varnish's own log takes 80 of it
 

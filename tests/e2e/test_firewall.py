@@ -122,8 +122,13 @@ def test_rules_that_are_lost_are_told_and_put_back_and_nothing_stays_behind(open
     chain = f"GITSHIP-{server.server_id()[:12]}-IN"
     assert "reach no metadata service" in server.gitship("doctor").stdout
     rule = next(line for line in run("iptables", "-w", "-S", "INPUT").splitlines() if chain in line and "-s" in line)
-    run("iptables", "-w", "-D", *rule.split()[1:])
-    assert f"not there: iptables -I INPUT {' '.join(rule.split()[2:4])}" in server.gitship("doctor").stdout
+
+    def told() -> bool:
+        """The server may put the rule back before the doctor looks: once a minute."""
+        run("iptables", "-w", "-D", *rule.split()[1:], check=False)
+        return f"not there: iptables -I INPUT {' '.join(rule.split()[2:4])}" in server.gitship("doctor").stdout
+
+    wait_until(told, 60, "the doctor misses the rule")
     server.restart()
     server.restart()  # doing it again makes no second one
     assert run("iptables", "-w", "-S", "INPUT").splitlines().count(rule) == 1

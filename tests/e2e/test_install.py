@@ -218,6 +218,7 @@ def test_a_bare_machine_for_years(release: str, tmp_path: Path, tiny_binary: Pat
         assert (machine.root / "var/lib/gitship/gitship.db").exists()
 
         # A new install goes on with what stayed, and a purge leaves nothing of gitship.
+        machine.put(checkout(tmp_path / "whole"), "gitship")
         install(machine)
         wait_until(lambda: serves(machine), 60, "the apps are back")
         install(machine, "--uninstall")

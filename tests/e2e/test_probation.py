@@ -12,9 +12,11 @@ import pytest
 from tests.e2e import apps
 from tests.e2e.harness import Server, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-HEALTHZ = '[[processes.web.checks]]\npath = "/healthz"\n'
+WAIT_S = 120.0
+LONG = "[deploy]\nwatch = 300\n"  # however busy the machine is
+HEALTHZ = LONG + '[[processes.web.checks]]\npath = "/healthz"\n'
 
 
 def shown(server: Server, *words: str) -> Any:
@@ -33,15 +35,15 @@ def rolled_back(server: Server, app: str) -> dict[str, Any]:
     """The rollback that gitship has made by itself, when it is live."""
     found = wait_until(
         lambda: next((d for d in deploys(server, app) if d["kind"] == "rollback" and d["state"] != "failed"), None),
-        40, "it is rolled back", every_s=0.5,
+        WAIT_S, "it is rolled back", every_s=0.5,
     )  # fmt: skip
-    wait_until(lambda: server.get(app).body == "v1\n", 40, "v1 serves again", every_s=0.5)
+    wait_until(lambda: server.get(app).body == "v1\n", WAIT_S, "v1 serves again", every_s=0.5)
     assert isinstance(found, dict)
     return found
 
 
 def test_a_release_that_crashes_again_and_again(server: Server, tiny_app: Callable[..., Path]) -> None:
-    repository = tiny_app("looping")
+    repository = tiny_app("looping", files={"gitship.toml": LONG})
     server.push_ok(repository, "looping")
     good = apps.git(repository, "rev-parse", "HEAD")
     bad = apps.commit(repository, "Bad", {"Dockerfile": apps.tiny_dockerfile("v2")})
@@ -56,7 +58,7 @@ def test_a_release_that_crashes_again_and_again(server: Server, tiny_app: Callab
     assert f"commit {bad[:7]} is not live" in told["reason"]
     assert f"commit {bad[:7]} is not live" in server.ssh("logs:deploy", "looping", str(pushed["id"])).stdout
     assert "crash_loop" in {row["kind"] for row in shown(server, "ps:events", "looping")}
-    wait_until(lambda: server.server_ref("looping") == good, 20, "the branch is back where it was")
+    wait_until(lambda: server.server_ref("looping") == good, WAIT_S, "the branch is back where it was")
 
     server.push_ok(repository, "looping")  # the same commit once more
     assert server.get("looping").body == "v2\n" and server.server_ref("looping") == bad
@@ -74,8 +76,10 @@ def test_a_release_that_fails_its_visitors(server: Server, tiny_app: Callable[..
 
 
 def test_the_first_release_stays_and_that_is_said(server: Server, tiny_app: Callable[..., Path]) -> None:
-    server.push_ok(tiny_app("first"), "first")
+    server.push_ok(tiny_app("first", files={"gitship.toml": LONG}), "first")
     server.get("first", "/doom")
-    wait_until(lambda: "no release before it" in deploys(server, "first")[0]["reason"], 40, "it is told", every_s=0.5)
+    wait_until(
+        lambda: "no release before it" in deploys(server, "first")[0]["reason"], WAIT_S, "it is told", every_s=0.5
+    )
     assert [d["kind"] for d in deploys(server, "first")] == ["push"]
-    assert [row["status"] for row in shown(server, "ps:list", "first")] == ["crash loop"]
+    wait_until(lambda: shown(server, "ps:list", "first")[0]["status"] == "crash loop", WAIT_S, "ps:list says so")

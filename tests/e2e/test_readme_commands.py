@@ -42,7 +42,7 @@ NOT_RUN = {
     "gitship restore gitship.tar --force": RESTORES,
     "systemctl start gitship": RESTORES,
     "sudo ./install.sh --test": "it is what runs this",
-    ".ci/quick": "it runs beside this, and has a test of its own",
+    ".ci/quick": "it is part of what runs this",
     "sudo .ci/pytest tests/e2e/test_queue.py": "it runs beside this",
     "ship https:enable hello": NO_AUTHORITY,
     "ship https:enable store": NO_AUTHORITY,

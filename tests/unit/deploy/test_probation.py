@@ -22,7 +22,18 @@ from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict
 from gitship.events import Bus
 from gitship.front.tally import Tally
-from gitship.model import App, ContainerEvent, Deploy, DeployKind, DeployState, Happening, Process, Release, Topic
+from gitship.model import (
+    App,
+    ContainerEvent,
+    Deploy,
+    DeployKind,
+    DeployState,
+    Happening,
+    Process,
+    Release,
+    StageTime,
+    Topic,
+)
 from gitship.store import Store
 
 pytestmark = pytest.mark.unit
@@ -45,7 +56,16 @@ class Bench:
         self.releases = [self.release()]
         self.store.set_live(self.app.id, self.releases[0].id, [])
         settings = dataclasses.replace(Settings(), deploy=DeploySettings(watch=WAIT_S))
-        self.probation = Probation(settings, self.store, self.bus, self.tally, lambda: cast(DeployQueue, self))
+        self._settings = settings
+        self.manifest = Manifest()
+        self.start()
+
+    def start(self) -> None:
+        """As the next gitship."""
+        queue = cast(DeployQueue, self)
+        self.probation = Probation(
+            self._settings, self.store, self.bus, self.tally, lambda: queue, lambda app, release: self.manifest
+        )
         self.probation.rolls_back_by(self.roll_back)
 
     def release(self) -> Release:
@@ -223,6 +243,42 @@ def test_a_locked_app_stays_and_that_is_said(bench: Bench) -> None:
     bench.crash()
     bench.ended()
     assert "It stays live: shop is locked by ada" in bench.store.deploy(job.deploy.id).reason
+
+
+def test_the_next_gitship_goes_on_watching_for_the_rest_of_the_time(bench: Bench) -> None:
+    bench.push()
+    with_switch(bench)
+    bench.probation.stop()
+    bench.ended()
+    bench.start()
+    bench.probation.take_up()
+    bench.crash()
+    bench.ended()
+    [(target, withdrawal, _)] = bench.asked
+    assert target == bench.releases[0] and withdrawal.ref == "refs/heads/main"
+    bench.start()
+    bench.probation.take_up()  # it has been told by now
+    assert not [t for t in threading.enumerate() if t.name == "probation-shop"]
+
+
+def test_but_not_when_its_time_has_passed(bench: Bench) -> None:
+    bench.push()
+    with_switch(bench, seconds_ago=WAIT_S + 1)
+    bench.probation.stop()
+    bench.ended()
+    bench.start()
+    bench.probation.take_up()
+    assert not [t for t in threading.enumerate() if t.name == "probation-shop"]
+
+
+def with_switch(bench: Bench, seconds_ago: float = 0.0) -> None:
+    """The newest deploy has its switch in its record, and is live, as after a kill."""
+    deploy = bench.store.deploys(bench.app.id)[0]
+    stages = (StageTime(DeployState.SWITCHING, time.time() - seconds_ago, 0.0),)
+    release = bench.store.app("shop").live_release
+    bench.store.update_deploy(dataclasses.replace(deploy, state=DeployState.LIVE, release_id=release, stages=stages))
+    first = bench.store.create_deploy(bench.app.id, DeployKind.PUSH, "ada")
+    bench.store.update_deploy(dataclasses.replace(first, state=DeployState.LIVE, release_id=bench.releases[0].id))
 
 
 def test_it_can_be_turned_off(bench: Bench) -> None:

@@ -265,6 +265,7 @@ def test_an_end_that_was_cut_short_is_finished_later(bench: Bench, call: str) ->
     with pytest.raises(GitshipError, match="shop could not be removed to its end: Docker went away"):
         bench.destroying.destroy("shop")
     assert bench.settle() == []  # nothing comes back
+    assert bench.front.hosts == {}
     assert [change.text for change in bench.destroying.settle()] == [
         "removed what is left of shop: it is being destroyed"
     ]

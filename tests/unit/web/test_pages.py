@@ -323,6 +323,18 @@ def test_the_state_is_what_a_visitor_gets(site: Site) -> None:
     assert [w["command"] for w in site.get("/api/apps/gone").json()["warnings"]] == ["ps:restart gone"]
 
 
+def test_a_crash_loop_is_told_between_two_crashes_too(site: Site) -> None:
+    go_live(site, "loop")
+    app = site.store.app("loop")
+    container, now = site.store.containers(app.id)[0], time.time()
+    for n, kind in enumerate([*[Happening.CRASHED] * 3, Happening.CRASH_LOOP]):
+        code = 3 if kind is Happening.CRASHED else None
+        site.store.add_container_event(
+            ContainerEvent(app.id, container.id, container.name, "web", 1, now - 3 + n / 2, kind, code, "exit code 3")
+        )
+    assert f"{container.name} crashes and is started again and again" in site.get("/").text
+
+
 def test_what_went_live_after_docker_was_asked_is_not_called_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "FRESH_S", 3600.0)
     go_live(site, "shop")
