@@ -1,8 +1,8 @@
 """A bare machine: a Debian made with debootstrap that runs systemd as its init, in systemd-nspawn.
 
 It has a network of its own, so that its Docker's rules are not this machine's, and shares the kernel. What a real
-machine has and the container lacks is put in: writable control groups for Docker, this machine's way to the package
-mirrors (resolv.conf, pip.conf, certificates).
+machine has and the container lacks is put in: control groups and network settings that Docker may write, and this
+machine's way to the package mirrors (resolv.conf, pip.conf, certificates).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ COMMAND_S = 900.0
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 UNIFIED = ("trixie",)  # its systemd wants version 2 of the control groups
 REMOUNT = (
-    "mount -o remount,bind,rw /sys/fs/cgroup;"
+    "mount --bind /proc/sys/net /proc/sys/net; mount -o remount,bind,rw /proc/sys/net;"
+    " mount -o remount,bind,rw /sys/fs/cgroup;"
     " for c in /sys/fs/cgroup/*; do mountpoint -q $c && mount -o remount,bind,rw $c; done; true"
 )
 CGROUPS = f"""[Unit]
