@@ -8,6 +8,7 @@ from contextlib import closing
 from docker import APIClient
 
 from gitship.config import load
+from gitship.errors import FrontError
 from gitship.front.control import Control, Loaded
 from gitship.front.server import Server as Varnish
 from tests.e2e.harness import Server, wait_until
@@ -18,7 +19,11 @@ _OWN_VCL = re.compile(r"app_.*_v\d+_\d+")
 
 def disagreements(server: Server) -> list[str]:
     """Sentences about what does not fit together, or is left over; none when all is well."""
-    return [*unfinished(server), *_containers(server), *_routes(server), *_repositories(server), *_addresses(server)]
+    try:
+        routes = _routes(server)
+    except FrontError as error:
+        routes = [error.message]
+    return [*unfinished(server), *_containers(server), *routes, *_repositories(server), *_addresses(server)]
 
 
 def await_agreement(server: Server, timeout_s: float = 40.0) -> None:

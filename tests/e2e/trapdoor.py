@@ -89,7 +89,7 @@ class Point:
 
 
 def set_trap(file: Path, point: Point, pids: Sequence[int], *, keepers: bool = False) -> None:
-    """From now on whoever reaches the point kills ``pids``, once; ``file`` is gone just before that.
+    """From now on whoever reaches the point kills ``pids``, once; ``file`` is gone when they are.
 
     ``keepers``: only the threads that are not at work for a deploy, at the start for instance, and no others.
     """
@@ -120,12 +120,16 @@ class Trap:
             if self._reached < wanted["nth"]:
                 return
             self._reached = 0
-            file.unlink()
-            for pid in wanted["pids"] or [os.getpid()]:
+            others = [pid for pid in wanted["pids"] if pid != os.getpid()]
+            if not others:
+                file.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+            for pid in others:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            for pid in wanted["pids"]:
+            for pid in others:
                 _await_end(pid)
+            file.unlink()  # only now: who waits for it asks at once whether the killed are back
 
 
 def _await_end(pid: int) -> None:
