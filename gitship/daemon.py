@@ -40,6 +40,7 @@ from gitship.deploy.interrupted import Interrupted
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.looking import Looking
+from gitship.deploy.lostaddresses import LostAddresses
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.origin import manifest_of
@@ -222,6 +223,7 @@ class Daemon:
             keeper,
             outages,
             Routes(settings, self.store, self.front, wanted, gates, self.queue, claims),
+            LostAddresses(self.store, engine, claims, self.queue),
         )
         self.watcher.on_change(self.reconciler.wake)
         self.pausing = Pausing(self.store, self.front, gates, settings.domain)

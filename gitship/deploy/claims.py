@@ -66,6 +66,11 @@ class Claims:
                 self._joined[app.id] -= 1
                 self._changed.notify_all()
 
+    def is_joined(self, app_id: int) -> bool:
+        """Somebody is just making such a container."""
+        with self._changed:
+            return bool(self._joined.get(app_id))
+
     @contextmanager
     def ending(self, app_id: int, *, wait: bool = True) -> Iterator[None]:
         """The claim, and nobody joins any more. When the block fails all is as before. Raises Conflict."""

@@ -18,6 +18,7 @@ from gitship.deploy.destroying import Destroying
 from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.interrupted import Interrupted
 from gitship.deploy.keeper import Keeper
+from gitship.deploy.lostaddresses import LostAddresses
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.outages import Outages
 from gitship.deploy.renaming import Renaming
@@ -72,6 +73,7 @@ class Reconciler:
         keeper: Keeper,
         outages: Outages,
         routes: Routes,
+        lost: LostAddresses,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -85,6 +87,7 @@ class Reconciler:
         self._keeper = keeper
         self._outages = outages
         self._routes = routes
+        self._lost = lost
         self._labels = {values.LABEL_SERVER: store.server_id()}
         self._one_at_a_time = threading.Lock()
         self._awake = threading.Event()
@@ -102,7 +105,6 @@ class Reconciler:
         self._front.ensure_running()
         # First, before anybody is served wrongly: also ends a canary that gitship was killed in.
         _logged(self._routes.load)
-        _logged(self._settle_addresses)
         self._told(self._whole_logged())
         self._thread.start()
 
@@ -181,16 +183,11 @@ class Reconciler:
         changes += self._repair.settle(filter(is_process, states))
         changes += self._keeper.settle([s for s in states if values.LABEL_HELPER in s.labels])
         self._outages.look(self._store.containers(), states)
+        self._lost.settle()
         return changes
 
     def _networks(self) -> list[Change]:
         return [_network(name) for name in self._addresses.remove_orphans()]
-
-    def _settle_addresses(self) -> None:
-        """A container that is gone has no address: without this each crash at the wrong moment costs one for ever."""
-        there = {state.name for state in self._engine.list(self._labels)}
-        for app in self._store.apps():
-            self._addresses.settle(app, there | {container.name for container in self._store.containers(app.id)})
 
     # -- the thread
 

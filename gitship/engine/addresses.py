@@ -7,7 +7,7 @@ another app. Hence one network per app, and in it addresses that rotate and rest
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
@@ -82,14 +82,6 @@ class Addresses:
     def release(self, app: App, owner: str) -> None:
         """The container is gone: its address may be used again after the quarantine."""
         self._store.release_address(app.id, owner)
-
-    def settle(self, app: App, there: Collection[str]) -> None:
-        """Frees the addresses of all owners but those ``there``: gitship was killed when a container had just gone.
-
-        Only for the start: a deploy under way has an address before it has the container.
-        """
-        for owner in self._store.addresses(app.id).keys() - set(there):
-            self._store.release_address(app.id, owner)
 
     def remove(self, app: App) -> None:
         """Removes the app's network; nothing happens when it is gone already."""

@@ -60,6 +60,13 @@ class Live(Database):
                 (time.time(), app_id, owner),
             )
 
+    def addresses_of_no_live_container(self) -> list[tuple[int, str]]:
+        """(app, owner) of each taken address whose owner no live release has."""
+        return self._rows(
+            "SELECT app_id, owner FROM addresses WHERE released_at IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM containers c WHERE c.app_id = addresses.app_id AND c.name = owner)"
+        )
+
     def addresses(self, app_id: int) -> dict[str, str]:
         """Taken addresses, by owner."""
         rows = self._rows("SELECT owner, address FROM addresses WHERE app_id = ? AND released_at IS NULL", app_id)

@@ -183,11 +183,3 @@ def test_a_clock_that_was_set_back_does_not_use_the_addresses_up(store: Store, m
     monkeypatch.setattr("gitship.store.live.time.time", lambda: now - 7200)
     assert store.take_address(app.id, ["10.0.0.0"], "next", 60) is None
     assert store.take_address(app.id, ["10.0.0.0"], "next", 0) == "10.0.0.0"
-
-
-def test_the_address_of_a_container_that_is_gone_is_free_again(addresses: Addresses, store: Store, app: App) -> None:
-    addresses.network(app)
-    for owner in ("web.1", "web.2"):
-        addresses.take(app, owner)
-    addresses.settle(app, {"web.2", "of.another.app"})
-    assert store.addresses(app.id).keys() == {"web.2"}
