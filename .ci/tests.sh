@@ -61,7 +61,7 @@ run_tests() {
   check "shellcheck" shellcheck -x install.sh .ci/run .ci/lock
   check "audit of the locked packages" .ci/audit
   # Mostly waiting, so more tests at once than processors; a module's tests share a server and stay together.
-  check "pytest" python -m pytest -q -n 3 --dist loadfile
+  check "pytest" python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
   [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
   say "All checks passed"
 }

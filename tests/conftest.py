@@ -31,6 +31,20 @@ THOROUGH = (
     "unit/web/test_pages.py",
 )
 
+# What takes minutes on one server begins at once, with `--no-loadscope-reorder`: at the end it would be waited for.
+LONG = (
+    "e2e/test_model.py",
+    "e2e/test_kill_points.py",
+    "e2e/test_readme_commands.py",
+    "e2e/front/test_swaps.py",
+    "e2e/test_no_failed_request.py",
+    "e2e/test_web.py",
+    "e2e/test_web_pages.py",
+    "e2e/test_faults.py",
+    "e2e/test_engines_killed.py",
+    "e2e/test_cron.py",
+)
+
 
 def pytest_configure() -> None:
     """A run in the background inherits an ignored SIGINT, and so would every client that a test interrupts."""
@@ -43,3 +57,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.path == path or path in item.path.parents for path in thorough):
             item.add_marker(pytest.mark.thorough)
+    long = {here / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: long.get(item.path, len(LONG)))  # keeps the order of all others
