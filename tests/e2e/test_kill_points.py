@@ -25,25 +25,17 @@ FORMATION = '{"formation": {"web": {"quantity": 1}, "worker": {"quantity": 1}}}'
 # The point of no return is the store's transaction: until then the old release stands, from there on the new one.
 BEFORE_THE_COMMIT = [
     Point("after", "Quarantine.__enter__"),
-    Point("after", "_Push._take_in"),  # the pack is whole in its quarantine
     Point("after", "Quarantine.keep"),
     Point("after", "Deploys.create_deploy"),
-    Point("before", "DeployQueue._ensure_thread"),  # queued
     Point("after", "Pipeline._begin"),
     Point("after", "_Progress.__call__", 3),  # in the middle of the build
     Point("after", "Builder.build"),  # built and tagged
-    Point("after", "Releases.create_release"),
-    Point("after", "DockerEngine.create"),  # of the release command
     Point("after", "DockerEngine.start"),
     Point("after", "ReleaseCommands._run"),
-    Point("after", "Addresses.take"),
     Point("after", "DockerEngine.start", 2),  # of web
-    Point("after", "DockerEngine.start", 3),  # of the worker
     Point("after", "Checker.wait_ready"),
-    Point("after", "Front.load"),
     Point("before", "Front._save"),  # labelled, and not written down
     Point("after", "Front.label"),
-    Point("after", "Switch._ask"),
     Point("after", "Repository.compare_and_set"),
     Point("after", "Live.set_live"),  # within the transaction
 ]
@@ -54,27 +46,34 @@ MORE_BEFORE_THE_COMMIT = [
     Point("before", "Checker.wait_ready"),
     Point("after", "BootFiles._put"),
     Point("before", "Repository.compare_and_set"),
+    Point("after", "_Push._take_in"),  # the pack is whole in its quarantine
+    Point("before", "DeployQueue._ensure_thread"),  # queued
+    Point("after", "Releases.create_release"),
+    Point("after", "DockerEngine.create"),  # of the release command
+    Point("after", "Addresses.take"),
+    Point("after", "DockerEngine.start", 3),  # of the worker
+    Point("after", "Front.load"),
+    Point("after", "Switch._ask"),
 ]
 AFTER_THE_COMMIT = [
     Point("after", "Commit.make"),
-    Point("before", "Pipeline._answer"),
     Point("after", "Drainer.start"),
     Point("after", "Front.busy"),
-    Point("after", "Front.discard"),
     Point("after", "DockerEngine.stop"),
     Point("after", "DockerEngine.remove", 2),  # the first one is of the release command
-    Point("before", "Journal.finish"),
     Point("after", "Journal.finish"),
 ]
 MORE_AFTER_THE_COMMIT = [
     Point("after", "Pipeline._answer"),
     Point("after", "KeptLogs.keep"),
     Point("after", "Live.release_address"),
+    Point("before", "Pipeline._answer"),
+    Point("after", "Front.discard"),
+    Point("before", "Journal.finish"),
 ]
 # Of other deploys, where they go another way: the point, and whether what is new stands.
 FIRST = [
     (Point("after", "DockerEngine.start"), False),
-    (Point("after", "Repository.compare_and_set"), False),
     (Point("after", "Commit.make"), True),
 ]
 MORE_FIRST = [
@@ -82,6 +81,7 @@ MORE_FIRST = [
     (Point("after", "Builder.build"), False),
     (Point("after", "Front.label"), False),
     (Point("before", "Journal.finish"), True),
+    (Point("after", "Repository.compare_and_set"), False),
 ]
 ROLLBACK = [(Point("after", "Front.label"), False), (Point("after", "DockerEngine.stop"), True)]
 MORE_ROLLBACK = [
@@ -90,11 +90,14 @@ MORE_ROLLBACK = [
     (Point("after", "Commit.make"), True),
 ]
 RENAME = [
-    (Point("after", "Front.label"), False),
     (Point("after", "Repositories.rename"), False),  # within the store's transaction
     (Point("after", "Commit.make"), True),
 ]
-MORE_RENAME = [(Point("after", "Renaming.begin"), False), (Point("after", "Renaming.end"), True)]
+MORE_RENAME = [
+    (Point("after", "Renaming.begin"), False),
+    (Point("after", "Renaming.end"), True),
+    (Point("after", "Front.label"), False),
+]
 if os.environ.get("GITSHIP_TEST_POINTS") == "all":
     BEFORE_THE_COMMIT += MORE_BEFORE_THE_COMMIT
     AFTER_THE_COMMIT += MORE_AFTER_THE_COMMIT
