@@ -107,6 +107,18 @@ def test_a_full_disk_refuses_pushes_and_lets_rollbacks_through(
         assert "v3" in server.get("shop").body
 
 
+def settled_images(docker_host: str, label: str) -> set[str]:
+    """Old images go after the drain, in gitship's own time: what is there when nothing has changed for two seconds."""
+    seen: list[set[str]] = []
+
+    def settled() -> bool:
+        seen.append(set(docker_cli.names(docker_host, "image", label)))
+        return len(seen) > 4 and all(images == seen[-1] for images in seen[-5:])
+
+    wait_until(settled, 30, "the images stay what they are", every_s=0.5)
+    return seen[-1]
+
+
 def test_cleanup_shows_and_frees_what_is_gitships_alone(
     server: Server, docker_host: str, tiny_app: Callable[..., Path]
 ) -> None:
@@ -127,7 +139,7 @@ def test_cleanup_shows_and_frees_what_is_gitships_alone(
             else:
                 server.push_ok(shop, "shop")
         wait_until(lambda: len(server.containers()) == 1, 30, "all is drained")
-        before = set(docker_cli.names(docker_host, "image", label))
+        before = settled_images(docker_host, label)
         looked = server.ssh("server:cleanup", "--dry-run", "--format", "json")
         assert looked.returncode == 0, looked.stderr
         shown = [row for row in json.loads(looked.stdout) if row["kind"] == "image"]
