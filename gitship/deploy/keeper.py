@@ -9,13 +9,12 @@ know of, and nothing is removed by a guess.
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from gitship.deploy import overrides
+from gitship.deploy import overrides, volumenames
 from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.switch import STOPPED
 from gitship.engine import values
@@ -26,7 +25,6 @@ from gitship.model import App, DeployState
 from gitship.store import Store
 
 log = logging.getLogger("gitship.volumes")
-NAME_BYTES = 4
 
 
 class Keeper:
@@ -58,12 +56,7 @@ class Keeper:
         return known[name]
 
     def labels(self, app: App, name: str) -> dict[str, str]:
-        return {
-            values.LABEL_SERVER: self._server_id,
-            values.LABEL_APP: app.name,
-            values.LABEL_APP_ID: str(app.id),
-            values.LABEL_VOLUME: name,
-        }
+        return volumenames.labels(self._server_id, app, name)
 
     # -- making
 
@@ -79,7 +72,7 @@ class Keeper:
     @contextmanager
     def filling(self, app: App, name: str) -> Iterator[str]:
         """A new empty volume, by Docker's name: gone afterwards unless the block, or a deploy it queues, keeps it."""
-        made = f"gitship-{self._server_id}-{app.id}-{name}-{secrets.token_hex(NAME_BYTES)}"
+        made = volumenames.fresh(self._server_id, app, name)
         with self._lock:
             self._filling.add(made)
         try:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 from collections.abc import Iterator
 
-from gitship.deploy import overrides
+from gitship.deploy import overrides, volumenames
 from gitship.deploy.backup import layout
 from gitship.deploy.backup.layout import NotWhole
 from gitship.deploy.backup.reading import Entry
-from gitship.engine import values
 from gitship.engine.base import Volumes
 from gitship.errors import GitshipError, NotFound
 from gitship.store import Store
@@ -56,13 +54,8 @@ class VolumeFilling:
             app = self._store.app_by_id(app_id)
         except NotFound:
             raise NotWhole(f"it has a volume of an app that is not in it ({app_id})") from None
-        labels = {
-            values.LABEL_SERVER: self._server_id,
-            values.LABEL_APP: app.name,
-            values.LABEL_APP_ID: str(app_id),
-            values.LABEL_VOLUME: name,
-        }
-        made = f"gitship-{self._server_id}-{app_id}-{name}-{secrets.token_hex(4)}"
+        labels = volumenames.labels(self._server_id, app, name)
+        made = volumenames.fresh(self._server_id, app, name)
         self._volumes.make(made, labels)
         self.filled[app_id, name] = made
         self._volumes.write(made, content, labels, threading.Event())

@@ -1,0 +1,25 @@
+"""What Docker calls a volume of an app, and by which labels gitship knows it again."""
+
+from __future__ import annotations
+
+import secrets
+
+from gitship.engine import values
+from gitship.model import App
+
+NAME_BYTES = 4
+
+
+def fresh(server_id: str, app: App, name: str) -> str:
+    """A name that no volume has: one that was put aside goes on until it may be removed."""
+    return f"gitship-{server_id}-{app.id}-{name}-{secrets.token_hex(NAME_BYTES)}"
+
+
+def labels(server_id: str, app: App, name: str) -> dict[str, str]:
+    """``name`` is what the app calls it."""
+    return {
+        values.LABEL_SERVER: server_id,
+        values.LABEL_APP: app.name,
+        values.LABEL_APP_ID: str(app.id),
+        values.LABEL_VOLUME: name,
+    }
