@@ -59,7 +59,7 @@ class Cleanup:
 
     def free(self, *, build_cache: bool = False) -> list[Item]:
         """Takes it; what went, an item each. What cannot go now is logged, and found the next time."""
-        items = self._logs(lambda log: log.path.unlink(missing_ok=True))  # first: this makes room even on a full disk
+        items = self.prune_logs()  # first: this makes room even on a full disk
         items += self._remove_images()
         items += self.pack()
         if build_cache:

@@ -110,26 +110,22 @@ class Probation:
             return None
         passed_s = time.time() - ends[-1]
         release = self._store.release(app.live_release)
-        own, server = self._manifest_of(app, release) or Manifest(), self._settings.deploy
-        seconds = server.watch if own.watch_s is None else own.watch_s
+        seconds, percent = self._terms(self._manifest_of(app, release))
         if not 0 <= passed_s < seconds:
             return None
         previous = next((r for r in self._store.good_releases(app.id) if r.number < release.number), None)
         trouble = str(self._store.setting(app.id, f"{BAD}{previous.number}") or "") if previous else ""
         journal = Journal(deploy, app, self._store, self._bus, self._settings.logs)
-        percent = server.watch_errors if own.watch_errors is None else own.watch_errors
         began = time.monotonic() - passed_s
         return Case(app, release, previous, trouble, journal, seconds - passed_s, percent, began)
 
     def _case(self, rollout: Rollout) -> Case | None:
-        own, server = rollout.manifest or Manifest(), self._settings.deploy
-        seconds = server.watch if own.watch_s is None else own.watch_s
+        seconds, percent = self._terms(rollout.manifest)
         candidate = rollout.candidate
         if not seconds or rollout.job.kind not in WATCHED or candidate is None or not candidate.is_new:
             return None
         if rollout.stopped:
             return None
-        percent = server.watch_errors if own.watch_errors is None else own.watch_errors
         since = time.time() - (time.monotonic() - rollout.switch_began)
         before = self._trouble_before(rollout.app, rollout.previous, since, percent)
         return Case(
@@ -142,6 +138,13 @@ class Probation:
             percent,
             rollout.switch_began,
         )
+
+    def _terms(self, manifest: Manifest | None) -> tuple[float, float]:
+        """For how many seconds, and up to what percent of failed requests: the app's own word, else the server's."""
+        own, server = manifest or Manifest(), self._settings.deploy
+        seconds = server.watch if own.watch_s is None else own.watch_s
+        percent = server.watch_errors if own.watch_errors is None else own.watch_errors
+        return seconds, percent
 
     def _trouble_before(self, app: App, previous: Release | None, until: float, percent: float) -> str:
         """What was wrong with the release before, in its last minute."""
