@@ -27,16 +27,13 @@ start_test_engine() { # an engine of the tests' own, only when none answers
   wait_for 60 docker_answers || { tail -n 30 "$test_engine_dir/log" >&2; die "Docker does not start"; }
 }
 
-# Installs what pyproject.toml names, but not gitship: the tests must meet the checkout.
+# Installs what is locked for the tests, but not gitship: the tests must meet the checkout.
 make_test_venv() {
-  local venv=$1 requirements
+  local venv=$1
   [ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
-  requirements=$("$venv/bin/python" -c '
-import sys, tomllib
-project = tomllib.load(open(sys.argv[1], "rb"))["project"]
-print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")' "$here/pyproject.toml")
   say "Installing the Python packages of the tests"
-  "$venv/bin/python" -m pip --disable-pip-version-check -q install --no-input -r /dev/stdin <<<"$requirements" ||
+  "$venv/bin/python" -m pip --disable-pip-version-check -q install --no-input --require-hashes \
+    -r "$here/tests/requirements.lock" ||
     die "pip could not install what the tests need" "look above for its reason, then run this again"
 }
 
