@@ -116,8 +116,8 @@ class Canary:
     def _begin(self, app: App, trial: Trial) -> None:
         self._trials.begin(trial)
         self._gatekeeper.bring(app.id)
-        self._front.share(app.slug, trial.share)
-        vcl = self._front.canary(app.slug)
+        self._front.canaries.share(app.slug, trial.share)
+        vcl = self._front.canaries.vcl(app.slug)
         if vcl is None:
             raise FrontError("Varnish has lost the canary", "push again")
         token = self._gatekeeper.canary_front(app, trial).verify_token
@@ -171,7 +171,7 @@ class Canary:
         serving = self._front.labelled(app.slug)
         try:
             if serving is not None:
-                self._front.label_canary(app.slug, serving)
+                self._front.canaries.label(app.slug, serving)
         finally:
-            self._front.end_share(app.slug)
+            self._front.canaries.end(app.slug)
         rollout.tried_vcls = self._front.unlabelled(app.slug, rollout.release.label)

@@ -139,7 +139,7 @@ class Gatekeeper:
         try:
             if trial is not None:
                 loaded.append(self._front.load(self.canary_front(app, trial)))
-                left.append(self._front.label_canary(app.slug, loaded[1]))
+                left.append(self._front.canaries.label(app.slug, loaded[1]))
             left.append(self._front.label(app.slug, loaded[0]))
         except BaseException:
             for vcl in loaded:

@@ -75,9 +75,9 @@ class Pausing:
                 raise already_paused(found, self.paused(found))
             self._running[found.id] = (over, thread)
         try:
-            self._front.pause(found.slug, found.id, until)
+            self._front.pauses.begin(found.slug, found.id, until)
             self._gatekeeper.apply_front(app)
-            self._front.hold(found.slug, self._host(found))
+            self._front.pauses.hold(found.slug, self._host(found))
         except BaseException:
             self._end(found)
             raise
@@ -94,7 +94,7 @@ class Pausing:
         return paused
 
     def paused(self, app: App) -> Paused | None:
-        pause = self._front.pause_of(app.slug)
+        pause = self._front.pauses.of(app.slug)
         return Paused(pause.left_s) if pause and app.id in self._running else None
 
     def stop(self) -> None:
@@ -115,7 +115,7 @@ class Pausing:
                 self._end(app)
                 return
             try:
-                self._front.hold(app.slug, self._host(app))
+                self._front.pauses.hold(app.slug, self._host(app))
             except GitshipError as error:
                 log.warning("%s: %s", app.name, error.message)
 
@@ -126,7 +126,7 @@ class Pausing:
         if over is None:
             return False
         over.set()
-        self._front.resume(app.slug)
+        self._front.pauses.end(app.slug)
         try:
             self._gatekeeper.apply_front(app.name)
         except GitshipError as error:

@@ -252,7 +252,7 @@ class Pipeline:
     def _limits(self, rollout: Rollout) -> Limits:
         own, server = rollout.manifest or Manifest(), self._settings.deploy
         requests_s = server.drain_timeout if own.drain_timeout_s is None else own.drain_timeout_s
-        pause = self._front.pause_of(rollout.before.slug)  # what waits since before the switch goes to the old release
+        pause = self._front.pauses.of(rollout.before.slug)  # what waits since before the switch goes to the old release
         return Limits(
             requests_s + (pause.left_s if pause else 0.0),
             server.socket_drain_timeout if own.socket_drain_timeout_s is None else own.socket_drain_timeout_s,

@@ -128,7 +128,7 @@ def front_of(directory: Path, port: int, *, grace: bool) -> Iterator[Front]:
         front.ensure_running()
         front.set_hosts({"localhost": "suite"})
         backends = (Backend("suite", HOST, port),)
-        with patch("gitship.front.front.app_vcl", app_vcl if grace else without_grace):
+        with patch("gitship.front.programs.app_vcl", app_vcl if grace else without_grace):
             name = front.load(AppFront("suite", "suite", "v1", "1/1", backends, "token-of-the-benchmark"))
         front.label("suite", name)
         yield front

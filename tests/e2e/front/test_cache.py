@@ -94,7 +94,7 @@ def test_nor_when_it_is_tried_again_whether_it_is_for_the_cache(
         assert not wanted.backends or "set beresp.ttl = 120s;" in text
         return text.replace("set beresp.ttl = 120s;", "set beresp.ttl = 0.1s;")
 
-    monkeypatch.setattr("gitship.front.front.app_vcl", soon)
+    monkeypatch.setattr("gitship.front.programs.app_vcl", soon)
     with Origin("v1") as origin, ThreadPoolExecutor(8) as pool:
         host = serve(origin)
         origin.barrier = 1

@@ -36,8 +36,8 @@ class Canary:
         self.first = switch(front, self.wanted(old, "v1"))
         self.rest = switch(front, replace(self.wanted(old, "v1"), side=OLD))
         self.canary = front.load(replace(self.wanted(new, "v2"), side=NEW))
-        front.label_canary("shop", self.canary)
-        front.share("shop", SHARE)
+        front.canaries.label("shop", self.canary)
+        front.canaries.share("shop", SHARE)
 
     def wanted(self, origin: Origin, release: str) -> AppFront:
         return app("shop", origin, release=release)
@@ -116,10 +116,10 @@ def test_gitships_own_request_gets_the_side_that_it_asks_for_and_is_told_nothing
 
 
 def test_one_label_ends_it_for_everybody_at_once(canary: Canary) -> None:
-    assert canary.front.label_canary("shop", canary.rest) == canary.canary
+    assert canary.front.canaries.label("shop", canary.rest) == canary.canary
     assert canary.versions(100) == {"v1": 100}
     assert canary.version(f"gitship_canary={SHARE.canary}") == "v1"
-    assert canary.front.end_share("shop") == canary.rest
+    assert canary.front.canaries.end("shop") == canary.rest
     assert canary.versions(20) == {"v1": 20}
     assert "set-cookie" in ask(canary.front.address, HOST).headers, "until the usual VCL is back"
 
@@ -134,16 +134,16 @@ def test_an_abort_is_that_one_label_also_when_varnish_then_takes_no_new_table(
     stage = deploy.Canary(*[nothing, canary.front, *[nothing] * 7])
     rollout: Any = SimpleNamespace(app=SimpleNamespace(slug="shop"), release=SimpleNamespace(label="v2"))
     with monkeypatch.context() as patch:
-        patch.setattr(canary.front, "set_hosts", refused)
+        patch.setattr(canary.front._routes, "set_hosts", refused)
         with pytest.raises(FrontError, match="cannot load"):
             stage._end(rollout)
         assert canary.versions(50) == {"v1": 50}
         assert canary.version(f"gitship_canary={SHARE.canary}") == "v1"
-    canary.front.end_share("shop")
+    canary.front.canaries.end("shop")
 
 
 def test_nothing_of_it_is_left_afterwards(canary: Canary) -> None:
-    assert canary.front.end_share("shop") == canary.canary
+    assert canary.front.canaries.end("shop") == canary.canary
     switch(canary.front, canary.wanted(canary.old, "v1"))
     assert canary.canary in canary.front.unlabelled("shop")
     for vcl in canary.front.unlabelled("shop"):
@@ -153,8 +153,8 @@ def test_nothing_of_it_is_left_afterwards(canary: Canary) -> None:
     assert canary.versions(50) == {"v1": 50}
     switch(canary.front, replace(canary.wanted(canary.old, "v1"), side=OLD))
     again = canary.front.load(replace(canary.wanted(canary.new, "v3"), side=Side("13-new", 60)))
-    canary.front.label_canary("shop", again)
-    canary.front.share("shop", Share("13", 99))
+    canary.front.canaries.label("shop", again)
+    canary.front.canaries.share("shop", Share("13", 99))
     assert canary.versions(50)["v2"] > 30, "the next canary finds its label free"
     canary.front.remove("shop")
     assert ask(canary.front.address, HOST).status == 404

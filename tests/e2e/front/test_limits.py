@@ -75,10 +75,10 @@ def test_gitships_own_request_is_not_counted_and_a_wrong_token_is(shared: Front,
             told = [ask(shared.address, host, headers={"X-Gitship-Verify": token}).status for _ in range(5)]
             assert Counter(told) == expected
         slug = host.removesuffix(".localhost")
-        shared.pause(slug, 7, time.time() + 5)
+        shared.pauses.begin(slug, 7, time.time() + 5)
         put(shared, host, origin, Limits(Rate(2, 600, "all")))
-        shared.hold(slug, host)  # a request of gitship's as well
-        shared.resume(slug)
+        shared.pauses.hold(slug, host)  # a request of gitship's as well
+        shared.pauses.end(slug)
 
 
 @pytest.mark.usefixtures("rates")
@@ -86,21 +86,21 @@ def test_who_waits_in_a_pause_was_counted_when_they_came(shared: Front, serve: S
     with Origin("v1") as origin, ThreadPoolExecutor(10) as pool:
         host = serve(origin)
         slug = host.removesuffix(".localhost")
-        shared.pause(slug, 8, time.time() + 10)
+        shared.pauses.begin(slug, 8, time.time() + 10)
         put(shared, host, origin, SEVEN)
-        shared.hold(slug, host)
+        shared.pauses.hold(slug, host)
         waiting = [pool.submit(ask, shared.address, host) for _ in range(10)]
         while sum(answer.done() for answer in waiting) < 3:  # refused at once
             time.sleep(0.05)
-        shared.resume(slug)
+        shared.pauses.end(slug)
         assert Counter(answer.result(TIMEOUT_S).status for answer in waiting) == {200: 7, 429: 3}
 
 
 def test_without_the_module_an_app_is_served_without_its_limit(
     shared: Front, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("gitship.front.front.MODULE_CHECK", "vcl 4.1;\nimport nosuch;\nbackend default none;\n")
-    monkeypatch.setattr(shared, "_rates", False)
+    monkeypatch.setattr("gitship.front.programs.MODULE_CHECK", "vcl 4.1;\nimport nosuch;\nbackend default none;\n")
+    monkeypatch.setattr(shared._programs, "_rates", False)
     assert not shared.limits_rates()
     with Origin("v1") as origin:
         host = serve(origin)

@@ -31,13 +31,13 @@ CACHED = "/page?cache-control=public,max-age=60"
 @contextmanager
 def paused(front: Front, wanted: AppFront, seconds: float = 20.0) -> Iterator[None]:
     """The app, which is served, is paused; at the end its requests go on."""
-    front.pause(wanted.slug, abs(hash(wanted.slug)) % 1000, time.time() + seconds)
+    front.pauses.begin(wanted.slug, abs(hash(wanted.slug)) % 1000, time.time() + seconds)
     try:
         switch(front, wanted)
-        front.hold(wanted.slug, f"{wanted.slug}.localhost")
+        front.pauses.hold(wanted.slug, f"{wanted.slug}.localhost")
         yield
     finally:
-        front.resume(wanted.slug)
+        front.pauses.end(wanted.slug)
         switch(front, wanted)
 
 
@@ -107,7 +107,7 @@ def test_requests_go_on_when_nobody_ends_the_pause(
             waiting = [pool.submit(ask, shared.address, host, "/p", "POST", body=b"x") for _ in range(20)]
             wait_until_busy(shared, slug, len(waiting))
             if how == "killed":  # as the kernel does for a process that is gone
-                _, hold = shared._paused[slug]
+                _, hold = shared.pauses._paused[slug]
                 for end in (hold._listener, hold._answering, hold._asking):
                     assert end is not None
                     end.close()
@@ -125,14 +125,14 @@ def test_nobody_waits_after_the_limit_whenever_gitship_comes(
     with Origin("v1") as origin:
         host = serve(origin)
         slug = host.removesuffix(".localhost")
-        shared.pause(slug, abs(hash(slug)) % 1000, time.time() - 0.5)
+        shared.pauses.begin(slug, abs(hash(slug)) % 1000, time.time() - 0.5)
         try:
             switch(shared, app(slug, origin))
             with pytest.raises(FrontError, match="does not hold requests"):
-                shared.hold(slug, host)
+                shared.pauses.hold(slug, host)
             assert ask(shared.address, host).text == "v1 0"
         finally:
-            shared.resume(slug)
+            shared.pauses.end(slug)
 
 
 def test_a_pause_outlives_varnishs_worker(front: Front, pool: ThreadPoolExecutor) -> None:
@@ -144,8 +144,7 @@ def test_a_pause_outlives_varnishs_worker(front: Front, pool: ThreadPoolExecutor
             manager = front._server._varnishd.pid()
             [worker] = front._server._varnishd._daemon.processes() - {manager or 0}
             os.kill(worker, signal.SIGKILL)
-            _, hold = front._paused["a"]
-            wait_until(lambda: hold.lost, TIMEOUT_S, "the worker is gone")
+            wait_until(lambda: not front.pauses.holds("a"), TIMEOUT_S, "the worker is gone")
             wait_until(front.alive, TIMEOUT_S, "the manager has a new worker")
             wait_until(lambda: _held(front, "a"), TIMEOUT_S, "Varnish holds requests again")
             answer = pool.submit(ask, front.address, "a.localhost")
@@ -156,10 +155,10 @@ def test_a_pause_outlives_varnishs_worker(front: Front, pool: ThreadPoolExecutor
 
 def _held(front: Front, slug: str) -> bool:
     try:
-        front.hold(slug, f"{slug}.localhost")
+        front.pauses.hold(slug, f"{slug}.localhost")
     except Exception:
         return False
-    return not front._paused[slug][1].lost
+    return front.pauses.holds(slug)
 
 
 def test_a_pause_holds_over_a_switch_and_who_waits_since_before_is_served_by_the_old_release(
@@ -177,7 +176,7 @@ def test_a_pause_holds_over_a_switch_and_who_waits_since_before_is_served_by_the
             wait_until(lambda: shared.busy(shared.labelled(slug) or "") == 1, TIMEOUT_S, "the second one waits")
             assert shared.busy(old or "") == 3  # so the old containers are kept
             assert one.seen == two.seen == []
-            shared.resume(slug)
+            shared.pauses.end(slug)
             assert (before.result(TIMEOUT_S).text, after.result(TIMEOUT_S).text) == ("v1 1", "v2 1")
 
 

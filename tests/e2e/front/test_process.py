@@ -216,7 +216,7 @@ def test_two_vcls_with_one_text_are_two_programs(front: Front, base: Path) -> No
 def test_compiled_vcls_of_past_releases_do_not_pile_up(
     front: Front, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gitship.front.front.PRUNE_EVERY", 3)
+    monkeypatch.setattr("gitship.front.programs.PRUNE_EVERY", 3)
 
     def kept() -> int:
         return sum(1 for _ in base.glob("varnish/compiled-*/*"))

@@ -267,7 +267,8 @@ def test_a_vcl_that_does_not_compile_is_refused_with_the_compilers_words(
 ) -> None:
     with Origin("v1") as one:
         switch(shop, app("shop", one))
-        monkeypatch.setattr("gitship.front.front.app_vcl", lambda *_: "vcl 4.1;\nbackend default none;\nnonsense {}\n")
+        nonsense = "vcl 4.1;\nbackend default none;\nnonsense {}\n"
+        monkeypatch.setattr("gitship.front.programs.app_vcl", lambda *_: nonsense)
         with pytest.raises(FrontError, match=r"cannot load app_shop_v2_\d+: .*(?s:.*)nonsense"):
             shop.load(app("shop", one, release="v2"))
         assert ask(shop.address, HOST).text == "v1 0"
