@@ -47,11 +47,13 @@ PARAMETERS: dict[str, str] = {
 
 # For compiling VCL, fastest first; the first one that works here is taken. tcc: 25 ms for an app, gcc -O0: 113 ms,
 # the default gcc -O2: 355 ms. tcc alone fails with glibc 2.41 (no note about a non-executable stack), so ld links.
-# Without the rm the object file keeps a discarded VCL's directory from being removed.
+# Without the rm the object file keeps a discarded VCL's directory from being removed. ld's other options leave out
+# what nobody looks up and half-filled pages: 122 KB an app on disk instead of 171, 169 KB in memory instead of 182.
 COMPILERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("tcc", "ld"),
-        "tcc -w -fPIC -c -o %o.o %s && ld -shared -z noexecstack -o %o %o.o && rm -f %o.o",
+        "tcc -w -fPIC -c -o %o.o %s"
+        " && ld -shared -s -Bsymbolic -z noexecstack -z noseparate-code -z norelro -o %o %o.o && rm -f %o.o",
     ),
     (("gcc",), "gcc -O0 -w -fpic -shared -o %o %s"),
 )

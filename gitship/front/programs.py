@@ -27,7 +27,7 @@ from gitship.front.side import canary_label
 from gitship.front.vcl import APP_PREFIX, UNAVAILABLE, AppFront, app_vcl, digest, digest_of, label_name, vcl_name
 
 CHECK_PREFIX = "check_"
-PRUNE_EVERY = 100  # switches; each leaves a compiled VCL of 160 KB behind
+PRUNE_EVERY = 100  # switches; each leaves a compiled VCL of 120 KB behind
 CACHED_PART = 16  # the largest response that is cached: this part of the cache
 
 log = logging.getLogger("gitship.front")
