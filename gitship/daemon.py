@@ -155,7 +155,7 @@ class Daemon:
         self.drainer = Drainer(self.front, starter)
         builder = Builder(
             engine,
-            server_id,
+            self.store,
             max_builds=settings.docker.max_builds,
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
