@@ -109,7 +109,8 @@ def guard(settings: Settings) -> Iterator[Finding]:
         yield ok("guard", "`gitship serve` puts the rules there")
         return
     try:
-        lost = missing(rules_of(settings, _server_id(settings)))
+        rules = rules_of(settings, _server_id(settings))
+        lost = missing(rules)
     except GitshipError as error:
         yield warn("guard", f"apps may reach what they should not: {error.message}", error.hint)
         return
@@ -117,6 +118,11 @@ def guard(settings: Settings) -> Iterator[Finding]:
         yield warn("guard", f"not there: {lost[0]}", "another firewall's reload took it; gitship puts it back soon")
     else:
         yield ok("guard", "apps and builds reach no metadata service, and of gitship what visitors reach")
+    if not rules.engine:
+        yield warn(
+            "guard", "a Dockerfile's `ADD http://...` reaches what Docker itself does, a cloud's metadata too",
+            "run Docker as a service of its own (systemd, control groups of version 2)",
+        )  # fmt: skip
 
 
 def _server_id(settings: Settings) -> str:

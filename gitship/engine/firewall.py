@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gitship.config import Settings
+from gitship.engine import enginegroup
 from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall_rules import DOCKER_USER, FORWARD, Rules
 from gitship.errors import EngineError, GitshipError
@@ -71,14 +72,21 @@ def rules_of(settings: Settings, server_id: str, engine: DockerEngine | None = N
     if engine is not None:
         with suppress(GitshipError):
             bridge = engine.default_bridge()
+    group = enginegroup.find(settings.docker.host) if wanted(settings) else ""
     ports = [settings.ssh.listen.port, settings.web.listen.port]
-    return Rules(server_id, settings.docker.address_pool, bridge, [port for port in ports if port])
+    return Rules(server_id, settings.docker.address_pool, bridge, [port for port in ports if port], group)
 
 
 def ensure(rules: Rules) -> None:
     """Nothing changes when all is there. Raises EngineError."""
-    _checked("iptables-restore", "--noflush", "-w", str(LOCK_WAIT_S), text=rules.text())
-    for jump in rules.jumps(_passing()):
+    _put(rules.text(), rules.jumps(_passing()))
+    if rules.engine:
+        _put(rules.engine_text(), rules.engine_jumps())
+
+
+def _put(text: str, jumps: list[tuple[str, ...]]) -> None:
+    _checked("iptables-restore", "--noflush", "-w", str(LOCK_WAIT_S), text=text)
+    for jump in jumps:
         if not _run("iptables", "-C", *jump):
             _checked("iptables", "-I", *jump)
 
@@ -86,12 +94,13 @@ def ensure(rules: Rules) -> None:
 def missing(rules: Rules) -> list[str]:
     """Rules that are not there, as people would type them. Raises EngineError when that cannot be seen."""
     _checked("iptables", "-S", FORWARD)
-    return [f"iptables -I {' '.join(jump)}" for jump in rules.jumps(_passing()) if not _run("iptables", "-C", *jump)]
+    jumps = [*rules.jumps(_passing()), *(rules.engine_jumps() if rules.engine else ())]
+    return [f"iptables -I {' '.join(jump)}" for jump in jumps if not _run("iptables", "-C", *jump)]
 
 
 def remove(rules: Rules) -> None:
     """Takes away what ``ensure`` has made, for whichever bridge; nothing happens when nothing is there."""
-    for chain in (rules.to_machine, rules.through):
+    for chain in (rules.to_machine, rules.through, rules.outgoing):
         if not _run("iptables", "-S", chain):
             continue
         for rule in _checked("iptables", "-S").splitlines():
