@@ -7,6 +7,7 @@ own for each server; whatever else is in the tables stays as it is.
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ log = logging.getLogger("gitship.firewall")
 LOCK_WAIT_S = 5  # for the lock of the tables, which Docker takes as well
 COMMAND_S = 20.0
 EVERY_S = 60.0  # another firewall's reload empties the tables
+OF_ROOT = "the legacy kind of iptables wants root: update-alternatives --set iptables /usr/sbin/iptables-nft"
 HINT = "run gitship as root (with CAP_NET_ADMIN) where iptables is, or set firewall = false in [docker]"
 
 
@@ -134,5 +136,8 @@ def _checked(program: str, *arguments: str, text: str = "") -> str:
         raise EngineError(f"{program} does not run: {error}", HINT) from None
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason"])[0]
-        raise EngineError(f"{' '.join([program, *arguments])[:200]}: {said[:200]}", HINT)
+        legacy = "(legacy)" in said or "xtables.lock" in said
+        raise EngineError(
+            f"{' '.join([program, *arguments])[:200]}: {said[:200]}", OF_ROOT if legacy and os.geteuid() else HINT
+        )
     return done.stdout

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.e2e import docker_cli
@@ -35,12 +35,21 @@ class OwnEngine:
     group of its own, as systemd does it.
     """
 
-    def __init__(self, base: Path, bridge: str = "", *, live_restore: bool = True, service: bool = False) -> None:
+    def __init__(
+        self,
+        base: Path,
+        bridge: str = "",
+        *,
+        live_restore: bool = True,
+        service: bool = False,
+        options: Sequence[str] = (),
+    ) -> None:
         self.base = base
         self.host = f"unix://{base}/docker.sock"
         self._bridge = bridge
         self._options: tuple[str, ...] = (f"--bridge={bridge}", "--iptables=false", "--ip-masq=false") if bridge else ()
         self._options += ("--live-restore",) if live_restore else ()
+        self._options += tuple(options)
         self._process: subprocess.Popen[bytes] | None = None
         self._group = Path(UNIFIED, base.name, "docker.service") if service else None
 
@@ -161,13 +170,19 @@ class OwnEngine:
 
 @contextlib.contextmanager
 def own_engine(
-    *, beside_another: bool = False, live_restore: bool = True, service: bool = False
+    *, beside_another: bool = False, live_restore: bool = True, service: bool = False, options: Sequence[str] = ()
 ) -> Iterator[OwnEngine]:
     """An engine for this test (session) alone, already started."""
     assert shutil.which("dockerd"), "no Docker engine to use, and dockerd is not installed (Debian: docker.io)"
     assert os.geteuid() == 0, "starting a Docker engine needs root"
     base = Path(tempfile.mkdtemp(prefix="gs-dockerd-"))
-    own = OwnEngine(base, f"gsb{base.name[-8:]}" if beside_another else "", live_restore=live_restore, service=service)
+    own = OwnEngine(
+        base,
+        f"gsb{base.name[-8:]}" if beside_another else "",
+        live_restore=live_restore,
+        service=service,
+        options=options,
+    )
     try:
         own.start()
         yield own
