@@ -47,6 +47,7 @@ from gitship.deploy.origin import manifest_of
 from gitship.deploy.outages import Outages
 from gitship.deploy.pausing import Pausing
 from gitship.deploy.pipeline import Pipeline
+from gitship.deploy.post import WEB_PORTS
 from gitship.deploy.probation import Probation
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.reconcile import Reconciler
@@ -155,7 +156,7 @@ class Daemon:
         self.drainer = Drainer(self.front, starter)
         builder = Builder(
             engine,
-            server_id,
+            self.store,
             max_builds=settings.docker.max_builds,
             timeout_s=settings.docker.build_timeout,
             min_free_bytes=settings.docker.min_free,
@@ -231,7 +232,8 @@ class Daemon:
         serving = Serving(self.store, gates.keep, self.front.purge)
         self.stats = StoredStats(self.store, tally, visitors)
         cron = Cron(self.store, settings.cron.timezone, runs)
-        self.notifier = Notifier(self.store, bus, self._url)
+        visited = WEB_PORTS | {settings.http.listen.port, settings.https.listen.port}
+        self.notifier = Notifier(self.store, bus, self._url, own_ports=visited)
         self.sampler = Sampler(self.store, engine)
         looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
         backups = Backups(settings, config, self.store, repositories, engine.volumes, keeper)

@@ -7,6 +7,8 @@ import std;
 backend default none;
 
 sub vcl_synth {
+    set req.http.x-request-id = @REQUEST_ID@;
+    set resp.http.x-request-id = req.http.x-request-id;
     std.log("gitship:@ID@ v0 synth");
 }
 

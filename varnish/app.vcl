@@ -5,7 +5,23 @@ vcl 4.1;
 import directors;
 import std;
 
-# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+# By this id a visitor and the app name a request; what a visitor sends as one is thrown away. Here, not in the top VCL,
+# whose return (vcl(label)) rolls request headers back; and first of all, since what follows may return.
+sub vcl_recv {
+    if (req.restarts == 0) {
+        set req.http.x-request-id = @REQUEST_ID@;
+    }
+}
+
+sub vcl_deliver {
+    set resp.http.x-request-id = req.http.x-request-id;  # also of what comes from the cache
+}
+
+sub vcl_synth {
+    set resp.http.x-request-id = req.http.x-request-id;
+}
+
+# For varnishncsa: whose request it is, and who answers it.
 sub vcl_deliver {
     if (req.http.x-gitship-verify) {
         # gitship's own

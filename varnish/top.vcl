@@ -18,6 +18,8 @@ sub vcl_recv {
 
 sub vcl_synth {
     unset resp.http.x-varnish;
+    set req.http.x-request-id = @REQUEST_ID@;
+    set resp.http.x-request-id = req.http.x-request-id;
     if (resp.status == 404) {
         # The name goes into a page: only what can be a host name.
         if (req.http.host !~ "^[a-z0-9.-]{1,253}$") {

@@ -37,7 +37,8 @@ WebhookName = Annotated[str, Parameter(name="NAME", help="what the webhook is ca
         + ". The body is JSON with event, id, at, app, text and deploy, or one line as Slack or Discord take it. With"
         " --secret it is signed as GitHub does: X-Gitship-Signature-256: sha256=HMAC of the body. What is not answered"
         " by 2xx within 10 s is sent again, five times in half an hour, under the same X-Gitship-Delivery. Redirects"
-        " are not followed. Only a webhook that an admin has made may lead to private addresses."
+        " are not followed. Only a webhook that an admin has made may lead to private addresses, or to a port of this"
+        " server that is not for visitors."
     ),
     examples=(
         "notify:add ops https://hooks.example.com/deploys",

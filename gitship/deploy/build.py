@@ -7,7 +7,7 @@ import re
 import threading
 
 from gitship.deploy.gitshiptoml import Limits
-from gitship.deploy.imagetags import tag_of
+from gitship.deploy.imagetags import cache_of, tag_of
 from gitship.deploy.journal import Journal, Stage
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.room import Room
@@ -18,6 +18,7 @@ from gitship.errors import DeployCanceled, DeployError
 from gitship.git.context import build_context
 from gitship.git.repository import Repository
 from gitship.model import App
+from gitship.store import Store
 
 NONE, DEFAULT = "none", "default"  # networks of RUN lines
 LINE_BYTES = 200  # what a line counts at least: handling one takes 20 us, however short it is
@@ -30,7 +31,7 @@ class Builder:
     """Builds at most ``max_builds`` images at once; the others wait their turn."""
 
     def __init__(
-        self, engine: Engine, server_id: str, *, max_builds: int, timeout_s: float, min_free_bytes: int, room: Room,
+        self, engine: Engine, store: Store, *, max_builds: int, timeout_s: float, min_free_bytes: int, room: Room,
         output_bytes: int = 0, network: str = DEFAULT,
     ) -> None:  # fmt: skip
         """``output_bytes`` bounds what a build may print (0: nothing does); ``network`` none is none for every app."""
@@ -38,7 +39,8 @@ class Builder:
         self._network = network
         self._room = room
         self._engine = engine
-        self._server_id = server_id
+        self._store = store
+        self._server_id = store.server_id()
         self._slots = threading.BoundedSemaphore(max_builds)
         self._timeout_s = timeout_s
         self._min_free_bytes = min_free_bytes
@@ -65,7 +67,7 @@ class Builder:
                 repository.path, commit, subdirectory=manifest.build.context, dockerfile=manifest.build.dockerfile
             )
             options = BuildOptions(
-                tag=tag_of(app, self._server_id, journal.deploy.id),
+                tag=tag_of(self._store, app, journal.deploy.id),
                 dockerfile=manifest.build.dockerfile,
                 target=manifest.build.target or "",
                 build_args=manifest.build.args,
@@ -81,6 +83,7 @@ class Builder:
                 timeout_s=self._timeout_s,
                 memory_bytes=limits.memory_bytes,
                 cpus=limits.cpus,
+                cache=cache_of(self._store, app),
                 network=NONE if NONE in (self._network, manifest.build.network) else DEFAULT,
             )
             return self._engine.build(context, options, _Progress(journal, stage, self._output_bytes), cancel)

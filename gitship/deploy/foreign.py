@@ -39,7 +39,6 @@ class Foreign:
         self._engine = engine
         self._repositories = repositories
         self._fetcher = fetcher
-        self._server_id = store.server_id()
 
     def take(self, app: App, job: Job) -> Taken:
         """Raises DeployError, DeployCanceled or EngineError."""
@@ -52,7 +51,7 @@ class Foreign:
     def hold(self, app: App, job: Job, release: Release, passing: str = "") -> None:
         """From here on the image stays for as long as the app needs it. Raises DeployError when it is gone."""
         try:
-            self._engine.tag(release.image_id, tag_of(app, self._server_id, job.deploy.id))
+            self._engine.tag(release.image_id, tag_of(self._store, app, job.deploy.id))
         except NotFound:
             raise DeployError("the image was removed at this very moment", "try again") from None
         if passing:

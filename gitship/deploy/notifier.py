@@ -10,12 +10,12 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from gitship.deploy import messages
 from gitship.deploy.document import deploy_document, iso
-from gitship.deploy.post import Undelivered, post
+from gitship.deploy.post import WEB_PORTS, Undelivered, post
 from gitship.errors import NotFound
 from gitship.events import Bus, Event
 from gitship.model import App, Delivery, DeliveryStatus, DeployState, Topic, Webhook
@@ -39,8 +39,15 @@ class Notifier:
     """Owns the thread `notify`, and one for each webhook that is being called."""
 
     def __init__(
-        self, store: Store, bus: Bus, url: Callable[[App], str], pauses_s: tuple[float, ...] = PAUSES_S
+        self,
+        store: Store,
+        bus: Bus,
+        url: Callable[[App], str],
+        pauses_s: tuple[float, ...] = PAUSES_S,
+        own_ports: Collection[int] = WEB_PORTS,
     ) -> None:
+        """``own_ports``: where visitors come in, so that a webhook may lead to an app of this server."""
+        self._own_ports = own_ports
         self._store = store
         self._bus = bus
         self._url = url
@@ -167,7 +174,8 @@ class Notifier:
         tries, now = delivery.tries + 1, time.time()
         try:
             body = delivery.body.encode()
-            status = post(webhook.url, body, messages.headers(webhook, delivery), anywhere=webhook.anywhere)
+            headers = messages.headers(webhook, delivery)
+            status = post(webhook.url, body, headers, anywhere=webhook.anywhere, own_ports=self._own_ports)
         except Exception as error:
             if not isinstance(error, Undelivered):
                 log.exception("webhook %s", webhook.name)

@@ -29,11 +29,11 @@ def is_raw(line: str) -> bool:
     return line.startswith(RAW)
 
 
-def result(url: str, release: str, seconds: float, image_bytes: int, growth_bytes: int | None) -> str:
-    """The last line of a deploy that went well."""
+def result(url: str, release: str, seconds: float, image_bytes: int, growth_bytes: int | None, deploy_id: int) -> str:
+    """The last line of a deploy that went well; by its number the log and the status page have it."""
     growth = "" if growth_bytes is None else f" ({_megabytes(growth_bytes, sign=True)})"
     image = f", image {_megabytes(image_bytes)} MB{growth}" if image_bytes else ""
-    return f"=====> {url}   {release} in {seconds:.1f}s{image}"
+    return f"=====> {url}   {release} in {seconds:.1f}s{image}, deploy {deploy_id}"
 
 
 def failure(stage: str, reason: str, hint: str, lines: tuple[str, ...], standing: str) -> list[str]:

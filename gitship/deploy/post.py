@@ -8,13 +8,15 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
 from gitship.deploy.notifications import split
+from gitship.front.ports import is_ours
 
 TIMEOUT_S = 10.0  # of one try, from the look-up of the name to the status
+WEB_PORTS = frozenset({80, 443})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _Address = tuple[socket.AddressFamily, Any]
 
@@ -23,11 +25,20 @@ class Undelivered(Exception):
     """Why a try came to nothing, in words for people. Says nothing of what the other end wrote."""
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], *, anywhere: bool, timeout_s: float = TIMEOUT_S) -> int:
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    anywhere: bool,
+    own_ports: Collection[int] = WEB_PORTS,
+    timeout_s: float = TIMEOUT_S,
+) -> int:
     """The status, from 200 to 299. Raises Undelivered.
 
     Unless ``anywhere``, every address of the host must be a public one: the server's own loopback, its containers, its
-    private network and the cloud's metadata are out of reach, whatever a name resolves to.
+    private network and the cloud's metadata are out of reach, whatever a name resolves to. A public address of the
+    server itself is one only for ``own_ports``, where visitors come in: others may be open to itself alone.
     """
     deadline = time.monotonic() + timeout_s
     parts = split(url)
@@ -35,6 +46,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, anywhere: bool, t
     port = parts.port or (443 if secure else 80)
     found = _resolve(host, port, timeout_s)
     private = [a[0] for _, a in found if not is_public(a[0])]
+    if not private and port not in own_ports:
+        private = [f"port {port} of this server" for _, a in found if is_ours(a[0])]
     if private and not anywhere:
         raise Undelivered(f"leads to {private[0]}, which only a webhook that an admin has made may reach")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -68,6 +81,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+        if ip.is_site_local:
+            return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 

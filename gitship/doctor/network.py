@@ -7,11 +7,13 @@ import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 from gitship.config import Settings
 from gitship.configvalues import Address
 from gitship.doctor.report import Finding, Look, fail, ok, warn
+from gitship.engine import values
+from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall import missing, rules_of, wanted
 from gitship.errors import GitshipError
 from gitship.front.ports import holder, is_ours
@@ -109,14 +111,32 @@ def guard(settings: Settings) -> Iterator[Finding]:
         yield ok("guard", "`gitship serve` puts the rules there")
         return
     try:
-        lost = missing(rules_of(settings, _server_id(settings)))
+        rules = rules_of(settings, _server_id(settings))
+        lost = missing(rules)
     except GitshipError as error:
         yield warn("guard", f"apps may reach what they should not: {error.message}", error.hint)
         return
     if lost:
-        yield warn("guard", f"not there: {lost[0]}", "another firewall's reload took it; gitship puts it back soon")
+        yield warn("guard", f"not there: {lost[0]}", "gitship puts it back within a minute, or says in its log why not")
     else:
         yield ok("guard", "apps and builds reach no metadata service, and of gitship what visitors reach")
+    for name in _with_ipv6(settings, rules.server_id):
+        yield warn(
+            "guard", f"the network {name} has IPv6, and by that way the rules keep nobody from anything",
+            'take "ipv6" and such options out of /etc/docker/daemon.json',
+        )  # fmt: skip
+    if not rules.engine:
+        yield warn(
+            "guard", "a Dockerfile's `ADD http://...` reaches what Docker itself does, a cloud's metadata too",
+            "run Docker as a service of its own (systemd, control groups of version 2)",
+        )  # fmt: skip
+
+
+def _with_ipv6(settings: Settings, server_id: str) -> list[str]:
+    with suppress(GitshipError):  # a Docker that does not answer is told elsewhere
+        engine = DockerEngine(settings.docker.host, builder=settings.docker.builder)
+        return engine.networks_with_ipv6({values.LABEL_SERVER: server_id})
+    return []
 
 
 def _server_id(settings: Settings) -> str:

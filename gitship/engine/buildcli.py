@@ -22,7 +22,7 @@ from gitship.engine.causes import Failure, explain
 from gitship.engine.frames import Lines
 from gitship.engine.patience import POLL_S, Expired, Interrupted, Patience
 from gitship.engine.plain import PlainTrace
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.values import CACHE_NAMESPACE, BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
 PROBE_S = 15.0
@@ -44,6 +44,12 @@ HEEDED = (
     "NO_",
     "ALL_",
     "XDG_",
+    "OTEL",
+    "GLIBC",
+    "GCONV",
+    "RES_",
+    "HOSTALIASES",
+    "LOCALDOMAIN",
 )
 
 
@@ -83,7 +89,7 @@ def arguments(program: str, host: str, options: BuildOptions, files: Mapping[str
     words += [f"--network={options.network}"] if options.network != "default" else []
     words += ["--no-cache"] if options.no_cache else []
     words += [f"--label={name}={value}" for name, value in options.labels.items()]
-    for name, value in options.build_args.items():
+    for name, value in options.arguments.items():
         words.append(f"--build-arg={name}={value}" if _heeded(name) else f"--build-arg={name}")
     words += [f"--secret=id={name},src={path}" for name, path in files.items()]
     return [*words, "-"]
@@ -91,13 +97,13 @@ def arguments(program: str, host: str, options: BuildOptions, files: Mapping[str
 
 def environment(options: BuildOptions, home: Path) -> dict[str, str]:
     """Nobody's own settings and logins, and the build arguments' values, which the client takes from here. Pure."""
-    arguments = {name: value for name, value in options.build_args.items() if not _heeded(name)}
+    arguments = {name: value for name, value in options.arguments.items() if not _heeded(name)}
     own = {"PATH": SYSTEM_PATH, "HOME": str(home), "DOCKER_CONFIG": str(home), "NO_COLOR": "1"}
     return {**arguments, **own, "DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 
 
 def _heeded(name: str) -> bool:
-    return name.upper().startswith(HEEDED)
+    return name != CACHE_NAMESPACE and name.upper().startswith(HEEDED)
 
 
 def build(

@@ -47,7 +47,7 @@ def query(options: BuildOptions, builder: str, build_id: str) -> dict[str, str]:
         "rm": "1",
         "forcerm": "1",
         "labels": json.dumps(dict(options.labels)),
-        "buildargs": json.dumps(dict(options.build_args)),
+        "buildargs": json.dumps(options.arguments if builder == "buildkit" else dict(options.build_args)),
     }
     if options.target:
         parameters["target"] = options.target

@@ -31,14 +31,14 @@ def find(container_id: str, pid: int, proc: Path = Path("/proc")) -> Group | Non
     """
     try:
         rows = [line.split(":", 2) for line in (proc / str(pid) / "cgroup").read_text().splitlines()]
-        mounts = _mounts(proc / "self" / "mountinfo")
+        mounted = mounts(proc / "self" / "mountinfo")
     except OSError:
         return None
     paths = {name: path for _, names, path in rows for name in names.split(",") if container_id in path}
-    if "memory" in paths and "cpuacct" in paths and {"memory", "cpuacct"} <= mounts.keys():
-        return Group(_below(mounts["cpuacct"], paths["cpuacct"]), _below(mounts["memory"], paths["memory"]), False)
-    if "" in paths and "" in mounts:
-        group = _below(mounts[""], paths[""])
+    if "memory" in paths and "cpuacct" in paths and {"memory", "cpuacct"} <= mounted.keys():
+        return Group(_below(mounted["cpuacct"], paths["cpuacct"]), _below(mounted["memory"], paths["memory"]), False)
+    if "" in paths and "" in mounted:
+        group = _below(mounted[""], paths[""])
         return Group(group, group, True)
     return None
 
@@ -75,8 +75,8 @@ def _legacy(group: Group) -> Usage:
     )
 
 
-def _mounts(mountinfo: Path) -> dict[str, tuple[str, str]]:
-    """(root, mount point) by controller; of version 2 under ""."""
+def mounts(mountinfo: Path) -> dict[str, tuple[str, str]]:
+    """(root, mount point) by controller; of version 2 under "". Raises OSError."""
     found: dict[str, tuple[str, str]] = {}
     for line in mountinfo.read_text().splitlines():
         before, _, after = line.partition(" - ")

@@ -234,6 +234,11 @@ class DockerEngine:
         options = next((n.get("Options") or {} for n in found if n["Name"] == "bridge"), {})
         return str(options.get("com.docker.network.bridge.name", ""))
 
+    def networks_with_ipv6(self, labels: Mapping[str, str]) -> list[str]:
+        """Of those that carry the labels, and the one that RUN steps of builds are in."""
+        with translated(self.host, "list its networks"):
+            return networks.with_ipv6(self._docker, labels)
+
     def remove_network(self, name: str) -> None:
         """Raises Conflict while containers are in it."""
         with translated(self.host, f"remove network {name}"):

@@ -7,12 +7,14 @@ own for each server; whatever else is in the tables stays as it is.
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
 from gitship.config import Settings
+from gitship.engine import enginegroup
 from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall_rules import DOCKER_USER, FORWARD, Rules
 from gitship.errors import EngineError, GitshipError
@@ -21,6 +23,7 @@ log = logging.getLogger("gitship.firewall")
 LOCK_WAIT_S = 5  # for the lock of the tables, which Docker takes as well
 COMMAND_S = 20.0
 EVERY_S = 60.0  # another firewall's reload empties the tables
+OF_ROOT = "the legacy kind of iptables wants root: update-alternatives --set iptables /usr/sbin/iptables-nft"
 HINT = "run gitship as root (with CAP_NET_ADMIN) where iptables is, or set firewall = false in [docker]"
 
 
@@ -71,14 +74,21 @@ def rules_of(settings: Settings, server_id: str, engine: DockerEngine | None = N
     if engine is not None:
         with suppress(GitshipError):
             bridge = engine.default_bridge()
+    group = enginegroup.find(settings.docker.host) if wanted(settings) else ""
     ports = [settings.ssh.listen.port, settings.web.listen.port]
-    return Rules(server_id, settings.docker.address_pool, bridge, [port for port in ports if port])
+    return Rules(server_id, settings.docker.address_pool, bridge, [port for port in ports if port], group)
 
 
 def ensure(rules: Rules) -> None:
     """Nothing changes when all is there. Raises EngineError."""
-    _checked("iptables-restore", "--noflush", "-w", str(LOCK_WAIT_S), text=rules.text())
-    for jump in rules.jumps(_passing()):
+    _put(rules.text(), rules.jumps(_passing()))
+    if rules.engine:
+        _put(rules.engine_text(), rules.engine_jumps())
+
+
+def _put(text: str, jumps: list[tuple[str, ...]]) -> None:
+    _checked("iptables-restore", "--noflush", "-w", str(LOCK_WAIT_S), text=text)
+    for jump in jumps:
         if not _run("iptables", "-C", *jump):
             _checked("iptables", "-I", *jump)
 
@@ -86,12 +96,13 @@ def ensure(rules: Rules) -> None:
 def missing(rules: Rules) -> list[str]:
     """Rules that are not there, as people would type them. Raises EngineError when that cannot be seen."""
     _checked("iptables", "-S", FORWARD)
-    return [f"iptables -I {' '.join(jump)}" for jump in rules.jumps(_passing()) if not _run("iptables", "-C", *jump)]
+    jumps = [*rules.jumps(_passing()), *(rules.engine_jumps() if rules.engine else ())]
+    return [f"iptables -I {' '.join(jump)}" for jump in jumps if not _run("iptables", "-C", *jump)]
 
 
 def remove(rules: Rules) -> None:
     """Takes away what ``ensure`` has made, for whichever bridge; nothing happens when nothing is there."""
-    for chain in (rules.to_machine, rules.through):
+    for chain in (rules.to_machine, rules.through, rules.outgoing):
         if not _run("iptables", "-S", chain):
             continue
         for rule in _checked("iptables", "-S").splitlines():
@@ -125,5 +136,8 @@ def _checked(program: str, *arguments: str, text: str = "") -> str:
         raise EngineError(f"{program} does not run: {error}", HINT) from None
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason"])[0]
-        raise EngineError(f"{' '.join([program, *arguments])[:200]}: {said[:200]}", HINT)
+        legacy = "(legacy)" in said or "xtables.lock" in said
+        raise EngineError(
+            f"{' '.join([program, *arguments])[:200]}: {said[:200]}", OF_ROOT if legacy and os.geteuid() else HINT
+        )
     return done.stdout

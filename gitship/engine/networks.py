@@ -60,6 +60,13 @@ def names(docker: APIClient, labels: Mapping[str, str]) -> list[str]:
     return [str(network["Name"]) for network in found]
 
 
+def with_ipv6(docker: APIClient, labels: Mapping[str, str]) -> list[str]:
+    """Names of those, and of the engine's default one, that have IPv6: an engine may be set up to give it to all."""
+    own = docker.networks(filters={"label": [f"{name}={value}" for name, value in labels.items()]})
+    default = [network for network in docker.networks(names=["bridge"]) if network["Name"] == "bridge"]
+    return sorted(str(network["Name"]) for network in (*own, *default) if network.get("EnableIPv6"))
+
+
 def _find(docker: APIClient, name: str) -> dict[str, Any] | None:
     # Docker's filter by name matches parts of names
     found: list[dict[str, Any]] = docker.networks(names=[name])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gitship.model import Mount
 
+CACHE_NAMESPACE = "BUILDKIT_CACHE_MOUNT_NS"  # a build argument that BuildKit's Dockerfile frontend heeds
 LABEL_SERVER = "gitship.server"  # which gitship installation owns it
 LABEL_APP = "gitship.app"  # its name when this was made
 LABEL_APP_ID = "gitship.app-id"  # stays the same when the app is renamed, and is never used again
@@ -63,6 +64,12 @@ class BuildOptions:
     session: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     network: str = "default"  # of RUN lines; or none
+    cache: str = ""  # the namespace of `RUN --mount=type=cache`; "": the one that all builds of the engine share
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The build's arguments, with those that rule BuildKit itself; no Dockerfile has a say in these."""
+        return {**self.build_args, **({CACHE_NAMESPACE: self.cache} if self.cache else {})}
 
 
 @dataclass(frozen=True, slots=True)

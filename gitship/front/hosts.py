@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from gitship.front import side
 from gitship.front.side import CANARY_PREFIX, Share
-from gitship.front.templates import fill, page, template
+from gitship.front.templates import REQUEST_ID, fill, page, template
 from gitship.front.vcl import LABEL_PREFIX, TRIAL_LABEL
 
 TOP_PREFIX = "top_"
@@ -53,6 +53,7 @@ def top_vcl(hosts: Mapping[str, str], trial_token: str | None = None, shares: Ma
         canaries="\n".join(canaries),
         hosts="\n".join(lines),
         trial=_trial(trial_token),
+        request_id=REQUEST_ID,
         page=page("unknown-host"),
     )
 

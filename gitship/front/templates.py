@@ -8,6 +8,10 @@ from functools import cache
 
 from gitship.assets import asset
 
+# A request's own id, as VCL: the second in which it came (epoch), and Varnish's number for it, which varnishlog knows.
+# The empty string makes text of what some releases of Varnish take for a number.
+REQUEST_ID = '"" + std.time2integer(now, 0) + "-" + req.xid'
+
 
 @cache
 def template(name: str) -> str:
@@ -39,15 +43,18 @@ def fill(text: str, **values: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(name: str, **names: str) -> str:
+def page(name: str, *, request: str = "req", **names: str) -> str:
     """The error page ``varnish/pages/<name>.html`` as a VCL string expression.
 
-    ``names`` fill its ``{{gaps}}``, HTML-escaped; ``{{host}}`` stays for Varnish, which puts in the request's host.
+    ``names`` fill its ``{{gaps}}``, HTML-escaped; ``{{host}}`` and ``{{request}}`` stay for Varnish, which puts in the
+    host and the id of ``request`` (``bereq``: the one that the app was sent).
     """
     text = template(f"pages/{name}.html").replace("{{style}}", template("pages/style.css"))
     for gap, value in names.items():
         text = text.replace("{{" + gap + "}}", html.escape(value))
-    return " + req.http.host + ".join(_long_string(part) for part in text.split("{{host}}"))
+    parts = re.split(r"\{\{(host|request)\}\}", text)
+    headers = {"host": f"{request}.http.host", "request": f"{request}.http.x-request-id"}
+    return " + ".join(headers[part] if odd % 2 else _long_string(part) for odd, part in enumerate(parts))
 
 
 def literal(text: str) -> str:

@@ -17,7 +17,7 @@ from gitship.front.gate import OPEN, Gate, check_page
 from gitship.front.pause import Pause
 from gitship.front.probe_vcl import Probe, probe_text
 from gitship.front.side import Side, telling, vmod_header_is_there
-from gitship.front.templates import fill, literal, page, template
+from gitship.front.templates import REQUEST_ID, fill, literal, page, template
 
 APP_PREFIX = "app_"
 LABEL_PREFIX = "L_"
@@ -155,6 +155,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         app=app.app,
         id=str(app.id),
         release=app.release,
+        request_id=REQUEST_ID,
         digest=digest,
         token=token,
         side=telling(app.side, beside_others=vmod_header_is_there()),
@@ -178,7 +179,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         patience=str(PATIENCE_S),
         keep=str(KEEP_S),
         largest_cached_bytes=str(largest_cached_bytes),
-        page=page("app-down", app=app.app) if app.error_page is None else literal(app.error_page),
+        page=page("app-down", request="bereq", app=app.app) if app.error_page is None else literal(app.error_page),
         sockets=_sockets(app, names),
         limits=limits.declarations(app.gate.limits, app.app, _gitships_own(app, token)),
         pause=pause.declarations(app.pause, token),
@@ -192,6 +193,7 @@ def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bo
         template("answer.vcl"),
         name=name,
         id=str(of.id if of else 0),
+        request_id=REQUEST_ID,
         digest=digest,
         status=status,
         page=page_text,

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from tornado.httputil import split_host_and_port
 from tornado.web import HTTPError, RequestHandler
 
+from gitship import tracing
 from gitship.commands import access
 from gitship.commands.registry import UsageError
 from gitship.config import Settings
@@ -77,6 +78,7 @@ class Page(RequestHandler):
     open_to_all = False
     tokens = False
     identity: Identity | None = None
+    trouble = ""  # the id under which the log has what went wrong here
 
     def initialize(self, services: Services) -> None:
         self.services = services
@@ -222,12 +224,15 @@ class Page(RequestHandler):
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         if not isinstance(value, GitshipError | HTTPError):
-            log.error("%s %s failed", self.request.method, self.request.path, exc_info=(typ, value, tb))
+            self.trouble = tracing.new_request()
+            with tracing.traced(request=self.trouble):
+                log.error("%s %s failed", self.request.method, self.request.path, exc_info=(typ, value, tb))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """What happened and what to do; a traceback stays in the server's log."""
         error = kwargs.get("exc_info", (None, None))[1]
-        message, hint = self._reason, "see `gitship serve`'s log" if status_code == 500 else ""
+        found = f"the server's log has it under request {self.trouble}" if self.trouble else "see `gitship serve`'s log"
+        message, hint = self._reason, found if status_code == 500 else ""
         if isinstance(error, GitshipError):
             message, hint = error.message, error.hint
             statuses = {NotFound: 404, NoPermission: 403, Conflict: 409, UsageError: 400}

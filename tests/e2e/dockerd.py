@@ -8,12 +8,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.e2e import docker_cli
 from tests.e2e.harness import free_pool, wait_until
 
+UNIFIED = next((p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if Path(p, "cgroup.procs").exists()), "")
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
@@ -30,16 +31,27 @@ class OwnEngine:
     """A dockerd with its own data, runtime directory and socket; needs root. Containers outlive a ``stop``.
 
     ``bridge`` names a bridge made for it, so that it can run beside another engine: two must not share docker0 and
-    iptables rules, and with ``--bridge=none`` dockerd deletes the docker0 of the other one.
+    iptables rules, and with ``--bridge=none`` dockerd deletes the docker0 of the other one. ``service``: in a control
+    group of its own, as systemd does it.
     """
 
-    def __init__(self, base: Path, bridge: str = "", *, live_restore: bool = True) -> None:
+    def __init__(
+        self,
+        base: Path,
+        bridge: str = "",
+        *,
+        live_restore: bool = True,
+        service: bool = False,
+        options: Sequence[str] = (),
+    ) -> None:
         self.base = base
         self.host = f"unix://{base}/docker.sock"
         self._bridge = bridge
         self._options: tuple[str, ...] = (f"--bridge={bridge}", "--iptables=false", "--ip-masq=false") if bridge else ()
         self._options += ("--live-restore",) if live_restore else ()
+        self._options += tuple(options)
         self._process: subprocess.Popen[bytes] | None = None
+        self._group = Path(UNIFIED, base.name, "docker.service") if service else None
 
     @property
     def pid(self) -> int:
@@ -61,6 +73,9 @@ class OwnEngine:
             self._process = process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        if self._group is not None:
+            self._group.mkdir(parents=True, exist_ok=True)
+            (self._group / "cgroup.procs").write_text(str(process.pid))
 
         def ready() -> bool:
             assert process.poll() is None, (self.base / "dockerd.log").read_text(errors="replace")[-3000:]
@@ -125,6 +140,17 @@ class OwnEngine:
             if mount.split()[1].startswith(f"{self.base}/"):
                 subprocess.run(["umount", "-l", mount.split()[1]], timeout=30, check=False)
         shutil.rmtree(self.base, ignore_errors=True)
+        if self._group is not None:
+            wait_until(self._group_is_gone, 30, f"{self._group} is empty")
+
+    def _group_is_gone(self) -> bool:
+        assert self._group is not None
+        try:
+            self._group.rmdir()
+            self._group.parent.rmdir()
+        except OSError:
+            return False
+        return True
 
     def kill_containers(self) -> None:
         """Their processes and shims, and what is left of containerd, as when the machine loses its power.
@@ -143,12 +169,20 @@ class OwnEngine:
 
 
 @contextlib.contextmanager
-def own_engine(*, beside_another: bool = False, live_restore: bool = True) -> Iterator[OwnEngine]:
+def own_engine(
+    *, beside_another: bool = False, live_restore: bool = True, service: bool = False, options: Sequence[str] = ()
+) -> Iterator[OwnEngine]:
     """An engine for this test (session) alone, already started."""
     assert shutil.which("dockerd"), "no Docker engine to use, and dockerd is not installed (Debian: docker.io)"
     assert os.geteuid() == 0, "starting a Docker engine needs root"
     base = Path(tempfile.mkdtemp(prefix="gs-dockerd-"))
-    own = OwnEngine(base, f"gsb{base.name[-8:]}" if beside_another else "", live_restore=live_restore)
+    own = OwnEngine(
+        base,
+        f"gsb{base.name[-8:]}" if beside_another else "",
+        live_restore=live_restore,
+        service=service,
+        options=options,
+    )
     try:
         own.start()
         yield own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from gitship.engine import enginegroup
 from tests.e2e import apps
 from tests.e2e.apps import clean_env
+from tests.e2e.dockerd import UNIFIED, own_engine
 from tests.e2e.harness import Server, free_port, running, wait_until
 
 pytestmark = [
@@ -57,6 +60,24 @@ def metadata(module_base: Path) -> Iterator[str]:
             service.wait(10)
         run("ip", "link", "del", f"{name}a", check=False)
         run("ip", "netns", "del", name, check=False)
+
+
+@pytest.fixture
+def free_page(base: Path) -> Iterator[str]:
+    """A page on the machine that anybody may fetch."""
+    (base / "page").mkdir()
+    (base / "page" / "index.html").write_text("free")
+    port = free_port()
+    service = subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", str(base / "page")],
+        env=clean_env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: connects("127.0.0.1", port), 20, "the page is there")
+        yield f"http://127.0.0.1:{port}/index.html"
+    finally:
+        service.terminate()
+        service.wait(10)
 
 
 def connects(host: str, port: int) -> bool:
@@ -136,3 +157,52 @@ def test_rules_that_are_lost_are_told_and_put_back_and_nothing_stays_behind(open
     assert chain in run("iptables", "-w", "-S")  # containers go on, and so do the rules
     assert server.gitship("stop-front").returncode == 0
     assert server.server_id()[:12] not in run("iptables", "-w", "-S")
+
+
+@pytest.fixture
+def served_engine() -> Iterator[str]:
+    """A Docker that runs as systemd runs it."""
+    if not UNIFIED or os.geteuid() != 0:
+        pytest.skip("no control groups of version 2 here")
+    with own_engine(beside_another=True, service=True) as engine:
+        yield engine.host
+
+
+def fetched(server: Server, repository: Path, url: str) -> tuple[bool, str]:
+    """Whether a Dockerfile's ADD gets what is there, and what the push says."""
+    text = (repository / "Dockerfile").read_text().partition("ADD")[0].partition("EXPOSE")[0]
+    apps.commit(repository, "Fetches", {"Dockerfile": f'{text}ADD {url} /fetched\nEXPOSE 8080\nCMD ["/none"]\n'})
+    pushed = server.push(repository, "fetcher")
+    log = sorted((server.data_dir / "logs" / "fetcher").glob("*.log"), key=lambda p: int(p.stem))[-1].read_text()
+    return "building failed" not in pushed.stderr, pushed.stderr + log
+
+
+def test_what_docker_fetches_for_a_dockerfile_is_no_way_around(
+    base: Path, served_engine: str, metadata: str, free_page: str
+) -> None:
+    """ADD is dockerd's own request, from the machine itself and not from a container."""
+    with running(base / "server", served_engine, lambda: False) as server:
+        repository = apps.busybox(base / "fetcher")
+        there, said = fetched(server, repository, free_page)  # it can fetch
+        assert there, said
+        for url in (
+            f"http://{metadata}:{METADATA_PORT}/index.html",
+            f"http://127.0.0.1:{server.web_port}/metrics",
+            f"http://localhost:{server.web_port}/healthz",
+        ):
+            there, said = fetched(server, repository, url)
+            assert not there, said
+            assert "connection refused" in said, said
+        assert connects(metadata, METADATA_PORT)  # who runs on the machine goes on as before
+        assert connects("127.0.0.1", server.web_port)
+        assert "ADD" not in server.gitship("doctor").stdout
+        chain = f"GITSHIP-{server.server_id()[:12]}-OUT"
+        assert chain in run("iptables", "-w", "-S")
+    assert chain not in run("iptables", "-w", "-S")
+
+
+def test_where_docker_has_no_group_of_its_own_the_doctor_says_what_is_open(server: Server) -> None:
+    """As in these tests: the engine of the machine is whoever started it."""
+    if enginegroup.find(server.docker_host):
+        pytest.skip("this machine's Docker is a service")
+    assert "a Dockerfile's `ADD http://...` reaches what Docker itself does" in server.gitship("doctor").stdout

@@ -29,6 +29,7 @@ RESTORES = "it takes the place of all apps; the tests of backups do it"
 NO_DOKKU = "there is no Dokku here"
 NO_REGISTRY = "no such registry; test_sources.py has one of its own"
 NO_AUTHORITY = "it needs a public domain; test_https.py asks an authority of its own"
+NO_SUDO = "it is root's, and looks where install.sh puts Varnish; front/test_request_id.py runs it"
 NOT_RUN = {
     "sudo ./install.sh": BARE,
     "sudo ./install.sh --domain apps.example.com": BARE,
@@ -50,6 +51,7 @@ NOT_RUN = {
     "ssh old tar -C /var/lib/dokku/data/storage/store -c . > store.tar": NO_DOKKU,
     "ship git:from-image shop registry.example.com/shop:1.2": NO_REGISTRY,
     "ship registry:login registry.example.com ci < password.txt": NO_REGISTRY,
+    "sudo varnishlog -n /var/lib/gitship/varnish -d -g request -q 'ReqHeader ~ \"1764043791-32770\"'": NO_SUDO,
     "ship notify:test ops": "nobody listens there; test_webhooks.py does",
 }
 

@@ -100,10 +100,11 @@ def test_a_config_value_is_in_the_store_and_the_container_and_nowhere_else(serve
 
 def test_a_request_is_found_again_from_the_push_to_the_page(server: Server, base: Path) -> None:
     repository = apps.busybox(base / "traced")
-    server.push_ok(repository, "traced")
+    said = server.push_ok(repository, "traced")
     info = json.loads(ok(server, "deploys:info", "traced", "--format", "json"))
     request = info["request"]
     assert re.fullmatch(r"[0-9a-f]{8}", request)
+    assert re.search(rf"=====> .*, deploy {info['id']}\s*$", said, re.MULTILINE), said
     lines = [line for line in server.logs.splitlines() if f"request={request}" in line]
     for state in ("queued", "building", "starting", "checking", "switching", "live"):
         assert any(f"push {state} [" in line and f"app=traced deploy={info['id']}" in line for line in lines), state
@@ -113,7 +114,11 @@ def test_a_request_is_found_again_from_the_push_to_the_page(server: Server, base
 
     before = server.logs
     apps.commit(repository, "Broken", {"Dockerfile": "FROM nothing-of-that-name:none\n"})
-    assert server.push(repository, "traced").returncode != 0
+    failed = server.push(repository, "traced")
+    assert failed.returncode != 0
+    told = re.search(r"v1 serves on, unchanged; this was deploy (\d+), request ([0-9a-f]{8})\s*$", failed.stderr, re.M)
+    assert told, failed.stderr
     new = server.logs.removeprefix(before)
+    assert f"deploy={told[1]} request={told[2]}" in new
     assert re.search(r"WARNING gitship.deploy: push failed in building: .* \[.*app=traced deploy=\d+", new), new
     assert "Traceback" not in new

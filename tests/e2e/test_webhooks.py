@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,3 +91,39 @@ def test_deploys_are_told_and_a_killed_server_tells_the_rest_at_its_next_start(
     log = server.ssh("notify:log", "ops", "--format", "json")
     assert {row["status"] for row in json.loads(log.stdout)} == {"delivered"}
     assert server.ssh("notify:test", "ops").stdout.startswith("delivered: answered 204")
+
+
+IN_A_NAMESPACE = """
+import http.server, sys, threading
+from gitship.deploy.post import Undelivered, post
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+
+server = http.server.HTTPServer((sys.argv[1], 8484), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+url = f"http://{sys.argv[1]}:8484/"
+for anywhere, own_ports in ((False, {80}), (False, {80, 8484}), (True, {80})):
+    try:
+        print(post(url, b"{}", {}, anywhere=anywhere, own_ports=own_ports))
+    except Undelivered as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="a namespace needs root")
+def test_a_public_address_of_the_server_itself_is_no_way_to_its_other_ports() -> None:
+    """In a network namespace that has such an address: what listens there for the machine alone is out of reach."""
+    address = "193.0.6.139"
+    script = 'ip link set lo up && ip addr add "$1/32" dev lo && exec "$2" -c "$3" "$1"'
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", script, "sh", address, sys.executable, IN_A_NAMESPACE],
+        capture_output=True, text=True, timeout=60, env=apps.clean_env(), check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "leads to port 8484 of this server, which only a webhook that an admin has made may reach", "204", "204",
+    ], done.stderr  # fmt: skip

@@ -68,7 +68,7 @@ def build(
     git(repository.path, "fetch", "-q", str(directory / f"src{made.id}"), "+main:main")
     journal = Journal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), directory / "logs")
     builder = Builder(
-        engine, "s1", max_builds=1, timeout_s=9, min_free_bytes=0, room=Room(directory, 0), output_bytes=output_bytes,
+        engine, store, max_builds=1, timeout_s=9, min_free_bytes=0, room=Room(directory, 0), output_bytes=output_bytes,
         network=server,
     )  # fmt: skip
     try:

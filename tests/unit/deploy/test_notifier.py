@@ -253,7 +253,7 @@ def test_text_of_others_mentions_nobody_and_formats_nothing(format: str) -> None
     "address",
     ["127.0.0.1", "127.8.8.8", "0.0.0.0", "10.231.0.5", "172.17.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
      "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
-     "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1"],
+     "::127.0.0.1", "fec0::1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1"],
 )  # fmt: skip
 def test_addresses_that_only_an_admin_may_call(address: str) -> None:
     assert not post.is_public(address)

@@ -10,7 +10,7 @@ PUSH = """\
 -----> shop: 4 files, 1a2b3c4 "Add basket"                 0.1s
 -----> Building Dockerfile                                 2.4s
        #5 RUN pip install -r requirements.txt              1.9s
-=====> http://shop.example.com   v12 in 3.5s, image 84 MB (+0.2)"""
+=====> http://shop.example.com   v12 in 3.5s, image 84 MB (+0.2), deploy 57"""
 
 FAILED = """\
        | Traceback
@@ -25,7 +25,7 @@ def test_a_push_reads_as_the_design_shows() -> None:
         output.headline('shop: 4 files, 1a2b3c4 "Add basket"', 0.1),
         output.headline("Building Dockerfile", 2.4),
         output.detail("#5 RUN pip install -r requirements.txt", 1.9),
-        output.result("http://shop.example.com", "v12", 3.5, 84_000_000, 200_000),
+        output.result("http://shop.example.com", "v12", 3.5, 84_000_000, 200_000, 57),
     ]
     assert "\n".join(lines) == PUSH
 

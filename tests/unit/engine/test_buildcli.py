@@ -6,13 +6,14 @@ import os
 import signal
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gitship.engine import buildcli, platforms, secretfiles
 from gitship.engine.plain import PlainTrace
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.values import CACHE_NAMESPACE, BuildOptions, BuildOutput, BuildStep
 
 pytestmark = pytest.mark.unit
 
@@ -61,6 +62,15 @@ def test_no_value_is_among_the_words_and_no_secret_in_the_environment(tmp_path: 
     assert env["TOKEN"] == "swordfish" and "HTTP_PROXY" not in env  # the client would go through that proxy
     assert "s3cret" not in str(env) + str(words) + repr(OPTIONS)
     assert files["key"].read_text() == "s3cret" and stat.S_IMODE(files["key"].stat().st_mode) == 0o600
+
+
+def test_the_namespace_of_the_cache_is_gitships_word_and_in_no_process_list(tmp_path: Path) -> None:
+    options = replace(OPTIONS, cache="mine", build_args={CACHE_NAMESPACE: "theirs", "OTEL_EXPORTER_OTLP_ENDPOINT": "x"})
+    words = buildcli.arguments("docker", "unix:///x", options, {}, tmp_path / "image")
+    env = buildcli.environment(options, tmp_path)
+    assert f"--build-arg={CACHE_NAMESPACE}" in words and env[CACHE_NAMESPACE] == "mine"
+    assert "theirs" not in f"{words} {env}"
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in env  # the client would tell whoever listens there
 
 
 def test_what_the_client_says_becomes_steps_and_output() -> None:

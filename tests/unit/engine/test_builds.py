@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gitship.engine.builds import query
-from gitship.engine.values import BuildOptions
+from gitship.engine.values import CACHE_NAMESPACE, BuildOptions
 
 pytestmark = pytest.mark.unit
 
@@ -30,6 +30,11 @@ def test_a_build_asks_for_buildkit_with_all_its_options() -> None:
         "networkmode": "none",
         "buildid": "id1", "rm": "1", "forcerm": "1",
     }  # fmt: skip
+
+
+def test_no_argument_of_the_apps_chooses_whose_cache_its_build_mounts() -> None:
+    options = BuildOptions("shop:1", build_args={CACHE_NAMESPACE: "theirs", "A": "b"}, cache="mine")
+    assert json.loads(query(options, "buildkit", "id1")["buildargs"]) == {CACHE_NAMESPACE: "mine", "A": "b"}
 
 
 def test_the_classic_builder_is_asked_for_by_leaving_the_version_out() -> None:

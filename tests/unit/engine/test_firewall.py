@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -38,6 +39,21 @@ def test_apps_and_builds_are_led_into_them_and_nobody_else() -> None:
         ("DOCKER-USER", "-i", "docker0", "-j", "GITSHIP-0123456789ab-FWD"),
     ]
     assert len(Rules("a", IPv4Network("10.0.0.0/8"), "", []).jumps("FORWARD")) == 2
+
+
+def test_what_the_engine_fetches_itself_is_told_by_its_control_group() -> None:
+    rules = replace(RULES, engine="system.slice/docker.service")
+    of_engine = "-A GITSHIP-0123456789ab-OUT -m cgroup --path system.slice/docker.service -p tcp"
+    assert rules.engine_text() == (
+        "*filter\n"
+        ":GITSHIP-0123456789ab-OUT - [0:0]\n"
+        f"{of_engine} -d 169.254.0.0/16 ! --dport 53 -j REJECT --reject-with tcp-reset\n"
+        f"{of_engine} -o lo --syn --dport 2222 -j REJECT --reject-with tcp-reset\n"
+        f"{of_engine} -o lo --syn --dport 8484 -j REJECT --reject-with tcp-reset\n"
+        "COMMIT\n"
+    )
+    assert all("--syn" in jump and jump[0] == "OUTPUT" for jump in rules.engine_jumps())
+    assert (rules.text(), rules.jumps("FORWARD")) == (RULES.text(), RULES.jumps("FORWARD"))
 
 
 def test_visitors_ports_stay_open() -> None:

@@ -51,10 +51,15 @@ def test_a_page_that_would_end_the_string_it_stands_in_is_refused(monkeypatch: p
         page("app-down", app="shop")
 
 
+def test_a_page_that_is_made_while_the_app_is_asked_takes_the_names_from_there() -> None:
+    assert " + bereq.http.x-request-id + " in page("app-down", request="bereq", app="shop")
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_whole_small_and_needs_nothing_else(name: str) -> None:
     text = page(name, app="shop")
     assert text.startswith('"""<!doctype html>')
+    assert '<p class="request">Request """ + req.http.x-request-id + """</p>' in text
     assert text.endswith('</html>\n"""')
     assert "{{" not in text
     assert "prefers-color-scheme: dark" in text

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import logging
 import re
 import time
 from dataclasses import replace
+from io import StringIO
 
 import pytest
 
+from gitship import logformat
 from gitship.configvalues import Address
 from gitship.deploy import rules
 from gitship.deploy.https.operations import HostStatus, ServerHttps
@@ -257,10 +260,20 @@ def test_healthz_says_whether_the_store_answers(site: Site) -> None:
     assert answer.json()["status"] == "the store does not answer"
 
 
-def test_an_error_inside_shows_no_traceback(site: Site) -> None:
+def test_an_error_inside_shows_no_traceback_but_the_id_under_which_the_log_has_it(site: Site) -> None:
     site.store.close()
-    page = site.get("/")
+    logged = StringIO()
+    handler = logging.StreamHandler(logged)
+    handler.setFormatter(logformat.Text())
+    logging.getLogger("gitship.web.page").addHandler(handler)
+    try:
+        page = site.get("/")
+    finally:
+        logging.getLogger("gitship.web.page").removeHandler(handler)
     assert page.status == 500
+    found = re.search(r"has it under request ([0-9a-f]{8})", page.text)
+    assert found, page.text
+    assert f"GET / failed [request={found[1]}]" in logged.getvalue()
     assert "Traceback" not in page.text
     assert "sqlite" not in page.text
 

@@ -1,11 +1,27 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest f550ee52bcd6cc99750373a752ddf1d7
+# digest 5e2e1a21d5692213903700d978f3bbbe
 
 import directors;
 import std;
 
-# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+# By this id a visitor and the app name a request; what a visitor sends as one is thrown away. Here, not in the top VCL,
+# whose return (vcl(label)) rolls request headers back; and first of all, since what follows may return.
+sub vcl_recv {
+    if (req.restarts == 0) {
+        set req.http.x-request-id = "" + std.time2integer(now, 0) + "-" + req.xid;
+    }
+}
+
+sub vcl_deliver {
+    set resp.http.x-request-id = req.http.x-request-id;  # also of what comes from the cache
+}
+
+sub vcl_synth {
+    set resp.http.x-request-id = req.http.x-request-id;
+}
+
+# For varnishncsa: whose request it is, and who answers it.
 sub vcl_deliver {
     if (req.http.x-gitship-verify) {
         # gitship's own

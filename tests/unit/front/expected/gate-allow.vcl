@@ -1,11 +1,27 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 466ceec30743e970a553b7e1098b8df8
+# digest 3614da099fc946a4144c9f142e41c795
 
 import directors;
 import std;
 
-# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+# By this id a visitor and the app name a request; what a visitor sends as one is thrown away. Here, not in the top VCL,
+# whose return (vcl(label)) rolls request headers back; and first of all, since what follows may return.
+sub vcl_recv {
+    if (req.restarts == 0) {
+        set req.http.x-request-id = "" + std.time2integer(now, 0) + "-" + req.xid;
+    }
+}
+
+sub vcl_deliver {
+    set resp.http.x-request-id = req.http.x-request-id;  # also of what comes from the cache
+}
+
+sub vcl_synth {
+    set resp.http.x-request-id = req.http.x-request-id;
+}
+
+# For varnishncsa: whose request it is, and who answers it.
 sub vcl_deliver {
     if (req.http.x-gitship-verify) {
         # gitship's own
@@ -82,6 +98,7 @@ p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
 h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
 code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
   font: .9em ui-monospace, Menlo, Consolas, monospace; }
+.request { margin-top: 1.5rem; font: .75rem ui-monospace, Menlo, Consolas, monospace; }
 </style>
 </head>
 <body>
@@ -90,6 +107,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 <h1>shop.example is not open to you</h1>
 <p>It answers only visitors from certain networks.</p>
 <p>If the app is yours: <code>allow:add</code> lets a network in.</p>
+<p class="request">Request """ + req.http.x-request-id + """</p>
 </main>
 </body>
 </html>
@@ -415,6 +433,7 @@ p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
 h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
 code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
   font: .9em ui-monospace, Menlo, Consolas, monospace; }
+.request { margin-top: 1.5rem; font: .75rem ui-monospace, Menlo, Consolas, monospace; }
 </style>
 </head>
 <body>
@@ -423,6 +442,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 <h1>shop.example is not answering</h1>
 <p>It may be back in a moment; please try again.</p>
 <p>If the app is yours, see what it says: <code>logs</code></p>
+<p class="request">Request """ + bereq.http.x-request-id + """</p>
 </main>
 </body>
 </html>

@@ -1,11 +1,27 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest a439b331c0e8270358192c99a1834484
+# digest 9ab71fc85ac2a808465190899d443076
 
 import directors;
 import std;
 
-# For varnishncsa: whose request it is, and who answers it. First of all, since what follows may return.
+# By this id a visitor and the app name a request; what a visitor sends as one is thrown away. Here, not in the top VCL,
+# whose return (vcl(label)) rolls request headers back; and first of all, since what follows may return.
+sub vcl_recv {
+    if (req.restarts == 0) {
+        set req.http.x-request-id = "" + std.time2integer(now, 0) + "-" + req.xid;
+    }
+}
+
+sub vcl_deliver {
+    set resp.http.x-request-id = req.http.x-request-id;  # also of what comes from the cache
+}
+
+sub vcl_synth {
+    set resp.http.x-request-id = req.http.x-request-id;
+}
+
+# For varnishncsa: whose request it is, and who answers it.
 sub vcl_deliver {
     if (req.http.x-gitship-verify) {
         # gitship's own
@@ -114,6 +130,7 @@ p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
 h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
 code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
   font: .9em ui-monospace, Menlo, Consolas, monospace; }
+.request { margin-top: 1.5rem; font: .75rem ui-monospace, Menlo, Consolas, monospace; }
 </style>
 </head>
 <body>
@@ -122,6 +139,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 <h1>Too many requests to shop.example</h1>
 <p>Please wait a moment, then try again.</p>
 <p>If the app is yours: <code>ratelimit:show</code> says what is allowed.</p>
+<p class="request">Request """ + req.http.x-request-id + """</p>
 </main>
 </body>
 </html>
@@ -156,6 +174,7 @@ p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
 h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
 code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
   font: .9em ui-monospace, Menlo, Consolas, monospace; }
+.request { margin-top: 1.5rem; font: .75rem ui-monospace, Menlo, Consolas, monospace; }
 </style>
 </head>
 <body>
@@ -164,6 +183,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 <h1>Too much for shop.example</h1>
 <p>It does not take a file or text of this size.</p>
 <p>If the app is yours: <code>bodylimit:show</code> says what is allowed.</p>
+<p class="request">Request """ + req.http.x-request-id + """</p>
 </main>
 </body>
 </html>
@@ -460,6 +480,7 @@ p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
 h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
 code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
   font: .9em ui-monospace, Menlo, Consolas, monospace; }
+.request { margin-top: 1.5rem; font: .75rem ui-monospace, Menlo, Consolas, monospace; }
 </style>
 </head>
 <body>
@@ -468,6 +489,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 <h1>shop.example is not answering</h1>
 <p>It may be back in a moment; please try again.</p>
 <p>If the app is yours, see what it says: <code>logs</code></p>
+<p class="request">Request """ + bereq.http.x-request-id + """</p>
 </main>
 </body>
 </html>

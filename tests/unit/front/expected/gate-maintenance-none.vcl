@@ -1,12 +1,14 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: always the same page. Written by gitship from varnish/answer.vcl.
-# digest 4ffc7898ca736bcb6c6d46bf7de2270e
+# digest be3c5324f5d6aadf69ddff9471807d55
 
 import std;
 
 backend default none;
 
 sub vcl_synth {
+    set req.http.x-request-id = "" + std.time2integer(now, 0) + "-" + req.xid;
+    set resp.http.x-request-id = req.http.x-request-id;
     std.log("gitship:0 v0 synth");
 }
 
@@ -64,6 +66,7 @@ p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
 h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
 code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
   font: .9em ui-monospace, Menlo, Consolas, monospace; }
+.request { margin-top: 1.5rem; font: .75rem ui-monospace, Menlo, Consolas, monospace; }
 </style>
 </head>
 <body>
@@ -72,6 +75,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 <h1>shop.example is not running yet</h1>
 <p>Nothing has been deployed that could answer here.</p>
 <p>If the app is yours, deploy it: <code>git push deploy main</code></p>
+<p class="request">Request """ + req.http.x-request-id + """</p>
 </main>
 </body>
 </html>

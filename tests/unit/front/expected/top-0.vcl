@@ -15,6 +15,8 @@ sub vcl_recv {
 
 sub vcl_synth {
     unset resp.http.x-varnish;
+    set req.http.x-request-id = "" + std.time2integer(now, 0) + "-" + req.xid;
+    set resp.http.x-request-id = req.http.x-request-id;
     if (resp.status == 404) {
         # The name goes into a page: only what can be a host name.
         if (req.http.host !~ "^[a-z0-9.-]{1,253}$") {
@@ -44,6 +46,7 @@ p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
 h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
 code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
   font: .9em ui-monospace, Menlo, Consolas, monospace; }
+.request { margin-top: 1.5rem; font: .75rem ui-monospace, Menlo, Consolas, monospace; }
 </style>
 </head>
 <body>
@@ -52,6 +55,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 <h1>No app here</h1>
 <p>No app answers at """ + req.http.host + """.</p>
 <p>If it should: <code>domains:add</code> gives an app this name.</p>
+<p class="request">Request """ + req.http.x-request-id + """</p>
 </main>
 </body>
 </html>

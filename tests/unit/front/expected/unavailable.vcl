@@ -7,6 +7,8 @@ import std;
 backend default none;
 
 sub vcl_synth {
+    set req.http.x-request-id = "" + std.time2integer(now, 0) + "-" + req.xid;
+    set resp.http.x-request-id = req.http.x-request-id;
     std.log("gitship:0 v0 synth");
 }
 
@@ -41,6 +43,7 @@ p { margin: .75rem 0 0; color: var(--soft); overflow-wrap: anywhere; }
 h1 { margin: .35rem 0 0; font-size: 1.45rem; line-height: 1.3; overflow-wrap: anywhere; }
 code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; color: var(--ink);
   font: .9em ui-monospace, Menlo, Consolas, monospace; }
+.request { margin-top: 1.5rem; font: .75rem ui-monospace, Menlo, Consolas, monospace; }
 </style>
 </head>
 <body>
@@ -49,6 +52,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 <h1>This app is not answering</h1>
 <p>It may be back in a moment; please try again.</p>
 <p>If the app is yours, see what it says: <code>logs</code></p>
+<p class="request">Request """ + req.http.x-request-id + """</p>
 </main>
 </body>
 </html>
