@@ -42,7 +42,7 @@ class Notifier:
         self, store: Store, bus: Bus, url: Callable[[App], str], pauses_s: tuple[float, ...] = PAUSES_S
     ) -> None:
         self._store = store
-        self._bus = bus
+        self._news = bus.subscribe(lambda event: event.topic in _WAKING)
         self._url = url
         self._pauses_s = pauses_s
         self._stop = threading.Event()
@@ -56,6 +56,7 @@ class Notifier:
     def stop(self) -> None:
         """A call that is under way is left to itself; its message is sent again at the next start."""
         self._stop.set()
+        self._news.close()  # it is waited for
         deadline = time.monotonic() + STOP_S
         with self._lock:
             threads = [self._thread, *self._calling.values()]
@@ -72,7 +73,7 @@ class Notifier:
     # -- the thread `notify`
 
     def _loop(self) -> None:
-        with self._bus.subscribe(lambda event: event.topic in _WAKING) as news:
+        with self._news as news:
             while not self._stop.is_set():
                 try:
                     event = news.get(POLL_S)
