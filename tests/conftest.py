@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.costs import Costs
+
 # Real git and ssh clients, every command in every role, thousands of files: half of the unit tests' time in 20 modules.
 # .ci/quick leaves them out; CI runs them all. `pytest --durations=30` shows what belongs here.
 THOROUGH = (
@@ -46,8 +48,9 @@ LONG = (
 )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A run in the background inherits an ignored SIGINT, and so would every client that a test interrupts."""
+    config.pluginmanager.register(Costs())
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -136,7 +136,9 @@ def kill_varnish(server: Server, *, whole: bool) -> None:
 
 def test_apps_stay_what_they_are(base: Path, docker_host: str, tiny_binary: Path) -> None:
     broken: list[BaseException] = []
-    with serving(Server(base / "server", docker_host, forks=Forks(base / "server")), lambda: bool(broken)) as server:
+    with serving(
+        Server(base / "server", docker_host, forks=Forks(base / "server", trapdoors=True)), lambda: bool(broken)
+    ) as server:
         world = World(server, base, tiny_binary)
         visitors = Visitors(world)
 
