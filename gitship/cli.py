@@ -102,11 +102,13 @@ def _own(args: argparse.Namespace) -> int:
     settings = load(args.config)
     if args.verb == "attend":
         return _attend(settings, args.program)
+    if args.verb == "stop-front":
+        from gitship.outliving import stop_front
+
+        stop_front(settings)
+        return 0
     from gitship import daemon
 
-    if args.verb == "stop-front":
-        daemon.stop_front(settings)
-        return 0
     logformat.configure(args.log_format or settings.log.format, verbose=args.verbose, stream=sys.stderr)
     return daemon.serve(settings, args.config.resolve())
 

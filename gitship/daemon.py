@@ -6,7 +6,7 @@ import logging
 import resource
 import signal
 import threading
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,6 @@ from gitship.deploy.backup.making import Backups
 from gitship.deploy.backup.restoring import ensure_not_cut_short
 from gitship.deploy.backup.revival import Revival
 from gitship.deploy.build import Builder
-from gitship.deploy.busiest import busiest_slugs
 from gitship.deploy.canary import Canary
 from gitship.deploy.claims import Claims
 from gitship.deploy.cron import Cron
@@ -76,12 +75,11 @@ from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall import Firewall
 from gitship.events import Bus
-from gitship.front.front import Front
 from gitship.front.tally import Tally
-from gitship.front.tls.terminator import Terminator
 from gitship.front.visitor_log import VisitorLog
 from gitship.git.repository import Repositories
 from gitship.model import App, Identity, Role
+from gitship.outliving import front_of, tls_of
 from gitship.publickey import parse
 from gitship.ssh import hostkey
 from gitship.ssh.dispatch import Dispatcher
@@ -94,26 +92,6 @@ log = logging.getLogger("gitship")
 LOCAL = "local"  # the key name shown for `gitship <command>` typed on the server itself
 SSH_GRACE_S = 2.0
 SIGNAL_POLL_S = 1.0
-
-
-def front_of(settings: Settings, store: Store | None = None) -> Front:
-    """Varnish as these settings want it; also, without the store, for `gitship stop-front`."""
-    busiest = partial(busiest_slugs, store) if store else tuple
-    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory, busiest)
-
-
-def tls_of(settings: Settings) -> Terminator:
-    """haproxy as these settings want it; also for `gitship stop-front`."""
-    return Terminator(settings.https.listen, settings.tls_dir, settings.certificates, settings.varnish_dir)
-
-
-def stop_front(settings: Settings) -> None:
-    """Ends what `serve` leaves running: Varnish, haproxy, and the rules of the firewall."""
-    tls_of(settings).stop()
-    front_of(settings).stop()
-    if settings.database.exists():
-        with closing(Store(settings.database)) as store:
-            firewall.remove(firewall.rules_of(settings, store.server_id()))
 
 
 def limits_of(settings: Settings) -> BuildLimits:
@@ -146,7 +124,7 @@ class Daemon:
         )
         secretfiles.sweep(server_id)
         self.front = front_of(settings, self.store)
-        self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine))
+        self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine.default_bridge))
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
         repositories.sweep()
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)

@@ -44,6 +44,7 @@ class Subscription:
         self.wants = wants
         self._events: deque[Event] = deque(maxlen=QUEUE_EVENTS)
         self._ready = threading.Condition()
+        self._closed = False
         self.lost = 0
 
     def put(self, event: Event) -> None:
@@ -54,14 +55,18 @@ class Subscription:
             self._ready.notify()
 
     def get(self, timeout_s: float) -> Event | None:
-        """The next event, or None when there was none within ``timeout_s``."""
+        """The next event, or None when there was none within ``timeout_s``, or before it was closed."""
         with self._ready:
-            if not self._events:
+            if not self._events and not self._closed:
                 self._ready.wait(timeout_s)
             return self._events.popleft() if self._events else None
 
     def close(self) -> None:
+        """Whoever waits for an event waits no longer."""
         self._bus.unsubscribe(self)
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
 
     def __enter__(self) -> Subscription:
         return self

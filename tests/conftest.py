@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
+
+from tests.costs import Costs
+from tests.e2e import python_image
 
 # Real git and ssh clients, every command in every role, thousands of files: half of the unit tests' time in 20 modules.
 # .ci/quick leaves them out; CI runs them all. `pytest --durations=30` shows what belongs here.
@@ -46,9 +50,16 @@ LONG = (
 )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A run in the background inherits an ignored SIGINT, and so would every client that a test interrupts."""
+    config.pluginmanager.register(Costs())
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish() -> None:
+    """What the modules of a run have shared ends with the whole run, not with one of its workers."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        python_image.remove()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

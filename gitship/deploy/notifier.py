@@ -49,7 +49,7 @@ class Notifier:
         """``own_ports``: where visitors come in, so that a webhook may lead to an app of this server."""
         self._own_ports = own_ports
         self._store = store
-        self._bus = bus
+        self._news = bus.subscribe(lambda event: event.topic in _WAKING)
         self._url = url
         self._pauses_s = pauses_s
         self._stop = threading.Event()
@@ -63,6 +63,7 @@ class Notifier:
     def stop(self) -> None:
         """A call that is under way is left to itself; its message is sent again at the next start."""
         self._stop.set()
+        self._news.close()  # it is waited for
         deadline = time.monotonic() + STOP_S
         with self._lock:
             threads = [self._thread, *self._calling.values()]
@@ -79,7 +80,7 @@ class Notifier:
     # -- the thread `notify`
 
     def _loop(self) -> None:
-        with self._bus.subscribe(lambda event: event.topic in _WAKING) as news:
+        with self._news as news:
             while not self._stop.is_set():
                 try:
                     event = news.get(POLL_S)

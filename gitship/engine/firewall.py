@@ -15,7 +15,6 @@ from contextlib import suppress
 
 from gitship.config import Settings
 from gitship.engine import enginegroup
-from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall_rules import DOCKER_USER, FORWARD, Rules
 from gitship.errors import EngineError, GitshipError
 
@@ -68,12 +67,11 @@ def wanted(settings: Settings) -> bool:
     return settings.docker.firewall and settings.docker.host.startswith("unix://")
 
 
-def rules_of(settings: Settings, server_id: str, engine: DockerEngine | None = None) -> Rules:
-    """Those that these settings want; without an answering ``engine`` builds are left out."""
+def rules_of(settings: Settings, server_id: str, default_bridge: Callable[[], str] = str) -> Rules:
+    """Those that these settings want; when Docker's ``default_bridge`` cannot be told, builds are left out."""
     bridge = ""
-    if engine is not None:
-        with suppress(GitshipError):
-            bridge = engine.default_bridge()
+    with suppress(GitshipError):
+        bridge = default_bridge()
     group = enginegroup.find(settings.docker.host) if wanted(settings) else ""
     ports = [settings.ssh.listen.port, settings.web.listen.port]
     return Rules(server_id, settings.docker.address_pool, bridge, [port for port in ports if port], group)

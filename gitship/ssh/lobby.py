@@ -47,6 +47,8 @@ class Lobby:
         self._lock = threading.Lock()
         self._guests: dict[int, _Guest] = {}  # by file descriptor, in the order in which they came
         self._poll = select.epoll()  # what is registered meanwhile counts at once
+        self._wake, self._waker = socket.socketpair()  # for the end
+        self._poll.register(self._wake, select.EPOLLIN)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gitship-ssh-lobby", daemon=True)
 
@@ -57,10 +59,13 @@ class Lobby:
         """Turns everybody away."""
         self._ended.set()
         if self._thread.is_alive():
+            self._waker.send(b".")
             self._thread.join(timeout_s)
         for guest in self._leaving(lambda number: True):
             self._left(guest.sock, guest.reason)
         self._poll.close()
+        self._wake.close()
+        self._waker.close()
 
     def wait(self, sock: socket.socket, address: str, reason: str) -> None:
         """Takes a guest in; when there is no room, who has waited longest leaves."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps, dockerd, python_image
+from tests.e2e.forks import Forks
 from tests.e2e.harness import KEEP, Server, running
 
 _failed_tests: set[str] = set()
@@ -31,7 +32,19 @@ def _failed(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def docker_host() -> Iterator[str]:
+def common_forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers are forks of one process that has imported gitship: 0.9 s of a processor less for each start.
+
+    test_first_push.py and test_install.py start it as users do.
+    """
+    Server.common_forks = Forks(tmp_path_factory.getbasetemp())
+    yield
+    Server.common_forks.end()
+    Server.common_forks = None
+
+
+@pytest.fixture(scope="session")
+def docker_host(common_forks: None) -> Iterator[str]:
     """The address of a Docker engine that answers; an own one is started when none does."""
     with dockerd.engine() as host:
         yield host

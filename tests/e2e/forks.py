@@ -1,7 +1,8 @@
 """`gitship serve` as a fork of a process that has imported it already: for tests that start it again and again.
 
 An import takes 0.9 s of a processor, a fork nothing. `python -m tests.e2e.forks DIRECTORY` answers a line of JSON for
-each one that it reads, and ends with its standard input; its children are gitship servers with trapdoors.
+each one that it reads, and ends with its standard input; its children are gitship servers, with TRAPDOORS as its next
+word such with trapdoors.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -21,14 +23,16 @@ from typing import Any
 from tests.e2e.apps import clean_env
 
 POLL_S = 0.01
+TRAPDOORS = "trapdoors"
 
 
 class Forks:
     """The process that forks, from the tests' side."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, trapdoors: bool = False) -> None:
         """``directory`` only tells whose it is in lists of processes."""
-        command = [sys.executable, "-m", __name__, str(directory)]
+        command = [sys.executable, "-m", __name__, str(directory), *([TRAPDOORS] if trapdoors else [])]
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env(), text=True, start_new_session=True
         )
@@ -37,9 +41,10 @@ class Forks:
         """Hands over one request; the answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(words) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps(words) + "\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
 
     def start(self, words: Sequence[str], log: Path, env: Mapping[str, str]) -> Forked:
         """`gitship WORDS`, which writes to ``log``."""
@@ -107,16 +112,18 @@ def _poll(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def serve() -> None:
+def serve(*, trapdoors: bool) -> None:
     """Answers until its standard input ends."""
     import gitship.daemon  # noqa: F401  # what takes its time
-    from tests.e2e import trapdoor
 
-    trapdoor.install()
+    if trapdoors:
+        from tests.e2e import trapdoor
+
+        trapdoor.install()
     for line in sys.stdin:
         asked = json.loads(line)
         print(json.dumps(_poll(asked["poll"]) if "poll" in asked else _fork(**asked)), flush=True)
 
 
 if __name__ == "__main__":
-    serve()
+    serve(trapdoors=TRAPDOORS in sys.argv[2:])

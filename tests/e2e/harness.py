@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import toml
 
@@ -84,7 +84,9 @@ class Server:
     http_port: int = field(default_factory=free_port)
     web_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | Forked | None = None
-    forks: Forks | None = None  # which make `gitship serve`, with trapdoors
+    forks: Forks | None = None  # which make `gitship serve`, with trapdoors; they end with this server
+    common_forks: ClassVar[Forks | None] = None  # which make those of all other servers
+    as_users_do: bool = False  # started anew in any case
 
     # -- places
 
@@ -157,8 +159,8 @@ class Server:
 
     def _begin(self, *words: str) -> subprocess.Popen[bytes] | Forked:
         with self.log.open("ab") as log:
-            if self.forks is not None:
-                return self.forks.start(words, self.log, clean_env(GITSHIP_TEST_TRAP=str(self.trap)))
+            if (forks := self.forks or self.common_forks) and not self.as_users_do:
+                return forks.start(words, self.log, clean_env(GITSHIP_TEST_TRAP=str(self.trap)))
             command = [sys.executable, "-m", "gitship.cli", *words]
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_env(), start_new_session=True

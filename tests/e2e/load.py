@@ -26,6 +26,9 @@ AT_LEAST_S = 180.0  # how long the load may go on to reach its number of request
 SLOW_MS = 5000
 STREAMS = 2
 STREAM_PIECES = 8
+PIECE_MS = 500
+# A drain waits for the longest, and so does the end of the load: 5 s are for the test that is about them.
+SOON_MS, SOON_PIECE_MS = 1000, 120
 
 
 def tally(counts: dict[str, int], key: str) -> None:
@@ -74,9 +77,12 @@ BODIES = {body: checksum(body) for body in (b"x", b"form=1&field=two", bytes(ran
 class Visitors:
     """Workers that ask until ``stop`` is set."""
 
-    def __init__(self, port: int, host: str, allowed: Sequence[str], pause_s: float, slow_ms: int) -> None:
+    def __init__(
+        self, port: int, host: str, allowed: Sequence[str], pause_s: float, slow_ms: int, piece_ms: int
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.slow_ms = slow_ms
+        self.piece_ms = piece_ms
         self.host = host
         self.allowed = frozenset(allowed)
         self.pause_s = pause_s
@@ -116,7 +122,7 @@ class Visitors:
             return self.version(version)
 
     async def stream(self, session: aiohttp.ClientSession) -> str:
-        async with session.get(self.url + "/stream") as answer:
+        async with session.get(f"{self.url}/stream?ms={self.piece_ms}") as answer:
             lines = (await self.text(answer)).splitlines()
             version = self.version(lines[0].split()[0])
             if lines != [f"{version} {n}" for n in range(STREAM_PIECES)]:
@@ -202,13 +208,13 @@ class Load:
 @contextmanager
 def load(
     port: int, host: str, allowed: Sequence[str], *, workers: int = 12, pause_ms: int = 15, at_least: int = 0,
-    slow_ms: int = SLOW_MS, streams: int = STREAMS,
+    slow_ms: int = SOON_MS, piece_ms: int = SOON_PIECE_MS, streams: int = STREAMS,
 ) -> Iterator[Load]:  # fmt: skip
     """Visitors of one app while the body runs, and until there were ``at_least`` requests; ``end`` gives the report."""
     command = [
         sys.executable, "-m", "tests.e2e.load", "--port", str(port), "--host", host, "--allow", ",".join(allowed),
         "--workers", str(workers), "--pause-ms", str(pause_ms), "--at-least", str(at_least),
-        "--slow-ms", str(slow_ms), "--streams", str(streams),
+        "--slow-ms", str(slow_ms), "--piece-ms", str(piece_ms), "--streams", str(streams),
     ]  # fmt: skip
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -236,11 +242,14 @@ def main() -> None:
     parser.add_argument("--pause-ms", type=int, default=15)
     parser.add_argument("--at-least", type=int, default=0, help="go on until there were so many requests")
     parser.add_argument("--slow-ms", type=int, default=SLOW_MS, help="how long the two slow requests take")
-    parser.add_argument("--streams", type=int, default=STREAMS, help="visitors with answers in pieces, of 4 s")
+    parser.add_argument("--piece-ms", type=int, default=PIECE_MS, help="between the pieces of a stream")
+    parser.add_argument("--streams", type=int, default=STREAMS, help="visitors with answers in pieces")
     given = parser.parse_args()
 
     async def run() -> None:
-        visitors = Visitors(given.port, given.host, given.allow.split(","), given.pause_ms / 1000, given.slow_ms)
+        visitors = Visitors(
+            given.port, given.host, given.allow.split(","), given.pause_ms / 1000, given.slow_ms, given.piece_ms
+        )
         await visitors.run(given.workers, given.streams, given.at_least)
 
     asyncio.run(run())

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gitship.deploy.probation_rules import CRASHES
 from tests.e2e import apps
 from tests.e2e.agreement import await_agreement
 from tests.e2e.harness import Server, wait_until
@@ -19,7 +20,7 @@ KINDS = ("red", "green", "blue")  # what an app is, whatever its name: its versi
 NOBODY = "nobody"  # the name has a 404 page
 TO_COME = "to come"  # it may have any page of Varnish's own: an app is getting the name
 KEPT = 4  # releases that may be gone back to; the server keeps the images of 5
-PAUSE_S = 0.02
+PAUSE_S = 0.05
 _TEXT = re.compile(r"(\w+)-(\d+)\n")
 
 
@@ -43,6 +44,7 @@ class App:
     pending: dict[str, str] = field(default_factory=dict)  # config that waits for the next deploy
     web: int = 1
     commits: int = 0
+    crashes: int = 0  # since its release is live
 
     @property
     def live(self) -> Release:
@@ -55,6 +57,7 @@ class World:
     def __init__(self, server: Server, base: Path, tiny: Path) -> None:
         self.server = server
         self.steps = 0
+        self.over = False
         self.broken: BaseException | None = None
         self.apps = {
             kind: App(kind, name, apps.tiny(base / kind, tiny, f"{kind}-0"))
@@ -117,6 +120,12 @@ class World:
 
     # -- what happens to it
 
+    def may_crash(self, kind: str) -> bool:
+        """A release that crashes once more is rolled back from: test_probation.py has that. Counts this time."""
+        app = self.apps[kind]
+        app.crashes += 1
+        return app.crashes < CRASHES
+
     def crash(self, kind: str) -> None:
         """A container ends by itself; Docker starts it again."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.http_port, timeout=10)
@@ -178,6 +187,7 @@ class World:
             "SELECT r.number FROM releases r JOIN apps a ON a.live_release = r.id WHERE a.name = ?", app.name
         )
         app.pending.clear()
+        app.crashes = 0
         app.releases.append(replace(release, number=number))
 
 

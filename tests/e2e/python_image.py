@@ -18,11 +18,14 @@ from tests.e2e.apps import PYTHON_IMAGE
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
 
 
+def _cache() -> Path:
+    return Path(os.environ.get("GITSHIP_TEST_CACHE") or "/var/cache/gitship-test")
+
+
 def cache_dir() -> Path:
     """Where what takes long to make is kept: GITSHIP_TEST_CACHE, else /var/cache/gitship-test."""
-    path = Path(os.environ.get("GITSHIP_TEST_CACHE") or "/var/cache/gitship-test")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    _cache().mkdir(parents=True, exist_ok=True)
+    return _cache()
 
 
 def archive() -> Path:
@@ -46,25 +49,37 @@ def archive() -> Path:
     return target
 
 
+def _marks() -> tuple[Path, Path]:
+    """A lock that users of the image share, and a file that has the engine's address while tests' image is there."""
+    return _cache() / "python-image.lock", _cache() / "python-image.made"
+
+
 @contextmanager
 def in_use(host: str) -> Iterator[None]:
-    """The image is there; the last test process that uses it removes it, unless it was there before all of them."""
-    lock, made = cache_dir() / "python-image.lock", cache_dir() / "python-image.made"
+    """The image is there. It stays for the next module: bringing it takes 10 s, and ``remove`` is for the end."""
+    cache_dir()
+    lock, made = _marks()
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH)  # an exclusive one would wait for the end of a test that uses the image
+        if not docker_cli.docker(host, "images", "-q", PYTHON_IMAGE):
+            fcntl.flock(file, fcntl.LOCK_EX)
         if not docker_cli.docker(host, "images", "-q", PYTHON_IMAGE):
             label = "LABEL gitship.test=base"
             docker_cli.docker(host, "import", "-c", label, str(archive()), PYTHON_IMAGE, timeout_s=300)
-            made.touch()
+            made.write_text(host)
         fcntl.flock(file, fcntl.LOCK_SH)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if made.exists():
-                    docker_cli.docker(host, "rmi", PYTHON_IMAGE, check=False)
-                    made.unlink()
+        yield
+
+
+def remove() -> None:
+    """At the end of all tests, unless it was there before them, or others use it: the last of them removes it."""
+    lock, made = _marks()
+    if not made.exists():
+        return
+    with lock.open("w") as file, contextlib.suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        docker_cli.docker(made.read_text(), "rmi", PYTHON_IMAGE, check=False)
+        made.unlink()
 
 
 @contextmanager

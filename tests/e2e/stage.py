@@ -84,7 +84,7 @@ class Stage:
 @contextmanager
 def staged(base: Path, docker_host: str, app: str, repository: Path, broken: Callable[[], bool]) -> Iterator[Stage]:
     """The app is live with version v1; ``broken`` tells at the end whether a test failed."""
-    with serving(Server(base, docker_host, forks=Forks(base)), broken) as server:
+    with serving(Server(base, docker_host, forks=Forks(base, trapdoors=True)), broken) as server:
         server.push_ok(repository, app)
         allowed = [f"v{n}" for n in range(1, VERSIONS)]
         with load(

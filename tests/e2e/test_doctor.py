@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Server
+from tests.e2e.harness import Server, free_port, running
 
 pytestmark = pytest.mark.e2e
 
 
-def test_a_running_server_is_well(server: Server) -> None:
-    done = server.gitship("doctor", "--format", "json")
+@pytest.fixture
+def own_server(base: Path, docker_host: str) -> Iterator[Server]:
+    """Port 443 may be somebody else's, and doctor would say so."""
+    https = {"listen": f"127.0.0.1:{free_port()}"}
+    with running(base / "server", docker_host, lambda: False, https=https) as started:
+        yield started
+
+
+def test_a_running_server_is_well(own_server: Server) -> None:
+    done = own_server.gitship("doctor", "--format", "json")
     rows = json.loads(done.stdout)
     assert done.returncode == 0, [row for row in rows if row["level"] == "fail"]
     texts = {row["subject"]: row["text"] for row in rows}
     assert "varnishd (pid" in texts["http"] or "cache-main (pid" in texts["http"]
-    assert f"{server.ssh_port} is served by " in texts["ssh"]
+    assert f"{own_server.ssh_port} is served by " in texts["ssh"]
     assert texts["varnish"].startswith("runs (pid ")
     assert {"config", "data", "files", "keys", "disk", "memory", "clock", "dns", "web", "docker"} <= texts.keys()
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Answer, Server, wait_until
+from tests.e2e.harness import Answer, Server, serving, wait_until
 from tests.e2e.python_image import cache_dir
 
 pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest, module_base: Path, docker_host: str) -> Iterator[Server]:
+    """`gitship serve`, and no fork."""
+    failed_before = request.session.testsfailed
+    made = Server(module_base / "server", docker_host, as_users_do=True)
+    with serving(made, lambda: request.session.testsfailed > failed_before) as started:
+        yield started
 
 
 def test_first_push_makes_the_app_and_answers_with_its_url(server: Server, tiny_app: Callable[..., Path]) -> None:

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 APP = "shop"
 PROCFILE = "web: /tiny\nworker: /tiny work\nrelease: /tiny release\n"
 FORMATION = '{"formation": {"web": {"quantity": 1}, "worker": {"quantity": 1}}}'
+TOML = "[[processes.worker.checks]]\nuptime = 0.3\n"  # instead of 3 s
 
 # The point of no return is the store's transaction: until then the old release stands, from there on the new one.
 BEFORE_THE_COMMIT = [
@@ -109,7 +110,9 @@ if os.environ.get("GITSHIP_TEST_POINTS") == "all":
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest, module_base: Path, docker_host: str, tiny_binary: Path) -> Iterator[Stage]:
     failed_before = request.session.testsfailed
-    repository = apps.tiny(module_base / APP, tiny_binary, files={"Procfile": PROCFILE, "app.json": FORMATION})
+    repository = apps.tiny(
+        module_base / APP, tiny_binary, files={"Procfile": PROCFILE, "app.json": FORMATION, "gitship.toml": TOML}
+    )
     with staged(
         module_base / "server", docker_host, APP, repository, lambda: request.session.testsfailed > failed_before
     ) as made:

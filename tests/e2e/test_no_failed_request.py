@@ -10,18 +10,21 @@ import pytest
 
 from tests.e2e import apps
 from tests.e2e.harness import Server, wait_until
-from tests.e2e.load import Report, load
+from tests.e2e.load import PIECE_MS, SLOW_MS, Report, load
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 DEPLOYS = 20
-REQUESTS = 30_000
+REQUESTS = 10_000  # there are more as a rule; the load does not go on for them when the last deploy is over
+LONG = {"slow_ms": SLOW_MS, "piece_ms": PIECE_MS}
 
 
 def deploy_under_load(server: Server, repository: Path, app: str, bad: Callable[[int], bool]) -> Report:
     """DEPLOYS pushes while visitors ask."""
     good = [f"v{n}" for n in range(DEPLOYS + 1) if n == 0 or not bad(n)]
-    with load(server.http_port, f"{app}.localhost", good, workers=16, pause_ms=10, at_least=REQUESTS) as visitors:
+    with load(
+        server.http_port, f"{app}.localhost", good, workers=16, pause_ms=10, at_least=REQUESTS, **LONG
+    ) as visitors:
         for n in range(1, DEPLOYS + 1):
             crashing = apps.tiny_dockerfile(f"bad{n}", {"CRASH": "3"})
             apps.commit(
@@ -57,7 +60,7 @@ def test_container_is_stopped_only_with_nothing_in_flight(own_server: Server, ti
     command = ["docker", "-H", own_server.docker_host, "logs", "-f", old]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as words,
-        load(own_server.http_port, "counted.localhost", ["v1", "v2"], workers=8) as visitors,
+        load(own_server.http_port, "counted.localhost", ["v1", "v2"], workers=8, **LONG) as visitors,
     ):
         apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
         own_server.push_ok(repository, "counted")

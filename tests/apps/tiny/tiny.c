@@ -2,7 +2,7 @@
  *
  * PORT (8000) LISTEN_PORT LISTEN_HOST VERSION BOOT_MS HEALTH_MS CRASH IGNORE_TERM DRAIN_MS RELEASE_MS RELEASE_EXIT GONE
  * FAIL_EVERY=N answers each Nth request with 500, SLOW_MS=N takes N ms for each (but not for /healthz)
- * /            "VERSION"          /x?ms=N   the same after N ms       /stream  chunked, a piece every 0.5 s for 4 s
+ * /            "VERSION"          /x?ms=N   the same after N ms       /stream  eight pieces, 0.5 s apart; ?ms=N
  * /healthz     503 until HEALTH_MS have passed                        POST     "VERSION length checksum" of the body
  * /public/...  may be cached for 60 s; 404 for the path GONE
  * /env?NAME    that variable      /log?TEXT prints it to stdout       /crash   exits 9 at once
@@ -38,9 +38,9 @@ static int age_ms(void) {
 static void reply(int c, const char *status, const char *body, int head) {
     dprintf(c, "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body), head ? "" : body);
 }
-static void stream(int c) {
+static void stream(int c, int ms) {
     dprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n");
-    for (int i = 0; i < 8; i++, nap(500)) { char b[300]; int n = snprintf(b, sizeof b, "%s %d\n", text("VERSION", "v0"), i); dprintf(c, "%x\r\n%s\r\n", n, b); }
+    for (int i = 0; i < 8; i++, nap(ms)) { char b[300]; int n = snprintf(b, sizeof b, "%s %d\n", text("VERSION", "v0"), i); dprintf(c, "%x\r\n%s\r\n", n, b); }
     dprintf(c, "0\r\n\r\n");
 }
 static void answer(int c, const char *method, const char *path, long length, unsigned sum) {
@@ -53,7 +53,8 @@ static void answer(int c, const char *method, const char *path, long length, uns
         int every = number("FAIL_EVERY", 0);
         if (every && __sync_add_and_fetch(&answered, 1) % every == 0) { printf("failing\n"); reply(c, "500 Failing", "failing\n", head); return; }
     }
-    if (!strcmp(path, "/stream")) { stream(c); return; }
+    if (!strcmp(path, "/stream")) { stream(c, 500); return; }
+    if (!strncmp(path, "/stream?ms=", 11)) { stream(c, atoi(path + 11)); return; }
     if (strcmp(path, "/") && !strcmp(path, text("GONE", ""))) { reply(c, "404 Not Found", "gone\n", head); return; }
     if (!strncmp(path, "/public/", 8)) {
         printf("asked for %s\n", path);

@@ -383,3 +383,10 @@ def test_why_it_could_not_be_sent_is_told_in_words(tmp_path: Path) -> None:
         post.post(f"http://127.0.0.1:{port}/", b"", {}, anywhere=True)
     with pytest.raises(Undelivered, match="has no address"):
         post.post("http://nowhere.invalid/", b"", {}, anywhere=True)
+
+
+def test_its_end_waits_for_no_news(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifier, "POLL_S", 60.0)
+    bench.notifier.start()
+    bench.notifier.stop()
+    assert not any(thread.name == "notify" for thread in threading.enumerate())

@@ -12,6 +12,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from gitship.ssh import lobby
 from gitship.ssh.limits import Limits
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads, wait_until
 
@@ -133,6 +134,15 @@ def test_a_flood_of_silent_connections_that_does_not_end_keeps_nobody_out(serve:
     assert "gitship-ssh-lobby" in ssh_threads()
     server.server.stop(0.0)
     assert "gitship-ssh-lobby" not in ssh_threads()
+
+
+def test_the_lobby_ends_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lobby, "LOOK_S", 60.0)
+    server = serve(lambda session: 0)
+    began = time.monotonic()
+    server.server.stop(0.0)
+    assert "gitship-ssh-lobby" not in ssh_threads()
+    assert time.monotonic() - began < lobby.LOOK_S / 2
 
 
 def test_one_address_gets_only_its_share_of_places(serve: Serve) -> None:
