@@ -115,14 +115,6 @@ def stop_front(settings: Settings) -> None:
             firewall.remove(firewall.rules_of(settings, store.server_id()))
 
 
-def limits_of(settings: Settings) -> BuildLimits:
-    """What builds may use."""
-    docker = settings.docker
-    return BuildLimits(
-        docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids, docker.build_share
-    )
-
-
 class Daemon:
     """A whole gitship server in one process. Varnish and the containers are not its children and outlive it."""
 
@@ -138,7 +130,7 @@ class Daemon:
             settings.docker.host,
             builder=settings.docker.builder,
             timeout_s=settings.docker.timeout,
-            build_limits=limits_of(settings),
+            build_limits=BuildLimits.of(settings.docker),
             host_paths=settings.docker.host_paths,
             private=(settings.data_dir,),
             owner=server_id,
