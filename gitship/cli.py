@@ -105,13 +105,15 @@ def _own(args: argparse.Namespace) -> int:
         return _attend(settings, args.program)
     if args.verb == "limit-builds":
         return _limit_builds(settings)
-    from gitship import daemon
-
     if args.verb == "stop-front":
-        daemon.stop_front(settings)
+        from gitship.fronts import stop_front
+
+        stop_front(settings)
         return 0
+    from gitship.process import serve
+
     logformat.configure(args.log_format or settings.log.format, verbose=args.verbose, stream=sys.stderr)
-    return daemon.serve(settings, args.config.resolve())
+    return serve(settings, args.config.resolve())
 
 
 def _doctor(config: Path, format: str) -> int:

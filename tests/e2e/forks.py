@@ -109,7 +109,7 @@ def _poll(pid: int) -> int | None:
 
 def serve() -> None:
     """Answers until its standard input ends."""
-    import gitship.daemon  # noqa: F401  # what takes its time
+    import gitship.process  # noqa: F401  # what takes its time
     from tests.e2e import trapdoor
 
     trapdoor.install()
