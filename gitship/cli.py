@@ -1,4 +1,4 @@
-"""`gitship init | serve | stop-front | attend | doctor | restore`; any other word is for the running server."""
+"""`gitship init | serve | stop-front | attend | limit-builds | doctor | restore`; other words are for the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gitship.config import DEFAULT_CONFIG, Settings, load
 from gitship.configvalues import Address
 from gitship.errors import GitshipError
 
-OWN = ("init", "serve", "stop-front", "attend", "doctor", "restore")
+OWN = ("init", "serve", "stop-front", "attend", "limit-builds", "doctor", "restore")
 EPILOG = """Any other word is an admin command for the running server, for instance:
   gitship apps:list            gitship logs shop -f            gitship help
 The same commands work from anywhere: ssh -p 2222 deploy@HOST apps:list"""
@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     stop = verbs.add_parser("stop-front", help="end Varnish and haproxy: sites are down until the next `gitship serve`")
     attend = verbs.add_parser("attend", help="what a service unit runs: starts a program when gitship says so")
     attend.add_argument("program", choices=("varnish", "tls"), help="Varnish, or haproxy")
+    limit = verbs.add_parser("limit-builds", help="what the service unit runs as root: sets the limits of all builds")
     doctor = verbs.add_parser("doctor", help="look for everything that usually is wrong; 1 when something fails")
     doctor.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
     restore = verbs.add_parser("restore", help="make the server of a backup (`server:backup`), before `gitship serve`")
@@ -56,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "--newest-copy", action="store_true", help="instead: put the newest automatic copy in the database's place"
     )
     restore.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
-    for verb in (init, serve, stop, attend, doctor, restore):
+    for verb in (init, serve, stop, attend, limit, doctor, restore):
         verb.add_argument("--config", metavar="FILE", type=Path, default=default_config(), help="default: %(default)s")
     return main
 
@@ -102,15 +103,17 @@ def _own(args: argparse.Namespace) -> int:
     settings = load(args.config)
     if args.verb == "attend":
         return _attend(settings, args.program)
+    if args.verb == "limit-builds":
+        return _limit_builds(settings)
     if args.verb == "stop-front":
-        from gitship.outliving import stop_front
+        from gitship.fronts import stop_front
 
         stop_front(settings)
         return 0
-    from gitship import daemon
+    from gitship.process import serve
 
     logformat.configure(args.log_format or settings.log.format, verbose=args.verbose, stream=sys.stderr)
-    return daemon.serve(settings, args.config.resolve())
+    return serve(settings, args.config.resolve())
 
 
 def _doctor(config: Path, format: str) -> int:
@@ -133,6 +136,15 @@ def _attend(settings: Settings, program: str) -> int:
 
     found = Varnishd(settings.varnish_dir) if program == "varnish" else Haproxy(settings.tls_dir)
     return found.unit.attend(found.pid)
+
+
+def _limit_builds(settings: Settings) -> int:
+    from gitship.engine import buildlimits
+    from gitship.engine.docker import DockerEngine
+
+    engine = DockerEngine(settings.docker.host)
+    print(buildlimits.prepare(settings.docker, lambda: engine.about().cgroup_driver))
+    return 0
 
 
 def _admin_command(words: list[str]) -> int:

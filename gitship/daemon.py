@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import resource
-import signal
-import threading
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy.backup.making import Backups
-from gitship.deploy.backup.restoring import ensure_not_cut_short
 from gitship.deploy.backup.revival import Revival
 from gitship.deploy.build import Builder
 from gitship.deploy.canary import Canary
@@ -77,29 +70,16 @@ from gitship.engine.firewall import Firewall
 from gitship.events import Bus
 from gitship.front.tally import Tally
 from gitship.front.visitor_log import VisitorLog
+from gitship.fronts import front_of, tls_of
 from gitship.git.repository import Repositories
-from gitship.model import App, Identity, Role
-from gitship.outliving import front_of, tls_of
-from gitship.publickey import parse
-from gitship.ssh import hostkey
+from gitship.identities import Identities
+from gitship.model import App
 from gitship.ssh.dispatch import Dispatcher
 from gitship.ssh.server import SshServer
-from gitship.ssh.strangers import Strangers
-from gitship.store import Store, claim
+from gitship.store import Store
 from gitship.web.server import WebServer
 
-log = logging.getLogger("gitship")
-LOCAL = "local"  # the key name shown for `gitship <command>` typed on the server itself
 SSH_GRACE_S = 2.0
-SIGNAL_POLL_S = 1.0
-
-
-def limits_of(settings: Settings) -> BuildLimits:
-    """What builds may use."""
-    docker = settings.docker
-    return BuildLimits(
-        docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids, docker.build_share
-    )
 
 
 class Daemon:
@@ -117,7 +97,7 @@ class Daemon:
             settings.docker.host,
             builder=settings.docker.builder,
             timeout_s=settings.docker.timeout,
-            build_limits=limits_of(settings),
+            build_limits=BuildLimits.of(settings.docker),
             host_paths=settings.docker.host_paths,
             private=(settings.data_dir,),
             owner=server_id,
@@ -216,20 +196,19 @@ class Daemon:
         looking = Looking(self.store, engine, self.sampler, Tails(self.store, bus, engine, kept))
         backups = Backups(settings, config, self.store, repositories, engine.volumes, keeper)
         backups.sweep()
-        self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
+        identities = Identities(settings, self.store)
         operations = ServerOperations(
             settings, self.store, bus, engine, self.front, repositories, self.queue, destroying, self.one_offs, gates,
             cron, self.notifier, keeper, looking, serving, self.stats, RunningCanaries(self.store, trials, self.queue),
-            self.pausing, https, SignIns(self.store, self._identity), self.reconciler, backups, room,
+            self.pausing, https, SignIns(self.store, identities.of), self.reconciler, backups, room,
         )  # fmt: skip
         self.uptime = Uptime(self.store, operations.facts, self.pausing, self.stats)
         self.upkeep = Upkeep(settings, self.store, engine, room, operations.cleanup)
         self.revival = Revival(self.store, engine, keeper, operations.lifecycle, operations.sources)
         self.probation.rolls_back_by(operations.roll_back)
         services = Services(store=self.store, settings=settings, operations=operations)
-        self._strangers = Strangers(self.store.audit_stranger)
         dispatcher = Dispatcher(services, operations, repositories)
-        self.ssh = SshServer(settings.ssh.listen, settings.host_key, self._identify, dispatcher.run)
+        self.ssh = SshServer(settings.ssh.listen, settings.host_key, identities.at_the_door, dispatcher.run)
         self.web = WebServer(settings.web.listen, self.store, bus, settings, operations)
 
     def _https(self, settings: Settings, bus: Bus, gates: Gatekeeper) -> ServerHttps:
@@ -292,47 +271,3 @@ class Daemon:
 
     def _url(self, app: App) -> str:
         return urls(self.store, self.settings, app, self.front.address.port)[0]
-
-    def _identify(self, fingerprint: str, public_key: str, address: str) -> Identity | None:
-        identity = self._identity(fingerprint, address)
-        if identity is None:
-            self._strangers.knocked(fingerprint, address)
-        return identity
-
-    def _identity(self, fingerprint: str, address: str) -> Identity | None:
-        if fingerprint == self._local:
-            return Identity(LOCAL, Role.ADMIN, fingerprint, address)
-        key = self.store.key_by_fingerprint(fingerprint)
-        return None if key is None else Identity(key.name, key.role, fingerprint, address, key.apps)
-
-
-def _open_files() -> None:
-    """As many as the system lets this process have: a shell's own limit is often 1024, and each visitor takes one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def serve(settings: Settings, config: Path | None = None) -> int:
-    """Runs in the foreground until SIGTERM or SIGINT. Raises Conflict when another gitship has the data directory."""
-    with claim.claimed(settings.data_dir):
-        return _serve(settings, config)
-
-
-def _serve(settings: Settings, config: Path | None) -> int:
-    ensure_not_cut_short(settings.data_dir)
-    _open_files()
-    ended = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    daemon = Daemon(settings, config)
-    print(daemon.start(), flush=True)
-    while not ended.wait(SIGNAL_POLL_S):  # a signal that the kernel gives to another thread does not wake this one
-        pass
-    log.info("stopping; the sites stay up")
-    daemon.stop()
-    return 0

@@ -85,9 +85,9 @@ def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") ->
     "server:reconcile",
     Role.ADMIN,
     "compare what is wanted with what Docker and Varnish have, and put it right",
-    details="gitship does this by itself at its start, whenever Docker tells of a container, and every minute: what is "
-    "missing is started or made anew, what nobody wants is drained and removed, Varnish is brought to what the store "
-    "says. An app that is being deployed is left to its deploy.",
+    details="gitship does this by itself at its start, whenever Docker tells of a container, every minute, and "
+    "sooner after something failed: what is missing is started or made anew, what nobody wants is drained and removed, "
+    "Varnish is brought to what the store says. An app that is being deployed is left to its deploy.",
     columns=(
         Column("app", "the app, empty for what belongs to none"),
         Column("action", "start, make anew, drain, remove or reload"),

@@ -1,8 +1,8 @@
 """From what the store wants to what Docker and Varnish have: at the start, and again and again while gitship runs.
 
 Idempotent. What is live is touched only when it is broken; what nobody wants is drained before it goes. Containers are
-looked at every ``INTERVAL_S`` and right after Docker told of one; all else every ``WHOLE_S``, and when Docker or
-Varnish has come back.
+looked at every ``INTERVAL_S`` and right after Docker told of one; all else every ``WHOLE_S``, when Docker or Varnish
+has come back, and soon again after something failed (see ``rounds``).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 from gitship.deploy.destroying import Destroying
@@ -23,6 +24,7 @@ from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.outages import Outages
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.repair import Repair, is_process
+from gitship.deploy.rounds import Rounds
 from gitship.deploy.routes import Routes
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
@@ -32,12 +34,10 @@ from gitship.front.front import Front
 from gitship.store import Store
 
 log = logging.getLogger("gitship.reconcile")
-INTERVAL_S = 10.0
 FRONT_INTERVAL_S = 1.0  # without Varnish every visitor is turned away; the question takes 0.1 ms
-WHOLE_S = 60.0
 GATHER_S = 0.2  # after Docker told of something: a deploy makes several containers end at once
-LOOK_AGAIN_S = 2.0  # while a container is out of service: it may come back
 ALONE_S = 30.0
+STOP_S = 10.0
 VARNISH = "Varnish"
 
 
@@ -92,7 +92,7 @@ class Reconciler:
         self._one_at_a_time = threading.Lock()
         self._awake = threading.Event()
         self._stopping = threading.Event()
-        self._whole_at = 0.0  # monotonic seconds; the next whole round
+        self._rounds = Rounds()
         self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
 
     def start(self) -> None:
@@ -112,12 +112,12 @@ class Reconciler:
         self._stopping.set()
         self._awake.set()
         if self._thread.is_alive():
-            self._thread.join(INTERVAL_S)
+            self._thread.join(STOP_S)
 
     def wake(self, *, whole: bool) -> None:
         """Something has happened: to a container, or (``whole``) Docker has come back."""
         if whole:
-            self._whole_at = 0.0
+            self._rounds.ask_whole()
         self._awake.set()
 
     # -- one round
@@ -149,12 +149,13 @@ class Reconciler:
         changes: list[Change] = []
         errors: list[GitshipError] = []
         with self._alone():
-            self._whole_at = time.monotonic() + WHOLE_S
-            for step in (self._varnish, self._containers, self._routes.settle, self._networks):
+            self._rounds.begun_whole()
+            for step in (self._varnish, self._containers, partial(self._routes.settle, errors), self._networks):
                 try:
                     changes += step()
                 except GitshipError as error:
                     errors.append(error)
+        self._rounds.failed() if errors else self._rounds.succeeded()
         return changes, errors
 
     @contextmanager
@@ -173,7 +174,7 @@ class Reconciler:
         if self._front.alive():
             return []
         self._front.ensure_running()
-        self._whole_at = 0.0
+        self._rounds.ask_whole()
         return [Change("", Action.START, VARNISH, "it was gone")]
 
     def _containers(self) -> list[Change]:
@@ -205,7 +206,7 @@ class Reconciler:
 
     def _rest(self) -> None:
         """Until it's time to look, something happened, or Varnish has gone; one that can't start waits its time."""
-        end = time.monotonic() + (LOOK_AGAIN_S if self._outages.out() else INTERVAL_S)
+        end = time.monotonic() + self._rounds.rest_s(soon=bool(self._outages.out()))
         served = self._front.alive()
         while (left := end - time.monotonic()) > 0 and not self._awake.wait(min(left, FRONT_INTERVAL_S)):
             if served and not self._front.alive():
@@ -213,13 +214,17 @@ class Reconciler:
         self._awake.clear()
 
     def _round(self) -> list[Change]:
-        if time.monotonic() >= self._whole_at:
+        if self._rounds.whole:
             return self._whole_logged()
+        errors: list[GitshipError] = []
         with self._alone():
             changes = _logged(self._varnish) + _logged(self._containers)
-            if changed := self._outages.changed():
-                changes += _logged(lambda: self._routes.of(a for a in self._store.apps() if a.id in changed))
-        return changes + (self._whole_logged() if self._whole_at == 0.0 else [])
+            if changed := self._outages.changed() | self._routes.left:
+                apps = [app for app in self._store.apps() if app.id in changed]
+                changes += _logged(lambda: self._routes.of(apps, errors))
+        if errors:
+            self._rounds.failed()
+        return changes + (self._whole_logged() if self._rounds.whole else [])
 
     def _whole_logged(self) -> list[Change]:
         changes, errors = self._whole()

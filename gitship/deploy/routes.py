@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from gitship.config import Settings
@@ -15,12 +14,11 @@ from gitship.deploy.lock import DESTROYING
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.statusfront import status_front
 from gitship.deploy.wanted import Wanted
-from gitship.errors import FrontError, NotFound
+from gitship.errors import FrontError, GitshipError, NotFound
 from gitship.front.front import AppFront, Front
 from gitship.model import App
 from gitship.store import Store
 
-log = logging.getLogger("gitship.reconcile")
 HOSTS = "the table of hosts"
 ROUTE = "its route in Varnish"
 WHY = "it was not as the store and its containers are"
@@ -46,21 +44,23 @@ class Routes:
         self._gatekeeper = gatekeeper
         self._queue = queue
         self._claims = claims
+        self.left: set[int] = set()  # ids of apps that were left to a deploy: it may fail, and the route stay wrong
 
     def load(self) -> None:
         """At the start, before anything else changes: exactly what is wanted and no more. Raises FrontError."""
         self._front.reload([*self._fronts(self._store.apps()).values(), *self._status()], self._hosts())
 
-    def settle(self) -> list[Change]:
-        """What was changed. Raises FrontError while Varnish does not answer."""
-        changes = self.of(self._store.apps())
+    def settle(self, failed: list[GitshipError]) -> list[Change]:
+        """What was changed; to ``failed`` is added what could not be. Raises FrontError while Varnish is silent."""
+        changes = self.of(self._store.apps(), failed)
         if self._front.bring_hosts(self._hosts):
             changes.append(Change("", Action.RELOAD, HOSTS, WHY))
         return changes
 
-    def of(self, apps: Iterable[App]) -> list[Change]:
+    def of(self, apps: Sequence[App], failed: list[GitshipError]) -> list[Change]:
         """The same for these apps alone. An app that is being deployed has its route from the deploy."""
         changes = []
+        self.left = {app.id for app in apps if self._deploying(app)}
         for app in self._wrong(apps):
             try:
                 if self._bring(app):
@@ -68,7 +68,7 @@ class Routes:
             except NotFound:  # destroyed meanwhile
                 continue
             except FrontError as error:
-                log.warning("%s: %s", app.name, error.message)
+                failed.append(FrontError(f"{app.name}: {error.message}", error.hint))
         return changes
 
     def amiss(self) -> list[Change]:

@@ -98,6 +98,11 @@ class Watcher:
         for event in self._engine.events(self._labels, since=now, stop=self._stop):
             # later than now: from before the clock was set back; else what comes then would be hidden for as long
             self._take(event, told_before=time.time() + CLOCK_SLACK_S < event.at <= known)
+        # A Docker that is shut down in order ends the stream in order. It may be back before anybody meets an error,
+        # and what its restart did to containers and networks is in no event.
+        if not self._stop.is_set():
+            log.warning("no events of containers: Docker is being shut down")
+            self._down = True
 
     def _take(self, event: EngineEvent, *, told_before: bool) -> None:
         ended = self._lives.take(event)

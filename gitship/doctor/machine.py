@@ -61,7 +61,7 @@ def programs(settings: Settings) -> Iterator[Finding]:
     else:
         yield ok("git", "installed")
     if os.geteuid() != 0:
-        yield warn("user", "not root: ports below 1024 and cgroup limits are out of reach", "run gitship as root")
+        yield warn("user", "not root: ports below 1024 are out of reach", "run gitship as root")
 
 
 LOOKS: tuple[tuple[str, Look], ...] = (("disk", disk), ("memory", memory), ("clock", clock), ("git", programs))

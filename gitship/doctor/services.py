@@ -1,4 +1,4 @@
-"""Docker, Varnish and haproxy: there, new enough, and able to do what gitship asks of them."""
+"""Docker and its limits, Varnish and haproxy: there, new enough, and able to do what gitship asks of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
+from gitship.engine.buildlimits import BuildLimits, impossible
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import About
 from gitship.errors import FrontError
@@ -51,6 +52,27 @@ def _confinement(about: About) -> Finding:
     return ok("docker", "containers have seccomp; with userns-remap in daemon.json their root would be nobody here")
 
 
+def builds(settings: Settings) -> Iterator[Finding]:
+    """Whether what the settings allow all builds together is kept."""
+    limits = BuildLimits.of(settings.docker)
+    if settings.docker.builder == "classic":
+        yield ok("builds", "the classic builder limits the memory and processors of each")
+        return
+    if not limits.words:
+        yield ok("builds", "no limits are asked for")
+        return
+    engine = DockerEngine(settings.docker.host)
+    if reason := impossible(settings.docker.host, lambda: engine.about().cgroup_driver):
+        yield warn(
+            "builds", f"not limited to {limits.words}: {reason.partition(';')[0]}",
+            'builder = "classic" in [docker], or { "exec-opts": ["native.cgroupdriver=cgroupfs"] } in daemon.json',
+        )  # fmt: skip
+    elif limits.hold:
+        yield ok("builds", f"all together: {limits.words}")
+    else:
+        yield warn("builds", f"not limited yet to {limits.words}", "as root: gitship limit-builds")
+
+
 def varnish(settings: Settings) -> Iterator[Finding]:
     varnishd = Varnishd(settings.varnish_dir)
     command = varnishd.compiler()
@@ -79,4 +101,9 @@ def haproxy(settings: Settings) -> Iterator[Finding]:
     yield ok("haproxy", f"{version[0]}.{version[1]}, {running}")
 
 
-LOOKS: tuple[tuple[str, Look], ...] = (("docker", docker), ("varnish", varnish), ("haproxy", haproxy))
+LOOKS: tuple[tuple[str, Look], ...] = (
+    ("docker", docker),
+    ("builds", builds),
+    ("varnish", varnish),
+    ("haproxy", haproxy),
+)

@@ -10,8 +10,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from gitship.config import DockerSettings
 from gitship.engine import buildcgroup
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.errors import EngineError
 
 log = logging.getLogger("gitship.docker")
 
@@ -25,6 +27,30 @@ class BuildLimits:
     cgroup_parent: str = "/docker"
     pids: int = 0  # BuildKit's only
     share: float = 1.0  # of processor time, against a container's 1 when both want it; BuildKit's only
+
+    @classmethod
+    def of(cls, docker: DockerSettings) -> BuildLimits:
+        return cls(docker.build_memory, docker.build_cpus, docker.cgroup_parent, docker.build_pids, docker.build_share)
+
+    def bring(self) -> None:
+        """Has the cgroup of builds keep them from now on. Raises OSError."""
+        buildcgroup.limit_processes(self.cgroup_parent, self.pids)
+        buildcgroup.yield_to_apps(self.cgroup_parent, self.share)
+        buildcgroup.apply(self.cgroup_parent, self.memory_bytes, self.cpus)
+
+    @property
+    def hold(self) -> bool:
+        """True when the cgroup of builds keeps them."""
+        return buildcgroup.holds(self.cgroup_parent, self.memory_bytes, self.cpus, self.pids, self.share)
+
+    @property
+    def words(self) -> str:
+        """What all builds together may use; "" without any limit."""
+        parts = [f"{self.memory_bytes >> 20} MB"] if self.memory_bytes else []
+        parts += [f"{self.cpus:g} processors"] if self.cpus else []
+        parts += [f"{self.pids} processes"] if self.pids else []
+        parts += [f"{self.share:g} of a container's processor time"] if self.share < 1 else []
+        return ", ".join(parts)
 
     @property
     def any(self) -> bool:
@@ -53,7 +79,7 @@ class Limiter:
         Where the limit cannot be set, the server's log and the build's say so, and the build goes on.
         """
         limits = self._limits
-        reason = self._impossible(cgroup_driver) if limits.any or limits.pids or limits.share < 1 else ""
+        reason = impossible(self._host, cgroup_driver) if limits.any or limits.pids or limits.share < 1 else ""
         if not reason:
             try:
                 buildcgroup.limit_processes(limits.cgroup_parent, limits.pids)
@@ -74,10 +100,26 @@ class Limiter:
         self._logged = reason
         return "" if reason or not limits.memory_bytes else f"all builds together ({limits.memory_bytes >> 20}m)"
 
-    def _impossible(self, cgroup_driver: Callable[[], str]) -> str:
-        if not self._host.startswith("unix://"):
-            return "Docker is on another machine"
-        driver = cgroup_driver()
-        if driver == "cgroupfs":
-            return ""
-        return f'Docker\'s cgroup driver is {driver}; it takes cgroupfs, or builder = "classic" in [docker]'
+
+def impossible(host: str, cgroup_driver: Callable[[], str]) -> str:
+    """Why BuildKit's builds cannot be limited; "" when they can."""
+    if not host.startswith("unix://"):
+        return "Docker is on another machine"
+    driver = cgroup_driver()
+    if driver == "cgroupfs":
+        return ""
+    return f'Docker\'s cgroup driver is {driver}; it takes cgroupfs, or builder = "classic" in [docker]'
+
+
+def prepare(docker: DockerSettings, cgroup_driver: Callable[[], str]) -> str:
+    """Sets the limits for a gitship that may not; a line about that. Raises EngineError when they cannot be set."""
+    limits = BuildLimits.of(docker)
+    if docker.builder != "buildkit" or not limits.words:
+        return "builds have no limits in common"
+    if reason := impossible(docker.host, cgroup_driver):
+        raise EngineError(f"builds are not limited: {reason}", "gitship goes on without")
+    try:
+        limits.bring()
+    except OSError as error:
+        raise EngineError(f"builds are not limited: {error.strerror} ({error.filename})", "run it as root") from error
+    return f"all builds together: {limits.words}"

@@ -121,6 +121,7 @@ class DockerEngine:
             live_restore=bool(info.get("LiveRestoreEnabled")),
             seccomp="name=seccomp" in security,
             user_namespaces=bool(security & {"name=userns", "name=rootless"}),
+            cgroup_driver=str(info.get("CgroupDriver", "")),
         )
 
     def free_bytes(self) -> int:
@@ -139,10 +140,6 @@ class DockerEngine:
             info = self._docker.info()
         return Capacity(int(info["NCPU"]), int(info["MemTotal"]), platforms.of(info["OSType"], info["Architecture"]))
 
-    def _cgroup_driver(self) -> str:
-        with translated(self.host, "tell its cgroup driver"):
-            return str(self._docker.info().get("CgroupDriver", ""))
-
     # -- images
 
     def build(
@@ -155,7 +152,7 @@ class DockerEngine:
         if self._builder == "classic":
             options, limit = buildlimits.of_one(options, self._build_limits)
         else:
-            limit = self._limiter.limit(self._cgroup_driver, on_event)
+            limit = self._limiter.limit(lambda: self.about().cgroup_driver, on_event)
         client = buildcli.client(self.host) if options.session and self._builder == "buildkit" else None
         if client is not None:
             image_id = buildcli.build(client, self.host, self._owner, context, options, on_event, cancel)

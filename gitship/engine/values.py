@@ -110,13 +110,15 @@ class Capacity:
 class About:
     """The engine itself. ``live_restore``: containers go on while it restarts.
 
-    ``seccomp``: containers have a list of system calls; ``user_namespaces``: their root is nobody on the machine.
+    ``seccomp``: containers have a list of system calls; ``user_namespaces``: their root is nobody on the machine;
+    ``cgroup_driver``: cgroupfs or systemd.
     """
 
     version: str
     live_restore: bool
     seccomp: bool = True
     user_namespaces: bool = False
+    cgroup_driver: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ start_serve() { # false when it does not answer within a minute
   else
     mkdir -p "$run_dir"
     ulimit -n 131072 2>/dev/null || true
+    "$prefix/current/bin/gitship" limit-builds --config "$config" >>"$log" 2>&1 || true # as in the unit
     setsid setpriv --reuid "$user" --regid "$user" --init-groups --inh-caps=-all,+net_bind_service \
       --ambient-caps=-all,+net_bind_service -- \
       "$prefix/current/bin/gitship" serve --config "$config" </dev/null >>"$log" 2>&1 &

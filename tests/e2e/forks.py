@@ -114,7 +114,7 @@ def _poll(pid: int) -> int | None:
 
 def serve(*, trapdoors: bool) -> None:
     """Answers until its standard input ends."""
-    import gitship.daemon  # noqa: F401  # what takes its time
+    import gitship.process  # noqa: F401  # what takes its time
 
     if trapdoors:
         from tests.e2e import trapdoor

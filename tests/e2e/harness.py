@@ -32,7 +32,14 @@ from tests.e2e.forks import Forked, Forks
 READY_S = 30.0
 PUSH_S = 120.0
 COMMAND_S = 60.0
-OWN = ("init", "serve", "stop-front", "doctor", "restore")  # words of the program itself, not of the server
+OWN = (
+    "init",
+    "serve",
+    "stop-front",
+    "limit-builds",
+    "doctor",
+    "restore",
+)  # words of the program itself, not of the server
 KEEP_FAILED, DEBUG = "GITSHIP_TEST_KEEP", "GITSHIP_TEST_DEBUG"
 KEEP = "keep"  # a file of this name in a server's directory keeps the directory
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gitship.config import load
+from gitship.deploy.rounds import WHOLE_S
+from gitship.front.server import Server as Varnish
 from tests.e2e import docker_cli
 from tests.e2e.harness import Server, wait_until
 
@@ -89,3 +93,24 @@ def test_a_container_cut_off_from_its_network_is_made_anew_with_it(
     wait_until(lambda: server.get("cut").status == 200, 60, "it serves again")
     assert server.get("cut").body == "v1\n"
     wait_until(lambda: reconciled(server, "--dry-run") == [], 60, "all is as it should be")
+
+
+def test_a_route_that_could_not_be_brought_is_told_and_does_not_wait_for_the_next_minute(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    server.push_ok(tiny_app("late"), "late")
+    varnish = Varnish(load(server.config).http.listen, load(server.config).varnish_dir, 0, list)
+    compiler = json.loads(varnish.control.command("param.show", "-j", "cc_command"))[-1]["value"]
+    reconciled(server)
+    varnish.control.command("param.set", "cc_command", "exit 1")
+    try:
+        varnish.control.command("vcl.label", "L_late", "unavailable")
+        done = server.ssh("server:reconcile")
+        assert done.returncode != 0 and "late: " in done.stderr
+        assert server.get("late").status == 503
+        time.sleep(WHOLE_S / 4)  # several tries that fail
+    finally:
+        varnish.control.command("param.set", "cc_command", compiler)
+        varnish.control.close()
+    wait_until(lambda: server.get("late").status == 200, WHOLE_S / 2, "it is tried again soon")
+    assert "late: " in server.logs

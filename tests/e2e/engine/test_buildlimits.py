@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import toml
 
-from gitship.engine.buildlimits import BuildLimits
+from gitship.config import load
+from gitship.doctor.report import Level
+from gitship.doctor.services import builds as builds_of_doctor
+from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployError
@@ -80,6 +87,47 @@ def test_builds_have_only_so_many_processes_and_yield_to_apps(own: IsolatedEngin
     weights = [*Path("/sys/fs/cgroup").glob(f"cpu/{PARENT[1:]}/buildkit/cpu.shares")]
     assert not weights or weights[0].read_text().strip() == "256"
     build(DockerEngine(own.host, build_limits=BuildLimits(cgroup_parent=PARENT)), forks)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """As the service unit's user, whom cgroups may be read by and not written."""
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_what_root_has_set_before_the_start_holds_for_a_gitship_that_is_not_root(
+    own: IsolatedEngine, tmp_path: Path
+) -> None:
+    settings = {"host": own.host, "cgroup_parent": PARENT, "build_memory": "100m", "build_pids": 60}
+    config = tmp_path / "gitship.toml"
+    config.write_text(toml.dumps({"data_dir": str(tmp_path), "docker": settings}))
+    limits = BuildLimits.of(load(config).docker)
+
+    def asked() -> list[BuildStep | BuildOutput]:
+        events: list[BuildStep | BuildOutput] = []
+        with as_nobody():
+            Limiter(limits, own.host).limit(lambda: "cgroupfs", events.append)
+        return events
+
+    BuildLimits(cgroup_parent=PARENT).bring()  # what earlier tests had
+    assert "builds are not limited" in str(asked())
+    [before] = builds_of_doctor(load(config))
+    assert before.level is Level.WARN and "gitship limit-builds" in before.fix
+    command = [sys.executable, "-m", "gitship.cli", "limit-builds", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("all builds together: 100 MB, 60 processes")
+    assert asked() == []
+    [after] = builds_of_doctor(load(config))
+    assert after.level is Level.OK and "100 MB" in after.text
+    with pytest.raises(DeployError) as killed:
+        build(DockerEngine(own.host, build_limits=limits), GREEDY)
+    assert "all builds together (100m)" in killed.value.message
+    BuildLimits(cgroup_parent=PARENT).bring()
 
 
 def test_the_build_cache_is_pruned_to_a_limit(own: IsolatedEngine) -> None:

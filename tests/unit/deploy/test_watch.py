@@ -242,3 +242,12 @@ def test_a_clock_that_was_set_back_hides_no_crash(bench: Bench, monkeypatch: pyt
     assert bench.texts == ["shop.web.1.v1 crashed: exit code 3, restarting (1st time)"]
     bench.tell(at(10.3, "die", exit_code=4))
     assert len(bench.texts) == 2
+
+
+def test_a_docker_that_is_back_before_anybody_met_an_error_was_away_all_the_same(bench: Bench) -> None:
+    asked: list[bool] = []
+    bench.watcher.on_change(lambda *, whole: asked.append(whole))
+    bench.watcher._listen()  # its stream ends in order, as when Docker is shut down
+    assert asked == []
+    bench.watcher._listen()
+    assert asked == [True]

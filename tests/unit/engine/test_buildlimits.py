@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from gitship.config import DockerSettings
 from gitship.engine import buildcgroup
-from gitship.engine.buildlimits import BuildLimits, Limiter, of_one
+from gitship.engine.buildlimits import BuildLimits, Limiter, of_one, prepare
 from gitship.engine.causes import Failure, explain
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.errors import EngineError
 
 pytestmark = pytest.mark.unit
 
@@ -172,3 +175,56 @@ def test_where_they_cannot_yield_no_build_is_troubled(tmp_path: Path, monkeypatc
     for driver in ("cgroupfs", "systemd"):
         assert Limiter(BuildLimits(share=0.25, pids=10), UNIX).limit(partial(str, driver), events.append) == ""
     assert events == []
+
+
+ALL = BuildLimits(memory_bytes=100 * MB, cpus=1.5, pids=50, share=0.25)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_what_is_so_already_is_not_written_once_more(
+    version: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a gitship that may not: root has done it."""
+    root: Path = request.getfixturevalue(version)
+    for function in (buildcgroup.apply, buildcgroup.limit_processes, buildcgroup.yield_to_apps, buildcgroup.holds):
+        monkeypatch.setattr(function, "__defaults__", (root,))
+    assert not ALL.hold
+    ALL.bring()
+    for switch in root.rglob("cgroup.subtree_control"):
+        switch.write_text("cpu io memory pids\n")  # as the kernel tells it
+    assert ALL.hold
+
+    def refuse(path: Path, *args: object, **more: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as readonly:
+        readonly.setattr(Path, "write_text", refuse)
+        events: list[BuildStep | BuildOutput] = []
+        assert Limiter(ALL, UNIX).limit(lambda: "cgroupfs", events.append) == "all builds together (100m)"
+        assert events == []
+        for other in (replace(ALL, memory_bytes=MB), replace(ALL, cpus=1.0)):
+            assert not other.hold
+            assert Limiter(other, UNIX).limit(lambda: "cgroupfs", events.append) == ""
+    assert len(events) == 2
+    for other in (replace(ALL, pids=51), replace(ALL, share=0.5)):
+        assert not other.hold
+    assert replace(ALL, memory_bytes=0, share=1.0).hold  # nobody asks
+
+
+def test_the_kernels_word_for_no_limit_is_known(v1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in (v1 / "memory/docker/buildkit").iterdir():
+        file.write_text("9223372036854771712\n")
+    monkeypatch.setattr(Path, "write_text", lambda *args: pytest.fail("written"))
+    buildcgroup.apply("/docker", 0, 0.0, v1)
+
+
+def test_what_root_does_for_the_unit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for function in (buildcgroup.apply, buildcgroup.limit_processes, buildcgroup.yield_to_apps):
+        monkeypatch.setattr(function, "__defaults__", (tmp_path,))
+    settings = DockerSettings(build_memory=100 * MB, build_cpus=1.5, build_pids=50)
+    said = prepare(settings, lambda: "cgroupfs")
+    assert said == "all builds together: 100 MB, 1.5 processors, 50 processes, 0.25 of a container's processor time"
+    assert (tmp_path / "pids/docker/buildkit/pids.max").read_text() == "50"
+    with pytest.raises(EngineError, match="cgroup driver is systemd"):
+        prepare(settings, lambda: "systemd")
+    assert prepare(replace(settings, builder="classic"), lambda: "systemd") == "builds have no limits in common"

@@ -1,4 +1,4 @@
-"""What goes on serving when `gitship serve` has ended, and the end of it by `gitship stop-front`.
+"""Varnish and haproxy as the settings want them: for `gitship serve`, which leaves them running, and `stop-front`.
 
 Apart from the daemon, whose 300 modules take 0.9 s of a processor to import; these take 0.2 s.
 """
@@ -17,13 +17,13 @@ from gitship.store import Store
 
 
 def front_of(settings: Settings, store: Store | None = None) -> Front:
-    """Varnish as these settings want it; also, without the store, for `gitship stop-front`."""
+    """Varnish; also without the store."""
     busiest = partial(busiest_slugs, store) if store else tuple
     return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory, busiest)
 
 
 def tls_of(settings: Settings) -> Terminator:
-    """haproxy as these settings want it; also for `gitship stop-front`."""
+    """haproxy."""
     return Terminator(settings.https.listen, settings.tls_dir, settings.certificates, settings.varnish_dir)
 
 
