@@ -248,7 +248,7 @@ class Front:
                 with suppress(FrontError):
                     self._control.inline(name, MODULE_CHECK)
                     self._rates = True
-                    self._control.command("vcl.discard", name)
+                    self._control.discard(name)
             return self._rates
 
     # -- pauses: only this gitship knows of them, so they end with it
@@ -406,7 +406,7 @@ class Front:
 
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:
-            self._control.command("vcl.discard", name)
+            self._control.discard(name)
 
     def _save(self, loaded: list[Loaded] | None = None) -> None:
         """Writes what the next varnishd shall have: what is ``loaded``, of which the last word counts."""
