@@ -101,7 +101,7 @@ wait_for() { # wait_for SECONDS COMMAND...
 installed_list=$prefix/installed-packages # what an uninstall names
 made_list=$prefix/made-files              # what a purge removes
 
-# Prints the path of the public key that becomes admin: --key, the first of who called sudo, or the one they logged in with.
+# Prints the file of the public key that becomes admin: --key, the first of who called sudo, or what they log in with.
 find_key() {
   if [ -n "$key" ]; then printf '%s\n' "$key"; return; fi
   local home file
@@ -110,11 +110,7 @@ find_key() {
     if [ -r "$file" ]; then printf '%s\n' "$file"; return; fi
   done
   file=$home/.ssh/authorized_keys
-  if [ -r "$file" ] && grep -qE "$key_line" "$file"; then
-    mkdir -p "$run_dir"
-    grep -m1 -E "$key_line" "$file" >"$run_dir/admin.pub"
-    printf '%s\n' "$run_dir/admin.pub"
-  fi
+  if [ -r "$file" ] && grep -qE "$key_line" "$file"; then printf '%s\n' "$file"; fi
 }
 key_line='^(ssh-ed25519|ecdsa-sha2-nistp[0-9]+|ssh-rsa) '
 
@@ -135,6 +131,11 @@ init_gitship() { # init_gitship RELEASE
   if [ -z "$found" ] && [ ! -e "$config" ]; then
     ask_for_key
     found=$key
+  fi
+  if [ "${found##*/}" = authorized_keys ]; then
+    mkdir -p "$run_dir"
+    grep -m1 -E "$key_line" "$found" >"$run_dir/admin.pub"
+    found=$run_dir/admin.pub
   fi
   [ -z "$found" ] || arguments+=(--admin-key "$found")
   if [ ! -e "$config" ]; then
@@ -158,7 +159,7 @@ plan() {
     gitship "$prefix/releases/$id$([ "$(release_of current)" != "$id" ] || echo ' (runs already)')" \
     settings "$config$(if [ -e "$config" ]; then echo ' (kept)'; else echo ": domain $domain, http port $http_port, ssh port $ssh_port"; fi)" \
     units "$(if has_systemd; then echo "${units[*]}"; else echo "none (no systemd): processes of this script's own"; fi)" \
-    admin "${found:-no public key was found: use --key FILE}"
+    admin "$(if [ -n "$found" ]; then echo "who has the key in $found"; else echo "no public key was found: use --key FILE"; fi)"
   if ! is_installed && [ -n "$who" ]; then printf '  %-10s port %s is taken by %s: see --port\n' stopped "$http_port" "$who"; fi
 }
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
 from gitship.config import Settings
 from gitship.configvalues import Address
+from gitship.doctor.firewalls import firewall
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.engine import values
 from gitship.engine.docker import DockerEngine
@@ -75,26 +74,6 @@ def _speaks_ssh(listen: Address) -> bool:
         return False
 
 
-def firewall(settings: Settings) -> Iterator[Finding]:
-    """ufw is asked, since Debian and Ubuntu users have it; what another firewall lets in cannot be told from inside."""
-    ufw = shutil.which("ufw")
-    if ufw is None:
-        return
-    try:
-        said = subprocess.run([ufw, "status"], capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return
-    if "Status: active" not in said:
-        yield ok("firewall", "ufw is off")
-        return
-    ports = [settings.http.listen.port, settings.ssh.listen.port]
-    if Haproxy(settings.tls_dir).pid() is not None:
-        ports.append(settings.https.listen.port)
-    for port in ports:
-        if not any(line.split("/")[0].split(" ")[0] == str(port) and "ALLOW" in line for line in said.splitlines()):
-            yield warn("firewall", f"ufw lets nobody in at port {port}", f"ufw allow {port}/tcp")
-
-
 def guard(settings: Settings) -> Iterator[Finding]:
     """The firewall's rules for containers; a running server puts them back within a minute."""
     if not settings.docker.firewall:
@@ -117,7 +96,10 @@ def guard(settings: Settings) -> Iterator[Finding]:
         yield warn("guard", f"apps may reach what they should not: {error.message}", error.hint)
         return
     if lost:
-        yield warn("guard", f"not there: {lost[0]}", "gitship puts it back within a minute, or says in its log why not")
+        yield warn(
+            "guard", f"not there: {lost[0]}",
+            "gitship puts it back within a minute; if not, it runs without CAP_NET_ADMIN (its unit has it)",
+        )  # fmt: skip
     else:
         yield ok("guard", "apps and builds reach no metadata service, and of gitship what visitors reach")
     for name in _with_ipv6(settings, rules.server_id):

@@ -13,9 +13,11 @@ from gitship.errors import FrontError
 from gitship.front.tls.haproxy import Haproxy
 from gitship.front.tls.haproxy import version as haproxy_version
 from gitship.front.varnishd import Varnishd
+from gitship.front.varnishd import version as varnish_version
 
 OLDEST_DOCKER = (20, 10)
 OLDEST_HAPROXY = (2, 4)
+OLDEST_VARNISH = (6, 6)  # of Ubuntu 22.04 and RHEL 9; older ones were not tried
 
 
 def docker(settings: Settings) -> Iterator[Finding]:
@@ -75,12 +77,19 @@ def builds(settings: Settings) -> Iterator[Finding]:
 
 def varnish(settings: Settings) -> Iterator[Finding]:
     varnishd = Varnishd(settings.varnish_dir)
+    major, minor = varnish_version()
+    if (major, minor) < OLDEST_VARNISH:
+        yield fail("varnish", f"version {major}.{minor} is too old", "install 6.6 or newer")
+        return
     command = varnishd.compiler()
     tool = command.split()[0] if not command.startswith("exec") else command.split()[1]
     if tool == "tcc":
-        yield ok("varnish", "its configuration compiles, with tcc")
+        yield ok("varnish", f"{major}.{minor}: its configuration compiles, with tcc")
     else:
-        yield warn("varnish", f"its configuration compiles with {tool}: 5 times slower than tcc", "apt-get install tcc")
+        yield warn(
+            "varnish", f"{major}.{minor}: its configuration compiles with {tool}: 5 times slower than tcc",
+            "apt-get install tcc (the RHEL family has none)",
+        )  # fmt: skip
     pid = varnishd.pid()
     yield ok("varnish", f"runs (pid {pid})" if pid else "does not run; `gitship serve` starts it")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import socket
 import threading
@@ -30,6 +31,9 @@ NO_WORKER = 400
 WORKER_RETURN_S = 15.0
 _PAUSE_S = 0.1
 _HEADER_BYTES = 13
+DISCARD_TRIES = 4  # another VCL may be loaded between two commands
+_IN_USE = re.compile(r"Cannot discard (?:labeled VCL program|VCL label) ([\w-]+)")
+_NOTHING = "vcl 4.1; backend default none;"
 _LIMIT_WHEN_TRUNCATED = "90m"  # Varnish allows 99,999,999 bytes
 _HINT = "see whether varnishd is running; `gitship serve` starts it"
 
@@ -44,13 +48,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One line of vcl.list. ``busy`` counts threads at work in it; ``target`` is set for a label."""
+    """One line of vcl.list. ``busy`` counts threads at work in it; ``target`` is set for a label.
+
+    ``referred`` is true for a label that a VCL names.
+    """
 
     name: str
     active: bool
     discarded: bool
     busy: int
     target: str | None
+    referred: bool = False
 
 
 class Control:
@@ -108,6 +116,31 @@ class Control:
             "Already a VCL named"
         ):  # sent twice: names are never reused
             raise FrontError(f"Varnish cannot load {name}: {reply.text.strip()}", "see the server's log")
+
+    def discard(self, name: str) -> None:
+        """Unloads a VCL, or a label, to which nothing leads. Raises FrontError when something does.
+
+        Varnish 6.6 and 7.0 look at all VCLs loaded later, too, and refuse when a label leads to one of those. They look
+        from the first of those named on: one that was loaded last of all takes the others with it (mended in 7.1).
+        """
+        last: list[str] = []
+        for _ in range(DISCARD_TRIES):
+            reply = self._patiently(" ".join(["vcl.discard", *reversed(last), name]), COMMAND_TIMEOUT_S)
+            refused = _IN_USE.match(reply.text)
+            if reply.status == OK:
+                return
+            if refused is None or refused[1] == name:
+                break
+            last.append(f"last_{secrets.token_hex(8)}")
+            self.inline(last[-1], _NOTHING)
+            if self._is_led_to(name):  # it would be discarded unasked, and varnishd die of it
+                break
+        for other in last:
+            self.ask(f"vcl.discard {other}")
+        raise FrontError(f"Varnish refused vcl.discard: {reply.text.strip()}", "see the server's log")
+
+    def _is_led_to(self, name: str) -> bool:
+        return any(v.target == name or (v.name == name and (v.active or v.referred)) for v in self.loaded())
 
     def text(self, name: str) -> str:
         """The source of a loaded VCL (vcl.show)."""
@@ -201,6 +234,7 @@ def _loaded(entry: dict[str, Any]) -> Loaded:
         discarded=entry["status"] == "discarded",
         busy=int(entry.get("busy", 0)),  # not told while there is no worker
         target=entry["label"]["name"] if entry["state"] == "label" else None,
+        referred=bool(entry.get("label", {}).get("refs")),
     )
 
 

@@ -60,7 +60,7 @@ class Labels:
         if vcl is None or vcl == UNAVAILABLE:
             return
         self._let_go(label_name(slug), loaded)
-        self._control.command("vcl.discard", vcl)
+        self._control.discard(vcl)
 
     def end_canary(self, slug: str) -> str | None:
         """The VCL that the canary's label led to, which no table may do any more; the label goes with a ``sweep``."""
@@ -99,7 +99,7 @@ class Labels:
         loaded = self._control.loaded()
         if not any(v.name.startswith(TOP_PREFIX) and not v.active for v in loaded):
             for slug in self.retired(loaded):
-                self._control.command("vcl.discard", label_name(slug))
+                self._control.discard(label_name(slug))
             for slug in canaries(loaded).keys() - self.canaries(loaded):
                 if canaries(loaded)[slug] == UNAVAILABLE:
-                    self._control.command("vcl.discard", canary_label(slug))
+                    self._control.discard(canary_label(slug))

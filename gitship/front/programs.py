@@ -128,7 +128,7 @@ class Programs:
 
     def discard_all(self, names: Iterable[str]) -> None:
         for name in names:
-            self._control.command("vcl.discard", name)
+            self._control.discard(name)
 
     def discard_unneeded(self) -> None:
         """All VCLs of apps and tables of hosts that nobody is led to, and nobody will be."""
@@ -159,7 +159,7 @@ class Programs:
                 with suppress(FrontError):
                     name = self.load_as(CHECK_PREFIX, lambda _: MODULE_CHECK)
                     self._rates = True
-                    self._control.command("vcl.discard", name)
+                    self._control.discard(name)
             return self._rates
 
     def _adapted(self, app: AppFront) -> AppFront:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import shutil
 import signal
 import tempfile
@@ -102,7 +103,8 @@ class Varnishd:
 
     def _compiler(self, program: str) -> str:
         failures = []
-        with tempfile.TemporaryDirectory(prefix="compiler-", dir=self.directory) as place:
+        beside = self.directory if self.directory.is_dir() else None  # `doctor` before `init`
+        with tempfile.TemporaryDirectory(prefix="compiler-", dir=beside) as place:
             Path(place).chmod(0o755)  # the compiler runs as user varnish
             vcl = Path(place, "check.vcl")
             vcl.write_text(_CHECK_VCL)
@@ -123,6 +125,15 @@ class Varnishd:
 
 def _program() -> str:
     return daemonized.find("varnishd", INSTALL)
+
+
+def version() -> tuple[int, int]:
+    """Raises FrontError when it is not installed, or doesn't say."""
+    _, said = _run([_program(), "-V"], COMPILER_TIMEOUT_S)
+    found = re.search(r"\(varnish-(\d+)\.(\d+)", said)
+    if found is None:
+        raise FrontError("varnishd does not say its version", "run `varnishd -V`")
+    return int(found[1]), int(found[2])
 
 
 def check_reachable(directory: Path) -> None:

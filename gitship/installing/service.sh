@@ -51,6 +51,12 @@ stop_all() {
   if has_systemd && [ -e "$unit_dir/gitship.service" ]; then systemctl stop "${units[@]}"; fi
 }
 
+may_net_admin() { # root in a container often may not
+  local caps
+  caps=$(sed -n 's/^CapEff:\s*//p' /proc/self/status)
+  [ $(((16#$caps >> 12) & 1)) = 1 ]
+}
+
 answers() { "$prefix/current/bin/gitship" --config "$config" version >/dev/null 2>&1; }
 
 start_serve() { # false when it does not answer within a minute
@@ -61,8 +67,9 @@ start_serve() { # false when it does not answer within a minute
     mkdir -p "$run_dir"
     ulimit -n 131072 2>/dev/null || true
     "$prefix/current/bin/gitship" limit-builds --config "$config" >>"$log" 2>&1 || true # as in the unit
-    setsid setpriv --reuid "$user" --regid "$user" --init-groups --inh-caps=-all,+net_bind_service \
-      --ambient-caps=-all,+net_bind_service -- \
+    local caps=-all,+net_bind_service
+    ! may_net_admin || caps+=,+net_admin # for the rules that keep apps from a cloud's metadata
+    setsid setpriv --reuid "$user" --regid "$user" --init-groups --inh-caps=$caps --ambient-caps=$caps -- \
       "$prefix/current/bin/gitship" serve --config "$config" </dev/null >>"$log" 2>&1 &
     printf '%s\n' $! >"$run_dir/serve.pid"
   fi

@@ -16,16 +16,16 @@ import pytest
 from tests.e2e import apps, laptop, python_image
 from tests.e2e.harness import Server, free_port, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PROSE = README.partition("<!-- reference:begin -->")[0] + README.partition("<!-- reference:end -->")[2]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PROSE, re.DOTALL | re.MULTILINE)
 IMAGE = "python:3.12-slim"
 FOLLOW_S = 2
+BACK_S = 120  # all apps are built again
 
 BARE = "it changes the machine; test_install.py runs it on a bare one"
-RESTORES = "it takes the place of all apps; the tests of backups do it"
 NO_DOKKU = "there is no Dokku here"
 NO_REGISTRY = "no such registry; test_sources.py has one of its own"
 NO_AUTHORITY = "it needs a public domain; test_https.py asks an authority of its own"
@@ -38,10 +38,6 @@ NOT_RUN = {
     "sudo ./install.sh --rollback": BARE,
     "sudo ./install.sh --stop": BARE,
     "sudo ./install.sh --uninstall": BARE,
-    "gitship restore --check gitship.tar": RESTORES,
-    "systemctl stop gitship": RESTORES,
-    "gitship restore gitship.tar --force": RESTORES,
-    "systemctl start gitship": RESTORES,
     "sudo ./install.sh --test": "it is what runs this",
     ".ci/quick": "it is part of what runs this",
     "sudo .ci/pytest tests/e2e/test_queue.py": "it runs beside this",
@@ -67,7 +63,13 @@ BEFORE = {
         DEPLOY_KEY=$(cat ci_key) DEPLOY_KNOWN_HOSTS=$(cat ci_known_hosts)""",
     "ship apps:create store": "unset GIT_SSH_COMMAND; tar -cf store.tar index.html",
 }
-AFTER = {"cat > /var/lib/gitship/hooks": 'rm "$DATA"/hooks/before-switch.d/*'}  # it refuses at weekends
+AFTER = {
+    "cat > /var/lib/gitship/hooks": 'rm "$DATA"/hooks/before-switch.d/*',  # it refuses at weekends
+    "gitship restore --check": f"""
+        ship config:get hello FROM_FILE
+        timeout {BACK_S} sh -c 'until curl -s -o page -H "Host: hello.localhost" http://localhost/; do sleep 0.5; done'
+        grep "Hello from gitship" page""",
+}
 TOML = re.findall(r"^```toml\n(# gitship.toml.*?)^```", PROSE, re.DOTALL | re.MULTILINE)
 
 
@@ -94,7 +96,8 @@ def script(data_dir: Path) -> str:
         hook = next((text for start, text in BEFORE.items() if first == start), "")
         parts += [f"echo '== block {number}' >&2", *(line.strip() for line in hook.splitlines())]
         parts += [line_to_run(line) for line in block.splitlines()]
-        parts += [text for start, text in AFTER.items() if first.startswith(start)]
+        after = next((text for start, text in AFTER.items() if first.startswith(start)), "")
+        parts += [line.strip() for line in after.splitlines()]
     return "\n".join(parts).replace("/var/lib/gitship/", f"{data_dir}/") + "\necho '== done' >&2\n"
 
 
@@ -141,10 +144,10 @@ def test_every_block_runs_in_order(reader: Server, base: Path, tiny_binary: Path
     shutil.copytree(home / "shop", home / "copy")
     text = script(reader.data_dir)
     (home / "script.sh").write_text(text)
-    with (home / "said").open("wb") as said:
+    with (home / "said").open("wb") as said, laptop.unit(home, reader):
         done = subprocess.run(
             ["bash", str(home / "script.sh")], cwd=home, env=env, stdin=subprocess.DEVNULL, stdout=said,
-            stderr=subprocess.STDOUT, timeout=500, check=False,
+            stderr=subprocess.STDOUT, timeout=800, check=False,
         )  # fmt: skip
     output = (home / "said").read_text(errors="replace")
     assert done.returncode == 0, output[-5000:] + numbered(text, output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 
 import aiohttp
 import pytest
@@ -23,6 +24,7 @@ SPOOFED = {
     "X-Forwarded-Port": "443",
     "Forwarded": "for=6.6.6.6",
     "Proxy": "http://evil.example",
+    "X-Request-Start": "t=1.000",
 }
 
 
@@ -34,6 +36,7 @@ def _expect_true_headers(front: Front, host: str, headers: dict[str, str]) -> No
     assert headers["x-forwarded-port"] == str(front.address.port)
     assert "forwarded" not in headers
     assert "proxy" not in headers
+    assert 0 <= time.time() - float(headers["x-request-start"].removeprefix("t=")) < 30
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PROPFIND"])

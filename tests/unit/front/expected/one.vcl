@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest d292cb51df98296d77b4a46b5c8130a5
+# digest 50ade78fd7abc4ae2e386761f0795c71
 
 import directors;
 import std;
@@ -246,6 +246,10 @@ sub vcl_backend_fetch {
     if (bereq.http.x-gitship-before == "serve" || bereq.http.x-gitship-stale == "serve") {
         return (abandon);
     }
+    # For apps that measure how long a request waited for them, and for vcl_backend_error: 6.6 has no bereq.time.
+    if (bereq.retries == 0) {
+        set bereq.http.x-request-start = "t=" + std.time2real(now, 0.0);
+    }
     if (bereq.uncacheable && bereq.http.x-gitship-cookie) {
         set bereq.http.cookie = bereq.http.x-gitship-cookie;
     }
@@ -340,7 +344,8 @@ sub vcl_backend_response {
 
 sub vcl_backend_error {
     # Refused or cut connections are tried again; what ran into a time-out isn't asked to do its work once more.
-    if (bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD") && now - bereq.time < 5s) {
+    if (bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD")
+        && now - std.real2time(std.real(regsub(bereq.http.x-request-start, "^t=", ""), 0.0), now) < 5s) {
         set bereq.backend = app.backend();
         return (retry);
     }
