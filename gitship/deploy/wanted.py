@@ -11,7 +11,7 @@ from typing import Any
 
 from gitship.deploy import rules
 from gitship.deploy.gates import gate_of
-from gitship.front.cache import Before
+from gitship.front.cache import Before, Cache
 from gitship.front.front import AppFront, Backend
 from gitship.front.probe_vcl import Probe
 from gitship.model import WEB, App, Container, Release
@@ -63,7 +63,7 @@ class Wanted:
             slug=app.slug,
             app=app.name,
             release=release.label if release else "v0",
-            cache_key=cache_key(app, release),
+            cache_key=cache_key(app, release, cache),
             backends=backends,
             verify_token=hmac.new(self._secret, behind.encode(), "sha256").hexdigest()[:32],
             probe=probe_of(release, f"{app.name}.{self._domain}") if release else None,
@@ -79,10 +79,14 @@ class Wanted:
         """BEFORE once ``release`` takes the place of ``previous``: as it is, when both share their cache."""
         if previous is None:
             return None
-        key = cache_key(app, previous)
-        if key == cache_key(app, release):
+        key = self.cache_key(app, previous)
+        if key == self.cache_key(app, release):
             return self._store.setting(app.id, BEFORE)
         return {"key": key, "since": int(time.time())}
+
+    def cache_key(self, app: App, release: Release) -> str:
+        """The one of ``release`` with the app's settings as they are now."""
+        return cache_key(app, release, rules.cache(release.cache, self._store.settings(app.id)))
 
 
 def owner(app: App) -> str:
@@ -90,15 +94,17 @@ def owner(app: App) -> str:
     return str(app.id)
 
 
-def cache_key(app: App, release: Release | None) -> str:
+def cache_key(app: App, release: Release | None, cache: Cache) -> str:
     """Part of every cache key: same image and same config may share pages, so a rollback finds its cache warm.
 
-    A new app of an old name starts with an empty cache.
+    A new app of an old name starts with an empty cache. So does one that begins or ends to have pages kept of which
+    the app says nothing: Varnish remembers for a while that these are not kept.
     """
     if release is None:
         return f"{owner(app)}/none"
     config = json.dumps(sorted(release.config.items()))
-    return f"{owner(app)}/" + hashlib.sha256(f"{release.image_id}\n{config}".encode()).hexdigest()[:16]
+    kept = "\nkept" if cache.ttl_s else ""
+    return f"{owner(app)}/" + hashlib.sha256(f"{release.image_id}\n{config}{kept}".encode()).hexdigest()[:16]
 
 
 def probe_of(release: Release, host: str) -> Probe | None:

@@ -15,7 +15,7 @@ from gitship.config import Settings
 from gitship.deploy import output
 from gitship.deploy.rollout import Rollout
 from gitship.deploy.urls import urls
-from gitship.deploy.wanted import Wanted, cache_key
+from gitship.deploy.wanted import Wanted
 from gitship.errors import GitshipError
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import OPEN
@@ -52,7 +52,7 @@ class Warmer:
         """Pages of another release than the live one's are fetched before anybody asks for them."""
         app, previous, journal = rollout.app, rollout.previous, rollout.job.journal
         wanted = self._wanted.after(app, rollout.release, rollout.wanted, stopped=rollout.stopped, before=None)
-        there = previous is not None and cache_key(app, previous) == wanted.cache_key
+        there = previous is not None and self._wanted.cache_key(app, previous) == wanted.cache_key
         if not wanted.cache.warm or not wanted.backends or there:
             return
         began = time.monotonic()

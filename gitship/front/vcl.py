@@ -32,6 +32,8 @@ CONNECT_TIMEOUT_S = 3
 RESPONSE_TIMEOUT_S = 300
 # Until the first byte of what the cache has an old copy of: visitors wait for it once the copy is 10 s past its time.
 PATIENCE_S = 30
+# Between two bytes of what the cache has a note of that it isn't kept: this is how that is known when the answer comes.
+NOT_KEPT_S = RESPONSE_TIMEOUT_S + 1
 # How long what must be asked for after its time can be asked for by its ETag or Last-Modified, which is cheaper.
 KEEP_S = 3600
 
@@ -177,6 +179,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         grace=str(app.cache.grace_s),
         assets_for=str(app.cache.assets_for_s),
         patience=str(PATIENCE_S),
+        not_kept=str(NOT_KEPT_S),
         keep=str(KEEP_S),
         largest_cached_bytes=str(largest_cached_bytes),
         page=page("app-down", request="bereq", app=app.app) if app.error_page is None else literal(app.error_page),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import json
+import subprocess
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,12 @@ def _reached(front: Front, origin: Origin, host: str, path: str, headers: Mappin
     for _ in range(3):
         assert ask(front.address, host, path, headers=headers).status == 200
     return len(origin.seen) - before
+
+
+def _objects(front: Front) -> int:
+    command = ["varnishstat", "-n", str(front._server.workdir), "-1", "-j", "-f", "MAIN.n_object"]
+    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=True)
+    return int(json.loads(done.stdout)["counters"]["MAIN.n_object"]["value"])
 
 
 @pytest.mark.parametrize(
@@ -91,8 +99,10 @@ def test_nor_when_it_is_tried_again_whether_it_is_for_the_cache(
 ) -> None:
     def soon(wanted: AppFront, name: str, largest: int) -> str:
         text = app_vcl(wanted, name, largest)
-        assert not wanted.backends or "set beresp.ttl = 120s;" in text
-        return text.replace("set beresp.ttl = 120s;", "set beresp.ttl = 0.1s;")
+        for said, shorter in (("ttl = 120s", "ttl = 0.1s"), ("(pass(60s))", "(pass(0.1s))")):
+            assert not wanted.backends or said in text
+            text = text.replace(said, shorter)
+        return text
 
     monkeypatch.setattr("gitship.front.programs.app_vcl", soon)
     with Origin("v1") as origin, ThreadPoolExecutor(8) as pool:
@@ -100,11 +110,38 @@ def test_nor_when_it_is_tried_again_whether_it_is_for_the_cache(
         origin.barrier = 1
         assert ask(shared.address, host, "/together").status == 200
         origin.barrier = 8
-        for _ in range(3):
-            time.sleep(0.3)
+        for _ in range(8):
+            time.sleep(0.2)
             answers = [pool.submit(ask, shared.address, host, "/together") for _ in range(8)]
             assert {answer.result().status for answer in answers} == {200}
             origin._together = 0
+
+
+@pytest.mark.parametrize(
+    ("says", "status"),
+    [("", 200), ("cache-control=private,max-age=0", 200), (f"{CACHED}&set-cookie=a=b", 200), ("", 404)],
+)
+def test_what_is_not_kept_does_not_fill_the_memory_with_notes_of_that(
+    shared: Front, serve: Serve, says: str, status: int
+) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        origin.status = status
+        before = _objects(shared)
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(lambda _: ask(shared.address, host, f"/?{says}").status, range(400)))
+        assert statuses == [status] * 400
+        assert _objects(shared) - before < 60
+        assert origin.count("/") == 400
+
+
+def test_what_is_not_kept_is_asked_for_as_the_visitor_asks(shared: Front, serve: Serve) -> None:
+    """A visitor who has the page already needn't be sent it again."""
+    with Origin("v1") as origin:
+        host = serve(origin)
+        statuses = {ask(shared.address, host, "/?etag=x", headers={"If-None-Match": "x"}).status for _ in range(30)}
+        assert 304 in statuses
+        assert any(seen.headers.get("if-none-match") == "x" for seen in origin.seen)
 
 
 def test_a_page_that_was_not_for_the_cache_is_as_soon_as_the_app_says_so(shared: Front, serve: Serve) -> None:

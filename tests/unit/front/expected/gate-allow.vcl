@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 4d8935a1a691b3fa31e462800451cf0f
+# digest cd7205feb920e75932eae7c5c84a7ab1
 
 import directors;
 import std;
@@ -153,6 +153,7 @@ sub vcl_recv {
     if (req.restarts == 0 || req.http.x-gitship-waited) {
         unset req.http.x-gitship-waited;
         set req.http.x-gitship-first = "yes";
+        unset req.http.x-gitship-not-kept;
         set req.http.host = regsub(std.tolower(req.http.host), "\.(:[0-9]+)?$", "\1");
         unset req.http.x-gitship-before;
         unset req.http.x-gitship-stale;
@@ -217,6 +218,8 @@ sub vcl_recv {
         } elsif (req.url ~ "(?i)^[^?]*\.(?:css|m?js|map|wasm|png|jpe?g|gif|webp|avif|svg|ico|woff2?|ttf|otf|eot)(?:\?|$)") {
             set req.http.x-gitship-aside = "file";
             unset req.http.cookie;
+        } elsif (req.http.cookie == req.http.x-gitship-cookie) {
+            unset req.http.x-gitship-cookie;
         }
     }
     # The built-in rules follow: Cookie and Authorization are passed.
@@ -275,7 +278,8 @@ sub vcl_hit {
     }
 }
 
-sub vcl_miss {
+# What was looked for isn't in the cache: neither a file of the release before, nor an old copy.
+sub gitship_not_there {
     if (req.http.x-gitship-before ~ "^(look|serve)$") {
         if (req.restarts >= 4) {
             return (synth(404));
@@ -288,6 +292,13 @@ sub vcl_miss {
         return (restart);
     }
     call gitship_look_back;
+}
+
+sub vcl_miss {
+    call gitship_not_there;
+    if (req.is_hitmiss) {
+        set req.http.x-gitship-not-kept = "yes";
+    }
     # A range of something that isn't cached would be cut out of the whole: the app does that better.
     if (req.http.range || (req.is_hitmiss && req.http.x-gitship-aside)) {
         return (pass);
@@ -295,7 +306,7 @@ sub vcl_miss {
 }
 
 sub vcl_pass {
-    call gitship_look_back;
+    call gitship_not_there;
     if (req.http.x-gitship-aside) {
         set req.http.x-gitship-aside = "over";
     }
@@ -317,12 +328,34 @@ sub vcl_backend_fetch {
     if (bereq.http.x-gitship-stale == "there" || bereq.is_bgfetch) {
         set bereq.first_byte_timeout = 30s;
     }
+    if (bereq.http.x-gitship-not-kept) {
+        set bereq.between_bytes_timeout = 301s;
+        unset bereq.http.x-gitship-not-kept;
+    }
     unset bereq.http.x-gitship-verify;
     unset bereq.http.x-gitship-before;
     unset bereq.http.x-gitship-stale;
     unset bereq.http.x-gitship-cookie;
     unset bereq.http.x-gitship-aside;
     unset bereq.http.x-gitship-first;
+}
+
+# What isn't kept leaves a note in the cache that this is so, else requests for it would wait for each other (8 requests of
+# 0.5 s each: 4.1 s). A note is an object, so there may not be one for each request: a URL has about one a minute, for ten
+# minutes. In between its own pages aren't even looked for (a quarter of Varnish's work), and the next answer is kept if
+# the app allows it. Anything else may be a failure of this moment: that is tried again after a second.
+sub gitship_not_kept {
+    set beresp.grace = 480s;
+    set beresp.keep = 0s;
+    if (bereq.between_bytes_timeout == 301s && std.random(0, 2) < 1) {
+        if (beresp.status == 200 && !beresp.http.set-cookie) {
+            return (pass(60s));
+        }
+        return (pass(1s));
+    }
+    set beresp.ttl = 120s;
+    set beresp.uncacheable = true;
+    return (deliver);
 }
 
 sub vcl_backend_response {
@@ -337,6 +370,13 @@ sub vcl_backend_response {
     }
     if (beresp.status >= 500 && bereq.first_byte_timeout == 30s) {
         return (abandon);  # any answer that is taken, a failure too, ends the old copy
+    }
+
+    if (bereq.uncacheable) {
+        unset beresp.http.cache-tag;
+        unset beresp.http.surrogate-key;
+        unset beresp.http.xkey;
+        return (deliver);
     }
 
     # By these a purge finds its objects.
@@ -375,18 +415,13 @@ sub vcl_backend_response {
     # "*" in Vary is for nobody else, also among other names; Varnish by itself knows it alone only.
     std.collect(beresp.http.vary);
     if (beresp.http.vary ~ "\*") {
-        set beresp.ttl = 120s;
-        set beresp.uncacheable = true;
-        return (deliver);
+        call gitship_not_kept;
     }
-    # Nothing is cached unless the app says for how long. ttl 120 s, not 0: that decision is remembered, else parallel
-    # requests wait for each other (8 requests of 0.5 s each: 4.1 s with 0 s, 0.5 s with 120 s).
+    # Nothing is cached unless the app says for how long.
     # An Expires that is no date ("0") counts as past; Varnish by itself would keep such a page for 120 s.
     if (beresp.http.cache-control !~ "(?i)(^|[, ])(s-maxage|max-age)="
         && (!beresp.http.expires || std.time(beresp.http.expires, now) <= now)) {
-        set beresp.ttl = 120s;
-        set beresp.uncacheable = true;
-        return (deliver);
+        call gitship_not_kept;
     } elsif (beresp.status == 200 && beresp.http.content-type !~ "(?i)html") {
         # The next release may not have it any more, when pages that name it are still open.
         set beresp.http.x-gitship-file = "yes";
@@ -396,9 +431,12 @@ sub vcl_backend_response {
     }
     # What would push out a good part of the cache, or not fit at all, isn't kept.
     if (std.integer(beresp.http.content-length, 0) > 16777216) {
-        set beresp.ttl = 120s;
-        set beresp.uncacheable = true;
-        return (deliver);
+        call gitship_not_kept;
+    }
+    # The built-in rules say the same, but leave a note each time.
+    if (beresp.ttl <= 0s || beresp.http.set-cookie || beresp.http.surrogate-control ~ "(?i)no-store"
+        || (!beresp.http.surrogate-control && beresp.http.cache-control ~ "(?i)no-cache|no-store|private")) {
+        call gitship_not_kept;
     }
 }
 
