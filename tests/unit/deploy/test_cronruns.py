@@ -186,8 +186,9 @@ def test_overlap(lab: Lab, overlap: Overlap, first: list[str], second: list[str]
     until(lab.running)
     lab.pass_minutes(len(first) - 1)
     until(lambda: lab.outcomes() == first and len(lab.running()) == first.count("running"))
-    ends = next(run for run in lab.history() if run.outcome is CronOutcome.RUNNING)
-    lab.end(ends.container)
+    ends = next(run.id for run in lab.history() if run.outcome is CronOutcome.RUNNING)
+    until(lambda: next(run.container for run in lab.history() if run.id == ends))  # written down once it has started
+    lab.end(next(run.container for run in lab.history() if run.id == ends))
     if overlap is Overlap.QUEUE:
         until(lambda: lab.running() == ["shop.run.cron-2.v1"])
     lab.pass_minutes(1)
