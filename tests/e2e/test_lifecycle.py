@@ -95,6 +95,11 @@ def test_stopped_means_no_container_and_a_page(server: Server, tiny_app: Callabl
     assert info(server, "pause")["stopped"] is True
     again = server.ssh("ps:stop", "pause")
     assert (again.returncode, again.stdout, "nothing to do" in again.stderr) == (0, "", True)
+    assert server.ssh("config:set", "pause", "CRASH=3").returncode == 0
+    failed = server.ssh("ps:start", "pause")
+    assert (failed.returncode, "pause stays stopped" in failed.stdout) == (1, True), failed.stdout
+    assert server.get("pause").status == 503
+    assert server.ssh("config:unset", "pause", "CRASH").returncode == 0
     assert server.ssh("ps:start", "pause").returncode == 0
     assert server.get("pause", "/env?A").body == "1"
     assert info(server, "pause")["stopped"] is False

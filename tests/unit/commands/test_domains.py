@@ -131,3 +131,21 @@ def test_removing_anothers_domain_does_nothing(two: World) -> None:
     two.ok("domains:add", "blog", "www.example.net")
     assert two.run("domains:remove", "shop", "www.example.net").code == 3
     assert listed(two, "blog") == ["blog.example.com", "www.example.net"]
+
+
+def test_several_names_are_added_and_removed_all_or_none(two: World) -> None:
+    two.ok("domains:add", "blog", "taken.example.net")
+    refused = two.run("domains:add", "shop", "a.example.net", "taken.example.net", "b.example.net")
+    assert (refused.code, refused.out, "leads to the app 'blog'" in refused.err) == (1, "", True)
+    assert listed(two, "shop") == ["shop.example.com"]
+    two.ok("domains:add", "shop", "a.example.net", "A.example.net.", "*.example.org")
+    assert listed(two, "shop") == ["shop.example.com", "*.example.org", "a.example.net"]
+    absent = two.run("domains:remove", "shop", "a.example.net", "a.exampel.net")
+    assert (absent.code, absent.out, "did you mean 'a.example.net'?" in absent.err) == (3, "", True)
+    assert two.run("domains:remove", "shop", "a.example.net", "shop.example.com").code == 1
+    assert "a.example.net" in listed(two, "shop")
+    two.ok("domains:remove", "shop", "a.example.net", "*.example.org")
+    assert listed(two, "shop") == ["shop.example.com"]
+    for command in ("domains:add", "domains:remove"):
+        client = two.run(command, "shop")
+        assert (client.code, client.err.startswith("error: DOMAIN is missing\nhint: ")) == (2, True)
