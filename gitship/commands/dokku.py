@@ -24,7 +24,11 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("`builder:set`, `builder-dockerfile:set`", "`builder:set`, `builder:unset`"),
     ("`builds:cancel`, `builds:info`, `builds:list`", "`deploys:cancel`, `deploys:info`, `deploys:list`"),
     ("`builds:output`, `logs:failed`", "`logs:deploy`"),
-    ("`builds:prune`, `cleanup`", "by itself after each deploy: the images of `deploy.keep_releases` releases stay"),
+    (
+        "`builds:prune`, `builds:report`, `builds:set`",
+        "by itself after each deploy: the images of `deploy.keep_releases` releases stay",
+    ),
+    ("`cleanup`", "`server:cleanup`; images of old releases go by themselves"),
     ("`certs:add`, `certs:update`", "`certs:add`; or `https:enable`, which gets and renews one"),
     ("`certs:generate`", "`https:enable`: self-signed where no authority can reach the app"),
     ("`certs:remove`", "`certs:remove`"),
@@ -67,7 +71,7 @@ ROWS: tuple[tuple[str, str], ...] = (
         "`audit` for what people did, `ps:events` for what containers did; always on",
     ),
     (
-        "`git:allow-host`, `git:auth`, `git:generate-deploy-key`, `git:public-key`, `git:sync`",
+        "`git:allow-host`, `git:auth`, `git:auth-status`, `git:generate-deploy-key`, `git:public-key`, `git:sync`",
         "none: gitship does not fetch from other servers; let CI push, with a key of its own (`keys:add`)",
     ),
     ("`git:from-archive`", "`git:from-archive`"),
@@ -83,6 +87,10 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("`maintenance:*` (plugin)", "`maintenance:on`, `maintenance:off`, `maintenance:show`"),
     ("`network:*`", "none: every app has a network of its own, and no other reaches it"),
     ("`nginx:access-logs`, `nginx:error-logs`", "`stats:show`"),
+    (
+        "`nginx:report`, `proxy:report`",
+        "`cache:status`, `redirects:list`, `auth:list`, `allow:list`, `maintenance:show`, `ratelimit:show`",
+    ),
     ("`nginx:set`, `proxy:set`", "`cache:set`, `redirects:add`, `auth:set`, `allow:add`, `maintenance:on`"),
     (
         "`nginx:show-config`, `nginx:show-conf`",
@@ -112,7 +120,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("`ps:set`", "gitship.toml `processes.<type>.stop_timeout`; containers are always started again"),
     ("`registry:login`, `registry:logout`, `registry:report`", "`registry:login`, `registry:logout`, `registry:list`"),
     ("`registry:set`", "none: images stay on this machine"),
-    ("`repo:gc`", "none yet: repositories only grow, with what is pushed"),
+    ("`repo:gc`", "`server:cleanup`; repositories are packed by itself, and no commit is dropped"),
     ("`repo:purge-cache`", "`git push -o no-cache`, `ps:rebuild APP --no-cache`"),
     ("`report`, `url`, `urls`", "`apps:info`"),
     (
@@ -123,7 +131,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("`run`, `run:detached`", "`run`, `run --detach APP`"),
     ("`run:list`, `run:logs`, `run:stop`", "`run:list`, `logs:run`, `run:stop`"),
     ("`run:retire`", "by itself: a one-off is removed at its end"),
-    ("`scheduler:*`, `scheduler-docker-local:*`, `scheduler-k3s:*`", "none: one machine"),
+    ("`scheduler:*`, `scheduler-docker-local:*`, `scheduler-k3s:*`, `scheduler-null:*`", "none: one machine"),
     ("`shell`", "an alias for `ssh -p 2222 deploy@HOST`, with `completion`"),
     (
         "`ssh-keys:add`, `ssh-keys:list`, `ssh-keys:remove`",
