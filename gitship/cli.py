@@ -151,7 +151,7 @@ def _admin_command(words: list[str]) -> int:
     """Sends the words to the server of --config FILE (before the command), with this machine's own key."""
     config = default_config()
     if words[0] == "--config" and len(words) > 1:
-        config, words = Path(words[1]), words[2:]
+        config, words = Path(words[1]), words[2:] or ["help"]
     elif words[0].startswith("--config="):
         config, words = Path(words[0].removeprefix("--config=")), words[1:]
     settings = load(config)

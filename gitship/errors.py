@@ -5,7 +5,9 @@ GitshipError            message (what happened) and hint (what to do next)
 ├── NotFound            no such app, release, key, ... (or no permission: the same answer)
 │   └── OutOfReach      ... for a key that is limited to some apps, whether it exists or not
 ├── NoPermission        the key's role, or its limit to some apps, does not allow it
+│   └── AlreadyGone     ... and so there is nothing to remove: exit code 3
 ├── Conflict            taken, locked, or moved meanwhile
+│   └── AlreadyThere    there is nothing to make: exit code 3
 ├── EngineError         Docker said no, or does not answer
 ├── FrontError          Varnish said no, or does not answer
 ├── CertificateError    the authority gave no certificate
@@ -41,12 +43,20 @@ class OutOfReach(NotFound):
     """No such app among those that a limited key may use. Whether it exists elsewhere is not said."""
 
 
+class AlreadyGone(NotFound):
+    """What was to be removed is not there. Scripts tell it from an error that matters by its exit code."""
+
+
 class NoPermission(GitshipError):
     """The key may not, whatever exists."""
 
 
 class Conflict(GitshipError):
     """The name is taken, or the state moved while the caller was waiting."""
+
+
+class AlreadyThere(Conflict):
+    """What was to be made is there. Scripts tell it from an error that matters by its exit code."""
 
 
 class EngineError(GitshipError):

@@ -7,12 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.networks import networks, within_limit
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy.gates import gate_of
-from gitship.errors import Conflict, NotFound
+from gitship.errors import AlreadyGone, Conflict
 from gitship.front.gate import Gate
 from gitship.model import Role
 
@@ -33,6 +34,7 @@ def add(app: AppName, /, *cidrs: Networks, context: Ctx) -> None:
     def added(gate: Gate) -> Gate:
         return replace(gate, allow=within_limit(tuple(dict.fromkeys((*gate.allow, *wanted)))))
 
+    context.record(" ".join(wanted))
     gate = context.operations.gates.change(found.name, added)
     context.line(f"{found.name} is open to {', '.join(gate.allow)} and to no others")
 
@@ -50,12 +52,13 @@ def remove(app: AppName, /, *cidrs: Networks, context: Ctx) -> None:
     def removed(gate: Gate) -> Gate:
         for network in unwanted:
             if network not in gate.allow:
-                raise NotFound(f"{network} is not on {found.name}'s list", f"see `allow:list {found.name}`")
+                raise AlreadyGone(f"{network} is not on {found.name}'s list", f"see `allow:list {found.name}`")
         left = tuple(n for n in gate.allow if n not in unwanted)
         if not left:
             raise Conflict("no network would be left", f"to open it to everybody: allow:off {found.name}")
         return replace(gate, allow=left)
 
+    context.record(" ".join(unwanted))
     gate = context.operations.gates.change(found.name, removed)
     context.line(f"{found.name} is open to {', '.join(gate.allow)} and to no others")
 

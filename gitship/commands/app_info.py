@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import NOTHING, Format, iso, moment, show_one, size, version
-from gitship.commands.registry import Column, command
+from gitship.commands.registry import command
 from gitship.commands.releases import short_commit
 from gitship.model import App, Role
 
@@ -21,6 +22,7 @@ def _lock(found: dict[str, str] | None) -> str:
     "apps:info",
     Role.VIEWER,
     "an app at a glance: what is live, where, how many run, what is set",
+    one=True,
     columns=(
         Column("name", "the app's name"),
         Column("urls", "where it answers, best address first"),

@@ -7,12 +7,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship.commands import access
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, moment, show, version
 from gitship.commands.prompt import ask
-from gitship.commands.registry import Column, UsageError, command
-from gitship.errors import GitshipError
+from gitship.commands.registry import UsageError, command
+from gitship.errors import AlreadyThere, GitshipError
 from gitship.model import App, Role, app_name
 
 MESSAGE_CHARS = 200
@@ -28,10 +29,17 @@ Message = Annotated[str, Parameter(name="MESSAGE", help="why, for whoever is ref
 )
 def create(app: AppName, /, *, context: Ctx) -> None:
     access.require_all_apps(context.identity, "making apps")
-    made = context.operations.create_app(app_name(app))
+    refuse_existing(context, app_name(app))
+    made = context.operations.create_app(app)
     context.line(f"created {made.name}")
     host, port = context.settings.domain, context.settings.ssh.listen.port
     context.note(f"git remote add deploy ssh://deploy@{host}:{port}/{made.name}\ngit push deploy main")
+
+
+def refuse_existing(context: Context, name: str) -> None:
+    """For a key that may know of every app. Raises AlreadyThere."""
+    if context.store.find_app(name) is not None:
+        raise AlreadyThere(f"app '{name}' exists already", "choose another name, or push to it")
 
 
 @command(
@@ -85,6 +93,7 @@ def _row(context: Ctx, app: App) -> dict[str, object]:
 def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = False) -> None:
     app_name(new)
     found = context.app(app)
+    context.record(f"to {new}")
     deploy = context.operations.lifecycle.rename(found.name, new, context.identity)
     if deploy is not None:
         follow(context, found.name, deploy, detach=detach)
@@ -115,6 +124,8 @@ def clone(
     access.require_all_apps(context.identity, "making apps")
     app_name(new)
     found = context.app(app)
+    context.record(f"to {new}")
+    refuse_existing(context, new)
     deploy = context.operations.cloning.clone(
         found.name, new, context.identity, config=not no_config, deploy=not no_deploy
     )
@@ -135,6 +146,10 @@ def lock(app: AppName, /, *message: Message, context: Ctx) -> None:
     if len(text) > MESSAGE_CHARS or not text.isprintable():
         raise UsageError("the message is not a short line", f"one line of at most {MESSAGE_CHARS} characters")
     found = context.app(app)
+    there = context.operations.lifecycle.locked(found)
+    if there is not None and (there.by, there.message) == (context.identity.key_name, text):
+        context.note("it is so already: nothing to do")
+        return
     context.operations.lifecycle.lock(found.name, context.identity, text)
     context.line(f"locked {found.name}")
 
@@ -142,6 +157,9 @@ def lock(app: AppName, /, *message: Message, context: Ctx) -> None:
 @command("apps:unlock", Role.DEPLOYER, "allow deploys of an app again", examples=("apps:unlock shop",))
 def unlock(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
+    if context.operations.lifecycle.locked(found) is None:
+        context.note(f"{found.name} is not locked: nothing to do")
+        return
     gone = context.operations.lifecycle.unlock(found.name)
     context.line(f"unlocked {found.name}, which {gone.by} had locked")
 

@@ -9,12 +9,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy.gates import gate_of
-from gitship.errors import Conflict, GitshipError, NotFound, nearest
+from gitship.errors import AlreadyGone, Conflict, GitshipError, nearest
 from gitship.front.gate import Gate, Login
 from gitship.model import Role
 
@@ -50,6 +51,7 @@ def set_password(app: AppName, user: UserName, /, *, context: Ctx) -> None:
             raise Conflict(f"more than {MOST_USERS} users", "let several people share one, or let the app ask itself")
         return replace(gate, logins=logins)
 
+    context.record(user)
     context.operations.gates.change(found.name, added)
     context.line(f"{user} can sign in to {found.name}; nobody gets in without")
 
@@ -82,11 +84,12 @@ def remove(app: AppName, user: UserName, /, *, context: Ctx) -> None:
         if left == gate.logins:
             near = nearest(user, [login.user for login in left])
             hint = f"did you mean '{near}'?" if near else f"see `auth:list {found.name}`"
-            raise NotFound(f"{found.name} has no user '{user[:80]}'", hint)
+            raise AlreadyGone(f"{found.name} has no user '{user[:80]}'", hint)
         if not left:
             raise Conflict(f"{user} is the last user", f"to open the app to everybody: auth:off {found.name}")
         return replace(gate, logins=left)
 
+    context.record(user[:80])
     context.operations.gates.change(found.name, removed)
     context.line(f"{user} can no longer sign in to {found.name}")
 

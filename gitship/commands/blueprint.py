@@ -17,7 +17,7 @@ from gitship.errors import ConfigError, nearest
 from gitship.model import App, app_name
 
 FILE = "standard input"
-CONFIG, KEYS, WEBHOOKS, APPS = "config", "keys", "webhooks", "apps"
+CONFIG, KEYS, WEBHOOKS, STATUS, APPS = "config", "keys", "webhooks", "status_page", "apps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Blueprint:
     config: Mapping[str, str] | None = None
     keys: Mapping[str, KeyEntry] | None = None
     webhooks: Value | None = None
+    status: Value | None = None
     apps: Mapping[str, Mapping[str, Any]] | None = None
 
 
@@ -91,11 +92,12 @@ def parse(text: str) -> Blueprint:
         data = tomllib.loads(decode(FILE, text.encode()))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{FILE} is not valid TOML: {error}", "`server:export` shows how it looks") from None
-    top = known(Value(FILE, "", data), (CONFIG, KEYS, WEBHOOKS, APPS))
+    top = known(Value(FILE, "", data), (CONFIG, KEYS, WEBHOOKS, STATUS, APPS))
     return Blueprint(
         config=variables(top[CONFIG]) if CONFIG in top else None,
         keys={name: _key(value) for name, value in top[KEYS].table().items()} if KEYS in top else None,
         webhooks=top.get(WEBHOOKS),
+        status=top.get(STATUS),
         apps={app_name(name): _app(value) for name, value in top[APPS].table().items()} if APPS in top else None,
     )
 

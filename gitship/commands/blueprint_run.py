@@ -114,6 +114,14 @@ section(
 )
 
 
+section(
+    Section(
+        "skip_checks", Value.flag, lambda c, app: c.store.setting(app.id, overrides.SKIP_CHECKS) == overrides.ALWAYS,
+        lambda app, before, wanted: [Step(("checks:skip", app, *(() if wanted else ("--off",))))], False,
+    )
+)  # fmt: skip
+
+
 def _limit(value: Value) -> dict[str, Any]:
     table = known(value, LIMIT_KEYS)
     read: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from gitship.commands.networks import networks
 from gitship.commands.redirects import redirect
 from gitship.deploy import rules
 from gitship.deploy.gates import gate_of
-from gitship.deploy.https.wishes import wish_of
+from gitship.deploy.https.wishes import Wish, wish_of
 from gitship.deploy.values import Value
 from gitship.errors import ConfigError, GitshipError
 from gitship.front.cache import ALL_COOKIES
@@ -198,7 +198,8 @@ def _logins(context: Context, app: App) -> dict[str, str]:
 section(Section("auth", variables, _logins, _auth_steps, {}, secret=True))
 
 
-def _https(value: Value) -> Any:
+def read_https(value: Value) -> Any:
+    """``false``, or a table with ``hsts``. Raises ConfigError."""
     if isinstance(value.raw, bool):
         return {"hsts": False} if value.raw else False
     hsts = known(value, ("hsts",)).get("hsts")
@@ -207,19 +208,27 @@ def _https(value: Value) -> Any:
     return {"hsts": bool(hsts is not None and hsts.raw)}
 
 
+def https_wish(wish: Wish) -> Any:
+    """As ``read_https`` reads it."""
+    return {"hsts": bool(wish.hsts_s)} if wish.on else False
+
+
 def _https_now(context: Context, app: App) -> Any:
     wish = wish_of(context.store, context.settings, app)
-    return {"hsts": bool(wish.hsts_s)} if wish.said and wish.on else False
+    return https_wish(wish) if wish.said else None
 
 
 def _https_steps(app: str, before: Any, wanted: Any) -> Iterable[Step]:
+    yield https_step(app, wanted)
+
+
+def https_step(site: str, wanted: Any) -> Step:
     if wanted is False:
-        yield Step(("https:disable", app))
-    else:
-        yield Step(("https:enable", app, "--hsts", "on" if wanted["hsts"] else "off"))
+        return Step(("https:disable", site))
+    return Step(("https:enable", site, "--hsts", "on" if wanted["hsts"] else "off"))
 
 
-section(Section("https", _https, _https_now, _https_steps, False))
+section(Section("https", read_https, _https_now, _https_steps, None))
 
 
 def _lock(value: Value) -> bool | str:

@@ -6,14 +6,15 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.config import add_variable
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy import overrides
 from gitship.deploy.gitshiptoml import SECRET_ID
 from gitship.deploy.values import Value
-from gitship.errors import GitshipError, NotFound
+from gitship.errors import AlreadyGone, GitshipError
 from gitship.model import CONFIG_NAME, App, Role
 
 SETTINGS = {
@@ -202,11 +203,11 @@ def unset(
         both = [prefix + name for prefix in (overrides.ARGUMENT, overrides.ARGUMENT_FROM_CONFIG)]
         set_ones = [one for one in both if one in there]
         if not set_ones:
-            raise NotFound(f"{found.name} has no build argument '{name[:80]}'", f"see `builder:show {found.name}`")
+            raise AlreadyGone(f"{found.name} has no build argument '{name[:80]}'", f"see `builder:show {found.name}`")
         names += set_ones
     for name in secret or []:
         if overrides.SECRET + name not in there:
-            raise NotFound(f"{found.name} has no build secret '{name[:80]}'", f"see `builder:show {found.name}`")
+            raise AlreadyGone(f"{found.name} has no build secret '{name[:80]}'", f"see `builder:show {found.name}`")
         names.append(overrides.SECRET + name)
     everything = not any(asked.values()) and not arg and not secret
     _store(context, found, dict.fromkeys(there if everything else names))

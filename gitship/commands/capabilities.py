@@ -6,10 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.commands.tuned import NoRestart, change, note_pending
 from gitship.deploy import granted, overrides
 from gitship.engine.confinement import ADDABLE, KEPT, capability

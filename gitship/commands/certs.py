@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from gitship.commands import absence
+from gitship.commands.columns import Column
 from gitship.commands.context import Context, Ctx
 from gitship.commands.https import AppOrStatusPage, OfStatusPage, OptionalApp, days_left, site, sites
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import read_all
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy.https.sites import called, hosts_of, is_status_page, word
 from gitship.deploy.https.sites import sites as all_sites
 from gitship.errors import Conflict
@@ -72,7 +74,8 @@ def _refuse_others(context: Context, site: Site, own: Certificate) -> None:
 )
 def remove(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPage = False) -> None:
     found = site(context, app, status_page)
-    context.operations.https.remove_certificate(found)
+    with absence.is_done():
+        context.operations.https.remove_certificate(found)
     context.line(f"removed the certificate of {called(found)}")
 
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from gitship.commands import registry
 from gitship.commands.context import Context, Ctx
-from gitship.commands.registry import Command, UsageError, command
+from gitship.commands.registry import Argument, Command, UsageError, command
 from gitship.model import Role
 
 DEFAULT_NAME = "gitship"
@@ -22,7 +22,7 @@ Name = Annotated[str, Parameter(name="--name", metavar="NAME", help="the alias o
 @command(
     "completion",
     Role.VIEWER,
-    "a script that completes commands, options and app names",
+    "a script that completes commands, options, their choices, and app names",
     details="It has what this key may do. Names of apps are asked of the server when they are completed.",
     examples=("completion bash", "completion zsh --name ship"),
 )
@@ -40,31 +40,49 @@ def _allowed(context: Context) -> list[Command]:
 
 
 def _cases(commands: list[Command]) -> list[str]:
-    """One line per command: ``offered`` gets its options and choices, ``apps`` whether its first argument is an app."""
-    lines = ["    '') offered='" + " ".join(n for c in commands for n in (c.name, *c.aliases)) + "' ;;"]
+    """For each command: ``offered`` gets its options and choices, ``apps`` whether its first argument is an app.
+
+    After an option that takes a value, ``offered`` is what it may be; ``apps`` is ``here`` when that is an app.
+    """
+    every = " ".join(n for c in commands for n in (c.name, *c.aliases))
+    lines = [f"    '') offered='{every}' ;;"]
     for item in commands:
         arguments = registry.arguments(item)
         options = [name for a in arguments if not a.positional for name in a.names if name.startswith("--")]
         choices = [choice for a in arguments if a.positional for choice in a.choices]
+        if item.name == "help":
+            choices = [every]
         words = " ".join([*choices, *options, "--quiet", "--help"])
         takes_app = any(a.positional and "APP" in a.names for a in arguments)
         names = "|".join([item.name, *item.aliases])
-        lines.append(f"    {names}) offered='{words}'{' apps=1' if takes_app else ''} ;;")
+        values = " ".join(filter(None, map(_value, arguments)))
+        after = f" case $previous in {values} esac" if values else ""
+        lines.append(f"    {names}) offered='{words}'{' apps=1' if takes_app else ''};{after} ;;")
     return lines
+
+
+def _value(argument: Argument) -> str:
+    """The case of what comes after an option that takes a value."""
+    if argument.positional or argument.flag:
+        return ""
+    names = "|".join(argument.names)
+    if argument.value == "APP":
+        return f"{names}) apps=here ;;"
+    return f"{names}) offered='{' '.join(argument.choices)}' apps='' ;;"
 
 
 _BASH = r"""# bash completion. For good: @NAME@ completion bash --name @NAME@ >> ~/.bash_completion
 @FUNCTION@() {
-  local line=${COMP_LINE:0:COMP_POINT} command='' offered='' apps='' current
+  local line=${COMP_LINE:0:COMP_POINT} command='' offered='' apps='' current previous=''
   local -a typed run
   read -ra typed <<<"$line"
   [[ $line == *[[:space:]] ]] && typed+=('')
   current=${typed[-1]}
-  ((${#typed[@]} > 2)) && command=${typed[1]}
+  ((${#typed[@]} > 2)) && command=${typed[1]} previous=${typed[-2]}
   case $command in
 @CASES@
   esac
-  if [[ -n $apps && ${#typed[@]} == 3 && $current != -* ]]; then
+  if [[ $current != -* && ($apps == here || (-n $apps && ${#typed[@]} == 3)) ]]; then
     read -ra run <<<"${BASH_ALIASES[@NAME@]:-@NAME@}"
     offered=$("${run[@]}" apps:list --quiet 2>/dev/null </dev/null)
   fi
@@ -79,13 +97,13 @@ complete -F @FUNCTION@ @NAME@"""
 _ZSH = r"""#compdef @NAME@
 # zsh completion. For good: @NAME@ completion zsh --name @NAME@ > a directory of $fpath/_@NAME@
 @FUNCTION@() {
-  local command='' offered='' apps=''
+  local command='' offered='' apps='' previous=''
   local -a run
-  ((CURRENT > 2)) && command=${words[2]}
+  ((CURRENT > 2)) && command=${words[2]} previous=${words[CURRENT - 1]}
   case $command in
 @CASES@
   esac
-  if [[ -n $apps && $CURRENT == 3 && ${words[CURRENT]} != -* ]]; then
+  if [[ ${words[CURRENT]} != -* && ($apps == here || (-n $apps && $CURRENT == 3)) ]]; then
     run=(${(z)${aliases[@NAME@]:-@NAME@}})
     offered=$($run apps:list --quiet 2>/dev/null </dev/null)
   fi

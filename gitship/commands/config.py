@@ -7,12 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, show
 from gitship.commands.prompt import read_all
-from gitship.commands.registry import Column, UsageError, command
-from gitship.errors import GitshipError, NotFound, nearest
+from gitship.commands.registry import UsageError, command
+from gitship.errors import AlreadyGone, GitshipError, NotFound, nearest
 from gitship.model import CONFIG_NAME, Role
 
 # Linux refuses to start a program with a single "NAME=value" of 128 KiB, its NUL included (MAX_ARG_STRLEN).
@@ -86,7 +87,8 @@ def unset(
     names = tuple(before) if everything else names
     for name in names:
         if name not in before:
-            raise _no_variable(found.name, name, before)
+            absent = _no_variable(found.name, name, before)
+            raise AlreadyGone(absent.message, absent.hint)
     change(context, found.name, dict.fromkeys(names), ("unset", "unsetting"), detach=detach, restart=not no_restart)
 
 
@@ -183,6 +185,7 @@ def change(
     if not changes:
         context.note("these values are set already: nothing to do")
         return
+    context.record(", ".join(changes))
     deploy = context.operations.change_config(app, changes, context.identity, restart=restart)
     done, doing = verb
     context.line(f"{done if deploy is None else doing} {', '.join(changes)} for {app}")

@@ -7,12 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.config import HIDDEN, QUOTING, Names, NoRestart, Pairs, add_variable, check_total
 from gitship.commands.context import Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import Column, UsageError, command
-from gitship.errors import DeployError, GitshipError, NotFound
+from gitship.commands.registry import UsageError, command
+from gitship.errors import AlreadyGone, DeployError, GitshipError
 from gitship.model import Role
 
 
@@ -52,7 +53,7 @@ def unset_global(*names: Names, context: Ctx, no_restart: NoRestart = False, det
     before = context.store.global_config()
     for name in names:
         if name not in before:
-            raise NotFound(f"all apps together have no variable '{name[:80]}'", "see `config:global:show`")
+            raise AlreadyGone(f"all apps together have no variable '{name[:80]}'", "see `config:global:show`")
     _change(context, dict.fromkeys(names), "unset", detach=detach, restart=not no_restart)
 
 
@@ -82,6 +83,7 @@ def _change(context: Context, changes: Mapping[str, str | None], verb: str, *, d
     if not changes:
         context.note("these values are set already: nothing to do")
         return
+    context.record(", ".join(changes))
     deploys = context.operations.lifecycle.change_shared_config(changes, context.identity, restart=restart)
     context.line(f"{verb} {', '.join(changes)} for all apps")
     if not restart:

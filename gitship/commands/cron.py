@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands import absence
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.listing import Format, moment, show
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.listing import Format, duration, moment, show
+from gitship.commands.registry import UsageError, command
 from gitship.commands.run import seconds
 from gitship.deploy import crontab
 from gitship.deploy.values import Value
@@ -111,7 +114,8 @@ def _command(words: tuple[str, ...]) -> tuple[str, ...]:
 def remove(app: AppName, name: Name, /, *, context: Ctx) -> None:
     found = context.app(app)
     context.record(name[:80])
-    again = context.operations.cron.remove(found, name)
+    with absence.is_done():
+        again = context.operations.cron.remove(found, name)
     context.line(f"removed {name} of {found.name}")
     if again is not None:
         context.note(f"the one in {again.source} counts again: {again.schedule}")
@@ -158,12 +162,14 @@ def _suspend(context: Context, app: str, name: str, *, suspended: bool) -> None:
         Column("timezone", "whose clock counts"),
         Column("next_at", "when it is due next; null while it or the app is stopped, or nothing is live"),
         Column("last_at", "when its newest run began"),
-        Column("last", "what came of that: queued, running, ok, failed, timed out, replaced or skipped"),
+        Column(
+            "last", "what came of that: queued, running, ok, failed, timed out, replaced or skipped", title="outcome"
+        ),
         Column("overlap", "skip, queue, replace or allow"),
-        Column("timeout", "seconds after which a run is ended", lambda s: f"{s:g}"),
+        Column("timeout", "seconds after which a run is ended", lambda s: duration(int(s))),
         Column("suspended", "true: only `cron:run` runs it"),
         Column("source", "app.json, gitship.toml or command"),
-        Column("command", "what runs", " ".join),
+        Column("command", "what runs", shlex.join),
     ),
     examples=("cron:list shop", "cron:list shop --format json"),
     aliases=("cron",),

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.cron import Name
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import Interrupted
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy.programs import TIMED_OUT
 from gitship.errors import GitshipError
 from gitship.model import App, CronOutcome, CronRun, Role

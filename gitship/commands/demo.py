@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship.commands import access
+from gitship.commands.apps import refuse_existing
 from gitship.commands.context import Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.registry import command
@@ -32,7 +33,8 @@ def create(
     detach: Detach = False,
 ) -> None:
     access.require_all_apps(context.identity, "making apps")
-    url = remote(context, app_name(app))
+    refuse_existing(context, app_name(app))
+    url = remote(context, app)
     files = demo.archive(app, url)
     made = context.operations.create_app(app)
     begun = context.operations.sources.archive(made.name, files, context.identity)

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import NOTHING, Format, iso, moment, show, show_one, version
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.commands.releases import short_commit
 from gitship.errors import Conflict, DeployError, NotFound
 from gitship.model import App, Deploy, Role
@@ -83,6 +84,7 @@ def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     "deploys:info",
     Role.VIEWER,
     "one deploy: its stages with their times, and why it ended",
+    one=True,
     columns=(
         Column("id", "for `logs:deploy`"),
         Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),

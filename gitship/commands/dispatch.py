@@ -1,12 +1,13 @@
 """From a session's words to an exit code.
 
-Exit codes: 0 done; 1 an error, no permission, or a deploy that did not go live; 2 typed wrongly or no such command;
-130 ended by Ctrl-C or because the client went away (a deploy that was followed goes on).
+Exit codes: 0 done, or so already; 1 an error, no permission, or a deploy that did not go live; 2 typed wrongly or no
+such command; 3 what was to be made is there, or what was to be removed is not; 130 ended by Ctrl-C or because the
+client went away (a deploy that was followed goes on).
 """
 
 from __future__ import annotations
 
-from gitship.commands import access, registry
+from gitship.commands import access, elsewhere, registry
 from gitship.commands.console import ClientGone, consoles
 from gitship.commands.context import Context, Services, report
 from gitship.commands.escapes import printable
@@ -14,12 +15,13 @@ from gitship.commands.prompt import Interrupted
 from gitship.commands.registry import Command, UsageError
 from gitship.commands.session import Session
 from gitship.commands.trail import Trail, apps_named, apps_typed
-from gitship.errors import GitshipError, nearest
+from gitship.errors import AlreadyGone, AlreadyThere, GitshipError, NotFound, nearest
 from gitship.model import Outcome, Role
 
 EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_USAGE = 2
+EXIT_UNCHANGED = 3
 EXIT_INTERRUPTED = 130
 
 HELP_FLAGS = ("-h", "--help")
@@ -49,13 +51,21 @@ def run(services: Services, session: Session) -> int:
             return code
         except GitshipError as error:
             _end(trail, error, named, tokens, session)
+            if isinstance(error, UsageError | NotFound) and (meant := _spaced(name, tokens, session.identity.role)):
+                error.hint = f"did you mean `{meant.name}`? see `help {meant.name}`"
             report(errors, error)
-            return EXIT_USAGE if isinstance(error, UsageError) else EXIT_ERROR
+            return _code(error)
     except (ClientGone, Interrupted):
         return EXIT_INTERRUPTED
     except Exception:
         trail.end(Outcome.FAILED)
         raise
+
+
+def _code(error: GitshipError) -> int:
+    if isinstance(error, UsageError):
+        return EXIT_USAGE
+    return EXIT_UNCHANGED if isinstance(error, AlreadyThere | AlreadyGone) else EXIT_ERROR
 
 
 def _end(trail: Trail, error: GitshipError, named: Command | None, tokens: tuple[str, ...], session: Session) -> None:
@@ -90,7 +100,16 @@ def _permitted(
 
 
 def _unknown(name: str, session: Session) -> UsageError:
+    said = f"no command '{printable(name[:80])}'"
+    if (ours := elsewhere.here(name)) is not None:
+        return UsageError(said, ours)
     allowed = [c for c in registry.load().values() if not c.hidden and session.identity.role.allows(c.role)]
     near = nearest(name, [known for c in allowed for known in (c.name, *c.aliases)])
     hint = f"did you mean `{near}`?" if near else "`help` lists all commands"
-    return UsageError(f"no command '{printable(name[:80])}'", hint)
+    return UsageError(said, hint)
+
+
+def _spaced(name: str, tokens: tuple[str, ...], role: Role) -> Command | None:
+    """The command that was meant when a blank was typed for the colon, as in `config set shop A=1`."""
+    found = registry.find(f"{name}:{tokens[0]}") if tokens else None
+    return found if found is not None and not found.hidden and role.allows(found.role) else None

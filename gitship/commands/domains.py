@@ -7,13 +7,16 @@ from typing import Annotated
 import idna
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import Column, command
-from gitship.errors import Conflict, GitshipError
+from gitship.commands.registry import UsageError, command
+from gitship.errors import AlreadyGone, Conflict, GitshipError, nearest
 from gitship.model import DOMAIN_NAME, WILDCARD, App, Role
 
-DomainName = Annotated[str, Parameter(name="DOMAIN", help="a host name, or *.example.com for all just below one")]
+DomainName = Annotated[
+    str, Parameter(name="DOMAIN", help="a host name, or *.example.com for all just below one; there may be several")
+]
 
 
 def domain_name(text: str) -> str:
@@ -57,19 +60,40 @@ def domain_pattern(text: str) -> str:
     "lead a host name to an app",
     details="*.example.com leads each name with one more label to the app, as a certificate for it would cover it; "
     "names that an app has by themselves come first. A wildcard below the server's own domain needs the role admin.",
-    examples=("domains:add shop www.example.com", "domains:add shop '*.example.com'"),
+    examples=("domains:add shop www.example.com", "domains:add shop example.com '*.example.com'"),
 )
-def add(app: AppName, domain: DomainName, /, *, context: Ctx) -> None:
-    name = domain_pattern(domain)
-    if name == f"{WILDCARD}{context.settings.domain}":
-        context.require(Role.ADMIN, f"{name}, where apps have their own names")
+def add(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
+    names = _named(context, domains)
     found = context.app(app)
-    _refuse_taken(context, found, name)
-    context.operations.add_domain(found.name, name)
-    context.line(f"added {name} to {found.name}")
+    before = {domain.name for domain in context.store.domains(found.id)} | {f"{found.name}.{context.settings.domain}"}
+    added = [name for name in names if name not in before]
+    for name in added:  # all are looked at before the first is added
+        _refuse_taken(context, found, name)
+    for name in added:
+        context.operations.add_domain(found.name, name)
+        context.line(f"added {name} to {found.name}")
+    if not added:
+        context.note("it is so already: nothing to do")
+
+
+def _named(context: Context, domains: tuple[str, ...]) -> list[str]:
+    """One at least. Raises UsageError, GitshipError for what is no name, NoPermission for the server's own wildcard."""
+    if not domains:
+        raise UsageError("DOMAIN is missing", f"for instance: {context.command.name} shop www.example.com")
+    return _patterns(context, domains)
+
+
+def _patterns(context: Context, domains: tuple[str, ...]) -> list[str]:
+    names = list(dict.fromkeys(domain_pattern(domain) for domain in domains))
+    context.record(" ".join(names))
+    everywhere = f"{WILDCARD}{context.settings.domain}"
+    if everywhere in names:
+        context.require(Role.ADMIN, f"{everywhere}, where apps have their own names")
+    return names
 
 
 def _refuse_taken(context: Context, app: App, name: str) -> None:
+    """Raises Conflict."""
     below = f".{context.settings.domain}"
     if name == f"{app.name}{below}":
         raise Conflict(f"{app.name} answers at {name} anyway", "there is nothing to add")
@@ -94,12 +118,10 @@ def _refuse_taken(context: Context, app: App, name: str) -> None:
 def set_domains(
     app: AppName,
     /,
-    *domains: Annotated[str, Parameter(name="DOMAIN", help="a host name, or *.example.com for all just below one")],
+    *domains: DomainName,
     context: Ctx,
 ) -> None:
-    wanted = list(dict.fromkeys(domain_pattern(domain) for domain in domains))
-    if f"{WILDCARD}{context.settings.domain}" in wanted:
-        context.require(Role.ADMIN, f"{WILDCARD}{context.settings.domain}, where apps have their own names")
+    wanted = _patterns(context, domains)
     found = context.app(app)
     before = [domain.name for domain in context.store.domains(found.id)]
     added, gone = [n for n in wanted if n not in before], [n for n in before if n not in wanted]
@@ -121,13 +143,20 @@ def set_domains(
     "stop leading a host name to an app",
     examples=("domains:remove shop www.example.com",),
 )
-def remove(app: AppName, domain: DomainName, /, *, context: Ctx) -> None:
-    name = domain_pattern(domain)
+def remove(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
+    names = _named(context, domains)
     found = context.app(app)
-    if name == f"{found.name}.{context.settings.domain}":
-        raise Conflict(f"{name} is the app's own name and stays", "an app always answers there")
-    context.operations.remove_domain(found.name, name)
-    context.line(f"removed {name} from {found.name}")
+    there = {domain.name for domain in context.store.domains(found.id)}
+    for name in names:  # all are looked at before the first is removed
+        if name == f"{found.name}.{context.settings.domain}":
+            raise Conflict(f"{name} is the app's own name and stays", "an app always answers there")
+        if name not in there:
+            near = nearest(name, there)
+            hint = f"did you mean '{near}'?" if near else f"see `domains:list {found.name}`"
+            raise AlreadyGone(f"{found.name} has no domain '{name}'", hint)
+    for name in names:
+        context.operations.remove_domain(found.name, name)
+        context.line(f"removed {name} from {found.name}")
 
 
 @command(

@@ -29,7 +29,7 @@ Words = Annotated[str, Parameter(name="COMMAND", help=f"the command and its argu
     Role.DEPLOYER,
     "a shell or another command in a running container",
     details="Streams and exit code are as with `run`. The command is killed when the client goes away.",
-    examples=("enter shop", "enter shop web.2 ls -l", "enter shop worker"),
+    examples=("enter shop", "enter shop web ls -l", "enter shop worker.2"),
     aliases=("ps:exec",),
     program_after=2,
 )
@@ -40,7 +40,10 @@ def enter(app: AppName, process: Process = None, /, *words: Words, context: Ctx)
         known = [p.type for p in context.store.release(found.live_release).processes] if found.live_release else []
         match = _CONTAINER.fullmatch(process)
         if known and (match is None or match[1] not in known):
-            raise no_process(found.name, process, known)
+            error = no_process(found.name, process, known)
+            if not error.hint.startswith("did you mean"):  # the command itself, without the process before it
+                error.hint = f"name a process before the command: {context.command.name} {found.name} {known[0]} ..."
+            raise error
         if match is not None:
             type_, number = match[1], int(match[2]) if match[2] else None
     try:

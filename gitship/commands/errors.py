@@ -6,10 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import Format, show_one
 from gitship.commands.prompt import read_all
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.errors import GitshipError
 from gitship.front.gate import PAGE_BYTES, check_page
 from gitship.model import Role
@@ -59,6 +60,7 @@ def unset(app: AppName, /, *, context: Ctx) -> None:
     "errors:show",
     Role.VIEWER,
     "whether an app has an error page of its own",
+    one=True,
     columns=(Column("page_bytes", "size of the app's own page; null: gitship's page"),),
     examples=("errors:show shop", "errors:show shop --format json"),
     aliases=("errors",),

@@ -22,6 +22,7 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
 
     Raises DeployError when it ended without going live, Interrupted when the client left before: the deploy goes on.
     """
+    _note(context, deploy)
     if detach:
         context.line(f"deploy {deploy.id} of {app} has begun; `logs:deploy {app} {deploy.id}` shows it")
         return
@@ -39,6 +40,13 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
         context.note(f"deploy {deploy.id} of {app} goes on; `logs:deploy {app} {deploy.id}` shows it")
         raise Interrupted
     raise _not_live(app, ended, reason_shown=any(ended.reason in line for line in last_lines))
+
+
+def _note(context: Context, deploy: Deploy) -> None:
+    """The audit log has which deploy came of the command, and what it was for unless the command has said so."""
+    said, number = context.trail.detail, f"deploy {deploy.id}"
+    if number not in said:
+        context.record(", ".join(filter(None, (said or deploy.cause, number))))
 
 
 def _not_live(app: str, deploy: Deploy, *, reason_shown: bool) -> DeployError:

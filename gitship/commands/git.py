@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import NOTHING, Format, show_one, size
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.commands.releases import short_commit
 from gitship.errors import GitshipError
 from gitship.model import Role
@@ -122,6 +123,7 @@ def set_branch(
     "git:info",
     Role.VIEWER,
     "an app's repository: the branch that deploys, its refs, its size",
+    one=True,
     columns=(
         Column("deploy_branch", "the branch that deploys, null until the first push says"),
         Column("commit", "what that branch names, null when it is not there", short_commit),

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from gitship.commands.context import Context, Ctx
 from gitship.commands.keys import KeyName, named
 from gitship.commands.registry import UsageError, command
-from gitship.errors import Conflict, NotFound
+from gitship.errors import AlreadyGone, Conflict
 from gitship.model import Key, Role
 
 Apps = Annotated[str, Parameter(name="APP", help="an app's name; there may be several")]
@@ -82,7 +82,7 @@ def revoke(name: KeyName, /, *app: Apps, context: Ctx) -> None:
         gone = _ids(context, app)
         for app_id in gone - key.apps:
             missing = context.store.app_by_id(app_id).name
-            raise NotFound(f"'{name}' may not use {missing} anyway", "see `keys:list`; nothing was changed")
+            raise AlreadyGone(f"'{name}' may not use {missing} anyway", "see `keys:list`; nothing was changed")
         context.store.limit_key(name, key.apps - gone)
     _say(context, name)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.text import Text
 
 from gitship import __version__
-from gitship.commands import registry
+from gitship.commands import elsewhere, registry
 from gitship.commands.context import Context, Ctx
 from gitship.commands.registry import Argument, Command, UsageError, command
 from gitship.errors import nearest
 from gitship.model import Role
 
-LEFT_COLUMNS = 32  # of the overview: the longest command with its arguments has 31
+LEFT_COLUMNS = 32  # of the overview; few commands with their arguments are longer
+TEXT_COLUMNS = 100  # in a pipe, where most help is read: `ssh` alone asks for no terminal
 
 
 @command("help", Role.VIEWER, "all commands, or one in detail", examples=("help", "help config:set", "help config"))
@@ -37,6 +39,8 @@ def help_command(
         _overview(context, of_noun)
     elif found and (not found.hidden or context.identity.role.allows(found.role)):
         _details(context, found)
+    elif (ours := elsewhere.here(name)) is not None:
+        raise UsageError(f"no command '{name[:80]}'", ours)
     else:
         near = nearest(name, [n for c in allowed for n in (c.name, c.noun, *c.aliases)])
         raise UsageError(f"no command '{name[:80]}'", f"did you mean `help {near}`?" if near else "`help` lists all")
@@ -49,6 +53,9 @@ def _overview(context: Context, commands: list[Command]) -> None:
         for item in group:
             wanted = [a.usage for a in registry.arguments(item) if a.positional]
             left = " ".join([item.name, *wanted])
+            if len(left) > LEFT_COLUMNS:
+                context.console.print(Text(f"  {left}", style=""), soft_wrap=True)
+                left = ""
             text = Text(f"  {left:<{LEFT_COLUMNS}} ").append(item.about)
             text.stylize("bold", 2, 2 + len(item.name))
             text.truncate(width, overflow="ellipsis")
@@ -57,16 +64,16 @@ def _overview(context: Context, commands: list[Command]) -> None:
 
 def _details(context: Context, command: Command) -> None:
     context.console.print(Text(registry.usage(command), style="bold"), soft_wrap=True)
-    context.line(f"  {command.about}")
-    if command.details:
-        context.line(f"  {command.details}")
+    for paragraph in (command.about, *command.details.splitlines()):
+        for line in _wrapped(context, paragraph, 2):
+            context.line(f"  {line}")
     arguments = registry.arguments(command)
     rows = [(", ".join(a.names) + ("" if a.flag or a.positional else f" {a.value}"), _about(a)) for a in arguments]
     rows.append((", ".join(registry.QUIET_FLAGS), "no remarks and no progress; of a listing the first column only"))
     rows.append(("-h, --help", "this text"))
     _section(context, "Arguments and options", rows)
     if command.columns:
-        _section(context, "JSON keys", [(c.key, c.about) for c in command.columns])
+        _section(context, command.json_shape, [(c.key, c.about) for c in command.columns])
     if command.aliases:
         _section(context, "Also known as", [(alias, "") for alias in command.aliases])
     if command.examples:
@@ -83,7 +90,14 @@ def _section(context: Context, title: str, rows: list[tuple[str, str]]) -> None:
     context.console.print(Text(title, style="bold"), soft_wrap=True)
     width = max(len(left) for left, _ in rows)
     for left, right in rows:
-        context.line(f"  {left:<{width}}  {right}".rstrip())
+        for number, line in enumerate(_wrapped(context, right, width + 4) or [""]):
+            context.line(f"  {'' if number else left:<{width}}  {line}".rstrip())
+
+
+def _wrapped(context: Context, text: str, indent: int) -> list[str]:
+    """Whole words in the columns that are left; never less than 24."""
+    columns = context.console.width if context.terminal else TEXT_COLUMNS
+    return textwrap.wrap(text, max(24, columns - indent), break_long_words=False, break_on_hyphens=False)
 
 
 @command("version", Role.VIEWER, "the server's version", examples=("version",))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from gitship.commands.columns import Column
 from gitship.commands.context import Ctx
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import Column, command
+from gitship.commands.registry import command
 from gitship.deploy import hookfiles
 from gitship.deploy.hookfiles import Point
 from gitship.model import Role

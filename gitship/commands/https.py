@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gitship.commands import access
+from gitship.commands.columns import Column
 from gitship.commands.context import Context, Ctx
 from gitship.commands.listing import Format, moment, show
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy.https.operations import HostStatus
 from gitship.deploy.https.sites import called, is_status_page
 from gitship.deploy.https.wishes import wish_of

@@ -8,10 +8,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship import publickey
+from gitship.commands import absence
+from gitship.commands.columns import Column
 from gitship.commands.context import Context, Ctx
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.errors import Conflict, NotFound, nearest
 from gitship.model import Key, Role
 
@@ -59,6 +61,10 @@ def add(
     else:
         text = read_all(context.session, KEY_TEXT_BYTES)
     parsed = publickey.parse(text)
+    there = next((k for k in context.store.keys() if k.name == name), None)  # noqa: SIM118
+    if there and (there.fingerprint, there.role, there.apps) == (parsed.fingerprint, role, limit):
+        context.note("it is so already: nothing to do")
+        return
     added = context.store.add_key(name, parsed.fingerprint, parsed.line, role, limit)
     only = f", only for {_apps_text(_app_names(context, added))}" if limit else ""
     context.line(f"added {added.name} as {added.role}, {added.fingerprint}{only}")
@@ -111,7 +117,8 @@ def list_keys(*, context: Ctx, format: Format = "table") -> None:
 def remove(name: KeyName, /, *, context: Ctx) -> None:
     context.record(name)
     with context.store.transaction():  # two removals at once must not leave no admin
-        named(context, name)
+        with absence.is_done():
+            named(context, name)
         admins = [key.name for key in context.store.keys() if key.role is Role.ADMIN]  # noqa: SIM118
         if admins == [name]:
             raise Conflict(f"'{name}' is the last admin key", "add another with `keys:add NAME --role admin` first")

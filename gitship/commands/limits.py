@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.listing import Format, show
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.listing import Format, show_one
+from gitship.commands.registry import UsageError, command
 from gitship.commands.resources import shown_memory
 from gitship.commands.times import typed_seconds
 from gitship.deploy.gates import gate_of
@@ -70,8 +71,9 @@ def no_rate(app: AppName, /, *, context: Ctx) -> None:
     "ratelimit:show",
     Role.VIEWER,
     "how many requests an app takes",
+    one=True,
     columns=(
-        Column("requests", "how many may come"),
+        Column("requests", "how many may come, null for any number"),
         Column("per_s", "in how many seconds"),
         Column("by", "ip: of each address; all: of all visitors together"),
     ),
@@ -80,8 +82,12 @@ def no_rate(app: AppName, /, *, context: Ctx) -> None:
 )
 def show_rate(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     rate = gate_of(context.store, context.app(app).id).limits.rate
-    rows = [{"requests": rate.requests, "per_s": rate.per_s, "by": rate.by}] if rate else []
-    show(context, rows, format, empty="no limit")
+    row = {
+        "requests": rate.requests if rate else None,
+        "per_s": rate.per_s if rate else None,
+        "by": rate.by if rate else None,
+    }
+    show_one(context, row, format)
 
 
 @command(
@@ -113,13 +119,14 @@ def no_body(app: AppName, /, *, context: Ctx) -> None:
     "bodylimit:show",
     Role.VIEWER,
     "the largest body that an app takes",
-    columns=(Column("body_bytes", "in bytes", shown_memory),),
+    one=True,
+    columns=(Column("body_bytes", "in bytes, null for any size", shown_memory),),
     examples=("bodylimit:show shop", "bodylimit:show shop --format json"),
     aliases=("bodylimit",),
 )
 def show_body(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     most = gate_of(context.store, context.app(app).id).limits.body_bytes
-    show(context, [] if most is None else [{"body_bytes": most}], format, empty="no limit")
+    show_one(context, {"body_bytes": most}, format)
 
 
 def _change(context: Context, app: App, change: Callable[[Limits], Limits]) -> None:

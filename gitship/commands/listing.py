@@ -12,9 +12,9 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from gitship.commands.columns import Column
 from gitship.commands.context import Context
 from gitship.commands.escapes import printable
-from gitship.commands.registry import Column
 
 Format = Annotated[Literal["table", "json"], Parameter(name="--format", help="a table for people or JSON for scripts")]
 GAP = "  "
@@ -91,6 +91,7 @@ def show(context: Context, rows: Iterable[Mapping[str, Any]], format: str, *, em
 
     With `--quiet` a table is its first column, without a title.
     """
+    assert not context.command.one, f"{context.command.name} declares one object, not an array"
     columns = context.command.columns
     rows = list(rows)
     for row in rows:
@@ -106,19 +107,20 @@ def show(context: Context, rows: Iterable[Mapping[str, Any]], format: str, *, em
             for [cell] in cells:
                 context.line(cell)
             return
-        titles = [c.key.removesuffix("_at").removesuffix("_bytes").replace("_", " ").upper() for c in shown]
+        titles = [c.heading.upper() for c in shown]
         (_print_table if context.terminal else _print_aligned)(context, titles, cells)
 
 
 def show_one(context: Context, row: Mapping[str, Any], format: str) -> None:
     """Prints one thing: a line for each of the command's columns, or one JSON object."""
+    assert context.command.one, f"{context.command.name} declares an array, not one object"
     columns = context.command.columns
     assert set(row) == {c.key for c in columns}, f"{context.command.name}: {sorted(row)} is not what it declares"
     if format == "json":
         print_json(context, {c.key: to_json(row[c.key]) for c in columns})
         return
     shown = [c for c in columns if not c.json_only]
-    titles = [c.key.removesuffix("_at").removesuffix("_bytes").replace("_", " ") for c in shown]
+    titles = [c.heading for c in shown]
     width = max(map(len, titles))
     for column, title in zip(shown, titles, strict=True):
         context.line(f"{title:<{width}}{GAP}{_cell(column, row[column.key], context.terminal)}")

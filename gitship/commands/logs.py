@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.escapes import plain, printable
 from gitship.commands.following import follow
@@ -18,7 +19,7 @@ from gitship.commands.loglines import writer
 from gitship.commands.pattern import matcher
 from gitship.commands.prompt import Interrupted
 from gitship.commands.ps import no_process
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.commands.releases import release_number
 from gitship.commands.times import typed_seconds
 from gitship.engine.values import LogLine

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
-from gitship.commands.listing import Format, show
+from gitship.commands.listing import Format, show_one
 from gitship.commands.networks import networks, within_limit
 from gitship.commands.prompt import read_all
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy.gates import gate_of
 from gitship.errors import GitshipError
 from gitship.front.gate import PAGE_BYTES, Maintenance
@@ -41,7 +42,10 @@ def on(
         ),
     ] = None,
     allow: Annotated[
-        tuple[str, ...], Parameter(name="--allow", metavar="CIDR", help="an address or network that sees the app")
+        tuple[str, ...],
+        Parameter(
+            name="--allow", metavar="CIDR", help="an address or network that sees the app; may be given several times"
+        ),
     ] = (),
 ) -> None:
     allowed = within_limit(networks(allow))
@@ -72,6 +76,7 @@ def off(app: AppName, /, *, context: Ctx) -> None:
     "maintenance:show",
     Role.VIEWER,
     "whether an app is in maintenance",
+    one=True,
     columns=(
         Column("on", "true while visitors get the page"),
         Column("page_bytes", "size of the app's own page; null: gitship's page"),
@@ -89,4 +94,4 @@ def show_maintenance(app: AppName, /, *, context: Ctx, format: Format = "table")
         "page_bytes": None if own is None else len(own.encode()),
         "allow": list(maintenance.allow) if maintenance else [],
     }
-    show(context, [row], format, empty="")
+    show_one(context, row, format)

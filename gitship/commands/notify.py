@@ -11,10 +11,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from gitship.commands import absence
+from gitship.commands.columns import Column
 from gitship.commands.context import Context, Ctx
 from gitship.commands.listing import NOTHING, Format, moment, show
 from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy import notifications
 from gitship.deploy.post import is_public
 from gitship.errors import GitshipError, NotFound, nearest
@@ -147,9 +149,10 @@ def list_webhooks(*, context: Ctx, format: Format = "table") -> None:
     examples=("notify:remove chat",),
 )
 def remove(name: WebhookName, /, *, context: Ctx) -> None:
-    webhook = _own(context, name)
-    context.record(webhook.name)
-    context.store.remove_webhook(webhook.name)
+    with absence.is_done():
+        webhook = _own(context, name)
+        context.record(webhook.name)
+        context.store.remove_webhook(webhook.name)
     context.line(f"removed {webhook.name}")
 
 

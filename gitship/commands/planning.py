@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gitship.commands import access, blueprint_webhooks, registry
+from gitship.commands import access, blueprint_status, blueprint_webhooks, registry
 from gitship.commands.blueprint import Blueprint, KeyEntry, Step, sections
 from gitship.commands.context import Context
 from gitship.errors import Conflict
@@ -19,6 +19,7 @@ WAIT = "--no-restart"
 def plan(context: Context, wanted: Blueprint) -> list[Step]:
     """Nothing when the server is so already. Raises GitshipError for what can't be, before anything is done."""
     webhooks = None if wanted.webhooks is None else blueprint_webhooks.read(wanted.webhooks)
+    status = {} if wanted.status is None else blueprint_status.read(wanted.status)
     _refuse_clashes(context, wanted, webhooks or {})
     apps = wanted.apps or {}
     there = {app.name: app for app in context.apps()}
@@ -34,6 +35,7 @@ def plan(context: Context, wanted: Blueprint) -> list[Step]:
         steps += _keys(context, wanted.keys)
     if webhooks is not None:
         steps += blueprint_webhooks.steps(blueprint_webhooks.current(context), webhooks)
+    steps += blueprint_status.steps(context, status)
     steps.sort(key=lambda step: step.argv[0] != "domains:remove")  # a name goes before it comes to another app
     for step in steps:
         command = registry.find(step.argv[0])

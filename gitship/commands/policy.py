@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from gitship.commands.columns import Column
 from gitship.commands.context import Ctx
 from gitship.commands.listing import Format, show_one, size
-from gitship.commands.registry import Column, command
+from gitship.commands.registry import command
 from gitship.model import Role
 
 
@@ -21,6 +22,7 @@ def _patterns(found: list[str]) -> str:
         " RUN --mount=from and `# syntax=`; root and size once the image is there. A push that is refused changes"
         " nothing. Rollbacks and changes of config use images that were let through, and are not asked again."
     ),
+    one=True,
     columns=(
         Column("base_images", "patterns of the images that builds may use, empty for all", _patterns),
         Column("root", "allow, warn or refuse: images that run as root"),

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import Format, show_one
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.commands.tuned import NoRestart, change, note_pending
 from gitship.deploy import overrides
 from gitship.model import Role
@@ -47,6 +48,7 @@ def unset(app: AppName, /, *, context: Ctx, no_restart: NoRestart = False, detac
     "ports:show",
     Role.VIEWER,
     "where web listens, and what says so",
+    one=True,
     columns=(
         Column("port", "the next release's, null before the first push"),
         Column("source", "ports:set, gitship.toml, config PORT, EXPOSE, the default, or an earlier release"),

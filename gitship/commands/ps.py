@@ -7,10 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy.formation import quantity
 from gitship.errors import GitshipError, NotFound, nearest
 from gitship.model import PROCESS_TYPE, App, Role
@@ -37,6 +38,10 @@ def scale(
         show(context, rows, format, empty="no processes yet")
         return
     _check_types(context, found, wanted)
+    if _is_so(context, found, wanted):
+        context.note("it is so already: nothing to do")
+        return
+    context.record(" ".join(quantities))
     deploy = context.operations.scale(found.name, wanted, context.identity)
     what = f"{found.name} to {', '.join(f'{process}={number}' for process, number in wanted.items())}"
     context.line(f"{'scaled' if deploy is None else 'scaling'} {what}")
@@ -69,6 +74,13 @@ def _scale(context: Context, app: App) -> dict[str, int]:
     return {p.type: quantity(p, scale) for p in context.store.release(app.live_release).processes} | scale
 
 
+def _is_so(context: Context, app: App, wanted: dict[str, int]) -> bool:
+    """Set like this by command, and no deploy under way that could be changing it."""
+    stored = context.store.scale(app.id)
+    under_way = any(d.app_id == app.id and not d.state.switched for d in context.store.unfinished_deploys())
+    return not under_way and all(stored.get(process) == number for process, number in wanted.items())
+
+
 def _check_types(context: Context, app: App, wanted: dict[str, int]) -> None:
     if not app.live_release:  # the first push will say which types there are
         return
@@ -97,12 +109,18 @@ def no_process(app: str, process: str, known: list[str]) -> NotFound:
 )
 def stop(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
+    if context.operations.lifecycle.stopped(found):
+        context.note(f"{found.name} is stopped already: nothing to do")
+        return
     follow(context, found.name, context.operations.lifecycle.stop(found.name, context.identity), detach=detach)
 
 
 @command("ps:start", Role.DEPLOYER, "start a stopped app, with config as it is set now", examples=("ps:start shop",))
 def start(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
+    if found.live_release and not context.operations.lifecycle.stopped(found):
+        context.note(f"{found.name} is started already: nothing to do; for new containers: ps:restart {found.name}")
+        return
     follow(context, found.name, context.operations.lifecycle.start(found.name, context.identity), detach=detach)
 
 

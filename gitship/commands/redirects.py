@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.domains import domain_name
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy.gates import gate_of
-from gitship.errors import Conflict, NotFound, nearest
+from gitship.errors import AlreadyGone, Conflict, NotFound, nearest
 from gitship.front.gate import Gate, Redirect, looping
 from gitship.model import App, Role
 
@@ -57,6 +58,7 @@ def add(app: AppName, source: Source, target: Target, /, *, context: Ctx, code: 
             raise Conflict(f"visitors of {loop.source} would be sent in a circle", f"see `redirects:list {found.name}`")
         return replace(gate, redirects=redirects)
 
+    context.record(wanted.source)
     context.operations.gates.change(found.name, added)
     context.line(f"{found.name}: {wanted.source} -> {wanted.target} ({wanted.code})")
 
@@ -71,9 +73,10 @@ def remove(app: AppName, source: Source, /, *, context: Ctx) -> None:
         if left == gate.redirects:
             near = nearest(unwanted, [r.source for r in left])
             hint = f"did you mean '{near}'?" if near else f"see `redirects:list {found.name}`"
-            raise NotFound(f"{found.name} does not redirect {unwanted[:80]}", hint)
+            raise AlreadyGone(f"{found.name} does not redirect {unwanted[:80]}", hint)
         return replace(gate, redirects=left)
 
+    context.record(unwanted)
     context.operations.gates.change(found.name, removed)
     context.line(f"{found.name} no longer redirects {unwanted}")
 

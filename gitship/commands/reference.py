@@ -8,18 +8,27 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gitship import config
-from gitship.commands import dispatch, registry
+from gitship.commands import dispatch, elsewhere, registry
 from gitship.commands.registry import Command
 from gitship.deploy import gitshiptoml
 
 BEGIN = "<!-- reference:begin -->"
 END = "<!-- reference:end -->"
+DOKKU_BEGIN = "<!-- dokku:begin -->"
+DOKKU_END = "<!-- dokku:end -->"
 
 EXIT_CODES = (
-    (dispatch.EXIT_OK, "done"),
+    (dispatch.EXIT_OK, "done, or it was so already and there was nothing to do, which stderr says"),
     (dispatch.EXIT_ERROR, "an error, no permission, or a deploy that did not go live"),
     (dispatch.EXIT_USAGE, "typed wrongly, or no such command"),
+    (
+        dispatch.EXIT_UNCHANGED,
+        "nothing to do: what was to be made is there already, or what was to be removed is not there. An app that is"
+        " not there is an error (1), as it is for a key that may not know of it",
+    ),
     (dispatch.EXIT_INTERRUPTED, "ended by Ctrl-C; a deploy that was being shown goes on"),
+    ("any", "`run`, `enter` and `cron:run` end with the program's own; 124: its time was up, 127: it is not there"),
+    (255, "of `ssh` itself: no connection, or the key may not log in"),
 )
 ROLES = (
     ("viewer", "looks at everything but config values and keys"),
@@ -37,7 +46,8 @@ def markdown() -> str:
     parts = [
         "### Commands",
         "Each is sent as `ssh -p 2222 deploy@HOST COMMAND`; on the server itself `gitship COMMAND` does the same."
-        " Listings take `--format json`: an array of objects with the keys named here, times in ISO 8601 UTC."
+        " What lists or shows something takes `--format json`: an array of objects with the keys named here, or one"
+        " object where that is said; times in ISO 8601 UTC. Keys may be added; none goes, or changes its meaning."
         " Every command takes `--help`, and `--quiet` (`-q`): no remarks and no progress, and of a listing the first"
         " column only, for `for app in $(ssh ... apps:list -q)`. Errors and remarks go to stderr.",
     ]
@@ -72,7 +82,9 @@ def _command(command: Command) -> str:
         default = f" (default `{argument.default}`)" if argument.default else ""
         lines.append(f"- {names}: {argument.about}{default}")
     if command.columns:
-        lines.append("- JSON keys: " + ", ".join(f"`{column.key}` ({column.about})" for column in command.columns))
+        lines.append(
+            f"- {command.json_shape}: " + ", ".join(f"`{column.key}` ({column.about})" for column in command.columns)
+        )
     if command.examples:
         lines.append("- Examples: " + ", ".join(f"`{example}`" for example in command.examples))
     return "\n".join(lines)
@@ -84,12 +96,14 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def updated(text: str) -> str:
-    """``text`` with the reference between the markers made anew. Raises ValueError when the markers are not there."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{markdown()}\n\n{END}{after}"
+    """``text`` with reference and Dokku's table made anew, each between its markers. Raises ValueError without them."""
+    for first, last, content in ((DOKKU_BEGIN, DOKKU_END, elsewhere.table()), (BEGIN, END, markdown())):
+        before, begin, rest = text.partition(first)
+        _, end, after = rest.partition(last)
+        if not begin or not end:
+            raise ValueError(f"needs the lines {first} and {last}")
+        text = f"{before}{first}\n\n{content}\n\n{last}{after}"
+    return text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

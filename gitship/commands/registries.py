@@ -6,10 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands import absence
+from gitship.commands.columns import Column
 from gitship.commands.context import Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.model import Role
 
 PASSWORD_BYTES = 16 << 10  # some registries take whole JSON keys and tokens
@@ -51,7 +53,8 @@ def _password(context: Ctx) -> str:
 @command("registry:logout", Role.ADMIN, "forget a login", examples=("registry:logout registry.example.com",))
 def logout(server: Server, /, *, context: Ctx) -> None:
     context.record(server)
-    context.operations.registries.logout(server)
+    with absence.is_done():
+        context.operations.registries.logout(server)
     context.line(f"logged out of {server}")
 
 

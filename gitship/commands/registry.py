@@ -16,12 +16,14 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 import gitship.commands
+from gitship.commands.columns import Column
 from gitship.commands.escapes import printable
 from gitship.errors import GitshipError
 from gitship.model import Role
 
 Handler = TypeVar("Handler", bound=Callable[..., int | None])
 QUIET_FLAGS = ("-q", "--quiet")
+NO_DEFAULT = (None, (), inspect.Parameter.empty)
 SHOWN_INPUT_CHARS = 200  # of what was typed wrongly
 
 
@@ -30,18 +32,9 @@ class UsageError(GitshipError):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a listing and a key of its JSON; ``show`` makes a table's text of the value."""
-
-    key: str
-    about: str
-    show: Callable[[Any], str] | None = None
-    json_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Command:
-    """``name`` is ``noun:verb``; ``role`` is what it needs; ``columns`` are the keys of ``--format json``.
+    """``name`` is ``noun:verb``; ``role`` is what it needs; ``columns`` are the keys of ``--format json``, which is one
+    object where ``one`` is true, and else an array of them.
 
     After ``program_after`` arguments all words are a program's own: no option of the command stands among them.
     """
@@ -56,10 +49,16 @@ class Command:
     details: str = ""
     hidden: bool = False
     program_after: int | None = None
+    one: bool = False
 
     @property
     def noun(self) -> str:
         return self.name.partition(":")[0]
+
+    @property
+    def json_shape(self) -> str:
+        """What `--format json` prints, before the keys are named."""
+        return "JSON keys, of one object" if self.one else "JSON keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +111,7 @@ def command(
     details: str = "",
     hidden: bool = False,
     program_after: int | None = None,
+    one: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Declares the decorated function as a command; beside its arguments it gets the session's ``context``."""
 
@@ -119,7 +119,7 @@ def command(
         assert name not in _commands, f"{name} is declared twice"
         _app.command(handler, name=name)
         _commands[name] = Command(
-            name, role, about, handler, columns, examples, aliases, details, hidden, program_after
+            name, role, about, handler, columns, examples, aliases, details, hidden, program_after, one
         )
         return handler
 
@@ -188,7 +188,8 @@ def parse(command: Command, tokens: tuple[str, ...]) -> inspect.BoundArguments:
 
 def _explain(error: CycloptsError) -> str:
     if isinstance(error, MissingArgumentError) and error.argument is not None and not error.argument.tokens:
-        return f"{error.argument.name} is missing"
+        name = error.argument.name
+        return f"{name} needs a value" if name.startswith("-") and not error.argument.required else f"{name} is missing"
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         return f"too many arguments: {_short(' '.join(map(repr, error.unused_tokens)))}"
     text = _short(str(error).rstrip("."))
@@ -212,7 +213,9 @@ def arguments(command: Command) -> tuple[Argument, ...]:
         info = item.field_info
         flag = item.hint is bool
         choices = _choices(item.hint)
-        default = "" if flag or item.required or info.default in (None, inspect.Parameter.empty) else str(info.default)
+        default = (
+            "" if flag or item.required or info.default in (None, (), inspect.Parameter.empty) else str(info.default)
+        )
         found.append(
             Argument(
                 names=item.names,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import NOTHING, Format, growth, moment, show_one, size, version
-from gitship.commands.registry import Column, command
-from gitship.commands.releases import ReleaseName, release_number, short_commit
+from gitship.commands.registry import command
+from gitship.commands.releases import LiveOrNamed, release_number, short_commit
 from gitship.errors import NotFound
 from gitship.model import App, Process, Release, Role
 
@@ -28,6 +31,7 @@ def _processes(processes: list[dict[str, str | None]]) -> str:
     "releases:info",
     Role.VIEWER,
     "one release, and what it changed against the one before",
+    one=True,
     columns=(
         Column("release", "its number", version),
         Column("live", "true for the one that visitors see"),
@@ -44,7 +48,7 @@ def _processes(processes: list[dict[str, str | None]]) -> str:
     ),
     examples=("releases:info shop", "releases:info shop v3 --format json"),
 )
-def info(app: AppName, release: ReleaseName = None, /, *, context: Ctx, format: Format = "table") -> None:
+def info(app: AppName, release: LiveOrNamed = None, /, *, context: Ctx, format: Format = "table") -> None:
     number = release_number(release) if release is not None else None
     found = context.app(app)
     wanted = _wanted(context, found, number)
@@ -89,4 +93,4 @@ def config_changes(before: dict[str, str], after: dict[str, str]) -> dict[str, l
 
 
 def _process(process: Process) -> dict[str, str | None]:
-    return {"process": process.type, "command": None if process.command is None else " ".join(process.command)}
+    return {"process": process.type, "command": None if process.command is None else shlex.join(process.command)}

@@ -8,16 +8,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, growth, moment, show, size, version
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.model import Role
 
 SHORT_COMMIT = 7
 
 ReleaseName = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the last good one before")]
-Promoted = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the live one")]
+LiveOrNamed = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the live one")]
 TargetApp = Annotated[str, Parameter(name="TO_APP", help="the app that gets it")]
 
 
@@ -93,7 +94,7 @@ def rollback(app: AppName, release: ReleaseName = None, /, *, context: Ctx, deta
     examples=("releases:promote staging shop", "releases:promote staging shop v3"),
 )
 def promote(
-    app: AppName, to_app: TargetApp, release: Promoted = None, /, *, context: Ctx, detach: Detach = False
+    app: AppName, to_app: TargetApp, release: LiveOrNamed = None, /, *, context: Ctx, detach: Detach = False
 ) -> None:
     number = release_number(release) if release is not None else None
     source, target = context.app(app), context.app(to_app)

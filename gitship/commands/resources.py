@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import NOTHING, Format, show
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.commands.tuned import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.deploy import overrides
 from gitship.deploy.gitshiptoml import MIN_MEMORY, Limits

@@ -6,11 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands import absence
+from gitship.commands.columns import Column
 from gitship.commands.config import add_variable
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import Format, moment, show, version
 from gitship.commands.prompt import Interrupted
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.commands.times import typed_seconds
 from gitship.deploy.attending import ClientLeft
 from gitship.deploy.programs import Command
@@ -119,7 +121,9 @@ def list_runs(app: AppName, /, *, context: Ctx, format: Format = "table") -> Non
 @command("run:stop", Role.DEPLOYER, "end a one-off container", examples=("run:stop shop run.3",))
 def stop(app: AppName, name: Name, /, *, context: Ctx) -> None:
     found = context.app(app)
-    context.line(f"stopped {context.operations.programs.stop(found.name, name)}")
+    with absence.is_done():
+        stopped = context.operations.programs.stop(found.name, name)
+    context.line(f"stopped {stopped}")
 
 
 @command(

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import tomli_w
 from cyclopts import Parameter
 
-from gitship.commands import blueprint, blueprint_webhooks, dispatch
-from gitship.commands.blueprint import APPS, CONFIG, KEYS, WEBHOOKS, Step
+from gitship.commands import blueprint, blueprint_status, blueprint_webhooks, dispatch
+from gitship.commands.blueprint import APPS, CONFIG, KEYS, STATUS, WEBHOOKS, Step
+from gitship.commands.columns import Column
 from gitship.commands.context import Context, Ctx, Services
 from gitship.commands.listing import Format, show
 from gitship.commands.planning import plan
 from gitship.commands.prompt import Interrupted, read_all
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.commands.session import Session
 from gitship.errors import GitshipError
 from gitship.model import Key, Role
@@ -29,8 +30,10 @@ DryRun = Annotated[bool, Parameter(name="--dry-run", help="only print what would
     "server:export",
     Role.ADMIN,
     "apps, their config and settings, keys: all that was set, as one TOML document",
-    details="`server:apply` reads it, here or on another server. Repositories, releases and what is in volumes are not "
-    "in it, nor logins at registries; config values, passwords and webhooks are, so keep it as you keep a password.",
+    details="`server:apply` reads it, here or on another server. In it are config values, passwords and webhooks: keep "
+    "it as you keep a password. Not in it: repositories, releases and what is in volumes; certificates, logins at "
+    "registries and tokens of the status page; what holds for now alone, as a stopped app, `checks:skip --once` or "
+    "`cron:suspend` of an entry that a file of the app has. `server:backup` has all of these.",
     examples=("server:export", "server:export --no-secrets"),
 )
 def export(*, context: Ctx, no_secrets: NoSecrets = False) -> None:
@@ -39,6 +42,8 @@ def export(*, context: Ctx, no_secrets: NoSecrets = False) -> None:
         document[KEYS] = {key.name: _key(context, key) for key in keys}
     if not no_secrets and (webhooks := blueprint_webhooks.current(context)):
         document[WEBHOOKS] = webhooks
+    if status := blueprint_status.current(context):
+        document[STATUS] = status
     document[APPS] = {}
     for app in context.apps():
         wanted = [one for one in blueprint.sections() if not (no_secrets and one.secret)]
@@ -106,7 +111,9 @@ def reconcile(*, context: Ctx, dry_run: DryRun = False, format: Format = "table"
 
 def _subject(step: Step) -> str:
     """The app or key that the step is about; "" for what all apps share."""
-    return "" if step.argv[0].startswith("config:global:") else step.argv[1]
+    if step.argv[0].startswith("config:global:"):
+        return ""
+    return "status page" if step.argv[1] == "--status-page" else step.argv[1]
 
 
 def _carry_out(context: Context, steps: list[Step]) -> None:

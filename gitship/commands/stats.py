@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import NOTHING, Format, iso, moment, show, show_one, size
-from gitship.commands.registry import Column, command
+from gitship.commands.registry import command
 from gitship.model import Role
 from gitship.traffic import Traffic
 
@@ -19,10 +20,11 @@ Since = Annotated[
     Literal["1m", "10m", "1h", "24h", "7d", "30d"],
     Parameter(name="--since", help="how far back; beyond an hour it is counted by full hours"),
 ]
-DETAILS = """\
-Requests to an app are counted from Varnish's own log, whatever host name they came by; gitship's own checks are not.
-Times are from a request's arrival to the first byte of its answer, to within 26 %. Websockets are counted when they
-end. A kill of gitship loses a minute at most, and the seconds until it is back."""
+DETAILS = (
+    "Requests to an app are counted from Varnish's own log, whatever host name they came by; gitship's own checks are "
+    "not. Times are from a request's arrival to the first byte of its answer, to within 26 %. Websockets are counted "
+    "when they end. A kill of gitship loses a minute at most, and the seconds until it is back."
+)
 
 
 def _percent(share: float | None) -> str:
@@ -65,6 +67,7 @@ def list_stats(*, context: Ctx, since: Since = "1h", format: Format = "table") -
     "stats:show",
     Role.VIEWER,
     "traffic of one app in detail",
+    one=True,
     columns=(
         *FIGURES,
         Column("hits", "answered from the cache"),

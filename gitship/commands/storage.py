@@ -6,11 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gitship.commands import absence
+from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import Format, show, size
 from gitship.commands.prompt import ask
-from gitship.commands.registry import Column, command
+from gitship.commands.registry import command
 from gitship.commands.tuned import NoRestart, change, note_pending, process_type
 from gitship.deploy import mounts
 from gitship.deploy.mounts import Wanted
@@ -78,7 +80,9 @@ def unmount(
     app: AppName, mount: MountWord, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False
 ) -> None:
     found = context.app(app)
-    change(context, found, context.operations.storage.unmount(found, mount), detach=detach, no_restart=no_restart)
+    with absence.is_done():
+        changes = context.operations.storage.unmount(found, mount)
+    change(context, found, changes, detach=detach, no_restart=no_restart)
 
 
 @command(
@@ -126,7 +130,8 @@ def list_storage(app: AppName, /, *, context: Ctx, format: Format = "table") -> 
 )
 def destroy(app: AppName, name: VolumeName, /, *, context: Ctx, force: Force = False) -> None:
     found = context.app(app)
-    context.operations.storage.ensure_destroyable(found, name)
+    with absence.is_done():
+        context.operations.storage.ensure_destroyable(found, name)
     if not force:
         _confirm(context, found, name)
     context.operations.storage.destroy(found, name)

@@ -8,10 +8,12 @@ from typing import Annotated
 import segno
 from cyclopts import Parameter
 
+from gitship.commands import absence
+from gitship.commands.columns import Column
 from gitship.commands.context import Ctx
 from gitship.commands.keys import KEY_NAME
 from gitship.commands.listing import Format, moment, show
-from gitship.commands.registry import Column, UsageError, command
+from gitship.commands.registry import UsageError, command
 from gitship.deploy import webaddress
 from gitship.deploy.signins import LINK_S, SESSION_S
 from gitship.model import Role
@@ -91,7 +93,8 @@ def list_tokens(*, context: Ctx, format: Format = "table") -> None:
 def remove_token(name: TokenName, /, *, context: Ctx) -> None:
     context.record(_named(name))
     context.trail.begin()
-    context.operations.sign_ins.remove_token(context.identity, name)
+    with absence.is_done():
+        context.operations.sign_ins.remove_token(context.identity, name)
     context.line(f"removed {name}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
+from gitship.model import DeployState
+
 COLUMN = 56  # where the seconds stand
 WIDTH = 96  # of a hint
 RAW = "    : "  # lines for the log alone; no other line begins like this, whatever an app prints
@@ -36,15 +38,25 @@ def result(url: str, release: str, seconds: float, image_bytes: int, growth_byte
     return f"=====> {url}   {release} in {seconds:.1f}s{image}, deploy {deploy_id}"
 
 
+def stopped(url: str, release: str, seconds: float) -> str:
+    """The last line of a deploy after which nothing runs."""
+    return f"=====> {url}   stopped in {seconds:.1f}s; ps:start begins with {release}"
+
+
 def failure(stage: str, reason: str, hint: str, lines: tuple[str, ...], standing: str) -> list[str]:
     """The last lines of a failed deploy: the output concerned, stage and cause, the next step, what still runs."""
     out = [detail(f"| {line}") for line in lines]
-    out.append(f" !     {stage} failed: {reason}")
+    out.append(f" !     {failed_part(stage)} failed: {reason}")
     for paragraph in hint.splitlines():  # a hint may hold a Dockerfile to copy: its lines stay lines
         wrapped = textwrap.wrap(paragraph, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
         out += [f" !     {line}" for line in ([paragraph] if paragraph.startswith(" ") else wrapped)]
     out.append(f" !     {standing}")
     return out
+
+
+def failed_part(stage: str | None) -> str:
+    """What to call that which failed: before the first stage it is the deploy as a whole."""
+    return stage if stage and stage not in (DeployState.RECEIVED, DeployState.QUEUED) else "deploy"
 
 
 def title(text: str, limit: int = 40) -> str:

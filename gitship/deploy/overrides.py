@@ -116,7 +116,7 @@ def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]
         if name not in config:
             raise ConfigError(
                 f"the build argument {name} comes from config, which has no {name}",
-                f"config:set {name}=..., or builder:unset --arg {name}",
+                f"config:set APP {name}=..., or builder:unset APP --arg {name}",
             )
         args[name] = config[name]
     secrets = {**manifest.build.secrets, **overrides.secrets}
@@ -124,7 +124,7 @@ def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]
         if variable not in config:
             raise ConfigError(
                 f"the build secret {name} comes from config, which has no {variable}",
-                f"config:set {variable}=..., or builder:unset --secret {name}, or see {FILE}",
+                f"config:set APP {variable}=..., or builder:unset APP --secret {name}, or see {FILE}",
             )
     values = {name: config[variable] for name, variable in secrets.items()}
     build = dataclasses.replace(manifest.build, **overrides.build, args=args, secrets=secrets, values=values)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.switch import STOPPED
-from gitship.errors import Conflict, GitshipError
+from gitship.errors import AlreadyGone, Conflict, GitshipError
 from gitship.front.front import Front
 from gitship.front.pause import MOST_S
 from gitship.front.sockets import BUSY_PER_SOCKET
@@ -43,7 +43,7 @@ class Pauses(Protocol):
         ...
 
     def resume(self, app: str) -> Paused:
-        """Lets them go. Raises NotFound, or Conflict when it isn't paused."""
+        """Lets them go. Raises NotFound, AlreadyGone when it isn't paused."""
         ...
 
     def paused(self, app: App) -> Paused | None: ...
@@ -160,5 +160,5 @@ def already_paused(app: App, paused: Paused | None) -> Conflict:
     return Conflict(f"{app.name} is paused already{left}", f"let its requests go first: ps:resume {app.name}")
 
 
-def not_paused(app: App) -> Conflict:
-    return Conflict(f"{app.name} is not paused", f"a pause ends by itself after {MOST_S:g} s at most")
+def not_paused(app: App) -> AlreadyGone:
+    return AlreadyGone(f"{app.name} is not paused", f"a pause ends by itself after {MOST_S:g} s at most")

@@ -204,6 +204,8 @@ class Pipeline:
         release, previous = rollout.release, rollout.previous
         was = f" (was {previous.label})" if previous and previous.id != release.id else ""
         text = f"Switched, {release.label} is live{was}"
+        if rollout.stopped:
+            text = f"Switched, visitors read that {rollout.app.name} is stopped"
         with rollout.job.journal.stage(DeployState.SWITCHING, text, rollout.switch_began):
             self._switch.verify(rollout.app, switched, verify_path(release))
 
@@ -229,7 +231,11 @@ class Pipeline:
         seconds = max(0.0, time.time() - job.deploy.created_at)  # also when the clock was set back
         growth = release.image_bytes - previous.image_bytes if previous else None
         url = urls(self._store, self._settings, rollout.app, self._front.address.port)[0]
-        job.journal.line(output.result(url, release.label, seconds, release.image_bytes, growth, job.deploy.id))
+        if rollout.stopped:
+            job.journal.line(output.stopped(url, release.label, seconds))
+        else:
+            size = release.image_bytes
+            job.journal.line(output.result(url, release.label, seconds, size, growth, job.deploy.id))
         job.journal.answer()
 
     def _drain(self, rollout: Rollout, switched: Switched) -> None:
@@ -285,6 +291,8 @@ class Pipeline:
         if job.ref_moved and deploy.ref:
             self._repositories.open(app.name).compare_and_set(deploy.ref, deploy.commit, deploy.old)
         standing = f"{live.label} serves on, unchanged" if live else "nothing was live before, nothing is now"
+        if live and self._store.setting(app.id, STOPPED):
+            standing = f"{app.name} stays stopped"
         standing += f"; this was deploy {deploy.id}" + (f", request {deploy.request}" if deploy.request else "")
         lines = error.lines if isinstance(error, DeployError) else ()
         for line in output.failure(str(stage), error.message, error.hint, lines, standing):

@@ -117,7 +117,7 @@ class PushHost:
         if deploy.state.switched:
             return ""
         if deploy.state is DeployState.FAILED:
-            return f"{deploy.failed_stage or 'deploy'} failed: {deploy.reason}"
+            return f"{output.failed_part(deploy.failed_stage)} failed: {deploy.reason}"
         return f"{deploy.state}: {deploy.reason}"
 
 

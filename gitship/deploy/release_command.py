@@ -44,7 +44,8 @@ class ReleaseCommands:
         ):
             if command is not None:
                 with rollout.job.journal.stage(DeployState.RELEASING, f"{name}: {shlex.join(command)}") as stage:
-                    self._run(rollout, command, stage, rollout.job.cancel)
+                    which = "predeploy " if name == "Predeploy" else ""
+                    self._run(rollout, command, stage, rollout.job.cancel, which)
 
     def after_the_switch(self, rollout: Rollout) -> None:
         """Postdeploy; a failure is told, and takes nothing back."""
@@ -57,7 +58,9 @@ class ReleaseCommands:
         except GitshipError as error:
             rollout.job.journal.line(f" !     postdeploy failed, the release stays live: {error.message}")
 
-    def _run(self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event) -> None:
+    def _run(
+        self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event, what: str = ""
+    ) -> None:
         app, release, deploy = rollout.app, rollout.release, rollout.job.deploy
         limits = overrides.limits_of_one_offs(overrides.parse({**self._store.settings(app.id), **rollout.job.settings}))
         spec = ContainerSpec(
@@ -78,5 +81,5 @@ class ReleaseCommands:
         code = self._engine.run(spec, stage.detail, cancel, TIMEOUT_S)
         if code != 0:
             raise DeployError(
-                f"`{' '.join(command)}` exited {code}", "the lines above are its output; nothing was switched"
+                f"{what}`{shlex.join(command)}` exited {code}", "the lines above are its output; nothing was switched"
             )

@@ -29,6 +29,9 @@ def decode(file: str, content: bytes) -> str:
         raise ConfigError(f"{file} is not UTF-8 text (byte {error.start})", "save it anew, in UTF-8") from None
 
 
+_COMMAND = re.compile(r"[a-z]+(?::[a-z]+)+")
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """``raw`` at ``path`` in ``file``, for instance "app.json" and "healthchecks.web[0].port".
@@ -43,6 +46,8 @@ class Value:
     def error(self, must: str, hint: str = "") -> ConfigError:
         """``app.json: healthchecks.web[0].port must be ...``"""
         where = f"{self.file}: {self.path}" if self.path else self.file
+        if not hint and _COMMAND.fullmatch(self.file):
+            hint = f"not {shortened(self.raw)}; see `help {self.file}`"
         return ConfigError(f"{where} {must}", hint or f"it is {shortened(self.raw)} now")
 
     def table(self) -> dict[str, Value]:

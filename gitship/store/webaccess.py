@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from gitship.errors import Conflict, NotFound
+from gitship.errors import AlreadyThere, NotFound
 from gitship.model import WebAccessKind, WebToken
 from gitship.store.database import Database
 
@@ -36,7 +36,7 @@ class WebAccess(Database):
                 if kind is not WebAccessKind.TOKEN:
                     db.execute(_TRIM, (fingerprint, kind, fingerprint, kind, KEPT_PER_KEY))
         except sqlite3.IntegrityError:
-            raise Conflict(
+            raise AlreadyThere(
                 f"you have a token named '{name}' already", f"choose another name, or `web:token:remove {name}` first"
             ) from None
 

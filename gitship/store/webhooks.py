@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from gitship.errors import Conflict, NotFound
+from gitship.errors import AlreadyThere, NotFound
 from gitship.model import Delivery, DeliveryStatus, Webhook
 from gitship.store.database import Database
 
@@ -45,7 +45,7 @@ class Webhooks(Database):
                 ).lastrowid
                 db.executemany("INSERT INTO webhook_apps VALUES (?, ?)", [(made, app) for app in set(apps or ())])
         except sqlite3.IntegrityError:
-            raise Conflict(f"a webhook named '{name}' is there already", "choose another name") from None
+            raise AlreadyThere(f"a webhook named '{name}' is there already", "choose another name") from None
         return _webhook(self._row(f"SELECT {_WEBHOOK} FROM webhooks WHERE id = ?", made))
 
     def remove_webhook(self, name: str) -> None:

@@ -22,7 +22,7 @@ ship config:set daily --stdin ODD --no-restart <<<"$odd"
 expect 'the value from standard input' "$odd" "$(ship config:get daily ODD)"
 ship "config:set daily --no-restart SPACES='a  b' EMPTY= DASH=-x EQUALS=a=b=c"
 expect 'a value with blanks' 'a  b' "$(ship config:get daily SPACES)"
-head -c 48000 /dev/urandom | base64 -w 0 >"$WORK/large"
+head -c 49152 /dev/urandom | base64 -w 0 >"$WORK/large" # 64 KiB exactly
 ship config:set daily --stdin LARGE --no-restart <"$WORK/large"
 ship config:get daily LARGE | head -c -1 | cmp - "$WORK/large"
 ship config:unset daily LARGE --no-restart

@@ -203,7 +203,7 @@ class Server:
     def gitship(self, *args: str, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """`gitship ARGS` on the server's own machine."""
         config = ["--config", str(self.config)]
-        words = [*args, *config] if args[0] in OWN else [*config, *args]
+        words = [*args, *config] if args and args[0] in OWN else [*config, *args]
         command = [sys.executable, "-m", "gitship.cli", *words]
         return subprocess.run(
             command, env=clean_env(), stdin=subprocess.DEVNULL, capture_output=True, text=True,

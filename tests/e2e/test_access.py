@@ -75,15 +75,15 @@ def test_the_audit_log_has_who_did_what_and_what_came_of_it(server: Server, tiny
     assert server.ssh("apps:destroy", "diary", "--force", key=key).returncode == 1
 
     rows = list(reversed(audit(server, "--app", "diary")))
-    [deploy, *_] = server.database(
-        "SELECT min(d.id) FROM deploys d JOIN apps a ON a.id = app_id WHERE a.name = 'diary'"
+    deploy, last = server.database(
+        "SELECT min(d.id), max(d.id) FROM deploys d JOIN apps a ON a.id = app_id WHERE a.name = 'diary'"
     )[0]
     assert [(row["key"], row["action"], row["outcome"], row["detail"]) for row in rows] == [
         ("ada", "git push", "ok", f"deploy {deploy}"),
         ("eve", "git push", "refused", ""),
         ("ada", "git push", "failed", "nothing was deployed"),
         ("ada", "git push", "ok", "nothing was deployed"),
-        ("ada", "config:set", "ok", ""),
+        ("ada", "config:set", "ok", f"TOKEN, deploy {last}"),
         ("ada", "apps:destroy", "refused", ""),
     ]
     fingerprint = subprocess.run(

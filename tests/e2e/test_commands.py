@@ -50,7 +50,7 @@ def test_unknown_command_names_the_nearest(server: Server) -> None:
 def test_app_is_created_listed_and_destroyed_with_all_it_had(server: Server, tiny_app: Callable[..., Path]) -> None:
     assert server.ssh("apps:create", "gone").returncode == 0
     assert server.get("gone").status == 502
-    assert server.ssh("apps:create", "gone").returncode != 0
+    assert server.ssh("apps:create", "gone").returncode == 3
     server.push_ok(tiny_app("gone"), "gone")
     assert "gone" in {row["name"] for row in rows(server, "apps:list")}
 
@@ -177,6 +177,8 @@ def test_releases_are_listed_with_commit_and_cause(server: Server, tiny_app: Cal
 def test_local_command_line_reaches_the_running_server(server: Server) -> None:
     done = server.gitship("apps:list")
     assert done.returncode == 0, done.stderr
+    bare = server.gitship()
+    assert (bare.returncode, "apps:create" in bare.stdout) == (0, True), bare.stderr
     listed = server.gitship("keys:list")
     assert listed.returncode == 0 and "admin" in listed.stdout
 

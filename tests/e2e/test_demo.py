@@ -37,5 +37,5 @@ def test_from_an_empty_server_to_a_page_that_one_changes(server: Server, base: P
     assert "It is mine." in server.get("first").body
 
     again = server.ssh("demo:create", "first")
-    assert again.returncode == 1
+    assert again.returncode == 3
     assert "first" in again.stderr

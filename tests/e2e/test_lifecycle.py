@@ -82,7 +82,9 @@ def test_a_locked_app_takes_no_push_and_no_change(server: Server, tiny_app: Call
 
 def test_stopped_means_no_container_and_a_page(server: Server, tiny_app: Callable[..., Path]) -> None:
     server.push_ok(tiny_app("pause"), "pause")
-    assert server.ssh("ps:stop", "pause").returncode == 0
+    done = server.ssh("ps:stop", "pause")
+    assert done.returncode == 0, done.stderr
+    assert "visitors read that pause is stopped" in done.stdout and "is live" not in done.stdout
     answer = server.get("pause")
     assert answer.status == 503 and "ps:start pause" in answer.body
     wait_until(lambda: not any(n.startswith("pause.") for n in server.containers()), 20, "its container ends")
@@ -91,6 +93,13 @@ def test_stopped_means_no_container_and_a_page(server: Server, tiny_app: Callabl
     answer = server.get("pause")
     assert answer.status == 503 and "ps:start pause" in answer.body
     assert info(server, "pause")["stopped"] is True
+    again = server.ssh("ps:stop", "pause")
+    assert (again.returncode, again.stdout, "nothing to do" in again.stderr) == (0, "", True)
+    assert server.ssh("config:set", "pause", "CRASH=3").returncode == 0
+    failed = server.ssh("ps:start", "pause")
+    assert (failed.returncode, "pause stays stopped" in failed.stdout) == (1, True), failed.stdout
+    assert server.get("pause").status == 503
+    assert server.ssh("config:unset", "pause", "CRASH").returncode == 0
     assert server.ssh("ps:start", "pause").returncode == 0
     assert server.get("pause", "/env?A").body == "1"
     assert info(server, "pause")["stopped"] is False

@@ -67,7 +67,7 @@ def test_a_deploy_in_a_pause_and_its_limit(server: Server, tiny_app: Callable[..
         assert {answer.result(30).body.split()[0] for answer in old} == {"v1"}
         assert {answer.result(30).body.split()[0] for answer in new} == {"v2"}
     wait_until(lambda: server.containers("gitship.app=migrated") == ["migrated.web.1.v2"], 20, "the old one goes")
-    assert server.ssh("ps:resume", "migrated").returncode == 1
+    assert server.ssh("ps:resume", "migrated").returncode == 3
 
 
 def test_a_pause_ends_with_gitship_and_loses_nothing(own_server: Server, tiny_app: Callable[..., Path]) -> None:

@@ -28,6 +28,37 @@ def test_procfile_starts_web_and_waits_with_the_others(server: Server, tiny_app:
     assert server.get("procs").body == "v1\n"
 
 
+def test_predeploy_and_postdeploy_run_once_each_and_only_the_first_can_hold_a_push_back(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    scripts = json.dumps({"scripts": {"dokku": {"predeploy": "/tiny release", "postdeploy": "/not-there 'a b'"}}})
+    repository = tiny_app("steps", files={"app.json": scripts})
+    said = server.push_ok(repository, "steps")
+    lines = [line.removeprefix("remote:").strip() for line in said.splitlines()]
+    begins = [line for line in lines if line.startswith(("-----> Predeploy", "-----> Switched", "-----> Postdeploy"))]
+    assert [line.split()[1].rstrip(":,") for line in begins] == ["Predeploy", "Switched", "Postdeploy"], said
+    assert said.count("migrating v1") == 1
+    assert "postdeploy failed, the release stays live: `/not-there 'a b'` exited 127" in said
+    assert server.get("steps").body == "v1\n"
+
+    before = server.server_ref("steps")
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2", {"RELEASE_EXIT": "5"})})
+    refused = server.push(repository, "steps")
+    assert refused.returncode != 0
+    assert "predeploy `/tiny release` exited 5" in refused.stderr, refused.stderr
+    assert "Postdeploy" not in refused.stderr
+    assert (server.get("steps").body, server.server_ref("steps")) == ("v1\n", before)
+
+
+def test_a_scale_that_is_so_already_makes_no_deploy(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("settled"), "settled")
+    assert server.ssh("ps:scale", "settled", "web=2").returncode == 0
+    before, there = len(server.deploys("settled")), running(server, "settled")
+    again = server.ssh("ps:scale", "settled", "web=2")
+    assert (again.returncode, again.stdout, "nothing to do" in again.stderr) == (0, "", True)
+    assert (len(server.deploys("settled")), running(server, "settled")) == (before, there)
+
+
 def test_scale_up_and_down_fails_no_request(server: Server, tiny_app: Callable[..., Path]) -> None:
     server.push_ok(tiny_app("scaled", files={"Procfile": PROCFILE}), "scaled")
     with load(server.http_port, "scaled.localhost", ["v1"], workers=6) as visitors:

@@ -54,9 +54,29 @@ def test_no_value_and_no_key_is_ever_in_it(world: World) -> None:
     world.run("keys:add", "eve", BOB.replace("A", "B"))
     world.run("keys:add", "bob", BOB, role=Role.VIEWER)
     text = repr(world.store.audit())
-    assert "'keys:add'" in text and "bob as deployer" in text
-    for secret in ("swordfish", "herring", "SECRET", BOB.split()[1][:30], BOB.split()[1].replace("A", "B")[:30]):
+    assert "'keys:add'" in text and "bob as deployer" in text and "SECRET, PEM" in text
+    for secret in ("swordfish", "herring", BOB.split()[1][:30], BOB.split()[1].replace("A", "B")[:30]):
         assert secret not in text
+
+
+def test_it_has_what_a_command_was_about(world: World) -> None:
+    world.operations.push("shop")
+    for words, detail in (
+        (("config:set", "shop", "A=swordfish", "B=x"), "A, B, deploy"),
+        (("config:set", "shop", "C=x", "--no-restart"), "C"),
+        (("config:global:set", "D=x", "--no-restart"), "D"),
+        (("ps:scale", "shop", "web=2"), "web=2, deploy"),
+        (("ps:restart", "shop"), "deploy "),
+        (("domains:add", "shop", "www.example.net", "example.net"), "www.example.net example.net"),
+        (("redirects:add", "shop", "/old", "/new"), "/old"),
+        (("allow:add", "shop", "192.0.2.1"), "192.0.2.1/32"),
+        (("resources:limit", "shop", "--memory", "64m"), "memory of every process, deploy"),
+        (("apps:rename", "shop", "store"), "to store, deploy"),
+    ):
+        world.ok(*words)
+        [entry] = world.store.audit(limit=1)
+        assert (entry.action, entry.detail.startswith(detail)) == (words[0], True), entry
+        assert "swordfish" not in entry.detail
 
 
 def test_a_command_is_in_it_while_it_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

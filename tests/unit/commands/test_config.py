@@ -79,7 +79,7 @@ def test_unset_removes_and_deploys(shop: World) -> None:
 def test_unset_of_an_unknown_name_changes_nothing(shop: World) -> None:
     shop.ok("config:set", "shop", "COLOUR=1", "B=2")
     client = shop.run("config:unset", "shop", "B", "COLOR")
-    assert client.code == 1
+    assert client.code == 3
     assert "did you mean COLOUR?" in client.err
     assert values(shop) == {"COLOUR": "1", "B": "2"}
 

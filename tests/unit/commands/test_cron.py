@@ -158,7 +158,7 @@ def test_history_is_newest_first_and_can_be_cut(shop: World) -> None:
         (("cron:add", "--timezone", "Mars/Base", "shop", "n", "@daily", "x"), 1, "no time zone"),
         (("cron:add", "--overlap", "maybe", "shop", "n", "@daily", "x"), 2, "maybe"),
         (("cron:add", "--timeout", "soon", "shop", "n", "@daily", "x"), 2, "not a time"),
-        (("cron:remove", "shop", "reprot"), 1, "did you mean 'report'?"),
+        (("cron:remove", "shop", "reprot"), 3, "did you mean 'report'?"),
         (("cron:suspend", "shop", "no"), 1, "no cron entry 'no'"),
         (("cron:resume", "shop", "no"), 1, "no cron entry 'no'"),
         (("cron:run", "shop", "no"), 1, "no cron entry 'no'"),

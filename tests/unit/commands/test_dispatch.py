@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -47,6 +49,35 @@ def test_help_of_a_noun_lists_its_commands_only(world: World) -> None:
 
 def test_help_of_a_command_that_is_a_noun_too_tells_of_the_command(world: World) -> None:
     assert "--since" in world.run("help", "logs").out
+
+
+def test_no_line_of_help_is_longer_than_its_reader_has_room_for(world: World) -> None:
+    for name, item in registry.load().items():
+        if item.hidden:
+            continue
+        for columns, client in (
+            (100, world.run("help", name)),
+            (70, world.run("help", name, pty=True, columns=70)),
+        ):
+            lines = re.sub(r"\x1b\[[0-9;]*m", "", client.out).splitlines()
+            usage, after = lines[0], lines[1 : lines.index("Examples") if "Examples" in lines else None]
+            assert usage == registry.usage(item)
+            long = [line for line in after if len(line) > columns and len(line.split("  ")[-1]) > 24]
+            assert long == [], (name, columns)
+
+
+def test_the_overview_gives_a_long_usage_a_line_of_its_own(world: World) -> None:
+    lines = world.run("help").out.splitlines()
+    at = lines.index("  capabilities:add APP [CAPABILITY ...]")
+    assert lines[at + 1].startswith(" " * 35 + "give an app's containers")
+    [other] = [line for line in lines if line.startswith("  apps:list")]
+    assert other[34:].startswith(" all apps")
+
+
+def test_no_help_has_a_line_break_within_a_sentence() -> None:
+    for name, item in registry.load().items():
+        assert "\n" not in item.details and "\n" not in item.about, name
+        assert all(argument.default not in ("()", "None") for argument in registry.arguments(item)), name
 
 
 def test_help_of_nothing_known_names_the_nearest(world: World) -> None:

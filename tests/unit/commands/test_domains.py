@@ -78,7 +78,7 @@ def test_a_name_leads_to_one_app_only(two: World) -> None:
     client = two.run("domains:add", "shop", "WWW.example.net")
     assert client.code == 1
     assert "leads to the app 'blog'" in client.err
-    assert "has www.example.net already" in two.run("domains:add", "blog", "www.example.net").err
+    assert "nothing to do" in two.ok("domains:add", "blog", "www.example.net").err
 
 
 def test_all_domains_of_an_app_are_set_at_once_or_not_at_all(two: World) -> None:
@@ -123,11 +123,29 @@ def test_another_apps_own_name_is_refused(two: World) -> None:
 
 
 def test_the_apps_own_name_needs_no_adding_and_stays(two: World) -> None:
-    assert "anyway" in two.run("domains:add", "shop", "shop.example.com").err
+    assert "nothing to do" in two.ok("domains:add", "shop", "shop.example.com").err
     assert "stays" in two.run("domains:remove", "shop", "shop.example.com").err
 
 
 def test_removing_anothers_domain_does_nothing(two: World) -> None:
     two.ok("domains:add", "blog", "www.example.net")
-    assert two.run("domains:remove", "shop", "www.example.net").code == 1
+    assert two.run("domains:remove", "shop", "www.example.net").code == 3
     assert listed(two, "blog") == ["blog.example.com", "www.example.net"]
+
+
+def test_several_names_are_added_and_removed_all_or_none(two: World) -> None:
+    two.ok("domains:add", "blog", "taken.example.net")
+    refused = two.run("domains:add", "shop", "a.example.net", "taken.example.net", "b.example.net")
+    assert (refused.code, refused.out, "leads to the app 'blog'" in refused.err) == (1, "", True)
+    assert listed(two, "shop") == ["shop.example.com"]
+    two.ok("domains:add", "shop", "a.example.net", "A.example.net.", "*.example.org")
+    assert listed(two, "shop") == ["shop.example.com", "*.example.org", "a.example.net"]
+    absent = two.run("domains:remove", "shop", "a.example.net", "a.exampel.net")
+    assert (absent.code, absent.out, "did you mean 'a.example.net'?" in absent.err) == (3, "", True)
+    assert two.run("domains:remove", "shop", "a.example.net", "shop.example.com").code == 1
+    assert "a.example.net" in listed(two, "shop")
+    two.ok("domains:remove", "shop", "a.example.net", "*.example.org")
+    assert listed(two, "shop") == ["shop.example.com"]
+    for command in ("domains:add", "domains:remove"):
+        client = two.run(command, "shop")
+        assert (client.code, client.err.startswith("error: DOMAIN is missing\nhint: ")) == (2, True)

@@ -60,12 +60,12 @@ def test_maintenance_on_shown_and_off(shop: World) -> None:
     assert client.code == 0, client.err
     assert gate(shop).maintenance == Maintenance("<p>", ("10.0.0.1/32", "::1/128"))
     row = {"on": True, "page_bytes": 3, "allow": ["10.0.0.1/32", "::1/128"]}
-    assert shop.ok("maintenance:show", "shop", "--format", "json", role=Role.VIEWER).json == [row]
+    assert shop.ok("maintenance:show", "shop", "--format", "json", role=Role.VIEWER).json == row
     shop.ok("maintenance:on", "shop")
     assert gate(shop).maintenance == Maintenance()
     shop.ok("maintenance:off", "shop")
     shop.ok("maintenance:off", "shop")
-    assert shop.ok("maintenance", "shop", "--format", "json").json == [{"on": False, "page_bytes": None, "allow": []}]
+    assert shop.ok("maintenance", "shop", "--format", "json").json == {"on": False, "page_bytes": None, "allow": []}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_redirects_are_added_replaced_listed_and_removed(shop: World) -> None:
         {"from": "/old", "to": "/newer", "code": 302},
         {"from": "www.example.net", "to": "https://example.net", "code": 308},
     ]
-    assert "did you mean '/old'?" in refused(shop, shop.run("redirects:remove", "shop", "/odl"))
+    assert "did you mean '/old'?" in refused(shop, shop.run("redirects:remove", "shop", "/odl"), 3)
     shop.ok("redirects:remove", "shop", "/old")
     assert [r.source for r in gate(shop).redirects] == ["www.example.net"]
 
@@ -191,7 +191,7 @@ def test_what_no_browser_could_send(shop: World, user: str, stdin: bytes, code: 
 def test_the_last_user_stays_until_off_so_that_nothing_opens_by_accident(shop: World) -> None:
     for user in ("ada", "bob"):
         assert shop.run("auth:set", "shop", user, stdin=b"x").code == 0
-    assert "did you mean 'bob'?" in refused(shop, shop.run("auth:remove", "shop", "bbo"))
+    assert "did you mean 'bob'?" in refused(shop, shop.run("auth:remove", "shop", "bbo"), 3)
     shop.ok("auth:remove", "shop", "ada")
     assert "auth:off shop" in refused(shop, shop.run("auth:remove", "shop", "bob"))
     assert [login.user for login in gate(shop).logins] == ["bob"]
@@ -209,7 +209,7 @@ def test_networks_are_added_once_and_the_last_stays_until_off(shop: World) -> No
     assert shop.ok("allow", "shop", "--format", "json", role=Role.VIEWER).json[1] == {"network": "2001:db8::/32"}
     shop.ok("allow:remove", "shop", "10.0.0.0/8", "2001:db8::/32")
     assert "allow:off shop" in refused(shop, shop.run("allow:remove", "shop", "203.0.113.7"))
-    assert "not on shop's list" in refused(shop, shop.run("allow:remove", "shop", "10.0.0.0/8"))
+    assert "not on shop's list" in refused(shop, shop.run("allow:remove", "shop", "10.0.0.0/8"), 3)
     assert gate(shop).allow == ("203.0.113.7/32",)
     shop.ok("allow:off", "shop")
     assert gate(shop) == OPEN

@@ -82,7 +82,7 @@ def test_ones_own_certificate(shop: World) -> None:
     [row] = shop.ok("certs:list", "shop", "--format", "json").json
     assert (row["domains"], row["source"], row["issuer"]) == ([OWN], "own", "Test Intermediate")
     shop.ok("certs:remove", "shop")
-    assert shop.run("certs:remove", "shop").code == 1
+    assert shop.run("certs:remove", "shop").code == 3
     assert shop.ok("certs:list", "shop", "--format", "json").json == []
 
 
@@ -156,7 +156,7 @@ def test_the_status_page_is_named_by_a_flag(with_page: World) -> None:
     assert [(row["app"], row["state"]) for row in rows] == [("shop", "off"), (None, "ok")]
     assert [row["app"] for row in with_page.ok("certs:list", "--format", "json").json] == [None]
     assert "need not be renewed" in with_page.run("https:renew", "--status-page").err
-    assert with_page.run("certs:remove", "--status-page").code == 1
+    assert with_page.run("certs:remove", "--status-page").code == 3
     assert with_page.run("certs:add", "--status-page", stdin=bundle(STATUS).encode()).code == 0
     with_page.ok("certs:remove", "--status-page")
     assert with_page.ok("https:disable", "--status-page").out == "the status page is served by http alone\n"

@@ -26,19 +26,19 @@ def test_a_rate_set_shown_and_taken_back(shop: World) -> None:
     shop.ok("ratelimit:set", "shop", "--requests", "100", "--per", "1m", "--by", "all")
     assert limits(shop) == Limits(Rate(100, 60, "all"))
     row = {"requests": 100, "per_s": 60, "by": "all"}
-    assert shop.ok("ratelimit", "shop", "--format", "json", role=Role.VIEWER).json == [row]
+    assert shop.ok("ratelimit", "shop", "--format", "json", role=Role.VIEWER).json == row
     shop.ok("ratelimit:set", "shop", "--requests", "5")
     assert limits(shop) == Limits(Rate(5, 10, "ip"))
     shop.ok("ratelimit:off", "shop")
     assert limits(shop) == Limits()
-    assert shop.ok("ratelimit", "shop", "--format", "json").json == []
+    assert shop.ok("ratelimit", "shop", "--format", "json").json == {"requests": None, "per_s": None, "by": None}
 
 
 def test_a_body_limit_set_shown_and_taken_back(shop: World) -> None:
     for size, count in (("100m", 100 << 20), ("1500", 1500), ("0", 0)):
         assert f"bodies of up to {size}" in shop.ok("bodylimit:set", "shop", size).out
         assert limits(shop) == Limits(body_bytes=count)
-        assert shop.ok("bodylimit", "shop", "--format", "json", role=Role.VIEWER).json == [{"body_bytes": count}]
+        assert shop.ok("bodylimit", "shop", "--format", "json", role=Role.VIEWER).json == {"body_bytes": count}
     shop.ok("ratelimit:set", "shop", "--requests", "5")
     shop.ok("bodylimit:off", "shop")
     assert limits(shop) == Limits(Rate(5, 10))

@@ -13,29 +13,15 @@ from gitship.commands.listing import ago, iso, size
 from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.hookfiles import Point, directory
 from gitship.engine.values import LogLine
+from gitship.git.repository import Repositories
 from gitship.model import Role
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import ADA, World
 
 pytestmark = pytest.mark.unit
 
-# These print one thing, or live containers, and have tests of their own.
-OTHERS = {
-    "logs",
-    "apps:info",
-    "deploys:info",
-    "releases:info",
-    "maintenance:show",
-    "ports:show",
-    "errors:show",
-    "run:list",
-    "checks:run",
-    "server:apply",
-    "server:cleanup",
-    "policy:show",
-    "git:info",
-    "stats:show",
-}
+# These print live containers, lines or a plan, and have tests of their own.
+OTHERS = {"logs", "run:list", "checks:run", "server:apply", "server:cleanup"}
 NO_APP = (
     "apps:list",
     "keys:list",
@@ -47,8 +33,10 @@ NO_APP = (
     "stats:list",
     "web:tokens",
     "server:reconcile",
+    "policy:show",
 )
-LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and c.name not in OTHERS)
+LISTINGS = sorted(c.name for c in registry.load().values() if c.columns and not c.one and c.name not in OTHERS)
+SINGLE = sorted(c.name for c in registry.load().values() if c.one)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -95,6 +83,25 @@ def test_json_has_exactly_the_declared_keys(full: World, name: str) -> None:
         for key, value in row.items():
             if key.endswith("_at") and value is not None:
                 assert ISO.fullmatch(value), (key, value)
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_one_thing_is_one_object_with_exactly_the_declared_keys_and_a_line_each(full: World, name: str) -> None:
+    Repositories(full.settings.repositories, None).create("shop")
+    shown = full.ok(*argv(name), "--format", "json").json
+    columns = registry.load()[name].columns
+    assert list(shown) == [column.key for column in columns]
+    assert all(ISO.fullmatch(value) for key, value in shown.items() if key.endswith("_at") and value is not None)
+    lines = full.ok(*argv(name)).out.splitlines()
+    assert len(lines) == len([column for column in columns if not column.json_only])
+    assert all(line.isprintable() and line == line.rstrip() for line in lines)
+
+
+def test_whatever_has_documented_keys_is_looked_at_and_can_print_them() -> None:
+    with_keys = {c.name for c in registry.load().values() if c.columns}
+    assert {*LISTINGS, *SINGLE, *OTHERS} == with_keys
+    for name in with_keys:
+        assert any("--format" in argument.names for argument in registry.arguments(registry.load()[name])), name
 
 
 @pytest.mark.parametrize("name", LISTINGS)

@@ -91,7 +91,7 @@ def test_streams_and_exit_codes_arrive(remote: Remote) -> None:
     made = remote.ssh("apps:create", "shop")
     assert (made.returncode, made.stdout) == (0, "created shop\n")
     assert "git push deploy main" in made.stderr
-    assert remote.ssh("apps:create", "shop").returncode == 1
+    assert remote.ssh("apps:create", "shop").returncode == 3
     unknown = remote.ssh("apps:creat", "shop")
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "did you mean `apps:create`?" in unknown.stderr

@@ -59,12 +59,15 @@ def test_every_command_has_an_example_that_parses() -> None:
 
 def test_only_the_text_between_the_markers_changes(tmp_path: Path) -> None:
     file = tmp_path / "README.md"
-    file.write_text(f"before\n{reference.BEGIN}\nwhat stood there\n{reference.END}\nafter\n", encoding="utf-8")
+    table = f"{reference.DOKKU_BEGIN}\nan old table\n{reference.DOKKU_END}\nbetween\n"
+    text = f"before\n{table}{reference.BEGIN}\nwhat stood there\n{reference.END}\nafter\n"
+    file.write_text(text, encoding="utf-8")
     assert reference.main(["--write", str(file)]) == 0
     text = file.read_text(encoding="utf-8")
-    assert text.startswith(f"before\n{reference.BEGIN}\n\n### Commands")
+    assert text.startswith(f"before\n{reference.DOKKU_BEGIN}\n\n| Dokku | gitship |")
+    assert f"{reference.DOKKU_END}\nbetween\n{reference.BEGIN}\n\n### Commands" in text
     assert text.endswith(f"{reference.END}\nafter\n")
-    assert "what stood there" not in text
+    assert "what stood there" not in text and "an old table" not in text
     assert reference.main(["--write", str(file)]) == 0
     assert file.read_text(encoding="utf-8") == text
 

@@ -129,7 +129,7 @@ def test_list_stop_and_log(world: World) -> None:
         "started_at": "2023-11-14T22:13:20Z", "ends_at": None, "command": "cat",
     }  # fmt: skip
     assert world.ok("run:stop", "shop", "shop.run.1.v1").out == "stopped shop.run.1.v1\n"
-    assert world.run("run:stop", "shop", "run.9").code == 1
+    assert world.run("run:stop", "shop", "run.9").code == 3
     log = world.ok("logs:run", "shop", "shop.run.1.v1").out
     assert log.startswith("one\n") and "two" in log and "\x1b" not in log
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -10,14 +11,61 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gitship.commands import blueprint
+from gitship.config import WebSettings
 from gitship.deploy.discrepancies import Action, Change
 from gitship.git.repository import Repositories
 from gitship.model import Role
+from tests.unit.commands.test_again import MAKES, SETS
 from tests.unit.commands.world import ADA, BOB, World
 
 pytestmark = pytest.mark.unit
 
 ODD = "two words, $HOME \"quotes\" 'single' \\back\\slash\n\tsecond line é €"
+
+
+SETTING = (
+    ("config:global:set", f"SHARED={ODD}", "--no-restart"), ("config:set", "shop", f"A={ODD}", "B=-b", "C="),
+    ("ps:scale", "shop", "web=2", "worker=1"), ("ports:set", "shop", "3000"),
+    ("checks:set", "shop", "--path", "/healthz?a=b", "--timeout", "2", "--content=-ok", "--header", "X-A: b c"),
+    ("checks:set", "shop", "--process", "worker", "--port", "9000"),
+    ("resources:limit", "shop", "--memory", "512m"),
+    ("resources:limit", "shop", "--process", "worker", "--cpus", "0.5", "--pids", "90", "--read-only"),
+    ("resources:limit", "shop", "--process", "web", "--writable"),
+    ("capabilities:add", "shop", "NET_RAW", "cap_sys_chroot"),
+    ("builder:set", "shop", "--dockerfile", "docker/Dockerfile", "--context", "app", "--target", "prod"),
+    ("builder:set", "shop", "--arg", f"X={ODD}", "--arg-from-config", "A"),
+    ("domains:add", "shop", "www.example.net"), ("domains:add", "shop", "*.example.org"),
+    ("builder:set", "shop", "--platform", "linux/amd64", "--network", "none", "--secret", "token=A"),
+    ("git:set", "shop", "deploy-branch", "production"),
+    ("storage:mount", "shop", "data:/var/lib/shop"),
+    ("storage:mount", "shop", "up:/up", "--read-only", "--process", "web"),
+    ("cron:add", "shop", "nightly", "0 3 * * mon-fri", "./report", "--all", "two words"),
+    ("cron:add", "--timezone=Europe/Berlin", "--overlap=queue", "--timeout=2h", "shop", "sync", "@hourly", "s"),
+    ("cron:suspend", "shop", "sync"),
+    ("cache:set", "shop", "--ttl=90s", "--ignore-cookies=on", "--strip-query=utm_*,fbclid", "--warm=/,/feed?a=b"),
+    ("cache:set", "blog", "--ignore-cookies=off", "--assets-for=0s"),
+    ("notify:add", "ops", "https://hooks.example.com/a?token=swordfish", "--events", "deploy.live,app.created"),
+    ("maintenance:on", "shop", "--allow", "10.0.0.0/8"), ("redirects:add", "shop", "/old", "/new"),
+    ("redirects:add", "shop", "www.example.net", "https://example.net", "--code", "308"),
+    ("ratelimit:set", "shop", "--requests", "100", "--per", "1m", "--by", "all"), ("bodylimit:set", "shop", "1500"),
+    ("https:enable", "shop", "--hsts", "on"),
+    ("allow:add", "shop", "203.0.113.7", "10.0.0.0/8"), ("apps:lock", "blog", "sale", "until", "Friday"),
+    ("checks:skip", "shop"), ("https:disable", "blog"),
+)  # fmt: skip
+BY_STDIN = {"auth:set", "errors:set", "notify:add", "vcl:set", "keys:add"}  # see ``full``
+TAKES_BACK = {
+    "config:unset", "config:global:unset", "ports:unset", "checks:unset", "resources:unset", "capabilities:remove",
+    "builder:unset", "cache:unset", "maintenance:off", "errors:unset", "vcl:unset", "ratelimit:off", "bodylimit:off",
+    "cron:resume", "apps:unlock",
+}  # fmt: skip
+NOT_IN_IT = {
+    "certs:add": "it has a private key", "registry:login": "a login of Docker's", "web:token": "shown once",
+    "ps:stop": "for now", "ps:start": "for now", "cache:purge": "no setting", "server:reconcile": "no setting",
+    "server:apply": "reads it", "apps:create": "an app itself, by its name",
+    "apps:clone": "an app itself, by its name", "demo:create": "an app itself, by its name",
+    "config:import": "as config:set", "domains:set": "as domains:add", "keys:limit": "as keys:add --app",
+    "keys:grant": "as keys:add --app",
+}  # fmt: skip
 
 
 def repositories(world: World) -> None:
@@ -35,34 +83,7 @@ def full(world: World) -> World:
     repositories(world)
     assert world.run("keys:add", "ada", *ADA.split()[:2], "--role", "admin").code == 0
     assert world.run("keys:add", "ci", *BOB.split()[:2], "--app", "shop").code == 0
-    for words in (
-        ("config:global:set", f"SHARED={ODD}", "--no-restart"), ("config:set", "shop", f"A={ODD}", "B=-b", "C="),
-        ("ps:scale", "shop", "web=2", "worker=1"), ("ports:set", "shop", "3000"),
-        ("checks:set", "shop", "--path", "/healthz?a=b", "--timeout", "2", "--content=-ok", "--header", "X-A: b c"),
-        ("checks:set", "shop", "--process", "worker", "--port", "9000"),
-        ("resources:limit", "shop", "--memory", "512m"),
-        ("resources:limit", "shop", "--process", "worker", "--cpus", "0.5", "--pids", "90", "--read-only"),
-        ("resources:limit", "shop", "--process", "web", "--writable"),
-        ("capabilities:add", "shop", "NET_RAW", "cap_sys_chroot"),
-        ("builder:set", "shop", "--dockerfile", "docker/Dockerfile", "--context", "app", "--target", "prod"),
-        ("builder:set", "shop", "--arg", f"X={ODD}", "--arg-from-config", "A"),
-        ("domains:add", "shop", "www.example.net"), ("domains:add", "shop", "*.example.org"),
-        ("builder:set", "shop", "--platform", "linux/amd64", "--network", "none", "--secret", "token=A"),
-        ("git:set", "shop", "deploy-branch", "production"),
-        ("storage:mount", "shop", "data:/var/lib/shop"),
-        ("storage:mount", "shop", "up:/up", "--read-only", "--process", "web"),
-        ("cron:add", "shop", "nightly", "0 3 * * mon-fri", "./report", "--all", "two words"),
-        ("cron:add", "--timezone=Europe/Berlin", "--overlap=queue", "--timeout=2h", "shop", "sync", "@hourly", "s"),
-        ("cron:suspend", "shop", "sync"),
-        ("cache:set", "shop", "--ttl=90s", "--ignore-cookies=on", "--strip-query=utm_*,fbclid", "--warm=/,/feed?a=b"),
-        ("cache:set", "blog", "--ignore-cookies=off", "--assets-for=0s"),
-        ("notify:add", "ops", "https://hooks.example.com/a?token=swordfish", "--events", "deploy.live,app.created"),
-        ("maintenance:on", "shop", "--allow", "10.0.0.0/8"), ("redirects:add", "shop", "/old", "/new"),
-        ("redirects:add", "shop", "www.example.net", "https://example.net", "--code", "308"),
-        ("ratelimit:set", "shop", "--requests", "100", "--per", "1m", "--by", "all"), ("bodylimit:set", "shop", "1500"),
-        ("https:enable", "shop", "--hsts", "on"),
-        ("allow:add", "shop", "203.0.113.7", "10.0.0.0/8"), ("apps:lock", "blog", "sale", "until", "Friday"),
-    ):  # fmt: skip
+    for words in SETTING:
         world.ok(*words)
     assert world.run("auth:set", "shop", "ada", stdin=b"open sesame: two").code == 0
     assert world.run("errors:set", "shop", "--page", "-", stdin="<p>Back soon é\n".encode()).code == 0
@@ -103,7 +124,48 @@ def test_every_section_is_in_the_full_document(full: World) -> None:
     """So that a new section is tested here too."""
     apps = tomllib.loads(exported(full))["apps"]
     assert {key for app in apps.values() for key in app} == {one.key for one in blueprint.sections()}
+    assert (apps["shop"]["skip_checks"], "skip_checks" in apps["blog"]) == (True, False)
     assert set(tomllib.loads(exported(full))) == {"config", "keys", "webhooks", "apps"}
+
+
+def test_all_that_a_command_can_set_is_in_the_document() -> None:
+    """Every command that ``test_again`` runs twice is set by ``full``, takes such a thing back, or has a reason."""
+    changing = {words[0] for words, _ in SETS} | {words[0] for words in MAKES}
+    said = {words[0] for words in SETTING} | BY_STDIN
+    assert changing - said - TAKES_BACK - NOT_IN_IT.keys() == set()
+    assert not said & NOT_IN_IT.keys()
+
+
+def test_the_status_pages_https_goes_into_it_and_comes_out_again(tmp_path: Path) -> None:
+    with_name = WebSettings(domain="status.example.com")
+    one, other = World.open(tmp_path / "one", with_name), World.open(tmp_path / "other", with_name)
+    nameless = World.open(tmp_path / "nameless")
+    assert "status_page" not in exported(one)
+    for words, value in (
+        (("https:enable", "--hsts", "on"), {"hsts": True}), (("https:enable", "--hsts", "off"), {"hsts": False}),
+        (("https:disable",), False),
+    ):  # fmt: skip
+        one.ok(*words, "--status-page")
+        text = exported(one)
+        assert tomllib.loads(text)["status_page"] == {"https": value}
+        plan = apply(other, text, "--dry-run", "--format", "json")[1]
+        assert json.loads(plan) == [
+            {"step": " ".join([words[0], "--status-page", *words[1:]]), "subject": "status page"}
+        ]
+        assert apply(other, text)[0] == 0
+        assert exported(other) == text
+        assert "nothing to do" in apply(other, text)[2]
+    code, _, err = apply(nameless, text)
+    assert (code, "the status page has no host name" in err) == (1, True)
+    assert "did you mean 'status_page.https'" in apply(other, "[status_page]\nhttp = true\n")[2]
+    for world in (one, other, nameless):
+        world.store.close()
+
+
+def test_https_that_was_switched_off_is_said(full: World) -> None:
+    """Where the server's settings switch it on for all, an app without a word would get it."""
+    apps = tomllib.loads(exported(full))["apps"]
+    assert (apps["blog"]["https"], apps["shop"]["https"]) == (False, {"hsts": True})
 
 
 def test_a_plan_has_no_secret_and_does_nothing(full: World) -> None:

@@ -247,7 +247,7 @@ def test_the_builder_is_set_without_a_deploy(shop: World) -> None:
     shop.ok("builder:set", "shop", "--arg", "A=2")
     assert stored(shop) | {overrides.ARGUMENT + "A": "2"} == stored(shop)
     assert overrides.ARGUMENT_FROM_CONFIG + "A" not in stored(shop)
-    assert shop.run("builder:unset", "shop", "--arg", "GHOST").code == 1
+    assert shop.run("builder:unset", "shop", "--arg", "GHOST").code == 3
     shop.ok("builder:unset", "shop", "--dockerfile", "--arg", "A")
     assert [r["name"] for r in shown(shop, "builder:show", "shop")] == ["context", "arg B"]
     shop.ok(
@@ -267,7 +267,7 @@ def test_the_builder_is_set_without_a_deploy(shop: World) -> None:
         ("platform", "linux/386", "command"),
         ("network", "none", "command"), ("arg B", "x=y", "command"), ("secret npm.rc", "NPM_TOKEN", "config"),
     ]  # fmt: skip
-    assert shop.run("builder:unset", "shop", "--secret", "ghost").code == 1
+    assert shop.run("builder:unset", "shop", "--secret", "ghost").code == 3
     shop.ok("builder:unset", "shop")
     assert shown(shop, "builder:show", "shop") == []
 

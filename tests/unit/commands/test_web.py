@@ -36,10 +36,10 @@ def test_tokens_are_shown_once_and_are_ones_own(world: World) -> None:
     assert len(token) == 43
     assert [t["name"] for t in world.ok("web:tokens", "--format", "json").json] == ["grafana"]
     assert token not in world.ok("web:tokens", "--format", "json").out
-    assert world.run("web:token", "grafana").code == 1
+    assert world.run("web:token", "grafana").code == 3
     world.ok("web:token:remove", "grafana")
     assert world.ok("web:tokens", "--format", "json").json == []
-    assert world.run("web:token:remove", "grafana").code == 1
+    assert world.run("web:token:remove", "grafana").code == 3
     assert [(e.action, e.detail) for e in world.store.audit()][-1] == ("web:token", "grafana")
 
 

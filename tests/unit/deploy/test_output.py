@@ -60,3 +60,13 @@ def test_a_hint_with_a_dockerfile_keeps_its_lines() -> None:
         "building", "no Dockerfile", "one to start with:\n\n  FROM a\n  COPY . .", (), "v1 serves on"
     )
     assert lines[1:5] == [" !     one to start with:", " !     ", " !       FROM a", " !       COPY . ."]
+
+
+def test_what_fails_before_the_first_stage_is_the_deploy() -> None:
+    for stage, called in (("queued", "deploy"), ("received", "deploy"), ("", "deploy"), ("building", "building")):
+        assert output.failure(stage, "no more", "", (), "v1 serves on")[0] == f" !     {called} failed: no more"
+
+
+def test_a_stopped_app_is_not_called_live() -> None:
+    line = output.stopped("http://shop.localhost", "v3", 0.25)
+    assert line == "=====> http://shop.localhost   stopped in 0.2s; ps:start begins with v3"
