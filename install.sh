@@ -25,7 +25,7 @@ usage() {
 usage: sudo ./install.sh [--domain NAME] [--port N] [--ssh-port N] [--key PUBLIC_KEY_FILE] [--dry-run]
        sudo ./install.sh --upgrade | --rollback | --stop | --uninstall [--purge]
 
-  --domain NAME    apps are served at <app>.NAME; point a wildcard DNS record here (default: localhost)
+  --domain NAME    apps are served at <app>.NAME; point NAME and *.NAME here (default: localhost)
   --port N         where Varnish serves the apps (default: 80)
   --ssh-port N     where git push and the commands arrive (default: 2222)
   --key FILE       the public key that may do everything (default: yours, from ~/.ssh of who called sudo)
@@ -79,7 +79,8 @@ parse_arguments() {
 
 has_systemd() { [ -d /run/systemd/system ]; }
 is_installed() { [ -x "$prefix/current/bin/gitship" ] && [ -e "$config" ]; }
-docker_answers() { command -v docker >/dev/null && timeout 15 docker version >/dev/null 2>&1; }
+is_podman() { docker --version 2>/dev/null | grep -qi podman; } # the package podman-docker; it speaks half of the API
+docker_answers() { command -v docker >/dev/null && ! is_podman && timeout 15 docker version >/dev/null 2>&1; }
 
 wait_for() { # wait_for SECONDS COMMAND...
   local deadline=$((SECONDS + $1))
@@ -98,8 +99,8 @@ wait_for() { # wait_for SECONDS COMMAND...
 . "$here/gitship/installing/release.sh"
 # shellcheck source=gitship/installing/service.sh
 . "$here/gitship/installing/service.sh"
-installed_list=$prefix/installed-packages # what an uninstall names
-made_list=$prefix/made-files              # what a purge removes
+installed_list=/etc/gitship/installed-packages # what an uninstall names; it stays until a purge, as the packages do
+made_list=/etc/gitship/made-files              # what a purge removes
 
 # Prints the file of the public key that becomes admin: --key, the first of who called sudo, or what they log in with.
 find_key() {
@@ -127,10 +128,14 @@ ask_for_key() { # only on a terminal: a script is told at the end how to let som
 
 init_gitship() { # init_gitship RELEASE
   local found arguments=(--config "$config")
-  found=$(find_key)
-  if [ -z "$found" ] && [ ! -e "$config" ]; then
-    ask_for_key
-    found=$key
+  if [ -e "$config" ]; then
+    found=$key # who was let in stays in; another one only by name
+  else
+    found=$(find_key)
+    if [ -z "$found" ]; then
+      ask_for_key
+      found=$key
+    fi
   fi
   if [ "${found##*/}" = authorized_keys ]; then
     mkdir -p "$run_dir"
@@ -159,7 +164,7 @@ plan() {
     gitship "$prefix/releases/$id$([ "$(release_of current)" != "$id" ] || echo ' (runs already)')" \
     settings "$config$(if [ -e "$config" ]; then echo ' (kept)'; else echo ": domain $domain, http port $http_port, ssh port $ssh_port"; fi)" \
     units "$(if has_systemd; then echo "${units[*]}"; else echo "none (no systemd): processes of this script's own"; fi)" \
-    admin "$(if [ -n "$found" ]; then echo "who has the key in $found"; else echo "no public key was found: use --key FILE"; fi)"
+    admin "$(if [ -e "$config" ] && [ -z "$key" ]; then echo "as it is"; elif [ -n "$found" ]; then echo "who has the key in $found"; else echo "no public key was found: use --key FILE"; fi)"
   if ! is_installed && [ -n "$who" ]; then printf '  %-10s port %s is taken by %s: see --port\n' stopped "$http_port" "$who"; fi
 }
 
@@ -167,7 +172,7 @@ set_up() {
   local id started=$SECONDS before missing
   is_installed || check_ports
   check_system
-  mkdir -p "$prefix" "$run_dir"
+  mkdir -p "$prefix" "$run_dir" "$(dirname "$installed_list")"
   update_lists
   mapfile -t missing < <(missing_packages)
   install_packages "${missing[@]}"
@@ -278,10 +283,10 @@ gitship is running. On the machine you work at, in a repository with a Dockerfil
   git push deploy main
   ssh -p $ssh_port deploy@${host:-localhost} help
 
-It is then served at http://hello.$domain$url_port. No repository at hand? gitship demo:create
+It is then served at http://hello.$domain$url_port. No repository at hand? sudo gitship demo:create
 TEXT
   [ "$domain" != localhost ] || printf '%s\n' "Only this machine knows *.localhost: to serve others, set domain = \"your.domain\" in $config," \
-    "point *.your.domain here, and run ./install.sh again."
+    "point your.domain and *.your.domain here, and run ./install.sh again."
 }
 
 uninstall() {
@@ -308,9 +313,9 @@ print(sqlite3.connect(sys.argv[1]).execute("SELECT value FROM meta WHERE key = \
   [ ! -e "$installed_list" ] || packages=$(sort -u "$installed_list" | tr '\n' ' ')
   if [ -n "$purge" ]; then
     [ ! -e "$data/gitship.db" ] || rm -rf "$data"
+    if [ -e "$made_list" ]; then while read -r file; do rm -f "$file"; done <"$made_list"; fi
     rm -rf /etc/gitship
     if id "$user" >/dev/null 2>&1; then userdel "$user"; fi
-    if [ -e "$made_list" ]; then while read -r file; do rm -f "$file"; done <"$made_list"; fi
   fi
   rm -rf "$prefix" "$run_dir" "$log" "$docker_log" /usr/local/bin/gitship
   if [ -n "$purge" ]; then

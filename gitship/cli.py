@@ -81,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # our reader has gone, as in `gitship doctor | head -1`
+        return _unread()
 
 
 def _own(args: argparse.Namespace) -> int:
@@ -159,7 +161,7 @@ def _admin_command(words: list[str]) -> int:
         _for_the_owner_alone(sys.stdout.fileno())
     from gitship.ssh import client, hostkey
 
-    return client.run_remote(
+    code = client.run_remote(
         _reachable(settings),
         settings.local_key,
         hostkey.public_line(hostkey.ensure(settings.host_key)),
@@ -169,6 +171,14 @@ def _admin_command(words: list[str]) -> int:
         sys.stderr.buffer,
         sys.stdin.isatty() and sys.stdout.isatty(),
     )
+    sys.stdout.flush()  # here, where a reader that has gone is no news
+    return code
+
+
+def _unread() -> int:
+    """Python itself would say so once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _for_the_owner_alone(handle: int) -> None:

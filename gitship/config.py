@@ -318,6 +318,8 @@ def load(path: Path) -> Settings:
     """Settings from ``path``. Raises ConfigError, which names the file."""
     try:
         text = path.read_text(encoding="utf-8")
+    except PermissionError:
+        raise ConfigError(f"you may not read {path}", "run this as root: sudo gitship ...") from None
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror}", "run `gitship init` first, or give --config FILE"

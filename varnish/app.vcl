@@ -160,6 +160,7 @@ sub vcl_recv {
 sub vcl_pipe {
     unset bereq.http.x-gitship-verify;
     unset bereq.http.x-gitship-first;
+    set bereq.http.x-request-start = "t=" + std.time2real(now, 0.0);
     set bereq.http.upgrade = req.http.upgrade;
     # "close": an app that declines the upgrade ends the connection instead of taking further requests on it.
     set bereq.http.connection = "upgrade, close";
@@ -292,6 +293,13 @@ sub gitship_not_kept {
     return (deliver);
 }
 
+# A retry begins with the usual time-outs from Varnish 7.5 on: vcl_backend_fetch has to be told once more.
+sub gitship_keep_patience {
+    if (bereq.first_byte_timeout == @PATIENCE@s) {
+        set bereq.http.x-gitship-stale = "there";
+    }
+}
+
 sub vcl_backend_response {
     unset beresp.http.x-gitship-release;
     unset beresp.http.x-gitship-origin;
@@ -382,6 +390,7 @@ sub vcl_backend_error {
         && now - std.real2time(std.real(regsub(bereq.http.x-request-start, "^t=", ""), 0.0), now) < 5s) {
         set bereq.backend = app.backend();
 @ANY_AT_ALL_AGAIN@
+        call gitship_keep_patience;
         return (retry);
     }
     if (bereq.is_bgfetch || bereq.first_byte_timeout == @PATIENCE@s) {

@@ -32,8 +32,7 @@ def create(app: AppName, /, *, context: Ctx) -> None:
     refuse_existing(context, app_name(app))
     made = context.operations.create_app(app)
     context.line(f"created {made.name}")
-    host, port = context.settings.domain, context.settings.ssh.listen.port
-    context.note(f"git remote add deploy ssh://deploy@{host}:{port}/{made.name}\ngit push deploy main")
+    context.note(f"git remote add deploy {context.remote(made.name)}\ngit push deploy main")
 
 
 def refuse_existing(context: Context, name: str) -> None:
@@ -62,10 +61,9 @@ def list_apps(*, context: Ctx, format: Format = "table") -> None:
 
 
 def _first_steps(context: Context) -> str:
-    host, port = context.settings.domain, context.settings.ssh.listen.port
     return (
         "no apps yet. In a repository with a Dockerfile (hello is the name you choose):\n"
-        f"  git remote add deploy ssh://deploy@{host}:{port}/hello\n"
+        f"  git remote add deploy {context.remote('hello')}\n"
         "  git push deploy main\n"
         "or see a page without a project of your own: demo:create"
     )
@@ -99,8 +97,7 @@ def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = Fals
         follow(context, found.name, deploy, detach=detach)
     if deploy is None or not detach:
         context.line(f"renamed {found.name} to {new}")
-        host, port = context.settings.domain, context.settings.ssh.listen.port
-        context.note(f"git remote set-url deploy ssh://deploy@{host}:{port}/{new}")
+        context.note(f"git remote set-url deploy {context.remote(new)}")
 
 
 @command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -51,6 +52,18 @@ class Context:
     @property
     def identity(self) -> Identity:
         return self.session.identity
+
+    @property
+    def ssh_host(self) -> str:
+        """What the client can call this server: its domain or, while it has none, the address they have come to."""
+        domain, reached = self.settings.domain, self.session.reached
+        if domain != "localhost" or not reached or ip_address(reached).is_loopback:
+            return domain
+        return f"[{reached}]" if ":" in reached else reached
+
+    def remote(self, app: str) -> str:
+        """Where an app is pushed to."""
+        return f"ssh://deploy@{self.ssh_host}:{self.settings.ssh.listen.port}/{app}"
 
     def line(self, text: str) -> None:
         """One line of stdout as it is, without wrapping; raises ClientGone."""

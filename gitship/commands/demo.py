@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from gitship.commands import access
 from gitship.commands.apps import refuse_existing
-from gitship.commands.context import Context, Ctx
+from gitship.commands.context import Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.registry import command
 from gitship.deploy import demo
@@ -34,15 +34,10 @@ def create(
 ) -> None:
     access.require_all_apps(context.identity, "making apps")
     refuse_existing(context, app_name(app))
-    url = remote(context, app)
+    url = context.remote(app_name(app))
     files = demo.archive(app, url)
     made = context.operations.create_app(app)
-    begun = context.operations.sources.archive(made.name, files, context.identity)
+    begun = context.operations.sources.archive(made.name, files, context.identity, title="A page to begin with")
     context.record(f"{begun.cause}, deploy {begun.id}")
     follow(context, made.name, begun, detach=detach)
     context.note(f"make it yours: git clone {url}")
-
-
-def remote(context: Context, app: str) -> str:
-    """Where an app is pushed to, as this server knows itself."""
-    return f"ssh://deploy@{context.settings.domain}:{context.settings.ssh.listen.port}/{app}"

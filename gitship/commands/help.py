@@ -28,8 +28,8 @@ def help_command(
 ) -> None:
     allowed = [c for c in registry.load().values() if not c.hidden and context.identity.role.allows(c.role)]
     if name is None:
-        port, host = context.settings.ssh.listen.port, context.settings.domain
-        context.line(f"gitship {__version__}: commands for `ssh -p {port} deploy@{host} COMMAND`")
+        port = context.settings.ssh.listen.port
+        context.line(f"gitship {__version__}: commands for `ssh -p {port} deploy@{context.ssh_host} COMMAND`")
         _overview(context, allowed)
         context.line("\n`help NAME` tells more; `--format json` and `--quiet` make listings fit for scripts.")
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Annotated, Any
 
 import tomli_w
@@ -16,7 +17,6 @@ from gitship.commands.listing import Format, show
 from gitship.commands.planning import plan
 from gitship.commands.prompt import Interrupted, read_all
 from gitship.commands.registry import UsageError, command
-from gitship.commands.session import Session
 from gitship.errors import GitshipError
 from gitship.model import Key, Role
 
@@ -139,5 +139,5 @@ def _carry_out(context: Context, steps: list[Step]) -> None:
 
 def _run(context: Context, step: Step) -> int:
     session, stdin = context.session, io.BytesIO(step.stdin.encode())
-    nested = Session(step.argv, session.identity, stdin, session.stdout, session.stderr, closed=session.closed)
+    nested = replace(session, argv=step.argv, stdin=stdin, pty=None, env={})
     return dispatch.run(Services(context.store, context.settings, context.operations), nested)

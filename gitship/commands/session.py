@@ -40,7 +40,10 @@ class Pty:
 
 @dataclass(slots=True)
 class Session:
-    """``argv`` is the command split by shell rules, never run by one; ``closed`` is set when the client has gone."""
+    """``argv`` is the command split by shell rules, never run by one; ``closed`` is set when the client has gone.
+
+    ``reached`` is the address of this machine that the client has come to; "" when that isn't known.
+    """
 
     argv: tuple[str, ...]
     identity: Identity
@@ -50,3 +53,4 @@ class Session:
     pty: Pty | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     closed: threading.Event = field(default_factory=threading.Event)
+    reached: str = ""

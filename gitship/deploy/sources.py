@@ -71,7 +71,7 @@ class Sources:
         parsed = references.parse(reference)
         return self._deploy(found, DeployKind.IMAGE, by, cause=f"image {parsed}", image=str(parsed), pull=pull)
 
-    def archive(self, app: str, stream: ByteSource, by: Identity, *, strip: int = 0) -> Deploy:
+    def archive(self, app: str, stream: ByteSource, by: Identity, *, strip: int = 0, title: str = "") -> Deploy:
         """A tar as a commit on the deploy branch, which moves when the commit is live."""
         found = self._store.app(app)
         ensure_unlocked(self._store, found)  # before everything has been sent
@@ -83,6 +83,7 @@ class Sources:
             parent=parent,
             author=by.key_name,
             strip=strip,
+            title=title,
             limit_bytes=self._settings.ssh.max_pack,
         )
         cause = f"archive {archived.sha256[:12]}"

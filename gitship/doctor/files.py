@@ -89,7 +89,7 @@ def _copies(settings: Settings) -> Iterator[Finding]:
         yield ok("database", "whole; `gitship serve` makes its first automatic copy")
         return
     age = time.time() - found[0].at
-    text = f"whole; {len(found)} automatic copies, the newest {age / 3600:.0f} h old"
+    text = f"whole; {len(found)} automatic {'copy' if len(found) == 1 else 'copies'}, the newest {age / 3600:.0f} h old"
     if age > OLD_COPY_S:
         yield warn("database", text, "is `gitship serve` running? see its log for why it makes none")
     else:

@@ -32,7 +32,9 @@ def dns(settings: Settings) -> Iterator[Finding]:
     try:
         found = sorted({str(info[4][0]) for info in socket.getaddrinfo(name, 80, type=socket.SOCK_STREAM)})
     except OSError:
-        yield fail("dns", f"*.{domain} has no address", f"add a DNS record: *.{domain} A <this server's address>")
+        yield fail(
+            "dns", f"*.{domain} has no address", f"add DNS records: {domain} and *.{domain}, A <this server's address>"
+        )
         return
     here = [address for address in found if is_ours(address)]
     if here:
@@ -41,6 +43,13 @@ def dns(settings: Settings) -> Iterator[Finding]:
         yield warn(
             "dns", f"*.{domain} leads to {', '.join(found)}, which is no address of this machine",
             "fine behind a router or load balancer that leads here; else mend the DNS record",
+        )  # fmt: skip
+    try:
+        socket.getaddrinfo(domain, settings.ssh.listen.port)
+    except OSError:  # a wildcard says nothing of the name itself
+        yield warn(
+            "dns", f"{domain} itself has no address: nobody can push to deploy@{domain}",
+            f"add a DNS record: {domain} A <this server's address>",
         )  # fmt: skip
 
 

@@ -212,6 +212,7 @@ def _retry_503(probed: bool) -> str:
         '    if (beresp.status == 503 && bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD")) {',
         "        set bereq.backend = app.backend();",
         *([_any_at_all("bereq.backend", "        ")] if probed else []),
+        "        call gitship_keep_patience;",
         "        return (retry);",
         "    }",
     ]

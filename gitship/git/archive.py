@@ -53,11 +53,19 @@ class Archived:
 
 
 def commit_archive(
-    repository: Repository, source: ByteSource, *, parent: str | None, author: str, strip: int, limit_bytes: int
+    repository: Repository,
+    source: ByteSource,
+    *,
+    parent: str | None,
+    author: str,
+    strip: int,
+    limit_bytes: int,
+    title: str = "",
 ) -> Archived:
     """A commit with exactly the archive's files, on top of ``parent``; no ref moves.
 
-    ``strip`` leading directories of each name are left out. Raises GitError, and then the repository is as it was.
+    ``strip`` leading directories of each name are left out; ``title`` is the commit's message, by default the
+    archive's checksum. Raises GitError, and then the repository is as it was.
     """
     unpacked = Unpacked(source, limit_bytes)
     try:
@@ -65,7 +73,7 @@ def commit_archive(
             writer = LooseWriter(quarantine.path)
             tree = _write(_read(unpacked, writer, strip), writer)
             sha256 = unpacked.finish()
-            commit = _commit(tree, parent, author, f"archive {sha256}\n")
+            commit = _commit(tree, parent, author, f"{title or f'archive {sha256}'}\n")
             writer.add(b"commit", commit.as_raw_string())
             quarantine.keep()
     except OSError as error:

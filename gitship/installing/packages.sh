@@ -59,7 +59,8 @@ check_system() {
   command -v dnf >/dev/null || die "this system has neither apt nor dnf" \
     "gitship is installed on Debian 12 and 13, Ubuntu 22.04 and 24.04, and on RHEL 9 and 10 and what is built from them"
   command -v dockerd >/dev/null || docker_answers || die "Docker is missing, and this distribution has no package of it" \
-    "install docker-ce from Docker's own repository (docs.docker.com/engine/install), then run this again"
+    "install docker-ce from Docker's own repository (docs.docker.com/engine/install; on version 10 also
+      kernel-modules-extra, without which dockerd does not start; Podman will not do), then run this again"
 }
 
 install_packages() { # install_packages PACKAGE...

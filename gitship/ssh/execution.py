@@ -9,6 +9,7 @@ import re
 import shlex
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from paramiko import Channel, Message, SSHException
 from paramiko.common import cMSG_CHANNEL_FAILURE, cMSG_CHANNEL_SUCCESS
@@ -158,6 +159,7 @@ class Execution:
                 pty=self._pty,
                 env=dict(self._env),
                 closed=self._closed,
+                reached=_reached(self.channel),
             )
             with tracing.traced(key=identity.key_name):
                 return self._run_command(session)
@@ -174,6 +176,15 @@ class Execution:
         with contextlib.suppress(OSError):
             stderr.write(text.encode("utf-8", "replace"))
         return 1
+
+
+def _reached(channel: Channel) -> str:
+    """This machine's address at the connection's end; "" for a connection that is gone or has none."""
+    sock: Any = channel.get_transport().sock  # what reads ahead stands before the real one
+    try:
+        return str(sock.getsockname()[0]).removeprefix("::ffff:")
+    except OSError:
+        return ""
 
 
 def split(command: bytes) -> tuple[str, ...]:

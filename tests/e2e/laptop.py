@@ -1,7 +1,8 @@
 """A reader's machine: README's commands as they stand there, port 2222 and 80 of localhost being one test server's.
 
-The stock ssh, git, ssh-keyscan and curl; systemctl starts and stops the test server. ssh is led to the server's port by
-a ProxyCommand, so that host keys are known under the names in README; curl by its own configuration.
+The stock ssh, git, ssh-keyscan and curl; sudo is nobody else, systemctl starts and stops the test server. ssh is led to
+the server's port by a ProxyCommand, so that host keys are known under the names in README; curl by its own
+configuration.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def make(home: Path, server: Server) -> dict[str, str]:
     for pipe in (programs / "asked", programs / "answered"):
         os.mkfifo(pipe)
     _program(programs / "systemctl", SYSTEMCTL.format(asked=programs / "asked", answered=programs / "answered"))
+    _program(programs / "sudo", '#!/bin/bash\nexec "$@"\n')
     (home / ".curlrc").write_text(f'connect-to = "::127.0.0.1:{server.http_port}"\nfail\n')
     root = str(Path(__file__).parents[2])
     return {

@@ -20,6 +20,7 @@ def test_from_an_empty_server_to_a_page_that_one_changes(server: Server, base: P
 
     made = server.ssh("demo:create", "first")
     assert made.returncode == 0, made.stderr
+    assert '"A page to begin with"' in made.stdout + made.stderr
     page = server.get("first")
     assert page.status == 200
     assert "It works." in page.body

@@ -167,8 +167,9 @@ def take_packages_away(machine: Machine, said: str) -> None:
 
 
 def added(machine: Machine, before: set[str]) -> set[str]:
-    """What is there now and was not before the installation, but for what apt and the packages themselves leave."""
-    return {path for path in files(machine) - before if not PACKAGES_LEAVE.match(path)}
+    """What is there now and was not before the installation, but for what packages have and leave."""
+    owned = machine.enter("sh", "-c", "cat /var/lib/dpkg/info/*.list", timeout_s=60).stdout.splitlines()
+    return {path for path in files(machine) - before - set(owned) if not PACKAGES_LEAVE.match(path)}
 
 
 @pytest.mark.parametrize("release", WANTED)
@@ -294,7 +295,10 @@ def commands(machine: Machine) -> list[str]:
 
 
 DOCTOR_FINDS = r"(?m)^fail |^warn  (?!clock|dns)"  # a test machine has no time server, and no name
-PACKAGES_LEAVE = re.compile(rf"/home/{USER}/gitship(/|$)")
+PACKAGES_LEAVE = re.compile(  # apt, Docker, containerd, and systemd, which runs on; and the copy of the repository
+    rf"/home/{USER}/gitship|/run/(?!.*gitship)|/var/(cache|tmp|log|lib/(apt|containerd|docker|dpkg|systemd))(?!.*gitship)"
+    "|/opt/containerd|/etc/(cni|docker|docker/key.json|cni/net.d|networks|subgid-|subuid-|.*-)$"
+)
 
 
 def serves(machine: Machine) -> bool:

@@ -62,6 +62,13 @@ def test_without_docker_the_rhel_family_is_told_where_it_comes_from(tmp_path: Pa
     assert "docker-ce" in done.stderr
 
 
+def test_podman_under_dockers_name_is_no_docker(tmp_path: Path) -> None:
+    podman = {"docker": "#!/bin/sh\n[ $1 = --version ] && echo 'podman version 4.9.4-rhel'\nexit 0\n"}
+    done = dry_run(tmp_path / "bin", RHEL | podman)
+    assert done.returncode == 1
+    assert "Podman will not do" in done.stderr
+
+
 def test_ubuntu_with_an_older_python_gets_a_newer_one_beside_it(tmp_path: Path) -> None:
     done = dry_run(tmp_path / "bin", JAMMY)
     packages = next(line for line in done.stdout.splitlines() if line.startswith("  packages")).split()[1:]

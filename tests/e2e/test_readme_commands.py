@@ -65,7 +65,7 @@ BEFORE = {
 }
 AFTER = {
     "cat > /var/lib/gitship/hooks": 'rm "$DATA"/hooks/before-switch.d/*',  # it refuses at weekends
-    "gitship restore --check": f"""
+    "sudo gitship restore --check": f"""
         ship config:get hello FROM_FILE
         timeout {BACK_S} sh -c 'until curl -s -o page -H "Host: hello.localhost" http://localhost/; do sleep 0.5; done'
         grep "Hello from gitship" page""",

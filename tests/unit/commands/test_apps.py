@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gitship.model import DeployState
@@ -14,6 +16,28 @@ def test_a_made_app_is_listed_and_the_next_commands_are_said(world: World) -> No
     assert client.out == "created shop\n"
     assert "git remote add deploy ssh://deploy@example.com:2222/shop\ngit push deploy main" in client.err
     assert [row["name"] for row in world.ok("apps:list", "--format", "json").json] == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "reached", "host"),
+    [
+        ("localhost", "192.0.2.7", "192.0.2.7"),  # from a laptop, to a server without a name
+        ("localhost", "2001:db8::7", "[2001:db8::7]"),
+        ("localhost", "127.0.0.1", "localhost"),
+        ("localhost", "::1", "localhost"),
+        ("localhost", "", "localhost"),
+        ("apps.example.com", "192.0.2.7", "apps.example.com"),
+    ],
+)
+def test_the_lines_to_paste_name_the_server_as_the_client_can(
+    world: World, domain: str, reached: str, host: str
+) -> None:
+    world.services = replace(world.services, settings=replace(world.settings, domain=domain))
+    for words in (("apps:list",), ("apps:create", "shop"), ("help",)):
+        client = world.client(*words)
+        client.session.reached = reached
+        said = world.go(client)
+        assert f"deploy@{host}:2222" in said.err or f"ssh -p 2222 deploy@{host} COMMAND" in said.out
 
 
 @pytest.mark.parametrize("name", ["TestApp", "a/b", "a;id", "a:latest", "x" * 64, "", "-a", "..", "é"])

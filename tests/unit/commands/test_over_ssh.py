@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitship.commands.dispatch import run
+from gitship.commands.session import Session
 from gitship.configvalues import Address
 from gitship.engine.values import LogLine
 from gitship.model import DeployState, Identity, Role
@@ -27,6 +28,7 @@ class Remote:
 
     def __init__(self, world: World, directory: Path) -> None:
         self.world = world
+        self.reached = "nothing yet"
         self._key = directory / "key"
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key)],
@@ -36,10 +38,14 @@ class Remote:
             Address("127.0.0.1", 0),
             directory / "host_key",
             lambda fingerprint, line, address: Identity("ada", Role.ADMIN, fingerprint, address),
-            lambda session: run(world.services, session),
+            self._run,
         )
         self.server.start()
         self._children: list[subprocess.Popen[bytes]] = []
+
+    def _run(self, session: Session) -> int:
+        self.reached = session.reached
+        return run(self.world.services, session)
 
     def popen(self, *argv: str, terminal: bool = False, quoted: bool = True) -> subprocess.Popen[bytes]:
         words = ["ssh", "-F", "none", "-i", str(self._key), "-p", str(self.server.address.port)]
@@ -73,6 +79,11 @@ def remote(world: World, tmp_path: Path) -> Iterator[Remote]:
     made = Remote(world, tmp_path)
     yield made
     made.close()
+
+
+def test_a_session_knows_the_address_that_its_client_came_to(remote: Remote) -> None:
+    assert remote.ssh("version").returncode == 0
+    assert remote.reached == "127.0.0.1"
 
 
 def read_until(child: subprocess.Popen[bytes], text: bytes) -> bytes:

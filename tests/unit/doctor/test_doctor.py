@@ -112,6 +112,19 @@ def test_a_domain_without_an_address_and_one_that_leads_here(config: Path) -> No
     assert [f.level for f in network.dns(load_default(config, text))] == [Level.WARN]
 
 
+def test_a_wildcard_record_does_not_lead_pushes_here(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(name: str, port: int, **more: object) -> list[tuple[object, ...]]:
+        if name == "apps.example.com":
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    config.write_text(config.read_text().replace('domain = "localhost"', 'domain = "apps.example.com"'))
+    apps, itself = network.dns(load(config))
+    assert (apps.level, apps.text) == (Level.OK, "*.apps.example.com leads to 127.0.0.1")
+    assert (itself.level, "deploy@apps.example.com" in itself.text) == (Level.WARN, True)
+
+
 def load_default(config: Path, text: str) -> Settings:
     config.write_text(text)
     return load(config)

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 1c81ac63eef46632aea0ca3ab81ab178
+# digest 292da0d635ffcdeed539955e9ea2d57d
 
 import directors;
 import std;
@@ -275,6 +275,7 @@ sub vcl_recv {
 sub vcl_pipe {
     unset bereq.http.x-gitship-verify;
     unset bereq.http.x-gitship-first;
+    set bereq.http.x-request-start = "t=" + std.time2real(now, 0.0);
     set bereq.http.upgrade = req.http.upgrade;
     # "close": an app that declines the upgrade ends the connection instead of taking further requests on it.
     set bereq.http.connection = "upgrade, close";
@@ -405,6 +406,13 @@ sub gitship_not_kept {
     return (deliver);
 }
 
+# A retry begins with the usual time-outs from Varnish 7.5 on: vcl_backend_fetch has to be told once more.
+sub gitship_keep_patience {
+    if (bereq.first_byte_timeout == 30s) {
+        set bereq.http.x-gitship-stale = "there";
+    }
+}
+
 sub vcl_backend_response {
     unset beresp.http.x-gitship-release;
     unset beresp.http.x-gitship-origin;
@@ -492,6 +500,7 @@ sub vcl_backend_error {
     if (bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD")
         && now - std.real2time(std.real(regsub(bereq.http.x-request-start, "^t=", ""), 0.0), now) < 5s) {
         set bereq.backend = app.backend();
+        call gitship_keep_patience;
         return (retry);
     }
     if (bereq.is_bgfetch || bereq.first_byte_timeout == 30s) {

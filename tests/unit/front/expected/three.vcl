@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 4a832b0ab1b153e06fbbd6d3532cef05
+# digest c3f4b3026f8663ab31c2e4a0ebc433c6
 
 import directors;
 import std;
@@ -246,6 +246,7 @@ sub vcl_recv {
 sub vcl_pipe {
     unset bereq.http.x-gitship-verify;
     unset bereq.http.x-gitship-first;
+    set bereq.http.x-request-start = "t=" + std.time2real(now, 0.0);
     set bereq.http.upgrade = req.http.upgrade;
     # "close": an app that declines the upgrade ends the connection instead of taking further requests on it.
     set bereq.http.connection = "upgrade, close";
@@ -376,6 +377,13 @@ sub gitship_not_kept {
     return (deliver);
 }
 
+# A retry begins with the usual time-outs from Varnish 7.5 on: vcl_backend_fetch has to be told once more.
+sub gitship_keep_patience {
+    if (bereq.first_byte_timeout == 30s) {
+        set bereq.http.x-gitship-stale = "there";
+    }
+}
+
 sub vcl_backend_response {
     unset beresp.http.x-gitship-release;
     unset beresp.http.x-gitship-origin;
@@ -391,6 +399,7 @@ sub vcl_backend_response {
         if (!std.healthy(bereq.backend)) {
             set bereq.backend = any.backend();
         }
+        call gitship_keep_patience;
         return (retry);
     }
     if (beresp.status >= 500 && bereq.first_byte_timeout == 30s) {
@@ -473,6 +482,7 @@ sub vcl_backend_error {
         if (!std.healthy(bereq.backend)) {
             set bereq.backend = any.backend();
         }
+        call gitship_keep_patience;
         return (retry);
     }
     if (bereq.is_bgfetch || bereq.first_byte_timeout == 30s) {

@@ -1,0 +1,36 @@
+"""The command line's own part: a reader that goes away, a settings file that is another user's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitship import config
+from gitship.errors import GitshipError
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("words", ["doctor --config {}", "doctor --format json --config {}"])
+def test_a_reader_that_has_gone_is_no_error(tmp_path: Path, words: str) -> None:
+    file = tmp_path / "gitship.toml"
+    file.write_text("nonsense = 1\n")
+    command = f"{sys.executable} -m gitship.cli {words.format(file)} | :"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False, env={**os.environ}
+    )
+    assert done.stderr == ""
+
+
+def test_settings_that_only_root_may_read_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, encoding: str) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # root may read every file
+    with pytest.raises(GitshipError) as caught:
+        config.load(tmp_path / "gitship.toml")
+    assert "sudo gitship" in caught.value.hint
