@@ -174,6 +174,7 @@ def test_a_log_follows_until_one_scrolls_up_and_a_line_has_an_address(
     expect(follow).to_be_visible()
     expect(page.get_by_text("unseen")).to_be_in_viewport()
     page.goto(f"{path}#L20")
+    expect(page.locator("#L20")).to_be_in_viewport()  # a reload goes back to where one was
     page.reload()
     expect(page.locator("#L20")).to_be_in_viewport()
     page.context.close()
