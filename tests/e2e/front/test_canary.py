@@ -182,3 +182,17 @@ def test_another_gitship_ends_what_an_earlier_one_began(canary: Canary) -> None:
         assert not [v for v in again._control.loaded() if v.name == canary.canary and not v.discarded]
     finally:
         again.close()
+
+
+@pytest.mark.parametrize("changes", [OLD, NEW])
+def test_what_is_sent_to_one_side_throws_the_page_out_of_both_caches(canary: Canary, changes: Side) -> None:
+    path = "/page?cache-control=public,max-age=600"
+
+    def told(side: Side, method: str = "GET") -> str:
+        headers = {"Cookie": f"gitship_canary={side.cookie}"}
+        return ask(canary.front.address, HOST, path, method, headers).headers["x-cache"]
+
+    other = NEW if changes is OLD else OLD
+    assert [told(other) for _ in range(2)] == ["miss", "hit"]
+    told(changes, "POST")
+    assert told(other) == "miss"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.front.gate import Gate
 from gitship.front.probe_vcl import Probe
 from gitship.front.side import Side, telling
 from gitship.front.vcl import AppFront, Backend, app_vcl, digest, digest_of, label_name, unavailable_vcl, vcl_name
@@ -127,3 +128,13 @@ def test_a_side_of_a_canary_tells_its_visitors(beside_others: bool) -> None:
     )
     assert telling(None, beside_others=beside_others) == ""
     assert digest(replace(ONE, side=Side("12-old", 361)), LARGEST) != digest(ONE, LARGEST)
+
+
+def test_only_where_the_pages_key_may_be_another_one_is_a_page_banned_without_a_look() -> None:
+    def looks(app: AppFront) -> bool:
+        return 'set req.http.x-gitship-changes = "look";' in app_vcl(app, "app_a_v1_1", LARGEST)
+
+    assert looks(ONE) and looks(THREE)
+    assert looks(replace(ONE, gate=Gate(vcl="sub app_recv { }")))
+    assert not looks(replace(ONE, gate=Gate(vcl="sub app_hash { hash_data(req.http.x); }")))
+    assert not looks(replace(ONE, side=Side("12-new", 600)))
