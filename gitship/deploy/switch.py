@@ -15,7 +15,7 @@ from gitship.deploy.wanted import STOPPED, Wanted
 from gitship.errors import DeployError, FrontError
 from gitship.front.front import Front
 from gitship.front.ports import reachable
-from gitship.front.side import COOKIE, Side
+from gitship.front.side import COOKIE
 from gitship.model import WEB, App, Container, Release
 from gitship.store import Store
 
@@ -88,10 +88,10 @@ class Switch:
         """See ``Wanted.left_behind``."""
         return self._wanted.left_behind(app, previous, release)
 
-    def verify(self, app: App, switched: Switched, path: str, side: Side | None = None) -> None:
+    def verify(self, app: App, switched: Switched, path: str, side: str = "") -> None:
         """One GET of ``path`` through Varnish must come from the new release, not the old one or an error page.
 
-        ``side`` asks for one of a canary's.
+        ``side`` asks for one of a canary's, by the value of its cookie.
 
         Raises DeployError. An app without web containers has nothing to ask.
         """
@@ -132,13 +132,13 @@ class Switch:
             ensure_front(self._front)
             self._front.label(app.slug, self._front.load(self._wanted.front(app)))
 
-    def _ask(self, host: str, path: str, token: str, side: Side | None) -> tuple[str, str, int]:
+    def _ask(self, host: str, path: str, token: str, side: str) -> tuple[str, str, int]:
         address = self._front.address
         connection = http.client.HTTPConnection(reachable(address.host), address.port, timeout=VERIFY_TIMEOUT_S)
         try:
             headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify", "Connection": "close"}
-            if side is not None:
-                headers["Cookie"] = f"{COOKIE}={side.cookie}"
+            if side:
+                headers["Cookie"] = f"{COOKIE}={side}"
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return (
