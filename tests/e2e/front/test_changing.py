@@ -35,6 +35,7 @@ def test_after_a_form_was_sent_visitors_have_the_new_page(
         origin.status = status
         sent = ask(shared.address, host, PAGE, method, body=b"a=b")
         assert (sent.status, origin.seen[-1].method, origin.seen[-1].body_bytes) == (status, method, 3)
+        assert not [name for name in origin.seen[-1].headers if name.startswith("x-gitship-")]
         origin.status, origin.version = 200, "new"
         assert [ask(shared.address, host, PAGE).text for _ in range(2)] == ["new 0", "new 0"]
         assert origin.count("/page") == 3
@@ -59,6 +60,20 @@ def test_what_only_asks_changes_no_page(shared: Front, serve: Serve, method: str
         assert ask(shared.address, host, PAGE, method, headers=headers).status == 200
         assert {seen.url for seen in origin.seen} == {PAGE}
         assert ask(shared.address, host, PAGE).headers["x-cache"] == "hit"
+
+
+def test_a_host_that_another_app_has_had_meanwhile_has_its_pages_still(shared: Front, serve: Serve) -> None:
+    with Origin("one") as one, Origin("two") as two:
+        host = serve(one)
+        slug = host.removesuffix(".localhost")
+        ask(shared.address, host, PAGE)
+        switch(shared, app(f"{slug}-o", two))
+        shared.set_hosts({host: f"{slug}-o"})
+        ask(shared.address, host, PAGE)
+        assert ask(shared.address, host, PAGE, "POST", body=b"a=b").text == "two 3"
+        shared.set_hosts({host: slug})
+        assert ask(shared.address, host, PAGE).headers["x-cache"] == "hit"
+        shared.remove(f"{slug}-o")
 
 
 @pytest.mark.parametrize("other", ["/pages", "/page/", "/", "/page?x=1"])
