@@ -120,8 +120,9 @@ class Canary:
         vcl = self._front.canaries.vcl(app.slug)
         if vcl is None:
             raise FrontError("Varnish has lost the canary", "push again")
-        token = self._gatekeeper.canary_front(app, trial).verify_token
-        self._switch.verify(app, Switched(vcl, None, token), verify_path(trial.release), trial.canary)
+        front = self._gatekeeper.canary_front(app, trial)
+        switched = Switched(vcl, None, front.verify_token, front.backends)
+        self._switch.verify(app, switched, verify_path(trial.release), trial.share.canary)
 
     def _watch(self, rollout: Rollout, plan: Plan, trial: Trial, watch: Watch, stage: Stage) -> Judgement:
         """What the figures say; WAIT when somebody has decided before. Raises DeployCanceled."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from gitship.deploy import sockets
+from gitship.deploy import interim, sockets
 from gitship.engine.base import Engine
 from gitship.engine.values import ContainerState
 from gitship.errors import DeployCanceled, DeployError, GitshipError, NotFound
@@ -113,6 +113,8 @@ class Checker:
             passed, cause = self._try(check, container, state, host, time.monotonic() - began)
             if passed:
                 return cause
+            if interim.is_cause(cause):
+                raise DeployError(cause, interim.HINT, self._last_lines(container))
             if time.monotonic() - began >= limit:
                 raise self._not_ready(check, container, state, cause, limit)
             wake = time.monotonic() + POLL_S
@@ -234,6 +236,8 @@ def http_answer(check: Check, address: str, port: int, host: str) -> tuple[bool,
         return False, f"GET {check.path} was answered with something that is not HTTP ({type(error).__name__})"
     finally:
         connection.close()
+    if response.status < 200:
+        return False, interim.cause(check.path, response.status)
     seen = f"GET {check.path} {response.status}"
     if response.status >= (500 if check.lenient else 400):
         return False, f"GET {check.path} answered {response.status}"

@@ -132,13 +132,14 @@ class Gatekeeper:
         ensure_front(self._front)
         trial = self._trials.of(app.id)
         wanted = self._wanted.front(app)
-        if trial is not None:
-            wanted = dataclasses.replace(wanted, side=trial.rest)
+        canary = self.canary_front(app, trial) if trial is not None else None
+        if trial is not None and canary is not None:
+            wanted = dataclasses.replace(wanted, side=trial.rest(canary.cache_key))
         left: list[str | None] = []
         loaded = [self._front.load(wanted)]
         try:
-            if trial is not None:
-                loaded.append(self._front.load(self.canary_front(app, trial)))
+            if canary is not None:
+                loaded.append(self._front.load(canary))
                 left.append(self._front.canaries.label(app.slug, loaded[1]))
             left.append(self._front.label(app.slug, loaded[0]))
         except BaseException:
@@ -155,4 +156,4 @@ class Gatekeeper:
         live = self._store.release(app.live_release) if app.live_release else None
         before = self._wanted.left_behind(app, live, trial.release)
         wanted = self._wanted.after(app, trial.release, trial.containers, stopped=False, before=before)
-        return dataclasses.replace(wanted, side=trial.canary)
+        return dataclasses.replace(wanted, side=trial.canary(self._wanted.front(app).cache_key))

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gitship.deploy import statusfront
+from gitship.deploy import interim, statusfront
+from gitship.deploy.check import http_answer
 from gitship.deploy.lock import DESTROYING
 from gitship.deploy.wanted import STOPPED, Wanted
 from gitship.errors import DeployError, FrontError
-from gitship.front.front import Front
+from gitship.front.front import Backend, Front
 from gitship.front.ports import reachable
-from gitship.front.side import COOKIE, Side
-from gitship.model import WEB, App, Container, Release
+from gitship.front.side import COOKIE
+from gitship.model import WEB, App, Check, Container, Release
 from gitship.store import Store
 
 __all__ = ["STOPPED", "Switch", "Switched", "ensure_front", "hosts"]
@@ -31,12 +32,14 @@ VERIFY_TIMEOUT_S = 10.0
 class Switched:
     """The VCL that serves now and the one before it, which still serves what is in flight.
 
-    ``token`` makes a response tell which VCL it came by; None when there is no backend to ask.
+    ``token`` makes a response tell which VCL it came by; None when there is no backend to ask. ``backends`` are those
+    behind the new one.
     """
 
     new: str
     old: str | None
     token: str | None
+    backends: tuple[Backend, ...] = ()
 
 
 def hosts(store: Store, domain: str, status_domain: str = "") -> dict[str, str]:
@@ -82,33 +85,38 @@ class Switch:
         except BaseException:
             self._front.discard(new)
             raise
-        return Switched(new, old, wanted.verify_token if wanted.backends else None)
+        return Switched(new, old, wanted.verify_token if wanted.backends else None, wanted.backends)
 
     def left_behind(self, app: App, previous: Release | None, release: Release) -> dict[str, Any] | None:
         """See ``Wanted.left_behind``."""
         return self._wanted.left_behind(app, previous, release)
 
-    def verify(self, app: App, switched: Switched, path: str, side: Side | None = None) -> None:
+    def verify(self, app: App, switched: Switched, path: str, side: str = "") -> None:
         """One GET of ``path`` through Varnish must come from the new release, not the old one or an error page.
 
-        ``side`` asks for one of a canary's.
+        ``side`` asks for one of a canary's, by the value of its cookie.
 
         Raises DeployError. An app without web containers has nothing to ask.
         """
         if switched.token is None:
             return
         seen = ""
+        host = f"{app.name}.{self._domain}"
         for attempt in range(VERIFY_TRIES):
             if attempt:
                 time.sleep(VERIFY_PAUSE_S)
             try:
-                origin, release, status = self._ask(f"{app.name}.{self._domain}", path, switched.token, side)
+                origin, release, status = self._ask(host, path, switched.token, side)
             except (OSError, http.client.HTTPException) as error:
                 seen = f"no answer ({error or type(error).__name__})"
                 continue
             if release == switched.new and origin == "backend":
                 return
             seen = f"answered {status} by {'its error page' if origin == 'error' else release or 'something else'}"
+        for backend in switched.backends:  # what is right for the checks of the image, say, need not be for Varnish
+            _, told = http_answer(Check(path=path, timeout_s=VERIFY_TIMEOUT_S), backend.address, backend.port, host)
+            if interim.is_cause(told):
+                raise DeployError(told, interim.HINT)
         raise DeployError(
             f"the request through Varnish did not come from the new release: GET {path} {seen}",
             "push again; if it stays, see the server's log",
@@ -132,13 +140,13 @@ class Switch:
             ensure_front(self._front)
             self._front.label(app.slug, self._front.load(self._wanted.front(app)))
 
-    def _ask(self, host: str, path: str, token: str, side: Side | None) -> tuple[str, str, int]:
+    def _ask(self, host: str, path: str, token: str, side: str) -> tuple[str, str, int]:
         address = self._front.address
         connection = http.client.HTTPConnection(reachable(address.host), address.port, timeout=VERIFY_TIMEOUT_S)
         try:
             headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify", "Connection": "close"}
-            if side is not None:
-                headers["Cookie"] = f"{COOKIE}={side.cookie}"
+            if side:
+                headers["Cookie"] = f"{COOKIE}={side}"
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return (

@@ -35,13 +35,11 @@ class Trial:
     aborted_by: str = ""
     decided: threading.Event = field(default_factory=threading.Event)
 
-    @property
-    def canary(self) -> Side:
-        return Side(self.share.canary, self.seconds)
+    def canary(self, other_key: str) -> Side:
+        return Side(self.share.canary, self.seconds, other_key)
 
-    @property
-    def rest(self) -> Side:
-        return Side(self.share.rest, self.seconds)
+    def rest(self, other_key: str) -> Side:
+        return Side(self.share.rest, self.seconds, other_key)
 
 
 class Trials:

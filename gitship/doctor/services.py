@@ -10,6 +10,7 @@ from gitship.engine.buildlimits import BuildLimits, impossible
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import About
 from gitship.errors import FrontError
+from gitship.front.interim import interim_answers
 from gitship.front.tls.haproxy import Haproxy
 from gitship.front.tls.haproxy import version as haproxy_version
 from gitship.front.varnishd import Varnishd
@@ -92,6 +93,13 @@ def varnish(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
     pid = varnishd.pid()
     yield ok("varnish", f"runs (pid {pid})" if pid else "does not run; `gitship serve` starts it")
+    early = interim_answers(varnishd.workdir) if pid else None
+    if early is not None and early.count:
+        whose = ", ".join(slug.replace("_", ".") for slug in early.slugs) or "an app"
+        yield warn(
+            "varnish", f"{early.count} answers 1xx (such as 103 Early Hints) of {whose}: their visitors got 503",
+            "switch early hints off in the app; the count begins anew with Varnish",
+        )  # fmt: skip
 
 
 def haproxy(settings: Settings) -> Iterator[Finding]:

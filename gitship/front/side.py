@@ -41,13 +41,18 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Which side a VCL is: its visitors get ``cookie`` as the cookie's value, which lasts for ``seconds``."""
+    """Which side a VCL is: its visitors get ``cookie`` as the cookie's value, which lasts for ``seconds``.
+
+    ``other_key`` is the cache key of the other side, whose pages what is sent to this one throws out, too.
+    """
 
     cookie: str
     seconds: int
+    other_key: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(rf"{_MARK.pattern}-(new|old)", self.cookie) or self.seconds <= 0:
+        cookie = re.fullmatch(rf"{_MARK.pattern}-(new|old)", self.cookie)
+        if not cookie or self.seconds <= 0 or not re.fullmatch(r"[A-Za-z0-9_.:/+-]{1,200}", self.other_key):
             raise ValueError(f"not a canary's side: {self}")
 
 

@@ -176,6 +176,8 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         strip_query=cache_vcl.strip_query(app.cache),
         ignore_cookies=cache_vcl.ignore_cookies(app.cache),
         own_ttl=cache_vcl.own_ttl(app.cache),
+        look='"look-first"' if app.side else '"look"',
+        other_key=app.side.other_key if app.side else "none",
         grace=str(app.cache.grace_s),
         assets_for=str(app.cache.assets_for_s),
         patience=str(PATIENCE_S),

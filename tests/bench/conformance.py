@@ -59,10 +59,6 @@ REASONS: tuple[tuple[str, str], ...] = (
         "CDN-Cache-Control (RFC 9213) is for a CDN in front, and is left to it; Cache-Control decides here",
     ),
     (
-        "^invalidate-(POST|PUT|DELETE|M-SEARCH)$",
-        "against RFC 9111, 4.4: what is sent to a URL throws no page out; its age, a purge, or a release does",
-    ),
-    (
         "^vary-normalise-(lang-(order|case|space|select)|space)$",
         "headers that Vary names are compared as they are: a page more is fetched, none is wrong",
     ),

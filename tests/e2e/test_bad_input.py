@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, make_key, running
+from tests.e2e.harness import Server, make_key, running, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -70,6 +70,12 @@ BAD_COMMITS = (
         "app never becomes healthy",
         {"Dockerfile": apps.tiny_dockerfile("v2", {"HEALTH_MS": "600000"}), "app.json": HEALTHCHECK},
         r"/healthz.*\b503\b",
+    ),
+    Bad(
+        "app sends early hints",
+        {"Dockerfile": apps.tiny_dockerfile("v2", {"EARLY": "'103 Early Hints'"})},
+        r"GET / .*\b103 Early Hints before the real answer.*\b503\b",
+        ("early_hints false",),
     ),
     Bad(
         "release command fails",
@@ -146,6 +152,23 @@ def test_bad_commit_is_refused_with_its_cause(server: Server, tiny_app: Callable
     apps.commit(repository, "Mended", {**back, "Dockerfile": apps.tiny_dockerfile("v3")})
     server.push_ok(repository, app)
     assert server.get(app).body == "v3\n"
+
+
+def test_early_hints_that_no_check_sees_are_named_by_the_request_through_varnish(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    repository = tiny_app("unseen")
+    server.push_ok(repository, "unseen")
+    good = apps.git(repository, "rev-parse", "HEAD")
+    listens = '{"healthchecks": {"web": [{"type": "startup", "listening": true}]}}'
+    dockerfile = apps.tiny_dockerfile("v2", {"EARLY": "'103 Early Hints'"})
+    apps.commit(repository, "Hint", {"Dockerfile": dockerfile, "app.json": listens})
+    lines = check_refused(
+        server.push(repository, "unseen"), r"GET / .*\b103 Early Hints before the real answer.*\b503\b"
+    )
+    assert any("early_hints false" in line for line in lines), lines
+    wait_until(lambda: len(server.containers("gitship.app=unseen")) == 1, 30, "what the new one had begun is answered")
+    check_nothing_lost(server, "unseen", good)
 
 
 def test_first_push_that_fails_leaves_no_release(server: Server, tiny_app: Callable[..., Path]) -> None:

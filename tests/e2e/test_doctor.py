@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Server, free_port, running
+from tests.e2e import apps
+from tests.e2e.harness import Server, free_port, running, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -39,3 +40,19 @@ def test_a_stopped_server_is_well_too_and_looking_starts_nothing(own_server: Ser
     assert done.returncode == 0, done.stdout
     assert "varnish   does not run" in done.stdout
     assert own_server.processes() == {}
+
+
+def test_an_app_whose_visitors_get_503_for_its_early_hints_is_named(
+    own_server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    """On a page that no check has asked for."""
+    healthy = '{"healthchecks": {"web": [{"type": "startup", "path": "/healthz"}]}}'
+    dockerfile = apps.tiny_dockerfile("v1", {"EARLY": "'103 Early Hints'"})
+    own_server.push_ok(tiny_app("hinting", files={"Dockerfile": dockerfile, "app.json": healthy}), "hint.ing")
+    assert "Early Hints" not in own_server.gitship("doctor").stdout
+    assert own_server.get("hint.ing").status == 503
+    said = wait_until(
+        lambda: next((line for line in own_server.gitship("doctor").stdout.splitlines() if "1xx" in line), None),
+        30, "Varnish counts it",
+    )  # fmt: skip
+    assert "(such as 103 Early Hints) of hint.ing: their visitors got 503" in said

@@ -2,6 +2,7 @@
  *
  * PORT (8000) LISTEN_PORT LISTEN_HOST VERSION BOOT_MS HEALTH_MS CRASH IGNORE_TERM DRAIN_MS RELEASE_MS RELEASE_EXIT GONE
  * FAIL_EVERY=N answers each Nth request with 500, SLOW_MS=N takes N ms for each (but not for /healthz)
+ * EARLY="103 Early Hints" sends that before each answer (but not for /healthz)
  * /            "VERSION"          /x?ms=N   the same after N ms       /stream  eight pieces, 0.5 s apart; ?ms=N
  * /healthz     503 until HEALTH_MS have passed                        POST     "VERSION length checksum" of the body
  * /public/...  may be cached for 60 s; 404 for the path GONE
@@ -50,6 +51,7 @@ static void answer(int c, const char *method, const char *path, long length, uns
     if (!strcmp(path, "/doom")) { close(creat("/doomed", 0600)); _exit(9); }
     if (strcmp(path, "/healthz")) {
         nap(number("SLOW_MS", 0));
+        if (getenv("EARLY")) dprintf(c, "HTTP/1.1 %s\r\nLink: </style.css>; rel=preload; as=style\r\n\r\n", getenv("EARLY"));
         int every = number("FAIL_EVERY", 0);
         if (every && __sync_add_and_fetch(&answered, 1) % every == 0) { printf("failing\n"); reply(c, "500 Failing", "failing\n", head); return; }
     }

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 
 HOST = "shop.localhost"
 SHARE = Share("12", 30)
-OLD, NEW = Side(SHARE.rest, 600), Side(SHARE.canary, 600)
+OLD, NEW = Side(SHARE.rest, 600, "shop/v2"), Side(SHARE.canary, 600, "shop/v1")
 
 
 class Canary:
@@ -152,7 +152,7 @@ def test_nothing_of_it_is_left_afterwards(canary: Canary) -> None:
     assert "C_" not in (canary.front.workdir.parent / "boot.cli").read_text()
     assert canary.versions(50) == {"v1": 50}
     switch(canary.front, replace(canary.wanted(canary.old, "v1"), side=OLD))
-    again = canary.front.load(replace(canary.wanted(canary.new, "v3"), side=Side("13-new", 60)))
+    again = canary.front.load(replace(canary.wanted(canary.new, "v3"), side=Side("13-new", 60, "shop/v1")))
     canary.front.canaries.label("shop", again)
     canary.front.canaries.share("shop", Share("13", 99))
     assert canary.versions(50)["v2"] > 30, "the next canary finds its label free"
@@ -182,3 +182,29 @@ def test_another_gitship_ends_what_an_earlier_one_began(canary: Canary) -> None:
         assert not [v for v in again._control.loaded() if v.name == canary.canary and not v.discarded]
     finally:
         again.close()
+
+
+@pytest.mark.parametrize("changes", [OLD, NEW])
+def test_what_is_sent_to_one_side_throws_the_page_out_of_both_caches(canary: Canary, changes: Side) -> None:
+    path = "/page?cache-control=public,max-age=600"
+
+    def told(side: Side, method: str = "GET") -> str:
+        headers = {"Cookie": f"gitship_canary={side.cookie}"}
+        return ask(canary.front.address, HOST, path, method, headers).headers["x-cache"]
+
+    other = NEW if changes is OLD else OLD
+    assert [told(other) for _ in range(2)] == ["miss", "hit"]
+    told(changes, "POST")
+    sent = (canary.old if changes is OLD else canary.new).seen[-1]
+    assert (sent.method, sent.url) == ("POST", path)
+    assert told(other) == "miss"
+
+
+def test_what_is_sent_to_a_side_where_neither_has_the_page_leaves_no_ban(canary: Canary) -> None:
+    def bans() -> int:
+        return len(canary.front._control.command("ban.list").splitlines())
+
+    before = bans()
+    for n in range(50):
+        assert ask(canary.front.address, HOST, f"/{n}", "POST", body=b"a=b").text.endswith(" 3")
+    assert bans() <= before

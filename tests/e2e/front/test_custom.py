@@ -90,3 +90,17 @@ def test_as_many_calls_of_modules_as_are_allowed_do_not_bring_the_worker_down(sh
         for _ in range(5):
             assert ask(shared.address, host).status == 200
         assert "not panicked" in shared._control.ask("panic.show").text
+
+
+def test_what_is_sent_to_a_page_throws_out_every_key_of_it_if_the_senders_own_is_there(
+    shared: Front, serve: Serve
+) -> None:
+    path = "/page?cache-control=public,max-age=600"
+    with Origin("v1") as origin:
+        host = serve(origin)
+        put(shared, host, origin, "vcl 4.1; sub app_hash { hash_data(req.http.x-lang); }")
+        for lang in ("de", "en"):
+            ask(shared.address, host, path, headers={"X-Lang": lang})
+        assert ask(shared.address, host, path, "POST", headers={"X-Lang": "en"}).status == 200
+        again = [ask(shared.address, host, path, headers={"X-Lang": lang}).headers["x-cache"] for lang in ("de", "en")]
+        assert again == ["miss", "miss"]

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from gitship.deploy import interim
 from gitship.deploy.check import http_answer, listens
 from gitship.model import Check
 
@@ -146,3 +147,19 @@ def test_something_that_is_not_http_is_named() -> None:
         thread.join(5)
         assert not passed
         assert "not HTTP" in seen
+
+
+@pytest.mark.parametrize(("status", "phrase"), [(103, "103 Early Hints"), (102, "102 Processing"), (199, "199")])
+def test_an_answer_before_the_real_one_is_named_with_what_visitors_would_get(status: int, phrase: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hint() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(f"HTTP/1.1 {status} x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".encode())
+
+        threading.Thread(target=hint, name="hint", daemon=True).start()
+        passed, seen = http_answer(Check(lenient=True), "127.0.0.1", server.getsockname()[1], "shop.localhost")
+    assert (passed, interim.is_cause(seen)) == (False, True)
+    assert seen.startswith(f"GET / is answered with {phrase} before") and seen.endswith("503")

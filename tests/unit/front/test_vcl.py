@@ -123,7 +123,22 @@ def test_a_backend_is_an_address_and_a_port(address: str, port: int) -> None:
 @pytest.mark.parametrize("beside_others", [True, False])
 def test_a_side_of_a_canary_tells_its_visitors(beside_others: bool) -> None:
     check(
-        f"side-{'header' if beside_others else 'plain'}.vcl", telling(Side("12-new", 361), beside_others=beside_others)
+        f"side-{'header' if beside_others else 'plain'}.vcl",
+        telling(Side("12-new", 361, "7/other"), beside_others=beside_others),
     )
     assert telling(None, beside_others=beside_others) == ""
-    assert digest(replace(ONE, side=Side("12-old", 361)), LARGEST) != digest(ONE, LARGEST)
+    assert digest(replace(ONE, side=Side("12-old", 361, "7/other")), LARGEST) != digest(ONE, LARGEST)
+
+
+def test_one_side_of_a_canary_looks_for_a_page_under_the_others_key_too() -> None:
+    side = app_vcl(replace(ONE, side=Side("12-new", 600, "7/other")), "app_a_v1_1", LARGEST)
+    assert 'set req.http.x-gitship-changes = "look-first";' in side and 'hash_data("7/other");' in side
+    assert 'set req.http.x-gitship-changes = "look";' in app_vcl(ONE, "app_a_v1_1", LARGEST)
+
+
+@pytest.mark.parametrize(
+    "wrong", [("12-new", 600, '7/"'), ("12-new", 600, ""), ("12-new", 0, "7/a"), ("12", 600, "7/a")]
+)
+def test_a_side_is_nothing_that_could_end_a_string_of_vcl(wrong: tuple[str, int, str]) -> None:
+    with pytest.raises(ValueError, match="not a canary's side"):
+        Side(*wrong)

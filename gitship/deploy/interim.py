@@ -1,0 +1,22 @@
+"""Answers 1xx before the real one (RFC 9110, 15.2), which Varnish takes for a broken answer: visitors get its 503."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+HINT = (
+    "switch early hints off in the app (Puma: `early_hints false`, Node: no writeEarlyHints); "
+    "a header Link in the real answer is passed on"
+)
+_BEFORE = "before the real answer: Varnish cannot pass that on, visitors would get 503"
+
+
+def cause(path: str, status: int) -> str:
+    """What is wrong with an app that answered ``path`` with ``status``, below 200, in one line."""
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+    return f"GET {path} is answered with {f'{status} {phrase}'.strip()} {_BEFORE}"
+
+
+def is_cause(seen: str) -> bool:
+    """True for what ``cause`` has made."""
+    return seen.endswith(_BEFORE)
