@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -90,6 +90,17 @@ class LabellingFront(MemoryFront):
     def discard(self, vcl: str) -> None:
         self.loaded.pop(vcl, None)
 
+    def bring_hosts(self, hosts: Callable[[], Mapping[str, str]]) -> bool:
+        self._hook("hosts")
+        return super().bring_hosts(hosts)
+
+    def remove(self, slug: str) -> None:
+        super().remove(slug)
+        self.labels.pop(slug, None)
+
+    def wrong(self, apps: Sequence[AppFront]) -> list[str]:
+        return [app.slug for app in apps if self.loaded.get(self.labels.get(app.slug, "")) != app]
+
 
 class AskedSwitch(Switch):
     """Its request through Varnish is answered by what the label leads to."""
@@ -103,18 +114,20 @@ class AskedSwitch(Switch):
 class Bench(test_repair.Bench):
     """``shop`` is live at v1. A change of its config is the deploy: the same image, new containers, v2."""
 
+    FRONT = LabellingFront
+
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.memory = LabellingFront()
+        self.memory = cast(LabellingFront, self.front)
         self.settings = self.destroying._settings
         engine, front = cast(Engine, self.engine), cast(Front, self.memory)
         self.engine.image = lambda image_id: Image(image_id, 1)  # type: ignore[attr-defined]
-        self.drainer._front = front
         self.repositories = Repositories(directory / "repos", None)
         self.repository = self.repositories.create("shop")
         wanted, trials = Wanted(self.store, self.settings.domain), Trials()
+        self.wanted = wanted
         switch = AskedSwitch(front, self.settings.domain, wanted)
-        gates = Gatekeeper(self.store, front, self.drainer, 1.0, wanted, self.settings, trials)
+        self.gates = gates = Gatekeeper(self.store, front, self.drainer, 1.0, wanted, self.settings, trials)
         none = cast(Any, None)
         canary = Canary(engine, front, self.drainer, gates, trials, switch, none, lambda: False, 1.0)
         foreign = Foreign(self.store, engine, self.repositories, none)
