@@ -98,12 +98,18 @@ class KeptLogs:
         """Oldest first."""
         return sorted((k for k in self._kept(app) if k.release == number), key=lambda kept: kept.at)
 
+    def of_container(self, app: App, container_id: str) -> Kept | None:
+        """That of one container, if it is kept."""
+        return next((kept for kept in self._kept(app) if kept.container_id == container_id[:12]), None)
+
     def releases(self, app: App) -> list[int]:
         """Numbers of the releases of which a log is kept, newest first."""
         return sorted({kept.release for kept in self._kept(app)}, reverse=True)
 
     def _kept(self, app: App) -> list[Kept]:
-        return [kept for kept in _files(self._logs / app.name / DIRECTORY) if kept.app_id == app.id]
+        with self._store.transaction():  # see ``_write``
+            directory = self._logs / self._store.app_by_id(app.id).name / DIRECTORY
+            return [kept for kept in _files(directory) if kept.app_id == app.id]
 
     def _write(self, container: Container, data: bytes) -> None:
         _, process, index, release = container.name.rsplit(".", 3)

@@ -132,6 +132,7 @@ class Pipeline:
             with on_error(lambda: self._switch_back(rollout, switched)):
                 self._verify(rollout, switched)
                 self._commit.make(rollout)
+            self._tell_switched(rollout)
             self._canary.promoted(rollout)
         return switched
 
@@ -201,13 +202,17 @@ class Pipeline:
         return switched
 
     def _verify(self, rollout: Rollout, switched: Switched) -> None:
+        with rollout.job.journal.stage(DeployState.SWITCHING, "Switching", rollout.switch_began) as stage:
+            self._switch.verify(rollout.app, switched, verify_path(rollout.release))
+            stage.text = ""  # ``_tell_switched`` says it, once it is true for good
+
+    def _tell_switched(self, rollout: Rollout) -> None:
         release, previous = rollout.release, rollout.previous
         was = f" (was {previous.label})" if previous and previous.id != release.id else ""
         text = f"Switched, {release.label} is live{was}"
         if rollout.stopped:
             text = f"Switched, visitors read that {rollout.app.name} is stopped"
-        with rollout.job.journal.stage(DeployState.SWITCHING, text, rollout.switch_began):
-            self._switch.verify(rollout.app, switched, verify_path(release))
+        rollout.job.journal.line(output.headline(text, time.monotonic() - rollout.switch_began))
 
     def _end_new(self, rollout: Rollout) -> None:
         """The new containers end: at once, or when what a canary's visitors have asked of them is answered."""

@@ -69,17 +69,14 @@ class Starter:
     def remove(self, app: App, containers: Iterable[Container]) -> None:
         """Ends containers that no visitor knows of, at once."""
         for container in containers:
-            self._kept.keep(container)
-            self._engine.remove(container.id)
+            self._end(container, 0.0)
             self._addresses.release(app, container.name)
 
     def retire(self, app: App, containers: Iterable[tuple[Container, float]]) -> None:
-        """SIGTERM, grace (seconds), SIGKILL, keep the log, remove: side by side, since each may use its whole grace."""
+        """Side by side, since each may use its whole grace (seconds)."""
 
         def end(container: Container, grace_s: float) -> None:
-            self._engine.stop(container.id, grace_s)
-            self._kept.keep(container)
-            self._engine.remove(container.id)
+            self._end(container, grace_s)
             self._addresses.release(app, container.name)
 
         with ThreadPoolExecutor(PARALLEL_STOPS, thread_name_prefix="retire") as pool:
@@ -93,14 +90,19 @@ class Starter:
             raise GitshipError(f"{release.label} has no process {container.process}", "push again")
         network = self._addresses.network(app)
         spec = self.spec(app, release, process, container.name, network, container.address, deploy_id)
-        self._kept.keep(container)
-        self._engine.remove(container.id)
+        self._end(container, 0.0)
         container_id = self._engine.create(spec)
         self._engine.start(container_id)
         return Container(
             container_id, container.name, app.id, release.id, process.type, container.index, container.address,
             container.port,
         )  # fmt: skip
+
+    def _end(self, container: Container, grace_s: float) -> None:
+        """SIGTERM, grace, SIGKILL, and only then, when it prints no more, its log is kept."""
+        self._engine.stop(container.id, grace_s)
+        self._kept.keep(container)
+        self._engine.remove(container.id)
 
     def _next(
         self, app: App, release: Release, process: Process, taken: set[str], network: str, deploy_id: int

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from gitship.deploy.keptlogs import KeptLogs
@@ -54,15 +55,16 @@ class Tails:
         self._bus = bus
         self._engine = engine
         self._kept = kept
+        self._whole = Whole(engine, kept)
         self._server_id = store.server_id()
 
     def past(self, app: App, wanted: Wanted, stop: threading.Event) -> Iterator[LogLine]:
         """Of the live containers, up to now."""
-        return Tail(self._store, self._bus, self._engine, app, wanted, stop).past()
+        return self._tail(app, wanted, stop).past()
 
     def live(self, app: App, wanted: Wanted, stop: threading.Event) -> Iterator[LogLine]:
         """Of the live containers, and of all that will be, until ``stop`` is set or the app is destroyed (NotFound)."""
-        return Tail(self._store, self._bus, self._engine, app, wanted, stop).lines()
+        return self._tail(app, wanted, stop).lines()
 
     def of_release(self, app: App, number: int, wanted: Wanted, stop: threading.Event) -> Iterator[LogLine]:
         """Of all containers that a release has had, as far as they are kept or still there. Raises NotFound."""
@@ -82,23 +84,50 @@ class Tails:
             there = [f"v{other}" for other in self._kept.releases(app)]
             hint = f"there are logs of {', '.join(there)}" if there else "logs are kept from a release's end on"
             raise NotFound(f"no log of {release.label} of {app.name} is kept", hint)
-        logs = [k.lines(app) for k in kept if wanted.process in (None, k.process)]
+        logs = [wanted.last(k.lines(app)) for k in kept if wanted.process in (None, k.process)]
         logs += [
-            self._engine.logs(state.id, since=wanted.since, stop=stop)
+            self._whole.last(app, state.id, wanted, partial(self._engine.logs, state.id, since=wanted.since, stop=stop))
             for state in here
             if wanted.process in (None, state.labels.get(values.LABEL_PROCESS))
         ]
         events = [event for event in self._store.container_events(app.id) if event.release == number]
-        return _with_events(merge([wanted.last(log) for log in logs]), events, wanted)
+        return _with_events(merge(logs), events, wanted)
+
+    def _tail(self, app: App, wanted: Wanted, stop: threading.Event) -> Tail:
+        return Tail(self._store, self._bus, self._engine, self._whole, app, wanted, stop)
+
+
+class Whole:
+    """A container's log up to now also while the container goes: from Docker, or else from the file that was kept."""
+
+    def __init__(self, engine: Engine, kept: KeptLogs) -> None:
+        self._engine = engine
+        self._kept = kept
+
+    def last(
+        self, app: App, container_id: str, wanted: Wanted, read: Callable[[], Iterable[LogLine]]
+    ) -> Iterator[LogLine]:
+        """``read`` reads it from Docker. What came counts if the container is still there after: else it may be cut."""
+        lines: list[LogLine] = []
+        with suppress(NotFound):
+            lines = list(wanted.last(read()))
+            if self._engine.inspect(container_id).status not in values.GOING:
+                yield from lines
+                return
+        kept = self._kept.of_container(app, container_id)
+        yield from wanted.last(kept.lines(app)) if kept else lines
 
 
 class Tail:
     """One reading of an app's logs."""
 
-    def __init__(self, store: Store, bus: Bus, engine: Engine, app: App, wanted: Wanted, stop: threading.Event) -> None:
+    def __init__(
+        self, store: Store, bus: Bus, engine: Engine, whole: Whole, app: App, wanted: Wanted, stop: threading.Event
+    ) -> None:
         self._store = store
         self._bus = bus
         self._engine = engine
+        self._whole = whole
         self._app = app
         self._wanted = wanted
         self._stop = stop
@@ -135,9 +164,13 @@ class Tail:
             return
         # without a pattern Docker itself counts the lines from the end
         tail = wanted.tail if wanted.matches is None else None
-        with suppress(NotFound):  # removed at this moment
-            log = self._engine.logs(container.id, tail=tail, since=wanted.since, stop=self._stop)
-            yield from wanted.last(self._noted(container, log))
+
+        def read() -> Iterator[LogLine]:
+            return self._noted(
+                container, self._engine.logs(container.id, tail=tail, since=wanted.since, stop=self._stop)
+            )
+
+        yield from self._whole.last(self._app, container.id, wanted, read)
 
     def _noted(self, container: Container, lines: Iterator[LogLine]) -> Iterator[LogLine]:
         for line in lines:

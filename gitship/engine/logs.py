@@ -61,7 +61,7 @@ class ContainerLog(Iterator[LogLine]):
     def _read(self) -> Iterator[LogLine]:
         try:
             with self._wire.open("GET", self._path, query=self._query, patience=self._patience) as stream:
-                if stream.status == 404:
+                if stream.status in (404, 409):  # gone, or being removed
                     raise NotFound(f"no container {self._name}", "it was removed meanwhile")
                 if stream.status != 200:
                     said = stream.read_all(500).decode("utf-8", "replace")

@@ -17,6 +17,7 @@ LABEL_DEPLOY = "gitship.deploy"  # the deploy's id
 LABEL_ONE_OFF = "gitship.one-off"  # attached or detached: a command that somebody runs, which no deploy owns
 LABEL_VOLUME = "gitship.volume"  # what its app calls a volume
 LABEL_HELPER = "gitship.helper"  # a container that never runs, through which a volume is read or written
+GOING = frozenset({"removing", "dead"})  # statuses of a container whose log Docker does not give any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """A container as the engine sees it. ``status`` is created, running, restarting, exited, paused or dead.
+    """A container as the engine sees it. ``status`` is created, running, restarting, exited, paused, removing or dead.
 
     ``health`` is "", starting, healthy or unhealthy; ``error`` the engine's own words when it could not start it;
     ``started_at`` epoch seconds or None.

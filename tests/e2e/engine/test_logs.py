@@ -8,6 +8,7 @@ import time
 import pytest
 
 from gitship.engine.logs import merge
+from gitship.errors import NotFound
 from tests.e2e.engine.conftest import Lab, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -87,3 +88,14 @@ def test_closing_a_followed_log_ends_its_connections(lab: Lab) -> None:
     merged.close()  # type: ignore[attr-defined]
     assert not [t for t in threading.enumerate() if t.name.startswith("logs-")]
     lab.engine.remove(container)
+
+
+def test_the_log_of_a_container_that_is_being_removed_is_not_there(lab: Lab) -> None:
+    """Docker says then that it is marked for removal, which is nobody's failure."""
+    container = lab.start("exec busybox sleep 300")
+    remove = threading.Thread(target=lab.engine.remove, args=(container,))
+    remove.start()
+    with pytest.raises(NotFound):
+        while True:
+            list(lab.engine.logs(container))
+    remove.join()

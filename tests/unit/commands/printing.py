@@ -52,6 +52,12 @@ class Printing(DockerEngine):
     def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
         return []
 
+    def inspect(self, container_id: str) -> ContainerState:
+        name = self._name(container_id)
+        if name is None:
+            raise NotFound(f"no container {container_id}")
+        return ContainerState(container_id, name, {}, "running")
+
     def logs(
         self,
         container_id: str,

@@ -102,16 +102,19 @@ class MemoryFront:
     """Varnish, as far as it matters here: who is removed from it."""
 
     def __init__(self) -> None:
-        self.hosts: Mapping[str, str] = {}
+        self.table: Mapping[str, str] = {}
         self.removed: list[str] = []
         self._hold = threading.Lock()
 
     def holding(self, app_id: int) -> threading.Lock:
         return self._hold
 
+    def hosts(self) -> Mapping[str, str]:
+        return self.table
+
     def bring_hosts(self, hosts: Callable[[], Mapping[str, str]]) -> bool:
-        self.hosts = hosts()
-        return True
+        before, self.table = self.table, hosts()
+        return self.table != before
 
     def remove(self, slug: str) -> None:
         self.removed.append(slug)

@@ -52,9 +52,11 @@ class HookedQueue(DeployQueue):
 class Bench:
     """One app with one web container, live, on an engine in memory; the rest is real."""
 
+    FRONT = MemoryFront
+
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory / "gitship.db")
-        self.engine, self.front = MemoryEngine(), MemoryFront()
+        self.engine, self.front = MemoryEngine(), self.FRONT()
         self.claims = Claims(timeout_s=0.0)
         self.queue = HookedQueue(lambda job: None, cancel_running=False)
         settings = dataclasses.replace(Settings(), data_dir=directory)
@@ -265,7 +267,7 @@ def test_an_end_that_was_cut_short_is_finished_later(bench: Bench, call: str) ->
     with pytest.raises(GitshipError, match="shop could not be removed to its end: Docker went away"):
         bench.destroying.destroy("shop")
     assert bench.settle() == []  # nothing comes back
-    assert bench.front.hosts == {}
+    assert bench.front.hosts() == {}
     assert [change.text for change in bench.destroying.settle()] == [
         "removed what is left of shop: it is being destroyed"
     ]

@@ -47,6 +47,9 @@ class Crowded:
     def start(self, container_id: str) -> None:
         pass
 
+    def stop(self, container_id: str, timeout_s: float) -> None:
+        pass
+
     def remove(self, container_id: str) -> None:
         self.made.remove(container_id)
 
