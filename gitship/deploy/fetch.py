@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gitship.config import Settings
 from gitship.deploy import policy
+from gitship.deploy.dockerroom import ensure_for_images
 from gitship.deploy.imagetags import PREFIX, held_by
 from gitship.deploy.journal import Journal, Stage
 from gitship.engine import pulls, references
@@ -86,6 +87,7 @@ class Fetcher:
         return image if wanted else None
 
     def _pull(self, reference: Reference, journal: Journal, stage: Stage, cancel: threading.Event) -> None:
+        ensure_for_images(self._engine, self._settings.docker.min_free, "a pull")
         login = self._store.registry(reference.server)
         auth = pulls.authorization(login.server, login.username, login.password) if login else ""
         told = time.monotonic()
