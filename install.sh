@@ -302,6 +302,7 @@ print(sqlite3.connect(sys.argv[1]).execute("SELECT value FROM meta WHERE key = \
       docker volume ls -q --filter "label=gitship.server=$id" | xargs -r docker volume rm >/dev/null
       docker images -q --filter "label=gitship.server=$id" | sort -u | xargs -r docker rmi -f >/dev/null
     fi
+    docker images -q --filter "label=gitship.reserve=$id" | xargs -r docker rmi -f >/dev/null
   fi
   end_own_docker
   if has_systemd && [ -e "$unit_dir/gitship.service" ]; then

@@ -16,6 +16,7 @@ from gitship.deploy.claims import Claims
 from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.destroying import Destroying
+from gitship.deploy.dockerroom import DockerRoom
 from gitship.deploy.drain import Drainer
 from gitship.deploy.fetch import Fetcher
 from gitship.deploy.figures import Sampler
@@ -102,6 +103,7 @@ class Daemon:
             private=(settings.data_dir,),
             owner=server_id,
         )
+        engine.spare = docker_room = DockerRoom(engine.root, engine.ballast, room.reserve)
         secretfiles.sweep(server_id)
         self.front = front_of(settings, self.store)
         self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine.default_bridge))
@@ -203,7 +205,7 @@ class Daemon:
             self.pausing, https, SignIns(self.store, identities.of), self.reconciler, backups, room,
         )  # fmt: skip
         self.uptime = Uptime(self.store, operations.facts, self.pausing, self.stats)
-        self.upkeep = Upkeep(settings, self.store, engine, room, operations.cleanup)
+        self.upkeep = Upkeep(settings, self.store, engine, room, docker_room, operations.cleanup)
         self.revival = Revival(self.store, engine, keeper, operations.lifecycle, operations.sources)
         self.probation.rolls_back_by(operations.roll_back)
         services = Services(store=self.store, settings=settings, operations=operations)

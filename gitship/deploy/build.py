@@ -6,6 +6,7 @@ import posixpath
 import re
 import threading
 
+from gitship.deploy.dockerroom import ensure_for_images
 from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.imagetags import cache_of, tag_of
 from gitship.deploy.journal import Journal, Stage
@@ -92,14 +93,7 @@ class Builder:
 
     def _guard_disk(self) -> None:
         self._room.ensure("a build")
-        free = self._engine.free_bytes()
-        if free < self._min_free_bytes:
-            raise DeployError(
-                f"only {free >> 20} MB are free where Docker keeps its images,"
-                f" a build needs {self._min_free_bytes >> 20} MB",
-                "`server:cleanup --dry-run` shows what gitship can do without, `server:cleanup --build-cache` removes"
-                " it; then push again",
-            )
+        ensure_for_images(self._engine, self._min_free_bytes, "a build")
 
     def _guard_platform(self, platform: str) -> None:
         if not platform:

@@ -95,6 +95,8 @@ class Cleanup:
             wanted |= images_to_keep(self._store, app, self._settings.deploy.keep_releases, days)
         for image in found:
             tags = [tag for tag in image.tags if not tag.startswith(f"{EMPTY_IMAGE}:")]
+            if values.LABEL_RESERVE in image.labels:
+                continue  # it goes by itself when it is needed
             if image.id in wanted or image.in_use or len(tags) < len(image.tags) or not all(map(mine, tags)):
                 continue
             if not tags and (building or image.labels.get(values.LABEL_SERVER) != self._server_id):

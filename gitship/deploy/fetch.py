@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gitship.config import Settings
 from gitship.deploy import policy
+from gitship.deploy.dockerroom import ensure_for_images
 from gitship.deploy.imagetags import PREFIX, held_by
 from gitship.deploy.journal import Journal, Stage
 from gitship.engine import pulls, references
@@ -23,9 +24,13 @@ PROGRESS_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """``passing`` is the name that the pull gave the image: to be taken away once a deploy holds it."""
+    """``source`` is how the very image can be had again: by its digest where that is known.
+
+    ``passing`` is the name that the pull gave the image: to be taken away once a deploy holds it.
+    """
 
     image: Image
+    source: str
     passing: str = ""
 
 
@@ -62,7 +67,7 @@ class Fetcher:
         policy.ensure_reference(self._settings, str(reference))
         there = self._on_engine(app, reference)
         if there is not None and (reference.id or not pull):
-            return Fetched(there)
+            return Fetched(there, source_of(reference, there))
         if reference.id or reference.repository.startswith(PREFIX):
             raise DeployError(
                 f"the engine has no image {reference} that {app.name} may use",
@@ -72,7 +77,7 @@ class Fetcher:
         image = self._on_engine(app, reference)
         if image is None:
             raise DeployError(f"the pull of {reference} brought no image", "try again")
-        return Fetched(image, "" if there is not None else str(reference))
+        return Fetched(image, source_of(reference, image), "" if there is not None else str(reference))
 
     def _on_engine(self, app: App, reference: Reference) -> Image | None:
         """Names only, no beginnings of ids; and no image that is there for other apps alone."""
@@ -86,6 +91,7 @@ class Fetcher:
         return image if wanted else None
 
     def _pull(self, reference: Reference, journal: Journal, stage: Stage, cancel: threading.Event) -> None:
+        ensure_for_images(self._engine, self._settings.docker.min_free, "a pull")
         login = self._store.registry(reference.server)
         auth = pulls.authorization(login.server, login.username, login.password) if login else ""
         told = time.monotonic()
@@ -97,3 +103,9 @@ class Fetcher:
                 stage.detail(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
         self._engine.pull(reference, auth, journal.raw, on_bytes, cancel, self._settings.docker.build_timeout)
+
+
+def source_of(reference: Reference, image: Image) -> str:
+    """A tag may be another image's by the time that it is asked for."""
+    digests = [name for name in image.names if name.startswith(f"{reference.repository}@")]
+    return str(reference) if reference.digest or not digests else digests[0]

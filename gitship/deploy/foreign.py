@@ -46,7 +46,8 @@ class Foreign:
             return self._promoted(app, job)
         with job.journal.stage(DeployState.BUILDING, f"Fetching {job.image}") as stage:
             fetched = self._fetcher.fetch(app, job.image, job.journal, stage, job.cancel, pull=job.pull)
-        return Taken(fetched.image, job.deploy.cause, None, Manifest(), NO_FILES, passing=fetched.passing)
+        kept = {**NO_FILES, origin.IMAGE: fetched.source}
+        return Taken(fetched.image, job.deploy.cause, None, Manifest(), kept, passing=fetched.passing)
 
     def hold(self, app: App, job: Job, release: Release, passing: str = "") -> None:
         """From here on the image stays for as long as the app needs it. Raises DeployError when it is gone."""

@@ -17,7 +17,9 @@ from gitship.git.repository import Repositories
 from gitship.model import App, Release
 from gitship.store import Store
 
-Kept = Mapping[str, Any]  # "context" as in manifest.read, and "files" by path
+IMAGE = "image"
+_CAUSE = "image "  # how the cause of a release begins that was taken from a registry
+Kept = Mapping[str, Any]  # "context" as in manifest.read, "files" by path, IMAGE where an image from elsewhere is had
 NO_FILES: Kept = {"context": None, "files": {}}
 
 
@@ -54,6 +56,16 @@ def keep(store: Store, repositories: Repositories, app: App, release: Release) -
     except NotFound:
         return None
     return {"context": context, "files": found}
+
+
+def image_of(store: Store, release: Release) -> str | None:
+    """The name by which the image of a release from elsewhere can be had again; None when it was built here."""
+    kept = store.release_manifest(release.id) or {}
+    if release.commit is not None or IMAGE in kept:
+        return kept.get(IMAGE)
+    causes = [r.cause for r in store.releases(release.app_id) if r.image_id == release.image_id]
+    named = (cause.removeprefix(_CAUSE) for cause in causes if cause.startswith(_CAUSE))  # from before it was kept
+    return next(named, None)
 
 
 def _reader(repositories: Repositories, app: App, release: Release) -> Callable[[str], bytes | None] | None:

@@ -50,6 +50,7 @@ class Repair:
         self._queue = queue
         self._watcher = watcher
         self._claims = claims
+        self._told: dict[str, str] = {}  # what keeps a container from being made again
 
     def settle(self, states: Iterable[ContainerState]) -> list[Change]:
         """``states`` are containers of processes, of all apps; what was changed. Raises EngineError."""
@@ -106,8 +107,11 @@ class Repair:
                 continue
             try:
                 changes.append(self._mend(app, one, one.container, repaired))
+                self._told.pop(one.container.id, None)
             except GitshipError as error:
-                log.warning("%s: %s: %s", app.name, one.container.name, error.message)
+                if self._told.get(one.container.id) != error.message:  # once: it is tried every other second
+                    log.warning("%s: %s: %s", app.name, one.container.name, error.message)
+                self._told[one.container.id] = error.message
         if repaired and app.live_release is not None:
             live = [repaired.get(c.id, c) for c in self._store.containers(app.id)]
             self._store.set_live(app.id, app.live_release, live)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from gitship.config import Settings
 from gitship.deploy.cleanup import Cleanup
+from gitship.deploy.dockerroom import DockerRoom
 from gitship.deploy.retire import retire_images
 from gitship.deploy.room import Room
 from gitship.engine.base import Engine
@@ -28,11 +29,20 @@ IN_USE_S = 3600  # build cache that was used within the hour stays, whatever the
 class Upkeep:
     """Owns one thread."""
 
-    def __init__(self, settings: Settings, store: Store, engine: Engine, room: Room, cleanup: Cleanup) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        engine: Engine,
+        room: Room,
+        docker_room: DockerRoom,
+        cleanup: Cleanup,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._engine = engine
         self._room = room
+        self._docker_room = docker_room
         self._cleanup = cleanup
         self._told: dict[str, str] = {}
         self._stop = threading.Event()
@@ -53,9 +63,10 @@ class Upkeep:
                 self._guarded(part)
 
     def look(self) -> None:
-        """What is cheap: the reserve, and once a day a copy of the database."""
-        self._guarded(self._room.restock)
-        self._guarded(self._room.look)
+        """What is cheap: the reserves, and once a day a copy of the database."""
+        for room in (self._room, self._docker_room):
+            self._guarded(room.restock)
+            self._guarded(room.look)
         if self._store.copies.daily_is_due():
             self._guarded(self._copy)
 

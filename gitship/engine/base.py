@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
 from gitship.engine.references import Reference
@@ -21,7 +22,7 @@ from gitship.engine.values import (
     LogLine,
     Usage,
 )
-from gitship.errors import Conflict
+from gitship.errors import Conflict, EngineError
 
 
 class Program(Protocol):
@@ -58,6 +59,22 @@ class Program(Protocol):
 
 class NameTaken(Conflict):
     """A container of that name is there: of another installation on this engine, or made by hand."""
+
+
+class NoSpace(EngineError):
+    """The engine's disk is full."""
+
+
+class Spare(Protocol):
+    """What can be given up for room on the engine's disk."""
+
+    def look(self) -> None:
+        """Gives it up when the disk is nearly full. Never raises."""
+        ...
+
+    def give_up(self) -> bool:
+        """True when there is room now that was not there before. Never raises."""
+        ...
 
 
 class Volumes(Protocol):
@@ -112,6 +129,10 @@ class Engine(Protocol):
 
     def ping(self) -> str:
         """The engine's version."""
+        ...
+
+    def root(self) -> Path | None:
+        """Where the engine keeps everything; None when that is not on this machine."""
         ...
 
     def free_bytes(self) -> int:

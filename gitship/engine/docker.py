@@ -29,13 +29,15 @@ from gitship.engine import (
     platforms,
     pulls,
 )  # fmt: skip
-from gitship.engine.base import Program
+from gitship.engine.ballast import ImageBallast
+from gitship.engine.base import Program, Spare
 from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.connection import Connection
 from gitship.engine.faults import conflict, start_failed, translated
 from gitship.engine.meters import Meters
 from gitship.engine.patience import Patience
 from gitship.engine.references import Reference
+from gitship.engine.spare import NoSpare, needs_room
 from gitship.engine.values import (
     About,
     BuildOptions,
@@ -73,7 +75,7 @@ class DockerEngine:
         owner: str = "",
     ) -> None:
         """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below,
-        but for ``private``; ``owner`` marks files of builds on disk as this server's.
+        but for ``private``; ``owner`` marks what it makes as this server's: files of builds on disk, the reserve.
 
         Raises ConfigError when ``host`` is neither unix:// nor tcp://.
         """
@@ -87,6 +89,8 @@ class DockerEngine:
         self._wire = self._connection.wire
         self._volumes = DockerVolumes(self._wire, self._connection.client, self, host_paths, private)
         self._root: Path | None = None
+        self.spare: Spare = NoSpare()
+        self.ballast = ImageBallast(self._wire, self._connection.client, owner)
         self._meters = Meters(lambda container_id: self.inspect(container_id).pid)
 
     def close(self) -> None:
@@ -124,16 +128,23 @@ class DockerEngine:
             cgroup_driver=str(info.get("CgroupDriver", "")),
         )
 
+    def root(self) -> Path | None:
+        return self._data_directory() if self._here else None
+
     def free_bytes(self) -> int:
-        if self._root is None:
-            with translated(self.host, "tell its data directory"):
-                self._root = Path(self._docker.info()["DockerRootDir"])
-        for place in (self._root, *self._root.parents):
+        root = self._data_directory()
+        for place in (root, *root.parents):
             try:
                 return shutil.disk_usage(place).free
             except (PermissionError, FileNotFoundError):
                 continue
-        raise EngineError(f"the free space of {self._root} cannot be told", "run gitship on Docker's own machine")
+        raise EngineError(f"the free space of {root} cannot be told", "run gitship on Docker's own machine")
+
+    def _data_directory(self) -> Path:
+        if self._root is None:
+            with translated(self.host, "tell its data directory"):
+                self._root = Path(self._docker.info()["DockerRootDir"])
+        return self._root
 
     def capacity(self) -> Capacity:
         with translated(self.host, "tell what its machine has"):
@@ -177,15 +188,18 @@ class DockerEngine:
     def login(self, server: str, username: str, password: str) -> None:
         pulls.login(self._wire, self._api, server, username, password)
 
+    @needs_room
     def tag(self, image_id: str, reference: str) -> None:
         repository, _, tag = reference.rpartition(":")
         with translated(self.host, "tag an image", missing=f"image {image_id[:19]}"):
             self._docker.tag(image_id, repository, tag)
 
+    @needs_room
     def untag(self, reference: str) -> None:
         with translated(self.host, "take a tag away"), suppress(docker_errors.NotFound):
             self._docker.remove_image(reference)
 
+    @needs_room
     def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
         try:
             found = self._image(image_id)
@@ -202,6 +216,7 @@ class DockerEngine:
         with translated(self.host, "tell what the build cache takes"):
             return sum(int(row.get("Size") or 0) for row in self._docker.df().get("BuildCache") or ())
 
+    @needs_room
     def prune_build_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
         with translated(self.host, "prune the build cache"):
             query = {"all": "1", "keep-storage": str(keep_bytes)}
@@ -220,6 +235,7 @@ class DockerEngine:
 
     # -- networks
 
+    @needs_room
     def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:
         with translated(self.host, f"create network {name}"):
             return networks.ensure(self._docker, name, subnet, labels)
@@ -247,6 +263,7 @@ class DockerEngine:
 
     # -- containers
 
+    @needs_room
     def create(self, spec: ContainerSpec) -> str:
         for mount in spec.mounts:
             self._volumes.ensure_usable(mount)
@@ -263,6 +280,7 @@ class DockerEngine:
                 raise conflict(spec.name, error) or error from None
             return str(created["Id"])
 
+    @needs_room
     def start(self, container_id: str) -> None:
         """Raises Conflict when the container's address is in use, EngineError with the runtime's words otherwise."""
         with translated(self.host, "start the container", missing=f"container {container_id[:12]}"):

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 import requests
 from docker import errors as docker_errors
 
-from gitship.engine.base import NameTaken
+from gitship.engine.base import NameTaken, NoSpace
 from gitship.errors import Conflict, EngineError, NotFound
 
 _PERMISSION = re.compile(r"permission denied", re.I)
 _TIMEOUT = re.compile(r"timed? ?out", re.I)
+NO_SPACE = "no space left on device"
 _RUNTIME_NOISE = re.compile(
     r"^.*?(?:unable to start container process|starting container process caused):\s*(?:\"?process_linux.*?caused: )?",
     re.S,
@@ -36,7 +37,12 @@ def unreachable(host: str, error: object) -> EngineError:
 
 
 def refused(doing: str, explanation: str) -> EngineError:
-    """Docker answered, and said no."""
+    """Docker answered, and said no. NoSpace when its disk is full."""
+    if NO_SPACE in explanation.lower():
+        return NoSpace(
+            f"Docker could not {doing}: its disk is full ({runtime_cause(explanation)})",
+            "free some space there: `server:cleanup --build-cache`; `docker system df` shows what takes it",
+        )
     return EngineError(f"Docker could not {doing}: {runtime_cause(explanation)}", "see `docker info` on the server")
 
 

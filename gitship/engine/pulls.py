@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from gitship.engine.faults import NO_SPACE
 from gitship.engine.frames import messages
 from gitship.engine.patience import Expired, Interrupted, Patience
 from gitship.engine.references import DEFAULT_SERVER, Reference
@@ -121,4 +122,9 @@ def failed(reference: Reference, text: str) -> DeployError:
         )
     if _MISSING.search(text):
         return DeployError(f"the registry has no {reference}: {text}", "check the name and the tag")
+    if NO_SPACE in text.lower():
+        return DeployError(
+            f"{reference} cannot be pulled: Docker's disk is full ({text})",
+            "free some space there: `server:cleanup --build-cache`; `docker system df` shows what takes it",
+        )
     return DeployError(f"{reference} cannot be pulled: {text}", "can this server reach the registry?")

@@ -16,6 +16,7 @@ LABEL_PROCESS = "gitship.process"
 LABEL_DEPLOY = "gitship.deploy"  # the deploy's id
 LABEL_ONE_OFF = "gitship.one-off"  # attached or detached: a command that somebody runs, which no deploy owns
 LABEL_VOLUME = "gitship.volume"  # what its app calls a volume
+LABEL_RESERVE = "gitship.reserve"  # an image that only takes room, see ``ballast``
 LABEL_HELPER = "gitship.helper"  # a container that never runs, through which a volume is read or written
 GOING = frozenset({"removing", "dead"})  # statuses of a container whose log Docker does not give any more
 

@@ -43,8 +43,10 @@ class OwnEngine:
         live_restore: bool = True,
         service: bool = False,
         options: Sequence[str] = (),
+        data: Path | None = None,
     ) -> None:
         self.base = base
+        self.data = data or base / "data"
         self.host = f"unix://{base}/docker.sock"
         self._bridge = bridge
         self._options: tuple[str, ...] = (f"--bridge={bridge}", "--iptables=false", "--ip-masq=false") if bridge else ()
@@ -66,7 +68,7 @@ class OwnEngine:
             address = free_pool().replace(".0/22", ".1/24")
             subprocess.run(["ip", "addr", "add", address, "dev", self._bridge], check=True, timeout=10)
         command = [
-            "dockerd", "-H", self.host, "--data-root", str(self.base / "data"), "--exec-root", str(self.base / "run"),
+            "dockerd", "-H", self.host, "--data-root", str(self.data), "--exec-root", str(self.base / "run"),
             "--pidfile", str(self.base / "dockerd.pid"), *self._options,
         ]  # fmt: skip
         with (self.base / "dockerd.log").open("ab") as log:
@@ -137,6 +139,7 @@ class OwnEngine:
         if self._bridge:
             subprocess.run(["ip", "link", "del", self._bridge], timeout=10, check=False)
         self._unmount(self.base)
+        self._unmount(self.data)
         shutil.rmtree(self.base, ignore_errors=True)
         if self._group is not None:
             wait_until(self._group_is_gone, 30, f"{self._group} is empty")
@@ -178,9 +181,14 @@ class OwnEngine:
 
 @contextlib.contextmanager
 def own_engine(
-    *, beside_another: bool = False, live_restore: bool = True, service: bool = False, options: Sequence[str] = ()
+    *,
+    beside_another: bool = False,
+    live_restore: bool = True,
+    service: bool = False,
+    options: Sequence[str] = (),
+    data: Path | None = None,
 ) -> Iterator[OwnEngine]:
-    """An engine for this test (session) alone, already started."""
+    """An engine for this test (session) alone, already started; ``data`` is a directory that stays."""
     assert shutil.which("dockerd"), "no Docker engine to use, and dockerd is not installed (Debian: docker.io)"
     assert os.geteuid() == 0, "starting a Docker engine needs root"
     base = Path(tempfile.mkdtemp(prefix="gs-dockerd-"))
@@ -190,6 +198,7 @@ def own_engine(
         live_restore=live_restore,
         service=service,
         options=options,
+        data=data,
     )
     try:
         own.start()

@@ -21,7 +21,7 @@ INSTALL_S = 120
 CONFIG = """
 version: 0.1
 log: {{level: warn}}
-storage: {{filesystem: {{rootdirectory: {base}/images}}}}
+storage: {{filesystem: {{rootdirectory: {images}}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 auth: {{htpasswd: {{realm: tests, path: {base}/htpasswd}}}}
 """
@@ -45,13 +45,13 @@ def ensure_program() -> str:
 
 
 @contextmanager
-def running(base: Path) -> Iterator[str]:
-    """Its address, ``127.0.0.1:port``; it ends with the block."""
-    program, port = ensure_program(), free_port()
+def running(base: Path, *, port: int = 0, images: Path | None = None) -> Iterator[str]:
+    """Its address, ``127.0.0.1:port``; it ends with the block. ``images`` are those of an earlier one."""
+    program, port = ensure_program(), port or free_port()
     base.mkdir()
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
     (base / "htpasswd").write_text(f"{USER}:{hashed}\n")
-    (base / "config.yml").write_text(CONFIG.format(base=base, port=port))
+    (base / "config.yml").write_text(CONFIG.format(base=base, port=port, images=images or base / "images"))
     with (base / "log").open("wb") as log:
         process = subprocess.Popen(
             [program, "serve", str(base / "config.yml")], stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -1,31 +1,45 @@
 """The first start after a restore: images are in no backup, so every app that was live is built again and put live.
 
-By the ordinary pipeline, from the commit of its live release with its config of now, as `ps:rebuild` does it. The mark
-that a restore has left goes when all of them have come to an end; a gitship that is killed meanwhile begins again with
-those that have no image yet.
+By the ordinary pipeline, from the commit of its live release with its config of now, as `ps:rebuild` does it; what came
+from a registry is pulled again, by its digest, and once more after a while when that fails: the registry may be an app
+that is only being built. The mark that a restore has left goes when all of them have come to an end; a gitship that is
+killed meanwhile begins again with those that have no image yet.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from gitship.deploy import lock
 from gitship.deploy.backup.restoring import RESTORED
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.lifecycle import Lifecycle
+from gitship.deploy.origin import image_of
 from gitship.deploy.sources import Sources
 from gitship.deploy.switch import STOPPED
 from gitship.engine.base import Engine
 from gitship.errors import EngineError, GitshipError, NotFound
-from gitship.model import App, Deploy, Identity, Release, Role
+from gitship.model import App, Deploy, DeployKind, DeployState, Identity, Release, Role
 from gitship.store import Store
 
 log = logging.getLogger("gitship.restore")
 BY = Identity("restore", Role.ADMIN)
 LOOK_S = 1.0
-IMAGE = "image "  # how the cause of a release begins that was taken from a registry
+PULL_AGAIN_S = (10.0, 30.0, 60.0, 300.0, 900.0)  # after each pull that failed
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """``failed`` pulls so far; ``again_at`` (``time.monotonic``): when the next one begins, None while one goes on."""
+
+    app_id: int
+    deploy_id: int
+    failed: int = 0
+    again_at: float | None = None
 
 
 class Revival:
@@ -54,7 +68,7 @@ class Revival:
         told = ""
         while not self._stop.is_set():
             try:
-                waiting = [deploy for app in self._store.apps() if (deploy := self._begin(app)) is not None]
+                begun = [(app, self._begin(app)) for app in self._store.apps()]
                 break
             except EngineError as error:  # Docker is not up yet
                 if error.message != told:
@@ -63,10 +77,11 @@ class Revival:
                 self._stop.wait(LOOK_S)
         else:
             return
+        waiting = [Attempt(app.id, deploy.id) for app, deploy in begun if deploy is not None]
         while waiting:
             if self._stop.wait(LOOK_S):
                 return
-            waiting = [deploy for deploy in waiting if not self._ended(deploy)]
+            waiting = [going for attempt in waiting if (going := self._next(attempt)) is not None]
         self._store.set_server_setting(RESTORED, None)
         log.info("everything that was live has been built again, or its log says why not")
 
@@ -90,8 +105,9 @@ class Revival:
             return None
 
     def _again(self, app: App, release: Release) -> Deploy:
-        if release.commit is None and release.cause.startswith(IMAGE):
-            return self._sources.image(app.name, release.cause.removeprefix(IMAGE), BY, pull=True)
+        image = image_of(self._store, release)
+        if image is not None:
+            return self._sources.image(app.name, image, BY, pull=True)
         return self._lifecycle.rebuild(app.name, BY)
 
     def _unlocked(self, app: App, deploy: Callable[[], Deploy]) -> Deploy:
@@ -114,11 +130,33 @@ class Revival:
                     app.name, name, app.name, name,
                 )  # fmt: skip
 
-    def _ended(self, deploy: Deploy) -> bool:
+    def _next(self, attempt: Attempt) -> Attempt | None:
+        """Where it stands now; None when it is over."""
         try:
-            now, app = self._store.deploy(deploy.id), self._store.app_by_id(deploy.app_id)
+            now, app = self._store.deploy(attempt.deploy_id), self._store.app_by_id(attempt.app_id)
         except NotFound:  # the app was destroyed meanwhile
-            return True
-        if now.state.ended and not now.state.switched:
-            log.warning("%s is not live: deploy %d %s: %s", app.name, now.id, now.state, now.reason)
-        return now.state.ended or now.state.switched
+            return None
+        if attempt.again_at is not None:
+            return attempt if time.monotonic() < attempt.again_at else self._once_more(app, attempt)
+        if now.state.switched:
+            return None
+        if not now.state.ended:
+            return attempt
+        again_s = next(iter(PULL_AGAIN_S[attempt.failed :]), None)
+        if now.kind is not DeployKind.IMAGE or now.state is not DeployState.FAILED:
+            again_s = None
+        then = f"; it is tried again in {again_s:g} s" if again_s else ""
+        log.warning("%s is not live: deploy %d %s: %s (%s)%s", app.name, now.id, now.state, now.reason, now.hint, then)
+        if again_s is None:
+            return None
+        return replace(attempt, failed=attempt.failed + 1, again_at=time.monotonic() + again_s)
+
+    def _once_more(self, app: App, attempt: Attempt) -> Attempt | None:
+        newest = self._store.deploys(app.id, limit=1)
+        if newest[0].id != attempt.deploy_id:  # somebody has taken care of it
+            return None
+        try:
+            deploy = self._begin(app)
+        except EngineError:  # Docker is away: later
+            return attempt
+        return replace(attempt, deploy_id=deploy.id, again_at=None) if deploy is not None else None

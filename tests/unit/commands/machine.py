@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.manifest import Manifest
 from gitship.engine.docker import DockerEngine
@@ -32,6 +34,9 @@ class Machine(DockerEngine):
 
     def remove(self, container_id: str) -> None:
         self.removed.append(container_id)
+
+    def root(self) -> Path | None:
+        return None
 
     def capacity(self) -> Capacity:
         return Capacity(cpus=2, memory_bytes=4 << 30, platforms=("linux/amd64", "linux/386"))

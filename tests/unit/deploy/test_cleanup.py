@@ -104,6 +104,8 @@ def test_what_is_in_use_or_somebody_elses_stays(server: Server) -> None:
     server.image("another server's", "gitship/shop:other-1")
     server.image("empty", f"gitship-empty:{server.store.server_id()}")
     server.engine.images.append(HeldImage("foreign", (), {values.LABEL_SERVER: "other"}, 1, False))
+    own = {values.LABEL_SERVER: server.store.server_id(), values.LABEL_RESERVE: "1"}
+    server.engine.images.append(HeldImage("the reserve", (), own, 1, False))
     assert server.shown() == []
 
 

@@ -133,6 +133,20 @@ def test_what_is_right_is_left_alone(bench: Bench) -> None:
     assert bench.engine.made == ["shop.web.1.v1"]
 
 
+def test_what_keeps_a_container_away_is_told_once_until_it_changes(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.engine.remove(bench.live.id)
+    for reason in ("no such image", "no such image", "its disk is full", "its disk is full"):
+        once(bench, "create", breaks(reason))
+        assert bench.settle() == []
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == [
+        "no such image",
+        "its disk is full",
+    ]
+    assert bench.settle() == ["made anew shop.web.1.v1: it was gone"]
+
+
 def test_a_container_that_is_gone_is_made_anew_with_its_name_and_address(bench: Bench) -> None:
     bench.engine.remove(bench.live.id)
     assert bench.settle() == ["made anew shop.web.1.v1: it was gone"]

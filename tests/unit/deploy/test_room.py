@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gitship.deploy import room
+from gitship.deploy import reserve as reserves
 from gitship.deploy.room import Room
 from gitship.errors import DeployError
 from gitship.store import Store
@@ -29,7 +29,7 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     made = Disk()
-    monkeypatch.setattr("gitship.deploy.room.shutil.disk_usage", made)
+    monkeypatch.setattr("gitship.deploy.reserve.shutil.disk_usage", made)
     return made
 
 
@@ -45,12 +45,12 @@ def test_too_little_room_is_refused_with_the_figures_and_the_way_out(tmp_path: P
 def test_the_reserve_is_given_up_when_it_is_needed_and_made_again_when_there_is_room(
     tmp_path: Path, disk: Disk
 ) -> None:
-    mine, reserve = Room(tmp_path, 0), tmp_path / room.RESERVE
+    mine, reserve = Room(tmp_path, 0), tmp_path / reserves.RESERVE
     mine.restock()
-    assert reserve.stat().st_blocks * 512 >= room.RESERVE_BYTES, "real blocks, not a hole"
+    assert reserve.stat().st_blocks * 512 >= reserves.RESERVE_BYTES, "real blocks, not a hole"
     mine.look()
     assert reserve.exists()
-    disk.free = room.LOW_BYTES - 1
+    disk.free = reserves.LOW_BYTES - 1
     mine.look()
     assert not reserve.exists()
     mine.restock()
@@ -64,7 +64,7 @@ def test_a_gitship_that_was_killed_knows_its_reserve_again(tmp_path: Path, disk:
     Room(tmp_path, 0).restock()
     disk.free = 0
     Room(tmp_path, 0).look()
-    assert not (tmp_path / room.RESERVE).exists()
+    assert not (tmp_path / reserves.RESERVE).exists()
 
 
 def test_the_store_looks_before_it_writes(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gitship.config import DiskSettings, Settings
-from gitship.deploy import room
+from gitship.deploy.dockerroom import DockerRoom
+from gitship.deploy.reserve import RESERVE
 from gitship.deploy.room import Room
 from gitship.deploy.upkeep import Upkeep
 from gitship.errors import EngineError
@@ -29,7 +30,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def upkeep(server: Server, *, min_free: int = 0, **disk: int) -> Upkeep:
     settings = Settings(data_dir=server.settings.data_dir, disk=DiskSettings(**disk))
-    return Upkeep(settings, server.store, server.engine, Room(settings.data_dir, min_free), server.cleanup)
+    room = Room(settings.data_dir, min_free)
+    docker_room = DockerRoom(server.engine.root, server.engine.ballast, room.reserve)
+    return Upkeep(settings, server.store, server.engine, room, docker_room, server.cleanup)
 
 
 def test_the_first_look_makes_the_reserve_and_the_daily_copy(server: Server) -> None:
@@ -41,7 +44,7 @@ def test_the_first_look_makes_the_reserve_and_the_daily_copy(server: Server) -> 
         started.stop()
     started.look()
     assert [copy.why for copy in server.store.copies.all()] == [DAILY], "one a day"
-    assert (server.settings.data_dir / room.RESERVE).exists()
+    assert (server.settings.data_dir / RESERVE).exists()
 
 
 def test_no_copy_is_made_where_there_is_no_room(server: Server, caplog: pytest.LogCaptureFixture) -> None:

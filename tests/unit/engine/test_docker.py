@@ -27,6 +27,7 @@ LABELS = {LABEL_SERVER: "s", LABEL_VOLUME: "x"}
 
 CALLS: dict[str, Callable[[Engine], Any]] = {
     "ping": lambda e: e.ping(),
+    "root": lambda e: e.root(),
     "free_bytes": lambda e: e.free_bytes(),
     "build": lambda e: e.build([b"x"], BuildOptions("x"), print, threading.Event()),
     "image": lambda e: e.image("x"),

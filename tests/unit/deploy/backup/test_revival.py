@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gitship.deploy import lock, overrides
+from gitship.deploy.backup import revival
 from gitship.deploy.backup.restoring import RESTORED
 from gitship.deploy.backup.revival import Revival
 from gitship.deploy.keeper import Keeper
+from gitship.deploy.origin import IMAGE, NO_FILES
 from gitship.deploy.switch import STOPPED
 from gitship.engine.values import Image
 from gitship.errors import EngineError, NotFound
@@ -27,6 +31,7 @@ from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
 END_S = 20.0
+PULLED = f"r.example/shop@sha256:{'1a' * 32}"
 
 
 class Bare(Machine):
@@ -75,9 +80,9 @@ class Restored:
         return made
 
     def until_done(self) -> None:
-        revival = self.revive()
+        going = self.revive()
         wait_until(lambda: self.store.server_setting(RESTORED) is None, END_S, "the mark goes")
-        revival.stop()
+        going.stop()
 
     def new(self, name: str) -> list[DeployKind]:
         found = self.store.deploys(self.store.app(name).id)
@@ -127,6 +132,71 @@ def test_one_that_cannot_be_built_is_told_and_holds_up_nobody(
     assert "shop is not live" in said and "no base image" in said
 
 
+def from_image(restored: Restored, kept: dict[str, Any] | None, cause: str) -> None:
+    """The live release of ``shop`` as one that came from a registry."""
+    app = restored.store.app("shop")
+    with restored.store.transaction() as db:
+        db.execute(
+            "UPDATE releases SET commit_sha = NULL, manifest = ?, cause = ? WHERE id = ?",
+            (kept and json.dumps(kept), cause, app.live_release),
+        )
+
+
+@pytest.mark.parametrize(
+    ("kept", "cause", "pulled"),
+    [
+        ({**NO_FILES, IMAGE: PULLED}, "config MOTTO", f"image {PULLED}"),
+        ({**NO_FILES}, "image r.example/shop:1", "image r.example/shop:1"),
+    ],
+    ids=["by digest", "of an earlier gitship"],
+)
+def test_what_came_from_a_registry_is_pulled_again(
+    restored: Restored, kept: dict[str, Any], cause: str, pulled: str
+) -> None:
+    from_image(restored, kept, cause)
+    restored.until_done()
+    [newest] = [deploy for deploy in restored.store.deploys(restored.store.app("shop").id) if "image" in deploy.cause]
+    assert (newest.kind, newest.cause) == (DeployKind.IMAGE, pulled)
+
+
+def test_a_pull_that_fails_is_tried_again_so_many_times(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(revival, "PULL_AGAIN_S", (0.01, 0.01))
+    monkeypatch.setattr(revival, "LOOK_S", 0.01)
+    from_image(restored, {**NO_FILES, IMAGE: PULLED}, "image r.example/shop:1")
+    monkeypatch.setattr(type(restored.world.operations), "fail_next", Failing(), raising=False)
+    restored.until_done()
+    assert restored.new("shop") == [DeployKind.IMAGE] * 3
+    assert "refused (is it up?); it is tried again in 0.01 s" in caplog.text
+    assert caplog.records[-1].getMessage().endswith("(is it up?)"), "the last one"
+
+
+def test_a_pull_is_not_tried_again_when_somebody_has_deployed_meanwhile(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revival, "PULL_AGAIN_S", (0.5,))
+    monkeypatch.setattr(revival, "LOOK_S", 0.01)
+    from_image(restored, {**NO_FILES, IMAGE: PULLED}, "image r.example/shop:1")
+    operations = restored.world.operations
+    operations.fail_next = Failure(DeployState.BUILDING, "refused", "is it up?")
+    going = restored.revive()
+    wait_until(lambda: restored.new("shop"), END_S, "the first pull")
+    operations.push("shop")
+    wait_until(lambda: restored.store.server_setting(RESTORED) is None, END_S, "the mark goes")
+    going.stop()
+    assert restored.new("shop") == [DeployKind.PUSH, DeployKind.IMAGE]
+
+
+class Failing:
+    """Every deploy fails."""
+
+    def __get__(self, owner: object, kind: type) -> Failure:
+        return Failure(DeployState.BUILDING, "refused", "is it up?")
+
+    def __set__(self, owner: object, value: object) -> None: ...
+
+
 def test_volumes_that_no_backup_had_are_made_and_told(restored: Restored, caplog: pytest.LogCaptureFixture) -> None:
     app = restored.store.app("shop")
     restored.store.set_setting(app.id, overrides.VOLUME + "data", "gitship-s1-1-data-aa")
@@ -138,9 +208,9 @@ def test_volumes_that_no_backup_had_are_made_and_told(restored: Restored, caplog
 
 def test_it_waits_for_docker_and_begins_again_after_a_crash(restored: Restored) -> None:
     restored.engine.down = True
-    revival = restored.revive()
+    going = restored.revive()
     assert restored.engine.asked.wait(END_S)
-    revival.stop()  # as a crash would end it
+    going.stop()  # as a crash would end it
     assert restored.store.server_setting(RESTORED) is not None and restored.new("shop") == []
     restored.engine.down = False
     restored.until_done()
@@ -149,6 +219,6 @@ def test_it_waits_for_docker_and_begins_again_after_a_crash(restored: Restored) 
 
 def test_without_a_restore_nothing_begins(restored: Restored) -> None:
     restored.store.set_server_setting(RESTORED, None)
-    revival = restored.revive()
-    revival.stop()
+    going = restored.revive()
+    going.stop()
     assert restored.new("shop") == [] and not restored.engine.asked.is_set()

@@ -1,0 +1,66 @@
+"""Room on Docker's disk: builds and pulls are refused in time, and a reserve is there for a rollback's containers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from gitship.deploy.reserve import Ballast, Reserve
+from gitship.engine.base import Engine
+from gitship.errors import DeployError, EngineError
+
+Got = TypeVar("Got")
+
+
+def ensure_for_images(engine: Engine, min_free_bytes: int, what: str) -> None:
+    """Raises DeployError that says what to do when Docker has less room for images than the setting asks for."""
+    free = engine.free_bytes()
+    if free < min_free_bytes:
+        raise DeployError(
+            f"only {free >> 20} MB are free where Docker keeps its images, {what} needs {min_free_bytes >> 20} MB",
+            "`server:cleanup --dry-run` shows what gitship can do without, `server:cleanup --build-cache` removes it;"
+            " then try again. Apps serve on, and `releases:rollback` works meanwhile",
+        )
+
+
+class DockerRoom:
+    """The engine's ``spare``: asked before Docker writes, and when it had no room to. Safe from any thread."""
+
+    def __init__(self, root: Callable[[], Path | None], ballast: Ballast, data: Reserve) -> None:
+        """``root`` is ``Engine.root``; ``data`` the reserve of gitship's own data, which counts on the same disk."""
+        self._root = root
+        self._ballast = ballast
+        self._data = data
+        self._reserve: Reserve | None = None
+
+    def look(self) -> None:
+        """Gives the reserve up when it is needed. Never raises."""
+        self._with(Reserve.look)
+
+    def give_up(self) -> bool:
+        """True when there is room now that was not there before. Never raises."""
+        return bool(self._with(Reserve.give_up))
+
+    def restock(self) -> None:
+        """Makes the reserve again when there is room for it. Never raises."""
+        self._with(Reserve.restock)
+
+    def _with(self, act: Callable[[Reserve], Got]) -> Got | None:
+        if self._reserve is None:
+            try:
+                self._reserve = self._found()
+            except (OSError, EngineError):  # its disk is not mounted just now, Docker does not answer
+                return None
+        return act(self._reserve) if self._reserve is not None else None
+
+    def _found(self) -> Reserve | None:
+        """None where Docker's disk is another machine's."""
+        root = self._root()
+        if root is None or not root.exists():
+            return None
+        return self._data if same_disk(root, self._data.directory) else Reserve(root, self._ballast)
+
+
+def same_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
