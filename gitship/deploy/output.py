@@ -33,8 +33,9 @@ def is_raw(line: str) -> bool:
 
 def result(url: str, release: str, seconds: float, image_bytes: int, growth_bytes: int | None, deploy_id: int) -> str:
     """The last line of a deploy that went well; by its number the log and the status page have it."""
-    growth = "" if growth_bytes is None else f" ({_megabytes(growth_bytes, sign=True)})"
-    image = f", image {_megabytes(image_bytes)} MB{growth}" if image_bytes else ""
+    unit, unit_bytes = ("MB", 1e6) if image_bytes >= 1e6 else ("kB", 1e3)
+    growth = "" if growth_bytes is None else f" ({_short(growth_bytes / unit_bytes, sign=True)})"
+    image = f", image {_short(image_bytes / unit_bytes)} {unit}{growth}" if image_bytes else ""
     return f"=====> {url}   {release} in {seconds:.1f}s{image}, deploy {deploy_id}"
 
 
@@ -69,7 +70,6 @@ def _timed(text: str, seconds: float | None) -> str:
     return text if seconds is None else f"{text:<{COLUMN}}{seconds:>6.1f}s"
 
 
-def _megabytes(count: int, sign: bool = False) -> str:
-    value = count / 1e6
+def _short(value: float, sign: bool = False) -> str:
     digits = 0 if abs(value) >= 10 else 1
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"

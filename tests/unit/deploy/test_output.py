@@ -30,6 +30,11 @@ def test_a_push_reads_as_the_design_shows() -> None:
     assert "\n".join(lines) == PUSH
 
 
+def test_a_small_image_is_told_in_kilobytes() -> None:
+    line = output.result("http://shop.example.com", "v2", 1.1, 10_300, -200, 2)
+    assert line == "=====> http://shop.example.com   v2 in 1.1s, image 10 kB (-0.2), deploy 2"
+
+
 def test_a_failure_ends_with_cause_next_step_and_what_still_runs() -> None:
     last = ("Traceback", "KeyError: 'DATABASE_URL'")
     lines = output.failure("checking", "web exited 1", "look at the lines above", last, "v11 serves on, unchanged")
