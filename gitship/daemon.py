@@ -103,7 +103,7 @@ class Daemon:
             private=(settings.data_dir,),
             owner=server_id,
         )
-        engine.spare = docker_room = DockerRoom(engine.root, engine.ballast, room.reserve)
+        engine.spare = docker_room = DockerRoom(engine.root, engine.images.ballast, room.reserve)
         secretfiles.sweep(server_id)
         self.front = front_of(settings, self.store)
         self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine.default_bridge))

@@ -87,7 +87,7 @@ class Builder:
                 cache=cache_of(self._store, app),
                 network=NONE if NONE in (self._network, manifest.build.network) else DEFAULT,
             )
-            return self._engine.build(context, options, _Progress(journal, stage, self._output_bytes), cancel)
+            return self._engine.images.build(context, options, _Progress(journal, stage, self._output_bytes), cancel)
         finally:
             self._slots.release()
 

@@ -54,7 +54,7 @@ class Cleanup:
         items += self._logs(lambda log: None)
         items += [item for item, _ in self._scattered()]
         if build_cache:
-            items.append(Item("build cache", "all", None, self._engine.build_cache_bytes(), "of all who build here"))
+            items.append(Item("build cache", "all", None, self._engine.images.cache_bytes(), "of all who build here"))
         return items
 
     def free(self, *, build_cache: bool = False) -> list[Item]:
@@ -63,7 +63,7 @@ class Cleanup:
         items += self._remove_images()
         items += self.pack()
         if build_cache:
-            freed = self._engine.prune_build_cache(0)
+            freed = self._engine.images.prune_cache(0)
             items.append(Item("build cache", "all", None, freed, "of all who build here"))
         return items
 
@@ -77,7 +77,7 @@ class Cleanup:
         gone = []
         for item, image in self._images():
             try:
-                if self._engine.remove_image(image.id, mine, (values.LABEL_SERVER, self._server_id)):
+                if self._engine.images.remove(image.id, mine, (values.LABEL_SERVER, self._server_id)):
                     gone.append(item)
             except GitshipError as error:
                 log.warning("image %s stays: %s", item.name, error.message)
@@ -86,7 +86,7 @@ class Cleanup:
     def _images(self) -> Iterator[tuple[Item, HeldImage]]:
         """Images that carry the label or one of our tags, and that nothing needs."""
         mine = let_go_by_all(self._store)  # before the releases: what ends in between is among those
-        found = self._engine.held_images(values.LABEL_SERVER, self._server_id, f"{PREFIX}*")
+        found = self._engine.images.held(values.LABEL_SERVER, self._server_id, f"{PREFIX}*")
         apps = {str(app.id): app for app in self._store.apps()}
         days = self._settings.disk.image_days
         building = bool(self._store.unfinished_deploys())

@@ -122,7 +122,7 @@ class Destroying:
         self._keeper.remove_all(app)
         mine = held_by(self._store, app)
         for image_id in {r.image_id for r in self._store.releases(app.id)}:  # those of other apps, too, stay
-            self._engine.remove_image(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
+            self._engine.images.remove(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
         self._repositories.remove(app.name)
         logs = log_file(self._settings.logs, app, 0).parent
         shutil.rmtree(logs, ignore_errors=True)

@@ -56,7 +56,7 @@ class Fetcher:
                 journal.line(f" !     {warning}")
         except DeployError:
             if fetched.passing:
-                self._engine.untag(fetched.passing)
+                self._engine.images.untag(fetched.passing)
             raise
         return fetched
 
@@ -82,7 +82,7 @@ class Fetcher:
     def _on_engine(self, app: App, reference: Reference) -> Image | None:
         """Names only, no beginnings of ids; and no image that is there for other apps alone."""
         try:
-            image = self._engine.image(str(reference))
+            image = self._engine.images.inspect(str(reference))
         except NotFound:
             return None
         mine = held_by(self._store, app)
@@ -102,7 +102,7 @@ class Fetcher:
                 told = time.monotonic()
                 stage.detail(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
-        self._engine.pull(reference, auth, journal.raw, on_bytes, cancel, self._settings.docker.build_timeout)
+        self._engine.images.pull(reference, auth, journal.raw, on_bytes, cancel, self._settings.docker.build_timeout)
 
 
 def source_of(reference: Reference, image: Image) -> str:

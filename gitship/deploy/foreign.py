@@ -52,11 +52,11 @@ class Foreign:
     def hold(self, app: App, job: Job, release: Release, passing: str = "") -> None:
         """From here on the image stays for as long as the app needs it. Raises DeployError when it is gone."""
         try:
-            self._engine.tag(release.image_id, tag_of(self._store, app, job.deploy.id))
+            self._engine.images.tag(release.image_id, tag_of(self._store, app, job.deploy.id))
         except NotFound:
             raise DeployError("the image was removed at this very moment", "try again") from None
         if passing:
-            self._engine.untag(passing)
+            self._engine.images.untag(passing)
 
     def _promoted(self, app: App, job: Job) -> Taken:
         source = self._store.release(job.release_id or 0)
@@ -64,7 +64,7 @@ class Foreign:
         commit = (source.commit or "no commit")[:7]
         job.journal.line(output.headline(f"{app.name}: {owner.name} {source.label}, {commit}"))
         try:
-            image = self._engine.image(source.image_id)
+            image = self._engine.images.inspect(source.image_id)
         except NotFound:
             raise DeployError(
                 f"the image of {owner.name} {source.label} is gone", f"choose a newer one: releases:list {owner.name}"

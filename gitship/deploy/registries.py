@@ -23,7 +23,7 @@ class Registries:
                 f"'{server[:80]}' is not a registry's address", "for instance registry.example.com:5000, or default"
             )
         if check:
-            self._engine.login(server, username, password)
+            self._engine.images.login(server, username, password)
         self._store.set_registry(Registry(server, username, password))
 
     def logout(self, server: str) -> None:

@@ -111,7 +111,7 @@ class Releasing:
         except DeployError:
             if image.id not in {release.image_id for release in self._store.releases(app.id)}:
                 with suppress(EngineError):
-                    self._engine.remove_image(image.id, held_by(self._store, app), (LABEL_APP_ID, str(app.id)))
+                    self._engine.images.remove(image.id, held_by(self._store, app), (LABEL_APP_ID, str(app.id)))
             raise
         for warning in warnings:
             job.journal.line(f" !     {warning}")
@@ -210,7 +210,7 @@ class Releasing:
 
     def _existing_image(self, app: App, release: Release) -> Image:
         try:
-            return self._engine.image(release.image_id)
+            return self._engine.images.inspect(release.image_id)
         except NotFound:
             again = f"git:deploy {app.name} {release.commit[:12]} --force" if release.commit else ""
             hint = f"build it again: {again}" if again else f"fetch it again: git:from-image {app.name} IMAGE"

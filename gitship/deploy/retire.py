@@ -38,7 +38,7 @@ def retire_images(engine: Engine, store: Store, app: App, keep: int, days: int =
     recent = store.releases(app.id)[: keep + LOOK_BACK]
     for image_id in {r.image_id for r in recent} - wanted:
         try:
-            gone += engine.remove_image(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
+            gone += engine.images.remove(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
         except GitshipError as error:
             log.warning("%s: image %s stays: %s", app.name, image_id[:19], error.message)
     return gone

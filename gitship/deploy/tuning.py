@@ -135,7 +135,7 @@ class Tuning:
         if manifest is None:
             return live.processes
         manifest = overrides.running(manifest, self.overrides(app))
-        return planned(manifest, self._engine.image(live.image_id), self._config(app), self._settings)
+        return planned(manifest, self._engine.images.inspect(live.image_id), self._config(app), self._settings)
 
     def port(self, app: App) -> PortInUse:
         live, own = self._live(app), self.overrides(app)
@@ -149,7 +149,7 @@ class Tuning:
         if manifest is None:
             return PortInUse(used, live.label, used)
         following = next((p.port for p in self.processes(app) if p.type == WEB), None)
-        source = _port_source(manifest, self._config(app), self._engine.image(live.image_id))
+        source = _port_source(manifest, self._config(app), self._engine.images.inspect(live.image_id))
         return PortInUse(following, source if following else "", used)
 
     def checks(self, app: App) -> list[CheckInUse]:

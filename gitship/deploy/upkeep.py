@@ -111,7 +111,7 @@ class Upkeep:
 
     def _build_cache(self) -> None:
         most = self._settings.disk.build_cache
-        freed = self._engine.prune_build_cache(most, IN_USE_S) if most else 0
+        freed = self._engine.images.prune_cache(most, IN_USE_S) if most else 0
         if freed:
             log.info("the build cache was above %d MB: freed %d MB", most >> 20, freed >> 20)
 

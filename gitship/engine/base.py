@@ -121,27 +121,8 @@ class Volumes(Protocol):
         ...
 
 
-class Engine(Protocol):
-    """Every method raises EngineError (with a hint) when the engine refuses or does not answer in time."""
-
-    @property
-    def volumes(self) -> Volumes: ...
-
-    def ping(self) -> str:
-        """The engine's version."""
-        ...
-
-    def root(self) -> Path | None:
-        """Where the engine keeps everything; None when that is not on this machine."""
-        ...
-
-    def free_bytes(self) -> int:
-        """Free space where the engine keeps images."""
-        ...
-
-    def capacity(self) -> Capacity:
-        """What the engine's machine has."""
-        ...
+class Images(Protocol):
+    """Where containers come from. Every method raises EngineError as those of ``Engine`` do."""
 
     def build(
         self,
@@ -153,7 +134,7 @@ class Engine(Protocol):
         """Builds a tar stream. Raises DeployError (step, cause, last lines), DeployCanceled when ``cancel`` is set."""
         ...
 
-    def image(self, image_id: str) -> Image:
+    def inspect(self, image_id: str) -> Image:
         """By its id or a name. Raises NotFound when there is none."""
         ...
 
@@ -184,26 +165,52 @@ class Engine(Protocol):
         """Takes a name away; the image goes with its last one. Nothing happens when it is gone already."""
         ...
 
-    def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
+    def remove(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
         """Takes away the tags that are ``mine``; True when the image is gone.
 
         It goes with its last tag, unless a container needs it; one that has no tag at all goes when it has that label.
         """
         ...
 
-    def held_images(self, label: str, value: str, reference: str) -> list[HeldImage]:
+    def held(self, label: str, value: str, reference: str) -> list[HeldImage]:
         """Images that carry the label, or a tag like ``reference`` (with ``*``)."""
         ...
 
-    def build_cache_bytes(self) -> int:
+    def cache_bytes(self) -> int:
         """What the builder's cache takes; may take seconds."""
         ...
 
-    def prune_build_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
+    def prune_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
         """Removes cache until no more is left than that, what was used longest ago first; the bytes that went.
 
         What was used within ``unused_s`` stays in any case, and so does what a build is using now.
         """
+        ...
+
+
+class Engine(Protocol):
+    """Every method raises EngineError (with a hint) when the engine refuses or does not answer in time."""
+
+    @property
+    def images(self) -> Images: ...
+
+    @property
+    def volumes(self) -> Volumes: ...
+
+    def ping(self) -> str:
+        """The engine's version."""
+        ...
+
+    def root(self) -> Path | None:
+        """Where the engine keeps everything; None when that is not on this machine."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Free space where the engine keeps images."""
+        ...
+
+    def capacity(self) -> Capacity:
+        """What the engine's machine has."""
         ...
 
     def ensure_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> bool:

@@ -8,19 +8,22 @@ from typing import Any
 from docker import APIClient
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
+from gitship.engine.base import Spare
 from gitship.engine.faults import translated
+from gitship.engine.spare import NoSpare
 from gitship.engine.wire import Wire
 from gitship.errors import EngineError
 
 
 class Connection:
-    """Safe from any thread. ``timeout_s`` bounds every plain call.
+    """Safe from any thread. ``timeout_s`` bounds every plain call; ``spare`` gives room on the engine's disk.
 
     Raises ConfigError when ``host`` is neither unix:// nor tcp://.
     """
 
     def __init__(self, host: str, timeout_s: float) -> None:
         self.wire = Wire(host, timeout_s)
+        self.spare: Spare = NoSpare()
         self._client: APIClient | None = None
         self._connecting = threading.Lock()
 

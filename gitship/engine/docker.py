@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship.engine import (
     attached,
-    buildcli,
-    buildlimits,
-    builds,
     containers,
     events,
-    images,
     logs,
     networks,
     oneoff,
     platforms,
-    pulls,
 )  # fmt: skip
-from gitship.engine.ballast import ImageBallast
 from gitship.engine.base import Program, Spare
-from gitship.engine.buildlimits import BuildLimits, Limiter
+from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.connection import Connection
+from gitship.engine.dockerimages import DockerImages
 from gitship.engine.faults import conflict, start_failed, translated
 from gitship.engine.meters import Meters
-from gitship.engine.patience import Patience
-from gitship.engine.references import Reference
-from gitship.engine.spare import NoSpare, needs_room
+from gitship.engine.spare import needs_room
 from gitship.engine.values import (
     About,
-    BuildOptions,
-    BuildOutput,
-    BuildStep,
     Capacity,
     ContainerSpec,
     ContainerState,
     EngineEvent,
-    HeldImage,
-    Image,
     LogLine,
     Usage,
 )
@@ -79,18 +64,14 @@ class DockerEngine:
 
         Raises ConfigError when ``host`` is neither unix:// nor tcp://.
         """
-        self._owner = owner
         self.host = host
-        self._builder = builder
-        self._build_limits = build_limits or BuildLimits()
-        self._limiter = Limiter(self._build_limits, host)
         self._timeout_s = timeout_s
         self._connection = Connection(host, timeout_s)
         self._wire = self._connection.wire
+        limits = build_limits or BuildLimits()
+        self._images = DockerImages(self._connection, builder, limits, lambda: self.about().cgroup_driver, owner)
         self._volumes = DockerVolumes(self._wire, self._connection.client, self, host_paths, private)
         self._root: Path | None = None
-        self.spare: Spare = NoSpare()
-        self.ballast = ImageBallast(self._wire, self._connection.client, owner)
         self._meters = Meters(lambda container_id: self.inspect(container_id).pid)
 
     def close(self) -> None:
@@ -106,8 +87,21 @@ class DockerEngine:
         return f"/v{self._docker.api_version}"
 
     @property
+    def images(self) -> DockerImages:
+        return self._images
+
+    @property
     def volumes(self) -> DockerVolumes:
         return self._volumes
+
+    @property
+    def spare(self) -> Spare:
+        """What gives room on its disk when it has none."""
+        return self._connection.spare
+
+    @spare.setter
+    def spare(self, spare: Spare) -> None:
+        self._connection.spare = spare
 
     # -- the engine itself
 
@@ -150,88 +144,6 @@ class DockerEngine:
         with translated(self.host, "tell what its machine has"):
             info = self._docker.info()
         return Capacity(int(info["NCPU"]), int(info["MemTotal"]), platforms.of(info["OSType"], info["Architecture"]))
-
-    # -- images
-
-    def build(
-        self,
-        context: Iterable[bytes],
-        options: BuildOptions,
-        on_event: Callable[[BuildStep | BuildOutput], None],
-        cancel: threading.Event,
-    ) -> Image:
-        if self._builder == "classic":
-            options, limit = buildlimits.of_one(options, self._build_limits)
-        else:
-            limit = self._limiter.limit(lambda: self.about().cgroup_driver, on_event)
-        client = buildcli.client(self.host) if options.session and self._builder == "buildkit" else None
-        if client is not None:
-            image_id = buildcli.build(client, self.host, self._owner, context, options, on_event, cancel)
-        else:
-            image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)
-        return self.image(image_id)
-
-    def image(self, image_id: str) -> Image:
-        return images.describe(self._image(image_id))
-
-    def pull(
-        self,
-        reference: Reference,
-        auth: str,
-        on_line: Callable[[str], None],
-        on_bytes: Callable[[int, int], None],
-        cancel: threading.Event,
-        timeout_s: float,
-    ) -> None:
-        pulls.pull(self._wire, self._api, reference, auth, on_line, on_bytes, cancel, timeout_s)
-
-    def login(self, server: str, username: str, password: str) -> None:
-        pulls.login(self._wire, self._api, server, username, password)
-
-    @needs_room
-    def tag(self, image_id: str, reference: str) -> None:
-        repository, _, tag = reference.rpartition(":")
-        with translated(self.host, "tag an image", missing=f"image {image_id[:19]}"):
-            self._docker.tag(image_id, repository, tag)
-
-    @needs_room
-    def untag(self, reference: str) -> None:
-        with translated(self.host, "take a tag away"), suppress(docker_errors.NotFound):
-            self._docker.remove_image(reference)
-
-    @needs_room
-    def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
-        try:
-            found = self._image(image_id)
-        except NotFound:
-            return True
-        with translated(self.host, "remove an image"):
-            return images.remove(self._docker, found, mine, only_label)
-
-    def held_images(self, label: str, value: str, reference: str) -> list[HeldImage]:
-        with translated(self.host, "list its images"):
-            return images.held(self._docker, label, value, reference)
-
-    def build_cache_bytes(self) -> int:
-        with translated(self.host, "tell what the build cache takes"):
-            return sum(int(row.get("Size") or 0) for row in self._docker.df().get("BuildCache") or ())
-
-    @needs_room
-    def prune_build_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
-        with translated(self.host, "prune the build cache"):
-            query = {"all": "1", "keep-storage": str(keep_bytes)}
-            if unused_s:
-                query["filters"] = json.dumps({"until": [f"{unused_s}s"]})
-            patience = Patience(time.monotonic() + PRUNE_S)
-            path = f"{self._api}/build/prune"
-            with self._wire.open("POST", path, query=query, patience=patience) as stream:
-                oneoff.check(stream, "prune the build cache")
-                return int(json.loads(stream.read_all(64 << 20)).get("SpaceReclaimed") or 0)
-
-    def _image(self, image_id: str) -> dict[str, Any]:
-        with translated(self.host, "look at an image", missing=f"image {image_id[:19]}"):
-            found: dict[str, Any] = self._docker.inspect_image(image_id)  # type: ignore[no-untyped-call]
-            return found
 
     # -- networks
 

@@ -22,7 +22,8 @@ class NoSpare:
 
 
 class HasSpare(Protocol):
-    spare: Spare
+    @property
+    def spare(self) -> Spare: ...
 
 
 Owner = TypeVar("Owner", bound=HasSpare)

@@ -45,7 +45,7 @@ class Bench:
 
         options = BuildOptions(tag=f"{self.run}:latest", labels={"gitship.test": self.run}, timeout_s=120)
         context = build_context(self.repository, commit_id)
-        image = DockerEngine(self.host, builder=builder).build(context, options, note, threading.Event())
+        image = DockerEngine(self.host, builder=builder).images.build(context, options, note, threading.Event())
         return image.id, cached
 
     def members(self, image: str) -> dict[str, tarfile.TarInfo]:

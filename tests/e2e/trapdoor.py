@@ -65,7 +65,7 @@ TARGETS = (
     "gitship.engine.docker:DockerEngine.remove",
     "gitship.store.live:Live.release_address",
     "gitship.deploy.journal:Journal.finish",
-    "gitship.engine.docker:DockerEngine.remove_image",
+    "gitship.engine.dockerimages:DockerImages.remove",
 )
 
 

@@ -92,7 +92,7 @@ class Revival:
             return None
         release = self._store.release(app.live_release)
         try:
-            self._engine.image(release.image_id)
+            self._engine.images.inspect(release.image_id)
             return None  # this machine has it: the reconciler makes the containers
         except NotFound:
             pass

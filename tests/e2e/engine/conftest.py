@@ -53,7 +53,7 @@ class Lab:
         # the classic builder leaves its intermediate images behind: they too must carry the label
         labelled = re.sub(r"(?m)^(FROM scratch.*\n)", rf"\1LABEL {LABEL}={self.run}\n", text)
         sent = context(labelled, files, path=asked.dockerfile)
-        return engine.build(sent, asked, on_event or self.events.append, cancel or threading.Event())
+        return engine.images.build(sent, asked, on_event or self.events.append, cancel or threading.Event())
 
     def spec(self, word: str, script: str, **changes: object) -> ContainerSpec:
         """A container of the lab's image that runs a shell script."""

@@ -45,7 +45,7 @@ def own() -> Iterator[IsolatedEngine]:
 def build(engine: DockerEngine, text: str, **options: int) -> tuple[Image, list[BuildStep | BuildOutput]]:
     events: list[BuildStep | BuildOutput] = []
     asked = BuildOptions("limits:latest", no_cache=True, **options)  # type: ignore[arg-type]
-    return engine.build(context(text), asked, events.append, threading.Event()), events
+    return engine.images.build(context(text), asked, events.append, threading.Event()), events
 
 
 def test_builds_keep_to_the_limit_of_all_until_it_is_lifted(own: IsolatedEngine) -> None:
@@ -134,9 +134,9 @@ def test_the_build_cache_is_pruned_to_a_limit(own: IsolatedEngine) -> None:
     engine = DockerEngine(own.host)
     for number in range(3):
         build(engine, BASE + f'RUN ["/bin/busybox", "dd", "if=/dev/zero", "of=/{number}", "bs=1M", "count=4"]\n')
-    before = engine.build_cache_bytes()
+    before = engine.images.cache_bytes()
     assert before > 8 * MB
-    assert engine.prune_build_cache(1 << 40) == 0
-    assert engine.prune_build_cache(0, unused_s=3600) == 0, "all of it was used within the hour"
-    assert engine.prune_build_cache(0) > 0
-    assert engine.build_cache_bytes() < before
+    assert engine.images.prune_cache(1 << 40) == 0
+    assert engine.images.prune_cache(0, unused_s=3600) == 0, "all of it was used within the hour"
+    assert engine.images.prune_cache(0) > 0
+    assert engine.images.cache_bytes() < before

@@ -48,8 +48,8 @@ def test_an_image_is_built_tagged_labelled_and_described(lab: Lab, builder: str)
     assert image.tcp_ports == (8000, 9000)
     assert (image.has_healthcheck, image.has_command, image.user) == (True, False, "1000")
     assert image.size_bytes > 1_000_000
-    assert lab.engine.image(f"{lab.run}:latest").id == image.id
-    assert lab.engine.image(lab.image.id).has_command
+    assert lab.engine.images.inspect(f"{lab.run}:latest").id == image.id
+    assert lab.engine.images.inspect(lab.image.id).has_command
 
 
 @BUILDERS
@@ -131,7 +131,9 @@ def test_a_missing_dockerfile_and_a_missing_stage_are_named(lab: Lab, builder: s
         lab.build(BASE, builder=builder, target="nope")
     options = BuildOptions(f"{lab.run}:latest", dockerfile="other/Dockerfile", labels=lab.labels)
     with pytest.raises(DeployError, match="there is no other/Dockerfile in the commit"):
-        DockerEngine(lab.host, builder=builder).build(context(BASE), options, lab.events.append, threading.Event())
+        DockerEngine(lab.host, builder=builder).images.build(
+            context(BASE), options, lab.events.append, threading.Event()
+        )
 
 
 @pytest.mark.parametrize("mount", ["type=secret,id=token", "type=ssh"])
@@ -169,7 +171,7 @@ def test_a_build_by_the_client_fails_and_ends_as_any_other(lab: Lab) -> None:
     with pytest.raises(DeployError, match="unknown instruction: NONSENSE"):
         lab.build(BASE + "NONSENSE\n", session=True)
     with pytest.raises(OSError, match="cannot be read"):
-        lab.engine.build(broken_context(), BuildOptions(f"{lab.run}:x", session=True), print, threading.Event())
+        lab.engine.images.build(broken_context(), BuildOptions(f"{lab.run}:x", session=True), print, threading.Event())
     word, cancel = unique(), threading.Event()
 
     def on_event(event: BuildStep | BuildOutput) -> None:
@@ -241,7 +243,7 @@ def test_a_large_context_goes_through_without_being_held_in_memory(lab: Lab) -> 
     sent = big_context("FROM scratch\nCOPY big /big\n", size)
     tracemalloc.start()
     try:
-        image = lab.engine.build(sent, options, lambda event: None, threading.Event())
+        image = lab.engine.images.build(sent, options, lambda event: None, threading.Event())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -256,7 +258,7 @@ def test_an_error_of_the_context_ends_the_build_and_stays_what_it_is(lab: Lab) -
 
     options = BuildOptions(f"{lab.run}:latest", labels=lab.labels)
     with pytest.raises(OSError, match="an object cannot be read"):
-        lab.engine.build(broken(), options, lab.events.append, threading.Event())  # type: ignore[arg-type]
+        lab.engine.images.build(broken(), options, lab.events.append, threading.Event())  # type: ignore[arg-type]
 
 
 def test_two_builds_at_once_do_not_mix(lab: Lab) -> None:
@@ -274,7 +276,7 @@ def test_two_builds_at_once_do_not_mix(lab: Lab) -> None:
         dockerfile = BASE + f"RUN echo begin {word} {unique()}; busybox sleep 1; echo end {word} >/word; cat /word\n"
         dockerfile = dockerfile.replace("cat /word", "busybox cat /word")
         options = BuildOptions(f"{lab.run}:{word}", labels=lab.labels)
-        images[word] = lab.engine.build(context(dockerfile), options, on_event, threading.Event()).id
+        images[word] = lab.engine.images.build(context(dockerfile), options, on_event, threading.Event()).id
 
     threads = [threading.Thread(target=build, args=(word,), name=f"build-{word}") for word in seen]
     for thread in threads:
@@ -295,21 +297,21 @@ def test_an_image_goes_only_with_its_label_and_only_when_no_container_needs_it(l
     label = ("gitship.test", lab.run)
     spec = lab.spec("user", "true")
     container = lab.engine.create(replace(spec, image_id=image.id))
-    assert lab.engine.remove_image(image.id, bool, label) is False
+    assert lab.engine.images.remove(image.id, bool, label) is False
     lab.engine.remove(container)
-    assert lab.engine.remove_image(image.id, lambda tag: False, label) is False
-    assert lab.engine.image(image.id).id == image.id
-    assert lab.engine.remove_image(image.id, bool, label) is True
-    assert lab.engine.remove_image(image.id, bool, label) is True
+    assert lab.engine.images.remove(image.id, lambda tag: False, label) is False
+    assert lab.engine.images.inspect(image.id).id == image.id
+    assert lab.engine.images.remove(image.id, bool, label) is True
+    assert lab.engine.images.remove(image.id, bool, label) is True
 
 
 def test_an_image_with_two_tags_keeps_both_while_it_is_needed_and_goes_with_both(lab: Lab) -> None:
     image = lab.build(BASE + f"RUN echo {unique()}\n")
     docker_cli.docker(lab.host, "tag", image.id, f"{lab.run}:second")
     container = lab.engine.create(replace(lab.spec("user", "true"), image_id=image.id))
-    assert lab.engine.remove_image(image.id, bool, ("gitship.test", lab.run)) is False
-    assert {lab.engine.image(f"{lab.run}:{tag}").id for tag in ("latest", "second")} == {image.id}
+    assert lab.engine.images.remove(image.id, bool, ("gitship.test", lab.run)) is False
+    assert {lab.engine.images.inspect(f"{lab.run}:{tag}").id for tag in ("latest", "second")} == {image.id}
     lab.engine.remove(container)
-    assert lab.engine.remove_image(image.id, bool, ("gitship.test", lab.run)) is True
+    assert lab.engine.images.remove(image.id, bool, ("gitship.test", lab.run)) is True
     with pytest.raises(NotFound):
-        lab.engine.image(image.id)
+        lab.engine.images.inspect(image.id)

@@ -132,7 +132,7 @@ def test_an_image_that_is_gone_is_not_found(lab: Lab) -> None:
     with pytest.raises(NotFound, match="image"):
         lab.engine.create(replace(lab.spec("lost", SLEEP), image_id="sha256:" + "0" * 64))
     with pytest.raises(NotFound):
-        lab.engine.image("sha256:" + "0" * 64)
+        lab.engine.images.inspect("sha256:" + "0" * 64)
 
 
 def test_stopping_and_removing_what_is_gone_is_quiet_and_looking_at_it_is_not_found(lab: Lab) -> None:

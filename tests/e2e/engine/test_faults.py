@@ -76,7 +76,7 @@ def test_a_docker_that_hangs_is_an_engine_error_within_the_time_out(own: Isolate
             engine.ping,
             lambda: engine.list({}),
             lambda: engine.inspect("x"),
-            lambda: engine.build(context(BASE), BuildOptions("x"), print, threading.Event()),
+            lambda: engine.images.build(context(BASE), BuildOptions("x"), print, threading.Event()),
         ]
         for call in calls:
             error, seconds = failing(call)
@@ -95,7 +95,7 @@ def test_a_docker_that_hangs_during_a_build_is_noticed_before_the_builds_own_lim
 
     try:
         options = BuildOptions("x", timeout_s=100)
-        error, seconds = failing(lambda: engine.build(context(BASE), options, stop_it, threading.Event()))
+        error, seconds = failing(lambda: engine.images.build(context(BASE), options, stop_it, threading.Event()))
         assert "does not answer in time" in error.message
         assert seconds < 60
     finally:
@@ -111,7 +111,7 @@ def test_a_docker_that_is_killed_during_a_build_is_an_engine_error(own: Isolated
             own.kill9()
         seen.append(event)
 
-    error, _ = failing(lambda: engine.build(context(BASE), BuildOptions("x"), kill_it, threading.Event()))
+    error, _ = failing(lambda: engine.images.build(context(BASE), BuildOptions("x"), kill_it, threading.Event()))
     assert seen
     assert "broke off" in error.message or "is it running" in error.message
     assert error.hint

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from gitship.deploy.gitshiptoml import Limits
 from gitship.deploy.manifest import Manifest
+from gitship.engine.buildlimits import BuildLimits
+from gitship.engine.connection import Connection
 from gitship.engine.docker import DockerEngine
+from gitship.engine.dockerimages import DockerImages
 from gitship.engine.values import Capacity, Image
 from gitship.errors import EngineError
 from gitship.model import Check
@@ -20,11 +23,26 @@ MANIFEST = Manifest(
 )
 
 
+class MachineImages(DockerImages):
+    """There is every image. Never connects."""
+
+    def __init__(self) -> None:
+        super().__init__(Connection("unix:///nowhere", 1), "buildkit", BuildLimits(), lambda: "", "")
+
+    def inspect(self, image_id: str) -> Image:
+        return Image(image_id, 1, tcp_ports=(5000,))
+
+    def login(self, server: str, username: str, password: str) -> None:
+        if password == "wrong":
+            raise EngineError(f"the registry {server} does not take the login", "check user and password")
+
+
 class Machine(DockerEngine):
     """Never connects: what is not answered here would fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, images: DockerImages | None = None) -> None:
         super().__init__("unix:///nowhere")
+        self._images = images or MachineImages()
         self.memory = MemoryVolumes()
         self.removed: list[str] = []
 
@@ -40,10 +58,3 @@ class Machine(DockerEngine):
 
     def capacity(self) -> Capacity:
         return Capacity(cpus=2, memory_bytes=4 << 30, platforms=("linux/amd64", "linux/386"))
-
-    def image(self, image_id: str) -> Image:
-        return Image(image_id, 1, tcp_ports=(5000,))
-
-    def login(self, server: str, username: str, password: str) -> None:
-        if password == "wrong":
-            raise EngineError(f"the registry {server} does not take the login", "check user and password")

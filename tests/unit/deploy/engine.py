@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from gitship.engine.values import ContainerSpec, ContainerState, LogLine
+from gitship.engine.values import ContainerSpec, ContainerState, Image, LogLine
 from gitship.errors import Conflict, EngineError, NotFound
 
 
@@ -18,6 +18,20 @@ class MemoryVolumes:
         return set()
 
 
+class MemoryImages:
+    def __init__(self, hook: Callable[[str, object], None]) -> None:
+        self.gone: list[str] = []
+        self._hook = hook
+
+    def inspect(self, image_id: str) -> Image:
+        return Image(image_id, 1)
+
+    def remove(self, image_id: str, mine: object, only_label: object) -> bool:
+        self._hook("images.remove", image_id)
+        self.gone.append(image_id)
+        return True
+
+
 class MemoryEngine:
     """Networks refuse to go while a container is in them. ``before[call]`` is called with each such call's argument."""
 
@@ -26,10 +40,10 @@ class MemoryEngine:
         self.networks: dict[str, str] = {}
         self.network_of: dict[str, str] = {}
         self.made: list[str] = []
-        self.images: list[str] = []
         self.before: dict[str, Callable[[object], None]] = {}
         self.down = False
         self.volumes = MemoryVolumes()
+        self.images = MemoryImages(self._hook)
 
     def _hook(self, call: str, about: object = None) -> None:
         if self.down:
@@ -85,11 +99,6 @@ class MemoryEngine:
         found = [s for s in self.containers.values() if labels.items() <= s.labels.items()]
         self._hook("list", labels)  # after it was made: what happens now is not in it
         return found
-
-    def remove_image(self, image_id: str, mine: object, only_label: object) -> bool:
-        self._hook("remove_image", image_id)
-        self.images.append(image_id)
-        return True
 
     def logs(self, container_id: str, **how: object) -> Iterator[LogLine]:
         return iter(())

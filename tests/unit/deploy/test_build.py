@@ -21,12 +21,12 @@ from gitship.model import DeployKind, DeployState
 from gitship.store import Store
 from tests.e2e import apps
 from tests.e2e.apps import git
-from tests.unit.commands.machine import Machine
+from tests.unit.commands.machine import Machine, MachineImages
 
 pytestmark = pytest.mark.unit
 
 
-class Printer(Machine):
+class Printer(MachineImages):
     """Builds print these lines, each from step 2."""
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
@@ -34,9 +34,6 @@ class Printer(Machine):
         self.lines = lines
         self.options: BuildOptions | None = None
         self.printed = 0
-
-    def free_bytes(self) -> int:
-        return 1 << 40
 
     def build(
         self, context: Iterable[bytes], options: BuildOptions, on_event: Callable[[BuildStep | BuildOutput], None],
@@ -50,6 +47,11 @@ class Printer(Machine):
         return Image("sha256:1", 1)
 
 
+class Roomy(Machine):
+    def free_bytes(self) -> int:
+        return 1 << 40
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     opened = Store(tmp_path / "gitship.db")
@@ -58,7 +60,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def build(
-    store: Store, directory: Path, engine: Printer, *, output_bytes: int = 0, app: str = "default",
+    store: Store, directory: Path, printer: Printer, *, output_bytes: int = 0, app: str = "default",
     server: str = "default",
 ) -> None:  # fmt: skip
     """``app`` and ``server`` are the networks that they name."""
@@ -68,8 +70,8 @@ def build(
     git(repository.path, "fetch", "-q", str(directory / f"src{made.id}"), "+main:main")
     journal = Journal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), directory / "logs")
     builder = Builder(
-        engine, store, max_builds=1, timeout_s=9, min_free_bytes=0, room=Room(directory, 0), output_bytes=output_bytes,
-        network=server,
+        Roomy(printer), store, max_builds=1, timeout_s=9, min_free_bytes=0, room=Room(directory, 0),
+        output_bytes=output_bytes, network=server,
     )  # fmt: skip
     try:
         with journal.stage(DeployState.BUILDING, "Building") as stage:
@@ -86,10 +88,10 @@ def test_a_build_that_prints_without_end_is_ended(store: Store, tmp_path: Path) 
         while True:
             yield "y"
 
-    engine = Printer(forever())
+    printer = Printer(forever())
     with pytest.raises(DeployError, match=r"printed more than 1 MB, last in \[2/2\] RUN yes") as ended:
-        build(store, tmp_path, engine, output_bytes=1 << 20)
-    assert engine.printed == (1 << 20) // LINE_BYTES
+        build(store, tmp_path, printer, output_bytes=1 << 20)
+    assert printer.printed == (1 << 20) // LINE_BYTES
     assert "build_output" in ended.value.hint and ended.value.lines == ("y",)
 
 
@@ -97,9 +99,9 @@ def test_long_lines_count_in_full_and_0_is_no_limit(store: Store, tmp_path: Path
     with pytest.raises(DeployError, match="printed more than"):
         build(store, tmp_path, Printer(["x" * (1 << 19)] * 3), output_bytes=1 << 20)
     store.delete_app(store.app("shop").id)
-    engine = Printer(["x" * 1000] * 100)
-    build(store, tmp_path, engine, output_bytes=0)
-    assert engine.printed == 100
+    printer = Printer(["x" * 1000] * 100)
+    build(store, tmp_path, printer, output_bytes=0)
+    assert printer.printed == 100
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,6 @@ def test_long_lines_count_in_full_and_0_is_no_limit(store: Store, tmp_path: Path
     [("default", "default", "default"), ("default", "none", "none"), ("none", "default", "none")],
 )  # fmt: skip
 def test_no_network_wins(store: Store, tmp_path: Path, server: str, app: str, wanted: str) -> None:
-    engine = Printer()
-    build(store, tmp_path, engine, app=app, server=server)
-    assert engine.options is not None and engine.options.network == wanted
+    printer = Printer()
+    build(store, tmp_path, printer, app=app, server=server)
+    assert printer.options is not None and printer.options.network == wanted

@@ -17,30 +17,30 @@ from gitship.engine.values import HeldImage
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployKind, DeployState
 from gitship.store import Store
-from tests.unit.commands.machine import Machine
+from tests.unit.commands.machine import Machine, MachineImages
 
 pytestmark = pytest.mark.unit
 
 
-class Images(Machine):
-    """Has the images it is given."""
+class Images(MachineImages):
+    """Those that it is given."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.images: list[HeldImage] = []
+        self.there: list[HeldImage] = []
         self.gone: list[str] = []
 
-    def held_images(self, label: str, value: str, reference: str) -> list[HeldImage]:
-        return self.images
+    def held(self, label: str, value: str, reference: str) -> list[HeldImage]:
+        return self.there
 
-    def remove_image(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
+    def remove(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
         self.gone.append(image_id)
         return True
 
-    def prune_build_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
+    def prune_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
         return 7
 
-    def build_cache_bytes(self) -> int:
+    def cache_bytes(self) -> int:
         return 9
 
 
@@ -50,7 +50,8 @@ class Server:
             data_dir=directory, deploy=DeploySettings(keep_releases=2), disk=DiskSettings(log_days=30)
         )
         self.store = Store(self.settings.database)
-        self.engine = Images()
+        self.images = Images()
+        self.engine = Machine(self.images)
         self.repositories = Repositories(self.settings.repositories, None)
         self.cleanup = Cleanup(self.settings, self.store, self.engine, self.repositories)
         self.app = self.store.create_app("shop")
@@ -71,7 +72,7 @@ class Server:
     def image(self, name: str, *tags: str, in_use: bool = False, app: App | None = None) -> HeldImage:
         labels = {values.LABEL_SERVER: self.store.server_id(), values.LABEL_APP_ID: str((app or self.app).id)}
         found = HeldImage(name, tags, labels, 1000, in_use)
-        self.engine.images.append(found)
+        self.images.there.append(found)
         return found
 
     def shown(self) -> list[str]:
@@ -91,9 +92,9 @@ def test_images_of_releases_that_are_too_old_go_and_all_others_stay(server: Serv
     server.release("live")
     failed = server.release("failed", DeployState.FAILED)
     assert server.shown() == [old.tags[0], failed.tags[0]]
-    assert not server.engine.gone, "looking takes nothing"
+    assert not server.images.gone, "looking takes nothing"
     server.cleanup.free()
-    assert server.engine.gone == ["old", "failed"]
+    assert server.images.gone == ["old", "failed"]
 
 
 def test_what_is_in_use_or_somebody_elses_stays(server: Server) -> None:
@@ -103,9 +104,9 @@ def test_what_is_in_use_or_somebody_elses_stays(server: Server) -> None:
     server.image("tagged by a person", ours, "mine:1")
     server.image("another server's", "gitship/shop:other-1")
     server.image("empty", f"gitship-empty:{server.store.server_id()}")
-    server.engine.images.append(HeldImage("foreign", (), {values.LABEL_SERVER: "other"}, 1, False))
+    server.images.there.append(HeldImage("foreign", (), {values.LABEL_SERVER: "other"}, 1, False))
     own = {values.LABEL_SERVER: server.store.server_id(), values.LABEL_RESERVE: "1"}
-    server.engine.images.append(HeldImage("the reserve", (), own, 1, False))
+    server.images.there.append(HeldImage("the reserve", (), own, 1, False))
     assert server.shown() == []
 
 

@@ -23,11 +23,9 @@ from gitship.deploy.switch import Switch
 from gitship.deploy.trials import Trials
 from gitship.deploy.wanted import Wanted
 from gitship.engine.base import Engine
-from gitship.engine.values import Image
 from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
 from gitship.front.front import AppFront, Front
-from gitship.front.side import Side
 from gitship.git.repository import Repositories
 from gitship.model import Container, Deploy, DeployKind, DeployState
 from tests.unit.deploy import test_repair
@@ -105,7 +103,7 @@ class LabellingFront(MemoryFront):
 class AskedSwitch(Switch):
     """Its request through Varnish is answered by what the label leads to."""
 
-    def _ask(self, host: str, path: str, token: str, side: Side | None) -> tuple[str, str, int]:
+    def _ask(self, host: str, path: str, token: str, side: str) -> tuple[str, str, int]:
         front = cast(LabellingFront, self._front)
         front._hook("ask")
         return "backend", front.labels["shop"], 200
@@ -121,7 +119,6 @@ class Bench(test_repair.Bench):
         self.memory = cast(LabellingFront, self.front)
         self.settings = self.destroying._settings
         engine, front = cast(Engine, self.engine), cast(Front, self.memory)
-        self.engine.image = lambda image_id: Image(image_id, 1)  # type: ignore[attr-defined]
         self.repositories = Repositories(directory / "repos", None)
         self.repository = self.repositories.create("shop")
         wanted, trials = Wanted(self.store, self.settings.domain), Trials()

@@ -275,7 +275,7 @@ def test_while_docker_is_down_nothing_is_removed(bench: Bench) -> None:
     assert bench.front.removed == [] and bench.store.setting(bench.app.id, DESTROYING) is None
 
 
-@pytest.mark.parametrize("call", ["list", "stop", "remove", "remove_network", "remove_image"])
+@pytest.mark.parametrize("call", ["list", "stop", "remove", "remove_network", "images.remove"])
 def test_an_end_that_was_cut_short_is_finished_later(bench: Bench, call: str) -> None:
     once(bench, call, breaks("Docker went away"))
     with pytest.raises(GitshipError, match="shop could not be removed to its end: Docker went away"):

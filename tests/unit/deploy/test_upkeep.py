@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def upkeep(server: Server, *, min_free: int = 0, **disk: int) -> Upkeep:
     settings = Settings(data_dir=server.settings.data_dir, disk=DiskSettings(**disk))
     room = Room(settings.data_dir, min_free)
-    docker_room = DockerRoom(server.engine.root, server.engine.ballast, room.reserve)
+    docker_room = DockerRoom(server.engine.root, server.images.ballast, room.reserve)
     return Upkeep(settings, server.store, server.engine, room, docker_room, server.cleanup)
 
 
@@ -67,7 +67,7 @@ def test_tidying_takes_old_logs_and_a_part_that_fails_keeps_no_other(
     def down(keep_bytes: int, unused_s: int = 0) -> int:
         raise EngineError("Docker does not answer", "start it")
 
-    monkeypatch.setattr(server.engine, "prune_build_cache", down)
+    monkeypatch.setattr(server.images, "prune_cache", down)
 
     def pack() -> list[str]:
         packed.append("packed")
@@ -86,7 +86,7 @@ def test_the_build_cache_is_kept_below_its_limit_and_0_is_none(server: Server, m
         asked.append(keep_bytes)
         return 0
 
-    monkeypatch.setattr(server.engine, "prune_build_cache", prune)
+    monkeypatch.setattr(server.images, "prune_cache", prune)
     upkeep(server, build_cache=5 << 30).tidy()
     upkeep(server, build_cache=0).tidy()
     assert asked == [5 << 30]

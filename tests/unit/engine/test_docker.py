@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gitship.engine.base import Engine, Volumes
+from gitship.engine.base import Engine, Images, Volumes
 from gitship.engine.connection import api_version
 from gitship.engine.docker import DockerEngine
 from gitship.engine.faults import runtime_cause, unreachable
@@ -29,16 +29,16 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "ping": lambda e: e.ping(),
     "root": lambda e: e.root(),
     "free_bytes": lambda e: e.free_bytes(),
-    "build": lambda e: e.build([b"x"], BuildOptions("x"), print, threading.Event()),
-    "image": lambda e: e.image("x"),
-    "remove_image": lambda e: e.remove_image("x", bool, ("a", "b")),
-    "held_images": lambda e: e.held_images("a", "b", "gitship/*"),
-    "build_cache_bytes": lambda e: e.build_cache_bytes(),
-    "prune_build_cache": lambda e: e.prune_build_cache(0),
-    "pull": lambda e: e.pull(parse("x"), "", print, print, threading.Event(), 1),
-    "login": lambda e: e.login("x", "y", "z"),
-    "tag": lambda e: e.tag("x", "a:b"),
-    "untag": lambda e: e.untag("x"),
+    "images.build": lambda e: e.images.build([b"x"], BuildOptions("x"), print, threading.Event()),
+    "images.inspect": lambda e: e.images.inspect("x"),
+    "images.remove": lambda e: e.images.remove("x", bool, ("a", "b")),
+    "images.held": lambda e: e.images.held("a", "b", "gitship/*"),
+    "images.cache_bytes": lambda e: e.images.cache_bytes(),
+    "images.prune_cache": lambda e: e.images.prune_cache(0),
+    "images.pull": lambda e: e.images.pull(parse("x"), "", print, print, threading.Event(), 1),
+    "images.login": lambda e: e.images.login("x", "y", "z"),
+    "images.tag": lambda e: e.images.tag("x", "a:b"),
+    "images.untag": lambda e: e.images.untag("x"),
     "ensure_network": lambda e: e.ensure_network("x", "10.1.0.0/26", {}),
     "remove_network": lambda e: e.remove_network("x"),
     "networks": lambda e: e.networks({}),
@@ -103,9 +103,10 @@ def test_callers_of_a_docker_that_hangs_do_not_wait_for_each_other(tmp_path: Pat
 
 
 def test_every_call_of_the_interface_is_tried() -> None:
-    volumes = {f"volumes.{name}" for name in vars(Volumes) if not name.startswith("_")}
-    without_docker = {"volumes", "volumes.host_path", "volumes.helpers"}
-    calls = {name for name in vars(Engine) if not name.startswith("_")} | volumes
+    parts = {"images": Images, "volumes": Volumes}
+    calls = {name for name in vars(Engine) if not name.startswith("_")} - set(parts)
+    calls |= {f"{part}.{name}" for part, of in parts.items() for name in vars(of) if not name.startswith("_")}
+    without_docker = {"volumes.host_path", "volumes.helpers"}
     assert set(CALLS) == calls - without_docker
 
 

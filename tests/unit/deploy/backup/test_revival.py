@@ -25,7 +25,7 @@ from gitship.model import DeployKind, DeployState
 from tests.e2e import apps
 from tests.e2e.apps import git
 from tests.e2e.harness import wait_until
-from tests.unit.commands.machine import Machine
+from tests.unit.commands.machine import Machine, MachineImages
 from tests.unit.commands.operations import SERVER, Failure
 from tests.unit.commands.world import World
 
@@ -34,20 +34,20 @@ END_S = 20.0
 PULLED = f"r.example/shop@sha256:{'1a' * 32}"
 
 
-class Bare(Machine):
+class Bare(MachineImages):
     """Has no images but these."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.images: set[str] = set()
+        self.there: set[str] = set()
         self.down = False
         self.asked = threading.Event()
 
-    def image(self, image_id: str) -> Image:
+    def inspect(self, image_id: str) -> Image:
         self.asked.set()
         if self.down:
             raise EngineError("Docker does not answer", "start it")
-        if image_id not in self.images:
+        if image_id not in self.there:
             raise NotFound("no image")
         return Image(image_id, 1)
 
@@ -57,7 +57,8 @@ class Restored:
 
     def __init__(self, directory: Path) -> None:
         self.world = World.open(directory)
-        self.store, self.engine = self.world.store, Bare()
+        self.store, self.images = self.world.store, Bare()
+        self.engine = Machine(self.images)
         self.keeper = Keeper(self.store, self.engine, SERVER)
         for name in ("shop", "idle"):
             self.world.operations.push(name)
@@ -105,7 +106,7 @@ def test_what_was_live_is_built_from_its_commit_and_what_was_stopped_stays_so(re
 
 def test_an_app_whose_image_is_there_is_the_reconcilers(restored: Restored) -> None:
     app = restored.store.app("shop")
-    restored.engine.images.add(restored.store.release(app.live_release or 0).image_id)
+    restored.images.there.add(restored.store.release(app.live_release or 0).image_id)
     restored.until_done()
     assert restored.new("shop") == []
 
@@ -207,12 +208,12 @@ def test_volumes_that_no_backup_had_are_made_and_told(restored: Restored, caplog
 
 
 def test_it_waits_for_docker_and_begins_again_after_a_crash(restored: Restored) -> None:
-    restored.engine.down = True
+    restored.images.down = True
     going = restored.revive()
-    assert restored.engine.asked.wait(END_S)
+    assert restored.images.asked.wait(END_S)
     going.stop()  # as a crash would end it
     assert restored.store.server_setting(RESTORED) is not None and restored.new("shop") == []
-    restored.engine.down = False
+    restored.images.down = False
     restored.until_done()
     assert restored.new("shop") == [DeployKind.PUSH]
 
@@ -221,4 +222,4 @@ def test_without_a_restore_nothing_begins(restored: Restored) -> None:
     restored.store.set_server_setting(RESTORED, None)
     going = restored.revive()
     going.stop()
-    assert restored.new("shop") == [] and not restored.engine.asked.is_set()
+    assert restored.new("shop") == [] and not restored.images.asked.is_set()

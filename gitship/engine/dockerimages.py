@@ -1,0 +1,142 @@
+"""Images in Docker: from builds and registries, their names, their removal, and the builder's cache."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from docker import APIClient
+from docker import errors as docker_errors
+
+from gitship.engine import buildcli, buildlimits, builds, images, oneoff, pulls
+from gitship.engine.ballast import ImageBallast
+from gitship.engine.base import Spare
+from gitship.engine.buildlimits import BuildLimits, Limiter
+from gitship.engine.connection import Connection
+from gitship.engine.faults import translated
+from gitship.engine.patience import Patience
+from gitship.engine.references import Reference
+from gitship.engine.spare import needs_room
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, HeldImage, Image
+from gitship.errors import NotFound
+
+PRUNE_S = 600.0
+
+
+class DockerImages:
+    """Images of ``base`` in Docker. Safe from any thread."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        builder: str,
+        build_limits: BuildLimits,
+        cgroup_driver: Callable[[], str],
+        owner: str,
+    ) -> None:
+        """``builder`` and ``owner`` as for ``DockerEngine``; ``cgroup_driver`` is asked before a build is limited."""
+        self._connection = connection
+        self._wire = connection.wire
+        self._host = connection.wire.host
+        self._builder = builder
+        self._build_limits = build_limits
+        self._limiter = Limiter(build_limits, self._host)
+        self._cgroup_driver = cgroup_driver
+        self._owner = owner
+        self.ballast = ImageBallast(connection.wire, connection.client, owner)
+
+    @property
+    def spare(self) -> Spare:
+        return self._connection.spare
+
+    @property
+    def _docker(self) -> APIClient:
+        return self._connection.client()
+
+    @property
+    def _api(self) -> str:
+        return f"/v{self._docker.api_version}"
+
+    def build(
+        self,
+        context: Iterable[bytes],
+        options: BuildOptions,
+        on_event: Callable[[BuildStep | BuildOutput], None],
+        cancel: threading.Event,
+    ) -> Image:
+        if self._builder == "classic":
+            options, limit = buildlimits.of_one(options, self._build_limits)
+        else:
+            limit = self._limiter.limit(self._cgroup_driver, on_event)
+        client = buildcli.client(self._host) if options.session and self._builder == "buildkit" else None
+        if client is not None:
+            image_id = buildcli.build(client, self._host, self._owner, context, options, on_event, cancel)
+        else:
+            image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)
+        return self.inspect(image_id)
+
+    def inspect(self, image_id: str) -> Image:
+        return images.describe(self._look_at(image_id))
+
+    def pull(
+        self,
+        reference: Reference,
+        auth: str,
+        on_line: Callable[[str], None],
+        on_bytes: Callable[[int, int], None],
+        cancel: threading.Event,
+        timeout_s: float,
+    ) -> None:
+        pulls.pull(self._wire, self._api, reference, auth, on_line, on_bytes, cancel, timeout_s)
+
+    def login(self, server: str, username: str, password: str) -> None:
+        pulls.login(self._wire, self._api, server, username, password)
+
+    @needs_room
+    def tag(self, image_id: str, reference: str) -> None:
+        repository, _, tag = reference.rpartition(":")
+        with translated(self._host, "tag an image", missing=f"image {image_id[:19]}"):
+            self._docker.tag(image_id, repository, tag)
+
+    @needs_room
+    def untag(self, reference: str) -> None:
+        with translated(self._host, "take a tag away"), suppress(docker_errors.NotFound):
+            self._docker.remove_image(reference)
+
+    @needs_room
+    def remove(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
+        try:
+            found = self._look_at(image_id)
+        except NotFound:
+            return True
+        with translated(self._host, "remove an image"):
+            return images.remove(self._docker, found, mine, only_label)
+
+    def held(self, label: str, value: str, reference: str) -> list[HeldImage]:
+        with translated(self._host, "list its images"):
+            return images.held(self._docker, label, value, reference)
+
+    def cache_bytes(self) -> int:
+        with translated(self._host, "tell what the build cache takes"):
+            return sum(int(row.get("Size") or 0) for row in self._docker.df().get("BuildCache") or ())
+
+    @needs_room
+    def prune_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
+        with translated(self._host, "prune the build cache"):
+            query = {"all": "1", "keep-storage": str(keep_bytes)}
+            if unused_s:
+                query["filters"] = json.dumps({"until": [f"{unused_s}s"]})
+            patience = Patience(time.monotonic() + PRUNE_S)
+            path = f"{self._api}/build/prune"
+            with self._wire.open("POST", path, query=query, patience=patience) as stream:
+                oneoff.check(stream, "prune the build cache")
+                return int(json.loads(stream.read_all(64 << 20)).get("SpaceReclaimed") or 0)
+
+    def _look_at(self, image_id: str) -> dict[str, Any]:
+        with translated(self._host, "look at an image", missing=f"image {image_id[:19]}"):
+            found: dict[str, Any] = self._docker.inspect_image(image_id)  # type: ignore[no-untyped-call]
+            return found
