@@ -7,7 +7,10 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import NOTHING, Format, iso, moment, show_one, size, version
 from gitship.commands.registry import command
 from gitship.commands.releases import short_commit
+from gitship.commands.stats import figures, in_words
 from gitship.model import App, Role
+
+TRAFFIC_S = 3600
 
 
 def _processes(found: dict[str, dict[str, int]]) -> str:
@@ -33,6 +36,7 @@ def _lock(found: dict[str, str] | None) -> str:
         Column("stopped", "true after `ps:stop`"),
         Column("paused_s", "seconds that requests may still wait after `ps:pause`, null when they don't"),
         Column("processes", "per process type how many run and how many shall (running/wanted)", _processes),
+        Column("traffic", "of the last hour: its figures as `stats:list` has them", in_words),
         Column("last_deploy", "state of the newest deploy, null when there was none"),
         Column("last_deploy_id", "its id, for `deploys:info`"),
         Column("deploy_branch", "the branch that deploys, null before the first push"),
@@ -68,6 +72,7 @@ def _row(context: Context, app: App) -> dict[str, object]:
         "stopped": stopped,
         "paused_s": round(paused.left_s, 1) if paused else None,
         "processes": {type_: {"running": running.count(type_), "wanted": count} for type_, count in wanted.items()},
+        "traffic": figures(context.operations.stats.traffic(app, TRAFFIC_S), TRAFFIC_S),
         "last_deploy": newest[0].state.value if newest else None,
         "last_deploy_id": newest[0].id if newest else None,
         "deploy_branch": app.deploy_branch,

@@ -113,7 +113,7 @@ ROWS: tuple[tuple[str, str], ...] = (
         "`proxy:disable`, `proxy:enable`",
         "none: without Varnish no request would be drained; `ps:stop` takes an app offline",
     ),
-    ("`ps:inspect`, `ps:report`", "`ps:list APP --format json`, `apps:info`"),
+    ("`ps:inspect`, `ps:report`", "`ps:list APP --format json`, `apps:info`, `stats:show`"),
     ("`ps:rebuild`", "`ps:rebuild`"),
     ("`ps:restart`, `ps:scale`, `ps:start`, `ps:stop`", "`ps:restart`, `ps:scale`, `ps:start`, `ps:stop`"),
     ("`ps:restore`, `ps:retire`", "by itself: at each start, and whenever a container is missing or no longer wanted"),

@@ -27,6 +27,14 @@ DETAILS = (
 )
 
 
+def in_words(found: dict[str, Any]) -> str:
+    """What ``figures`` has made, in a line."""
+    words = [f"{found['requests_per_s']:g} requests/s", f"{_percent(found['hit_ratio'])} from the cache"]
+    words.append(f"{_percent(found['error_ratio'])} with 5xx")
+    words += [f"p{share} {_milliseconds(found[f'p{share}_ms'])}" for share in (50, 95, 99)]
+    return ", ".join([*words, f"{size(found['sent_bytes'])} sent"]) if found["requests"] else "no visitors"
+
+
 def _percent(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.1f} %"
 
@@ -59,7 +67,7 @@ FIGURES = (
 )
 def list_stats(*, context: Ctx, since: Since = "1h", format: Format = "table") -> None:
     traffic = context.operations.stats.all_traffic(SPANS[since])
-    rows = [{"app": app.name, **_figures(traffic.get(app.id, Traffic()), SPANS[since])} for app in context.apps()]
+    rows = [{"app": app.name, **figures(traffic.get(app.id, Traffic()), SPANS[since])} for app in context.apps()]
     show(context, rows, format, empty="no apps yet")
 
 
@@ -95,14 +103,16 @@ def show_stats(app: AppName, /, *, context: Ctx, since: Since = "1h", format: Fo
         length = max(span.seconds, POINT_S)
         points.setdefault(span.start // length * length, (length, Traffic()))[1].add(span.traffic)
     history = [
-        {"at": iso(at), "seconds": length, **_figures(traffic, length), **_counts(traffic)}
+        {"at": iso(at), "seconds": length, **figures(traffic, length), **_counts(traffic)}
         for start, (length, traffic) in points.items()
         if (at := moment(start))
     ]
-    show_one(context, {**_figures(whole, SPANS[since]), **_counts(whole), "history": history}, format)
+    show_one(context, {**figures(whole, SPANS[since]), **_counts(whole), "history": history}, format)
 
 
-def _figures(traffic: Traffic, seconds: float) -> dict[str, Any]:
+def figures(traffic: Traffic, seconds: float) -> dict[str, Any]:
+    """FIGURES of the traffic of that many seconds."""
+
     def milliseconds(share: float) -> float | None:
         found = traffic.percentile(share)
         return None if found is None else round(1000 * found, 3)

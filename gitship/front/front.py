@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gitship.configvalues import Address
+from gitship.front.backend_vcl import Backend
 from gitship.front.cache import Purge
 from gitship.front.canaries import Canaries
 from gitship.front.labels import serving, targets
@@ -20,7 +21,7 @@ from gitship.front.routes import Routes
 from gitship.front.server import Server
 from gitship.front.sockets import open_sockets
 from gitship.front.trial import Trial
-from gitship.front.vcl import APP_PREFIX, UNAVAILABLE, AppFront, Backend, label_name
+from gitship.front.vcl import APP_PREFIX, UNAVAILABLE, AppFront, label_name
 
 __all__ = ["AppFront", "Backend", "Front"]
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from gitship.front.vcl import SOCKET_PREFIX
+from gitship.front.backend_vcl import SOCKET_PREFIX
 
 TIMEOUT_S = 10.0
 BUSY_PER_SOCKET = 2  # what an open one adds to a VCL's busy count

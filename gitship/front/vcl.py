@@ -7,29 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 
-from gitship.front import cache_vcl, custom, gate_vcl, limits, pause
+from gitship.front import backend_vcl, cache_vcl, custom, gate_vcl, limits, pause
+from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S, Backend
 from gitship.front.cache import DEFAULT, Before, Cache
 from gitship.front.gate import OPEN, Gate, check_page
 from gitship.front.pause import Pause
-from gitship.front.probe_vcl import Probe, probe_text
+from gitship.front.probe_vcl import Probe
 from gitship.front.side import Side, telling, vmod_header_is_there
 from gitship.front.templates import REQUEST_ID, fill, literal, page, template
 
 APP_PREFIX = "app_"
 LABEL_PREFIX = "L_"
 TRIAL_LABEL = "T_trial"  # what is loaded and not switched to yet, for gitship alone; no slug's label begins so
-SOCKET_PREFIX = "socket_"  # of the backends that websockets go to
 UNAVAILABLE = "unavailable"  # what a label leads to at boot when the app's own VCL does not load
 
-# A container's address is on this machine: one lost SYN is repeated after 1 s, the next after 3 s.
-CONNECT_TIMEOUT_S = 3
-# Until the first byte, and between two: as long as the slowest report or the quietest event stream may take.
-# A request that hangs holds one of 10,000 worker threads for that long.
-RESPONSE_TIMEOUT_S = 300
 # Until the first byte of what the cache has an old copy of: visitors wait for it once the copy is 10 s past its time.
 PATIENCE_S = 30
 # Between two bytes of what the cache has a note of that it isn't kept: this is how that is known when the answer comes.
@@ -40,20 +33,6 @@ KEEP_S = 3600
 _SLUG = re.compile(r"[a-z0-9_-]{1,63}")
 _WORD = re.compile(r"[A-Za-z0-9_.:/+-]{1,200}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """A container's address, an IP. ``name`` shows up in statistics."""
-
-    name: str
-    address: str
-    port: int
-
-    def __post_init__(self) -> None:
-        ip_address(self.address)
-        if not 0 < self.port < 65536:
-            raise ValueError(f"not a port: {self.port}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +117,6 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
     if not app.backends:
         text = page("never-deployed", app=app.app)
         return _answer(name, digest, '502, "Not Running"', text, retry_after=False, of=app)
-    names = [f"b{i}_{re.sub(r'[^A-Za-z0-9]', '_', b.name)}" for i, b in enumerate(app.backends)]
-    probed = app.probe is not None
-    backends = [_backend(n, b, probed) for n, b in zip(names, app.backends, strict=True)]
-    members = ["    new app = directors.round_robin();", *(f"    app.add_backend({n});" for n in names)]
-    if probed:
-        backends += [_backend(f"any_{n}", b, False) for n, b in zip(names, app.backends, strict=True)]
-        members += ["    new any = directors.round_robin();", *(f"    any.add_backend(any_{n});" for n in names)]
     # A file is kept for as long as it may be asked for once its release is no longer there.
     before = app.before if app.before and app.cache.assets_for_s else None
     own = app.gate.vcl
@@ -167,12 +139,6 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         owner=app.owner,
         before_key=before.cache_key if before else "none",
         before_until=str(before.until if before else 0),
-        probe=probe_text(app.probe) if app.probe else "",
-        backends="\n".join(backends),
-        members="\n".join(members),
-        any_at_all=_any_at_all("req.backend_hint", "    ") if probed else "",
-        any_at_all_again=_any_at_all("bereq.backend", "        ") if probed else "",
-        retry_503=_retry_503(probed) if len(names) > 1 else "",
         strip_query=cache_vcl.strip_query(app.cache),
         ignore_cookies=cache_vcl.ignore_cookies(app.cache),
         own_ttl=cache_vcl.own_ttl(app.cache),
@@ -185,9 +151,9 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         keep=str(KEEP_S),
         largest_cached_bytes=str(largest_cached_bytes),
         page=page("app-down", request="bereq", app=app.app) if app.error_page is None else literal(app.error_page),
-        sockets=_sockets(app, names),
         limits=limits.declarations(app.gate.limits, app.app, _gitships_own(app, token)),
         pause=pause.declarations(app.pause, token),
+        **backend_vcl.gaps(app.backends, app.probe),
         **calls,
     )
     return custom.appended(text, own)
@@ -208,50 +174,9 @@ def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bo
     )
 
 
-def _retry_503(probed: bool) -> str:
-    """Another container may be able to answer what this one turns away."""
-    lines = [
-        '    if (beresp.status == 503 && bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD")) {',
-        "        set bereq.backend = app.backend();",
-        *([_any_at_all("bereq.backend", "        ")] if probed else []),
-        "        call gitship_keep_patience;",
-        "        return (retry);",
-        "    }",
-    ]
-    return "\n".join(lines)
-
-
 def _gitships_own(app: AppFront, token: str) -> str:
     """True for requests that gitship itself sends."""
     tokens = [f'req.http.x-gitship-verify == "{token}"']
     if app.pause is not None:
         tokens.append(f'req.http.x-gitship-hold == "{app.pause.ticket}"')
     return " || ".join(tokens)
-
-
-def _any_at_all(variable: str, indent: str) -> str:
-    """When no container passes its probe they are tried all the same: a probe never makes it worse."""
-    condition = f"{indent}if (!std.healthy({variable})) {{"
-    return f"{condition}\n{indent}    set {variable} = any.backend();\n{indent}}}"
-
-
-def _sockets(app: AppFront, names: Sequence[str]) -> str:
-    """The same containers once more: Varnish counts open connections by backend, and so tells sockets from requests."""
-    own = [f"{SOCKET_PREFIX}{name}" for name in names]
-    backends = [_backend(n, b, bool(app.probe)) for n, b in zip(own, app.backends, strict=True)]
-    members = [f"    sockets.add_backend({n});" for n in own]
-    return "\n".join([*backends, "", "sub vcl_init {", "    new sockets = directors.round_robin();", *members, "}"])
-
-
-def _backend(name: str, backend: Backend, probed: bool) -> str:
-    lines = [
-        f"backend {name} {{",
-        f'    .host = "{backend.address}";',
-        f'    .port = "{backend.port}";',
-        f"    .connect_timeout = {CONNECT_TIMEOUT_S}s;",
-        f"    .first_byte_timeout = {RESPONSE_TIMEOUT_S}s;",
-        f"    .between_bytes_timeout = {RESPONSE_TIMEOUT_S}s;",
-    ]
-    if probed:
-        lines.append("    .probe = ready;")
-    return "\n".join([*lines, "}"])

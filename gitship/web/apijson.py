@@ -81,6 +81,7 @@ def _step(step: Step) -> dict[str, Any]:
         "hit_ratio": counts.hit_ratio,
         "p50_s": counts.percentile(0.5),
         "p95_s": counts.percentile(0.95),
+        "p99_s": counts.percentile(0.99),
     }
 
 

@@ -160,15 +160,18 @@ class Figures(Collector):
         traffic = {app.name: counted[app.name] for app in self._apps if app.name in counted}
         requests = CounterMetricFamily("gitship_requests", "requests of visitors", labels=["app", "answered_by"])
         errors = CounterMetricFamily("gitship_errors", "answers from status 500 on", labels=["app", "made_by"])
+        sent = CounterMetricFamily("gitship_sent_bytes", "headers and bodies, to visitors", labels=["app"])
         seconds = HistogramMetricFamily("gitship_first_byte_seconds", "until an answer began", labels=["app"])
         for name, found in traffic.items():
             for how in ("hits", "stale", "misses", "passes", "pipes", "own", "failed"):
                 requests.add_metric([name, how], getattr(found, how))
             errors.add_metric([name, "app"], found.app_errors)
             errors.add_metric([name, "gitship"], found.front_errors)
+            sent.add_metric([name], found.sent_bytes)
             seconds.add_metric([name], buckets=_latency(found), sum_value=None)
         yield requests
         yield errors
+        yield sent
         yield seconds
 
 

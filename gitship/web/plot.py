@@ -126,7 +126,8 @@ def _requests(reach: Reach, found: list[Step]) -> Panel:
         ratio = step.traffic.hit_ratio
         more = "" if ratio is None else f", {100 * ratio:.0f} % from the cache"
         old = f", {step.traffic.stale} of them old" if step.traffic.stale else ""
-        return f"{ages.rate(step.traffic.requests / step.seconds)}{more}{old}"
+        sent = f", {ages.size(step.traffic.sent_bytes)} sent" if step.traffic.sent_bytes else ""
+        return f"{ages.rate(step.traffic.requests / step.seconds)}{more}{old}{sent}"
 
     layers = [("all", "by the app", area(rates, top)), ("cached", "from the cache", area(cached, top))]
     if any(stale):
@@ -150,8 +151,7 @@ def _times(reach: Reach, found: list[Step]) -> Panel:
     top = max((v for v in p95 if v is not None), default=0.0)
 
     def told(step: Step) -> str:
-        half, most = step.traffic.percentile(0.5), step.traffic.percentile(0.95)
-        return "no requests" if half is None or most is None else f"p50 {ages.quick(half)}, p95 {ages.quick(most)}"
+        return ages.times(step.traffic) or "no requests"
 
     layers = [("p50", "half of them", line(p50, top)), ("p95", "95 of 100", line(p95, top))]
     return _panel(reach, "Time to first byte", ages.quick(top) if top else "", layers, found, told)

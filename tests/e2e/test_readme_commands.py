@@ -47,7 +47,7 @@ NOT_RUN = {
     "ssh old tar -C /var/lib/dokku/data/storage/store -c . > store.tar": NO_DOKKU,
     "ship git:from-image shop registry.example.com/shop:1.2": NO_REGISTRY,
     "ship registry:login registry.example.com ci < password.txt": NO_REGISTRY,
-    "sudo varnishlog -n /var/lib/gitship/varnish -d -g request -q 'ReqHeader ~ \"1764043791-32770\"'": NO_SUDO,
+    "sudo varnishlog -n /var/lib/gitship/varnish/workdir -d -g request -q 'ReqHeader ~ \"1764043791-32770\"'": NO_SUDO,
     "ship notify:test ops": "nobody listens there; test_webhooks.py does",
 }
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gitship import config
 from gitship.commands import registry
+from gitship.front.varnishd import Varnishd
 
 pytestmark = pytest.mark.unit
 
@@ -76,3 +78,9 @@ def test_settings_that_are_named_exist() -> None:
     for name in re.findall(r"`([a-z]+\.[a-z_]+)`", PROSE):
         if name.partition(".")[0] in sections and not name.endswith((".toml", ".json")):
             assert name in known, name
+
+
+def test_varnishs_log_is_looked_for_where_it_is() -> None:
+    workdir = Varnishd(replace(config.Settings(), data_dir=Path("/var/lib/gitship")).varnish_dir).workdir
+    shown = re.findall(r"varnishlog -n (\S+)", PROSE)
+    assert shown and set(shown) == {str(workdir)}

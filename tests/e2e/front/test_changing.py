@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -9,14 +10,16 @@ import pytest
 
 from gitship.front.cache import Cache
 from gitship.front.front import Front
-from tests.e2e.front.asking import app, ask
+from tests.e2e.front.asking import TIMEOUT_S, app, ask
 from tests.e2e.front.conftest import Serve, switch
-from tests.e2e.front.origin import Origin
+from tests.e2e.front.origin import WAIT_S, Origin
+from tests.e2e.harness import wait_until
 
 pytestmark = pytest.mark.e2e
 
 CACHED = "cache-control=public,max-age=600"
 PAGE = f"/page?{CACHED}"
+LARGE_BYTES = 8 << 20
 
 
 def _bans(front: Front) -> int:
@@ -120,9 +123,11 @@ def test_a_page_that_is_past_its_time_is_not_served_once_more(shared: Front, ser
     with Origin("old") as origin:
         host = serve(origin)
         path = "/page?cache-control=public,max-age=1,stale-while-revalidate=600"
-        while "stale" not in {ask(shared.address, host, path).headers["x-cache"]}:
+        assert ask(shared.address, host, path).text == "old 0"
+        origin.status = 500  # no newer one comes in the background
+        while ask(shared.address, host, path).headers["x-cache"] != "stale" or origin.count("/page") < 2:
             pass
-        origin.version = "new"
+        origin.status, origin.version = 200, "new"
         ask(shared.address, host, path, "POST", body=b"a=b")
         assert ask(shared.address, host, path).text == "new 0"
 
@@ -149,6 +154,33 @@ def test_what_is_stripped_for_the_cache_is_not_for_the_app_that_is_sent_somethin
         ask(shared.address, host, sent, "POST", body=b"a=b")
         assert origin.seen[-1].url == sent
         assert ask(shared.address, host, PAGE).headers["x-cache"] == "miss"
+
+
+def test_a_form_does_not_wait_for_the_page_that_is_just_being_fetched(shared: Front, serve: Serve) -> None:
+    with Origin("v1") as origin, ThreadPoolExecutor(2) as pool:
+        host = serve(origin)
+        fetched = pool.submit(ask, shared.address, host, "/wait")
+        assert origin.arrived.wait(TIMEOUT_S)
+        sent = pool.submit(ask, shared.address, host, "/wait", "POST", body=b"a=b")
+        wait_until(lambda: origin.count("/wait") == 2, WAIT_S / 2, "both are with the app")
+        origin.go_on.set()
+        assert (fetched.result().status, sent.result().status) == (200, 200)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_large_form_that_waits_for_100_continue_arrives_whole(
+    shared: Front, serve: Serve, cached: bool, chunked: bool
+) -> None:
+    with Origin("v1") as origin:
+        host = serve(origin)
+        if cached:
+            ask(shared.address, host, PAGE)
+        body: bytes | Iterator[bytes] = bytes(LARGE_BYTES)
+        if chunked:
+            body = iter([bytes(LARGE_BYTES // 4)] * 4)
+        sent = ask(shared.address, host, PAGE, "POST", {"Expect": "100-continue"}, body)
+        assert sent.text == f"v1 {LARGE_BYTES}"
 
 
 def test_a_thousand_forms_to_an_app_that_caches_nothing_leave_no_ban(shared: Front, serve: Serve) -> None:

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S
 from gitship.front.cache import Cache
 from gitship.front.front import Front
-from gitship.front.vcl import PATIENCE_S, RESPONSE_TIMEOUT_S
+from gitship.front.vcl import PATIENCE_S
 from tests.e2e.front.asking import Answer, app, ask
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.origin import Origin

@@ -49,3 +49,12 @@ def test_an_unknown_span_names_the_known_ones(busy: World) -> None:
     refused = busy.run("stats:show", "shop", "--since", "2h")
     assert refused.code == 2
     assert "2h" in refused.err and "24h" in refused.err
+
+
+def test_apps_info_has_the_traffic_of_the_last_hour(busy: World) -> None:
+    listed = {row.pop("app"): row for row in busy.ok("stats:list", "--format", "json").json}
+    shown = busy.ok("apps:info", "shop", "--format", "json").json["traffic"]
+    assert shown == listed["shop"] and shown["sent_bytes"] == 10_000 and shown["p99_ms"] >= shown["p95_ms"]
+    out = busy.ok("apps:info", "shop").out
+    assert "0.003 requests/s, 70.0 % from the cache, 20.0 % with 5xx, p50 " in out and ", 10 kB sent" in out
+    assert "no visitors" in busy.ok("apps:info", "blog").out

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.front.backend_vcl import Backend
 from gitship.front.probe_vcl import Probe
 from gitship.front.side import Side, telling
-from gitship.front.vcl import AppFront, Backend, app_vcl, digest, digest_of, label_name, unavailable_vcl, vcl_name
+from gitship.front.vcl import AppFront, app_vcl, digest, digest_of, label_name, unavailable_vcl, vcl_name
 from gitship.model import App
 from tests.unit.front.golden import check
 

@@ -388,7 +388,8 @@ def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
     go_live(site, "quiet")
     latency = no_latency()
     latency[bucket(0.05)] = 900
-    traffic = Traffic(hits=600, misses=300, app_errors=60, latency=latency)
+    latency[bucket(2.0)] = 20
+    traffic = Traffic(hits=600, misses=300, app_errors=60, sent_bytes=84_000_000, latency=latency)
     site.operations.tally.restore([Minute(site.store.app("shop").id, int(time.time()) - 120, traffic)])
     shop, quiet = sorted(site.get("/api/apps").json()["apps"], key=lambda a: a["name"] == "quiet")
     assert quiet["traffic"] is None
@@ -399,7 +400,12 @@ def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
         assert figure in text
     assert text.count("<path d=") == 4  # requests, hits, 5xx and p95 of the one that has visitors
     page = site.get("/apps/shop").text
-    assert "900 requests, 67 % answered from the cache, 60 with 5xx" in page
+    assert "900 requests, 67 % answered from the cache, 60 with 5xx, 84 MB sent, p50 " in page
+    whole = page[page.index("5xx, 84 MB sent") + 5 :].partition(". Times")[0]
+    assert re.fullmatch(r"84 MB sent, p50 [45][0-9] ms, p95 [56][0-9] ms, p99 [12]\.[0-9] s(; lines mark .*)?", whole)
+    assert re.search(r"<title>[^<]+: 15/s, 67 % from the cache, 84 MB sent</title>", page)
+    step = max(site.get("/api/apps/shop/traffic").json()["steps"], key=lambda step: step["requests"])
+    assert step["sent_bytes"] == 84_000_000 and step["p50_s"] < step["p95_s"] < 0.1 < 1 < step["p99_s"]
     assert "Nobody has visited it within the last hour" in site.get("/apps/quiet").text
 
 

@@ -314,6 +314,7 @@ def test_metrics_have_every_series_that_readme_promises(site: Site) -> None:
         'gitship_requests_total{answered_by="misses",app="shop"} 1.0',
         'gitship_requests_total{answered_by="stale",app="shop"} 0.0',
         'gitship_errors_total{app="shop",made_by="app"} 1.0',
+        'gitship_sent_bytes_total{app="shop"} 600.0',
         'gitship_first_byte_seconds_bucket{app="shop",le="+Inf"} 2.0',
         'gitship_container_restarts{app="shop",process="web"} 2.0',
         'gitship_container_restarts{app="shop",process="worker"} 0.0',
