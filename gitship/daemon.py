@@ -13,6 +13,7 @@ from gitship.deploy.backup.revival import Revival
 from gitship.deploy.build import Builder
 from gitship.deploy.canary import Canary
 from gitship.deploy.claims import Claims
+from gitship.deploy.clock import ClockWatch
 from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.destroying import Destroying
@@ -92,6 +93,7 @@ class Daemon:
         self.store = Store(settings.database, copies=settings.disk.copies)
         room = Room(settings.data_dir, settings.disk.min_free)
         self.store.before_writing = room.look
+        self.clock = ClockWatch(self.store)
         server_id = self.store.server_id()
         bus = Bus()
         engine = DockerEngine(
@@ -228,6 +230,7 @@ class Daemon:
         try:
             if firewall.wanted(self.settings):  # first: the containers run already
                 self._firewall.start()
+            self.clock.start()
             self.reconciler.start()
             self.notifier.start()
             self.watcher.start()
@@ -253,6 +256,7 @@ class Daemon:
         """Ends what is gitship's own; sites stay up. Deploys that have not switched are canceled."""
         self.probation.stop()
         self.queue.stop()  # first: whoever waits for a deploy is told that it was canceled
+        self.clock.stop()
         self.upkeep.stop()
         self.revival.stop()
         self.pausing.stop()

@@ -61,7 +61,7 @@ def _row(context: Context, deploy: Deploy) -> dict[str, object]:
         "commit": deploy.commit,
         "created_at": moment(deploy.created_at),
         "finished_at": moment(deploy.finished_at),
-        "seconds": round((deploy.finished_at or 0) - (deploy.started_at or 0), 3) if ran else None,
+        "seconds": round(max(0.0, (deploy.finished_at or 0) - (deploy.started_at or 0)), 3) if ran else None,
         "created_by": deploy.created_by,
         "failed_stage": deploy.failed_stage.value if deploy.failed_stage else None,
         "reason": deploy.reason,

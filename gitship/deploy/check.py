@@ -78,7 +78,7 @@ class Checker:
             fault = "the container is gone"
         if fault:
             return [Look(container.name, title(c), False, fault) for c in process.checks]
-        up_s = time.time() - state.started_at if state.started_at else 0.0
+        up_s = max(0.0, time.time() - state.started_at) if state.started_at else 0.0
         found = []
         for check in process.checks:
             passed, seen = self._try(check, container, state, host, up_s)

@@ -20,7 +20,7 @@ def told_now(events: Sequence[ContainerEvent], at: float) -> str:
     crashes = [e.at for e in events if e.exit_code is not None and at - WITHIN_S <= e.at <= at]
     if len(crashes) < CRASHES:
         return ""
-    loops = [e.at for e in events if e.kind is Happening.CRASH_LOOP]
+    loops = [e.at for e in events if e.kind is Happening.CRASH_LOOP and e.at <= at]
     if loops and _no_peace(events, loops[-1], at):
         return ""
     took = max(1, round(at - crashes[0]))
@@ -31,7 +31,9 @@ def is_looping(events: Sequence[ContainerEvent], now: float) -> bool:
     """True from when the loop was told until it has had a while of peace."""
     loops = [e.at for e in events if e.kind is Happening.CRASH_LOOP]
     crashes = [e.at for e in events if e.exit_code is not None]
-    return bool(loops and crashes) and now - crashes[-1] < WITHIN_S / 2 and _no_peace(events, loops[-1], crashes[-1])
+    return (
+        bool(loops and crashes) and abs(now - crashes[-1]) < WITHIN_S / 2 and _no_peace(events, loops[-1], crashes[-1])
+    )
 
 
 def _no_peace(events: Sequence[ContainerEvent], since: float, until: float) -> bool:

@@ -116,6 +116,6 @@ class Hooks:
         deploy = job.deploy
         now = time.time()
         told = deploy_document(
-            self._store, deploy, self._url(app), state=deploy.state.value, seconds=now - deploy.created_at
+            self._store, deploy, self._url(app), state=deploy.state.value, seconds=deploy.lasted_s(now)
         )
         return json.dumps({"point": point.value, "at": iso(now), "app": app.name, "deploy": told}).encode()

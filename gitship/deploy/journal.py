@@ -33,6 +33,7 @@ class Journal:
 
     def __init__(self, deploy: Deploy, app: App, store: Store, bus: Bus, logs: Path) -> None:
         self.deploy = deploy
+        self.began = time.monotonic()
         self._app = app
         self._store = store
         self._bus = bus

@@ -134,7 +134,7 @@ class Notifier:
         try:
             deploy = self._store.deploy(delivery.deploy_id)
             url = self._url(self._store.app_by_id(deploy.app_id))
-            seconds = delivery.at - deploy.created_at
+            seconds = max(0.0, delivery.at - deploy.created_at)
             return deploy_document(self._store, deploy, url, state=state.value, seconds=seconds)
         except NotFound:  # the app was destroyed meanwhile
             return None

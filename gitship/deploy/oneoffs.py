@@ -24,7 +24,7 @@ from gitship.deploy.oneoffspec import (
     Ending,
     Task,
     chosen,
-    ends_at,
+    left_s,
     made_of,
     no_run,
     number_of,
@@ -125,7 +125,7 @@ class OneOffs:
         except BaseException:
             self._remove(app, name, container_id)
             raise
-        self._watch(app, name, container_id, time.time() + (command.timeout_s or math.inf), task)
+        self._watch(app, name, container_id, command.timeout_s or math.inf, task)
         return name
 
     def _live(self, name: str) -> tuple[App, Release]:
@@ -179,14 +179,14 @@ class OneOffs:
 
     # -- detached ones
 
-    def _watch(self, app: App, name: str, container_id: str, ends_at: float, task: Task | None) -> None:
+    def _watch(self, app: App, name: str, container_id: str, left_s: float, task: Task | None) -> None:
         threading.Thread(
-            target=self._until_end, args=(app, name, container_id, ends_at, task), name=f"watch-{name}", daemon=True
+            target=self._until_end, args=(app, name, container_id, left_s, task), name=f"watch-{name}", daemon=True
         ).start()
 
-    def _until_end(self, app: App, name: str, container_id: str, ends_at: float, task: Task | None) -> None:
+    def _until_end(self, app: App, name: str, container_id: str, left_s: float, task: Task | None) -> None:
         stop = self._active[name]
-        timer = threading.Timer(max(0.0, min(ends_at - time.time(), threading.TIMEOUT_MAX)), stop.set)
+        timer = threading.Timer(min(left_s, threading.TIMEOUT_MAX), stop.set)
         timer.name, timer.daemon = f"limit-{name}", True
         timer.start()
         directory = self._logs / app.name
@@ -244,7 +244,7 @@ class OneOffs:
                 continue
             with self._lock:
                 self._active[state.name] = threading.Event()
-            self._watch(app, state.name, state.id, ends_at(state) or math.inf, task_of(state))
+            self._watch(app, state.name, state.id, left_s(state), task_of(state))
         return changes
 
     def _watched(self, state: ContainerState) -> bool:

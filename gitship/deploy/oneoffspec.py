@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import time
@@ -115,6 +116,14 @@ def ends_at(state: ContainerState) -> float | None:
     """Epoch seconds, or None for no limit."""
     text = state.labels.get(LABEL_ENDS)
     return float(text) if text else None
+
+
+def left_s(state: ContainerState) -> float:
+    """Seconds until its limit, inf for none; never more than it had, though the clock be set back meanwhile."""
+    end = ends_at(state)
+    if end is None:
+        return math.inf
+    return max(0.0, min(end - time.time(), end - shown(state).started_at))
 
 
 def number_of(name: str) -> int:

@@ -233,7 +233,7 @@ class Pipeline:
 
     def _answer(self, rollout: Rollout) -> None:
         job, release, previous = rollout.job, rollout.release, rollout.previous
-        seconds = max(0.0, time.time() - job.deploy.created_at)  # also when the clock was set back
+        seconds = time.monotonic() - job.journal.began
         growth = release.image_bytes - previous.image_bytes if previous else None
         url = urls(self._store, self._settings, rollout.app, self._front.address.port)[0]
         if rollout.stopped:

@@ -27,6 +27,7 @@ from gitship.store import Store
 
 EVENT = "event"  # the stream of lines that say what happened
 REATTACH_S = 0.5
+CLOCK_SLACK_S = 60.0  # Docker's machine may be another, with a clock of its own
 OVERLAP_S = 1e-6  # a float holds today's times to 0.24 us; what comes twice is dropped by its time
 
 
@@ -182,7 +183,11 @@ class Tail:
             return False
         while event := news(0.0):
             found = event.happening
-            if found is None or event.at < self._began or (found.container, event.at) in self._told:
+            if (
+                found is None
+                or event.at < min(self._began, time.time() - CLOCK_SLACK_S)
+                or (found.container, event.at) in self._told
+            ):
                 continue
             if self._wanted.passes(line := event_line(found)):
                 self._together.put(line)
@@ -204,7 +209,9 @@ class Tail:
         shown = self._read_until.get(container.id)
         first = container.id in self._first
         tail, since = None, self._wanted.since if first else None
-        if shown is not None:
+        if shown is not None and shown > time.time() + CLOCK_SLACK_S:
+            tail, since, shown = 0, None, None  # the clock was set back: by their times new lines would be old ones
+        elif shown is not None:
             since = shown - OVERLAP_S
         elif first and self._wanted.tail == 0:  # nothing of what was: Docker knows best what that is, but only once
             tail, since = (None, self._began) if again else (0, None)

@@ -39,7 +39,7 @@ class Uptime:
         self._stats = stats
         self._clock = clock
         self._looked_at: float | None = None
-        self._saved_at = clock()
+        self._saved_at = time.monotonic()
         self._unsaved: list[UptimeDay] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="uptime", daemon=True)
@@ -69,7 +69,7 @@ class Uptime:
 
     def save(self) -> None:
         """Writes down what has been counted since the last time; what can't be written now is, the next time."""
-        self._saved_at = self._clock()
+        self._saved_at = time.monotonic()
         try:
             self._store.add_uptime(self._unsaved)
             self._store.prune_uptime(int(self._clock() // DAY_S))
@@ -89,7 +89,7 @@ class Uptime:
                 log.exception("looking which apps are up")
             if self._stop.wait(SAMPLE_S):
                 return
-            if self._clock() - self._saved_at >= SAVE_S:
+            if time.monotonic() - self._saved_at >= SAVE_S:
                 self.save()
 
 

@@ -87,10 +87,15 @@ class Tally:
 
     def steps(self, app_id: int, since_s: float) -> list[Span]:
         """What is known of the last ``since_s``, at most an hour, oldest first; idle times are left out."""
-        begin = self._clock() - since_s
+        now = self._clock()
+        begin = now - since_s
         with self._lock:
             app = self._apps.get(app_id)
-            return [Span(s.start, s.seconds, _copy(s.traffic)) for s in (app.steps if app else ()) if s.start >= begin]
+            return [
+                Span(s.start, s.seconds, _copy(s.traffic))
+                for s in (app.steps if app else ())
+                if begin <= s.start <= now
+            ]
 
     def unsaved(self) -> list[Minute]:
         """What ``save`` has not written yet."""
@@ -190,6 +195,8 @@ def _traffic(handling: str, status: bytes, counts: list[int], latency: array[int
 
 def _step(steps: deque[Span], now: float) -> Traffic:
     start = now // STEP_S * STEP_S
+    while steps and steps[-1].start > start:  # the clock was set back: what is in the future would never be old
+        steps.pop()
     if not steps or steps[-1].start + steps[-1].seconds <= start:
         steps.append(Span(start, STEP_S, Traffic()))
     return steps[-1].traffic
@@ -199,7 +206,7 @@ def _coarser(steps: Iterable[Span], now: float) -> deque[Span]:
     """Steps of the last hour, with those that are older than FINE_S put together to minutes."""
     kept: deque[Span] = deque()
     for step in steps:
-        if step.start < now - KEPT_S:
+        if not now - KEPT_S <= step.start <= now:
             continue
         minute = step.start // MINUTE_S * MINUTE_S
         if step.start >= now - FINE_S:

@@ -80,3 +80,7 @@ class Deploy:
     finished_at: float | None = None
     stages: tuple[StageTime, ...] = ()
     request: str = ""  # the id under which the server's log has what belongs to it
+
+    def lasted_s(self, now: float) -> float:
+        """From its creation to its end or ``now``; 0 when the clock was set back behind it meanwhile."""
+        return max(0.0, (self.finished_at or now) - self.created_at)

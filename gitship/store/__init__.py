@@ -6,6 +6,7 @@ from gitship.store.apps import Apps
 from gitship.store.audit import Audit
 from gitship.store.certificates import Certificates
 from gitship.store.cron import CronRuns
+from gitship.store.deadlines import Deadlines
 from gitship.store.deploys import Deploys
 from gitship.store.happenings import Happenings
 from gitship.store.keys import Keys
@@ -37,5 +38,6 @@ class Store(
     Uptimes,
     Certificates,
     WebAccess,
+    Deadlines,
 ):
     """All state; safe from any thread."""

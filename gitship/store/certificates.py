@@ -10,7 +10,7 @@ from gitship.model import STATUS_PAGE, CertificateAttempt, CertificateSource, St
 from gitship.store.database import Database
 
 _CERTIFICATE = "id, app_id, source, domains, issuer, not_before, not_after, pem, suggested_at, warned"
-_HOLD = "acme_hold_until"
+HOLD = "acme_hold_until"
 _THERE = f"(? = {STATUS_PAGE.id} OR EXISTS (SELECT 1 FROM apps WHERE id = ?))"
 
 
@@ -90,12 +90,12 @@ class Certificates(Database):
 
     def authority_hold(self) -> float:
         """Until when (epoch seconds) the authority wants to be left alone; 0: it does not."""
-        row = self._row("SELECT value FROM meta WHERE key = ?", _HOLD)
+        row = self._row("SELECT value FROM meta WHERE key = ?", HOLD)
         return float(row[0]) if row else 0.0
 
     def hold_authority(self, until: float) -> None:
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_HOLD, str(until)))
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (HOLD, str(until)))
 
 
 def _certificate(row: Any) -> StoredCertificate:

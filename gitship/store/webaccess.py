@@ -13,7 +13,7 @@ KEPT_PER_KEY = 50  # links and sessions of one key; older ones end
 
 _TRIM = (
     "DELETE FROM web_access WHERE fingerprint = ? AND kind = ? AND hash NOT IN"
-    " (SELECT hash FROM web_access WHERE fingerprint = ? AND kind = ? ORDER BY created_at DESC, rowid DESC LIMIT ?)"
+    " (SELECT hash FROM web_access WHERE fingerprint = ? AND kind = ? ORDER BY rowid DESC LIMIT ?)"
 )
 
 

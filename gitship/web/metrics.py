@@ -187,6 +187,6 @@ def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
 
 
 def _buckets(deploys: list[Deploy]) -> tuple[list[tuple[str, float]], float]:
-    times = [(d.finished_at or d.created_at) - d.created_at for d in deploys]
+    times = [d.lasted_s(d.created_at) for d in deploys]
     below = [(str(limit), float(sum(t <= limit for t in times))) for limit in BUCKETS_S]
     return [*below, ("+Inf", float(len(times)))], sum(times)

@@ -61,4 +61,4 @@ def stage_seconds(deploy: Deploy) -> float:
 
 def total_seconds(deploy: Deploy, now: float) -> float:
     """From the request to the end, or to ``now`` while it runs."""
-    return (deploy.finished_at or now) - deploy.created_at
+    return deploy.lasted_s(now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 
 from tornado.http1connection import HTTP1Connection
@@ -120,6 +121,7 @@ class DeployStream(Stream):
 
     async def _follow(self, app: App, deploy_id: int, file: LogFile, at: Position, watch: Watch) -> None:
         shown: Deploy | None = None
+        ended_at = math.inf  # monotonic: a clock that is set back must not hold up the end
         while not watch.closed:
             if shown is None or watch.state_changed:
                 watch.state_changed = False
@@ -131,7 +133,11 @@ class DeployStream(Stream):
                     await self.send(await self._state_event(app, deploy))
                 shown = deploy
             # Before the lines are read, so that those written until then are read below.
-            over = shown.state.ended and (shown.finished_at or 0) + LATE_LINES_S < time.time()
+            if shown.state.ended:
+                ended_at = min(ended_at, time.monotonic())
+            over = shown.state.ended and (
+                (shown.finished_at or 0) + LATE_LINES_S < time.time() or ended_at + LATE_LINES_S < time.monotonic()
+            )
             frame, at = self.frames.after(file, at, over)
             while frame:
                 await self.send(frame)

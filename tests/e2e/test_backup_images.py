@@ -42,6 +42,8 @@ def test_what_came_from_a_registry_is_pulled_again_and_one_that_is_away_holds_up
                 ok(server, "git:from-image", app, f"{address}/team/{app}:1")
         ok(server, "config:set", "shop", "MOTTO=kept")  # its release says nothing of an image any more
         server.push_ok(tiny_app("plain"), "plain")
+        ok(server, "apps:create", "copy")
+        ok(server, "releases:promote", "plain", "copy")
         live = image_of(server, "shop")
         apps.commit(repository, "Second", {"Dockerfile": apps.tiny_dockerfile(f"v2-{base.name}")})
         built.append(pushed(server, repository, f"{here}/team/shop:1", client))  # the tag is another image's now
@@ -55,6 +57,8 @@ def test_what_came_from_a_registry_is_pulled_again_and_one_that_is_away_holds_up
         server.start()
         wait_until(lambda: answers(server, "plain", "v1"), BACK_S, "what was pushed answers again")
         wait_until(lambda: answers(server, "shop", "v1"), BACK_S, "what was pulled answers again")
+        wait_until(lambda: answers(server, "copy", "v1"), BACK_S, "what was promoted answers again")
+        assert image_of(server, "copy") == image_of(server, "plain")
         assert image_of(server, "shop") == live, "the very image, whatever the tag says by now"
         assert server.get("shop", "/env?MOTTO").body == "kept"
 

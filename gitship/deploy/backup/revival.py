@@ -2,8 +2,8 @@
 
 By the ordinary pipeline, from the commit of its live release with its config of now, as `ps:rebuild` does it; what came
 from a registry is pulled again, by its digest, and once more after a while when that fails: the registry may be an app
-that is only being built. The mark that a restore has left goes when all of them have come to an end; a gitship that is
-killed meanwhile begins again with those that have no image yet.
+that is only being built. What was promoted from another app is promoted again. The mark that a restore has left goes
+when all of them have come to an end; a gitship that is killed meanwhile begins again with those that have no image yet.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gitship.deploy import lock
 from gitship.deploy.backup.restoring import RESTORED
@@ -51,6 +52,7 @@ class Revival:
         self._keeper = keeper
         self._lifecycle = lifecycle
         self._sources = sources
+        self._promoted: list[App] = []  # they wait for the app that they come from
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="revival", daemon=True)
 
@@ -78,10 +80,11 @@ class Revival:
         else:
             return
         waiting = [Attempt(app.id, deploy.id) for app, deploy in begun if deploy is not None]
-        while waiting:
+        while waiting or self._promoted:
             if self._stop.wait(LOOK_S):
                 return
             waiting = [going for attempt in waiting if (going := self._next(attempt)) is not None]
+            waiting += self._promotions(last=not waiting)
         self._store.set_server_setting(RESTORED, None)
         log.info("everything that was live has been built again, or its log says why not")
 
@@ -96,8 +99,51 @@ class Revival:
             return None  # this machine has it: the reconciler makes the containers
         except NotFound:
             pass
+        if release.commit is not None and self._store.release_manifest(release.id) is not None:
+            self._promoted.append(app)
+            return None
+        return self._tried(app, release, lambda: self._again(app, release))
+
+    def _promotions(self, *, last: bool) -> list[Attempt]:
+        """Of those for which another app serves the same commit by now; ``last``: no other will any more."""
+        waiting, self._promoted = self._promoted, []
+        begun = []
+        for app in waiting:
+            release = self._store.release(app.live_release or 0)
+            again = self._promotion(app, release)
+            if again is None and last:  # its own repository may have the commit, too
+                again = partial(self._lifecycle.rebuild, app.name, BY)
+            if again is None:
+                self._promoted.append(app)
+                continue
+            try:
+                deploy = self._tried(app, release, again)
+            except EngineError:  # Docker is away: later
+                self._promoted.append(app)
+                continue
+            if deploy is not None:
+                begun.append(Attempt(app.id, deploy.id))
+        return begun
+
+    def _promotion(self, app: App, release: Release) -> Callable[[], Deploy] | None:
+        for other in self._store.apps():
+            if other.id == app.id or other.live_release is None:
+                continue
+            theirs = self._store.release(other.live_release)
+            if theirs.commit == release.commit and self._has(theirs.image_id):
+                return partial(self._sources.promote, other.name, app.name, None, BY)
+        return None
+
+    def _has(self, image_id: str) -> bool:
         try:
-            return self._unlocked(app, lambda: self._again(app, release))
+            self._engine.image(image_id)
+        except GitshipError:  # Docker may be away just now, too
+            return False
+        return True
+
+    def _tried(self, app: App, release: Release, again: Callable[[], Deploy]) -> Deploy | None:
+        try:
+            return self._unlocked(app, again)
         except EngineError:
             raise
         except GitshipError as error:

@@ -149,6 +149,24 @@ def test_following_goes_on_after_a_crash_and_doubles_nothing(shop: World) -> Non
     assert texts(client) == [f"line {n}" for n in range(5)] + [f"again {n}" for n in range(3)]
 
 
+def test_following_goes_on_after_the_clock_was_set_back(shop: World) -> None:
+    client = shop.client("logs", "shop", "-f")
+    thread = start(shop, client)
+    wait_for(client, "line 4")
+    now = time.time()
+    shop.operations.print_line(LogLine("shop.web.1.v2", now + 3600, "stdout", "before"))
+    wait_for(client, "before")
+    attached = len(shop.operations.engine.streams)
+    shop.operations.crash()
+    wait_until(lambda: len(shop.operations.engine.streams) >= attached + 2)
+    for number in range(2):
+        shop.operations.print_line(LogLine("shop.web.1.v2", now + number, "stdout", f"after {number}"))
+    wait_for(client, "after 1")
+    client.closed.set()
+    thread.join(WAIT_S)
+    assert texts(client) == [*(f"line {n}" for n in range(5)), "before", "after 0", "after 1"]
+
+
 def test_following_ends_with_an_error_when_the_app_is_destroyed(shop: World) -> None:
     client = shop.client("logs", "shop", "-f")
     thread = start(shop, client)

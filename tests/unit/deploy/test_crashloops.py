@@ -37,6 +37,15 @@ def test_a_loop_is_told_once_until_there_was_peace() -> None:
     assert crashloops.told_now([*first, *later], 503) != ""
 
 
+def test_a_loop_of_before_the_clock_was_set_back_hides_no_new_one() -> None:
+    before = [crash(5000), crash(5001), crash(5003), loop(5003)]
+    assert not crashloops.is_looping(before, 1403)
+    new = [*before, crash(1400), crash(1401), crash(1403)]
+    assert crashloops.told_now(new, 1403) != ""
+    new.append(loop(1403))
+    assert crashloops.is_looping(new, 1404) and crashloops.told_now([*new, crash(1409)], 1409) == ""
+
+
 def test_it_is_looping_until_it_has_stayed_up() -> None:
     events = [crash(0), crash(1), crash(3), loop(3), crash(40)]
     assert crashloops.is_looping(events, 50)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ import pytest
 from gitship.deploy import runlogs
 from gitship.deploy.claims import Claims
 from gitship.deploy.oneoffs import OneOffs
+from gitship.deploy.oneoffspec import LABEL_ENDS, LABEL_STARTED, left_s
 from gitship.deploy.programs import MOST_PER_APP, Command
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
@@ -208,6 +210,17 @@ def test_after_a_restart_detached_ones_are_taken_up_and_attached_ones_go(bench: 
     bench.one_offs.stop("shop", name)
     bench.wait_gone(name)
     assert list(bench.one_offs.output("shop", name)) == [f"hello from {name}", "[exit code 0]"]
+
+
+@pytest.mark.parametrize(("passed_s", "left"), [(0, 60), (20, 40), (61, 0), (-3600, 60)])
+def test_who_is_taken_up_never_gets_more_than_its_limit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, passed_s: float, left: float
+) -> None:
+    began = time.time()
+    labels = {LABEL_STARTED: str(began), LABEL_ENDS: str(began + 60)}
+    monkeypatch.setattr(time, "time", lambda: began + passed_s)
+    assert left_s(ContainerState("id", "shop.run.1.v1", labels, "running")) == pytest.approx(left)
+    assert left_s(ContainerState("id", "shop.run.1.v1", {**labels, LABEL_ENDS: ""}, "running")) == math.inf
 
 
 def test_a_name_that_is_not_there_is_not_found_and_no_path(bench: Bench) -> None:

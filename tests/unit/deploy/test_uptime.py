@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship.deploy import uptime
 from gitship.deploy.appstate import unanswered
 from gitship.deploy.uptime import MOST_S, SAMPLE_S, Uptime
 from gitship.errors import EngineError
@@ -15,6 +16,7 @@ from gitship.model.uptime import DAY_S, share
 from gitship.store import Store
 from gitship.store.uptime import KEPT_DAYS
 from gitship.traffic import Traffic
+from tests.e2e.harness import wait_until
 from tests.unit.commands.operations import StoreOperations
 
 pytestmark = pytest.mark.unit
@@ -121,6 +123,18 @@ def test_of_what_nobody_saw_nothing_is_counted(counted: Counted, monkeypatch: py
     counted.now -= 500  # a clock that was set back
     counted.look(0)
     assert counted.day() == UptimeDay(counted.app.id, TODAY)
+
+
+def test_it_is_written_down_though_the_clock_was_set_back(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uptime, "SAMPLE_S", 0.01)
+    monkeypatch.setattr(uptime, "SAVE_S", 0.02)
+    counted.look()
+    counted.now -= DAY_S
+    counted.uptime.start()
+    try:
+        wait_until(lambda: counted.store.uptime(TODAY, counted.app.id), 20, "it is in the store")
+    finally:
+        counted.uptime.stop()
 
 
 def test_when_varnish_does_not_answer_every_app_is_down(counted: Counted) -> None:

@@ -124,3 +124,28 @@ def test_a_watch_sees_each_release_of_its_app_from_then_on() -> None:
         assert tally.seen(watch, "v3").requests == 0
     tally.take(lines("7 v2 miss 500 0.1 3"))
     assert tally.seen(watch, "v2").requests == 1
+
+
+@pytest.mark.parametrize("back_s", [30.0, 3600.0, 86_400.0])
+def test_after_the_clock_was_set_back_old_errors_are_no_news(back_s: float) -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    tally.take(lines("7 v1 error 503 0.1 3"))
+    clock.now -= back_s
+    assert tally.steps(7, 600) == []
+    tally.take(lines("7 v1 hit 200 0.1 3"))
+    [step] = tally.steps(7, 600)
+    assert (step.start, step.traffic.hits, step.traffic.errors) == (clock.now // 10 * 10, 1, 0)
+    clock.now += back_s + 60
+    assert together(s.traffic for s in tally.steps(7, 600 + back_s)).errors == 0, "it does not come back"
+    assert tally.totals()[7].errors == 1
+
+
+def test_what_was_kept_from_before_the_clock_was_set_back_goes() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    tally.take(lines("7 v1 error 503 0.1 3"))
+    clock.now -= 3600
+    tally.keep_only([7])
+    clock.now += 3600
+    assert tally.steps(7, 600) == []

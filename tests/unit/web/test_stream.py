@@ -161,6 +161,14 @@ def test_the_stream_of_a_deploy_that_ended_gives_its_log_and_ends(site: Site, jo
         assert viewer.next() is None
 
 
+def test_a_clock_that_is_set_back_does_not_hold_up_the_end(site: Site, journal: Journal) -> None:
+    journal.line("one")
+    journal.update(state=DeployState.LIVE, finished_at=time.time() + 3600)
+    journal.close()
+    with site.stream(stream_path(journal)) as viewer:
+        assert drain(viewer) == ["one"]
+
+
 def test_a_line_cannot_forge_an_event(site: Site, journal: Journal) -> None:
     journal.raw("a\rid: 999\revent: end\rdata: b")
     journal.raw("\x1b[31mred\x1b[0m \x1b]0;title\x07<script>\x00")

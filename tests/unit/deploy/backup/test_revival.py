@@ -189,6 +189,37 @@ def test_a_pull_is_not_tried_again_when_somebody_has_deployed_meanwhile(
     assert restored.new("shop") == [DeployKind.PUSH, DeployKind.IMAGE]
 
 
+def test_what_was_promoted_is_promoted_again_once_the_other_app_has_its_image(restored: Restored) -> None:
+    source = restored.store.release(restored.store.app("shop").live_release or 0)
+    idle = restored.store.app("idle")
+    restored.store.set_setting(idle.id, STOPPED, None)
+    with restored.store.transaction() as db:
+        kept = json.dumps({"context": None, "files": {}})
+        db.execute(
+            "UPDATE releases SET commit_sha = ?, manifest = ? WHERE id = ?", (source.commit, kept, idle.live_release)
+        )
+    restored.engine.images.add("sha256:3")  # which the next deploy makes
+    restored.until_done()
+    assert restored.new("shop") == [DeployKind.PUSH] and restored.new("idle") == [DeployKind.PROMOTE]
+    [newest] = restored.store.deploys(idle.id, limit=1)
+    assert newest.cause == "shop v2"
+
+
+def test_what_was_promoted_from_a_release_that_is_no_more_is_told(
+    restored: Restored, caplog: pytest.LogCaptureFixture
+) -> None:
+    idle = restored.store.app("idle")
+    restored.store.set_setting(idle.id, STOPPED, None)
+    with restored.store.transaction() as db:
+        kept = json.dumps({"context": None, "files": {}})
+        db.execute(
+            "UPDATE releases SET commit_sha = ?, manifest = ? WHERE id = ?", ("1a" * 20, kept, idle.live_release)
+        )
+    with caplog.at_level(logging.WARNING, "gitship.restore"):
+        restored.until_done()
+    assert restored.new("idle") == [] and "idle: v1 cannot be built again: the repository" in caplog.text
+
+
 class Failing:
     """Every deploy fails."""
 
