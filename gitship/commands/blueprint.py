@@ -17,6 +17,7 @@ from gitship.errors import ConfigError, nearest
 from gitship.model import App, app_name
 
 FILE = "standard input"
+DOCUMENT_BYTES = 64 << 20
 CONFIG, KEYS, WEBHOOKS, STATUS, APPS = "config", "keys", "webhooks", "status_page", "apps"
 
 
@@ -89,7 +90,7 @@ class Blueprint:
 def parse(text: str) -> Blueprint:
     """Raises ConfigError naming the key and, for an unknown one, the nearest; GitshipError for an app's name."""
     try:
-        data = tomllib.loads(decode(FILE, text.encode()))
+        data = tomllib.loads(decode(FILE, text.encode(), DOCUMENT_BYTES))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{FILE} is not valid TOML: {error}", "`server:export` shows how it looks") from None
     top = known(Value(FILE, "", data), (CONFIG, KEYS, WEBHOOKS, STATUS, APPS))

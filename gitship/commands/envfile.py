@@ -12,8 +12,8 @@ from gitship.model import CONFIG_NAME
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "`": "`"}
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
-_BLANK = re.compile(r"[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)")
-_START = re.compile(r"[ \t]*(?:export[ \t]+)?([^\s=]*)[ \t]*=[ \t]*")
+_BLANK = re.compile(r"[ \t\r]*+(?:#[^\n]*+)?(?:\n|\Z)")
+_START = re.compile(r"[ \t]*+(?:export[ \t]++)?([^\s=]*+)[ \t]*+=[ \t]*+")
 _BARE = re.compile(r"[^\n]*")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
@@ -26,13 +26,13 @@ def parse(text: str) -> Iterator[tuple[int, str, str]]:
     Raises GitshipError naming the line.
     """
     text = text.removeprefix("\ufeff")
-    at = 0
+    at, counted, line = 0, 0, 1
     while at < len(text):
         blank = _BLANK.match(text, at)
         if blank:
             at = blank.end()
             continue
-        line = text.count("\n", 0, at) + 1
+        line, counted = line + text.count("\n", counted, at), at
         start = _START.match(text, at)
         if start is None:
             raise _wrong(line, "is not NAME=VALUE", "each line is NAME=VALUE, a comment, or empty")

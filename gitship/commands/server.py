@@ -20,8 +20,6 @@ from gitship.commands.registry import UsageError, command
 from gitship.errors import GitshipError
 from gitship.model import Key, Role
 
-DOCUMENT_BYTES = 64 << 20
-
 NoSecrets = Annotated[bool, Parameter(name="--no-secrets", help="without variables, passwords and webhooks")]
 DryRun = Annotated[bool, Parameter(name="--dry-run", help="only print what would be done")]
 
@@ -71,7 +69,7 @@ def _key(context: Context, key: Key) -> dict[str, Any]:
     examples=("server:apply < server.toml", "server:apply --dry-run < server.toml"),
 )
 def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") -> None:
-    wanted = blueprint.parse(read_all(context.session, DOCUMENT_BYTES))
+    wanted = blueprint.parse(read_all(context.session, blueprint.DOCUMENT_BYTES))
     if wanted == blueprint.Blueprint():
         raise UsageError("the document on standard input says nothing", "`server:export` shows how it looks")
     steps = plan(context, wanted)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from gitship.deploy.dockerfile_words import Unreadable, expand, words
 
+MOST_CHARS = 128 << 10  # some of what is done with them takes its time by their square: 0.5 s for these
+MOST_STAGES = 1000
 SCRATCH = "scratch"
 SYNTAX_ARGUMENT = "BUILDKIT_SYNTAX"  # a build argument that takes the place of `# syntax=`
 _DIRECTIVE = re.compile(r"^(?:#|//)\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
@@ -45,6 +47,8 @@ def images(text: str, arguments: Mapping[str, str]) -> list[Use]:
 
 def _images(text: str, arguments: Mapping[str, str]) -> list[Use]:
     text = text.removeprefix("\ufeff")
+    if len(text) > MOST_CHARS:
+        raise Unreadable(1, f"is the first of more than {MOST_CHARS >> 10} KB")
     if text.lstrip().startswith("{"):
         raise Unreadable(1, "begins like JSON")
     escape, uses = _directives(text)
@@ -110,9 +114,10 @@ def _instructions(text: str, escape: str, *, heredocs: bool) -> Iterator[tuple[i
 
 def _heredocs(instruction: str) -> list[tuple[str, bool]]:
     """Ends of the heredocs that the instruction begins, and whether tabs before them count for nothing."""
-    if instruction.split(None, 1)[0].lower() not in _WITH_HEREDOCS:
+    pieces = instruction.split()
+    if not pieces or pieces[0].lower() not in _WITH_HEREDOCS:
         return []
-    found = (_HEREDOC.match(word) for word in instruction.split())
+    found = (_HEREDOC.match(word) for word in pieces)
     return [(match[3], match[1] == "-") for match in found if match]
 
 
@@ -160,6 +165,8 @@ class _Reading:
         found = self._flags(line, rest)[1].split()
         if len(found) not in (1, 3) or (len(found) == 3 and found[1].lower() != "as"):
             raise NotFrom(line, "has a FROM that is neither `FROM IMAGE` nor `FROM IMAGE AS NAME`")
+        if len(self.stages) >= MOST_STAGES:
+            raise Unreadable(line, f"has stage {MOST_STAGES + 1}")
         image = expand(found[0], self.declared, self.escape, line)
         if image.lower() not in self.stages or not image:
             self._image(line, image)
@@ -169,7 +176,7 @@ class _Reading:
         """A stage by name or number, or an image. Builders substitute nothing here."""
         if "$" in name:
             raise Unreadable(line, "has a variable where builders take none")
-        stage = name.lower() in self.stages or (re.fullmatch(r"[0-9]+", name) and int(name) < len(self.stages))
+        stage = name.lower() in self.stages or (re.fullmatch(r"[0-9]{1,9}", name) and int(name) < len(self.stages))
         if name and not stage:
             self._image(line, name)
 
@@ -178,7 +185,11 @@ class _Reading:
             self.uses.append(Use(name, line))
 
     def _mount(self, line: int, text: str) -> None:
-        for fields in csv.reader([text]):
+        try:
+            rows = list(csv.reader([text]))
+        except csv.Error as error:
+            raise Unreadable(line, f"has a mount that cannot be read: {error}") from None
+        for fields in rows:
             for part in fields:
                 key, _, value = part.partition("=")
                 if key.strip().lower() == "from":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+MOST_CHARS = 4096  # of a value: `ARG a=$a$a` again and again would fill the memory
+MOST_NESTED = 20  # substitutions within each other
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -64,6 +66,8 @@ def expand(word: str, values: Mapping[str, str | None] | None, escape: str, line
         elif character == "$" and values is not None:
             value, position = _variable(word, position, values, escape, line)
             out += value
+            if len(out) > MOST_CHARS:
+                raise Unreadable(line, f"has a value of more than {MOST_CHARS} characters")
         else:
             out, position = out + character, position + 1
     if quote:
@@ -107,4 +111,6 @@ def _closing(word: str, start: int, line: int) -> int:
         depth += {"{": 1, "}": -1}.get(word[position], 0)
         if depth == 0:
             return position
+        if depth > MOST_NESTED:
+            raise Unreadable(line, f"has more than {MOST_NESTED} substitutions within each other")
     raise Unreadable(line, "has a ${ that is not closed")

@@ -18,6 +18,7 @@ from gitship.model import CONFIG_NAME, CRON_NAME, PROCESS_TYPE, Check, CronEntry
 FILE = "gitship.toml"
 SECRET_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 MIN_MEMORY = 6 << 20  # Docker's own limit
+MOST_DOTS = 200  # in a line: a key of 30,000 parts takes tomllib half a minute
 LONGEST_CRON_S = 30 * 86_400
 
 
@@ -188,8 +189,12 @@ SECTIONS = ("build", "deploy", "cache", "processes", "cron")
 
 def parse(content: bytes) -> GitshipToml:
     """Raises ConfigError naming the key and, for an unknown one, the nearest."""
+    text = decode(FILE, content)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > MOST_DOTS:
+            raise ConfigError(f"{FILE} line {number} has more than {MOST_DOTS} dots", "write it in several lines")
     try:
-        data = tomllib.loads(decode(FILE, content))
+        data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{FILE} is not valid TOML: {error}", "texts need quotes, tables are [in.brackets]") from None
     top = Value(FILE, "", data)

@@ -17,12 +17,15 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")  # one line: nothing can be smuggled in behind it
 _HTTP_PATH = re.compile(r"/[!-~]*")
 _PERIODS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+MOST_BYTES = 64 << 10  # of a file: parsers take longer by the square of some of what can be in one
 MOST_DURATION_S = 366 * 86_400
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
-def decode(file: str, content: bytes) -> str:
+def decode(file: str, content: bytes, most_bytes: int = MOST_BYTES) -> str:
     """UTF-8 with or without a byte order mark. Raises ConfigError."""
+    if len(content) > most_bytes:
+        raise ConfigError(f"{file} has more than {most_bytes >> 10} KB", "keep there what gitship reads, and no more")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -18,7 +18,7 @@ from gitship.git.context_checks import check_contents, no_dockerfile
 from gitship.git.snapshot import Entry, Snapshot, printable
 
 CHUNK_BYTES = 64 * 1024  # small files are sent together: fewer writes to the engine's socket
-MAX_DOCKERIGNORE_BYTES = 1 << 20
+MAX_DOCKERIGNORE_BYTES = 64 << 10
 
 _HAS_CONTENT = (snapshot.FILE, snapshot.SYMLINK)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from gitship.commands.envfile import dotenv, parse, shell
 from gitship.errors import GitshipError
+from gitship.model import CONFIG_NAME
 from tests.unit.commands.test_config import VALUES
 from tests.unit.commands.world import World
 
@@ -70,6 +72,21 @@ def test_an_error_names_its_line(text: str, line: int) -> None:
 def test_what_is_exported_is_read_back_exactly(values: dict[str, str]) -> None:
     assert read(dotenv(values)) == values
     assert read(shell(values)) == values
+
+
+@given(st.text("A1_=' \"\\n#$export\t\r\n\ufeff\0", max_size=30) | st.text(max_size=30))
+def test_any_text_is_variables_or_an_error(text: str) -> None:
+    with suppress(GitshipError):
+        assert all(CONFIG_NAME.fullmatch(name) for name in read(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [(" " * (2 << 20) + "x", 1), ("A=\n" * 300_000 + "x", 300_001), ("A" + " " * (2 << 20) + "b", 1)]
+)
+def test_a_file_is_read_in_the_time_of_its_length(text: str, line: int) -> None:
+    """Else in the time of its square: minutes."""
+    with pytest.raises(GitshipError, match=f"line {line} is not NAME=VALUE"):
+        read(text)
 
 
 def test_a_shell_reads_what_is_exported_for_it() -> None:

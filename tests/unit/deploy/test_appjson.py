@@ -248,3 +248,23 @@ def test_no_text_makes_the_parser_fail_otherwise(text: bytes) -> None:
         appjson.parse(text)
     except ConfigError as error:
         assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 60_000, "is not valid JSON"),
+        ('{"formation": {"web": {"quantity": ' + "9" * 60_000 + "}}}", "is not valid JSON"),
+        ('{"formation": {"web": {"quantity": 1e999}}}', "must be a whole number"),
+        (" " * (65 << 10), "has more than 64 KB"),
+    ],
+)
+def test_a_file_that_is_made_to_take_long_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        appjson.parse(text.encode())
+    assert message in caught.value.message and caught.value.hint
+
+
+def test_1500_cron_entries_of_one_command_are_read() -> None:
+    entries = ", ".join(['{"command": "a", "schedule": "@daily"}'] * 1500)
+    assert appjson.parse(f'{{"cron": [{entries}]}}'.encode()).cron[-1].name == "a-1500"

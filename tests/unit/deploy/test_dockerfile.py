@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gitship.deploy import dockerfile
 from gitship.deploy.dockerfile_words import Unreadable
@@ -114,6 +119,44 @@ def test_a_builder_without_heredocs_hides_nothing(text: str) -> None:
 def test_a_heredoc_that_is_none_does_not_hide_an_unreadable_from() -> None:
     with pytest.raises(Unreadable):
         images('FROM a\nRUN echo "x <<EOF y"\nARG V=b\nFROM ${V#z}\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("ARG a=xxxxxxxxxx\n" + "ARG a=$a$a\n" * 40 + "FROM $a", "the argument a"),  # ten terabytes
+        ("ARG a=x\nFROM " + "$a" * 5000, "more than 4096 characters"),
+        ("ARG A\nFROM " + "${A:-" * 21 + "x" + "}" * 21, "more than 20 substitutions within each other"),
+        ("FROM a\n" * 1001, "line 1001 has stage 1001"),
+        ("FROM a\n#" + "x" * (128 << 10), "more than 128 KB"),
+        ('FROM a\nRUN --mount="from=b\rc" ls', "a mount that cannot be read"),
+        ("FROM a\nRUN --mount=from=" + '"' * 3, "open quote"),
+    ],
+)
+def test_one_that_is_made_to_take_long_is_refused(text: str, why: str) -> None:
+    with pytest.raises(Unreadable, match=re.escape(why)):
+        images(text)
+
+
+def test_a_stage_by_a_number_that_no_computer_counts_to_is_an_image() -> None:
+    number = "1" * 5000
+    assert images(f"FROM a\nCOPY --from={number} a b") == ["a", number]
+    assert images("FROM a\nCOPY --from=0 a b") == ["a"]
+
+
+PARTS = [
+    "FROM ", "ARG ", "COPY ", "RUN ", "ONBUILD ", "--from=", "--mount=", "from=", "a", "b", "0", " AS ", "$", "${", "}",
+    ":-", "=", '"', "'", "\\", "\n", "\r", ",", "<<", "<<-E", "E", "#", "syntax=", "escape=`", "`", "\0",
+    "\ufeff", " ", "\t",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=25).map("".join) | st.text(max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_images_or_unreadable(text: str) -> None:
+    for whole in (text, f"FROM a\n{text}"):
+        with suppress(Unreadable):
+            assert all(isinstance(image, str) for image in images(whole, A="x"))
 
 
 def test_a_huge_dockerfile_is_read_in_the_time_of_its_length() -> None:

@@ -317,6 +317,23 @@ def test_no_value_of_any_key_makes_the_parser_fail_otherwise(key: str, value: st
         assert error.message.startswith("gitship.toml")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a." * 30_000 + "a=1", "line 1 has more than 200 dots"),  # else half a minute
+        ("\n\n[" + "a." * 30_000 + "a]", "line 3 has more than 200 dots"),
+        ("#" * (65 << 10), "has more than 64 KB"),
+        ("port=" + "9" * 60_000, "is not valid TOML"),
+        ("a=" + "[" * 60_000, "is not valid TOML"),
+        ("".join(f"{'a.' * 200}a{n}=1\n" for n in range(150)), "unknown key 'a'"),
+    ],
+)
+def test_a_file_that_is_made_to_take_long_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        gitshiptoml.parse(text.encode())
+    assert message in caught.value.message and caught.value.hint
+
+
 def test_a_canary_is_read_with_the_deploys_other_settings() -> None:
     parsed = gitshiptoml.parse(b'[deploy]\ncanary = "5% for 90s"\ndrain_timeout = 5')
     assert (parsed.canary, parsed.drain_timeout_s) == (Plan(5, 90), 5)

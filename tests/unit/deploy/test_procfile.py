@@ -75,3 +75,10 @@ def test_no_text_makes_the_parser_fail_otherwise(text: bytes) -> None:
         assert error.message.isprintable()
         return
     assert all(command and command[0] for command in commands.values())
+
+
+def test_one_that_is_larger_than_anybody_writes_is_refused() -> None:
+    """Python's shlex takes 20 s for a word of a megabyte."""
+    with pytest.raises(ConfigError, match="Procfile has more than 64 KB"):
+        procfile.parse(b"web: " + b"a" * (1 << 20))
+    assert len(procfile.parse(b"web: " + b"a" * 60_000)["web"][0]) == 60_000

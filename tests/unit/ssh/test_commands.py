@@ -11,12 +11,16 @@ import struct
 import subprocess
 import termios
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gitship.commands.session import Session
 from gitship.errors import GitshipError
+from gitship.ssh.execution import first_words, split
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve, wait_until
 
 pytestmark = pytest.mark.unit
@@ -198,3 +202,11 @@ def test_one_connection_runs_several_commands_up_to_its_limit(serve: Serve, tmp_
     assert refused.returncode == 0, "OpenSSH opens a connection of its own then"
     release.set()
     assert [holder.wait(TIMEOUT_S) for holder in holders] == [0] * 9
+
+
+@given(st.binary(max_size=60) | st.text("ab \t\n'\"\\$;#\0-=:/", max_size=40).map(str.encode))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_words_or_an_error(command: bytes) -> None:
+    first_words(command)
+    with suppress(GitshipError):
+        assert all("\0" not in word for word in split(command))
