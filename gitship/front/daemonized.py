@@ -19,7 +19,10 @@ _POLL_S = 0.02
 
 
 class Daemonized:
-    """All processes whose command line begins with the program ``name`` and the ``words`` that no other one has."""
+    """All processes whose command line begins with the program ``name`` and the ``words`` that no other one has.
+
+    Only those of this PID namespace: a gitship in a container of this machine has the same paths, and its own programs.
+    """
 
     def __init__(self, name: str, pid_file: Path, words: list[bytes]) -> None:
         self._name = name
@@ -63,7 +66,17 @@ class Daemonized:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             return False
-        return words[0].endswith(self._name.encode()) and words[1 : 1 + len(self._words)] == self._words
+        ours = words[0].endswith(self._name.encode()) and words[1 : 1 + len(self._words)] == self._words
+        return ours and _is_of_this_namespace(pid)
+
+
+def _is_of_this_namespace(pid: int) -> bool:
+    """By the number of its pids, one for each PID namespace from ours down to its own (proc_pid_status(5))."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return next((len(line.split()) == 2 for line in status.splitlines() if line.startswith("NSpid:")), True)
 
 
 def find(name: str, hint: str) -> str:

@@ -136,7 +136,7 @@ class Revival:
 
     def _has(self, image_id: str) -> bool:
         try:
-            self._engine.image(image_id)
+            self._engine.images.inspect(image_id)
         except GitshipError:  # Docker may be away just now, too
             return False
         return True

@@ -198,7 +198,7 @@ def test_what_was_promoted_is_promoted_again_once_the_other_app_has_its_image(re
         db.execute(
             "UPDATE releases SET commit_sha = ?, manifest = ? WHERE id = ?", (source.commit, kept, idle.live_release)
         )
-    restored.engine.images.add("sha256:3")  # which the next deploy makes
+    restored.images.there.add("sha256:3")  # which the next deploy makes
     restored.until_done()
     assert restored.new("shop") == [DeployKind.PUSH] and restored.new("idle") == [DeployKind.PROMOTE]
     [newest] = restored.store.deploys(idle.id, limit=1)
