@@ -10,7 +10,7 @@ run_dir=/run/gitship
 log=/var/log/gitship.log
 docker_log=/var/log/gitship-dockerd.log
 unit_dir=/etc/systemd/system
-units=(gitship-varnish.service gitship-tls.service gitship.service)
+units=(gitship-varnish.service gitship-tls.service gitship-builds.service gitship.service)
 user=gitship
 http_port=80
 ssh_port=2222
@@ -306,6 +306,7 @@ print(sqlite3.connect(sys.argv[1]).execute("SELECT value FROM meta WHERE key = \
   fi
   end_own_docker
   if has_systemd && [ -e "$unit_dir/gitship.service" ]; then
+    systemctl revert -q gitship-builds.service || true # the limits of builds
     systemctl disable -q "${units[@]}" || true
     (cd "$unit_dir" && rm -f "${units[@]}")
     systemctl daemon-reload

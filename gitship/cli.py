@@ -6,8 +6,10 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import stat
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -47,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     attend = verbs.add_parser("attend", help="what a service unit runs: starts a program when gitship says so")
     attend.add_argument("program", choices=("varnish", "tls"), help="Varnish, or haproxy")
     limit = verbs.add_parser("limit-builds", help="what the service unit runs as root: sets the limits of all builds")
+    limit.add_argument(
+        "--keep", action="store_true", help="go on keeping them, where Docker's cgroup driver is systemd (a unit's own)"
+    )
     doctor = verbs.add_parser("doctor", help="look for everything that usually is wrong; 1 when something fails")
     doctor.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
     restore = verbs.add_parser("restore", help="make the server of a backup (`server:backup`), before `gitship serve`")
@@ -106,7 +111,7 @@ def _own(args: argparse.Namespace) -> int:
     if args.verb == "attend":
         return _attend(settings, args.program)
     if args.verb == "limit-builds":
-        return _limit_builds(settings)
+        return _limit_builds(settings, keep=args.keep)
     if args.verb == "stop-front":
         from gitship.fronts import stop_front
 
@@ -140,12 +145,17 @@ def _attend(settings: Settings, program: str) -> int:
     return found.unit.attend(found.pid)
 
 
-def _limit_builds(settings: Settings) -> int:
-    from gitship.engine import buildlimits
+def _limit_builds(settings: Settings, *, keep: bool) -> int:
+    from gitship.engine import buildkeeper, buildlimits
     from gitship.engine.docker import DockerEngine
 
-    engine = DockerEngine(settings.docker.host)
-    print(buildlimits.prepare(settings.docker, lambda: engine.about().cgroup_driver))
+    driver = DockerEngine(settings.docker.host).about().cgroup_driver
+    if not keep:
+        print(buildkeeper.prepare(settings.docker, driver))
+    elif driver == buildlimits.SYSTEMD:
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        buildkeeper.keep(stop)
     return 0
 
 

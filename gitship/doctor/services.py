@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
-from gitship.engine.buildlimits import BuildLimits, impossible
+from gitship.engine.buildlimits import SYSTEMD, UNIT, BuildLimits, impossible, is_here
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import About
 from gitship.errors import FrontError
@@ -64,14 +64,17 @@ def builds(settings: Settings) -> Iterator[Finding]:
     if not limits.words:
         yield ok("builds", "no limits are asked for")
         return
-    engine = DockerEngine(settings.docker.host)
-    if reason := impossible(settings.docker.host, lambda: engine.about().cgroup_driver):
-        yield warn(
-            "builds", f"not limited to {limits.words}: {reason.partition(';')[0]}",
-            'builder = "classic" in [docker], or { "exec-opts": ["native.cgroupdriver=cgroupfs"] } in daemon.json',
-        )  # fmt: skip
-    elif limits.hold:
+    host = settings.docker.host
+    driver = DockerEngine(host).about().cgroup_driver if is_here(host) else ""
+    if reason := impossible(host, driver):
+        yield warn("builds", f"not limited to {limits.words}: {reason}", 'builder = "classic" in [docker]')
+    elif limits.hold(driver):
         yield ok("builds", f"all together: {limits.words}")
+    elif driver == SYSTEMD:
+        yield warn(
+            "builds", f"not limited to {limits.words}: the unit {UNIT} does not keep them",
+            f"systemctl start {UNIT}, or see why it does not run: journalctl -u {UNIT}",
+        )  # fmt: skip
     else:
         yield warn("builds", f"not limited yet to {limits.words}", "as root: gitship limit-builds")
 

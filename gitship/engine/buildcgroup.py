@@ -16,7 +16,7 @@ UNLIMITED = 1 << 62  # what version 1 reads where -1 was written is the largest 
 
 def apply(parent: str, memory_bytes: int, cpus: float, root: Path = ROOT) -> None:
     """Brings ``<parent>/buildkit`` to these limits; 0 is none. Raises OSError when that cannot be done."""
-    path = f"{parent.strip('/')}/buildkit"
+    path = below(parent)
     if (root / "cgroup.controllers").exists():
         _apply_v2(root, path, memory_bytes, cpus)
     else:
@@ -25,7 +25,7 @@ def apply(parent: str, memory_bytes: int, cpus: float, root: Path = ROOT) -> Non
 
 def limit_processes(parent: str, pids: int, root: Path = ROOT) -> None:
     """Most processes and threads of all builds together; 0 is no limit. Raises OSError when that cannot be done."""
-    path, wanted = f"{parent.strip('/')}/buildkit", str(pids or "max")
+    path, wanted = below(parent), str(pids or "max")
     version_2 = (root / "cgroup.controllers").exists()
     directory = root / path if version_2 else root / "pids" / path
     if not _there(directory, pids):
@@ -37,7 +37,7 @@ def limit_processes(parent: str, pids: int, root: Path = ROOT) -> None:
 
 def yield_to_apps(parent: str, share: float, root: Path = ROOT) -> None:
     """All builds together get ``share`` of a container's processor time when both want it. Raises OSError."""
-    path, wanted = f"{parent.strip('/')}/buildkit", share < 1
+    path, wanted = below(parent), share < 1
     version_2 = (root / "cgroup.controllers").exists()
     directory = root / path if version_2 else root / "cpu" / path
     if not _there(directory, wanted):
@@ -45,19 +45,23 @@ def yield_to_apps(parent: str, share: float, root: Path = ROOT) -> None:
     if version_2:
         if wanted:
             _enable(root, path, "cpu")
-        _write(directory / "cpu.weight", str(_weight(share)), needed=wanted)
+        _write(directory / "cpu.weight", str(weight(share)), needed=wanted)
     else:
         _write(directory / "cpu.shares", str(_shares(share)), needed=True)
 
 
-def holds(parent: str, memory_bytes: int, cpus: float, pids: int, share: float, root: Path = ROOT) -> bool:
-    """True when all the limits that are wanted are there."""
-    path = f"{parent.strip('/')}/buildkit"
+def below(parent: str) -> str:
+    """Where BuildKit puts its steps with the cgroupfs driver; ``parent`` is Docker's."""
+    return f"{parent.strip('/')}/buildkit"
+
+
+def holds(path: str, memory_bytes: int, cpus: float, pids: int, share: float, root: Path = ROOT) -> bool:
+    """True when a cgroup has all the limits that are wanted."""
     quota, memory = _quota(cpus), _pages(memory_bytes)
     if (root / "cgroup.controllers").exists():
-        weight = _weight(share) if share < 1 else 0
+        processor = weight(share) if share < 1 else 0
         wanted = {"memory.max": memory, "cpu.max": quota and f"{quota} {PERIOD_US}", "pids.max": pids}
-        files = {root / path / name: value for name, value in {**wanted, "cpu.weight": weight}.items()}
+        files = {root / path / name: value for name, value in {**wanted, "cpu.weight": processor}.items()}
     else:
         files = {
             root / "memory" / path / "memory.limit_in_bytes": memory,
@@ -131,7 +135,8 @@ def _shares(share: float) -> int:
     return max(2, round(share * SHARES))
 
 
-def _weight(share: float) -> int:
+def weight(share: float) -> int:
+    """``cpu.weight`` of version 2."""
     return max(1, round(share * WEIGHT))
 
 

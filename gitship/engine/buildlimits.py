@@ -1,7 +1,7 @@
 """What builds may use. The classic builder takes limits of each build; BuildKit takes none, but one for all together.
 
 Measured on 20.10: BuildKit ignores ``memory=``, and a limit on the cgroup below which it runs its steps kills the step
-(exit code 137). With the systemd cgroup driver Docker puts each step at the top of the tree: nothing can be limited so.
+(exit code 137). With the systemd cgroup driver each step is below nothing that could be limited: see ``buildkeeper``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from gitship.config import DockerSettings
 from gitship.engine import buildcgroup
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
-from gitship.errors import EngineError
 
 log = logging.getLogger("gitship.docker")
+CGROUPFS, SYSTEMD = "cgroupfs", "systemd"  # Docker's cgroup drivers
+UNIT = "gitship-builds.service"
+KEEPER = f"system.slice/{UNIT}"  # its cgroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,10 @@ class BuildLimits:
         buildcgroup.yield_to_apps(self.cgroup_parent, self.share)
         buildcgroup.apply(self.cgroup_parent, self.memory_bytes, self.cpus)
 
-    @property
-    def hold(self) -> bool:
+    def hold(self, cgroup_driver: str) -> bool:
         """True when the cgroup of builds keeps them."""
-        return buildcgroup.holds(self.cgroup_parent, self.memory_bytes, self.cpus, self.pids, self.share)
+        path = KEEPER if cgroup_driver == SYSTEMD else buildcgroup.below(self.cgroup_parent)
+        return buildcgroup.holds(path, self.memory_bytes, self.cpus, self.pids, self.share)
 
     @property
     def words(self) -> str:
@@ -79,18 +81,7 @@ class Limiter:
         Where the limit cannot be set, the server's log and the build's say so, and the build goes on.
         """
         limits = self._limits
-        reason = impossible(self._host, cgroup_driver) if limits.any or limits.pids or limits.share < 1 else ""
-        if not reason:
-            try:
-                buildcgroup.limit_processes(limits.cgroup_parent, limits.pids)
-                buildcgroup.yield_to_apps(limits.cgroup_parent, limits.share)
-            except OSError as error:
-                log.debug("a build can start processes without end, or take all processors: %s", error)
-        if not reason:
-            try:
-                buildcgroup.apply(limits.cgroup_parent, limits.memory_bytes, limits.cpus)
-            except OSError as error:
-                reason = f"the cgroup of builds cannot be set: {error.strerror} ({error.filename})"
+        reason = self._set(cgroup_driver)
         if not limits.any:
             return ""  # whether or not an older limit could be lifted: nobody asks for one
         if reason:
@@ -100,26 +91,36 @@ class Limiter:
         self._logged = reason
         return "" if reason or not limits.memory_bytes else f"all builds together ({limits.memory_bytes >> 20}m)"
 
-
-def impossible(host: str, cgroup_driver: Callable[[], str]) -> str:
-    """Why BuildKit's builds cannot be limited; "" when they can."""
-    if not host.startswith("unix://"):
-        return "Docker is on another machine"
-    driver = cgroup_driver()
-    if driver == "cgroupfs":
+    def _set(self, cgroup_driver: Callable[[], str]) -> str:
+        """Why builds cannot be limited; "" when they are."""
+        limits = self._limits
+        if limits.words:
+            driver = cgroup_driver() if is_here(self._host) else ""
+            if reason := impossible(self._host, driver):
+                return reason
+            if driver == SYSTEMD:
+                return "" if limits.hold(driver) else f"the unit {UNIT} does not keep them"
+        try:
+            buildcgroup.limit_processes(limits.cgroup_parent, limits.pids)
+            buildcgroup.yield_to_apps(limits.cgroup_parent, limits.share)
+        except OSError as error:
+            log.debug("a build can start processes without end, or take all processors: %s", error)
+        try:
+            buildcgroup.apply(limits.cgroup_parent, limits.memory_bytes, limits.cpus)
+        except OSError as error:
+            return f"the cgroup of builds cannot be set: {error.strerror} ({error.filename})"
         return ""
-    return f'Docker\'s cgroup driver is {driver}; it takes cgroupfs, or builder = "classic" in [docker]'
 
 
-def prepare(docker: DockerSettings, cgroup_driver: Callable[[], str]) -> str:
-    """Sets the limits for a gitship that may not; a line about that. Raises EngineError when they cannot be set."""
-    limits = BuildLimits.of(docker)
-    if docker.builder != "buildkit" or not limits.words:
-        return "builds have no limits in common"
-    if reason := impossible(docker.host, cgroup_driver):
-        raise EngineError(f"builds are not limited: {reason}", "gitship goes on without")
-    try:
-        limits.bring()
-    except OSError as error:
-        raise EngineError(f"builds are not limited: {error.strerror} ({error.filename})", "run it as root") from error
-    return f"all builds together: {limits.words}"
+def is_here(host: str) -> bool:
+    """Docker runs on this machine."""
+    return host.startswith("unix://")
+
+
+def impossible(host: str, cgroup_driver: str) -> str:
+    """Why BuildKit's builds cannot be limited; "" when they can."""
+    if not is_here(host):
+        return "Docker is on another machine"
+    if cgroup_driver in (CGROUPFS, SYSTEMD):
+        return ""
+    return f"Docker's cgroup driver is {cgroup_driver or 'not known'}"

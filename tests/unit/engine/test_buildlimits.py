@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gitship.config import DockerSettings
 from gitship.engine import buildcgroup
-from gitship.engine.buildlimits import BuildLimits, Limiter, of_one, prepare
+from gitship.engine.buildlimits import KEEPER, BuildLimits, Limiter, of_one
 from gitship.engine.causes import Failure, explain
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
-from gitship.errors import EngineError
 
 pytestmark = pytest.mark.unit
 
@@ -99,7 +97,8 @@ def test_without_limits_nothing_is_made(tmp_path: Path, parent: str) -> None:
 @pytest.mark.parametrize(
     ("host", "driver", "said"),
     [
-        (UNIX, "systemd", "Docker's cgroup driver is systemd"),
+        (UNIX, "systemd", "the unit gitship-builds.service does not keep them"),
+        (UNIX, "none", "Docker's cgroup driver is none"),
         ("tcp://192.0.2.1:2375", "cgroupfs", "Docker is on another machine"),
         (UNIX, "cgroupfs", "the cgroup of builds cannot be set"),
     ],
@@ -180,6 +179,20 @@ def test_where_they_cannot_yield_no_build_is_troubled(tmp_path: Path, monkeypatc
 ALL = BuildLimits(memory_bytes=100 * MB, cpus=1.5, pids=50, share=0.25)
 
 
+def test_with_the_systemd_driver_the_units_cgroup_counts(v2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buildcgroup.holds, "__defaults__", (v2,))
+    unit = v2 / KEEPER
+    unit.mkdir(parents=True)
+    assert not ALL.hold("systemd")
+    limits = {"memory.max": f"{100 * MB}", "cpu.max": "150000 100000", "pids.max": "50", "cpu.weight": "25"}
+    for name, text in limits.items():
+        (unit / name).write_text(f"{text}\n")
+    assert ALL.hold("systemd") and not ALL.hold("cgroupfs")
+    events: list[BuildStep | BuildOutput] = []
+    assert Limiter(ALL, UNIX).limit(lambda: "systemd", events.append) == "all builds together (100m)"
+    assert events == []
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_what_is_so_already_is_not_written_once_more(
     version: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -188,11 +201,11 @@ def test_what_is_so_already_is_not_written_once_more(
     root: Path = request.getfixturevalue(version)
     for function in (buildcgroup.apply, buildcgroup.limit_processes, buildcgroup.yield_to_apps, buildcgroup.holds):
         monkeypatch.setattr(function, "__defaults__", (root,))
-    assert not ALL.hold
+    assert not ALL.hold("cgroupfs")
     ALL.bring()
     for switch in root.rglob("cgroup.subtree_control"):
         switch.write_text("cpu io memory pids\n")  # as the kernel tells it
-    assert ALL.hold
+    assert ALL.hold("cgroupfs")
 
     def refuse(path: Path, *args: object, **more: object) -> int:
         raise PermissionError(13, "Permission denied", str(path))
@@ -203,12 +216,12 @@ def test_what_is_so_already_is_not_written_once_more(
         assert Limiter(ALL, UNIX).limit(lambda: "cgroupfs", events.append) == "all builds together (100m)"
         assert events == []
         for other in (replace(ALL, memory_bytes=MB), replace(ALL, cpus=1.0)):
-            assert not other.hold
+            assert not other.hold("cgroupfs")
             assert Limiter(other, UNIX).limit(lambda: "cgroupfs", events.append) == ""
     assert len(events) == 2
     for other in (replace(ALL, pids=51), replace(ALL, share=0.5)):
-        assert not other.hold
-    assert replace(ALL, memory_bytes=0, share=1.0).hold  # nobody asks
+        assert not other.hold("cgroupfs")
+    assert replace(ALL, memory_bytes=0, share=1.0).hold("cgroupfs")  # nobody asks
 
 
 def test_the_kernels_word_for_no_limit_is_known(v1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,15 +229,3 @@ def test_the_kernels_word_for_no_limit_is_known(v1: Path, monkeypatch: pytest.Mo
         file.write_text("9223372036854771712\n")
     monkeypatch.setattr(Path, "write_text", lambda *args: pytest.fail("written"))
     buildcgroup.apply("/docker", 0, 0.0, v1)
-
-
-def test_what_root_does_for_the_unit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for function in (buildcgroup.apply, buildcgroup.limit_processes, buildcgroup.yield_to_apps):
-        monkeypatch.setattr(function, "__defaults__", (tmp_path,))
-    settings = DockerSettings(build_memory=100 * MB, build_cpus=1.5, build_pids=50)
-    said = prepare(settings, lambda: "cgroupfs")
-    assert said == "all builds together: 100 MB, 1.5 processors, 50 processes, 0.25 of a container's processor time"
-    assert (tmp_path / "pids/docker/buildkit/pids.max").read_text() == "50"
-    with pytest.raises(EngineError, match="cgroup driver is systemd"):
-        prepare(settings, lambda: "systemd")
-    assert prepare(replace(settings, builder="classic"), lambda: "systemd") == "builds have no limits in common"
