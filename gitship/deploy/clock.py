@@ -51,7 +51,7 @@ class ClockWatch:
         if kept.get("boot") == self._boot_id:
             self._known_s = float(kept["ahead_s"])
         else:
-            self._keep()
+            self._keep(self._known_s)
         self.look()
         self._thread.start()
 
@@ -67,12 +67,12 @@ class ClockWatch:
         before = time.time() - step_s
         with self._store.transaction():
             self._store.move_deadlines(step_s, before + LONGEST_HOLD_S)
-            self._known_s += step_s
-            self._keep()
+            self._keep(self._known_s + step_s)
+        self._known_s += step_s
         log.warning("the clock was set %s by %.0f s", "forward" if step_s > 0 else "back", abs(step_s))
 
-    def _keep(self) -> None:
-        self._store.set_server_setting(CLOCK, {"boot": self._boot_id, "ahead_s": self._known_s})
+    def _keep(self, ahead_s: float) -> None:
+        self._store.set_server_setting(CLOCK, {"boot": self._boot_id, "ahead_s": ahead_s})
 
     def _loop(self) -> None:
         while not self._stop.wait(LOOK_S):

@@ -69,6 +69,7 @@ class Revival:
         log.info("restored from a backup: building what was live")
         told = ""
         while not self._stop.is_set():
+            self._promoted.clear()
             try:
                 begun = [(app, self._begin(app)) for app in self._store.apps()]
                 break
@@ -108,8 +109,11 @@ class Revival:
         """Of those for which another app serves the same commit by now; ``last``: no other will any more."""
         waiting, self._promoted = self._promoted, []
         begun = []
-        for app in waiting:
+        there = {app.id: app for app in self._store.apps()}
+        for app in (there[app.id] for app in waiting if app.id in there):
             release = self._store.release(app.live_release or 0)
+            if self._has(release.image_id):
+                continue  # somebody has taken care of it
             again = self._promotion(app, release)
             if again is None and last:  # its own repository may have the commit, too
                 again = partial(self._lifecycle.rebuild, app.name, BY)
