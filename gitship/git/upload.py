@@ -13,7 +13,6 @@ from contextlib import suppress
 
 from dulwich.errors import GitProtocolError, HangupException
 from dulwich.objects import ObjectID
-from dulwich.protocol import ReceivableProtocol
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from dulwich.server import Backend, BackendRepo, UploadPackHandler
@@ -21,6 +20,7 @@ from dulwich.server import Backend, BackendRepo, UploadPackHandler
 from gitship.git import child
 from gitship.git.refnames import HIDDEN_PREFIX
 from gitship.git.repository import Repository
+from gitship.git.request import Wire
 from gitship.git.streams import ByteSink, ByteSource
 
 IDLE_S = 600
@@ -103,7 +103,7 @@ def _pass_on(stdin: ByteSource, writer: int) -> None:
 
 
 def _serve_by_dulwich(stdin: ByteSource, stdout: ByteSink, repository: Repository) -> int:
-    wire = ReceivableProtocol(stdin.read, stdout.write)
+    wire = Wire(stdin, stdout)
     with _VisibleRepo(str(repository.path)) as repo:
         try:
             UploadPackHandler(_One(repo), [""], wire).handle()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import resource
 import shutil
 import socket
@@ -257,6 +258,7 @@ def attacks(server: Server, stranger: paramiko.PKey) -> dict[str, Callable[[], s
 
 
 def main() -> None:
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # the attacker's own
     base = Path(tempfile.mkdtemp(prefix="gs-"))
     base.chmod(0o711)
     rows = []

@@ -289,6 +289,15 @@ def test_keys_are_added_changed_limited_and_removed(full: World) -> None:
     assert (code, [k.apps for k in full.store.keys()]) == (0, [None, None]), err  # noqa: SIM118
 
 
+def test_a_document_may_be_larger_than_any_file_of_a_commit(world: World) -> None:
+    world.ok("apps:create", "shop")
+    values = {f"V{n}": "x" * 4000 for n in range(30)}
+    world.store.replace_config(world.store.app("shop").id, values)
+    code, _, err = apply(world, exported(world).replace("V1 = ", "W = "))
+    assert code == 0, err
+    assert world.store.config(world.store.app("shop").id).keys() == values.keys() - {"V1"} | {"W"}
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=200))
 def test_any_value_survives_the_round_trip(world: World, value: str) -> None:

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gitship.deploy import dockerfile
@@ -153,6 +153,8 @@ PARTS = [
 
 @given(st.lists(st.sampled_from(PARTS), max_size=25).map("".join) | st.text(max_size=40))
 @settings(max_examples=300, deadline=None)
+@example("\\")
+@example("FROM a\nCOPY --from=\u00b2 a b")
 def test_any_text_is_images_or_unreadable(text: str) -> None:
     for whole in (text, f"FROM a\n{text}"):
         with suppress(Unreadable):

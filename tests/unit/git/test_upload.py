@@ -11,15 +11,19 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from gitship.git.ingest_git import GitIngest
-from gitship.git.repository import Repository
+from gitship.git.repository import Repositories, Repository
 from gitship.git.upload import upload_pack
+from tests.unit.git import commits
 from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.gitd import SETTINGS, GitServer, Work
-from tests.unit.git.raw import Scripted, Sink
+from tests.unit.git.raw import Scripted, Sink, packet
 from tests.unit.git.test_disconnect import children
 
 pytestmark = pytest.mark.unit
@@ -147,3 +151,31 @@ def test_caller_that_knows_the_client_left_is_believed(repository: Repository) -
     assert not thread.is_alive()
     assert children() <= before
     stdin.end.set()
+
+
+A = "1" * 40
+WISHES = st.lists(
+    st.sampled_from([
+        "want HEAD\n", "want HEAD multi_ack side-band-64k ofs-delta\n", "want HEAD shallow thin-pack no-done\n",
+        f"want {A}\n", "have HEAD\n", f"have {A}\n", "done\n", "deepen 1\n", "deepen x\n", f"deepen {'9' * 30}\n",
+        "shallow HEAD\n", "shallow x\n", "want\n", "want x\n", "", "\n", "filter blob:none\n",
+    ]).map(lambda line: ("line", line)) | st.sampled_from([b"0000", b"0001", b"0003", b"zzzz", b"ffff"]).map(
+        lambda raw: ("raw", raw)
+    ),
+    max_size=7,
+)  # fmt: skip
+
+
+def test_without_git_any_wishes_are_answered_or_refused(tmp_path: Path) -> None:
+    repository = Repositories(tmp_path / "repos", None).create("shop")
+    head = commits.commit(repository.path, {"a": b"1"})
+    repository.compare_and_set("refs/heads/main", None, head)
+
+    @settings(max_examples=150, deadline=None)
+    @given(WISHES)
+    @example([("raw", b"0004"), ("line", "want\n")])
+    def ask(wishes: list[tuple[str, Any]]) -> None:
+        said = b"".join(packet(what.replace("HEAD", head)) if kind == "line" else what for kind, what in wishes)
+        assert upload_pack(Scripted(said), Sink(), repository, git=False) in (0, 1)
+
+    ask()
