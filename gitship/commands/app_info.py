@@ -46,6 +46,7 @@ def _lock(found: dict[str, str] | None) -> str:
         Column("created_at", "when it was made"),
     ),
     examples=("apps:info shop", "apps:info shop --format json"),
+    aliases=("apps:report", "ps:report"),
 )
 def info(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     show_one(context, _row(context, context.app(app)), format)
