@@ -10,6 +10,8 @@ import pytest
 
 from gitship import config
 from gitship.commands import registry
+from gitship.engine.confinement import KEPT, PIDS_LIMIT
+from gitship.ssh.limits import Limits
 
 pytestmark = pytest.mark.unit
 
@@ -76,3 +78,13 @@ def test_settings_that_are_named_exist() -> None:
     for name in re.findall(r"`([a-z]+\.[a-z_]+)`", PROSE):
         if name.partition(".")[0] in sections and not name.endswith((".toml", ".json")):
             assert name in known, name
+
+
+def test_the_figures_of_the_security_part_are_the_codes() -> None:
+    security = " ".join(PROSE.partition("## Security")[2].partition("\n## ")[0].split())
+    limits, words = Limits(), ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    assert limits.failed_logins_window_s == 60
+    assert f"{limits.failed_logins_per_address} wrong keys a minute and address" in security
+    assert f"with {words[len(KEPT)]} capabilities" in security
+    assert f"at most {PIDS_LIMIT:,} processes" in security
+    assert "Only on 127.0.0.1" in security and config.Settings().web.listen.host == "127.0.0.1"
