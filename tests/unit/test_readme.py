@@ -11,7 +11,11 @@ import pytest
 
 from gitship import config
 from gitship.commands import registry
+from gitship.deploy.values import MOST_BYTES
+from gitship.engine.confinement import KEPT, PIDS_LIMIT
 from gitship.front.varnishd import Varnishd
+from gitship.git.context import MAX_DOCKERIGNORE_BYTES
+from gitship.ssh.limits import Limits
 
 pytestmark = pytest.mark.unit
 
@@ -84,3 +88,14 @@ def test_varnishs_log_is_looked_for_where_it_is() -> None:
     workdir = Varnishd(replace(config.Settings(), data_dir=Path("/var/lib/gitship")).varnish_dir).workdir
     shown = re.findall(r"varnishlog -n (\S+)", PROSE)
     assert shown and set(shown) == {str(workdir)}
+
+
+def test_figures_of_limits_are_the_codes() -> None:
+    security = " ".join(PROSE.partition("## Security")[2].partition("\n## ")[0].split())
+    limits, words = Limits(), ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    assert limits.failed_logins_window_s == 60
+    assert f"{limits.failed_logins_per_address} wrong keys a minute and address" in security
+    assert f"with {words[len(KEPT)]} capabilities" in security
+    assert f"at most {PIDS_LIMIT:,} processes" in security
+    assert f"may have {MOST_BYTES >> 10} KB." in PROSE and MOST_BYTES == MAX_DOCKERIGNORE_BYTES
+    assert "Only on 127.0.0.1" in security and config.Settings().web.listen.host == "127.0.0.1"
