@@ -25,6 +25,7 @@ USER = "ada"  # may use sudo, and has a key
 BOOT_S = 120.0
 COMMAND_S = 900.0
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+UBUNTU = ("jammy", "noble")
 UNIFIED = ("trixie",)  # its systemd wants version 2 of the control groups
 REMOUNT = (
     "mount --bind /proc/sys/net /proc/sys/net; mount -o remount,bind,rw /proc/sys/net;"
@@ -58,10 +59,23 @@ def tree(release: str) -> Path:
     if not place.exists():
         work = Path(tempfile.mkdtemp(prefix=f"bare-{release}-", dir=cache_dir()))
         work.chmod(0o755)
-        run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", release, work)
+        run(*bootstrap(release), work, *scripts(release))
         shutil.rmtree(work / "var/cache/apt/archives", ignore_errors=True)
         work.rename(place)
     return place
+
+
+def bootstrap(release: str) -> list[str]:
+    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}"]
+    if release in UBUNTU:  # whose key Debian does not have; what is installed in the machine itself is checked
+        command += ["--no-check-gpg", "--components=main,universe"]
+    return [*command, release]
+
+
+def scripts(release: str) -> list[str]:
+    """What comes after the directory: Debian's debootstrap may not know an Ubuntu's name, but how they are made."""
+    there = Path("/usr/share/debootstrap/scripts")
+    return ["", str(there / "gutsy")] if release in UBUNTU and not (there / release).exists() else []
 
 
 @dataclass(slots=True)
