@@ -61,12 +61,12 @@ def free_port() -> int:
 
 
 def free_pool() -> str:
-    """A random /22 of 10/8 that no route of this machine and no other server's range begins with."""
+    """A random /21 of 10/8, for 32 apps, that no route of this machine and no other server's range begins with."""
     routes = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True, timeout=10, check=False).stdout
     while True:
-        second, third = random.randint(32, 223), random.randrange(0, 256, 4)
-        if not any(f"10.{second}.{third + n}." in routes for n in range(4)):
-            return f"10.{second}.{third}.0/22"
+        second, third = random.randint(32, 223), random.randrange(0, 256, 8)
+        if not any(f"10.{second}.{third + n}." in routes for n in range(8)):
+            return f"10.{second}.{third}.0/21"
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str, every_s: float = 0.05) -> Any:
@@ -78,6 +78,14 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str, every_
             return value
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         time.sleep(every_s)
+
+
+def wait_to_be(value: Callable[[], Any], wanted: Any, timeout_s: float) -> None:
+    """Polls until ``value()`` is ``wanted``; AssertionError with both after the time-out."""
+    deadline = time.monotonic() + timeout_s
+    while (found := value()) != wanted:
+        assert time.monotonic() < deadline, f"after {timeout_s:g} s: {found!r}, not {wanted!r}"
+        time.sleep(0.05)
 
 
 @dataclass(slots=True)

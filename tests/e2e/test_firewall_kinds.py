@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,7 +93,8 @@ def test_without_the_capability_it_says_so(put: Callable[..., list[str]]) -> Non
 
 def test_neither_an_app_nor_a_build_has_ipv6(server: Server, base: Path) -> None:
     repository = apps.busybox(base / "six")
-    show = f'RUN ["{BUSYBOX}", "sh", "-c", "echo build has `wc -l < /proc/net/if_inet6` addresses"]'
+    said = "echo build has `wc -l < /proc/net/if_inet6` addresses"
+    show = f'RUN ["{BUSYBOX}", "sh", "-c", "{said}; : {uuid.uuid4()}"]'  # not from the cache of an earlier run
     text = (repository / "Dockerfile").read_text().replace("EXPOSE", f"{show}\nEXPOSE", 1)
     apps.commit(repository, "Looks", {"Dockerfile": text})
     server.push_ok(repository, "six")

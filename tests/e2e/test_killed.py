@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server, wait_to_be, wait_until
 from tests.e2e.load import load
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -157,7 +157,7 @@ def test_gitship_killed_in_a_deploy_keeps_the_old_release(
     wait_until(
         lambda: own_server.deploys("app")[-1][0] in ("failed", "canceled"), 10, "the deploy is not running for ever"
     )
-    wait_until(lambda: own_server.containers("gitship.app=app") == ["app.web.1.v1"], 15, "no orphan container")
+    wait_to_be(lambda: own_server.containers("gitship.app=app"), ["app.web.1.v1"], 15)  # no orphan
     assert own_server.get("app").body == "v1\n"
     assert own_server.server_ref("app") == good
     assert not own_server.leftovers("app")
