@@ -75,6 +75,7 @@ def test_dockers_full_disk_refuses_pushes_and_lets_rollbacks_through(
         assert server.ssh("ps:restart", "shop").returncode == 0
         assert "the reserve is given up" in server.logs and not reserves(engine)
 
+        wait_until(lambda: len(server.containers("gitship.app=shop")) == 1, 30, "what it replaced is gone")
         fill(engine.data)  # what the reserve has set free as well
         said = server.ssh("ps:restart", "shop")
         assert said.returncode != 0 and "its disk is full" in said.stdout, said.stdout
