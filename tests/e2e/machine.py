@@ -126,7 +126,7 @@ class Machine:
         command = [
             "systemd-nspawn", "-D", str(self.root), "--register=no", "--keep-unit", f"--machine={self.name}",
             f"--network-namespace-path=/run/netns/{self.name}", "--capability=all", "--console=pipe",
-            "--system-call-filter=@keyring bpf", *(["--boot"] if self.init else ["--as-pid2", "sleep", "infinity"]),
+            "--system-call-filter=@keyring bpf", "--resolv-conf=replace-host", *(["--boot"] if self.init else ["--as-pid2", "sleep", "infinity"]),
         ]  # fmt: skip
         with (self.base / "boot.log").open("ab") as log:
             self.nspawn = subprocess.Popen(
