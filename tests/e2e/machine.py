@@ -112,6 +112,10 @@ class Machine:
         for file in ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt"):
             if Path(file).exists():
                 shutil.copy(file, self.root / file.lstrip("/"))
+        if self.release in UBUNTU:  # as its own installer writes it
+            sources = etc / "apt/sources.list"
+            text = sources.read_text()
+            sources.write_text(text + text.replace(f" {self.release} ", f" {self.release}-updates "))
         run("chroot", self.root, "systemctl", "enable", "-q", "cgroups.service")
         run("chroot", self.root, "useradd", "-m", "-s", "/bin/bash", USER)
         (etc / "sudoers.d" / USER).write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
@@ -126,7 +130,8 @@ class Machine:
         command = [
             "systemd-nspawn", "-D", str(self.root), "--register=no", "--keep-unit", f"--machine={self.name}",
             f"--network-namespace-path=/run/netns/{self.name}", "--capability=all", "--console=pipe",
-            "--system-call-filter=@keyring bpf", "--resolv-conf=replace-host", *(["--boot"] if self.init else ["--as-pid2", "sleep", "infinity"]),
+            "--system-call-filter=@keyring bpf", "--resolv-conf=replace-host",
+            *(["--boot"] if self.init else ["--as-pid2", "sleep", "infinity"]),
         ]  # fmt: skip
         with (self.base / "boot.log").open("ab") as log:
             self.nspawn = subprocess.Popen(
