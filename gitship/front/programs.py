@@ -6,6 +6,7 @@ of either side, or a second gitship, cannot make this wrong.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gitship.errors import FrontError
-from gitship.front import compiled
+from gitship.front import compiled, varnishd
 from gitship.front.control import Control, Loaded
 from gitship.front.custom import refusal
 from gitship.front.files import BootFiles
@@ -24,7 +25,17 @@ from gitship.front.labels import Labels, canaries, serving, table_in_use, target
 from gitship.front.limits import MODULE_CHECK
 from gitship.front.pause import Pause
 from gitship.front.side import canary_label
-from gitship.front.vcl import APP_PREFIX, UNAVAILABLE, AppFront, app_vcl, digest, digest_of, label_name, vcl_name
+from gitship.front.vcl import (
+    APP_PREFIX,
+    UNAVAILABLE,
+    AppFront,
+    app_vcl,
+    digest,
+    digest_of,
+    for_version,
+    label_name,
+    vcl_name,
+)
 
 CHECK_PREFIX = "check_"
 PRUNE_EVERY = 100  # switches; each leaves a compiled VCL of 120 KB behind
@@ -56,6 +67,7 @@ class Programs:
         self._last_ms = 0
         self._switches = 0
         self._rates = False
+        self._version = functools.cache(varnishd.version)
 
     def loaded(self) -> list[Loaded]:
         return self._control.loaded()
@@ -66,7 +78,7 @@ class Programs:
         name = vcl_name(app, self._milliseconds())
         with self.lock:
             self._pending.add(name)
-        text = app_vcl(app, name, self._largest_cached_bytes)
+        text = for_version(app_vcl(app, name, self._largest_cached_bytes), self._version())
         try:
             self._control.inline(name, text)
         except BaseException as error:

@@ -93,6 +93,16 @@ def app_vcl(app: AppFront, name: str, largest_cached_bytes: int) -> str:
     return _app_text(app, name, app.verify_token, digest(app, largest_cached_bytes), largest_cached_bytes)
 
 
+def for_version(text: str, version: tuple[int, int]) -> str:
+    """The VCL as Varnish ``version`` takes it.
+
+    6.6 has no ``req.hash_ignore_vary``: only the variant that the sender itself would get tells there that a page is kept.
+    """
+    return (
+        text if version >= (7, 0) else re.sub(r"^ *set req\.hash_ignore_vary = true;\n", "", text, flags=re.MULTILINE)
+    )
+
+
 def digest(app: AppFront, largest_cached_bytes: int) -> str:
     """The same for the same behaviour, whatever the VCL's name and token: tells whether a loaded VCL is still right."""
     text = _app_text(app, "", "", "", largest_cached_bytes)

@@ -143,3 +143,9 @@ def test_one_side_of_a_canary_looks_for_a_page_under_the_others_key_too() -> Non
 def test_a_side_is_nothing_that_could_end_a_string_of_vcl(wrong: tuple[str, int, str]) -> None:
     with pytest.raises(ValueError, match="not a canary's side"):
         Side(*wrong)
+
+
+def test_varnish_6_6_is_not_told_what_it_does_not_know() -> None:
+    text = "sub vcl_recv {\n    set req.hash_ignore_busy = true;\n    set req.hash_ignore_vary = true;\n}\n"
+    assert vcl.for_version(text, (7, 0)) == text
+    assert vcl.for_version(text, (6, 6)) == "sub vcl_recv {\n    set req.hash_ignore_busy = true;\n}\n"
