@@ -96,11 +96,10 @@ def app_vcl(app: AppFront, name: str, largest_cached_bytes: int) -> str:
 def for_version(text: str, version: tuple[int, int]) -> str:
     """The VCL as Varnish ``version`` takes it.
 
-    6.6 has no ``req.hash_ignore_vary``: only the variant that the sender itself would get tells there that a page is kept.
+    6.6 has no ``req.hash_ignore_vary``: there only the variant that the sender itself would get tells that a page is
+    kept.
     """
-    return (
-        text if version >= (7, 0) else re.sub(r"^ *set req\.hash_ignore_vary = true;\n", "", text, flags=re.MULTILINE)
-    )
+    return text if version >= (7, 0) else re.sub(r"(?m)^ *set req\.hash_ignore_vary = true;\n", "", text)
 
 
 def digest(app: AppFront, largest_cached_bytes: int) -> str:

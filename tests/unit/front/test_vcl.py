@@ -9,7 +9,7 @@ import pytest
 from gitship.front.backend_vcl import Backend
 from gitship.front.probe_vcl import Probe
 from gitship.front.side import Side, telling
-from gitship.front.vcl import AppFront, app_vcl, digest, digest_of, label_name, unavailable_vcl, vcl_name
+from gitship.front.vcl import AppFront, app_vcl, digest, digest_of, for_version, label_name, unavailable_vcl, vcl_name
 from gitship.model import App
 from tests.unit.front.golden import check
 
@@ -147,5 +147,5 @@ def test_a_side_is_nothing_that_could_end_a_string_of_vcl(wrong: tuple[str, int,
 
 def test_varnish_6_6_is_not_told_what_it_does_not_know() -> None:
     text = "sub vcl_recv {\n    set req.hash_ignore_busy = true;\n    set req.hash_ignore_vary = true;\n}\n"
-    assert vcl.for_version(text, (7, 0)) == text
-    assert vcl.for_version(text, (6, 6)) == "sub vcl_recv {\n    set req.hash_ignore_busy = true;\n}\n"
+    assert for_version(text, (7, 0)) == text
+    assert for_version(text, (6, 6)) == "sub vcl_recv {\n    set req.hash_ignore_busy = true;\n}\n"
