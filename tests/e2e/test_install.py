@@ -322,6 +322,7 @@ def doctor_finds(machine: Machine, *more: str) -> str:
 
 PACKAGES_LEAVE = re.compile(  # apt, Docker, containerd, and systemd, which runs on; and the copy of the repository
     rf"/home/{USER}/gitship|/run/(?!.*gitship)|/var/(cache|tmp|log|lib/(apt|containerd|docker|dpkg|systemd))(?!.*gitship)"
+    r"|/run/systemd/propagate/gitship(-\w+)?\.service"  # of the systemd of Ubuntu 22.04, until the next boot
     "|/opt/containerd|/etc/(cni|docker|docker/key.json|cni/net.d|networks|subgid-|subuid-|.*-)$"
 )
 
