@@ -9,17 +9,16 @@ from __future__ import annotations
 import os
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship.engine.archive import END
+from gitship.engine.connection import Connection
 from gitship.engine.faults import translated
 from gitship.engine.oneoff import check
 from gitship.engine.patience import Patience
 from gitship.engine.values import LABEL_RESERVE, LABEL_SERVER
-from gitship.engine.wire import Wire
 
 FILES = 256  # a disk may be out of inodes, too
 MAKE_S = 120.0
@@ -28,9 +27,10 @@ MAKE_S = 120.0
 class ImageBallast:
     """A Ballast (see ``deploy.reserve``) of one server, by its label."""
 
-    def __init__(self, wire: Wire, docker: Callable[[], APIClient], server_id: str) -> None:
-        self._wire = wire
-        self._client = docker
+    def __init__(self, connection: Connection, server_id: str) -> None:
+        self._connection = connection
+        self._wire = connection.wire
+        self._client = connection.client
         self._server_id = server_id
 
     def there(self) -> bool:
@@ -38,7 +38,7 @@ class ImageBallast:
 
     def make(self, size_bytes: int) -> None:
         labels = f"LABEL {LABEL_SERVER}={self._server_id} {LABEL_RESERVE}={self._server_id}"
-        path = f"/v{self._client().api_version}/images/create"
+        path = f"{self._connection.api}/images/create"
         with self._wire.open(
             "POST",
             path,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from gitship.config import DockerSettings
 from gitship.engine import buildcgroup
+from gitship.engine.connection import is_here
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 
 log = logging.getLogger("gitship.docker")
@@ -110,11 +111,6 @@ class Limiter:
         except OSError as error:
             return f"the cgroup of builds cannot be set: {error.strerror} ({error.filename})"
         return ""
-
-
-def is_here(host: str) -> bool:
-    """Docker runs on this machine."""
-    return host.startswith("unix://")
 
 
 def impossible(host: str, cgroup_driver: str) -> str:

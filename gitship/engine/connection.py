@@ -50,6 +50,16 @@ class Connection:
                 self._client = client = self._client or client
         return client
 
+    @property
+    def api(self) -> str:
+        """What paths of the Engine API begin with. Raises EngineError."""
+        return f"/v{self.client().api_version}"
+
+
+def is_here(host: str) -> bool:
+    """Docker runs on this machine."""
+    return host.startswith("unix://")
+
 
 def api_version(version: Any) -> str:
     """The newest API version that both sides know, or Docker's oldest when that is newer than docker-py.

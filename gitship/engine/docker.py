@@ -23,7 +23,7 @@ from gitship.engine import (
 )  # fmt: skip
 from gitship.engine.base import Program, Spare
 from gitship.engine.buildlimits import BuildLimits
-from gitship.engine.connection import Connection
+from gitship.engine.connection import Connection, is_here
 from gitship.engine.dockerimages import DockerImages
 from gitship.engine.faults import conflict, start_failed, translated
 from gitship.engine.meters import Meters
@@ -84,7 +84,7 @@ class DockerEngine:
 
     @property
     def _api(self) -> str:
-        return f"/v{self._docker.api_version}"
+        return self._connection.api
 
     @property
     def images(self) -> DockerImages:
@@ -299,4 +299,4 @@ class DockerEngine:
     @property
     def _here(self) -> bool:
         """Its containers run on this machine."""
-        return self.host.startswith("unix://")
+        return is_here(self.host)

@@ -47,7 +47,7 @@ class DockerImages:
         self._limiter = Limiter(build_limits, self._host)
         self._cgroup_driver = cgroup_driver
         self._owner = owner
-        self.ballast = ImageBallast(connection.wire, connection.client, owner)
+        self.ballast = ImageBallast(connection, owner)
 
     @property
     def spare(self) -> Spare:
@@ -59,7 +59,7 @@ class DockerImages:
 
     @property
     def _api(self) -> str:
-        return f"/v{self._docker.api_version}"
+        return self._connection.api
 
     def build(
         self,

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from gitship.config import Settings
 from gitship.engine import enginegroup
+from gitship.engine.connection import is_here
 from gitship.engine.firewall_rules import DOCKER_USER, FORWARD, Rules
 from gitship.errors import EngineError, GitshipError
 
@@ -64,7 +65,7 @@ class Firewall:
 
 def wanted(settings: Settings) -> bool:
     """False when it is switched off, and when the containers are on another machine."""
-    return settings.docker.firewall and settings.docker.host.startswith("unix://")
+    return settings.docker.firewall and is_here(settings.docker.host)
 
 
 def rules_of(settings: Settings, server_id: str, default_bridge: Callable[[], str] = str) -> Rules:

@@ -20,6 +20,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship.engine import archive, hostpaths
+from gitship.engine.connection import is_here
 from gitship.engine.faults import translated
 from gitship.engine.oneoff import Containers, check
 from gitship.engine.patience import Patience
@@ -96,7 +97,7 @@ class DockerVolumes:
     # -- what containers mount
 
     def host_path(self, path: str) -> str:
-        if self._host_paths and not self._wire.host.startswith("unix://"):
+        if self._host_paths and not is_here(self._wire.host):
             raise GitshipError(
                 "directories of another machine cannot be mounted", "run gitship on Docker's own machine"
             )
