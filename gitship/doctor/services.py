@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
+from gitship.engine.address import is_here
 from gitship.engine.buildlimits import SYSTEMD, UNIT, BuildLimits, impossible
-from gitship.engine.connection import is_here
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import About
 from gitship.errors import FrontError

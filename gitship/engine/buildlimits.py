@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from gitship.config import DockerSettings
 from gitship.engine import buildcgroup
-from gitship.engine.connection import is_here
+from gitship.engine.address import is_here
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 
 log = logging.getLogger("gitship.docker")

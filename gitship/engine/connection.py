@@ -56,11 +56,6 @@ class Connection:
         return f"/v{self.client().api_version}"
 
 
-def is_here(host: str) -> bool:
-    """Docker runs on this machine."""
-    return host.startswith("unix://")
-
-
 def api_version(version: Any) -> str:
     """The newest API version that both sides know, or Docker's oldest when that is newer than docker-py.
 

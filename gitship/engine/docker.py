@@ -21,9 +21,10 @@ from gitship.engine import (
     oneoff,
     platforms,
 )  # fmt: skip
+from gitship.engine.address import is_here
 from gitship.engine.base import Program, Spare
 from gitship.engine.buildlimits import BuildLimits
-from gitship.engine.connection import Connection, is_here
+from gitship.engine.connection import Connection
 from gitship.engine.dockerimages import DockerImages
 from gitship.engine.faults import conflict, start_failed, translated
 from gitship.engine.meters import Meters

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from gitship.config import Settings
 from gitship.engine import enginegroup
-from gitship.engine.connection import is_here
+from gitship.engine.address import is_here
 from gitship.engine.firewall_rules import DOCKER_USER, FORWARD, Rules
 from gitship.errors import EngineError, GitshipError
 

@@ -20,7 +20,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship.engine import archive, hostpaths
-from gitship.engine.connection import is_here
+from gitship.engine.address import is_here
 from gitship.engine.faults import translated
 from gitship.engine.oneoff import Containers, check
 from gitship.engine.patience import Patience

@@ -197,8 +197,9 @@ def test_a_directory_that_fails_is_left_alone(base: Path, status: int) -> None:
     with serving(web, listen), contextlib.closing(store):
         for _ in range(20):  # each with parts of its own, as after a restart
             authority = AcmeAuthority(https, settings.acme_accounts, DnsHook(base / "none"), unanswered)
-            operations = https_of(settings, store, curtain, gates, authority)
-            Keeper(settings, store, Bus(), Showing(settings, store, curtain, gates), operations, authority).look()
+            showing = Showing(settings, store, curtain, gates)
+            operations = https_of(settings, store, showing, authority)
+            Keeper(settings, store, Bus(), showing, operations, authority).look()
         assert web.asked == ["/dir"]
         for _ in range(FREE_ATTEMPTS + 10):
             with pytest.raises((CertificateError, Conflict)):

@@ -46,6 +46,7 @@ class Showing:
         self._terminator = terminator
         self._gates = gates
         self._lock = threading.Lock()
+        self._in_force: dict[int, dict[str, StoredCertificate]] = {}  # site -> what haproxy was last brought to show
 
     def bring(self) -> dict[str, FrontError]:
         """haproxy and Varnish do what the store says; by site, why haproxy doesn't take its certificate.
@@ -56,36 +57,45 @@ class Showing:
         with self._lock:
             now = time.time()
             wanted: list[Entry] = []
+            in_force: dict[int, dict[str, StoredCertificate]] = {}
             gates: dict[str, Https | None] = {}
             in_use = bool(self._settings.https.email)
-            for site in sites(self._store, self._settings):
+            all_sites = sites(self._store, self._settings)
+            for site in all_sites:
                 wish = wish_of(self._store, self._settings, site)
                 shown = self._shown(site, now) if wish.on else {}
                 in_use = in_use or wish.on
                 wanted += _entries(site, shown)
+                in_force[site.id] = shown
                 gates[site.name] = self._gate(wish, secured(shown, now))
             for name, https in gates.items():
                 self._change(name, https, only_less=True)
             if not in_use:
                 self._terminator.stop()
+                self._in_force = {}
                 return {}
             try:
                 refused = self._terminator.bring(wanted)
             except FrontError:
                 if not self._terminator.alive():  # port taken, not installed: visitors are better off by http
+                    self._in_force = {}
                     for name in gates:
                         self._change(name, None, only_less=True)
                 raise
             owners = {entry.name: entry.owner for entry in wanted}
             failed = {owners[name]: error for name, error in refused.items()}
+            self._in_force = {
+                site.id: self._in_force.get(site.id, {}) if site.name in failed else in_force[site.id]
+                for site in all_sites
+            }
             for name, https in gates.items():
                 if name not in failed:
                     self._change(name, https)
             return failed
 
     def shown(self, site: Site) -> dict[str, StoredCertificate]:
-        """Host -> what visitors are shown there."""
-        return chosen(self._store.certificates(site.id), hosts_of(self._store, self._settings, site), time.time())
+        """Host -> what visitors are shown there: not what the store has and haproxy has not been given yet."""
+        return self._in_force.get(site.id, {})
 
     # -- under the lock
 

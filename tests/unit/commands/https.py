@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from gitship.config import Settings
-from gitship.deploy.gates import Gates
 from gitship.deploy.https.authority import Authority
 from gitship.deploy.https.issuing import Issuer
 from gitship.deploy.https.operations import ServerHttps
@@ -73,7 +72,6 @@ def unanswered(answers: Mapping[str, str]) -> None:
 
 
 def https_of(
-    settings: Settings, store: Store, tls: Curtain, gates: Gates, authority: Authority, *, wildcards: bool = False
+    settings: Settings, store: Store, showing: Showing, authority: Authority, *, wildcards: bool = False
 ) -> ServerHttps:
-    showing = Showing(settings, store, tls, gates)
     return ServerHttps(settings, store, showing, Issuer(settings, store, authority, unanswered), lambda: wildcards)

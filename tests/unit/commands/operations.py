@@ -19,6 +19,7 @@ from gitship.deploy.discrepancies import Change
 from gitship.deploy.figures import Figures, Sampler
 from gitship.deploy.gates import gate_of, no_rates, store_gate, store_status_https
 from gitship.deploy.https.operations import ServerHttps
+from gitship.deploy.https.showing import Showing
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.lifecycle import Lifecycle
@@ -203,6 +204,7 @@ class StoreOperations:
         self.notifications = Notifier(store, Bus(), lambda app: self.urls(app)[0])  # never started: only `test` sends
         self.pauses = StorePauses(store)
         self.tls = Curtain()
+        self.showing = Showing(self._settings, store, self.tls, self.gates)
         self.authority = TestAuthority()
         self.sign_ins = SignIns(store, self._identity)
         self.facts = StoreFacts(store)
@@ -300,7 +302,7 @@ class StoreOperations:
     @property
     def https(self) -> ServerHttps:
         """The real one; only haproxy and the authority are this class's."""
-        return https_of(self._settings, self._store, self.tls, self.gates, self.authority)
+        return https_of(self._settings, self._store, self.showing, self.authority)
 
     @property
     def tuning(self) -> Tuning:

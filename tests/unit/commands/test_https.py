@@ -134,6 +134,7 @@ def test_keys_are_never_printed_or_logged(shop: World) -> None:
 def test_expiry_is_counted_in_whole_days(shop: World) -> None:
     add(shop, bundle(OWN, days=20))
     shop.store._db.execute("UPDATE certificates SET not_after = ?", (time.time() - 3600,))
+    shop.operations.showing.bring()  # as every ten seconds
     row = status(shop)
     assert (row["state"], row["days"]) == ("expired", -1)
 

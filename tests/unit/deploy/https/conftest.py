@@ -29,17 +29,23 @@ class Place:
     bus: Bus = field(default_factory=Bus)
     said: list[str] = field(default_factory=list)
     wildcards: bool = False
+    _showing: tuple[Settings, Showing] | None = None
+
+    @property
+    def showing(self) -> Showing:
+        """Made anew when the settings change, as by a restart."""
+        if self._showing is None or self._showing[0] is not self.settings:
+            self._showing = self.settings, Showing(self.settings, self.store, self.tls, StoreGates(self.store))
+        return self._showing[1]
 
     @property
     def https(self) -> ServerHttps:
-        """Made anew each time, as after a restart."""
-        gates = StoreGates(self.store)
-        return https_of(self.settings, self.store, self.tls, gates, self.authority, wildcards=self.wildcards)
+        """The rest is made anew each time."""
+        return https_of(self.settings, self.store, self.showing, self.authority, wildcards=self.wildcards)
 
     @property
     def keeper(self) -> Keeper:
-        showing = Showing(self.settings, self.store, self.tls, StoreGates(self.store))
-        return Keeper(self.settings, self.store, self.bus, showing, self.https, self.authority)
+        return Keeper(self.settings, self.store, self.bus, self.showing, self.https, self.authority)
 
     @property
     def shop(self) -> App:

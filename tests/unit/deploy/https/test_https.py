@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from gitship.deploy.https.sites import public
 from gitship.errors import CertificateError, Conflict, FrontError
 from gitship.front.tls.certificate import read
+from gitship.front.tls.table import Entry
 from gitship.model import CertificateSource
 from tests.unit.certs import bundle
 from tests.unit.deploy.https.conftest import Place
@@ -45,6 +47,22 @@ def test_public_names_are_asked_for_and_private_ones_signed_by_gitship(www: Plac
     assert not www.tls.alive() and www.sent_on() == ()
     www.enable()
     assert (www.authority.asked, www.sent_on()) == ([[WWW]], (WWW,))  # the certificate was kept
+
+
+def test_a_certificate_is_told_of_once_visitors_are_shown_it(www: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that waits for "ok" met haproxy's own certificate, once: the store has it some time before."""
+    told: list[str] = []
+    bring = www.tls.bring
+
+    def observed(entries: Iterable[Entry]) -> dict[str, FrontError]:
+        told.extend(row.state for row in www.https.status(www.shop) if row.host == WWW)
+        return bring(entries)
+
+    monkeypatch.setattr(www.tls, "bring", observed)
+    www.enable()
+    told.extend(row.state for row in www.https.status(www.shop) if row.host == WWW)
+    assert (told[0], told[-1], www.store.certificates(www.shop.id) != []) == ("none", "ok", True)
+    assert "ok" not in told[:-1]
 
 
 def test_enabling_that_fails_leaves_all_as_it_was(www: Place) -> None:

@@ -1,0 +1,6 @@
+"""Where a Docker engine is, by its address: for whoever wants to know that without importing its client."""
+
+
+def is_here(host: str) -> bool:
+    """Docker runs on this machine: ``host`` is the unix:// socket of [docker]."""
+    return host.startswith("unix://")
