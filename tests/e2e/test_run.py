@@ -191,7 +191,7 @@ def test_a_client_of_enter_that_is_killed_takes_its_command_along(shop: Server) 
 
 def test_time_up_is_124_and_the_container_is_gone(shop: Server) -> None:
     done = shop.ssh("run", "--timeout", "1s", APP, "sleep", "60")
-    assert done.returncode == 124
+    assert done.returncode == 124, done.stdout + done.stderr
     assert "ended after 1 s" in done.stderr
     assert one_offs(shop) == []
 
