@@ -43,7 +43,7 @@ def read_all(session: Session, limit_bytes: int) -> str:
     """Standard input to its end, as text. Raises GitshipError when it is longer than ``limit_bytes`` or not UTF-8.
 
     A terminal may have a file piped in (`ssh -tt`); what is typed on one has no end. Raises Interrupted for a key that
-    would end it.
+    would end it, and when the client has gone: half a file is no file.
     """
     data = bytearray()
     if session.pty is not None:
@@ -54,6 +54,8 @@ def read_all(session: Session, limit_bytes: int) -> str:
         data += chunk
         if len(data) > limit_bytes:
             raise GitshipError(f"standard input is longer than {limit_bytes:,} bytes", "send less")
+    if session.closed.is_set():
+        raise Interrupted
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

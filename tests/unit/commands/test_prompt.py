@@ -72,3 +72,10 @@ def test_on_a_terminal_where_a_file_should_come_a_key_leaves(world: World, typed
 
 def test_a_file_can_be_piped_in_beside_a_terminal(world: World) -> None:
     assert read_all(world.client(pty=True, stdin=b"A=1\r\nB=\t2\n").session, 100) == "A=1\r\nB=\t2\n"
+
+
+def test_half_a_file_of_a_client_that_has_gone_is_no_file(world: World) -> None:
+    client = world.client(stdin=b"TOKEN=ab")
+    client.closed.set()
+    with pytest.raises(Interrupted):
+        read_all(client.session, 100)
