@@ -38,7 +38,8 @@ def initialise(path: Path, admin_key: Path | None, assignments: Sequence[str]) -
         if admin_key is not None:
             said.append(_add_key(store, admin_key))
         elif not store.keys():
-            said.append("key     none yet: gitship init --admin-key ~/.ssh/id_ed25519.pub")
+            elsewhere = "" if path == config.DEFAULT_CONFIG else f" --config {path}"
+            said.append(f"key     none yet: gitship init{elsewhere} --admin-key ~/.ssh/id_ed25519.pub")
     finally:
         store.close()
     return said
