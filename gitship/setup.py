@@ -85,11 +85,14 @@ def _directories(settings: Settings) -> None:
 
 def _add_key(store: Store, file: Path) -> str:
     try:
-        key = publickey.parse(file.expanduser().read_text(encoding="utf-8"))
+        text = file.expanduser().read_text(encoding="utf-8")
     except OSError as error:
         raise GitshipError(f"cannot read {file}: {error.strerror}", "give the path of a .pub file") from None
     except UnicodeDecodeError:
         raise GitshipError(f"{file} is not a public key", "give the path of a .pub file") from None
+    if publickey.is_private(text):  # which has gone nowhere: no reason to make a new one
+        raise GitshipError(f"{file} is the private half of a key", f"give the public one, for instance {file}.pub")
+    key = publickey.parse(text)
     known = store.key_by_fingerprint(key.fingerprint)
     if known is not None:
         return f"key     {known.name} ({known.role}, {key.fingerprint}) is there already"

@@ -43,3 +43,11 @@ def test_the_way_to_a_first_key_leads_to_the_same_server(tmp_path: Path, monkeyp
     assert said[-1] == f"key     none yet: gitship init --config {file} --admin-key ~/.ssh/id_ed25519.pub"
     monkeypatch.setattr(config, "DEFAULT_CONFIG", file)
     assert "gitship init --admin-key" in initialise(file, None, [])[-1]
+
+
+def test_a_private_key_that_only_this_machine_has_read_can_go_on(tmp_path: Path) -> None:
+    file = tmp_path / "id_ed25519"
+    file.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n")
+    with pytest.raises(GitshipError) as caught:
+        initialise(tmp_path / "gitship.toml", file, [f"data_dir={tmp_path / 'data'}"])
+    assert f"{file}.pub" in caught.value.hint and "new one" not in caught.value.hint
