@@ -60,8 +60,12 @@ def parse(text: str) -> PublicKey:
     return PublicKey(kind, base64.b64encode(blob).decode("ascii"), comment, fingerprint(blob))
 
 
+def is_private(text: str) -> bool:
+    return "PRIVATE KEY" in text or "PuTTY-User-Key-File" in text
+
+
 def _one_line(text: str) -> str:
-    if "PRIVATE KEY" in text or "PuTTY-User-Key-File" in text:
+    if is_private(text):
         raise GitshipError(
             "that is a private key, which nobody but you may have",
             "give the .pub file beside it; since this key has left its file, better make a new one",

@@ -38,7 +38,8 @@ def initialise(path: Path, admin_key: Path | None, assignments: Sequence[str]) -
         if admin_key is not None:
             said.append(_add_key(store, admin_key))
         elif not store.keys():
-            said.append("key     none yet: gitship init --admin-key ~/.ssh/id_ed25519.pub")
+            elsewhere = "" if path == config.DEFAULT_CONFIG else f" --config {path}"
+            said.append(f"key     none yet: gitship init{elsewhere} --admin-key ~/.ssh/id_ed25519.pub")
     finally:
         store.close()
     return said
@@ -84,11 +85,14 @@ def _directories(settings: Settings) -> None:
 
 def _add_key(store: Store, file: Path) -> str:
     try:
-        key = publickey.parse(file.expanduser().read_text(encoding="utf-8"))
+        text = file.expanduser().read_text(encoding="utf-8")
     except OSError as error:
         raise GitshipError(f"cannot read {file}: {error.strerror}", "give the path of a .pub file") from None
     except UnicodeDecodeError:
         raise GitshipError(f"{file} is not a public key", "give the path of a .pub file") from None
+    if publickey.is_private(text):  # which has gone nowhere: no reason to make a new one
+        raise GitshipError(f"{file} is the private half of a key", f"give the public one, for instance {file}.pub")
+    key = publickey.parse(text)
     known = store.key_by_fingerprint(key.fingerprint)
     if known is not None:
         return f"key     {known.name} ({known.role}, {key.fingerprint}) is there already"

@@ -113,10 +113,10 @@ def set_branch(
     context: Ctx,
 ) -> None:
     found = context.app(app)
-    context.operations.sources.set_branch(found.name, name)
-    context.record(f"{setting} {name}")
-    context.line(f"{found.name} deploys '{name}' from now on")
-    context.note(f"git push deploy {name}, or, with what is there: git:deploy {found.name} {name}")
+    branch = context.operations.sources.set_branch(found.name, name)
+    context.record(f"{setting} {branch}")
+    context.line(f"{found.name} deploys '{branch}' from now on")
+    context.note(f"git push deploy {branch}, or, with what is there: git:deploy {found.name} {branch}")
 
 
 @command(

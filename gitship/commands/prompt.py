@@ -7,6 +7,7 @@ from gitship.errors import GitshipError
 
 LINE_BYTES = 64 * 1024
 READ_BYTES = 4096
+CTRL_C, CTRL_D = b"\x03", b"\x04"
 
 
 class Interrupted(Exception):
@@ -39,16 +40,34 @@ def ask(session: Session, question: str, *, hidden: bool = False) -> str:
 
 
 def read_all(session: Session, limit_bytes: int) -> str:
-    """Standard input to its end, as text. Raises GitshipError when it is longer than ``limit_bytes`` or not UTF-8."""
+    """Standard input to its end, as text. Raises GitshipError when it is longer than ``limit_bytes`` or not UTF-8.
+
+    A terminal may have a file piped in (`ssh -tt`); what is typed on one has no end. Raises Interrupted for a key that
+    would end it, and when the client has gone: half a file is no file.
+    """
     data = bytearray()
+    if session.pty is not None:
+        _tell(session, b"waiting for standard input, as in `COMMAND < FILE`; Ctrl-C leaves\r\n")
     while chunk := session.stdin.read(READ_BYTES):
+        if session.pty is not None and (CTRL_C in chunk or CTRL_D in chunk):
+            raise Interrupted
         data += chunk
         if len(data) > limit_bytes:
             raise GitshipError(f"standard input is longer than {limit_bytes:,} bytes", "send less")
+    if session.closed.is_set():
+        raise Interrupted
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise GitshipError("standard input is not UTF-8 text", "encode binary values, for instance as base64") from None
+
+
+def _tell(session: Session, text: bytes) -> None:
+    try:
+        session.stderr.write(text)
+    except OSError as error:
+        session.closed.set()
+        raise Interrupted from error
 
 
 class _Line:
@@ -73,7 +92,7 @@ class _Line:
             if byte in b"\r\n":
                 self.ended = True
                 return bytes(echo + b"\r\n")
-            if byte == b"\x03" or (byte == b"\x04" and not self._bytes):
+            if byte == CTRL_C or (byte == CTRL_D and not self._bytes):
                 self.interrupted = True
                 return bytes(echo + b"^C\r\n")
             if byte in b"\x7f\x08":

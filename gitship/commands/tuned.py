@@ -53,5 +53,9 @@ def process_type(context: Context, app: App, word: str) -> str:
 
 def note_pending(context: Context, app: App) -> None:
     """Says so when the live release does not have all of what is shown."""
-    if context.operations.tuning.pending(app):
-        context.note(f"not all of it is live yet: `ps:restart {app.name}` makes it so")
+    if not context.operations.tuning.pending(app):
+        return
+    if app.live_release is None:
+        context.note("nothing of it is live yet: the first push uses it")
+        return
+    context.note(f"not all of it is live yet: `ps:restart {app.name}` makes it so")

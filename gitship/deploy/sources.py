@@ -103,10 +103,12 @@ class Sources:
         cause = f"deploy {revision[:100]}" + (f", {commit[:7]}" if not commit.startswith(revision) else "")
         return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=commit, ref=ref, old=now)
 
-    def set_branch(self, app: str, branch: str) -> None:
-        """The branch that deploys, from the next push on."""
+    def set_branch(self, app: str, branch: str) -> str:
+        """The branch that deploys, from the next push on, by its short name: ``main`` for ``refs/heads/main``."""
         found = self._store.app(app)
         ensure_unlocked(self._store, found)
+        # a branch refs/heads/refs/heads/main beside main: git push could not tell them apart
+        branch = branch.removeprefix(HEADS)
         ref = HEADS + branch
         refusal = refnames.refusal(ref)
         if refusal:
@@ -115,6 +117,7 @@ class Sources:
         self._store.set_deploy_branch(found.id, branch)
         if repository.ref(ref) is not None:  # else a clone checks it out once it is there
             repository.point_head(ref)
+        return branch
 
     def report(self, app: App) -> Report:
         repository = self._repositories.open(app.name)

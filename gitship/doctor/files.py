@@ -65,16 +65,16 @@ def database(settings: Settings) -> Iterator[Finding]:
     else:
         yield from _copies(settings)
     if apps:
-        yield _backup(float(json.loads(backups[0][0])["at"]) if backups else None)
+        yield _backup(float(json.loads(backups[0][0])["at"]) if backups else None, settings.ssh.listen.port)
     if not admins:
         yield warn("keys", "no admin key: nobody can log in", "gitship init --admin-key FILE.pub")
     else:
         yield ok("keys", f"{keys} may log in, {admins} as admin")
 
 
-def _backup(at: float | None) -> Finding:
+def _backup(at: float | None, port: int) -> Finding:
     """The copies lie on the same disk: they are no backup."""
-    fix = "take one, to another machine: ssh -p 2222 deploy@HOST server:backup > gitship.tar"
+    fix = f"take one, to another machine: ssh -p {port} deploy@HOST server:backup > gitship.tar"
     if at is None:
         return warn("backup", "there was none yet", fix)
     age = time.time() - at

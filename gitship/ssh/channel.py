@@ -17,13 +17,20 @@ class ChannelInput:
         self.waiting = False
 
     def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes; b"" at the end of the input, and when the client has gone."""
+        """At most ``size`` bytes; b"" at the end of the input, and when the client has gone.
+
+        Then the session's ``closed`` is set first: what came is not the whole, and must not be taken for it.
+        """
         self.waiting = True
         try:
             while True:
                 with contextlib.suppress(TimeoutError):  # the channel's limit is for sending; a client may be silent
-                    return self._channel.recv(size)
+                    data = self._channel.recv(size)
+                    if not data and not self._channel.eof_received:
+                        self._channel.status_event.set()
+                    return data
         except (SSHException, EOFError):  # what was read could not be acknowledged
+            self._channel.status_event.set()
             self._channel.get_transport().close()
             return b""
         finally:

@@ -11,6 +11,7 @@ import pytest
 
 from gitship import config
 from gitship.errors import GitshipError
+from gitship.setup import initialise
 
 pytestmark = pytest.mark.unit
 
@@ -34,3 +35,19 @@ def test_settings_that_only_root_may_read_say_so(tmp_path: Path, monkeypatch: py
     with pytest.raises(GitshipError) as caught:
         config.load(tmp_path / "gitship.toml")
     assert "sudo gitship" in caught.value.hint
+
+
+def test_the_way_to_a_first_key_leads_to_the_same_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "gitship.toml"
+    said = initialise(file, None, [f"data_dir={tmp_path / 'data'}"])
+    assert said[-1] == f"key     none yet: gitship init --config {file} --admin-key ~/.ssh/id_ed25519.pub"
+    monkeypatch.setattr(config, "DEFAULT_CONFIG", file)
+    assert "gitship init --admin-key" in initialise(file, None, [])[-1]
+
+
+def test_a_private_key_that_only_this_machine_has_read_can_go_on(tmp_path: Path) -> None:
+    file = tmp_path / "id_ed25519"
+    file.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n")
+    with pytest.raises(GitshipError) as caught:
+        initialise(tmp_path / "gitship.toml", file, [f"data_dir={tmp_path / 'data'}"])
+    assert f"{file}.pub" in caught.value.hint and "new one" not in caught.value.hint

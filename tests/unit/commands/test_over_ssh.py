@@ -28,7 +28,7 @@ class Remote:
 
     def __init__(self, world: World, directory: Path) -> None:
         self.world = world
-        self.reached = "nothing yet"
+        self.reached, self.running = "nothing yet", False
         self._key = directory / "key"
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key)],
@@ -44,8 +44,11 @@ class Remote:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def _run(self, session: Session) -> int:
-        self.reached = session.reached
-        return run(self.world.services, session)
+        self.reached, self.running = session.reached, True
+        try:
+            return run(self.world.services, session)
+        finally:
+            self.running = False
 
     def popen(self, *argv: str, terminal: bool = False, quoted: bool = True) -> subprocess.Popen[bytes]:
         words = ["ssh", "-F", "none", "-i", str(self._key), "-p", str(self.server.address.port)]
@@ -123,6 +126,25 @@ def test_a_key_comes_from_a_file(remote: Remote) -> None:
     added = remote.ssh("keys:add", "bob", "--role", "viewer", stdin=f"{ADA}\n".encode())
     assert added.returncode == 0, added.stderr
     assert remote.world.store.keys()[0].role is Role.VIEWER
+
+
+def test_what_a_killed_client_had_sent_of_a_file_is_not_taken_for_the_file(remote: Remote) -> None:
+    remote.ssh("apps:create", "shop")
+    child = remote.popen("config:import", "shop")
+    assert child.stdin is not None
+    child.stdin.write(b"NAME=whole\nTOKEN=on")
+    child.stdin.flush()
+    deadline = time.monotonic() + TIMEOUT_S
+    while remote.world.store.audit()[0].action != "config:import":  # it has begun to read
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.2)
+    child.kill()
+    child.wait(TIMEOUT_S)
+    while remote.running:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert remote.world.store.config(1) == {}
 
 
 def test_a_terminal_gets_carriage_returns_once(remote: Remote) -> None:

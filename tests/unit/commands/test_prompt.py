@@ -56,3 +56,26 @@ def test_standard_input_is_bounded_and_text(world: World) -> None:
         read_all(world.client(stdin=b"x" * 10_000).session, 9_999)
     with pytest.raises(GitshipError, match="not UTF-8"):
         read_all(world.client(stdin=b"\xff\xfe").session, 100)
+
+
+@pytest.mark.parametrize("typed", [b"\x03", b"\x04", b"A=1\r\x04"])
+def test_on_a_terminal_where_a_file_should_come_a_key_leaves(world: World, typed: bytes) -> None:
+    client = world.client(pty=True, stdin=typed)
+    with pytest.raises(Interrupted):
+        read_all(client.session, 100)
+    assert "Ctrl-C leaves" in client.err
+    client = world.client(pty=True, stdin=typed)
+    client.stderr.broken = True
+    with pytest.raises(Interrupted):
+        read_all(client.session, 100)
+
+
+def test_a_file_can_be_piped_in_beside_a_terminal(world: World) -> None:
+    assert read_all(world.client(pty=True, stdin=b"A=1\r\nB=\t2\n").session, 100) == "A=1\r\nB=\t2\n"
+
+
+def test_half_a_file_of_a_client_that_has_gone_is_no_file(world: World) -> None:
+    client = world.client(stdin=b"TOKEN=ab")
+    client.closed.set()
+    with pytest.raises(Interrupted):
+        read_all(client.session, 100)

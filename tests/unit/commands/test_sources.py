@@ -129,7 +129,9 @@ def test_the_deploy_branch_is_set_by_name(shop: World) -> None:
     shop.ok("git:set", "blog", "deploy-branch", "production")
     assert shop.ok("git:info", "blog", "--format", "json").json["deploy_branch"] == "production"
     assert "deploy branch  production" in shop.ok("git:report", "blog").out.replace("    ", "  ")
-    for name in ("", "-x", "a..b", "HEAD", "a b", "x" * 300):
+    assert "git push deploy production," in shop.ok("git:set", "blog", "deploy-branch", "refs/heads/production").err
+    assert shop.store.app("blog").deploy_branch == "production"  # a branch refs/heads/refs/heads/... confuses git push
+    for name in ("", "-x", "a..b", "HEAD", "a b", "x" * 300, "refs/heads/"):
         assert shop.run("git:set", "blog", "deploy-branch", "--", name).code in (1, 2), name
     assert shop.run("git:set", "blog", "keep-git-dir", "true").code == 2
     assert shop.store.app("blog").deploy_branch == "production"

@@ -55,7 +55,7 @@ class Bench:
         self.locked = False
         self.releases = [self.release()]
         self.store.set_live(self.app.id, self.releases[0].id, [])
-        settings = dataclasses.replace(Settings(), deploy=DeploySettings(watch=WAIT_S))
+        settings = Settings(data_dir=directory, deploy=DeploySettings(watch=WAIT_S))  # whose logs are those above
         self._settings = settings
         self.manifest = Manifest()
         self.start()
@@ -246,7 +246,7 @@ def test_a_locked_app_stays_and_that_is_said(bench: Bench) -> None:
 
 
 def test_the_next_gitship_goes_on_watching_for_the_rest_of_the_time(bench: Bench) -> None:
-    bench.push()
+    job = bench.push()
     with_switch(bench)
     bench.probation.stop()
     bench.ended()
@@ -255,6 +255,7 @@ def test_the_next_gitship_goes_on_watching_for_the_rest_of_the_time(bench: Bench
     bench.crash()
     bench.ended()
     [(target, withdrawal, _)] = bench.asked
+    assert "v2 is bad" in job.journal.path.read_text()
     assert target == bench.releases[0] and withdrawal.ref == "refs/heads/main"
     bench.start()
     bench.probation.take_up()  # it has been told by now

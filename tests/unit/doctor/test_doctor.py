@@ -14,6 +14,7 @@ from gitship import cli, doctor
 from gitship.config import Settings, load
 from gitship.doctor import Finding, Level, files, machine, network
 from gitship.setup import initialise
+from gitship.store import Store
 from tests.unit.commands.world import ADA
 
 pytestmark = pytest.mark.unit
@@ -82,6 +83,14 @@ def test_no_admin_key_is_told(tmp_path: Path) -> None:
     [finding] = [f for f in files.database(load(tmp_path / "c.toml")) if f.subject == "keys"]
     assert (finding.subject, finding.level) == ("keys", Level.WARN)
     assert "--admin-key" in finding.fix
+
+
+def test_the_way_to_a_backup_goes_by_the_servers_own_port(tmp_path: Path) -> None:
+    initialise(tmp_path / "c.toml", None, [f"data_dir={tmp_path / 'data'}", "ssh.listen=127.0.0.1:2022"])
+    settings = load(tmp_path / "c.toml")
+    Store(settings.database).create_app("shop")
+    [finding] = [f for f in files.database(settings) if f.subject == "backup"]
+    assert finding.level == Level.WARN and "ssh -p 2022 deploy@HOST server:backup" in finding.fix
 
 
 @pytest.fixture
