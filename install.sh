@@ -301,6 +301,8 @@ print(sqlite3.connect(sys.argv[1]).execute("SELECT value FROM meta WHERE key = \
     if [ -n "$purge" ]; then
       docker volume ls -q --filter "label=gitship.server=$id" | xargs -r docker volume rm >/dev/null
       docker images -q --filter "label=gitship.server=$id" | sort -u | xargs -r docker rmi -f >/dev/null
+      # what was pulled for an app has no label of ours, only our name
+      docker images --filter "reference=gitship/*:$id-*" --format '{{.Repository}}:{{.Tag}}' | xargs -r docker rmi -f >/dev/null
     fi
     docker images -q --filter "label=gitship.reserve=$id" | xargs -r docker rmi -f >/dev/null
   fi

@@ -42,6 +42,13 @@ def remove_labelled(host: str, label: str) -> None:
             docker(host, *command, *found, check=False)
 
 
+def remove_images_of(host: str, server: str) -> None:
+    """What was pulled for its apps, which has its name and not its label."""
+    tags = docker(host, "images", "--filter", f"reference=gitship/*:{server}-*", "--format", "{{.Repository}}:{{.Tag}}")
+    if tags:
+        docker(host, "rmi", "-f", *tags.split(), check=False)
+
+
 def left(host: str, label: str) -> list[str]:
     """What still carries the label, as sentences."""
     return [f"{kind} {name} is left" for kind in REMOVE for name in names(host, kind, label)]

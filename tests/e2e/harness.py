@@ -370,6 +370,7 @@ class Server:
         server = self.server_id()
         if server:
             docker_cli.remove_labelled(self.docker_host, f"gitship.server={server}")
+            docker_cli.remove_images_of(self.docker_host, server)
             wrong += docker_cli.left(self.docker_host, f"gitship.server={server}")
         with contextlib.suppress(AssertionError):
             wait_until(lambda: not self.processes(), 5, "the processes end")

@@ -10,12 +10,13 @@ import http.client
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +126,14 @@ def install(machine: Machine, words: str = "") -> str:
     done = machine.admin(f"cd gitship && {INSTALL} {words}")
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout
+
+
+def pulled_image(machine: Machine) -> None:
+    """An image as `git:from-image` leaves it: with gitship's name, and without its label."""
+    with closing(sqlite3.connect(machine.root / "var/lib/gitship/gitship.db")) as database:
+        [server] = database.execute("SELECT value FROM meta WHERE key = 'server_id'").fetchone()
+    made = machine.enter("sh", "-c", f"tar c -T /dev/null | docker import - gitship/pulled:{server}-1-0123456789abcdef")
+    assert made.returncode == 0, made.stdout
 
 
 def files(machine: Machine) -> set[str]:
@@ -260,6 +269,7 @@ def test_a_bare_machine_for_years(release: str, tmp_path: Path, tiny_binary: Pat
         machine.put(checkout(tmp_path / "whole"), "gitship")
         install(machine)
         wait_until(lambda: serves(machine), 60, "the apps are back")
+        pulled_image(machine)
         install(machine, "--uninstall")
         said = install(machine, "--uninstall --purge")
         assert machine.enter("docker", "images", "-q").stdout == ""
