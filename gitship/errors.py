@@ -1,6 +1,7 @@
 """What a user may see.
 
 GitshipError            message (what happened) and hint (what to do next)
+├── UsageError          typed wrongly, whatever exists: exit code 2
 ├── ConfigError         a server setting or an app's own file is wrong
 ├── NotFound            no such app, release, key, ... (or no permission: the same answer)
 │   └── OutOfReach      ... for a key that is limited to some apps, whether it exists or not
@@ -29,6 +30,10 @@ class GitshipError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class UsageError(GitshipError):
+    """The command was typed wrongly, or a word of it is nothing of its kind, whatever exists: exit code 2."""
 
 
 class ConfigError(GitshipError):

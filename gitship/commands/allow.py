@@ -11,9 +11,9 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.networks import networks, within_limit
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.gates import gate_of
-from gitship.errors import AlreadyGone, Conflict
+from gitship.errors import AlreadyGone, Conflict, UsageError
 from gitship.front.gate import Gate
 from gitship.model import Role
 

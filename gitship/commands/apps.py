@@ -12,8 +12,8 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, moment, show, version
 from gitship.commands.prompt import ask
-from gitship.commands.registry import UsageError, command
-from gitship.errors import AlreadyThere, GitshipError
+from gitship.commands.registry import command
+from gitship.errors import AlreadyThere, GitshipError, UsageError
 from gitship.model import App, Role, app_name
 
 MESSAGE_CHARS = 200

@@ -9,7 +9,8 @@ from cyclopts import Parameter
 from gitship.commands.columns import Column
 from gitship.commands.context import Ctx
 from gitship.commands.listing import Format, moment, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
+from gitship.errors import UsageError
 from gitship.model import Role
 from gitship.store.audit import KEPT_ROWS
 

@@ -13,9 +13,9 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.gates import gate_of
-from gitship.errors import AlreadyGone, Conflict, GitshipError, nearest
+from gitship.errors import AlreadyGone, Conflict, GitshipError, UsageError, nearest
 from gitship.front.gate import Gate, Login
 from gitship.model import Role
 

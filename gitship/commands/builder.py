@@ -10,11 +10,11 @@ from gitship.commands.columns import Column
 from gitship.commands.config import add_variable
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy import overrides
 from gitship.deploy.gitshiptoml import SECRET_ID
 from gitship.deploy.values import Value
-from gitship.errors import AlreadyGone, GitshipError
+from gitship.errors import AlreadyGone, GitshipError, UsageError
 from gitship.model import CONFIG_NAME, App, Role
 
 SETTINGS = {

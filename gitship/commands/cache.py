@@ -10,12 +10,12 @@ from cyclopts import Parameter
 from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import NOTHING, Format, iso, show, size
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.config import Settings
 from gitship.deploy import rules
 from gitship.deploy.https.sites import hosts_of
 from gitship.deploy.values import Value
-from gitship.errors import ConfigError, nearest
+from gitship.errors import UsageError, nearest
 from gitship.front.cache import ALL_COOKIES, Purge
 from gitship.model import App, Role
 from gitship.store import Store
@@ -89,10 +89,7 @@ def set_rules(
 
 
 def _read(rule: rules.Rule, word: str) -> Any:
-    try:
-        return rule.read(Value("cache:set", f"--{rule.option}", word))
-    except ConfigError as error:
-        raise UsageError(error.message.replace(": ", " ", 1).removeprefix("cache:set "), error.hint) from None
+    return rule.read(Value("cache:set", f"--{rule.option}", word))
 
 
 @command(

@@ -10,10 +10,11 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.tuned import NoRestart, change, note_pending
 from gitship.deploy import granted, overrides
 from gitship.engine.confinement import ADDABLE, KEPT, capability
+from gitship.errors import UsageError
 from gitship.model import Role
 
 Names = Annotated[str, Parameter(name="CAPABILITY", help=f"one of {', '.join(ADDABLE)}")]

@@ -8,10 +8,10 @@ from gitship.commands.context import Context, Ctx
 from gitship.commands.https import AppOrStatusPage, OfStatusPage, OptionalApp, days_left, site, sites
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import read_all
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.https.sites import called, hosts_of, is_status_page, word
 from gitship.deploy.https.sites import sites as all_sites
-from gitship.errors import Conflict
+from gitship.errors import Conflict, UsageError
 from gitship.front.tls import certificate
 from gitship.front.tls.certificate import Certificate
 from gitship.model import Role, Site

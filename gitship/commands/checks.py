@@ -10,10 +10,11 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.tuned import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.deploy import overrides
 from gitship.deploy.values import Value
+from gitship.errors import UsageError
 from gitship.model import WEB, Role
 
 Process = Annotated[str, Parameter(name="--process", metavar="P", help="the process type that is checked")]

@@ -9,7 +9,8 @@ from cyclopts import Parameter
 
 from gitship.commands import registry
 from gitship.commands.context import Context, Ctx
-from gitship.commands.registry import Argument, Command, UsageError, command
+from gitship.commands.registry import Argument, Command, command
+from gitship.errors import UsageError
 from gitship.model import Role
 
 DEFAULT_NAME = "gitship"

@@ -12,8 +12,8 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, show
 from gitship.commands.prompt import read_all
-from gitship.commands.registry import UsageError, command
-from gitship.errors import AlreadyGone, GitshipError, NotFound, nearest
+from gitship.commands.registry import command
+from gitship.errors import AlreadyGone, GitshipError, NotFound, UsageError, nearest
 from gitship.model import CONFIG_NAME, Role
 
 # Linux refuses to start a program with a single "NAME=value" of 128 KiB, its NUL included (MAX_ARG_STRLEN).

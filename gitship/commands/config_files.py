@@ -11,8 +11,8 @@ from gitship.commands.config import ENVIRONMENT_BYTES, NoRestart, add_variable, 
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.prompt import read_all
-from gitship.commands.registry import UsageError, command
-from gitship.errors import GitshipError
+from gitship.commands.registry import command
+from gitship.errors import GitshipError, UsageError
 from gitship.model import Role
 
 FILE_BYTES = 2 * ENVIRONMENT_BYTES  # quoting can double a value

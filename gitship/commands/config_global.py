@@ -12,8 +12,8 @@ from gitship.commands.config import HIDDEN, QUOTING, Names, NoRestart, Pairs, ad
 from gitship.commands.context import Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import UsageError, command
-from gitship.errors import AlreadyGone, DeployError, GitshipError
+from gitship.commands.registry import command
+from gitship.errors import AlreadyGone, DeployError, GitshipError, UsageError
 from gitship.model import Role
 
 

@@ -12,10 +12,11 @@ from gitship.commands import absence
 from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, duration, moment, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.run import seconds
 from gitship.deploy import crontab
 from gitship.deploy.values import Value
+from gitship.errors import UsageError
 from gitship.model import CRON_NAME, CRON_TIMEOUT_S, CronEntry, Overlap, Role
 
 FIELDS = 5  # of a schedule that is not a word such as @daily

@@ -11,9 +11,9 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.cron import Name
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import Interrupted
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.programs import TIMED_OUT
-from gitship.errors import GitshipError
+from gitship.errors import GitshipError, UsageError
 from gitship.model import App, CronOutcome, CronRun, Role
 from gitship.store.cron import KEPT_PER_ENTRY
 

@@ -11,9 +11,9 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import NOTHING, Format, iso, moment, show, show_one, version
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.releases import short_commit
-from gitship.errors import Conflict, DeployError, NotFound
+from gitship.errors import Conflict, DeployError, NotFound, UsageError
 from gitship.model import App, Deploy, Role
 
 MOST_DEPLOYS = 1000

@@ -12,10 +12,10 @@ from gitship.commands.console import ClientGone, consoles
 from gitship.commands.context import Context, Services, report
 from gitship.commands.escapes import printable
 from gitship.commands.prompt import Interrupted
-from gitship.commands.registry import Command, UsageError
+from gitship.commands.registry import Command
 from gitship.commands.session import Session
 from gitship.commands.trail import Trail, apps_named, apps_typed
-from gitship.errors import AlreadyGone, AlreadyThere, GitshipError, NotFound, nearest
+from gitship.errors import AlreadyGone, AlreadyThere, GitshipError, NotFound, UsageError, nearest
 from gitship.model import Outcome, Role
 
 EXIT_OK = 0

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import UsageError, command
-from gitship.errors import AlreadyGone, Conflict, GitshipError, nearest
+from gitship.commands.registry import command
+from gitship.errors import AlreadyGone, Conflict, UsageError, nearest
 from gitship.model import DOMAIN_NAME, WILDCARD, App, Role
 
 DomainName = Annotated[
@@ -22,35 +22,35 @@ DomainName = Annotated[
 def domain_name(text: str) -> str:
     """``text`` as DNS knows it: lower-case, without a final dot, other scripts than Latin in punycode (IDNA 2008).
 
-    Raises GitshipError.
+    Raises UsageError.
     """
     hint = "give a host name alone, for instance shop.example.com"
     name = text.strip().removesuffix(".")
     if "*" in name:
-        raise GitshipError(
+        raise UsageError(
             f"'{text[:80]}' is a pattern, not a host name", "an asterisk can only stand for the first label"
         )
     if "/" in name or ":" in name:
-        raise GitshipError(f"'{text[:80]}' is more than a host name", f"{hint}, without http://, port or path")
+        raise UsageError(f"'{text[:80]}' is more than a host name", f"{hint}, without http://, port or path")
     try:
         name = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
     except idna.IDNAError as error:
-        raise GitshipError(f"'{text[:80]}' is not a host name: {error}", hint) from None
+        raise UsageError(f"'{text[:80]}' is not a host name: {error}", hint) from None
     if not DOMAIN_NAME.fullmatch(name):
-        raise GitshipError(f"'{text[:80]}' is not a host name", hint)
+        raise UsageError(f"'{text[:80]}' is not a host name", hint)
     if name.rpartition(".")[2].isdigit():  # the last label of a name is never a number (RFC 3696, section 2)
-        raise GitshipError(f"'{text[:80]}' is an address, not a host name", hint)
+        raise UsageError(f"'{text[:80]}' is an address, not a host name", hint)
     return name
 
 
 def domain_pattern(text: str) -> str:
-    """As ``domain_name``; the first label may be ``*``. Raises GitshipError."""
+    """As ``domain_name``; the first label may be ``*``. Raises UsageError."""
     text = text.strip()
     if not text.startswith(WILDCARD):
         return domain_name(text)
     parent = domain_name(text.removeprefix(WILDCARD))
     if "." not in parent and parent != "localhost":
-        raise GitshipError(f"'{text[:80]}' would be every name below .{parent}", "for instance *.example.com")
+        raise UsageError(f"'{text[:80]}' would be every name below .{parent}", "for instance *.example.com")
     return WILDCARD + parent
 
 
@@ -77,7 +77,7 @@ def add(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
 
 
 def _named(context: Context, domains: tuple[str, ...]) -> list[str]:
-    """One at least. Raises UsageError, GitshipError for what is no name, NoPermission for the server's own wildcard."""
+    """One at least. Raises UsageError, NoPermission for the server's own wildcard."""
     if not domains:
         raise UsageError("DOMAIN is missing", f"for instance: {context.command.name} shop www.example.com")
     return _patterns(context, domains)

@@ -10,8 +10,8 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import Format, show_one
 from gitship.commands.prompt import read_all
-from gitship.commands.registry import UsageError, command
-from gitship.errors import GitshipError
+from gitship.commands.registry import command
+from gitship.errors import GitshipError, UsageError
 from gitship.front.gate import PAGE_BYTES, check_page
 from gitship.model import Role
 

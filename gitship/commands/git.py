@@ -10,9 +10,9 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import NOTHING, Format, show_one, size
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.releases import short_commit
-from gitship.errors import GitshipError
+from gitship.errors import GitshipError, UsageError
 from gitship.model import Role
 
 MOST_STRIPPED = 100

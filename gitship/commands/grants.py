@@ -12,8 +12,8 @@ from cyclopts import Parameter
 
 from gitship.commands.context import Context, Ctx
 from gitship.commands.keys import KeyName, named
-from gitship.commands.registry import UsageError, command
-from gitship.errors import AlreadyGone, Conflict
+from gitship.commands.registry import command
+from gitship.errors import AlreadyGone, Conflict, UsageError
 from gitship.model import Key, Role
 
 Apps = Annotated[str, Parameter(name="APP", help="an app's name; there may be several")]

@@ -11,8 +11,8 @@ from rich.text import Text
 from gitship import __version__
 from gitship.commands import elsewhere, registry
 from gitship.commands.context import Context, Ctx
-from gitship.commands.registry import Argument, Command, UsageError, command
-from gitship.errors import nearest
+from gitship.commands.registry import Argument, Command, command
+from gitship.errors import UsageError, nearest
 from gitship.model import Role
 
 LEFT_COLUMNS = 32  # of the overview; few commands with their arguments are longer

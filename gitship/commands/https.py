@@ -11,11 +11,11 @@ from gitship.commands import access
 from gitship.commands.columns import Column
 from gitship.commands.context import Context, Ctx
 from gitship.commands.listing import Format, moment, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.https.operations import HostStatus
 from gitship.deploy.https.sites import called, is_status_page
 from gitship.deploy.https.wishes import wish_of
-from gitship.errors import Conflict
+from gitship.errors import Conflict, UsageError
 from gitship.model import STATUS_PAGE, App, Role, Site
 
 HSTS_DAYS = 180

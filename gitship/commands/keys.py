@@ -13,8 +13,8 @@ from gitship.commands.columns import Column
 from gitship.commands.context import Context, Ctx
 from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import UsageError, command
-from gitship.errors import Conflict, NotFound, nearest
+from gitship.commands.registry import command
+from gitship.errors import Conflict, NotFound, UsageError, nearest
 from gitship.model import Key, Role
 
 KEY_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?")

@@ -11,11 +11,12 @@ from cyclopts import Parameter
 from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show_one
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.resources import shown_memory
 from gitship.commands.times import typed_seconds
 from gitship.deploy.gates import gate_of
 from gitship.deploy.values import Value
+from gitship.errors import UsageError
 from gitship.front.gate import Gate
 from gitship.front.limits import COUNTED_BYTES, MOST_BYTES, MOST_PER_S, MOST_REQUESTS, Limits, Rate
 from gitship.model import App, Role

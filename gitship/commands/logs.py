@@ -19,11 +19,11 @@ from gitship.commands.loglines import writer
 from gitship.commands.pattern import matcher
 from gitship.commands.prompt import Interrupted
 from gitship.commands.ps import no_process
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.releases import release_number
 from gitship.commands.times import typed_seconds
 from gitship.engine.values import LogLine
-from gitship.errors import GitshipError, NotFound
+from gitship.errors import GitshipError, NotFound, UsageError
 from gitship.model import App, Role
 
 MOST_LINES = 100_000

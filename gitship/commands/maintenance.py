@@ -12,9 +12,9 @@ from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import Format, show_one
 from gitship.commands.networks import networks, within_limit
 from gitship.commands.prompt import read_all
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.gates import gate_of
-from gitship.errors import GitshipError
+from gitship.errors import GitshipError, UsageError
 from gitship.front.gate import PAGE_BYTES, Maintenance
 from gitship.model import Role
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv6Network, ip_interface
 
-from gitship.commands.registry import UsageError
-from gitship.errors import Conflict
+from gitship.errors import Conflict, UsageError
 
 MOST_NETWORKS = 500
 

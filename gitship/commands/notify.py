@@ -16,10 +16,10 @@ from gitship.commands.columns import Column
 from gitship.commands.context import Context, Ctx
 from gitship.commands.listing import NOTHING, Format, moment, show
 from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy import notifications
 from gitship.deploy.post import is_public
-from gitship.errors import GitshipError, NotFound, nearest
+from gitship.errors import GitshipError, NotFound, UsageError, nearest
 from gitship.model import DeliveryStatus, Role, Webhook
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")

@@ -11,9 +11,10 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import Format, show_one
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.tuned import NoRestart, change, note_pending
 from gitship.deploy import overrides
+from gitship.errors import UsageError
 from gitship.model import Role
 
 PortNumber = Annotated[str, Parameter(name="PORT", help="1 to 65535")]

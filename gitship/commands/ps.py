@@ -11,9 +11,9 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.formation import quantity
-from gitship.errors import GitshipError, NotFound, nearest
+from gitship.errors import GitshipError, NotFound, UsageError, nearest
 from gitship.model import PROCESS_TYPE, App, Role
 
 MOST_CONTAINERS = 100  # per process type: a /26 network has 61 addresses, so more is a slip of the finger

@@ -10,8 +10,9 @@ from cyclopts import Parameter
 from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import NOTHING, Format, duration, moment, show, size, version
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.looking import ProcessStatus
+from gitship.errors import UsageError
 from gitship.model import Role
 from gitship.store.happenings import KEPT_PER_APP
 

@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship.commands.context import AppName, Ctx
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
+from gitship.errors import UsageError
 from gitship.front.pause import MOST_S
 from gitship.model import Role
 

@@ -12,9 +12,9 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.domains import domain_name
 from gitship.commands.listing import Format, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.gates import gate_of
-from gitship.errors import AlreadyGone, Conflict, NotFound, nearest
+from gitship.errors import AlreadyGone, Conflict, NotFound, UsageError, nearest
 from gitship.front.gate import Gate, Redirect, looping
 from gitship.model import App, Role
 

@@ -20,7 +20,10 @@ DOKKU_END = "<!-- dokku:end -->"
 EXIT_CODES = (
     (dispatch.EXIT_OK, "done, or it was so already and there was nothing to do, which stderr says"),
     (dispatch.EXIT_ERROR, "an error, no permission, or a deploy that did not go live"),
-    (dispatch.EXIT_USAGE, "typed wrongly, or no such command"),
+    (
+        dispatch.EXIT_USAGE,
+        "typed wrongly: no such command or option, or a word that is nothing of its kind, as `lots` for a size",
+    ),
     (
         dispatch.EXIT_UNCHANGED,
         "nothing to do: what was to be made is there already, or what was to be removed is not there. An app that is"

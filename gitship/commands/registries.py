@@ -11,7 +11,8 @@ from gitship.commands.columns import Column
 from gitship.commands.context import Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
+from gitship.errors import UsageError
 from gitship.model import Role
 
 PASSWORD_BYTES = 16 << 10  # some registries take whole JSON keys and tokens

@@ -18,17 +18,13 @@ from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 import gitship.commands
 from gitship.commands.columns import Column
 from gitship.commands.escapes import printable
-from gitship.errors import GitshipError
+from gitship.errors import UsageError
 from gitship.model import Role
 
 Handler = TypeVar("Handler", bound=Callable[..., int | None])
 QUIET_FLAGS = ("-q", "--quiet")
 NO_DEFAULT = (None, (), inspect.Parameter.empty)
 SHOWN_INPUT_CHARS = 200  # of what was typed wrongly
-
-
-class UsageError(GitshipError):
-    """The command was typed wrongly: exit code 2."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, growth, moment, show, size, version
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
+from gitship.errors import UsageError
 from gitship.model import Role
 
 SHORT_COMMIT = 7

@@ -11,13 +11,13 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import NOTHING, Format, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.tuned import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.deploy import overrides
 from gitship.deploy.gitshiptoml import MIN_MEMORY, Limits
 from gitship.deploy.overrides import Overrides
 from gitship.deploy.values import Value
-from gitship.errors import GitshipError
+from gitship.errors import GitshipError, UsageError
 from gitship.model import App, Role
 
 MEMORY, CPUS, PIDS, READ_ONLY = "memory_bytes", "cpus", "pids", "read_only"

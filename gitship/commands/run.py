@@ -12,10 +12,11 @@ from gitship.commands.config import add_variable
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.listing import Format, moment, show, version
 from gitship.commands.prompt import Interrupted
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.commands.times import typed_seconds
 from gitship.deploy.attending import ClientLeft
 from gitship.deploy.programs import Command
+from gitship.errors import UsageError
 from gitship.model import Role
 
 DETACHED_TIMEOUT = "24h"

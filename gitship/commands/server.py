@@ -16,8 +16,8 @@ from gitship.commands.context import Context, Ctx, Services
 from gitship.commands.listing import Format, show
 from gitship.commands.planning import plan
 from gitship.commands.prompt import Interrupted, read_all
-from gitship.commands.registry import UsageError, command
-from gitship.errors import GitshipError
+from gitship.commands.registry import command
+from gitship.errors import GitshipError, UsageError
 from gitship.model import Key, Role
 
 NoSecrets = Annotated[bool, Parameter(name="--no-secrets", help="without variables, passwords and webhooks")]

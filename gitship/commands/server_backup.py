@@ -10,8 +10,9 @@ from gitship.commands.context import Ctx
 from gitship.commands.listing import size
 from gitship.commands.progress import Progress
 from gitship.commands.prompt import Interrupted
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy.attending import ClientLeft
+from gitship.errors import UsageError
 from gitship.model import Role
 
 Logs = Annotated[bool, Parameter(name="--logs", help="with the logs of deploys, runs and ended containers")]

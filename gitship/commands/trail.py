@@ -16,8 +16,8 @@ from cyclopts import Parameter
 
 from gitship.commands import registry
 from gitship.commands.escapes import printable
-from gitship.commands.registry import Command, UsageError
-from gitship.errors import GitshipError
+from gitship.commands.registry import Command
+from gitship.errors import GitshipError, UsageError
 from gitship.model import Identity, Outcome
 from gitship.store import Store
 

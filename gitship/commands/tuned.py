@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from gitship.commands.context import Context
 from gitship.commands.following import follow
-from gitship.commands.registry import UsageError
 from gitship.deploy import overrides
+from gitship.errors import UsageError
 from gitship.model import PROCESS_TYPE, App
 
 NoRestart = Annotated[bool, Parameter(name="--no-restart", help="only store it; the next deploy or start uses it")]

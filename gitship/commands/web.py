@@ -13,9 +13,10 @@ from gitship.commands.columns import Column
 from gitship.commands.context import Ctx
 from gitship.commands.keys import KEY_NAME
 from gitship.commands.listing import Format, moment, show
-from gitship.commands.registry import UsageError, command
+from gitship.commands.registry import command
 from gitship.deploy import webaddress
 from gitship.deploy.signins import LINK_S, SESSION_S
+from gitship.errors import UsageError
 from gitship.model import Role
 
 TokenName = Annotated[str, Parameter(name="NAME", help="what the token is for")]

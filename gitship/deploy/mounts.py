@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitship.deploy import overrides
-from gitship.errors import DeployError, GitshipError
+from gitship.errors import DeployError, UsageError
 from gitship.model import Mount, Process, Release
 
 VOLUME_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
@@ -41,14 +41,14 @@ class Wanted:
 
 
 def parse(text: str) -> tuple[str, str]:
-    """Source and path of ``data:/var/lib/shop`` or ``/srv/photos:/photos``. Raises GitshipError."""
+    """Source and path of ``data:/var/lib/shop`` or ``/srv/photos:/photos``. Raises UsageError."""
     if not text.isprintable():
-        raise GitshipError("SOURCE:PATH has characters that cannot be shown", "for instance data:/var/lib/shop")
+        raise UsageError("SOURCE:PATH has characters that cannot be shown", "for instance data:/var/lib/shop")
     source, colon, path = text.partition(":")
     if not colon or not source or not path:
-        raise GitshipError(f"'{text[:200]}' is not SOURCE:PATH", "for instance data:/var/lib/shop")
+        raise UsageError(f"'{text[:200]}' is not SOURCE:PATH", "for instance data:/var/lib/shop")
     if ":" in path:
-        raise GitshipError(f"'{text[:200]}' has more than SOURCE:PATH", "`--read-only` is an option of its own")
+        raise UsageError(f"'{text[:200]}' has more than SOURCE:PATH", "`--read-only` is an option of its own")
     if source.startswith("/"):
         return _clean(source), container_path(path)
     return volume_name(source), container_path(path)
@@ -56,7 +56,7 @@ def parse(text: str) -> tuple[str, str]:
 
 def volume_name(text: str) -> str:
     if not VOLUME_NAME.fullmatch(text):
-        raise GitshipError(
+        raise UsageError(
             f"'{text[:80]}' is neither a volume's name nor an absolute path",
             "a name has letters, digits, '-', '_' and '.', at most 64, beginning and ending with a letter or digit",
         )
@@ -64,21 +64,21 @@ def volume_name(text: str) -> str:
 
 
 def container_path(text: str) -> str:
-    """``text`` without a slash at its end. Raises GitshipError when nothing can be mounted there."""
+    """``text`` without a slash at its end. Raises UsageError when nothing can be mounted there."""
     path = _clean(text)
     if path == "/":
-        raise GitshipError("nothing can be mounted at /", "choose a directory, for instance /data")
+        raise UsageError("nothing can be mounted at /", "choose a directory, for instance /data")
     if path in RESERVED_FILES or any(path == root or path.startswith(f"{root}/") for root in RESERVED):
-        raise GitshipError(f"{path} is the system's own in every container", "choose another path, for instance /data")
+        raise UsageError(f"{path} is the system's own in every container", "choose another path, for instance /data")
     return path
 
 
 def _clean(text: str) -> str:
     path = text.rstrip("/") or "/"
     if not path.startswith("/") or len(path) > PATH_CHARS:
-        raise GitshipError(f"'{text[:200]}' is not an absolute path", "for instance /data")
+        raise UsageError(f"'{text[:200]}' is not an absolute path", "for instance /data")
     if path != posixpath.normpath(path) or path.startswith("//"):
-        raise GitshipError(f"'{text[:200]}' has '.', '..' or a double '/' in it", "write the path without")
+        raise UsageError(f"'{text[:200]}' has '.', '..' or a double '/' in it", "write the path without")
     return path
 
 

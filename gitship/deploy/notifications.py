@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from gitship.errors import GitshipError, nearest
+from gitship.errors import UsageError, nearest
 from gitship.model import Delivery, Topic, Webhook
 
 FORMATS = ("json", "slack", "discord")
@@ -22,24 +22,24 @@ class Notifications(Protocol):
 
 
 def split(url: str) -> SplitResult:
-    """The parts of a webhook's URL. Raises GitshipError, which never repeats the URL: it may hold a secret."""
+    """The parts of a webhook's URL. Raises UsageError, which never repeats the URL: it may hold a secret."""
     hint = "for instance https://hooks.example.com/deploys"
     if len(url) > URL_CHARS or not all("!" <= c <= "~" for c in url):
-        raise GitshipError(f"a URL is at most {URL_CHARS} plain characters without blanks", hint)
+        raise UsageError(f"a URL is at most {URL_CHARS} plain characters without blanks", hint)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise GitshipError("this is no URL", hint) from None
+        raise UsageError("this is no URL", hint) from None
     if parts.scheme not in ("http", "https") or not host or port == 0 or host.startswith("."):
-        raise GitshipError("a webhook's URL begins with https:// or http:// and a host", hint)
+        raise UsageError("a webhook's URL begins with https:// or http:// and a host", hint)
     if parts.username is not None:
-        raise GitshipError("a name or password before the host is not sent", "put a token into the path instead")
+        raise UsageError("a name or password before the host is not sent", "put a token into the path instead")
     return parts
 
 
 def events(text: str) -> tuple[str, ...]:
-    """``deploy.live,deploy.failed`` as a tuple; empty for ``all``. Raises GitshipError with the nearest name."""
+    """``deploy.live,deploy.failed`` as a tuple; empty for ``all``. Raises UsageError with the nearest name."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if names == ("all",):
         return ()
@@ -47,7 +47,7 @@ def events(text: str) -> tuple[str, ...]:
         if name not in EVENTS:
             near = nearest(name, EVENTS)
             hint = f"did you mean '{near}'?" if near else f"there are: {', '.join(EVENTS)}, or all"
-            raise GitshipError(f"no event '{name[:80]}'", hint)
+            raise UsageError(f"no event '{name[:80]}'", hint)
     if not names:
-        raise GitshipError("no event is named", f"there are: {', '.join(EVENTS)}, or all")
+        raise UsageError("no event is named", f"there are: {', '.join(EVENTS)}, or all")
     return names

@@ -11,7 +11,7 @@ from typing import Protocol
 from gitship.config import Settings
 from gitship.deploy.lock import ensure_unlocked
 from gitship.engine import references
-from gitship.errors import Conflict, GitshipError
+from gitship.errors import Conflict, UsageError
 from gitship.git import refnames, revisions
 from gitship.git.archive import commit_archive
 from gitship.git.refnames import HEADS, MAIN_BRANCHES
@@ -112,7 +112,7 @@ class Sources:
         ref = HEADS + branch
         refusal = refnames.refusal(ref)
         if refusal:
-            raise GitshipError(f"'{branch[:80]}' is no branch: {refusal}", "for instance main")
+            raise UsageError(f"'{branch[:80]}' is no branch: {refusal}", "for instance main")
         repository = self._repositories.open(found.name)
         self._store.set_deploy_branch(found.id, branch)
         if repository.ref(ref) is not None:  # else a clone checks it out once it is there

@@ -11,7 +11,7 @@ from typing import Any
 
 from gitship.deploy import schedule
 from gitship.deploy.command_line import Command, parse_command
-from gitship.errors import ConfigError
+from gitship.errors import ConfigError, GitshipError, UsageError
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")  # one line: nothing can be smuggled in behind it
@@ -39,18 +39,19 @@ _COMMAND = re.compile(r"[a-z]+(?::[a-z]+)+")
 class Value:
     """``raw`` at ``path`` in ``file``, for instance "app.json" and "healthchecks.web[0].port".
 
-    Every method raises ConfigError when the value is of another kind, or out of range.
+    ``file`` may also be a command, ``path`` then what it calls the value. Every method raises ConfigError, of a command
+    UsageError, when the value is of another kind, or out of range.
     """
 
     file: str
     path: str
     raw: Any
 
-    def error(self, must: str, hint: str = "") -> ConfigError:
-        """``app.json: healthchecks.web[0].port must be ...``"""
+    def error(self, must: str, hint: str = "") -> GitshipError:
+        """``app.json: healthchecks.web[0].port must be ...``; of a command, which whoever typed it knows, no name."""
+        if _COMMAND.fullmatch(self.file):
+            return UsageError(f"{self.path} {must}", hint or f"not {shortened(self.raw)}; see `help {self.file}`")
         where = f"{self.file}: {self.path}" if self.path else self.file
-        if not hint and _COMMAND.fullmatch(self.file):
-            hint = f"not {shortened(self.raw)}; see `help {self.file}`"
         return ConfigError(f"{where} {must}", hint or f"it is {shortened(self.raw)} now")
 
     def table(self) -> dict[str, Value]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gitship.errors import GitshipError, NotFound
+from gitship.errors import GitshipError, NotFound, UsageError
 
 SETTING = "docker.host_paths"
 ENGINES = tuple(
@@ -28,7 +28,7 @@ def resolved(path: str, allowed: Sequence[Path], private: Sequence[Path] = ()) -
             "directories of the host cannot be mounted on this server", f"list them in its setting {SETTING}"
         )
     if not path.startswith("/") or ".." in Path(path).parts:
-        raise GitshipError(f"'{path[:200]}' is not an absolute path", "without '..', for instance /srv/data/shop")
+        raise UsageError(f"'{path[:200]}' is not an absolute path", "without '..', for instance /srv/data/shop")
     real = os.path.realpath(path)
     if not any(Path(real).is_relative_to(os.path.realpath(root)) for root in allowed):
         leads = "" if real == path.rstrip("/") else f", which is {real},"

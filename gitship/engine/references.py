@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gitship.errors import GitshipError
+from gitship.errors import UsageError
 
 DEFAULT_SERVER = "default"  # the registry that the engine takes for names without a server
 DEFAULT_NAMES = ("docker.io", "index.docker.io")  # the engine leaves these out of an image's names
@@ -46,7 +46,7 @@ class Reference:
 
 
 def parse(text: str) -> Reference:
-    """The tag is ``latest`` where nothing is said; beside a digest it means nothing. Raises GitshipError."""
+    """The tag is ``latest`` where nothing is said; beside a digest it means nothing. Raises UsageError."""
     if len(text) <= MAX_CHARS:
         if _ID.fullmatch(text):
             return Reference("", id=text)
@@ -73,7 +73,7 @@ def _familiar(repository: str) -> str:
     return rest if first == "library" and rest and "/" not in rest else repository
 
 
-def _wrong(text: str) -> GitshipError:
-    return GitshipError(
+def _wrong(text: str) -> UsageError:
+    return UsageError(
         f"'{text[:80]}' does not name an image", "for instance registry.example.com/shop:1.2, or one with @sha256:..."
     )

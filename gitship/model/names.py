@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gitship.errors import GitshipError
+from gitship.errors import UsageError
 
 APP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 DOMAIN_NAME = re.compile(
@@ -21,7 +21,7 @@ DEFAULT_PORT = 5000
 def app_name(text: str) -> str:
     """``text`` when it is a valid app name.
 
-    Raises GitshipError naming the rule and, where one can be made, a valid name near it.
+    Raises UsageError naming the rule and, where one can be made, a valid name near it.
     """
     if APP_NAME.fullmatch(text):
         return text
@@ -29,4 +29,4 @@ def app_name(text: str) -> str:
     hint = "use lower-case letters, digits, '-' and '.', at most 63, beginning and ending with a letter or digit"
     if near and APP_NAME.fullmatch(near):
         hint += f"; for instance '{near}'"
-    raise GitshipError(f"'{text[:80]}' is not an app name", hint)
+    raise UsageError(f"'{text[:80]}' is not an app name", hint)

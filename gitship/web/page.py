@@ -18,13 +18,12 @@ from tornado.web import HTTPError, RequestHandler
 
 from gitship import tracing
 from gitship.commands import access
-from gitship.commands.registry import UsageError
 from gitship.config import Settings
 from gitship.deploy import journal
 from gitship.deploy.operations import Operations
 from gitship.deploy.signins import SESSION_S
 from gitship.deploy.webaddress import is_loopback
-from gitship.errors import Conflict, GitshipError, NoPermission, NotFound
+from gitship.errors import Conflict, GitshipError, NoPermission, NotFound, UsageError
 from gitship.model import App, Deploy, Identity, Role
 from gitship.store import Store
 from gitship.web import ages, stagebar

@@ -34,6 +34,27 @@ def test_help_of_a_command_tells_arguments_role_and_examples(world: World, argv:
         assert part in client.out
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "apps:create UPPER", "allow:add shop nonsense", "auth:set shop a:b", "bodylimit:set shop lots",
+        "builder:set shop --dockerfile ../x", "cache:purge shop --url [", "cache:set shop --ttl lots",
+        "capabilities:add shop NOPE", "checks:set shop --timeout -1", "config:set shop 1A=2",
+        "cron:add shop x -- true", "domains:add shop a..b", "git:from-image shop a::b", "git:set shop deploy-branch ..",
+        "https:enable shop --hsts x", "logs shop --since nope", "notify:add n ftp://x",
+        "notify:add n http://x --events nope", "ports:set shop lots", "ps:pause shop --for x", "ps:scale shop web=-1",
+        "ratelimit:set shop --requests 5 --per x", "releases:rollback shop abc", "resources:limit shop --memory abc",
+        "run shop --timeout x -- true", "storage:mount shop data:rel", "storage:mount shop nonsense",
+    ],
+)  # fmt: skip
+def test_a_word_that_is_nothing_of_its_kind_ends_with_2(world: World, line: str) -> None:
+    """Whatever exists: a script tells what it typed wrongly from what is not there, or not now."""
+    world.ok("apps:create", "shop")
+    client = world.run(*line.split())
+    assert (client.code, client.out) == (2, ""), client.err
+    assert client.err.startswith("error: ") and "hint: " in client.err
+
+
 def test_help_flag_after_the_delimiter_is_a_value(world: World) -> None:
     client = world.run("config:set", "shop", "--", "--help")
     assert client.code == 2

@@ -10,11 +10,11 @@ import pytest
 
 from gitship.commands.loglines import short_name
 from gitship.commands.logs import parse_since
-from gitship.commands.registry import UsageError
 from gitship.deploy import tail
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.engine import logs
 from gitship.engine.values import LogLine
+from gitship.errors import UsageError
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import Client, World
 
