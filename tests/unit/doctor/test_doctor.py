@@ -150,3 +150,13 @@ def test_the_exit_code_tells_whether_anything_fails(config: Path, capsys: pytest
     rows = json.loads(capsys.readouterr().out)
     assert {"subject", "level", "text", "fix"} == set(rows[0])
     assert all(row["fix"] for row in rows if row["level"] == "fail")
+
+
+def test_a_database_that_cannot_be_read_stops_no_other_look(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(config).database.write_bytes(b"no database" * 1000)
+    monkeypatch.setattr(network, "wanted", lambda _settings: True)  # Docker is here ...
+    monkeypatch.setattr(network, "_speaks_ssh", lambda _listen: True)  # ... and the server runs
+    monkeypatch.setattr(network, "rules_of", lambda *_: pytest.fail("without the server's id"))
+    [finding] = found(config, "guard")
+    assert (finding.level, "database" in finding.text) == (Level.FAIL, True)
+    assert [f.level for f in found(config, "database")] == [Level.FAIL]
