@@ -160,3 +160,13 @@ def test_a_database_that_cannot_be_read_stops_no_other_look(config: Path, monkey
     [finding] = found(config, "guard")
     assert (finding.level, "database" in finding.text) == (Level.FAIL, True)
     assert [f.level for f in found(config, "database")] == [Level.FAIL]
+
+
+def test_a_database_that_is_gone_while_there_are_copies_is_told(config: Path) -> None:
+    database = load(config).database
+    database.unlink()
+    assert found(config, "database") == []  # `gitship serve` makes it
+    (database.parent / "copies").mkdir()
+    (database.parent / "copies/gitship-20261128T095041Z-daily.db").touch()
+    [finding] = found(config, "database")
+    assert (finding.level, "--newest-copy" in finding.fix) == (Level.FAIL, True)
