@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
 import os
 import signal
 import stat
@@ -23,6 +24,10 @@ OWN = ("init", "serve", "stop-front", "attend", "limit-builds", "doctor", "resto
 EPILOG = """Any other word is an admin command for the running server, for instance:
   gitship apps:list            gitship logs shop -f            gitship help
 The same commands work from anywhere: ssh -p 2222 deploy@HOST apps:list"""
+WITHOUT_RIGHTS = "run this as root, or as the user that owns data_dir"
+NO_PLACE = "see whether data_dir in the settings file is what it should be"
+
+log = logging.getLogger("gitship")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,6 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # our reader has gone, as in `gitship doctor | head -1`
         return _unread()
+    except OSError as error:
+        if not error.filename:
+            raise
+        log.debug("%s", error, exc_info=True)
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"hint: {WITHOUT_RIGHTS if isinstance(error, PermissionError) else NO_PLACE}", file=sys.stderr)
+        return 1
 
 
 def _own(args: argparse.Namespace) -> int:

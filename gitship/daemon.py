@@ -110,7 +110,7 @@ class Daemon:
         self.front = front_of(settings, self.store)
         self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine.default_bridge))
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
-        repositories.sweep()
+        repositories.sweep({app.name for app in self.store.apps()})
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
         kept = KeptLogs(self.store, engine, settings.logs, settings.deploy.keep_releases)
         kept.sweep()

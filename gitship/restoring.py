@@ -135,6 +135,6 @@ def _newest_copy(path: Path) -> dict[str, Any]:
     return {
         "copy": copy.path.name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(copy.at)),
-        "aside": str(aside),
+        "aside": str(aside) if aside else None,
         "next": "gitship serve: what was deployed after the copy was made is to be pushed again",
     }

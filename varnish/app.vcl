@@ -445,6 +445,9 @@ sub vcl_deliver {
         && req.http.x-gitship-stale != "serve" && req.http.x-gitship-before != "serve") {
         if (obj.uncacheable || (req.http.x-gitship-aside == "file"
             && (resp.http.cache-control !~ "(?i)(^|[, ])(public|immutable)" || resp.http.vary ~ "(?i)cookie"))) {
+            if (resp.status == 404 && req.http.x-gitship-first && obj.hits > 0) {
+                set req.http.x-gitship-before = "there";  # perhaps: a 404 from the cache has not looked yet
+            }
             set req.http.x-gitship-aside = "over";
             return (restart);
         }

@@ -51,3 +51,5 @@ def backup(*, context: Ctx, logs: Logs = False, volumes: Volumes = False) -> Non
         f"backup of {made.apps} apps{f' and {made.volumes} volumes' if volumes else ''}: {size(made.bytes)}, whole;"
         " it has keys and passwords in it: chmod 600"
     )
+    for app in made.without:
+        context.note(f"without the repository of {app}, which is not there: push {app} once, and take another backup")

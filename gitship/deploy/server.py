@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,7 +21,7 @@ from gitship.deploy.https.operations import Https
 from gitship.deploy.jobs import Jobs
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.lifecycle import Lifecycle
-from gitship.deploy.lock import ensure_unlocked
+from gitship.deploy.lock import DESTROYING, ensure_unlocked
 from gitship.deploy.looking import Looking, ProcessStatus
 from gitship.deploy.notifications import Notifications
 from gitship.deploy.origin import manifest_of
@@ -51,6 +52,8 @@ from gitship.store import Store
 
 CLEAR_TIMEOUT_S = 60.0
 BY_ITSELF = Identity("gitship", Role.DEPLOYER)
+
+log = logging.getLogger("gitship.deploy")
 
 
 class ServerOperations:
@@ -125,10 +128,19 @@ class ServerOperations:
         with self._store.transaction():
             self._renaming.ensure_free(name)
             app = self._store.create_app(name)
-        self._repositories.remove(name)  # of a clone that was cut short
-        self._repositories.create(name)
+            # in here: a server that is killed, or has no room, leaves no app without a repository
+            self._repositories.remove(name)  # of a clone that was cut short
+            self._repositories.create(name)
         self._publish(app)
         return app
+
+    def mend_repository(self, app: App) -> None:
+        """One that somebody took off the disk is there again, empty: whoever pushes has all that it needs."""
+        with self._store.transaction():  # no rename meanwhile
+            now = self._store.app_by_id(app.id)
+            if self._store.setting(app.id, DESTROYING) is None and not self._repositories.has(now.name):
+                log.warning("%s: its repository was gone; the push makes it anew", now.name)
+                self._repositories.create(now.name)
 
     def destroy_app(self, name: str) -> None:
         self._destroying.destroy(name)

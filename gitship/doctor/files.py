@@ -49,6 +49,8 @@ def _open_to_others(path: Path) -> bool:
 def database(settings: Settings) -> Iterator[Finding]:
     """Whole, and with an admin key. Read without a lock that the running server would feel."""
     if not settings.database.exists():
+        if Copies(settings.database).all():
+            yield fail("database", f"{settings.database} is gone", BRING_BACK)
         return
     try:
         with integrity.opened(settings.database) as db:

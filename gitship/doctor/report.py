@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -67,6 +68,8 @@ def _guarded(subject: str, look: Look, settings: Settings) -> Iterator[Finding]:
         yield fail(subject, error.message, error.hint)
     except OSError as error:
         yield fail(subject, f"cannot be looked at: {error}", "run this as root")
+    except sqlite3.Error as error:
+        yield fail(subject, f"cannot be looked at without the database: {error}", "run this as root; see `database`")
 
 
 def shown(finding: Finding) -> str:

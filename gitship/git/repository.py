@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,10 +223,12 @@ class Repositories:
 
     def open(self, name: str) -> Repository:
         """Raises NotFound when the app has no repository."""
-        path = self._path(name)
-        if not path.is_dir():
-            raise NotFound(f"no app named '{name}'")
-        return Repository(path)
+        if not self.has(name):
+            raise NotFound(f"the repository of '{name}' is not there", f"push {name} once: a push makes it anew")
+        return Repository(self._path(name))
+
+    def has(self, name: str) -> bool:
+        return self._path(name).is_dir()
 
     def remove(self, name: str) -> None:
         """Removes the repository; nothing happens when there is none."""
@@ -247,8 +249,11 @@ class Repositories:
             raise Conflict(f"there is a repository named '{new}' already", "choose another name")
         source.rename(target)
 
-    def sweep(self) -> None:
-        """Removes what a killed server left: quarantines, half packs, locks. Only for the start of the one server."""
+    def sweep(self, apps: Collection[str]) -> None:
+        """Removes what a killed server left: quarantines, half packs, locks, and what was to be none of ``apps`` yet.
+
+        Only for the start of the one server.
+        """
         for left_over in (*self.root.glob(".new-*"), *self.root.glob(".old-*")):
             shutil.rmtree(left_over, ignore_errors=True)
         for path in self.root.glob("*.git"):
@@ -259,6 +264,9 @@ class Repositories:
                     shutil.rmtree(left_over, ignore_errors=True)
                 else:
                     left_over.unlink(missing_ok=True)
+            objects = path / "objects"
+            if path.stem not in apps and objects.is_dir() and not any(f.is_file() for f in objects.rglob("*")):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _described(sha: str, found: RawCommit) -> Commit:

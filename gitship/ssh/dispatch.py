@@ -71,6 +71,8 @@ class Dispatcher:
         created = app is None
         if app is None:
             app = self._operations.create_app(name)
+        else:
+            self._operations.mend_repository(app)
         host = PushHost(self._operations, app, self._repositories.open(name), identity)
         answers: list[Mapping[str, str]] = []
         try:

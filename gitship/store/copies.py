@@ -100,8 +100,8 @@ class Copies:
             for old in [copy for copy in found if copy.kind == kind][self._keep :]:
                 old.path.unlink(missing_ok=True)
 
-    def bring_back(self) -> tuple[Copy, Path]:
-        """The newest whole copy takes the database's place; that one is kept aside: which copy, and where.
+    def bring_back(self) -> tuple[Copy, Path | None]:
+        """The newest whole copy takes the database's place; that one is kept aside, if it is there: which copy, where.
 
         Only while no server runs. Raises GitshipError, and then nothing has changed.
         """
@@ -124,7 +124,7 @@ class Copies:
             ) from error
         finally:
             fresh.unlink(missing_ok=True)
-        return newest, aside
+        return newest, aside if aside.exists() else None
 
 
 def snapshot(source: sqlite3.Connection, target: Path) -> None:

@@ -34,24 +34,34 @@ def _translated() -> Iterator[None]:
         ) from error
 
 
+def _lost(path: Path) -> str:
+    """That there is no database where there should be one, in words; empty when there is."""
+    if not path.exists():
+        return "gone"
+    return "" if path.stat().st_size else "empty"
+
+
 class Database:
     """Safe from any thread: one connection behind a lock, since every statement here takes well under a millisecond."""
 
     def __init__(self, path: Path, *, copies: int = KEPT) -> None:
         """Opens or creates the database (mode 0600) and keeps ``copies`` automatic copies of each kind beside it.
 
-        Raises GitshipError when it is damaged, unusable or too new.
+        Raises GitshipError when it is damaged, unusable or too new, or not there although copies of it are.
         """
         self.path = path
         self.before_writing: Callable[[], None] = lambda: None  # whoever watches over the disk's room sets it
         self.copies = Copies(path, copies)
         path.parent.mkdir(parents=True, exist_ok=True)
+        # A new one would take every site off the air: Varnish is told what the store knows.
+        if (lost := _lost(path)) and self.copies.newest_whole():
+            raise self._unusable(path, lost)
         path.touch(mode=0o600)
         self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             if wrong := integrity.problem(self._db):
-                raise self._damaged(path, wrong)
+                raise self._unusable(path, f"damaged: {wrong}")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")  # a reboot must not take back what a push was told
             self._db.execute("PRAGMA foreign_keys = ON")
@@ -63,19 +73,20 @@ class Database:
             ) from None
         except sqlite3.DatabaseError as error:
             self._db.close()
-            raise self._damaged(path, str(error)) from None
+            raise self._unusable(path, f"damaged: {error}") from None
         except GitshipError:
             self._db.close()
             raise
 
-    def _damaged(self, path: Path, wrong: str) -> GitshipError:
+    def _unusable(self, path: Path, what: str) -> GitshipError:
         newest = self.copies.newest_whole()
         if newest is None:
             way = "restore a backup: gitship restore FILE --force"
         else:
             at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(newest.at))
             way = f"bring back the automatic copy of {at}: gitship restore --newest-copy"
-        return GitshipError(f"the database {path} is damaged: {wrong}", f"{way} (the damaged one is kept)")
+        kept = " (the damaged one is kept)" if path.exists() else ""
+        return GitshipError(f"the database {path} is {what}", f"{way}{kept}")
 
     def close(self) -> None:
         with self._lock:

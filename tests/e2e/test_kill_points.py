@@ -174,6 +174,22 @@ def test_first_deploy_is_whole_or_not_there(
     stage.check_visitors()
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_app_whose_making_was_cut_short_is_made_by_the_next_push(
+    stage: Stage, base: Path, tiny_binary: Path, when: str
+) -> None:
+    server, app = stage.server, f"new-{next(stage.versions)}"
+    repository = apps.tiny(base / app, tiny_binary)
+    with stage.dies_at(Point(when, "Repositories.create")):
+        server.push(repository, app)
+    stage.comes_back()
+    assert server.database("SELECT id FROM apps WHERE name = ?", app) == []
+    server.push_ok(repository, app)
+    assert server.get(app).body == "v1\n"
+    assert server.ssh("apps:destroy", app, "--force").returncode == 0
+    stage.check_visitors()
+
+
 @pytest.mark.parametrize(("point", "stands"), ROLLBACK, ids=str)
 def test_rollback_is_whole_or_not_there(stage: Stage, point: Point, stands: bool) -> None:
     server = stage.server

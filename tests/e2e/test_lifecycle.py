@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,20 @@ def test_a_rename_fails_no_request_and_keeps_everything(server: Server, tiny_app
     server.restart()
     assert server.request("www.example.com").body == "v2\n"
     assert server.get("re-name").status == 404
+
+
+def test_a_repository_that_is_off_the_disk_is_told_and_made_anew_by_a_push(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    repository = tiny_app("lost")
+    server.push_ok(repository, "lost")
+    shutil.rmtree(server.data_dir / "repos" / "lost.git")
+    asked = server.git(repository, "ls-remote", server.url("lost"))
+    assert "the repository of 'lost' is not there" in asked.stderr and "push lost once" in asked.stderr
+    assert server.get("lost").body == "v1\n"
+    head = apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    server.push_ok(repository, "lost")
+    assert (server.get("lost").body, server.server_ref("lost")) == ("v2\n", head)
 
 
 def test_a_rename_that_is_canceled_leaves_the_old_name_alone(server: Server, tiny_app: Callable[..., Path]) -> None:

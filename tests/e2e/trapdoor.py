@@ -27,6 +27,7 @@ KEEPERS = frozenset({"MainThread", "reconcile"})
 
 # In the order in which a push meets them.
 TARGETS = (
+    "gitship.git.repository:Repositories.create",
     "gitship.git.quarantine:Quarantine.__enter__",
     "gitship.git.receive:_Push._take_in",
     "gitship.git.quarantine:Quarantine.keep",

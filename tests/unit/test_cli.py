@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship import config
+from gitship import cli, config
 from gitship.errors import GitshipError
 from gitship.setup import initialise
 
@@ -51,3 +51,28 @@ def test_a_private_key_that_only_this_machine_has_read_can_go_on(tmp_path: Path)
     with pytest.raises(GitshipError) as caught:
         initialise(tmp_path / "gitship.toml", file, [f"data_dir={tmp_path / 'data'}"])
     assert f"{file}.pub" in caught.value.hint and "new one" not in caught.value.hint
+
+
+@pytest.mark.parametrize("words", ["serve", "init", "stop-front", "restore --newest-copy"])
+def test_a_data_dir_that_cannot_be_is_told_without_a_traceback(
+    tmp_path: Path, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a-file").touch()
+    settings = tmp_path / "gitship.toml"
+    settings.write_text(f'data_dir = "{tmp_path}/a-file/data"\n')
+    assert cli.main([*words.split(), "--config", str(settings)]) == 1
+    said = capsys.readouterr().err
+    assert f"error: {tmp_path}/a-file" in said and "hint: " in said and "data_dir" in said
+
+
+def test_who_lacks_the_rights_is_told_to_be_root(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    settings = tmp_path / "gitship.toml"
+    settings.write_text(f'data_dir = "{tmp_path}/data"\n')
+    monkeypatch.setattr(Path, "mkdir", refuse)  # root may make every directory
+    assert cli.main(["serve", "--config", str(settings)]) == 1
+    assert capsys.readouterr().err == (f"error: {tmp_path}/data: Permission denied\nhint: {cli.WITHOUT_RIGHTS}\n")

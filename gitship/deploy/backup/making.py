@@ -27,7 +27,7 @@ from gitship.deploy.keeper import Keeper
 from gitship.engine import archive
 from gitship.engine.base import Volumes
 from gitship.engine.patience import Interrupted
-from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.errors import Conflict, GitshipError
 from gitship.git import carrying
 from gitship.git.repository import Repositories
 from gitship.model import App
@@ -46,6 +46,7 @@ class Made:
     entries: int
     apps: int
     volumes: int
+    without: tuple[str, ...] = ()  # apps whose repository was not there: all else of them is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class _Repository:
     app: App
     refs: dict[str, str]
     head: str
+    there: bool = True
 
 
 class Backups:
@@ -106,7 +108,8 @@ class Backups:
                 except OSError:
                     raise ClientLeft from None
                 sent += len(piece)
-        made = Made(sent, writer.count, len(apps), held)
+        without = tuple(app.name for app in apps if not self._repositories.has(app.name))
+        made = Made(sent, writer.count, len(apps), held, without)
         self._store.set_server_setting(LAST, {"at": time.time(), **dataclasses.asdict(made)})
         return made
 
@@ -145,9 +148,11 @@ class Backups:
                 state = reader.enter_context(self._store.frozen())
                 found = []
                 for app in self._store.apps():
-                    with suppress(NotFound):
-                        repository = self._repositories.open(app.name)
-                        found.append(_Repository(app, repository.refs(), repository.head()))
+                    if not self._repositories.has(app.name):  # somebody took it off the disk
+                        found.append(_Repository(app, {}, "refs/heads/main", there=False))
+                        continue
+                    repository = self._repositories.open(app.name)
+                    found.append(_Repository(app, repository.refs(), repository.head()))
             snapshot(state, target)
         return found
 
@@ -188,9 +193,10 @@ class Backups:
         name = f"{layout.DATA}repos/{found.app.name}.git"
         for directory in carrying.DIRECTORIES:
             yield from writer.directory(f"{name}/{directory}".rstrip("/"), 0o755)
-        repository = self._repositories.open(self._store.app_by_id(found.app.id).name)
-        for path in carrying.files(repository):
-            yield from writer.file(f"{name}/{path.relative_to(repository.path)}", path)
+        if found.there:
+            repository = self._repositories.open(self._store.app_by_id(found.app.id).name)
+            for path in carrying.files(repository):
+                yield from writer.file(f"{name}/{path.relative_to(repository.path)}", path)
         yield from writer.data(f"{name}/packed-refs", carrying.packed_refs(found.refs), 0o644)
         yield from writer.data(f"{name}/HEAD", carrying.head(found.head), 0o644)
 

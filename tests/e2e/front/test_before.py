@@ -87,6 +87,19 @@ def test_a_404_that_is_itself_in_the_cache_is_no_hindrance(get: Get, deploy: Cal
     assert two.count("/assets/app.1.js") == 1
 
 
+def test_nor_is_it_for_a_visitor_with_cookies_whom_the_app_is_asked_for(
+    get: Get, deploy: Callable[..., None], two: Origin
+) -> None:
+    path = "/assets/app.1.js?cache-control=max-age=60&content-type=text/javascript"
+    get(path)
+    deploy(key="nobody/v1")
+    assert [get(path).status for _ in range(2)] == [404, 404]
+    assert get(path, Cookie="id=7").text == "v2 has no such page"
+    deploy()
+    answer = get(path, Cookie="id=7")
+    assert (answer.status, answer.text, answer.headers["x-cache"]) == (200, "v1 0", "previous")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -73,11 +73,28 @@ def test_the_newest_whole_copy_comes_back_and_the_damaged_one_is_kept(path: Path
     damage(newer)
     damage(path)
     copy, aside = Copies(path).bring_back()
-    assert copy.why == copies.DAILY and aside.exists()
+    assert copy.why == copies.DAILY and aside is not None and aside.exists()
     store = Store(path)
     assert len(store.apps()) == 300
     store.close()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_a_database_that_is_not_there_is_not_made_anew_while_there_is_a_copy(path: Path, how: str) -> None:
+    Copies(path).make(copies.DAILY)
+    path.unlink()
+    if how == "empty":
+        path.touch()
+    with pytest.raises(GitshipError, match=f"is {how}$") as refused:
+        Store(path)
+    assert "gitship restore --newest-copy" in refused.value.hint
+    assert path.exists() == (how == "empty")
+    _, aside = Copies(path).bring_back()
+    assert (aside is None) == (how == "gone")
+    store = Store(path)
+    assert len(store.apps()) == 300
+    store.close()
 
 
 def test_with_no_whole_copy_nothing_is_touched(path: Path) -> None:

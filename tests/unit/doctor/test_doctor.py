@@ -159,3 +159,23 @@ def test_the_exit_code_tells_whether_anything_fails(config: Path, capsys: pytest
     rows = json.loads(capsys.readouterr().out)
     assert {"subject", "level", "text", "fix"} == set(rows[0])
     assert all(row["fix"] for row in rows if row["level"] == "fail")
+
+
+def test_a_database_that_cannot_be_read_stops_no_other_look(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(config).database.write_bytes(b"no database" * 1000)
+    monkeypatch.setattr(network, "wanted", lambda _settings: True)  # Docker is here ...
+    monkeypatch.setattr(network, "_speaks_ssh", lambda _listen: True)  # ... and the server runs
+    monkeypatch.setattr(network, "rules_of", lambda *_: pytest.fail("without the server's id"))
+    [finding] = found(config, "guard")
+    assert (finding.level, "database" in finding.text) == (Level.FAIL, True)
+    assert [f.level for f in found(config, "database")] == [Level.FAIL]
+
+
+def test_a_database_that_is_gone_while_there_are_copies_is_told(config: Path) -> None:
+    database = load(config).database
+    database.unlink()
+    assert found(config, "database") == []  # `gitship serve` makes it
+    (database.parent / "copies").mkdir()
+    (database.parent / "copies/gitship-20261128T095041Z-daily.db").touch()
+    [finding] = found(config, "database")
+    assert (finding.level, "--newest-copy" in finding.fix) == (Level.FAIL, True)

@@ -110,9 +110,11 @@ def test_sweep_removes_what_a_killed_server_left_and_nothing_else(
     (repositories.root / ".new-x").mkdir()
     (repositories.root / ".old-x/objects").mkdir(parents=True)
     before = filled.refs()
-    repositories.sweep()
+    repositories.create("never-made")
+    repositories.create("new")
+    repositories.sweep({"new"})
+    assert {p.name for p in repositories.root.iterdir()} == {"new.git", "shop.git"}
     assert [name for name in left if (filled.path / name).exists()] == []
-    assert [entry.name for entry in repositories.root.iterdir()] == ["shop.git"]
     assert filled.refs() == before
     assert filled.commit(before[MAIN]).subject == "Zweiter: mit ö"
 

@@ -138,6 +138,19 @@ def test_a_lost_server_is_back(here: Here) -> None:
     assert not here.settings.logs.exists()
 
 
+def test_an_app_whose_repository_is_off_the_disk_is_told_and_all_else_of_it_is_there(here: Here) -> None:
+    here.keeper.ensure(here.app, "data")
+    shutil.rmtree(here.repository.path)
+    sink = io.BytesIO()
+    made = here.backups.write(sink.write, threading.Event(), volumes=True)
+    assert (made.apps, made.without) == (1, ("shop",))
+    here.lose()
+    there = MemoryVolumes()
+    assert restore(here, sink.getvalue(), volumes=there).volumes == 1
+    repository = Repositories(here.settings.repositories, None).open("shop")
+    assert (repository.refs(), repository.head()) == ({}, "refs/heads/main")
+
+
 def test_what_is_secret_is_for_its_owner_alone(here: Here) -> None:
     data = here.take()
     here.lose()

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 8704f9df1b5da207187a88a293978085
+# digest a460b627956bacaca0c53d026909b194
 
 import directors;
 import std;
@@ -458,6 +458,9 @@ sub vcl_deliver {
         && req.http.x-gitship-stale != "serve" && req.http.x-gitship-before != "serve") {
         if (obj.uncacheable || (req.http.x-gitship-aside == "file"
             && (resp.http.cache-control !~ "(?i)(^|[, ])(public|immutable)" || resp.http.vary ~ "(?i)cookie"))) {
+            if (resp.status == 404 && req.http.x-gitship-first && obj.hits > 0) {
+                set req.http.x-gitship-before = "there";  # perhaps: a 404 from the cache has not looked yet
+            }
             set req.http.x-gitship-aside = "over";
             return (restart);
         }

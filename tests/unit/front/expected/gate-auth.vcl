@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest abd7f1e64367bbe2faad7eb398b3ce8c
+# digest b164eb4956903a28b3df5eef3918a3a9
 
 import directors;
 import std;
@@ -539,6 +539,9 @@ sub vcl_deliver {
         && req.http.x-gitship-stale != "serve" && req.http.x-gitship-before != "serve") {
         if (obj.uncacheable || (req.http.x-gitship-aside == "file"
             && (resp.http.cache-control !~ "(?i)(^|[, ])(public|immutable)" || resp.http.vary ~ "(?i)cookie"))) {
+            if (resp.status == 404 && req.http.x-gitship-first && obj.hits > 0) {
+                set req.http.x-gitship-before = "there";  # perhaps: a 404 from the cache has not looked yet
+            }
             set req.http.x-gitship-aside = "over";
             return (restart);
         }

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 0369a0a0d508d5bf97493ffd34087b48
+# digest 80cc1999dd9b43aebb2c3a7f592a815e
 
 import directors;
 import std;
@@ -535,6 +535,9 @@ sub vcl_deliver {
         && req.http.x-gitship-stale != "serve" && req.http.x-gitship-before != "serve") {
         if (obj.uncacheable || (req.http.x-gitship-aside == "file"
             && (resp.http.cache-control !~ "(?i)(^|[, ])(public|immutable)" || resp.http.vary ~ "(?i)cookie"))) {
+            if (resp.status == 404 && req.http.x-gitship-first && obj.hits > 0) {
+                set req.http.x-gitship-before = "there";  # perhaps: a 404 from the cache has not looked yet
+            }
             set req.http.x-gitship-aside = "over";
             return (restart);
         }

@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 3b45bd00670a50ed3d66858f63b9df41
+# digest 82efba150c49a379e112b1c3434c965d
 
 import directors;
 import std;
@@ -483,6 +483,9 @@ sub vcl_deliver {
         && req.http.x-gitship-stale != "serve" && req.http.x-gitship-before != "serve") {
         if (obj.uncacheable || (req.http.x-gitship-aside == "file"
             && (resp.http.cache-control !~ "(?i)(^|[, ])(public|immutable)" || resp.http.vary ~ "(?i)cookie"))) {
+            if (resp.status == 404 && req.http.x-gitship-first && obj.hits > 0) {
+                set req.http.x-gitship-before = "there";  # perhaps: a 404 from the cache has not looked yet
+            }
             set req.http.x-gitship-aside = "over";
             return (restart);
         }
