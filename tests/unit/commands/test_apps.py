@@ -43,7 +43,7 @@ def test_the_lines_to_paste_name_the_server_as_the_client_can(
 @pytest.mark.parametrize("name", ["TestApp", "a/b", "a;id", "a:latest", "x" * 64, "", "-a", "..", "é"])
 def test_a_bad_name_is_refused_with_the_rule(world: World, name: str) -> None:
     client = world.run("apps:create", "--", name)
-    assert client.code == 1
+    assert client.code == 2
     assert "is not an app name\nhint: use lower-case letters" in client.err
     assert world.store.apps() == []
 

@@ -58,7 +58,7 @@ def test_what_is_no_host_name_is_refused(two: World, text: str) -> None:
     with pytest.raises(GitshipError):
         domain_name(text)
     client = two.run("domains:add", "shop", "--", text)
-    assert client.code == 1
+    assert client.code == 2
     assert "hint: " in client.err
     assert two.store.domains() == []
 

@@ -114,7 +114,7 @@ def test_redirects_are_added_replaced_listed_and_removed(shop: World) -> None:
         (("/a", "evil"), 2, "not where visitors can be sent"),
         (("/a?b", "/c"), 2, "not a path to redirect"),
         (("/a/*", "/c?d"), 2, "not where visitors can be sent"),
-        (("a b", "/c"), 1, "not a host name"),
+        (("a b", "/c"), 2, "not a host name"),
         (("/a", "/b", "--code", "303"), 2, "303"),
     ],
 )
