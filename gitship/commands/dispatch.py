@@ -7,6 +7,8 @@ client went away (a deploy that was followed goes on).
 
 from __future__ import annotations
 
+import re
+
 from gitship.commands import access, elsewhere, registry
 from gitship.commands.console import ClientGone, consoles
 from gitship.commands.context import Context, Services, report
@@ -17,6 +19,7 @@ from gitship.commands.session import Session
 from gitship.commands.trail import Trail, apps_named, apps_typed
 from gitship.errors import AlreadyGone, AlreadyThere, GitshipError, NotFound, UsageError, nearest
 from gitship.model import Outcome, Role
+from gitship.model.names import APP_NAME
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -25,6 +28,7 @@ EXIT_UNCHANGED = 3
 EXIT_INTERRUPTED = 130
 
 HELP_FLAGS = ("-h", "--help")
+_COMMAND = re.compile(r"`([a-z]+(?::[a-z-]+)+)`")
 SPOKEN = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}
 
 
@@ -51,6 +55,7 @@ def run(services: Services, session: Session) -> int:
             return code
         except GitshipError as error:
             _end(trail, error, named, tokens, session)
+            error.hint = _with_app(error.hint, trail.app)
             if isinstance(error, UsageError | NotFound) and (meant := _spaced(name, tokens, session.identity.role)):
                 error.hint = f"did you mean `{meant.name}`? see `help {meant.name}`"
             report(errors, error)
@@ -60,6 +65,17 @@ def run(services: Services, session: Session) -> int:
     except Exception:
         trail.end(Outcome.FAILED)
         raise
+
+
+def _with_app(hint: str, app: str) -> str:
+    """As it can be typed: `releases:list` becomes `releases:list shop`. Who raised the error knows no command line."""
+
+    def whole(mention: re.Match[str]) -> str:
+        command = registry.find(mention[1])
+        of_app = command is not None and registry.usage(command).split()[1:2] == ["APP"]
+        return f"`{mention[1]} {app}`" if of_app else mention[0]
+
+    return _COMMAND.sub(whole, hint) if APP_NAME.fullmatch(app) else hint
 
 
 def _code(error: GitshipError) -> int:

@@ -55,6 +55,19 @@ def test_a_word_that_is_nothing_of_its_kind_ends_with_2(world: World, line: str)
     assert client.err.startswith("error: ") and "hint: " in client.err
 
 
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("releases:rollback shop 99", "see `releases:list shop`"),
+        ("domains:remove shop a.example", "see `domains:list shop`"),
+        ("apps:info elsewhere", "see `apps:list`"),
+    ],
+)
+def test_a_hint_can_be_typed_as_it_stands(world: World, line: str, hint: str) -> None:
+    world.ok("apps:create", "shop")
+    assert hint in world.run(*line.split()).err
+
+
 def test_help_flag_after_the_delimiter_is_a_value(world: World) -> None:
     client = world.run("config:set", "shop", "--", "--help")
     assert client.code == 2
