@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from dulwich.errors import RefFormatError
+from dulwich.errors import PackedRefsException, RefFormatError
 from dulwich.file import FileLocked
 from dulwich.objects import ZERO_SHA, ObjectID
 from dulwich.refs import DiskRefsContainer, Ref, locked_ref
@@ -33,6 +33,20 @@ class RefUpdate:
     atomic: bool = False
 
 
+class _Container(DiskRefsContainer):
+    """Dulwich's, which tells of a damaged file as people can use it."""
+
+    def get_packed_refs(self) -> dict[Ref, ObjectID]:
+        try:
+            return super().get_packed_refs()
+        except PackedRefsException as error:
+            file = Path(os.fsdecode(self.path)) / "packed-refs"
+            raise GitError(
+                f"the refs of {file.parent.stem} cannot be read: {error}",
+                f"move {file} away on the server, and push again what is gone",
+            ) from None
+
+
 class Refs:
     """The refs of the repository at ``path``. Holds no state, so any thread may use it."""
 
@@ -40,7 +54,7 @@ class Refs:
         self.path = path
 
     def _container(self) -> DiskRefsContainer:
-        return DiskRefsContainer(self.path)
+        return _Container(self.path)
 
     def get(self, ref: str) -> str | None:
         """The object (hex) that ``ref`` names, or None."""

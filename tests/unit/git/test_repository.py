@@ -94,6 +94,14 @@ def test_removed_and_renamed(repositories: Repositories, filled: Repository) -> 
     assert sorted(entry.name for entry in repositories.root.iterdir()) == ["taken.git"]
 
 
+@pytest.mark.parametrize("content", [b"nonsense\n", b"\xff\0", b"# pack-refs with: peeled \nzz refs/heads/main\n"])
+def test_a_damaged_file_of_refs_is_told_with_its_repository(filled: Repository, content: bytes) -> None:
+    (filled.path / "packed-refs").write_bytes(content)
+    with pytest.raises(GitError, match="the refs of shop cannot be read") as caught:
+        filled.refs()
+    assert f"move {filled.path / 'packed-refs'} away" in caught.value.hint
+
+
 def test_sweep_removes_what_a_killed_server_left_and_nothing_else(
     repositories: Repositories, filled: Repository
 ) -> None:
