@@ -22,7 +22,6 @@ FIRST_WAIT_S = 900.0
 LONGEST_WAIT_S = 86_400.0
 # The largest authority takes 5 failed proofs per name and hour: a person who mends DNS gets that many, too.
 FREE_ATTEMPTS = 4
-MOST_NAMES = 100  # in one certificate
 
 Say = Callable[[str], None]
 
@@ -57,9 +56,7 @@ class Issuer:
             if not needed():
                 return False
             self._check_patience(site, names, by_itself=by_itself, force=force)
-            asked = self._askable(site, list(names)[:MOST_NAMES], say, by_itself=by_itself)
-            if len(names) > MOST_NAMES:
-                say(f"a certificate has at most {MOST_NAMES} names: {len(names) - MOST_NAMES} are left out")
+            asked = self._askable(site, list(names), say, by_itself=by_itself)
             attempt = self._begin(site, names)
             try:
                 self._obtain(site, asked)
