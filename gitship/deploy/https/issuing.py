@@ -35,6 +35,7 @@ class Issuer:
         self._authority = authority
         self._answer = answer
         self._lock = threading.Lock()
+        self.asking: int | None = None  # the site for which the authority is asked at this moment
 
     def issue(
         self,
@@ -57,16 +58,23 @@ class Issuer:
                 return False
             self._check_patience(site, names, by_itself=by_itself, force=force)
             asked = self._askable(site, list(names), say, by_itself=by_itself)
-            attempt = self._begin(site, names)
+            self.asking = site.id
             try:
-                self._obtain(site, asked)
-            except CertificateError as error:
-                self._failed(site, attempt, error)
-                rest = [name for name in asked if name not in error.hosts]
-                if not rest or not error.hosts or not self._worth(site, rest):
-                    raise
-                self._without(site, rest, attempt, error, say)
+                self._order(site, names, asked, say)
+            finally:
+                self.asking = None
             return True
+
+    def _order(self, site: Site, names: Sequence[str], asked: Sequence[str], say: Say) -> None:
+        attempt = self._begin(site, names)
+        try:
+            self._obtain(site, asked)
+        except CertificateError as error:
+            self._failed(site, attempt, error)
+            rest = [name for name in asked if name not in error.hosts]
+            if not rest or not error.hosts or not self._worth(site, rest):
+                raise
+            self._without(site, rest, attempt, error, say)
 
     def _without(
         self, site: Site, rest: Sequence[str], attempt: CertificateAttempt, first: CertificateError, say: Say

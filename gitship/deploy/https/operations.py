@@ -117,7 +117,7 @@ class ServerHttps:
         if not wish_of(self._store, self._settings, site).on:
             return [HostStatus(host, "off") for host in hosts]
         shown, now = self._showing.shown(site), time.time()
-        attempt = self._store.certificate_attempt(site.id)
+        attempt = None if self._issuer.asking == site.id else self._store.certificate_attempt(site.id)
         beyond = self._beyond(site)
         rows = []
         for host in hosts:

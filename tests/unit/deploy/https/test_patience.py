@@ -154,9 +154,11 @@ def test_two_who_want_the_same_certificate_get_it_by_one_order(www: Place) -> No
     for worker in workers:
         worker.start()
     assert inside.wait(10)
+    meanwhile = https.status(www.shop)
     go_on.set()
     for worker in workers:
         worker.join(10)
+    assert [(row.problem, row.retry_at) for row in meanwhile] == [("", None)] * 2  # what is under way has not failed
     assert www.authority.asked == [["www.example.com"]]
 
 
