@@ -18,7 +18,7 @@ domain=localhost
 chosen= # a setting was named on the command line
 key=
 purge=
-action=install
+action=
 
 usage() {
   cat <<TEXT
@@ -58,24 +58,37 @@ parse_arguments() {
       --key) key=$2; shift ;;
       --dry-run) dry=1 ;;
       --purge) purge=1 ;;
-      --upgrade | --rollback | --stop | --uninstall | --test) action=${1#--} ;;
+      --upgrade | --rollback | --stop | --uninstall | --test)
+        [ -z "$action" ] || [ "$action" = "${1#--}" ] || die "--$action and $1 cannot go together" "give one of the two"
+        action=${1#--}
+        ;;
       -h | --help) usage; exit 0 ;;
       *) usage >&2; die "unknown option '$1'" ;;
     esac
     shift
   done
+  action=${action:-install}
   local port
   for port in "$http_port" "$ssh_port"; do
     if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || [ "$port" -gt 65535 ]; then die "'$port' is not a port"; fi
   done
-  [[ $domain =~ ^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$ ]] || die "'$domain' is not a domain"
-  [ -z "$key" ] || [ -r "$key" ] || die "cannot read $key" "give the path of a .pub file"
+  [ "$http_port" != "$ssh_port" ] || die "port $http_port cannot be that of the sites and of git push" "give another to --port or --ssh-port"
+  if ! [[ $domain =~ ^$label([.]$label)*$ ]] || [[ $domain =~ (^|[.])[0-9]+$ ]]; then
+    die "'$domain' is not a domain" "a name below which apps get theirs, for instance apps.example.com (with other letters: xn--...)"
+  fi
+  if [ -n "$key" ]; then # here, and not minutes later, when everything else is there
+    { [ -r "$key" ] && [ ! -d "$key" ]; } || die "cannot read $key" "give the path of a .pub file"
+    [ ! -f "$key" ] || grep -qE "$key_line" "$key" ||
+      die "there is no public key in $key that gitship takes" "give the path of a .pub file of an ed25519, ECDSA or RSA key"
+  fi
   if [ -n "$purge" ] && [ "$action" != uninstall ]; then die "--purge goes with --uninstall"; fi
   if [ -n "$dry" ]; then
     [ "$action" = install ] || [ "$action" = upgrade ] || die "--dry-run goes with an installation or an upgrade"
+    planned=$action
     action=plan
   fi
 }
+label='[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?'
 
 has_systemd() { [ -d /run/systemd/system ]; }
 is_installed() { [ -x "$prefix/current/bin/gitship" ] && [ -e "$config" ]; }
@@ -108,7 +121,7 @@ find_key() {
   local home file
   home=$(getent passwd "${SUDO_USER:-root}" | cut -d: -f6)
   for file in "$home"/.ssh/id_ed25519.pub "$home"/.ssh/*.pub; do
-    if [ -r "$file" ]; then printf '%s\n' "$file"; return; fi
+    if [ -r "$file" ] && grep -qE "$key_line" "$file"; then printf '%s\n' "$file"; return; fi # no certificate, no security key
   done
   file=$home/.ssh/authorized_keys
   if [ -r "$file" ] && grep -qE "$key_line" "$file"; then printf '%s\n' "$file"; fi
@@ -153,9 +166,10 @@ init_gitship() { # init_gitship RELEASE
 }
 
 plan() {
-  local missing id found who
+  local missing id found who port option
+  [ "$planned" = install ] || is_installed || die "gitship is not installed" "./install.sh installs it"
   check_system
-  id=$(release_id) found=$(find_key) who=$(port_holder "$http_port")
+  id=$(release_id) found=$(find_key)
   missing=$(missing_packages | tr '\n' ' ')
   printf 'Nothing is changed. This would be done:\n'
   printf '  %-10s %s\n' packages "${missing:-none is missing}" \
@@ -165,7 +179,12 @@ plan() {
     settings "$config$(if [ -e "$config" ]; then echo ' (kept)'; else echo ": domain $domain, http port $http_port, ssh port $ssh_port"; fi)" \
     units "$(if has_systemd; then echo "${units[*]}"; else echo "none (no systemd): processes of this script's own"; fi)" \
     admin "$(if [ -e "$config" ] && [ -z "$key" ]; then echo "as it is"; elif [ -n "$found" ]; then echo "who has the key in $found"; else echo "no public key was found: use --key FILE"; fi)"
-  if ! is_installed && [ -n "$who" ]; then printf '  %-10s port %s is taken by %s: see --port\n' stopped "$http_port" "$who"; fi
+  is_installed || for option in --port --ssh-port; do
+    port=$http_port
+    [ "$option" = --port ] || port=$ssh_port
+    who=$(port_holder "$port")
+    [ -z "$who" ] || printf '  %-10s port %s is taken by %s: see %s\n' stopped "$port" "$who" "$option"
+  done
 }
 
 set_up() {

@@ -11,6 +11,8 @@ from gitship.errors import GitshipError
 from gitship.model import CONFIG_NAME
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "`": "`"}
+_READ_ONLY = {"!": "!"}  # what Go's dotenv, and so Dokku's config:export, writes; others would take the backslash along
+_UNESCAPED = _ESCAPES | _READ_ONLY
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 _BLANK = re.compile(r"[ \t\r]*+(?:#[^\n]*+)?(?:\n|\Z)")
 _START = re.compile(r"[ \t]*+(?:export[ \t]++)?([^\s=]*+)[ \t]*+=[ \t]*+")
@@ -22,7 +24,7 @@ def parse(text: str) -> Iterator[tuple[int, str, str]]:
     """Line number (from 1), name and value of each variable.
 
     A value without quotes ends with its line or at `` #``. In single quotes everything is meant as it is; in double
-    quotes ``\\n \\r \\t \\" \\\\ \\$ \\``` are escapes. Both may go over several lines. Nothing is substituted.
+    quotes ``\\n \\r \\t \\" \\\\ \\$ \\` \\!`` are escapes. Both may go over several lines. Nothing is substituted.
     Raises GitshipError naming the line.
     """
     text = text.removeprefix("\ufeff")
@@ -85,8 +87,8 @@ def _double(text: str, at: int, line: int) -> tuple[str, int]:
         character = text[at]
         if character == '"':
             return "".join(out), at + 1
-        if character == "\\" and text[at + 1 : at + 2] in _ESCAPES and at + 1 < len(text):
-            out.append(_ESCAPES[text[at + 1]])
+        if character == "\\" and at + 1 < len(text) and text[at + 1] in _UNESCAPED:
+            out.append(_UNESCAPED[text[at + 1]])
             at += 2
             continue
         out.append(character)

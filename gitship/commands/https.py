@@ -93,10 +93,13 @@ def enable(
     found = site(context, app, status_page)
     seconds = None if hsts is None else HSTS_DAYS * DAY_S if hsts == "on" else 0
     context.operations.https.enable(found, seconds, context.note)
-    for row in context.operations.https.status(found):
+    rows = context.operations.https.status(found)
+    for row in rows:
         context.line(f"{row.host}: {_said(row)}")
     if hsts == "on":
-        context.note(f"browsers now refuse http at these hosts for {HSTS_DAYS} days after each visit")
+        told = [row.host for row in rows if row.state == "ok"]
+        note = f"browsers now refuse http at {', '.join(told)} for {HSTS_DAYS} days after each visit"
+        context.note(note if told else "--hsts counts once a host has a certificate that browsers trust")
 
 
 @command(

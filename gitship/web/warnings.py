@@ -83,7 +83,9 @@ def _of_app(store: Store, status: AppStatus, containers: list[Container], health
 def _of_host(site: Site, host: HostStatus) -> Warning | None:
     app = "" if is_status_page(site) else site.name
     if host.problem:
-        return Warning(f"HTTPS of {host.host}: {host.problem}", f"https:renew {word(site)} --force", app)
+        bring, ask = f"certs:add {word(site)} < chain-and-key.pem", f"https:renew {word(site)} --force"
+        helps = bring if host.retry_at is None else ask  # a name for which nobody is asked
+        return Warning(f"HTTPS of {host.host}: {host.problem}", helps, app)
     if host.certificate is None or host.state == "self-signed":
         return None
     days = (host.certificate.not_after - time.time()) / 86_400

@@ -217,6 +217,17 @@ def test_a_wildcard_is_proved_by_the_servers_hook(server: Server, authority: Peb
     hook.unlink()
 
 
+def test_a_hook_that_fails_costs_names_without_a_wildcard_nothing(server: Server, authority: Pebble) -> None:
+    hook = server.data_dir / "hooks/dns-01"
+    hook.write_text("#!/bin/sh\necho 'the token is not valid any more' >&2\nexit 3\n")
+    hook.chmod(0o755)
+    ok(server, "domains:add", "shop", "*.wild-shop.net", "plain-shop.net")
+    wait_until(lambda: status(server)["plain-shop.net"]["state"] == "ok", 40, "a certificate", 0.5)
+    assert "exit 3: the token is not valid" in status(server)["*.wild-shop.net"]["problem"]
+    ok(server, "domains:remove", "shop", "*.wild-shop.net", "plain-shop.net")
+    hook.unlink()
+
+
 def test_the_status_page_is_served_by_https_at_its_own_domain(server: Server, authority: Pebble) -> None:
     assert server.request(STATUS).status == 401
     assert server.ssh("web").stdout.startswith(f"http://{STATUS}:{server.http_port}/sign-in/")

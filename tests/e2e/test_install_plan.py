@@ -27,6 +27,7 @@ JAMMY = {
     "dpkg-query": "#!/bin/sh\nexit 1\n",
     "python3": "#!/bin/sh\nexit 1\n",  # 3.10
 }
+bare = pytest.mark.skipif(Path("/opt/gitship/current").exists(), reason="gitship is installed here")
 DOCKER = {"docker": "#!/bin/sh\n", "dockerd": "#!/bin/sh\n"}
 
 
@@ -39,6 +40,7 @@ def dry_run(place: Path, programs: dict[str, str], *words: str) -> subprocess.Co
         assert found, tool
         (place / tool).symlink_to(found)
     for name, text in programs.items():
+        (place / name).unlink(missing_ok=True)  # or it would be written through the link
         (place / name).write_text(text)
         (place / name).chmod(0o755)
     return subprocess.run(
@@ -90,6 +92,13 @@ def test_another_system_is_told_which_ones_there_are(tmp_path: Path) -> None:
     [
         (("--port", "99999"), "'99999' is not a port"),
         (("--domain", "a b"), "'a b' is not a domain"),
+        (("--domain", "apps..example.com"), "'apps..example.com' is not a domain"),
+        (("--domain", "203.0.113.5"), "'203.0.113.5' is not a domain"),
+        (("--port", "2222"), "port 2222 cannot be that of the sites and of git push"),
+        (("--upgrade", "--uninstall"), "--upgrade and --uninstall cannot go together"),
+        (("--uninstall", "--upgrade"), "--uninstall and --upgrade cannot go together"),
+        (("--key", "/"), "cannot read /"),
+        (("--key", __file__), "there is no public key in"),
         (("--purge",), "--purge goes with --uninstall"),
         (("--rollback",), "--dry-run goes with"),
         (("--key", "/no/such.pub"), "cannot read /no/such.pub"),
@@ -100,3 +109,28 @@ def test_wrong_words_are_told_before_anything_is_done(tmp_path: Path, words: tup
     done = dry_run(tmp_path / "bin", DOCKER | JAMMY, *words)
     assert done.returncode == 1
     assert said in done.stderr
+
+
+@bare
+def test_an_upgrade_of_nothing_is_refused_as_without_dry_run(tmp_path: Path) -> None:
+    done = dry_run(tmp_path / "bin", DOCKER | JAMMY, "--upgrade")
+    assert (done.returncode, done.stdout) == (1, "") and "gitship is not installed" in done.stderr
+
+
+@bare
+def test_both_ports_that_are_taken_are_told(tmp_path: Path) -> None:
+    taken = '#!/bin/sh\necho "LISTEN 0 5 0.0.0.0:${3#*:} 0.0.0.0:* users:((\\"caddy\\",pid=7,fd=3))"\n'
+    done = dry_run(tmp_path / "bin", DOCKER | JAMMY | {"ss": taken})
+    assert "port 80 is taken by caddy (pid 7): see --port\n" in done.stdout
+    assert "port 2222 is taken by caddy (pid 7): see --ssh-port\n" in done.stdout
+
+
+def test_of_the_keys_that_are_there_one_that_can_log_in_is_taken(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh/id_ed25519-cert.pub").write_text("ssh-ed25519-cert-v01@openssh.com AAAA me\n")
+    (home / ".ssh/id_ed25519_sk.pub").write_text("sk-ssh-ed25519@openssh.com AAAA me\n")
+    (home / ".ssh/other.pub").write_text("ssh-rsa AAAA me\n")
+    passwd = {"getent": f"#!/bin/sh\necho root:x:0:0:root:{home}:/bin/sh\n"}
+    done = dry_run(tmp_path / "bin", DOCKER | JAMMY | passwd)
+    assert f"who has the key in {home}/.ssh/other.pub\n" in done.stdout

@@ -145,21 +145,31 @@ class AcmeAuthority:
             if isinstance(c.chall, challenges.HTTP01)
         }
         records = [
-            (c.chall.validation_domain_name(a.body.identifier.value), c.validation(account.key))
+            (
+                a.body.identifier.value,
+                c.chall.validation_domain_name(a.body.identifier.value),
+                c.validation(account.key),
+            )
             for a, c in picked
             if isinstance(c.chall, challenges.DNS01)
         ]
         try:
             self._answer(answers)
-            for name, value in records:
-                self._hook.add(name, value)
+            for host, name, value in records:
+                self._publish(host, name, value)
             for _, challenge in picked:
                 client.answer_challenge(challenge, challenge.response(account.key))
             return client.poll_authorizations(order, deadline)
         finally:
             self._answer({})
-            for name, value in records:
+            for _, name, value in records:
                 self._hook.remove(name, value)
+
+    def _publish(self, host: str, name: str, value: str) -> None:
+        try:
+            self._hook.add(name, value)
+        except CertificateError as error:  # which keeps the other names of the order from nothing
+            raise CertificateError(error.message, error.hint, hosts=[f"{WILDCARD}{host}"]) from None
 
 
 def _registration(uri: str) -> messages.RegistrationResource:

@@ -12,7 +12,7 @@ from gitship.config import Settings
 from gitship.deploy.https import reach
 from gitship.deploy.https.authority import Answer, Authority
 from gitship.deploy.https.sites import called, word
-from gitship.deploy.https.table import missing, renewal_at
+from gitship.deploy.https.table import last_call, missing, renewal_at
 from gitship.errors import CertificateError, Conflict, FrontError, GitshipError
 from gitship.front.tls import certificate
 from gitship.model import CertificateAttempt, CertificateSource, Site, StoredCertificate
@@ -22,7 +22,6 @@ FIRST_WAIT_S = 900.0
 LONGEST_WAIT_S = 86_400.0
 # The largest authority takes 5 failed proofs per name and hour: a person who mends DNS gets that many, too.
 FREE_ATTEMPTS = 4
-MOST_NAMES = 100  # in one certificate
 
 Say = Callable[[str], None]
 
@@ -36,6 +35,7 @@ class Issuer:
         self._authority = authority
         self._answer = answer
         self._lock = threading.Lock()
+        self.asking: int | None = None  # the site for which the authority is asked at this moment
 
     def issue(
         self,
@@ -57,19 +57,24 @@ class Issuer:
             if not needed():
                 return False
             self._check_patience(site, names, by_itself=by_itself, force=force)
-            asked = self._askable(site, list(names)[:MOST_NAMES], say, by_itself=by_itself)
-            if len(names) > MOST_NAMES:
-                say(f"a certificate has at most {MOST_NAMES} names: {len(names) - MOST_NAMES} are left out")
-            attempt = self._begin(site, names)
+            asked = self._askable(site, list(names), say, by_itself=by_itself)
+            self.asking = site.id
             try:
-                self._obtain(site, asked)
-            except CertificateError as error:
-                self._failed(site, attempt, error)
-                rest = [name for name in asked if name not in error.hosts]
-                if not rest or not error.hosts or not self._worth(site, rest):
-                    raise
-                self._without(site, rest, attempt, error, say)
+                self._order(site, names, asked, say)
+            finally:
+                self.asking = None
             return True
+
+    def _order(self, site: Site, names: Sequence[str], asked: Sequence[str], say: Say) -> None:
+        attempt = self._begin(site, names)
+        try:
+            self._obtain(site, asked)
+        except CertificateError as error:
+            self._failed(site, attempt, error)
+            rest = [name for name in asked if name not in error.hosts]
+            if not rest or not error.hosts or not self._worth(site, asked, rest):
+                raise
+            self._without(site, rest, attempt, error, say)
 
     def _without(
         self, site: Site, rest: Sequence[str], attempt: CertificateAttempt, first: CertificateError, say: Say
@@ -83,11 +88,17 @@ class Issuer:
         self._failed(site, attempt, first)  # the names that are left out have to wait
         say(f"{first.message}: left out")
 
-    def _worth(self, site: Site, names: list[str]) -> bool:
-        """True when a certificate for these names only is better than the one there is."""
+    def _worth(self, site: Site, asked: Sequence[str], rest: list[str]) -> bool:
+        """True when a certificate for the rest only is better than the one there is.
+
+        A renewal waits as long as it can for a name that the old one still serves.
+        """
         current = self._current(site)
-        due = current is not None and time.time() >= renewal_at(current, self._settings.https.renew_before)
-        return due or bool(missing(current, names))
+        if current is None or missing(current, rest):
+            return True
+        before = self._settings.https.renew_before
+        costs = any(not missing(current, [name]) for name in asked if name not in rest)
+        return time.time() >= (last_call if costs else renewal_at)(current, before)
 
     def _check_patience(self, site: Site, names: Sequence[str], *, by_itself: bool, force: bool) -> None:
         now, attempt = time.time(), self._store.certificate_attempt(site.id)

@@ -18,6 +18,8 @@ from gitship.front.tls.certificate import Certificate, covers
 from gitship.model import WILDCARD, CertificateSource, Site, StoredCertificate
 from gitship.store import Store
 
+MOST_NAMES = 100  # in one certificate, as the largest authority has it
+
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
@@ -75,6 +77,7 @@ class ServerHttps:
         store_wish(self._store, site, Wish(True, before.hsts_s if hsts_s is None else hsts_s))
         try:
             self._bring(site)
+            self._say_beyond(site, say)
             self._issuer.issue(site, self.wanted(site), say, lambda: self.lacking(site))
             self._bring(site)
         except BaseException:
@@ -104,6 +107,7 @@ class ServerHttps:
                 f"the certificate of {called(site)} need not be renewed yet",
                 f"`https:renew {word(site)} --force` does so",
             )
+        self._say_beyond(site, say)
         self._issuer.issue(site, names, say, lambda: force or self.needs_asking(site), force=force)
         self._bring(site)
 
@@ -113,13 +117,16 @@ class ServerHttps:
         if not wish_of(self._store, self._settings, site).on:
             return [HostStatus(host, "off") for host in hosts]
         shown, now = self._showing.shown(site), time.time()
-        attempt = self._store.certificate_attempt(site.id)
+        attempt = None if self._issuer.asking == site.id else self._store.certificate_attempt(site.id)
+        beyond = self._beyond(site)
         rows = []
         for host in hosts:
             found = shown.get(host)
             row = HostStatus(host, _state(found, now), found)
             if found is None and host.startswith(WILDCARD) and not self._wildcards():
                 row = replace(row, problem="needs a certificate of your own, or the server's dns-01 hook")
+            elif found is None and host in beyond:
+                row = replace(row, problem=f"needs a certificate of your own: gitship gets {MOST_NAMES} names an app")
             elif public(host) and (found is None or found.source is CertificateSource.ACME):
                 renew = renewal_at(found, self._settings.https.renew_before) if found else None
                 row = replace(row, renew_at=renew)
@@ -160,11 +167,26 @@ class ServerHttps:
     # -- by itself
 
     def wanted(self, site: Site) -> list[str]:
-        """Names for which the authority is to be asked."""
+        """Names for which the authority is to be asked: as many as one certificate takes."""
+        return self._lacking_own(site)[:MOST_NAMES]
+
+    def _beyond(self, site: Site) -> list[str]:
+        """Names that nobody asks for: they do not fit into the certificate."""
+        return self._lacking_own(site)[MOST_NAMES:]
+
+    def _say_beyond(self, site: Site, say: Say) -> None:
+        if beyond := self._beyond(site):
+            shown = _shown(tuple(beyond))
+            say(f"a certificate has at most {MOST_NAMES} names: {shown} left out; certs:add takes one of your own")
+
+    def _lacking_own(self, site: Site) -> list[str]:
+        """Public names without a certificate of their owner's, first those that the authority's has already."""
         own = self._stored(site, CertificateSource.OWN)
         valid = own if own is not None and own.not_after > time.time() else None
         hosts = [host for host in hosts_of(self._store, self._settings, site) if public(host)]
-        return [h for h in missing(valid, hosts) if not h.startswith(WILDCARD) or self._wildcards()]
+        names = [h for h in missing(valid, hosts) if not h.startswith(WILDCARD) or self._wildcards()]
+        new = set(missing(self._acme(site), names))
+        return sorted(names, key=lambda name: name in new)
 
     def lacking(self, site: Site) -> bool:
         """True when there are names for which there is no certificate."""

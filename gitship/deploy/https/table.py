@@ -10,7 +10,7 @@ from gitship.model import CertificateSource, StoredCertificate
 
 RENEW_AT = 1 / 3  # of its life left
 JITTER = 1 / 10  # of that, so that not everybody comes on the same day
-LATEST = 1 / 4  # of that: however late the authority suggests to come
+LATEST = 1 / 4  # of that: however late the authority suggests to come, or a name cannot be proved
 
 
 def chosen(certificates: Iterable[StoredCertificate], hosts: Iterable[str], now: float) -> dict[str, StoredCertificate]:
@@ -28,11 +28,20 @@ def secured(shown: Mapping[str, StoredCertificate], now: float) -> tuple[str, ..
 
 def renewal_at(certificate: StoredCertificate, renew_before_s: float) -> float:
     """When to ask for the next one, in epoch seconds; the same after a restart."""
-    lead = renew_before_s or (certificate.not_after - certificate.not_before) * RENEW_AT
+    lead = _lead_s(certificate, renew_before_s)
     if certificate.suggested_at is not None:
-        return min(certificate.suggested_at, certificate.not_after - lead * LATEST)
+        return min(certificate.suggested_at, last_call(certificate, renew_before_s))
     fraction = hashlib.sha256(certificate.pem.encode()).digest()[0] / 255
     return certificate.not_after - lead * (1 + JITTER * fraction)
+
+
+def last_call(certificate: StoredCertificate, renew_before_s: float) -> float:
+    """Until then a renewal can wait for what keeps it from being whole, in epoch seconds."""
+    return certificate.not_after - _lead_s(certificate, renew_before_s) * LATEST
+
+
+def _lead_s(certificate: StoredCertificate, renew_before_s: float) -> float:
+    return renew_before_s or (certificate.not_after - certificate.not_before) * RENEW_AT
 
 
 def missing(certificate: StoredCertificate | None, names: Sequence[str]) -> list[str]:

@@ -39,6 +39,7 @@ def read(text: str) -> dict[str, str]:
         ("A='$HOME \\n # \"'", '$HOME \\n # "'),
         ('A="a\\nb\\t\\"\\\\\\$x" # c', 'a\nb\t"\\$x'),
         ('A="\\d"', "\\d"),
+        ('A="p\\!w\\$\\`"', "p!w$`"),  # as Dokku exports it
         ('A="one\ntwo"\nB=2', "one\ntwo"),
         ("A='one\n# two'", "one\n# two"),
         ("A=1\r\nB=2\r\n", "1"),

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gitship.config import WebSettings
+from gitship.config import Settings, WebSettings
 from gitship.model import Role
+from gitship.store import Store
 from tests.unit.certs import bundle, leaf
+from tests.unit.commands.operations import StoreOperations
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -43,12 +45,24 @@ def test_one_command_is_enough(shop: World) -> None:
 
 def test_hsts_is_asked_for_and_warned_of(shop: World) -> None:
     said = shop.ok("https:enable", "shop", "--hsts", "on")
-    assert "browsers now refuse http" in said.err
+    assert f"browsers now refuse http at {OWN} for 180 days" in said.err
     shop.ok("https:enable", "shop")  # it stays
     assert "still refuse http, for up to 180 days" in shop.ok("https:disable", "shop").err
     shop.ok("https:enable", "shop", "--hsts", "off")
     assert "refuse" not in shop.ok("https:disable", "shop").err
     assert shop.run("https:enable", "shop", "--hsts", "perhaps").code == 2
+
+
+def test_hsts_is_told_only_of_hosts_that_send_it(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, domain="localhost")
+    store = Store(settings.database)
+    world = World(store, settings, StoreOperations(store, settings.domain, tmp_path))
+    world.operations.push("shop")
+    said = world.ok("https:enable", "shop", "--hsts", "on")
+    assert "self-signed" in said.out and "refuse" not in said.err and "that browsers trust" in said.err
+    world.ok("domains:add", "shop", OWN)
+    assert f"refuse http at {OWN} for" in world.ok("https:enable", "shop", "--hsts", "on").err
+    store.close()
 
 
 def test_what_the_authority_says_is_shown_with_what_to_do(shop: World) -> None:

@@ -420,15 +420,18 @@ def test_a_certificate_that_ends_soon_or_cannot_be_had_is_a_warning(
     hosts = [
         HostStatus("a.example.com", "ok", certificate(time.time() + 6.2 * 86_400)),
         HostStatus("b.example.com", "ok", certificate(time.time() + 60 * 86_400)),
-        HostStatus("c.example.com", "none", problem="its DNS record leads elsewhere"),
+        HostStatus("c.example.com", "none", problem="its DNS record leads elsewhere", retry_at=time.time() + 900),
+        HostStatus("*.example.com", "none", problem="needs a certificate of your own"),
     ]
     monkeypatch.setattr(ServerHttps, "status", lambda self, app: hosts)
     warnings = site.get("/api/apps/shop").json()["warnings"]
     assert [w["text"] for w in warnings] == [
         "The certificate of a.example.com ends in 6 days",
         "HTTPS of c.example.com: its DNS record leads elsewhere",
+        "HTTPS of *.example.com: needs a certificate of your own",
     ]
-    assert {w["command"] for w in warnings} == {"https:renew shop --force"}
+    renew, bring = "https:renew shop --force", "certs:add shop < chain-and-key.pem"
+    assert [w["command"] for w in warnings] == [renew, renew, bring]
     page = site.get("/apps/shop").text
     for part in ("in 6 d", "in 59 d", "no certificate", "its DNS record leads elsewhere"):
         assert part in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -96,6 +97,33 @@ def test_a_renewal_that_fails_leaves_the_old_certificate(www: Place) -> None:
     with pytest.raises(CertificateError):
         www.https.renew(www.shop, www.said.append, force=True)
     assert (www.tls.shown, www.sent_on()) == (before, (WWW,))
+
+
+def test_a_renewal_takes_no_name_from_the_old_certificate_before_it_must(www: Place) -> None:
+    www.store.add_domain(www.shop.id, BARE)
+    www.authority.days = 12  # of which it is asked again in the last four, and less is better than nothing in the last
+    www.enable()
+    www.authority.fails = {BARE}
+    in_force = www.tls.shown
+    [issued] = [c for c in www.store.certificates(www.shop.id) if c.source is CertificateSource.ACME]
+
+    def again(days_left: float) -> None:
+        at = time.time() + days_left * 86_400
+        with www.store.transaction() as db:
+            db.execute(
+                "UPDATE certificates SET not_before = ?, not_after = ? WHERE source = 'acme'", (at - 12 * 86_400, at)
+            )
+        www.store.forget_certificate_attempt(www.shop.id)
+        www.keeper.look()
+
+    again(2)
+    assert www.authority.asked[-1] == [BARE, WWW] and www.tls.shown == in_force
+    assert www.sent_on() == (BARE, WWW)
+    attempt = www.store.certificate_attempt(www.shop.id)
+    assert attempt is not None and BARE in attempt.reason
+    again(0.9)
+    assert www.authority.asked[-2:] == [[BARE, WWW], [WWW]] and www.sent_on() == (WWW,)
+    assert issued.pem not in [c.pem for c in www.store.certificates(www.shop.id)]
 
 
 def test_without_need_nobody_is_asked(www: Place) -> None:

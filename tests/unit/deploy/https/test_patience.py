@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.deploy.https import issuing, keeper, reach
+from gitship.deploy.https import keeper, operations, reach
 from gitship.deploy.https.issuing import FIRST_WAIT_S, FREE_ATTEMPTS, LONGEST_WAIT_S
 from gitship.deploy.https.table import JITTER, RENEW_AT, chosen, renewal_at
 from gitship.errors import CertificateError, Conflict
@@ -154,9 +154,11 @@ def test_two_who_want_the_same_certificate_get_it_by_one_order(www: Place) -> No
     for worker in workers:
         worker.start()
     assert inside.wait(10)
+    meanwhile = https.status(www.shop)
     go_on.set()
     for worker in workers:
         worker.join(10)
+    assert [(row.problem, row.retry_at) for row in meanwhile] == [("", None)] * 2  # what is under way has not failed
     assert www.authority.asked == [["www.example.com"]]
 
 
@@ -169,11 +171,19 @@ def test_a_lapse_of_dns_costs_a_certificate_no_name(www: Place, monkeypatch: pyt
 
 
 def test_names_beyond_what_a_certificate_holds_are_left_out(www: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(issuing, "MOST_NAMES", 2)
-    for name in ("a.example.com", "b.example.com"):
+    monkeypatch.setattr(operations, "MOST_NAMES", 2)
+    for name in ("c.example.com", "b.example.com"):
         www.store.add_domain(www.shop.id, name)
     www.https.renew(www.shop, www.said.append)
-    assert len(www.authority.asked[0]) == 2 and "1 are left out" in www.said[0]
+    assert www.authority.asked == [["b.example.com", "c.example.com"]]
+    assert "www.example.com left out" in www.said[0]
+    www.keeper.look()  # nobody asks again and again for what does not fit
+    www.store.add_domain(www.shop.id, "a.example.com")  # nor in place of what is served
+    www.keeper.look()
+    assert len(www.authority.asked) == 1
+    problems = {row.host: row.problem for row in www.https.status(www.shop) if row.problem}
+    assert problems.keys() == {"a.example.com", "www.example.com"}
+    assert "certificate of your own" in problems["www.example.com"]
 
 
 def stored(**more: object) -> StoredCertificate:
