@@ -191,7 +191,7 @@ def test_branch_that_does_not_deploy_is_rejected_with_the_fix(server: Server, ti
     for _ in range(2):
         done = server.push(repository, "branches", refspec="feature")
         check_refused(done, r"\[remote rejected\] feature -> feature \(.*main.*\)")
-        assert "HEAD:main" in done.stderr, done.stderr  # the way to deploy it all the same
+        assert "HEAD:refs/heads/main" in done.stderr, done.stderr  # the way to deploy it all the same
         check_nothing_lost(server, "branches", good)
     server.push_ok(repository, "branches", refspec="feature:main")
     assert server.get("branches").body == "v2\n"
