@@ -19,11 +19,17 @@ from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
 from gitship.engine.base import Engine
 from gitship.engine.values import LABEL_APP_ID, Image
-from gitship.errors import DeployError, EngineError, NotFound
+from gitship.errors import DeployError, EngineError, NoDockerfile, NotFound
 from gitship.git.context import tree_summary
 from gitship.git.repository import Repositories, Repository
 from gitship.model import App, Check, DeployKind, DeployState, Process, Release
 from gitship.store import Store
+
+# gitship.toml, which is named otherwise, does not count then.
+WHO_SAID_DOCKERFILE = (
+    "a command has set that path: builder:set {app} --dockerfile PATH, or builder:unset {app} --dockerfile;"
+    " then push again"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,10 +102,15 @@ class Releasing:
         job.journal.line(output.headline(line, time.monotonic() - began))
         with job.journal.stage(DeployState.BUILDING, f"Building {manifest.build.dockerfile}") as stage:
             policy.ensure_commit(self._settings, repository, commit, manifest.build)
-            image = self._builder.build(
-                app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache,
-                limits=overrides.limits_of_builds(changed),
-            )  # fmt: skip
+            try:
+                image = self._builder.build(
+                    app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache,
+                    limits=overrides.limits_of_builds(changed),
+                )  # fmt: skip
+            except NoDockerfile as error:
+                if changed.dockerfile is None:
+                    raise
+                raise DeployError(error.message, WHO_SAID_DOCKERFILE.format(app=app.name)) from error
             self._ensure_allowed(app, job, image)
         made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
         return dataclasses.replace(made, context=changed.context)
