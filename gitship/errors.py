@@ -13,6 +13,7 @@ GitshipError            message (what happened) and hint (what to do next)
 ├── FrontError          Varnish said no, or does not answer
 ├── CertificateError    the authority gave no certificate
 ├── GitError            a repository or a push that cannot be taken
+│   └── NoDockerfile    the commit has none under that path
 └── DeployError         a deploy ended early
     └── DeployCanceled  because somebody asked for it
 """
@@ -83,6 +84,10 @@ class CertificateError(GitshipError):
 
 class GitError(GitshipError):
     """A repository, an object or a push cannot be used."""
+
+
+class NoDockerfile(GitError):
+    """The commit has no file under the Dockerfile's path."""
 
 
 class DeployError(GitshipError):

@@ -1,4 +1,4 @@
-"""releases:info: one release, and what it changed against the one before."""
+"""releases:info: one release, and what it changed against the one that was live before."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _processes(processes: list[dict[str, str | None]]) -> str:
 @command(
     "releases:info",
     Role.VIEWER,
-    "one release, and what it changed against the one before",
+    "one release, and what it changed against the one that was live before",
     one=True,
     columns=(
         Column("release", "its number", version),
@@ -39,9 +39,13 @@ def _processes(processes: list[dict[str, str | None]]) -> str:
         Column("created_at", "when it was made"),
         Column("created_by", "whose key asked for it"),
         Column("commit", "the commit it was built from", short_commit),
-        Column("commits", f"what came since the release before, newest first, {MOST_COMMITS} at most", _commits),
+        Column(
+            "commits",
+            f"what came since the release that was live before, newest first, {MOST_COMMITS} at most",
+            _commits,
+        ),
         Column("image_bytes", "the image's size", size),
-        Column("growth_bytes", "against the release before, null for the first", growth),
+        Column("growth_bytes", "against the release that was live before, null for the first", growth),
         Column("config", "names of variables added, removed and changed", _names),
         Column("processes", "each with its command, null for the image's own", _processes),
         Column("mounts", "what its containers mount, as SOURCE:PATH"),
@@ -52,8 +56,7 @@ def info(app: AppName, release: LiveOrNamed = None, /, *, context: Ctx, format: 
     number = release_number(release) if release is not None else None
     found = context.app(app)
     wanted = _wanted(context, found, number)
-    earlier = [r for r in context.store.releases(found.id) if r.number < wanted.number]
-    show_one(context, _row(context, found, wanted, earlier[0] if earlier else None), format)
+    show_one(context, _row(context, found, wanted, context.store.release_before(wanted)), format)
 
 
 def _wanted(context: Context, app: App, number: int | None) -> Release:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import zip_longest
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,7 +13,7 @@ from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, growth, moment, show, size, version
 from gitship.commands.registry import command
 from gitship.errors import UsageError
-from gitship.model import Role
+from gitship.model import Release, Role
 
 SHORT_COMMIT = 7
 
@@ -45,7 +44,7 @@ def short_commit(commit: str | None) -> str:
         Column("live", "true for the one that visitors see"),
         Column("commit", "the commit it was built from", short_commit),
         Column("image_bytes", "the image's size", size),
-        Column("growth_bytes", "against the release before, null for the first", growth),
+        Column("growth_bytes", "against the release that was live before, null for the first", growth),
         Column("created_at", "when it was made"),
         Column("created_by", "whose key asked for it"),
         Column("cause", "what it came from"),
@@ -56,18 +55,25 @@ def short_commit(commit: str | None) -> str:
 def list_releases(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     found = context.app(app)
     releases = context.store.releases(found.id)
+    good = {release.id for release in context.store.good_releases(found.id)}
+    before: dict[int, Release] = {}
+    last = None
+    for release in reversed(releases):
+        if last:
+            before[release.id] = last
+        last = release if release.id in good else last
     rows = [
         {
             "release": release.number,
             "live": release.id == found.live_release,
             "commit": release.commit,
             "image_bytes": release.image_bytes,
-            "growth_bytes": release.image_bytes - before.image_bytes if before else None,
+            "growth_bytes": release.image_bytes - before[release.id].image_bytes if release.id in before else None,
             "created_at": moment(release.created_at),
             "created_by": release.created_by,
             "cause": release.cause,
         }
-        for release, before in zip_longest(releases, releases[1:])
+        for release in releases
     ]
     show(context, rows, format, empty=f"no releases yet; push to {found.name}")
 

@@ -33,8 +33,8 @@ def deploy_document(store: Store, deploy: Deploy, url: str, *, state: str, secon
 
 
 def growth_bytes(store: Store, release: Release) -> int | None:
-    """By how much the image grew against the release before, None for the first."""
-    before = next((r for r in store.releases(release.app_id) if r.number < release.number), None)
+    """By how much the image grew against the release that was live before, None for the first."""
+    before = store.release_before(release)
     return release.image_bytes - before.image_bytes if before else None
 
 

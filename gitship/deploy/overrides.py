@@ -54,6 +54,11 @@ class Overrides:
     secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def dockerfile(self) -> str | None:
+        """The Dockerfile's path that a command has set, or None."""
+        return self.build.get("dockerfile")
+
+    @property
     def context(self) -> str | None:
         """The build context that a command has set, or None."""
         return self.build.get("context")

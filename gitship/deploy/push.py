@@ -24,6 +24,7 @@ PUSH_OPTIONS = {
 NO_DEPLOY = "no-deploy"
 CANARY = "canary="
 NO_CANARY = "canary=off"
+BRANCH_STAYS = "the deploy branch stays; to remove the app: apps:destroy"
 
 
 class PushHost:
@@ -152,23 +153,28 @@ def deploy_branch(app: App, updates: Sequence[RefUpdate]) -> str:
 
 def refusal(update: RefUpdate, branch: str, deploys: bool) -> str:
     """Why this ref may not be pushed, or an empty text. ``deploys``: the same push brings the deploy branch too."""
-    if update.ref.startswith(TAGS):
-        if deploys:
-            return ""
-        tag = update.ref.removeprefix(TAGS)
-        return f"a tag alone deploys nothing; deploy it with: git push deploy {tag}^{{}}:{branch}"
-    if update.ref != HEADS + branch:
-        return (
-            f"gitship deploys '{branch}' only; to deploy what you have here: git push deploy HEAD:{branch};"
-            " to store it for `git:deploy`: git push -o no-deploy"
-        )
+    if update.ref == HEADS + branch:
+        return BRANCH_STAYS if update.new is None else ""
+    if update.ref.startswith(TAGS) and deploys:
+        return ""
     if update.new is None:
-        return "the deploy branch stays; to remove the app: apps:destroy"
-    return ""
+        name = update.ref.removeprefix(HEADS).removeprefix(TAGS)
+        return f"removing it deploys nothing; to remove it: git push -o {NO_DEPLOY} deploy --delete {name}"
+    # In full: git guesses no name that the server does not have yet for a tag's commit or a detached HEAD.
+    target = HEADS + branch
+    if update.ref.startswith(TAGS):
+        tag = update.ref.removeprefix(TAGS)
+        return f"a tag alone deploys nothing; deploy it with: git push deploy {tag}^{{}}:{target}"
+    return (
+        f"gitship deploys '{branch}' only; to deploy what you have here: git push deploy HEAD:{target};"
+        f" to store it for `git:deploy`: git push -o {NO_DEPLOY}"
+    )
 
 
 def unstorable(update: RefUpdate, branch: str) -> str:
     """Why this ref may not be pushed with ``no-deploy``, or an empty text: the deploy branch says what is live."""
     if update.ref == HEADS + branch:
+        if update.new is None:
+            return BRANCH_STAYS
         return f"'{branch}' moves only with its deploy; push it without -o {NO_DEPLOY}"
     return ""

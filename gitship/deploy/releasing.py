@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from gitship.config import Settings
 from gitship.deploy import granted, mounts, output, overrides, policy
@@ -19,11 +19,17 @@ from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
 from gitship.engine.base import Engine
 from gitship.engine.values import LABEL_APP_ID, Image
-from gitship.errors import DeployError, EngineError, NotFound
+from gitship.errors import DeployError, EngineError, GitshipError, NoDockerfile, NotFound
 from gitship.git.context import tree_summary
 from gitship.git.repository import Repositories, Repository
 from gitship.model import App, Check, DeployKind, DeployState, Process, Release
 from gitship.store import Store
+
+# gitship.toml, which is named otherwise, does not count then.
+WHO_SAID_DOCKERFILE = (
+    "a command has set that path: builder:set {app} --dockerfile PATH, or builder:unset {app} --dockerfile;"
+    " then push again"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,24 +102,34 @@ class Releasing:
         job.journal.line(output.headline(line, time.monotonic() - began))
         with job.journal.stage(DeployState.BUILDING, f"Building {manifest.build.dockerfile}") as stage:
             policy.ensure_commit(self._settings, repository, commit, manifest.build)
-            image = self._builder.build(
-                app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache,
-                limits=overrides.limits_of_builds(changed),
-            )  # fmt: skip
-            self._ensure_allowed(app, job, image)
-        made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
+            try:
+                image = self._builder.build(
+                    app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache,
+                    limits=overrides.limits_of_builds(changed),
+                )  # fmt: skip
+            except NoDockerfile as error:
+                if changed.dockerfile is None:
+                    raise
+                raise DeployError(error.message, WHO_SAID_DOCKERFILE.format(app=app.name)) from error
+            with self._let_go_without_release(app, image):
+                self._ensure_allowed(job, image)
+        with self._let_go_without_release(app, image):
+            made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
         return dataclasses.replace(made, context=changed.context)
 
-    def _ensure_allowed(self, app: App, job: Job, image: Image) -> None:
-        """Before there is a release: an image that may not go live is removed, unless an older release has the same."""
+    @contextmanager
+    def _let_go_without_release(self, app: App, image: Image) -> Iterator[None]:
+        """A built image that comes to no release goes, unless an older one has it: even `apps:destroy` left it."""
         try:
-            warnings = policy.ensure_image(self._settings, image)
-        except DeployError:
+            yield
+        except GitshipError:
             if image.id not in {release.image_id for release in self._store.releases(app.id)}:
                 with suppress(EngineError):
                     self._engine.images.remove(image.id, held_by(self._store, app), (LABEL_APP_ID, str(app.id)))
             raise
-        for warning in warnings:
+
+    def _ensure_allowed(self, job: Job, image: Image) -> None:
+        for warning in policy.ensure_image(self._settings, image):
             job.journal.line(f" !     {warning}")
 
     def _taken(self, app: App, job: Job) -> Candidate:

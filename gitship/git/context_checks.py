@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Collection, Sequence
 from itertools import compress
 
-from gitship.errors import GitError
+from gitship.errors import GitError, NoDockerfile
 from gitship.git import snapshot
 from gitship.git.blobs import Blobs
 from gitship.git.snapshot import Entry, printable
@@ -18,25 +18,27 @@ LFS_BEGINNINGS = (b"version https://git-lfs.github.com/spec/", b"version https:/
 SHOWN = 5
 
 
-def no_dockerfile(dockerfile: str, paths: Collection[str]) -> GitError:
+def no_dockerfile(dockerfile: str, paths: Collection[str]) -> NoDockerfile:
     """The answer to a tree without ``dockerfile``: the nearest file that there is, else one to start with."""
     missing = f"the commit has no {printable(dockerfile)}"
     same = next((p for p in paths if p.lower() == dockerfile.lower()), None)
     if same is not None:
-        return GitError(
+        return NoDockerfile(
             f"{missing}; found '{printable(same)}'",
             f"upper and lower case count: git mv {printable(same)} {printable(dockerfile)}, commit, push again",
         )
     others = [printable(p) for p in paths if "dockerfile" in posixpath.basename(p).lower().split(".")]
     if others:
         found = ", ".join(f"'{path}'" for path in others[:SHOWN])
-        return GitError(
+        return NoDockerfile(
             f"{missing}; found {found}",
             f'name it in gitship.toml, commit, push again:\n\n[build]\ndockerfile = "{others[0]}"\n',
         )
     language, text = starting_dockerfile(paths)
     looks = f" (this looks like {language})" if language else ""
-    return GitError(missing, f"commit a {printable(dockerfile)} and push again; one to start with{looks}:\n\n{text}")
+    return NoDockerfile(
+        missing, f"commit a {printable(dockerfile)} and push again; one to start with{looks}:\n\n{text}"
+    )
 
 
 def check_contents(reader: Blobs, files: Sequence[Entry]) -> None:

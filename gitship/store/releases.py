@@ -99,6 +99,10 @@ class Releases(Database):
         )  # fmt: skip
         return [_release(row) for row in rows]
 
+    def release_before(self, release: Release) -> Release | None:
+        """What was live before it; None for the first. A release that failed is nobody's measure."""
+        return next((r for r in self.good_releases(release.app_id) if r.number < release.number), None)
+
 
 def _release(row: Any) -> Release:
     *head, config, processes, cron, cause, created_by, created_at, cache = row

@@ -165,7 +165,7 @@ def _urls(app: App, operations: Operations) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A deploy in the app's timeline. ``growth`` in bytes, against the release before; ``subject`` of its commit."""
+    """A deploy in the app's timeline. ``growth`` in bytes, against what was live before; ``subject`` of its commit."""
 
     deploy: Deploy
     release: Release | None
@@ -179,14 +179,15 @@ class Step:
 def timeline(deploys: Iterable[Deploy], releases: Iterable[Release], app: App, commits: Known, keep: int) -> list[Step]:
     """Newest first, as they come. ``may_return``: its image is kept, so that one can roll back to it."""
     by_id = {r.id: r for r in releases}
-    by_number = {r.number: r for r in by_id.values()}
     # A failed deploy may have made a release, which was never live.
     good = [d.release_id for d in deploys if d.release_id and d.state.switched and d.release_id != app.live_release]
+    never_live = {d.release_id for d in deploys if d.state.ended} - {d.release_id for d in deploys if d.state.switched}
     kept = set(list(dict.fromkeys(good))[: keep - 1])
     steps = []
     for deploy in deploys:
         release = by_id.get(deploy.release_id or 0)
-        before = by_number.get(release.number - 1) if release else None
+        older = [r for r in by_id.values() if r.id not in never_live and release and r.number < release.number]
+        before = max(older, key=lambda r: r.number, default=None)
         commit = commits.get(deploy.commit or (release.commit if release else None) or "")
         shown = release if deploy.state.switched or not deploy.state.ended else None
         steps.append(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import apps
+from tests.e2e import apps, docker_cli
 from tests.e2e.harness import Server, make_key, running, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -182,6 +182,16 @@ def test_first_push_that_fails_leaves_no_release(server: Server, tiny_app: Calla
     assert server.get("stillborn").body == "v2\n"
 
 
+def test_built_image_that_says_nothing_to_run_is_not_kept(
+    server: Server, docker_host: str, tiny_app: Callable[..., Path]
+) -> None:
+    repository = tiny_app("speechless", files={"Dockerfile": "FROM scratch\nCOPY tiny /tiny\n"})
+    check_refused(server.push(repository, "speechless"), r"no CMD and no ENTRYPOINT")
+    label = f"label=gitship.server={server.server_id()}"
+    left = docker_cli.docker(docker_host, "images", "-q", "--filter", label, "--filter", "label=gitship.app=speechless")
+    assert left.split() == []  # no release has it, so nothing but server:cleanup would ever find it
+
+
 def test_branch_that_does_not_deploy_is_rejected_with_the_fix(server: Server, tiny_app: Callable[..., Path]) -> None:
     repository = tiny_app("branches")
     server.push_ok(repository, "branches")
@@ -191,7 +201,7 @@ def test_branch_that_does_not_deploy_is_rejected_with_the_fix(server: Server, ti
     for _ in range(2):
         done = server.push(repository, "branches", refspec="feature")
         check_refused(done, r"\[remote rejected\] feature -> feature \(.*main.*\)")
-        assert "HEAD:main" in done.stderr, done.stderr  # the way to deploy it all the same
+        assert "HEAD:refs/heads/main" in done.stderr, done.stderr  # the way to deploy it all the same
         check_nothing_lost(server, "branches", good)
     server.push_ok(repository, "branches", refspec="feature:main")
     assert server.get("branches").body == "v2\n"

@@ -175,6 +175,11 @@ def test_builder_settings_count_at_the_next_build(server: Server, tiny_app: Call
     ok(server, "builder:unset", "built", "--target")
     ok(server, "ps:rebuild", "built")
     assert server.get("built").body == "v3\n"
+    ok(server, "builder:set", "built", "--dockerfile", "docker/Gone")
+    told = " ".join(
+        refused(server, "ps:rebuild", "built").replace(" ! ", "").split()
+    )  # gitship.toml would change nothing
+    assert "builder:unset built --dockerfile" in told and "gitship.toml" not in told, told
     ok(server, "builder:unset", "built")
     assert shown(server, "builder:show", "built") == []
     for bad in (["--dockerfile", "../x"], ["--context", "/etc"], ["--arg", "1A=x"], ["--arg", "A"], []):

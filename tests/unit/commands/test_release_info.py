@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from gitship.model import Role
+from gitship.deploy.document import growth_bytes
+from gitship.model import DeployKind, DeployState, Release, Role
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -29,6 +32,27 @@ def test_a_release_tells_what_it_changed_by_name_only(shop: World) -> None:
 
 def test_the_first_release_has_nothing_before_it(shop: World) -> None:
     assert shop.ok("releases:info", "shop", "v1", "--format", "json").json["growth_bytes"] is None
+
+
+def test_what_failed_in_between_is_nobodys_measure(shop: World) -> None:
+    app, live = shop.store.app("shop"), shop.store.release_number(shop.store.app("shop").id, 4)
+
+    def make(size: int, config: dict[str, str]) -> Release:
+        return shop.store.create_release(
+            app.id, commit=live.commit, image_id=f"sha256:{size}", image_bytes=size, config=config,
+            processes=live.processes, cause="push", created_by="ada",
+        )  # fmt: skip
+
+    make(live.image_bytes - 70, {**live.config, "NEW": "1"})  # its deploy has failed
+    again = make(live.image_bytes + 5, {**live.config, "NEW": "1"})
+    deploy = shop.store.create_deploy(app.id, DeployKind.PUSH, "ada")
+    shop.store.update_deploy(replace(deploy, state=DeployState.LIVE, release_id=again.id))
+    shown = shop.ok("releases:info", "shop", "v6", "--format", "json").json
+    assert (shown["growth_bytes"], shown["config"]["added"]) == (5, ["NEW"])
+    listed = shop.ok("releases:list", "shop", "--format", "json").json
+    assert [(row["release"], row["growth_bytes"]) for row in listed][:3] == [(6, 5), (5, -70), (4, 0)]
+    assert listed[-1]["growth_bytes"] is None
+    assert growth_bytes(shop.store, again) == 5  # for webhooks
 
 
 def test_an_unknown_release_or_none_at_all_is_said(shop: World) -> None:

@@ -33,13 +33,21 @@ def test_afterwards_the_branch_stays() -> None:
 
 def test_the_deploy_branch_may_be_pushed_and_nothing_else() -> None:
     assert refusal(update("refs/heads/main"), "main", True) == ""
-    assert "HEAD:main" in refusal(update("refs/heads/feature"), "main", False)
+    assert "HEAD:refs/heads/main;" in refusal(update("refs/heads/feature"), "main", False)
     assert "apps:destroy" in refusal(update("refs/heads/main", None), "main", False)
 
 
 def test_a_tag_goes_with_a_deploy_and_never_alone() -> None:
     assert refusal(update("refs/tags/v1"), "main", True) == ""
-    assert "v1^{}:main" in refusal(update("refs/tags/v1"), "main", False)
+    assert refusal(update("refs/tags/v1"), "main", False).endswith("git push deploy v1^{}:refs/heads/main")
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/feature", "refs/tags/feature"])
+def test_who_would_remove_a_stored_ref_is_told_how_and_not_how_to_deploy_it(ref: str) -> None:
+    told = refusal(update(ref, None), "main", False)
+    assert told.endswith("to remove it: git push -o no-deploy deploy --delete feature")
+    assert "HEAD" not in told and "^{}" not in told
+    assert unstorable(update(ref, None), "main") == ""
 
 
 def test_any_ref_but_the_deploy_branch_may_be_stored_only() -> None:
@@ -47,7 +55,7 @@ def test_any_ref_but_the_deploy_branch_may_be_stored_only() -> None:
     for ref, new in (("refs/heads/feature", NEW), ("refs/heads/feature", None), ("refs/tags/v1", NEW)):
         assert unstorable(update(ref, new), "main") == ""
     assert "moves only with its deploy" in unstorable(update("refs/heads/main"), "main")
-    assert "moves only with its deploy" in unstorable(update("refs/heads/main", None), "main")
+    assert "the deploy branch stays" in unstorable(update("refs/heads/main", None), "main")
 
 
 @pytest.mark.parametrize("option", ["detach", "no-cache", "canary=5%", "canary=0.5% for 90s", "canary=off"])
