@@ -99,6 +99,11 @@ class Lifecycle:
         newest = next((d for d in self._store.deploys(found.id) if d.kind is DeployKind.PUSH), None)
         if newest is None or newest.commit is None:
             raise NotFound(f"{app} has no deploy of a commit to try again", "push to it: git push deploy main")
+        if not newest.state.ended and not newest.state.switched:
+            raise Conflict(
+                f"deploy {newest.id} of {app} is under way: {newest.state}",
+                f"see it with `logs:deploy {app}`, or end it with `deploys:cancel {app}`",
+            )
         rolled_back = newest.state.switched and newest.reason  # by itself, see ``probation``
         if newest.state not in (DeployState.FAILED, DeployState.CANCELED) and not rolled_back:
             raise Conflict(

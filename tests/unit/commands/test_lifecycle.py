@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from gitship.model import DeployKind, DeployState, Role
@@ -87,6 +90,15 @@ def test_retry_is_for_what_failed_or_was_canceled(world: World) -> None:
     assert "no deploy of a commit" in world.run("deploys:retry", "shop").err
     world.operations.push("shop")
     assert "is live, not failed" in world.run("deploys:retry", "shop").err
+    world.operations.hold()
+    pushing = threading.Thread(target=world.operations.push, args=("shop",), name="a push")
+    pushing.start()
+    while len(world.store.deploys(world.store.app("shop").id)) < 2:
+        time.sleep(0.01)
+    said = world.run("deploys:retry", "shop").err
+    world.operations.release()
+    pushing.join()
+    assert "deploy 2 of shop is under way" in said and "`deploys:cancel shop`" in said
 
 
 def test_deploys_info_shows_why_one_failed(shop: World) -> None:
