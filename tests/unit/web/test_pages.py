@@ -202,6 +202,13 @@ def test_commands_of_a_hint_can_be_typed_as_they_stand(site: Site, monkeypatch: 
     assert answer.json()["hint"] == "see `releases:list shop`, or `apps:list`"
 
 
+def test_without_an_app_each_key_is_told_what_it_can_do(site: Site) -> None:
+    assert "git push" in site.get("/").text
+    viewer = site.get("/", cookie=site.sign_in("vi", Role.VIEWER)).text
+    assert "first push of a deployer" in viewer and "keys:grant" not in viewer and "git push" not in viewer
+    assert "keys:grant li APP" in site.get("/", cookie=site.sign_in("li", Role.DEPLOYER, [])).text
+
+
 def test_no_page_shows_a_config_value(site: Site) -> None:
     go_live(site, "shop")
     for path in ("/", "/apps/shop", "/apps/shop/deploys/1", "/api/apps"):
