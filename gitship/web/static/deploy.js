@@ -78,7 +78,9 @@ if (log.dataset.stream) {
   const state = (event) => {
     const { state, head: html } = JSON.parse(event.data);
     document.getElementById("head").innerHTML = html; // likewise
-    document.getElementById("stage").textContent = state;
+    const stage = document.getElementById("stage");
+    stage.textContent = state;
+    stage.className = `state ${state}`;
     document.title = document.title.replace(/: [a-z ]+ –/, `: ${state} –`);
     follow.keep();
   };
