@@ -61,6 +61,11 @@ def list_apps(*, context: Ctx, format: Format = "table") -> None:
 
 
 def _first_steps(context: Context) -> str:
+    """What the key may do about it: one that is limited, or a viewer's, makes no app."""
+    if context.identity.limited:
+        return f"no app that your key may use; an admin can let it: keys:grant {context.identity.key_name} APP"
+    if not context.identity.role.allows(Role.DEPLOYER):
+        return "no apps yet; the first push of a deployer or an admin makes one"
     return (
         "no apps yet. In a repository with a Dockerfile (hello is the name you choose):\n"
         f"  git remote add deploy {context.remote('hello')}\n"

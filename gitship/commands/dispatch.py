@@ -55,7 +55,7 @@ def run(services: Services, session: Session) -> int:
             return code
         except GitshipError as error:
             _end(trail, error, named, tokens, session)
-            error.hint = _with_app(error.hint, trail.app)
+            error.hint = with_app(error.hint, trail.app)
             if isinstance(error, UsageError | NotFound) and (meant := _spaced(name, tokens, session.identity.role)):
                 error.hint = f"did you mean `{meant.name}`? see `help {meant.name}`"
             report(errors, error)
@@ -67,7 +67,7 @@ def run(services: Services, session: Session) -> int:
         raise
 
 
-def _with_app(hint: str, app: str) -> str:
+def with_app(hint: str, app: str) -> str:
     """As it can be typed: `releases:list` becomes `releases:list shop`. Who raised the error knows no command line."""
 
     def whole(mention: re.Match[str]) -> str:

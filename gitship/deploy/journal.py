@@ -206,6 +206,6 @@ def hand_over(path: Path, position: int, write: Callable[[str], None]) -> int:
     except FileNotFoundError:
         return position
     whole = data[: data.rfind(b"\n") + 1]
-    for line in whole.decode("utf-8", "replace").splitlines():
+    for line in whole.decode("utf-8", "replace").split("\n")[:-1]:  # not at what else Unicode has: apps print that
         write(line)
     return position + len(whole)

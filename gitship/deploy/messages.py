@@ -38,9 +38,18 @@ def body(format: str, document: Mapping[str, Any]) -> str:
     if format == "slack":
         return json.dumps({"text": line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")})
     if format == "discord":
-        plain = _MARKDOWN.sub(r"\\\1", line).replace("@", "@\u200b")
+        plain = _plain(line)
+        if deploy := document.get("deploy"):
+            plain = plain.replace(
+                _plain(deploy["url"]), deploy["url"]
+            )  # in an address, a backslash would be part of it
         return json.dumps({"content": plain[:2000], "allowed_mentions": {"parse": []}})
     return json.dumps(document)
+
+
+def _plain(text: str) -> str:
+    """As Discord shows it letter for letter."""
+    return _MARKDOWN.sub(r"\\\1", text).replace("@", "@\u200b")
 
 
 def headers(webhook: Webhook, delivery: Delivery) -> dict[str, str]:

@@ -30,11 +30,15 @@ BRANCH_STAYS = "the deploy branch stays; to remove the app: apps:destroy"
 class PushHost:
     """The receive-pack handler's policy and end point for one push to one app."""
 
-    def __init__(self, operations: ServerOperations, app: App, repository: Repository, by: Identity) -> None:
+    def __init__(
+        self, operations: ServerOperations, app: App, repository: Repository, by: Identity, safe: Callable[[str], str]
+    ) -> None:
+        """``safe`` takes out of a line what builds and apps may not do to the pusher's terminal."""
         self._operations = operations
         self._app = app
         self._repository = repository
         self._by = by
+        self._safe = safe
         self.accepted = False
         self.deploy: Deploy | None = None  # as it was queued
 
@@ -111,7 +115,7 @@ class PushHost:
 
         def write(line: str) -> None:
             if not output.is_raw(line):
-                progress(line)
+                progress(self._safe(line))
 
         progress("")
         deploy = self._operations.follow(deploy, write, gone)

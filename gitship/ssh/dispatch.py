@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from gitship.commands import access
 from gitship.commands import dispatch as commands
 from gitship.commands.context import Services
+from gitship.commands.escapes import coloured
 from gitship.commands.session import Session
 from gitship.commands.trail import Trail
 from gitship.deploy.push import PushHost
@@ -73,7 +74,7 @@ class Dispatcher:
             app = self._operations.create_app(name)
         else:
             self._operations.mend_repository(app)
-        host = PushHost(self._operations, app, self._repositories.open(name), identity)
+        host = PushHost(self._operations, app, self._repositories.open(name), identity, coloured)
         answers: list[Mapping[str, str]] = []
         try:
             code = receive_pack(

@@ -161,6 +161,16 @@ class ServerJson(Json):
     head = get
 
 
+class NoSuchJson(Json):
+    def get(self) -> None:
+        raise HTTPError(404, "there is no such address")
+
+    head = get
+
+    def say_error(self, message: str, hint: str) -> None:
+        super().say_error(message, hint or "the page /api lists all of them")
+
+
 class ApiPage(Page):
     """What there is, for people."""
 

@@ -18,6 +18,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from gitship import tracing
 from gitship.commands import access
+from gitship.commands.dispatch import with_app
 from gitship.config import Settings
 from gitship.deploy import journal
 from gitship.deploy.operations import Operations
@@ -233,7 +234,7 @@ class Page(RequestHandler):
         found = f"the server's log has it under request {self.trouble}" if self.trouble else "see `gitship serve`'s log"
         message, hint = self._reason, found if status_code == 500 else ""
         if isinstance(error, GitshipError):
-            message, hint = error.message, error.hint
+            message, hint = error.message, with_app(error.hint, self.path_args[0] if self.path_args else "")
             statuses = {NotFound: 404, NoPermission: 403, Conflict: 409, UsageError: 400}
             self.set_status(next((s for kind, s in statuses.items() if isinstance(error, kind)), 500))
         elif isinstance(error, HTTPError):

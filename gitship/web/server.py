@@ -153,6 +153,7 @@ def application(services: Services, app_logs: AppLogs) -> Application:
             url(r"/api/apps/([^/]+)/traffic", api.TrafficJson, reads),
             url(r"/api/apps/([^/]+)/logs", api.LogsJson, reads),
             url(r"/api/server", api.ServerJson, reads),
+            url(r"/api/.*", api.NoSuchJson, reads),
             url(r"/badge/([^/]+)\.svg", badges.Badge, reads),
             url(r"/metrics", metrics.Metrics, reads),
             url(r"/healthz", api.Healthz, reads),

@@ -192,6 +192,17 @@ def test_built_image_that_says_nothing_to_run_is_not_kept(
     assert left.split() == []  # no release has it, so nothing but server:cleanup would ever find it
 
 
+def test_what_a_failing_build_printed_does_nothing_to_the_pushers_terminal(server: Server, base: Path) -> None:
+    repository = apps.busybox(base / "loud")
+    said = r"printf '\\033]0;title\\007\\033[2J\\033[31mred\\033[0m\\n'; exit 3"
+    dockerfile = (repository / "Dockerfile").read_text() + f'RUN ["/bin/busybox", "sh", "-c", "{said}"]\n'
+    apps.commit(repository, "Say a lot", {"Dockerfile": dockerfile})
+    done = server.push(repository, "loud")
+    assert done.returncode == 1
+    assert "       | \x1b[31mred\x1b[0m" in done.stderr  # of all that, the colour
+    assert "\x1b]" not in done.stderr and "\x1b[2J" not in done.stderr
+
+
 def test_branch_that_does_not_deploy_is_rejected_with_the_fix(server: Server, tiny_app: Callable[..., Path]) -> None:
     repository = tiny_app("branches")
     server.push_ok(repository, "branches")

@@ -150,6 +150,35 @@ def test_container_logs_arrive_once_over_a_lost_connection(
     expect(page.locator("#log li:visible")).to_have_count(1)
 
 
+def test_open_pages_come_back_after_gitship_was_away(
+    server: Server, browser: Browser, page: Page, base: Path, tiny_app: Callable[..., Path]
+) -> None:
+    server.push_ok(tiny_app("stays"), "stays")
+    server.get("stays", "/log?before")
+    page.goto(address(server, "/apps/stays/logs"))
+    lines, link = page.locator("#log li"), page.locator("#link")
+    expect(lines.filter(has_text="before")).to_have_count(1)
+    make_key(base / "leaver")
+    public = (base / "leaver.pub").read_text()
+    assert server.ssh("keys:add", "leaver", "--role", "viewer", stdin=public).returncode == 0
+    overview = browser.new_page()
+    sign_in(server, overview, base / "leaver")
+    assert server.stop() == 0
+    expect(link).to_contain_text("trying again")
+    assert server.request(f"{DOMAIN}:{server.http_port}").status == 503  # Varnish answers for it: no lost connection
+    server.get("stays", "/log?while-away")
+    page.wait_for_timeout(3000)  # the browser has asked again by now
+    server.start()
+    expect(lines.filter(has_text="while-away")).to_have_count(1)
+    expect(link).to_have_text("")
+    expect(lines.filter(has_text="before")).to_have_count(1)
+    assert server.ssh("apps:create", "since").returncode == 0
+    expect(overview.get_by_role("link", name="since", exact=True)).to_be_visible()
+    assert server.ssh("keys:remove", "leaver").returncode == 0
+    expect(overview.locator("#link")).to_contain_text("load the page again")  # it does not try for ever
+    overview.close()
+
+
 def test_a_purge_by_button_makes_varnish_forget(server: Server, page: Page, tiny_app: Callable[..., Path]) -> None:
     server.push_ok(tiny_app("kept"), "kept")
     assert server.ssh("cache:set", "kept", "--ttl", "1h").returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,6 +174,10 @@ def test_a_log_follows_until_one_scrolls_up_and_a_line_has_an_address(
     page.keyboard.press("f")
     expect(follow).to_be_visible()
     expect(page.get_by_text("unseen")).to_be_in_viewport()
+    journal.update(state=DeployState.FAILED, finished_at=time.time())
+    stage = page.locator(".bar-of-log .state")
+    expect(stage).to_have_text("failed")
+    expect(stage).to_have_class("state failed")  # in red, and no longer as what goes on
     page.goto(f"{path}#L20")
     expect(page.locator("#L20")).to_be_in_viewport()  # a reload goes back to where one was
     page.reload()

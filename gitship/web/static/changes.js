@@ -1,11 +1,11 @@
 // Shows what is new when the server says that some app changed. Without this script the page reads the same.
-import { say } from "./connection.js";
+import { connect } from "./connection.js";
 import { refresh } from "./refresh.js";
 
-const source = new EventSource(document.getElementById("live").dataset.stream);
-source.addEventListener("changed", () => refresh().catch(() => {}));
-source.addEventListener("figures", () => { if (!document.hidden) refresh().catch(() => {}); });
-say(source);
+connect(document.getElementById("live").dataset.stream, {
+  changed: () => refresh().catch(() => {}),
+  figures: () => { if (!document.hidden) refresh().catch(() => {}); },
+});
 
 document.addEventListener("click", (event) => { // another view of the same page, without losing one's place in it
   const link = event.target.closest("a[data-swap]");

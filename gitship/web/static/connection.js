@@ -1,8 +1,35 @@
-// Says when the stream of events is cut off, and when it cannot come back.
-export function say(source) {
+// A stream of events that comes back, also when Varnish answers for a gitship that is being started: after such an
+// answer a browser gives up. Says when it is cut off, and when it cannot come back.
+const AGAIN_MS = 2000;
+
+export function connect(address, events) {
   const link = document.getElementById("link");
-  source.addEventListener("open", () => { link.textContent = ""; });
-  source.addEventListener("error", () => {
-    link.textContent = source.readyState === EventSource.CLOSED ? "Not connected; load the page again" : "Connection lost, trying again";
-  });
+  let source, last = "", refused = false;
+
+  const open = () => {
+    const url = new URL(address, location.href);
+    if (last) url.searchParams.set("after", last); // a new source tells no Last-Event-ID
+    source = new EventSource(url);
+    for (const [name, heard] of Object.entries(events)) {
+      source.addEventListener(name, (event) => { last = event.lastEventId || last; heard(event); });
+    }
+    source.addEventListener("open", () => { link.textContent = ""; refused = false; });
+    source.addEventListener("error", () => {
+      link.textContent = "Connection lost, trying again";
+      if (source.readyState === EventSource.CLOSED) again();
+    });
+  };
+
+  const again = async () => {
+    const answer = await fetch("/healthz").catch(() => null);
+    if (!answer?.ok) setTimeout(again, AGAIN_MS);
+    else if (refused) link.textContent = "Not connected; load the page again"; // the session is over, say
+    else {
+      refused = true;
+      open();
+    }
+  };
+
+  open();
+  return () => source.close();
 }

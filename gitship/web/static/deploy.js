@@ -1,6 +1,6 @@
 // A deploy: steps that fold and, while it runs, its lines and its head as they come. The browser resumes by itself.
 import { Follow } from "./follow.js";
-import { say } from "./connection.js";
+import { connect } from "./connection.js";
 
 const LOOKS = ["plain", "headline", "result", "error", "raw"];
 const MAX_LINES = 5000; // in the page; the whole log is a link away
@@ -59,7 +59,6 @@ for (const item of log.children) place(item);
 
 if (log.dataset.stream) {
   const follow = new Follow(document.getElementById("follow"));
-  const source = new EventSource(log.dataset.stream);
   const add = (event) => {
     const item = document.createElement("li");
     item.id = `L${event.lastEventId}`;
@@ -76,19 +75,20 @@ if (log.dataset.stream) {
     if (log.childElementCount > MAX_LINES) drop(log.firstElementChild);
     follow.keep();
   };
-  for (const look of LOOKS) source.addEventListener(look, add);
-  source.addEventListener("state", (event) => {
+  const state = (event) => {
     const { state, head: html } = JSON.parse(event.data);
     document.getElementById("head").innerHTML = html; // likewise
-    document.getElementById("stage").textContent = state;
+    const stage = document.getElementById("stage");
+    stage.textContent = state;
+    stage.className = `state ${state}`;
     document.title = document.title.replace(/: [a-z ]+ –/, `: ${state} –`);
     follow.keep();
-  });
-  source.addEventListener("end", () => {
-    source.close();
+  };
+  const end = () => {
+    close();
     document.getElementById("follow").hidden = true;
-  });
-  say(source);
+  };
+  const close = connect(log.dataset.stream, { ...Object.fromEntries(LOOKS.map((look) => [look, add])), state, end });
 } else if (!location.hash) {
   for (const step of steps.keys()) fold(step); // it is over: the steps alone tell what happened
   const failed = log.querySelector(".error");

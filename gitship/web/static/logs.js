@@ -1,6 +1,6 @@
 // Container logs as they come. Which lines are seen is decided here, so that all viewers share one stream.
 import { Follow } from "./follow.js";
-import { say } from "./connection.js";
+import { connect } from "./connection.js";
 
 const MAX_LINES = 5000;
 const log = document.getElementById("log");
@@ -26,8 +26,7 @@ if (log) {
   filter.addEventListener("input", all);
   filter.addEventListener("submit", (event) => { event.preventDefault(); all(); });
 
-  const source = new EventSource(log.dataset.stream);
-  source.addEventListener("lines", (event) => {
+  const lines = (event) => {
     const items = JSON.parse(event.data).map(([at, who, stream, html]) => {
       const item = document.createElement("li");
       item.className = stream;
@@ -47,6 +46,6 @@ if (log) {
     while (log.childElementCount > MAX_LINES) log.firstElementChild.remove();
     tell();
     follow.keep();
-  });
-  say(source);
+  };
+  connect(log.dataset.stream, { lines });
 }

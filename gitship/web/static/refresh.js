@@ -4,6 +4,7 @@ let asked = 0;
 export async function refresh() {
   const mine = ++asked;
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (answer.status >= 500) throw new Error(answer.statusText); // of Varnish, while gitship is being started: what is there stays
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   if (mine !== asked) return; // a later one shows more
   const fresh = page.getElementById("live");

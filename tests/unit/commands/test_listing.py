@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -148,6 +149,16 @@ def test_nothing_to_list_is_said_on_stderr_and_is_an_empty_array_in_json(world: 
     assert plain.out == ""
     assert "no apps yet" in plain.err
     assert world.ok("apps:list", "--format", "json").json == []
+
+
+def test_a_key_that_makes_no_app_is_not_told_to_push_one(world: World) -> None:
+    assert "git push" in world.ok("apps:list", role=Role.DEPLOYER).err
+    viewer = world.ok("apps:list", role=Role.VIEWER).err
+    assert "git push" not in viewer and "deployer" in viewer
+    limited = world.client("apps:list", role=Role.DEPLOYER)
+    limited.session = replace(limited.session, identity=replace(limited.session.identity, apps=frozenset()))
+    told = world.go(limited).err
+    assert "git push" not in told and f"keys:grant {limited.session.identity.key_name} APP" in told
 
 
 def test_values_cannot_break_the_table(world: World) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gitship.deploy.journal import Journal, follow
+from gitship.deploy import output
+from gitship.deploy.journal import Journal, follow, hand_over
 from gitship.events import Bus
 from gitship.model import DeployKind, DeployState
 from gitship.store import Store
@@ -85,6 +86,16 @@ def test_followers_see_every_line_once_whenever_they_come(store: Store, tmp_path
     for thread in threads:
         thread.join(10)
     assert seen == [[f"line {n}" for n in range(200)]] * 4
+
+
+def test_a_line_of_a_build_stays_one_whatever_is_in_it(store: Store, tmp_path: Path) -> None:
+    journal = make(store, tmp_path, Bus())
+    seen: list[str] = []
+    said = "one\u2028=====> https://elsewhere\u2029 two\x0b three\x0c four\x1c five\x85 six"
+    journal.raw(said)
+    journal.close()
+    hand_over(journal.path, 0, seen.append)
+    assert seen == [output.raw(said)]  # a push client is spared all of it, and gets no line that looks like gitship's
 
 
 def test_a_follower_that_goes_away_ends_at_once(store: Store, tmp_path: Path) -> None:

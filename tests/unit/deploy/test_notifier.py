@@ -246,6 +246,13 @@ def test_text_of_others_mentions_nobody_and_formats_nothing(format: str) -> None
     assert len(long) <= 2000
 
 
+def test_discord_gets_the_address_of_an_app_as_it_is() -> None:
+    document = {"text": "my-app: is *live*, http://my-app.localhost", "deploy": {"url": "http://my-app.localhost"}}
+    assert json.loads(messages.body("discord", document))["content"] == (
+        r"my\-app: is \*live\*, http://my-app.localhost"
+    )
+
+
 # -- where it may go
 
 

@@ -16,7 +16,7 @@ from gitship.configvalues import Address
 from gitship.deploy import rules
 from gitship.deploy.https.operations import HostStatus, ServerHttps
 from gitship.engine.values import LogLine
-from gitship.errors import EngineError, GitshipError
+from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.front.tally import Minute
 from gitship.model import (
     STATUS_PAGE,
@@ -180,6 +180,33 @@ def test_text_from_outside_is_escaped_everywhere(site: Site) -> None:
         assert "<script>" not in head
         assert "&lt;script&gt;" in head
     journal.close()
+
+
+def test_a_program_with_a_token_that_asks_for_a_wrong_address_is_told_so(site: Site) -> None:
+    token = site.operations.sign_ins.add_token(site.key("robot", Role.VIEWER), "t")
+    for path in ("/api/nothing", "/api/apps/shop/deploys/x"):
+        answer = site.get(path, cookie="", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status == 404
+        assert answer.json() == {"error": "there is no such address", "hint": "the page /api lists all of them"}
+        assert site.get(path, cookie="").status == 401
+
+
+def test_commands_of_a_hint_can_be_typed_as_they_stand(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.store.create_app("shop")
+
+    def deploys(*_: object, **__: object) -> None:
+        raise NotFound("no release v9", "see `releases:list`, or `apps:list`")
+
+    monkeypatch.setattr(site.store, "deploys", deploys)
+    answer = site.get("/api/apps/shop/deploys")
+    assert answer.json()["hint"] == "see `releases:list shop`, or `apps:list`"
+
+
+def test_without_an_app_each_key_is_told_what_it_can_do(site: Site) -> None:
+    assert "git push" in site.get("/").text
+    viewer = site.get("/", cookie=site.sign_in("vi", Role.VIEWER)).text
+    assert "first push of a deployer" in viewer and "keys:grant" not in viewer and "git push" not in viewer
+    assert "keys:grant li APP" in site.get("/", cookie=site.sign_in("li", Role.DEPLOYER, [])).text
 
 
 def test_no_page_shows_a_config_value(site: Site) -> None:
