@@ -289,6 +289,18 @@ def test_an_end_that_was_cut_short_is_finished_later(bench: Bench, call: str) ->
     assert bench.destroying.settle() == []
 
 
+def test_an_end_that_cannot_be_finished_yet_is_finished_later_still(bench: Bench) -> None:
+    for call in ("remove", "list", "images.remove"):  # Docker is away while gitship goes on with it, too
+        once(bench, call, breaks("Docker went away"))
+        if call == "remove":
+            with pytest.raises(GitshipError):
+                bench.destroying.destroy("shop")
+        else:
+            assert bench.destroying.settle() == []
+    assert len(bench.destroying.settle()) == 1
+    assert bench.engine.names() == [] and bench.store.apps() == []
+
+
 def test_it_may_also_be_destroyed_once_more(bench: Bench) -> None:
     once(bench, "remove", breaks("Docker went away"))
     with pytest.raises(GitshipError):
