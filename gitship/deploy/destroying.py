@@ -23,7 +23,7 @@ from gitship.deploy.queue import DeployQueue
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
-from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.errors import Conflict, GitshipError
 from gitship.events import Bus, Event
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
@@ -83,19 +83,24 @@ class Destroying:
         """What ``settle`` would do now."""
         return [_rest(a) for a in self._store.apps() if self._store.setting(a.id, DESTROYING) is not None]
 
-    def settle(self) -> list[Change]:
-        """Goes on with what was begun."""
+    def settle(self, failed: list[GitshipError]) -> list[Change]:
+        """Goes on with what was begun. To ``failed`` is added what could not be removed, which is logged, too."""
         changes = []
         for app_id in self._store.apps_with_setting(DESTROYING):
-            with suppress(Conflict, NotFound):  # who destroys it is at it now, or has done it
+            with suppress(GitshipError):  # who destroys it is at it now, or has done it; what else there is, is logged
                 app = self._store.app_by_id(app_id)
                 with self._claims.ending(app_id, wait=False):
-                    try:
-                        self._remove(app)
-                        changes.append(_rest(app))
-                    except GitshipError as error:
-                        log.warning("%s: destroying it: %s", app.name, error.message)
+                    self._go_on(app, failed)
+                changes.append(_rest(app))
         return changes
+
+    def _go_on(self, app: App, failed: list[GitshipError]) -> None:
+        try:
+            self._remove(app)
+        except GitshipError as error:
+            log.warning("%s: destroying it: %s", app.name, error.message)
+            failed.append(GitshipError(f"{app.name}: destroying it: {error.message}", error.hint))
+            raise  # also for the claim: it would stay, and the app could never be removed
 
     def _finish(self, app: App) -> None:
         try:

@@ -33,10 +33,11 @@ from gitship.deploy.urls import urls
 from gitship.deploy.warm import Warmer
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
+from gitship.engine.values import LABEL_APP_ID
 from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import Container, DeployKind, DeployState
+from gitship.model import App, Container, DeployKind, DeployState
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
@@ -295,7 +296,13 @@ class Pipeline:
                 self._renaming.undo(app, job.new_name)
         if job.ref_moved and deploy.ref:
             self._repositories.open(app.name).compare_and_set(deploy.ref, deploy.commit, deploy.old)
-        standing = f"{live.label} serves on, unchanged" if live else "nothing was live before, nothing is now"
+        standing = "nothing was live before, nothing is now"
+        if live:
+            standing = f"{live.label} serves on, unchanged"
+            if self._all_gone(app):
+                standing = (
+                    f"{live.label} stays live, unchanged, but none of its containers is there: ps:list {app.name}"
+                )
         if live and self._store.setting(app.id, STOPPED):
             standing = f"{app.name} stays stopped"
         standing += f"; this was deploy {deploy.id}" + (f", request {deploy.request}" if deploy.request else "")
@@ -308,6 +315,14 @@ class Pipeline:
         if state is DeployState.FAILED:
             self._hooks.on_failure(app, job)
         job.journal.close()
+
+    def _all_gone(self, app: App) -> bool:
+        """Nothing is left of what is live; while Docker does not say, it is taken to be there."""
+        wanted = {container.id for container in self._store.containers(app.id)}
+        with suppress(GitshipError):
+            there = {s.id for s in self._engine.list({LABEL_APP_ID: str(app.id)})} if wanted else set()
+            return bool(wanted) and not wanted & there
+        return False
 
 
 @contextmanager

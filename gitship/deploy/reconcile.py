@@ -47,7 +47,7 @@ class Reconciling(Protocol):
     def reconcile(self) -> list[Change]:
         """Puts everything right that can be now; what was changed, in order.
 
-        Raises GitshipError at the end when Docker or Varnish was in the way; the server's log has what was changed.
+        Raises GitshipError at the end when something was in the way; the server's log has what was changed.
         """
         ...
 
@@ -124,10 +124,11 @@ class Reconciler:
 
     def reconcile(self) -> list[Change]:
         """See ``Reconciling``."""
-        changes, errors = self._whole()
+        unmended: list[GitshipError] = []
+        changes, errors = self._whole(unmended)
         self._told(changes)
-        if errors:
-            raise errors[0]
+        if errors or unmended:
+            raise [*errors, *unmended][0]
         return changes
 
     def look(self) -> list[Change]:
@@ -144,13 +145,14 @@ class Reconciler:
                 changes += self._routes.amiss()
             return changes + [_network(name) for name in self._addresses.orphans()]
 
-    def _whole(self) -> tuple[list[Change], list[GitshipError]]:
-        """Every step, whatever became of those before it."""
+    def _whole(self, unmended: list[GitshipError]) -> tuple[list[Change], list[GitshipError]]:
+        """Every step, whatever became of those before it; ``unmended`` is for what is logged and tried again anyway."""
         changes: list[Change] = []
         errors: list[GitshipError] = []
         with self._alone():
             self._rounds.begun_whole()
-            for step in (self._varnish, self._containers, partial(self._routes.settle, errors), self._networks):
+            containers = partial(self._containers, unmended)
+            for step in (self._varnish, containers, partial(self._routes.settle, errors), self._networks):
                 try:
                     changes += step()
                 except GitshipError as error:
@@ -177,11 +179,11 @@ class Reconciler:
         self._rounds.ask_whole()
         return [Change("", Action.START, VARNISH, "it was gone")]
 
-    def _containers(self) -> list[Change]:
-        changes = self._destroying.settle()
+    def _containers(self, unmended: list[GitshipError]) -> list[Change]:
+        changes = self._destroying.settle(unmended)
         states = self._engine.list(self._labels)
         changes += self._one_offs.settle([s for s in states if values.LABEL_ONE_OFF in s.labels])
-        changes += self._repair.settle(filter(is_process, states))
+        changes += self._repair.settle(filter(is_process, states), unmended)
         changes += self._keeper.settle([s for s in states if values.LABEL_HELPER in s.labels])
         self._outages.look(self._store.containers(), states)
         self._lost.settle()
@@ -218,7 +220,7 @@ class Reconciler:
             return self._whole_logged()
         errors: list[GitshipError] = []
         with self._alone():
-            changes = _logged(self._varnish) + _logged(self._containers)
+            changes = _logged(self._varnish) + _logged(partial(self._containers, []))
             if changed := self._outages.changed() | self._routes.left:
                 apps = [app for app in self._store.apps() if app.id in changed]
                 changes += _logged(lambda: self._routes.of(apps, errors))
@@ -227,7 +229,7 @@ class Reconciler:
         return changes + (self._whole_logged() if self._rounds.whole else [])
 
     def _whole_logged(self) -> list[Change]:
-        changes, errors = self._whole()
+        changes, errors = self._whole([])
         for error in errors:
             log.warning("%s", error.message)
         return changes

@@ -17,6 +17,7 @@ from gitship.deploy.manifest import Manifest
 from gitship.deploy.origin import Kept, manifest_of
 from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
+from gitship.deploy.start import image_gone
 from gitship.engine.base import Engine
 from gitship.engine.values import LABEL_APP_ID, Image
 from gitship.errors import DeployError, EngineError, GitshipError, NoDockerfile, NotFound
@@ -228,9 +229,7 @@ class Releasing:
         try:
             return self._engine.images.inspect(release.image_id)
         except NotFound:
-            again = f"git:deploy {app.name} {release.commit[:12]} --force" if release.commit else ""
-            hint = f"build it again: {again}" if again else f"fetch it again: git:from-image {app.name} IMAGE"
-            raise DeployError(f"the image of {release.label} is gone", hint) from None
+            raise image_gone(app, release) from None
 
     def _overrides(self, app: App, job: Job) -> Overrides:
         """What commands have set, with the job's changes."""

@@ -52,8 +52,11 @@ class Repair:
         self._claims = claims
         self._told: dict[str, str] = {}  # what keeps a container from being made again
 
-    def settle(self, states: Iterable[ContainerState]) -> list[Change]:
-        """``states`` are containers of processes, of all apps; what was changed. Raises EngineError."""
+    def settle(self, states: Iterable[ContainerState], failed: list[GitshipError]) -> list[Change]:
+        """``states`` are containers of processes, of all apps; what was changed. Raises EngineError.
+
+        To ``failed`` is added what could not be put right, which is logged, too.
+        """
         changes: list[Change] = []
         of_app: dict[str, list[ContainerState]] = {}
         for state in states:
@@ -63,7 +66,7 @@ class Repair:
             if self._amiss(app, seen):
                 with self._claims.at_once(app.id) as mine:
                     if mine:  # else the next round: who has the claim may be doing it
-                        changes += self._app(app.id)
+                        changes += self._app(app.id, failed)
         for state in (state for left in of_app.values() for state in left):
             self._engine.remove(state.id)
             changes.append(Change("", Action.REMOVE, state.name, "its app is gone"))
@@ -92,7 +95,7 @@ class Repair:
 
         return discrepancies(app.name, self._store.containers(app.id), actual, spared)
 
-    def _app(self, app_id: int) -> list[Change]:
+    def _app(self, app_id: int, failed: list[GitshipError]) -> list[Change]:
         """Everything is read once more: it was seen without the claim."""
         try:
             app = self._store.app_by_id(app_id)
@@ -109,8 +112,10 @@ class Repair:
                 changes.append(self._mend(app, one, one.container, repaired))
                 self._told.pop(one.container.id, None)
             except GitshipError as error:
+                what = f"{app.name}: {one.container.name}: {error.message}"
+                failed.append(GitshipError(what, error.hint))
                 if self._told.get(one.container.id) != error.message:  # once: it is tried every other second
-                    log.warning("%s: %s: %s", app.name, one.container.name, error.message)
+                    log.warning("%s%s", what, f" ({error.hint})" if error.hint else "")
                 self._told[one.container.id] = error.message
         if repaired and app.live_release is not None:
             live = [repaired.get(c.id, c) for c in self._store.containers(app.id)]

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import Engine, NameTaken
+from gitship.engine.base import Engine, ImageGone, NameTaken
 from gitship.engine.values import ContainerSpec
 from gitship.errors import Conflict, DeployCanceled, DeployError, EngineError, GitshipError
 from gitship.model import App, Container, Process, Release
@@ -91,12 +91,18 @@ class Starter:
         network = self._addresses.network(app)
         spec = self.spec(app, release, process, container.name, network, container.address, deploy_id)
         self._end(container, 0.0)
-        container_id = self._engine.create(spec)
+        container_id = self._create(app, release, spec)
         self._engine.start(container_id)
         return Container(
             container_id, container.name, app.id, release.id, process.type, container.index, container.address,
             container.port,
         )  # fmt: skip
+
+    def _create(self, app: App, release: Release, spec: ContainerSpec) -> str:
+        try:
+            return self._engine.create(spec)
+        except ImageGone:
+            raise image_gone(app, release) from None
 
     def _end(self, container: Container, grace_s: float) -> None:
         """SIGTERM, grace, SIGKILL, and only then, when it prints no more, its log is kept."""
@@ -124,7 +130,7 @@ class Starter:
         container_id = ""
         try:
             spec = self.spec(app, release, process, name, network, address, deploy_id)
-            container_id = self._engine.create(spec)
+            container_id = self._create(app, release, spec)
             self._engine.start(container_id)
         except BaseException as error:
             if container_id:
@@ -134,6 +140,13 @@ class Starter:
                 raise DeployError(f"{process.type} could not be started: {error.message}", error.hint) from error
             raise
         return Container(container_id, name, app.id, release.id, process.type, index, address, process.port)
+
+
+def image_gone(app: App, release: Release) -> DeployError:
+    """What a release is run from has been removed by hand."""
+    again = f"git:deploy {app.name} {release.commit[:12]} --force" if release.commit else ""
+    hint = f"build it again: {again}" if again else f"fetch it again: git:from-image {app.name} IMAGE"
+    return DeployError(f"the image of {release.label} is gone", hint)
 
 
 def labels(server_id: str, app: App, release: Release, process: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from gitship.engine.values import (
     LogLine,
     Usage,
 )
-from gitship.errors import Conflict, EngineError
+from gitship.errors import Conflict, EngineError, NotFound
 
 
 class Program(Protocol):
@@ -59,6 +59,10 @@ class Program(Protocol):
 
 class NameTaken(Conflict):
     """A container of that name is there: of another installation on this engine, or made by hand."""
+
+
+class ImageGone(NotFound):
+    """The image that a container is to be made from is not there: somebody has removed it by hand."""
 
 
 class NoSpace(EngineError):
@@ -226,7 +230,7 @@ class Engine(Protocol):
     def create(self, spec: ContainerSpec) -> str:
         """The new container's id.
 
-        Raises NameTaken, Conflict when the address is in use, NotFound when a volume is gone.
+        Raises NameTaken, ImageGone, Conflict when the address is in use, NotFound when a volume is gone.
         """
         ...
 

@@ -22,7 +22,7 @@ from gitship.engine import (
     platforms,
 )  # fmt: skip
 from gitship.engine.address import is_here
-from gitship.engine.base import Program, Spare
+from gitship.engine.base import ImageGone, Program, Spare
 from gitship.engine.buildlimits import BuildLimits
 from gitship.engine.connection import Connection
 from gitship.engine.dockerimages import DockerImages
@@ -186,6 +186,8 @@ class DockerEngine:
                     containers.arguments(spec), spec.name
                 )
             except docker_errors.NotFound as error:
+                if "no such image" in str(error.explanation).lower():
+                    raise ImageGone(f"the image of container {spec.name} is gone", "build it again") from error
                 raise NotFound(
                     f"container {spec.name} cannot be created: {error.explanation}", "deploy again"
                 ) from error

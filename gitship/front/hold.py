@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from contextlib import suppress
 
@@ -44,7 +45,11 @@ class Hold:
                 f"GET / HTTP/1.1\r\nHost: {host}\r\nX-Gitship-Hold: {self._pause.ticket}\r\nConnection: close\r\n\r\n"
             )
             self._asking.sendall(request.encode())
-            self._listener.settimeout(TIMEOUT_S)
+            # A worker that has just died may still have its manager take connections, and then drop them: who only
+            # waited to be called would leave visitors through for all that time.
+            came, _, _ = select.select([self._listener, self._asking], [], [], TIMEOUT_S)
+            if self._listener not in came:
+                raise ConnectionError("it has hung up") if came else TimeoutError("timed out")
             self._answering, _ = self._listener.accept()
         except OSError as error:
             raise FrontError(f"Varnish does not hold requests: {error}", "see the server's log") from None

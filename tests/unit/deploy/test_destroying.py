@@ -92,6 +92,6 @@ def test_meanwhile_it_takes_no_deploy_and_gets_no_route(bench: Bench) -> None:
 
 def test_the_reconciler_leaves_it_to_who_is_at_it(bench: Bench) -> None:
     settled: list[Any] = []
-    once(bench, "remove_network", lambda: settled.append(bench.destroying.settle()))
+    once(bench, "remove_network", lambda: settled.append(bench.destroying.settle([])))
     bench.destroying.destroy("shop")
     assert settled == [[]] and bench.store.apps() == []

@@ -244,6 +244,15 @@ def test_what_fails_before_the_commit_leaves_the_old_release_there(bench: Bench,
     assert "v1 serves on, unchanged" in bench.said(job) and "is live" not in bench.said(job)
 
 
+def test_a_release_whose_containers_are_all_gone_is_not_said_to_serve_on(bench: Bench) -> None:
+    bench.engine.remove(bench.live.id)
+    job = bench.job()
+    bench.memory.before["load"] = front_fails
+    assert bench.run(job).state is DeployState.FAILED
+    assert "serves on" not in bench.said(job)
+    assert "v1 stays live, unchanged, but none of its containers is there: ps:list shop" in bench.said(job)
+
+
 def test_a_varnish_that_dies_before_the_proof_comes_back_with_the_old_release(bench: Bench) -> None:
     """Nothing is left in it to go back to."""
     bench.memory.before["ask"] = bench.memory.dies

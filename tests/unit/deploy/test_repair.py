@@ -24,7 +24,7 @@ from gitship.deploy.repair import Repair
 from gitship.deploy.start import Starter
 from gitship.deploy.watch import Watcher
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import Engine
+from gitship.engine.base import Engine, ImageGone
 from gitship.engine.values import LABEL_SERVER, ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus
@@ -95,7 +95,8 @@ class Bench:
 
     def settle(self) -> list[str]:
         states = cast(list[ContainerState], self.engine.list({LABEL_SERVER: self.store.server_id()}))
-        return [change.text for change in self.repair.settle(states)]
+        self.failed: list[GitshipError] = []
+        return [change.text for change in self.repair.settle(states, self.failed)]
 
     def settled(self) -> list[str]:
         """What is wrong after it was settled: nothing."""
@@ -145,6 +146,23 @@ def test_what_keeps_a_container_away_is_told_once_until_it_changes(
         "its disk is full",
     ]
     assert bench.settle() == ["made anew shop.web.1.v1: it was gone"]
+
+
+def test_an_image_that_was_removed_by_hand_is_told_with_the_way_to_have_it_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.engine.remove(bench.live.id)
+
+    def gone() -> None:
+        raise ImageGone("the image of container shop.web.1.v1 is gone")
+
+    once(bench, "create", gone)
+    assert bench.settle() == []
+    hint = "build it again: git:deploy shop 1a1a1a1a1a1a --force"
+    [error] = bench.failed
+    assert (error.message, error.hint) == ("shop: shop.web.1.v1: the image of v1 is gone", hint)
+    assert hint in caplog.text
+    assert bench.settle() and bench.failed == []
 
 
 def test_a_container_that_is_gone_is_made_anew_with_its_name_and_address(bench: Bench) -> None:
@@ -282,11 +300,23 @@ def test_an_end_that_was_cut_short_is_finished_later(bench: Bench, call: str) ->
         bench.destroying.destroy("shop")
     assert bench.settle() == []  # nothing comes back
     assert bench.front.hosts() == {}
-    assert [change.text for change in bench.destroying.settle()] == [
+    assert [change.text for change in bench.destroying.settle([])] == [
         "removed what is left of shop: it is being destroyed"
     ]
     assert bench.engine.names() == [] and bench.engine.networks == {} and bench.store.apps() == []
-    assert bench.destroying.settle() == []
+    assert bench.destroying.settle([]) == []
+
+
+def test_an_end_that_cannot_be_finished_yet_is_finished_later_still(bench: Bench) -> None:
+    for call in ("remove", "list", "images.remove"):  # Docker is away while gitship goes on with it, too
+        once(bench, call, breaks("Docker went away"))
+        if call == "remove":
+            with pytest.raises(GitshipError):
+                bench.destroying.destroy("shop")
+        else:
+            assert bench.destroying.settle([]) == []
+    assert len(bench.destroying.settle([])) == 1
+    assert bench.engine.names() == [] and bench.store.apps() == []
 
 
 def test_it_may_also_be_destroyed_once_more(bench: Bench) -> None:
