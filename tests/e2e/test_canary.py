@@ -142,25 +142,25 @@ def only(server: Server, app: str, container: str) -> None:
 def test_a_failing_release_is_aborted_by_itself_and_only_its_share_of_visitors_saw_errors(
     server: Server, tiny_app: Callable[..., Path]
 ) -> None:
-    repository = tiny_app("bad")
-    server.push_ok(repository, "bad")
-    good = server.server_ref("bad")
+    repository = tiny_app("worse")
+    server.push_ok(repository, "worse")
+    good = server.server_ref("worse")
     release(repository, "v2", FAIL_EVERY="5")
-    with visiting(server, "bad") as visitors:
-        push = server.push(repository, "bad", "-o", "canary=20% for 60s")
+    with visiting(server, "worse") as visitors:
+        push = server.push(repository, "worse", "-o", "canary=20% for 60s")
     assert push.returncode != 0
     assert "Canary: v2 for 20% of visitors for 1m" in push.stderr
     assert re.search(r"canary failed: [0-9]+ of [0-9]+ requests failed \([0-9.]+%; 0.0% before\)", push.stderr)
     assert "v1 serves on, unchanged" in push.stderr and "| failing" in push.stderr
-    assert server.server_ref("bad") == good
+    assert server.server_ref("worse") == good
     assert {failure[:3] for failure in visitors.failures} == {"500"}
     assert visitors.visitors > 50
     # 20 % have the canary, and not each of them meets an error; 13 points more are five sigma of 250 visitors
     assert visitors.unlucky / visitors.visitors <= 0.33, f"{visitors.unlucky} of {visitors.visitors}"
     assert not visitors.moved
-    all_have(server, "bad", "v1")
-    only(server, "bad", "bad.web.1.v1")
-    assert server.deploys("bad")[-1][:2] == ("failed", re.search(r"canary failed: (.*)", push.stderr)[1].strip())  # type: ignore[index]
+    all_have(server, "worse", "v1")
+    only(server, "worse", "worse.web.1.v1")
+    assert server.deploys("worse")[-1][:2] == ("failed", re.search(r"canary failed: (.*)", push.stderr)[1].strip())  # type: ignore[index]
 
 
 def test_a_good_release_is_promoted_by_itself_and_no_request_fails(
@@ -249,31 +249,31 @@ def test_a_push_option_that_is_no_canary_and_a_first_push_with_one(
 def test_gitship_killed_in_a_canary_leads_everybody_to_the_old_release(
     own_server: Server, tiny_app: Callable[..., Path]
 ) -> None:
-    repository = tiny_app("app")
-    own_server.push_ok(repository, "app")
-    good = own_server.server_ref("app")
+    repository = tiny_app("halted")
+    own_server.push_ok(repository, "halted")
+    good = own_server.server_ref("halted")
     release(repository, "v2")
-    push = own_server.start_push(repository, "app", "-o", LONG)
-    canary_begins(own_server, "app")
-    with visiting(own_server, "app") as visitors:
+    push = own_server.start_push(repository, "halted", "-o", LONG)
+    canary_begins(own_server, "halted")
+    with visiting(own_server, "halted") as visitors:
         own_server.kill9()
         push.communicate(timeout=20)
-        assert len({own_server.get("app").body for _ in range(60)}) == 2, "Varnish goes on meanwhile"
+        assert len({own_server.get("halted").body for _ in range(60)}) == 2, "Varnish goes on meanwhile"
         own_server.start()
-        all_have(own_server, "app", "v1")
-        only(own_server, "app", "app.web.1.v1")
+        all_have(own_server, "halted", "v1")
+        only(own_server, "halted", "halted.web.1.v1")
     assert visitors.failures == []
-    assert own_server.deploys("app")[-1][:2] == ("failed", "gitship was stopped during 'canary'")
-    assert own_server.server_ref("app") == good
+    assert own_server.deploys("halted")[-1][:2] == ("failed", "gitship was stopped during 'canary'")
+    assert own_server.server_ref("halted") == good
     boot = (own_server.data_dir / "varnish" / "boot.cli").read_text()
     assert "C_app" not in boot and "app_app_v2" not in boot
 
-    push = own_server.start_push(repository, "app", "-o", LONG)
-    canary_begins(own_server, "app")
+    push = own_server.start_push(repository, "halted", "-o", LONG)
+    canary_begins(own_server, "halted")
     own_server.restart()
     push.communicate(timeout=20)
-    assert (push.returncode != 0, state(own_server, "app")) == (True, "canceled"), "as any deploy when gitship stops"
-    all_have(own_server, "app", "v1")
-    only(own_server, "app", "app.web.1.v1")
-    own_server.push_ok(repository, "app", "-o", "canary=off")
-    all_have(own_server, "app", "v2")
+    assert (push.returncode != 0, state(own_server, "halted")) == (True, "canceled"), "as any deploy when gitship stops"
+    all_have(own_server, "halted", "v1")
+    only(own_server, "halted", "halted.web.1.v1")
+    own_server.push_ok(repository, "halted", "-o", "canary=off")
+    all_have(own_server, "halted", "v2")

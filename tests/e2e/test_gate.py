@@ -191,3 +191,12 @@ def test_an_apps_own_vcl(server: Server, shop: Path, run: Callable[..., str]) ->
     assert "x-own" in run("vcl:show", "gated")
     run("vcl:unset", "gated")
     assert "x-own" not in server.get("gated").headers
+
+
+def test_an_app_without_websockets_can_say_so(server: Server, shop: Path, run: Callable[..., str]) -> None:
+    """As README's limits have it: who asks for one is then answered through Varnish, as everybody."""
+    asking = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    assert "x-cache" not in server.get("gated", headers=asking).headers
+    run("vcl:set", "gated", stdin="sub app_recv { unset req.http.upgrade; }\n")
+    assert server.get("gated", headers=asking).headers["x-cache"]
+    run("vcl:unset", "gated")

@@ -72,9 +72,9 @@ def test_hooks_run_at_their_points_in_order_with_what_they_need(
 def test_a_hook_before_the_switch_that_fails_changes_nothing(
     server: Server, tiny_app: Callable[..., Path], hook: Callable[..., Path], base: Path
 ) -> None:
-    repository = tiny_app("gated")
-    server.push_ok(repository, "gated")
-    before = server.server_ref("gated")
+    repository = tiny_app("hooked")
+    server.push_ok(repository, "hooked")
+    before = server.server_ref("hooked")
     hook("on-failure", "10-why", f'echo "$GITSHIP_STAGE|$GITSHIP_REASON" > {base}/why')
     apps.commit(repository, "Version two", {"Dockerfile": apps.tiny_dockerfile("v2")})
     for point, stage, text, why in (
@@ -83,20 +83,20 @@ def test_a_hook_before_the_switch_that_fails_changes_nothing(
         ("before-switch", "checking", "sleep 60", "took longer than 1 s and was killed"),
     ):
         gate = hook(point, "10-gate", text)
-        done = server.push(repository, "gated")
+        done = server.push(repository, "hooked")
         assert done.returncode != 0
         assert f"{stage} failed: hook {point}/10-gate {why}" in done.stderr
         assert "v1 serves on, unchanged" in done.stderr
         assert (base / "why").read_text() == f"{stage}|hook {point}/10-gate {why}\n"
-        assert server.get("gated").body == "v1\n"
-        assert server.server_ref("gated") == before
-        assert server.containers("gitship.app=gated") == ["gated.web.1.v1"]
+        assert server.get("hooked").body == "v1\n"
+        assert server.server_ref("hooked") == before
+        assert server.containers("gitship.app=hooked") == ["hooked.web.1.v1"]
         gate.unlink()
     refused = hook("before-build", "10-open", "exit 0", 0o757)
-    assert "must not run: it can be written by everybody" in server.push(repository, "gated").stderr
+    assert "must not run: it can be written by everybody" in server.push(repository, "hooked").stderr
     refused.unlink()
-    server.push_ok(repository, "gated")
-    assert server.get("gated").body == "v2\n"
+    server.push_ok(repository, "hooked")
+    assert server.get("hooked").body == "v2\n"
 
 
 def test_a_hook_after_the_switch_takes_nothing_back(

@@ -142,24 +142,26 @@ def test_no_request_fails_when_gitship_is_killed_and_restarted(
 def test_gitship_killed_in_a_deploy_keeps_the_old_release(
     own_server: Server, tiny_app: Callable[..., Path], phase: str
 ) -> None:
-    repository = tiny_app("app")
-    own_server.push_ok(repository, "app")
+    repository = tiny_app("interrupted")
+    own_server.push_ok(repository, "interrupted")
     good = apps.git(repository, "rev-parse", "HEAD")
     apps.commit(repository, phase, PHASES[phase])
-    push = own_server.start_push(repository, "app")
-    wait_until(lambda: own_server.deploys("app")[-1][0] == phase, 20, f"the deploy is {phase}")
+    push = own_server.start_push(repository, "interrupted")
+    wait_until(lambda: own_server.deploys("interrupted")[-1][0] == phase, 20, f"the deploy is {phase}")
     own_server.kill9()
     output, _ = push.communicate(timeout=20)
     assert push.returncode != 0, output
-    assert own_server.get("app").body == "v1\n"
+    assert own_server.get("interrupted").body == "v1\n"
 
     own_server.start()
     wait_until(
-        lambda: own_server.deploys("app")[-1][0] in ("failed", "canceled"), 10, "the deploy is not running for ever"
+        lambda: own_server.deploys("interrupted")[-1][0] in ("failed", "canceled"),
+        10,
+        "the deploy is not running for ever",
     )
-    wait_to_be(lambda: own_server.containers("gitship.app=app"), ["app.web.1.v1"], 15)  # no orphan
-    assert own_server.get("app").body == "v1\n"
-    assert own_server.server_ref("app") == good
-    assert not own_server.leftovers("app")
-    own_server.push_ok(repository, "app")
-    assert own_server.get("app").body == "v2\n"
+    wait_to_be(lambda: own_server.containers("gitship.app=interrupted"), ["interrupted.web.1.v1"], 15)  # no orphan
+    assert own_server.get("interrupted").body == "v1\n"
+    assert own_server.server_ref("interrupted") == good
+    assert not own_server.leftovers("interrupted")
+    own_server.push_ok(repository, "interrupted")
+    assert own_server.get("interrupted").body == "v2\n"

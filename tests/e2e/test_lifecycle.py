@@ -151,7 +151,7 @@ def test_retry_deploys_the_failed_commit_without_a_push(server: Server, tiny_app
 
 
 def test_env_files_survive_the_way_there_and_back(server: Server, tiny_app: Callable[..., Path]) -> None:
-    server.push_ok(tiny_app("files"), "files")
+    server.push_ok(tiny_app("envfiles"), "envfiles")
     values = {
         "KEY": "-----BEGIN-----\nline two\n\tthree \\ back\n",
         "QUOTES": """it's "quoted" $HOME `id` ${X}""",
@@ -161,19 +161,19 @@ def test_env_files_survive_the_way_there_and_back(server: Server, tiny_app: Call
     }
     first = "\n".join(f"{n}='{v}'" for n, v in values.items() if "'" not in v)
     done = server.ssh(
-        "config:import", "files", stdin=f'# keys\n{first}\nexport QUOTES="it\'s \\"quoted\\" \\$HOME `id` ${{X}}"\n'
+        "config:import", "envfiles", stdin=f'# keys\n{first}\nexport QUOTES="it\'s \\"quoted\\" \\$HOME `id` ${{X}}"\n'
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     for name, value in values.items():
-        assert server.get("files", f"/env?{name}").body[:4000] == value[:4000], name  # tiny's answer ends at 4 KiB
-    inspected = docker_cli.docker(server.docker_host, "inspect", "-f", "{{json .Config.Env}}", "files.web.1.v2")
+        assert server.get("envfiles", f"/env?{name}").body[:4000] == value[:4000], name  # tiny's answer ends at 4 KiB
+    inspected = docker_cli.docker(server.docker_host, "inspect", "-f", "{{json .Config.Env}}", "envfiles.web.1.v2")
     assert f"LONG={values['LONG']}" in json.loads(inspected)
     for format_ in ("env", "shell"):
-        exported = server.ssh("config:export", "files", "--format", format_)
+        exported = server.ssh("config:export", "envfiles", "--format", format_)
         assert server.ssh("apps:create", f"copy-{format_}").returncode == 0
         assert server.ssh("config:import", f"copy-{format_}", stdin=exported.stdout).returncode == 0
         assert json.loads(server.ssh("config:export", f"copy-{format_}", "--format", "json").stdout) == values
-    bad = server.ssh("config:import", "files", stdin="A=1\nB\n")
+    bad = server.ssh("config:import", "envfiles", stdin="A=1\nB\n")
     assert bad.returncode == 1 and "line 2" in bad.stderr
 
 
