@@ -21,7 +21,8 @@ def stranger(server: Server, base: Path) -> Path:
     key = make_key(base / "stranger")
     assert server.ssh("apps:create", "mine").returncode in (0, 3)
     public = key.with_suffix(".pub").read_text()
-    made = server.ssh("keys:add", base.name, "--app", "mine", stdin=public)
+    name = f"{base.name}-stranger"  # a temporary directory's may end with "_", a key's may not
+    made = server.ssh("keys:add", name, "--app", "mine", stdin=public)
     assert made.returncode == 0, made.stderr
     return key
 
