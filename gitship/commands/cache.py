@@ -77,7 +77,11 @@ def set_rules(
         "assets_for": assets_for,
         "warm": warm,
     }
-    changes = {rule.field: _read(rule, word) for rule in rules.RULES if (word := given[rule.key]) is not None}
+    changes = {
+        rule.field: rule.read(Value("cache:set", f"--{rule.option}", word))
+        for rule in rules.RULES
+        if (word := given[rule.key]) is not None
+    }
     if not changes:
         raise UsageError("nothing to set", f"give {', '.join(f'--{name}' for name in _KEYS)}")
     found = context.app(app)
@@ -86,10 +90,6 @@ def set_rules(
     context.record(names)
     context.line(f"changed {names} for {found.name}")
     context.note(f"what is cached already keeps its time; `cache:purge {found.name}` forgets it")
-
-
-def _read(rule: rules.Rule, word: str) -> Any:
-    return rule.read(Value("cache:set", f"--{rule.option}", word))
 
 
 @command(

@@ -39,10 +39,8 @@ def body(format: str, document: Mapping[str, Any]) -> str:
         return json.dumps({"text": line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")})
     if format == "discord":
         plain = _plain(line)
-        if deploy := document.get("deploy"):
-            plain = plain.replace(
-                _plain(deploy["url"]), deploy["url"]
-            )  # in an address, a backslash would be part of it
+        if deploy := document.get("deploy"):  # in an address, a backslash would be part of it
+            plain = plain.replace(_plain(deploy["url"]), deploy["url"])
         return json.dumps({"content": plain[:2000], "allowed_mentions": {"parse": []}})
     return json.dumps(document)
 

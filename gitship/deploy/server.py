@@ -136,6 +136,8 @@ class ServerOperations:
 
     def mend_repository(self, app: App) -> None:
         """One that somebody took off the disk is there again, empty: whoever pushes has all that it needs."""
+        if self._repositories.has(app.name):  # as at nearly every push, which need not wait for who writes
+            return
         with self._store.transaction():  # no rename meanwhile
             now = self._store.app_by_id(app.id)
             if self._store.setting(app.id, DESTROYING) is None and not self._repositories.has(now.name):
