@@ -214,6 +214,7 @@ class Daemon:
         dispatcher = Dispatcher(services, operations, repositories)
         self.ssh = SshServer(settings.ssh.listen, settings.host_key, identities.at_the_door, dispatcher.run)
         self.web = WebServer(settings.web.listen, self.store, bus, settings, operations)
+        self.store.rights_changed = self._rights_changed
 
     def _https(self, settings: Settings, bus: Bus, gates: Gatekeeper) -> ServerHttps:
         hook = DnsHook(settings.hooks_dir / "dns-01")
@@ -274,6 +275,11 @@ class Daemon:
         self.uptime.stop()
         self.stats.stop()
         self.store.close()
+
+    def _rights_changed(self) -> None:
+        """What a key may do no more ends now, not with its next command."""
+        self.ssh.recheck(self.store.still_may)
+        self.web.rights_changed()
 
     def _url(self, app: App) -> str:
         return urls(self.store, self.settings, app, self.front.address.port)[0]

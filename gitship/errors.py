@@ -4,9 +4,9 @@ GitshipError            message (what happened) and hint (what to do next)
 ├── UsageError          typed wrongly, whatever exists: exit code 2
 ├── ConfigError         a server setting or an app's own file is wrong
 ├── NotFound            no such app, release, key, ... (or no permission: the same answer)
-│   └── OutOfReach      ... for a key that is limited to some apps, whether it exists or not
-├── NoPermission        the key's role, or its limit to some apps, does not allow it
+│   ├── OutOfReach      ... for a key that is limited to some apps, whether it exists or not
 │   └── AlreadyGone     ... and so there is nothing to remove: exit code 3
+├── NoPermission        the key's role, or its limit to some apps, does not allow it
 ├── Conflict            taken, locked, or moved meanwhile
 │   └── AlreadyThere    there is nothing to make: exit code 3
 ├── EngineError         Docker said no, or does not answer

@@ -31,4 +31,4 @@ class Identities:
         if fingerprint == self._local:
             return Identity(LOCAL, Role.ADMIN, fingerprint, address)
         key = self._store.key_by_fingerprint(fingerprint)
-        return None if key is None else Identity(key.name, key.role, fingerprint, address, key.apps)
+        return None if key is None else Identity(key.name, key.role, fingerprint, address, key.apps, key.id)

@@ -35,7 +35,7 @@ def add(app: AppName, /, *cidrs: Networks, context: Ctx) -> None:
         return replace(gate, allow=within_limit(tuple(dict.fromkeys((*gate.allow, *wanted)))))
 
     context.record(" ".join(wanted))
-    gate = context.operations.gates.change(found.name, added)
+    gate = context.operations.gates.change(found, added, context.identity)
     context.line(f"{found.name} is open to {', '.join(gate.allow)} and to no others")
 
 
@@ -59,14 +59,14 @@ def remove(app: AppName, /, *cidrs: Networks, context: Ctx) -> None:
         return replace(gate, allow=left)
 
     context.record(" ".join(unwanted))
-    gate = context.operations.gates.change(found.name, removed)
+    gate = context.operations.gates.change(found, removed, context.identity)
     context.line(f"{found.name} is open to {', '.join(gate.allow)} and to no others")
 
 
 @command("allow:off", Role.DEPLOYER, "let visitors in from everywhere; forgets the list", examples=("allow:off shop",))
 def off(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    context.operations.gates.change(found.name, lambda gate: replace(gate, allow=()))
+    context.operations.gates.change(found, lambda gate: replace(gate, allow=()), context.identity)
     context.line(f"{found.name} is open to everybody")
 
 

@@ -61,7 +61,7 @@ def _row(context: Context, app: App) -> dict[str, object]:
     config = context.store.config(app.id)
     locked_at = moment(lock.at) if lock else None
     scale = context.store.scale(app.id)
-    running = [p.process for p in context.operations.processes(app.name) if p.status == "running"]
+    running = [p.process for p in context.operations.processes(app) if p.status == "running"]
     wanted = {p.type: 0 if stopped else scale.get(p.type, p.quantity) for p in release.processes} if release else scale
     return {
         "name": app.name,

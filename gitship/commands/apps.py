@@ -30,7 +30,7 @@ Message = Annotated[str, Parameter(name="MESSAGE", help="why, for whoever is ref
 def create(app: AppName, /, *, context: Ctx) -> None:
     access.require_all_apps(context.identity, "making apps")
     refuse_existing(context, app_name(app))
-    made = context.operations.create_app(app)
+    made = context.operations.create_app(app, context.identity)
     context.line(f"created {made.name}")
     context.note(f"git remote add deploy {context.remote(made.name)}\ngit push deploy main")
 
@@ -97,7 +97,7 @@ def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = Fals
     app_name(new)
     found = context.app(app)
     context.record(f"to {new}")
-    deploy = context.operations.lifecycle.rename(found.name, new, context.identity)
+    deploy = context.operations.lifecycle.rename(found, new, context.identity)
     if deploy is not None:
         follow(context, found.name, deploy, detach=detach)
     if deploy is None or not detach:
@@ -128,9 +128,7 @@ def clone(
     found = context.app(app)
     context.record(f"to {new}")
     refuse_existing(context, new)
-    deploy = context.operations.cloning.clone(
-        found.name, new, context.identity, config=not no_config, deploy=not no_deploy
-    )
+    deploy = context.operations.cloning.clone(found, new, context.identity, config=not no_config, deploy=not no_deploy)
     context.line(f"cloned {found.name} to {new}")
     if deploy is not None:
         follow(context, new, deploy, detach=detach)
@@ -152,7 +150,7 @@ def lock(app: AppName, /, *message: Message, context: Ctx) -> None:
     if there is not None and (there.by, there.message) == (context.identity.key_name, text):
         context.note("it is so already: nothing to do")
         return
-    context.operations.lifecycle.lock(found.name, context.identity, text)
+    context.operations.lifecycle.lock(found, context.identity, text)
     context.line(f"locked {found.name}")
 
 
@@ -162,7 +160,7 @@ def unlock(app: AppName, /, *, context: Ctx) -> None:
     if context.operations.lifecycle.locked(found) is None:
         context.note(f"{found.name} is not locked: nothing to do")
         return
-    gone = context.operations.lifecycle.unlock(found.name)
+    gone = context.operations.lifecycle.unlock(found, context.identity)
     context.line(f"unlocked {found.name}, which {gone.by} had locked")
 
 
@@ -183,7 +181,7 @@ def destroy(
     found = context.app(app)
     if not force:
         _confirm(context, found.name)
-    context.operations.destroy_app(found.name)
+    context.operations.destroy_app(found, context.identity)
     context.line(f"destroyed {found.name}")
 
 

@@ -52,7 +52,7 @@ def set_password(app: AppName, user: UserName, /, *, context: Ctx) -> None:
         return replace(gate, logins=logins)
 
     context.record(user)
-    context.operations.gates.change(found.name, added)
+    context.operations.gates.change(found, added, context.identity)
     context.line(f"{user} can sign in to {found.name}; nobody gets in without")
 
 
@@ -90,7 +90,7 @@ def remove(app: AppName, user: UserName, /, *, context: Ctx) -> None:
         return replace(gate, logins=left)
 
     context.record(user[:80])
-    context.operations.gates.change(found.name, removed)
+    context.operations.gates.change(found, removed, context.identity)
     context.line(f"{user} can no longer sign in to {found.name}")
 
 
@@ -99,7 +99,7 @@ def remove(app: AppName, user: UserName, /, *, context: Ctx) -> None:
 )
 def off(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    context.operations.gates.change(found.name, lambda gate: replace(gate, logins=()))
+    context.operations.gates.change(found, lambda gate: replace(gate, logins=()), context.identity)
     context.line(f"{found.name} asks for no password")
 
 

@@ -166,7 +166,7 @@ def _store(context: Context, app: App, changes: dict[str, Any]) -> None:
     if not changes:
         context.note("it is so already: nothing to do")
         return
-    context.operations.tuning.change(app.name, changes, context.identity, restart=False)
+    context.operations.tuning.change(app, changes, context.identity, restart=False)
     what = overrides.describe(changes)
     context.record(what)
     context.line(f"changed {what} for {app.name}")

@@ -85,7 +85,7 @@ def set_rules(
     if not changes:
         raise UsageError("nothing to set", f"give {', '.join(f'--{name}' for name in _KEYS)}")
     found = context.app(app)
-    context.operations.serving.change_rules(found.name, changes)
+    context.operations.serving.change_rules(found, changes, context.identity)
     names = ", ".join(rule.option for rule in rules.RULES if rule.field in changes)
     context.record(names)
     context.line(f"changed {names} for {found.name}")
@@ -117,7 +117,7 @@ def unset(
     if not changes:
         context.note("it is so already: nothing to do")
         return
-    context.operations.serving.change_rules(found.name, changes)
+    context.operations.serving.change_rules(found, changes, context.identity)
     gone = ", ".join(rule.option for rule in wanted if rule.field in changes)
     context.record(gone)
     context.line(f"took back {gone} of {found.name}")
@@ -186,7 +186,7 @@ def purge(
     wanted = purge_of(url, tag)
     found = context.app(app)
     ensure_own_host(context.store, context.settings, found, wanted)
-    context.operations.serving.purge(found.name, wanted)
+    context.operations.serving.purge(found, wanted, context.identity)
     what = " and ".join([*([f"url {url}"] if url else []), *([f"tag {tag}"] if tag else [])]) or "all"
     context.record(what)
     context.line(f"purged {what} of {found.name}")

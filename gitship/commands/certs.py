@@ -39,7 +39,7 @@ def add(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPa
         )
     own = certificate.read(text)
     _refuse_others(context, found, own)
-    uncovered = context.operations.https.add_certificate(found, own)
+    uncovered = context.operations.https.add_certificate(found, own, context.identity)
     days = days_left(own.not_after)
     context.line(f"{called(found)}: certificate of {own.issuer} for {', '.join(own.domains)}, valid for {days} days")
     if uncovered:
@@ -75,7 +75,7 @@ def _refuse_others(context: Context, site: Site, own: Certificate) -> None:
 def remove(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPage = False) -> None:
     found = site(context, app, status_page)
     with absence.is_done():
-        context.operations.https.remove_certificate(found)
+        context.operations.https.remove_certificate(found, context.identity)
     context.line(f"removed the certificate of {called(found)}")
 
 

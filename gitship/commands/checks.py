@@ -154,7 +154,7 @@ def skip(app: AppName, /, *, context: Ctx, once: Once = False, off: Off = False)
         raise UsageError("--once and --off exclude each other", "give one of them, or none to skip until --off")
     found = context.app(app)
     how = None if off else overrides.ONCE if once else overrides.ALWAYS
-    context.operations.tuning.skip_checks(found.name, how)
+    context.operations.tuning.skip_checks(found, how, context.identity)
     said = {None: "checks count again", overrides.ONCE: "the next deploy skips the checks"}
     context.line(f"{found.name}: {said.get(how, 'checks are skipped until `checks:skip --off`')}")
 

@@ -14,7 +14,7 @@ from gitship.commands.listing import Format, show
 from gitship.commands.prompt import read_all
 from gitship.commands.registry import command
 from gitship.errors import AlreadyGone, GitshipError, NotFound, UsageError, nearest
-from gitship.model import CONFIG_NAME, Role
+from gitship.model import CONFIG_NAME, App, Role
 
 # Linux refuses to start a program with a single "NAME=value" of 128 KiB, its NUL included (MAX_ARG_STRLEN).
 VARIABLE_BYTES = 128 * 1024 - 1
@@ -62,7 +62,7 @@ def set_config(
     before = context.store.config(found.id)
     check_total({**before, **values})
     changes = {name: value for name, value in values.items() if before.get(name) != value}
-    change(context, found.name, changes, ("set", "setting"), detach=detach, restart=not no_restart)
+    change(context, found, changes, ("set", "setting"), detach=detach, restart=not no_restart)
 
 
 @command(
@@ -89,7 +89,7 @@ def unset(
         if name not in before:
             absent = _no_variable(found.name, name, before)
             raise AlreadyGone(absent.message, absent.hint)
-    change(context, found.name, dict.fromkeys(names), ("unset", "unsetting"), detach=detach, restart=not no_restart)
+    change(context, found, dict.fromkeys(names), ("unset", "unsetting"), detach=detach, restart=not no_restart)
 
 
 @command(
@@ -174,7 +174,7 @@ def _no_variable(app: str, name: str, known: Mapping[str, str]) -> NotFound:
 
 def change(
     context: Context,
-    app: str,
+    app: App,
     changes: Mapping[str, str | None],
     verb: tuple[str, str],
     *,
@@ -188,8 +188,8 @@ def change(
     context.record(", ".join(changes))
     deploy = context.operations.change_config(app, changes, context.identity, restart=restart)
     done, doing = verb
-    context.line(f"{done if deploy is None else doing} {', '.join(changes)} for {app}")
+    context.line(f"{done if deploy is None else doing} {', '.join(changes)} for {app.name}")
     if deploy is None:
         context.note("the next deploy will use it")
         return
-    follow(context, app, deploy, detach=detach)
+    follow(context, app.name, deploy, detach=detach)

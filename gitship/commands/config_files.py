@@ -49,7 +49,7 @@ def import_config(app: AppName, /, *, context: Ctx, no_restart: NoRestart = Fals
     before = context.store.config(found.id)
     check_total({**before, **values})
     changes = {name: value for name, value in values.items() if before.get(name) != value}
-    change(context, found.name, changes, ("set", "setting"), detach=detach, restart=not no_restart)
+    change(context, found, changes, ("set", "setting"), detach=detach, restart=not no_restart)
 
 
 @command(

@@ -86,7 +86,9 @@ class Context:
 
     def app(self, name: str) -> App:
         """Every name of an app that a client gives is resolved here. Raises NotFound, with the nearest name."""
-        return access.app(self.store, self.identity, name)
+        found = access.app(self.store, self.identity, name)
+        self.session.about(found)
+        return found
 
     def apps(self) -> list[App]:
         """The apps that the key may know of: what a listing of apps lists."""

@@ -74,7 +74,7 @@ def add(
         timeout_s=seconds(timeout) if timeout is not None else CRON_TIMEOUT_S,
     )
     found = context.app(app)
-    replaced = context.operations.cron.add(found, entry)
+    replaced = context.operations.cron.add(found, entry, context.identity)
     context.record(f"{entry.name} {entry.schedule}")
     context.line(f"{'changed' if replaced else 'added'} {entry.name} of {found.name}: {entry.schedule}")
 
@@ -116,7 +116,7 @@ def remove(app: AppName, name: Name, /, *, context: Ctx) -> None:
     found = context.app(app)
     context.record(name[:80])
     with absence.is_done():
-        again = context.operations.cron.remove(found, name)
+        again = context.operations.cron.remove(found, name, context.identity)
     context.line(f"removed {name} of {found.name}")
     if again is not None:
         context.note(f"the one in {again.source} counts again: {again.schedule}")
@@ -147,7 +147,7 @@ def resume(app: AppName, name: Name, /, *, context: Ctx) -> None:
 def _suspend(context: Context, app: str, name: str, *, suspended: bool) -> None:
     found = context.app(app)
     context.record(name[:80])
-    if context.operations.cron.suspend(found, name, suspended=suspended):
+    if context.operations.cron.suspend(found, name, context.identity, suspended=suspended):
         context.line(f"{name} of {found.name} {'is suspended' if suspended else 'runs by the clock again'}")
     else:
         context.note("it is so already: nothing to do")

@@ -77,7 +77,7 @@ def _row(context: Context, deploy: Deploy) -> dict[str, object]:
 )
 def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
-    follow(context, found.name, context.operations.lifecycle.retry(found.name, context.identity), detach=detach)
+    follow(context, found.name, context.operations.lifecycle.retry(found, context.identity), detach=detach)
 
 
 @command(
@@ -147,7 +147,7 @@ def _deploy(context: Context, app: App, deploy_id: int | None) -> Deploy:
 )
 def cancel(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    deploy = context.operations.cancel(found.name)
+    deploy = context.operations.cancel(found, context.identity)
     context.line(f"canceled deploy {deploy.id} of {found.name}")
 
 
@@ -160,7 +160,7 @@ def cancel(app: AppName, /, *, context: Ctx) -> None:
 )
 def promote(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    deploy = context.operations.canaries.promote(found.name, context.identity)
+    deploy = context.operations.canaries.promote(found, context.identity)
     if not deploy.state.switched:
         raise DeployError(f"deploy {deploy.id} of {found.name} ended as {deploy.state}: {deploy.reason}", deploy.hint)
     context.line(f"promoted deploy {deploy.id} of {found.name}")
@@ -174,7 +174,7 @@ def promote(app: AppName, /, *, context: Ctx) -> None:
 )
 def abort(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    deploy = context.operations.canaries.abort(found.name, context.identity)
+    deploy = context.operations.canaries.abort(found, context.identity)
     if deploy.state.switched:
         raise Conflict(f"deploy {deploy.id} of {found.name} is {deploy.state} already", "see `releases:rollback`")
     context.line(f"aborted deploy {deploy.id} of {found.name}")
@@ -199,7 +199,7 @@ def pushed(
         if not OBJECT_ID.fullmatch(commit):
             raise UsageError(f"'{commit[:80]}' is not a commit id", "the hook gives 40 hexadecimal digits")
     found = context.app(app)
-    deploy = context.operations.deploy_pushed(found.name, ref, old, new, context.identity)
+    deploy = context.operations.deploy_pushed(found, ref, old, new, context.identity)
     if deploy is None:
         context.note(f"{ref} is not the deploy branch of {found.name}: nothing to deploy")
         return

@@ -47,6 +47,8 @@ def enter(app: AppName, process: Process = None, /, *words: Words, context: Ctx)
         if match is not None:
             type_, number = match[1], int(match[2]) if match[2] else None
     try:
-        return context.operations.programs.enter(found.name, type_, number, Command(words or (SHELL,)), context.session)
+        return context.operations.programs.enter(
+            found, type_, number, Command(words or (SHELL,)), context.session, context.identity
+        )
     except ClientLeft:
         raise Interrupted from None

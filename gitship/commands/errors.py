@@ -45,14 +45,14 @@ def set_page(
         check_page(text)
     except ValueError:
         raise GitshipError("the page has control characters", "send HTML as UTF-8 text") from None
-    context.operations.serving.set_error_page(found.name, text)
+    context.operations.serving.set_error_page(found, text, context.identity)
     context.line(f"{found.name} has an error page of its own")
 
 
 @command("errors:unset", Role.DEPLOYER, "use gitship's own error page again", examples=("errors:unset shop",))
 def unset(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    context.operations.serving.set_error_page(found.name, None)
+    context.operations.serving.set_error_page(found, None, context.identity)
     context.line(f"{found.name} has gitship's error page")
 
 

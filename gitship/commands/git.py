@@ -41,7 +41,7 @@ def deploy(
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
-    begun = context.operations.sources.deploy(found.name, revision, context.identity, force=force)
+    begun = context.operations.sources.deploy(found, revision, context.identity, force=force)
     context.record(f"{short_commit(begun.commit)}, deploy {begun.id}")
     follow(context, found.name, begun, detach=detach)
 
@@ -64,7 +64,7 @@ def from_image(
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
-    begun = context.operations.sources.image(found.name, image, context.identity, pull=pull)
+    begun = context.operations.sources.image(found, image, context.identity, pull=pull)
     context.record(f"{begun.cause}, deploy {begun.id}")
     follow(context, found.name, begun, detach=detach)
 
@@ -92,7 +92,7 @@ def from_archive(
     found = context.app(app)
     if context.terminal:
         raise GitshipError("an archive cannot come from a terminal", f"pipe it in: git:from-archive {app} < app.tar.gz")
-    begun = context.operations.sources.archive(found.name, context.session.stdin, context.identity, strip=strip)
+    begun = context.operations.sources.archive(found, context.session.stdin, context.identity, strip=strip)
     context.record(f"{begun.cause}, deploy {begun.id}")
     follow(context, found.name, begun, detach=detach)
 
@@ -113,7 +113,7 @@ def set_branch(
     context: Ctx,
 ) -> None:
     found = context.app(app)
-    branch = context.operations.sources.set_branch(found.name, name)
+    branch = context.operations.sources.set_branch(found, name, context.identity)
     context.record(f"{setting} {branch}")
     context.line(f"{found.name} deploys '{branch}' from now on")
     context.note(f"git push deploy {branch}, or, with what is there: git:deploy {found.name} {branch}")

@@ -30,9 +30,9 @@ def limit(name: KeyName, /, *app: Apps, context: Ctx) -> None:
     context.record(name)
     if not app:
         raise UsageError("APP is missing", "name every app that the key shall use")
-    with context.store.transaction():
-        _limitable(context, name)
-        context.store.limit_key(name, _ids(context, app))
+    with context.store.acting_for_all(context.identity):
+        key = _limitable(context, name)
+        context.store.limit_key(key.id, _ids(context, app))
     _say(context, name)
 
 
@@ -53,11 +53,11 @@ def grant(
     context.record(f"{name} for all apps" if all_apps else name)
     if bool(app) == all_apps:
         raise UsageError("give the apps, or --all", "for instance: keys:grant ci shop")
-    with context.store.transaction():
+    with context.store.acting_for_all(context.identity):
         key = _limitable(context, name)
         if key.apps is None:
             raise Conflict(f"'{name}' may use all apps already", f"`keys:limit {name} APP ...` limits it to some")
-        context.store.limit_key(name, None if all_apps else key.apps | _ids(context, app))
+        context.store.limit_key(key.id, None if all_apps else key.apps | _ids(context, app))
     _say(context, name)
 
 
@@ -72,7 +72,7 @@ def revoke(name: KeyName, /, *app: Apps, context: Ctx) -> None:
     context.record(name)
     if not app:
         raise UsageError("APP is missing", "for instance: keys:revoke ci shop")
-    with context.store.transaction():
+    with context.store.acting_for_all(context.identity):
         key = _limitable(context, name)
         if key.apps is None:
             raise Conflict(
@@ -83,7 +83,7 @@ def revoke(name: KeyName, /, *app: Apps, context: Ctx) -> None:
         for app_id in gone - key.apps:
             missing = context.store.app_by_id(app_id).name
             raise AlreadyGone(f"'{name}' may not use {missing} anyway", "see `keys:list`; nothing was changed")
-        context.store.limit_key(name, key.apps - gone)
+        context.store.limit_key(key.id, key.apps - gone)
     _say(context, name)
 
 

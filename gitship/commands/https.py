@@ -92,7 +92,7 @@ def enable(
         raise UsageError(f"--hsts {hsts[:20]!r} is neither on nor off", "for instance `https:enable shop --hsts on`")
     found = site(context, app, status_page)
     seconds = None if hsts is None else HSTS_DAYS * DAY_S if hsts == "on" else 0
-    context.operations.https.enable(found, seconds, context.note)
+    context.operations.https.enable(found, seconds, context.note, context.identity)
     rows = context.operations.https.status(found)
     for row in rows:
         context.line(f"{row.host}: {_said(row)}")
@@ -112,7 +112,7 @@ def enable(
 def disable(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPage = False) -> None:
     found = site(context, app, status_page)
     hsts = wish_of(context.store, context.settings, found).hsts_s
-    context.operations.https.disable(found)
+    context.operations.https.disable(found, context.identity)
     context.line(f"{called(found)} is served by http alone")
     if hsts:
         context.note(f"browsers that have been there still refuse http, for up to {hsts // DAY_S} days")
@@ -136,7 +136,7 @@ def renew(
     ] = False,
 ) -> None:
     found = site(context, app, status_page)
-    context.operations.https.renew(found, context.note, force=force)
+    context.operations.https.renew(found, context.note, context.identity, force=force)
     for row in context.operations.https.status(found):
         context.line(f"{row.host}: {_said(row)}")
 

@@ -65,7 +65,10 @@ def add(
     if there and (there.fingerprint, there.role, there.apps) == (parsed.fingerprint, role, limit):
         context.note("it is so already: nothing to do")
         return
-    added = context.store.add_key(name, parsed.fingerprint, parsed.line, role, limit)
+    with context.store.acting_for_all(context.identity):
+        for app_id in limit or ():
+            context.store.app_by_id(app_id)  # one may have been destroyed while the key was read
+        added = context.store.add_key(name, parsed.fingerprint, parsed.line, role, limit)
     only = f", only for {_apps_text(_app_names(context, added))}" if limit else ""
     context.line(f"added {added.name} as {added.role}, {added.fingerprint}{only}")
 
@@ -116,13 +119,13 @@ def list_keys(*, context: Ctx, format: Format = "table") -> None:
 )
 def remove(name: KeyName, /, *, context: Ctx) -> None:
     context.record(name)
-    with context.store.transaction():  # two removals at once must not leave no admin
+    with context.store.acting_for_all(context.identity):  # two removals at once must not leave no admin
         with absence.is_done():
-            named(context, name)
+            key = named(context, name)
         admins = [key.name for key in context.store.keys() if key.role is Role.ADMIN]  # noqa: SIM118
         if admins == [name]:
             raise Conflict(f"'{name}' is the last admin key", "add another with `keys:add NAME --role admin` first")
-        context.store.remove_key(name)
+        context.store.remove_key(key.id)
     context.line(f"removed {name}")
 
 

@@ -134,4 +134,4 @@ def _change(context: Context, app: App, change: Callable[[Limits], Limits]) -> N
     def changed(gate: Gate) -> Gate:
         return replace(gate, limits=change(gate.limits))
 
-    context.operations.gates.change(app.name, changed)
+    context.operations.gates.change(app, changed, context.identity)

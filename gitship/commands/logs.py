@@ -109,7 +109,7 @@ def show_logs(
         _check_live(context, found, process)
     write, gone = writer(context, format), context.session.closed
     lines_of = context.operations.logs(
-        found.name, process=process, tail=lines, since=start, follow=follow, stop=gone, matches=matches, release=number
+        found, process=process, tail=lines, since=start, follow=follow, stop=gone, matches=matches, release=number
     )
     with _closing(lines_of) as stream:
         for line in stream:

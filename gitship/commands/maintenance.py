@@ -59,7 +59,7 @@ def on(
         wanted = Maintenance(text, allowed)
     except ValueError:
         raise GitshipError("the page has control characters", "send HTML as UTF-8 text") from None
-    context.operations.gates.change(found.name, lambda gate: replace(gate, maintenance=wanted))
+    context.operations.gates.change(found, lambda gate: replace(gate, maintenance=wanted), context.identity)
     context.line(f"{found.name} is in maintenance")
     if allowed:
         context.note(f"these see the app: {', '.join(allowed)}")
@@ -68,7 +68,7 @@ def on(
 @command("maintenance:off", Role.DEPLOYER, "let visitors see the app again", examples=("maintenance:off shop",))
 def off(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    context.operations.gates.change(found.name, lambda gate: replace(gate, maintenance=None))
+    context.operations.gates.change(found, lambda gate: replace(gate, maintenance=None), context.identity)
     context.line(f"{found.name} is not in maintenance")
 
 

@@ -67,7 +67,7 @@ def add(
 ) -> None:
     if not app:
         _require_all_apps(context)
-    apps = {context.app(a).id for a in app} if app else None
+    apps = {context.app(a) for a in app} if app else None
     if not NAME.fullmatch(name):
         raise UsageError(f"'{name[:80]}' is not a webhook's name", "use letters, digits and . _ -, at most 64")
     host = notifications.split(url).hostname or ""
@@ -76,10 +76,14 @@ def add(
         raise GitshipError(f"{host} is no public address", "an admin can add a webhook that leads there")
     wanted = notifications.events(events)
     context.record(f"{name} to {host}")
-    context.store.add_webhook(
-        name, url, format=format, events=wanted, secret=_secret(context) if secret else "", apps=apps,
-        anywhere=anywhere, created_by=context.identity.key_name,
-    )  # fmt: skip
+    key = _secret(context) if secret else ""
+    with context.store.acting_for_all(context.identity):
+        for each in apps or ():
+            context.store.confirm(each, context.identity)
+        context.store.add_webhook(
+            name, url, format=format, events=wanted, secret=key, apps={a.id for a in apps} if apps else None,
+            anywhere=anywhere, created_by=context.identity.key_name,
+        )  # fmt: skip
     context.line(f"added {name}: {host} hears of {', '.join(wanted) or 'everything'}")
     context.note(f"try it: notify:test {name}")
 
@@ -149,10 +153,10 @@ def list_webhooks(*, context: Ctx, format: Format = "table") -> None:
     examples=("notify:remove chat",),
 )
 def remove(name: WebhookName, /, *, context: Ctx) -> None:
-    with absence.is_done():
+    with absence.is_done(), context.store.acting_for_all(context.identity):
         webhook = _own(context, name)
         context.record(webhook.name)
-        context.store.remove_webhook(webhook.name)
+        context.store.remove_webhook(webhook.id)
     context.line(f"removed {webhook.name}")
 
 

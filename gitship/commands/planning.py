@@ -23,6 +23,8 @@ def plan(context: Context, wanted: Blueprint) -> list[Step]:
     _refuse_clashes(context, wanted, webhooks or {})
     apps = wanted.apps or {}
     there = {app.name: app for app in context.apps()}
+    for name in apps.keys() & there.keys():
+        context.session.about(there[name])  # the steps go by name, and shall meet the app that was planned for
     steps = [Step(("apps:create", name)) for name in apps if name not in there]
     shared = _shared_config(context, wanted.config)
     steps += shared

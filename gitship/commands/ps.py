@@ -42,7 +42,7 @@ def scale(
         context.note("it is so already: nothing to do")
         return
     context.record(" ".join(quantities))
-    deploy = context.operations.scale(found.name, wanted, context.identity)
+    deploy = context.operations.scale(found, wanted, context.identity)
     what = f"{found.name} to {', '.join(f'{process}={number}' for process, number in wanted.items())}"
     context.line(f"{'scaled' if deploy is None else 'scaling'} {what}")
     if deploy is None:
@@ -112,7 +112,7 @@ def stop(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     if context.operations.lifecycle.stopped(found):
         context.note(f"{found.name} is stopped already: nothing to do")
         return
-    follow(context, found.name, context.operations.lifecycle.stop(found.name, context.identity), detach=detach)
+    follow(context, found.name, context.operations.lifecycle.stop(found, context.identity), detach=detach)
 
 
 @command("ps:start", Role.DEPLOYER, "start a stopped app, with config as it is set now", examples=("ps:start shop",))
@@ -121,7 +121,7 @@ def start(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     if found.live_release and not context.operations.lifecycle.stopped(found):
         context.note(f"{found.name} is started already: nothing to do; for new containers: ps:restart {found.name}")
         return
-    follow(context, found.name, context.operations.lifecycle.start(found.name, context.identity), detach=detach)
+    follow(context, found.name, context.operations.lifecycle.start(found, context.identity), detach=detach)
 
 
 @command(
@@ -142,7 +142,7 @@ def rebuild(
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
-    deploy = context.operations.lifecycle.rebuild(found.name, context.identity, no_cache=no_cache)
+    deploy = context.operations.lifecycle.rebuild(found, context.identity, no_cache=no_cache)
     follow(context, found.name, deploy, detach=detach)
 
 
@@ -156,4 +156,4 @@ def restart(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
     if not found.live_release:
         raise GitshipError(f"nothing of {found.name} is live", "push to it first")
-    follow(context, found.name, context.operations.restart(found.name, context.identity), detach=detach)
+    follow(context, found.name, context.operations.restart(found, context.identity), detach=detach)

@@ -52,7 +52,7 @@ def percent(value: float | None) -> str:
 )
 def list_processes(app: MaybeApp = None, /, *, context: Ctx, format: Format = "table") -> None:
     apps = context.apps() if app is None else [context.app(app)]
-    rows = [_row(found.name, status) for found in apps for status in context.operations.processes(found.name)]
+    rows = [_row(found.name, status) for found in apps for status in context.operations.processes(found)]
     show(context, rows, format, empty="nothing runs")
 
 

@@ -28,7 +28,7 @@ Limit = Annotated[str, Parameter(name="--for", metavar="TIME", help=f"how long t
 def pause(app: AppName, /, *, context: Ctx, limit: Limit = "30s") -> None:
     limit_s = seconds(limit)
     found = context.app(app)
-    paused = context.operations.pauses.pause(found.name, limit_s)
+    paused = context.operations.pauses.pause(found, limit_s, context.identity)
     context.line(f"{found.name} is paused: new requests wait for {paused.left_s:.0f} s at most")
     if paused.in_flight:
         context.note(f"{paused.in_flight} requests of before are still with the app")
@@ -45,5 +45,5 @@ def seconds(text: str) -> float:
 @command("ps:resume", Role.DEPLOYER, "let the requests go that wait", examples=("ps:resume shop",))
 def resume(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    paused = context.operations.pauses.resume(found.name)
+    paused = context.operations.pauses.resume(found, context.identity)
     context.line(f"{found.name} goes on, {paused.left_s:.0f} s before the limit")

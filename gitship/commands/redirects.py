@@ -59,7 +59,7 @@ def add(app: AppName, source: Source, target: Target, /, *, context: Ctx, code: 
         return replace(gate, redirects=redirects)
 
     context.record(wanted.source)
-    context.operations.gates.change(found.name, added)
+    context.operations.gates.change(found, added, context.identity)
     context.line(f"{found.name}: {wanted.source} -> {wanted.target} ({wanted.code})")
 
 
@@ -77,7 +77,7 @@ def remove(app: AppName, source: Source, /, *, context: Ctx) -> None:
         return replace(gate, redirects=left)
 
     context.record(unwanted)
-    context.operations.gates.change(found.name, removed)
+    context.operations.gates.change(found, removed, context.identity)
     context.line(f"{found.name} no longer redirects {unwanted}")
 
 

@@ -41,7 +41,7 @@ def login(
     if not password:
         raise UsageError("there is no password on standard input", f"registry:login {server} {user} < password.txt")
     context.record(f"{server} as {user}")
-    context.operations.registries.login(server, user, password, check=not no_check)
+    context.operations.registries.login(server, user, password, context.identity, check=not no_check)
     context.line(f"logged in at {server} as {user}")
 
 
@@ -55,7 +55,7 @@ def _password(context: Ctx) -> str:
 def logout(server: Server, /, *, context: Ctx) -> None:
     context.record(server)
     with absence.is_done():
-        context.operations.registries.logout(server)
+        context.operations.registries.logout(server, context.identity)
     context.line(f"logged out of {server}")
 
 

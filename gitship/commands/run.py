@@ -77,10 +77,10 @@ def run(
     program = Command(words, variables(env or []), limit_s)
     found = context.app(app)
     if detach:
-        context.line(context.operations.programs.run_detached(found.name, program, context.identity))
+        context.line(context.operations.programs.run_detached(found, program, context.identity))
         return None
     try:
-        return context.operations.programs.run(found.name, program, context.session, context.identity)
+        return context.operations.programs.run(found, program, context.session, context.identity)
     except ClientLeft:
         raise Interrupted from None
 
@@ -114,7 +114,7 @@ def list_runs(app: AppName, /, *, context: Ctx, format: Format = "table") -> Non
             "ends_at": moment(one.ends_at),
             "command": one.command,
         }
-        for one in context.operations.programs.one_offs(found.name)
+        for one in context.operations.programs.one_offs(found)
     ]
     show(context, rows, format, empty="no one-off container runs")
 
@@ -123,7 +123,7 @@ def list_runs(app: AppName, /, *, context: Ctx, format: Format = "table") -> Non
 def stop(app: AppName, name: Name, /, *, context: Ctx) -> None:
     found = context.app(app)
     with absence.is_done():
-        stopped = context.operations.programs.stop(found.name, name)
+        stopped = context.operations.programs.stop(found, name, context.identity)
     context.line(f"stopped {stopped}")
 
 
@@ -135,5 +135,5 @@ def stop(app: AppName, name: Name, /, *, context: Ctx) -> None:
 )
 def run_log(app: AppName, name: Name, /, *, context: Ctx) -> None:
     found = context.app(app)
-    for line in context.operations.programs.output(found.name, name):
+    for line in context.operations.programs.output(found, name):
         context.foreign_line(line)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gitship.model import Identity
+from gitship.errors import Conflict
+from gitship.model import App, Identity
 
 
 class InputStream(Protocol):
@@ -42,7 +43,8 @@ class Pty:
 class Session:
     """``argv`` is the command split by shell rules, never run by one; ``closed`` is set when the client has gone.
 
-    ``reached`` is the address of this machine that the client has come to; "" when that isn't known.
+    ``reached`` is the address of this machine that the client has come to; "" when that isn't known. ``apps`` are
+    those that it is about, id by name: it ends when its key may use one of them no longer.
     """
 
     argv: tuple[str, ...]
@@ -54,3 +56,9 @@ class Session:
     env: Mapping[str, str] = field(default_factory=dict)
     closed: threading.Event = field(default_factory=threading.Event)
     reached: str = ""
+    apps: dict[str, int] = field(default_factory=dict)
+
+    def about(self, app: App) -> None:
+        """Notes that it is about this app. Raises Conflict when the name was another app's before in this session."""
+        if self.apps.setdefault(app.name, app.id) != app.id:
+            raise Conflict(f"'{app.name}' is another app by now", "nothing was done to it; see `apps:list`")

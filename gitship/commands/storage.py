@@ -66,7 +66,7 @@ def mount(
     processes = None
     if process:
         processes = tuple(dict.fromkeys(process_type(context, found, word) for word in process))
-    changes = context.operations.storage.mount(found, Wanted(source, path, read_only, processes))
+    changes = context.operations.storage.mount(found, Wanted(source, path, read_only, processes), context.identity)
     change(context, found, changes, detach=detach, no_restart=no_restart)
 
 
@@ -134,7 +134,7 @@ def destroy(app: AppName, name: VolumeName, /, *, context: Ctx, force: Force = F
         context.operations.storage.ensure_destroyable(found, name)
     if not force:
         _confirm(context, found, name)
-    context.operations.storage.destroy(found, name)
+    context.operations.storage.destroy(found, name, context.identity)
     context.record(f"volume {name}")
     context.line(f"destroyed volume {name} of {found.name}")
 

@@ -27,7 +27,7 @@ def change(context: Context, app: App, changes: Mapping[str, Any], *, detach: bo
     if not changes:
         context.note("it is so already: nothing to do")
         return
-    deploy = context.operations.tuning.change(app.name, changes, context.identity, restart=not no_restart)
+    deploy = context.operations.tuning.change(app, changes, context.identity, restart=not no_restart)
     what = overrides.describe(changes)
     context.record(what)
     context.line(f"{'changed' if deploy is None else 'changing'} {what} for {app.name}")

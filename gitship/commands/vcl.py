@@ -35,15 +35,15 @@ def set_vcl(app: AppName, /, *, context: Ctx) -> None:
     except ValueError as error:
         raise GitshipError(f"this cannot be an app's own VCL: {error}", "see `help vcl:set`") from None
     gates = context.operations.gates
-    gates.try_vcl(found.name, text)
-    gates.change(found.name, lambda gate: replace(gate, vcl=text))
+    gates.try_vcl(found, text)
+    gates.change(found, lambda gate: replace(gate, vcl=text), context.identity)
     context.line(f"{found.name} has its own VCL, {text.count(chr(10))} lines")
 
 
 @command("vcl:unset", Role.ADMIN, "take an app's own VCL away", examples=("vcl:unset shop",))
 def unset_vcl(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    context.operations.gates.change(found.name, lambda gate: replace(gate, vcl=""))
+    context.operations.gates.change(found, lambda gate: replace(gate, vcl=""), context.identity)
     context.line(f"{found.name} has no VCL of its own")
 
 

@@ -37,11 +37,12 @@ class Cloning:
         self._deploy = deploy
         self._made = made
 
-    def clone(self, app: str, new: str, by: Identity, *, config: bool = True, deploy: bool = True) -> Deploy | None:
+    def clone(self, app: App, new: str, by: Identity, *, config: bool = True, deploy: bool = True) -> Deploy | None:
         """None when nothing is to be deployed. Raises NotFound, Conflict or GitError; then there is no new app."""
-        source = self._store.app(app)
+        source = self._store.confirm(app, by)
         self._renaming.ensure_free(app_name(new))
-        with prepared(self._repositories, source.name) as repository, self._store.transaction():
+        with prepared(self._repositories, source.name) as repository, self._store.acting_for_all(by):
+            source = self._store.confirm(app, by)
             self._renaming.ensure_free(new)
             made = self._store.create_app(new)
             self._copy(source, made, config=config)

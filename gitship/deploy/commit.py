@@ -46,10 +46,12 @@ class Commit:
     def make(self, rollout: Rollout) -> None:
         """The ref moves, then the store says what is live. From here on the deploy has happened.
 
-        Raises Conflict when the branch has moved meanwhile; then nothing has changed.
+        Raises Conflict when the branch has moved meanwhile, NoPermission when the key of who has asked may no longer;
+        then nothing has changed.
         """
         deploy, candidate = rollout.job.deploy, rollout.candidate
         assert candidate is not None
+        rollout.job.confirm(self._store)
         moved = False
         if deploy.ref and deploy.commit and not rollout.job.ref_moved:
             repository = self._repositories.open(rollout.app.name)
@@ -61,6 +63,7 @@ class Commit:
                 )
         try:
             with self._store.transaction():
+                rollout.job.confirm(self._store)
                 self._store.set_live(rollout.app.id, rollout.release.id, rollout.wanted)
                 own = self._store.config(rollout.app.id) if candidate.config is None else candidate.config
                 self._store.replace_config(rollout.app.id, with_changes(own, rollout.job.config))

@@ -46,9 +46,9 @@ class Cron:
 
     # -- changing
 
-    def add(self, app: App, entry: CronEntry) -> bool:
+    def add(self, app: App, entry: CronEntry, by: Identity) -> bool:
         """Keeps the entry, which holds from now on; True when it takes the place of another of that name."""
-        with self._store.transaction():
+        with self._store.acting(app, by):
             before = crontab.entries(self._store, app)
             if entry.name not in before and len(before) >= crontab.MOST_PER_APP:
                 raise Conflict(f"{app.name} has {len(before)} cron entries already", f"see `cron:list {app.name}`")
@@ -56,7 +56,7 @@ class Cron:
             self._store.set_setting(app.id, crontab.STATE + entry.name, None)
         return entry.name in before
 
-    def remove(self, app: App, name: str) -> CronEntry | None:
+    def remove(self, app: App, name: str, by: Identity) -> CronEntry | None:
         """Forgets an entry that a command has made; the one of that name in the app's files, which counts again."""
         entry = self.entry(app, name)
         if entry.source != crontab.COMMAND:
@@ -64,14 +64,14 @@ class Cron:
                 f"{name} comes from {entry.source} of {app.name}",
                 f"take it out there and push, or for now: cron:suspend {app.name} {name}",
             )
-        with self._store.transaction():
+        with self._store.acting(app, by):
             self._store.set_setting(app.id, crontab.ENTRY + name, None)
             self._store.set_setting(app.id, crontab.STATE + name, None)
         return crontab.entries(self._store, app).get(name)
 
-    def suspend(self, app: App, name: str, *, suspended: bool) -> bool:
+    def suspend(self, app: App, name: str, by: Identity, *, suspended: bool) -> bool:
         """False when it was so already."""
-        with self._store.transaction():
+        with self._store.acting(app, by):
             if self.entry(app, name).suspended == suspended:
                 return False
             self._store.set_setting(app.id, crontab.STATE + name, suspended)
@@ -81,8 +81,8 @@ class Cron:
 
     def run(self, app: App, name: str, by: Identity) -> CronRun:
         """Begins a run now, of a suspended entry and of a stopped app, too; its record."""
-        self._store.live_app(app.name)
-        return self._runs.begin_now(app, self.entry(app, name), by)
+        now = self._store.confirm_live(app, by)
+        return self._runs.begin_now(now, self.entry(now, name), by)
 
     def follow(self, run: CronRun, write: Callable[[str], None], gone: threading.Event) -> CronRun:
         """Hands over what it prints until its end, or ``gone``; its record then."""

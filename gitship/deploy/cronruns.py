@@ -19,8 +19,9 @@ from gitship.deploy.programs import Command
 from gitship.deploy.switch import STOPPED
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus, Event
-from gitship.model import App, CronEntry, CronOutcome, CronRun, Identity, Overlap, Role, Topic
+from gitship.model import GITSHIP, App, CronEntry, CronOutcome, CronRun, Identity, Overlap, Role, Topic
 from gitship.store import Store
+from gitship.store.rights import ensure_live
 
 log = logging.getLogger("gitship.cron")
 TOPIC = Topic.CRON_FAILED
@@ -58,7 +59,7 @@ class Runs:
             if run is None or outcome is not CronOutcome.RUNNING:
                 return run
             self._starting.add(run.id)
-        self._pool.submit(self._start, app.id, entry, run, BY_THE_CLOCK)
+        self._pool.submit(self._start, app, entry, run, BY_THE_CLOCK)
         return run
 
     def begin_now(self, app: App, entry: CronEntry, by: Identity) -> CronRun:
@@ -73,17 +74,17 @@ class Runs:
             run = self._store.add_cron_run(app.id, entry.name, CronOutcome.RUNNING, by=by.key_name)
             assert run is not None
             self._starting.add(run.id)
-        self._start(app.id, entry, run, by)
+        self._start(app, entry, run, by)
         return self._store.cron_run(run.id)
 
     def _open(self, app: App, entry: str) -> list[CronRun]:
         return [run for run in self._store.open_cron_runs() if (run.app_id, run.entry) == (app.id, entry)]
 
-    def _start(self, app_id: int, entry: CronEntry, run: CronRun, by: Identity) -> None:
+    def _start(self, app: App, entry: CronEntry, run: CronRun, by: Identity) -> None:
         """Never raises: what goes wrong is how the run ends."""
         try:
-            app = self._store.app_by_id(app_id)
-            release = self._store.release(self._store.live_app(app.name).live_release or 0)
+            app = self._store.confirm(app, by)
+            release = self._store.release(ensure_live(app).live_release or 0)
             if entry.overlap is Overlap.REPLACE:
                 self._end_others(app, run)
             name = f"{app.name}.{PROCESS}.cron-{run.number}.{release.label}"
@@ -105,7 +106,7 @@ class Runs:
             if other.id < run.id:
                 self._end(other, CronOutcome.REPLACED, reason=f"run {run.number} took its place")
                 if other.container and self._one_offs.is_there(other.container):
-                    self._one_offs.stop(app.name, other.container)
+                    self._one_offs.stop(app, other.container, GITSHIP)
 
     # -- ending
 
@@ -146,7 +147,7 @@ class Runs:
                 return
             self._starting.add(run.id)
         try:
-            self._pool.submit(self._start, app.id, entry, run, BY_THE_CLOCK)
+            self._pool.submit(self._start, app, entry, run, BY_THE_CLOCK)
         except RuntimeError:  # gitship is stopping; the next one begins it
             with self._lock:
                 self._starting.discard(run.id)

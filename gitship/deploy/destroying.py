@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from gitship.config import Settings
@@ -23,11 +24,11 @@ from gitship.deploy.queue import DeployQueue
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
-from gitship.errors import Conflict, GitshipError
+from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import App
+from gitship.model import GITSHIP, App, Identity
 from gitship.store import Store
 
 log = logging.getLogger("gitship.destroy")
@@ -64,19 +65,46 @@ class Destroying:
         self._claims = claims
         self._server_id = store.server_id()
 
-    def destroy(self, name: str) -> None:
-        """Removes the app for good. Raises Conflict or EngineError: then nothing is removed, or the message says so."""
-        app = self._store.app(name)
+    def destroy(self, app: App, by: Identity) -> None:
+        """Removes the app for good. Raises Conflict or EngineError: then nothing is removed, or the message says so.
+
+        Raises Conflict also when the app has another name by now: ``by`` has agreed to the end of the one under that.
+        """
+
+        def begin(found: App) -> None:
+            with self._store.acting(found, by) as now:
+                if now.name != app.name:
+                    raise Conflict(f"{app.name} is called {now.name} by now", "nothing was removed; see `apps:list`")
+                self._store.set_setting(now.id, DESTROYING, time.time())
+
+        self._end(self._store.confirm(app, by), begin)
+
+    def discard(self, app: App) -> bool:
+        """The same for an app that nobody has used since it was made. False when somebody has, or it is gone."""
+        try:
+            # in one transaction: a deploy has a record before it begins, and none begins after this
+            with self._front.holding(app.id), self._store.acting(app, GITSHIP) as now:
+                if self._store.is_used(now.id) or self._repositories.open(now.name).refs():
+                    return False
+                self._store.set_setting(now.id, DESTROYING, time.time())
+        except NotFound:
+            return False
+        with self._claims.ending(now.id):
+            self._finish(now)
+        return True
+
+    def _end(self, app: App, begin: Callable[[App], None]) -> None:
+        """``begin`` writes down that it goes, or raises; from then on it goes."""
         self._keeper.ensure_still(app)
-        with self._queue.closed(app.id, f"{name} is being destroyed", CLEAR_TIMEOUT_S) as clear:
+        with self._queue.closed(app.id, f"{app.name} is being destroyed", CLEAR_TIMEOUT_S) as clear:
             if not clear:
-                raise Conflict(f"a deploy of {name} is just ending", "try again in a moment")
+                raise Conflict(f"a deploy of {app.name} is just ending", "try again in a moment")
             with self._claims.ending(app.id):
                 app = self._store.app_by_id(app.id)  # a rename may have ended meanwhile
                 self._keeper.ensure_still(app)  # once more, now that none begins
                 self._engine.ping()  # while Docker is down nothing is begun
                 with self._front.holding(app.id):
-                    self._store.set_setting(app.id, DESTROYING, time.time())
+                    begin(app)
                 self._finish(app)
 
     def amiss(self) -> list[Change]:

@@ -16,7 +16,7 @@ from gitship.deploy.trials import Trial, Trials
 from gitship.deploy.wanted import Wanted
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import Gate, Https
-from gitship.model import STATUS_PAGE, WEB, App, Container
+from gitship.model import STATUS_PAGE, WEB, App, Container, Identity
 from gitship.store import Store
 
 NOWHERE = Container("", "nowhere", 0, 0, WEB, 1, "127.0.0.1", 9)  # an app that never ran is compiled with this
@@ -43,19 +43,19 @@ class Gatekeeper:
         self._drainer = drainer
         self._drain_limit_s = drain_limit_s
 
-    def change(self, app: str, change: Callable[[Gate], Gate]) -> Gate:
+    def change(self, app: App, change: Callable[[Gate], Gate], by: Identity) -> Gate:
         """See ``Gates.change``."""
-        app_id = self._store.app(app).id
-        with self._front.holding(app_id):
-            before = gate_of(self._store, app_id)
-            after = change(before)
-            if after == before:
-                return after
-            store_gate(self._store, app_id, after)
+        with self._front.holding(app.id):
+            with self._store.acting(app, by):
+                before = gate_of(self._store, app.id)
+                after = change(before)
+                if after == before:
+                    return after
+                store_gate(self._store, app.id, after)
             try:
-                self.bring(app_id)
+                self.bring(app.id)
             except BaseException:
-                store_gate(self._store, app_id, before)
+                store_gate(self._store, app.id, before)
                 raise
             return after
 
@@ -81,21 +81,21 @@ class Gatekeeper:
         if old is not None:
             self._front.discard(old)  # a page's stream that is open goes on
 
-    def keep(self, app: str, changes: Mapping[str, Any]) -> None:
+    def keep(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
         """Stores settings of the app (None unsets) that Varnish has to know of; they hold from the next request on.
 
-        Raises NotFound, or FrontError when Varnish can't have them; then nothing has changed.
+        Raises NotFound, NoPermission, or FrontError when Varnish can't have them; then nothing has changed.
         """
-        app_id = self._store.app(app).id
-        with self._front.holding(app_id):
-            before = {name: self._store.setting(app_id, name) for name in changes}
-            if before == changes:
-                return
-            self._set(app_id, changes)
+        with self._front.holding(app.id):
+            with self._store.acting(app, by):
+                before = {name: self._store.setting(app.id, name) for name in changes}
+                if before == changes:
+                    return
+                self._set(app.id, changes)
             try:
-                self.bring(app_id)
+                self.bring(app.id)
             except BaseException:
-                self._set(app_id, before)
+                self._set(app.id, before)
                 raise
 
     def _set(self, app_id: int, settings: Mapping[str, Any]) -> None:
@@ -103,9 +103,9 @@ class Gatekeeper:
             for name, value in settings.items():
                 self._store.set_setting(app_id, name, value)
 
-    def try_vcl(self, app: str, vcl: str) -> None:
+    def try_vcl(self, app: App, vcl: str) -> None:
         """See ``Gates.try_vcl``."""
-        found = self._store.app(app)
+        found = self._store.app_by_id(app.id)
         ensure_front(self._front)
         gate = dataclasses.replace(gate_of(self._store, found.id), vcl=vcl)
         wanted = self._wanted.after(found, None, [NOWHERE], stopped=False, before=None)
@@ -118,11 +118,10 @@ class Gatekeeper:
         if not self._front.limits_rates():
             raise no_rates()
 
-    def apply_front(self, app: str) -> None:
+    def apply_front(self, app: App) -> None:
         """Varnish does for the app what the store says now, with the same containers. Raises FrontError."""
-        app_id = self._store.app(app).id
-        with self._front.holding(app_id):
-            self.bring(app_id)
+        with self._front.holding(app.id):
+            self.bring(app.id)
 
     def bring(self, app_id: int) -> None:
         """The same for whoever holds the app. While it has a canary, both sides are brought."""

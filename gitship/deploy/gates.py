@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from gitship.errors import FrontError
 from gitship.front.gate import Gate, Https, Login, Maintenance, Redirect
 from gitship.front.limits import Limits, Rate
+from gitship.model import App, Identity
 from gitship.store import Store
 
 ALLOW = "allow"
@@ -25,10 +26,11 @@ REDIRECTS = "redirects"
 class Gates(Protocol):
     """How a gate is changed."""
 
-    def change(self, app: str, change: Callable[[Gate], Gate]) -> Gate:
+    def change(self, app: App, change: Callable[[Gate], Gate], by: Identity) -> Gate:
         """Replaces the app's gate by what ``change`` makes of it, and gives it back; it holds from the next request on.
 
-        Raises what ``change`` raises, NotFound, or FrontError when Varnish can't have it; then nothing has changed.
+        Raises what ``change`` raises, NotFound, NoPermission, or FrontError when Varnish can't have it; then nothing
+        has changed.
         """
         ...
 
@@ -36,7 +38,7 @@ class Gates(Protocol):
         """The same for the status page: who comes by http to its host is sent on, or not any more."""
         ...
 
-    def try_vcl(self, app: str, vcl: str) -> None:
+    def try_vcl(self, app: App, vcl: str) -> None:
         """Compiles it as the app's own, and leaves everything as it is. Raises FrontError with the compiler's words."""
         ...
 

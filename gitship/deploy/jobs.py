@@ -37,14 +37,18 @@ class Jobs:
         ref: str | None = None,
         old: str | None = None,
     ) -> Job:
-        """A job with its record, not queued yet: the caller says the rest. Raises Conflict when the app is locked."""
-        ensure_unlocked(self._store, app)
-        deploy = self._store.create_deploy(app.id, kind, by.key_name, cause=cause, commit=commit, ref=ref, old=old)
+        """A job with its record, not queued yet: the caller says the rest.
+
+        Raises Conflict when the app is locked, NotFound or NoPermission when it, or the right to it, is gone.
+        """
+        with self._store.acting(app, by) as app:
+            ensure_unlocked(self._store, app)
+            deploy = self._store.create_deploy(app.id, kind, by.key_name, cause=cause, commit=commit, ref=ref, old=old)
         journal = Journal(deploy, app, self._store, self._bus, self._settings.logs)
         with self._lock:
             self._journals = {i: j for i, j in self._journals.items() if not j.ended.is_set()}
             self._journals[deploy.id] = journal
-        return Job(app.id, kind, journal)
+        return Job(app, kind, journal, (by,))
 
     def submit(self, job: Job) -> Deploy:
         """Queues it; its record."""

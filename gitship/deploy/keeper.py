@@ -139,12 +139,11 @@ class Keeper:
     # -- removing
 
     def discard(self, app: App, name: str) -> None:
-        """The app has this volume no more; its data go."""
+        """The app has this volume no more; its data go with the next ``clear``."""
         with self._store.transaction():
             gone = self.named(app, name)
             self._store.set_setting(app.id, overrides.DISCARDED + gone, time.time())
             self._store.set_setting(app.id, overrides.VOLUME + name, None)
-        self.clear(app)
 
     def remove_all(self, app: App) -> None:
         """The data of an app that is being destroyed, when its containers are gone. Raises Conflict or EngineError."""

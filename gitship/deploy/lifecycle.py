@@ -36,29 +36,31 @@ class Lifecycle:
 
     # -- lock
 
-    def lock(self, app: str, by: Identity, message: str) -> None:
+    def lock(self, app: App, by: Identity, message: str) -> None:
         """From now on no deploy of the app begins; those that are queued or under way go on."""
-        lock.set_lock(self._store, self._store.app(app), by, message)
+        with self._store.acting(app, by) as found:
+            lock.set_lock(self._store, found, by, message)
 
-    def unlock(self, app: str) -> Lock:
+    def unlock(self, app: App, by: Identity) -> Lock:
         """The lock that is gone."""
-        return lock.unlock(self._store, self._store.app(app))
+        with self._store.acting(app, by) as found:
+            return lock.unlock(self._store, found)
 
     def locked(self, app: App) -> Lock | None:
         return lock.lock_of(self._store, app)
 
     # -- name
 
-    def rename(self, app: str, new: str, by: Identity) -> Deploy | None:
+    def rename(self, app: App, new: str, by: Identity) -> Deploy | None:
         """A live app is renamed by a deploy that moves its traffic; another one at once (None)."""
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         self._renaming.ensure_free(app_name(new))
         lock.ensure_unlocked(self._store, found)
         if found.live_release is not None:
-            return self._deploy(found, DeployKind.RENAME, by, cause=f"rename {app} to {new}", new_name=new)
+            return self._deploy(found, DeployKind.RENAME, by, cause=f"rename {found.name} to {new}", new_name=new)
         if any(d.app_id == found.id for d in self._store.unfinished_deploys()):
-            raise Conflict(f"the first deploy of {app} is under way", "wait for its end, or `deploys:cancel` it")
-        self._renaming.at_once(found, new)
+            raise Conflict(f"the first deploy of {found.name} is under way", "wait for its end, or `deploys:cancel` it")
+        self._renaming.at_once(found, new, by)
         return None
 
     # -- stop, start, build
@@ -66,49 +68,49 @@ class Lifecycle:
     def stopped(self, app: App) -> bool:
         return bool(self._store.setting(app.id, STOPPED))
 
-    def stop(self, app: str, by: Identity) -> Deploy:
+    def stop(self, app: App, by: Identity) -> Deploy:
         """Visitors get a page that says so, then the containers end."""
-        found = self._store.live_app(app)
+        found = self._store.confirm_live(app, by)
         if self.stopped(found):
-            raise Conflict(f"{app} is stopped already", f"start it: ps:start {app}")
+            raise Conflict(f"{found.name} is stopped already", f"start it: ps:start {found.name}")
         return self._deploy(found, DeployKind.STOP, by, cause="stop")
 
-    def start(self, app: str, by: Identity) -> Deploy:
+    def start(self, app: App, by: Identity) -> Deploy:
         """New containers of the live release, with config as it is set now."""
-        found = self._store.live_app(app)
+        found = self._store.confirm_live(app, by)
         if not self.stopped(found):
-            raise Conflict(f"{app} is not stopped", f"for new containers: ps:restart {app}")
+            raise Conflict(f"{found.name} is not stopped", f"for new containers: ps:restart {found.name}")
         return self._deploy(found, DeployKind.START, by, cause="start")
 
-    def rebuild(self, app: str, by: Identity, *, no_cache: bool = False) -> Deploy:
+    def rebuild(self, app: App, by: Identity, *, no_cache: bool = False) -> Deploy:
         """The live commit, built again, as a new release; ``no_cache``: this once without that of earlier builds."""
-        found = self._store.live_app(app)
+        found = self._store.confirm_live(app, by)
         live = self._store.release(found.live_release or 0)
         if live.commit is None:
             raise Conflict(
-                f"{live.label} of {app} was not built from a commit",
+                f"{live.label} of {found.name} was not built from a commit",
                 "push to it: git push deploy main; an image's newest is fetched by `git:from-image --pull`",
             )
         self._ensure_commit(found, live.commit)
         cause = f"rebuild {live.commit[:7]}"
         return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=live.commit, no_cache=no_cache)
 
-    def retry(self, app: str, by: Identity) -> Deploy:
+    def retry(self, app: App, by: Identity) -> Deploy:
         """The newest deploy of a commit again, when it failed or was canceled."""
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         newest = next((d for d in self._store.deploys(found.id) if d.kind is DeployKind.PUSH), None)
         if newest is None or newest.commit is None:
-            raise NotFound(f"{app} has no deploy of a commit to try again", "push to it: git push deploy main")
+            raise NotFound(f"{found.name} has no deploy of a commit to try again", "push to it: git push deploy main")
         if not newest.state.ended and not newest.state.switched:
             raise Conflict(
-                f"deploy {newest.id} of {app} is under way: {newest.state}",
-                f"see it with `logs:deploy {app}`, or end it with `deploys:cancel {app}`",
+                f"deploy {newest.id} of {found.name} is under way: {newest.state}",
+                f"see it with `logs:deploy {found.name}`, or end it with `deploys:cancel {found.name}`",
             )
         rolled_back = newest.state.switched and newest.reason  # by itself, see ``probation``
         if newest.state not in (DeployState.FAILED, DeployState.CANCELED) and not rolled_back:
             raise Conflict(
                 f"the newest deploy of a commit, {newest.id}, is {newest.state}, not failed or canceled",
-                f"to build the live commit again: ps:rebuild {app}",
+                f"to build the live commit again: ps:rebuild {found.name}",
             )
         self._ensure_commit(found, newest.commit)
         old = self._repositories.open(found.name).ref(newest.ref) if newest.ref else None
@@ -135,7 +137,7 @@ class Lifecycle:
 
         An app that is locked keeps what it has until its next deploy: its place in the answer says why.
         """
-        with self._store.transaction():
+        with self._store.acting_for_all(by):
             before = self._store.global_config()
             self._store.replace_global_config(with_changes(before, changes))
         changed = {name for name, value in changes.items() if before.get(name) != value}

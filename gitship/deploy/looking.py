@@ -14,7 +14,7 @@ from gitship.deploy.tail import Tails, Wanted
 from gitship.engine.base import Engine
 from gitship.engine.values import ContainerState, LogLine
 from gitship.errors import NotFound
-from gitship.model import Container, Happening
+from gitship.model import App, Container, Happening
 from gitship.store import Store
 
 PARALLEL_LOOKS = 4  # an inspect takes 2 ms; more at once only queue in Docker
@@ -51,8 +51,8 @@ class Looking:
         self._sampler = sampler
         self._tails = tails
 
-    def processes(self, app: str) -> list[ProcessStatus]:
-        containers = self._store.containers(self._store.app(app).id)
+    def processes(self, app: App) -> list[ProcessStatus]:
+        containers = self._store.containers(app.id)
         if len(containers) <= 1:
             return [self._process(container) for container in containers]
         with ThreadPoolExecutor(PARALLEL_LOOKS, thread_name_prefix="look") as pool:
@@ -82,7 +82,7 @@ class Looking:
 
     def logs(
         self,
-        app: str,
+        app: App,
         *,
         process: str | None,
         tail: int,
@@ -92,12 +92,12 @@ class Looking:
         matches: Callable[[str], bool] | None,
         release: int | None,
     ) -> Iterator[LogLine]:
-        found = self._store.app(app)
+        found = self._store.app_by_id(app.id)
         wanted = Wanted(process, tail, since, matches)
         if release is not None:
             return self._tails.of_release(found, release, wanted, stop or NEVER)
         containers = self._store.containers(found.id)
         if process is not None and found.live_release is not None and process not in {c.process for c in containers}:
-            raise NotFound(f"no '{process}' of {app} is running", "see `ps:list`")
+            raise NotFound(f"no '{process}' of {found.name} is running", "see `ps:list`")
         read = self._tails.live if follow else self._tails.past
         return read(found, wanted, stop or NEVER)

@@ -82,8 +82,8 @@ class OneOffs:
 
     # -- running
 
-    def run(self, app: str, command: Command, client: Client, by: Identity) -> int:
-        found, release = self._live(app)
+    def run(self, app: App, command: Command, client: Client, by: Identity) -> int:
+        found, release = self._live(app, by)
         name = self._claim(found, release)
         container_id = ""
         try:
@@ -107,8 +107,8 @@ class OneOffs:
         finally:
             self._remove(found, name, container_id)
 
-    def run_detached(self, app: str, command: Command, by: Identity) -> str:
-        found, release = self._live(app)
+    def run_detached(self, app: App, command: Command, by: Identity) -> str:
+        found, release = self._live(app, by)
         return self._detach(found, release, self._claim(found, release), command, by)
 
     def run_task(self, app: App, release: Release, task: Task, name: str, command: Command, by: Identity) -> None:
@@ -128,9 +128,9 @@ class OneOffs:
         self._watch(app, name, container_id, command.timeout_s or math.inf, task)
         return name
 
-    def _live(self, name: str) -> tuple[App, Release]:
-        app = self._store.live_app(name)
-        return app, self._store.release(app.live_release or 0)
+    def _live(self, app: App, by: Identity) -> tuple[App, Release]:
+        now = self._store.confirm_live(app, by)
+        return now, self._store.release(now.live_release or 0)
 
     def _claim(self, app: App, release: Release, wanted: str = "") -> str:
         """A new name (or ``wanted``), which ``settle`` leaves alone until ``_remove``. Raises Conflict at the limit."""
@@ -160,6 +160,7 @@ class OneOffs:
         task: Task | None = None,
     ) -> str:  # fmt: skip
         with self._claims.joined(app):
+            self._store.confirm(app, by)  # nobody destroys it from here on
             network, address = self._addresses.network(app), self._addresses.take(app, name)
             limits = overrides.limits_of_one_offs(overrides.parse(self._store.settings(app.id)))
             spec = made_of(app, release, name, command, network, address, self._server_id, by, client, task, limits)
@@ -270,31 +271,33 @@ class OneOffs:
             return False
         return True
 
-    def one_offs(self, app: str) -> list[OneOff]:
-        return sorted(map(shown, self._states(self._store.app(app))), key=lambda one: one.started_at)
+    def one_offs(self, app: App) -> list[OneOff]:
+        return sorted(map(shown, self._states(app)), key=lambda one: one.started_at)
 
-    def stop(self, app: str, name: str) -> str:
-        states = {state.name: state for state in self._states(self._store.app(app))}
+    def stop(self, app: App, name: str, by: Identity) -> str:
+        states = {state.name: state for state in self._states(self._store.confirm(app, by))}
         full = chosen(name, list(states))
         if full is None:
-            raise no_run(app, name, list(states), f"see `run:list {app}`")
+            raise no_run(app.name, name, list(states), f"see `run:list {app.name}`")
         self._engine.stop(states[full].id, STOP_GRACE_S)
         return full
 
-    def output(self, app: str, name: str) -> Iterator[str]:
-        directory = self._logs / self._store.app(app).name
+    def output(self, app: App, name: str) -> Iterator[str]:
+        directory = self._logs / self._store.app_by_id(app.id).name
         known = list(runlogs.names(directory))
         full = chosen(name, known)
         if full is None:
-            raise no_run(app, name, known, "only detached ones have a log: `run APP --detach`")
+            raise no_run(app.name, name, known, "only detached ones have a log: `run APP --detach`")
         return runlogs.read(directory, full)
 
     def _states(self, app: App) -> list[ContainerState]:
         labels = {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}
         return [state for state in self._engine.list(labels) if values.LABEL_ONE_OFF in state.labels]
 
-    def enter(self, app: str, process: str | None, number: int | None, command: Command, client: Client) -> int:
-        found, _ = self._live(app)
+    def enter(
+        self, app: App, process: str | None, number: int | None, command: Command, client: Client, by: Identity
+    ) -> int:
+        found, _ = self._live(app, by)
         return enter(self._engine, found, self._store.containers(found.id), process, number, command, client)
 
 

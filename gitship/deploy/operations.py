@@ -137,14 +137,14 @@ class Operations(Protocol):
         """What is wanted and what there is, compared and put right."""
         ...
 
-    def create_app(self, name: str) -> App: ...
+    def create_app(self, name: str, by: Identity) -> App: ...
 
-    def destroy_app(self, name: str) -> None:
+    def destroy_app(self, app: App, by: Identity) -> None:
         """Cancels its deploys, takes it out of Varnish, removes all of it: containers, volumes, images, records, ..."""
         ...
 
     def change_config(
-        self, app: str, changes: Mapping[str, str | None], by: Identity, *, restart: bool = True
+        self, app: App, changes: Mapping[str, str | None], by: Identity, *, restart: bool = True
     ) -> Deploy | None:
         """Sets (or, with None, unsets) config values; a live app gets a new release, without a build.
 
@@ -152,29 +152,29 @@ class Operations(Protocol):
         """
         ...
 
-    def add_domain(self, app: str, domain: str) -> None: ...
+    def add_domain(self, app: App, domain: str, by: Identity) -> None: ...
 
-    def remove_domain(self, app: str, domain: str) -> None: ...
+    def remove_domain(self, app: App, domain: str, by: Identity) -> None: ...
 
     def urls(self, app: App) -> list[str]:
         """Where the app answers, best address first."""
         ...
 
-    def scale(self, app: str, quantities: Mapping[str, int], by: Identity) -> Deploy | None: ...
+    def scale(self, app: App, quantities: Mapping[str, int], by: Identity) -> Deploy | None: ...
 
-    def restart(self, app: str, by: Identity) -> Deploy:
+    def restart(self, app: App, by: Identity) -> Deploy:
         """New containers of the live release, by the same pipeline, with no failed request."""
         ...
 
-    def rollback(self, app: str, number: int | None, by: Identity) -> Deploy:
+    def rollback(self, app: App, number: int | None, by: Identity) -> Deploy:
         """A new release with the image, config and processes of release ``number`` (default: the previous good one)."""
         ...
 
-    def cancel(self, app: str) -> Deploy:
+    def cancel(self, app: App, by: Identity) -> Deploy:
         """Ends the app's running or queued deploy. Raises NotFound when there is none."""
         ...
 
-    def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
+    def deploy_pushed(self, app: App, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
         """Deploys what a push by another road (a file path) has put on the deploy branch; None for another branch."""
         ...
 
@@ -182,13 +182,13 @@ class Operations(Protocol):
         """Hands over every output line from the beginning until the end (or ``gone``); the record as it is then."""
         ...
 
-    def processes(self, app: str) -> list[ProcessStatus]:
+    def processes(self, app: App) -> list[ProcessStatus]:
         """The containers that shall be live, with what they use now."""
         ...
 
     def logs(
         self,
-        app: str,
+        app: App,
         *,
         process: str | None = None,
         tail: int = 100,

@@ -14,7 +14,7 @@ from gitship.errors import AlreadyGone, Conflict, GitshipError
 from gitship.front.front import Front
 from gitship.front.pause import MOST_S
 from gitship.front.sockets import BUSY_PER_SOCKET
-from gitship.model import App
+from gitship.model import App, Identity
 from gitship.store import Store
 
 IN_FLIGHT_S = 5.0  # how long `ps:pause` waits for what the app was doing
@@ -35,14 +35,14 @@ class Paused:
 class Pauses(Protocol):
     """How apps are paused. Nothing is stored: a pause ends with gitship, too."""
 
-    def pause(self, app: str, limit_s: float) -> Paused:
+    def pause(self, app: App, limit_s: float, by: Identity) -> Paused:
         """New requests wait from now on; returns when those of before are answered, or after ``IN_FLIGHT_S``.
 
         Raises NotFound, Conflict (paused already, stopped, never deployed) or FrontError; then nothing has changed.
         """
         ...
 
-    def resume(self, app: str) -> Paused:
+    def resume(self, app: App, by: Identity) -> Paused:
         """Lets them go. Raises NotFound, AlreadyGone when it isn't paused."""
         ...
 
@@ -60,23 +60,25 @@ class Pausing:
         self._lock = threading.Lock()
         self._running: dict[int, tuple[threading.Event, threading.Thread]] = {}
 
-    def pause(self, app: str, limit_s: float) -> Paused:
+    def pause(self, app: App, limit_s: float, by: Identity) -> Paused:
         """See ``Pauses.pause``."""
-        found = self._store.live_app(app)
+        found = self._store.confirm_live(app, by)
         ensure_can_pause(self._store, found, self.paused(found))
         limit_s = min(limit_s, MOST_S)
         until = time.time() + limit_s  # for the VCL, which knows no other clock
         ends_at = time.monotonic() + limit_s
         before = self._front.labelled(found.slug)
         over = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(found, ends_at, over), name=f"pause-{app}", daemon=True)
+        thread = threading.Thread(
+            target=self._watch, args=(found, ends_at, over), name=f"pause-{found.id}", daemon=True
+        )
         with self._lock:
             if found.id in self._running:
                 raise already_paused(found, self.paused(found))
             self._running[found.id] = (over, thread)
         try:
             self._front.pauses.begin(found.slug, found.id, until)
-            self._gatekeeper.apply_front(app)
+            self._gatekeeper.apply_front(found)
             self._front.pauses.hold(found.slug, self._host(found))
         except BaseException:
             self._end(found)
@@ -85,9 +87,9 @@ class Pausing:
         in_flight = self._in_flight(before, min(ends_at, time.monotonic() + IN_FLIGHT_S)) if before else 0
         return Paused(max(0.0, ends_at - time.monotonic()), in_flight)
 
-    def resume(self, app: str) -> Paused:
+    def resume(self, app: App, by: Identity) -> Paused:
         """See ``Pauses.resume``."""
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         paused = self.paused(found)
         if paused is None or not self._end(found):
             raise not_paused(found)
@@ -128,7 +130,7 @@ class Pausing:
         over.set()
         self._front.pauses.end(app.slug)
         try:
-            self._gatekeeper.apply_front(app.name)
+            self._gatekeeper.apply_front(app)
         except GitshipError as error:
             log.warning("%s: after a pause: %s", app.name, error.message)
         return True

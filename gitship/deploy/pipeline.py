@@ -91,7 +91,7 @@ class Pipeline:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
         job.journal.update(started_at=time.time())
         if webaddress.reachable(self._settings):
-            app = self._store.app_by_id(job.app_id)
+            app = job.app
             job.journal.detail(webaddress.deploy_page(self._settings, self._store, app.name, job.deploy.id))
         try:
             self._deploy(job)
@@ -148,7 +148,7 @@ class Pipeline:
             rollout.left_vcls = self._renaming.end(rollout.before)
 
     def _begin(self, job: Job) -> Rollout:
-        app = self._store.app_by_id(job.app_id)
+        app = job.confirm(self._store)  # it may have waited for long
         if job.withdrawal is not None and app.live_release != job.withdrawal.release_id:
             raise DeployCanceled("another release has become live meanwhile")
         self._engine.ping()

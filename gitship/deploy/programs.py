@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gitship.deploy.attending import Client
-from gitship.model import Identity
+from gitship.model import App, Identity
 
 MOST_PER_APP = 20
 NOT_FOUND = 127  # the exit code of a shell for a command that is not there ...
@@ -41,24 +41,26 @@ class OneOff:
 class Programs(Protocol):
     """Every method raises GitshipError (NotFound, Conflict, ...) with a hint."""
 
-    def run(self, app: str, command: Command, client: Client, by: Identity) -> int:
+    def run(self, app: App, command: Command, client: Client, by: Identity) -> int:
         """Runs it in a container of its own, which is gone afterwards; the exit code. Raises ClientLeft."""
         ...
 
-    def run_detached(self, app: str, command: Command, by: Identity) -> str:
+    def run_detached(self, app: App, command: Command, by: Identity) -> str:
         """Starts it in a container of its own, which is removed at its end; the container's name."""
         ...
 
-    def one_offs(self, app: str) -> list[OneOff]: ...
+    def one_offs(self, app: App) -> list[OneOff]: ...
 
-    def stop(self, app: str, name: str) -> str:
+    def stop(self, app: App, name: str, by: Identity) -> str:
         """SIGTERM, and SIGKILL a while later; the name in full."""
         ...
 
-    def output(self, app: str, name: str) -> Iterator[str]:
+    def output(self, app: App, name: str) -> Iterator[str]:
         """The lines that a detached one has printed so far."""
         ...
 
-    def enter(self, app: str, process: str | None, number: int | None, command: Command, client: Client) -> int:
+    def enter(
+        self, app: App, process: str | None, number: int | None, command: Command, client: Client, by: Identity
+    ) -> int:
         """Runs it in a running container of the live release; the exit code. Raises ClientLeft."""
         ...

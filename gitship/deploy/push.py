@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from gitship.deploy import canary_rules, output
 from gitship.deploy.canary_rules import Plan
@@ -55,6 +56,10 @@ class PushHost:
             refused = {u.ref: refusal(u, branch, deploys) for u in updates}
         return {ref: reason for ref, reason in refused.items() if reason}
 
+    def admitted(self) -> AbstractContextManager[None]:
+        """See ``ReceiveHost.admitted``."""
+        return self._operations.pushing(self._app, self._by)
+
     def accept(
         self,
         updates: Sequence[RefUpdate],
@@ -76,18 +81,25 @@ class PushHost:
                     reasons[update.ref] = reason
         for update in updates:
             if update.ref.startswith(TAGS):
-                if reasons:
-                    reasons[update.ref] = "the deploy failed"
-                elif not self._repository.compare_and_set(update.ref, update.old, update.new):
-                    reasons[update.ref] = "the tag moved meanwhile; fetch and push again"
+                reasons |= {update.ref: "the deploy failed"} if reasons else self._tag(update)
         return reasons
+
+    def _tag(self, update: RefUpdate) -> Mapping[str, str]:
+        try:
+            with self.admitted():
+                if self._repository.compare_and_set(update.ref, update.old, update.new):
+                    return {}
+        except GitshipError as error:
+            return {update.ref: error.message}
+        return {update.ref: "the tag moved meanwhile; fetch and push again"}
 
     def _store(self, updates: Sequence[RefUpdate], progress: Callable[[str], None]) -> Mapping[str, str]:
         """Moves the refs and that is all; those of an atomic push together."""
         groups = [updates] if any(update.atomic for update in updates) else [[update] for update in updates]
         reasons: dict[str, str] = {}
-        for group in groups:
-            reasons |= self._repository.compare_and_set_all(group)
+        with self.admitted():
+            for group in groups:
+                reasons |= self._repository.compare_and_set_all(group)
         for update in updates:
             name = update.ref.removeprefix(HEADS).removeprefix(TAGS)
             if update.new and update.ref not in reasons:

@@ -15,7 +15,8 @@ from typing import Any
 
 from gitship.deploy.canary_rules import Plan
 from gitship.deploy.journal import Journal
-from gitship.model import Deploy, DeployKind, DeployState
+from gitship.model import App, Deploy, DeployKind, DeployState, Identity
+from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
 SUPERSEDED_BY_NEWER = frozenset({DeployKind.PUSH, DeployKind.CONFIG})
@@ -37,9 +38,10 @@ class Withdrawal:
 class Job:
     """A deploy on its way: what is asked (``kind`` decides which fields count), its journal, and the way to end it."""
 
-    app_id: int
+    app: App  # as it was when this was asked
     kind: DeployKind
     journal: Journal
+    by: tuple[Identity, ...]  # whoever has asked for a part of it
     ref_moved: bool = False  # by git itself, for a push over a file path; taken back when the deploy fails
     no_cache: bool = False
     config: dict[str, str | None] = field(default_factory=dict)  # changes; None unsets
@@ -54,6 +56,16 @@ class Job:
     skip_canary: bool = False
     cancel: threading.Event = field(default_factory=threading.Event)
     canceled_by: DeployState = DeployState.CANCELED
+
+    @property
+    def app_id(self) -> int:
+        return self.app.id
+
+    def confirm(self, store: Store) -> App:
+        """The app as it is now. Raises NotFound or NoPermission when it is gone, or the right of who has asked."""
+        for by in self.by:
+            app = store.confirm(self.app, by)
+        return app
 
     @property
     def deploy(self) -> Deploy:
@@ -97,6 +109,7 @@ class DeployQueue:
                     for older in superseded:
                         job.config = {**older.config, **job.config}
                         job.settings = {**older.settings, **job.settings}
+                        job.by = tuple(dict.fromkeys((*job.by, *older.by)))
             waiting.append(job)
             running = self._running.get(job.app_id)
             cancel = self._cancel_running and running is not None and running.kind is DeployKind.PUSH is job.kind

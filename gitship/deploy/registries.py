@@ -5,6 +5,7 @@ from __future__ import annotations
 from gitship.engine.base import Engine
 from gitship.engine.references import DEFAULT_SERVER, SERVER_NAME
 from gitship.errors import GitshipError
+from gitship.model import Identity
 from gitship.store import Store
 from gitship.store.registries import Registry
 
@@ -16,7 +17,7 @@ class Registries:
         self._store = store
         self._engine = engine
 
-    def login(self, server: str, username: str, password: str, *, check: bool = True) -> None:
+    def login(self, server: str, username: str, password: str, by: Identity, *, check: bool = True) -> None:
         """Kept once the registry has taken it, or, without ``check``, in any case."""
         if server != DEFAULT_SERVER and not SERVER_NAME.fullmatch(server):
             raise GitshipError(
@@ -24,10 +25,12 @@ class Registries:
             )
         if check:
             self._engine.images.login(server, username, password)
-        self._store.set_registry(Registry(server, username, password))
+        with self._store.acting_for_all(by):
+            self._store.set_registry(Registry(server, username, password))
 
-    def logout(self, server: str) -> None:
-        self._store.remove_registry(server)
+    def logout(self, server: str, by: Identity) -> None:
+        with self._store.acting_for_all(by):
+            self._store.remove_registry(server)
 
     def all(self) -> list[Registry]:
         return self._store.registries()

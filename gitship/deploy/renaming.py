@@ -17,7 +17,7 @@ from gitship.deploy import switch
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import App
+from gitship.model import App, Identity
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
@@ -89,9 +89,9 @@ class Renaming:
         self.route()
         self._front.remove(dataclasses.replace(app, name=new).slug)
 
-    def at_once(self, app: App, new: str) -> None:
-        """Renames an app that has nothing live. Raises Conflict or FrontError; then it has its old name."""
-        with self._store.transaction():
+    def at_once(self, app: App, new: str, by: Identity) -> None:
+        """Renames an app that has nothing live. Raises Conflict, NoPermission, FrontError; then it has its old name."""
+        with self._store.acting(app, by) as app:
             self.ensure_free(new, except_for=app.id)
             self.commit(app, new)
         self.end(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from gitship.config import Settings
@@ -47,11 +48,10 @@ from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import App, Deploy, DeployKind, Identity, Release, Role, app_name
+from gitship.model import GITSHIP, App, Deploy, DeployKind, Identity, Release, app_name
 from gitship.store import Store
 
 CLEAR_TIMEOUT_S = 60.0
-BY_ITSELF = Identity("gitship", Role.DEPLOYER)
 
 log = logging.getLogger("gitship.deploy")
 
@@ -123,9 +123,9 @@ class ServerOperations:
 
     # -- apps
 
-    def create_app(self, name: str) -> App:
+    def create_app(self, name: str, by: Identity) -> App:
         app_name(name)
-        with self._store.transaction():
+        with self._store.acting_for_all(by):
             self._renaming.ensure_free(name)
             app = self._store.create_app(name)
             # in here: a server that is killed, or has no room, leaves no app without a repository
@@ -133,6 +133,19 @@ class ServerOperations:
             self._repositories.create(name)
         self._publish(app)
         return app
+
+    @contextmanager
+    def pushing(self, app: App, by: Identity) -> Iterator[None]:
+        """While a push changes the app's repository, which has the app's name: nobody takes app, name or right away.
+
+        Raises NotFound, NoPermission, or Conflict when it is being destroyed or was renamed.
+        """
+        with self._store.acting(app, by) as now:
+            if self._store.setting(now.id, DESTROYING) is not None:
+                raise Conflict(f"{now.name} is being destroyed", "see `apps:list`: its name is free when it is gone")
+            if now.name != app.name:
+                raise Conflict(f"{app.name} was renamed to {now.name} meanwhile", "push to it under its new name")
+            yield
 
     def mend_repository(self, app: App) -> None:
         """One that somebody took off the disk is there again, empty: whoever pushes has all that it needs."""
@@ -144,8 +157,12 @@ class ServerOperations:
                 log.warning("%s: its repository was gone; the push makes it anew", now.name)
                 self._repositories.create(now.name)
 
-    def destroy_app(self, name: str) -> None:
-        self._destroying.destroy(name)
+    def destroy_app(self, app: App, by: Identity) -> None:
+        self._destroying.destroy(app, by)
+
+    def discard_app(self, app: App) -> bool:
+        """Takes back an app that a push made and did not deploy. False when somebody has taken it up meanwhile."""
+        return self._destroying.discard(app)
 
     # -- what makes a deploy
 
@@ -168,8 +185,8 @@ class ServerOperations:
         job.canary, job.skip_canary = canary, skip_canary
         return self._jobs.submit(job)
 
-    def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
-        found = self._store.app(app)
+    def deploy_pushed(self, app: App, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
+        found = self._store.confirm(app, by)
         branch = found.deploy_branch or ref.removeprefix("refs/heads/")
         zero = "0" * 40
         if ref != f"refs/heads/{branch}" or new == zero:
@@ -182,12 +199,12 @@ class ServerOperations:
             raise
 
     def change_config(
-        self, app: str, changes: Mapping[str, str | None], by: Identity, *, restart: bool = True
+        self, app: App, changes: Mapping[str, str | None], by: Identity, *, restart: bool = True
     ) -> Deploy | None:
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         ensure_unlocked(self._store, found)
         if not restart or found.live_release is None or self.lifecycle.stopped(found):
-            with self._store.transaction():
+            with self._store.acting(app, by):
                 self._store.replace_config(found.id, with_changes(self._store.config(found.id), changes))
             return None
         config = self._store.config(found.id)
@@ -200,27 +217,28 @@ class ServerOperations:
         job.config = changed
         return self._jobs.submit(job)
 
-    def scale(self, app: str, quantities: Mapping[str, int], by: Identity) -> Deploy | None:
-        found = self._store.app(app)
+    def scale(self, app: App, quantities: Mapping[str, int], by: Identity) -> Deploy | None:
+        found = self._store.confirm(app, by)
         ensure_unlocked(self._store, found)
         if found.live_release is None or self.lifecycle.stopped(found):
-            self._store.set_scale(found.id, quantities)
+            with self._store.acting(app, by):
+                self._store.set_scale(found.id, quantities)
             return None
         known = {p.type for p in self._store.release(found.live_release).processes}
         for type_ in quantities:
             if type_ not in known:
-                raise NotFound(f"{app} has no process '{type_}'", f"it has: {', '.join(sorted(known))}")
+                raise NotFound(f"{found.name} has no process '{type_}'", f"it has: {', '.join(sorted(known))}")
         cause = "scale " + " ".join(f"{t}={n}" for t, n in quantities.items())
         job = self._jobs.make(found, DeployKind.SCALE, by, cause=cause)
         job.scale = dict(quantities)
         return self._jobs.submit(job)
 
-    def restart(self, app: str, by: Identity) -> Deploy:
-        found = self._store.live_app(app)
+    def restart(self, app: App, by: Identity) -> Deploy:
+        found = self._store.confirm_live(app, by)
         return self._jobs.submit(self._jobs.make(found, DeployKind.RESTART, by, cause="restart"))
 
-    def rollback(self, app: str, number: int | None, by: Identity) -> Deploy:
-        found = self._store.live_app(app)
+    def rollback(self, app: App, number: int | None, by: Identity) -> Deploy:
+        found = self._store.confirm_live(app, by)
         live = self._store.release(found.live_release or 0)
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
@@ -228,7 +246,7 @@ class ServerOperations:
             good = [r for r in good if not is_bad(self._store, found.id, r.number)]
             different = [r for r in good if (r.image_id, r.config, r.processes, r.cron, r.cache) != now]
             if not different:
-                raise NotFound(f"{app} has no release before {live.label} to go back to", "see `releases:list`")
+                raise NotFound(f"{found.name} has no release before {live.label} to go back to", "see `releases:list`")
             target = different[0]
         else:
             target = self._store.release_number(found.id, number)
@@ -240,34 +258,37 @@ class ServerOperations:
 
     def roll_back(self, app: App, target: Release, withdrawal: Withdrawal, cause: str) -> Deploy:
         """By itself, from a release that has turned out bad. Raises Conflict when the app is locked."""
-        job = self._jobs.make(app, DeployKind.ROLLBACK, BY_ITSELF, cause=cause, commit=target.commit)
+        job = self._jobs.make(app, DeployKind.ROLLBACK, GITSHIP, cause=cause, commit=target.commit)
         job.release_id, job.withdrawal = target.id, withdrawal
         return self._jobs.submit(job)
 
-    def cancel(self, app: str) -> Deploy:
-        job = self._queue.cancel(self._store.app(app).id)
+    def cancel(self, app: App, by: Identity) -> Deploy:
+        found = self._store.confirm(app, by)
+        job = self._queue.cancel(found.id)
         if job is None:
-            raise NotFound(f"{app} has no deploy that can be canceled", "see `deploys:list`")
+            raise NotFound(f"{found.name} has no deploy that can be canceled", "see `deploys:list`")
         job.journal.answered.wait(CLEAR_TIMEOUT_S)
         return self._store.deploy(job.deploy.id)
 
     # -- domains
 
-    def add_domain(self, app: str, domain: str) -> None:
-        found = self._store.app(app)
+    def add_domain(self, app: App, domain: str, by: Identity) -> None:
+        found = self._store.confirm(app, by)
         if domain == self._settings.web.domain:
             raise Conflict(f"{domain} is the status page", "choose another domain, or another web.domain")
         owner = next((a.name for a in self._store.apps() if f"{a.name}.{self._settings.domain}" == domain), None)
         if owner is not None:
             raise Conflict(f"{domain} belongs to {owner} already", "it needs no adding: every app has <app>.<domain>")
-        self._store.add_domain(found.id, domain)
+        with self._store.acting(app, by):
+            self._store.add_domain(found.id, domain)
         self.publish_hosts()
-        self._bus.publish(Event("app", app))
+        self._bus.publish(Event("app", found.name))
 
-    def remove_domain(self, app: str, domain: str) -> None:
-        self._store.remove_domain(self._store.app(app).id, domain)
+    def remove_domain(self, app: App, domain: str, by: Identity) -> None:
+        with self._store.acting(app, by) as found:
+            self._store.remove_domain(found.id, domain)
         self.publish_hosts()
-        self._bus.publish(Event("app", app))
+        self._bus.publish(Event("app", found.name))
 
     def publish_hosts(self) -> None:
         """Tells Varnish which host leads to which app."""
@@ -281,12 +302,12 @@ class ServerOperations:
     def follow(self, deploy: Deploy, write: Callable[[str], None], gone: threading.Event) -> Deploy:
         return self._jobs.follow(deploy, write, gone)
 
-    def processes(self, app: str) -> list[ProcessStatus]:
+    def processes(self, app: App) -> list[ProcessStatus]:
         return self._looking.processes(app)
 
     def logs(
         self,
-        app: str,
+        app: App,
         *,
         process: str | None = None,
         tail: int = 100,

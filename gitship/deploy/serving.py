@@ -9,7 +9,7 @@ from gitship.deploy import rules
 from gitship.deploy.rules import RuleInUse
 from gitship.deploy.wanted import BEFORE, ERROR_PAGE, owner
 from gitship.front.cache import Purge
-from gitship.model import App
+from gitship.model import App, Identity
 from gitship.store import Store
 
 
@@ -22,7 +22,7 @@ class Serving:
     def __init__(
         self,
         store: Store,
-        keep: Callable[[str, Mapping[str, Any]], None],
+        keep: Callable[[App, Mapping[str, Any], Identity], None],
         purge: Callable[[str, Purge], None],
     ) -> None:
         self._store = store
@@ -31,17 +31,17 @@ class Serving:
 
     # -- changing: from the next request on
 
-    def change_rules(self, app: str, changes: Mapping[str, Any]) -> None:
+    def change_rules(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
         """Rules of the cache by the fields of ``Cache``; None: gitship.toml counts again."""
-        self._keep(app, {f"{rules.PREFIX}{field}": value for field, value in changes.items()})
+        self._keep(app, {f"{rules.PREFIX}{field}": value for field, value in changes.items()}, by)
 
-    def set_error_page(self, app: str, page: str | None) -> None:
+    def set_error_page(self, app: App, page: str | None, by: Identity) -> None:
         """HTML for when the app does not answer; None: gitship's own."""
-        self._keep(app, {ERROR_PAGE: page})
+        self._keep(app, {ERROR_PAGE: page}, by)
 
-    def purge(self, app: str, purge: Purge) -> None:
+    def purge(self, app: App, purge: Purge, by: Identity) -> None:
         """All releases of the app forget what fits."""
-        self._purge(owner(self._store.app(app)), purge)
+        self._purge(owner(self._store.confirm(app, by)), purge)
 
     # -- looking
 

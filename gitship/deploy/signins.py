@@ -30,6 +30,7 @@ class SignIns:
 
     def link(self, by: Identity) -> str:
         """The secret of a new one-time link."""
+        self._store.confirm_key(by)
         return self._new(WebAccessKind.LINK, by, LINK_S)
 
     def peek(self, link: str, address: str) -> Identity | None:
@@ -55,6 +56,7 @@ class SignIns:
 
     def add_token(self, by: Identity, name: str) -> str:
         """A new token with the role and the apps of the key. Raises Conflict when the key has one of that name."""
+        self._store.confirm_key(by)
         return self._new(WebAccessKind.TOKEN, by, None, name)
 
     def tokens(self, by: Identity) -> list[WebToken]:

@@ -19,6 +19,7 @@ from gitship.git.repository import Repositories
 from gitship.git.streams import ByteSource
 from gitship.model import App, Deploy, DeployKind, Identity
 from gitship.store import Store
+from gitship.store.rights import ensure_live
 
 
 class Deploying(Protocol):
@@ -50,30 +51,32 @@ class Sources:
         self._repositories = repositories
         self._deploy = deploy
 
-    def promote(self, app: str, to: str, number: int | None, by: Identity) -> Deploy:
+    def promote(self, app: App, to: App, number: int | None, by: Identity) -> Deploy:
         """The image and processes of a release of ``app`` (the live one) as the next release of ``to``."""
-        source, target = self._store.app(app), self._store.app(to)
+        source, target = self._store.confirm(app, by), self._store.confirm(to, by)
         if source.id == target.id:
-            raise Conflict(f"{app} is the same app", f"to go back to an earlier release: releases:rollback {app}")
+            raise Conflict(
+                f"{source.name} is the same app", f"to go back to an earlier release: releases:rollback {source.name}"
+            )
         if number is None:
-            source = self._store.live_app(app)
+            source = ensure_live(source)
             release = self._store.release(source.live_release or 0)
         else:
             release = self._store.release_number(source.id, number)
-        cause = f"{app} {release.label}"
+        cause = f"{source.name} {release.label}"
         return self._deploy(
             target, DeployKind.PROMOTE, by, cause=cause, commit=release.commit, release_id=release.id
         )  # fmt: skip
 
-    def image(self, app: str, reference: str, by: Identity, *, pull: bool = False) -> Deploy:
+    def image(self, app: App, reference: str, by: Identity, *, pull: bool = False) -> Deploy:
         """An image of the engine or a registry as the next release; ``pull``: the registry is asked in any case."""
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         parsed = references.parse(reference)
         return self._deploy(found, DeployKind.IMAGE, by, cause=f"image {parsed}", image=str(parsed), pull=pull)
 
-    def archive(self, app: str, stream: ByteSource, by: Identity, *, strip: int = 0, title: str = "") -> Deploy:
+    def archive(self, app: App, stream: ByteSource, by: Identity, *, strip: int = 0, title: str = "") -> Deploy:
         """A tar as a commit on the deploy branch, which moves when the commit is live."""
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         ensure_unlocked(self._store, found)  # before everything has been sent
         repository, ref = self._repositories.open(found.name), self._ref(found)
         parent = repository.ref(ref)
@@ -89,9 +92,9 @@ class Sources:
         cause = f"archive {archived.sha256[:12]}"
         return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=archived.commit, ref=ref, old=parent)
 
-    def deploy(self, app: str, revision: str, by: Identity, *, force: bool = False) -> Deploy:
+    def deploy(self, app: App, revision: str, by: Identity, *, force: bool = False) -> Deploy:
         """A commit of the repository; the deploy branch moves to it when it is live, with ``force`` also sideways."""
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         repository, ref = self._repositories.open(found.name), self._ref(found)
         commit, now = revisions.resolve(repository, revision), repository.ref(ref)
         if now is not None and not force and not repository.is_ancestor(now, commit):
@@ -103,18 +106,18 @@ class Sources:
         cause = f"deploy {revision[:100]}" + (f", {commit[:7]}" if not commit.startswith(revision) else "")
         return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=commit, ref=ref, old=now)
 
-    def set_branch(self, app: str, branch: str) -> str:
+    def set_branch(self, app: App, branch: str, by: Identity) -> str:
         """The branch that deploys, from the next push on, by its short name: ``main`` for ``refs/heads/main``."""
-        found = self._store.app(app)
-        ensure_unlocked(self._store, found)
         # a branch refs/heads/refs/heads/main beside main: git push could not tell them apart
         branch = branch.removeprefix(HEADS)
         ref = HEADS + branch
         refusal = refnames.refusal(ref)
         if refusal:
             raise UsageError(f"'{branch[:80]}' is no branch: {refusal}", "for instance main")
-        repository = self._repositories.open(found.name)
-        self._store.set_deploy_branch(found.id, branch)
+        with self._store.acting(app, by) as found:
+            ensure_unlocked(self._store, found)
+            repository = self._repositories.open(found.name)
+            self._store.set_deploy_branch(found.id, branch)
         if repository.ref(ref) is not None:  # else a clone checks it out once it is there
             repository.point_head(ref)
         return branch

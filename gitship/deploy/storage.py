@@ -83,8 +83,9 @@ class Storage:
 
     # -- mounts: the settings to change, which `tuning.change` brings live
 
-    def mount(self, app: App, wanted: Wanted) -> dict[str, Any]:
+    def mount(self, app: App, wanted: Wanted, by: Identity) -> dict[str, Any]:
         """Makes the volume when it is not there yet."""
+        app = self._store.confirm(app, by)
         ensure_unlocked(self._store, app)
         if wanted.host:
             wanted = self._on_the_host(wanted)
@@ -130,13 +131,16 @@ class Storage:
         if self._keeper.deploying(app):
             raise Conflict(f"a deploy of {app.name} is under way", "wait for its end, or `deploys:cancel` it")
 
-    def destroy(self, app: App, name: str) -> None:
+    def destroy(self, app: App, name: str, by: Identity) -> None:
         """Removes the volume with its data."""
         with self._keeper.claim(app, name):
+            app = self._store.confirm(app, by)
             ensure_unlocked(self._store, app)
             self._keeper.ensure_still(app)
             self.ensure_destroyable(app, name)
-            self._keeper.discard(app, name)
+            with self._store.acting(app, by):
+                self._keeper.discard(app, name)
+            self._keeper.clear(app)
 
     # -- content
 
@@ -169,6 +173,7 @@ class Storage:
         It is unpacked into a volume of its own first: until that is whole, and its deploy live, nothing has changed.
         None when no container has to be told. Raises ClientLeft when ``gone`` is set.
         """
+        app = self._store.confirm(app, by)
         ensure_unlocked(self._store, app)
         self._keeper.named(app, name)
         try:
@@ -199,8 +204,7 @@ class Storage:
             overrides.DISCARDED + fresh: None,
             overrides.DISCARDED + self._keeper.named(app, name): time.time(),
         }
-        with self._store.transaction():
-            now = self._store.app_by_id(app.id)
+        with self._store.acting(app, by) as now:
             under_way = self._keeper.deploying(app)
             runs = now.live_release is not None and not self._store.setting(app.id, STOPPED)
             if not runs and under_way:

@@ -12,7 +12,7 @@ from typing import Protocol
 from gitship.deploy.queue import DeployQueue
 from gitship.errors import NotFound
 from gitship.front.side import Share, Side
-from gitship.model import Container, Deploy, Identity, Release
+from gitship.model import App, Container, Deploy, Identity, Release
 from gitship.store import Store
 
 ANSWER_TIMEOUT_S = 60.0
@@ -83,11 +83,11 @@ class Trials:
 class Canaries(Protocol):
     """How people end a canary before gitship does. Both raise NotFound when the app has none."""
 
-    def promote(self, app: str, by: Identity) -> Deploy:
+    def promote(self, app: App, by: Identity) -> Deploy:
         """All visitors get the new release; the deploy as it is after the switch."""
         ...
 
-    def abort(self, app: str, by: Identity) -> Deploy:
+    def abort(self, app: App, by: Identity) -> Deploy:
         """All visitors get the old release, and the deploy has failed."""
         ...
 
@@ -100,18 +100,18 @@ class RunningCanaries:
         self._trials = trials
         self._queue = queue
 
-    def promote(self, app: str, by: Identity) -> Deploy:
+    def promote(self, app: App, by: Identity) -> Deploy:
         return self._decide(app, by, promote=True)
 
-    def abort(self, app: str, by: Identity) -> Deploy:
+    def abort(self, app: App, by: Identity) -> Deploy:
         return self._decide(app, by, promote=False)
 
-    def _decide(self, app: str, by: Identity, *, promote: bool) -> Deploy:
-        app_id = self._store.app(app).id
+    def _decide(self, app: App, by: Identity, *, promote: bool) -> Deploy:
+        app_id = self._store.confirm(app, by).id
         job = self._queue.running(app_id)
         trial = self._trials.decide(app_id, by.key_name, promote=promote)
         if job is None or trial is None:
-            raise no_canary(app)
+            raise no_canary(app.name)
         job.journal.answered.wait(ANSWER_TIMEOUT_S)
         return self._store.deploy(trial.deploy_id)
 

@@ -67,18 +67,18 @@ class Tuning:
 
     # -- changing
 
-    def change(self, app: str, changes: Mapping[str, Any], by: Identity, *, restart: bool = True) -> Deploy | None:
+    def change(self, app: App, changes: Mapping[str, Any], by: Identity, *, restart: bool = True) -> Deploy | None:
         """Stores settings (None unsets); a live app gets a new release with them, and they are kept once it is live.
 
         None when they wait: with ``restart`` False, while nothing is live, while the app is stopped, or when they are
         for builds and one-off containers alone, the next of which have them.
         """
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         ensure_unlocked(self._store, found)
         counts = self._counts(found, changes)
         if counts and found.live_release is not None and restart and not self._store.setting(found.id, STOPPED):
             return self._deploy(found, changes, by, cause=overrides.describe(changes))
-        with self._store.transaction():
+        with self._store.acting(app, by):
             for name, value in changes.items():
                 self._store.set_setting(found.id, name, value)
             if counts:
@@ -91,11 +91,11 @@ class Tuning:
         types = {process.type for process in live.processes} if live is not None else set()
         return any(overrides.needs_deploy(name, types) for name in changes)
 
-    def skip_checks(self, app: str, how: str | None) -> None:
+    def skip_checks(self, app: App, how: str | None, by: Identity) -> None:
         """``overrides.ONCE``, ``overrides.ALWAYS``, or None: they count again."""
-        found = self._store.app(app)
-        ensure_unlocked(self._store, found)
-        self._store.set_setting(found.id, overrides.SKIP_CHECKS, how)
+        with self._store.acting(app, by) as found:
+            ensure_unlocked(self._store, found)
+            self._store.set_setting(found.id, overrides.SKIP_CHECKS, how)
 
     # -- looking
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from gitship.errors import GitshipError
@@ -16,6 +17,13 @@ class ReceiveHost(Protocol):
 
     def check(self, updates: Sequence[RefUpdate], options: Sequence[str]) -> Mapping[str, str]:
         """The reason per refused ref. Called before any object is kept."""
+        ...
+
+    def admitted(self) -> AbstractContextManager[None]:
+        """Held while objects are moved into the repository: until its end it is the pusher's to change.
+
+        Raises GitshipError when it is not, or not any more: minutes may have passed since the push began.
+        """
         ...
 
     def accept(
@@ -40,6 +48,9 @@ class MoveRefs:
 
     def check(self, updates: Sequence[RefUpdate], options: Sequence[str]) -> Mapping[str, str]:
         return {}
+
+    def admitted(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def accept(
         self,

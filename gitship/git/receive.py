@@ -184,7 +184,8 @@ class _Push:
                 self._take_in(quarantine)
                 self._ask_host()
                 if self._live:
-                    quarantine.keep()
+                    with self._host.admitted():
+                        quarantine.keep()
         except OSError as error:
             log.exception("a push to %s could not be stored", self._repository.path.name)
             raise IngestError(f"the server could not store it: {error.strerror}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitship.model.access import AuditEntry, Identity, Key, Outcome, Role, WebAccessKind, WebToken
+from gitship.model.access import GITSHIP, AuditEntry, Identity, Key, Outcome, Role, WebAccessKind, WebToken
 from gitship.model.certificates import (
     STATUS_PAGE,
     CertificateAttempt,
@@ -36,6 +36,7 @@ __all__ = [
     "CRON_TIMEOUT_S",
     "DEFAULT_PORT",
     "DOMAIN_NAME",
+    "GITSHIP",
     "PROCESS_TYPE",
     "STATUS_PAGE",
     "WEB",

@@ -37,13 +37,18 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is at the other end of a session. ``apps`` are the ids of the apps it is limited to; None means all."""
+    """Who is at the other end of a session. ``apps`` are the ids of the apps it is limited to; None means all.
+
+    All of it is as of when the session began: what acts asks the store again (``Rights``), by ``key_id``, which is
+    None for the server itself and whoever has a shell on it.
+    """
 
     key_name: str
     role: Role
     fingerprint: str = ""
     address: str = ""
     apps: frozenset[int] | None = None
+    key_id: int | None = None
 
     @property
     def limited(self) -> bool:
@@ -53,6 +58,9 @@ class Identity:
     def sees(self, app_id: int) -> bool:
         """True when its role counts for that app."""
         return self.apps is None or app_id in self.apps
+
+
+GITSHIP = Identity("gitship", Role.DEPLOYER)  # what the server does by itself
 
 
 class WebAccessKind(StrEnum):

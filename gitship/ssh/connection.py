@@ -22,12 +22,14 @@ from paramiko.pkey import PKey
 from gitship import publickey
 from gitship.commands.session import Session
 from gitship.model import Identity
-from gitship.ssh.execution import Execution
+from gitship.ssh.execution import CUT_GRACE_S, Execution
 from gitship.ssh.limits import Entrance, Limits
 from gitship.ssh.transport import ServerTransport, UnusableKey
 
 log = logging.getLogger("gitship.ssh")
 
+# A client hangs up by itself once its command has ended; cut earlier, its exit status could be lost on the way.
+LAST_WORDS_S = 0.5
 # (fingerprint, "type base64", peer address) -> who that is, or None for an unknown key.
 Authenticate = Callable[[str, str, str], Identity | None]
 Run = Callable[[Session], int]
@@ -91,6 +93,29 @@ class Connection(ServerInterface):
     def authenticated(self) -> bool:
         """True from login on."""
         return self._identity is not None
+
+    def recheck(self, still_may: Callable[[Identity, frozenset[int]], bool]) -> None:
+        """Ends what may not go on, now that keys have changed; a client whose key is gone is hung up on."""
+        with self._lock:
+            executions = list(self._executions.values())
+        for execution in executions:
+            execution.recheck(still_may)
+        identity = self._identity
+        if identity is not None and identity.key_id is not None and not self._is_known(identity):
+            self._closing = True
+            threading.Thread(target=self._hang_up, args=(executions,), name="gitship-ssh-cut", daemon=True).start()
+
+    def _is_known(self, identity: Identity) -> bool:
+        now = self._current_identity()
+        return now is not None and now.key_id == identity.key_id
+
+    def _hang_up(self, executions: list[Execution]) -> None:
+        """Once each command has had its last words."""
+        for execution in executions:
+            if execution.thread is not None:
+                execution.thread.join(CUT_GRACE_S)
+        time.sleep(LAST_WORDS_S)
+        self.close()
 
     def refuse_sessions(self) -> None:
         """From now on no new command starts; those that run go on."""

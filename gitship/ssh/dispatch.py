@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from gitship.commands import access
@@ -19,6 +20,7 @@ from gitship.git.repository import Repositories
 from gitship.git.upload import upload_pack
 from gitship.model import App, Deploy, Outcome, Role, app_name
 
+log = logging.getLogger("gitship.ssh")
 RECEIVE = "git-receive-pack"
 UPLOAD = "git-upload-pack"
 
@@ -71,9 +73,10 @@ class Dispatcher:
             raise access.missing(store, identity, name)
         created = app is None
         if app is None:
-            app = self._operations.create_app(name)
+            app = self._operations.create_app(name, identity)
         else:
             self._operations.mend_repository(app)
+        session.about(app)
         host = PushHost(self._operations, app, self._repositories.open(name), identity, coloured)
         answers: list[Mapping[str, str]] = []
         try:
@@ -89,11 +92,11 @@ class Dispatcher:
             )
         finally:
             if created and not host.accepted:
-                self._forget(app)
+                self._forget(app, trail)
         if host.deploy is not None:
             trail.detail = f"deploy {host.deploy.id}"
             return code, self._outcome(host.deploy)
-        trail.detail = "nothing was deployed"
+        trail.detail = trail.detail or "nothing was deployed"
         return code, Outcome.FAILED if code or any(answers) else Outcome.OK
 
     def _outcome(self, deploy: Deploy) -> Outcome:
@@ -105,13 +108,17 @@ class Dispatcher:
             return Outcome.OK
         return Outcome.FAILED if state.ended else Outcome.STARTED  # started: the deploy goes on without its pusher
 
-    def _forget(self, app: App) -> None:
-        """An app that this push created without deploying anything leaves no trace, unless somebody else took it up."""
-        if not self._services.store.deploys(app.id, limit=1):
-            self._operations.destroy_app(app.name)
+    def _forget(self, app: App, trail: Trail) -> None:
+        """An app that this push made without deploying anything leaves no trace, unless somebody else took it up."""
+        try:
+            if self._operations.discard_app(app):
+                trail.detail = "nothing was deployed, and the app that this push made is gone again"
+        except GitshipError as error:  # the reconciler goes on with it; the pusher gets the true answer
+            log.warning("%s: taking back the app of a push: %s", app.name, error.message)
 
     def _upload(self, session: Session, name: str, trail: Trail) -> tuple[int, Outcome]:
         app = access.app(self._services.store, session.identity, name)
+        session.about(app)
         code = upload_pack(
             session.stdin,
             session.stdout,

@@ -28,6 +28,8 @@ CTRL_C = b"\x03"
 DEFAULT_COLUMNS, DEFAULT_ROWS = 80, 24
 MAX_COLUMNS, MAX_ROWS = 1000, 1000
 MAX_TERM_CHARACTERS = 64
+CUT_GRACE_S = 2.0
+CUT = "your key may not do this any more: the command was ended"
 # What `ssh` sends for a signal that ended or interrupted it (RFC 4254 section 6.9).
 ENDING_SIGNALS = frozenset({"INT", "TERM", "HUP", "QUIT", "KILL"})
 
@@ -56,6 +58,8 @@ class Execution:
         self._identity = identity
         self._run_command = run
         self._finished = finished
+        self._session: Session | None = None
+        self._cut = False
         self._pty: Pty | None = None
         self._env: dict[str, str] = {}
         self._input = ChannelInput(channel)
@@ -63,6 +67,24 @@ class Execution:
         self._closed = channel.status_event
         channel.settimeout(limits.stalled_write_s)
         channel.in_buffer = BoundedPipe(limits.window_bytes, self._arrived)  # type: ignore[assignment]
+
+    def recheck(self, still_may: Callable[[Identity, frozenset[int]], bool]) -> None:
+        """Ends the command whose key has lost a right that it began with. The one that took it goes on."""
+        session = self._session
+        if not self.running or session is None or self.thread is threading.current_thread():
+            return
+        if still_may(session.identity, frozenset(session.apps.values())):
+            return
+        log.info("%s: a command of a key that may not any more is ended", session.identity.key_name)
+        self._cut = True
+        self._closed.set()
+        threading.Thread(target=self._hang_up, name="gitship-ssh-cut", daemon=True).start()
+
+    def _hang_up(self) -> None:
+        """A command that does not look at ``closed`` has no client any more."""
+        if self.thread is not None:
+            self.thread.join(CUT_GRACE_S)
+        self.channel.close()
 
     def request(self, message: Message) -> None:
         """Answers one channel request; the command starts only after the answer, so that its output comes second."""
@@ -161,8 +183,14 @@ class Execution:
                 closed=self._closed,
                 reached=_reached(self.channel),
             )
+            self._session = session  # from here on ``recheck`` sees it; what changed before that is seen here
+            if self._identity() != identity:
+                raise GitshipError("your key has other rights since just now", "repeat the command")
             with tracing.traced(key=identity.key_name):
-                return self._run_command(session)
+                status = self._run_command(session)
+            if not self._cut:
+                return status
+            text = f"error: {CUT}\nhint: see `help` for what it may do now, or ask an administrator\n"
         except GitshipError as error:
             text = f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else "")
         except Exception as error:

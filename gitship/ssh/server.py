@@ -7,12 +7,14 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.errors import ConfigError
+from gitship.model import Identity
 from gitship.ssh import hostkey
-from gitship.ssh.connection import Authenticate, Connection, Run
+from gitship.ssh.connection import LAST_WORDS_S, Authenticate, Connection, Run
 from gitship.ssh.limits import FULL, Entrance, Limits, network
 from gitship.ssh.lobby import Lobby
 
@@ -22,8 +24,6 @@ log = logging.getLogger("gitship.ssh")
 BACKLOG = 512
 REAPER_INTERVAL_S = 0.5
 THREADS_END_S = 5.0
-# A client hangs up by itself once its command has ended; cut earlier, its exit status could be lost on the way.
-LAST_WORDS_S = 0.5
 # The kernel finds out that a silent client's machine is gone, and address translators on the way do not forget it.
 KEEPALIVE_IDLE_S = 30
 KEEPALIVE_INTERVAL_S = 15
@@ -72,6 +72,18 @@ class SshServer:
     def address(self) -> Address:
         """Where the server really listens: with port 0, the one that it got."""
         return self._bound
+
+    def recheck(self, still_may: Callable[[Identity, frozenset[int]], bool]) -> None:
+        """Ends at once what may not go on, now that keys, or what they may use, have changed. Never raises.
+
+        ``still_may`` is asked of each command that runs, with whose it is and the ids of the apps that it is about.
+        """
+        for connection in self._snapshot():
+            try:
+                connection.recheck(still_may)
+            except Exception:  # one connection's failure must not leave the others as they are
+                log.exception("%s: cannot look again at what it runs", connection.address)
+                connection.close()
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Accepts nothing new, gives running commands ``grace_s`` seconds, then hangs up and ends every thread."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from gitship.store.apps import Apps
 from gitship.store.audit import Audit
 from gitship.store.certificates import Certificates
 from gitship.store.cron import CronRuns
 from gitship.store.deadlines import Deadlines
 from gitship.store.deploys import Deploys
 from gitship.store.happenings import Happenings
-from gitship.store.keys import Keys
 from gitship.store.live import Live
 from gitship.store.registries import Registries
 from gitship.store.releases import Releases
+from gitship.store.rights import Rights
 from gitship.store.settings import AppSettings
 from gitship.store.traffic import TrafficHistory
 from gitship.store.uptime import Uptimes
@@ -23,8 +22,7 @@ __all__ = ["Store"]
 
 
 class Store(
-    Apps,
-    Keys,
+    Rights,
     Releases,
     Live,
     Deploys,

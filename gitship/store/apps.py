@@ -41,13 +41,6 @@ class Apps(Webhooks):
             raise NotFound(f"no app '{name}'", "see `apps:list`")
         return app
 
-    def live_app(self, name: str) -> App:
-        """An app with a live release. Raises NotFound, or Conflict when it was never deployed."""
-        app = self.app(name)
-        if app.live_release is None:
-            raise Conflict(f"{name} was never deployed", "push to it first: git push deploy main")
-        return app
-
     def app_by_id(self, app_id: int) -> App:
         """Raises NotFound."""
         row = self._row(f"SELECT {_APP} FROM apps WHERE id = ?", app_id)
@@ -63,11 +56,18 @@ class Apps(Webhooks):
         row = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'apps'")
         return int(row[0]) if row else 0
 
+    def is_used(self, app_id: int) -> bool:
+        """True when somebody has deployed it, set anything of it, or let a key or a webhook have it."""
+        tables = ("deploys", "config", "domains", "scale", "settings", "cron_runs", "key_apps", "webhook_apps")
+        found = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE app_id = ?)" for table in tables)
+        return bool(self._row(f"SELECT {found}", *[app_id] * len(tables))[0])  # type: ignore[index]
+
     def delete_app(self, app_id: int) -> None:
         with self.transaction() as db:
             for (name,) in db.execute("SELECT name FROM apps WHERE id = ?", (app_id,)).fetchall():
                 self.announce(Topic.APP_DESTROYED, app_id, name)
             db.execute("DELETE FROM apps WHERE id = ?", (app_id,))
+            self._change_rights()
 
     def rename_app(self, app_id: int, name: str) -> None:
         """Raises Conflict when the name is taken."""

@@ -51,6 +51,8 @@ class Database:
         """
         self.path = path
         self.before_writing: Callable[[], None] = lambda: None  # whoever watches over the disk's room sets it
+        self.rights_changed: Callable[[], None] = lambda: None  # whoever ends what may not go on sets it
+        self._rights_change = False  # in the transaction under way
         self.copies = Copies(path, copies)
         path.parent.mkdir(parents=True, exist_ok=True)
         # A new one would take every site off the air: Varnish is told what the store knows.
@@ -113,6 +115,7 @@ class Database:
             self.before_writing()
             with _translated():
                 self._db.execute("BEGIN IMMEDIATE")
+                self._rights_change = False
                 try:
                     yield self._db
                     self._db.execute("COMMIT")  # on a full disk this fails, too, and leaves the transaction open
@@ -120,6 +123,13 @@ class Database:
                     if self._db.in_transaction:  # SQLite itself has rolled back some failures
                         self._db.execute("ROLLBACK")
                     raise
+            changed = self._rights_change
+        if changed:
+            self.rights_changed()
+
+    def _change_rights(self) -> None:
+        """Within a transaction: once it is true, ``rights_changed`` is called."""
+        self._rights_change = True
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
         with self._lock, _translated():

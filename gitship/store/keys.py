@@ -30,6 +30,10 @@ class Keys(Database):
         row = self._row(f"SELECT {_KEY} FROM keys WHERE fingerprint = ?", fingerprint)
         return _key(row) if row else None
 
+    def key_by_id(self, key_id: int) -> Key | None:
+        row = self._row(f"SELECT {_KEY} FROM keys WHERE id = ?", key_id)
+        return _key(row) if row else None
+
     def add_key(
         self, name: str, fingerprint: str, public_key: str, role: Role, apps: Iterable[int] | None = None
     ) -> Key:
@@ -40,26 +44,27 @@ class Keys(Database):
                     "INSERT INTO keys (name, fingerprint, public_key, role, created_at) VALUES (?, ?, ?, ?, ?)",
                     (name, fingerprint, public_key, role, time.time()),
                 )
-                self.limit_key(name, apps)
+                made = db.execute("SELECT id FROM keys WHERE name = ?", (name,)).fetchone()[0]
+                self.limit_key(made, apps)
         except sqlite3.IntegrityError as error:
             what = f"a key named '{name}'" if "name" in str(error) else f"the key {fingerprint}"
             raise Conflict(f"{what} is there already", "see `keys:list`; remove it first to replace it") from None
         return _key(self._row(f"SELECT {_KEY} FROM keys WHERE name = ?", name))
 
-    def limit_key(self, name: str, apps: Iterable[int] | None) -> None:
+    def limit_key(self, key_id: int, apps: Iterable[int] | None) -> None:
         """From now on the key may use these apps (ids) and no other; None lifts the limit."""
         with self.transaction() as db:
-            db.execute("UPDATE keys SET all_apps = ? WHERE name = ?", (apps is None, name))
-            db.execute("DELETE FROM key_apps WHERE key_id = (SELECT id FROM keys WHERE name = ?)", (name,))
-            db.executemany(
-                "INSERT INTO key_apps SELECT id, ? FROM keys WHERE name = ?", [(app, name) for app in set(apps or ())]
-            )
+            db.execute("UPDATE keys SET all_apps = ? WHERE id = ?", (apps is None, key_id))
+            db.execute("DELETE FROM key_apps WHERE key_id = ?", (key_id,))
+            self._change_rights()
+            db.executemany("INSERT INTO key_apps VALUES (?, ?)", [(key_id, app) for app in set(apps or ())])
 
-    def remove_key(self, name: str) -> None:
+    def remove_key(self, key_id: int) -> None:
         """Raises NotFound."""
         with self.transaction() as db:
-            if not db.execute("DELETE FROM keys WHERE name = ?", (name,)).rowcount:
-                raise NotFound(f"no key named '{name}'", "see `keys:list`")
+            if not db.execute("DELETE FROM keys WHERE id = ?", (key_id,)).rowcount:
+                raise NotFound("the key was removed meanwhile", "see `keys:list`")
+            self._change_rights()
 
 
 def _key(row: Any) -> Key:

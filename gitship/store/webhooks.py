@@ -48,11 +48,11 @@ class Webhooks(Database):
             raise AlreadyThere(f"a webhook named '{name}' is there already", "choose another name") from None
         return _webhook(self._row(f"SELECT {_WEBHOOK} FROM webhooks WHERE id = ?", made))
 
-    def remove_webhook(self, name: str) -> None:
+    def remove_webhook(self, webhook_id: int) -> None:
         """With all messages to it. Raises NotFound."""
         with self.transaction() as db:
-            if not db.execute("DELETE FROM webhooks WHERE name = ?", (name,)).rowcount:
-                raise NotFound(f"no webhook named '{name}'", "see `notify:list`")
+            if not db.execute("DELETE FROM webhooks WHERE id = ?", (webhook_id,)).rowcount:
+                raise NotFound("the webhook was removed meanwhile", "see `notify:list`")
 
     # -- messages
 

@@ -65,29 +65,29 @@ class Action:
 def _maintenance(on: bool) -> Deed:
     def do(operations: Operations, app: App, by: Identity, given: Given) -> None:
         page = Maintenance(None, ()) if on else None
-        operations.gates.change(app.name, lambda gate: replace(gate, maintenance=page))
+        operations.gates.change(app, lambda gate: replace(gate, maintenance=page), by)
 
     return do
 
 
 def _purge(operations: Operations, app: App, by: Identity, given: Given) -> None:
-    operations.serving.purge(app.name, given.purge)
+    operations.serving.purge(app, given.purge, by)
 
 
 ACTIONS = {
     "rollback": Action(
         "releases:rollback", "Roll {app} back to v{number}?",
         "A new release with the image, config and processes of v{number} is checked and put live. No request fails.",
-        "Roll back", lambda operations, app, by, given: operations.rollback(app.name, given.number, by),
+        "Roll back", lambda operations, app, by, given: operations.rollback(app, given.number, by),
         of_release=True,
     ),
     "restart": Action(
         "ps:restart", "Restart {app}?", "New containers of the live release replace the old ones. No request fails.",
-        "Restart", lambda operations, app, by, given: operations.restart(app.name, by),
+        "Restart", lambda operations, app, by, given: operations.restart(app, by),
     ),
     "cancel": Action(
         "deploys:cancel", "Cancel the deploy of {app}?", "What is live stays live.",
-        "Cancel the deploy", lambda operations, app, by, given: operations.cancel(app.name),
+        "Cancel the deploy", lambda operations, app, by, given: operations.cancel(app, by),
     ),
     "maintenance-on": Action(
         "maintenance:on", "Put {app} into maintenance?", "All visitors get a page with status 503 until it is over.",

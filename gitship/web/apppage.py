@@ -102,7 +102,7 @@ def measure(services: Services, app: App, reach: Reach) -> Measured:
     """Not for an event loop."""
     store, operations = services.store, services.operations
     try:
-        processes = operations.processes(app.name)
+        processes = operations.processes(app)
     except GitshipError:
         processes = []
     return Measured(

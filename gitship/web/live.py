@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from gitship.events import Bus, Event
 
@@ -24,11 +24,15 @@ Key = int | str  # a deploy's id, ALL_APPS, or the name of something else that w
 
 
 class Watch:
-    """One viewer's. ``closed`` once it or the server has left; ``state_changed`` since the viewer last reset it."""
+    """One viewer's. ``closed`` once it or the server has left; ``state_changed`` since the viewer last reset it.
+
+    ``recheck``: keys have changed, so perhaps this viewer may see no more.
+    """
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self.state_changed = True
+        self.recheck = False
         self.closed = False
 
     async def woken(self) -> None:
@@ -82,6 +86,17 @@ class Live:
         if apps is None:
             return self.version
         return max((self._versions.get(app, self._begun) for app in apps), default=self._begun)
+
+    def rights_changed(self) -> None:
+        """From any thread: every viewer's right is looked at again, at once."""
+        with suppress(RuntimeError):  # the loop has just ended, and everybody has left
+            self._loop.call_soon_threadsafe(self._recheck)
+
+    def _recheck(self) -> None:
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.recheck = True
+                watch.wake()
 
     def changed(self, apps: Iterable[str]) -> None:
         """These apps look different now."""

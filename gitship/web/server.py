@@ -62,6 +62,7 @@ class WebServer:
         self._operations = operations
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
+        self._live: Live | None = None
         self.address = listen
 
     def start(self) -> None:
@@ -89,10 +90,15 @@ class WebServer:
         if thread.is_alive():
             log.warning("the status page did not end in %g s", STOP_TIMEOUT_S)
 
+    def rights_changed(self) -> None:
+        """Every viewer's right is looked at again, at once."""
+        if self._live is not None and self._ready.is_set():
+            self._live.rights_changed()
+
     async def _serve(self, sockets: list[socket.socket]) -> None:
         self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
-        live = Live(self._bus)
+        live = self._live = Live(self._bus)
         with (
             ThreadPoolExecutor(WORKERS, thread_name_prefix="web-work") as work,
             ThreadPoolExecutor(DEEDS, thread_name_prefix="web-work-deeds") as deeds,

@@ -10,9 +10,8 @@ from typing import Any
 from gitship.deploy.appstate import AppState, AppStates
 from gitship.deploy.lock import LOCK
 from gitship.deploy.operations import Operations
-from gitship.deploy.server import BY_ITSELF
 from gitship.errors import GitshipError, NotFound
-from gitship.model import App, Deploy, DeployKind, DeployState, Release
+from gitship.model import GITSHIP, App, Deploy, DeployKind, DeployState, Release
 from gitship.store import Store
 from gitship.web.commits import Known
 from gitship.web.figures import Visits
@@ -52,7 +51,7 @@ class AppStatus:
     def rolled_back(self) -> str:
         """Why gitship itself went back to the release before; "" when it did not, or something was deployed since."""
         deploy = self.deploy
-        if deploy is None or (deploy.kind, deploy.created_by) != (DeployKind.ROLLBACK, BY_ITSELF.key_name):
+        if deploy is None or (deploy.kind, deploy.created_by) != (DeployKind.ROLLBACK, GITSHIP.key_name):
             return ""
         return deploy.cause if deploy.state.switched else ""
 

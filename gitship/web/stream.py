@@ -79,8 +79,8 @@ class Stream(Page):
         """The next wake-up; a sign of life to the viewer when there was none for long."""
         await watch.woken()
         now = time.monotonic()
-        if now - self.checked_at > IDENTITY_EVERY_S:
-            self.checked_at = now
+        if watch.recheck or now - self.checked_at > IDENTITY_EVERY_S:
+            watch.recheck, self.checked_at = False, now
             identity = self.who_asks()
             if identity is None or (identity.role, identity.apps) != (self.me.role, self.me.apps):
                 raise SignedOutError

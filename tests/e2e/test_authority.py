@@ -26,6 +26,7 @@ from gitship.deploy.https.showing import Showing
 from gitship.errors import CertificateError, Conflict, GitshipError
 from gitship.events import Bus
 from gitship.front.challenges import PATH
+from gitship.model import GITSHIP
 from gitship.store import Store
 from tests.e2e.authority import Pebble, pebble
 from tests.e2e.harness import free_port
@@ -203,7 +204,7 @@ def test_a_directory_that_fails_is_left_alone(base: Path, status: int) -> None:
         assert web.asked == ["/dir"]
         for _ in range(FREE_ATTEMPTS + 10):
             with pytest.raises((CertificateError, Conflict)):
-                operations.renew(shop, lambda text: None)
+                operations.renew(shop, lambda text: None, GITSHIP)
         assert len(web.asked) == 1 + FREE_ATTEMPTS
         attempt = store.certificate_attempt(shop.id)
         assert attempt is not None and "does not answer as it should" in attempt.reason

@@ -116,7 +116,7 @@ class Revival:
                 continue  # somebody has taken care of it
             again = self._promotion(app, release)
             if again is None and last:  # its own repository may have the commit, too
-                again = partial(self._lifecycle.rebuild, app.name, BY)
+                again = partial(self._lifecycle.rebuild, app, BY)
             if again is None:
                 self._promoted.append(app)
                 continue
@@ -135,7 +135,7 @@ class Revival:
                 continue
             theirs = self._store.release(other.live_release)
             if theirs.commit == release.commit and self._has(theirs.image_id):
-                return partial(self._sources.promote, other.name, app.name, None, BY)
+                return partial(self._sources.promote, other, app, None, BY)
         return None
 
     def _has(self, image_id: str) -> bool:
@@ -157,8 +157,8 @@ class Revival:
     def _again(self, app: App, release: Release) -> Deploy:
         image = image_of(self._store, release)
         if image is not None:
-            return self._sources.image(app.name, image, BY, pull=True)
-        return self._lifecycle.rebuild(app.name, BY)
+            return self._sources.image(app, image, BY, pull=True)
+        return self._lifecycle.rebuild(app, BY)
 
     def _unlocked(self, app: App, deploy: Callable[[], Deploy]) -> Deploy:
         """A lock keeps changes away; that its release serves again is none."""

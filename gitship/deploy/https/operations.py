@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from gitship.deploy.https.table import missing, renewal_at
 from gitship.deploy.https.wishes import Wish, store_wish, wish_of
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.front.tls.certificate import Certificate, covers
-from gitship.model import WILDCARD, CertificateSource, Site, StoredCertificate
+from gitship.model import WILDCARD, App, CertificateSource, Identity, Site, StoredCertificate
 from gitship.store import Store
 
 MOST_NAMES = 100  # in one certificate, as the largest authority has it
@@ -39,21 +40,21 @@ class Https(Protocol):
     Then all is as it was.
     """
 
-    def enable(self, site: Site, hsts_s: int | None, say: Say) -> None:
+    def enable(self, site: Site, hsts_s: int | None, say: Say, by: Identity) -> None:
         """``hsts_s`` None: as it is. ``say`` gets what else is to be known, a sentence each."""
         ...
 
-    def disable(self, site: Site) -> None: ...
+    def disable(self, site: Site, by: Identity) -> None: ...
 
-    def renew(self, site: Site, say: Say, *, force: bool = False) -> None: ...
+    def renew(self, site: Site, say: Say, by: Identity, *, force: bool = False) -> None: ...
 
     def status(self, site: Site) -> list[HostStatus]: ...
 
-    def add_certificate(self, site: Site, certificate: Certificate) -> list[str]:
+    def add_certificate(self, site: Site, certificate: Certificate, by: Identity) -> list[str]:
         """Hosts of the app that it is not valid for."""
         ...
 
-    def remove_certificate(self, site: Site) -> None: ...
+    def remove_certificate(self, site: Site, by: Identity) -> None: ...
 
 
 class ServerHttps:
@@ -71,10 +72,11 @@ class ServerHttps:
 
     # -- by command
 
-    def enable(self, site: Site, hsts_s: int | None, say: Say) -> None:
+    def enable(self, site: Site, hsts_s: int | None, say: Say, by: Identity) -> None:
         """See ``Https.enable``."""
-        before = wish_of(self._store, self._settings, site)
-        store_wish(self._store, site, Wish(True, before.hsts_s if hsts_s is None else hsts_s))
+        with self._acting(site, by):
+            before = wish_of(self._store, self._settings, site)
+            store_wish(self._store, site, Wish(True, before.hsts_s if hsts_s is None else hsts_s))
         try:
             self._bring(site)
             self._say_beyond(site, say)
@@ -87,13 +89,15 @@ class ServerHttps:
         if not self._wildcards() and any(h.startswith(WILDCARD) for h in hosts_of(self._store, self._settings, site)):
             say("wildcard domains need a certificate of your own (certs:add), or the server's dns-01 hook")
 
-    def disable(self, site: Site) -> None:
+    def disable(self, site: Site, by: Identity) -> None:
         """See ``Https.disable``. Certificates are kept."""
-        store_wish(self._store, site, Wish(False))
+        with self._acting(site, by):
+            store_wish(self._store, site, Wish(False))
         self._bring(site)
 
-    def renew(self, site: Site, say: Say, *, force: bool = False) -> None:
+    def renew(self, site: Site, say: Say, by: Identity, *, force: bool = False) -> None:
         """See ``Https.renew``."""
+        self._confirm(site, by)
         if not wish_of(self._store, self._settings, site).on:
             raise Conflict(f"{called(site)} has no HTTPS", f"https:enable {word(site)}")
         names = self.wanted(site)
@@ -135,7 +139,7 @@ class ServerHttps:
             rows.append(row)
         return rows
 
-    def add_certificate(self, site: Site, certificate: Certificate) -> list[str]:
+    def add_certificate(self, site: Site, certificate: Certificate, by: Identity) -> list[str]:
         """See ``Https.add_certificate``."""
         hosts = hosts_of(self._store, self._settings, site)
         if not any(covers(certificate.domains, host) for host in hosts):
@@ -144,9 +148,10 @@ class ServerHttps:
                 "use one for its host" if is_status_page(site) else f"domains:add {site.name} {certificate.domains[0]}",
             )
         before, wish = self._stored(site, CertificateSource.OWN), wish_of(self._store, self._settings, site)
-        self._put_own(site, certificate)
-        if not wish.on:
-            store_wish(self._store, site, Wish(True))
+        with self._acting(site, by):
+            self._put_own(site, certificate)
+            if not wish.on:
+                store_wish(self._store, site, Wish(True))
         try:
             self._bring(site)
         except BaseException:
@@ -158,10 +163,11 @@ class ServerHttps:
             raise
         return [host for host in hosts if not covers(certificate.domains, host)]
 
-    def remove_certificate(self, site: Site) -> None:
+    def remove_certificate(self, site: Site, by: Identity) -> None:
         """See ``Https.remove_certificate``. Raises NotFound when there is none of its owner's."""
-        if not self._store.remove_certificate(site.id, CertificateSource.OWN):
-            raise NotFound(f"{called(site)} has no certificate of its own", "see `certs:list`")
+        with self._acting(site, by):
+            if not self._store.remove_certificate(site.id, CertificateSource.OWN):
+                raise NotFound(f"{called(site)} has no certificate of its own", "see `certs:list`")
         self._bring(site)
 
     # -- by itself
@@ -209,6 +215,18 @@ class ServerHttps:
         return time.time() >= renewal_at(certificate, self._settings.https.renew_before)
 
     # -- within
+
+    def _confirm(self, site: Site, by: Identity) -> None:
+        if isinstance(site, App):
+            self._store.confirm(site, by)
+        else:
+            self._store.confirm_key(by)
+
+    @contextmanager
+    def _acting(self, site: Site, by: Identity) -> Iterator[None]:
+        with self._store.transaction():
+            self._confirm(site, by)
+            yield
 
     def _bring(self, site: Site) -> None:
         """Raises FrontError, also when this app's certificate is refused."""

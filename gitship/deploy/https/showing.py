@@ -18,7 +18,7 @@ from gitship.errors import FrontError, NotFound
 from gitship.front.gate import Gate, Https
 from gitship.front.tls import certificate, self_signed
 from gitship.front.tls.table import Entry, entries
-from gitship.model import STATUS_PAGE, CertificateSource, Site, StoredCertificate
+from gitship.model import GITSHIP, App, CertificateSource, Site, StoredCertificate
 from gitship.store import Store
 
 SELF_SIGNED_DAYS = 365
@@ -58,7 +58,7 @@ class Showing:
             now = time.time()
             wanted: list[Entry] = []
             in_force: dict[int, dict[str, StoredCertificate]] = {}
-            gates: dict[str, Https | None] = {}
+            gates: dict[Site, Https | None] = {}
             in_use = bool(self._settings.https.email)
             all_sites = sites(self._store, self._settings)
             for site in all_sites:
@@ -67,9 +67,9 @@ class Showing:
                 in_use = in_use or wish.on
                 wanted += _entries(site, shown)
                 in_force[site.id] = shown
-                gates[site.name] = self._gate(wish, secured(shown, now))
-            for name, https in gates.items():
-                self._change(name, https, only_less=True)
+                gates[site] = self._gate(wish, secured(shown, now))
+            for site, https in gates.items():
+                self._change(site, https, only_less=True)
             if not in_use:
                 self._terminator.stop()
                 self._in_force = {}
@@ -79,8 +79,8 @@ class Showing:
             except FrontError:
                 if not self._terminator.alive():  # port taken, not installed: visitors are better off by http
                     self._in_force = {}
-                    for name in gates:
-                        self._change(name, None, only_less=True)
+                    for site in gates:
+                        self._change(site, None, only_less=True)
                 raise
             owners = {entry.name: entry.owner for entry in wanted}
             failed = {owners[name]: error for name, error in refused.items()}
@@ -88,9 +88,9 @@ class Showing:
                 site.id: self._in_force.get(site.id, {}) if site.name in failed else in_force[site.id]
                 for site in all_sites
             }
-            for name, https in gates.items():
-                if name not in failed:
-                    self._change(name, https)
+            for site, https in gates.items():
+                if site.name not in failed:
+                    self._change(site, https)
             return failed
 
     def shown(self, site: Site) -> dict[str, StoredCertificate]:
@@ -121,7 +121,7 @@ class Showing:
     def _gate(self, wish: Wish, hosts: tuple[str, ...]) -> Https | None:
         return Https(hosts, self._settings.https.listen.port, wish.hsts_s) if hosts else None
 
-    def _change(self, site: str, https: Https | None, *, only_less: bool = False) -> None:
+    def _change(self, site: Site, https: Https | None, *, only_less: bool = False) -> None:
         """``only_less``: what is not sent to https any more; the rest waits until haproxy is ready for it."""
 
         def after(before: Https | None) -> Https | None:
@@ -130,13 +130,13 @@ class Showing:
         def change(gate: Gate) -> Gate:
             return replace(gate, https=after(gate.https))
 
-        if site == STATUS_PAGE.name:
+        if not isinstance(site, App):
             self._gates.change_status_page(after(status_https(self._store)))
             return
         try:
-            before = gate_of(self._store, self._store.app(site).id)
+            before = gate_of(self._store, site.id)
             if change(before) != before:
-                self._gates.change(site, change)
+                self._gates.change(site, change, GITSHIP)
         except NotFound:  # destroyed meanwhile
             return
 

@@ -48,6 +48,7 @@ from gitship.front.gate import Gate, Https
 from gitship.front.tally import Tally
 from gitship.git.repository import Commit, Repositories
 from gitship.model import (
+    GITSHIP,
     App,
     Container,
     ContainerEvent,
@@ -87,8 +88,8 @@ class StoreGates:
         self._store = store
         self.rates = True
 
-    def change(self, app: str, change: Callable[[Gate], Gate]) -> Gate:
-        found = self._store.app(app)
+    def change(self, app: App, change: Callable[[Gate], Gate], by: Identity) -> Gate:
+        found = self._store.confirm(app, by)
         gate = change(gate_of(self._store, found.id))
         store_gate(self._store, found.id, gate)
         return gate
@@ -96,7 +97,7 @@ class StoreGates:
     def change_status_page(self, https: Https | None) -> None:
         store_status_https(self._store, https)
 
-    def try_vcl(self, app: str, vcl: str) -> None:
+    def try_vcl(self, app: App, vcl: str) -> None:
         if "nonsense" in vcl:
             raise FrontError("Varnish refuses the app's own VCL:\nnonsense (line 1", "`vcl:show`")
 
@@ -112,14 +113,14 @@ class StorePauses:
         self._store = store
         self._until: dict[int, float] = {}
 
-    def pause(self, app: str, limit_s: float) -> Paused:
-        found = self._store.live_app(app)
+    def pause(self, app: App, limit_s: float, by: Identity) -> Paused:
+        found = self._store.confirm_live(app, by)
         ensure_can_pause(self._store, found, self.paused(found))
         self._until[found.id] = time.time() + limit_s
         return Paused(limit_s)
 
-    def resume(self, app: str) -> Paused:
-        found = self._store.app(app)
+    def resume(self, app: App, by: Identity) -> Paused:
+        found = self._store.confirm(app, by)
         paused = self.paused(found)
         if paused is None:
             raise not_paused(found)
@@ -137,10 +138,10 @@ class StoreCanaries:
     def __init__(self, operations: StoreOperations) -> None:
         self._operations = operations
 
-    def promote(self, app: str, by: Identity) -> Deploy:
+    def promote(self, app: App, by: Identity) -> Deploy:
         return self._operations.decide(app, by, promote=True)
 
-    def abort(self, app: str, by: Identity) -> Deploy:
+    def abort(self, app: App, by: Identity) -> Deploy:
         return self._operations.decide(app, by, promote=False)
 
 
@@ -233,7 +234,7 @@ class StoreOperations:
 
     def _identity(self, fingerprint: str, address: str) -> Identity | None:
         key = self._store.key_by_fingerprint(fingerprint)
-        return Identity(key.name, key.role, fingerprint, address, key.apps) if key else None
+        return Identity(key.name, key.role, fingerprint, address, key.apps, key.id) if key else None
 
     def hold(self) -> None:
         self._may_end.clear()
@@ -276,6 +277,7 @@ class StoreOperations:
         ref: str | None = None, old: str | None = None, new_name: str | None = None, no_cache: bool = False,
         release_id: int | None = None, image: str = "", pull: bool = False,
     ) -> Deploy:  # fmt: skip
+        app = self._store.confirm(app, by)
         ensure_unlocked(self._store, app)
         if new_name:
             self._store.rename_app(app.id, new_name)
@@ -294,8 +296,8 @@ class StoreOperations:
         """The real one; there is no Varnish."""
         return Serving(self._store, self._keep, lambda owner, purge: self.purged.append((owner, purge)))
 
-    def _keep(self, app: str, changes: Mapping[str, Any]) -> None:
-        found = self._store.app(app)
+    def _keep(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
+        found = self._store.confirm(app, by)
         for name, value in changes.items():
             self._store.set_setting(found.id, name, value)
 
@@ -319,73 +321,74 @@ class StoreOperations:
             self._store.set_setting(app.id, name, value)
         return self._carry_out(app, self._store.create_deploy(app.id, DeployKind.CONFIG, by.key_name, cause=cause))
 
-    def create_app(self, name: str) -> App:
+    def create_app(self, name: str, by: Identity) -> App:
+        self._store.confirm_key(by)
         return self._store.create_app(app_name(name))
 
-    def destroy_app(self, name: str) -> None:
-        self._store.delete_app(self._store.app(name).id)
+    def destroy_app(self, app: App, by: Identity) -> None:
+        self._store.delete_app(self._store.confirm(app, by).id)
 
     def urls(self, app: App) -> list[str]:
         names = [f"{app.name}.{self._domain}", *(d.name for d in self._store.domains(app.id))]
         return [f"http://{name}" for name in names]
 
-    def add_domain(self, app: str, domain: str) -> None:
-        self._store.add_domain(self._store.app(app).id, domain)
+    def add_domain(self, app: App, domain: str, by: Identity) -> None:
+        self._store.add_domain(self._store.confirm(app, by).id, domain)
 
-    def remove_domain(self, app: str, domain: str) -> None:
-        self._store.remove_domain(self._store.app(app).id, domain)
+    def remove_domain(self, app: App, domain: str, by: Identity) -> None:
+        self._store.remove_domain(self._store.confirm(app, by).id, domain)
 
     # -- changes that deploy
 
     def push(self, app: str, by: str = "ada") -> Deploy:
         """As if a commit had been pushed: a release with a web and a worker process goes live."""
-        found = self._store.find_app(app) or self.create_app(app)
+        found = self._store.find_app(app) or self.create_app(app, GITSHIP)
         deploy = self._store.create_deploy(found.id, DeployKind.PUSH, by, commit="1a2b3c4d" * 5, ref="refs/heads/main")
         return self._carry_out(found, deploy)
 
     def change_config(
-        self, app: str, changes: Mapping[str, str | None], by: Identity, *, restart: bool = True
+        self, app: App, changes: Mapping[str, str | None], by: Identity, *, restart: bool = True
     ) -> Deploy | None:
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         ensure_unlocked(self._store, found)
         merged = {**self._store.config(found.id), **changes}
         self._store.replace_config(found.id, {n: v for n, v in merged.items() if v is not None})
         return self._begin(found, DeployKind.CONFIG, by) if restart else None
 
-    def scale(self, app: str, quantities: Mapping[str, int], by: Identity) -> Deploy | None:
-        found = self._store.app(app)
+    def scale(self, app: App, quantities: Mapping[str, int], by: Identity) -> Deploy | None:
+        found = self._store.confirm(app, by)
         self._store.set_scale(found.id, quantities)
         return self._begin(found, DeployKind.SCALE, by)
 
-    def restart(self, app: str, by: Identity) -> Deploy:
-        deploy = self._begin(self._store.app(app), DeployKind.RESTART, by)
+    def restart(self, app: App, by: Identity) -> Deploy:
+        deploy = self._begin(self._store.confirm(app, by), DeployKind.RESTART, by)
         assert deploy is not None
         return deploy
 
-    def rollback(self, app: str, number: int | None, by: Identity) -> Deploy:
-        found = self._store.app(app)
+    def rollback(self, app: App, number: int | None, by: Identity) -> Deploy:
+        found = self._store.confirm(app, by)
         if number is None:
             earlier = [r for r in self._store.releases(found.id) if r.id != found.live_release]
             if not earlier:
-                raise NotFound(f"{app} has no earlier release", "see `releases:list`")
+                raise NotFound(f"{found.name} has no earlier release", "see `releases:list`")
             number = earlier[0].number
         wanted = self._store.release_number(found.id, number)
         deploy = self._store.create_deploy(found.id, DeployKind.ROLLBACK, by.key_name, cause=f"rollback to {number}")
         return self._carry_out(found, deploy, wanted)
 
-    def deploy_pushed(self, app: str, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
+    def deploy_pushed(self, app: App, ref: str, old: str, new: str, by: Identity) -> Deploy | None:
         if ref != "refs/heads/main":
             return None
-        found = self._store.app(app)
+        found = self._store.confirm(app, by)
         deploy = self._store.create_deploy(found.id, DeployKind.PUSH, by.key_name, commit=new, ref=ref, old=old)
         return self._carry_out(found, deploy)
 
-    def cancel(self, app: str) -> Deploy:
-        found = self._store.app(app)
+    def cancel(self, app: App, by: Identity) -> Deploy:
+        found = self._store.confirm(app, by)
         for deploy in self._store.unfinished_deploys():
             if deploy.app_id == found.id:
                 return self._end(deploy, DeployState.CANCELED, reason="canceled")
-        raise NotFound(f"{app} has no deploy to cancel", f"see `deploys:list {app}`")
+        raise NotFound(f"{found.name} has no deploy to cancel", f"see `deploys:list {found.name}`")
 
     def try_out(self, app: str) -> Deploy:
         """A push whose canary has begun."""
@@ -395,11 +398,11 @@ class StoreOperations:
         self._lines[deploy.id] = []
         return tried
 
-    def decide(self, app: str, by: Identity, *, promote: bool) -> Deploy:
-        found = self._store.app(app)
+    def decide(self, app: App, by: Identity, *, promote: bool) -> Deploy:
+        found = self._store.confirm(app, by)
         deploy = self._store.deploys(found.id, limit=1)[0] if self._store.deploys(found.id) else None
         if deploy is None or deploy.state is not DeployState.CANARY:
-            raise no_canary(app)
+            raise no_canary(found.name)
         if promote:
             self._finish(found, deploy)
         else:
@@ -480,8 +483,8 @@ class StoreOperations:
                 self._finish(self._store.app_by_id(record.app_id), record)
         raise GitshipError("the deploy never ended")
 
-    def processes(self, app: str) -> list[ProcessStatus]:
-        found = self._store.app(app)
+    def processes(self, app: App) -> list[ProcessStatus]:
+        found = self._store.app_by_id(app.id)
         return [
             ProcessStatus(
                 c.name,
@@ -514,7 +517,7 @@ class StoreOperations:
 
     def logs(
         self,
-        app: str,
+        app: App,
         *,
         process: str | None = None,
         tail: int = 100,

@@ -23,27 +23,29 @@ class EchoPrograms:
         self.there: list[OneOff] = []
         self.printed: dict[str, list[str]] = {}
 
-    def run(self, app: str, command: Command, client: Client, by: Identity) -> int:
-        self.ran.append((app, command))
+    def run(self, app: App, command: Command, client: Client, by: Identity) -> int:
+        self.ran.append((app.name, command))
         return self._talk(client)
 
-    def run_detached(self, app: str, command: Command, by: Identity) -> str:
-        self.ran.append((app, command))
-        return f"{app}.run.1.v1"
+    def run_detached(self, app: App, command: Command, by: Identity) -> str:
+        self.ran.append((app.name, command))
+        return f"{app.name}.run.1.v1"
 
-    def one_offs(self, app: str) -> list[OneOff]:
+    def one_offs(self, app: App) -> list[OneOff]:
         return self.there
 
-    def stop(self, app: str, name: str) -> str:
+    def stop(self, app: App, name: str, by: Identity) -> str:
         if name not in [one.name for one in self.there]:
-            raise NotFound(f"{app} has no one-off container '{name}'", f"see `run:list {app}`")
+            raise NotFound(f"{app.name} has no one-off container '{name}'", f"see `run:list {app.name}`")
         return name
 
-    def output(self, app: str, name: str) -> Iterator[str]:
+    def output(self, app: App, name: str) -> Iterator[str]:
         return iter(self.printed[name])
 
-    def enter(self, app: str, process: str | None, number: int | None, command: Command, client: Client) -> int:
-        self.entered.append((app, process, number, command))
+    def enter(
+        self, app: App, process: str | None, number: int | None, command: Command, client: Client, by: Identity
+    ) -> int:
+        self.entered.append((app.name, process, number, command))
         return self._talk(client)
 
     def _talk(self, client: Client) -> int:

@@ -84,7 +84,7 @@ def test_two_admins_who_remove_each_other_at_once_leave_one(world: World) -> Non
             thread.join(10)
         left = world.store.keys()
         assert len(left) == 1
-        world.store.remove_key(left[0].name)
+        world.store.remove_key(left[0].id)
 
 
 def test_removing_an_unknown_key_names_the_nearest(world: World) -> None:

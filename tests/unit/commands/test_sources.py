@@ -9,7 +9,7 @@ import pytest
 
 from gitship.deploy.sources import Sources
 from gitship.git.repository import Repositories
-from gitship.model import DeployKind, Identity, Role
+from gitship.model import GITSHIP, DeployKind, Identity, Role
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.unit
 def shop(world: World) -> World:
     """`shop` is live, `blog` was never deployed; both have a repository."""
     world.operations.push("shop")
-    world.operations.create_app("blog")
+    world.operations.create_app("blog", GITSHIP)
     for name in ("shop", "blog"):
         repositories(world).create(name)
     return world
@@ -45,7 +45,7 @@ def test_a_promotion_is_the_others_release(shop: World) -> None:
     assert (deploy.kind, deploy.cause) == (DeployKind.PROMOTE, "shop v1")
     [entry] = [e for e in shop.store.audit() if e.action == "releases:promote"]
     assert entry.app == "shop, blog"
-    shop.operations.create_app("empty")
+    shop.operations.create_app("empty", GITSHIP)
     assert "empty was never deployed" in shop.run("releases:promote", "empty", "shop").err
     shop.ok("apps:lock", "blog")
     assert "blog is locked" in shop.run("releases:promote", "shop", "blog").err
@@ -112,7 +112,7 @@ def test_a_stored_commit_deploys_forward_and_backward_only_with_force(shop: Worl
     by = Identity("ada", Role.ADMIN)
     commits: list[str] = []
     for content in (b"1", b"2"):
-        deploy = sources.archive("blog", io.BytesIO(tar(a=content)), by)
+        deploy = sources.archive(shop.store.app("blog"), io.BytesIO(tar(a=content)), by)
         assert deploy.commit and repository.compare_and_set("refs/heads/main", deploy.old, deploy.commit)
         commits.append(deploy.commit)
     assert repository.compare_and_set("refs/heads/feature", None, commits[0])

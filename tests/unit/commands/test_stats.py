@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.model import Role
+from gitship.model import GITSHIP, Role
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -12,8 +12,8 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture
 def busy(world: World) -> World:
-    shop = world.operations.create_app("shop")
-    world.operations.create_app("blog")
+    shop = world.operations.create_app("shop", GITSHIP)
+    world.operations.create_app("blog", GITSHIP)
     lines = [*["v1 hit 200 0.001 1000"] * 7, "v1 miss 200 0.1 1000", "v1 pass 500 0.1 1000", "v1 error 503 0.1 1000"]
     world.operations.tally.take("".join(f"{shop.id} {line}\n" for line in lines).encode())
     return world

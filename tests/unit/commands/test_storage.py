@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gitship.deploy import overrides
-from gitship.model import DeployKind, DeployState, Outcome, Role
+from gitship.model import GITSHIP, DeployKind, DeployState, Outcome, Role
 from tests.unit.commands.world import Client, World
 
 pytestmark = pytest.mark.unit
@@ -262,7 +262,7 @@ def test_an_import_into_a_volume_that_nothing_mounts_needs_no_deploy(shop: World
 
 
 def test_an_import_waits_for_the_first_deploy(world: World) -> None:
-    app = world.operations.create_app("shop")
+    app = world.operations.create_app("shop", GITSHIP)
     world.ok("storage:mount", "shop", "data:/data")
     world.store.create_deploy(app.id, DeployKind.PUSH, "ada")
     client = world.run("storage:import", "shop", "data", stdin=tar(a=b"1"))

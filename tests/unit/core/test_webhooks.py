@@ -138,10 +138,10 @@ def test_names_are_unique_and_removal_takes_the_messages(store: Store) -> None:
     with pytest.raises(Conflict):
         add(store, "ops")
     store.create_app("shop")
-    store.remove_webhook("ops")
+    store.remove_webhook(hook.id)
     assert store.deliveries(hook.id) == []
     with pytest.raises(NotFound):
-        store.remove_webhook("ops")
+        store.remove_webhook(hook.id)
 
 
 def test_settings_of_the_server_are_kept(store: Store) -> None:

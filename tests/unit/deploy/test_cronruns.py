@@ -167,7 +167,7 @@ def test_it_is_a_one_off_of_the_live_release_with_the_entrys_own_limits(lab: Lab
     spec = lab.engine.specs["shop.run.cron-1.v1"]
     assert (spec.command, spec.env["A"], spec.image_id) == (("./tick",), "1", "sha256:1")
     assert (spec.memory_bytes, spec.pids, spec.cpus) == (64 << 20, 50, None)
-    [one] = lab.one_offs.one_offs("shop")
+    [one] = lab.one_offs.one_offs(lab.store.app("shop"))
     assert (one.by, one.attached, round((one.ends_at or 0) - one.started_at)) == ("cron", False, 90)
 
 

@@ -19,6 +19,7 @@ from gitship.deploy.routes import Routes
 from gitship.engine.base import Engine
 from gitship.errors import Conflict, GitshipError
 from gitship.front.front import Front
+from gitship.model import GITSHIP
 from tests.unit.deploy.test_pipeline import Bench as Whole
 from tests.unit.deploy.test_repair import breaks, once
 
@@ -44,7 +45,7 @@ class Bench(Whole):
         """The app's containers are gone, its network and record are not."""
         once(self, "remove_network", breaks("Docker went away"))
         with pytest.raises(GitshipError, match="could not be removed to its end"):
-            self.destroying.destroy("shop")
+            self.destroying.destroy(self.store.app("shop"), GITSHIP)
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_it_is_marked_before_anything_is_removed(bench: Bench) -> None:
 
     once(bench, "list", look)
     bench.memory.before["hosts"] = look
-    bench.destroying.destroy("shop")
+    bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert marked == [True, True]
 
 
@@ -93,5 +94,5 @@ def test_meanwhile_it_takes_no_deploy_and_gets_no_route(bench: Bench) -> None:
 def test_the_reconciler_leaves_it_to_who_is_at_it(bench: Bench) -> None:
     settled: list[Any] = []
     once(bench, "remove_network", lambda: settled.append(bench.destroying.settle([])))
-    bench.destroying.destroy("shop")
+    bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert settled == [[]] and bench.store.apps() == []

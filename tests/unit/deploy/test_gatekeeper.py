@@ -18,6 +18,7 @@ from gitship.deploy.wanted import Wanted
 from gitship.errors import Conflict, FrontError
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import OPEN, Gate
+from gitship.model import GITSHIP
 from gitship.store import Store
 
 pytestmark = pytest.mark.unit
@@ -63,7 +64,7 @@ def test_what_varnish_refuses_is_not_kept(store: Store, front: Refusing) -> None
     keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
     app_id = store.app("shop").id
     with pytest.raises(FrontError):
-        keeper.change("shop", lambda gate: ALLOW)
+        keeper.change(store.app("shop"), lambda gate: ALLOW, GITSHIP)
     assert [app.gate for app in front.asked] == [ALLOW]
     assert gate_of(store, app_id) == OPEN
 
@@ -73,9 +74,9 @@ def test_what_changes_nothing_or_is_refused_does_not_reach_varnish(store: Store,
         raise Conflict("no", "never")
 
     keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
-    assert keeper.change("shop", lambda gate: gate) == OPEN
+    assert keeper.change(store.app("shop"), lambda gate: gate, GITSHIP) == OPEN
     with pytest.raises(Conflict):
-        keeper.change("shop", refuse)
+        keeper.change(store.app("shop"), refuse, GITSHIP)
     assert front.asked == []
 
 
@@ -86,7 +87,7 @@ def test_no_change_comes_between_a_deploys_switch_and_its_commit(store: Store, f
 
     def change() -> None:
         with pytest.raises(FrontError):
-            keeper.change("shop", lambda gate: ALLOW)
+            keeper.change(store.app("shop"), lambda gate: ALLOW, GITSHIP)
         ended.set()
 
     thread = threading.Thread(target=change, name="change")
@@ -106,8 +107,8 @@ def test_a_rule_that_varnish_refuses_is_not_kept(store: Store, front: Refusing) 
     app_id = store.app("shop").id
     store.set_setting(app_id, "cache.ttl_s", 5)
     with pytest.raises(FrontError):
-        keeper.keep("shop", {"cache.ttl_s": 60, "error-page": "<p>"})
+        keeper.keep(store.app("shop"), {"cache.ttl_s": 60, "error-page": "<p>"}, GITSHIP)
     assert [(app.cache.ttl_s, app.error_page) for app in front.asked] == [(60, "<p>")]
     assert store.settings(app_id) == {"cache.ttl_s": 5}
-    keeper.keep("shop", {"cache.ttl_s": 5, "error-page": None})
+    keeper.keep(store.app("shop"), {"cache.ttl_s": 5, "error-page": None}, GITSHIP)
     assert len(front.asked) == 1

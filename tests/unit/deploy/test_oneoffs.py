@@ -112,7 +112,9 @@ class Bench:
         return self.store.app("shop")
 
     def detach(self, *words: str, **more: float) -> str:
-        return self.one_offs.run_detached("shop", Command(words, {"B": "3"}, more.get("timeout_s", 3600.0)), ADA)
+        return self.one_offs.run_detached(
+            self.store.app("shop"), Command(words, {"B": "3"}, more.get("timeout_s", 3600.0)), ADA
+        )
 
     def wait_gone(self, name: str) -> None:
         deadline = time.monotonic() + 10
@@ -137,21 +139,21 @@ def test_it_is_made_of_the_live_release_and_its_own_variables(bench: Bench) -> N
     assert (spec.env["A"], spec.env["B"], "PORT" in spec.env) == ("1", "3", False)
     assert spec.labels[LABEL_ONE_OFF] == "detached" and spec.labels[LABEL_SERVER] == SERVER
     assert spec.address == bench.store.addresses(bench.app.id)[name]
-    [one] = bench.one_offs.one_offs("shop")
+    [one] = bench.one_offs.one_offs(bench.store.app("shop"))
     assert (one.name, one.command, one.by, one.attached) == (name, "./report 'a b'", "ada", False)
 
 
 def test_an_ended_one_is_removed_with_its_address_and_keeps_its_log(bench: Bench) -> None:
     name = bench.detach("x")
-    assert bench.one_offs.stop("shop", "run.1") == name
+    assert bench.one_offs.stop(bench.store.app("shop"), "run.1", ADA) == name
     bench.wait_gone(name)
-    assert list(bench.one_offs.output("shop", "1")) == [f"hello from {name}", "[exit code 0]"]
+    assert list(bench.one_offs.output(bench.store.app("shop"), "1")) == [f"hello from {name}", "[exit code 0]"]
     assert bench.detach("x") == "shop.run.2.v1"  # a name, and so its log, is not used again
 
 
 def test_names_go_on_after_a_restart(bench: Bench) -> None:
     bench.detach("x")
-    bench.one_offs.stop("shop", "run.1")
+    bench.one_offs.stop(bench.store.app("shop"), "run.1", ADA)
     bench.wait_gone("shop.run.1.v1")
     bench.one_offs = bench.make()
 
@@ -159,7 +161,7 @@ def test_names_go_on_after_a_restart(bench: Bench) -> None:
 def test_time_is_limited(bench: Bench) -> None:
     name = bench.detach("x", timeout_s=0.2)
     bench.wait_gone(name)
-    assert list(bench.one_offs.output("shop", name))[-1] == "[ended at its time limit, exit code 0]"
+    assert list(bench.one_offs.output(bench.store.app("shop"), name))[-1] == "[ended at its time limit, exit code 0]"
 
 
 def test_there_are_so_many_and_no_more(bench: Bench) -> None:
@@ -181,7 +183,7 @@ def test_one_that_cannot_be_started_leaves_nothing(bench: Bench) -> None:
 def test_an_app_that_was_never_deployed_has_nothing_to_run(bench: Bench) -> None:
     bench.store.create_app("empty")
     with pytest.raises(Conflict, match="never deployed"):
-        bench.one_offs.run_detached("empty", Command(("x",)), ADA)
+        bench.one_offs.run_detached(bench.store.app("empty"), Command(("x",)), ADA)
 
 
 def test_none_begins_in_an_app_that_is_being_destroyed(bench: Bench) -> None:
@@ -207,9 +209,9 @@ def test_after_a_restart_detached_ones_are_taken_up_and_attached_ones_go(bench: 
     assert [c.text for c in bench.one_offs.amiss(bench.engine.list({}))] == [GONE]
     assert [c.text for c in bench.one_offs.settle(bench.engine.list({}))] == [GONE]
     assert list(bench.engine.containers) == [f"id-{name}"]
-    bench.one_offs.stop("shop", name)
+    bench.one_offs.stop(bench.store.app("shop"), name, ADA)
     bench.wait_gone(name)
-    assert list(bench.one_offs.output("shop", name)) == [f"hello from {name}", "[exit code 0]"]
+    assert list(bench.one_offs.output(bench.store.app("shop"), name)) == [f"hello from {name}", "[exit code 0]"]
 
 
 @pytest.mark.parametrize(("passed_s", "left"), [(0, 60), (20, 40), (61, 0), (-3600, 60)])
@@ -227,9 +229,9 @@ def test_a_name_that_is_not_there_is_not_found_and_no_path(bench: Bench) -> None
     bench.detach("x")
     for name in ("run.9", "../../gitship", "shop.run.1", "un.1", ""):
         with pytest.raises(NotFound):
-            bench.one_offs.stop("shop", name)
+            bench.one_offs.stop(bench.store.app("shop"), name, ADA)
         with pytest.raises(NotFound):
-            bench.one_offs.output("shop", name)
+            bench.one_offs.output(bench.store.app("shop"), name)
 
 
 def test_logs_are_limited_in_size_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
 from gitship.front.front import AppFront, Front
 from gitship.git.repository import Repositories
-from gitship.model import Container, Deploy, DeployKind, DeployState
+from gitship.model import GITSHIP, Container, Deploy, DeployKind, DeployState
 from tests.unit.deploy import test_repair
 from tests.unit.deploy.engine import MemoryFront
 from tests.unit.git import commits
@@ -143,7 +143,7 @@ class Bench(test_repair.Bench):
             self.app.id, DeployKind.CONFIG, "ada", commit=commit, ref=MAIN if commit else None, old=old
         )
         journal = Journal(deploy, self.app, self.store, Bus(), self.settings.logs)
-        return Job(self.app.id, DeployKind.CONFIG, journal, config={"COLOUR": "blue"}, **more)
+        return Job(self.app, DeployKind.CONFIG, journal, (GITSHIP,), config={"COLOUR": "blue"}, **more)
 
     def run(self, job: Job) -> Deploy:
         """Its record when all has ended, drains too."""

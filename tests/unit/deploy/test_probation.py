@@ -23,6 +23,7 @@ from gitship.errors import Conflict
 from gitship.events import Bus
 from gitship.front.tally import Tally
 from gitship.model import (
+    GITSHIP,
     App,
     ContainerEvent,
     Deploy,
@@ -90,7 +91,7 @@ class Bench:
         self.releases.append(made)
         ref, commit, old = ("refs/heads/main", "1a" * 20, "2b" * 20) if kind is DeployKind.PUSH else (None, None, None)
         deploy = self.store.create_deploy(self.app.id, kind, "ada", commit=commit, ref=ref, old=old)
-        job = Job(self.app.id, kind, Journal(deploy, self.app, self.store, self.bus, self.logs))
+        job = Job(self.app, kind, Journal(deploy, self.app, self.store, self.bus, self.logs), (GITSHIP,))
         job.journal.update(state=DeployState.DRAINING)
         self.store.set_live(self.app.id, made.id, [])
         before = self.store.release(previous) if previous else None

@@ -9,7 +9,7 @@ import pytest
 from gitship.deploy.journal import Journal
 from gitship.deploy.queue import DeployQueue, Job
 from gitship.events import Bus
-from gitship.model import App, DeployKind, DeployState
+from gitship.model import GITSHIP, App, DeployKind, DeployState
 from gitship.store import Store
 
 pytestmark = pytest.mark.unit
@@ -45,7 +45,7 @@ class Bench:
     def submit(self, app: str, kind: DeployKind = DeployKind.PUSH) -> Job:
         owner = self.app(app)
         deploy = self.store.create_deploy(owner.id, kind, "me")
-        job = Job(owner.id, kind, Journal(deploy, owner, self.store, self.bus, self.logs))
+        job = Job(owner, kind, Journal(deploy, owner, self.store, self.bus, self.logs), (GITSHIP,))
         self.queue.submit(job)
         return job
 
@@ -115,7 +115,7 @@ def test_a_newer_config_change_carries_the_older_one(bench: Bench) -> None:
     older.settings.update({"run.port": 1, "limit.web.pids": 5})
     owner = bench.app("shop")
     deploy = bench.store.create_deploy(owner.id, DeployKind.CONFIG, "me")
-    newer = Job(owner.id, DeployKind.CONFIG, Journal(deploy, owner, bench.store, bench.bus, bench.logs))
+    newer = Job(owner, DeployKind.CONFIG, Journal(deploy, owner, bench.store, bench.bus, bench.logs), (GITSHIP,))
     newer.config = {"B": None}
     newer.settings = {"run.port": None}
     bench.queue.submit(newer)

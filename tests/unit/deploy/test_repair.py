@@ -30,7 +30,7 @@ from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import App, Container, Process
+from gitship.model import GITSHIP, App, Container, Process
 from gitship.store import Store
 from tests.unit.deploy.engine import MemoryEngine, MemoryFront
 
@@ -215,20 +215,20 @@ def test_an_app_is_not_destroyed_in_the_middle_of_a_repair(bench: Bench) -> None
 
     def destroy() -> None:
         with pytest.raises(Conflict, match="at work on the app's containers") as error:
-            bench.destroying.destroy("shop")
+            bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
         refused.append(error.value.message)
 
     once(bench, "create", destroy)
     bench.settle()
     assert refused and bench.app.name == "shop" and bench.front.removed == []
-    bench.destroying.destroy("shop")
+    bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert bench.engine.names() == [] and bench.engine.networks == {}
 
 
 def test_nothing_is_repaired_of_an_app_that_is_being_destroyed(bench: Bench) -> None:
     said: list[str] = []
     once(bench, "remove_network", lambda: said.extend(bench.settle()))  # its container is gone by then
-    bench.destroying.destroy("shop")
+    bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert said == [] and bench.engine.made == ["shop.web.1.v1"]
     assert bench.engine.networks == {} and bench.store.apps() == []
 
@@ -261,7 +261,7 @@ def test_a_container_that_comes_while_its_app_is_destroyed_goes_with_it(bench: B
         bench.engine.network_of["late"] = network
 
     once(bench, "remove_network", late)
-    bench.destroying.destroy("shop")
+    bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert bench.engine.names() == [] and bench.engine.networks == {}
 
 
@@ -274,13 +274,13 @@ def test_nobody_joins_an_app_that_is_being_destroyed(bench: Bench) -> None:
         refused.append(True)
 
     once(bench, "remove_network", join)
-    bench.destroying.destroy("shop")
+    bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert refused
 
 
 def test_an_app_is_not_destroyed_while_a_command_is_just_starting_in_it(bench: Bench) -> None:
     with bench.claims.joined(bench.app), pytest.raises(Conflict, match="just starting"):
-        bench.destroying.destroy("shop")
+        bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert bench.engine.names() == ["shop.web.1.v1"]
     with bench.claims.joined(bench.app):
         pass  # as before
@@ -289,7 +289,7 @@ def test_an_app_is_not_destroyed_while_a_command_is_just_starting_in_it(bench: B
 def test_while_docker_is_down_nothing_is_removed(bench: Bench) -> None:
     bench.engine.down = True
     with pytest.raises(GitshipError, match="does not answer"):
-        bench.destroying.destroy("shop")
+        bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert bench.front.removed == [] and bench.store.setting(bench.app.id, DESTROYING) is None
 
 
@@ -297,7 +297,7 @@ def test_while_docker_is_down_nothing_is_removed(bench: Bench) -> None:
 def test_an_end_that_was_cut_short_is_finished_later(bench: Bench, call: str) -> None:
     once(bench, call, breaks("Docker went away"))
     with pytest.raises(GitshipError, match="shop could not be removed to its end: Docker went away"):
-        bench.destroying.destroy("shop")
+        bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert bench.settle() == []  # nothing comes back
     assert bench.front.hosts() == {}
     assert [change.text for change in bench.destroying.settle([])] == [
@@ -312,7 +312,7 @@ def test_an_end_that_cannot_be_finished_yet_is_finished_later_still(bench: Bench
         once(bench, call, breaks("Docker went away"))
         if call == "remove":
             with pytest.raises(GitshipError):
-                bench.destroying.destroy("shop")
+                bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
         else:
             assert bench.destroying.settle([]) == []
     assert len(bench.destroying.settle([])) == 1
@@ -322,6 +322,6 @@ def test_an_end_that_cannot_be_finished_yet_is_finished_later_still(bench: Bench
 def test_it_may_also_be_destroyed_once_more(bench: Bench) -> None:
     once(bench, "remove", breaks("Docker went away"))
     with pytest.raises(GitshipError):
-        bench.destroying.destroy("shop")
-    bench.destroying.destroy("shop")
+        bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
+    bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert bench.engine.names() == [] and bench.store.apps() == []

@@ -11,7 +11,7 @@ from gitship.deploy import uptime
 from gitship.deploy.appstate import unanswered
 from gitship.deploy.uptime import MOST_S, SAMPLE_S, Uptime
 from gitship.errors import EngineError
-from gitship.model import App, Container, Process, UptimeDay
+from gitship.model import GITSHIP, App, Container, Process, UptimeDay
 from gitship.model.uptime import DAY_S, share
 from gitship.store import Store
 from gitship.store.uptime import KEPT_DAYS
@@ -104,7 +104,7 @@ def test_what_its_owner_has_put_aside_counts_neither_way(counted: Counted) -> No
 def test_a_deploy_under_way_and_a_pause_take_nothing_from_it(counted: Counted) -> None:
     counted.operations.hold()
     counted.operations.push("shop")
-    counted.operations.pauses.pause("shop", 30)
+    counted.operations.pauses.pause(counted.app, 30, GITSHIP)
     counted.look()
     assert counted.day().up_s == SAMPLE_S
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from dulwich.protocol import ReceivableProtocol
@@ -159,6 +159,9 @@ class Refuse:
     def check(self, updates: Sequence[RefUpdate], options: Sequence[str]) -> Mapping[str, str]:
         self.options = options
         return {update.ref: self._reasons[update.ref] for update in updates if update.ref in self._reasons}
+
+    def admitted(self) -> AbstractContextManager[None]:
+        return self._move.admitted()
 
     def accept(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,9 @@ def test_objects_are_not_visible_before_the_host_agreed(repository: Repository, 
         def check(self, *_: object) -> dict[str, str]:
             seen.append({name for name in all_objects(repository) if not name.startswith("incoming-")})
             return {MAIN: "no"}
+
+        def admitted(self) -> AbstractContextManager[None]:
+            raise AssertionError
 
         def accept(self, *_: object) -> dict[str, str]:
             raise AssertionError

@@ -121,7 +121,7 @@ class Site:
         """Who has the key of that name; it is added."""
         ids = None if apps is None else [self.store.app(a).id for a in apps]
         key = self.store.add_key(name, f"SHA256:{name}", f"ssh-ed25519 {name}", role, ids)
-        return Identity(key.name, key.role, key.fingerprint, "", key.apps)
+        return Identity(key.name, key.role, key.fingerprint, "", key.apps, key.id)
 
     def sign_in(self, name: str, role: Role, apps: list[str] | None = None) -> str:
         """The Cookie header of a new session of a new key."""

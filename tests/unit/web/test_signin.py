@@ -10,6 +10,7 @@ import pytest
 
 from gitship.deploy import signins
 from gitship.model import (
+    GITSHIP,
     STATUS_PAGE,
     CertificateSource,
     ContainerEvent,
@@ -108,12 +109,19 @@ def test_a_session_ends_with_its_key_also_when_the_key_returns(site: Site) -> No
     bearer = {"Authorization": f"Bearer {site.operations.sign_ins.add_token(identity, 'x')}"}
     assert site.get("/", cookie=cookie).status == 200
     assert site.get("/api/apps", cookie="", headers=bearer).status == 200
-    site.store.remove_key("bob")
+    site.store.remove_key(bob_of(site))
     for _ in range(2):
         assert site.get("/", cookie=cookie).status == 401
         assert site.get("/api/apps", cookie="", headers=bearer).status == 401
         if site.store.key_by_fingerprint("SHA256:bob") is None:
             site.key("bob", Role.VIEWER)
+
+
+def bob_of(site: Site) -> int:
+    """The id of bob's key."""
+    key = site.store.key_by_fingerprint("SHA256:bob")
+    assert key
+    return key.id
 
 
 def test_a_session_ends_when_its_key_is_limited_and_a_token_narrows(site: Site) -> None:
@@ -122,7 +130,7 @@ def test_a_session_ends_when_its_key_is_limited_and_a_token_narrows(site: Site) 
     identity = site.operations._identity("SHA256:bob", "")
     assert identity
     token = site.operations.sign_ins.add_token(identity, "x")
-    site.store.limit_key("bob", [])
+    site.store.limit_key(bob_of(site), [])
     assert site.get("/", cookie=cookie).status == 401
     answer = site.get("/api/apps", cookie="", headers={"Authorization": f"Bearer {token}"})
     assert answer.json() == {"apps": []}
@@ -135,7 +143,7 @@ def test_an_open_stream_ends_with_the_session(site: Site, monkeypatch: pytest.Mo
     journal = site.deploy(site.store.app("shop"))
     with site.stream(f"/apps/shop/deploys/{journal.deploy.id}/stream", cookie=cookie) as viewer:
         viewer.until("state")
-        site.store.remove_key("bob")
+        site.store.remove_key(bob_of(site))
         assert viewer.next() is None
     journal.close()
 
@@ -233,7 +241,7 @@ def test_strangers_see_90_days_and_what_was_down_of_them(public_site: Site) -> N
 
 def test_a_pause_is_not_told_to_strangers_and_takes_nobody_down(public_site: Site) -> None:
     go_live(public_site, "shop")
-    public_site.operations.pauses.pause("shop", 30)
+    public_site.operations.pauses.pause(public_site.store.app("shop"), 30, GITSHIP)
     assert "Everything is up" in public_site.get("/", cookie="").text
     assert public_site.get("/api/apps").json()["apps"][0]["state"] == "paused"
     assert 'class="state paused"' in public_site.get("/").text

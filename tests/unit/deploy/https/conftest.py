@@ -14,7 +14,7 @@ from gitship.deploy.https.keeper import Keeper
 from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.https.showing import Showing
 from gitship.events import Bus
-from gitship.model import App
+from gitship.model import GITSHIP, App
 from gitship.store import Store
 from tests.unit.commands.https import Curtain, TestAuthority, https_of
 from tests.unit.commands.operations import StoreGates
@@ -52,7 +52,7 @@ class Place:
         return self.store.app("shop")
 
     def enable(self) -> None:
-        self.https.enable(self.shop, None, self.said.append)
+        self.https.enable(self.shop, None, self.said.append, GITSHIP)
 
     def sent_on(self) -> tuple[str, ...]:
         """Hosts at which http leads to https."""

@@ -12,7 +12,7 @@ from gitship.deploy.https.sites import public
 from gitship.errors import CertificateError, Conflict, FrontError
 from gitship.front.tls.certificate import read
 from gitship.front.tls.table import Entry
-from gitship.model import CertificateSource
+from gitship.model import GITSHIP, CertificateSource
 from tests.unit.certs import bundle
 from tests.unit.deploy.https.conftest import Place
 
@@ -44,7 +44,7 @@ def test_public_names_are_asked_for_and_private_ones_signed_by_gitship(www: Plac
     assert www.authority.asked == [[WWW]]
     assert www.tls.shown is not None and set(www.tls.shown) == {WWW, OWN}
     assert www.sent_on() == (WWW,)  # browsers would not trust the other one
-    www.https.disable(www.shop)
+    www.https.disable(www.shop, GITSHIP)
     assert not www.tls.alive() and www.sent_on() == ()
     www.enable()
     assert (www.authority.asked, www.sent_on()) == ([[WWW]], (WWW,))  # the certificate was kept
@@ -86,7 +86,7 @@ def test_a_name_that_cannot_be_proved_costs_the_others_nothing(www: Place) -> No
     www.keeper.look()
     assert len(www.authority.asked) == 2  # it has to wait
     www.authority.fails = set()
-    www.https.renew(www.shop, www.said.append, force=True)
+    www.https.renew(www.shop, www.said.append, GITSHIP, force=True)
     assert www.sent_on() == (BARE, WWW)
 
 
@@ -95,7 +95,7 @@ def test_a_renewal_that_fails_leaves_the_old_certificate(www: Place) -> None:
     before = www.tls.shown
     www.authority.fails = {WWW}
     with pytest.raises(CertificateError):
-        www.https.renew(www.shop, www.said.append, force=True)
+        www.https.renew(www.shop, www.said.append, GITSHIP, force=True)
     assert (www.tls.shown, www.sent_on()) == (before, (WWW,))
 
 
@@ -129,27 +129,27 @@ def test_a_renewal_takes_no_name_from_the_old_certificate_before_it_must(www: Pl
 def test_without_need_nobody_is_asked(www: Place) -> None:
     www.enable()
     with pytest.raises(Conflict, match="need not be renewed"):
-        www.https.renew(www.shop, www.said.append)
-    www.https.disable(www.shop)
+        www.https.renew(www.shop, www.said.append, GITSHIP)
+    www.https.disable(www.shop, GITSHIP)
     with pytest.raises(Conflict, match="has no HTTPS"):
-        www.https.renew(www.shop, www.said.append)
+        www.https.renew(www.shop, www.said.append, GITSHIP)
 
 
 def test_ones_own_certificate_counts_first_and_spares_the_authority(www: Place) -> None:
     own = read(bundle(WWW, OWN))
-    assert www.https.add_certificate(www.shop, own) == []
+    assert www.https.add_certificate(www.shop, own, GITSHIP) == []
     assert www.tls.shown == {WWW: own.pem, OWN: own.pem}
     assert (www.sent_on(), www.https.wanted(www.shop)) == ((OWN, WWW), [])
     with pytest.raises(Conflict, match="no domain for which an authority is needed"):
-        www.https.renew(www.shop, www.said.append, force=True)
+        www.https.renew(www.shop, www.said.append, GITSHIP, force=True)
 
 
 def test_one_that_haproxy_refuses_is_taken_back(www: Place) -> None:
     first = read(bundle(WWW))
-    www.https.add_certificate(www.shop, first)
+    www.https.add_certificate(www.shop, first, GITSHIP)
     www.tls.refuses = {"shop"}
     with pytest.raises(FrontError, match="does not take"):
-        www.https.add_certificate(www.shop, read(bundle(WWW, days=30)))
+        www.https.add_certificate(www.shop, read(bundle(WWW, days=30)), GITSHIP)
     [kept] = [c for c in www.store.certificates(www.shop.id) if c.source is CertificateSource.OWN]
     assert kept.pem == first.pem
 
@@ -179,6 +179,6 @@ def test_an_address_of_the_settings_turns_it_on_for_public_domains(www: Place) -
     www.keeper.look()
     assert (www.authority.asked, www.sent_on()) == ([[WWW]], (WWW,))
     assert www.https.status(www.store.app("intern"))[0].state == "off"
-    www.https.disable(www.shop)  # what is said by command counts more
+    www.https.disable(www.shop, GITSHIP)  # what is said by command counts more
     www.keeper.look()
     assert (len(www.authority.asked), www.sent_on()) == (1, ())

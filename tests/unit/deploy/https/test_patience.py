@@ -13,7 +13,7 @@ from gitship.deploy.https import keeper, operations, reach
 from gitship.deploy.https.issuing import FIRST_WAIT_S, FREE_ATTEMPTS, LONGEST_WAIT_S
 from gitship.deploy.https.table import JITTER, RENEW_AT, chosen, renewal_at
 from gitship.errors import CertificateError, Conflict
-from gitship.model import CertificateAttempt, CertificateSource, StoredCertificate
+from gitship.model import GITSHIP, CertificateAttempt, CertificateSource, StoredCertificate
 from tests.unit.deploy.https.conftest import Place
 
 pytestmark = pytest.mark.unit
@@ -84,7 +84,7 @@ def test_a_limit_of_the_authority_holds_for_every_app_and_for_everybody(www: Pla
     www.store.set_setting(other.id, "https", {"on": True, "hsts_s": 0})
     www.keeper.look()
     with pytest.raises(Conflict, match="left alone for 60 min"):
-        www.https.renew(other, www.said.append, force=True)
+        www.https.renew(other, www.said.append, GITSHIP, force=True)
     assert len(www.authority.asked) == 1
     www.store.hold_authority(time.time() - 1)
     www.keeper.look()
@@ -95,12 +95,12 @@ def test_a_person_who_mends_dns_may_try_again_some_times(www: Place) -> None:
     www.authority.fails = {"www.example.com"}
     for _ in range(FREE_ATTEMPTS + 1):
         with pytest.raises(CertificateError):
-            www.https.renew(www.shop, www.said.append)
+            www.https.renew(www.shop, www.said.append, GITSHIP)
     with pytest.raises(Conflict, match="attempts have failed, the next is in"):
-        www.https.renew(www.shop, www.said.append)
+        www.https.renew(www.shop, www.said.append, GITSHIP)
     assert len(www.authority.asked) == FREE_ATTEMPTS + 1
     with pytest.raises(CertificateError):
-        www.https.renew(www.shop, www.said.append, force=True)
+        www.https.renew(www.shop, www.said.append, GITSHIP, force=True)
 
 
 def test_domains_that_lead_elsewhere_are_told_and_never_asked_for(www: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_domains_that_lead_elsewhere_are_told_and_never_asked_for(www: Place, mo
     attempt = www.store.certificate_attempt(www.shop.id)
     assert attempt is not None and attempt.failures == 0 and "no address in DNS" in attempt.reason
     www.store.add_domain(www.shop.id, "example.com")
-    www.https.renew(www.shop, www.said.append)
+    www.https.renew(www.shop, www.said.append, GITSHIP)
     assert www.authority.asked == [["example.com"]]
     assert www.said == ["www.example.com is left out: it has no address in DNS"]
     www.keeper.look()  # the name that is missing is looked at once, then waits
@@ -166,7 +166,7 @@ def test_a_lapse_of_dns_costs_a_certificate_no_name(www: Place, monkeypatch: pyt
     www.keeper.look()
     www.settings = replace(www.settings, https=replace(www.settings.https, check_dns=True))
     monkeypatch.setattr(reach, "problems", lambda hosts, answer: dict.fromkeys(hosts, "gone"))
-    www.https.renew(www.shop, www.said.append, force=True)
+    www.https.renew(www.shop, www.said.append, GITSHIP, force=True)
     assert www.authority.asked == [["www.example.com"]] * 2
 
 
@@ -174,7 +174,7 @@ def test_names_beyond_what_a_certificate_holds_are_left_out(www: Place, monkeypa
     monkeypatch.setattr(operations, "MOST_NAMES", 2)
     for name in ("c.example.com", "b.example.com"):
         www.store.add_domain(www.shop.id, name)
-    www.https.renew(www.shop, www.said.append)
+    www.https.renew(www.shop, www.said.append, GITSHIP)
     assert www.authority.asked == [["b.example.com", "c.example.com"]]
     assert "www.example.com left out" in www.said[0]
     www.keeper.look()  # nobody asks again and again for what does not fit

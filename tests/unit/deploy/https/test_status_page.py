@@ -12,7 +12,7 @@ from gitship.deploy import webaddress
 from gitship.deploy.gates import status_https
 from gitship.errors import CertificateError
 from gitship.front.tls.certificate import read
-from gitship.model import STATUS_PAGE, CertificateAttempt
+from gitship.model import GITSHIP, STATUS_PAGE, CertificateAttempt
 from tests.unit.certs import bundle
 from tests.unit.deploy.https.conftest import Place
 
@@ -34,7 +34,7 @@ def page(place: Place) -> Place:
 
 
 def enable(page: Place, hsts_s: int | None = None) -> None:
-    page.https.enable(STATUS_PAGE, hsts_s, page.said.append)
+    page.https.enable(STATUS_PAGE, hsts_s, page.said.append, GITSHIP)
 
 
 def sent_on(page: Place) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def test_it_gets_its_certificate_and_loses_it_by_a_command(page: Place) -> None:
     gate = status_https(page.store)
     assert gate is not None and (gate.hosts, gate.hsts_s) == ((STATUS,), 3600)
     assert webaddress.status_page(page.settings, page.store) == f"https://{STATUS}"
-    page.https.disable(STATUS_PAGE)
+    page.https.disable(STATUS_PAGE, GITSHIP)
     assert (sent_on(page), page.tls.alive()) == ((), False)
 
 
@@ -90,7 +90,7 @@ def test_what_fails_changes_nothing(page: Place) -> None:
     enable(page)
     page.authority.fails = {STATUS}
     with pytest.raises(CertificateError):
-        page.https.renew(STATUS_PAGE, page.said.append, force=True)
+        page.https.renew(STATUS_PAGE, page.said.append, GITSHIP, force=True)
     assert sent_on(page) == (STATUS,)
 
 
@@ -117,7 +117,7 @@ def test_it_outlives_every_app_and_theirs_do_not(page: Place) -> None:
 
 
 def test_ones_own_certificate_will_do(page: Place) -> None:
-    assert page.https.add_certificate(STATUS_PAGE, read(bundle(STATUS))) == []
+    assert page.https.add_certificate(STATUS_PAGE, read(bundle(STATUS)), GITSHIP) == []
     assert (page.authority.asked, sent_on(page)) == ([], (STATUS,))
-    page.https.remove_certificate(STATUS_PAGE)
+    page.https.remove_certificate(STATUS_PAGE, GITSHIP)
     assert sent_on(page) == ()
