@@ -81,10 +81,18 @@ class Execution:
         threading.Thread(target=self._hang_up, name="gitship-ssh-cut", daemon=True).start()
 
     def _hang_up(self) -> None:
-        """A command that does not look at ``closed`` has no client any more."""
-        if self.thread is not None:
-            self.thread.join(CUT_GRACE_S)
+        """A command that does not look at ``closed``, as it waits for its input, has no client any more."""
+        assert self.thread is not None
+        self.thread.join(CUT_GRACE_S)
+        if self.thread.is_alive():
+            with contextlib.suppress(OSError, SSHException, EOFError):
+                self.channel.sendall_stderr(self._shown(f"error: {CUT}\n"))
+                self.channel.send_exit_status(1)
         self.channel.close()
+
+    def _shown(self, text: str) -> bytes:
+        """As the client's terminal, which is in raw mode, needs it."""
+        return (text if self._pty is None else text.replace("\n", "\r\n")).encode("utf-8", "replace")
 
     def request(self, message: Message) -> None:
         """Answers one channel request; the command starts only after the answer, so that its output comes second."""
@@ -199,10 +207,8 @@ class Execution:
             number = tracing.request()
             log.exception("internal error (id %s) in %r", number, first_words(command))
             text = f"error: internal error (id {number})\nhint: the server's log has the details under this id\n"
-        if self._pty is not None:
-            text = text.replace("\n", "\r\n")
         with contextlib.suppress(OSError):
-            stderr.write(text.encode("utf-8", "replace"))
+            stderr.write(self._shown(text))
         return 1
 
 
