@@ -19,7 +19,7 @@ from gitship.commands import access
 from gitship.commands.cache import ensure_own_host, purge_of
 from gitship.commands.trail import Trail
 from gitship.deploy.operations import Operations
-from gitship.errors import GitshipError
+from gitship.errors import Conflict, GitshipError
 from gitship.front.cache import Purge
 from gitship.front.gate import Maintenance
 from gitship.model import App, Deploy, Identity, Outcome, Role
@@ -126,6 +126,8 @@ class ActionPage(Page):
         try:
             action = self._action(word)
             app = self.app(name)
+            if self.get_body_argument("app_id", "") != str(app.id):
+                raise Conflict(f"{name} is another app than the one that was asked about", "open its page again")
             given = self._given(action, app)
             trail.detail = f"{BY}, {_told(action, given)}" if _told(action, given) else BY
             trail.begin()

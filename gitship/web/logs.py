@@ -7,6 +7,7 @@ import time
 
 from tornado.web import HTTPError
 
+from gitship.errors import NotFound
 from gitship.model import App
 from gitship.web import positions
 from gitship.web.applog import READ_LINES, AppLog, AppLogs, frame, past, row, suited
@@ -89,7 +90,9 @@ class LogStream(Stream):
                 if event := suited(found, seen):
                     await self.send(event)
             await self.woken(self.watch)
-            if not self.services.store.find_app(app.name):
+            try:
+                self.services.store.app_by_id(app.id)
+            except NotFound:
                 break
 
     async def _catch_up(self, app: App, seen: dict[str, Position]) -> dict[str, Position]:

@@ -7,6 +7,7 @@ another of that name, rename it, or take the key's right away.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_a_first_push_that_was_dropped_leaves_what_others_have_set(server: Serve
     deployer = add_key(server, "second")
     for app, command in (("untouched", ()), ("wanted", ("config:set", "wanted", "A=1"))):
         held = HeldCommand(server, deployer, "git-receive-pack", app)
-        wait_until(lambda app=app: app_id(server, app), 10, "the app of the push")
+        wait_until(partial(app_id, server, app), 10, "the app of the push")
         if command:
             ok(server, *command)
         held.process.kill()

@@ -68,6 +68,16 @@ def test_restart_and_maintenance_do_what_the_commands_do(shop: Site) -> None:
     assert [e.action for e in shop.store.audit()] == ["maintenance:off", "maintenance:on", "ps:restart"]
 
 
+def test_an_answer_is_for_the_app_that_was_asked_about(shop: Site) -> None:
+    question = shop.get("/apps/shop/actions/maintenance-on")
+    form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="(\w+)">', question.text))
+    shop.store.delete_app(shop.store.app("shop").id)
+    new = shop.store.create_app("shop")
+    answer = shop.get("/apps/shop/actions/maintenance-on", "POST", form=form)
+    assert answer.status == 409 and "another app" in answer.text
+    assert gate_of(shop.store, new.id).maintenance is None
+
+
 def test_a_form_without_the_sessions_token_is_not_taken(shop: Site) -> None:
     for form in ({}, {"form_token": ""}, {"form_token": "0" * 64}):
         assert shop.get("/apps/shop/actions/restart", "POST", form=form).status == 403
@@ -77,14 +87,14 @@ def test_a_form_without_the_sessions_token_is_not_taken(shop: Site) -> None:
 def test_the_token_of_another_session_is_not_taken(shop: Site) -> None:
     other = shop.sign_in("bob", Role.DEPLOYER)
     question = shop.get("/apps/shop/actions/restart", cookie=other)
-    form = dict(re.findall(r'name="(form_token)" value="(\w+)"', question.text))
+    form = dict(re.findall(r'name="(form_token|app_id)" value="(\w+)"', question.text))
     assert shop.get("/apps/shop/actions/restart", "POST", form=form).status == 403
     assert newest(shop) is DeployKind.PUSH
 
 
 def test_a_form_from_another_site_is_not_taken(shop: Site) -> None:
     question = shop.get("/apps/shop/actions/restart")
-    form = dict(re.findall(r'name="(form_token)" value="(\w+)"', question.text))
+    form = dict(re.findall(r'name="(form_token|app_id)" value="(\w+)"', question.text))
     for site in ("cross-site", "same-site"):
         assert shop.get(
             "/apps/shop/actions/restart", "POST", form=form, headers={"Sec-Fetch-Site": site}
@@ -106,7 +116,7 @@ def test_a_viewer_has_no_buttons_and_is_refused(shop: Site) -> None:
 
 def test_what_cannot_be_done_says_why_and_is_in_the_log(shop: Site) -> None:
     question = shop.get("/apps/shop/actions/cancel")
-    form = dict(re.findall(r'name="(form_token)" value="(\w+)"', question.text))
+    form = dict(re.findall(r'name="(form_token|app_id)" value="(\w+)"', question.text))
     answer = shop.get("/apps/shop/actions/cancel", "POST", form=form)
     assert (answer.status, "No deploy to cancel" in answer.text or "no deploy to cancel" in answer.text) == (404, True)
     assert [(e.action, e.outcome) for e in shop.store.audit()] == [("deploys:cancel", Outcome.FAILED)]
@@ -122,7 +132,7 @@ def test_a_purge_forgets_all_of_the_app_or_what_a_path_fits(shop: Site) -> None:
     assert press(shop, "purge").headers["Location"] == "/apps/shop"
     question = shop.get(f"/apps/shop/actions/purge?url={quote('/blog/*')}").text
     assert "cache:purge shop --url &#x27;/blog/*&#x27;" in question
-    form = dict(re.findall(r'<input type="hidden" name="(form_token)" value="(\w+)">', question))
+    form = dict(re.findall(r'<input type="hidden" name="(form_token|app_id)" value="(\w+)">', question))
     assert shop.get("/apps/shop/actions/purge", "POST", form=form | {"url": "/blog/*"}).status == 303
     assert shop.operations.purged == [("1", Purge()), ("1", Purge("/blog/*"))]  # the app's id
     entries = [(e.action, e.detail, e.outcome) for e in shop.store.audit()]
@@ -131,7 +141,7 @@ def test_a_purge_forgets_all_of_the_app_or_what_a_path_fits(shop: Site) -> None:
 
 def test_what_cannot_be_purged_says_why(shop: Site) -> None:
     question = shop.get("/apps/shop/actions/purge").text
-    form = dict(re.findall(r'<input type="hidden" name="(form_token)" value="(\w+)">', question))
+    form = dict(re.findall(r'<input type="hidden" name="(form_token|app_id)" value="(\w+)">', question))
     for url, why in (("blog", "not a path or url"), ("http://other.example.com/", "shop does not answer at")):
         answer = shop.get("/apps/shop/actions/purge", "POST", form=form | {"url": url})
         assert (answer.status, why in answer.text.lower()) == (400, True)
