@@ -23,7 +23,8 @@ Apps = Annotated[str, Parameter(name="APP", help="an app's name; there may be se
     "keys:limit",
     Role.ADMIN,
     "let a key use these apps and no other",
-    details="To it, the others do not exist from now on: what it has open there ends at once. Its role stays what it is.",
+    details="To it, the others do not exist from now on: what it has open there ends at once. Its role stays what it"
+    " is.",
     examples=("keys:limit ci shop", "keys:limit ci shop blog"),
 )
 def limit(name: KeyName, /, *app: Apps, context: Ctx) -> None:
@@ -65,7 +66,8 @@ def grant(
     "keys:revoke",
     Role.ADMIN,
     "take apps from a key that is limited to some",
-    details="What it has open there ends at once. A key that may use all apps has no list to take from: `keys:limit` gives it one first.",
+    details="What it has open there ends at once. A key that may use all apps has no list to take from: `keys:limit`"
+    " gives it one first.",
     examples=("keys:revoke ci blog",),
 )
 def revoke(name: KeyName, /, *app: Apps, context: Ctx) -> None:

@@ -115,8 +115,8 @@ def list_keys(*, context: Ctx, format: Format = "table") -> None:
     "keys:remove",
     Role.ADMIN,
     "shut a key out; the last admin key stays",
-    details="What it has open ends at once: shells, logs, one-off commands, pushes, pages. A deploy that it began and that"
-    " is not live yet fails. Detached commands and cron runs go on.",
+    details="What it has open ends at once: shells, logs, one-off commands, pushes, pages. A deploy that it began and"
+    " that is not live yet fails. Detached commands and cron runs go on.",
     examples=("keys:remove ci",),
 )
 def remove(name: KeyName, /, *, context: Ctx) -> None:

@@ -124,6 +124,17 @@ def bob_of(site: Site) -> int:
     return key.id
 
 
+def test_an_open_stream_ends_at_once_when_its_key_is_removed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gitship.web.stream.IDENTITY_EVERY_S", 1e9)  # never by itself
+    site.store.rights_changed = site.server.rights_changed
+    go_live(site, "shop")
+    cookie = site.sign_in("bob", Role.VIEWER)
+    with site.stream("/apps/shop/changes", cookie=cookie) as viewer:
+        site.store.remove_key(bob_of(site))
+        while (event := viewer.next()) is not None:
+            assert event.type in ("changed", "figures")
+
+
 def test_a_session_ends_when_its_key_is_limited_and_a_token_narrows(site: Site) -> None:
     go_live(site, "shop")
     cookie = site.sign_in("bob", Role.VIEWER)
