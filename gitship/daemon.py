@@ -211,7 +211,7 @@ class Daemon:
         self.revival = Revival(self.store, engine, keeper, operations.lifecycle, operations.sources)
         self.probation.rolls_back_by(operations.roll_back)
         services = Services(store=self.store, settings=settings, operations=operations)
-        dispatcher = Dispatcher(services, operations, repositories)
+        self._dispatcher = dispatcher = Dispatcher(services, operations, repositories)
         self.ssh = SshServer(settings.ssh.listen, settings.host_key, identities.at_the_door, dispatcher.run)
         self.web = WebServer(settings.web.listen, self.store, bus, settings, operations)
         self.store.rights_changed = self._rights_changed
@@ -278,7 +278,7 @@ class Daemon:
 
     def _rights_changed(self) -> None:
         """What a key may do no more ends now, not with its next command."""
-        self.ssh.recheck(self.store.still_may)
+        self.ssh.recheck(self._dispatcher.still_may)
         self.web.rights_changed()
 
     def _url(self, app: App) -> str:

@@ -45,6 +45,7 @@ class Session:
 
     ``reached`` is the address of this machine that the client has come to; "" when that isn't known. ``apps`` are
     those that it is about, id by name: it ends when its key may use one of them no longer.
+    ``pushes``: it is a `git push`, which also ends when its app is renamed.
     """
 
     argv: tuple[str, ...]
@@ -57,6 +58,7 @@ class Session:
     closed: threading.Event = field(default_factory=threading.Event)
     reached: str = ""
     apps: dict[str, int] = field(default_factory=dict)
+    pushes: bool = False
 
     def about(self, app: App) -> None:
         """Notes that it is about this app. Raises Conflict when the name was another app's before in this session."""

@@ -140,12 +140,17 @@ class ServerOperations:
 
         Raises NotFound, NoPermission, or Conflict when it is being destroyed or was renamed.
         """
-        with self._store.acting(app, by) as now:
-            if self._store.setting(now.id, DESTROYING) is not None:
-                raise Conflict(f"{now.name} is being destroyed", "see `apps:list`: its name is free when it is gone")
-            if now.name != app.name:
-                raise Conflict(f"{app.name} was renamed to {now.name} meanwhile", "push to it under its new name")
+        with self._store.acting(app, by):
+            self.ensure_named(app, by)
             yield
+
+    def ensure_named(self, app: App, by: Identity) -> None:
+        """Its repository is still found by its name. Raises NotFound, NoPermission or Conflict when it isn't."""
+        now = self._store.confirm(app, by)
+        if self._store.setting(now.id, DESTROYING) is not None:
+            raise Conflict(f"{now.name} is being destroyed", "see `apps:list`: its name is free when it is gone")
+        if now.name != app.name:
+            raise Conflict(f"{app.name} was renamed to {now.name} meanwhile", "use it under its new name")
 
     def mend_repository(self, app: App) -> None:
         """One that somebody took off the disk is there again, empty: whoever pushes has all that it needs."""

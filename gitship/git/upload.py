@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from dulwich.errors import GitProtocolError, HangupException
@@ -46,23 +47,31 @@ def upload_pack(
     protocol: str = "",
     git: bool | None = None,
     gone: threading.Event | None = None,
+    opened: Callable[[], None] = lambda: None,
 ) -> int:
     """Serves one ``git-upload-pack``; the exit code. Ends, with its child, when the client goes.
 
     ``protocol`` is the client's GIT_PROTOCOL, which counts only as ``version=0`` to ``2``. ``git`` False takes Dulwich
     even though git is there. ``gone`` (the session's ``closed``) tells that the client left; without it that is noticed
-    at the next write, within 2 s. The caller closes ``stdin`` afterwards, which ends the thread that reads it.
+    at the next write, within 2 s. ``opened`` is called once the repository is held by its directory, whatever its path
+    leads to from then on; what it raises ends all of it.
+    The caller closes ``stdin`` afterwards, which ends the thread that reads it.
     """
     if git is False or not shutil.which("git"):
-        return _serve_by_dulwich(stdin, stdout, repository)
-    return _serve_by_git(stdin, stdout, repository, protocol, gone or threading.Event())
+        return _serve_by_dulwich(stdin, stdout, repository, opened)
+    return _serve_by_git(stdin, stdout, repository, protocol, gone or threading.Event(), opened)
 
 
 def _serve_by_git(
-    stdin: ByteSource, stdout: ByteSink, repository: Repository, protocol: str, gone: threading.Event
+    stdin: ByteSource,
+    stdout: ByteSink,
+    repository: Repository,
+    protocol: str,
+    gone: threading.Event,
+    opened: Callable[[], None],
 ) -> int:
     environment = {"GIT_PROTOCOL": protocol} if _VERSION.fullmatch(protocol) else {}
-    command = child.git_command(["upload-pack", "--strict", f"--timeout={IDLE_S}", str(repository.path)], _SETTINGS)
+    command = child.git_command(["upload-pack", "--strict", f"--timeout={IDLE_S}", "."], _SETTINGS)
     reader, writer = os.pipe()
     try:
         process = child.start(command, repository.path, environment, stdin=reader, stderr=subprocess.DEVNULL)
@@ -76,6 +85,7 @@ def _serve_by_git(
     poll = select.poll()
     poll.register(process.stdout, select.POLLIN)
     try:
+        opened()
         while not gone.is_set():
             if not poll.poll(_LOOK_MS):
                 continue
@@ -102,9 +112,10 @@ def _pass_on(stdin: ByteSource, writer: int) -> None:
         os.close(writer)
 
 
-def _serve_by_dulwich(stdin: ByteSource, stdout: ByteSink, repository: Repository) -> int:
+def _serve_by_dulwich(stdin: ByteSource, stdout: ByteSink, repository: Repository, opened: Callable[[], None]) -> int:
     wire = Wire(stdin, stdout)
     with _VisibleRepo(str(repository.path)) as repo:
+        opened()
         try:
             UploadPackHandler(_One(repo), [""], wire).handle()
         except HangupException:

@@ -94,7 +94,7 @@ class Connection(ServerInterface):
         """True from login on."""
         return self._identity is not None
 
-    def recheck(self, still_may: Callable[[Identity, frozenset[int]], bool]) -> None:
+    def recheck(self, still_may: Callable[[Session], bool]) -> None:
         """Ends what may not go on, now that keys have changed; a client whose key is gone is hung up on."""
         with self._lock:
             executions = list(self._executions.values())

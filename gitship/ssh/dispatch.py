@@ -77,6 +77,7 @@ class Dispatcher:
         else:
             self._operations.mend_repository(app)
         session.about(app)
+        session.pushes = True
         host = PushHost(self._operations, app, self._repositories.open(name), identity, coloured)
         answers: list[Mapping[str, str]] = []
         try:
@@ -125,8 +126,19 @@ class Dispatcher:
             self._repositories.open(app.name),
             protocol=session.env.get("GIT_PROTOCOL", ""),
             gone=session.closed,
+            opened=lambda: self._operations.ensure_named(app, session.identity),
         )
         return code, Outcome.FAILED if code else Outcome.OK
+
+    def still_may(self, session: Session) -> bool:
+        """Whether what the session runs may go on, now that keys or names have changed."""
+        store, ids = self._services.store, frozenset(session.apps.values())
+        if not store.still_may(session.identity, ids):
+            return False
+        if not session.pushes:
+            return True
+        named = {name: store.find_app(name) for name in session.apps}  # a repository is found by its app's name
+        return all(app is not None and app.id == session.apps[name] for name, app in named.items())
 
 
 def _app_of(argv: tuple[str, ...]) -> str:

@@ -68,12 +68,12 @@ class Execution:
         channel.settimeout(limits.stalled_write_s)
         channel.in_buffer = BoundedPipe(limits.window_bytes, self._arrived)  # type: ignore[assignment]
 
-    def recheck(self, still_may: Callable[[Identity, frozenset[int]], bool]) -> None:
+    def recheck(self, still_may: Callable[[Session], bool]) -> None:
         """Ends the command whose key has lost a right that it began with. The one that took it goes on."""
         session = self._session
         if not self.running or session is None or self.thread is threading.current_thread():
             return
-        if still_may(session.identity, frozenset(session.apps.values())):
+        if still_may(session):
             return
         log.info("%s: a command of a key that may not any more is ended", session.identity.key_name)
         self._cut = True

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gitship.commands.session import Session
 from gitship.configvalues import Address
 from gitship.errors import ConfigError
-from gitship.model import Identity
 from gitship.ssh import hostkey
 from gitship.ssh.connection import LAST_WORDS_S, Authenticate, Connection, Run
 from gitship.ssh.limits import FULL, Entrance, Limits, network
@@ -73,10 +73,10 @@ class SshServer:
         """Where the server really listens: with port 0, the one that it got."""
         return self._bound
 
-    def recheck(self, still_may: Callable[[Identity, frozenset[int]], bool]) -> None:
+    def recheck(self, still_may: Callable[[Session], bool]) -> None:
         """Ends at once what may not go on, now that keys, or what they may use, have changed. Never raises.
 
-        ``still_may`` is asked of each command that runs, with whose it is and the ids of the apps that it is about.
+        ``still_may`` is asked of each command that runs.
         """
         for connection in self._snapshot():
             try:

@@ -74,6 +74,7 @@ class Apps(Webhooks):
         try:
             with self.transaction() as db:
                 db.execute("UPDATE apps SET name = ? WHERE id = ?", (name, app_id))
+                self._change_rights()
         except sqlite3.IntegrityError:
             raise Conflict(f"app '{name}' exists already", "choose another name") from None
 

@@ -46,12 +46,18 @@ sys.exit(child.wait())
 class HeldCommand:
     """`ssh ... COMMAND` whose standard input is open; ``terminal`` gives it one."""
 
-    def __init__(self, server: Server, key: Path, *command: str, terminal: bool = False) -> None:
-        words = [*server.ssh_command(key), *(["-tt"] if terminal else []), "deploy@127.0.0.1", *command]
+    def __init__(self, server: Server, key: Path, *command: str, terminal: bool = False, protocol: str = "") -> None:
+        """``protocol`` is git's, as ``version=2``."""
+        options = [*(["-tt"] if terminal else []), *(["-o", "SendEnv=GIT_PROTOCOL"] if protocol else [])]
+        words = [*server.ssh_command(key), *options, "deploy@127.0.0.1", *command]
         self.output = server.base / f"held-{id(self)}"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=clean_env()
+                words,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=clean_env(GIT_PROTOCOL=protocol),
             )
 
     @property

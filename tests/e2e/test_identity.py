@@ -135,6 +135,23 @@ def test_a_held_push_of_another_branch_stores_nothing_in_another_app(
     assert not any((server.data_dir / "repos" / "stored.git" / "objects").glob("[0-9a-f][0-9a-f]"))
 
 
+def test_a_held_fetch_reads_no_other_app_of_that_name(server: Server, tiny_app: Callable[..., Path]) -> None:
+    ok(server, "apps:create", "read")
+    mine = tiny_app("mine")
+    branch = "HEAD:refs/heads/feature"
+    assert server.push(mine, "read", "-o", "no-deploy", refspec=branch).returncode == 0
+    key = add_key(server, "reader", "--app", "read")
+    held = HeldCommand(server, key, "git-upload-pack", "read", protocol="version=2")
+    held.until_said("ls-refs")
+    ok(server, "apps:rename", "read", "renamed")
+    ok(server, "apps:create", "read")
+    theirs = tiny_app("theirs", version="secret")
+    assert server.push(theirs, "read", "-o", "no-deploy", refspec=branch).returncode == 0
+    held.give("0014command=ls-refs\n00010000")
+    assert apps.git(theirs, "rev-parse", "HEAD") not in held.said
+    assert apps.git(mine, "rev-parse", "HEAD") in held.said
+
+
 def test_a_removed_or_limited_key_goes_on_with_nothing(server: Server, base: Path) -> None:
     server.push_ok(apps.busybox(base / "kept"), "kept")
     ok(server, "apps:create", "other")
