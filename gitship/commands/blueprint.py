@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitship.commands.context import Context
+from gitship.commands.keys import NO_APPS
 from gitship.deploy.values import Value, decode
 from gitship.errors import ConfigError, nearest
 from gitship.model import App, app_name
@@ -69,7 +70,7 @@ def sections() -> tuple[Section, ...]:
 
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """A key as the document has it; ``apps`` None is no limit."""
+    """A key as the document has it; ``apps`` None is no limit, an empty one is a limit to no app."""
 
     key: str
     role: str
@@ -103,6 +104,13 @@ def parse(text: str) -> Blueprint:
     )
 
 
+def limited_to(apps: Iterable[str] | None) -> list[str]:
+    """The words of ``keys:add`` and ``notify:add`` for that limit: none at all is no limit."""
+    if apps is None:
+        return []
+    return [word for app in apps for word in ("--app", app)] or [NO_APPS]
+
+
 def known(value: Value, keys: Iterable[str]) -> dict[str, Value]:
     """The table's values. Raises ConfigError for a key that is not among ``keys``."""
     table = value.table()
@@ -121,6 +129,16 @@ def variables(value: Value) -> dict[str, str]:
 
 def texts(value: Value) -> list[str]:
     return [item.text() for item in value.items()]
+
+
+def some(value: Value, without: str) -> Value:
+    """The list or table, which has something in it: an empty one would read as the opposite of what it looks like.
+
+    ``without`` is what to write for no limit. Raises ConfigError.
+    """
+    if value.raw in ([], {}):
+        raise value.error("is empty, which would be nothing at all", without)
+    return value
 
 
 def _key(value: Value) -> KeyEntry:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitship.commands.blueprint import Section, Step, known, section, texts
+from gitship.commands.blueprint import Section, Step, known, section, some, texts
 from gitship.commands.context import Context
 from gitship.deploy import crontab, mounts, overrides
 from gitship.deploy.values import Value
@@ -43,7 +43,7 @@ def _mounts(value: Value) -> dict[str, Any]:
         if "read_only" in table and table["read_only"].flag():
             entry["read_only"] = True
         if "processes" in table:
-            entry["processes"] = texts(table["processes"])
+            entry["processes"] = texts(some(table["processes"], "leave it out for every process type"))
         read[clean] = entry
     return read
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from gitship.commands.blueprint import Section, Step, known, section, texts, variables
+from gitship.commands.blueprint import Section, Step, known, section, some, texts, variables
 from gitship.commands.context import Context
 from gitship.commands.domains import domain_pattern
 from gitship.commands.networks import networks
@@ -160,6 +160,11 @@ def _page_steps(app: str, before: str, wanted: str) -> Iterable[Step]:
 section(Section("error_page", Value.text, lambda c, app: c.operations.serving.error_page(app) or "", _page_steps, ""))
 
 
+def _unless_false(value: Value, read: Callable[[Value], Any], nothing: Any) -> Any:
+    """``nothing`` for ``false``. An empty list would let nobody in, and must not come to mean everybody."""
+    return nothing if value.raw is False else read(some(value, "false lets everybody in"))
+
+
 def _allow_steps(app: str, before: list[str], wanted: list[str]) -> Iterable[Step]:
     if not wanted:
         yield Step(("allow:off", app))
@@ -174,7 +179,8 @@ def _allow_steps(app: str, before: list[str], wanted: list[str]) -> Iterable[Ste
 
 section(
     Section(
-        "allow", lambda value: sorted(_networks(value)), lambda c, app: sorted(gate_of(c.store, app.id).allow),
+        "allow", lambda value: _unless_false(value, lambda v: sorted(_networks(v)), []),
+        lambda c, app: sorted(gate_of(c.store, app.id).allow),
         _allow_steps, [],
     )
 )  # fmt: skip
@@ -195,7 +201,7 @@ def _logins(context: Context, app: App) -> dict[str, str]:
     return {one.user: b64decode(one.credentials).decode().removeprefix(f"{one.user}:") for one in logins}
 
 
-section(Section("auth", variables, _logins, _auth_steps, {}, secret=True))
+section(Section("auth", lambda v: _unless_false(v, variables, {}), _logins, _auth_steps, {}, secret=True))
 
 
 def read_https(value: Value) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitship.commands.blueprint import Step, known, texts
+from gitship.commands.blueprint import Step, known, limited_to, some, texts
 from gitship.commands.context import Context
 from gitship.deploy import notifications
 from gitship.deploy.values import Value
@@ -27,8 +27,9 @@ def _webhook(value: Value) -> dict[str, Any]:
     found: dict[str, Any] = {"url": table["url"].text()}
     try:
         notifications.split(found["url"])
-        if "events" in table and table["events"].raw:
-            found["events"] = list(notifications.events(",".join(texts(table["events"]))))
+        if "events" in table:
+            events = notifications.events(",".join(texts(some(table["events"], "leave it out for every event"))))
+            found |= {"events": list(events)} if events else {}
     except GitshipError as error:
         raise ConfigError(f"{value.file}: {value.path}: {error.message}", error.hint) from None
     if "format" in table and (format := table["format"].choice(JSON, "slack", "discord")) != JSON:
@@ -63,7 +64,7 @@ def steps(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterable[Step
             yield Step(("notify:remove", name))
     for name, entry in wanted.items():
         if before.get(name) != entry:
-            words = [word for app in entry.get("apps", []) for word in ("--app", app)]
+            words = limited_to(entry.get("apps"))
             words += ["--events", ",".join(entry.get("events", ["all"])), "--format", entry.get("format", JSON)]
             words += ["--secret"] if "secret" in entry else []
             argv = ("notify:add", name, entry["url"], *words)

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship.commands.context import Context, Ctx
-from gitship.commands.keys import KeyName, named
+from gitship.commands.keys import NO_APPS, KeyName, named
 from gitship.commands.registry import command
 from gitship.errors import AlreadyGone, Conflict, UsageError
 from gitship.model import Key, Role
@@ -24,13 +24,21 @@ Apps = Annotated[str, Parameter(name="APP", help="an app's name; there may be se
     Role.ADMIN,
     "let a key use these apps and no other",
     details="To it, the others do not exist from now on: what it has open there ends at once. Its role stays what it"
-    " is.",
-    examples=("keys:limit ci shop", "keys:limit ci shop blog"),
+    " is. With --no-apps it may use none until `keys:grant` gives it some.",
+    examples=("keys:limit ci shop", "keys:limit ci shop blog", "keys:limit ci --no-apps"),
 )
-def limit(name: KeyName, /, *app: Apps, context: Ctx) -> None:
-    context.record(name)
-    if not app:
-        raise UsageError("APP is missing", "name every app that the key shall use")
+def limit(
+    name: KeyName,
+    /,
+    *app: Apps,
+    context: Ctx,
+    no_apps: Annotated[bool, Parameter(name=NO_APPS, help="no app at all")] = False,
+) -> None:
+    context.record(f"{name} to no app" if no_apps else name)
+    if app and no_apps:
+        raise UsageError(f"give the apps, or {NO_APPS}", f"for instance: keys:limit {name} shop")
+    if not app and not no_apps:
+        raise UsageError("APP is missing", f"name every app that the key shall use; for none at all: {NO_APPS}")
     with context.store.acting_for_all(context.identity):
         key = _limitable(context, name)
         context.store.limit_key(key.id, _ids(context, app))

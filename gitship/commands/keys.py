@@ -15,9 +15,10 @@ from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import ask, read_all
 from gitship.commands.registry import command
 from gitship.errors import Conflict, NotFound, UsageError, nearest
-from gitship.model import Key, Role
+from gitship.model import App, Key, Role
 
 KEY_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?")
+NO_APPS = "--no-apps"
 KEY_TEXT_BYTES = 16 * 1024  # an RSA key of 16,384 bits takes 2.8 kB
 
 KeyName = Annotated[str, Parameter(name="NAME", help="the key's name, for instance its owner's")]
@@ -29,7 +30,8 @@ KeyText = Annotated[str, Parameter(name="KEY", help="the public key; else it is 
     Role.ADMIN,
     "let a public key log in",
     details="Roles: viewer looks, deployer also pushes and runs apps, admin also manages keys and destroys apps."
-    " With --app the role counts for those apps alone: to such a key all others do not exist, and it makes none.",
+    " With --app the role counts for those apps alone: to such a key all others do not exist, and it makes none."
+    " With --no-apps it has none until `keys:grant` gives it some; so has one whose apps were all destroyed.",
     examples=(
         "keys:add ada < ~/.ssh/id_ed25519.pub",
         "keys:add ci --role deployer ssh-ed25519 AAAAC3...",
@@ -45,15 +47,17 @@ def add(
     app: Annotated[
         list[str] | None, Parameter(name="--app", metavar="APP", help="limit it to this app; may be repeated")
     ] = None,
+    no_apps: Annotated[bool, Parameter(name=NO_APPS, help="limit it to no app at all")] = False,
 ) -> None:
     context.record(f"{name} as {role}")
     if not KEY_NAME.fullmatch(name):
         raise UsageError(
             f"'{name[:80]}' is not a key name", "use letters, digits and . _ @ + -, at most 64, as in 'ada@laptop'"
         )
-    if app and role is Role.ADMIN:
+    apps = limit_of(context, app, no_apps)
+    limit = None if apps is None else {found.id for found in apps}
+    if limit is not None and role is Role.ADMIN:
         raise UsageError("an admin key cannot be limited to some apps", "choose the role deployer or viewer")
-    limit = None if app is None else {context.app(a).id for a in app}
     if key:
         text = " ".join(key)
     elif context.terminal:
@@ -69,8 +73,15 @@ def add(
         for app_id in limit or ():
             context.store.app_by_id(app_id)  # one may have been destroyed while the key was read
         added = context.store.add_key(name, parsed.fingerprint, parsed.line, role, limit)
-    only = f", only for {_apps_text(_app_names(context, added))}" if limit else ""
+    only = "" if limit is None else f", only for {_apps_text(_app_names(context, added))}" if limit else ", for no app"
     context.line(f"added {added.name} as {added.role}, {added.fingerprint}{only}")
+
+
+def limit_of(context: Context, apps: list[str] | None, no_apps: bool) -> set[App] | None:
+    """The apps that something is limited to; None is no limit. Raises UsageError, or NotFound."""
+    if apps and no_apps:
+        raise UsageError(f"give --app, or {NO_APPS}", "an app, or none")
+    return {context.app(name) for name in apps} if apps else set() if no_apps else None
 
 
 def _app_names(context: Context, key: Key) -> list[str] | None:

@@ -14,7 +14,8 @@ from cyclopts import Parameter
 from gitship.commands import absence
 from gitship.commands.columns import Column
 from gitship.commands.context import Context, Ctx
-from gitship.commands.listing import NOTHING, Format, moment, show
+from gitship.commands.keys import NO_APPS, limit_of
+from gitship.commands.listing import Format, moment, show
 from gitship.commands.prompt import ask, read_all
 from gitship.commands.registry import command
 from gitship.deploy import notifications
@@ -34,7 +35,7 @@ WebhookName = Annotated[str, Parameter(name="NAME", help="what the webhook is ca
     Role.DEPLOYER,
     "tell a URL what happens, by a POST for each event",
     details=(
-        "Without --app it hears of all apps, which needs the role admin. Events: "
+        "Without --app it hears of all apps, which needs the role admin; with --no-apps of none. Events: "
         + ", ".join(notifications.EVENTS)
         + ". The body is JSON with event, id, at, app, text and deploy, or one line as Slack or Discord take it. With"
         " --secret it is signed as GitHub does: X-Gitship-Signature-256: sha256=HMAC of the body. What is not answered"
@@ -57,6 +58,7 @@ def add(
     app: Annotated[
         list[str] | None, Parameter(name="--app", metavar="APP", help="only of this app; may be repeated")
     ] = None,
+    no_apps: Annotated[bool, Parameter(name=NO_APPS, help="of no app")] = False,
     events: Annotated[str, Parameter(name="--events", metavar="LIST", help="with commas between them")] = "all",
     format: Annotated[
         Literal["json", "slack", "discord"], Parameter(name="--format", help="the shape of the body")
@@ -65,9 +67,9 @@ def add(
         bool, Parameter(name="--secret", help="sign with a secret from standard input, or asked for on a terminal")
     ] = False,
 ) -> None:
-    if not app:
+    apps = limit_of(context, app, no_apps)
+    if not apps:  # a limited key would not see one of no app itself
         _require_all_apps(context)
-    apps = {context.app(a) for a in app} if app else None
     if not NAME.fullmatch(name):
         raise UsageError(f"'{name[:80]}' is not a webhook's name", "use letters, digits and . _ -, at most 64")
     host = notifications.split(url).hostname or ""
@@ -81,7 +83,7 @@ def add(
         for each in apps or ():
             context.store.confirm(each, context.identity)
         context.store.add_webhook(
-            name, url, format=format, events=wanted, secret=key, apps={a.id for a in apps} if apps else None,
+            name, url, format=format, events=wanted, secret=key, apps=None if apps is None else {a.id for a in apps},
             anywhere=anywhere, created_by=context.identity.key_name,
         )  # fmt: skip
     context.line(f"added {name}: {host} hears of {', '.join(wanted) or 'everything'}")
@@ -116,7 +118,7 @@ def _secret(context: Context) -> str:
         Column("url", "the whole URL, null unless the key is an admin's", json_only=True),
         Column("format", "json, slack or discord"),
         Column("events", "what it hears of, empty for everything", lambda e: ", ".join(e) or "all"),
-        Column("apps", "the apps it hears of, null for all", lambda a: "all" if a is None else ", ".join(a) or NOTHING),
+        Column("apps", "the apps it hears of, null for all", lambda a: "all" if a is None else ", ".join(a) or "none"),
         Column("signed", "true when it has a secret"),
         Column("created_by", "whose key added it"),
         Column("last", "status of the newest message, null when there was none"),

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gitship.commands import access, blueprint_status, blueprint_webhooks, registry
-from gitship.commands.blueprint import Blueprint, KeyEntry, Step, sections
+from gitship.commands.blueprint import Blueprint, KeyEntry, Step, limited_to, sections
 from gitship.commands.context import Context
+from gitship.commands.keys import NO_APPS
 from gitship.errors import Conflict
 from gitship.model import App, Key, Role
 
@@ -119,8 +120,7 @@ def _keys(context: Context, wanted: Mapping[str, KeyEntry]) -> Iterable[Step]:
 
 
 def _add(name: str, entry: KeyEntry) -> Step:
-    limits = [word for app in entry.apps or () for word in ("--app", app)]
-    words = ("keys:add", name, "--role", entry.role, *limits)
+    words = ("keys:add", name, "--role", entry.role, *limited_to(entry.apps))
     return Step(words, entry.key, " ".join(words))
 
 
@@ -133,4 +133,4 @@ def _changed(key: Key, entry: KeyEntry, names: Mapping[int, str]) -> Iterable[St
     if entry.apps is None and apps is not None:
         yield Step(("keys:grant", key.name, "--all"))
     elif entry.apps is not None and sorted(entry.apps) != apps:
-        yield Step(("keys:limit", key.name, *entry.apps))
+        yield Step(("keys:limit", key.name, *(entry.apps or (NO_APPS,))))

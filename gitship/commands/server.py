@@ -64,7 +64,7 @@ def _key(context: Context, key: Key) -> dict[str, Any]:
     details="Each section that the document has is the whole truth of its subject: a variable that [apps.shop.config] "
     "does not name is unset. What it leaves out stays as it is, and no app is ever destroyed. Done by the commands "
     "that the plan shows, with one deploy per app; a step that fails does not hold up other apps. Doing it again does "
-    "only what is missing.",
+    "only what is missing. A key or webhook without `apps` is for all of them, with an empty list for none.",
     columns=(Column("step", "the command, without secret values"), Column("subject", "the app or key it is about")),
     examples=("server:apply < server.toml", "server:apply --dry-run < server.toml"),
 )

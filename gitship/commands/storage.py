@@ -85,6 +85,10 @@ def unmount(
     change(context, found, changes, detach=detach, no_restart=no_restart)
 
 
+def _types(processes: list[str] | None) -> str:
+    return "all" if processes is None else ", ".join(processes)
+
+
 @command(
     "storage:list",
     Role.VIEWER,
@@ -94,7 +98,7 @@ def unmount(
         Column("kind", "volume or host"),
         Column("path", "where containers have it, null for a volume that is mounted nowhere"),
         Column("read_only", "whether containers may only read there"),
-        Column("processes", "the process types that have it, null for all", lambda v: ", ".join(v or ["all"])),
+        Column("processes", "the process types that have it, null for all", _types),
         Column("size_bytes", "what a volume's files take, null when that cannot be told in a moment", size),
         Column("mounted", "whether the live release has it"),
         Column("source", "what Docker calls the volume, or the directory"),

@@ -46,6 +46,19 @@ def test_limit_grant_and_revoke_change_the_list(apps: World) -> None:
     assert may_use(apps, "bob") is None
 
 
+def test_a_key_may_be_limited_to_no_app(apps: World) -> None:
+    assert apps.ok("keys:limit", "bob", "--no-apps").out == "bob may use no app\n"
+    assert may_use(apps, "bob") == []
+    apps.ok("keys:remove", "bob")
+    added = apps.ok("keys:add", "bob", "--no-apps", *BOB.split())
+    assert ", for no app" in added.out
+    assert may_use(apps, "bob") == []
+    assert [line.split()[2] for line in apps.ok("keys:list").out.splitlines()[1:]] == ["all", "none"]
+    assert "nothing to do" in apps.ok("keys:add", "bob", "--no-apps", *BOB.split()).err
+    assert apps.run("keys:add", "bob", *BOB.split()).code == 1, "the same key without a limit is another"
+    assert may_use(apps, "bob") == []
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "says"),
     [
@@ -58,6 +71,10 @@ def test_limit_grant_and_revoke_change_the_list(apps: World) -> None:
         (("keys:grant", "bob", "shop", "--all"), 2, "give the apps, or --all"),
         (("keys:limit", "bob"), 2, "APP is missing"),
         (("keys:revoke", "bob"), 2, "APP is missing"),
+        (("keys:limit", "bob", "shop", "--no-apps"), 2, "give the apps, or --no-apps"),
+        (("keys:limit", "ada", "--no-apps"), 1, "is an admin key"),
+        (("keys:add", "eve", "--app", "shop", "--no-apps", ADA), 2, "give --app, or --no-apps"),
+        (("keys:add", "eve", "--role", "admin", "--no-apps", ADA), 2, "cannot be limited"),
         (("keys:limit", "ada", "shop"), 1, "is an admin key"),
         (("keys:grant", "ada", "shop"), 1, "is an admin key"),
         (("keys:revoke", "ada", "shop"), 1, "is an admin key"),

@@ -74,6 +74,17 @@ def test_all_apps_need_an_admin(two: World) -> None:
     assert [w.name for w in two.store.webhooks()] == ["ops", "y"]
 
 
+def test_a_webhook_of_no_app_is_said_to_be_so(two: World) -> None:
+    two.ok("notify:add", "later", URL, "--no-apps")
+    two.ok("notify:add", "gone", URL, "--app", "blog")
+    two.ok("apps:destroy", "blog", "--force")
+    assert [row["apps"] for row in two.ok("notify:list", "--format", "json").json] == [[], []]
+    assert ["none" in line for line in two.ok("notify:list").out.splitlines()[1:]] == [True, True]
+    refused = two.run("notify:add", "x", URL, "--app", "shop", "--no-apps")
+    assert (refused.code, "give --app, or --no-apps" in refused.err) == (2, True)
+    assert not any(webhook.wants("deploy.live", two.store.app("shop").id) for webhook in two.store.webhooks())
+
+
 def test_only_an_admins_webhook_may_lead_anywhere(two: World) -> None:
     two.ok("notify:add", "ops", "http://127.0.0.1:9/")
     two.ok("notify:add", "far", URL, "--app", "shop")

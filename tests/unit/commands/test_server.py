@@ -201,7 +201,9 @@ def test_changes_of_one_live_app_are_one_deploy(full: World) -> None:
 
 
 def test_what_a_section_does_not_name_is_unset_and_what_has_no_section_stays(full: World) -> None:
-    code, _, err = apply(full, '[apps.shop.config]\nB = "-b"\n[apps.shop]\nredirects = []\nallow = []\nport = "auto"\n')
+    code, _, err = apply(
+        full, '[apps.shop.config]\nB = "-b"\n[apps.shop]\nredirects = []\nallow = false\nport = "auto"\n'
+    )
     assert code == 0, err
     app = tomllib.loads(exported(full))["apps"]["shop"]
     assert app["config"] == {"B": "-b"}
@@ -256,6 +258,10 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
         ("[apps.shop.cache]\nttl = -3", "apps.shop.cache.ttl"),
         ('[webhooks.a]\nurl = "ftp://x"', "begins with https://"),
         ('[webhooks.a]\nurl = "https://x"\napps = ["no"]', "no app 'no'"),
+        ('[webhooks.a]\nurl = "https://x"\nevents = []', "webhooks.a.events is empty"),
+        ('[apps.shop.mounts."/data"]\nsource = "a"\nprocesses = []', "processes is empty"),
+        ("[apps.shop]\nallow = []", "apps.shop.allow is empty"),
+        ("[apps.shop.auth]", "apps.shop.auth is empty"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_anything_is_done(full: World, text: str, says: str) -> None:
@@ -287,6 +293,35 @@ def test_keys_are_added_changed_limited_and_removed(full: World) -> None:
     assert "nothing to do" in apply(full, text)[2]
     code, _, err = apply(full, text.replace('apps = ["blog"]\n', ""))
     assert (code, [k.apps for k in full.store.keys()]) == (0, [None, None]), err  # noqa: SIM118
+
+
+def test_what_is_limited_to_no_app_stays_so_here_and_on_another_server(full: World, tmp_path: Path) -> None:
+    """An empty list is a limit to nothing; only one that is left out is none."""
+    eve = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL9ZqYnIsFdvLLLMRfBsQzIHb7Wm5dnQUdTSUbWZDlYV"
+    full.ok("apps:create", "gone")
+    full.ok("keys:add", "eve", "--app", "gone", *eve.split())
+    full.ok("notify:add", "of-gone", "https://hooks.example.com/b", "--app", "gone")
+    full.ok("apps:destroy", "gone", "--force")
+    text = exported(full)
+    assert (tomllib.loads(text)["keys"]["eve"]["apps"], tomllib.loads(text)["webhooks"]["of-gone"]["apps"]) == ([], [])
+    assert "nothing to do" in apply(full, text)[2]
+    other = World.open(tmp_path / "other")
+    repositories(other)
+    code, out, err = apply(other, text)
+    assert code == 0, out + err
+    assert {k.name: k.apps for k in other.store.keys()}["eve"] == frozenset()  # noqa: SIM118
+    assert {w.name: w.apps for w in other.store.webhooks()}["of-gone"] == frozenset()
+    assert exported(other) == text
+    other.store.close()
+
+
+def test_a_document_takes_all_apps_from_a_key_and_a_webhook(full: World) -> None:
+    told = tomllib.loads(exported(full))
+    assert (told["keys"]["ci"]["apps"], told["webhooks"]["chat"]["apps"]) == (["shop"], ["shop"])
+    code, out, err = apply(full, exported(full).replace('apps = [\n    "shop",\n]', "apps = []"))
+    assert code == 0, out + err
+    assert {k.name: k.apps for k in full.store.keys()} == {"ada": None, "ci": frozenset()}  # noqa: SIM118
+    assert {w.name: w.apps for w in full.store.webhooks()} == {"chat": frozenset(), "ops": None}
 
 
 def test_a_document_may_be_larger_than_any_file_of_a_commit(world: World) -> None:
