@@ -114,7 +114,7 @@ class Daemon:
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
         kept = KeptLogs(self.store, engine, settings.logs, settings.deploy.keep_releases)
         kept.sweep()
-        starter = Starter(engine, addresses, kept, server_id)
+        starter = Starter(engine, addresses, kept, server_id, self.store.settings)
         self.drainer = Drainer(self.front, starter)
         builder = Builder(
             engine,

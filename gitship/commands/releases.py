@@ -82,6 +82,8 @@ def list_releases(app: AppName, /, *, context: Ctx, format: Format = "table") ->
     "releases:rollback",
     Role.DEPLOYER,
     "put an earlier release live again, with its image, config and processes",
+    details="Volumes have the content that they have now. A release with a directory of the host that the app may not"
+    " have any more is refused: an admin gives it again, or `git:deploy` brings the old commit without it.",
     examples=("releases:rollback shop", "releases:rollback shop v3"),
     aliases=("rollback",),
 )

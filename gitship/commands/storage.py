@@ -74,6 +74,8 @@ def mount(
     "storage:unmount",
     Role.DEPLOYER,
     "take a mount from an app's containers; the data stay",
+    details="A directory of the host is gone for good: no rollback, restart, repair, cron run or one-off has it again."
+    " What would need it fails and says how to go on. With --no-restart, containers that run keep it until they end.",
     examples=("storage:unmount shop data", "storage:unmount shop data:/var/lib/shop"),
 )
 def unmount(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gitship.deploy import overrides, runlogs
+from gitship.deploy import granted, overrides, runlogs
 from gitship.deploy.attending import Client, ClientLeft, attend
 from gitship.deploy.claims import Claims
 from gitship.deploy.discrepancies import Action, Change
@@ -161,8 +161,10 @@ class OneOffs:
     ) -> str:  # fmt: skip
         with self._claims.joined(app):
             self._store.confirm(app, by)  # nobody destroys it from here on
+            settings = self._store.settings(app.id)
+            release = granted.live(app.name, release, settings)
             network, address = self._addresses.network(app), self._addresses.take(app, name)
-            limits = overrides.limits_of_one_offs(overrides.parse(self._store.settings(app.id)))
+            limits = overrides.limits_of_one_offs(overrides.parse(settings))
             spec = made_of(app, release, name, command, network, address, self._server_id, by, client, task, limits)
             return self._engine.create(spec)
 

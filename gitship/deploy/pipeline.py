@@ -174,7 +174,7 @@ class Pipeline:
             return
         with job.journal.stage(DeployState.STARTING, f"Starting {rollout.formation.summary}"):
             rollout.new = self._starter.start(
-                rollout.app, rollout.release, rollout.formation.start, job.deploy.id, job.cancel
+                rollout.app, rollout.release, rollout.formation.start, job.deploy.id, job.cancel, job.settings
             )
 
     def _check(self, rollout: Rollout) -> None:

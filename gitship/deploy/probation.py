@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gitship.config import Settings
-from gitship.deploy import probation_rules
+from gitship.deploy import granted, probation_rules
 from gitship.deploy.journal import Journal
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.queue import DeployQueue, Withdrawal
@@ -205,6 +205,9 @@ class Probation:
             return "there is no release before it"
         if case.previous_trouble:
             return f"{case.previous.label} before it was no better ({case.previous_trouble})"
+        for mount in granted.taken_away(case.previous, self._store.settings(case.app.id)):
+            which = f"{case.previous.label} before it has the host's directory {mount.source}"
+            return f"{which}, which the app may not have any more"
         return ""
 
     def _roll_back(self, case: Case, why: str) -> None:

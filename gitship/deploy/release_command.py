@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import threading
 
-from gitship.deploy import overrides
+from gitship.deploy import granted, overrides
 from gitship.deploy.journal import Stage
 from gitship.deploy.rollout import Rollout
 from gitship.deploy.start import environment, labels
@@ -61,8 +61,10 @@ class ReleaseCommands:
     def _run(
         self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event, what: str = ""
     ) -> None:
-        app, release, deploy = rollout.app, rollout.release, rollout.job.deploy
-        limits = overrides.limits_of_one_offs(overrides.parse({**self._store.settings(app.id), **rollout.job.settings}))
+        app, deploy = rollout.app, rollout.job.deploy
+        settings = {**self._store.settings(app.id), **rollout.job.settings}
+        release = granted.live(app.name, rollout.release, settings)
+        limits = overrides.limits_of_one_offs(overrides.parse(settings))
         spec = ContainerSpec(
             name=f"{app.name}.{PROCESS}.{release.label}.{deploy.id}.{self._server_id[:4]}",
             image_id=release.image_id,

@@ -18,6 +18,7 @@ from gitship.deploy.origin import Kept, manifest_of
 from gitship.deploy.overrides import Overrides
 from gitship.deploy.queue import Job
 from gitship.deploy.start import image_gone
+from gitship.deploy.switch import STOPPED
 from gitship.engine.base import Engine
 from gitship.engine.values import LABEL_APP_ID, Image
 from gitship.errors import DeployError, EngineError, GitshipError, NoDockerfile, NotFound
@@ -84,10 +85,17 @@ class Releasing:
             return self._reconfigured(app, job, live)
         if job.kind is DeployKind.ROLLBACK:
             return self._rolled_back(app, job, self._store.release(job.release_id or 0))
-        fresh = job.kind in (DeployKind.RESTART, DeployKind.START)
-        if fresh and (pending or self._environment(self._store.config(app.id)) != live.config):  # set with --no-restart
+        if job.kind in (DeployKind.RESTART, DeployKind.START) and self._is_behind(app, live, pending):
             return self._reconfigured(app, job, live)
+        if job.kind is DeployKind.RENAME and not self._store.setting(app.id, STOPPED):
+            granted.live(app.name, live, self._store.settings(app.id))  # told by the name that it has now
         return Candidate(live, None, manifest_of(self._store, self._repositories, app, live), is_new=False)
+
+    def _is_behind(self, app: App, live: Release, pending: float | None) -> bool:
+        """True when something was set with --no-restart, or a directory of the host was taken away."""
+        if pending or self._environment(self._store.config(app.id)) != live.config:
+            return True
+        return bool(granted.taken_away(live, self._store.settings(app.id)))
 
     def _built(self, app: App, job: Job) -> Candidate:
         began = time.monotonic()
@@ -164,6 +172,10 @@ class Releasing:
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
         image = self._existing_image(app, target)
         settings = self._store.settings(app.id)
+        without = (
+            f"without it: git:deploy {app.name} {target.commit[:12]} --force" if target.commit else "or push again"
+        )
+        granted.still(app.name, target, settings, without)
         processes = granted.attached(mounts.found_again(target, settings), settings)
         job.journal.line(output.headline(f"{app.name}: back to {target.label}, {(target.commit or 'no commit')[:7]}"))
         release = self._store.create_release(

@@ -129,13 +129,13 @@ class Repair:
         return changes
 
     def _mend(self, app: App, one: Discrepancy, container: Container, repaired: dict[str, Container]) -> Change:
+        release = self._store.release(container.release_id)
         if one.change.action is Action.START:
             try:
-                self._engine.start(container.id)
+                self._starter.start_again(app, release, container)
                 return one.change
             except GitshipError as error:  # its network may be gone, another may have its address
                 log.warning("%s: %s; it is made anew", container.name, error.message)
-        release = self._store.release(container.release_id)
         repaired[container.id] = self._starter.again(app, release, container, REPAIRED)
         return Change(app.name, Action.MAKE, container.name, one.change.why)
 

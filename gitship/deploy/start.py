@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+from gitship.deploy import granted
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
@@ -19,18 +21,29 @@ NAME_TRIES = 5
 
 
 class Starter:
-    """Makes containers with gitship's own addresses and labels; ``server_id`` marks them as this installation's."""
+    """Makes containers with gitship's own addresses and labels; ``server_id`` marks them as this installation's.
 
-    def __init__(self, engine: Engine, addresses: Addresses, kept: KeptLogs, server_id: str) -> None:
+    ``settings`` gives those of an app by its id: a container mounts only what the app may have as it is made.
+    """
+
+    def __init__(
+        self, engine: Engine, addresses: Addresses, kept: KeptLogs, server_id: str,
+        settings: Callable[[int], Mapping[str, Any]],
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._addresses = addresses
         self._kept = kept
         self.server_id = server_id
+        self._settings = settings
 
     def start(
-        self, app: App, release: Release, wanted: Iterable[tuple[Process, int]], deploy_id: int, cancel: threading.Event
-    ) -> list[Container]:
-        """So many new containers of each process, all or none. Raises DeployError, DeployCanceled or EngineError."""
+        self, app: App, release: Release, wanted: Iterable[tuple[Process, int]], deploy_id: int,
+        cancel: threading.Event, changes: Mapping[str, Any],
+    ) -> list[Container]:  # fmt: skip
+        """So many new containers of each process, all or none. ``changes`` are settings that come live with them.
+
+        Raises DeployError, DeployCanceled or EngineError.
+        """
         network = self._addresses.network(app)
         taken = {state.name for state in self._engine.list({})}  # also of others: an earlier installation, or by hand
         started: list[Container] = []
@@ -39,7 +52,7 @@ class Starter:
                 for _ in range(count):
                     if cancel.is_set():
                         raise DeployCanceled("canceled while containers were started")
-                    started.append(self._next(app, release, process, taken, network, deploy_id))
+                    started.append(self._next(app, release, process, taken, network, deploy_id, changes))
         except BaseException:
             self.remove(app, started)
             raise
@@ -85,7 +98,7 @@ class Starter:
 
     def again(self, app: App, release: Release, container: Container, deploy_id: int) -> Container:
         """Makes a live container that got lost anew, under its name and address; what is left of it goes."""
-        process = release.process(container.process)
+        process = self._granted(app, release, {}).process(container.process)
         if process is None:
             raise GitshipError(f"{release.label} has no process {container.process}", "push again")
         network = self._addresses.network(app)
@@ -97,6 +110,14 @@ class Starter:
             container_id, container.name, app.id, release.id, process.type, container.index, container.address,
             container.port,
         )  # fmt: skip
+
+    def start_again(self, app: App, release: Release, container: Container) -> None:
+        """Starts a live container that has stopped. Raises GitshipError."""
+        self._granted(app, release, {})
+        self._engine.start(container.id)
+
+    def _granted(self, app: App, release: Release, changes: Mapping[str, Any]) -> Release:
+        return granted.live(app.name, release, {**self._settings(app.id), **changes})
 
     def _create(self, app: App, release: Release, spec: ContainerSpec) -> str:
         try:
@@ -111,8 +132,10 @@ class Starter:
         self._engine.remove(container.id)
 
     def _next(
-        self, app: App, release: Release, process: Process, taken: set[str], network: str, deploy_id: int
-    ) -> Container:
+        self, app: App, release: Release, process: Process, taken: set[str], network: str, deploy_id: int,
+        changes: Mapping[str, Any],
+    ) -> Container:  # fmt: skip
+        process = self._granted(app, release, changes).process(process.type) or process
         for last in (*[False] * (NAME_TRIES - 1), True):
             index, name = _free_name(app, release, process, taken)
             taken.add(name)

@@ -313,3 +313,32 @@ def test_directories_of_the_host_are_for_admins_and_below_the_list(
     ok(server, "ps:restart", "host")
     ok(server, "storage:unmount", "host", "/photos")
     assert (photos / "cat").read_text() == "meow\n"
+
+
+def test_a_directory_that_an_admin_took_away_comes_back_by_no_road(
+    server: Server, module_base: Path, shared: Path
+) -> None:
+    server.push_ok(make(module_base, "taken"), "taken")
+    pair = f"{shared / 'photos'}:/photos"
+    ok(server, "storage:mount", "taken", pair)  # v2
+    assert sh(server, "taken", "cat /photos/cat") == "meow\n"
+    ok(server, "storage:unmount", "taken", "/photos")  # v3
+    refused(server, "releases:rollback", "taken", "v2")
+    [(reason, way)] = server.database("SELECT reason, hint FROM deploys ORDER BY id DESC LIMIT 1")
+    assert reason == f"v2 has the host's directory {shared / 'photos'} at /photos, which taken may not have any more"
+    assert f"storage:mount taken {pair}; without it: git:deploy taken " in way
+    assert mounted(server, "taken") == [m for m in mounted(server, "taken") if m[1] != "/photos"]
+    ok(server, *way.partition("without it: ")[2].split())  # the old commit, with what the app has now
+    assert not any(path == "/photos" for _, path in mounted(server, "taken"))
+
+    ok(server, "storage:mount", "taken", pair)
+    ok(server, "storage:unmount", "taken", "/photos", "--no-restart")
+    assert "which taken may not have any more" in refused(server, "run", "taken", BUSYBOX, "true")
+    assert "v5 serves on, unchanged" in refused(server, "ps:scale", "taken", "web=2")
+    [name] = server.containers("gitship.app=taken", "gitship.process=web")
+    docker_cli.docker(server.docker_host, "rm", "-f", name)
+    wait_until(lambda: f"{name}: v5 has the host's directory" in server.logs, 20, "the repair is refused")
+    assert server.containers("gitship.app=taken", "gitship.process=web") == []
+    ok(server, "ps:restart", "taken")
+    assert server.get("taken").status == 200
+    assert not any(path == "/photos" for _, path in mounted(server, "taken"))

@@ -26,6 +26,9 @@ class MemoryImages:
     def inspect(self, image_id: str) -> Image:
         return Image(image_id, 1)
 
+    def tag(self, image_id: str, name: str) -> None:
+        pass
+
     def remove(self, image_id: str, mine: object, only_label: object) -> bool:
         self._hook("images.remove", image_id)
         self.gone.append(image_id)

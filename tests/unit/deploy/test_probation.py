@@ -30,6 +30,7 @@ from gitship.model import (
     DeployKind,
     DeployState,
     Happening,
+    Mount,
     Process,
     Release,
     StageTime,
@@ -69,10 +70,10 @@ class Bench:
         )
         self.probation.rolls_back_by(self.roll_back)
 
-    def release(self) -> Release:
+    def release(self, web: Process = Process("web", port=5000)) -> Release:  # noqa: B008 (frozen)
         return self.store.create_release(
             self.app.id, commit="1a" * 20, image_id="i", image_bytes=1, config={},
-            processes=(Process("web", port=5000),), cause="push", created_by="ada",
+            processes=(web,), cause="push", created_by="ada",
         )  # fmt: skip
 
     def running(self, app_id: int) -> bool | None:
@@ -236,6 +237,18 @@ def test_a_newer_deploy_that_comes_to_nothing_leaves_the_bad_one_to_be_rolled_ba
     bench.crash()
     bench.ended()
     assert len(bench.asked) == 1
+
+
+def test_the_end_of_a_mount_is_not_undone_by_itself(bench: Bench) -> None:
+    """`storage:unmount` is a release, too: when the app misses the directory, only a person may give it again."""
+    photos = Process("web", port=5000, mounts=(Mount("/srv/photos", "/photos"),))
+    bench.store.set_live(bench.app.id, bench.release(photos).id, [])
+    job = bench.push(DeployKind.CONFIG)
+    bench.crash()
+    bench.ended()
+    assert bench.asked == []
+    said = "It stays live: v2 before it has the host's directory /srv/photos, which the app may not have any more"
+    assert said in bench.store.deploy(job.deploy.id).reason
 
 
 def test_a_locked_app_stays_and_that_is_said(bench: Bench) -> None:

@@ -64,7 +64,7 @@ class Bench:
         bus = Bus()
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), server_id)
         kept = KeptLogs(self.store, engine, settings.logs, 5)
-        self.starter = Starter(engine, addresses, kept, server_id)
+        self.starter = Starter(engine, addresses, kept, server_id, self.store.settings)
         self.drainer = Drainer(front, self.starter)
         keeper = Keeper(self.store, engine, server_id)
         repositories = Repositories(directory / "repos", directory / "hook")
@@ -89,7 +89,7 @@ class Bench:
     def deploy(self) -> Container:
         """A container that takes the place of what was live."""
         web = self.release.processes[0]
-        [made] = self.starter.start(self.app, self.release, [(web, 1)], 0, threading.Event())
+        [made] = self.starter.start(self.app, self.release, [(web, 1)], 0, threading.Event(), {})
         self.store.set_live(self.app.id, self.release.id, [made])
         return made
 

@@ -69,9 +69,9 @@ def started(directory: Path, engine: Crowded) -> list[str]:
         created_by="ada",
     )  # fmt: skip
     addresses = Addresses(store, cast(Engine, engine), IPv4Network("10.9.0.0/20"), "s1")
-    starter = Starter(cast(Engine, engine), addresses, cast(KeptLogs, NoLogs()), "s1")
+    starter = Starter(cast(Engine, engine), addresses, cast(KeptLogs, NoLogs()), "s1", store.settings)
     try:
-        return [c.name for c in starter.start(app, release, [(WEB, 2)], 1, threading.Event())]
+        return [c.name for c in starter.start(app, release, [(WEB, 2)], 1, threading.Event(), {})]
     finally:
         assert sorted(store.addresses(app.id)) == sorted(engine.made), (
             "an address belongs to each container, and no more"

@@ -87,9 +87,9 @@ class Bench:
         self.kept = KeptLogs(self.store, engine, directory / "logs", 5)
         server_id = self.store.server_id()
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), server_id)
-        self.starter = Starter(engine, addresses, self.kept, server_id)
+        self.starter = Starter(engine, addresses, self.kept, server_id, self.store.settings)
         self.tails = Tails(self.store, Bus(), engine, self.kept)
-        [made] = self.starter.start(app, release, [(release.processes[0], 1)], 0, threading.Event())
+        [made] = self.starter.start(app, release, [(release.processes[0], 1)], 0, threading.Event(), {})
         self.container = replace(made, id="c0ffee" * 10)
         self.engine.containers = {
             self.container.id: replace(self.engine.containers[made.id], id=self.container.id, status="running")
