@@ -11,6 +11,7 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.registry import command
+from gitship.deploy import hostnames
 from gitship.errors import AlreadyGone, Conflict, UsageError, nearest
 from gitship.model import DOMAIN_NAME, WILDCARD, App, Role
 
@@ -59,7 +60,8 @@ def domain_pattern(text: str) -> str:
     Role.DEPLOYER,
     "lead a host name to an app",
     details="*.example.com leads each name with one more label to the app, as a certificate for it would cover it; "
-    "names that an app has by themselves come first. A wildcard below the server's own domain needs the role admin.",
+    "names that an app has by themselves come first. A wildcard below the server's own domain needs the role admin; "
+    "names directly below it belong to apps, each to the one that is called so.",
     examples=("domains:add shop www.example.com", "domains:add shop example.com '*.example.com'"),
 )
 def add(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
@@ -95,9 +97,9 @@ def _patterns(context: Context, domains: tuple[str, ...]) -> list[str]:
 def _refuse_taken(context: Context, app: App, name: str) -> None:
     """Raises Conflict."""
     below = f".{context.settings.domain}"
-    if name == f"{app.name}{below}":
-        raise Conflict(f"{app.name} answers at {name} anyway", "there is nothing to add")
     owner = context.store.find_app(name.removesuffix(below)) if name.endswith(below) else None
+    if owner is None or not context.identity.sees(owner.id):  # else it says more
+        hostnames.ensure_addable(context.store, context.settings, app, name)
     if owner is None:
         owners = {domain.name: domain.app_id for domain in context.store.domains()}
         owner = context.store.app_by_id(owners[name]) if name in owners else None

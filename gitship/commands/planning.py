@@ -9,6 +9,7 @@ from gitship.commands import access, blueprint_status, blueprint_webhooks, regis
 from gitship.commands.blueprint import Blueprint, KeyEntry, Step, limited_to, sections
 from gitship.commands.context import Context
 from gitship.commands.keys import NO_APPS
+from gitship.deploy import hostnames
 from gitship.errors import Conflict
 from gitship.model import App, Key, Role
 
@@ -50,15 +51,18 @@ def plan(context: Context, wanted: Blueprint) -> list[Step]:
 def _refuse_clashes(context: Context, wanted: Blueprint, webhooks: Mapping[str, Any]) -> None:
     apps = wanted.apps or {}
     owners: dict[str, str] = {}
+    added: list[tuple[str, str]] = []
     for name in {**{app.name: None for app in context.store.apps()}, **apps}:
         app = context.store.find_app(name)
-        domains = apps.get(name, {}).get("domains")
-        if domains is None:
-            domains = [d.name for d in context.store.domains(app.id)] if app else []
+        before = [d.name for d in context.store.domains(app.id)] if app else []
+        domains = apps.get(name, {}).get("domains", before)
         for domain in (f"{name}.{context.settings.domain}", *domains):
             if domain in owners:
                 raise Conflict(f"{owners[domain]} and {name} would both have {domain}", "a name leads to one app")
             owners[domain] = name
+        added += [(name, domain) for domain in domains if domain not in before]
+    for name, domain in added:
+        hostnames.refuse_directly_below(name, domain, context.settings.domain)
     if wanted.keys is not None and not any(key.role == Role.ADMIN for key in wanted.keys.values()):
         raise Conflict("no admin key would be left", "give at least one key the role admin, or leave out the keys")
     named = [name for key in (wanted.keys or {}).values() for name in key.apps or ()]

@@ -71,6 +71,7 @@ class Commit:
                 self._store.set_setting(rollout.app.id, BEFORE, rollout.left_behind)
                 self._keep_settings(rollout, candidate)
                 if rollout.job.new_name:
+                    self._renaming.ensure_begun(rollout.before, rollout.job.new_name)
                     self._renaming.commit(rollout.before, rollout.job.new_name)
                 self._store.set_scale(rollout.app.id, rollout.job.scale)
                 if deploy.ref:

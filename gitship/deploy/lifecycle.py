@@ -54,7 +54,7 @@ class Lifecycle:
     def rename(self, app: App, new: str, by: Identity) -> Deploy | None:
         """A live app is renamed by a deploy that moves its traffic; another one at once (None)."""
         found = self._store.confirm(app, by)
-        self._renaming.ensure_free(app_name(new))
+        self._renaming.ensure_free(app_name(new), except_for=found.id)
         lock.ensure_unlocked(self._store, found)
         if found.live_release is not None:
             return self._deploy(found, DeployKind.RENAME, by, cause=f"rename {found.name} to {new}", new_name=new)

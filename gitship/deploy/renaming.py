@@ -37,7 +37,7 @@ class Renaming:
         self._repositories = repositories
 
     def ensure_free(self, name: str, except_for: int | None = None) -> None:
-        """Raises Conflict when an app has the name, is getting it, or has its host as a domain."""
+        """Raises Conflict when another app has the name, is getting it, or has its host as a domain."""
         if self._store.find_app(name) is not None:
             raise Conflict(f"app '{name}' exists already", "choose another name")
         for app in self._store.apps():
@@ -46,7 +46,7 @@ class Renaming:
         host = f"{name}.{self._settings.domain}"
         if host == self._settings.web.domain:
             raise Conflict(f"{host} is the status page", "choose another name, or another web.domain")
-        if any(d.name == host for d in self._store.domains()):
+        if any(d.name == host and d.app_id != except_for for d in self._store.domains()):
             raise Conflict(f"another app has the domain {host}", "choose another name, or remove that domain first")
 
     def begin(self, app: App, new: str) -> App:
@@ -56,12 +56,26 @@ class Renaming:
             self._store.set_setting(app.id, RENAMING, new)
         return dataclasses.replace(app, name=new)
 
+    def ensure_begun(self, app: App, new: str) -> None:
+        """Raises Conflict when the name is not kept for the app."""
+        if self._store.setting(app.id, RENAMING) != new:
+            raise Conflict(f"{app.name} is not being renamed to {new} any more", "try again")
+
     def route(self) -> None:
         """Both hosts are served from now on. Raises FrontError."""
         self._front.bring_hosts(lambda: switch.hosts(self._store, self._settings.domain, self._settings.web.domain))
 
     def commit(self, app: App, new: str) -> None:
-        """The store and the repository have the new name; to be called within the transaction that makes it live."""
+        """The store and the repository have the new name; to be called within the transaction that makes it live.
+
+        Raises Conflict when the name is not the app's to take any more.
+        """
+        self.ensure_free(new, except_for=app.id)
+        own = f"{new}.{self._settings.domain}"
+        if any(domain.name == own for domain in self._store.domains(app.id)):
+            self._store.remove_domain(
+                app.id, own
+            )  # from before such names belonged to apps: it is its own from here on
         self._store.rename_app(app.id, new)
         self._store.set_setting(app.id, RENAMING, None)
         self._repositories.rename(app.name, new)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitship.config import Settings
-from gitship.deploy import switch, urls
+from gitship.deploy import hostnames, switch, urls
 from gitship.deploy.backup.making import Backups
 from gitship.deploy.canary_rules import Plan
 from gitship.deploy.cleanup import Cleanup
@@ -278,13 +278,8 @@ class ServerOperations:
     # -- domains
 
     def add_domain(self, app: App, domain: str, by: Identity) -> None:
-        found = self._store.confirm(app, by)
-        if domain == self._settings.web.domain:
-            raise Conflict(f"{domain} is the status page", "choose another domain, or another web.domain")
-        owner = next((a.name for a in self._store.apps() if f"{a.name}.{self._settings.domain}" == domain), None)
-        if owner is not None:
-            raise Conflict(f"{domain} belongs to {owner} already", "it needs no adding: every app has <app>.<domain>")
-        with self._store.acting(app, by):
+        with self._store.acting(app, by) as found:  # no app gets that name meanwhile
+            hostnames.ensure_addable(self._store, self._settings, found, domain)
             self._store.add_domain(found.id, domain)
         self.publish_hosts()
         self._bus.publish(Event("app", found.name))

@@ -45,16 +45,17 @@ class Switched:
 def hosts(store: Store, domain: str, status_domain: str = "") -> dict[str, str]:
     """Which host name leads to which app's slug: `<app>.<domain>` and the app's own domains, and to the status page.
 
-    An app that is being renamed has both names, one that is being destroyed none.
+    An app that is being renamed has both names, one that is being destroyed none. Where an app's own name is another
+    one's domain, as it could become in earlier versions, it leads to the app of that name.
     """
     going = store.apps_with_setting(DESTROYING)
     apps = {app.id: app for app in store.apps() if app.id not in going}
-    table = {f"{app.name}.{domain}": app.slug for app in apps.values()}
+    table = {d.name: apps[d.app_id].slug for d in store.domains() if d.app_id in apps}
+    table.update({f"{app.name}.{domain}": app.slug for app in apps.values()})
     for app in list(apps.values()):
         new = store.setting(app.id, RENAMING)
         if new is not None:
             table[f"{new}.{domain}"] = dataclasses.replace(app, name=new).slug
-    table.update({d.name: apps[d.app_id].slug for d in store.domains() if d.app_id in apps})
     if status_domain:
         table[status_domain] = statusfront.SLUG
     return table

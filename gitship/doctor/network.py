@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 
 from gitship.config import Settings
 from gitship.configvalues import Address
+from gitship.deploy.hostnames import directly_below
 from gitship.doctor.firewalls import firewall
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.engine import values
@@ -18,6 +19,7 @@ from gitship.errors import GitshipError
 from gitship.front.ports import holder, is_ours
 from gitship.front.tls.haproxy import Haproxy
 from gitship.front.varnishd import Varnishd
+from gitship.store import integrity
 
 ANSWER_S = 2.0
 PROBE_LABEL = "gitship-doctor"  # any name below the domain has to lead here
@@ -51,6 +53,26 @@ def dns(settings: Settings) -> Iterator[Finding]:
             "dns", f"{domain} itself has no address: nobody can push to deploy@{domain}",
             f"add a DNS record: {domain} A <this server's address>",
         )  # fmt: skip
+
+
+def names(settings: Settings) -> Iterator[Finding]:
+    """Domains from before names directly below the server's own belonged to apps."""
+    if not settings.database.exists():
+        return
+    with integrity.opened(settings.database) as db:
+        apps = {name for (name,) in db.execute("SELECT name FROM apps")}
+        rows = db.execute("SELECT d.name, a.name FROM domains d JOIN apps a ON a.id = d.app_id ORDER BY 1").fetchall()
+    found = [(name, app) for name, app in rows if directly_below(name, settings.domain)]
+    for name, app in found:
+        label = directly_below(name, settings.domain)
+        fix = f"domains:remove {app} {name}"
+        if label in apps:
+            yield fail("names", f"{name}, a domain of {app}, leads to the app {label}, not to {app}", fix)
+        else:
+            text = f"{name}, a domain of {app}, is directly below {settings.domain}, where names belong to apps"
+            yield warn("names", text, f"{fix}, then an app may be called {label}")
+    if rows and not found:
+        yield ok("names", f"no domain stands in the way of an app's own name below {settings.domain}")
 
 
 def ports(settings: Settings) -> Iterator[Finding]:
@@ -137,4 +159,10 @@ def _server_id(settings: Settings) -> str:
     return str(row[0]) if row else ""
 
 
-LOOKS: tuple[tuple[str, Look], ...] = (("dns", dns), ("ports", ports), ("firewall", firewall), ("guard", guard))
+LOOKS: tuple[tuple[str, Look], ...] = (
+    ("dns", dns),
+    ("names", names),
+    ("ports", ports),
+    ("firewall", firewall),
+    ("guard", guard),
+)

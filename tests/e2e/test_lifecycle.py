@@ -78,6 +78,26 @@ def test_a_rename_that_is_canceled_leaves_the_old_name_alone(server: Server, tin
     assert server.ssh("apps:create", "after").returncode == 0  # the name is not reserved any more
 
 
+def test_the_name_of_a_rename_that_is_under_way_goes_to_no_other_app(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    slow = apps.tiny_dockerfile("v1", {"BOOT_MS": "2000"})
+    server.push_ok(tiny_app("stall", files={"Dockerfile": slow}), "stall")
+    assert server.ssh("apps:create", "squatter").returncode == 0
+    for new in ("store", "api.store"):  # directly below the server's domain, and below that
+        assert server.ssh("apps:rename", "stall" if new == "store" else "store", new, "--detach").returncode == 0
+        wait_until(lambda new=new: any(n.startswith(f"{new}.web") for n in server.containers()), 10, "its container")
+        taken = server.ssh("domains:add", "squatter", f"{new}.localhost")
+        assert taken.returncode == 1, taken.stdout
+        wait_until(lambda new=new: server.get(new).body == "v1\n", 20, "it has its new name")
+        wait_until(lambda: {row[0] for row in server.deploys(new)} == {"live"}, 20, "the rename ends")  # noqa: B023
+    told = server.ssh("domains:add", "squatter", "shed.localhost").stderr
+    assert "shed.localhost is directly below localhost" in told and "apps:create shed" in told
+    assert json.loads(server.ssh("domains:list", "squatter", "--format", "json").stdout) == [
+        {"domain": "squatter.localhost", "own": True}
+    ]
+
+
 def test_a_locked_app_takes_no_push_and_no_change(server: Server, tiny_app: Callable[..., Path]) -> None:
     repository = tiny_app("locked")
     server.push_ok(repository, "locked")

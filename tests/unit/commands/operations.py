@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gitship.config import HttpsSettings, Settings, WebSettings
-from gitship.deploy import mounts, output
+from gitship.deploy import hostnames, mounts, output
 from gitship.deploy.backup.making import Backups
 from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.cloning import Cloning
@@ -333,7 +333,9 @@ class StoreOperations:
         return [f"http://{name}" for name in names]
 
     def add_domain(self, app: App, domain: str, by: Identity) -> None:
-        self._store.add_domain(self._store.confirm(app, by).id, domain)
+        with self._store.acting(app, by) as found:
+            hostnames.ensure_addable(self._store, self._settings, found, domain)
+            self._store.add_domain(found.id, domain)
 
     def remove_domain(self, app: App, domain: str, by: Identity) -> None:
         self._store.remove_domain(self._store.confirm(app, by).id, domain)

@@ -118,8 +118,27 @@ def test_another_apps_own_name_is_refused(two: World) -> None:
     client = two.run("domains:add", "shop", "blog.example.com")
     assert client.code == 1
     assert "leads to the app 'blog'" in client.err
-    two.ok("domains:add", "shop", "www.example.com")  # no app has that name
-    assert listed(two, "shop") == ["shop.example.com", "www.example.com"]
+    client = two.run("domains:add", "blog", "shop.example.com", role=Role.DEPLOYER)
+    assert "leads to the app 'shop'" in client.err
+
+
+def test_names_directly_below_the_servers_domain_belong_to_apps_though_there_be_none(two: World) -> None:
+    for command in ("domains:add", "domains:set"):
+        client = two.run(command, "shop", "www.example.net", "www.example.com")
+        assert client.code == 1
+        assert "www.example.com is directly below example.com, where names belong to apps" in client.err
+        assert "hint: an app has it by being called www: apps:create www, or apps:rename shop www" in client.err
+        assert listed(two, "shop") == ["shop.example.com"]
+    two.ok("domains:add", "shop", "www.shop.example.com")
+
+
+def test_one_that_is_there_from_before_stays_until_it_is_removed(two: World) -> None:
+    two.store.add_domain(two.store.app("shop").id, "www.example.com")
+    assert "nothing to do" in two.ok("domains:add", "shop", "www.example.com").err
+    two.ok("domains:set", "shop", "www.example.com", "www.example.net")
+    assert listed(two, "shop") == ["shop.example.com", "www.example.com", "www.example.net"]
+    two.ok("domains:remove", "shop", "www.example.com")
+    assert two.run("domains:add", "shop", "www.example.com").code == 1
 
 
 def test_the_apps_own_name_needs_no_adding_and_stays(two: World) -> None:

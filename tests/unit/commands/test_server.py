@@ -243,6 +243,8 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
         ('[keys.x]\nkey = "ssh-ed25519 A"\nrole = "viewer"', "no admin key would be left"),
         ('[apps.blog]\ndomains = ["www.example.net"]', "would both have www.example.net"),
         ('[apps.blog]\ndomains = ["shop.example.com"]', "would both have shop.example.com"),
+        ('[apps.blog]\ndomains = ["www.example.com"]', "www.example.com is directly below example.com"),
+        ('[apps.new]\ndomains = ["www.example.com"]', "www.example.com is directly below example.com"),
         ('[keys.x]\nkey = "k"\nrole = "admin"\n[keys.y]\nkey = "l"\nrole = "viewer"\napps = ["sho"]',
          "did you mean 'shop'"),
         ("[apps.shop]\nratelimit = 3", "apps.shop.ratelimit must be a table"),
@@ -271,6 +273,11 @@ def test_what_cannot_be_is_refused_before_anything_is_done(full: World, text: st
     assert says in err
     assert "hint: " in err
     assert (exported(full), out) == (before, "")
+
+
+def test_a_domain_from_before_below_the_servers_own_is_no_reason_to_refuse(full: World) -> None:
+    full.store.add_domain(full.store.app("blog").id, "www.example.com")
+    assert "nothing to do" in apply(full, exported(full))[2]
 
 
 def test_a_domain_moves_from_one_app_to_another(full: World) -> None:

@@ -65,6 +65,40 @@ def test_a_commit_renames_store_repository_and_logs(bench: Bench) -> None:
     assert hosts(bench.store, "example.com") == {"new.example.com": "new"}
 
 
+def test_a_name_that_was_lost_meanwhile_ends_the_rename(bench: Bench) -> None:
+    """As it could be with a domain from before names directly below the server's belonged to apps."""
+    bench.renaming.begin(bench.app, "new")
+    other = bench.store.create_app("other")
+    bench.store.add_domain(other.id, "new.example.com")
+    with pytest.raises(Conflict, match=r"another app has the domain new\.example\.com"), bench.store.transaction():
+        bench.renaming.commit(bench.app, "new")
+    assert bench.names()[:2] == ("old", ["old.git"])
+    bench.renaming.settle()
+    bench.store.remove_domain(other.id, "new.example.com")
+    bench.renaming.begin(bench.app, "new")
+    bench.store.set_setting(bench.app.id, RENAMING, "newer")
+    with pytest.raises(Conflict, match="is not being renamed to new any more"):
+        bench.renaming.ensure_begun(bench.app, "new")
+    assert bench.names()[:2] == ("old", ["old.git"])
+
+
+def test_an_app_takes_a_name_that_is_its_own_domain_from_before(bench: Bench) -> None:
+    bench.store.add_domain(bench.app.id, "new.example.com")
+    bench.renaming.begin(bench.app, "new")
+    with bench.store.transaction():
+        bench.renaming.commit(bench.app, "new")
+    assert (bench.names()[0], bench.store.domains()) == ("new", [])
+
+
+def test_an_apps_own_name_leads_to_it_even_if_it_is_somebodys_domain(bench: Bench) -> None:
+    other = bench.store.create_app("other")
+    bench.store.add_domain(other.id, "old.example.com")
+    bench.store.add_domain(other.id, "free.example.com")  # from before, and no app has that name
+    assert hosts(bench.store, "example.com") == {
+        "old.example.com": "old", "other.example.com": "other", "free.example.com": "other",
+    }  # fmt: skip
+
+
 def test_killed_before_the_repository_moved(bench: Bench) -> None:
     bench.renaming.begin(bench.app, "new")
     bench.log("new").parent.mkdir()  # left by an app that was destroyed: must not take the place of this one's

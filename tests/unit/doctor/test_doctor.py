@@ -93,6 +93,26 @@ def test_the_way_to_a_backup_goes_by_the_servers_own_port(tmp_path: Path) -> Non
     assert finding.level == Level.WARN and "ssh -p 2022 deploy@HOST server:backup" in finding.fix
 
 
+def test_domains_that_only_an_app_can_have_by_its_name_are_told(tmp_path: Path) -> None:
+    initialise(tmp_path / "c.toml", None, [f"data_dir={tmp_path / 'data'}", "domain=example.com"])
+    settings = load(tmp_path / "c.toml")
+    store = Store(settings.database)
+    assert list(network.names(settings)) == []
+    shop = store.create_app("shop")
+    store.add_domain(shop.id, "www.shop.example.com")
+    [finding] = network.names(settings)
+    assert finding.level is Level.OK
+    store.add_domain(shop.id, "store.example.com")
+    [finding] = network.names(settings)
+    assert (finding.level, finding.subject) == (Level.WARN, "names")
+    assert "store.example.com, a domain of shop, is directly below example.com" in finding.text
+    assert finding.fix == "domains:remove shop store.example.com, then an app may be called store"
+    store.create_app("store")
+    [finding] = network.names(settings)
+    assert finding.level is Level.FAIL and "leads to the app store, not to shop" in finding.text
+    store.close()
+
+
 @pytest.fixture
 def taken() -> Iterator[int]:
     with socket.socket() as listener:
