@@ -8,6 +8,7 @@ from pathlib import Path
 from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
+from gitship.deploy import applogs
 from gitship.deploy.backup.making import Backups
 from gitship.deploy.backup.revival import Revival
 from gitship.deploy.build import Builder
@@ -114,6 +115,7 @@ class Daemon:
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
         kept = KeptLogs(self.store, engine, settings.logs, settings.deploy.keep_releases)
         kept.sweep()
+        applogs.bring_over(settings.logs, self.store)
         starter = Starter(engine, addresses, kept, server_id, self.store.settings)
         self.drainer = Drainer(self.front, starter)
         builder = Builder(

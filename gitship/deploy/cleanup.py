@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from gitship.config import Settings
 from gitship.deploy import oldlogs
@@ -68,7 +69,9 @@ class Cleanup:
         return items
 
     def prune_logs(self) -> list[Item]:
-        return self._logs(lambda log: log.path.unlink(missing_ok=True))
+        gone = self._logs(lambda log: log.path.unlink(missing_ok=True))
+        oldlogs.tidy(self._settings.logs, self._store)
+        return gone
 
     # -- images
 
@@ -112,20 +115,19 @@ class Cleanup:
 
     def _logs(self, take: Callable[[oldlogs.OldLog], None]) -> list[Item]:
         """One item per app."""
-        totals: dict[str, list[int]] = {}
+        totals: dict[tuple[Path, str | None], list[int]] = {}
         days = self._settings.disk.log_days
         for old in oldlogs.found(self._settings.logs, self._store, days):
-            total = totals.setdefault(old.app, [0, 0])
+            total = totals.setdefault((old.place, old.app), [0, 0])
             total[0] += 1
             total[1] += old.bytes
             take(old)
-        apps = {app.name for app in self._store.apps()}
         return [
             Item(
-                "logs", "1 file" if count == 1 else f"{count} files", app if app in apps else None, size,
-                f"older than {days} days" if app in apps else f"of the app '{app}', which is gone",
+                "logs", "1 file" if count == 1 else f"{count} files", app, size,
+                "of an app that is gone" if app is None else f"older than {days} days",
             )
-            for app, (count, size) in totals.items()
+            for (_, app), (count, size) in totals.items()
         ]  # fmt: skip
 
     # -- repositories

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gitship.deploy import crontab, journal, runlogs
+from gitship.deploy import applogs, crontab, journal, runlogs
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.oneoffspec import PROCESS, Ending, Task
 from gitship.deploy.programs import Command
@@ -182,8 +182,8 @@ class Runs:
         return runlogs.read(path.parent, path.stem)
 
     def _log_file(self, run: CronRun) -> Path:
-        app = self._store.app_by_id(run.app_id)  # by its id: it may be renamed meanwhile
-        return runlogs.cron_directory(self._logs / app.name, run.entry) / f"{run.container}.log"
+        place = runlogs.cron_directory(applogs.directory(self._logs, run.app_id), run.entry)
+        return place / f"{run.container}.log"
 
 
 def _by_policy(entry: CronEntry, others: list[CronRun]) -> tuple[CronOutcome, str]:

@@ -7,17 +7,15 @@ nothing of it is repaired, and what could not be removed now the reconciler trie
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from gitship.config import Settings
-from gitship.deploy import switch
+from gitship.deploy import applogs, switch
 from gitship.deploy.claims import Claims
 from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.imagetags import held_by
-from gitship.deploy.journal import log_file
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.lock import DESTROYING
 from gitship.deploy.queue import DeployQueue
@@ -157,10 +155,9 @@ class Destroying:
         for image_id in {r.image_id for r in self._store.releases(app.id)}:  # those of other apps, too, stay
             self._engine.images.remove(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
         self._repositories.remove(app.name)
-        logs = log_file(self._settings.logs, app, 0).parent
-        shutil.rmtree(logs, ignore_errors=True)
+        applogs.clear(self._settings.logs, app.id)
         self._store.delete_app(app.id)
-        shutil.rmtree(logs, ignore_errors=True)  # what a drain that was just ending has kept
+        applogs.clear(self._settings.logs, app.id)  # what a drain that was just ending has kept
         self._bus.publish(Event("app", app.name))
 
     def _remove_containers(self, app: App) -> None:

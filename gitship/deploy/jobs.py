@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from gitship.config import Settings
 from gitship.deploy.journal import Journal, follow, log_file
@@ -63,8 +62,6 @@ class Jobs:
                 journal = self._journals.get(deploy.id)
             return journal.answered.is_set() if journal else True
 
-        def path() -> Path:
-            return log_file(self._settings.logs, self._store.app_by_id(deploy.app_id), deploy.id)
-
+        path = log_file(self._settings.logs, deploy.app_id, deploy.id)
         follow(path, self._bus, deploy.id, is_over, write, gone)
         return self._store.deploy(deploy.id)

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from gitship import tracing
-from gitship.deploy import output
+from gitship.deploy import applogs, output
 from gitship.events import Bus, Event
 from gitship.model import App, Deploy, DeployState, StageTime
 from gitship.store import Store
@@ -23,9 +23,9 @@ log = logging.getLogger("gitship.deploy")
 HEADLINE_AFTER_S = 1.0  # a stage shorter than this prints one line, with its time
 
 
-def log_file(logs: Path, app: App, deploy_id: int) -> Path:
+def log_file(logs: Path, app_id: int, deploy_id: int) -> Path:
     """Where a deploy's output is kept."""
-    return logs / app.name / f"{deploy_id}.log"
+    return applogs.directory(logs, app_id) / f"{deploy_id}.log"
 
 
 class Journal:
@@ -37,7 +37,7 @@ class Journal:
         self._app = app
         self._store = store
         self._bus = bus
-        self.path = log_file(logs, app, deploy.id)
+        self.path = log_file(logs, app.id, deploy.id)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
@@ -176,22 +176,19 @@ class Stage:
 
 
 def follow(
-    journal_path: Callable[[], Path],
+    path: Path,
     bus: Bus,
     deploy_id: int,
     is_over: Callable[[], bool],
     write: Callable[[str], None],
     gone: threading.Event,
 ) -> None:
-    """Hands over every line of the log file until ``is_over`` and all is read, or ``gone``.
-
-    ``journal_path`` is asked each time: the app may be renamed meanwhile.
-    """
+    """Hands over every line of the log file until ``is_over`` and all is read, or ``gone``."""
     with bus.subscribe(lambda event: event.deploy_id == deploy_id) as news:
         position = 0
         while not gone.is_set():
             over = is_over()  # before reading: what was written until then is read below
-            position = hand_over(journal_path(), position, write)
+            position = hand_over(path, position, write)
             if over:
                 return
             news.get(timeout_s=0.5)  # a bus that lost an event costs half a second, not the line

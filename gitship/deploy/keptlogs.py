@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitship.deploy import applogs
 from gitship.engine.base import Engine
 from gitship.engine.values import LogLine
 from gitship.errors import GitshipError, NotFound
@@ -32,20 +33,19 @@ MOST_KEPT_BYTES = 50 << 20  # of an app, compressed
 LIMIT_S = 20.0  # of reading one; 10,000 lines take 0.16 s
 DIRECTORY = "releases"
 _UNFINISHED = ".keeping-"  # no app's name begins with a dot
-_FILE = re.compile(r"v([0-9]+)\.([A-Za-z0-9_-]+)\.([0-9]+)\.([0-9]+)-([0-9a-f]+)\.log\.gz")
+_FILE = re.compile(r"v([0-9]+)\.([A-Za-z0-9_-]+)\.([0-9]+)\.[0-9]+-([0-9a-f]+)\.log\.gz")
 _MARKS = {"stdout": "o", "stderr": "e"}
 _STREAMS = {mark: stream for stream, mark in _MARKS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The file of a container. The app's id is part of its name: another app may have the name later."""
+    """The file of a container."""
 
     path: Path
     release: int
     process: str
     index: int
-    app_id: int
     container_id: str
     at: float
     size_bytes: int
@@ -107,9 +107,10 @@ class KeptLogs:
         return sorted({kept.release for kept in self._kept(app)}, reverse=True)
 
     def _kept(self, app: App) -> list[Kept]:
-        with self._store.transaction():  # see ``_write``
-            directory = self._logs / self._store.app_by_id(app.id).name / DIRECTORY
-            return [kept for kept in _files(directory) if kept.app_id == app.id]
+        return _files(self._directory(app.id))
+
+    def _directory(self, app_id: int) -> Path:
+        return applogs.directory(self._logs, app_id) / DIRECTORY
 
     def _write(self, container: Container, data: bytes) -> None:
         _, process, index, release = container.name.rsplit(".", 3)
@@ -119,9 +120,9 @@ class KeptLogs:
         try:
             unfinished.touch(mode=0o600)
             unfinished.write_bytes(data)
-            with self._store.transaction():  # a rename of the app moves the directory within one, too
+            with self._store.transaction():  # who destroys the app removes the directory after the record
                 app = self._store.app_by_id(container.app_id)
-                directory = self._logs / app.name / DIRECTORY
+                directory = self._directory(app.id)
                 directory.mkdir(parents=True, exist_ok=True)
                 unfinished.rename(directory / name)
             self._trim(app)
@@ -129,12 +130,12 @@ class KeptLogs:
             unfinished.unlink(missing_ok=True)
 
     def _trim(self, app: App) -> None:
-        directory = self._logs / app.name / DIRECTORY
+        directory = self._directory(app.id)
         newest = self.releases(app)[: self._keep_releases]
         room = MOST_KEPT_BYTES
         for number, kept in enumerate(sorted(_files(directory), key=lambda kept: kept.at, reverse=True)):
             room -= kept.size_bytes
-            if kept.app_id != app.id or kept.release not in newest or room < 0 or number >= MOST_FILES:
+            if kept.release not in newest or room < 0 or number >= MOST_FILES:
                 kept.path.unlink(missing_ok=True)
 
 
@@ -144,13 +145,9 @@ def _files(directory: Path) -> list[Kept]:
         match = _FILE.fullmatch(path.name)
         with suppress(FileNotFoundError):  # another thread trims
             if match:
-                release, process, index, app_id, container_id = match.groups()
+                release, process, index, container_id = match.groups()
                 stat = path.stat()
-                found.append(
-                    Kept(
-                        path, int(release), process, int(index), int(app_id), container_id, stat.st_mtime, stat.st_size
-                    )
-                )
+                found.append(Kept(path, int(release), process, int(index), container_id, stat.st_mtime, stat.st_size))
     return found
 
 

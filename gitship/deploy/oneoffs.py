@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gitship.deploy import granted, overrides, runlogs
+from gitship.deploy import applogs, granted, overrides, runlogs
 from gitship.deploy.attending import Client, ClientLeft, attend
 from gitship.deploy.claims import Claims
 from gitship.deploy.discrepancies import Action, Change
@@ -137,7 +137,7 @@ class OneOffs:
         there = {s.name for s in self._states(app)}
         prefix = f"{app.name}.{PROCESS}."
         foreign = {s.name for s in self._engine.list({}) if s.name.startswith(prefix)}  # of an earlier installation
-        past = runlogs.names(self._logs / app.name).values()
+        past = runlogs.names(self._directory(app)).values()
         with self._lock:
             own = {n for n in self._active if n.startswith(prefix)}
             if len(there | own) >= MOST_PER_APP:
@@ -192,7 +192,7 @@ class OneOffs:
         timer = threading.Timer(min(left_s, threading.TIMEOUT_MAX), stop.set)
         timer.name, timer.daemon = f"limit-{name}", True
         timer.start()
-        directory = self._logs / app.name
+        directory = self._directory(app)
         done = False
         try:
             lines = (line.text for line in self._engine.logs(container_id, follow=True, stop=stop))
@@ -208,8 +208,6 @@ class OneOffs:
             if task is not None:
                 self._told(task.run_id, Ending(state.exit_code, late, state.oom_killed))
             else:
-                # once more by its id: the app may have another name by now
-                directory = self._logs / self._store.app_by_id(app.id).name
                 said = f"[{'ended at its time limit, ' if late else ''}exit code {state.exit_code}]"
                 runlogs.append(directory, name, said)
             done = True
@@ -285,12 +283,15 @@ class OneOffs:
         return full
 
     def output(self, app: App, name: str) -> Iterator[str]:
-        directory = self._logs / self._store.app_by_id(app.id).name
+        directory = self._directory(self._store.app_by_id(app.id))
         known = list(runlogs.names(directory))
         full = chosen(name, known)
         if full is None:
             raise no_run(app.name, name, known, "only detached ones have a log: `run APP --detach`")
         return runlogs.read(directory, full)
+
+    def _directory(self, app: App) -> Path:
+        return applogs.directory(self._logs, app.id)
 
     def _states(self, app: App) -> list[ContainerState]:
         labels = {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shutil
 from contextlib import suppress
-from pathlib import Path
 
 from gitship.config import Settings
 from gitship.deploy import switch
@@ -79,7 +77,6 @@ class Renaming:
         self._store.rename_app(app.id, new)
         self._store.set_setting(app.id, RENAMING, None)
         self._repositories.rename(app.name, new)
-        self._move_logs(app.name, new)
 
     def end(self, old: App) -> list[str]:
         """The old host is no longer served; the VCLs that may still have requests in flight.
@@ -121,15 +118,4 @@ class Renaming:
         """Whatever had been moved already has the old name again, and the new one is free."""
         with suppress(NotFound, Conflict):  # NotFound: it had not been moved yet
             self._repositories.rename(new, app.name)
-        if not self._logs(app.name).exists():
-            self._move_logs(new, app.name)
         self._store.set_setting(app.id, RENAMING, None)
-
-    def _move_logs(self, old: str, new: str) -> None:
-        source, target = self._logs(old), self._logs(new)
-        if source.is_dir():
-            shutil.rmtree(target, ignore_errors=True)  # of an app that is gone: the name was free
-            source.rename(target)
-
-    def _logs(self, name: str) -> Path:
-        return self._settings.logs / name

@@ -185,7 +185,7 @@ class Page(RequestHandler):
         return found
 
     def log_file(self, app: App, deploy: Deploy) -> LogFile:
-        return LogFile(journal.log_file(self.services.settings.logs, app, deploy.id))
+        return LogFile(journal.log_file(self.services.settings.logs, app.id, deploy.id))
 
     def remote(self, app: str) -> str:
         """The address to give to `git remote add`."""

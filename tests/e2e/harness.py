@@ -314,6 +314,11 @@ class Server:
         )
         return [(str(s), str(r), str(c)) for s, r, c in self.database(sql, app)]
 
+    def app_logs(self, app: str) -> Path:
+        """Where the logs of an app are."""
+        [(app_id,)] = self.database("SELECT id FROM apps WHERE name = ?", app)
+        return self.data_dir / "logs" / f"app_{app_id}"
+
     def containers(self, *labels: str) -> list[str]:
         """Names of this server's containers, running or not, with these further labels."""
         return docker_cli.names(self.docker_host, "container", f"gitship.server={self.server_id()}", *labels)

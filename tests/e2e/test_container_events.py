@@ -106,8 +106,10 @@ def test_a_gitship_that_is_killed_while_containers_end_loses_no_log(
     wait_until(lambda: len(server.containers("gitship.app=cut-short")) == 1, 40, "the old container is gone")
     said = lines(server, "cut-short", "--release", "v1")
     assert [line for line in said if "said-before" in line] == ["said-before"]
+    place = server.app_logs("cut-short")
+    assert place.is_dir()
     server.ssh("apps:destroy", "cut-short", "--force")
-    assert not (server.data_dir / "logs" / "cut-short").exists()
+    assert not place.exists()
 
 
 def test_the_log_of_a_release_that_never_became_live_says_why(server: Server, tiny_app: Callable[..., Path]) -> None:

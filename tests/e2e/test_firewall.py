@@ -133,7 +133,7 @@ def test_a_build_reaches_no_metadata(open_server: Server, base: Path, metadata: 
     )  # fmt: skip
     apps.commit(repository, "Looks around", {"Dockerfile": dockerfile})
     said = open_server.push_ok(repository, "curious", "--no-progress")
-    log = next((open_server.data_dir / "logs" / "curious").glob("*.log")).read_text()
+    log = next(open_server.app_logs("curious").glob("*.log")).read_text()
     assert "KEPT AWAY" in said + log
     assert "REACHED\n" not in log.replace("echo REACHED", "")
 
@@ -173,7 +173,7 @@ def fetched(server: Server, repository: Path, url: str) -> tuple[bool, str]:
     text = (repository / "Dockerfile").read_text().partition("ADD")[0].partition("EXPOSE")[0]
     apps.commit(repository, "Fetches", {"Dockerfile": f'{text}ADD {url} /fetched\nEXPOSE 8080\nCMD ["/none"]\n'})
     pushed = server.push(repository, "fetcher")
-    log = sorted((server.data_dir / "logs" / "fetcher").glob("*.log"), key=lambda p: int(p.stem))[-1].read_text()
+    log = sorted(server.app_logs("fetcher").glob("*.log"), key=lambda p: int(p.stem))[-1].read_text()
     return "building failed" not in pushed.stderr, pushed.stderr + log
 
 

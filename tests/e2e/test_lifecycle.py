@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,19 +79,27 @@ def test_a_rename_that_is_canceled_leaves_the_old_name_alone(server: Server, tin
     assert server.ssh("apps:create", "after").returncode == 0  # the name is not reserved any more
 
 
+def has_container(server: Server, app: str) -> bool:
+    return any(name.startswith(f"{app}.web") for name in server.containers())
+
+
+def is_all_live(server: Server, app: str) -> bool:
+    return {state for state, _, _ in server.deploys(app)} == {"live"}
+
+
 def test_the_name_of_a_rename_that_is_under_way_goes_to_no_other_app(
     server: Server, tiny_app: Callable[..., Path]
 ) -> None:
     slow = apps.tiny_dockerfile("v1", {"BOOT_MS": "2000"})
     server.push_ok(tiny_app("stall", files={"Dockerfile": slow}), "stall")
     assert server.ssh("apps:create", "squatter").returncode == 0
-    for new in ("store", "api.store"):  # directly below the server's domain, and below that
-        assert server.ssh("apps:rename", "stall" if new == "store" else "store", new, "--detach").returncode == 0
-        wait_until(lambda new=new: any(n.startswith(f"{new}.web") for n in server.containers()), 10, "its container")
+    for old, new in (("stall", "store"), ("store", "api.store")):  # directly below the server's domain, and below that
+        assert server.ssh("apps:rename", old, new, "--detach").returncode == 0
+        wait_until(partial(has_container, server, new), 10, "the new name's container")
         taken = server.ssh("domains:add", "squatter", f"{new}.localhost")
         assert taken.returncode == 1, taken.stdout
-        wait_until(lambda new=new: server.get(new).body == "v1\n", 20, "it has its new name")
-        wait_until(lambda: {row[0] for row in server.deploys(new)} == {"live"}, 20, "the rename ends")  # noqa: B023
+        wait_until(partial(is_all_live, server, new), 30, "the rename ends")
+        assert server.get(new).body == "v1\n"
     told = server.ssh("domains:add", "squatter", "shed.localhost").stderr
     assert "shed.localhost is directly below localhost" in told and "apps:create shed" in told
     assert json.loads(server.ssh("domains:list", "squatter", "--format", "json").stdout) == [
@@ -213,3 +222,38 @@ def test_config_of_all_apps_lies_below_an_app_s_own(server: Server, tiny_app: Ca
     assert server.ssh("releases:rollback", "shared", "v2").returncode == 0
     assert (server.get("shared", "/env?EVERY").body, server.get("shared", "/env?OWN").body) == ("", "mine")
     assert server.ssh("config:global:unset", "EVERY", "OWN", "--no-restart").returncode == 0
+
+
+def test_logs_go_with_the_app_and_not_with_its_name(server: Server, tiny_app: Callable[..., Path]) -> None:
+    """From how an earlier version kept them, over a rename, to an app that is made anew under the name."""
+    repository = tiny_app("billing")
+    server.push_ok(repository, "billing")
+    [(first,)] = server.database("SELECT max(id) FROM deploys")
+    run = server.ssh("run", "--detach", "billing", "/tiny", "release").stdout.strip()
+    wait_until(lambda: "[exit code" in server.ssh("logs:run", "billing", run).stdout, 20, "the run ends")
+    server.get("billing", "/log?in-v1")
+    assert server.ssh("ps:restart", "billing").returncode == 0
+    wait_until(lambda: len(server.containers("gitship.app=billing")) == 1, 30, "the first container has ended")
+
+    def read(app: str) -> list[str]:
+        words = (("logs:deploy", app, str(first)), ("logs:run", app, run), ("logs", app, "--release", "v1"))
+        return [server.ssh(*command).stdout for command in words]
+
+    before = read("billing")
+    assert "Switched" in before[0] and "[exit code" in before[1] and "in-v1" in before[2]
+    server.stop()
+    place = server.app_logs("billing")
+    place.rename(place.with_name("billing"))
+    server.start()
+    assert read("billing") == before and not place.with_name("billing").exists()
+    assert server.ssh("apps:rename", "billing", "invoices").returncode == 0
+    after = read("invoices")
+    assert after[:2] == before[:2] and after[2].startswith(before[2])  # then what its containers said in the rename
+    assert server.app_logs("invoices") == place
+
+    server.push_ok(repository, "billing")
+    assert server.ssh("logs:run", "billing", run).returncode != 0
+    assert server.ssh("logs:deploy", "billing", str(first)).returncode != 0
+    assert "in-v1" not in server.ssh("logs", "billing", "--release", "v1").stdout
+    assert server.ssh("apps:destroy", "invoices", "--force").returncode == 0
+    assert not place.exists() and server.app_logs("billing").is_dir()

@@ -77,7 +77,7 @@ def test_a_push_can_be_watched_line_by_line_to_its_end(server: Server, tiny_app:
                 break
     said, _ = push.communicate(timeout=60)
     assert push.returncode == 0, said
-    log = (server.data_dir / "logs" / "watched" / f"{deploy_id}.log").read_text()
+    log = (server.app_logs("watched") / f"{deploy_id}.log").read_text()
     assert lines == [line.removeprefix("    : ") for line in log.splitlines()]
     assert states[-1] == "live"
     assert any(line.startswith("=====> http://watched.localhost") for line in lines)

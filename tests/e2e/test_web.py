@@ -85,7 +85,7 @@ def test_a_push_is_seen_while_it_happens(server: Server, page: Page, tiny_app: C
     assert push.returncode == 0
     number = deploy_id(server, "seen")
     assert "remote:        " + address(server, f"/apps/seen/deploys/{number}") in said
-    log = (server.data_dir / "logs" / "seen" / f"{number}.log").read_text()
+    log = (server.app_logs("seen") / f"{number}.log").read_text()
     shown = page.evaluate(
         "[...document.querySelectorAll('#log li')].map(li => { const copy = li.cloneNode(true);"
         " copy.querySelector('button')?.remove(); return copy.textContent })"

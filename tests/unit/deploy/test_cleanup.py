@@ -153,24 +153,27 @@ def log(server: Server, name: str, days: float) -> Path:
 
 def test_logs_go_by_age(server: Server) -> None:
     deploy = server.store.create_deploy(server.app.id, DeployKind.PUSH, "me")
+    own = f"app_{server.app.id}"
     stay = [
-        log(server, "shop/1000.log", 29), log(server, f"shop/{deploy.id}.log", 400), log(server, "gone/1.log", 0.5),
-        log(server, "shop/notes.txt", 400),
+        log(server, f"{own}/1000.log", 29), log(server, f"{own}/{deploy.id}.log", 400),
+        log(server, "app_999/1.log", 0.5), log(server, f"{own}/notes.txt", 400), log(server, "shop/1.log", 29),
     ]  # fmt: skip
     go = [
-        log(server, "shop/1001.log", 31), log(server, "shop/cron/nightly/shop.run.cron-1.v1.log", 31),
-        log(server, "shop/releases/v1.web.1.1-aa.log.gz", 31), log(server, "gone/2.log", 2),
+        log(server, f"{own}/1001.log", 31), log(server, f"{own}/cron/nightly/shop.run.cron-1.v1.log", 31),
+        log(server, f"{own}/releases/v1.web.1.1-aa.log.gz", 31), log(server, "app_999/2.log", 2),
+        log(server, "gone/cron/nightly/gone.run.cron-1.v1.log", 2),
     ]  # fmt: skip
     found = {item.app: item for item in server.cleanup.look()}
     assert found["shop"].name == "3 files" and found[None].name == "1 file"
-    assert "'gone'" in found[None].why and (found["shop"].bytes or 0) >= 15_000
+    assert found[None].why == "of an app that is gone" and (found["shop"].bytes or 0) >= 15_000
     assert all(path.exists() for path in [*stay, *go])
     server.cleanup.free()
     assert all(path.exists() for path in stay) and not any(path.exists() for path in go)
+    assert not (server.settings.logs / "gone").exists()
 
 
 def test_with_0_days_logs_stay_for_ever(server: Server) -> None:
-    log(server, "shop/1.log", 4000)
+    log(server, f"app_{server.app.id}/1.log", 4000)
     assert not list(oldlogs.found(server.settings.logs, server.store, 0))
 
 

@@ -74,7 +74,7 @@ def test_followers_see_every_line_once_whenever_they_come(store: Store, tmp_path
 
     def watch(lines: list[str]) -> None:
         over = journal.answered.is_set
-        follow(lambda: journal.path, bus, journal.deploy.id, over, lines.append, threading.Event())
+        follow(journal.path, bus, journal.deploy.id, over, lines.append, threading.Event())
 
     threads = []
     for number in range(200):
@@ -103,7 +103,7 @@ def test_a_follower_that_goes_away_ends_at_once(store: Store, tmp_path: Path) ->
     journal = make(store, tmp_path, bus)
     gone = threading.Event()
     gone.set()
-    follow(lambda: journal.path, bus, journal.deploy.id, lambda: False, lambda line: None, gone)
+    follow(journal.path, bus, journal.deploy.id, lambda: False, lambda line: None, gone)
     journal.close()
 
 

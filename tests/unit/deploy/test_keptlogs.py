@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gitship.config import Settings
-from gitship.deploy import keptlogs
+from gitship.deploy import applogs, keptlogs
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import LogLine
@@ -58,7 +58,7 @@ class Bench:
         return container
 
     def files(self, pattern: str = "*") -> list[Path]:
-        return sorted((self.settings.logs / self.store.app_by_id(self.app.id).name / "releases").glob(pattern))
+        return sorted((applogs.directory(self.settings.logs, self.app.id) / "releases").glob(pattern))
 
     def texts(self, release: int) -> list[str]:
         return [line.text for kept in self.kept.of_release(self.app, release) for line in kept.lines(self.app)]
@@ -112,10 +112,12 @@ def test_an_app_that_restarts_without_end_does_not_fill_the_disk(bench: Bench, m
     assert bench.texts(1) == ["8", "9"]
 
 
-def test_a_renamed_apps_log_goes_where_the_app_is_now(bench: Bench) -> None:
+def test_a_renamed_apps_logs_stay_together(bench: Bench) -> None:
+    bench.keep(1)
     bench.store.rename_app(bench.app.id, "store")
     bench.keep(1)
-    assert [p.name for p in bench.settings.logs.iterdir()] == ["store"]
+    assert [p.name for p in bench.settings.logs.iterdir()] == [f"app_{bench.app.id}"]
+    assert bench.texts(1) == ["x", "x"]
 
 
 def test_of_an_app_that_is_gone_nothing_is_kept_and_another_of_its_name_sees_nothing(bench: Bench) -> None:
@@ -123,20 +125,21 @@ def test_of_an_app_that_is_gone_nothing_is_kept_and_another_of_its_name_sees_not
     old = bench.app
     bench.store.delete_app(old.id)
     bench.kept.keep(Container("c" * 64, "shop.web.1.v2", old.id, 1, "web", 1, "", None))
-    bench.app = bench.store.create_app("shop")
     assert [p.name[:3] for p in bench.files()] == ["v1."]
+    bench.app = bench.store.create_app("shop")
     assert bench.texts(1) == []
     bench.keep(1, ["own"])
     assert bench.texts(1) == ["own"]
-    assert len(bench.files()) == 1  # the stranger's is gone
+    assert len(bench.files()) == 1
 
 
 def test_what_goes_wrong_holds_up_nobody_and_leaves_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.engine.error = EngineError("Docker is down")
     bench.keep(1)
     bench.engine.error = None
-    (bench.settings.logs / "shop").mkdir(parents=True)
-    (bench.settings.logs / "shop" / "releases").write_text("in the way")
+    place = applogs.directory(bench.settings.logs, bench.app.id)
+    place.mkdir(parents=True)
+    (place / "releases").write_text("in the way")
     bench.keep(1)
     assert [r.message.partition(":")[0] for r in caplog.records] == ["the log of shop.web.1.v1 is not kept"] * 2
     assert not list(bench.settings.logs.glob(".*"))
@@ -157,7 +160,7 @@ def test_a_file_that_a_killed_gitship_left_half_written_goes_at_the_next_start(b
     bench.keep(1)
     (bench.settings.logs / f"{keptlogs._UNFINISHED}abc").write_bytes(b"half")
     bench.kept.sweep()
-    assert [p.name for p in bench.settings.logs.iterdir()] == ["shop"]
+    assert [p.name for p in bench.settings.logs.iterdir()] == [f"app_{bench.app.id}"]
     assert bench.texts(1) == ["x"]
 
 

@@ -27,16 +27,10 @@ class Bench:
         self.renaming = Renaming(self.settings, self.store, front, self.repositories)
         self.app = self.store.create_app("old")
         self.repositories.create("old")
-        self.log("old").parent.mkdir(parents=True)
-        self.log("old").write_text("lines")
 
-    def log(self, name: str) -> Path:
-        return self.settings.logs / name / "1.log"
-
-    def names(self) -> tuple[str, list[str], list[str]]:
-        """What the store, the repositories and the logs call the app."""
-        repositories = [p.name for p in self.settings.repositories.glob("*.git")]
-        return self.store.app_by_id(self.app.id).name, repositories, [p.name for p in self.settings.logs.iterdir()]
+    def names(self) -> tuple[str, list[str]]:
+        """What the store and the repositories call the app."""
+        return self.store.app_by_id(self.app.id).name, [p.name for p in self.settings.repositories.glob("*.git")]
 
 
 @pytest.fixture
@@ -53,15 +47,13 @@ def test_while_it_goes_on_both_hosts_lead_somewhere_and_the_name_is_taken(bench:
         bench.renaming.ensure_free("new")
 
 
-def test_a_commit_renames_store_repository_and_logs(bench: Bench) -> None:
+def test_a_commit_renames_store_and_repository(bench: Bench) -> None:
     bench.renaming.begin(bench.app, "new")
-    bench.log("new").parent.mkdir()  # left by an app that was destroyed
     with bench.store.transaction():
         bench.renaming.commit(bench.app, "new")
-    assert bench.names() == ("new", ["new.git"], ["new"])
-    assert bench.log("new").read_text() == "lines"
+    assert bench.names() == ("new", ["new.git"])
     bench.renaming.settle()
-    assert bench.names() == ("new", ["new.git"], ["new"])
+    assert bench.names() == ("new", ["new.git"])
     assert hosts(bench.store, "example.com") == {"new.example.com": "new"}
 
 
@@ -72,14 +64,14 @@ def test_a_name_that_was_lost_meanwhile_ends_the_rename(bench: Bench) -> None:
     bench.store.add_domain(other.id, "new.example.com")
     with pytest.raises(Conflict, match=r"another app has the domain new\.example\.com"), bench.store.transaction():
         bench.renaming.commit(bench.app, "new")
-    assert bench.names()[:2] == ("old", ["old.git"])
+    assert bench.names() == ("old", ["old.git"])
     bench.renaming.settle()
     bench.store.remove_domain(other.id, "new.example.com")
     bench.renaming.begin(bench.app, "new")
     bench.store.set_setting(bench.app.id, RENAMING, "newer")
     with pytest.raises(Conflict, match="is not being renamed to new any more"):
         bench.renaming.ensure_begun(bench.app, "new")
-    assert bench.names()[:2] == ("old", ["old.git"])
+    assert bench.names() == ("old", ["old.git"])
 
 
 def test_an_app_takes_a_name_that_is_its_own_domain_from_before(bench: Bench) -> None:
@@ -101,10 +93,8 @@ def test_an_apps_own_name_leads_to_it_even_if_it_is_somebodys_domain(bench: Benc
 
 def test_killed_before_the_repository_moved(bench: Bench) -> None:
     bench.renaming.begin(bench.app, "new")
-    bench.log("new").parent.mkdir()  # left by an app that was destroyed: must not take the place of this one's
     bench.renaming.settle()
-    assert bench.names()[:2] == ("old", ["old.git"])
-    assert bench.log("old").read_text() == "lines"
+    assert bench.names() == ("old", ["old.git"])
     assert bench.store.setting(bench.app.id, RENAMING) is None
 
 
@@ -116,7 +106,7 @@ def test_killed_between_the_repository_s_move_and_the_store_s_commit(bench: Benc
     with pytest.raises(Killed), bench.store.transaction():
         bench.renaming.commit(bench.app, "new")
         raise Killed
-    assert bench.names() == ("old", ["new.git"], ["new"])
+    assert bench.names() == ("old", ["new.git"])
     bench.renaming.settle()
-    assert bench.names() == ("old", ["old.git"], ["old"])
+    assert bench.names() == ("old", ["old.git"])
     assert bench.store.setting(bench.app.id, RENAMING) is None

@@ -17,7 +17,7 @@ import pytest
 
 from gitship import __version__, config
 from gitship.config import Settings
-from gitship.deploy import overrides
+from gitship.deploy import applogs, overrides
 from gitship.deploy.attending import ClientLeft
 from gitship.deploy.backup import layout, restoring
 from gitship.deploy.backup.layout import NotWhole
@@ -62,8 +62,9 @@ class Here:
             directory.mkdir(mode=0o700, exist_ok=True)
             (directory / "a.pem").write_text("key")
             (directory / "a.pem").chmod(0o600)
-        (self.settings.logs / "shop").mkdir(parents=True)
-        (self.settings.logs / "shop" / "1.log").write_text("built\n")
+        self.log = applogs.directory(self.settings.logs, self.app.id) / "1.log"
+        self.log.parent.mkdir(parents=True)
+        self.log.write_text("built\n")
 
     @property
     def backups(self) -> Backups:
@@ -166,7 +167,7 @@ def test_logs_are_in_it_when_asked_for(here: Here) -> None:
     data = here.take(logs=True)
     here.lose()
     restore(here, data)
-    assert (here.settings.logs / "shop" / "1.log").read_text() == "built\n"
+    assert here.log.read_text() == "built\n"
 
 
 def test_a_push_meanwhile_is_in_it_wholly_or_not_at_all(here: Here) -> None:
