@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ def directory(logs: Path, app_id: int) -> Path:
 
 
 def clear(logs: Path, app_id: int) -> None:
-    """None is left; also for a new app, whose id one had that a database brought back from a copy knows nothing of."""
+    """Removes all of them."""
     shutil.rmtree(directory(logs, app_id), ignore_errors=True)
 
 
@@ -43,12 +44,25 @@ def bring_over(logs: Path, store: Store) -> None:
 
     A file at a time, each by one rename: when gitship is killed in between, the next start goes on. What an earlier app
     of that name has left stays where nobody reads it, until it is removed by its age. What cannot be moved is logged.
+
+    A database that was brought back from a copy gives ids again that later apps had: their logs are set aside first.
     """
+    try:
+        _set_aside(logs, store.last_app_id())
+    except OSError as error:
+        log.warning("logs of apps that this database does not know stay where they are: %s", error)
     for app in store.apps():
         try:
             _bring_over(logs, store, app)
         except OSError as error:
             log.warning("%s: logs of an earlier version stay where they are: %s", app.name, error)
+
+
+def _set_aside(logs: Path, last_id: int) -> None:
+    for place in logs.glob(f"{_PREFIX}*"):
+        number = place.name.removeprefix(_PREFIX)
+        if number.isdecimal() and int(number) > last_id:
+            place.rename(logs / f"left_{number}_{time.time_ns()}")
 
 
 def _bring_over(logs: Path, store: Store, app: App) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitship.config import Settings
-from gitship.deploy import applogs, hostnames, switch, urls
+from gitship.deploy import hostnames, switch, urls
 from gitship.deploy.backup.making import Backups
 from gitship.deploy.canary_rules import Plan
 from gitship.deploy.cleanup import Cleanup
@@ -113,7 +113,7 @@ class ServerOperations:
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
         self.sources = Sources(settings, store, repositories, self._deploy)
-        self.cloning = Cloning(store, repositories, self._renaming, self._deploy, self._cloned)
+        self.cloning = Cloning(store, repositories, self._renaming, self._deploy, self._publish)
         self.registries = Registries(store, engine)
         self.tuning = Tuning(
             settings, store, engine, lambda app, release: manifest_of(store, repositories, app, release), self._set
@@ -128,16 +128,11 @@ class ServerOperations:
         with self._store.acting_for_all(by):
             self._renaming.ensure_free(name)
             app = self._store.create_app(name)
-            applogs.clear(self._settings.logs, app.id)
             # in here: a server that is killed, or has no room, leaves no app without a repository
             self._repositories.remove(name)  # of a clone that was cut short
             self._repositories.create(name)
         self._publish(app)
         return app
-
-    def _cloned(self, app: App) -> None:
-        applogs.clear(self._settings.logs, app.id)
-        self._publish(app)
 
     @contextmanager
     def pushing(self, app: App, by: Identity) -> Iterator[None]:

@@ -129,6 +129,21 @@ def test_one_app_whose_logs_cannot_be_moved_holds_up_no_other_and_no_start(
     assert [app.name if app else None for _, app in applogs.all_of(place.logs, place.store)] == ["zebra", "billing"]
 
 
+def test_an_id_that_is_given_again_after_a_copy_was_brought_back_comes_without_logs(place: Place) -> None:
+    later = place.app.id + 1
+    directory(place.logs, later).mkdir(parents=True)
+    (directory(place.logs, later) / "shop.run.1.v1.log").write_text("of an app that the copy knows nothing of")
+    bring_over(place.logs, place.store)
+    assert place.store.create_app("shop").id == later
+    assert not directory(place.logs, later).exists()
+    [aside] = place.logs.iterdir()
+    assert aside.name.startswith(f"left_{later}_") and [app for _, app in applogs.all_of(place.logs, place.store)] == [
+        None
+    ]
+    bring_over(place.logs, place.store)
+    assert list(place.logs.iterdir()) == [aside]
+
+
 def test_clearing_one_apps_logs_leaves_all_others(place: Place) -> None:
     place.fill("billing")
     bring_over(place.logs, place.store)

@@ -17,7 +17,7 @@ from gitship.deploy.queue import Job
 from gitship.engine.values import ContainerSpec
 from gitship.errors import DeployError
 from gitship.events import Bus
-from gitship.model import Container, DeployKind, DeployState, Mount, Process, Release
+from gitship.model import GITSHIP, Container, DeployKind, DeployState, Mount, Process, Release
 from tests.unit.deploy import test_oneoffs, test_pipeline
 
 pytestmark = pytest.mark.unit
@@ -81,7 +81,7 @@ class Bench(test_pipeline.Bench):
     def go(self, kind: DeployKind, **more: Any) -> tuple[DeployState, str, str]:
         deploy = self.store.create_deploy(self.app.id, kind, "ada", cause=str(kind))
         journal = Journal(deploy, self.app, self.store, Bus(), self.settings.logs)
-        done = self.run(Job(self.app.id, kind, journal, **more))
+        done = self.run(Job(self.app, kind, journal, (GITSHIP,), **more))
         return done.state, done.reason, done.hint
 
     @property

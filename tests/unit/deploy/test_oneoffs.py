@@ -236,16 +236,17 @@ def test_a_name_that_is_not_there_is_not_found_and_no_path(bench: Bench) -> None
 
 def test_a_later_app_of_the_name_shares_no_log_and_a_rename_moves_none(bench: Bench) -> None:
     name = bench.detach("x")
-    bench.one_offs.stop("shop", "run.1")
+    bench.one_offs.stop(bench.app, "run.1", ADA)
     bench.wait_gone(name)
     kept = sorted(path for path in bench.logs.rglob("*") if path.is_file())
-    bench.store.rename_app(bench.app.id, "store")
-    assert list(bench.one_offs.output("store", name)) == [f"hello from {name}", "[exit code 0]"]
-    bench.store.rename_app(bench.store.app("store").id, "shop")
-    bench.store.delete_app(bench.app.id)  # and nobody came to remove its files
+    old = bench.app
+    bench.store.rename_app(old.id, "store")
+    assert list(bench.one_offs.output(bench.store.app("store"), name)) == [f"hello from {name}", "[exit code 0]"]
+    bench.store.rename_app(old.id, "shop")
+    bench.store.delete_app(old.id)  # and nobody came to remove its files
     bench.store.create_app("shop")
     with pytest.raises(NotFound):
-        bench.one_offs.output("shop", name)
+        bench.one_offs.output(bench.app, name)
     assert sorted(path for path in bench.logs.rglob("*") if path.is_file()) == kept
 
 
