@@ -82,7 +82,7 @@ def test_it_has_what_a_command_was_about(world: World) -> None:
 def test_a_command_is_in_it_while_it_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def watch(name: str) -> None:
+    def watch(name: str, by: Identity) -> None:
         seen.append((newest(world).action, newest(world).outcome))
         raise RuntimeError("the server's own fault")
 
