@@ -12,6 +12,7 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import Format, show
 from gitship.commands.registry import command
 from gitship.deploy import overrides
+from gitship.deploy.buildarguments import ensure_allowed
 from gitship.deploy.gitshiptoml import SECRET_ID
 from gitship.deploy.values import Value
 from gitship.errors import AlreadyGone, GitshipError, UsageError
@@ -149,6 +150,8 @@ def _arguments(given: list[str], from_config: list[str]) -> dict[str, Any]:
             raise UsageError(f"'{pair[:80]}' is not NAME=VALUE", "for instance --arg NODE_ENV=production")
         add_variable(values, name, value)
     changes: dict[str, Any] = {}
+    for name in (*values, *from_config):
+        ensure_allowed(name)
     for name, value in values.items():
         changes[overrides.ARGUMENT + name] = value
         changes[overrides.ARGUMENT_FROM_CONFIG + name] = None

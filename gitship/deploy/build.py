@@ -6,9 +6,10 @@ import posixpath
 import re
 import threading
 
+from gitship.deploy.buildcache import shares_layers
 from gitship.deploy.dockerroom import ensure_for_images
 from gitship.deploy.gitshiptoml import Limits
-from gitship.deploy.imagetags import cache_of, tag_of
+from gitship.deploy.imagetags import cache_of, layers_of, tag_of
 from gitship.deploy.journal import Journal, Stage
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.room import Room
@@ -24,6 +25,7 @@ from gitship.store import Store
 NONE, DEFAULT = "none", "default"  # networks of RUN lines
 LINE_BYTES = 200  # what a line counts at least: handling one takes 20 us, however short it is
 SLOW_STEP_S = 0.5  # a faster step is in the log only
+# Mounts that only docker's own client can serve.
 _SESSION = re.compile(rb"--mount=\S*type=(?:secret|ssh)\b")
 INTERNAL = "[internal]"  # BuildKit's own vertices: loading the context and the Dockerfile
 
@@ -67,6 +69,8 @@ class Builder:
             context = build_context(
                 repository.path, commit, subdirectory=manifest.build.context, dockerfile=manifest.build.dockerfile
             )
+            dockerfile = _dockerfile(repository, commit, manifest)
+            own = not shares_layers(dockerfile, manifest.build)
             options = BuildOptions(
                 tag=tag_of(self._store, app, journal.deploy.id),
                 dockerfile=manifest.build.dockerfile,
@@ -79,12 +83,13 @@ class Builder:
                 },
                 no_cache=no_cache,
                 platform=manifest.build.platform,
-                session=_mounts_secrets(repository, commit, manifest),
+                session=bool(_SESSION.search(dockerfile or b"")),
                 secrets=manifest.build.values,
                 timeout_s=self._timeout_s,
                 memory_bytes=limits.memory_bytes,
                 cpus=limits.cpus,
                 cache=cache_of(self._store, app),
+                layers=layers_of(self._store, app, manifest.build.values) if own else "",
                 network=NONE if NONE in (self._network, manifest.build.network) else DEFAULT,
             )
             return self._engine.images.build(context, options, _Progress(journal, stage, self._output_bytes), cancel)
@@ -114,10 +119,10 @@ class Builder:
                 raise DeployCanceled("canceled while it waited for another build")
 
 
-def _mounts_secrets(repository: Repository, commit: str, manifest: Manifest) -> bool:
-    """True when the Dockerfile has mounts that only docker's own client can serve."""
+def _dockerfile(repository: Repository, commit: str, manifest: Manifest) -> bytes | None:
+    """None when it is not there, or a link, which leads the builder to another file."""
     path = posixpath.normpath(posixpath.join(manifest.build.context, manifest.build.dockerfile))
-    return bool(_SESSION.search(repository.blob(commit, path) or b""))
+    return None if repository.is_link(commit, path) else repository.blob(commit, path)
 
 
 class _Progress:

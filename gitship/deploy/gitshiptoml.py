@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.deploy import canary_rules, rules
+from gitship.deploy import buildarguments, canary_rules, rules
 from gitship.deploy.canary_rules import Plan
 from gitship.deploy.values import Value, decode
 from gitship.engine.platforms import PLATFORM
-from gitship.errors import ConfigError, nearest
+from gitship.errors import ConfigError, UsageError, nearest
 from gitship.model import CONFIG_NAME, CRON_NAME, PROCESS_TYPE, Check, CronEntry, Overlap
 
 FILE = "gitship.toml"
@@ -85,6 +85,10 @@ def _args(value: Value) -> dict[str, str]:
     for name, arg in value.table().items():
         if not CONFIG_NAME.fullmatch(name):
             raise arg.error("must have a name of letters, digits and '_'", f"it is {name!r} now")
+        try:
+            buildarguments.ensure_allowed(name)
+        except UsageError as error:
+            raise ConfigError(f"{FILE}: {arg.path}: {error.message}", error.hint) from None
     return {name: arg.text() for name, arg in value.table().items()}
 
 

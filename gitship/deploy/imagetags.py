@@ -11,8 +11,9 @@ guessed: the word cannot, so nobody builds on another app's image.
 from __future__ import annotations
 
 import hmac
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gitship.errors import NotFound
 from gitship.model import App
@@ -31,6 +32,12 @@ def tag_of(store: Store, app: App, deploy_id: int) -> str:
 def cache_of(store: Store, app: App) -> str:
     """The namespace of the cache mounts of an app's builds: as BuildKit has it, one of the same id is everybody's."""
     return hmac.new(store.secret(), f"cache of app {app.id}".encode(), "sha256").hexdigest()[:WORD_CHARS]
+
+
+def layers_of(store: Store, app: App, secrets: Mapping[str, str]) -> str:
+    """What keeps an app's layers to itself, see ``buildcache``; another one as soon as one of the secrets changes."""
+    what = json.dumps(["layers of app", app.id, sorted(secrets.items())])
+    return hmac.new(store.secret(), what.encode(), "sha256").hexdigest()[:WORD_CHARS]
 
 
 def _pattern(store: Store) -> re.Pattern[str]:

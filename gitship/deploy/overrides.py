@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitship.deploy import buildarguments
 from gitship.deploy.gitshiptoml import FILE, Limits
 from gitship.deploy.manifest import Manifest
-from gitship.errors import ConfigError
+from gitship.errors import ConfigError, UsageError
 from gitship.model import WEB, Check
 
 PORT = "run.port"
@@ -124,6 +125,11 @@ def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]
                 f"config:set APP {name}=..., or builder:unset APP --arg {name}",
             )
         args[name] = config[name]
+    for name in args:
+        try:
+            buildarguments.ensure_allowed(name)
+        except UsageError as error:  # an earlier gitship took it
+            raise ConfigError(error.message, f"builder:unset APP --arg {name}, or see {FILE}") from None
     secrets = {**manifest.build.secrets, **overrides.secrets}
     for name, variable in secrets.items():
         if variable not in config:

@@ -50,6 +50,25 @@ HEEDED = (
     "RES_",
     "HOSTALIASES",
     "LOCALDOMAIN",
+    "EXPERIMENTAL",
+    "ACTIONS_",
+    "AWS_",
+    "COMPOSE",
+    "COSIGN",
+    "DEBUG",
+    "FTP_",
+    "GIT",
+    "GRPC",
+    "KUBE",
+    "MOBY",
+    "POD_",
+    "PROGRESS",
+    "REQUEST_METHOD",
+    "SOURCE_DATE_EPOCH",
+    "SUDO",
+    "SWAGGER",
+    "TRACE",
+    "TTY_",
 )
 
 
@@ -91,6 +110,7 @@ def arguments(program: str, host: str, options: BuildOptions, files: Mapping[str
     words += [f"--label={name}={value}" for name, value in options.labels.items()]
     for name, value in options.arguments.items():
         words.append(f"--build-arg={name}={value}" if _heeded(name) else f"--build-arg={name}")
+    words += [f"--add-host={options.host}"] if options.host else []
     words += [f"--secret=id={name},src={path}" for name, path in files.items()]
     return [*words, "-"]
 

@@ -59,6 +59,8 @@ def query(options: BuildOptions, builder: str, build_id: str) -> dict[str, str]:
         parameters["platform"] = options.platform
     if builder == "buildkit":
         parameters["version"] = "2"
+        if options.host:
+            parameters["extrahosts"] = options.host
         return parameters
     if options.memory_bytes:
         parameters["memory"] = parameters["memswap"] = str(options.memory_bytes)

@@ -10,13 +10,25 @@ from typing import Any
 
 from gitship.engine.buildkit import LAST_LINES, MAX_LAST_LINE_CHARS
 from gitship.engine.frames import Lines, shown
-from gitship.engine.values import BuildOutput, BuildStep
+from gitship.engine.values import PROXIES, BuildOptions, BuildOutput, BuildStep
+from gitship.errors import DeployError
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
 _BUILDERS_OWN = re.compile(
     r"$| ---> |Removing intermediate container [0-9a-f]{12}$|Successfully (built|tagged) |\[Warning\]"
 )
 _COLOUR = re.compile(r"\x1b\[(?:91|0)m")  # the builder paints what comes on stderr
+
+
+def ensure_usable(options: BuildOptions) -> None:
+    """Raises DeployError for what this builder leaves out of the key of its cache, which all apps share."""
+    for name in options.build_args:
+        if name.lower() in PROXIES:
+            raise DeployError(
+                f"the classic builder takes no build argument {name}: what came through the proxy would be in the "
+                "cache for other apps, too",
+                'set builder = "buildkit" in [docker] on the server, or the proxy in Docker\'s own daemon.json',
+            )
 
 
 class ClassicTrace:

@@ -12,7 +12,7 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
-from gitship.engine import buildcli, buildlimits, builds, images, oneoff, pulls
+from gitship.engine import buildcli, buildlimits, builds, classic, images, oneoff, pulls
 from gitship.engine.ballast import ImageBallast
 from gitship.engine.base import Spare
 from gitship.engine.buildlimits import BuildLimits, Limiter
@@ -69,6 +69,7 @@ class DockerImages:
         cancel: threading.Event,
     ) -> Image:
         if self._builder == "classic":
+            classic.ensure_usable(options)
             options, limit = buildlimits.of_one(options, self._build_limits)
         else:
             limit = self._limiter.limit(self._cgroup_driver, on_event)

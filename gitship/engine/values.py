@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from gitship.model import Mount
 
 CACHE_NAMESPACE = "BUILDKIT_CACHE_MOUNT_NS"  # a build argument that BuildKit's Dockerfile frontend heeds
+PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"})  # in any case of letters
+NOWHERE = "192.0.2.1"  # an address of documentation (RFC 5737), which leads to nobody
 LABEL_SERVER = "gitship.server"  # which gitship installation owns it
 LABEL_APP = "gitship.app"  # its name when this was made
 LABEL_APP_ID = "gitship.app-id"  # stays the same when the app is renamed, and is never used again
@@ -67,11 +69,21 @@ class BuildOptions:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     network: str = "default"  # of RUN lines; or none
     cache: str = ""  # the namespace of `RUN --mount=type=cache`; "": the one that all builds of the engine share
+    layers: str = ""  # a word without which nobody is given a layer of a RUN line; "": who has the same line is
 
     @property
     def arguments(self) -> dict[str, str]:
         """The build's arguments, with those that rule BuildKit itself; no Dockerfile has a say in these."""
         return {**self.build_args, **({CACHE_NAMESPACE: self.cache} if self.cache else {})}
+
+    @property
+    def host(self) -> str:
+        """``NAME:ADDRESS`` of a host that every RUN line knows by name, and no layer; "" without ``layers``.
+
+        Its name is in the key of BuildKit's cache for each RUN line (only the address is not), of 20.10 as of the
+        newest: the one thing that reaches all of these and that no Dockerfile has to declare.
+        """
+        return f"{self.layers}.invalid:{NOWHERE}" if self.layers else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,17 @@ def test_the_second_build_is_cached_unless_that_is_forbidden(lab: Lab, builder: 
     assert cached() == [False]
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY"])
+def test_the_classic_builder_takes_no_proxy_which_it_would_leave_out_of_the_cache_of_all_apps(
+    lab: Lab, name: str
+) -> None:
+    dockerfile = BASE + f"RUN echo proxy=$http_proxy$HTTPS_PROXY {unique()}\n"
+    with pytest.raises(DeployError, match=f"the classic builder takes no build argument {name}"):
+        lab.build(dockerfile, builder="classic", build_args={name: "http://192.0.2.1"})
+    lab.build(dockerfile, builder="classic")
+    assert any(isinstance(e, BuildOutput) and e.text.startswith("proxy= ") for e in lab.events)
+
+
 @BUILDERS
 def test_build_args_target_and_path_reach_the_builder(lab: Lab, builder: str) -> None:
     dockerfile = (

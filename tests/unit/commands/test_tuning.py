@@ -280,6 +280,7 @@ def test_the_builder_is_set_without_a_deploy(shop: World) -> None:
      ("--target", ""), ("--target", "a\nb"), ("--arg", "A"), ("--arg", "1=x"), ("--arg", "A=1", "--arg", "A=2"),
      ("--arg-from-config", "A-B"), ("--arg", "A=1", "--arg-from-config", "A"),
      ("--secret", "a"), ("--secret", "../a=B"), ("--secret", "a,src=/etc/shadow=B"), ("--secret", "a=b-c"),
+     ("--arg", "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=/etc/shadow"), ("--arg-from-config", "BUILDKIT_ATTEST_SBOM"),
      ("--platform", "linux/s390x"), ("--platform", "x")],
 )  # fmt: skip
 def test_build_settings_that_cannot_be_are_refused(shop: World, words: tuple[str, ...]) -> None:

@@ -73,6 +73,20 @@ def test_the_namespace_of_the_cache_is_gitships_word_and_in_no_process_list(tmp_
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in env  # the client would tell whoever listens there
 
 
+@pytest.mark.parametrize(
+    "name", ["EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "GIT_SSH_COMMAND", "KUBECONFIG", "SUDO_UID", "SOURCE_DATE_EPOCH"]
+)
+def test_the_client_itself_heeds_no_argument_of_the_apps(tmp_path: Path, name: str) -> None:
+    options = replace(OPTIONS, build_args={name: "/etc/shadow"})
+    assert f"--build-arg={name}=/etc/shadow" in buildcli.arguments("docker", "unix:///x", options, {}, tmp_path / "i")
+    assert name not in buildcli.environment(options, tmp_path)
+
+
+def test_a_build_that_shares_no_layers_has_a_host_of_its_own(tmp_path: Path) -> None:
+    words = buildcli.arguments("docker", "unix:///x", replace(OPTIONS, layers="word"), {}, tmp_path / "image")
+    assert "--add-host=word.invalid:192.0.2.1" in words
+
+
 def test_what_the_client_says_becomes_steps_and_output() -> None:
     trace = PlainTrace()
     events = [event for line in SAID.splitlines() for event in trace.feed(line)]

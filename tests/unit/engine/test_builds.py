@@ -37,6 +37,12 @@ def test_no_argument_of_the_apps_chooses_whose_cache_its_build_mounts() -> None:
     assert json.loads(query(options, "buildkit", "id1")["buildargs"]) == {CACHE_NAMESPACE: "mine", "A": "b"}
 
 
+def test_a_build_that_shares_no_layers_has_a_host_of_its_own() -> None:
+    options = BuildOptions("shop:1", layers="word")
+    assert query(options, "buildkit", "id1")["extrahosts"] == "word.invalid:192.0.2.1"
+    assert "extrahosts" not in query(BuildOptions("shop:1"), "buildkit", "id1")
+
+
 def test_the_classic_builder_is_asked_for_by_leaving_the_version_out() -> None:
     asked = query(BuildOptions("shop:1"), "classic", "id1")
     assert not {"version", "target", "nocache", "networkmode"} & set(asked)
