@@ -25,6 +25,7 @@ from gitship.deploy.figures import Sampler
 from gitship.deploy.foreign import Foreign
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.hooks import Hooks
+from gitship.deploy.hostdirs import HostDirectories
 from gitship.deploy.https.authority import AcmeAuthority
 from gitship.deploy.https.dnshook import DnsHook
 from gitship.deploy.https.issuing import Issuer
@@ -49,6 +50,7 @@ from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.releasing import Releasing
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.repair import Repair
+from gitship.deploy.restarts import Restarts
 from gitship.deploy.room import Room
 from gitship.deploy.routes import Routes
 from gitship.deploy.scheduler import Scheduler
@@ -106,6 +108,7 @@ class Daemon:
             private=(settings.data_dir,),
             owner=server_id,
         )
+        engine.volumes.writable_above = HostDirectories(self.store).writable_above
         engine.spare = docker_room = DockerRoom(engine.root, engine.images.ballast, room.reserve)
         secretfiles.sweep(server_id)
         self.front = front_of(settings, self.store)
@@ -173,8 +176,9 @@ class Daemon:
             settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, keeper, claims
         )
         repair = Repair(
-            settings, self.store, engine, self.front, starter, self.drainer, self.queue, self.watcher, claims
-        )
+            settings, self.store, engine, self.front, starter, self.drainer, self.queue, self.watcher, claims,
+            Restarts(self.store),
+        )  # fmt: skip
         self.reconciler = Reconciler(
             self.store,
             engine,

@@ -41,7 +41,7 @@ def percent(value: float | None) -> str:
         Column("memory_limit_bytes", "most memory it may use, null for no limit", size),
         Column("address", "its address in the app's network"),
         Column("port", "where it listens, null when it gets no traffic"),
-        Column("restarts", "how often Docker has restarted it"),
+        Column("restarts", "how often it was started again after a crash"),
         Column("ooms", "how often a process in it was killed because it ran out of memory"),
         Column("uptime", "seconds since it started", duration),
         Column("started_at", "since when it runs", json_only=True),

@@ -39,7 +39,8 @@ Force = Annotated[bool, Parameter(name="--force", help="don't ask")]
     details="SOURCE is the name of a volume, made when the app has none of that name: it belongs to the app, and keeps"
     " its data over every deploy until storage:destroy or apps:destroy. An empty volume first gets what the image has"
     " at the path. A SOURCE that begins with / is a directory of the host; for that a key has to be admin, and the"
-    " directory below one of docker.host_paths. One-off containers (run, release command) have all mounts. While a"
+    " directory below one of docker.host_paths. It is refused within a directory that an app has mounted writable and,"
+    " unless --read-only, around one that an app has. One-off containers (run, release command) have all mounts. While a"
     " deploy switches, old and new containers have the directory together: for a program that cannot share it (most"
     " databases), ps:stop before a deploy.",
     examples=(

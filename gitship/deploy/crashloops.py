@@ -1,4 +1,4 @@
-"""When a container that crashes does so in a loop. Docker makes the pauses between longer, up to a minute. Pure."""
+"""When a container that crashes does so in a loop. The pauses between become longer, up to a minute. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def told_now(events: Sequence[ContainerEvent], at: float) -> str:
     if loops and _no_peace(events, loops[-1], at):
         return ""
     took = max(1, round(at - crashes[0]))
-    return f"crashed {len(crashes)} times within {took} s; Docker starts it again after ever longer pauses, up to 60 s"
+    return f"crashed {len(crashes)} times within {took} s; it is started again after ever longer pauses, up to 60 s"
 
 
 def is_looping(events: Sequence[ContainerEvent], now: float) -> bool:

@@ -70,15 +70,21 @@ class Looking:
             container=container.name,
             process=container.process,
             release=self._store.release(container.release_id).number,
-            status=CRASH_LOOP if looping else state.status,
+            status=CRASH_LOOP if looping else self._status(container, state),
             health=state.health,
             address=container.address,
             port=container.port,
-            restarts=state.restarts,
+            restarts=max([state.restarts, *(event.deaths for event in events)]),
             started_at=state.started_at if running else None,
             ooms=sum(event.kind is Happening.OOM for event in events),
             figures=self._sampler.figures(container.id) if running else UNKNOWN,
         )
+
+    def _status(self, container: Container, state: ContainerState) -> str:
+        """One that gitship starts again is to its owner what one is that Docker does."""
+        process = self._store.release(container.release_id).process(container.process)
+        waits = state.status == "exited" and process is not None and process.host_mounts
+        return "restarting" if waits else state.status
 
     def logs(
         self,

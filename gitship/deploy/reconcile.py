@@ -208,7 +208,8 @@ class Reconciler:
 
     def _rest(self) -> None:
         """Until it's time to look, something happened, or Varnish has gone; one that can't start waits its time."""
-        end = time.monotonic() + self._rounds.rest_s(soon=bool(self._outages.out()))
+        rest_s = min(self._rounds.rest_s(soon=bool(self._outages.out())), self._repair.next_s())
+        end = time.monotonic() + rest_s
         served = self._front.alive()
         while (left := end - time.monotonic()) > 0 and not self._awake.wait(min(left, FRONT_INTERVAL_S)):
             if served and not self._front.alive():

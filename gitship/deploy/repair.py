@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gitship.config import Settings
 from gitship.deploy.claims import Claims
-from gitship.deploy.discrepancies import Action, Change, Discrepancy, discrepancies
+from gitship.deploy.discrepancies import DOWN, Action, Change, Discrepancy, discrepancies
 from gitship.deploy.drain import Drainer, Limits
 from gitship.deploy.lock import DESTROYING
 from gitship.deploy.queue import DeployQueue
+from gitship.deploy.restarts import Restarts
 from gitship.deploy.start import Starter
 from gitship.deploy.watch import Watcher
 from gitship.engine import values
@@ -18,7 +19,7 @@ from gitship.engine.base import Engine
 from gitship.engine.values import ContainerState
 from gitship.errors import GitshipError, NotFound
 from gitship.front.front import Front
-from gitship.model import App, Container
+from gitship.model import App, Container, Release
 from gitship.store import Store
 
 log = logging.getLogger("gitship.reconcile")
@@ -40,6 +41,7 @@ class Repair:
         queue: DeployQueue,
         watcher: Watcher,
         claims: Claims,
+        restarts: Restarts,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -50,6 +52,8 @@ class Repair:
         self._queue = queue
         self._watcher = watcher
         self._claims = claims
+        self._restarts = restarts
+        self._left: set[str] = set()  # containers that Docker leaves to gitship
         self._told: dict[str, str] = {}  # what keeps a container from being made again
 
     def settle(self, states: Iterable[ContainerState], failed: list[GitshipError]) -> list[Change]:
@@ -57,20 +61,29 @@ class Repair:
 
         To ``failed`` is added what could not be put right, which is logged, too.
         """
+        states = list(states)
+        self._take_over(states)
         changes: list[Change] = []
         of_app: dict[str, list[ContainerState]] = {}
         for state in states:
             of_app.setdefault(state.labels.get(values.LABEL_APP_ID, ""), []).append(state)
         for app in self._store.apps():  # after the list: an app that is only made now has nothing in it
             seen = of_app.pop(str(app.id), [])
-            if self._amiss(app, seen):
+            if amiss := self._amiss(app, seen):
                 with self._claims.at_once(app.id) as mine:
                     if mine:  # else the next round: who has the claim may be doing it
                         changes += self._app(app.id, failed)
+                    else:  # it may last: a crash has no patience, and Docker does not wait either
+                        restarts = [one for one in amiss if self._restart(one)]
+                        changes += self._mended(app, restarts, failed, partial(self._restarted, app))
         for state in (state for left in of_app.values() for state in left):
             self._engine.remove(state.id)
             changes.append(Change("", Action.REMOVE, state.name, "its app is gone"))
         return changes
+
+    def next_s(self) -> float:
+        """Seconds until a container that has ended may be started again; inf when none waits for that."""
+        return self._restarts.next_s()
 
     def amiss(self, states: Iterable[ContainerState]) -> list[Change]:
         """What ``settle`` would do now."""
@@ -93,7 +106,33 @@ class Repair:
         def spared(state: ContainerState) -> bool:
             return deploying or state.id in draining or self._owned(state)
 
-        return discrepancies(app.name, self._store.containers(app.id), actual, spared)
+        found = discrepancies(app.name, self._store.containers(app.id), actual, spared)
+        return [one for one in found if not (self._restart(one) and one.state and not self._restarts.due(one.state.id))]
+
+    def _take_over(self, states: Iterable[ContainerState]) -> None:
+        """What an earlier gitship has left to Docker is gitship's to start again from now on, where it has to look."""
+        live = self._store.containers()
+        for container in live:
+            if container.id in self._left or not self._attends(container):
+                continue
+            try:
+                self._engine.leave_down(container.id)
+                self._left.add(container.id)
+            except GitshipError as error:  # the next round tries again
+                log.warning("%s: Docker would start it again by itself: %s", container.name, error.message)
+        ids = {container.id for container in live}
+        self._left &= ids
+        self._restarts.look(ids, {state.id for state in states if state.status in DOWN})
+
+    def _attends(self, container: Container) -> bool:
+        try:
+            return self._restarts.attends(container)
+        except NotFound:  # its app is being destroyed
+            return False
+
+    def _restart(self, one: Discrepancy) -> bool:
+        """True when it is what Docker does for other containers."""
+        return one.change.action is Action.START and one.container is not None and self._attends(one.container)
 
     def _app(self, app_id: int, failed: list[GitshipError]) -> list[Change]:
         """Everything is read once more: it was seen without the claim."""
@@ -103,20 +142,8 @@ class Repair:
             return []
         labels = {values.LABEL_SERVER: self._starter.server_id, values.LABEL_APP_ID: str(app_id)}
         found = self._amiss(app, [s for s in self._engine.list(labels) if is_process(s)])
-        changes: list[Change] = []
         repaired: dict[str, Container] = {}
-        for one in found:
-            if one.container is None:
-                continue
-            try:
-                changes.append(self._mend(app, one, one.container, repaired))
-                self._told.pop(one.container.id, None)
-            except GitshipError as error:
-                what = f"{app.name}: {one.container.name}: {error.message}"
-                failed.append(GitshipError(what, error.hint))
-                if self._told.get(one.container.id) != error.message:  # once: it is tried every other second
-                    log.warning("%s%s", what, f" ({error.hint})" if error.hint else "")
-                self._told[one.container.id] = error.message
+        changes = self._mended(app, found, failed, lambda one, container: self._mend(app, one, container, repaired))
         if repaired and app.live_release is not None:
             live = [repaired.get(c.id, c) for c in self._store.containers(app.id)]
             self._store.set_live(app.id, app.live_release, live)
@@ -128,16 +155,55 @@ class Repair:
             changes += [one.change for one in found if one.container is None]
         return changes
 
+    def _mended(
+        self,
+        app: App,
+        found: Iterable[Discrepancy],
+        failed: list[GitshipError],
+        mend: Callable[[Discrepancy, Container], Change],
+    ) -> list[Change]:
+        """One container after the other, whatever becomes of those before it."""
+        changes = []
+        for one in found:
+            if one.container is None:
+                continue
+            try:
+                changes.append(mend(one, one.container))
+                self._told.pop(one.container.id, None)
+            except GitshipError as error:
+                what = f"{app.name}: {one.container.name}: {error.message}"
+                failed.append(GitshipError(what, error.hint))
+                if self._told.get(one.container.id) != error.message:  # once: it is tried every other second
+                    log.warning("%s%s", what, f" ({error.hint})" if error.hint else "")
+                self._told[one.container.id] = error.message
+        return changes
+
     def _mend(self, app: App, one: Discrepancy, container: Container, repaired: dict[str, Container]) -> Change:
         release = self._store.release(container.release_id)
         if one.change.action is Action.START:
+            self._ensure_directories(container)  # to make it anew would need them, too
             try:
-                self._starter.start_again(app, release, container)
-                return one.change
+                return self._again(app, release, container, one.change)
             except GitshipError as error:  # its network may be gone, another may have its address
                 log.warning("%s: %s; it is made anew", container.name, error.message)
         repaired[container.id] = self._starter.again(app, release, container, REPAIRED)
         return Change(app.name, Action.MAKE, container.name, one.change.why)
+
+    def _again(self, app: App, release: Release, container: Container, change: Change) -> Change:
+        self._starter.start_again(app, release, container)
+        self._restarts.started(container.id)
+        return change
+
+    def _restarted(self, app: App, one: Discrepancy, container: Container) -> Change:
+        self._ensure_directories(container)
+        return self._again(app, self._store.release(container.release_id), container, one.change)
+
+    def _ensure_directories(self, container: Container) -> None:
+        """Those of the host that it has are what they were. Raises GitshipError."""
+        self._restarts.put_off(container.id)
+        process = self._store.release(container.release_id).process(container.process)
+        for mount in process.host_mounts if process else ():
+            self._engine.volumes.ensure_usable(mount, process.mounts if process else ())
 
     def _owned(self, state: ContainerState) -> bool:
         """True while the deploy that made the container is under way."""

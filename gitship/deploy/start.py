@@ -70,6 +70,7 @@ class Starter:
             env=environment(app, release, process),
             labels={**labels(self.server_id, app, release, process.type), values.LABEL_DEPLOY: str(deploy_id)},
             address=address,
+            restart=not process.host_mounts,  # ``restarts`` looks at the directories first
             stop_timeout_s=process.stop_timeout_s,
             memory_bytes=process.memory_bytes,
             cpus=process.cpus,

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from gitship.deploy import mounts, overrides
 from gitship.deploy.attending import ClientLeft
+from gitship.deploy.hostdirs import HostDirectories
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.lock import ensure_unlocked
 from gitship.deploy.mounts import Wanted
@@ -51,6 +52,7 @@ class Storage:
     def __init__(self, data_dir: Path, store: Store, volumes: Volumes, keeper: Keeper, deploy: Deploying) -> None:
         self._data_dir = data_dir
         self._store = store
+        self._host_directories = HostDirectories(store)
         self._volumes = volumes
         self._keeper = keeper
         self._deploy = deploy
@@ -104,6 +106,7 @@ class Storage:
         own = self._data_dir.resolve()
         if own.is_relative_to(source) or Path(source).is_relative_to(own):
             raise GitshipError(f"{source} has gitship's own data", "no app may have these: choose another directory")
+        self._host_directories.ensure_apart(source, read_only=wanted.read_only)
         return Wanted(source, wanted.path, wanted.read_only, wanted.processes)
 
     def unmount(self, app: App, word: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,7 @@ from gitship.engine.values import (
     Usage,
 )
 from gitship.errors import Conflict, EngineError, NotFound
+from gitship.model import Mount
 
 
 class Program(Protocol):
@@ -118,6 +119,10 @@ class Volumes(Protocol):
 
     def host_path(self, path: str) -> str:
         """The host's directory without symbolic links. Raises GitshipError unless it is there and may be mounted."""
+        ...
+
+    def ensure_usable(self, mount: Mount, beside: Sequence[Mount] = ()) -> None:
+        """Raises GitshipError when a container must not have it now; ``beside`` are all mounts of that container."""
         ...
 
     def helpers(self) -> set[str]:
@@ -245,6 +250,10 @@ class Engine(Protocol):
 
         Cheap: one call, without addresses or health in detail.
         """
+        ...
+
+    def leave_down(self, container_id: str) -> None:
+        """The engine does not start it again by itself any more. Nothing happens when it is gone already."""
         ...
 
     def stop(self, container_id: str, timeout_s: float) -> None:

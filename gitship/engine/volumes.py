@@ -51,6 +51,7 @@ class DockerVolumes:
         self._containers = containers
         self._host_paths = host_paths
         socket = wire.host.removeprefix("unix://")
+        self.writable_above: Callable[[str], str | None] = lambda path: None  # see ``ensure_usable``
         self._private = (*private, Path(socket)) if socket != wire.host else tuple(private)
         self._lock = threading.Lock()
         self._helpers: set[str] = set()
@@ -103,9 +104,13 @@ class DockerVolumes:
             )
         return hostpaths.resolved(path, self._host_paths, self._private)
 
-    def ensure_usable(self, mount: Mount) -> None:
-        """Docker itself would make an empty volume in the place of one that is gone. Raises GitshipError."""
+    def ensure_usable(self, mount: Mount, beside: Sequence[Mount] = ()) -> None:
+        """Docker itself would make an empty volume in the place of one that is gone, and follow a symbolic link.
+
+        ``writable_above`` tells a directory of the host in which a container may write and in which a path lies.
+        """
         if mount.host:
+            self._ensure_nobody_swaps(mount, beside)
             if self.host_path(mount.source) != mount.source:  # looked at again each time: what is below may be an app's
                 raise GitshipError(
                     f"{mount.source} has become a symbolic link",
@@ -115,6 +120,17 @@ class DockerVolumes:
             raise NotFound(
                 f"the volume '{mount.source}' is gone from Docker",
                 "bring back a backup with `storage:import --replace`, or `storage:unmount` it",
+            )
+
+    def _ensure_nobody_swaps(self, mount: Mount, beside: Sequence[Mount]) -> None:
+        """Between the look at the directory and Docker's there is a moment."""
+        own = (m.source for m in beside if m.host and not m.read_only and m.source != mount.source)
+        above = self.writable_above(mount.source)
+        above = above or next((source for source in own if Path(mount.source).is_relative_to(source)), None)
+        if above:
+            raise GitshipError(
+                f"{mount.source} lies in {above}, where containers may write: they could put a link in its place",
+                "storage:unmount one of them, or mount the one above --read-only",
             )
 
     # -- content

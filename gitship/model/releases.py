@@ -71,6 +71,11 @@ class Process:
     read_only: bool = False  # the root file system of its containers
     capabilities: tuple[str, ...] = ()  # beyond those that every container has; an admin gave them to the app
 
+    @property
+    def host_mounts(self) -> tuple[Mount, ...]:
+        """Those of its mounts that are directories of the host."""
+        return tuple(mount for mount in self.mounts if mount.host)
+
 
 @dataclass(frozen=True, slots=True)
 class App:

@@ -7,15 +7,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gitship.engine.values import ContainerSpec, ContainerState, Image, LogLine
-from gitship.errors import Conflict, EngineError, NotFound
+from gitship.errors import Conflict, EngineError, GitshipError, NotFound
+from gitship.model import Mount
 
 
 class MemoryVolumes:
+    def __init__(self) -> None:
+        self.swapped: set[str] = set()
+
     def find(self, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
         return {}
 
     def helpers(self) -> set[str]:
         return set()
+
+    def ensure_usable(self, mount: Mount, beside: Sequence[Mount] = ()) -> None:
+        if mount.source in self.swapped:
+            raise GitshipError(f"{mount.source} has become a symbolic link")
 
 
 class MemoryImages:
@@ -82,6 +90,9 @@ class MemoryEngine:
     def start(self, container_id: str) -> None:
         self._hook("start", container_id)
         self.containers[container_id] = replace(self.inspect(container_id), status="running")
+
+    def leave_down(self, container_id: str) -> None:
+        self._hook("leave_down", container_id)
 
     def stop(self, container_id: str, timeout_s: float) -> None:
         self._hook("stop", container_id)

@@ -23,7 +23,7 @@ def loop(at: float) -> ContainerEvent:
 def test_the_third_crash_within_a_while_makes_it_a_loop() -> None:
     assert crashloops.told_now([crash(0), crash(1)], 1) == ""
     said = crashloops.told_now([crash(0), crash(1), crash(3)], 3)
-    assert said.startswith("crashed 3 times within 3 s; Docker starts it again after ever longer pauses")
+    assert said.startswith("crashed 3 times within 3 s; it is started again after ever longer pauses")
 
 
 def test_crashes_far_apart_are_none() -> None:

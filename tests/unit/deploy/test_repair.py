@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
@@ -21,6 +22,7 @@ from gitship.deploy.lock import DESTROYING
 from gitship.deploy.outages import Outages
 from gitship.deploy.queue import DeployQueue, Job
 from gitship.deploy.repair import Repair
+from gitship.deploy.restarts import Restarts
 from gitship.deploy.start import Starter
 from gitship.deploy.watch import Watcher
 from gitship.engine.addresses import Addresses
@@ -30,7 +32,7 @@ from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import GITSHIP, App, Container, Process
+from gitship.model import GITSHIP, App, Container, Mount, Process
 from gitship.store import Store
 from tests.unit.deploy.engine import MemoryEngine, MemoryFront
 
@@ -56,6 +58,7 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory / "gitship.db")
+        self.now = 1000.0  # the clock of restarts, in seconds
         self.engine, self.front = MemoryEngine(), self.FRONT()
         self.claims = Claims(timeout_s=0.0)
         self.queue = HookedQueue(lambda job: None, cancel_running=False)
@@ -73,7 +76,7 @@ class Bench:
         )
         self.repair = Repair(
             settings, self.store, engine, front, self.starter, self.drainer, self.queue,
-            Watcher(self.store, bus, engine, Outages()), self.claims,
+            Watcher(self.store, bus, engine, Outages()), self.claims, Restarts(self.store, lambda: self.now),
         )  # fmt: skip
         self.store.create_app("shop")
         self.release = self.store.create_release(
@@ -325,3 +328,71 @@ def test_it_may_also_be_destroyed_once_more(bench: Bench) -> None:
         bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert bench.engine.names() == [] and bench.store.apps() == []
+
+
+PHOTOS = "/srv/photos"
+
+
+@pytest.fixture
+def photos(bench: Bench) -> Bench:
+    """Its live container has a directory of the host."""
+    process = Process("web", port=5000, mounts=(Mount(PHOTOS, "/photos"),))
+    bench.release = bench.store.create_release(
+        bench.app.id, commit="1b" * 20, image_id="sha256:1", image_bytes=1, config={},
+        processes=(process,), cause="storage:mount", created_by="ada",
+    )  # fmt: skip
+    bench.engine.remove(bench.live.id)
+    bench.live = bench.deploy()
+    return bench
+
+
+def test_a_container_with_a_directory_of_the_host_is_gitships_to_start_again(photos: Bench) -> None:
+    left: list[object] = []
+    photos.engine.before["leave_down"] = left.append
+    assert photos.settle() == [] and photos.settle() == []
+    assert left == [photos.live.id], "also one that an earlier gitship has made"
+    for pause_s in (0.0, 0.2, 0.4):
+        photos.engine.stop(photos.live.id, 0)
+        if pause_s:
+            assert photos.settle() == [] and photos.repair.next_s() == pytest.approx(pause_s)
+            photos.now += pause_s
+        assert photos.settle() == ["started shop.web.1.v2: it was exited"]
+        assert photos.repair.next_s() == math.inf
+
+
+def test_a_directory_that_was_swapped_keeps_its_container_down_and_no_other_is_made(
+    photos: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos.engine.stop(photos.live.id, 0)
+    photos.engine.volumes.swapped.add(PHOTOS)
+    for _ in range(3):
+        assert photos.settle() == []
+        photos.now += 2
+    assert [r.getMessage() for r in caplog.records] == [
+        f"shop: shop.web.1.v2: {PHOTOS} has become a symbolic link"
+    ], "told once"
+    assert photos.engine.inspect(photos.live.id).status == "exited"
+    photos.engine.volumes.swapped.clear()
+    assert photos.settle() == ["started shop.web.1.v2: it was exited"]
+
+
+def test_a_deploy_that_takes_its_time_keeps_no_crashed_container_down(photos: Bench) -> None:
+    """Docker would not wait for its canary, either."""
+    photos.engine.stop(photos.live.id, 0)
+    with photos.claims.held(photos.app.id):
+        assert photos.settle() == ["started shop.web.1.v2: it was exited"]
+        photos.engine.remove(photos.live.id)
+        assert photos.settle() == [], "what is gone is the deploy's affair"
+
+
+def test_a_container_that_docker_will_not_leave_down_holds_up_nothing(photos: Bench) -> None:
+    photos.engine.before["leave_down"] = lambda about: breaks("it is being removed")()
+    other = photos.store.create_app("blog")
+    release = photos.store.create_release(
+        other.id, commit="1c" * 20, image_id="sha256:1", image_bytes=1, config={},
+        processes=(Process("web", port=5000),), cause="push", created_by="ada",
+    )  # fmt: skip
+    [made] = photos.starter.start(other, release, [(release.processes[0], 1)], 0, threading.Event())
+    photos.store.set_live(other.id, release.id, [made])
+    photos.engine.stop(made.id, 0)
+    assert photos.settle() == ["started blog.web.1.v1: it was exited"]

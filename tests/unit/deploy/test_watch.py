@@ -155,7 +155,7 @@ def test_each_out_of_memory_of_a_crash_loop_is_told(bench: Bench) -> None:
     events = bench.store.container_events(bench.app.id)
     assert [e.deaths for e in events if e.exit_code is not None] == [1, 2, 3]
     assert [e.text for e in events if e.kind is Happening.CRASH_LOOP] == [
-        "crash loop: crashed 3 times within 2 s; Docker starts it again after ever longer pauses, up to 60 s"
+        "crash loop: crashed 3 times within 2 s; it is started again after ever longer pauses, up to 60 s"
     ]
 
 
@@ -200,7 +200,7 @@ def test_the_next_gitship_takes_up_where_a_killed_one_stopped(bench: Bench, kill
         "shop.web.1.v1 crashed: exit code 3, restarting (1st time)",
         "shop.web.1.v1 killed: out of memory (limit 256 MB), restarting (2nd time)",
         "shop.web.1.v1 crashed: exit code 1, restarting (3rd time)",
-        "shop.web.1.v1 crash loop: crashed 3 times within 4 s; Docker starts it again after ever longer pauses, up to"
+        "shop.web.1.v1 crash loop: crashed 3 times within 4 s; it is started again after ever longer pauses, up to"
         " 60 s",
     ]
 

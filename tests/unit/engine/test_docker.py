@@ -19,6 +19,7 @@ from gitship.engine.images import describe
 from gitship.engine.references import parse
 from gitship.engine.values import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec
 from gitship.errors import EngineError
+from gitship.model import Mount
 from tests.unit.engine.test_wire import server, until_closed
 
 pytestmark = pytest.mark.unit
@@ -46,6 +47,7 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "start": lambda e: e.start("x"),
     "inspect": lambda e: e.inspect("x"),
     "list": lambda e: e.list({}),
+    "leave_down": lambda e: e.leave_down("x"),
     "stop": lambda e: e.stop("x", 1),
     "remove": lambda e: e.remove("x"),
     "run": lambda e: e.run(SPEC, print, threading.Event(), 1),
@@ -58,6 +60,7 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "volumes.make": lambda e: e.volumes.make("x", {}),
     "volumes.exists": lambda e: e.volumes.exists("x"),
     "volumes.remove": lambda e: e.volumes.remove("x"),
+    "volumes.ensure_usable": lambda e: e.volumes.ensure_usable(Mount("x", "/x", volume="x")),
     "volumes.find": lambda e: e.volumes.find({}),
     "volumes.size_bytes": lambda e: e.volumes.size_bytes("x"),
     "volumes.read": lambda e: e.volumes.read("x", LABELS, threading.Event()).__enter__(),
