@@ -40,8 +40,8 @@ Force = Annotated[bool, Parameter(name="--force", help="don't ask")]
     " its data over every deploy until storage:destroy or apps:destroy. An empty volume first gets what the image has"
     " at the path. A SOURCE that begins with / is a directory of the host; for that a key has to be admin, and the"
     " directory below one of docker.host_paths. It is refused within a directory that an app has mounted writable and,"
-    " unless --read-only, around one that an app has. One-off containers (run, release command) have all mounts. While a"
-    " deploy switches, old and new containers have the directory together: for a program that cannot share it (most"
+    " unless --read-only, around one that an app has. One-off containers (run, release command) have all mounts. While"
+    " a deploy switches, old and new containers have the directory together: for a program that cannot share it (most"
     " databases), ps:stop before a deploy.",
     examples=(
         "storage:mount shop data:/var/lib/shop",

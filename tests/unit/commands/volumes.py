@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from gitship.engine import archive, hostpaths
 from gitship.engine.patience import Interrupted
 from gitship.errors import EngineError
+from gitship.model import Mount
 
 
 class MemoryVolumes:
@@ -56,6 +57,10 @@ class MemoryVolumes:
 
     def host_path(self, path: str) -> str:
         return hostpaths.resolved(path, self.host_paths)
+
+    def ensure_usable(self, mount: Mount, beside: Sequence[Mount] = ()) -> None:
+        if mount.host:
+            self.host_path(mount.source)
 
     def helpers(self) -> set[str]:
         return self.helping
