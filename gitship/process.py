@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from gitship import closed
 from gitship.config import Settings
 from gitship.daemon import Daemon
 from gitship.deploy.backup.restoring import ensure_not_cut_short
@@ -27,7 +28,8 @@ ARENAS = 2
 
 def serve(settings: Settings, config: Path | None = None) -> int:
     """Runs in the foreground until SIGTERM or SIGINT. Raises Conflict when another gitship has the data directory."""
-    with claim.claimed(settings.data_dir):
+    with closed.to_others(), claim.claimed(settings.data_dir):
+        closed.what_is_there(settings)
         ensure_not_cut_short(settings.data_dir)
         _open_files()
         few_arenas()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from gitship import config
+from gitship import closed, config
 from gitship.config import Settings
 from gitship.deploy.backup import restoring
 from gitship.deploy.backup.layout import About
@@ -29,11 +29,12 @@ def restore(path: Path, file: str | None, format: str, *, force: bool, check: bo
     """What was done, a line each, or one JSON document. Raises GitshipError; then nothing has changed."""
     if copy == (file is not None):
         raise GitshipError("what shall be restored?", "give the FILE of a backup (- for stdin), or --newest-copy")
-    if copy:
-        said = _newest_copy(path)
-    else:
-        with _opened(file or "") as stream:
-            said = _checked(stream) if check else _restored(stream, path, force)
+    with closed.to_others():
+        if copy:
+            said = _newest_copy(path)
+        else:
+            with _opened(file or "") as stream:
+                said = _checked(stream) if check else _restored(stream, path, force)
     if format == "json":
         return [json.dumps(said, indent=2)]
     return [f"{name:<9} {value}" for name, value in said.items() if value not in (None, "")]

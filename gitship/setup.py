@@ -9,7 +9,7 @@ from typing import Any
 
 import toml
 
-from gitship import config, publickey
+from gitship import closed, config, publickey
 from gitship.config import Settings
 from gitship.deploy import hookfiles
 from gitship.deploy.hookfiles import Point
@@ -24,8 +24,14 @@ HEADER = "# gitship's settings; every key is optional. The reference stands in t
 
 def initialise(path: Path, admin_key: Path | None, assignments: Sequence[str]) -> list[str]:
     """What was done, a line each. Raises GitshipError (ConfigError names the key)."""
-    said = [_write_config(path, assignments)]
+    said = [_write_config(path, assignments)]  # with the umask of whoever runs it: the service's user has to read it
+    with closed.to_others():
+        return said + _data(path, admin_key)
+
+
+def _data(path: Path, admin_key: Path | None) -> list[str]:
     settings = config.load(path)
+    said = []
     _directories(settings)
     hostkey.ensure(settings.host_key)
     hostkey.ensure(settings.local_key)
@@ -76,11 +82,11 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
 def _directories(settings: Settings) -> None:
     for directory in (settings.data_dir, settings.repositories, settings.logs, settings.varnish_dir):
         directory.mkdir(parents=True, exist_ok=True)
-    for closed in (settings.tls_dir, settings.certificates):  # there before haproxy's unit looks for them
-        closed.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in (settings.tls_dir, settings.certificates):  # there before haproxy's unit looks for them
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for place in (settings.hooks_dir, *(hookfiles.directory(settings.hooks_dir, point) for point in Point)):
-        place.mkdir(mode=0o755, exist_ok=True)  # whatever the umask: hooks that others could write are refused
-    settings.data_dir.chmod(0o711)  # varnishd's own user must reach its directory, and nobody may list the others
+        place.mkdir(mode=0o700, exist_ok=True)
+    settings.data_dir.chmod(closed.THROUGH)
 
 
 def _add_key(store: Store, file: Path) -> str:

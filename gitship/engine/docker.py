@@ -223,7 +223,7 @@ class DockerEngine:
 
     def leave_down(self, container_id: str) -> None:
         with translated(self.host, "change a container"), suppress(docker_errors.NotFound):
-            self._docker.update_container(container_id, restart_policy={"Name": "no"})
+            self._docker.update_container(container_id, restart_policy={"Name": "no"})  # type: ignore[arg-type]
 
     def stop(self, container_id: str, timeout_s: float) -> None:
         with translated(self.host, "stop a container"):

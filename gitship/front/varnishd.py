@@ -25,7 +25,8 @@ ORPHAN_TIMEOUT_S = 5.0
 HTTPS = "https"  # the listener's name; VCL reads it as local.socket
 PROXY_USER = "haproxy"  # of Debian's package; the group of the same name
 INSTALL = "apt-get install varnish"
-UMASK = 0o022
+# Its own users are in a group of its own; the others of the machine have no business with visitors' requests.
+UMASK = 0o027
 BOOT = "boot.cli"  # all that is live at any moment
 _CHECK_VCL = "vcl 4.1;\nbackend default none;\n"
 

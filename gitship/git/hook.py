@@ -47,7 +47,7 @@ def install(directory: Path, config: Path, command: Sequence[str] | None = None)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-            os.fchmod(file.fileno(), 0o755)  # whoever pushes by file path runs it
+            os.fchmod(file.fileno(), 0o700)  # who pushes by file path is the owner, or root
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

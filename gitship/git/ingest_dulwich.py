@@ -180,7 +180,7 @@ class _Intake:
             write_pack_index(file, rows, checksum)
             file.flush()
             os.fsync(file.fileno())
-        path.chmod(0o444)
+        path.chmod(0o400)
         path.rename(base.with_suffix(".pack"))
         if len(rows) < UNPACK_LIMIT and self._largest <= MAX_LOOSE_BYTES:
             self._explode(base)

@@ -49,7 +49,7 @@ class LooseWriter:
                 digest.update(piece)
                 file.write(deflate.compress(piece))
             file.write(deflate.flush())
-            os.fchmod(file.fileno(), 0o444)
+            os.fchmod(file.fileno(), 0o400)
         sha = digest.hexdigest()
         target = self._objects / sha[:2]
         target.mkdir(exist_ok=True)

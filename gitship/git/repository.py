@@ -218,7 +218,7 @@ class Repositories:
         target.parent.mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
             file.write(text)
-        Path(file.name).chmod(0o755)
+        Path(file.name).chmod(0o700)
         Path(file.name).replace(target)
 
     def open(self, name: str) -> Repository:

@@ -146,11 +146,11 @@ def _opened(staging: Path, undo: ExitStack) -> Store:
 def _write(staging: Path, entry: Entry) -> None:
     place = staging / layout.inside_data(entry.name)
     if entry.kind == "directory":
-        place.mkdir(mode=entry.mode | 0o700, parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return
     if any(parent.is_symlink() for parent in place.parents if parent.is_relative_to(staging)):
         raise NotWhole(f"'{entry.name[:200]}' leads through a link")
-    place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if entry.kind == "link":
         place.symlink_to(entry.target)
         return
@@ -160,7 +160,7 @@ def _write(staging: Path, entry: Entry) -> None:
             file.write(piece)
         file.flush()
         os.fsync(file.fileno())
-        os.fchmod(file.fileno(), entry.mode & 0o755)
+        os.fchmod(file.fileno(), entry.mode & 0o700)
 
 
 def _place(data_dir: Path, staging: Path) -> Path | None:

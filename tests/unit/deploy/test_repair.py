@@ -368,9 +368,9 @@ def test_a_directory_that_was_swapped_keeps_its_container_down_and_no_other_is_m
     for _ in range(3):
         assert photos.settle() == []
         photos.now += 2
-    assert [r.getMessage() for r in caplog.records] == [
-        f"shop: shop.web.1.v2: {PHOTOS} has become a symbolic link"
-    ], "told once"
+    assert [r.getMessage() for r in caplog.records] == [f"shop: shop.web.1.v2: {PHOTOS} has become a symbolic link"], (
+        "told once"
+    )
     assert photos.engine.inspect(photos.live.id).status == "exited"
     photos.engine.volumes.swapped.clear()
     assert photos.settle() == ["started shop.web.1.v2: it was exited"]

@@ -129,7 +129,7 @@ def test_installing_again_replaces_the_hook_and_leaves_nothing_else(tmp_path: Pa
     assert [p.name for p in tmp_path.iterdir()] == ["post-receive"]
     assert "--config /new" in path.read_text()
     assert "@" not in path.read_text().replace('"$@"', "")
-    assert path.stat().st_mode & 0o777 == 0o755
+    assert path.stat().st_mode & 0o777 == 0o700
 
 
 def test_its_own_command_can_be_run_from_anywhere(tmp_path: Path) -> None:
