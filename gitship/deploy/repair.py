@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from gitship.config import Settings
 from gitship.deploy.claims import Claims

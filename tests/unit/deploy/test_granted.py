@@ -164,6 +164,7 @@ def test_a_repair_brings_it_to_no_container(photos: Bench, lost: str) -> None:
     [error] = photos.failed
     assert (error.message, len(photos.specs)) == (f"shop: shop.web.1.v2: {LOST}", asked)
     photos.give()
+    photos.now += 60
     assert len(photos.settle()) == 1
     assert photos.settled() == []
 

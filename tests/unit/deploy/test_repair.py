@@ -20,6 +20,7 @@ from gitship.deploy.keeper import Keeper
 from gitship.deploy.keptlogs import KeptLogs
 from gitship.deploy.lock import DESTROYING
 from gitship.deploy.outages import Outages
+from gitship.deploy.overrides import MOUNT
 from gitship.deploy.queue import DeployQueue, Job
 from gitship.deploy.repair import Repair
 from gitship.deploy.restarts import Restarts
@@ -341,6 +342,8 @@ def photos(bench: Bench) -> Bench:
         bench.app.id, commit="1b" * 20, image_id="sha256:1", image_bytes=1, config={},
         processes=(process,), cause="storage:mount", created_by="ada",
     )  # fmt: skip
+    given = {"source": PHOTOS, "host": True, "read_only": False, "processes": None}
+    bench.store.set_setting(bench.app.id, MOUNT + "/photos", given)
     bench.engine.remove(bench.live.id)
     bench.live = bench.deploy()
     return bench
@@ -392,7 +395,7 @@ def test_a_container_that_docker_will_not_leave_down_holds_up_nothing(photos: Be
         other.id, commit="1c" * 20, image_id="sha256:1", image_bytes=1, config={},
         processes=(Process("web", port=5000),), cause="push", created_by="ada",
     )  # fmt: skip
-    [made] = photos.starter.start(other, release, [(release.processes[0], 1)], 0, threading.Event())
+    [made] = photos.starter.start(other, release, [(release.processes[0], 1)], 0, threading.Event(), {})
     photos.store.set_live(other.id, release.id, [made])
     photos.engine.stop(made.id, 0)
     assert photos.settle() == ["started blog.web.1.v1: it was exited"]
