@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     stop = verbs.add_parser("stop-front", help="end Varnish and haproxy: sites are down until the next `gitship serve`")
     attend = verbs.add_parser("attend", help="what a service unit runs: starts a program when gitship says so")
-    attend.add_argument("program", choices=("varnish", "tls"), help="Varnish, or haproxy")
+    attend.add_argument("program", choices=("varnish", "websockets", "tls"), help="Varnish, or a haproxy")
     limit = verbs.add_parser("limit-builds", help="what the service unit runs as root: sets the limits of all builds")
     limit.add_argument(
         "--keep", action="store_true", help="go on keeping them, where Docker's cgroup driver is systemd (a unit's own)"
@@ -150,10 +150,14 @@ def _doctor(config: Path, format: str) -> int:
 
 
 def _attend(settings: Settings, program: str) -> int:
-    from gitship.front.tls.haproxy import Haproxy
+    from gitship.front.haproxy import Haproxy
     from gitship.front.varnishd import Varnishd
 
-    found = Varnishd(settings.varnish_dir) if program == "varnish" else Haproxy(settings.tls_dir)
+    found: Varnishd | Haproxy
+    if program == "varnish":
+        found = Varnishd(settings.varnish_dir)
+    else:
+        found = Haproxy(settings.tls_dir if program == "tls" else settings.websockets_dir)
     return found.unit.attend(found.pid)
 
 

@@ -254,6 +254,16 @@ class Settings:
         return self.data_dir / "varnish"
 
     @property
+    def status_socket(self) -> Path:
+        """Where Varnish asks for the status page, with ``web.domain``."""
+        return self.varnish_dir / "status.sock"
+
+    @property
+    def websockets_dir(self) -> Path:
+        """Of the haproxy that websockets go through; where Varnish finds it."""
+        return self.varnish_dir / "websockets"
+
+    @property
     def tls_dir(self) -> Path:
         """haproxy's own files."""
         return self.data_dir / "tls"

@@ -82,6 +82,7 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
 def _directories(settings: Settings) -> None:
     for directory in (settings.data_dir, settings.repositories, settings.logs, settings.varnish_dir):
         directory.mkdir(parents=True, exist_ok=True)
+    settings.websockets_dir.mkdir(exist_ok=True)
     for place in (settings.tls_dir, settings.certificates):  # there before haproxy's unit looks for them
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for place in (settings.hooks_dir, *(hookfiles.directory(settings.hooks_dir, point) for point in Point)):

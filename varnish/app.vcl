@@ -67,7 +67,7 @@ sub vcl_init {
 @MEMBERS@
 }
 
-@SOCKETS@
+@WEBSOCKETS@
 
 @LIMITS@
 
@@ -80,6 +80,7 @@ sub vcl_init {
 #   x-gitship-changes it may change a page. look-first, look-elsewhere, look: does the cache have one of this URL, under
 #                     the other side's key, too? Else its URL, as the cache has it.
 #   x-gitship-sent    the URL as the app gets it, meanwhile.
+#   x-gitship-socket  a websocket is wanted. asked: the proxy that they go through is asked whether it is there; there.
 #   x-gitship-cookie  the visitor's cookies, while x-gitship-aside says why they are put aside; over: they count again.
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
@@ -95,6 +96,7 @@ sub vcl_recv {
         unset req.http.x-gitship-cookie;
         unset req.http.x-gitship-aside;
         unset req.http.x-gitship-trial;
+        unset req.http.x-gitship-socket;
         unset req.http.x-gitship-waits;
         unset req.http.x-gitship-hold;
         if (req.http.x-gitship-verify != "@TOKEN@") {
@@ -112,6 +114,9 @@ sub vcl_recv {
         }
         set req.http.x-forwarded-host = req.http.host;
         set req.http.x-forwarded-port = std.port(server.ip);
+        if (req.http.upgrade) {
+            call gitship_upgrade;
+        }
     } else {
         unset req.http.x-gitship-first;
     }
@@ -133,9 +138,8 @@ sub vcl_recv {
     }
 
 @APP_RECV@
-    if (req.http.upgrade ~ "(?i)^websocket$") {
-        set req.backend_hint = sockets.backend();
-        return (pipe);
+    if (req.http.upgrade) {
+        call gitship_websocket;
     }
     if (req.method == "CONNECT") {
         return (synth(405));
@@ -172,15 +176,6 @@ sub vcl_recv {
         }
     }
     # The built-in rules follow: Cookie and Authorization are passed.
-}
-
-sub vcl_pipe {
-    unset bereq.http.x-gitship-verify;
-    unset bereq.http.x-gitship-first;
-    set bereq.http.x-request-start = "t=" + std.time2real(now, 0.0);
-    set bereq.http.upgrade = req.http.upgrade;
-    # "close": an app that declines the upgrade ends the connection instead of taking further requests on it.
-    set bereq.http.connection = "upgrade, close";
 }
 
 sub vcl_hash {

@@ -39,6 +39,7 @@ GATHER_S = 0.2  # after Docker told of something: a deploy makes several contain
 ALONE_S = 30.0
 STOP_S = 10.0
 VARNISH = "Varnish"
+WEBSOCKETS = "haproxy for websockets"
 
 
 class Reconciling(Protocol):
@@ -136,6 +137,8 @@ class Reconciler:
         with self._alone():
             states = self._engine.list(self._labels)
             changes = [] if self._front.alive() else [Change("", Action.START, VARNISH, "it does not run")]
+            if not self._front.takes_websockets():
+                changes.append(Change("", Action.START, WEBSOCKETS, "it does not run"))
             changes += self._destroying.amiss()
             changes += self._one_offs.amiss([s for s in states if values.LABEL_ONE_OFF in s.labels])
             changes += self._repair.amiss(filter(is_process, states))
@@ -173,11 +176,12 @@ class Reconciler:
             self._one_at_a_time.release()
 
     def _varnish(self) -> list[Change]:
+        changes = [Change("", Action.START, WEBSOCKETS, "it was gone")] if self._front.bring_websockets() else []
         if self._front.alive():
-            return []
+            return changes
         self._front.ensure_running()
         self._rounds.ask_whole()
-        return [Change("", Action.START, VARNISH, "it was gone")]
+        return [*changes, Change("", Action.START, VARNISH, "it was gone")]
 
     def _containers(self, unmended: list[GitshipError]) -> list[Change]:
         changes = self._destroying.settle(unmended)
@@ -207,12 +211,14 @@ class Reconciler:
                 log.exception("reconciling")
 
     def _rest(self) -> None:
-        """Until it's time to look, something happened, or Varnish has gone; one that can't start waits its time."""
+        """Until it's time to look, something happened, or Varnish or the websockets' proxy has gone; one that can't
+        start waits its time.
+        """
         rest_s = min(self._rounds.rest_s(soon=bool(self._outages.out())), self._repair.next_s())
         end = time.monotonic() + rest_s
-        served = self._front.alive()
+        served, sockets = self._front.alive(), self._front.takes_websockets()
         while (left := end - time.monotonic()) > 0 and not self._awake.wait(min(left, FRONT_INTERVAL_S)):
-            if served and not self._front.alive():
+            if (served and not self._front.alive()) or (sockets and not self._front.takes_websockets()):
                 break
         self._awake.clear()
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from gitship.config import Settings
 from gitship.doctor.report import Finding, ok, warn
-from gitship.front.tls.haproxy import Haproxy
+from gitship.front.haproxy import Haproxy
 
 ASK_S = 10.0
 SERVICES = {22: "ssh", 80: "http", 443: "https"}  # firewalld's names

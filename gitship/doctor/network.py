@@ -16,8 +16,8 @@ from gitship.engine import values
 from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall import missing, rules_of, wanted
 from gitship.errors import GitshipError
+from gitship.front.haproxy import Haproxy
 from gitship.front.ports import holder, is_ours
-from gitship.front.tls.haproxy import Haproxy
 from gitship.front.varnishd import Varnishd
 from gitship.store import integrity
 

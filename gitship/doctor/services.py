@@ -11,9 +11,9 @@ from gitship.engine.buildlimits import SYSTEMD, UNIT, BuildLimits, impossible
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import About
 from gitship.errors import FrontError
+from gitship.front.haproxy import Haproxy
+from gitship.front.haproxy import version as haproxy_version
 from gitship.front.interim import interim_answers
-from gitship.front.tls.haproxy import Haproxy
-from gitship.front.tls.haproxy import version as haproxy_version
 from gitship.front.varnishd import Varnishd
 from gitship.front.varnishd import version as varnish_version
 
@@ -107,19 +107,27 @@ def varnish(settings: Settings) -> Iterator[Finding]:
 
 
 def haproxy(settings: Settings) -> Iterator[Finding]:
-    """Only HTTPS needs it; a version that is known to take certificates while it runs."""
+    """Websockets and HTTPS need it; a version that is known to take certificates while it runs."""
     found = Haproxy(settings.tls_dir)
     try:
         version = haproxy_version()
     except FrontError as error:
-        yield warn("haproxy", f"{error.message}: there is no HTTPS", error.hint)
+        yield fail("haproxy", f"{error.message}: websockets are answered 503, and there is no HTTPS", error.hint)
         return
     if version < OLDEST_HAPROXY:
         yield fail("haproxy", f"version {version[0]}.{version[1]} is too old", "install 2.4 or newer")
         return
     pid = found.pid()
-    running = f"runs (pid {pid})" if pid else "does not run; `https:enable` starts it"
+    running = f"HTTPS runs (pid {pid})" if pid else "HTTPS does not run; `https:enable` starts it"
     yield ok("haproxy", f"{version[0]}.{version[1]}, {running}")
+    sockets = Haproxy(settings.websockets_dir).pid()
+    if sockets:
+        yield ok("haproxy", f"websockets go through it (pid {sockets})")
+    elif Varnishd(settings.varnish_dir).pid():
+        yield fail(
+            "haproxy", "websockets are answered 503: what they go through does not run",
+            "`gitship serve` starts it again within seconds, or its log says why not",
+        )  # fmt: skip
 
 
 LOOKS: tuple[tuple[str, Look], ...] = (

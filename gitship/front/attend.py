@@ -14,7 +14,7 @@ import secrets
 import select
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from gitship.front.atomically import write_atomically
 UNITS = "GITSHIP_UNITS"  # set in gitship.service: the programs have units, gitship must not start them itself
 UNIT_S = 30.0  # at boot the unit may come a moment later
 AGAIN_S = 1.0
+ORDERS_S = 0.5  # how often is looked for another order while the program runs
 _POLL_S = 0.02
 
 
@@ -101,7 +102,7 @@ class Attended:
                 if order is None:
                     time.sleep(_POLL_S)
                 elif self._carry_out(order):
-                    _wait_for_end(pid())
+                    self._wait_for_end(pid(), order)
                     if self._read() == order:  # nobody wanted it to end
                         return 1
 
@@ -121,6 +122,17 @@ class Attended:
         write_atomically(self._answer, json.dumps({"id": order.id, "code": code, "said": said}) + "\n")
         return code == 0
 
+    def _wait_for_end(self, pid: int | None, order: Order) -> None:
+        """Of the program, or of the order: another one may be to start what takes over from it."""
+        try:
+            process = os.pidfd_open(pid) if pid is not None else None
+        except ProcessLookupError:
+            return
+        if process is not None:
+            with closing(os.fdopen(process)):
+                while not select.select([process], [], [], ORDERS_S)[0] and self._read() == order:
+                    pass
+
     def _read(self) -> Order | None:
         try:
             return Order(**json.loads(self._order.read_text(encoding="utf-8")))
@@ -136,13 +148,3 @@ class Attended:
             yield
         finally:
             os.close(file)
-
-
-def _wait_for_end(pid: int | None) -> None:
-    try:
-        process = os.pidfd_open(pid) if pid is not None else None
-    except ProcessLookupError:
-        return
-    if process is not None:
-        select.select([process], [], [])
-        os.close(process)

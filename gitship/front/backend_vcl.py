@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
+from gitship.front import websocket_vcl
+from gitship.front.pause import SOCKET_PATH
 from gitship.front.probe_vcl import Probe, probe_text
-
-SOCKET_PREFIX = "socket_"  # of the backends that websockets go to
 
 # A container's address is on this machine: one lost SYN is repeated after 1 s, the next after 3 s.
 CONNECT_TIMEOUT_S = 3
@@ -31,9 +32,34 @@ class Backend:
         if not 0 < self.port < 65536:
             raise ValueError(f"not a port: {self.port}")
 
+    @property
+    def place(self) -> list[str]:
+        """As VCL says it."""
+        return [f'    .host = "{self.address}";', f'    .port = "{self.port}";']
 
-def gaps(backends: Sequence[Backend], probe: Probe | None) -> dict[str, str]:
-    """What fills the gaps of varnish/app.vcl that are about containers."""
+
+@dataclass(frozen=True, slots=True)
+class LocalBackend:
+    """A program of this machine that listens on the socket ``path``."""
+
+    name: str
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not SOCKET_PATH.fullmatch(str(self.path)):
+            raise ValueError(f"cannot be put into VCL: {str(self.path)!r}")
+
+    @property
+    def place(self) -> list[str]:
+        """As VCL says it."""
+        return [f'    .path = "{self.path}";']
+
+
+AnyBackend = Backend | LocalBackend
+
+
+def gaps(backends: Sequence[AnyBackend], probe: Probe | None, proxy: Path | None) -> dict[str, str]:
+    """What fills the gaps of varnish/app.vcl that are about containers; websockets go through ``proxy``, None: none."""
     names = [f"b{i}_{re.sub(r'[^A-Za-z0-9]', '_', b.name)}" for i, b in enumerate(backends)]
     probed = probe is not None
     made = [_backend(n, b, probed) for n, b in zip(names, backends, strict=True)]
@@ -45,7 +71,7 @@ def gaps(backends: Sequence[Backend], probe: Probe | None) -> dict[str, str]:
         "probe": probe_text(probe) if probe else "",
         "backends": "\n".join(made),
         "members": "\n".join(members),
-        "sockets": _sockets(backends, names, probed),
+        "websockets": websocket_vcl.declarations(proxy, _containers(backends, names)),
         "any_at_all": _any_at_all("req.backend_hint", "    ") if probed else "",
         "any_at_all_again": _any_at_all("bereq.backend", "        ") if probed else "",
         "retry_503": _retry_503(probed) if len(names) > 1 else "",
@@ -71,19 +97,14 @@ def _any_at_all(variable: str, indent: str) -> str:
     return f"{condition}\n{indent}    set {variable} = any.backend();\n{indent}}}"
 
 
-def _sockets(backends: Sequence[Backend], names: Sequence[str], probed: bool) -> str:
-    """The same containers once more: Varnish counts open connections by backend, and so tells sockets from requests."""
-    own = [f"{SOCKET_PREFIX}{name}" for name in names]
-    made = [_backend(n, b, probed) for n, b in zip(own, backends, strict=True)]
-    members = [f"    sockets.add_backend({n});" for n in own]
-    return "\n".join([*made, "", "sub vcl_init {", "    new sockets = directors.round_robin();", *members, "}"])
+def _containers(backends: Sequence[AnyBackend], names: Sequence[str]) -> list[tuple[str, str, int]]:
+    return [(n, b.address, b.port) for n, b in zip(names, backends, strict=True) if isinstance(b, Backend)]
 
 
-def _backend(name: str, backend: Backend, probed: bool) -> str:
+def _backend(name: str, backend: AnyBackend, probed: bool) -> str:
     lines = [
         f"backend {name} {{",
-        f'    .host = "{backend.address}";',
-        f'    .port = "{backend.port}";',
+        *backend.place,
         f"    .connect_timeout = {CONNECT_TIMEOUT_S}s;",
         f"    .first_byte_timeout = {RESPONSE_TIMEOUT_S}s;",
         f"    .between_bytes_timeout = {RESPONSE_TIMEOUT_S}s;",

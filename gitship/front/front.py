@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gitship.configvalues import Address
-from gitship.front.backend_vcl import Backend
+from gitship.front.backend_vcl import Backend, LocalBackend
 from gitship.front.cache import Purge
 from gitship.front.canaries import Canaries
 from gitship.front.labels import serving, targets
@@ -22,8 +22,11 @@ from gitship.front.server import Server
 from gitship.front.sockets import open_sockets
 from gitship.front.trial import Trial
 from gitship.front.vcl import APP_PREFIX, UNAVAILABLE, AppFront, label_name
+from gitship.front.websockets import Websockets
 
-__all__ = ["AppFront", "Backend", "Front"]
+__all__ = ["AppFront", "Backend", "Front", "LocalBackend"]
+
+WEBSOCKETS = "websockets"  # the directory of their proxy, ``Settings.websockets_dir``
 
 
 class Front:
@@ -44,7 +47,10 @@ class Front:
         self.pauses = Pauses(
             directory, self._server.group, lambda: replace(self.address, host=reachable(self.address.host))
         )
-        self._programs = Programs(self._control, self._server.files, directory, memory_bytes, self.pauses.of)
+        self._websockets = Websockets(directory / WEBSOCKETS, self._server.group)
+        self._programs = Programs(
+            self._control, self._server.files, directory, memory_bytes, self.pauses.of, self._websockets.path
+        )
         self._lock = self._programs.lock
         token = self._server.trial_token
         self._trial = Trial(self._programs.labels, self._lock, token)
@@ -57,15 +63,28 @@ class Front:
     def ensure_running(self) -> None:
         """Starts varnishd with the state on disk, or takes over the one that runs; starts it anew for other settings.
 
-        Raises FrontError that names who holds the port.
+        So, too, the proxy of websockets, but what is wrong with that is only logged. Raises FrontError that names who
+        holds the port.
         """
         with self._lock:
             self._server.ensure_running()
+        self._websockets.bring()
+
+    def bring_websockets(self) -> bool:
+        """Starts their proxy when it is gone, or logs why it can't; True when it was gone and runs again."""
+        return self._websockets.bring()
+
+    def takes_websockets(self) -> bool:
+        """True when websockets are let through; they are answered 503 otherwise."""
+        return self._websockets.alive()
 
     def stop(self) -> None:
-        """Ends varnishd: no site is served any more. The state on disk stays for the next start."""
+        """Ends varnishd and the proxy of websockets: no site is served any more. What is on disk stays for the next
+        start.
+        """
         with self._lock:
             self._server.stop()
+        self._websockets.stop()
 
     def close(self) -> None:
         """Lets go of Varnish, which serves on."""

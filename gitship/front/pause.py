@@ -20,7 +20,7 @@ CONNECT_S = 2
 REMEMBERED_S = 120  # that it is over; longer than any pause
 
 _TICKET = re.compile(r"[0-9a-f]{16,64}")
-_SOCKET = re.compile(r"/[\x20\x21\x23-\x7e]{1,106}")  # 108 bytes with the end, by unix(7)
+SOCKET_PATH = re.compile(r"/[\x20\x21\x23-\x7e]{1,106}")  # 108 bytes with the end, by unix(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Pause:
     until: float
 
     def __post_init__(self) -> None:
-        if not _TICKET.fullmatch(self.ticket) or not _SOCKET.fullmatch(str(self.path)):
+        if not _TICKET.fullmatch(self.ticket) or not SOCKET_PATH.fullmatch(str(self.path)):
             raise ValueError(f"cannot be put into VCL: {self.ticket!r}, {str(self.path)!r}")
 
     @property

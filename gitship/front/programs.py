@@ -54,8 +54,12 @@ class Programs:
         directory: Path,
         memory_bytes: int,
         pause_of: Callable[[str], Pause | None],
+        proxy: Path | None,
     ) -> None:
-        """``memory_bytes`` is the size of the cache; ``pause_of`` tells the pause that the app of a slug is in."""
+        """``memory_bytes`` is the size of the cache; ``pause_of`` tells the pause that the app of a slug is in.
+
+        ``proxy`` is the socket of what websockets go through; None: there are none.
+        """
         self.lock = threading.RLock()
         self.labels = Labels(control)
         self._control = control
@@ -63,6 +67,7 @@ class Programs:
         self._directory = directory
         self._largest_cached_bytes = memory_bytes // CACHED_PART
         self._pause_of = pause_of
+        self._proxy = proxy
         self._pending: set[str] = set()  # loaded by this gitship, not labelled yet
         self._last_ms = 0
         self._switches = 0
@@ -175,8 +180,8 @@ class Programs:
             return self._rates
 
     def _adapted(self, app: AppFront) -> AppFront:
-        """With its pause, and without a limit that would keep it from being loaded."""
-        app = replace(app, pause=self._pause_of(app.slug))
+        """With its pause and the way of its websockets, and without a limit that would keep it from being loaded."""
+        app = replace(app, pause=self._pause_of(app.slug), proxy=self._proxy)
         if app.gate.limits.rate is None or self.limits_rates():
             return app
         log.warning("%s: its rate limit does not count, Varnish has no vsthrottle (varnish-modules)", app.app)

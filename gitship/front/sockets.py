@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from gitship.front.backend_vcl import SOCKET_PREFIX
+from gitship.front.websocket_vcl import PREFIX
 
 TIMEOUT_S = 10.0
 BUSY_PER_SOCKET = 2  # what an open one adds to a VCL's busy count
@@ -18,8 +18,8 @@ log = logging.getLogger("gitship.front")
 
 
 def open_sockets(workdir: Path, vcls: Iterable[str]) -> int:
-    """Open connections to the socket backends of ``vcls`` (25 ms with 1000 apps); 0 when they can't be counted."""
-    names = [word for vcl in vcls for word in ("-f", f"VBE.{vcl}.{SOCKET_PREFIX}*.conn")]
+    """Open connections to the websockets' backends of ``vcls`` (25 ms with 1000 apps); 0 when they can't be counted."""
+    names = [word for vcl in vcls for word in ("-f", f"VBE.{vcl}.{PREFIX}*.conn")]
     program = shutil.which("varnishstat")
     if program is None or not names:
         return 0

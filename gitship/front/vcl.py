@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from gitship.front import backend_vcl, cache_vcl, custom, gate_vcl, limits, pause
-from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S, Backend
+from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S, AnyBackend, Backend, LocalBackend
 from gitship.front.cache import DEFAULT, Before, Cache
 from gitship.front.gate import OPEN, Gate, check_page
 from gitship.front.pause import Pause
@@ -61,11 +62,13 @@ class AppFront:
     side: Side | None = None  # of a canary
     id: int = 0  # under which its visitors are counted, whatever its name; 0: not at all
     pause: Pause | None = None
+    local: LocalBackend | None = None  # a program of this machine instead of containers; it has no websockets
+    proxy: Path | None = None  # the socket of what websockets go through; None: who asks gets an ordinary answer
 
     def __post_init__(self) -> None:
         """Raises ValueError for anything that could end a VCL string: the texts go into a program."""
         checks = [(_SLUG, self.slug), (_WORD, self.app), (_SLUG, self.release), (_WORD, self.cache_key)]
-        if self.backends:
+        if self.behind:
             checks.append((_TOKEN, self.verify_token))
         check_page(self.error_page or "")
         if self.before is not None:
@@ -73,6 +76,11 @@ class AppFront:
         for pattern, value in checks:
             if not pattern.fullmatch(value):
                 raise ValueError(f"cannot be put into VCL: {value!r}")
+
+    @property
+    def behind(self) -> tuple[AnyBackend, ...]:
+        """Who answers."""
+        return (self.local,) if self.local else self.backends
 
     @property
     def owner(self) -> str:
@@ -121,9 +129,9 @@ def unavailable_vcl() -> str:
 
 
 def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_bytes: int) -> str:
-    if app.stopped and not app.backends:
+    if app.stopped and not app.behind:
         return _answer(name, digest, '503, "Stopped"', page("stopped", app=app.app), retry_after=True, of=app)
-    if not app.backends:
+    if not app.behind:
         text = page("never-deployed", app=app.app)
         return _answer(name, digest, '502, "Not Running"', text, retry_after=False, of=app)
     # A file is kept for as long as it may be asked for once its release is no longer there.
@@ -162,7 +170,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         page=page("app-down", request="bereq", app=app.app) if app.error_page is None else literal(app.error_page),
         limits=limits.declarations(app.gate.limits, app.app, _gitships_own(app, token)),
         pause=pause.declarations(app.pause, token),
-        **backend_vcl.gaps(app.backends, app.probe),
+        **backend_vcl.gaps(app.behind, app.probe, app.proxy),
         **calls,
     )
     return custom.appended(text, own)

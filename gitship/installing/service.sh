@@ -61,7 +61,7 @@ answers() { "$prefix/current/bin/gitship" --config "$config" version >/dev/null 
 
 start_serve() { # false when it does not answer within a minute
   if has_systemd; then
-    systemctl start gitship-varnish.service gitship-tls.service
+    systemctl start gitship-varnish.service gitship-websockets.service gitship-tls.service
     systemctl restart gitship.service
   else
     mkdir -p "$run_dir"

@@ -194,8 +194,8 @@ def test_an_apps_own_vcl(server: Server, shop: Path, run: Callable[..., str]) ->
 
 
 def test_an_app_without_websockets_can_say_so(server: Server, shop: Path, run: Callable[..., str]) -> None:
-    """As README's limits have it: who asks for one is then answered through Varnish, as everybody."""
-    asking = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    """Who asks for one is then answered through Varnish's cache, as everybody."""
+    asking = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
     assert "x-cache" not in server.get("gated", headers=asking).headers
     run("vcl:set", "gated", stdin="sub app_recv { unset req.http.upgrade; }\n")
     assert server.get("gated", headers=asking).headers["x-cache"]

@@ -231,7 +231,7 @@ def test_a_bare_machine_for_years(release: str, tmp_path: Path, tiny_binary: Pat
         assert pushed.returncode == 0, pushed.stderr
         assert get(machine.address) == (200, "v1\n")
         print(f"\n{release}: installed in {installed_s:.0f} s, first page after {time.monotonic() - started:.0f} s")
-        for unit in ("gitship", "gitship-varnish", "gitship-tls"):
+        for unit in ("gitship", "gitship-varnish", "gitship-websockets", "gitship-tls"):
             assert machine.enter("systemctl", "is-active", unit).stdout.strip() == "active", unit
             owner = machine.enter("systemctl", "show", "-P", "User", unit).stdout.strip()
             assert owner == "gitship"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,3 +54,20 @@ def test_sockets_alone_do_not_use_the_longer_limit_of_requests(server: Server, t
         deployed(server, repository, "short", "v2", settings(600, 1))
         assert closed(connection) == GOING_AWAY
         assert time.monotonic() - began < 60
+
+
+def test_a_killed_proxy_of_websockets_is_back_and_pages_are_served_meanwhile(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    server.push_ok(tiny_app("again"), "again")
+    address = Address("127.0.0.1", server.http_port)
+    pid_file = server.data_dir / "varnish/websockets/haproxy.pid"
+    before = pid_file.read_text()
+    with websocket(address, "again.localhost") as connection:
+        assert said(connection, b"one") == b"v1: one"
+        os.kill(int(before), signal.SIGKILL)
+        assert server.get("again").body == "v1\n"
+    wait_until(lambda: pid_file.exists() and pid_file.read_text() not in ("", before), 20, "gitship starts it again")
+    wait_until(lambda: "haproxy for websockets" in server.logs, 20, "the log tells of it")
+    with websocket(address, "again.localhost") as connection:
+        assert said(connection, b"two") == b"v1: two"

@@ -11,10 +11,10 @@ from pathlib import Path
 from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.atomically import write_atomically
+from gitship.front.haproxy import CertificatesRefused, Haproxy, program, proxy_user
 from gitship.front.tls import self_signed, table
 from gitship.front.tls.admin import Admin
 from gitship.front.tls.config import haproxy_config
-from gitship.front.tls.haproxy import CertificatesRefused, Haproxy, program, proxy_user
 from gitship.front.tls.table import Entry
 from gitship.front.varnishd import tls_socket
 

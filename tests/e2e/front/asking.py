@@ -7,14 +7,24 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gitship.configvalues import Address
 from gitship.front.front import AppFront, Backend
 from gitship.front.probe_vcl import Probe
-from tests.e2e.front.origin import Origin
 
 TIMEOUT_S = 30.0
 TOKEN = "verify-token-of-the-tests"
+
+
+class Listening(Protocol):
+    """A server of the tests; where it listens."""
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ def until_closed(connection: socket.socket) -> bytes:
     return data
 
 
-def app(name: str, *origins: Origin, release: str = "v1", probe: str | None = None, key: str = "") -> AppFront:
+def app(name: str, *origins: Listening, release: str = "v1", probe: str | None = None, key: str = "") -> AppFront:
     """What Varnish is told of an app whose containers are ``origins``."""
     return AppFront(
         slug=name.replace(".", "_"),

@@ -9,8 +9,7 @@ import pytest
 
 from gitship.configvalues import Address
 from gitship.front.front import AppFront, Front
-from tests.e2e.front.asking import app
-from tests.e2e.front.origin import Origin
+from tests.e2e.front.asking import Listening, app
 
 MEMORY_BYTES = 64 << 20
 LOOPBACK = Address("127.0.0.1", 0)
@@ -46,7 +45,7 @@ def serve(shared: Front, request: pytest.FixtureRequest) -> Iterator[Serve]:
     name = f"a{abs(hash(request.node.nodeid)) % 10**9}"
     host = f"{name}.localhost"
 
-    def put(*origins: Origin, **more: str) -> str:
+    def put(*origins: Listening, **more: str) -> str:
         shared.set_hosts({host: name})
         switch(shared, app(name, *origins, **more))
         return host

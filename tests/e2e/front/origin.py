@@ -40,6 +40,7 @@ class Origin:
     missing: set[str] = field(default_factory=set)
     pause_s: float = 0.0
     probe_pause_s: float = 0.0
+    probe_status: int = 200
 
     def __enter__(self) -> Origin:
         self._loop = asyncio.new_event_loop()
@@ -149,7 +150,7 @@ class Origin:
 
     async def _probe(self, request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(self.probe_pause_s)
-        return web.Response(text="ready")
+        return web.Response(text="ready", status=self.probe_status)
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if not web.WebSocketResponse().can_prepare(request):

@@ -9,15 +9,16 @@ from tests.e2e.front.asking import TIMEOUT_S
 
 TEXT, CLOSE = 0x81, 0x88
 GOING_AWAY = 1001
+# The headers that ask for one.
+UPGRADE = (
+    "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n"
+)
 
 
 def websocket(address: Address, host: str) -> socket.socket:
     """A connection that has become a websocket."""
     connection = socket.create_connection((address.host, address.port), TIMEOUT_S)
-    opening = (
-        f"GET /ws HTTP/1.1\nHost: {host}\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n\n"
-    )
+    opening = f"GET /ws HTTP/1.1\nHost: {host}\n{UPGRADE}\n"
     connection.sendall(opening.replace("\n", "\r\n").encode())
     answer = b""
     while b"\r\n\r\n" not in answer:

@@ -13,6 +13,7 @@ from gitship.front.front import Front
 from tests.e2e.front.asking import TOKEN, ask, raw, until_closed
 from tests.e2e.front.conftest import Serve
 from tests.e2e.front.origin import Origin
+from tests.e2e.front.socketing import UPGRADE
 
 pytestmark = pytest.mark.e2e
 
@@ -78,7 +79,7 @@ def test_after_an_unknown_method_the_connection_still_has_the_headers_checked(sh
 def test_an_app_that_declines_a_websocket_gets_no_further_request_past_the_checks(shared: Front, serve: Serve) -> None:
     with Origin("v1") as origin:
         host = serve(origin)
-        first = f"GET /first HTTP/1.1\nHost: {host}\nUpgrade: websocket\nConnection: Upgrade\n\n"
+        first = f"GET /first HTTP/1.1\nHost: {host}\n{UPGRADE}\n"
         second = f"GET /second HTTP/1.1\nHost: {host}\nX-Real-IP: 6.6.6.6\nConnection: close\n\n"
         with raw(shared.address, first + second) as connection:
             assert until_closed(connection).startswith(b"HTTP/1.1 200")

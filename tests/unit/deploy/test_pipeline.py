@@ -65,6 +65,12 @@ class LabellingFront(MemoryFront):
     def ensure_running(self) -> None:
         self.running = True
 
+    def takes_websockets(self) -> bool:
+        return True
+
+    def bring_websockets(self) -> bool:
+        return False
+
     def load(self, app: AppFront) -> str:
         self._hook("load")
         name = f"a_{app.slug}_{app.release}_{len(self.loaded)}"

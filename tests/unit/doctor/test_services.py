@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,11 +85,22 @@ def test_a_varnish_that_compiles_nothing(settings: Settings, path: Path) -> None
     ("said", "level", "text"),
     [
         ("HAProxy version 2.0.33 2024/01/01", Level.FAIL, "version 2.0 is too old"),
-        ("HAProxy version 2.4.22 2023/02/14", Level.OK, "2.4, does not run; `https:enable` starts it"),
-        ("a test", Level.WARN, "haproxy does not say its version: there is no HTTPS"),
+        ("HAProxy version 2.4.22 2023/02/14", Level.OK, "2.4, HTTPS does not run; `https:enable` starts it"),
+        (
+            "a test",
+            Level.FAIL,
+            "haproxy does not say its version: websockets are answered 503, and there is no HTTPS",
+        ),
     ],
 )
 def test_haproxys_version(settings: Settings, path: Path, said: str, level: Level, text: str) -> None:
     has(path, "haproxy", said)
     [finding] = services.haproxy(settings)
     assert (finding.level, finding.text) == (level, text)
+
+
+def test_without_haproxy_there_are_no_websockets(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)  # it is looked for beyond PATH, too
+    [finding] = services.haproxy(settings)
+    assert (finding.level, finding.fix) == (Level.FAIL, "apt-get install haproxy, then restart gitship")
+    assert "haproxy is not installed: websockets are answered 503" in finding.text

@@ -125,3 +125,16 @@ def test_without_a_unit_that_waits_the_error_says_so(tmp_path: Path, monkeypatch
 
 def test_on_a_machine_without_units_gitship_starts_it_itself(tmp_path: Path) -> None:
     assert Attended("sleep", tmp_path).start(["true"], 10, 0o022, "") == (0, "")
+
+
+def test_another_order_is_carried_out_while_the_program_before_runs_on(unit: Unit) -> None:
+    """It is to take over, and to end that one when it likes."""
+    assert order(unit, BECOMES_A_DAEMON) == (0, "")
+    first = unit.pid()
+    assert order(unit, BECOMES_A_DAEMON) == (0, "")
+    second = unit.pid()
+    assert first != second and Path(f"/proc/{first}").exists()
+    end(first)
+    assert unit.begun == 1, "the end of the one before is nobody's loss"
+    end(second)
+    until(lambda: unit.begun == 2 and unit.pid_file.read_text().strip() not in ("", str(second)))

@@ -76,7 +76,7 @@ def test_each_hook_is_called_once_at_its_place_and_only_if_it_is_there() -> None
     for hook in ("app_recv", "app_hash", "app_backend_fetch", "app_backend_response", "app_deliver"):
         assert text.count(f"call {hook};") == 1
         assert call(ALL, hook) == f"    call {hook};"
-    assert text.index("x-forwarded-for") < text.index("call app_recv;") < text.index("return (pipe);")
+    assert text.index("x-forwarded-for") < text.index("call app_recv;") < text.index("call gitship_websocket;")
     assert text.index("call app_backend_response;") < text.index("Nothing is cached unless")
     assert text.index("call app_deliver;") < text.index('set resp.http.x-gitship-release = "app_shop_v12_1"')
     assert text.endswith(ALL + "\n")

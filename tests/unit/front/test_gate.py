@@ -77,7 +77,7 @@ def test_the_gate_is_asked_before_the_cache_and_passed_by_gitships_own_token_onl
     recv = text[text.index("sub vcl_recv") :]
     asked = recv.index("if (!req.http.x-gitship-verify) {\n            call gitship_gate;")
     assert recv.index(f'if (req.http.x-gitship-verify != "{ONE.verify_token}")') < asked
-    assert asked < recv.index("return (pipe)") < recv.index("return (pass)")
+    assert asked < recv.index("call gitship_websocket;") < recv.rindex("return (pass)")
 
 
 # -- the program is the same whatever people type

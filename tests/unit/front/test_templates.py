@@ -75,6 +75,7 @@ def test_every_file_of_the_directory_is_used() -> None:
         "answer.vcl",
         "pause.vcl",
         "top.vcl",
+        "websockets.vcl",
         "pages/style.css",
         *(f"pages/{n}.html" for n in PAGES),
     }

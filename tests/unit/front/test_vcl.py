@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ ONE = AppFront(
     cache_key="7/0123456789abcdef",
     backends=(Backend("shop.example.web.1.v12", "10.231.0.5", 5000),),
     verify_token="T" * 32,
+    proxy=Path("/data/varnish/websockets/in.sock"),
 )
 THREE = replace(
     ONE,

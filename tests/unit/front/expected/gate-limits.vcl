@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest 2950b9d39001550c0968eb612ee7dd7a
+# digest e95dbe8ae70cfadc3fd8e893042dad32
 
 import directors;
 import std;
@@ -71,17 +71,86 @@ sub vcl_init {
     app.add_backend(b0_shop_example_web_1_v12);
 }
 
-backend socket_b0_shop_example_web_1_v12 {
-    .host = "10.231.0.5";
-    .port = "5000";
+# Websockets go through a proxy that reads HTTP. Varnish itself would hand on whatever follows, and an app that declines
+# and keeps the connection would take further requests on it, past all checks. The proxy lets one request through, and
+# after any answer but 101 it hangs up.
+backend socket_proxy {
+    .path = "/data/varnish/websockets/in.sock";
     .connect_timeout = 3s;
-    .first_byte_timeout = 300s;
-    .between_bytes_timeout = 300s;
+    .first_byte_timeout = 5s;
+    .between_bytes_timeout = 5s;
 }
 
-sub vcl_init {
-    new sockets = directors.round_robin();
-    sockets.add_backend(socket_b0_shop_example_web_1_v12);
+# What a websocket is asked for with (RFC 6455, 4.1), and no body. Any other upgrade is declined, by leaving it out.
+sub gitship_upgrade {
+    std.collect(req.http.connection);
+    if (req.method != "GET" || req.proto != "HTTP/1.1" || req.http.upgrade !~ "(?i)^websocket$"
+        || req.http.connection !~ "(?i)(^|[, \t])upgrade([, \t]|$)" || !req.http.sec-websocket-key
+        || req.http.transfer-encoding || req.http.content-length) {
+        unset req.http.upgrade;
+        unset req.http.http2-settings;
+    }
+}
+
+# A pipe to a proxy that isn't there would end without an answer. So it is asked first, which takes 0.1 ms.
+sub gitship_websocket {
+    set req.backend_hint = socket_proxy;
+    if (req.http.x-gitship-socket == "there") {
+        return (pipe);
+    }
+    set req.http.x-gitship-socket = "asked";
+    return (pass);
+}
+
+sub vcl_pass {
+    if (req.http.x-gitship-socket == "asked") {
+        return (fetch);
+    }
+}
+
+sub vcl_backend_fetch {
+    if (bereq.http.x-gitship-socket == "asked") {
+        return (fetch);
+    }
+}
+
+sub vcl_backend_response {
+    if (bereq.http.x-gitship-socket == "asked") {
+        return (deliver);
+    }
+}
+
+sub vcl_backend_error {
+    if (bereq.http.x-gitship-socket == "asked") {
+        set beresp.http.content-type = "text/plain; charset=utf-8";
+        set beresp.http.cache-control = "no-store";
+        set beresp.http.retry-after = "5";
+        set beresp.http.x-gitship-origin = "error";
+        synthetic("No websockets at this moment; try again.");
+        return (deliver);
+    }
+}
+
+sub vcl_deliver {
+    if (req.http.x-gitship-socket == "asked" && resp.status == 204) {
+        set req.http.x-gitship-socket = "there";
+        return (restart);
+    }
+}
+
+# Also for a pipe that the app's own VCL has asked for.
+sub vcl_pipe {
+    unset bereq.http.x-gitship-verify;
+    unset bereq.http.x-gitship-first;
+    unset bereq.http.x-gitship-socket;
+    set bereq.http.x-request-start = "t=" + std.time2real(now, 0.0);
+    set bereq.http.x-gitship-address = "10.231.0.5";
+    set bereq.http.x-gitship-port = "5000";
+    set bereq.backend = socket_proxy;
+    if (req.http.x-gitship-socket == "there") {
+        set bereq.http.upgrade = req.http.upgrade;
+        set bereq.http.connection = "upgrade";
+    }
 }
 
 import vsthrottle;
@@ -200,6 +269,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 #   x-gitship-changes it may change a page. look-first, look-elsewhere, look: does the cache have one of this URL, under
 #                     the other side's key, too? Else its URL, as the cache has it.
 #   x-gitship-sent    the URL as the app gets it, meanwhile.
+#   x-gitship-socket  a websocket is wanted. asked: the proxy that they go through is asked whether it is there; there.
 #   x-gitship-cookie  the visitor's cookies, while x-gitship-aside says why they are put aside; over: they count again.
 sub vcl_recv {
     # The top VCL's return (vcl(label)) rolls request headers back to what the client sent: all hygiene is here.
@@ -215,6 +285,7 @@ sub vcl_recv {
         unset req.http.x-gitship-cookie;
         unset req.http.x-gitship-aside;
         unset req.http.x-gitship-trial;
+        unset req.http.x-gitship-socket;
         unset req.http.x-gitship-waits;
         unset req.http.x-gitship-hold;
         if (req.http.x-gitship-verify != "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT") {
@@ -231,6 +302,9 @@ sub vcl_recv {
         }
         set req.http.x-forwarded-host = req.http.host;
         set req.http.x-forwarded-port = std.port(server.ip);
+        if (req.http.upgrade) {
+            call gitship_upgrade;
+        }
     } else {
         unset req.http.x-gitship-first;
     }
@@ -250,9 +324,8 @@ sub vcl_recv {
         set req.grace = 0s;
     }
 
-    if (req.http.upgrade ~ "(?i)^websocket$") {
-        set req.backend_hint = sockets.backend();
-        return (pipe);
+    if (req.http.upgrade) {
+        call gitship_websocket;
     }
     if (req.method == "CONNECT") {
         return (synth(405));
@@ -287,15 +360,6 @@ sub vcl_recv {
         }
     }
     # The built-in rules follow: Cookie and Authorization are passed.
-}
-
-sub vcl_pipe {
-    unset bereq.http.x-gitship-verify;
-    unset bereq.http.x-gitship-first;
-    set bereq.http.x-request-start = "t=" + std.time2real(now, 0.0);
-    set bereq.http.upgrade = req.http.upgrade;
-    # "close": an app that declines the upgrade ends the connection instead of taking further requests on it.
-    set bereq.http.connection = "upgrade, close";
 }
 
 sub vcl_hash {

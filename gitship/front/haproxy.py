@@ -19,6 +19,7 @@ from gitship.front.varnishd import PROXY_USER
 START_TIMEOUT_S = 300.0  # a certificate takes 0.9 ms of processor time, and the machine may be busy
 STOP_TIMEOUT_S = 10.0
 VERSION_TIMEOUT_S = 10.0
+MOST = 1 << 20
 SPARE_FILES = 500  # for listeners, the admin socket and what OpenSSL opens
 
 
@@ -27,7 +28,7 @@ class CertificatesRefused(FrontError):
 
 
 class Haproxy:
-    """haproxy with its files in ``directory``: ``haproxy.cfg``, ``haproxy.pid``, ``admin.sock``."""
+    """A haproxy with its files in ``directory``: ``haproxy.cfg``, ``haproxy.pid``, ``admin.sock``."""
 
     def __init__(self, directory: Path) -> None:
         self.config = directory / "haproxy.cfg"
@@ -40,13 +41,30 @@ class Haproxy:
         """None when it does not run (a pid that another process has by now does not count)."""
         return self._daemon.pid()
 
-    def start(self, listen: Address) -> None:
-        """Starts it with the configuration on disk. It must not be running. Raises FrontError, CertificatesRefused."""
-        command = [program(), "-D", "-f", str(self.config), "-p", str(self.pid_file)]
-        command += ["-n", str(max(100, (daemonized.open_files() - SPARE_FILES) // 2))]  # a connection is two files
+    def start(self, listen: Address | None = None, most: int = MOST) -> None:
+        """Starts it with the configuration on disk, for ``most`` connections at once. It must not be running.
+
+        Raises FrontError, that names who holds the port of ``listen``, or CertificatesRefused.
+        """
+        command = self._command(most)
         self.stop()
-        arguments = daemonized.with_open_files(command)
-        code, said = self.unit.start(arguments, START_TIMEOUT_S, 0o077, "apt-get install haproxy")
+        self._start(command, command, listen)
+
+    def replace(self, most: int = MOST) -> None:
+        """A new one takes over its listeners, with the configuration on disk; the one before ends with its last
+        connection. It must be running. Raises FrontError.
+        """
+        command, before = self._command(most), sorted(self._daemon.processes())
+        taking_over = [*command, "-x", str(self.admin), "-sf", *map(str, before)]
+        self._start(taking_over, command, None)
+
+    def _command(self, most: int) -> list[str]:
+        files = max(100, (daemonized.open_files() - SPARE_FILES) // 2)  # a connection is two files
+        command = [program(), "-D", "-f", str(self.config), "-p", str(self.pid_file), "-n", str(min(files, most))]
+        return daemonized.with_open_files(command)
+
+    def _start(self, command: list[str], again: list[str], listen: Address | None) -> None:
+        code, said = self.unit.start(command, START_TIMEOUT_S, 0o077, "apt-get install haproxy", again=again)
         if code != 0:
             raise _start_error(said, listen)
 
@@ -91,10 +109,10 @@ def proxy_user() -> str | None:
         return None
 
 
-def _start_error(said: str, listen: Address) -> FrontError:
-    if "Permission denied" in said and "bind" in said:
+def _start_error(said: str, listen: Address | None) -> FrontError:
+    if listen is not None and "Permission denied" in said and "bind" in said:
         return daemonized.not_allowed(listen.port, "https")
-    if "in use" in said:
+    if listen is not None and "in use" in said:
         return daemonized.in_use(listen.port, "https")
     if "crt-list" in said or ".pem" in said:
         return CertificatesRefused(f"haproxy refuses a certificate: {_alert(said)}", "see the server's log")
