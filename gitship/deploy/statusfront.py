@@ -1,5 +1,7 @@
 """The status page behind Varnish (setting ``web.domain``): one more site there, whose only backend is gitship itself.
 
+It has a socket of its own for Varnish, which nobody else can connect to: whoever comes by it is a visitor, whatever the
+request says, and what Varnish says of the visitor is true.
 Its answers say `no-store`, so that Varnish keeps none of them but the files whose address tells their content.
 """
 
@@ -9,8 +11,8 @@ import hmac
 
 from gitship.config import Settings
 from gitship.deploy.gates import status_https
-from gitship.deploy.webaddress import EVERYWHERE
-from gitship.front.front import AppFront, Backend
+from gitship.errors import FrontError
+from gitship.front.front import AppFront, LocalBackend
 from gitship.front.gate import Gate
 from gitship.model import STATUS_PAGE
 from gitship.store import Store
@@ -19,17 +21,22 @@ SLUG = STATUS_PAGE.name  # no app's begins so
 
 
 def status_front(store: Store, settings: Settings) -> AppFront | None:
-    """None when the page has no host name."""
+    """None when the page has no host name. Raises FrontError."""
     if not settings.web.domain:
         return None
-    host = settings.web.listen.host
-    address = {"localhost": "127.0.0.1"}.get(host, "127.0.0.1" if host in EVERYWHERE else host)
+    try:
+        page = LocalBackend("status", settings.status_socket)
+    except ValueError:
+        raise FrontError(
+            f"the path {settings.status_socket} is too long for a socket", "choose a shorter data_dir"
+        ) from None
     return AppFront(
         slug=SLUG,
         app="gitship",
         release="v0",
         cache_key="status",
-        backends=(Backend("status", address, settings.web.listen.port),),
+        backends=(),
+        local=page,
         gate=Gate(https=status_https(store)),
         verify_token=hmac.new(store.secret(), b"status page", "sha256").hexdigest()[:32],
     )

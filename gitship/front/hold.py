@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 from contextlib import suppress
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
+from gitship.front import inlet
 from gitship.front.pause import Pause
 
 TIMEOUT_S = 5.0
@@ -25,17 +25,7 @@ class Hold:
         self._pause = pause
         self._asking: socket.socket | None = None
         self._answering: socket.socket | None = None
-        self._listener = socket.socket(socket.AF_UNIX)
-        try:
-            pause.path.unlink(missing_ok=True)  # of a gitship that was killed
-            self._listener.bind(str(pause.path))
-            if group is not None:
-                os.chown(pause.path, -1, group)
-            pause.path.chmod(0o600 if group is None else 0o660)
-            self._listener.listen()
-        except OSError as error:
-            self._listener.close()
-            raise FrontError(f"cannot listen on {pause.path}: {error.strerror or error}", "look at data_dir") from None
+        self._listener = inlet.listen(pause.path, group)
 
     def establish(self, varnish: Address, host: str) -> None:
         """From now on visitors of ``host`` wait. Raises FrontError when Varnish does not come within seconds."""

@@ -18,7 +18,6 @@ from tornado.web import HTTPError
 
 from gitship.commands import access
 from gitship.deploy.stats import Stats
-from gitship.deploy.webaddress import is_loopback
 from gitship.model import STATUS_PAGE, App, Deploy, DeployState
 from gitship.model.uptime import DAY_S
 from gitship.store import Store
@@ -39,8 +38,7 @@ class Metrics(Page):
     tokens = True
 
     async def get(self) -> None:
-        local = is_loopback(self.request.remote_ip or "") and not self.behind_proxy
-        if self.identity is None and not local:
+        if self.identity is None and not self.on_this_machine:
             raise HTTPError(401, "a token in the header `Authorization: Bearer`, or a request on the server itself")
         await self.services.health.fresh()
         store = self.services.store

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -42,6 +43,8 @@ CONTENT_SECURITY_POLICY = (
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 MAX_ID = (1 << 63) - 1  # SQLite's largest
+# Any of these tells that somebody else asks than who has connected.
+PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 COOKIE = "gitship"
 SECURE_COOKIE = "__Host-gitship"  # no other host, an app's for instance, can set one of this name
 
@@ -127,9 +130,21 @@ class Page(RequestHandler):
         )  # fmt: skip
 
     @property
+    def by_front(self) -> bool:
+        """True when gitship's own front hands the request on: by the socket that nobody else can connect to."""
+        context = getattr(self.request.connection, "context", None)
+        return getattr(context, "address_family", None) == socket.AF_UNIX
+
+    @property
     def behind_proxy(self) -> bool:
-        """True when gitship's own front hands the request on: it comes from this machine and names its client."""
-        return is_loopback(self.request.remote_ip or "") and "X-Forwarded-For" in self.request.headers
+        """True also for a proxy of somebody's own: it asks from this machine, and names its client."""
+        foreign = any(name in self.request.headers for name in PROXY_HEADERS)
+        return self.by_front or (foreign and is_loopback(self.request.remote_ip or ""))
+
+    @property
+    def on_this_machine(self) -> bool:
+        """True when whoever asks is here, and no proxy in between."""
+        return not self.behind_proxy and is_loopback(self.request.remote_ip or "")
 
     @property
     def client_address(self) -> str:

@@ -16,8 +16,10 @@ from gitship.config import Settings
 from gitship.configvalues import Address
 from gitship.deploy.operations import Operations
 from gitship.deploy.webaddress import is_loopback
-from gitship.errors import GitshipError
+from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
+from gitship.front import inlet
+from gitship.front.varnishd import reader_group
 from gitship.store import Store
 from gitship.web import actions, api, apppage, badges, logs, metrics, pages, signin, stream
 from gitship.web.applog import AppLogs
@@ -75,6 +77,14 @@ class WebServer:
                 "end what listens there, or set web.listen to another address",
             ) from None
         self.address = Address(self._listen.host, sockets[0].getsockname()[1])
+        try:
+            if self._settings.web.domain:
+                sockets.append(inlet.listen(self._settings.status_socket, reader_group()))
+                sockets[-1].setblocking(False)
+        except FrontError:
+            for listener in sockets:
+                listener.close()
+            raise
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(sockets)), name="web", daemon=True)
         self._thread.start()
         if not self._ready.wait(START_TIMEOUT_S):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -196,6 +197,20 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     yield site
     site.server.stop()
     site.store.close()
+
+
+@pytest.fixture
+def fronted_site() -> Iterator[Site]:
+    """With a host name, for which Varnish asks by a socket. Its path has to be short."""
+    with tempfile.TemporaryDirectory(prefix="gs-") as directory:
+        site = Site(
+            Path(directory), Bus(), Settings(data_dir=Path(directory), web=WebSettings(domain="status.example"))
+        )
+        site.settings.varnish_dir.mkdir()
+        site.server.start()
+        yield site
+        site.server.stop()
+        site.store.close()
 
 
 @pytest.fixture
