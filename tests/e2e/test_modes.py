@@ -23,7 +23,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 DOMAIN = "shop.gitship-modes.net"
 # varnishd, when root has started it, reads and writes its files as users of its own, who are in the group varnish, and
 # haproxy talks to it as one of the group haproxy. They have to get through two directories, and into their files.
-THROUGH = {".": 0o711, "varnish": 0o711}
+THROUGH = {".": 0o711, "varnish": 0o711, "varnish/websockets": 0o711}
 GROUPS = ("varnish", "haproxy")
 MODULES = "varnish/workdir/vmod_cache/"  # varnishd's copies of its own libraries, which lie in a closed directory
 CRON = '[cron.tick]\nschedule = "0 0 1 1 *"\ncommand = ["/bin/busybox", "echo", "tick"]\n'
