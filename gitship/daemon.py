@@ -9,6 +9,7 @@ from gitship import __version__
 from gitship.commands.context import Services
 from gitship.config import Settings
 from gitship.deploy import applogs
+from gitship.deploy.apart import Apart
 from gitship.deploy.backup.making import Backups
 from gitship.deploy.backup.revival import Revival
 from gitship.deploy.build import Builder
@@ -18,7 +19,7 @@ from gitship.deploy.clock import ClockWatch
 from gitship.deploy.cron import Cron
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.destroying import Destroying
-from gitship.deploy.dockerroom import DockerRoom
+from gitship.deploy.dockerroom import DockerRoom, ReserveImage
 from gitship.deploy.drain import Drainer
 from gitship.deploy.fetch import Fetcher
 from gitship.deploy.figures import Sampler
@@ -62,6 +63,7 @@ from gitship.deploy.stats import StoredStats
 from gitship.deploy.switch import Switch
 from gitship.deploy.tail import Tails
 from gitship.deploy.trials import RunningCanaries, Trials
+from gitship.deploy.troubles import Troubles
 from gitship.deploy.upkeep import Upkeep
 from gitship.deploy.uptime import Uptime
 from gitship.deploy.urls import urls
@@ -107,6 +109,8 @@ class Daemon:
             host_paths=settings.docker.host_paths,
             private=(settings.data_dir,),
             owner=server_id,
+            secret=self.store.secret(),
+            kept=ReserveImage(self.store),
         )
         engine.volumes.writable_above = HostDirectories(self.store).writable_above
         engine.spare = docker_room = DockerRoom(engine.root, engine.images.ballast, room.reserve)
@@ -132,7 +136,8 @@ class Daemon:
             network=settings.docker.build_network,
         )
         hooks = Hooks(self.store, settings, self._url)
-        keeper = Keeper(self.store, engine, server_id)
+        apart, routes_apart = Apart(), Apart()
+        keeper = Keeper(self.store, engine, server_id, apart)
         fetcher = Fetcher(engine, self.store, settings)
         foreign = Foreign(self.store, engine, repositories, fetcher)
         releasing = Releasing(self.store, engine, repositories, builder, foreign, settings)
@@ -168,16 +173,17 @@ class Daemon:
             self.probation,
         )
         self.queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
-        self.one_offs = OneOffs(self.store, engine, addresses, claims, settings.logs, server_id)
+        self.one_offs = OneOffs(self.store, engine, addresses, claims, settings.logs, server_id, apart)
         runs = Runs(self.store, bus, self.one_offs, settings.logs)
         self.scheduler = Scheduler(self.store, runs, settings.cron.timezone)
         self.watcher = Watcher(self.store, bus, engine, outages)
         destroying = Destroying(
-            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, keeper, claims
-        )
+            settings, self.store, bus, engine, self.front, repositories, addresses, self.queue, keeper, claims,
+            apart,
+        )  # fmt: skip
         repair = Repair(
             settings, self.store, engine, self.front, starter, self.drainer, self.queue, self.watcher, claims,
-            Restarts(self.store),
+            Restarts(self.store), apart,
         )  # fmt: skip
         self.reconciler = Reconciler(
             self.store,
@@ -191,8 +197,10 @@ class Daemon:
             self.one_offs,
             keeper,
             outages,
-            Routes(settings, self.store, self.front, wanted, gates, self.queue, claims),
-            LostAddresses(self.store, engine, claims, self.queue),
+            Routes(settings, self.store, self.front, wanted, gates, self.queue, claims, routes_apart),
+            LostAddresses(self.store, engine, claims, self.queue, apart),
+            apart,
+            Troubles(self.store, (apart, routes_apart)),
         )
         self.watcher.on_change(self.reconciler.wake)
         self.pausing = Pausing(self.store, self.front, gates, settings.domain)

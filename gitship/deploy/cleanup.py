@@ -1,25 +1,26 @@
 """What gitship has and does without: shown, then freed. ``ServerOperations.cleanup``.
 
-Only what is its own by label or by name: images that carry this server's label and that no release needs which can be
-gone back to; old logs; repositories that are packed anew. Containers that nothing leads to go by the reconciler.
+Only what is its own by what the store says: images that a deploy has tagged, or that a release was made of, and that no
+release needs which can be gone back to; old logs; repositories that are packed anew. A label of an image only finds it.
+Containers that nothing leads to go by the reconciler.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gitship.config import Settings
 from gitship.deploy import oldlogs
-from gitship.deploy.imagetags import PREFIX, let_go_by_all
+from gitship.deploy.imagetags import PREFIX, deploy_of, let_go_by_all
 from gitship.deploy.retire import images_to_keep
 from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.engine.values import HeldImage
-from gitship.engine.volumes import EMPTY_IMAGE
-from gitship.errors import GitshipError
+from gitship.errors import GitshipError, NotFound
 from gitship.git import packing
 from gitship.git.repository import Repositories
 from gitship.model import App
@@ -80,36 +81,42 @@ class Cleanup:
         gone = []
         for item, image in self._images():
             try:
-                if self._engine.images.remove(image.id, mine, (values.LABEL_SERVER, self._server_id)):
+                if self._engine.images.remove(image.id, mine, untagged=bool(self._store.apps_of_image(image.id))):
                     gone.append(item)
             except GitshipError as error:
                 log.warning("image %s stays: %s", item.name, error.message)
         return gone
 
     def _images(self) -> Iterator[tuple[Item, HeldImage]]:
-        """Images that carry the label or one of our tags, and that nothing needs."""
+        """Images that a deploy has tagged or a release has had, and that nothing needs."""
         mine = let_go_by_all(self._store)  # before the releases: what ends in between is among those
         found = self._engine.images.held(values.LABEL_SERVER, self._server_id, f"{PREFIX}*")
-        apps = {str(app.id): app for app in self._store.apps()}
+        apps = {app.id: app for app in self._store.apps()}
         days = self._settings.disk.image_days
         building = bool(self._store.unfinished_deploys())
         wanted: set[str] = set()
         for app in apps.values():
             wanted |= images_to_keep(self._store, app, self._settings.deploy.keep_releases, days)
         for image in found:
-            tags = [tag for tag in image.tags if not tag.startswith(f"{EMPTY_IMAGE}:")]
-            if values.LABEL_RESERVE in image.labels:
-                continue  # it goes by itself when it is needed
-            if image.id in wanted or image.in_use or len(tags) < len(image.tags) or not all(map(mine, tags)):
+            if image.id in wanted or image.in_use or not all(map(mine, image.tags)):
                 continue
-            if not tags and (building or image.labels.get(values.LABEL_SERVER) != self._server_id):
-                continue  # without a tag it may be one that is being built at this moment
-            owner = apps.get(image.labels.get(values.LABEL_APP_ID, ""))
-            why = "of a release that is too old to go back to" if owner and tags else "left behind by a build"
+            released = self._store.apps_of_image(image.id)
+            if not image.tags and (building or not released):
+                continue  # without a tag it may be one that is being built at this moment, or somebody else's
+            owner = next(
+                (apps[app_id] for app_id in (*self._taggers(image), *sorted(released)) if app_id in apps), None
+            )
+            why = "of a release that is too old to go back to" if released else "left behind by a build"
             if owner is None:
                 why = "of an app that is gone"
-            name = tags[0] if tags else image.id.removeprefix("sha256:")[:12]
+            name = image.tags[0] if image.tags else image.id.removeprefix("sha256:")[:12]
             yield Item("image", name, owner.name if owner else None, image.size_bytes, why), image
+
+    def _taggers(self, image: HeldImage) -> Iterator[int]:
+        """Ids of the apps whose deploys have tagged it."""
+        for number in filter(None, map(deploy_of(self._store), image.tags)):
+            with suppress(NotFound):  # its app is gone
+                yield self._store.deploy(number).app_id
 
     # -- logs
 

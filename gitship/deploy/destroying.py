@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from gitship.config import Settings
 from gitship.deploy import applogs, switch
+from gitship.deploy.apart import Apart
 from gitship.deploy.claims import Claims
 from gitship.deploy.discrepancies import Action, Change
-from gitship.deploy.imagetags import held_by
+from gitship.deploy.imagetags import held_by, only_of
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.lock import DESTROYING
+from gitship.deploy.ownership import Ownership
 from gitship.deploy.queue import DeployQueue
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
@@ -50,7 +52,10 @@ class Destroying:
         queue: DeployQueue,
         keeper: Keeper,
         claims: Claims,
+        apart: Apart | None = None,
     ) -> None:
+        self._apart = apart or Apart()
+        self._ownership = Ownership(store)
         self._settings = settings
         self._store = store
         self._bus = bus
@@ -111,22 +116,23 @@ class Destroying:
 
     def settle(self, failed: list[GitshipError]) -> list[Change]:
         """Goes on with what was begun. To ``failed`` is added what could not be removed, which is logged, too."""
-        changes = []
+        changes: list[Change] = []
         for app_id in self._store.apps_with_setting(DESTROYING):
-            with suppress(GitshipError):  # who destroys it is at it now, or has done it; what else there is, is logged
+            with suppress(NotFound):  # who destroys it has done it
                 app = self._store.app_by_id(app_id)
-                with self._claims.ending(app_id, wait=False):
-                    self._go_on(app, failed)
-                changes.append(_rest(app))
+                with self._apart.part(app.name, "destroying it", failed):
+                    changes += [_rest(app)] if self._go_on(app) else []
         return changes
 
-    def _go_on(self, app: App, failed: list[GitshipError]) -> None:
-        try:
+    def _go_on(self, app: App) -> bool:
+        """False while who destroys it is at it. What fails ends the claim, too: else the app could never be removed."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._claims.ending(app.id, wait=False))
+            except Conflict:
+                return False
             self._remove(app)
-        except GitshipError as error:
-            log.warning("%s: destroying it: %s", app.name, error.message)
-            failed.append(GitshipError(f"{app.name}: destroying it: {error.message}", error.hint))
-            raise  # also for the claim: it would stay, and the app could never be removed
+        return True
 
     def _finish(self, app: App) -> None:
         try:
@@ -153,7 +159,7 @@ class Destroying:
         self._keeper.remove_all(app)
         mine = held_by(self._store, app)
         for image_id in {r.image_id for r in self._store.releases(app.id)}:  # those of other apps, too, stay
-            self._engine.images.remove(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
+            self._engine.images.remove(image_id, mine, untagged=only_of(self._store, app, image_id))
         self._repositories.remove(app.name)
         applogs.clear(self._settings.logs, app.id)
         self._store.delete_app(app.id)
@@ -161,7 +167,8 @@ class Destroying:
         self._bus.publish(Event("app", app.name))
 
     def _remove_containers(self, app: App) -> None:
-        for container in self._engine.list({values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}):
+        found = self._engine.list({values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)})
+        for container in self._ownership.all(found).get(app.id, []):
             self._engine.stop(container.id, STOP_GRACE_S)
             self._engine.remove(container.id)
 

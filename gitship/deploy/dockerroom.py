@@ -9,8 +9,10 @@ from typing import TypeVar
 from gitship.deploy.reserve import Ballast, Reserve
 from gitship.engine.base import Engine
 from gitship.errors import DeployError, EngineError
+from gitship.store import Store
 
 Got = TypeVar("Got")
+RESERVE_IMAGE = "reserve-image"  # a setting of the server: the id of the image that is the reserve
 
 
 def ensure_for_images(engine: Engine, min_free_bytes: int, what: str) -> None:
@@ -60,6 +62,19 @@ class DockerRoom:
         if root is None or not root.exists():
             return None
         return self._data if same_disk(root, self._data.directory) else Reserve(root, self._ballast)
+
+
+class ReserveImage:
+    """Which image the reserve is (see ``engine.ballast``), in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self) -> str:
+        return str(self._store.server_setting(RESERVE_IMAGE) or "")
+
+    def set(self, image_id: str) -> None:
+        self._store.set_server_setting(RESERVE_IMAGE, image_id)
 
 
 def same_disk(one: Path, other: Path) -> bool:

@@ -15,6 +15,7 @@ from gitship.engine import pulls, references
 from gitship.engine.base import Engine
 from gitship.engine.references import Reference
 from gitship.engine.values import Image
+from gitship.engine.volumes import EMPTY_IMAGE
 from gitship.errors import DeployError, NotFound
 from gitship.model import App
 from gitship.store import Store
@@ -68,7 +69,7 @@ class Fetcher:
         there = self._on_engine(app, reference)
         if there is not None and (reference.id or not pull):
             return Fetched(there, source_of(reference, there))
-        if reference.id or reference.repository.startswith(PREFIX):
+        if reference.id or reference.repository.startswith(PREFIX) or reference.repository == EMPTY_IMAGE:
             raise DeployError(
                 f"the engine has no image {reference} that {app.name} may use",
                 "an app's image goes to another app by `releases:promote`; others go by name",

@@ -25,8 +25,11 @@ WORD_CHARS = 32
 
 def tag_of(store: Store, app: App, deploy_id: int) -> str:
     """The tag by which a deploy holds its image; whose it is, the deploy tells, since an app's name may change."""
-    word = hmac.new(store.secret(), f"image of deploy {deploy_id}".encode(), "sha256").hexdigest()[:WORD_CHARS]
-    return f"{PREFIX}{app.name}:{store.server_id()}-{deploy_id}-{word}"
+    return f"{PREFIX}{app.name}:{store.server_id()}-{deploy_id}-{_word(store, deploy_id)}"
+
+
+def _word(store: Store, deploy_id: int) -> str:
+    return hmac.new(store.secret(), f"image of deploy {deploy_id}".encode(), "sha256").hexdigest()[:WORD_CHARS]
 
 
 def cache_of(store: Store, app: App) -> str:
@@ -40,25 +43,39 @@ def layers_of(store: Store, app: App, secrets: Mapping[str, str]) -> str:
     return hmac.new(store.secret(), what.encode(), "sha256").hexdigest()[:WORD_CHARS]
 
 
-def _pattern(store: Store) -> re.Pattern[str]:
-    """A tag of this server, with its deploy's number; one of an earlier gitship has no word."""
-    return re.compile(rf"{PREFIX}.+:{re.escape(store.server_id())}-([0-9]{{1,18}})(?:-[0-9a-f]{{{WORD_CHARS}}})?")
+def deploy_of(store: Store) -> Callable[[str], int | None]:
+    """Tells of a tag which deploy of this server made it, None of any other; one of an earlier gitship has no word."""
+    pattern = re.compile(rf"{PREFIX}.+:{re.escape(store.server_id())}-([0-9]{{1,18}})(?:-([0-9a-f]{{{WORD_CHARS}}}))?")
+
+    def found(tag: str) -> int | None:
+        match = pattern.fullmatch(tag)
+        if match is None:
+            return None
+        number, word = int(match[1]), match[2]
+        return number if word is None or hmac.compare_digest(word, _word(store, number)) else None
+
+    return found
 
 
 def held_by(store: Store, app: App) -> Callable[[str], bool]:
     """Tells the tags of the app's deploys, and those of apps that are gone."""
-    pattern = _pattern(store)
+    deploy_of_tag = deploy_of(store)
 
     def mine(tag: str) -> bool:
-        match = pattern.fullmatch(tag)
-        if match is None:
+        number = deploy_of_tag(tag)
+        if number is None:
             return False
         try:
-            return store.deploy(int(match[1])).app_id == app.id
+            return store.deploy(number).app_id == app.id
         except NotFound:
             return True
 
     return mine
+
+
+def only_of(store: Store, app: App, image_id: str) -> bool:
+    """No release of another app has the image: without any tag it is this app's to remove, whatever its labels say."""
+    return store.apps_of_image(image_id) <= {app.id}
 
 
 def let_go_by(store: Store, app: App) -> Callable[[str], bool]:
@@ -68,12 +85,11 @@ def let_go_by(store: Store, app: App) -> Callable[[str], bool]:
     """
     unfinished = {deploy.id for deploy in store.unfinished_deploys()}
     newest = max((deploy.id for deploy in store.deploys(app.id, limit=1)), default=0)
-    mine, pattern = held_by(store, app), _pattern(store)
+    mine, deploy_of_tag = held_by(store, app), deploy_of(store)
 
     def ended(tag: str) -> bool:
-        match = pattern.fullmatch(tag)
-        deploy_id = int(match[1]) if match else 0
-        return deploy_id <= newest and deploy_id not in unfinished
+        number = deploy_of_tag(tag) or 0
+        return number <= newest and number not in unfinished
 
     return lambda tag: mine(tag) and ended(tag)
 
@@ -82,10 +98,10 @@ def let_go_by_all(store: Store) -> Callable[[str], bool]:
     """Tells the tags of every deploy of this server that has ended. To be made before the releases are looked up."""
     unfinished = {deploy.id for deploy in store.unfinished_deploys()}
     newest = store.last_deploy_id()
-    pattern = _pattern(store)
+    deploy_of_tag = deploy_of(store)
 
     def ended(tag: str) -> bool:
-        match = pattern.fullmatch(tag)
-        return match is not None and int(match[1]) <= newest and int(match[1]) not in unfinished
+        number = deploy_of_tag(tag)
+        return number is not None and number <= newest and number not in unfinished
 
     return ended

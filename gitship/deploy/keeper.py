@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from gitship.deploy import overrides, volumenames
+from gitship.deploy.apart import Apart
 from gitship.deploy.discrepancies import Action, Change
+from gitship.deploy.ownership import helpers, number_in
 from gitship.deploy.switch import STOPPED
 from gitship.engine import values
 from gitship.engine.base import Engine
@@ -30,7 +32,8 @@ log = logging.getLogger("gitship.volumes")
 class Keeper:
     """Safe from any thread."""
 
-    def __init__(self, store: Store, engine: Engine, server_id: str) -> None:
+    def __init__(self, store: Store, engine: Engine, server_id: str, apart: Apart | None = None) -> None:
+        self._apart = apart or Apart()
         self._store = store
         self._engine = engine
         self._server_id = server_id
@@ -148,34 +151,42 @@ class Keeper:
     def remove_all(self, app: App) -> None:
         """The data of an app that is being destroyed, when its containers are gone. Raises Conflict or EngineError."""
         for name in self._engine.volumes.find(self._owned_by(app.id)):
+            if not name.startswith(volumenames.prefix(self._server_id, app.id)):
+                continue  # a stranger's, whatever its labels say
             if not self._engine.volumes.remove(name):
                 raise Conflict(
                     f"volume {name} of {app.name} is in use", "end the container that has it, and destroy again"
                 )
 
-    def amiss(self, helpers: list[ContainerState]) -> list[Change]:
+    def amiss(self, states: list[ContainerState]) -> list[Change]:
         """What ``settle`` would remove now, volumes of apps that are gone apart."""
-        changes = [_idle(state) for state in self._idle(helpers)]
+        changes = [_idle(state) for state in self._idle(states)]
         for app in self._store.apps():
             changes += [_discarded(app, name) for name in self._clearable(app)]
         return changes
 
-    def settle(self, helpers: list[ContainerState]) -> list[Change]:
-        """Removes what an earlier gitship left behind, and what nobody needs any more."""
+    def settle(self, states: list[ContainerState], failed: list[GitshipError] | None = None) -> list[Change]:
+        """Removes what an earlier gitship left behind, of all containers and volumes, and what nobody needs any more.
+
+        To ``failed`` is added what went wrong.
+        """
         changes = []
-        for state in self._idle(helpers):
-            self._engine.remove(state.id)
-            changes.append(_idle(state))
+        for state in self._idle(states):
+            with self._apart.part("", f"container {state.name}", failed):
+                self._engine.remove(state.id)
+                changes.append(_idle(state))
         for app in self._store.apps():
-            changes += self.clear(app)
+            with self._apart.part(app.name, "its discarded volumes", failed):
+                changes += self.clear(app)
         if not self._looked_for_orphans:
-            changes += self._remove_orphans()
-            self._looked_for_orphans = True
+            with self._apart.part("", "volumes of apps that are gone", failed):
+                changes += self._remove_orphans()
+                self._looked_for_orphans = True
         return changes
 
-    def _idle(self, helpers: list[ContainerState]) -> list[ContainerState]:
+    def _idle(self, states: list[ContainerState]) -> list[ContainerState]:
         busy = self._engine.volumes.helpers()
-        return [state for state in helpers if state.name not in busy]
+        return [state for state in helpers(states) if state.name not in busy]
 
     def clear(self, app: App) -> list[Change]:
         """Removes the discarded volumes that nothing can need any more; those in use, another time. Never raises."""
@@ -214,7 +225,9 @@ class Keeper:
         there = {app.id for app in self._store.apps()}
         changes = []
         for name, labels in self._engine.volumes.find({values.LABEL_SERVER: self._server_id}).items():
-            app_id = int(labels.get(values.LABEL_APP_ID, "0"))
+            app_id = number_in(labels.get(values.LABEL_APP_ID)) or 0
+            if not name.startswith(volumenames.prefix(self._server_id, app_id)):
+                continue  # a stranger's, whatever its labels say
             # an id that was never given: the database is a backup from before, and the data may be needed yet
             if app_id in there or not 0 < app_id <= self._store.last_app_id():
                 continue

@@ -1,7 +1,8 @@
 """One-off containers: a new one of the live release per command, removed at its end whatever happens.
 
 An attached one lives as long as its client. A detached one lives in Docker, not in gitship: a restart of gitship takes
-it up again, and its output is read anew from Docker's own log.
+it up again, and its output is read anew from Docker's own log. Which ones there are the store says: each has its
+address from before it is made until it is removed, and a cron run has its container's name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gitship.deploy import applogs, granted, overrides, runlogs
+from gitship.deploy.apart import Apart
 from gitship.deploy.attending import Client, ClientLeft, attend
 from gitship.deploy.claims import Claims
 from gitship.deploy.discrepancies import Action, Change
@@ -29,8 +31,8 @@ from gitship.deploy.oneoffspec import (
     no_run,
     number_of,
     shown,
-    task_of,
 )
+from gitship.deploy.ownership import Ownership, sealed
 from gitship.deploy.programs import MOST_PER_APP, TIMED_OUT, Command, OneOff
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
@@ -52,14 +54,17 @@ class OneOffs:
     """Safe from any thread. What is in ``_active`` has a thread that will remove it; ``settle`` sees to all others."""
 
     def __init__(
-        self, store: Store, engine: Engine, addresses: Addresses, claims: Claims, logs: Path, server_id: str
-    ) -> None:
+        self, store: Store, engine: Engine, addresses: Addresses, claims: Claims, logs: Path, server_id: str,
+        apart: Apart | None = None,
+    ) -> None:  # fmt: skip
         self._store = store
         self._engine = engine
         self._addresses = addresses
         self._claims = claims
         self._logs = logs
         self._server_id = server_id
+        self._apart = apart or Apart()
+        self._ownership = Ownership(store)
         self._lock = threading.Lock()
         self._active: dict[str, threading.Event] = {}  # by container name; set to end the watch of a detached one
         self._last: dict[int, int] = {}  # app id -> the highest number given: a name is not used again
@@ -120,7 +125,7 @@ class OneOffs:
     ) -> str:
         container_id = ""
         try:
-            container_id = self._create(app, release, name, command, by, None, task)
+            container_id = self._create(app, release, name, command, by, None)
             self._engine.start(container_id)
         except BaseException:
             self._remove(app, name, container_id)
@@ -156,16 +161,15 @@ class OneOffs:
         return name
 
     def _create(
-        self, app: App, release: Release, name: str, command: Command, by: Identity, client: Client | None,
-        task: Task | None = None,
-    ) -> str:  # fmt: skip
+        self, app: App, release: Release, name: str, command: Command, by: Identity, client: Client | None
+    ) -> str:
         with self._claims.joined(app):
             self._store.confirm(app, by)  # nobody destroys it from here on
             settings = self._store.settings(app.id)
             release = granted.live(app.name, release, settings)
             network, address = self._addresses.network(app), self._addresses.take(app, name)
             limits = overrides.limits_of_one_offs(overrides.parse(settings))
-            spec = made_of(app, release, name, command, network, address, self._server_id, by, client, task, limits)
+            spec = made_of(app, release, name, command, network, address, self._server_id, by, client, limits)
             return self._engine.create(spec)
 
     def _remove(self, app: App, name: str, container_id: str) -> None:
@@ -227,36 +231,64 @@ class OneOffs:
                 self._active.pop(name, None)
 
     def amiss(self, states: list[ContainerState]) -> list[Change]:
-        """Those of all one-offs that ``settle`` would remove now."""
-        return [_abandoned(s) for s in states if not self._watched(s) and self._is_abandoned(s, self._app_of(s))]
+        """What ``settle`` would remove now."""
+        return [
+            _removed(app, state, why) for app, state in self._unwatched(states) if (why := self._end_of(state, app))
+        ]
 
-    def settle(self, states: list[ContainerState]) -> list[Change]:
-        """Of all one-offs that are there: removes those whose client has gone, takes up those that nobody watches."""
-        changes = []
-        for state in states:
-            if self._watched(state):
-                continue
-            app = self._app_of(state)
-            if app is None or self._is_abandoned(state, app):
-                self._engine.remove(state.id)
-                if app is not None:
-                    self._addresses.release(app, state.name)
-                changes.append(_abandoned(state))
-                continue
-            with self._lock:
-                self._active[state.name] = threading.Event()
-            self._watch(app, state.name, state.id, left_s(state), task_of(state))
+    def settle(self, states: list[ContainerState], failed: list[GitshipError] | None = None) -> list[Change]:
+        """Of the one-offs among ``states``: removes those whose client has gone, takes up those that nobody watches.
+
+        To ``failed`` is added what went wrong, an app's at a time.
+        """
+        changes: list[Change] = []
+        for app, state in self._unwatched(states):
+            with self._apart.part(app.name if app else "", f"one-off container {state.name}", failed):
+                changes += self._settle(app, state)
         return changes
+
+    def _unwatched(self, states: list[ContainerState]) -> list[tuple[App | None, ContainerState]]:
+        """With their apps; None of one that is gone."""
+        apps = {app.id: app for app in self._store.apps()}
+        found = self._ownership.one_offs(states).items()
+        return [(apps.get(app_id), state) for app_id, own in found for state in own if not self._watched(state)]
+
+    def _settle(self, app: App | None, state: ContainerState) -> list[Change]:
+        why = self._end_of(state, app)
+        if app is None or why:
+            self._engine.remove(state.id)
+            if app is not None:
+                self._addresses.release(app, state.name)
+            return [_removed(app, state, why)]
+        run = self._store.cron_run_in(app.id, state.name)
+        with self._lock:
+            self._active[state.name] = threading.Event()
+        self._watch(app, state.name, state.id, left_s(state), Task(run.entry, run.id) if run else None)
+        return []
 
     def _watched(self, state: ContainerState) -> bool:
         with self._lock:
             return self._closing or state.name in self._active
 
-    def _app_of(self, state: ContainerState) -> App | None:
-        return next((a for a in self._store.apps() if str(a.id) == state.labels.get(values.LABEL_APP_ID)), None)
+    def _end_of(self, state: ContainerState, app: App | None) -> str:
+        """Why it is to be removed; "" when it goes on."""
+        if app is None:
+            return "its app is gone"
+        if state.name not in self._store.addresses(app.id):
+            return "the store does not know it"
+        return "" if self._is_detached(state) and state.status != "created" else "its client is gone"
 
-    def _is_abandoned(self, state: ContainerState, app: App | None) -> bool:
-        return app is None or state.labels.get(values.LABEL_ONE_OFF) != DETACHED or state.status == "created"
+    def _is_detached(self, state: ContainerState) -> bool:
+        if sealed(state):
+            return state.labels.get(values.LABEL_ONE_OFF) == DETACHED
+        return self._has_log(state)  # made by a gitship from before the seals; Docker keeps no log of an attached one
+
+    def _has_log(self, state: ContainerState) -> bool:
+        try:
+            next(iter(self._engine.logs(state.id, tail=0)), None)
+        except EngineError:
+            return False
+        return True
 
     # -- looking and ending
 
@@ -266,10 +298,9 @@ class OneOffs:
             if name in self._active:
                 return True
         try:
-            self._engine.inspect(name)
+            return bool(self._ownership.one_offs([self._engine.inspect(name)]))
         except NotFound:
             return False
-        return True
 
     def one_offs(self, app: App) -> list[OneOff]:
         return sorted(map(shown, self._states(app)), key=lambda one: one.started_at)
@@ -295,7 +326,7 @@ class OneOffs:
 
     def _states(self, app: App) -> list[ContainerState]:
         labels = {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}
-        return [state for state in self._engine.list(labels) if values.LABEL_ONE_OFF in state.labels]
+        return self._ownership.one_offs(self._engine.list(labels)).get(app.id, [])
 
     def enter(
         self, app: App, process: str | None, number: int | None, command: Command, client: Client, by: Identity
@@ -304,5 +335,5 @@ class OneOffs:
         return enter(self._engine, found, self._store.containers(found.id), process, number, command, client)
 
 
-def _abandoned(state: ContainerState) -> Change:
-    return Change(state.labels.get(values.LABEL_APP, ""), Action.REMOVE, state.name, "its client is gone")
+def _removed(app: App | None, state: ContainerState, why: str) -> Change:
+    return Change(app.name if app else state.labels.get(values.LABEL_APP, ""), Action.REMOVE, state.name, why)

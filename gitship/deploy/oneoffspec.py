@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gitship.deploy.attending import Client
 from gitship.deploy.gitshiptoml import Limits
+from gitship.deploy.ownership import number_in
 from gitship.deploy.programs import Command, OneOff
 from gitship.deploy.start import environment, labels
 from gitship.engine import values
@@ -24,11 +25,9 @@ LABEL_COMMAND = f"{values.LABEL_ONE_OFF}.command"
 LABEL_BY = f"{values.LABEL_ONE_OFF}.by"
 LABEL_STARTED = f"{values.LABEL_ONE_OFF}.started"  # epoch seconds
 LABEL_ENDS = f"{values.LABEL_ONE_OFF}.ends"  # epoch seconds, or "" for no limit
-LABEL_CRON = f"{values.LABEL_ONE_OFF}.cron"  # the cron entry's name
-LABEL_CRON_RUN = f"{values.LABEL_ONE_OFF}.cron-run"  # the run's id
 SHOWN_COMMAND_CHARS = 200
 NO_LIMITS = Limits()
-_NUMBER = re.compile(r".+\.run\.([0-9]+)\.v[0-9]+")
+_NUMBER = re.compile(r".+\.run\.([0-9]{1,12})\.v[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,6 @@ def made_of(
     server_id: str,
     by: Identity,
     client: Client | None,
-    task: Task | None = None,
     limits: Limits = NO_LIMITS,
 ) -> ContainerSpec:
     """``client`` is who sits at it, None for a detached one."""
@@ -77,7 +75,6 @@ def made_of(
             LABEL_BY: by.key_name,
             LABEL_STARTED: str(now),
             LABEL_ENDS: str(now + command.timeout_s) if command.timeout_s else "",
-            **({LABEL_CRON: task.entry, LABEL_CRON_RUN: str(task.run_id)} if task else {}),
         },
         address=address,
         restart=False,
@@ -92,30 +89,28 @@ def made_of(
     )
 
 
-def task_of(state: ContainerState) -> Task | None:
-    """The cron run that it is, as its labels say."""
-    run_id = state.labels.get(LABEL_CRON_RUN)
-    return Task(state.labels.get(LABEL_CRON, ""), int(run_id)) if run_id else None
-
-
 def shown(state: ContainerState) -> OneOff:
-    """What its labels say of it."""
+    """What its labels say of it, which gitship itself wrote."""
     return OneOff(
         name=state.name,
         command=state.labels.get(LABEL_COMMAND, ""),
-        release=int(state.labels.get(values.LABEL_RELEASE, "0")),
+        release=number_in(state.labels.get(values.LABEL_RELEASE)) or 0,
         attached=state.labels.get(values.LABEL_ONE_OFF) == ATTACHED,
         by=state.labels.get(LABEL_BY, ""),
         status=state.status,
-        started_at=float(state.labels.get(LABEL_STARTED) or 0),
+        started_at=_time(state.labels.get(LABEL_STARTED)) or 0.0,
         ends_at=ends_at(state),
     )
 
 
 def ends_at(state: ContainerState) -> float | None:
     """Epoch seconds, or None for no limit."""
-    text = state.labels.get(LABEL_ENDS)
-    return float(text) if text else None
+    return _time(state.labels.get(LABEL_ENDS))
+
+
+def _time(text: str | None) -> float | None:
+    """None of what is no time."""
+    return float(text) if text and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text) else None
 
 
 def left_s(state: ContainerState) -> float:

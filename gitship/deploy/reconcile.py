@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
+from gitship.deploy.apart import Apart
 from gitship.deploy.destroying import Destroying
 from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.interrupted import Interrupted
@@ -23,9 +24,10 @@ from gitship.deploy.lostaddresses import LostAddresses
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.outages import Outages
 from gitship.deploy.renaming import Renaming
-from gitship.deploy.repair import Repair, is_process
+from gitship.deploy.repair import Repair
 from gitship.deploy.rounds import Rounds
 from gitship.deploy.routes import Routes
+from gitship.deploy.troubles import Troubles
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
@@ -75,7 +77,10 @@ class Reconciler:
         outages: Outages,
         routes: Routes,
         lost: LostAddresses,
+        apart: Apart,
+        troubles: Troubles,
     ) -> None:
+        """``apart`` is what the parts of a round share that look after containers."""
         self._store = store
         self._engine = engine
         self._front = front
@@ -89,6 +94,8 @@ class Reconciler:
         self._outages = outages
         self._routes = routes
         self._lost = lost
+        self._apart = apart
+        self._troubles = troubles
         self._labels = {values.LABEL_SERVER: store.server_id()}
         self._one_at_a_time = threading.Lock()
         self._awake = threading.Event()
@@ -128,8 +135,8 @@ class Reconciler:
         unmended: list[GitshipError] = []
         changes, errors = self._whole(unmended)
         self._told(changes)
-        if errors or unmended:
-            raise [*errors, *unmended][0]
+        if failed := [*errors, *unmended]:
+            raise GitshipError("; ".join(dict.fromkeys(e.message for e in failed)), failed[0].hint)
         return changes
 
     def look(self) -> list[Change]:
@@ -140,9 +147,9 @@ class Reconciler:
             if not self._front.takes_websockets():
                 changes.append(Change("", Action.START, WEBSOCKETS, "it does not run"))
             changes += self._destroying.amiss()
-            changes += self._one_offs.amiss([s for s in states if values.LABEL_ONE_OFF in s.labels])
-            changes += self._repair.amiss(filter(is_process, states))
-            changes += self._keeper.amiss([s for s in states if values.LABEL_HELPER in s.labels])
+            changes += self._one_offs.amiss(states)
+            changes += self._repair.amiss(states)
+            changes += self._keeper.amiss(states)
             if self._front.alive():
                 self._outages.look(self._store.containers(), states)
                 changes += self._routes.amiss()
@@ -152,15 +159,21 @@ class Reconciler:
         """Every step, whatever became of those before it; ``unmended`` is for what is logged and tried again anyway."""
         changes: list[Change] = []
         errors: list[GitshipError] = []
+        unrouted: list[GitshipError] = []
         with self._alone():
             self._rounds.begun_whole()
             containers = partial(self._containers, unmended)
-            for step in (self._varnish, containers, partial(self._routes.settle, errors), self._networks):
+            for step in (self._varnish, containers, partial(self._routes.settle, unrouted), self._networks):
                 try:
                     changes += step()
                 except GitshipError as error:
                     errors.append(error)
-        self._rounds.failed() if errors else self._rounds.succeeded()
+                except Exception as error:
+                    log.exception("reconciling")
+                    errors.append(GitshipError(f"internal error: {error!r:.200}", "the server's log has it"))
+            _logged(self._troubles.write)
+        unmended += unrouted
+        self._rounds.failed() if errors or unrouted else self._rounds.succeeded()
         return changes, errors
 
     @contextmanager
@@ -184,13 +197,14 @@ class Reconciler:
         return [*changes, Change("", Action.START, VARNISH, "it was gone")]
 
     def _containers(self, unmended: list[GitshipError]) -> list[Change]:
-        changes = self._destroying.settle(unmended)
-        states = self._engine.list(self._labels)
-        changes += self._one_offs.settle([s for s in states if values.LABEL_ONE_OFF in s.labels])
-        changes += self._repair.settle(filter(is_process, states), unmended)
-        changes += self._keeper.settle([s for s in states if values.LABEL_HELPER in s.labels])
-        self._outages.look(self._store.containers(), states)
-        self._lost.settle()
+        with self._apart.round():
+            changes = self._destroying.settle(unmended)
+            states = self._engine.list(self._labels)
+            changes += self._one_offs.settle(states, unmended)
+            changes += self._repair.settle(states, unmended)
+            changes += self._keeper.settle(states, unmended)
+            self._outages.look(self._store.containers(), states)
+            self._lost.settle(unmended)
         return changes
 
     def _networks(self) -> list[Change]:
@@ -251,7 +265,9 @@ def _logged(step: Callable[[], list[Change] | None]) -> list[Change]:
         return step() or []
     except GitshipError as error:
         log.warning("%s", error.message)
-        return []
+    except Exception:
+        log.exception("reconciling")
+    return []
 
 
 def _network(name: str) -> Change:

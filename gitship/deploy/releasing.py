@@ -12,7 +12,7 @@ from gitship.deploy import granted, mounts, output, overrides, policy
 from gitship.deploy import manifest as manifests
 from gitship.deploy.build import Builder
 from gitship.deploy.foreign import Foreign
-from gitship.deploy.imagetags import held_by
+from gitship.deploy.imagetags import held_by, only_of
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.origin import Kept, manifest_of
 from gitship.deploy.overrides import Overrides
@@ -20,7 +20,7 @@ from gitship.deploy.queue import Job
 from gitship.deploy.start import image_gone
 from gitship.deploy.switch import STOPPED
 from gitship.engine.base import Engine
-from gitship.engine.values import LABEL_APP_ID, Image
+from gitship.engine.values import Image
 from gitship.errors import DeployError, EngineError, GitshipError, NoDockerfile, NotFound
 from gitship.git.context import tree_summary
 from gitship.git.repository import Repositories, Repository
@@ -134,7 +134,8 @@ class Releasing:
         except GitshipError:
             if image.id not in {release.image_id for release in self._store.releases(app.id)}:
                 with suppress(EngineError):
-                    self._engine.images.remove(image.id, held_by(self._store, app), (LABEL_APP_ID, str(app.id)))
+                    mine, untagged = held_by(self._store, app), only_of(self._store, app, image.id)
+                    self._engine.images.remove(image.id, mine, untagged=untagged)
             raise
 
     def _ensure_allowed(self, job: Job, image: Image) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from gitship.config import Settings
+from gitship.deploy.apart import Apart
 from gitship.deploy.claims import Claims
 from gitship.deploy.discrepancies import DOWN, Action, Change, Discrepancy, discrepancies
 from gitship.deploy.drain import Drainer, Limits
 from gitship.deploy.lock import DESTROYING
+from gitship.deploy.ownership import Ownership, number_in
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.restarts import Restarts
 from gitship.deploy.start import Starter
@@ -43,6 +45,7 @@ class Repair:
         watcher: Watcher,
         claims: Claims,
         restarts: Restarts,
+        apart: Apart | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -55,31 +58,32 @@ class Repair:
         self._claims = claims
         self._restarts = restarts
         self._left: set[str] = set()  # containers that Docker leaves to gitship
-        self._told: dict[str, str] = {}  # what keeps a container from being made again
+        self._apart = apart or Apart()
+        self._ownership = Ownership(store)
 
     def settle(self, states: Iterable[ContainerState], failed: list[GitshipError]) -> list[Change]:
-        """``states`` are containers of processes, of all apps; what was changed. Raises EngineError.
+        """``states`` are all containers; of what was changed among those of processes.
 
         To ``failed`` is added what could not be put right, which is logged, too.
         """
         states = list(states)
-        self._take_over(states)
+        self._take_over(states, failed)
         changes: list[Change] = []
-        of_app: dict[str, list[ContainerState]] = {}
-        for state in states:
-            of_app.setdefault(state.labels.get(values.LABEL_APP_ID, ""), []).append(state)
+        of_app = self._ownership.processes(states)
         for app in self._store.apps():  # after the list: an app that is only made now has nothing in it
-            seen = of_app.pop(str(app.id), [])
-            if amiss := self._amiss(app, seen):
-                with self._claims.at_once(app.id) as mine:
-                    if mine:  # else the next round: who has the claim may be doing it
-                        changes += self._app(app.id, failed)
-                    else:  # it may last: a crash has no patience, and Docker does not wait either
-                        restarts = [one for one in amiss if self._restart(one)]
-                        changes += self._mended(app, restarts, failed, partial(self._restarted, app))
+            seen = of_app.pop(app.id, [])
+            with self._apart.part(app.name, "its containers", failed):
+                if amiss := self._amiss(app, seen):
+                    with self._claims.at_once(app.id) as mine:
+                        if mine:  # else the next round: who has the claim may be doing it
+                            changes += self._app(app.id, failed)
+                        else:  # it may last: a crash has no patience, and Docker does not wait either
+                            restarts = [one for one in amiss if self._restart(one)]
+                            changes += self._mended(app, restarts, failed, partial(self._restarted, app))
         for state in (state for left in of_app.values() for state in left):
-            self._engine.remove(state.id)
-            changes.append(Change("", Action.REMOVE, state.name, "its app is gone"))
+            with self._apart.part("", f"container {state.name} of an app that is gone", failed):
+                self._engine.remove(state.id)
+                changes.append(Change("", Action.REMOVE, state.name, "its app is gone"))
         return changes
 
     def next_s(self) -> float:
@@ -88,14 +92,11 @@ class Repair:
 
     def amiss(self, states: Iterable[ContainerState]) -> list[Change]:
         """What ``settle`` would do now."""
-        all_states = list(states)
         changes: list[Change] = []
-        apps = self._store.apps()
-        for app in apps:
-            own = [s for s in all_states if s.labels.get(values.LABEL_APP_ID) == str(app.id)]
-            changes += [found.change for found in self._amiss(app, own)]
-        known = {str(app.id) for app in apps}
-        gone = [s for s in all_states if s.labels.get(values.LABEL_APP_ID) not in known]
+        of_app = self._ownership.processes(states)
+        for app in self._store.apps():
+            changes += [found.change for found in self._amiss(app, of_app.pop(app.id, []))]
+        gone = [state for left in of_app.values() for state in left]
         return changes + [Change("", Action.REMOVE, s.name, "its app is gone") for s in gone]
 
     def _amiss(self, app: App, actual: Iterable[ContainerState]) -> list[Discrepancy]:
@@ -105,22 +106,19 @@ class Repair:
         draining = self._drainer.draining()
 
         def spared(state: ContainerState) -> bool:
-            return deploying or state.id in draining or self._owned(state)
+            return deploying or state.id in draining or self._owned(app, state)
 
         found = discrepancies(app.name, self._store.containers(app.id), actual, spared)
         return [one for one in found if not (self._restart(one) and one.state and not self._restarts.due(one.state.id))]
 
-    def _take_over(self, states: Iterable[ContainerState]) -> None:
+    def _take_over(self, states: Iterable[ContainerState], failed: list[GitshipError]) -> None:
         """What an earlier gitship has left to Docker is gitship's to start again from now on, where it has to look."""
         live = self._store.containers()
         for container in live:
-            if container.id in self._left or not self._attends(container):
-                continue
-            try:
-                self._engine.leave_down(container.id)
-                self._left.add(container.id)
-            except GitshipError as error:  # the next round tries again
-                log.warning("%s: Docker would start it again by itself: %s", container.name, error.message)
+            with self._apart.part("", f"{container.name}: that Docker does not start it again by itself", failed):
+                if container.id not in self._left and self._attends(container):
+                    self._engine.leave_down(container.id)
+                    self._left.add(container.id)
         ids = {container.id for container in live}
         self._left &= ids
         self._restarts.look(ids, {state.id for state in states if state.status in DOWN})
@@ -142,7 +140,7 @@ class Repair:
         except NotFound:
             return []
         labels = {values.LABEL_SERVER: self._starter.server_id, values.LABEL_APP_ID: str(app_id)}
-        found = self._amiss(app, [s for s in self._engine.list(labels) if is_process(s)])
+        found = self._amiss(app, self._ownership.processes(self._engine.list(labels)).get(app.id, []))
         repaired: dict[str, Container] = {}
         changes = self._mended(app, found, failed, lambda one, container: self._mend(app, one, container, repaired))
         if repaired and app.live_release is not None:
@@ -168,15 +166,8 @@ class Repair:
         for one in found:
             if one.container is None:
                 continue
-            try:
+            with self._apart.part(app.name, one.container.name, failed):
                 changes.append(mend(one, one.container))
-                self._told.pop(one.container.id, None)
-            except GitshipError as error:
-                what = f"{app.name}: {one.container.name}: {error.message}"
-                failed.append(GitshipError(what, error.hint))
-                if self._told.get(one.container.id) != error.message:  # once: it is tried every other second
-                    log.warning("%s%s", what, f" ({error.hint})" if error.hint else "")
-                self._told[one.container.id] = error.message
         return changes
 
     def _mend(self, app: App, one: Discrepancy, container: Container, repaired: dict[str, Container]) -> Change:
@@ -206,13 +197,13 @@ class Repair:
         for mount in process.host_mounts if process else ():
             self._engine.volumes.ensure_usable(mount, process.mounts if process else ())
 
-    def _owned(self, state: ContainerState) -> bool:
+    def _owned(self, app: App, state: ContainerState) -> bool:
         """True while the deploy that made the container is under way."""
         try:
-            deploy = self._store.deploy(int(state.labels.get(values.LABEL_DEPLOY, "0")))
-        except (NotFound, ValueError):
+            deploy = self._store.deploy(number_in(state.labels.get(values.LABEL_DEPLOY)) or 0)
+        except NotFound:
             return False
-        return not deploy.state.ended
+        return deploy.app_id == app.id and not deploy.state.ended
 
     def _drain(self, app: App, orphans: list[ContainerState]) -> None:
         containers = [
@@ -222,9 +213,3 @@ class Repair:
         vcls = self._front.unlabelled(app.slug)
         limits = Limits(self._settings.deploy.drain_timeout, self._settings.deploy.socket_drain_timeout)
         self._drainer.start(app, vcls, containers, limits, lambda cut: None)
-
-
-def is_process(state: ContainerState) -> bool:
-    """A container of an app's process, whoever owns it; one that somebody runs by hand has only inherited labels."""
-    labels = state.labels
-    return values.LABEL_PROCESS in labels and values.LABEL_ONE_OFF not in labels and values.LABEL_HELPER not in labels

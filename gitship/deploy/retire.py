@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from gitship.deploy.imagetags import let_go_by
-from gitship.engine import values
+from gitship.deploy.imagetags import let_go_by, only_of
 from gitship.engine.base import Engine
 from gitship.errors import GitshipError
 from gitship.model import App
@@ -38,7 +37,7 @@ def retire_images(engine: Engine, store: Store, app: App, keep: int, days: int =
     recent = store.releases(app.id)[: keep + LOOK_BACK]
     for image_id in {r.image_id for r in recent} - wanted:
         try:
-            gone += engine.images.remove(image_id, mine, (values.LABEL_APP_ID, str(app.id)))
+            gone += engine.images.remove(image_id, mine, untagged=only_of(store, app, image_id))
         except GitshipError as error:
             log.warning("%s: image %s stays: %s", app.name, image_id[:19], error.message)
     return gone

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from gitship.config import Settings
 from gitship.deploy import switch
+from gitship.deploy.apart import Apart
 from gitship.deploy.claims import Claims
 from gitship.deploy.discrepancies import Action, Change
 from gitship.deploy.gatekeeper import Gatekeeper
@@ -14,7 +15,7 @@ from gitship.deploy.lock import DESTROYING
 from gitship.deploy.queue import DeployQueue
 from gitship.deploy.statusfront import status_front
 from gitship.deploy.wanted import Wanted
-from gitship.errors import FrontError, GitshipError, NotFound
+from gitship.errors import GitshipError, NotFound
 from gitship.front.front import AppFront, Front
 from gitship.model import App
 from gitship.store import Store
@@ -36,7 +37,9 @@ class Routes:
         gatekeeper: Gatekeeper,
         queue: DeployQueue,
         claims: Claims,
+        apart: Apart | None = None,
     ) -> None:
+        self._apart = apart or Apart()
         self._settings = settings
         self._store = store
         self._front = front
@@ -48,11 +51,15 @@ class Routes:
 
     def load(self) -> None:
         """At the start, before anything else changes: exactly what is wanted and no more. Raises FrontError."""
-        self._front.reload([*self._fronts(self._store.apps()).values(), *self._status()], self._hosts())
+        self._front.reload([*self._fronts(self._store.apps(), []).values(), *self._status()], self._hosts())
 
     def settle(self, failed: list[GitshipError]) -> list[Change]:
-        """What was changed; to ``failed`` is added what could not be. Raises FrontError while Varnish is silent."""
-        changes = self.of(self._store.apps(), failed)
+        """What was changed; to ``failed`` is added what could not be, which is logged, too.
+
+        Raises FrontError while Varnish is silent.
+        """
+        with self._apart.round():
+            changes = self.of(self._store.apps(), failed)
         if self._front.bring_hosts(self._hosts):
             changes.append(Change("", Action.RELOAD, HOSTS, WHY))
         return changes
@@ -61,19 +68,15 @@ class Routes:
         """The same for these apps alone. An app that is being deployed has its route from the deploy."""
         changes = []
         self.left = {app.id for app in apps if self._deploying(app)}
-        for app in self._wrong(apps):
-            try:
+        for app in self._wrong(apps, failed):
+            with self._apart.part(app.name, ROUTE, failed), suppress(NotFound):  # destroyed meanwhile
                 if self._bring(app):
                     changes.append(_changed(app))
-            except NotFound:  # destroyed meanwhile
-                continue
-            except FrontError as error:
-                failed.append(FrontError(f"{app.name}: {error.message}", error.hint))
         return changes
 
     def amiss(self) -> list[Change]:
         """What ``settle`` would do now."""
-        changes = [_changed(app) for app in self._wrong(self._store.apps())]
+        changes = [_changed(app) for app in self._wrong(self._store.apps(), [])]
         if self._front.hosts() != self._hosts():
             changes.append(Change("", Action.RELOAD, HOSTS, WHY))
         return changes
@@ -90,8 +93,9 @@ class Routes:
                 self._gatekeeper.bring(app.id)
                 return True
 
-    def _wrong(self, apps: Iterable[App]) -> list[App]:
-        fronts = {app.slug: (app, front) for app, front in self._fronts(apps).items() if not self._deploying(app)}
+    def _wrong(self, apps: Iterable[App], failed: list[GitshipError]) -> list[App]:
+        found = self._fronts(apps, failed).items()
+        fronts = {app.slug: (app, front) for app, front in found if not self._deploying(app)}
         wrong = self._front.wrong([front for _, front in fronts.values()])
         return [fronts[slug][0] for slug in wrong]
 
@@ -99,11 +103,11 @@ class Routes:
         """A deploy changes the route itself, a canary has two, a rename another name."""
         return self._queue.running(app.id) is not None or self._store.setting(app.id, switch.RENAMING) is not None
 
-    def _fronts(self, apps: Iterable[App]) -> dict[App, AppFront]:
+    def _fronts(self, apps: Iterable[App], failed: list[GitshipError]) -> dict[App, AppFront]:
         going = self._store.apps_with_setting(DESTROYING)
         found = {}
         for app in apps:
-            with suppress(NotFound):
+            with self._apart.part(app.name, "what Varnish is to know of it", failed), suppress(NotFound):
                 if app.id not in going:
                     found[app] = self._wanted.front(app)
         return found

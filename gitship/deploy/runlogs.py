@@ -13,7 +13,7 @@ from pathlib import Path
 MOST_BYTES = 50 << 20  # of one run's output
 MOST_CRON_BYTES = 5 << 20  # of one run of a cron entry, of which there are many
 KEPT = 100  # files per directory
-_NAME = re.compile(r".+\.run\.(?:cron-)?([0-9]+)\.v[0-9]+\.log")
+_NAME = re.compile(r".+\.run\.(?:cron-)?([0-9]{1,12})\.v[0-9]+\.log")
 
 
 def cron_directory(directory: Path, entry: str) -> Path:

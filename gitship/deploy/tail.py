@@ -16,6 +16,7 @@ from functools import partial
 from itertools import chain
 
 from gitship.deploy.keptlogs import KeptLogs
+from gitship.deploy.ownership import Ownership
 from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.engine.logs import Together, merge
@@ -58,6 +59,7 @@ class Tails:
         self._kept = kept
         self._whole = Whole(engine, kept)
         self._server_id = store.server_id()
+        self._ownership = Ownership(store)
 
     def past(self, app: App, wanted: Wanted, stop: threading.Event) -> Iterator[LogLine]:
         """Of the live containers, up to now."""
@@ -78,18 +80,19 @@ class Tails:
         labels = {
             values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id), values.LABEL_RELEASE: str(number),
         }  # fmt: skip
-        here = [state for state in self._engine.list(labels) if values.LABEL_ONE_OFF not in state.labels]
+        here = self._ownership.processes(self._engine.list(labels)).get(app.id, [])
         ids = {state.id[:12] for state in here}
         kept = [k for k in self._kept.of_release(app, number) if k.container_id not in ids]
         if not here and not kept:
             there = [f"v{other}" for other in self._kept.releases(app)]
             hint = f"there are logs of {', '.join(there)}" if there else "logs are kept from a release's end on"
             raise NotFound(f"no log of {release.label} of {app.name} is kept", hint)
+        live = {container.id: container.process for container in self._store.containers(app.id)}
         logs = [wanted.last(k.lines(app)) for k in kept if wanted.process in (None, k.process)]
         logs += [
             self._whole.last(app, state.id, wanted, partial(self._engine.logs, state.id, since=wanted.since, stop=stop))
             for state in here
-            if wanted.process in (None, state.labels.get(values.LABEL_PROCESS))
+            if wanted.process in (None, live.get(state.id) or state.labels.get(values.LABEL_PROCESS))
         ]
         events = [event for event in self._store.container_events(app.id) if event.release == number]
         return _with_events(merge(logs), events, wanted)

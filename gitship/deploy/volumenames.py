@@ -12,7 +12,12 @@ NAME_BYTES = 4
 
 def fresh(server_id: str, app: App, name: str) -> str:
     """A name that no volume has: one that was put aside goes on until it may be removed."""
-    return f"gitship-{server_id}-{app.id}-{name}-{secrets.token_hex(NAME_BYTES)}"
+    return f"{prefix(server_id, app.id)}{name}-{secrets.token_hex(NAME_BYTES)}"
+
+
+def prefix(server_id: str, app_id: int) -> str:
+    """What the name of each volume of that app begins with."""
+    return f"gitship-{server_id}-{app_id}-"
 
 
 def labels(server_id: str, app: App, name: str) -> dict[str, str]:

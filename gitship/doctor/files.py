@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gitship.config import Settings
 from gitship.deploy.backup.making import LAST as LAST_BACKUP
+from gitship.deploy.troubles import TROUBLES
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.front.varnishd import check_reachable
 from gitship.store import integrity
@@ -57,6 +58,7 @@ def database(settings: Settings) -> Iterator[Finding]:
             wrong = integrity.problem(db)
             [(apps,)] = db.execute("SELECT count(*) FROM apps")
             backups = db.execute("SELECT value FROM server_settings WHERE name = ?", (LAST_BACKUP,)).fetchall()
+            troubles = db.execute("SELECT value FROM server_settings WHERE name = ?", (TROUBLES,)).fetchall()
             [(admins,)] = db.execute("SELECT count(*) FROM keys WHERE role = 'admin'")
             [(keys,)] = db.execute("SELECT count(*) FROM keys")
     except sqlite3.Error as error:
@@ -68,6 +70,8 @@ def database(settings: Settings) -> Iterator[Finding]:
         yield from _copies(settings)
     if apps:
         yield _backup(float(json.loads(backups[0][0])["at"]) if backups else None, settings.ssh.listen.port)
+    for app, text in json.loads(troubles[0][0]) if troubles else ():
+        yield fail("apps", f"{app or 'what belongs to none'}: {text}", "see `server:reconcile`, and the server's log")
     if not admins:
         yield warn("keys", "no admin key: nobody can log in", "gitship init --admin-key FILE.pub")
     else:

@@ -1,15 +1,20 @@
 """An image that only takes room in Docker's data directory, where gitship itself need not be able to write.
 
 It has no tag: to take one away Docker writes its list of tags anew, which fails on a full disk, while an image without
-one goes (measured on 20.10). `docker image prune` takes it, too; the next look makes it again.
+one goes (measured on 20.10). `docker image prune` takes it, too; the next look makes it again. Which image it is the
+store says, by its id: its labels are for people, any image may carry them.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Protocol
 
 from docker import errors as docker_errors
 
@@ -19,22 +24,43 @@ from gitship.engine.faults import translated
 from gitship.engine.oneoff import check
 from gitship.engine.patience import Patience
 from gitship.engine.values import LABEL_RESERVE, LABEL_SERVER
+from gitship.errors import EngineError
 
 FILES = 256  # a disk may be out of inodes, too
 MAKE_S = 120.0
 
 
-class ImageBallast:
-    """A Ballast (see ``deploy.reserve``) of one server, by its label."""
+_ID = re.compile("sha256:[0-9a-f]{64}")
 
-    def __init__(self, connection: Connection, server_id: str) -> None:
+
+class Kept(Protocol):
+    """Where the id of the reserve outlives gitship."""
+
+    def get(self) -> str:
+        """The id; "" when there was never one."""
+        ...
+
+    def set(self, image_id: str) -> None: ...
+
+
+class ImageBallast:
+    """A Ballast (see ``deploy.reserve``) of one server."""
+
+    def __init__(self, connection: Connection, server_id: str, kept: Kept | None = None) -> None:
+        """Without ``kept`` it is known only to this object."""
         self._connection = connection
         self._wire = connection.wire
         self._client = connection.client
         self._server_id = server_id
+        self._kept = kept
+        self._id = kept.get() if kept else ""  # read once: it is asked for where the store may be waiting for it
 
     def there(self) -> bool:
-        return bool(self._ids())
+        with translated(self._wire.host, "look at the reserve"):
+            try:
+                return bool(self._id and self._client().inspect_image(self._id))  # type: ignore[no-untyped-call]
+            except docker_errors.NotFound:
+                return False
 
     def make(self, size_bytes: int) -> None:
         labels = f"LABEL {LABEL_SERVER}={self._server_id} {LABEL_RESERVE}={self._server_id}"
@@ -48,20 +74,22 @@ class ImageBallast:
             patience=Patience(time.monotonic() + MAKE_S),
         ) as stream:
             check(stream, "make a reserve")
-            stream.read_all(1 << 16)
+            self._id = _made(stream.read_all(1 << 16))
+        if self._kept:
+            self._kept.set(self._id)
 
     def drop(self) -> None:
-        with translated(self._wire.host, "remove the reserve"):
-            for image_id in self._ids():
-                try:
-                    self._client().remove_image(image_id)
-                except docker_errors.NotFound:
-                    continue
+        if self._id:
+            with translated(self._wire.host, "remove the reserve"), suppress(docker_errors.NotFound):
+                self._client().remove_image(self._id)
 
-    def _ids(self) -> list[str]:
-        with translated(self._wire.host, "list its images"):
-            wanted = {"label": [f"{LABEL_RESERVE}={self._server_id}"]}
-            return [row["Id"] for row in self._client().images(filters=wanted)]
+
+def _made(said: bytes) -> str:
+    """The id of the image, which Docker tells in the last of its messages."""
+    words = [str(json.loads(line).get("status", "")) for line in said.splitlines() if line.strip()]
+    if not words or not _ID.fullmatch(words[-1]):
+        raise EngineError("Docker did not make a reserve", "see `journalctl -u docker` on the server")
+    return words[-1]
 
 
 def _archive(size_bytes: int) -> Iterator[bytes]:

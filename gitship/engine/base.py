@@ -174,15 +174,15 @@ class Images(Protocol):
         """Takes a name away; the image goes with its last one. Nothing happens when it is gone already."""
         ...
 
-    def remove(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
+    def remove(self, image_id: str, mine: Callable[[str], bool], *, untagged: bool) -> bool:
         """Takes away the tags that are ``mine``; True when the image is gone.
 
-        It goes with its last tag, unless a container needs it; one that has no tag at all goes when it has that label.
+        It goes with its last tag, unless a container needs it; one that has no tag at all goes only when ``untagged``.
         """
         ...
 
     def held(self, label: str, value: str, reference: str) -> list[HeldImage]:
-        """Images that carry the label, or a tag like ``reference`` (with ``*``)."""
+        """Images that carry the label, which proves nothing, or a tag like ``reference`` (with ``*``)."""
         ...
 
     def cache_bytes(self) -> int:
@@ -248,7 +248,8 @@ class Engine(Protocol):
     def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
         """All containers, running or not, that carry these labels, none meaning every container.
 
-        Cheap: one call, without addresses or health in detail.
+        Cheap: one call, without addresses or health in detail. Labels only find: a container that has them from its
+        image is among these, and its state has none of gitship's (see ``seal``).
         """
         ...
 

@@ -98,7 +98,7 @@ def summary(row: Mapping[str, Any]) -> ContainerState:
     names = row.get("Names") or [""]
     return ContainerState(
         id=row["Id"],
-        name=names[0].lstrip("/"),
+        name=next((name for name in names if name.count("/") == 1), names[0]).lstrip("/"),  # others are links to it
         labels=row.get("Labels") or {},
         status=row["State"],
         address=_address(row),

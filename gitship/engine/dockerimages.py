@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship.engine import buildcli, buildlimits, builds, classic, images, oneoff, pulls
-from gitship.engine.ballast import ImageBallast
+from gitship.engine.ballast import ImageBallast, Kept
 from gitship.engine.base import Spare
 from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.connection import Connection
@@ -37,8 +37,9 @@ class DockerImages:
         build_limits: BuildLimits,
         cgroup_driver: Callable[[], str],
         owner: str,
+        kept: Kept | None = None,
     ) -> None:
-        """``builder`` and ``owner`` as for ``DockerEngine``; ``cgroup_driver`` is asked before a build is limited."""
+        """As for ``DockerEngine``; ``cgroup_driver`` is asked before a build is limited."""
         self._connection = connection
         self._wire = connection.wire
         self._host = connection.wire.host
@@ -47,7 +48,7 @@ class DockerImages:
         self._limiter = Limiter(build_limits, self._host)
         self._cgroup_driver = cgroup_driver
         self._owner = owner
-        self.ballast = ImageBallast(connection, owner)
+        self.ballast = ImageBallast(connection, owner, kept)
 
     @property
     def spare(self) -> Spare:
@@ -83,6 +84,10 @@ class DockerImages:
     def inspect(self, image_id: str) -> Image:
         return images.describe(self._look_at(image_id))
 
+    def labels(self, image_id: str) -> Mapping[str, str]:
+        """What the image says of itself; a stranger's words. Raises NotFound."""
+        return (self._look_at(image_id).get("Config") or {}).get("Labels") or {}
+
     def pull(
         self,
         reference: Reference,
@@ -109,13 +114,13 @@ class DockerImages:
             self._docker.remove_image(reference)
 
     @needs_room
-    def remove(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
+    def remove(self, image_id: str, mine: Callable[[str], bool], *, untagged: bool) -> bool:
         try:
             found = self._look_at(image_id)
         except NotFound:
             return True
         with translated(self._host, "remove an image"):
-            return images.remove(self._docker, found, mine, only_label)
+            return images.remove(self._docker, found, mine, untagged=untagged)
 
     def held(self, label: str, value: str, reference: str) -> list[HeldImage]:
         with translated(self._host, "list its images"):

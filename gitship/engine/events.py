@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -59,4 +60,5 @@ def event(message: Mapping[str, Any]) -> EngineEvent:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
+    """A short one, or none: Docker puts a container's labels over these, so an image may say anything here."""
+    return int(text) if text and re.fullmatch("[0-9]{1,9}", text) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from docker import APIClient
@@ -16,18 +17,25 @@ UNTAGGED = "<none>:<none>"
 def describe(inspected: Mapping[str, Any]) -> Image:
     """From ``GET /images/<id>/json``."""
     config = inspected.get("Config") or {}
-    ports = [port.partition("/") for port in config.get("ExposedPorts") or {}]
     healthcheck = (config.get("Healthcheck") or {}).get("Test") or []
     return Image(
         id=inspected["Id"],
         size_bytes=inspected["Size"],
-        tcp_ports=tuple(sorted({int(number) for number, _, kind in ports if kind in ("tcp", "")})),
+        tcp_ports=tuple(sorted(set(_tcp_ports(config.get("ExposedPorts") or {})))),
         has_healthcheck=bool(healthcheck) and healthcheck[0] != "NONE",
         healthcheck=_runnable(healthcheck),
         has_command=bool(config.get("Cmd") or config.get("Entrypoint")),
         user=config.get("User") or "",
         names=(*(inspected.get("RepoTags") or ()), *(inspected.get("RepoDigests") or ())),
     )
+
+
+def _tcp_ports(exposed: Iterable[str]) -> Iterator[int]:
+    """``80/tcp`` as 80. An image from elsewhere may have anything here, such as ranges, which a build takes apart."""
+    for port in exposed:
+        number, _, kind = port.partition("/")
+        if kind in ("tcp", "") and re.fullmatch("[0-9]{1,5}", number) and 0 < int(number) < 1 << 16:
+            yield int(number)
 
 
 def _runnable(test: Sequence[str]) -> tuple[str, ...]:
@@ -55,10 +63,8 @@ def held(docker: APIClient, label: str, value: str, reference: str) -> list[Held
     ]
 
 
-def remove(
-    docker: APIClient, inspected: Mapping[str, Any], mine: Callable[[str], bool], only_label: tuple[str, str]
-) -> bool:
-    """Takes away the tags that are ``mine``; True when the image went with the last one.
+def remove(docker: APIClient, inspected: Mapping[str, Any], mine: Callable[[str], bool], *, untagged: bool) -> bool:
+    """Takes away the tags that are ``mine``; True when the image went with the last one, or is gone without any.
 
     Tags are what Docker keeps an image for, so one that is somebody else's, too, stays whole.
     """
@@ -68,8 +74,7 @@ def remove(
         for tag in ours:
             _remove(docker, tag)
         return False
-    name, value = only_label
-    if not ours and ((inspected.get("Config") or {}).get("Labels") or {}).get(name) != value:
+    if not ours and not untagged:
         return False
     users = docker.containers(all=True, filters={"ancestor": image_id})
     if any(row["ImageID"] == image_id for row in users):

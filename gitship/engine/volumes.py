@@ -6,6 +6,7 @@ calls work on it, and its image need have nothing in it. It is an image of gitsh
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import secrets
@@ -13,8 +14,9 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from docker import APIClient
 from docker import errors as docker_errors
@@ -32,6 +34,7 @@ from gitship.model import Mount
 log = logging.getLogger("gitship.volumes")
 ROOT = ".gitship-volume"  # where the helper has the volume
 EMPTY_IMAGE = "gitship-empty"  # its tag is the server's id
+EMPTY_LAYER = f"sha256:{hashlib.sha256(archive.END).hexdigest()}"
 SIZE_TIME_S = 0.2
 
 
@@ -194,16 +197,24 @@ class DockerVolumes:
                 self._helpers.discard(name)
 
     def _empty_image(self, server_id: str) -> str:
+        """Its id. What has its tag and is not empty is somebody else's: the tag is taken back."""
         tag = f"{EMPTY_IMAGE}:{server_id}"
         docker = self._client()
         with translated(self._wire.host, "make an empty image"):
-            try:
-                return str(docker.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
-            except docker_errors.NotFound:
-                docker.import_image_from_data(
-                    archive.END, repository=EMPTY_IMAGE, tag=server_id, changes=[f"LABEL {LABEL_SERVER}={server_id}"]
-                )
-                return str(docker.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
+            with suppress(docker_errors.NotFound):
+                found = docker.inspect_image(tag)  # type: ignore[no-untyped-call]
+                if _is_empty(found):
+                    return str(found["Id"])
+            docker.import_image_from_data(
+                archive.END, repository=EMPTY_IMAGE, tag=server_id, changes=[f"LABEL {LABEL_SERVER}={server_id}"]
+            )
+            return str(docker.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
+
+
+def _is_empty(image: Mapping[str, Any]) -> bool:
+    """A container of it has the volume that is mounted and nothing else, not even a symbolic link in its place."""
+    layers = (image.get("RootFS") or {}).get("Layers") or []
+    return set(layers) <= {EMPTY_LAYER} and not (image.get("Config") or {}).get("Volumes")
 
 
 def _size(directory: str, deadline: float) -> int | None:

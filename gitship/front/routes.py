@@ -105,6 +105,9 @@ class Routes:
                 except FrontError as error:
                     log.error("%s: %s", app.app, error.message)
                     failed.append(error)
+                except Exception as error:  # one app's own: all others are brought
+                    log.exception("%s: its VCL", app.app)
+                    failed.append(FrontError(f"{app.app}: internal error: {error!r:.200}", "the server's log has it"))
             self.set_hosts(hosts)
             for slug in labels.keys() - {a.slug for a in apps} - set(hosts.values()):
                 self._labels.retire(slug)

@@ -86,6 +86,12 @@ class CronRuns(Database):
             raise NotFound("no such run", "see `cron:history`")
         return _run(row)
 
+    def cron_run_in(self, app_id: int, container: str) -> CronRun | None:
+        """The app's run that has, or had, the container of that name."""
+        sql = f"SELECT {_RUN} FROM cron_runs WHERE app_id = ? AND container = ? ORDER BY id DESC LIMIT 1"
+        row = self._row(sql, app_id, container)
+        return _run(row) if row else None
+
     def cron_runs(self, app_id: int, entry: str | None = None, limit: int = KEPT_PER_APP) -> list[CronRun]:
         """Newest first."""
         where, values = ("", ()) if entry is None else (" AND entry = ?", (entry,))

@@ -67,6 +67,11 @@ class Live(Database):
             " AND NOT EXISTS (SELECT 1 FROM containers c WHERE c.app_id = addresses.app_id AND c.name = owner)"
         )
 
+    def app_of_container_name(self, name: str) -> int | None:
+        """The id of the app that has taken an address for a container of that name, and has it yet."""
+        row = self._row("SELECT app_id FROM addresses WHERE owner = ? AND released_at IS NULL", name)
+        return int(row[0]) if row else None
+
     def addresses(self, app_id: int) -> dict[str, str]:
         """Taken addresses, by owner."""
         rows = self._rows("SELECT owner, address FROM addresses WHERE app_id = ? AND released_at IS NULL", app_id)

@@ -90,6 +90,10 @@ class Releases(Database):
             for r in self._rows(f"SELECT {_RELEASE} FROM releases WHERE app_id = ? ORDER BY number DESC", app_id)
         ]
 
+    def apps_of_image(self, image_id: str) -> set[int]:
+        """Ids of the apps that have a release of it, live or not."""
+        return {app_id for (app_id,) in self._rows("SELECT app_id FROM releases WHERE image_id = ?", image_id)}
+
     def good_releases(self, app_id: int) -> list[Release]:
         """Those that have been live, newest first."""
         rows = self._rows(

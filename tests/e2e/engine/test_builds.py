@@ -303,26 +303,25 @@ def test_a_context_whose_first_file_has_an_odd_name_is_taken_for_an_archive(lab:
     lab.build(f'FROM scratch\nCOPY ["{first}", "/file"]\n', files={first: b"data"})
 
 
-def test_an_image_goes_only_with_its_label_and_only_when_no_container_needs_it(lab: Lab) -> None:
+def test_an_image_goes_only_when_it_may_and_only_when_no_container_needs_it(lab: Lab) -> None:
     image = lab.build(BASE + f'RUN echo {unique()}\nCMD ["/bin/sh"]\n')
-    label = ("gitship.test", lab.run)
     spec = lab.spec("user", "true")
     container = lab.engine.create(replace(spec, image_id=image.id))
-    assert lab.engine.images.remove(image.id, bool, label) is False
+    assert lab.engine.images.remove(image.id, bool, untagged=False) is False
     lab.engine.remove(container)
-    assert lab.engine.images.remove(image.id, lambda tag: False, label) is False
+    assert lab.engine.images.remove(image.id, lambda tag: False, untagged=True) is False
     assert lab.engine.images.inspect(image.id).id == image.id
-    assert lab.engine.images.remove(image.id, bool, label) is True
-    assert lab.engine.images.remove(image.id, bool, label) is True
+    assert lab.engine.images.remove(image.id, bool, untagged=False) is True
+    assert lab.engine.images.remove(image.id, bool, untagged=False) is True
 
 
 def test_an_image_with_two_tags_keeps_both_while_it_is_needed_and_goes_with_both(lab: Lab) -> None:
     image = lab.build(BASE + f"RUN echo {unique()}\n")
     docker_cli.docker(lab.host, "tag", image.id, f"{lab.run}:second")
     container = lab.engine.create(replace(lab.spec("user", "true"), image_id=image.id))
-    assert lab.engine.images.remove(image.id, bool, ("gitship.test", lab.run)) is False
+    assert lab.engine.images.remove(image.id, bool, untagged=False) is False
     assert {lab.engine.images.inspect(f"{lab.run}:{tag}").id for tag in ("latest", "second")} == {image.id}
     lab.engine.remove(container)
-    assert lab.engine.images.remove(image.id, bool, ("gitship.test", lab.run)) is True
+    assert lab.engine.images.remove(image.id, bool, untagged=False) is True
     with pytest.raises(NotFound):
         lab.engine.images.inspect(image.id)

@@ -37,7 +37,7 @@ class MemoryImages:
     def tag(self, image_id: str, name: str) -> None:
         pass
 
-    def remove(self, image_id: str, mine: object, only_label: object) -> bool:
+    def remove(self, image_id: str, mine: object, *, untagged: bool) -> bool:
         self._hook("images.remove", image_id)
         self.gone.append(image_id)
         return True

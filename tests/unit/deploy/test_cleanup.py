@@ -33,7 +33,7 @@ class Images(MachineImages):
     def held(self, label: str, value: str, reference: str) -> list[HeldImage]:
         return self.there
 
-    def remove(self, image_id: str, mine: Callable[[str], bool], only_label: tuple[str, str]) -> bool:
+    def remove(self, image_id: str, mine: Callable[[str], bool], *, untagged: bool) -> bool:
         self.gone.append(image_id)
         return True
 
@@ -125,11 +125,15 @@ def test_what_builds_and_apps_that_are_gone_have_left_goes(server: Server) -> No
     deploy = server.store.create_deploy(gone.id, DeployKind.PUSH, "me")
     server.store.delete_app(gone.id)
     image = server.image("of gone", f"gitship/gone:{server.store.server_id()}-{deploy.id}", app=gone)
-    server.image("sha256:dangling1234567")
+    released = server.release("sha256:dangling1234567", DeployState.FAILED)
+    server.images.there.remove(released)
+    server.image("sha256:dangling1234567")  # its tag was taken away by hand
+    server.image("sha256:stranger", app=gone)  # no release of anybody has it: its labels prove nothing
     found = {item.name: (item.app, item.why) for item in server.cleanup.look()}
     assert found == {
-        image.tags[0]: (None, "of an app that is gone"), "dangling1234": ("shop", "left behind by a build"),
-    }  # fmt: skip
+        image.tags[0]: (None, "of an app that is gone"),
+        "dangling1234": ("shop", "of a release that is too old to go back to"),
+    }
 
 
 def test_old_images_go_by_age_but_one_can_always_go_back(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

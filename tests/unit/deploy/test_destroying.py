@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from gitship.deploy.apart import Apart
 from gitship.deploy.interrupted import Interrupted
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.lock import DESTROYING, ensure_unlocked
@@ -16,6 +17,7 @@ from gitship.deploy.lostaddresses import LostAddresses
 from gitship.deploy.outages import Outages
 from gitship.deploy.reconcile import Reconciler
 from gitship.deploy.routes import Routes
+from gitship.deploy.troubles import Troubles
 from gitship.engine.base import Engine
 from gitship.errors import Conflict, GitshipError
 from gitship.front.front import Front
@@ -38,7 +40,8 @@ class Bench(Whole):
         self.reconciler = Reconciler(
             self.store, engine, front, no_orphans, Interrupted(self.store, self.repositories), nothing,
             self.destroying, self.repair, nothing, Keeper(self.store, engine, self.store.server_id()), Outages(),
-            self.routes, LostAddresses(self.store, engine, self.claims, self.queue),
+            self.routes, LostAddresses(self.store, engine, self.claims, self.queue), Apart(),
+            Troubles(self.store, ()),
         )  # fmt: skip
 
     def cut_short(self) -> None:

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from gitship.deploy import overrides
+from gitship.deploy import overrides, volumenames
 from gitship.deploy.discrepancies import Change
 from gitship.deploy.keeper import Keeper
 from gitship.deploy.switch import STOPPED
 from gitship.engine.base import Engine
-from gitship.engine.values import ContainerState
+from gitship.engine.values import LABEL_HELPER, LABEL_SERVER, ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Mount, Process
 from gitship.store import Store
@@ -104,7 +104,9 @@ def test_what_was_being_filled_when_gitship_was_killed_goes_at_the_next_start(be
 
 def test_containers_by_which_nobody_reads_or_writes_any_more_are_removed(bench: Bench) -> None:
     bench.machine.memory.helping = {"busy"}
-    helpers = [ContainerState(f"id-{name}", name, {}, "created") for name in ("busy", "left")]
+    labels = {LABEL_SERVER: bench.store.server_id(), LABEL_HELPER: "x"}
+    helpers = [ContainerState(f"id-{name}", name, labels, "created") for name in ("busy", "left")]
+    helpers.append(ContainerState("id-strange", "strange", {}, "created"))
     planned = texts(bench.keeper.amiss(helpers))
     assert planned == texts(bench.keeper.settle(helpers)) == ["removed left: its client is gone"]
     assert bench.machine.removed == ["id-left"]
@@ -155,12 +157,14 @@ def test_what_nobody_has_written_down_stays(bench: Bench) -> None:
 def test_volumes_of_an_app_that_is_gone_go_unless_the_database_never_had_it(bench: Bench) -> None:
     mine, gone = bench.made(), bench.store.create_app("gone")
     later = App(gone.id + 5, "later", 0.0)
+    names = {app.name: volumenames.fresh(SERVER, app, "data") for app in (gone, later)}
     for app in (gone, later):
-        bench.machine.memory.make(f"of-{app.name}", bench.keeper.labels(app, "data"))
+        bench.machine.memory.make(names[app.name], bench.keeper.labels(app, "data"))
+    bench.machine.memory.make("strange", bench.keeper.labels(gone, "data"))  # labelled by hand
     bench.machine.memory.make("of-another-server", {**bench.keeper.labels(gone, "data"), "gitship.server": "s2"})
     bench.store.delete_app(gone.id)
-    assert texts(bench.next().settle([])) == ["removed volume of-gone: its app is gone"]
-    assert bench.volumes == {mine, "of-later", "of-another-server"}
+    assert texts(bench.next().settle([])) == [f"removed volume {names['gone']}: its app is gone"]
+    assert bench.volumes == {mine, names["later"], "strange", "of-another-server"}
 
 
 def test_a_destroyed_apps_volumes_go_all_of_them(bench: Bench) -> None:

@@ -203,6 +203,7 @@ def test_after_a_restart_detached_ones_are_taken_up_and_attached_ones_go(bench: 
     bench.one_offs.close()
     assert bench.engine.containers[f"id-{name}"].status == "running"
     left = bench.engine.specs[name]
+    bench.store.take_address(bench.app.id, ["10.9.0.40"], "shop.run.2.v1", 0)
     bench.engine.create(replace(left, name="shop.run.2.v1", labels={**left.labels, LABEL_ONE_OFF: "attached"}))
     bench.engine.start("id-shop.run.2.v1")
     bench.one_offs = bench.make()

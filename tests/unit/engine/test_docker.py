@@ -32,7 +32,7 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "free_bytes": lambda e: e.free_bytes(),
     "images.build": lambda e: e.images.build([b"x"], BuildOptions("x"), print, threading.Event()),
     "images.inspect": lambda e: e.images.inspect("x"),
-    "images.remove": lambda e: e.images.remove("x", bool, ("a", "b")),
+    "images.remove": lambda e: e.images.remove("x", bool, untagged=True),
     "images.held": lambda e: e.images.held("a", "b", "gitship/*"),
     "images.cache_bytes": lambda e: e.images.cache_bytes(),
     "images.prune_cache": lambda e: e.images.prune_cache(0),
