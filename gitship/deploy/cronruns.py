@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gitship.deploy import applogs, crontab, journal, runlogs
+from gitship.deploy.apart import Apart
 from gitship.deploy.oneoffs import OneOffs
 from gitship.deploy.oneoffspec import PROCESS, Ending, Task
 from gitship.deploy.programs import Command
@@ -39,6 +40,7 @@ class Runs:
         self._bus = bus
         self._one_offs = one_offs
         self._logs = logs
+        self._apart = Apart()
         self._lock = threading.Lock()
         self._starting: set[int] = set()
         self._pool = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="cron-start")
@@ -153,17 +155,22 @@ class Runs:
                 self._starting.discard(run.id)
 
     def settle(self) -> None:
-        """Ends what an earlier gitship left behind with the truth. Raises EngineError while Docker is down."""
-        for run in self._store.open_cron_runs():
-            with self._lock:
-                if run.id in self._starting:
-                    continue
-            if run.outcome is CronOutcome.QUEUED:
-                self._go_on(self._store.app_by_id(run.app_id), run.entry)
-            elif not run.container:
-                self._end(run, CronOutcome.FAILED, reason="gitship was stopped before it began")
-            elif not self._one_offs.is_there(run.container):
-                self._end(run, CronOutcome.FAILED, reason="its container is gone, and nobody saw how it ended")
+        """Ends what an earlier gitship left behind with the truth; what cannot be told now, another time."""
+        with self._apart.round():
+            for run in self._store.open_cron_runs():
+                with self._lock:
+                    if run.id in self._starting:
+                        continue
+                with self._apart.part("", f"run {run.number} of cron {run.entry}, app {run.app_id}"):
+                    self._settle(run)
+
+    def _settle(self, run: CronRun) -> None:
+        if run.outcome is CronOutcome.QUEUED:
+            self._go_on(self._store.app_by_id(run.app_id), run.entry)
+        elif not run.container:
+            self._end(run, CronOutcome.FAILED, reason="gitship was stopped before it began")
+        elif not self._one_offs.is_there(run.container):
+            self._end(run, CronOutcome.FAILED, reason="its container is gone, and nobody saw how it ended")
 
     # -- looking
 

@@ -63,10 +63,13 @@ class Sampler:
         return Figures(percent, now.memory_bytes, now.limit_bytes)
 
     def sample(self) -> None:
-        """Reads all live containers once."""
+        """Reads all live containers once; of one that cannot be read nothing is known."""
         readings = {}
         for container in self._store.containers():
-            usage = self._engine.usage(container.id)
+            try:
+                usage = self._engine.usage(container.id)
+            except GitshipError:  # it is gone just now, or Docker is down: the reconciler says so
+                continue
             if usage is not None:
                 readings[container.id] = (*self._readings.get(container.id, ()), usage)[-2:]
         self._readings = readings
@@ -82,7 +85,5 @@ class Sampler:
         while not self._stop.wait(INTERVAL_S):
             try:
                 self.sample()
-            except GitshipError:
-                continue  # Docker is down: the reconciler says so
             except Exception:
                 log.exception("reading what containers use")

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 
-from gitship.errors import GitshipError
+from gitship.deploy.apart import Apart
 from gitship.git.repository import Repositories
 from gitship.model import Deploy, DeployState
 from gitship.store import Store
@@ -22,12 +22,11 @@ class Interrupted:
         self._repositories = repositories
 
     def settle(self) -> None:
-        """Switched means live, else it has failed. Never raises GitshipError: one that can't be told holds up none."""
+        """Switched means live, else it has failed. One that can't be told holds up none."""
+        apart = Apart()
         for deploy in self._store.unfinished_deploys():
-            try:
+            with apart.part("", f"deploy {deploy.id}, which was interrupted"):
                 self._settle(deploy)
-            except GitshipError as error:
-                log.warning("deploy %d, which was interrupted: %s", deploy.id, error.message)
 
     def _settle(self, deploy: Deploy) -> None:
         if deploy.state.switched:

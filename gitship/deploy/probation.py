@@ -15,6 +15,7 @@ from typing import Protocol
 
 from gitship.config import Settings
 from gitship.deploy import granted, probation_rules
+from gitship.deploy.apart import Apart
 from gitship.deploy.journal import Journal
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.queue import DeployQueue, Withdrawal
@@ -92,10 +93,12 @@ class Probation:
 
     def take_up(self) -> None:
         """What an earlier gitship was watching: for the rest of its time, and with what the store has of it."""
+        apart = Apart()
         for app in self._store.apps():
-            case = self._case_left(app)
-            if case is not None:
-                self._start(case)
+            with apart.part(app.name, "watching its release again"):
+                case = self._case_left(app)
+                if case is not None:
+                    self._start(case)
 
     def _start(self, case: Case) -> None:
         threading.Thread(target=self._run, args=(case,), name=f"probation-{case.app.name}", daemon=True).start()

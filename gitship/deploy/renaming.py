@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from gitship.config import Settings
 from gitship.deploy import switch
+from gitship.deploy.apart import Apart
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
@@ -109,10 +110,12 @@ class Renaming:
 
     def settle(self) -> None:
         """After a crash: whatever was being renamed has its old name, and its repository, too."""
+        apart = Apart()
         for app in self._store.apps():
-            new = self._store.setting(app.id, RENAMING)
-            if new is not None:
-                self._give_back(app, str(new))
+            with apart.part(app.name, "taking its renaming back"):
+                new = self._store.setting(app.id, RENAMING)
+                if new is not None:
+                    self._give_back(app, str(new))
 
     def _give_back(self, app: App, new: str) -> None:
         """Whatever had been moved already has the old name again, and the new one is free."""

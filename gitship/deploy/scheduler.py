@@ -13,9 +13,9 @@ import time
 from typing import Protocol
 
 from gitship.deploy import crontab, schedule
+from gitship.deploy.apart import Apart
 from gitship.deploy.cronruns import Runs
 from gitship.deploy.switch import STOPPED
-from gitship.errors import GitshipError
 from gitship.model import App
 from gitship.store import Store
 
@@ -56,6 +56,7 @@ class Scheduler:
         self._runs = runs
         self._timezone = timezone
         self._clock = clock or SystemClock()
+        self._apart = Apart()
         self._seen = 0.0  # everything due until then is begun, or passed over for good
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="cron", daemon=True)
@@ -76,19 +77,13 @@ class Scheduler:
     def _loop(self) -> None:
         while not self._ended.is_set():
             try:
-                self._settle()
+                self._runs.settle()
                 self.tick()
             except Exception:
                 log.exception("looking at what is due")
             now = self._clock.now()
             if self._clock.wait(MINUTE_S - now % MINUTE_S + JUST_AFTER_S, self._ended):
                 return
-
-    def _settle(self) -> None:
-        try:
-            self._runs.settle()
-        except GitshipError as error:
-            log.warning("cron runs of before: %s", error.message)  # Docker is down: in a minute again
 
     def tick(self) -> None:
         """Begins what has become due since the last look."""
@@ -97,11 +92,10 @@ class Scheduler:
         if now - since > LATE_S:
             log.warning("%d minutes went by at once; what was due before the last five is not made up for",
                         (now - since) / MINUTE_S)  # fmt: skip
-        for app in self._store.apps():
-            try:
-                self._look_at(app, max(since, now - LATE_S), now)
-            except GitshipError as error:
-                log.warning("cron of %s: %s", app.name, error.message)
+        with self._apart.round():
+            for app in self._store.apps():
+                with self._apart.part(app.name, "cron"):
+                    self._look_at(app, max(since, now - LATE_S), now)
         self._store.set_cron_seen(now)
 
     def _look_at(self, app: App, since: float, now: float) -> None:

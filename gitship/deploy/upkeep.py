@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from gitship.config import Settings
+from gitship.deploy.apart import Apart
 from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.dockerroom import DockerRoom
 from gitship.deploy.retire import retire_images
@@ -44,6 +45,7 @@ class Upkeep:
         self._room = room
         self._docker_room = docker_room
         self._cleanup = cleanup
+        self._apart = Apart()
         self._told: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="upkeep", daemon=True)
@@ -104,7 +106,9 @@ class Upkeep:
     def _old_images(self) -> None:
         days = self._settings.disk.image_days
         for app in self._store.apps() if days else ():
-            if not any(deploy.app_id == app.id for deploy in self._store.unfinished_deploys()):
+            with self._apart.part(app.name, "its old images"):
+                if any(deploy.app_id == app.id for deploy in self._store.unfinished_deploys()):
+                    continue
                 gone = retire_images(self._engine, self._store, app, self._settings.deploy.keep_releases, days)
                 if gone:
                     log.info("%s: removed %d images that were older than %d days", app.name, gone, days)

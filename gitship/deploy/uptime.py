@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from gitship.deploy.apart import Apart
 from gitship.deploy.appstate import UNANSWERED_S, AppStates, Words, unanswered
 from gitship.deploy.facts import Facts
 from gitship.deploy.pausing import Pauses
@@ -38,6 +39,7 @@ class Uptime:
         self._pauses = pauses
         self._stats = stats
         self._clock = clock
+        self._apart = Apart()
         self._looked_at: float | None = None
         self._saved_at = time.monotonic()
         self._unsaved: list[UptimeDay] = []
@@ -64,8 +66,11 @@ class Uptime:
         answers = self._facts.front_answers()
         states = AppStates(self._store, self._pauses, words, failing, front_answers=answers)
         if 0 < seconds <= MOST_S:
-            live = [app for app in self._store.apps() if app.live_release is not None]
-            self._unsaved += [_counted(app, states, int(now // DAY_S), seconds) for app in live]
+            with self._apart.round():
+                for app in self._store.apps():
+                    with self._apart.part(app.name, "how it is"):
+                        if app.live_release is not None:
+                            self._unsaved.append(_counted(app, states, int(now // DAY_S), seconds))
 
     def save(self) -> None:
         """Writes down what has been counted since the last time; what can't be written now is, the next time."""

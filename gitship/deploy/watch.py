@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from gitship.deploy import crashloops
+from gitship.deploy.apart import Apart
 from gitship.deploy.lives import Ended, Lives
 from gitship.deploy.outages import Outages
 from gitship.engine import values
@@ -44,6 +45,7 @@ class Watcher:
         self._bus = bus
         self._engine = engine
         self._labels = {values.LABEL_SERVER: store.server_id()}
+        self._apart = Apart()
         self._lives = Lives()
         self._until = store.events_seen_until() or time.time()
         self._saved_at = 0.0  # monotonic seconds
@@ -108,7 +110,8 @@ class Watcher:
         ended = self._lives.take(event)
         self._until = max(self._until, event.at)
         if not told_before:
-            self._tell(event, ended)
+            with self._apart.part("", f"event {event.action} of container {event.container_id[:12]}"):
+                self._tell(event, ended)
         if time.monotonic() - self._saved_at >= SAVE_EVERY_S:  # after it was told: a kill -9 must not lose it
             self._save()
 
@@ -174,11 +177,12 @@ class Watcher:
     def _tell_missed(self, looked: list[tuple[Container, ContainerState]]) -> None:
         """Crashes that Docker's memory of events does not reach back to."""
         for container, state in looked:
-            missed = state.restarts - self._deaths(container)
-            if missed > 0:
-                detail = f"{missed} {'time' if missed == 1 else 'times'} while gitship was not watching"
-                at = state.started_at or time.time()
-                self._record(container, at, Happening.CRASHED, detail, None, state.restarts)
+            with self._apart.part("", f"crashes of {container.name} that nobody saw"):
+                missed = state.restarts - self._deaths(container)
+                if missed > 0:
+                    detail = f"{missed} {'time' if missed == 1 else 'times'} while gitship was not watching"
+                    at = state.started_at or time.time()
+                    self._record(container, at, Happening.CRASHED, detail, None, state.restarts)
 
     def _look(self) -> list[tuple[Container, ContainerState]]:
         found = []

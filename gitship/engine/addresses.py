@@ -6,17 +6,18 @@ another app. Hence one network per app, and in it addresses that rotate and rest
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
 from gitship.engine.base import Engine
 from gitship.engine.values import LABEL_APP, LABEL_SERVER
-from gitship.errors import Conflict, GitshipError
+from gitship.errors import Conflict, EngineError, GitshipError
 from gitship.model import App
 from gitship.store import Store
 
+_ID = re.compile("[1-9][0-9]{0,17}")  # of an app
 SUBNET_PREFIX = 26  # 61 containers an app, and 1024 apps in the default pool
 QUARANTINE_S = 60  # longer than the default drain limit
 
@@ -95,15 +96,21 @@ class Addresses:
         ids = {name: name.removeprefix(prefix) for name in found if name.startswith(prefix)}
         # an id that was never given: the database is a backup from before
         last = self._store.last_app_id()
-        return sorted(n for n, id_ in ids.items() if n not in there and id_.isdigit() and 0 < int(id_) <= last)
+        return sorted(n for n, id_ in ids.items() if n not in there and _ID.fullmatch(id_) and int(id_) <= last)
 
     def remove_orphans(self) -> list[str]:
-        """Removes those that nothing is in; their names. Raises EngineError."""
-        removed = []
+        """Removes those that nothing is in; their names. Raises EngineError, when all others are removed."""
+        removed, failed = [], []
         for name in self.orphans():
-            with suppress(Conflict):  # somebody has put a container of his own into it
+            try:
                 self._engine.remove_network(name)
                 removed.append(name)
+            except Conflict:  # somebody has put a container of his own into it
+                continue
+            except EngineError as error:
+                failed.append(error)
+        if failed and not removed:
+            raise failed[0]
         return removed
 
     def _free_subnets(self) -> Iterator[IPv4Network]:

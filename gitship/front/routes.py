@@ -91,7 +91,16 @@ class Routes:
     def wrong(self, apps: Sequence[AppFront]) -> list[str]:
         """Slugs of those whose visitors get something else than this now."""
         labels = targets(self._control.loaded())
-        return [app.slug for app in apps if not self._programs.is_right(app, labels.get(app.slug))]
+        return [app.slug for app in apps if not self._is_right(app, labels.get(app.slug))]
+
+    def _is_right(self, app: AppFront, labelled: str | None) -> bool:
+        """False also of an app whose VCL cannot be made: who brings it is told why."""
+        try:
+            return self._programs.is_right(app, labelled)
+        except FrontError:  # Varnish's
+            raise
+        except Exception:
+            return False
 
     def reload(self, apps: Sequence[AppFront], hosts: Mapping[str, str]) -> None:
         """See ``Front.reload``."""

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 
 from gitship.deploy import appstate, crashloops
+from gitship.deploy.apart import Apart
 from gitship.deploy.appstate import Words
 from gitship.deploy.gates import MAINTENANCE
 from gitship.deploy.https.operations import HostStatus
@@ -18,7 +19,7 @@ from gitship.deploy.lock import LOCK
 from gitship.deploy.looking import CRASH_LOOP
 from gitship.deploy.operations import Operations
 from gitship.deploy.switch import STOPPED
-from gitship.errors import GitshipError
+from gitship.errors import GitshipError, NotFound
 from gitship.model import STATUS_PAGE, Container, Site
 from gitship.store import Store
 from gitship.web import figures
@@ -63,6 +64,7 @@ class Health:
         self._visits_told_at = 0.0
         self.certificates: Mapping[int, list[HostStatus]] = {}
         self._certificates_at = 0.0
+        self._apart = Apart()
 
     async def fresh(self) -> None:
         """Waits a moment for an answer when the last one is too old; never raises."""
@@ -91,7 +93,10 @@ class Health:
         return CRASH_LOOP if container.id in self.looping else self.words.of(container)
 
     def _visits(self) -> tuple[Mapping[int, Visits], Collection[int]]:
-        found = {app.id: figures.visits(self._stats, app) for app in self._store.apps()}
+        found: dict[int, Visits | None] = {}
+        for app in self._store.apps():
+            with self._apart.part(app.name, "its traffic"):
+                found[app.id] = figures.visits(self._stats, app)
         failing = appstate.unanswered(self._stats.all_traffic(appstate.UNANSWERED_S))
         return {app_id: visits for app_id, visits in found.items() if visits}, failing
 
@@ -99,7 +104,7 @@ class Health:
         found = {}
         sites: list[Site] = [*self._store.apps(), STATUS_PAGE]
         for site in sites:
-            with suppress(GitshipError):  # destroyed meanwhile, or a certificate cannot be read
+            with self._apart.part(site.name, "its certificates"), suppress(NotFound):  # destroyed meanwhile
                 found[site.id] = self._https.status(site)
         return found
 
@@ -120,7 +125,11 @@ class Health:
 
     def _settings(self) -> list[set[int]]:
         """The apps that are in maintenance, stopped, locked, paused or not answered: nothing of this makes a deploy."""
-        paused = {app.id for app in self._store.apps() if self._pauses.paused(app)}
+        paused = set()
+        for app in self._store.apps():
+            with self._apart.part(app.name, "whether it is paused"):
+                if self._pauses.paused(app):
+                    paused.add(app.id)
         settings = [self._store.apps_with_setting(name) for name in (MAINTENANCE, STOPPED, LOCK)]
         cut_off = set() if self.front_answers else {app.id for app in self._store.apps()}
         return [*settings, paused, set(self.unanswered), cut_off]

@@ -71,7 +71,7 @@ class Revival:
         while not self._stop.is_set():
             self._promoted.clear()
             try:
-                begun = [(app, self._begin(app)) for app in self._store.apps()]
+                begun = [(app, self._begun(app)) for app in self._store.apps()]
                 break
             except EngineError as error:  # Docker is not up yet
                 if error.message != told:
@@ -88,6 +88,16 @@ class Revival:
             waiting += self._promotions(last=not waiting)
         self._store.set_server_setting(RESTORED, None)
         log.info("everything that was live has been built again, or its log says why not")
+
+    def _begun(self, app: App) -> Deploy | None:
+        """As ``_begin``; what is wrong with one app alone is told, and holds up no other."""
+        try:
+            return self._begin(app)
+        except EngineError:
+            raise
+        except Exception:
+            log.exception("%s cannot be built again", app.name)
+            return None
 
     def _begin(self, app: App) -> Deploy | None:
         """Its deploy, when it needs one. Raises EngineError while Docker does not answer."""
@@ -206,7 +216,7 @@ class Revival:
         if newest[0].id != attempt.deploy_id:  # somebody has taken care of it
             return None
         try:
-            deploy = self._begin(app)
+            deploy = self._begun(app)
         except EngineError:  # Docker is away: later
             return attempt
         return replace(attempt, deploy_id=deploy.id, again_at=None) if deploy is not None else None

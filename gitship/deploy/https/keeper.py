@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime
 
 from gitship.config import Settings
+from gitship.deploy.apart import Apart
 from gitship.deploy.https.authority import Authority
 from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.https.showing import Showing
@@ -44,6 +45,7 @@ class Keeper:
         self._authority = authority
         self._suggested: dict[int, float] = {}  # certificate -> when the authority was asked, monotonic
         self._said = ""
+        self._apart = Apart()
         self._stop = threading.Event()
         self._changes = bus.subscribe(lambda event: event.topic == CHANGED)
         self._thread = threading.Thread(target=self._loop, name="certificates", daemon=True)
@@ -64,20 +66,24 @@ class Keeper:
     def look(self) -> None:
         """One round."""
         self._bring()
-        for site in sites(self._store, self._settings):
-            if self._stop.is_set():
-                return
-            if not wish_of(self._store, self._settings, site).on:
-                continue
-            certificates = self._store.certificates(site.id)
-            for certificate in certificates:
-                if certificate.source is CertificateSource.ACME:
-                    self._ask_when(certificate)
-            if self._https.needs_asking(site):
-                self._issue(site)
-            else:
-                self._store.forget_certificate_attempt(site.id)  # the domain that failed is gone
-            self._warn(site)
+        with self._apart.round():
+            for site in sites(self._store, self._settings):
+                if self._stop.is_set():
+                    return
+                with self._apart.part(site.name, "its certificates"):
+                    self._look_at(site)
+
+    def _look_at(self, site: Site) -> None:
+        if not wish_of(self._store, self._settings, site).on:
+            return
+        for certificate in self._store.certificates(site.id):
+            if certificate.source is CertificateSource.ACME:
+                self._ask_when(certificate)
+        if self._https.needs_asking(site):
+            self._issue(site)
+        else:
+            self._store.forget_certificate_attempt(site.id)  # the domain that failed is gone
+        self._warn(site)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -99,6 +105,8 @@ class Keeper:
             refused = self._showing.bring()
         except GitshipError as error:
             self._say(f"{error.message} ({error.hint})" if error.hint else error.message)
+        except Exception as error:  # at the start, too: http is served anyway
+            self._say(f"internal error: {error!r:.200}")
         else:
             self._say("; ".join(f"{app}: {error.message}" for app, error in sorted(refused.items())))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from gitship.config import Settings
+from gitship.deploy.apart import Apart
 from gitship.deploy.gates import Gates, gate_of, status_https
 from gitship.deploy.https.sites import hosts_of, public, sites
 from gitship.deploy.https.table import chosen, secured
@@ -46,6 +47,7 @@ class Showing:
         self._terminator = terminator
         self._gates = gates
         self._lock = threading.Lock()
+        self._apart = Apart()
         self._in_force: dict[int, dict[str, StoredCertificate]] = {}  # site -> what haproxy was last brought to show
 
     def bring(self) -> dict[str, FrontError]:
@@ -62,14 +64,14 @@ class Showing:
             in_use = bool(self._settings.https.email)
             all_sites = sites(self._store, self._settings)
             for site in all_sites:
-                wish = wish_of(self._store, self._settings, site)
-                shown = self._shown(site, now) if wish.on else {}
-                in_use = in_use or wish.on
-                wanted += _entries(site, shown)
-                in_force[site.id] = shown
-                gates[site] = self._gate(wish, secured(shown, now))
-            for site, https in gates.items():
-                self._change(site, https, only_less=True)
+                in_force[site.id] = self._in_force.get(site.id, {})  # when it cannot be told anew
+                with self._apart.part(site.name, "its certificates"):
+                    wish = wish_of(self._store, self._settings, site)
+                    in_use = in_use or wish.on
+                    shown = in_force[site.id] = self._shown(site, now) if wish.on else {}
+                    gates[site] = self._gate(wish, secured(shown, now))
+                wanted += _entries(site, in_force[site.id])
+            self._change_all(gates, only_less=True)
             if not in_use:
                 self._terminator.stop()
                 self._in_force = {}
@@ -79,8 +81,7 @@ class Showing:
             except FrontError:
                 if not self._terminator.alive():  # port taken, not installed: visitors are better off by http
                     self._in_force = {}
-                    for site in gates:
-                        self._change(site, None, only_less=True)
+                    self._change_all(dict.fromkeys(gates), only_less=True)
                 raise
             owners = {entry.name: entry.owner for entry in wanted}
             failed = {owners[name]: error for name, error in refused.items()}
@@ -88,9 +89,7 @@ class Showing:
                 site.id: self._in_force.get(site.id, {}) if site.name in failed else in_force[site.id]
                 for site in all_sites
             }
-            for site, https in gates.items():
-                if site.name not in failed:
-                    self._change(site, https)
+            self._change_all({site: https for site, https in gates.items() if site.name not in failed})
             return failed
 
     def shown(self, site: Site) -> dict[str, StoredCertificate]:
@@ -120,6 +119,17 @@ class Showing:
 
     def _gate(self, wish: Wish, hosts: tuple[str, ...]) -> Https | None:
         return Https(hosts, self._settings.https.listen.port, wish.hsts_s) if hosts else None
+
+    def _change_all(self, gates: Mapping[Site, Https | None], *, only_less: bool = False) -> None:
+        """Each, whatever becomes of the others. Raises the first FrontError at the end."""
+        failed: list[FrontError] = []
+        for site, https in gates.items():
+            try:
+                self._change(site, https, only_less=only_less)
+            except FrontError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _change(self, site: Site, https: Https | None, *, only_less: bool = False) -> None:
         """``only_less``: what is not sent to https any more; the rest waits until haproxy is ready for it."""
