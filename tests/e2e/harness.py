@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 
 import toml
 
+from gitship.engine.seal import Seal
 from tests.e2e import docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.forks import Forked, Forks
@@ -299,6 +300,12 @@ class Server:
         with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as db:
             row = db.execute("SELECT value FROM meta WHERE key = 'server_id'").fetchone()
             return str(row[0]) if row else ""
+
+    def sealed(self, name: str, labels: Mapping[str, str]) -> list[str]:
+        """Words for `docker create` of a container that gitship takes for one that it has made itself."""
+        [(secret,)] = self.database("SELECT value FROM meta WHERE key = 'secret'")
+        own = Seal(bytes.fromhex(secret)).labels(name, {"gitship.server": self.server_id(), **labels}, {})
+        return [word for label, text in own.items() for word in ("--label", f"{label}={text}")]
 
     def database(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of the server's own database, read-only."""

@@ -37,8 +37,8 @@ def test_what_belongs_to_an_app_that_is_gone_is_found_told_and_removed(
     image = docker(server, "inspect", "-f", "{{.Image}}", server.containers("gitship.app=gone")[0]).strip()
     docker(server, "tag", image, f"gitship-test:{server.server_id()}")
     assert server.ssh("apps:destroy", "gone", "--force").returncode == 0
-    labels = [word for key, value in (("server", server.server_id()), ("app-id", app_id), ("process", "web"))
-              for word in ("--label", f"gitship.{key}={value}")]  # fmt: skip
+    own = {"gitship.app": "gone", "gitship.app-id": str(app_id), "gitship.process": "web"}
+    labels = server.sealed(f"orphan-{server.server_id()}", own)
     network = f"gitship-{server.server_id()}-{app_id}"
 
     def break_it() -> None:
