@@ -21,7 +21,7 @@ from gitship.deploy.programs import MOST_PER_APP, Command
 from gitship.engine.addresses import Addresses
 from gitship.engine.base import Engine
 from gitship.engine.values import LABEL_ONE_OFF, LABEL_SERVER, ContainerSpec, ContainerState, LogLine
-from gitship.errors import Conflict, EngineError, NotFound
+from gitship.errors import Conflict, EngineError, GitshipError, NotFound
 from gitship.model import App, Identity, Process, Role
 from gitship.store import Store
 
@@ -76,10 +76,12 @@ class MemoryEngine:
     def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
         return [s for s in self.containers.values() if labels.items() <= s.labels.items()]
 
-    def logs(self, container_id: str, *, follow: bool, stop: threading.Event) -> Iterator[LogLine]:
+    def logs(
+        self, container_id: str, *, follow: bool = False, stop: threading.Event | None = None, tail: int | None = None
+    ) -> Iterator[LogLine]:
         state = self.inspect(container_id)
         yield LogLine(state.name, 1.0, "stdout", f"hello from {state.name}")
-        while not stop.is_set():
+        while follow and stop and not stop.is_set():
             with self.changed:
                 found = self.containers.get(container_id)
                 if found is None or found.status == "exited":
@@ -262,3 +264,55 @@ def test_logs_are_limited_in_size_and_number(tmp_path: Path, monkeypatch: pytest
     runlogs.write(tmp_path, "shop.run.10.v2", [])
     assert list(runlogs.names(tmp_path))[-1] == "shop.run.10.v2"
     assert (tmp_path / "7.log").exists()
+
+
+def test_what_the_store_does_not_know_is_not_taken_up(bench: Bench) -> None:
+    """As after the return to a backup from before it began: it is gitship's own, and goes."""
+    name = bench.detach("x")
+    bench.one_offs.close()
+    bench.store.release_address(bench.app.id, name)
+    bench.one_offs = bench.make()
+    assert [c.text for c in bench.one_offs.settle(bench.engine.list({}))] == [
+        f"removed {name}: the store does not know it"
+    ]
+    assert bench.engine.containers == {}
+
+
+def test_a_strangers_container_is_let_be_and_another_ones_trouble_is_its_own(bench: Bench) -> None:
+    """The first of the two cannot be removed."""
+    left = bench.engine.specs[bench.detach("x")]
+    bench.one_offs.close()
+    for number in (2, 3):
+        bench.store.take_address(bench.app.id, [f"10.9.0.{40 + number}"], f"shop.run.{number}.v1", 0)
+        labels = {**left.labels, LABEL_ONE_OFF: "attached"}
+        bench.engine.create(replace(left, name=f"shop.run.{number}.v1", labels=labels))
+    bench.engine.create(replace(left, name="shop.run.4.v1", labels={}))
+    bench.one_offs, remove = bench.make(), bench.engine.remove
+
+    def refused(container_id: str) -> None:
+        if container_id == "id-shop.run.2.v1":
+            raise ValueError("a fault")
+        remove(container_id)
+
+    bench.engine.remove = refused  # type: ignore[method-assign]
+    failed: list[GitshipError] = []
+    assert [c.text for c in bench.one_offs.settle(bench.engine.list({}), failed)] == [
+        "removed shop.run.3.v1: its client is gone"
+    ]
+    assert [error.message for error in failed] == [
+        "shop: one-off container shop.run.2.v1: internal error: ValueError('a fault')"
+    ]
+    assert "id-shop.run.4.v1" in bench.engine.containers
+
+
+def test_one_of_an_earlier_gitship_without_a_seal_is_taken_up_by_its_name(bench: Bench) -> None:
+    """Its labels count for nothing: the engine shows none of them."""
+    name = bench.detach("x")
+    bench.one_offs.close()
+    state = bench.engine.containers[f"id-{name}"]
+    bench.engine.containers[state.id] = replace(state, labels={})
+    bench.one_offs = bench.make()
+    assert bench.one_offs.settle(bench.engine.list({})) == []
+    bench.engine.stop(state.id, 0)
+    bench.wait_gone(name)
+    assert list(bench.one_offs.output("shop", name)) == [f"hello from {name}", "[exit code 0]"]
