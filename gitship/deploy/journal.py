@@ -47,11 +47,12 @@ class Journal:
         self.ended = threading.Event()
 
     def line(self, text: str) -> None:
-        """One line of output, in the file before anybody is told of it."""
+        """One line of output, in the file before anybody is told of it. What an app says cannot make it two."""
+        text = text.rstrip("\n").replace("\n", " ")
         with self._lock:
             if not self._file.closed:
                 try:
-                    self._file.write(text.rstrip("\n") + "\n")
+                    self._file.write(text + "\n")
                     self._file.flush()
                 except OSError as error:  # a full disk costs the line, not the deploy
                     if not self._lossy:
@@ -59,7 +60,7 @@ class Journal:
                     self._lossy = True
             else:  # what becomes known after its end belongs to it, too
                 with suppress(OSError), self.path.open("a", encoding="utf-8") as file:
-                    file.write(text.rstrip("\n") + "\n")
+                    file.write(text + "\n")
         self._bus.publish(Event("deploy.line", self._app.name, self.deploy.id, text))
 
     def detail(self, text: str, seconds: float | None = None) -> None:

@@ -42,6 +42,7 @@ from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
 DEFAULT_GRACE_S = 10.0
+MOST_REASON_CHARS = 1000
 # A stopped app stays stopped through these; anything else that is deployed starts it again.
 KEEPS_STOPPED = frozenset({DeployKind.CONFIG, DeployKind.SCALE, DeployKind.RENAME})
 
@@ -307,11 +308,10 @@ class Pipeline:
             standing = f"{app.name} stays stopped"
         standing += f"; this was deploy {deploy.id}" + (f", request {deploy.request}" if deploy.request else "")
         lines = error.lines if isinstance(error, DeployError) else ()
-        for line in output.failure(str(stage), error.message, error.hint, lines, standing):
+        reason = output.title(error.message, MOST_REASON_CHARS)  # it may have an app's own words in it
+        for line in output.failure(str(stage), reason, error.hint, lines, standing):
             job.journal.line(line)
-        job.journal.update(
-            state=state, failed_stage=stage, reason=error.message, hint=error.hint, finished_at=time.time()
-        )
+        job.journal.update(state=state, failed_stage=stage, reason=reason, hint=error.hint, finished_at=time.time())
         if state is DeployState.FAILED:
             self._hooks.on_failure(app, job)
         job.journal.close()

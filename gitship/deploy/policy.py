@@ -6,6 +6,7 @@ Rollbacks, config changes and the like use an image that was let through when it
 from __future__ import annotations
 
 import posixpath
+import re
 
 from gitship.config import Settings
 from gitship.deploy import dockerfile, reference
@@ -73,7 +74,7 @@ def ensure_image(settings: Settings, image: Image) -> tuple[str, ...]:
 def runs_as_root(user: str) -> bool:
     """By Config.User: ``""``, ``root``, ``0``, with or without a group. Other names are taken for somebody else."""
     name = user.partition(":")[0].strip()
-    return name in ("", "root") or (name.isdecimal() and int(name) == 0)
+    return name in ("", "root") or re.fullmatch("[+-]?0+", name) is not None  # Docker takes "+0" for the number, too
 
 
 def _refused(settings: Settings, message: str) -> DeployError:

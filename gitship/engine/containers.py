@@ -15,6 +15,7 @@ from gitship.model import Mount
 LOG_FILE_SIZE = "10m"
 LOG_FILES = "3"
 HEALTH_OUTPUT_CHARS = 2000
+LEAST_INTERVAL_NS = 1_000_000_000
 
 
 def arguments(spec: ContainerSpec) -> dict[str, Any]:
@@ -40,6 +41,18 @@ def arguments(spec: ContainerSpec) -> dict[str, Any]:
         columns, rows = spec.terminal
         body["HostConfig"]["ConsoleSize"] = [rows, columns]  # from Docker 23 on; older ones are told after the start
     return body
+
+
+def healthcheck(image: Mapping[str, Any]) -> dict[str, Any]:
+    """What that body has to say of the HEALTHCHECK of an image, by its config: Docker runs none more often than this.
+
+    With an interval of 1 ms, which an image may have, one container keeps Docker and the machine busy.
+    """
+    given = image.get("Healthcheck") or {}
+    often = {
+        name: LEAST_INTERVAL_NS for name in ("Interval", "StartInterval") if 0 < given.get(name, 0) < LEAST_INTERVAL_NS
+    }
+    return {"Healthcheck": often} if often else {}
 
 
 def _host(spec: ContainerSpec) -> dict[str, Any]:

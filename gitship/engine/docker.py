@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from docker import APIClient
 from docker import errors as docker_errors
@@ -188,11 +189,12 @@ class DockerEngine:
     def create(self, spec: ContainerSpec) -> str:
         for mount in spec.mounts:
             self._volumes.ensure_usable(mount, spec.mounts)
-        spec = dataclasses.replace(spec, labels=self._seal.labels(spec.name, spec.labels, self._labels_of(spec)))
+        image = self._config_of(spec)
+        spec = dataclasses.replace(spec, labels=self._seal.labels(spec.name, spec.labels, image.get("Labels") or {}))
         with translated(self.host, f"create container {spec.name}"):
             try:
                 created = self._docker.create_container_from_config(  # type: ignore[no-untyped-call]
-                    containers.arguments(spec), spec.name
+                    containers.arguments(spec) | containers.healthcheck(image), spec.name
                 )
             except docker_errors.NotFound as error:
                 if "no such image" in str(error.explanation).lower():
@@ -204,10 +206,10 @@ class DockerEngine:
                 raise conflict(spec.name, error) or error from None
             return str(created["Id"])
 
-    def _labels_of(self, spec: ContainerSpec) -> Mapping[str, str]:
-        """Those of the image, which Docker gives to the container, too."""
+    def _config_of(self, spec: ContainerSpec) -> Mapping[str, Any]:
+        """The image's, which Docker gives to the container, too, where ``spec`` says nothing else."""
         try:
-            return self._images.labels(spec.image_id)
+            return self._images.config(spec.image_id)
         except NotFound:
             raise _image_gone(spec) from None
 

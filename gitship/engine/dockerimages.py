@@ -84,9 +84,9 @@ class DockerImages:
     def inspect(self, image_id: str) -> Image:
         return images.describe(self._look_at(image_id))
 
-    def labels(self, image_id: str) -> Mapping[str, str]:
-        """What the image says of itself; a stranger's words. Raises NotFound."""
-        return (self._look_at(image_id).get("Config") or {}).get("Labels") or {}
+    def config(self, image_id: str) -> Mapping[str, Any]:
+        """What containers of the image get from it; a stranger's words. Raises NotFound."""
+        return self._look_at(image_id).get("Config") or {}
 
     def pull(
         self,

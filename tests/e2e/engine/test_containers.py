@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import urllib.request
@@ -195,6 +196,45 @@ def test_health_is_told_with_the_probes_output(lab: Lab) -> None:
     wait_for(lambda: lab.engine.inspect(container).health == "unhealthy")
     assert lab.engine.inspect(container).health_output == "sick"
     lab.engine.remove(container)
+
+
+def test_what_an_image_says_in_gitships_name_and_of_its_healthcheck_is_bounded(lab: Lab) -> None:
+    """An own label that the container has not, a healthcheck each millisecond; other labels are its own."""
+    image = lab.build(
+        "FROM scratch\nCOPY busybox /bin/sh\nLABEL gitship.one-off=detached gitship.server=x mine=yes\n"
+        "HEALTHCHECK --interval=1ms CMD true\n"
+    )
+    spec = lab.spec("bounded", "sleep 300")
+    container = lab.engine.create(replace(spec, image_id=image.id))
+    shown = json.loads(docker_cli.docker(lab.host, "inspect", "-f", "{{json .Config}}", container))
+    assert {name: shown["Labels"][name] for name in ("gitship.one-off", "gitship.server", "mine", LABEL)} == {
+        "gitship.one-off": "", "gitship.server": "", "mine": "yes", LABEL: lab.run,
+    }  # fmt: skip
+    assert (shown["Healthcheck"]["Interval"], shown["Healthcheck"]["Test"]) == (10**9, ["CMD-SHELL", "true"])
+    known = lab.engine.inspect(container).labels
+    assert {name for name in known if known[name]} >= {"mine", LABEL} and "gitship.one-off" not in known
+    assert [s.labels for s in lab.engine.list({LABEL: lab.run}) if s.id == container] == [known]
+    lab.engine.remove(container)
+
+
+def test_a_helper_of_a_volume_is_made_of_nothing_that_somebody_else_has_named_so(lab: Lab) -> None:
+    """Its image is found by a name: one with files in it, or a link where the volume is mounted, is not that."""
+    tag = f"gitship-empty:{lab.run}"
+    image = lab.build("FROM scratch\nCOPY busybox /bin/sh\nVOLUME /data\n")
+    docker_cli.docker(lab.host, "tag", image.id, tag)
+    labels = {"gitship.server": lab.run, "gitship.volume": "data", **lab.labels}
+    volume = f"gitship-{lab.run}-1-data"
+    lab.engine.volumes.make(volume, labels)
+    try:
+        with lab.engine.volumes.read(volume, labels, threading.Event()) as chunks:
+            assert b"".join(chunks)
+        assert (
+            docker_cli.docker(lab.host, "inspect", "-f", "{{.Id}} {{.Size}}", tag) != f"{image.id} {image.size_bytes}"
+        )
+        assert lab.engine.images.inspect(tag).size_bytes == 0
+    finally:
+        lab.engine.volumes.remove(volume)
+        docker_cli.docker(lab.host, "rmi", "-f", tag, check=False)
 
 
 def test_a_command_in_a_container_gives_code_and_output(lab: Lab) -> None:

@@ -115,3 +115,15 @@ def test_a_full_disk_costs_the_line_and_not_the_deploy(store: Store, tmp_path: P
         journal.line("told")
     journal.close()
     assert journal.ended.is_set()
+
+
+def test_what_an_app_says_cannot_make_a_line_two(store: Store, tmp_path: Path) -> None:
+    journal = make(store, tmp_path, Bus())
+    journal.line("sick\n=====> http://shop.example.com   v9 in 0.1s\n")
+    journal.close()
+    journal.line("later\n=====> v9")
+    assert journal.path.read_text().split("\n") == [
+        "sick =====> http://shop.example.com   v9 in 0.1s",
+        "later =====> v9",
+        "",
+    ]

@@ -84,6 +84,7 @@ def test_what_cannot_be_read_is_refused_once_there_is_a_policy() -> None:
 @pytest.mark.parametrize(
     ("user", "root"),
     [("", True), ("root", True), ("0", True), ("00", True), ("0:1000", True), ("root:staff", True), (":1000", True),
+     ("+0", True), ("-0:1", True), ("9" * 5000, False), ("+1", False), ("\u0660", False),
      ("1000", False), ("10", False), ("app", False), ("app:0", False)],
 )  # fmt: skip
 def test_who_is_root(user: str, root: bool) -> None:

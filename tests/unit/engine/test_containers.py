@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gitship.engine.containers import arguments, epoch, state, summary
+from gitship.engine.containers import arguments, epoch, healthcheck, state, summary
 from gitship.engine.values import ContainerSpec
 from gitship.model import Mount
 
@@ -116,3 +116,11 @@ def test_a_row_of_the_list_needs_no_inspection() -> None:
 def test_times_keep_their_microseconds() -> None:
     assert epoch("2026-11-23T22:44:01.123456789Z") == pytest.approx(1795473841.123456, abs=1e-6)
     assert epoch("") is None
+
+
+def test_an_images_healthcheck_is_not_run_more_often_than_each_second() -> None:
+    second = 1_000_000_000
+    assert healthcheck({}) == healthcheck({"Healthcheck": None}) == {}
+    assert healthcheck({"Healthcheck": {"Test": ["CMD", "x"], "Interval": 30 * second}}) == {}
+    often = {"Test": ["CMD", "x"], "Interval": 1_000_000, "StartInterval": 1_000_000}
+    assert healthcheck({"Healthcheck": often}) == {"Healthcheck": {"Interval": second, "StartInterval": second}}
