@@ -90,7 +90,9 @@ def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") ->
     "compare what is wanted with what Docker and Varnish have, and put it right",
     details="gitship does this by itself at its start, whenever Docker tells of a container, every minute, and "
     "sooner after something failed: what is missing is started or made anew, what nobody wants is drained and removed, "
-    "Varnish is brought to what the store says. An app that is being deployed is left to its deploy.",
+    "Varnish is brought to what the store says. An app that is being deployed is left to its deploy. What "
+    "fails for one app holds up no other: the command ends with an error that names each, and `gitship doctor` shows "
+    "it.",
     columns=(
         Column("app", "the app, empty for what belongs to none"),
         Column("action", "start, make anew, drain, remove or reload"),

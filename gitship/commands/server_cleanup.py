@@ -23,9 +23,9 @@ BuildCache = Annotated[
     Role.ADMIN,
     "free room on the disk: old images, logs, loose objects",
     details="Images of releases that are too old to go back to (deploy.keep_releases, disk.image_days), of failed"
-    " deploys and of apps that are gone; logs older than disk.log_days; repositories are packed. Only what carries this"
-    " server's label or lies in its data directory: images, containers, volumes and networks of others stay, and so"
-    " does everything that a live release or a rollback needs.",
+    " deploys and of apps that are gone; logs older than disk.log_days; repositories are packed. Only what gitship's"
+    " own records say is its own, or what lies in its data directory: images, containers, volumes and networks of"
+    " others stay, and so does everything that a live release or a rollback needs.",
     columns=(
         Column("kind", "image, logs, repository or build cache"),
         Column("name", "an image's tag or id, how many files, a repository"),

@@ -74,7 +74,12 @@ def test_cron_of_other_apps_is_looked_at_and_the_fault_is_logged_once(
     bench.break_(monkeypatch, "setting")
     looked: list[int] = []
     settings = bench.store.settings
-    monkeypatch.setattr(bench.store, "settings", lambda app_id: looked.append(app_id) or settings(app_id))
+
+    def look(app_id: int) -> Any:
+        looked.append(app_id)
+        return settings(app_id)
+
+    monkeypatch.setattr(bench.store, "settings", look)
     scheduler = Scheduler(bench.store, cast(Any, None), "UTC")
     with caplog.at_level(logging.WARNING):
         scheduler.tick()
@@ -127,7 +132,12 @@ def test_releases_are_watched_again(bench: Bench, monkeypatch: pytest.MonkeyPatc
     asked: list[int] = []
     bench.break_(monkeypatch, "deploys")
     deploys = bench.store.deploys
-    monkeypatch.setattr(bench.store, "deploys", lambda app_id, **how: asked.append(app_id) or deploys(app_id, **how))
+
+    def ask(app_id: int, **how: Any) -> Any:
+        asked.append(app_id)
+        return deploys(app_id, **how)
+
+    monkeypatch.setattr(bench.store, "deploys", ask)
     queue, manifest = cast(Any, None), cast(Any, None)
     Probation(Settings(), bench.store, Bus(), Tally(), queue, manifest).take_up()
     assert asked == [app.id for app in bench.apps.values()]

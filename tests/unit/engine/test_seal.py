@@ -83,5 +83,5 @@ def test_ports_of_an_image_from_elsewhere_may_be_anything() -> None:
         "²/tcp",
         "",
     ]
-    config = {"ExposedPorts": {port: {} for port in exposed}}
+    config: dict[str, Any] = {"ExposedPorts": {port: {} for port in exposed}}
     assert describe({"Id": "sha256:1", "Size": 7, "Config": json.loads(json.dumps(config))}).tcp_ports == (80, 90)
