@@ -315,4 +315,4 @@ def test_one_of_an_earlier_gitship_without_a_seal_is_taken_up_by_its_name(bench:
     assert bench.one_offs.settle(bench.engine.list({})) == []
     bench.engine.stop(state.id, 0)
     bench.wait_gone(name)
-    assert list(bench.one_offs.output("shop", name)) == [f"hello from {name}", "[exit code 0]"]
+    assert list(bench.one_offs.output(bench.app, name)) == [f"hello from {name}", "[exit code 0]"]
