@@ -6,12 +6,14 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gitship import cli, doctor
 from gitship.config import Settings, load
+from gitship.deploy.troubles import TROUBLES
 from gitship.doctor import Finding, Level, files, machine, network
 from gitship.setup import initialise
 from gitship.store import Store
@@ -83,6 +85,16 @@ def test_no_admin_key_is_told(tmp_path: Path) -> None:
     [finding] = [f for f in files.database(load(tmp_path / "c.toml")) if f.subject == "keys"]
     assert (finding.subject, finding.level) == ("keys", Level.WARN)
     assert "--admin-key" in finding.fix
+
+
+def test_what_could_not_be_put_right_is_told_as_each_apps(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with closing(Store(settings.database)) as store:
+        store.set_server_setting(TROUBLES, [["", "a volume: is in use"], ["shop", "its route in Varnish: no way"]])
+    found = [(f.level, f.text) for f in files.database(settings) if f.subject == "apps"]
+    assert found == [
+        (Level.FAIL, "what belongs to none: a volume: is in use"), (Level.FAIL, "shop: its route in Varnish: no way"),
+    ]  # fmt: skip
 
 
 def test_the_way_to_a_backup_goes_by_the_servers_own_port(tmp_path: Path) -> None:
