@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -64,7 +65,7 @@ class Canary:
             try:
                 with self._front.holding(app.id):
                     rollout.tried = True
-                    self._begin(app, trial)
+                    self._begin(app, trial, rollout.job.cancel)
                 with self._tally.watching(app.id) as watch:
                     judgement = self._watch(rollout, plan, trial, watch, stage)
                 stage.text = self._last_word(rollout, trial, judgement)
@@ -113,7 +114,7 @@ class Canary:
             return None
         return asked
 
-    def _begin(self, app: App, trial: Trial) -> None:
+    def _begin(self, app: App, trial: Trial, cancel: threading.Event) -> None:
         self._trials.begin(trial)
         self._gatekeeper.bring(app.id)
         self._front.canaries.share(app.slug, trial.share)
@@ -122,7 +123,7 @@ class Canary:
             raise FrontError("Varnish has lost the canary", "push again")
         front = self._gatekeeper.canary_front(app, trial)
         switched = Switched(vcl, None, front.verify_token, front.backends)
-        self._switch.verify(app, switched, verify_path(trial.release), trial.share.canary)
+        self._switch.verify(app, switched, verify_path(trial.release), trial.share.canary, cancel)
 
     def _watch(self, rollout: Rollout, plan: Plan, trial: Trial, watch: Watch, stage: Stage) -> Judgement:
         """What the figures say; WAIT when somebody has decided before. Raises DeployCanceled."""

@@ -5,9 +5,6 @@ Checks run from the server to the container's own address, all containers side b
 
 from __future__ import annotations
 
-import http.client
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -15,7 +12,9 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from gitship.deploy import interim, sockets
+from gitship.deploy.probe import Events, http_answer, listens
 from gitship.engine.base import Engine
+from gitship.engine.patience import Interrupted, Patience
 from gitship.engine.values import ContainerState
 from gitship.errors import DeployCanceled, DeployError, GitshipError, NotFound
 from gitship.model import Check, Container, Process
@@ -25,7 +24,6 @@ NEXT_CRASH_S = 2.0  # what crashed at once crashes again as fast: Docker starts 
 CRASH_POLL_S = 0.02
 PARALLEL = 16
 LOG_LINES = 20
-BODY_BYTES = 1 << 20  # enough to look for `content`
 UNCHECKED_UPTIME_S = 1.0  # of a container whose checks are skipped: longer than a missing program needs to fail
 
 
@@ -60,9 +58,9 @@ class Checker:
             return []
         give_up = threading.Event()
         with ThreadPoolExecutor(min(PARALLEL, len(wanted)), thread_name_prefix="check") as pool:
-            runs = [pool.submit(self._container, c, p, host, cancel, give_up) for c, p in wanted]
+            runs = [pool.submit(self._container, c, p, host, (cancel, give_up)) for c, p in wanted]
             wait(runs, return_when=FIRST_EXCEPTION)
-            give_up.set()
+            give_up.set()  # which ends what the others are at
             errors = [e for e in (run.exception() for run in runs) if e is not None]
             real = [e for e in errors if not isinstance(e, DeployCanceled)]
             for error in (real or errors)[:1]:
@@ -81,36 +79,31 @@ class Checker:
         up_s = max(0.0, time.time() - state.started_at) if state.started_at else 0.0
         found = []
         for check in process.checks:
-            passed, seen = self._try(check, container, state, host, up_s)
+            limit_s = min(check.timeout_s, self._limit_s(check))
+            passed, seen = self._try(check, container, state, host, up_s, limit_s, ())
             found.append(Look(container.name, title(check), passed, seen))
         return found
 
-    def _container(
-        self, container: Container, process: Process, host: str, cancel: threading.Event, give_up: threading.Event
-    ) -> list[str]:
-        return [self._check(check, container, process, host, cancel, give_up) for check in process.checks]
+    def _container(self, container: Container, process: Process, host: str, ends: Events) -> list[str]:
+        """Raises DeployCanceled as soon as one of ``ends`` is set, in the middle of a check, too."""
+        try:
+            return [self._check(check, container, process, host, ends) for check in process.checks]
+        except Interrupted:
+            raise DeployCanceled("canceled while it was checked") from None
 
-    def _check(
-        self,
-        check: Check,
-        container: Container,
-        process: Process,
-        host: str,
-        cancel: threading.Event,
-        give_up: threading.Event,
-    ) -> str:
-        began = time.monotonic()
+    def _limit_s(self, check: Check) -> float:
+        """Seconds until the check has to have passed."""
         limit = check.deadline_s if check.deadline_s is not None else self._deadline_s
-        limit = max(limit, check.uptime_s + POLL_S)
-        cause = "not tried"
+        return max(limit, check.uptime_s + POLL_S)
+
+    def _check(self, check: Check, container: Container, process: Process, host: str, ends: Events) -> str:
+        began, limit = time.monotonic(), self._limit_s(check)
         wake = began + check.initial_delay_s
         while True:
-            if cancel.wait(max(0.0, wake - time.monotonic())):
-                raise DeployCanceled("canceled while it was checked")
-            if give_up.is_set():
-                raise DeployCanceled("another container failed")
-            state = self._must_live(container, process)
-            passed, cause = self._try(check, container, state, host, time.monotonic() - began)
+            Patience(events=ends).rest(wake - time.monotonic())
+            state = self._must_live(container, process, ends)
+            elapsed_s, try_s = time.monotonic() - began, min(check.timeout_s, limit)
+            passed, cause = self._try(check, container, state, host, elapsed_s, try_s, ends)
             if passed:
                 return cause
             if interim.is_cause(cause):
@@ -119,7 +112,7 @@ class Checker:
                 raise self._not_ready(check, container, state, cause, limit)
             wake = time.monotonic() + POLL_S
 
-    def _must_live(self, container: Container, process: Process) -> ContainerState:
+    def _must_live(self, container: Container, process: Process, ends: Events) -> ContainerState:
         try:
             state = self._engine.inspect(container.id)
         except NotFound:
@@ -132,7 +125,7 @@ class Checker:
                 self._last_lines(container),
             )
         if state.status in ("exited", "dead", "restarting") or state.restarts:
-            state = self._after_its_end(container, state)
+            state = self._after_its_end(container, state, ends)
             ended = "crashed and was started again" if state.status == "running" else f"exited {state.exit_code}"
             raise DeployError(
                 f"{container.process} {ended}" + (f": {state.error}" if state.error else ""),
@@ -141,11 +134,11 @@ class Checker:
             )
         return state
 
-    def _after_its_end(self, container: Container, state: ContainerState) -> ContainerState:
+    def _after_its_end(self, container: Container, state: ContainerState, ends: Events) -> ContainerState:
         """The state between two starts: while a restarted container runs, Docker shows the exit code as 0."""
         deadline = time.monotonic() + NEXT_CRASH_S
         while state.status == "running" and time.monotonic() < deadline:
-            time.sleep(CRASH_POLL_S)
+            Patience(events=ends).rest(CRASH_POLL_S)
             try:
                 state = self._engine.inspect(container.id)
             except GitshipError:
@@ -153,16 +146,19 @@ class Checker:
         return state
 
     def _try(
-        self, check: Check, container: Container, state: ContainerState, host: str, elapsed_s: float
-    ) -> tuple[bool, str]:
-        """(passed, what was seen)."""
+        self, check: Check, container: Container, state: ContainerState, host: str, elapsed_s: float, limit_s: float,
+        ends: Events,
+    ) -> tuple[bool, str]:  # fmt: skip
+        """(passed, what was seen) of one try, which takes at most ``limit_s``."""
         if check.kind == "uptime":
             return elapsed_s >= check.uptime_s, f"up for {check.uptime_s:g} s"
         if check.kind == "image" and not check.command:
             return state.health == "healthy", f"HEALTHCHECK {state.health or 'has not run yet'}"
         if check.kind in ("command", "image"):
             try:
-                code, text = self._engine.exec(container.id, check.command, check.timeout_s)
+                code, text = self._engine.exec(container.id, check.command, limit_s, ends)
+            except DeployCanceled:
+                raise
             except GitshipError as error:
                 return False, error.message
             shown = "HEALTHCHECK" if check.kind == "image" else " ".join(check.command)
@@ -171,8 +167,8 @@ class Checker:
         if port is None:
             return False, "the process has no port to check"
         if check.kind == "listening":
-            return listens(container.address, port, check.timeout_s)
-        return http_answer(check, container.address, port, host)
+            return listens(container.address, port, limit_s, ends)
+        return http_answer(check, container.address, port, host, timeout_s=limit_s, events=ends)
 
     def _not_ready(
         self, check: Check, container: Container, state: ContainerState, cause: str, limit_s: float
@@ -204,49 +200,3 @@ def title(check: Check) -> str:
         "uptime": f"up for {check.uptime_s:g} s",
         "image": "HEALTHCHECK",
     }.get(check.kind, " ".join(check.command))
-
-
-def listens(address: str, port: int, timeout_s: float) -> tuple[bool, str]:
-    """(passed, what was seen) of one TCP connection."""
-    try:
-        with socket.create_connection((address, port), timeout_s):
-            return True, f"listens on {port}"
-    except OSError as error:
-        return False, _network_cause(error, port, timeout_s)
-
-
-def http_answer(check: Check, address: str, port: int, host: str) -> tuple[bool, str]:
-    """(passed, what was seen) of one GET with the check's path, headers and scheme."""
-    connection = http.client.HTTPConnection(address, port, timeout=check.timeout_s)
-    if check.scheme == "https":  # an app's own certificate is for its domain at best, not for a container's address
-        connection = http.client.HTTPSConnection(
-            address,
-            port,
-            timeout=check.timeout_s,
-            context=ssl._create_unverified_context(),  # noqa: S323
-        )
-    headers = {"Host": host, "User-Agent": "gitship-check", "Accept": "*/*", "Connection": "close", **check.headers}
-    try:
-        connection.request("GET", check.path, headers=headers)
-        response = connection.getresponse()
-        body = response.read(BODY_BYTES) if check.content else b""
-    except OSError as error:
-        return False, _network_cause(error, port, check.timeout_s)
-    except http.client.HTTPException as error:
-        return False, f"GET {check.path} was answered with something that is not HTTP ({type(error).__name__})"
-    finally:
-        connection.close()
-    if response.status < 200:
-        return False, interim.cause(check.path, response.status)
-    seen = f"GET {check.path} {response.status}"
-    if response.status >= (500 if check.lenient else 400):
-        return False, f"GET {check.path} answered {response.status}"
-    if check.content and check.content.encode() not in body:
-        return False, f"{seen}, but without {check.content!r} in the answer"
-    return True, seen
-
-
-def _network_cause(error: OSError, port: int, timeout_s: float) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer on port {port} within {timeout_s:g} s"
-    return f"connection to port {port} failed: {error.strerror or error}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import http.client
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from typing import Protocol
 
+from gitship.deploy import httprequest
+from gitship.deploy.httprequest import Patience, numeric
 from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.engine.values import LogLine
@@ -67,10 +69,10 @@ class ServerFacts:
         """See ``Facts.front_answers``. Asks as a visitor does: Varnish's control port waits while it compiles."""
         try:
             address = self._front.address
-            connection = http.client.HTTPConnection(reachable(address.host), address.port, timeout=FRONT_TIMEOUT_S)
-            with closing(connection):
-                connection.request("HEAD", "/", headers={"Host": NO_HOST})
-                connection.getresponse()
+            patience = Patience(time.monotonic() + FRONT_TIMEOUT_S)
+            to = numeric(reachable(address.host), address.port)
+            with httprequest.request("HEAD", to, "/", {"Host": NO_HOST}, patience):
+                pass
         except (GitshipError, OSError, http.client.HTTPException):
             return False
         return True

@@ -205,7 +205,7 @@ class Pipeline:
 
     def _verify(self, rollout: Rollout, switched: Switched) -> None:
         with rollout.job.journal.stage(DeployState.SWITCHING, "Switching", rollout.switch_began) as stage:
-            self._switch.verify(rollout.app, switched, verify_path(rollout.release))
+            self._switch.verify(rollout.app, switched, verify_path(rollout.release), cancel=rollout.job.cancel)
             stage.text = ""  # ``_tell_switched`` says it, once it is true for good
 
     def _tell_switched(self, rollout: Rollout) -> None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
-import socket
 import ssl
-import threading
 import time
 from collections.abc import Collection, Mapping
-from contextlib import suppress
-from typing import Any
 
+from gitship.deploy import httprequest
+from gitship.deploy.httprequest import Address, Patience
 from gitship.deploy.notifications import split
 from gitship.front.ports import is_ours
 
 TIMEOUT_S = 10.0  # of one try, from the look-up of the name to the status
 WEB_PORTS = frozenset({80, 443})
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_Address = tuple[socket.AddressFamily, Any]
 
 
 class Undelivered(Exception):
@@ -43,7 +41,7 @@ def post(
     deadline = time.monotonic() + timeout_s
     parts = split(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
     found = _resolve(host, port, timeout_s)
     private = [a[0] for _, a in found if not is_public(a[0])]
     if not private and port not in own_ports:
@@ -51,20 +49,16 @@ def post(
     if private and not anywhere:
         raise Undelivered(f"leads to {private[0]}, which only a webhook that an admin has made may reach")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    with _connected(found, deadline) as raw, raw.dup() as same:  # TLS takes the first one for itself
-        watch = threading.Timer(max(deadline - time.monotonic(), 0.0), _shut, (same,))
-        watch.name, watch.daemon = "webhook-limit", True
-        watch.start()
-        status = 0
-        try:
-            status = _exchange(raw, host, port, secure, path, body, headers)
-        except (OSError, http.client.HTTPException) as error:
-            if time.monotonic() < deadline:
-                raise Undelivered(_words(error)) from None
-        finally:
-            watch.cancel()
-    if time.monotonic() >= deadline:
-        raise Undelivered(f"no answer within {timeout_s:g} s")
+    at = f"[{host}]" if ":" in host else host
+    sent = {"Host": at if port == DEFAULT_PORTS[parts.scheme] else f"{at}:{port}", **headers}
+    patience, tls = Patience(deadline), ssl.create_default_context() if secure else None
+    try:
+        with httprequest.request("POST", found, path, sent, patience, body=body, tls=tls, name=host) as answer:
+            status = answer.status
+    except (OSError, http.client.HTTPException) as error:
+        if time.monotonic() >= deadline:
+            raise Undelivered(f"no answer within {timeout_s:g} s") from None
+        raise Undelivered(_words(error)) from None
     if 300 <= status < 400:
         raise Undelivered(f"answered {status}: redirects are not followed")
     if not 200 <= status < 300:
@@ -86,60 +80,14 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
-def _resolve(host: str, port: int, timeout_s: float) -> list[_Address]:
-    """In a thread of its own: the system's look-up knows no time-out."""
-    found: list[_Address] = []
-
-    def look() -> None:
-        with suppress(OSError, UnicodeError):
-            for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-                found.append((family, address))
-
-    thread = threading.Thread(target=look, name="webhook-lookup", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if thread.is_alive() or not found:
-        raise Undelivered(f"the name {host} has no address" if not thread.is_alive() else "the name's look-up hangs")
-    return list(found)
-
-
-def _connected(found: list[_Address], deadline: float) -> socket.socket:
-    """Connected to the first address that takes it."""
-    last = Undelivered("no address could be reached")
-    for family, address in found:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            break
-        connection = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(remaining)
-            connection.connect(address)
-            return connection
-        except OSError as error:
-            connection.close()
-            last = Undelivered(_words(error))
-    raise last
-
-
-def _exchange(
-    raw: socket.socket, host: str, port: int, secure: bool, path: str, body: bytes, headers: Mapping[str, str]
-) -> int:
-    """The status alone is read."""
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(host, port)
-    connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=host) if secure else raw
+def _resolve(host: str, port: int, timeout_s: float) -> list[Address]:
     try:
-        connection.request("POST", path, body, {**headers, "Connection": "close"})
-        with connection.getresponse() as answer:
-            return answer.status
-    finally:
-        connection.close()
-
-
-def _shut(raw: socket.socket) -> None:
-    """Whoever reads or writes sees the end."""
-    with suppress(OSError):
-        raw.shutdown(socket.SHUT_RDWR)
+        found = httprequest.look_up(host, port, timeout_s)
+    except TimeoutError:
+        raise Undelivered("the name's look-up hangs") from None
+    if not found:
+        raise Undelivered(f"the name {host} has no address")
+    return found
 
 
 def _words(error: Exception) -> str:

@@ -171,6 +171,8 @@ class DeployQueue:
         with self._lock:
             self._stopping = True
             apps = set(self._threads)
+            for job in self._running.values():  # all at once: one that ends late must not keep the others running
+                job.cancel.set()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for app_id in apps:
             if not self.clear(app_id, STOPPING, max(0.1, deadline - time.monotonic())):

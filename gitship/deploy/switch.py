@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import http.client
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gitship.deploy import interim, statusfront
-from gitship.deploy.check import http_answer
+from gitship.deploy import httprequest, interim, statusfront
+from gitship.deploy.httprequest import Interrupted, Patience, numeric
 from gitship.deploy.lock import DESTROYING
+from gitship.deploy.probe import http_answer
 from gitship.deploy.wanted import STOPPED, Wanted
-from gitship.errors import DeployError, FrontError
+from gitship.errors import DeployCanceled, DeployError, FrontError
 from gitship.front.front import Backend, Front
 from gitship.front.ports import reachable
 from gitship.front.side import COOKIE
@@ -25,7 +27,8 @@ __all__ = ["STOPPED", "Switch", "Switched", "ensure_front", "hosts"]
 RENAMING = "renaming"  # an app's setting: the name that it is getting
 VERIFY_TRIES = 5
 VERIFY_PAUSE_S = 0.2
-VERIFY_TIMEOUT_S = 10.0
+VERIFY_TIMEOUT_S = 10.0  # of one try
+VERIFY_MOST_S = 30.0  # of all; the containers are asked after them for VERIFY_TIMEOUT_S at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,30 +95,45 @@ class Switch:
         """See ``Wanted.left_behind``."""
         return self._wanted.left_behind(app, previous, release)
 
-    def verify(self, app: App, switched: Switched, path: str, side: str = "") -> None:
+    def verify(
+        self, app: App, switched: Switched, path: str, side: str = "", cancel: threading.Event | None = None
+    ) -> None:
         """One GET of ``path`` through Varnish must come from the new release, not the old one or an error page.
 
         ``side`` asks for one of a canary's, by the value of its cookie.
 
-        Raises DeployError. An app without web containers has nothing to ask.
+        Raises DeployError, or DeployCanceled. An app without web containers has nothing to ask.
         """
         if switched.token is None:
             return
+        events = (cancel,) if cancel is not None else ()
+        try:
+            self._verify(app, switched, switched.token, path, side, Patience(time.monotonic() + VERIFY_MOST_S, events))
+        except Interrupted:
+            raise DeployCanceled("canceled while the switch was verified") from None
+
+    def _verify(self, app: App, switched: Switched, token: str, path: str, side: str, patience: Patience) -> None:
         seen = ""
         host = f"{app.name}.{self._domain}"
         for attempt in range(VERIFY_TRIES):
             if attempt:
-                time.sleep(VERIFY_PAUSE_S)
+                if patience.deadline - time.monotonic() <= VERIFY_PAUSE_S:
+                    break
+                patience.rest(VERIFY_PAUSE_S)
             try:
-                origin, release, status = self._ask(host, path, switched.token, side)
+                origin, release, status = self._ask(host, path, token, side, patience)
             except (OSError, http.client.HTTPException) as error:
                 seen = f"no answer ({error or type(error).__name__})"
                 continue
             if release == switched.new and origin == "backend":
                 return
             seen = f"answered {status} by {'its error page' if origin == 'error' else release or 'something else'}"
+        deadline = time.monotonic() + VERIFY_TIMEOUT_S
         for backend in switched.backends:  # what is right for the checks of the image, say, need not be for Varnish
-            _, told = http_answer(Check(path=path, timeout_s=VERIFY_TIMEOUT_S), backend.address, backend.port, host)
+            left_s = max(0.0, deadline - time.monotonic())
+            _, told = http_answer(
+                Check(path=path), backend.address, backend.port, host, timeout_s=left_s, events=patience.events
+            )
             if interim.is_cause(told):
                 raise DeployError(told, interim.HINT)
         raise DeployError(
@@ -141,22 +159,19 @@ class Switch:
             ensure_front(self._front)
             self._front.label(app.slug, self._front.load(self._wanted.front(app)))
 
-    def _ask(self, host: str, path: str, token: str, side: str) -> tuple[str, str, int]:
+    def _ask(self, host: str, path: str, token: str, side: str, patience: Patience) -> tuple[str, str, int]:
         address = self._front.address
-        connection = http.client.HTTPConnection(reachable(address.host), address.port, timeout=VERIFY_TIMEOUT_S)
-        try:
-            headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify", "Connection": "close"}
-            if side:
-                headers["Cookie"] = f"{COOKIE}={side}"
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
+        deadline = min(patience.deadline, time.monotonic() + VERIFY_TIMEOUT_S)
+        headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify"}
+        if side:
+            headers["Cookie"] = f"{COOKIE}={side}"
+        to = numeric(reachable(address.host), address.port)
+        with httprequest.request("GET", to, path, headers, Patience(deadline, patience.events)) as response:
             return (
                 response.headers.get("X-Gitship-Origin", ""),
                 response.headers.get("X-Gitship-Release", ""),
                 response.status,
             )
-        finally:
-            connection.close()
 
 
 def ensure_front(front: Front) -> None:

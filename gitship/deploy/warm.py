@@ -12,19 +12,22 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gitship.config import Settings
-from gitship.deploy import output
+from gitship.deploy import httprequest, output
+from gitship.deploy.httprequest import Interrupted, Patience, numeric
 from gitship.deploy.rollout import Rollout
 from gitship.deploy.urls import urls
 from gitship.deploy.wanted import Wanted
 from gitship.errors import GitshipError
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import OPEN
+from gitship.front.ports import reachable
 from gitship.store import Store
 
 MOST_S = 10.0  # for all pages together
 ONE_S = 5.0
 PARALLEL = 4
 MOST_HOSTS = 5
+MOST_BYTES = 256 << 20  # of a page
 TOLD = 5  # failures
 
 
@@ -85,23 +88,20 @@ class Warmer:
         self, host: str, path: str, headers: dict[str, str], deadline: float, cancel: threading.Event
     ) -> str | None:
         """What went wrong."""
-        left = min(ONE_S, deadline - time.monotonic())
-        if left <= 0 or cancel.is_set():
-            return f"{path} was not fetched: no time was left"
+        limit = min(deadline, time.monotonic() + ONE_S)
         address = self._front.address
-        target = "127.0.0.1" if address.host in ("0.0.0.0", "", "::") else address.host  # noqa: S104
-        connection = http.client.HTTPConnection(target, address.port, timeout=left)
+        to = numeric(reachable(address.host), address.port)
+        sent = {"Host": host, "User-Agent": "gitship-warm", "Accept-Encoding": "gzip", **headers}
+        late = f"{path} was not fetched: no time was left"
         try:
-            sent = {"Host": host, "User-Agent": "gitship-warm", "Accept-Encoding": "gzip", "Connection": "close"}
-            connection.request("GET", path, headers={**sent, **headers})
-            response = connection.getresponse()
-            while response.read(1 << 16):
-                if time.monotonic() > deadline:
-                    return f"{path} was not fetched: no time was left"
+            patience = Patience(limit, (cancel,))
+            with httprequest.request("GET", to, path, sent, patience, most_bytes=MOST_BYTES) as response:
+                while response.read(1 << 16):
+                    pass
+        except Interrupted:
+            return late
         except (OSError, http.client.HTTPException) as error:
-            return f"{path} at {host}: {error or type(error).__name__}"
-        finally:
-            connection.close()
+            return late if time.monotonic() >= deadline else f"{path} at {host}: {error or type(error).__name__}"
         if response.status >= 400:
             return f"{path} at {host} answered {response.status}"
         if response.headers.get("X-Cache") == "pass":

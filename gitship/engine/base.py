@@ -271,8 +271,10 @@ class Engine(Protocol):
         """Runs a one-off container to its end, handing each line over; the exit code. Always removes it."""
         ...
 
-    def exec(self, container_id: str, command: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
-        """Exit code and output of a command in a running container."""
+    def exec(
+        self, container_id: str, command: tuple[str, ...], timeout_s: float, events: tuple[threading.Event, ...] = ()
+    ) -> tuple[int, str]:
+        """Exit code and output of a command in a running container. Raises DeployCanceled on one of ``events``."""
         ...
 
     def attach(self, container_id: str, *, terminal: bool, gone: threading.Event, timeout_s: float) -> Program:

@@ -283,8 +283,10 @@ class DockerEngine:
     ) -> int:
         return oneoff.run(self, self._wire, self._api, spec, on_line, cancel, timeout_s)
 
-    def exec(self, container_id: str, command: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
-        return oneoff.execute(self._wire, self._api, container_id, command, timeout_s)
+    def exec(
+        self, container_id: str, command: tuple[str, ...], timeout_s: float, events: tuple[threading.Event, ...] = ()
+    ) -> tuple[int, str]:
+        return oneoff.execute(self._wire, self._api, container_id, command, timeout_s, events)
 
     def attach(self, container_id: str, *, terminal: bool, gone: threading.Event, timeout_s: float) -> Program:
         return attached.attach(self, self._wire, self._api, container_id, terminal, gone, timeout_s)

@@ -101,13 +101,16 @@ def exit_code(engine: Containers, container_id: str, patience: Patience) -> int:
         time.sleep(_WAIT_S)  # bounded by the patience
 
 
-def execute(wire: Wire, api: str, container_id: str, command: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
+def execute(
+    wire: Wire, api: str, container_id: str, command: tuple[str, ...], timeout_s: float,
+    events: tuple[threading.Event, ...] = (),
+) -> tuple[int, str]:  # fmt: skip
     """Exit code and the last OUTPUT_BYTES of output of a command in a running container.
 
     A command that takes longer than ``timeout_s`` is killed and gives TIMED_OUT. Raises EngineError when it cannot
-    be run.
+    be run, DeployCanceled once one of ``events`` is set: it is killed then, too.
     """
-    patience = Patience(time.monotonic() + timeout_s)
+    patience = Patience(time.monotonic() + timeout_s, events)
     body = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}
     exec_id = post(wire, f"{api}/containers/{container_id}/exec", body)["Id"]
     output = bytearray()
@@ -120,8 +123,10 @@ def execute(wire: Wire, api: str, container_id: str, command: tuple[str, ...], t
                 output += data
                 del output[:-OUTPUT_BYTES]
         code = exec_code(wire, api, exec_id, patience)
-    except Expired:
+    except (Expired, Interrupted) as over:
         kill(wire.json("GET", f"{api}/exec/{exec_id}/json") or {}, container_id)
+        if isinstance(over, Interrupted):
+            raise DeployCanceled("the command was canceled") from None
         code = TIMED_OUT
     return code, output.decode("utf-8", "replace")
 

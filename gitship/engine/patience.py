@@ -39,6 +39,15 @@ class Patience:
         if time.monotonic() >= self.deadline:
             raise Expired
 
+    def rest(self, seconds: float) -> None:
+        """Nothing happens for so long. Raises Interrupted or Expired when that is over before."""
+        over = time.monotonic() + seconds
+        self.check()
+        while (left := over - time.monotonic()) > 0:
+            piece = min(left, self.slice_s())
+            self.events[0].wait(piece) if self.events else time.sleep(piece)
+            self.check()
+
     def slice_s(self) -> float:
         """How long one wait may be so that neither end is missed by more than ``poll_s``."""
         return self.poll_s if self.events else min(1.0, max(POLL_S, self.deadline - time.monotonic()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,12 +18,15 @@ from gitship.config import HttpsSettings
 from gitship.deploy.https.accounts import Account
 from gitship.deploy.https.dnshook import DnsHook
 from gitship.deploy.https.refusals import refused, told
+from gitship.deploy.https.transport import BoundedAdapter
 from gitship.errors import CertificateError
 from gitship.front.tls import self_signed
 from gitship.model import WILDCARD
 
-REQUEST_TIMEOUT_S = 30
+REQUEST_TIMEOUT_S = 30  # with its whole answer
 ORDER_TIMEOUT_S = 180.0
+MOST_S = 600.0  # of everything about a certificate: DNS records may take their time, too
+MOST_REDIRECTS = 3
 NONCE_TRIES = 3
 
 Answer = Callable[[Mapping[str, str]], None]
@@ -89,6 +93,10 @@ class AcmeAuthority:
             account.key, alg=ES256, verify_ssl=verify, user_agent=f"gitship/{__version__}",
             timeout=REQUEST_TIMEOUT_S,
         )  # fmt: skip
+        bounded = BoundedAdapter(REQUEST_TIMEOUT_S, time.monotonic() + MOST_S)
+        for scheme in ("http://", "https://"):
+            network.session.mount(scheme, bounded)
+        network.session.max_redirects = MOST_REDIRECTS
         client = ClientV2(ClientV2.get_directory(self._settings.directory, network), network)
         if account.uri is not None:
             network.account = _registration(account.uri)

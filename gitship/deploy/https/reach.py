@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import http.client
 import secrets
-import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+from gitship.deploy import httprequest
+from gitship.deploy.httprequest import Address, Patience
 from gitship.deploy.https.authority import Answer
 from gitship.front.challenges import PATH
 from gitship.front.ports import is_ours
 
 PORT = 80
-TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0  # of one address
+MOST_S = 30.0  # of all names together: their DNS and servers are strangers', and others' certificates wait meanwhile
+PARALLEL = 8
 MOST_ADDRESSES = 3
+LATE = "there was no time to look where it leads: DNS or its server is too slow"
 
 
 def problems(hosts: Iterable[str], answer: Answer) -> dict[str, str]:
@@ -21,36 +27,50 @@ def problems(hosts: Iterable[str], answer: Answer) -> dict[str, str]:
 
     An address of this machine will do. Any other may be a router or balancer that leads here: it is asked.
     """
+    deadline, names = time.monotonic() + MOST_S, list(hosts)
     found: dict[str, str] = {}
-    token = secrets.token_urlsafe(24)
-    answering = False
-    try:
-        for host in hosts:
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="reach") as pool:
+        looked = dict(zip(names, pool.map(lambda host: _addresses(host, deadline), names), strict=True))
+        found |= {host: seen for host, seen in looked.items() if isinstance(seen, str)}
+        elsewhere = {
+            host: seen
+            for host, seen in looked.items()
+            if not isinstance(seen, str) and not any(is_ours(str(address[0])) for _, address in seen)
+        }
+        if elsewhere:
+            token = secrets.token_urlsafe(24)
+            answer({token: token})
             try:
-                addresses = sorted({str(i[4][0]) for i in socket.getaddrinfo(host, PORT, type=socket.SOCK_STREAM)})
-            except (OSError, UnicodeError):
-                found[host] = "it has no address in DNS"
-                continue
-            if any(map(is_ours, addresses)):
-                continue
-            if not answering:
-                answer({token: token})
-                answering = True
-            if not any(_answers(address, host, token) for address in addresses[:MOST_ADDRESSES]):
-                shown = ", ".join(addresses[:MOST_ADDRESSES])
-                found[host] = f"it leads to {shown}, and no request to it arrives here at port {PORT}"
-    finally:
-        if answering:
-            answer({})
-    return found
+                asked = pool.map(lambda host: _problem(host, elsewhere[host], token, deadline), elsewhere)
+                found |= {host: problem for host, problem in zip(elsewhere, asked, strict=True) if problem}
+            finally:
+                answer({})
+    return {host: found[host] for host in names if host in found}
 
 
-def _answers(address: str, host: str, token: str) -> bool:
-    connection = http.client.HTTPConnection(address, PORT, timeout=TIMEOUT_S)
+def _addresses(host: str, deadline: float) -> list[Address] | str:
+    """Where it leads, or what is wrong."""
     try:
-        connection.request("GET", f"{PATH}{token}", headers={"Host": host, "Connection": "close"})
-        return connection.getresponse().read(len(token) + 1) == token.encode()
+        addresses = httprequest.look_up(host, PORT, deadline - time.monotonic())
+    except TimeoutError:
+        return LATE
+    return sorted(addresses, key=lambda one: str(one[1][0])) or "it has no address in DNS"
+
+
+def _problem(host: str, addresses: Sequence[Address], token: str, deadline: float) -> str:
+    """Empty when one of its addresses leads here."""
+    shown = list(dict.fromkeys(str(address[0]) for _, address in addresses))[:MOST_ADDRESSES]
+    if any(_answers(one, host, token, deadline) for one in addresses[:MOST_ADDRESSES]):
+        return ""
+    return f"it leads to {', '.join(shown)}, and no request to it arrives here at port {PORT}"
+
+
+def _answers(to: Address, host: str, token: str, deadline: float) -> bool:
+    patience = Patience(min(deadline, time.monotonic() + TIMEOUT_S))
+    try:
+        with httprequest.request(
+            "GET", [to], f"{PATH}{token}", {"Host": host}, patience, most_bytes=len(token) + 1
+        ) as response:
+            return response.read(len(token) + 1) == token.encode()
     except (OSError, http.client.HTTPException):
         return False
-    finally:
-        connection.close()

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gitship.deploy import interim
-from gitship.deploy.check import http_answer, listens
+from gitship.deploy.probe import http_answer, listens
 from gitship.model import Check
 
 pytestmark = pytest.mark.unit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -30,7 +31,9 @@ class OneContainer(DockerEngine):
             raise NotFound("gone")
         return ContainerState(container_id, "c", {}, self._status, restarts=1, started_at=time.time() - self._up_s)
 
-    def exec(self, container_id: str, command: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
+    def exec(
+        self, container_id: str, command: tuple[str, ...], timeout_s: float, events: tuple[threading.Event, ...] = ()
+    ) -> tuple[int, str]:
         return self._code, "what it said"
 
 

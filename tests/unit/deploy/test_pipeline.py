@@ -23,6 +23,7 @@ from gitship.deploy.switch import Switch
 from gitship.deploy.trials import Trials
 from gitship.deploy.wanted import Wanted
 from gitship.engine.base import Engine
+from gitship.engine.patience import Patience
 from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
 from gitship.front.front import AppFront, Front
@@ -109,7 +110,7 @@ class LabellingFront(MemoryFront):
 class AskedSwitch(Switch):
     """Its request through Varnish is answered by what the label leads to."""
 
-    def _ask(self, host: str, path: str, token: str, side: str) -> tuple[str, str, int]:
+    def _ask(self, host: str, path: str, token: str, side: str, patience: Patience) -> tuple[str, str, int]:
         front = cast(LabellingFront, self._front)
         front._hook("ask")
         return "backend", front.labels["shop"], 200

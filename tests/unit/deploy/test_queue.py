@@ -16,6 +16,13 @@ pytestmark = pytest.mark.unit
 WAIT_S = 5.0
 
 
+class Unheard(threading.Event):
+    """A deploy that does not look whether it was canceled."""
+
+    def is_set(self) -> bool:
+        return False
+
+
 class Bench:
     """A real queue over a real store; ``run`` is what the pipeline would be, held at a gate."""
 
@@ -159,3 +166,26 @@ def test_stop_leaves_no_thread_and_no_open_record(bench: Bench) -> None:
     bench.queue.stop()
     assert all(bench.state(j).ended for j in jobs)
     wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("deploy-")])
+
+
+def test_stop_cancels_all_at_once(tmp_path: Path) -> None:
+    """One that ends late keeps no other running: here each waits until the other one has been canceled."""
+    bench = Bench(tmp_path)
+    first, second = bench.running("shop"), bench.running("blog")
+    together: list[bool] = []
+
+    def waits(mine: Job, other: Job) -> None:
+        mine.cancel.wait(WAIT_S)
+        together.append(other.cancel.wait(WAIT_S))
+        bench.gate.set()
+
+    threads = [threading.Thread(target=waits, args=pair, name="waits") for pair in ((first, second), (second, first))]
+    for job in (first, second):
+        job.cancel = Unheard()
+    for thread in threads:
+        thread.start()
+    bench.queue.stop()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert together == [True, True]
+    bench.store.close()

@@ -6,6 +6,7 @@ import http.server
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_an_address_of_this_machine_will_do() -> None:
 
 def test_an_address_that_leads_here_will_do(there: Visible) -> None:
     assert reach.problems(["a.example.com", "b.example.com"], there.answer) == {}
-    assert there.hosts == ["a.example.com", "b.example.com"]
+    assert sorted(there.hosts) == ["a.example.com", "b.example.com"]
     assert there.told == [1, 0]  # and nothing is answered any more
 
 
@@ -84,3 +85,56 @@ def test_somebody_elses_server_is_told_by_its_address(there: Visible) -> None:
     problems = reach.problems(["a.example.com"], there.answer)
     assert problems["a.example.com"].startswith("it leads to 127.0.0.1, and no request to it arrives here")
     assert there.answers == {}
+
+
+def test_names_that_hang_keep_nobody_waiting_for_ever(there: Visible, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a stranger's DNS nor a stranger's server holds up the certificates of others."""
+    monkeypatch.setattr(reach, "MOST_S", 1.0)
+    over = threading.Event()
+    real = socket.getaddrinfo
+
+    def look(host: str, *more: object, **how: object) -> object:
+        if host.startswith("hangs"):
+            over.wait(30)
+        return real(host, *more, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    problems: dict[str, str] = {}
+    names = [f"hangs{n}.example.com" for n in range(20)]
+    thread = threading.Thread(
+        target=lambda: problems.update(reach.problems([*names, "a.example.com"], there.answer)), name="problems"
+    )
+    thread.start()
+    thread.join(20)
+    over.set()
+    assert not thread.is_alive()
+    assert set(names) <= problems.keys() and "too slow" in problems[names[0]]
+
+
+def test_a_server_that_drips_does_not_lead_here(there: Visible, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "TIMEOUT_S", 0.5)
+    ends = threading.Event()
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not ends.wait(0.1):
+                connection.sendall(b"y")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname())]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **how: address)
+        dripping = threading.Thread(target=drip, name="drip")
+        dripping.start()
+        problems: dict[str, str] = {}
+        asking = threading.Thread(
+            target=lambda: problems.update(reach.problems(["a.example.com"], there.answer)), name="asking", daemon=True
+        )
+        asking.start()
+        asking.join(20)
+        alive = asking.is_alive()
+        ends.set()
+        dripping.join(20)
+    assert not alive and "no request to it arrives here" in problems["a.example.com"]
