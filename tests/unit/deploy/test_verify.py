@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,10 +79,11 @@ def test_warming_ends(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(warm, "ONE_S", 0.5 if how == "its time" else 1000.0)
     monkeypatch.setattr(warm, "MOST_S", 1000.0)
     cancel = threading.Event()
-    with stranger(DRIPS["headers"]) as found:
-        warmer = Warmer(Settings(), Store(tmp_path / "gitship.db"), cast(Front, OneFront(found.port)))
+    with stranger(DRIPS["headers"]) as found, closing(Store(tmp_path / "gitship.db")) as store:
+        warmer = Warmer(Settings(), store, cast(Front, OneFront(found.port)))
         backend = Backend("b", "127.0.0.1", found.port)
-        wanted = AppFront("shop", "shop", "v1", "1/v1", (backend,), "0123456789abcdef" * 2, cache=replace(DEFAULT, warm=("/",)))
+        cache = replace(DEFAULT, warm=("/",))
+        wanted = AppFront("shop", "shop", "v1", "1/v1", (backend,), "0123456789abcdef", cache=cache)
         if how == "cancel":
             found.sets(cancel)
         warmed: list[Any] = []
