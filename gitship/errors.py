@@ -74,12 +74,18 @@ class FrontError(GitshipError):
 
 
 class CertificateError(GitshipError):
-    """``hosts`` are those that could not be proved; ``hold_s``: the authority wants to be left alone for so long."""
+    """``hosts`` are those that could not be proved; ``hold_s``: the authority wants to be left alone for so long.
 
-    def __init__(self, message: str, hint: str = "", *, hosts: Iterable[str] = (), hold_s: float = 0.0) -> None:
+    ``hold_all_s`` is that for everybody on this server; the rest concerns the names that were asked for alone.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, hosts: Iterable[str] = (), hold_s: float = 0.0, hold_all_s: float = 0.0
+    ) -> None:
         super().__init__(message, hint)
         self.hosts = tuple(hosts)
         self.hold_s = hold_s
+        self.hold_all_s = hold_all_s
 
 
 class GitError(GitshipError):

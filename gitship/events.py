@@ -24,6 +24,7 @@ class Event:
     to a live container, of which ``text`` is the sentence and ``happening`` has all that is known.
 
     ``certificate.expiring``: it ends within two weeks, text says when and why it is not renewed yet.
+    ``certificate.delayed``: an app has asked for as many as it may, text says until when it waits.
     ``container.crash_loop``: it crashes again and again. ``release.bad``: text says why, and what was done about it.
     ``cron.failed``: a run of an app's cron entry has failed, text says which and why.
     """

@@ -30,7 +30,7 @@ INTERNAL = "internal error; the server's log has it"
 # These come from parts of gitship that keep no record of them.
 FROM_BUS = frozenset({
     Topic.CONTAINER_CRASHED, Topic.CONTAINER_OOM, Topic.CRASH_LOOP, Topic.RELEASE_BAD, Topic.CRON_FAILED,
-    Topic.CERTIFICATE_EXPIRING,
+    Topic.CERTIFICATE_EXPIRING, Topic.CERTIFICATE_DELAYED,
 })  # fmt: skip
 _WAKING = FROM_BUS | {"deploy.state", "app"}
 

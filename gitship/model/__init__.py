@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from gitship.model.access import GITSHIP, AuditEntry, Identity, Key, Outcome, Role, WebAccessKind, WebToken
 from gitship.model.certificates import (
+    AUTHORITY,
+    BUDGET,
     STATUS_PAGE,
     CertificateAttempt,
     CertificateSource,
@@ -31,6 +33,8 @@ from gitship.model.webhooks import Delivery, DeliveryStatus, Topic, Webhook
 
 __all__ = [
     "APP_NAME",
+    "AUTHORITY",
+    "BUDGET",
     "CONFIG_NAME",
     "CRON_NAME",
     "CRON_TIMEOUT_S",

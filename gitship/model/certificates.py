@@ -60,10 +60,15 @@ class StoredCertificate:
     warned: bool = False
 
 
+AUTHORITY, BUDGET = "authority", "budget"  # what holds an attempt
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateAttempt:
     """Attempts to get a site's certificate since the last that succeeded; none is made by itself before ``next_at``,
     unless other ``names`` are wanted by then.
+
+    ``held``: nobody may ask for these names before that, whoever wants it: by the authority's word, or BUDGET.
     """
 
     failures: int
@@ -71,3 +76,4 @@ class CertificateAttempt:
     names: tuple[str, ...] = ()
     reason: str = ""
     hint: str = ""
+    held: str = ""

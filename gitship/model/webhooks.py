@@ -21,6 +21,7 @@ class Topic(StrEnum):
     RELEASE_BAD = "release.bad"
     CRON_FAILED = "cron.failed"
     CERTIFICATE_EXPIRING = "certificate.expiring"
+    CERTIFICATE_DELAYED = "certificate.delayed"
     TEST = "test"
 
 

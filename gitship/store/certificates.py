@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gitship.errors import NotFound
@@ -70,23 +71,37 @@ class Certificates(Database):
 
     def certificate_attempt(self, app_id: int) -> CertificateAttempt | None:
         """None when the last one succeeded, or there was none."""
-        sql = "SELECT failures, next_at, names, reason, hint FROM certificate_attempts WHERE app_id = ?"
+        sql = "SELECT failures, next_at, names, reason, hint, held FROM certificate_attempts WHERE app_id = ?"
         row = self._row(sql, app_id)
-        return CertificateAttempt(row[0], row[1], tuple(json.loads(row[2])), row[3], row[4]) if row else None
+        return CertificateAttempt(row[0], row[1], tuple(json.loads(row[2])), *row[3:]) if row else None
 
     def put_certificate_attempt(self, app_id: int, attempt: CertificateAttempt) -> None:
         """Nothing happens when the app is gone."""
         names = json.dumps(attempt.names)
-        row = (app_id, attempt.failures, attempt.next_at, names, attempt.reason, attempt.hint, app_id, app_id)
+        row = (
+            app_id, attempt.failures, attempt.next_at, names, attempt.reason, attempt.hint, attempt.held,
+            app_id, app_id,
+        )  # fmt: skip
         with self.transaction() as db:
             db.execute(
-                f"INSERT OR REPLACE INTO certificate_attempts SELECT ?, ?, ?, ?, ?, ? WHERE {_THERE}",
+                f"INSERT OR REPLACE INTO certificate_attempts SELECT ?, ?, ?, ?, ?, ?, ? WHERE {_THERE}",
                 row,
             )
 
     def forget_certificate_attempt(self, app_id: int) -> None:
         with self.transaction() as db:
             db.execute("DELETE FROM certificate_attempts WHERE app_id = ?", (app_id,))
+
+    def authority_levels(self) -> dict[str, tuple[float, float]]:
+        """How full each bucket of an authority's limits was, and when: see ``deploy.https.budget``."""
+        return {key: (level, at) for key, level, at in self._rows("SELECT key, level, at FROM authority_levels")}
+
+    def put_authority_levels(self, levels: Mapping[str, tuple[float, float]], empty: Collection[str] = ()) -> None:
+        """``empty`` are the keys of those that have drained."""
+        with self.transaction() as db:
+            rows = [(key, level, at) for key, (level, at) in levels.items()]
+            db.executemany("INSERT OR REPLACE INTO authority_levels VALUES (?, ?, ?)", rows)
+            db.executemany("DELETE FROM authority_levels WHERE key = ?", [(key,) for key in empty])
 
     def authority_hold(self) -> float:
         """Until when (epoch seconds) the authority wants to be left alone; 0: it does not."""

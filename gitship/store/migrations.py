@@ -149,4 +149,8 @@ MIGRATIONS = (
     END;
     """,
     "ALTER TABLE deploys ADD COLUMN request TEXT NOT NULL DEFAULT ''",
+    """
+    ALTER TABLE certificate_attempts ADD COLUMN held TEXT NOT NULL DEFAULT '';
+    CREATE TABLE authority_levels (key TEXT PRIMARY KEY, level REAL NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+    """,
 )

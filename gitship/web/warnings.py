@@ -85,6 +85,8 @@ def _of_host(site: Site, host: HostStatus) -> Warning | None:
     if host.problem:
         bring, ask = f"certs:add {word(site)} < chain-and-key.pem", f"https:renew {word(site)} --force"
         helps = bring if host.retry_at is None else ask  # a name for which nobody is asked
+        if host.held:  # nobody can hurry it
+            helps = f"https:status {word(site)}".replace(" --status-page", "")
         return Warning(f"HTTPS of {host.host}: {host.problem}", helps, app)
     if host.certificate is None or host.state == "self-signed":
         return None

@@ -26,7 +26,7 @@ from gitship.deploy.https.showing import Showing
 from gitship.errors import CertificateError, Conflict, GitshipError
 from gitship.events import Bus
 from gitship.front.challenges import PATH
-from gitship.model import GITSHIP
+from gitship.model import GITSHIP, App, CertificateSource, StoredCertificate
 from gitship.store import Store
 from tests.e2e.authority import Pebble, pebble
 from tests.e2e.harness import free_port
@@ -212,3 +212,38 @@ def test_a_directory_that_fails_is_left_alone(base: Path, status: int) -> None:
         with contextlib.suppress(GitshipError):
             operations.ask(shop, lambda text: None)
         assert len(web.asked) == 2 + FREE_ATTEMPTS
+
+
+def issued(store: Store, app: App) -> StoredCertificate:
+    [found] = [c for c in store.certificates(app.id) if c.source is CertificateSource.ACME]
+    return found
+
+
+def test_an_app_that_asks_a_lot_leaves_others_their_certificates(binding: Pebble, base: Path, port: int) -> None:
+    """By real orders: ten in three hours are an app's, however often its names change and whoever asks."""
+    https = settings_of(binding, KID, HMAC)
+    settings = Settings(data_dir=base, domain="localhost", https=https)
+    store, web = Store(settings.database), Web()
+    apps = {name: store.create_app(name) for name in ("flood", "calm")}
+    for app in apps.values():
+        store.set_setting(app.id, "https", {"on": True, "hsts_s": 0})
+    curtain, gates = Curtain(), StoreGates(store)
+    authority = asking(https, base, web)
+    showing = Showing(settings, store, curtain, gates)
+    operations = https_of(settings, store, showing, authority)
+    keeper = Keeper(settings, store, Bus(), showing, operations, authority)
+    with serving(web, port), contextlib.closing(store):
+        for number in range(14):
+            store.add_domain(apps["flood"].id, f"n{number}.flood.net")
+            keeper.look()
+        flooded = issued(store, apps["flood"])
+        assert len(flooded.domains) == 10
+        with pytest.raises(Conflict, match="flood has to wait: one app may ask for 10 orders in 3 hours"):
+            operations.renew(apps["flood"], lambda text: None, GITSHIP, force=True)
+        store.add_domain(apps["calm"].id, "www.calm.net")
+        keeper.look()
+        assert issued(store, apps["calm"]).domains == ("www.calm.net",)
+        store.suggest_renewal(flooded.id, 1.0)  # what serves is renewed all the same, by the names that it has
+        keeper.look()
+        renewed = issued(store, apps["flood"])
+        assert renewed.pem != flooded.pem and set(renewed.domains) == set(flooded.domains)

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from gitship.config import Settings
 from gitship.deploy.apart import Apart
 from gitship.deploy.https.authority import Authority
+from gitship.deploy.https.budget import BudgetSpent
+from gitship.deploy.https.issuing import span
 from gitship.deploy.https.operations import ServerHttps
 from gitship.deploy.https.showing import Showing
 from gitship.deploy.https.sites import called, is_status_page, sites, word
@@ -26,7 +28,8 @@ CHANGED = "app"
 STOP_TIMEOUT_S = 5.0
 EXPIRING_S = 14 * 86400.0
 SUGGESTION_EVERY_S = 6 * 3600.0
-EXPIRING = "certificate.expiring"
+EXPIRING, DELAYED = "certificate.expiring", "certificate.delayed"
+TELL_DELAY_EVERY_S = 3600.0
 
 log = logging.getLogger("gitship.https")
 
@@ -44,6 +47,7 @@ class Keeper:
         self._https = https
         self._authority = authority
         self._suggested: dict[int, float] = {}  # certificate -> when the authority was asked, monotonic
+        self._told_delay: dict[int, float] = {}  # site -> monotonic
         self._said = ""
         self._apart = Apart()
         self._stop = threading.Event()
@@ -63,38 +67,54 @@ class Keeper:
             self._thread.join(STOP_TIMEOUT_S)
         self._changes.close()
 
-    def look(self) -> None:
-        """One round."""
+    def look(self) -> bool:
+        """One round. True when it was left for the next one, which begins with what has become due meanwhile."""
         self._bring()
+        began = time.monotonic()
+        wanting: list[Site] = []
+        waiting: list[Site] = []
         with self._apart.round():
             for site in sites(self._store, self._settings):
                 if self._stop.is_set():
-                    return
+                    return False
                 with self._apart.part(site.name, "its certificates"):
-                    self._look_at(site)
+                    if not wish_of(self._store, self._settings, site).on:
+                        continue
+                    wanting.append(site)
+                    if self._wants_another(site):
+                        waiting.append(site)
+            for site in self._https.turns(waiting):
+                if self._stop.is_set() or time.monotonic() - began > INTERVAL_S:
+                    break
+                with self._apart.part(site.name, "asking for its certificate"):
+                    self._issue(site)
+                waiting.remove(site)
+            for site in wanting:
+                with self._apart.part(site.name, "the end of its certificate"):
+                    self._warn(site)
+        return bool(waiting)
 
-    def _look_at(self, site: Site) -> None:
-        if not wish_of(self._store, self._settings, site).on:
-            return
+    def _wants_another(self, site: Site) -> bool:
         for certificate in self._store.certificates(site.id):
             if certificate.source is CertificateSource.ACME:
                 self._ask_when(certificate)
         if self._https.needs_asking(site):
-            self._issue(site)
-        else:
-            self._store.forget_certificate_attempt(site.id)  # the domain that failed is gone
-        self._warn(site)
+            return True
+        self._store.forget_certificate_attempt(site.id)  # the domain that failed is gone
+        return False
 
     def _loop(self) -> None:
+        more = False
         while not self._stop.is_set():
-            if self._changes.get(INTERVAL_S) is not None:  # perhaps the first of several changes
+            if self._changes.get(0 if more else INTERVAL_S) is not None:  # perhaps the first of several changes
                 self._stop.wait(SETTLE_S)
             while self._changes.get(0) is not None:
                 pass
             if self._stop.is_set():
                 return
+            more = False
             try:
-                self.look()
+                more = self.look()
             except GitshipError as error:
                 self._say(error.message)
             except Exception:
@@ -114,10 +134,22 @@ class Keeper:
         try:
             if self._https.ask(site, lambda text: log.info("%s: %s", called(site), text)):
                 log.info("%s: has a new certificate", called(site))
+        except BudgetSpent as spent:
+            self._delayed(site, spent)
         except Conflict:  # too early after a failure, which was logged
             return
         except GitshipError as error:
             log.warning("%s: no certificate: %s", called(site), error.message)
+
+    def _delayed(self, site: Site, spent: BudgetSpent) -> None:
+        """Told once in a while, however often its domains change."""
+        now = time.monotonic()
+        if now - self._told_delay.get(site.id, -TELL_DELAY_EVERY_S) < TELL_DELAY_EVERY_S:
+            return
+        self._told_delay[site.id] = now
+        text = f"no new certificate: {spent.message}; the next is asked for in {span(spent.at - time.time())}"
+        log.warning("%s: %s", called(site), text)
+        self._bus.publish(Event(DELAYED, "" if is_status_page(site) else site.name, text=text))
 
     def _ask_when(self, certificate: StoredCertificate) -> None:
         now = time.monotonic()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gitship.config import Settings
-from gitship.deploy.https.issuing import Issuer, Say
+from gitship.deploy.https.budget import BudgetSpent
+from gitship.deploy.https.issuing import Issuer, Say, span
 from gitship.deploy.https.showing import Showing
 from gitship.deploy.https.sites import called, hosts_of, is_status_page, public, word
 from gitship.deploy.https.table import missing, renewal_at
@@ -24,7 +25,10 @@ MOST_NAMES = 100  # in one certificate, as the largest authority has it
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """One host's HTTPS. ``state`` is off, ok, self-signed, expired, or none: no certificate yet. Epoch seconds."""
+    """One host's HTTPS. ``state`` is off, ok, self-signed, expired, or none: no certificate yet. Epoch seconds.
+
+    ``held``: nothing helps before ``retry_at``.
+    """
 
     host: str
     state: str
@@ -32,6 +36,7 @@ class HostStatus:
     renew_at: float | None = None
     problem: str = ""
     retry_at: float | None = None
+    held: bool = False
 
 
 class Https(Protocol):
@@ -80,7 +85,10 @@ class ServerHttps:
         try:
             self._bring(site)
             self._say_beyond(site, say)
-            self._issuer.issue(site, self.wanted(site), say, lambda: self.lacking(site))
+            try:
+                self._issuer.issue(site, self.wanted(site), say, lambda: self.lacking(site))
+            except BudgetSpent as spent:  # it is wanted all the same, and comes by itself
+                say(f"{spent.message}; the certificate comes in {span(spent.at - time.time())}")
             self._bring(site)
         except BaseException:
             store_wish(self._store, site, before)
@@ -135,7 +143,7 @@ class ServerHttps:
                 renew = renewal_at(found, self._settings.https.renew_before) if found else None
                 row = replace(row, renew_at=renew)
                 if attempt is not None and (found is None or now >= (renew or now)):
-                    row = replace(row, problem=attempt.reason, retry_at=attempt.next_at)
+                    row = replace(row, problem=attempt.reason, retry_at=attempt.next_at, held=bool(attempt.held))
             rows.append(row)
         return rows
 
@@ -210,6 +218,10 @@ class ServerHttps:
         asked = self._issuer.issue(site, self.wanted(site), say, lambda: self.needs_asking(site), by_itself=True)
         self._bring(site)
         return asked
+
+    def turns(self, waiting: Sequence[Site]) -> list[Site]:
+        """In the order in which they are to be asked for: renewals of what serves, then who has asked least of late."""
+        return self._issuer.turns(waiting)
 
     def due(self, certificate: StoredCertificate) -> bool:
         return time.time() >= renewal_at(certificate, self._settings.https.renew_before)

@@ -17,7 +17,21 @@ from gitship.model import WILDCARD
 HOLD_S = 3600.0  # when a limit is reached and the authority doesn't say for how long
 SHORTEST_HOLD_S = 60.0
 LONGEST_HOLD_S = 8 * 86400.0
+# What is not known to be a limit of the account or of a name holds everybody for so long at most: one app's mistake
+# must not keep all others without certificates.
+LONGEST_HOLD_OF_ALL_S = 3600.0
 WORDS = 300
+
+# How the largest authority says whose limit it is (github.com/letsencrypt/boulder, ratelimits; and the address of its
+# page about limits, which it adds).
+_OF_NAMES = re.compile(
+    r"exact set of (?:identifiers|domains)|certificates \(\d+\) already issued|failed authorizations"
+    r"|temporarily prevented from requesting certificates"
+    r"|#new-certificates-per-|#(?:consecutive-)?authorization-failures"
+)
+_OF_ACCOUNT = re.compile(
+    r"orders \(\d+\) from this account|new registrations|#new-orders-per-account|#new-registrations"
+)
 
 _ELSEWHERE = "the domain seems to lead to another server: look at all its A and AAAA records"
 _HINTS = {
@@ -79,7 +93,16 @@ def refused(error: messages.Error, hint: str | None = None) -> CertificateError:
     hosts = [problem.identifier.value for problem in error.subproblems or () if problem.identifier is not None]
     hold = _hold(error.detail or "") if code == "rateLimited" else 0.0
     hint = _HINTS.get(code, "") if hint is None else hint
-    return CertificateError(f"the authority refuses: {words}", hint, hosts=hosts, hold_s=hold)
+    return CertificateError(
+        f"the authority refuses: {words}", hint, hosts=hosts, hold_s=hold, hold_all_s=_of_all(error.detail or "", hold)
+    )
+
+
+def _of_all(words: str, hold_s: float) -> float:
+    """How much of a hold is everybody's."""
+    if _OF_ACCOUNT.search(words):
+        return hold_s
+    return 0.0 if _OF_NAMES.search(words) else min(hold_s, LONGEST_HOLD_OF_ALL_S)
 
 
 def _hold(words: str) -> float:

@@ -44,7 +44,8 @@ class Curtain:
 
 
 class TestAuthority:
-    """Issues at once; ``fails`` are hosts that it can't verify, ``asked`` the orders, ``hold_s`` its limit."""
+    """Issues at once; ``fails`` are hosts that it can't verify, ``asked`` the orders, ``hold_s`` its limit for
+    those names, ``hold_all_s`` for everybody."""
 
     __test__ = False
 
@@ -52,13 +53,14 @@ class TestAuthority:
         self.asked: list[list[str]] = []
         self.fails: set[str] = set()
         self.hold_s = 0.0
+        self.hold_all_s = 0.0
         self.days = 90.0
         self.suggested: float | None = None
 
     def obtain(self, names: Sequence[str]) -> str:
         self.asked.append(list(names))
         if self.hold_s:
-            raise CertificateError("the authority refuses: too many", hold_s=self.hold_s)
+            raise CertificateError("the authority refuses: too many", hold_s=self.hold_s, hold_all_s=self.hold_all_s)
         if bad := sorted(self.fails & set(names)):
             raise CertificateError(f"the authority could not verify {bad[0]}: connection refused", hosts=bad)
         return bundle(*names, days=self.days)

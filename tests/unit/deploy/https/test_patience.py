@@ -76,9 +76,9 @@ def test_a_gitship_that_is_killed_while_it_asks_does_not_ask_at_each_start(www: 
 
 
 def test_a_limit_of_the_authority_holds_for_every_app_and_for_everybody(www: Place) -> None:
-    www.authority.hold_s = 3600
+    www.authority.hold_s = www.authority.hold_all_s = 3600
     www.keeper.look()
-    www.authority.hold_s = 0
+    www.authority.hold_s = www.authority.hold_all_s = 0
     other = www.store.create_app("other")
     www.store.add_domain(other.id, "other.example.com")
     www.store.set_setting(other.id, "https", {"on": True, "hsts_s": 0})

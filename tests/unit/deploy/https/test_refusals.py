@@ -8,7 +8,7 @@ import pytest
 import requests
 from acme import errors, messages
 
-from gitship.deploy.https.refusals import HOLD_S, LONGEST_HOLD_S, WORDS, told
+from gitship.deploy.https.refusals import HOLD_S, LONGEST_HOLD_OF_ALL_S, LONGEST_HOLD_S, WORDS, told
 from gitship.errors import CertificateError
 
 pytestmark = pytest.mark.unit
@@ -70,3 +70,26 @@ def test_a_limit_holds_for_as_long_as_it_says() -> None:
 def test_whatever_goes_wrong_is_one_sentence(error: Exception, words: str) -> None:
     told_ = refusal(error)
     assert words in told_.message and "\n" not in told_.message and len(told_.message) < WORDS + 100
+
+
+LATER = "in the last 168h0m0s, retry after 2999-01-01 00:00:00 UTC: see https://letsencrypt.org/docs/rate-limits/"
+
+
+@pytest.mark.parametrize(
+    ("detail", "of_all_s"),
+    [
+        (f'too many certificates (50) already issued for "example.com" {LATER}', 0.0),
+        (f"too many certificates (5) already issued for this exact set of identifiers {LATER}", 0.0),
+        (f'too many failed authorizations (5) for "orders-from-this-account.com" {LATER}', 0.0),
+        (f"a new sentence {LATER}#new-certificates-per-registered-domain", 0.0),
+        ("your account is temporarily prevented from requesting certificates for example.com", 0.0),
+        (f"too many new orders (300) from this account {LATER}", LONGEST_HOLD_S),
+        (f"another sentence {LATER}#new-orders-per-account", LONGEST_HOLD_S),
+        (f"a limit that nobody knows {LATER}", LONGEST_HOLD_OF_ALL_S),
+    ],
+)
+def test_whose_limit_it_is(detail: str, of_all_s: float) -> None:
+    """What one app has used up by its own names keeps no other from anything."""
+    error = refusal(messages.Error.with_code("rateLimited", detail=detail))
+    assert error.hold_all_s == of_all_s
+    assert error.hold_s in (LONGEST_HOLD_S, HOLD_S)
