@@ -14,6 +14,7 @@ from gitship.deploy.gates import gate_of
 from gitship.front.cache import Before, Cache
 from gitship.front.front import AppFront, Backend
 from gitship.front.probe_vcl import Probe
+from gitship.front.vcl import NO_RELEASE
 from gitship.model import WEB, App, Container, Release
 from gitship.store import Store
 
@@ -62,12 +63,13 @@ class Wanted:
         return AppFront(
             slug=app.slug,
             app=app.name,
-            release=release.label if release else "v0",
+            release=release.label if release else NO_RELEASE,
             cache_key=cache_key(app, release, cache),
             backends=backends,
             verify_token=hmac.new(self._secret, behind.encode(), "sha256").hexdigest()[:32],
             probe=probe_of(release, f"{app.name}.{self._domain}") if release else None,
             stopped=stopped,
+            web=release is None or release.process(WEB) is not None,
             gate=gate_of(self._store, app.id),
             cache=cache,
             before=Before(before["key"], before["since"] + cache.assets_for_s) if before else None,

@@ -33,13 +33,14 @@ KEEP_S = 3600
 
 _SLUG = re.compile(r"[a-z0-9_-]{1,63}")
 _WORD = re.compile(r"[A-Za-z0-9_.:/+-]{1,200}")
+NO_RELEASE = "v0"  # of an app that was never deployed
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
 
 
 @dataclass(frozen=True, slots=True)
 class AppFront:
-    """What Varnish has to know of an app. No backends: a page says that nothing is running there,
-    or, with ``stopped``, that its owner has stopped it.
+    """What Varnish has to know of an app. No backends: a page says why, for instance, with ``stopped``, that its owner
+    has stopped it. ``web``: its release has a process for visitors, of which none need run.
 
     ``cache_key`` is part of each cached object's key, so a release starts with an empty cache and finds it again when
     it returns; up to its first slash it is the app's own (``owner``). ``verify_token`` in ``X-Gitship-Verify`` makes a
@@ -55,6 +56,7 @@ class AppFront:
     verify_token: str
     probe: Probe | None = None
     stopped: bool = False
+    web: bool = True
     gate: Gate = OPEN
     cache: Cache = DEFAULT
     before: Before | None = None
@@ -132,8 +134,8 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
     if app.stopped and not app.behind:
         return _answer(name, digest, '503, "Stopped"', page("stopped", app=app.app), retry_after=True, of=app)
     if not app.behind:
-        text = page("never-deployed", app=app.app)
-        return _answer(name, digest, '502, "Not Running"', text, retry_after=False, of=app)
+        reason, named = _nothing(app)
+        return _answer(name, digest, f'503, "{reason}"', page(named, app=app.app), retry_after=False, of=app)
     # A file is kept for as long as it may be asked for once its release is no longer there.
     before = app.before if app.before and app.cache.assets_for_s else None
     own = app.gate.vcl
@@ -174,6 +176,13 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         **calls,
     )
     return custom.appended(text, own)
+
+
+def _nothing(app: AppFront) -> tuple[str, str]:
+    """Why nothing is behind an app that is not stopped: the reason phrase, and the page that says so."""
+    if app.release == NO_RELEASE:
+        return "Not Deployed", "never-deployed"
+    return ("No Process", "scaled-to-none") if app.web else ("No Web Process", "no-web")
 
 
 def _answer(name: str, digest: str, status: str, page_text: str, retry_after: bool, of: AppFront | None = None) -> str:

@@ -174,7 +174,7 @@ def test_early_hints_that_no_check_sees_are_named_by_the_request_through_varnish
 def test_first_push_that_fails_leaves_no_release(server: Server, tiny_app: Callable[..., Path]) -> None:
     repository = tiny_app("stillborn", files={"Dockerfile": apps.tiny_dockerfile("v1", {"CRASH": "3"})})
     check_refused(server.push(repository, "stillborn"), r"(?i)exit(ed)?\b.*\b3\b")
-    assert server.get("stillborn").status == 502
+    assert server.get("stillborn").status == 503
     assert server.containers("gitship.app=stillborn") == []
     assert server.server_ref("stillborn") is None
     apps.commit(repository, "Mended", {"Dockerfile": apps.tiny_dockerfile("v2")})

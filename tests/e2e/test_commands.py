@@ -49,7 +49,7 @@ def test_unknown_command_names_the_nearest(server: Server) -> None:
 
 def test_app_is_created_listed_and_destroyed_with_all_it_had(server: Server, tiny_app: Callable[..., Path]) -> None:
     assert server.ssh("apps:create", "gone").returncode == 0
-    assert server.get("gone").status == 502
+    assert server.get("gone").status == 503
     assert server.ssh("apps:create", "gone").returncode == 3
     server.push_ok(tiny_app("gone"), "gone")
     assert "gone" in {row["name"] for row in rows(server, "apps:list")}

@@ -69,11 +69,11 @@ def test_maintenance_with_an_own_page_through_a_deploy_and_restarts(
 
 def test_maintenance_of_an_app_that_never_ran(server: Server, run: Callable[..., str]) -> None:
     run("apps:create", "gated-later")
-    assert server.get("gated-later").status == 502
+    assert server.get("gated-later").status == 503
     run("maintenance:on", "gated-later", "--page", "-", stdin="soon")
     assert (server.get("gated-later").status, server.get("gated-later").body) == (503, "soon")
     run("maintenance:off", "gated-later")
-    assert server.get("gated-later").status == 502
+    assert server.get("gated-later").status == 503
 
 
 def test_passwords_before_the_cache(server: Server, run: Callable[..., str]) -> None:

@@ -165,7 +165,7 @@ def test_first_deploy_is_whole_or_not_there(
     with stage.dies_at(point):
         server.push(repository, app)
     stage.comes_back()
-    assert server.get(app).status == (200 if stands else 502)
+    assert server.get(app).status == (200 if stands else 503)
     assert (server.server_ref(app) is not None) == stands
     assert [state for state, _, _ in server.deploys(app)] == ["live" if stands else "failed"]
     server.push_ok(repository, app)

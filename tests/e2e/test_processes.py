@@ -101,7 +101,7 @@ def test_absurd_scale_is_refused(server: Server, tiny_app: Callable[..., Path], 
 def test_scale_to_zero_web_answers_503_and_comes_back(server: Server, tiny_app: Callable[..., Path]) -> None:
     server.push_ok(tiny_app("asleep"), "asleep")
     assert server.ssh("ps:scale", "asleep", "web=0").returncode == 0
-    assert server.get("asleep").status in (502, 503)
+    assert server.get("asleep").status == 503
     assert server.ssh("ps:scale", "asleep", "web=1").returncode == 0
     assert server.get("asleep").body == "v1\n"
 
@@ -193,3 +193,20 @@ def test_a_container_that_others_have_named_so_is_left_alone(server: Server, tin
         assert server.get("squat").body == "v2\n"
     finally:
         docker_cli.remove_labelled(server.docker_host, label)
+
+
+def test_what_runs_nothing_on_purpose_says_so(server: Server, tiny_app: Callable[..., Path]) -> None:
+    """503, each in its own words: never deployed, scaled to none, and without a process for visitors."""
+    assert server.ssh("apps:create", "nothing-yet").returncode == 0
+    answer = server.get("nothing-yet")
+    assert answer.status == 503 and "Nothing has been deployed" in answer.body
+    server.push_ok(tiny_app("scaled"), "scaled")
+    assert server.ssh("ps:scale", "scaled", "web=0").returncode == 0
+    answer = server.get("scaled")
+    assert answer.status == 503 and "ps:scale scaled web=1" in answer.body
+    assert "deployed" not in answer.body
+    assert server.ssh("ps:scale", "scaled", "web=1").returncode == 0
+    assert server.get("scaled").body == "v1\n"
+    server.push_ok(tiny_app("workers", files={"Procfile": "worker: /tiny\n"}), "workers")
+    answer = server.get("workers")
+    assert answer.status == 503 and "It has no web process" in answer.body

@@ -138,7 +138,7 @@ def test_a_killed_varnishd_is_started_again_from_its_files_with_the_same_port(fr
         other.ensure_running()
         assert other.address == address
         assert ask(address, HOST).text == "v2 0"
-        assert ask(address, "new.localhost").status == 502
+        assert ask(address, "new.localhost").status == 503
         assert other.labelled("shop") == name
         # and goes on from there
         switch(other, app("shop", one, release="v3"))
@@ -401,7 +401,7 @@ def test_with_the_port_capability_alone_it_runs_on_a_low_port(base: Path) -> Non
     front = Front(Address("127.0.0.1", port), base / "nobody", MEMORY_BYTES)
     try:
         assert _run_as_nobody(base, port, "port") == "True True"
-        assert ask(front.address, "a.localhost").status == 502
+        assert ask(front.address, "a.localhost").status == 503
         pids = front._server._varnishd._daemon.processes()
         assert len(pids) == 2
         for pid in pids:
@@ -412,7 +412,7 @@ def test_with_the_port_capability_alone_it_runs_on_a_low_port(base: Path) -> Non
         # and a killed one comes back on it
         os.kill(int((base / "nobody/varnishd.pid").read_text()), signal.SIGKILL)
         assert _run_as_nobody(base, port, "port") == "True True"
-        assert ask(front.address, "a.localhost").status == 502
+        assert ask(front.address, "a.localhost").status == 503
     finally:
         front.stop()
 

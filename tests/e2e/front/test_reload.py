@@ -84,7 +84,7 @@ def test_an_app_without_a_release_gets_its_page(front: Front) -> None:
     with Origin("v1") as one:
         front.reload([app("a", one), app("b")], TABLE)
         before = front.apps()
-        assert ask(front.address, "b.localhost").status == 502
+        assert ask(front.address, "b.localhost").status == 503
         front.reload([app("a", one)], TABLE)
         assert front.apps() == before
 

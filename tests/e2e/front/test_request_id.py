@@ -91,7 +91,7 @@ def test_the_page_of_an_unknown_host_names_it(shared: Front) -> None:
 
 
 def test_the_page_of_an_app_that_was_never_deployed_names_it(shared: Front, serve: Serve) -> None:
-    _on_page(ask(shared.address, serve(), headers={"X-Request-Id": "<script>"}), 502)
+    _on_page(ask(shared.address, serve(), headers={"X-Request-Id": "<script>"}), 503)
 
 
 @pytest.mark.parametrize(

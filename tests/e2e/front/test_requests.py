@@ -220,7 +220,7 @@ def test_a_request_without_a_host_gets_the_page_too(shared: Front) -> None:
 def test_an_app_that_was_never_deployed_has_a_page_that_says_what_to_do(shared: Front) -> None:
     shared.set_hosts({"new.shop.localhost": "new_shop"})
     answer = ask(shared.address, "new.shop.localhost")
-    assert answer.status == 502
+    assert answer.status == 503
     assert "new.shop is not running yet" in answer.text
     assert "git push deploy main" in answer.text
     shared.remove("new_shop")

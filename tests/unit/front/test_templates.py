@@ -15,6 +15,8 @@ pytestmark = pytest.mark.unit
 PAGES = (
     "unknown-host",
     "never-deployed",
+    "scaled-to-none",
+    "no-web",
     "stopped",
     "app-down",
     "maintenance",

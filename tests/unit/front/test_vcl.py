@@ -43,7 +43,26 @@ def test_an_app_with_three_containers_and_a_probe() -> None:
 
 
 def test_an_app_without_containers() -> None:
-    check("none.vcl", app_vcl(NONE, "app_shop_example_v0_1700000000000", LARGEST))
+    check("none.vcl", app_vcl(replace(NONE, release="v0"), "app_shop_example_v0_1700000000000", LARGEST))
+    check("scaled-to-none.vcl", app_vcl(NONE, "app_shop_example_v12_1700000000000", LARGEST))
+    check("no-web.vcl", app_vcl(replace(NONE, web=False), "app_shop_example_v12_1700000000000", LARGEST))
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        (replace(NONE, release="v0"), "Nothing has been deployed"),
+        (NONE, "ps:scale shop.example web=1"),
+        (replace(NONE, web=False), "It has no web process"),
+        (replace(NONE, stopped=True), "ps:start shop.example"),
+        (replace(NONE, release="v0", stopped=True), "ps:start shop.example"),
+    ],
+)
+def test_whatever_runs_nothing_answers_503_in_its_own_words(app: AppFront, said: str) -> None:
+    text = app_vcl(app, "app_shop_example_v0_1", LARGEST)
+    assert text.count("return (synth(503, ") == 1 and "synth(502" not in text
+    words = ("Nothing has been deployed", "ps:scale", "It has no web process", "ps:start")
+    assert [word for word in words if word in text] == [word for word in words if word in said]
 
 
 def test_a_stopped_app_says_so_only_while_nothing_runs() -> None:

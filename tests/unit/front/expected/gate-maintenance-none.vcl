@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: always the same page. Written by gitship from varnish/answer.vcl.
-# digest be3c5324f5d6aadf69ddff9471807d55
+# digest 412bbe962c018bfd34e9f5c15546e3a1
 
 import std;
 
@@ -37,7 +37,7 @@ sub vcl_synth {
 }
 sub vcl_recv {
     call gitship_gate;
-    return (synth(502, "Not Running"));
+    return (synth(503, "Not Deployed"));
 }
 
 sub vcl_synth {
@@ -71,7 +71,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 </head>
 <body>
 <main>
-<p class="code">502</p>
+<p class="code">503</p>
 <h1>shop.example is not running yet</h1>
 <p>Nothing has been deployed that could answer here.</p>
 <p>If the app is yours, deploy it: <code>git push deploy main</code></p>

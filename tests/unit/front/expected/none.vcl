@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v0_1700000000000: always the same page. Written by gitship from varnish/answer.vcl.
-# digest 6b1d778770bd9e723ae9288ed8bfc84f
+# digest f2cc619219f36924f039e1195ab98d4f
 
 import std;
 
@@ -13,7 +13,7 @@ sub vcl_synth {
 }
 
 sub vcl_recv {
-    return (synth(502, "Not Running"));
+    return (synth(503, "Not Deployed"));
 }
 
 sub vcl_synth {
@@ -47,7 +47,7 @@ code { padding: .15em .45em; border: 1px solid var(--line); border-radius: 6px; 
 </head>
 <body>
 <main>
-<p class="code">502</p>
+<p class="code">503</p>
 <h1>shop.example is not running yet</h1>
 <p>Nothing has been deployed that could answer here.</p>
 <p>If the app is yours, deploy it: <code>git push deploy main</code></p>
