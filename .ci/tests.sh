@@ -10,21 +10,22 @@ end_test_engine() {
   [ -n "$test_engine_pid" ] || return 0
   kill "$test_engine_pid" 2>/dev/null || true
   wait "$test_engine_pid" 2>/dev/null || true
-  awk -v dir="$test_engine_dir/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
-  rm -rf "$test_engine_dir"
 }
 
 start_test_engine() { # an engine of the tests' own, only when none answers
   if docker_answers; then return 0; fi
   say "Starting a Docker engine for the tests"
   mount_cgroups
+  local said
+  said=$(mktemp)
   test_engine_dir=$(mktemp -d /tmp/gitship-test-docker.XXXXXX)
   trap end_test_engine EXIT
   export DOCKER_HOST="unix://$test_engine_dir/docker.sock"
-  dockerd -H "$DOCKER_HOST" --data-root "$test_engine_dir/data" --exec-root "$test_engine_dir/run" \
-    --pidfile "$test_engine_dir/dockerd.pid" --live-restore </dev/null >"$test_engine_dir/log" 2>&1 &
+  # With settings of its own, and gone with its mounts, bridge and rules when this ends, however it does.
+  python -m tests.e2e.dockerd "$test_engine_dir" </dev/null >"$said" 2>&1 &
   test_engine_pid=$!
-  wait_for 60 docker_answers || { tail -n 30 "$test_engine_dir/log" >&2; die "Docker does not start"; }
+  wait_for 60 docker_answers || { tail -n 30 "$said" >&2; die "Docker does not start"; }
+  rm -f "$said"
 }
 
 # Installs what is locked for the tests, but not gitship: the tests must meet the checkout.
@@ -59,9 +60,9 @@ run_tests() {
   install_packages "${wanted[@]}"
   mkdir -p "$cache"
   make_test_venv "$cache/venv"
-  start_test_engine
   cd "$here"
   export PATH="$cache/venv/bin:$PATH" PYTHONPATH="$here" GITSHIP_TEST_CACHE=$cache
+  start_test_engine
   check() { # check NAME COMMAND...
     say "$1"
     "${@:2}" </dev/null || failed+=("$1")

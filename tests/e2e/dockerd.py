@@ -7,12 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.e2e import docker_cli
 from tests.e2e.harness import free_pool, wait_until
+from tests.e2e.machinenet import MachineNet, links
 
 UNIFIED = next((p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if Path(p, "cgroup.procs").exists()), "")
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -32,7 +34,8 @@ class OwnEngine:
 
     ``bridge`` names a bridge made for it, so that it can run beside another engine: two must not share docker0 and
     iptables rules, and with ``--bridge=none`` dockerd deletes the docker0 of the other one. ``service``: in a control
-    group of its own, as systemd does it.
+    group of its own, as systemd does it. Its settings are these alone, whatever the machine's own Docker has in
+    /etc/docker/daemon.json: a setting that is there and here, too, would keep it from starting.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class OwnEngine:
         self._options += ("--live-restore",) if live_restore else ()
         self._options += tuple(options)
         self._process: subprocess.Popen[bytes] | None = None
+        self._answered = False
+        self._before: MachineNet | None = None
         self._group = Path(UNIFIED, base.name, "docker.service") if service else None
 
     @property
@@ -63,13 +68,17 @@ class OwnEngine:
 
     def start(self) -> None:
         """Starts dockerd and waits until it answers."""
-        if self._bridge and not Path("/sys/class/net", self._bridge).exists():
+        if not self._bridge and self._before is None:
+            self._before = MachineNet.now()
+        if self._bridge and self._bridge not in links():
             subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True, timeout=10)
             address = free_pool().replace(".0/22", ".1/24")
             subprocess.run(["ip", "addr", "add", address, "dev", self._bridge], check=True, timeout=10)
+        settings = self.base / "daemon.json"
+        settings.write_text("{}\n")
         command = [
-            "dockerd", "-H", self.host, "--data-root", str(self.data), "--exec-root", str(self.base / "run"),
-            "--pidfile", str(self.base / "dockerd.pid"), *self._options,
+            "dockerd", "--config-file", str(settings), "-H", self.host, "--data-root", str(self.data),
+            "--exec-root", str(self.base / "run"), "--pidfile", str(self.base / "dockerd.pid"), *self._options,
         ]  # fmt: skip
         with (self.base / "dockerd.log").open("ab") as log:
             self._process = process = subprocess.Popen(
@@ -84,6 +93,7 @@ class OwnEngine:
             return answers(self.host)
 
         wait_until(ready, 60, "dockerd answers", every_s=0.2)
+        self._answered = True
 
     def stop(self) -> None:
         """SIGTERM, as a service unit does."""
@@ -127,22 +137,35 @@ class OwnEngine:
         (self.base / "run" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
     def destroy(self) -> None:
-        """Removes containers, dockerd, mounts and files."""
-        if self._process is not None:
-            if self._process.poll() is not None:
-                self.revive()
-            containers = docker_cli.docker(self.host, "ps", "-aq", check=False).split()
-            if containers:
-                docker_cli.docker(self.host, "rm", "-f", *containers, check=False)
-        self.stop()
-        self.kill_containers()
-        if self._bridge:
+        """Removes containers, dockerd, mounts, files and what it has made on the machine's network.
+
+        Each of these whatever became of those before it: also when it never answered.
+        """
+        with contextlib.ExitStack() as last:  # the last one first
+            if self._group is not None:
+                last.callback(lambda: wait_until(self._group_is_gone, 30, f"{self._group} is empty"))
+            last.callback(shutil.rmtree, self.base, ignore_errors=True)
+            last.callback(self._unmount, self.data)
+            last.callback(self._unmount, self.base)
+            last.callback(self._leave_network)
+            last.callback(self.kill_containers)
+            last.callback(self.stop)
+            last.callback(self._remove_containers)
+
+    def _remove_containers(self) -> None:
+        if self._process is None or not self._answered:
+            return
+        if self._process.poll() is not None:
+            self.revive()
+        containers = docker_cli.docker(self.host, "ps", "-aq", check=False).split()
+        if containers:
+            docker_cli.docker(self.host, "rm", "-f", *containers, check=False)
+
+    def _leave_network(self) -> None:
+        if self._bridge and self._bridge in links():
             subprocess.run(["ip", "link", "del", self._bridge], timeout=10, check=False)
-        self._unmount(self.base)
-        self._unmount(self.data)
-        shutil.rmtree(self.base, ignore_errors=True)
-        if self._group is not None:
-            wait_until(self._group_is_gone, 30, f"{self._group} is empty")
+        if self._before is not None:
+            self._before.restore()
 
     def _group_is_gone(self) -> bool:
         assert self._group is not None
@@ -207,6 +230,22 @@ def own_engine(
         own.destroy()
 
 
+def serve(base: Path) -> None:
+    """An engine in ``base`` until SIGTERM, for `install.sh --test`; nothing of it is left then."""
+
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, end)
+    own = OwnEngine(base)
+    try:
+        own.start()
+        signal.pause()
+    finally:
+        own.destroy()
+
+
 @contextlib.contextmanager
 def engine() -> Iterator[str]:
     """The address of an engine that answers."""
@@ -216,3 +255,7 @@ def engine() -> Iterator[str]:
         return
     with own_engine() as own:
         yield own.host
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

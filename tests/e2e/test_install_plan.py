@@ -1,10 +1,14 @@
-"""What install.sh would do on systems that are not at hand: a dry run with those systems' package tools made up."""
+"""What install.sh would do on systems that are not at hand: a dry run with those systems' package tools made up.
+
+It sees none of what is installed on this machine: where gitship would be, there is an empty place.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,8 +31,44 @@ JAMMY = {
     "dpkg-query": "#!/bin/sh\nexit 1\n",
     "python3": "#!/bin/sh\nexit 1\n",  # 3.10
 }
-bare = pytest.mark.skipif(Path("/opt/gitship/current").exists(), reason="gitship is installed here")
+# All of install.sh's places that exist here are empty for what comes after it.
+HIDE = """for place in /opt /etc/gitship /run/gitship /var/lib/gitship; do
+  [ ! -d "$place" ] || mount -t tmpfs none "$place"
+done
+exec "$@"
+"""
+# Somebody has installed gitship and runs it, in an /etc, an /opt and a /run of theirs.
+INSTALLED = """set -e
+mount -t tmpfs none "$1"
+for place in etc opt run; do
+  mkdir "$1/$place" "$1/$place.work"
+  mount -t overlay -o "lowerdir=/$place,upperdir=$1/$place,workdir=$1/$place.work" overlay "/$place"
+done
+mkdir -p /opt/gitship/releases/1/bin /etc/gitship /run/gitship
+printf '#!/bin/sh\n' >/opt/gitship/releases/1/bin/gitship
+chmod 755 /opt/gitship/releases/1/bin/gitship
+ln -s releases/1 /opt/gitship/current
+echo 'domain = "theirs.example.com"' >/etc/gitship/gitship.toml
+shift
+exec "$@"
+"""
 DOCKER = {"docker": "#!/bin/sh\n", "dockerd": "#!/bin/sh\n"}
+
+
+@pytest.fixture(autouse=True, params=["a bare machine", "one where gitship is installed"])
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is on this machine must not count: each test says the same on both."""
+    if request.param != "a bare machine":
+        monkeypatch.setattr(sys.modules[__name__], "HOST", apart(INSTALLED, str(tmp_path / "theirs")))
+        (tmp_path / "theirs").mkdir()
+
+
+HOST: list[str] = []  # what comes before a command, so that it runs on the machine of the test
+
+
+def apart(script: str, *words: str) -> list[str]:
+    """With mounts of its own."""
+    return [str(shutil.which("unshare")), "--mount", str(shutil.which("sh")), "-c", script, "sh", *words]
 
 
 def dry_run(place: Path, programs: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -43,8 +83,10 @@ def dry_run(place: Path, programs: dict[str, str], *words: str) -> subprocess.Co
         (place / name).unlink(missing_ok=True)  # or it would be written through the link
         (place / name).write_text(text)
         (place / name).chmod(0o755)
+    path = os.environ["PATH"]  # for what makes the machine; install.sh has the made-up one
+    script = ["env", "-i", f"PATH={place}", "HOME=/root", "LC_ALL=C", str(shutil.which("bash")), str(SCRIPT)]
     return subprocess.run(
-        ["bash", str(SCRIPT), "--dry-run", *words], env={"PATH": str(place), "HOME": "/root", "LC_ALL": "C"},
+        [*HOST, *apart(HIDE, *script), "--dry-run", *words], env={"PATH": path},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -111,13 +153,11 @@ def test_wrong_words_are_told_before_anything_is_done(tmp_path: Path, words: tup
     assert said in done.stderr
 
 
-@bare
 def test_an_upgrade_of_nothing_is_refused_as_without_dry_run(tmp_path: Path) -> None:
     done = dry_run(tmp_path / "bin", DOCKER | JAMMY, "--upgrade")
     assert (done.returncode, done.stdout) == (1, "") and "gitship is not installed" in done.stderr
 
 
-@bare
 def test_both_ports_that_are_taken_are_told(tmp_path: Path) -> None:
     taken = '#!/bin/sh\necho "LISTEN 0 5 0.0.0.0:${3#*:} 0.0.0.0:* users:((\\"caddy\\",pid=7,fd=3))"\n'
     done = dry_run(tmp_path / "bin", DOCKER | JAMMY | {"ss": taken})

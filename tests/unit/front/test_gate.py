@@ -19,6 +19,8 @@ from tests.unit.front.test_vcl import LARGEST, NONE, ONE
 
 pytestmark = pytest.mark.unit
 
+NEVER = replace(NONE, release="v0")  # deployed
+
 NAME = "app_shop_example_v12_1700000000000"
 NETWORKS = ("203.0.113.0/24", "2001:db8::/32", "127.0.0.1/32")
 REDIRECTS = (
@@ -36,13 +38,16 @@ LOGINS = (Login("ada", "YWRhOmE="), Login("bob", "Ym9iOmI="))
     ("golden", "app"),
     [
         ("gate-maintenance.vcl", replace(ONE, gate=Gate(maintenance=Maintenance()))),
-        ("gate-maintenance-none.vcl", replace(NONE, release="v0", gate=Gate(maintenance=Maintenance("<p>soon", NETWORKS)))),
+        (
+            "gate-maintenance-none.vcl",
+            replace(NEVER, gate=Gate(maintenance=Maintenance("<p>soon", NETWORKS))),
+        ),
         ("gate-redirects.vcl", replace(ONE, gate=Gate(redirects=REDIRECTS))),
         ("gate-auth.vcl", replace(ONE, gate=Gate(logins=LOGINS))),
         ("gate-allow.vcl", replace(ONE, gate=Gate(allow=NETWORKS))),
         ("gate-limits.vcl", replace(ONE, gate=Gate(limits=Limits(Rate(100, 10), 100 << 20)))),
         ("gate-https.vcl", replace(ONE, gate=Gate(logins=LOGINS, https=HTTPS))),
-        ("gate-https-none.vcl", replace(NONE, release="v0", gate=Gate(https=replace(HTTPS, port=443, hsts_s=0)))),
+        ("gate-https-none.vcl", replace(NEVER, gate=Gate(https=replace(HTTPS, port=443, hsts_s=0)))),
     ],
 )
 def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
