@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gitship.store import Store
-from tests.bench.receive import openssh
+from tests.bench.receive import openssh, sshd_program
 from tests.bench.table import paired_ratio, show, spread
 from tests.e2e import apps, dockerd
 from tests.e2e.apps import clean_env
@@ -49,6 +49,7 @@ def register(server: Server) -> None:
 
 def compare(runs: int) -> None:
     """Prints the table; each pair of runs is taken in turn."""
+    sshd_program()
     with tempfile.TemporaryDirectory(prefix="gs-commands-") as name, dockerd.engine() as host:
         directory = Path(name)
         directory.chmod(0o711)  # started by root, varnishd goes on as a user of its own

@@ -178,6 +178,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=9, help="pushes measured (default: %(default)s)")
     parser.add_argument("--only", choices=["live", "receive"], help="one half only")
     arguments = parser.parse_args()
+    if arguments.only != "live":
+        receive.sshd_program()  # before the minutes of the first half
     if arguments.only != "receive":
         push_to_live(arguments.runs)
     if arguments.only != "live":

@@ -94,13 +94,16 @@ def push(source: Path, url: str, ssh: str) -> float:
     return time.monotonic() - began
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
+        if process.poll() is not None:
+            break
         time.sleep(0.05)
-    raise TimeoutError(f"nothing listens on {port}")
+    said = log.read_text(errors="replace").strip()[-2000:]
+    raise SystemExit(f"error: what should listen on port {port} does not; it said:\n{said or 'nothing'}")
 
 
 @contextlib.contextmanager
@@ -108,11 +111,22 @@ def _child(command: list[str], port: int, log: Path) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=clean_env())
     try:
-        _wait_for(port)
+        _wait_for(port, process, log)
         yield
     finally:
         process.terminate()
         process.wait(10)
+
+
+def sshd_program() -> str:
+    """Where OpenSSH's server is. Ends the bench with what to install when it is not there."""
+    found = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise SystemExit(
+            "error: sshd, which gitship is compared with, is not installed\n"
+            "hint: apt-get install openssh-server (dnf install openssh-server); it need not run"
+        )
+    return found
 
 
 @contextlib.contextmanager
@@ -133,9 +147,7 @@ def openssh(directory: Path, key: Path) -> Iterator[int]:
         "StrictModes=no", "UsePAM=no", "PermitRootLogin=prohibit-password", "PidFile=none", "MaxStartups=100",
         "Ciphers=aes128-gcm@openssh.com", "KexAlgorithms=curve25519-sha256",
     ]  # fmt: skip
-    sshd = " ".join(
-        [shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", *(f"-o{o}" for o in options)]
-    )
+    sshd = " ".join([sshd_program(), "-D", "-e", "-f", "/dev/null", *(f"-o{o}" for o in options)])
     Path("/run/sshd").mkdir(exist_ok=True)
     script = f"mount --bind {passwd} /etc/passwd && exec {sshd}"
     with _child(["unshare", "--mount", "sh", "-c", script], port, directory / "sshd.log"):

@@ -12,6 +12,7 @@ import http.client
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -20,12 +21,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
 
 import toml
 
 from gitship.engine.seal import Seal
+from gitship.engine import firewall
+from gitship.engine.firewall_rules import Rules
 from tests.e2e import docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.forks import Forked, Forks
@@ -366,32 +370,57 @@ class Server:
         return sorted(pid for pid, line in self.processes().items() if line.split()[0].endswith("varnishd"))
 
     def destroy(self) -> list[str]:
-        """Ends everything of this server; sentences about what was left or ended badly (none when all is well)."""
-        wrong = []
-        if self.process is not None:
+        """Ends everything of this server; sentences about what was left or ended badly (none when all is well).
+
+        Each step whatever became of those before it: a test that fails must leave no more than one that passes.
+        """
+        wrong: list[str] = []
+        server = ""
+        with contextlib.suppress(sqlite3.Error):
+            server = self.server_id()
+        steps = (
+            self._end_serve,
+            self._end_front,
+            lambda: self._remove_from_docker(server),
+            lambda: remove_chains(server),
+            self._end_processes,
+        )
+        for step in steps:
             try:
-                code = self.stop()
-                wrong += [f"gitship serve ended with {code}"] if code else []
-            except AssertionError as error:
+                wrong += step()
+            except (AssertionError, OSError, subprocess.SubprocessError) as error:
                 wrong.append(str(error))
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self.base) in line]
+        return wrong + [f"mount {m} is left" for m in mounts]
+
+    def _end_serve(self) -> list[str]:
+        code = self.stop() if self.process is not None else 0
+        return [f"gitship serve ended with {code}"] if code else []
+
+    def _end_front(self) -> list[str]:
         if self.forks is not None:
             self.forks.end()
-        if self.config.exists():
-            done = self.gitship("stop-front")
-            wrong += [f"gitship stop-front: {done.stderr.strip()}"] if done.returncode else []
-        server = self.server_id()
-        if server:
-            docker_cli.remove_labelled(self.docker_host, f"gitship.server={server}")
-            docker_cli.remove_images_of(self.docker_host, server)
-            wrong += docker_cli.left(self.docker_host, f"gitship.server={server}")
+        if not self.config.exists():
+            return []
+        done = self.gitship("stop-front")
+        return [f"gitship stop-front: {done.stderr.strip()}"] if done.returncode else []
+
+    def _remove_from_docker(self, server: str) -> list[str]:
+        if not server:
+            return []
+        docker_cli.remove_labelled(self.docker_host, f"gitship.server={server}")
+        docker_cli.remove_images_of(self.docker_host, server)
+        return docker_cli.left(self.docker_host, f"gitship.server={server}")
+
+    def _end_processes(self) -> list[str]:
+        wrong = []
         with contextlib.suppress(AssertionError):
             wait_until(lambda: not self.processes(), 5, "the processes end")
         for pid, line in self.processes().items():
             wrong.append(f"process {pid} is left: {line}")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self.base) in line]
-        return wrong + [f"mount {m} is left" for m in mounts]
+        return wrong
 
     def how_to_use(self) -> str:
         """For a server that is kept after a failed test."""
@@ -404,6 +433,17 @@ class Server:
             f" python -m gitship.cli stop-front --config {self.config};"
             f" docker rm -f $(docker ps -aq --filter label=gitship.server={self.server_id()})\n"
         )
+
+
+def remove_chains(server: str) -> list[str]:
+    """Takes the rules of that server out of the firewall; sentences about what should not have been there any more."""
+    if not server or os.geteuid() != 0 or not shutil.which("iptables"):
+        return []
+    found = subprocess.run(["iptables", "-w", "-S"], capture_output=True, text=True, timeout=20, check=False).stdout
+    chains = [line.split()[1] for line in found.splitlines() if line.startswith(f"-N GITSHIP-{server[:12]}-")]
+    if chains:
+        firewall.remove(Rules(server, IPv4Network("10.0.0.0/8"), "", ()))
+    return [f"the firewall's chain {chain} was left" for chain in chains]
 
 
 def make_key(path: Path, kind: str = "ed25519") -> Path:

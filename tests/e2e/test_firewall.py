@@ -206,3 +206,23 @@ def test_where_docker_has_no_group_of_its_own_the_doctor_says_what_is_open(serve
     if enginegroup.find(server.docker_host):
         pytest.skip("this machine's Docker is a service")
     assert "a Dockerfile's `ADD http://...` reaches what Docker itself does" in server.gitship("doctor").stdout
+
+
+@pytest.mark.parametrize("broken", ["its settings", "its Docker"])
+def test_a_server_that_cannot_be_ended_in_order_leaves_nothing(base: Path, docker_host: str, broken: str) -> None:
+    """What a failed test leaves is what the next ones stumble over."""
+    server = Server(base / "server", docker_host)
+    try:
+        server.init()
+        server.start()
+        chain = f"GITSHIP-{server.server_id()[:12]}"
+        wait_until(lambda: chain in run("iptables", "-w", "-S"), 20, "the rules are there")
+        if broken == "its settings":
+            server.config.write_text("not = [toml")
+        else:
+            server.docker_host = f"unix://{base}/nobody.sock"
+    finally:
+        wrong = server.destroy()
+    assert wrong, "what went wrong is told"
+    assert chain not in run("iptables", "-w", "-S")
+    assert not server.processes()
