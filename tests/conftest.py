@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.costs import Costs
-from tests.e2e import python_image
+from tests.e2e import forky, python_image
 
 # Real git and ssh clients, every command in every role, thousands of files: half of the unit tests' time in 20 modules.
 # .ci/quick leaves them out; CI runs them all. `pytest --durations=30` shows what belongs here.
@@ -73,6 +73,8 @@ LONG = (
 def pytest_configure(config: pytest.Config) -> None:
     """A run in the background inherits an ignored SIGINT, and so would every client that a test interrupts."""
     config.pluginmanager.register(Costs())
+    if forky.asked():
+        forky.prepare()
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.e2e import docker_cli
+from tests.e2e import docker_cli, forky
 from tests.e2e.harness import free_pool, wait_until
 from tests.e2e.machinenet import MachineNet, links
 
@@ -36,7 +36,10 @@ class OwnEngine:
     iptables rules, and with ``--bridge=none`` dockerd deletes the docker0 of the other one. ``service``: in a control
     group of its own, as systemd does it. Its settings are these alone, whatever the machine's own Docker has in
     /etc/docker/daemon.json: a setting that is there and here, too, would keep it from starting.
+    With ``GITSHIP_TEST_ENGINE`` it is the Docker of another Debian (``forky``).
     """
+
+    around: tuple[str, ...] = ()  # what dockerd is started by
 
     def __init__(
         self,
@@ -55,6 +58,9 @@ class OwnEngine:
         self._options: tuple[str, ...] = (f"--bridge={bridge}", "--iptables=false", "--ip-masq=false") if bridge else ()
         self._options += ("--live-restore",) if live_restore else ()
         self._options += tuple(options)
+        store = forky.asked()
+        self._house = forky.House() if store else None
+        self._options += forky.STORES[store] if store else ()
         self._process: subprocess.Popen[bytes] | None = None
         self._answered = False
         self._before: MachineNet | None = None
@@ -70,14 +76,15 @@ class OwnEngine:
         """Starts dockerd and waits until it answers."""
         if not self._bridge and self._before is None:
             self._before = MachineNet.now()
-        if self._bridge and self._bridge not in links():
+        if self._bridge and not self._has_bridge():
             subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True, timeout=10)
-            address = free_pool().replace(".0/22", ".1/24")
+            address = free_pool().replace(".0/21", ".1/24")
             subprocess.run(["ip", "addr", "add", address, "dev", self._bridge], check=True, timeout=10)
         settings = self.base / "daemon.json"
         settings.write_text("{}\n")
         command = [
-            "dockerd", "--config-file", str(settings), "-H", self.host, "--data-root", str(self.data),
+            *self.around, *(self._house.command("dockerd") if self._house else ("dockerd",)),
+            "--config-file", str(settings), "-H", self.host, "--data-root", str(self.data),
             "--exec-root", str(self.base / "run"), "--pidfile", str(self.base / "dockerd.pid"), *self._options,
         ]  # fmt: skip
         with (self.base / "dockerd.log").open("ab") as log:
@@ -94,6 +101,10 @@ class OwnEngine:
 
         wait_until(ready, 60, "dockerd answers", every_s=0.2)
         self._answered = True
+
+    def _has_bridge(self) -> bool:
+        """/sys may show another network namespace than the one that this is in."""
+        return subprocess.run(["ip", "link", "show", self._bridge], capture_output=True, timeout=10).returncode == 0
 
     def stop(self) -> None:
         """SIGTERM, as a service unit does."""
@@ -147,6 +158,8 @@ class OwnEngine:
             last.callback(shutil.rmtree, self.base, ignore_errors=True)
             last.callback(self._unmount, self.data)
             last.callback(self._unmount, self.base)
+            if self._house is not None:
+                last.callback(self._house.close)
             last.callback(self._leave_network)
             last.callback(self.kill_containers)
             last.callback(self.stop)
@@ -156,13 +169,16 @@ class OwnEngine:
         if self._process is None or not self._answered:
             return
         if self._process.poll() is not None:
-            self.revive()
+            try:
+                self.revive()
+            except AssertionError:  # it does not start again, so nothing can be asked to go
+                return
         containers = docker_cli.docker(self.host, "ps", "-aq", check=False).split()
         if containers:
             docker_cli.docker(self.host, "rm", "-f", *containers, check=False)
 
     def _leave_network(self) -> None:
-        if self._bridge and self._bridge in links():
+        if self._bridge and self._has_bridge():
             subprocess.run(["ip", "link", "del", self._bridge], timeout=10, check=False)
         if self._before is not None:
             self._before.restore()
@@ -250,7 +266,7 @@ def serve(base: Path) -> None:
 def engine() -> Iterator[str]:
     """The address of an engine that answers."""
     host = os.environ.get("DOCKER_HOST", DEFAULT_HOST)
-    if answers(host):
+    if not forky.asked() and answers(host):
         yield host
         return
     with own_engine() as own:

@@ -8,38 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.dockerd import OwnEngine, answers
-from tests.e2e.harness import wait_until
+from tests.e2e.dockerd import OwnEngine
 
 
 class IsolatedEngine(OwnEngine):
     """Its containers reach each other only; nothing outside reaches them."""
 
-    more: tuple[str, ...] = ()  # further options of dockerd
-
-    def start(self) -> None:
-        """Starts dockerd and waits until it answers."""
-        command = [
-            "unshare", "--net", "dockerd", "-H", self.host, "--data-root", str(self.base / "data"),
-            "--exec-root", str(self.base / "run"), "--pidfile", str(self.base / "dockerd.pid"),
-            *self.more,
-        ]  # fmt: skip
-        with (self.base / "dockerd.log").open("ab") as log:
-            self._process = process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-
-        def ready() -> bool:
-            assert process.poll() is None, (self.base / "dockerd.log").read_text(errors="replace")[-3000:]
-            return answers(self.host)
-
-        wait_until(ready, 60, "the isolated dockerd answers", every_s=0.2)
+    around = ("unshare", "--net")
 
     @property
     def pid(self) -> int:
@@ -58,8 +38,7 @@ def isolated_engine(*options: str) -> Iterator[IsolatedEngine]:
     """Started, and gone without a trace afterwards."""
     assert shutil.which("dockerd"), "dockerd is not installed (Debian: docker.io)"
     assert os.geteuid() == 0, "starting a Docker engine needs root"
-    own = IsolatedEngine(Path(tempfile.mkdtemp(prefix="gs-dockerd-")))
-    own.more = options
+    own = IsolatedEngine(Path(tempfile.mkdtemp(prefix="gs-dockerd-")), live_restore=False, options=options)
     try:
         own.start()
         yield own
