@@ -16,6 +16,7 @@ from gitship.engine.values import LogLine
 from gitship.engine.wire import Wire
 from gitship.errors import EngineError, NotFound
 
+RECORD_BYTES = 16 << 10  # Docker cuts a line into records of just this size
 LOOK_S = 0.25  # how soon a new log is noticed
 REORDER_S = 0.2  # how long a followed line may wait for an earlier one of another container
 QUEUE_LINES = 1000
@@ -76,7 +77,8 @@ class ContainerLog(Iterator[LogLine]):
 def lines(read: Callable[[], bytes], name: str) -> Iterator[LogLine]:
     """Log lines from the raw stream: a frame is one record, ``<RFC 3339 time> <text>``.
 
-    Docker cuts a line over 16 KiB into records of which only the last ends in a line feed; they are joined again.
+    Docker cuts a line over RECORD_BYTES into records, which are joined again. Only the last should end in a line feed,
+    which 20.10 loses: there the end is where a record is shorter.
     """
     open_lines = {"stdout": Lines(), "stderr": Lines()}
     began: dict[str, float] = {}
@@ -85,7 +87,9 @@ def lines(read: Callable[[], bytes], name: str) -> Iterator[LogLine]:
         at = began.setdefault(stream, epoch(stamp.decode("ascii", "replace")) or 0.0)
         for line in open_lines[stream].feed(text):
             yield LogLine(name, at, stream, line)
-        if text.endswith(b"\n"):
+        if text.endswith(b"\n") or len(text) < RECORD_BYTES:
+            for line in open_lines[stream].end():
+                yield LogLine(name, at, stream, line)
             del began[stream]
     for stream, at in began.items():
         for line in open_lines[stream].end():

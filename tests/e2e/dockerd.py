@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.e2e import docker_cli, forky
 from tests.e2e.harness import free_pool, wait_until
-from tests.e2e.machinenet import MachineNet, links
+from tests.e2e.machinenet import MachineNet
 
 UNIFIED = next((p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if Path(p, "cgroup.procs").exists()), "")
 DEFAULT_HOST = "unix:///var/run/docker.sock"

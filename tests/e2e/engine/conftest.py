@@ -30,11 +30,16 @@ class Lab:
         self.engine: Engine = DockerEngine(host, timeout_s=60)
         self.events: list[BuildStep | BuildOutput] = []
         self.image: Image
+        self.tag = ""  # of the last build
         self.network = f"gitship-{self.run}"
         self.subnet = ""
 
     def name(self, word: str) -> str:
         return f"{self.run}.{word}.{uuid.uuid4().hex[:4]}"
+
+    def fresh_tag(self) -> str:
+        """One that no image has: in containerd's store an image that loses its last tag goes at once."""
+        return f"{self.run}:{uuid.uuid4().hex[:8]}"
 
     def build(
         self,
@@ -49,7 +54,8 @@ class Lab:
         """The image; ``events`` are those of this build."""
         self.events = []
         engine = DockerEngine(self.host, builder=builder, timeout_s=60)
-        asked = BuildOptions(tag=f"{self.run}:latest", labels=self.labels, **options)  # type: ignore[arg-type]
+        self.tag = self.fresh_tag()
+        asked = BuildOptions(tag=self.tag, labels=self.labels, **options)  # type: ignore[arg-type]
         # the classic builder leaves its intermediate images behind: they too must carry the label
         labelled = re.sub(r"(?m)^(FROM scratch.*\n)", rf"\1LABEL {LABEL}={self.run}\n", text)
         sent = context(labelled, files, path=asked.dockerfile)

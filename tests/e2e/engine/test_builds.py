@@ -48,7 +48,7 @@ def test_an_image_is_built_tagged_labelled_and_described(lab: Lab, builder: str)
     assert image.tcp_ports == (8000, 9000)
     assert (image.has_healthcheck, image.has_command, image.user) == (True, False, "1000")
     assert image.size_bytes > 1_000_000
-    assert lab.engine.images.inspect(f"{lab.run}:latest").id == image.id
+    assert lab.engine.images.inspect(lab.tag).id == image.id
     assert lab.engine.images.inspect(lab.image.id).has_command
 
 
@@ -140,7 +140,7 @@ def test_a_dockerfile_that_cannot_be_built_says_why(lab: Lab, builder: str, dock
 def test_a_missing_dockerfile_and_a_missing_stage_are_named(lab: Lab, builder: str) -> None:
     with pytest.raises(DeployError, match="has no stage 'nope'"):
         lab.build(BASE, builder=builder, target="nope")
-    options = BuildOptions(f"{lab.run}:latest", dockerfile="other/Dockerfile", labels=lab.labels)
+    options = BuildOptions(lab.fresh_tag(), dockerfile="other/Dockerfile", labels=lab.labels)
     with pytest.raises(DeployError, match="there is no other/Dockerfile in the commit"):
         DockerEngine(lab.host, builder=builder).images.build(
             context(BASE), options, lab.events.append, threading.Event()
@@ -249,7 +249,7 @@ def test_a_build_that_takes_too_long_ends_and_says_where(lab: Lab, builder: str)
 
 def test_a_large_context_goes_through_without_being_held_in_memory(lab: Lab) -> None:
     size = 100 << 20
-    options = BuildOptions(f"{lab.run}:latest", labels=lab.labels)
+    options = BuildOptions(lab.fresh_tag(), labels=lab.labels)
     # busybox and the directory come twice in this archive; the second ones win
     sent = big_context("FROM scratch\nCOPY big /big\n", size)
     tracemalloc.start()
@@ -258,7 +258,7 @@ def test_a_large_context_goes_through_without_being_held_in_memory(lab: Lab) -> 
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert image.size_bytes == size
+    assert size <= image.size_bytes < size + (1 << 20), "its blocks or its bytes, as the engine counts"
     assert peak < 30 << 20  # 2 MB of it busybox, 4 times
 
 
@@ -267,7 +267,7 @@ def test_an_error_of_the_context_ends_the_build_and_stays_what_it_is(lab: Lab) -
         yield from context(BASE)[:2]
         raise OSError("an object cannot be read")
 
-    options = BuildOptions(f"{lab.run}:latest", labels=lab.labels)
+    options = BuildOptions(lab.fresh_tag(), labels=lab.labels)
     with pytest.raises(OSError, match="an object cannot be read"):
         lab.engine.images.build(broken(), options, lab.events.append, threading.Event())  # type: ignore[arg-type]
 
@@ -320,7 +320,7 @@ def test_an_image_with_two_tags_keeps_both_while_it_is_needed_and_goes_with_both
     docker_cli.docker(lab.host, "tag", image.id, f"{lab.run}:second")
     container = lab.engine.create(replace(lab.spec("user", "true"), image_id=image.id))
     assert lab.engine.images.remove(image.id, bool, untagged=False) is False
-    assert {lab.engine.images.inspect(f"{lab.run}:{tag}").id for tag in ("latest", "second")} == {image.id}
+    assert {lab.engine.images.inspect(tag).id for tag in (lab.tag, f"{lab.run}:second")} == {image.id}
     lab.engine.remove(container)
     assert lab.engine.images.remove(image.id, bool, untagged=False) is True
     with pytest.raises(NotFound):

@@ -61,7 +61,8 @@ def test_events_end_with_an_error_when_docker_goes_down_and_can_be_had_again(
     timer.start()
     try:
         error, _ = failing(lambda: list(stream))
-        assert "broke off" in error.message
+        # newer engines take no calls any more while they end, and keep streams open until then
+        assert "broke off" in error.message or "is it running" in error.message
     finally:
         timer.join()
         own.start()

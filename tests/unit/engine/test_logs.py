@@ -39,6 +39,13 @@ def test_a_long_line_that_docker_cut_is_joined_without_the_times_in_it() -> None
     assert [line.text for line in got] == ["between", "x" * 16384 + "yz"]
 
 
+@pytest.mark.parametrize("rest", [b"yz", b""])
+def test_the_line_after_a_long_one_stays_a_line_of_its_own_where_docker_lost_the_line_feed(rest: bytes) -> None:
+    """20.10 gives the last record of a cut line without its line feed."""
+    got = read(frame(1, STAMP + b"x" * 16384), frame(1, STAMP + rest), frame(1, STAMP + b"next\n"))
+    assert [line.text for line in got] == ["x" * 16384 + rest.decode(), "next"]
+
+
 def test_an_empty_line_and_a_last_line_without_end_are_lines() -> None:
     assert [line.text for line in read(frame(1, STAMP + b"\n"), frame(1, STAMP + b"end"))] == ["", "end"]
 
