@@ -113,7 +113,7 @@ class Daemon:
             kept=ReserveImage(self.store),
         )
         engine.volumes.writable_above = HostDirectories(self.store).writable_above
-        engine.spare = docker_room = DockerRoom(engine.root, engine.images.ballast, room.reserve)
+        engine.spare = docker_room = DockerRoom(engine.image_root, engine.images.ballast, room.reserve)
         secretfiles.sweep(server_id)
         self.front = front_of(settings, self.store)
         self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine.default_bridge))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,11 +31,11 @@ class DockerRoom:
     """The engine's ``spare``: asked before Docker writes, and when it had no room to. Safe from any thread."""
 
     def __init__(self, root: Callable[[], Path | None], ballast: Ballast, data: Reserve) -> None:
-        """``root`` is ``Engine.root``; ``data`` the reserve of gitship's own data, which counts on the same disk."""
+        """``root`` is ``Engine.image_root``; ``data`` the reserve of gitship's own data, which counts on the same disk."""
         self._root = root
         self._ballast = ballast
         self._data = data
-        self._reserve: Reserve | None = None
+        self._found: tuple[Path, Reserve] | None = None
 
     def look(self) -> None:
         """Gives the reserve up when it is needed. Never raises."""
@@ -49,19 +50,17 @@ class DockerRoom:
         self._with(Reserve.restock)
 
     def _with(self, act: Callable[[Reserve], Got]) -> Got | None:
-        if self._reserve is None:
-            try:
-                self._reserve = self._found()
-            except (OSError, EngineError):  # its disk is not mounted just now, Docker does not answer
-                return None
-        return act(self._reserve) if self._reserve is not None else None
+        with suppress(OSError, EngineError):  # its disk is not mounted just now, Docker does not answer
+            self._find()
+        return act(self._found[1]) if self._found is not None else None
 
-    def _found(self) -> Reserve | None:
-        """None where Docker's disk is another machine's."""
+    def _find(self) -> None:
+        """Nothing is found where Docker's disk is another machine's. Docker may be led to another disk."""
         root = self._root()
-        if root is None or not root.exists():
-            return None
-        return self._data if same_disk(root, self._data.directory) else Reserve(root, self._ballast)
+        if root is None or (self._found is not None and self._found[0] == root) or not root.exists():
+            return
+        one = same_disk(root, self._data.directory)
+        self._found = root, self._data if one else Reserve(root, self._ballast)
 
 
 class ReserveImage:

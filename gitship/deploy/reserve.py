@@ -28,6 +28,10 @@ class Ballast(Protocol):
 
     def there(self) -> bool: ...
 
+    def takes(self, size_bytes: int) -> int:
+        """Bytes of the disk that ballast of that size takes."""
+        ...
+
     def make(self, size_bytes: int) -> None: ...
 
     def drop(self) -> None: ...
@@ -75,7 +79,7 @@ class Reserve:
             self._held = self._ballast.there()
             usage = shutil.disk_usage(self.directory)
             size = min(RESERVE_BYTES, usage.total // RESERVE_SHARE)
-            if not self._held and usage.free >= max(2 * size, LOW_BYTES + size):
+            if not self._held and usage.free >= self._ballast.takes(size) + max(size, LOW_BYTES):
                 self._ballast.make(size)
                 self._held = True
 
@@ -88,6 +92,9 @@ class File:
 
     def there(self) -> bool:
         return self._path.exists()
+
+    def takes(self, size_bytes: int) -> int:
+        return size_bytes
 
     def make(self, size_bytes: int) -> None:
         handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)

@@ -7,20 +7,20 @@ store says, by its id: its labels are for people, any image may carry them.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from docker import errors as docker_errors
 
 from gitship.engine.archive import END
 from gitship.engine.connection import Connection
-from gitship.engine.faults import translated
+from gitship.engine.faults import refused, translated
+from gitship.engine.frames import error_of, messages
 from gitship.engine.oneoff import check
 from gitship.engine.patience import Patience
 from gitship.engine.values import LABEL_RESERVE, LABEL_SERVER
@@ -62,6 +62,10 @@ class ImageBallast:
             except docker_errors.NotFound:
                 return False
 
+    def takes(self, size_bytes: int) -> int:
+        """Containerd's store keeps the archive beside what was unpacked of it."""
+        return size_bytes * (2 if self._connection.places().by_containerd else 1)
+
     def make(self, size_bytes: int) -> None:
         labels = f"LABEL {LABEL_SERVER}={self._server_id} {LABEL_RESERVE}={self._server_id}"
         path = f"{self._connection.api}/images/create"
@@ -74,7 +78,7 @@ class ImageBallast:
             patience=Patience(time.monotonic() + MAKE_S),
         ) as stream:
             check(stream, "make a reserve")
-            self._id = _made(stream.read_all(1 << 16))
+            self._id = _made(messages(stream.read))
         if self._kept:
             self._kept.set(self._id)
 
@@ -84,12 +88,16 @@ class ImageBallast:
                 self._client().remove_image(self._id)
 
 
-def _made(said: bytes) -> str:
-    """The id of the image, which Docker tells in the last of its messages."""
-    words = [str(json.loads(line).get("status", "")) for line in said.splitlines() if line.strip()]
-    if not words or not _ID.fullmatch(words[-1]):
+def _made(said: Iterable[Mapping[str, Any]]) -> str:
+    """The id of the image, which Docker tells in the last of its messages. Raises EngineError."""
+    last = ""
+    for message in said:
+        if error := error_of(message):
+            raise refused("make a reserve", error)
+        last = str(message.get("status", ""))
+    if not _ID.fullmatch(last):
         raise EngineError("Docker did not make a reserve", "see `journalctl -u docker` on the server")
-    return words[-1]
+    return last
 
 
 def _archive(size_bytes: int) -> Iterator[bytes]:

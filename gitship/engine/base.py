@@ -210,12 +210,12 @@ class Engine(Protocol):
         """The engine's version."""
         ...
 
-    def root(self) -> Path | None:
-        """Where the engine keeps everything; None when that is not on this machine."""
+    def image_root(self) -> Path | None:
+        """Where the engine keeps images; None when that is not on this machine."""
         ...
 
     def free_bytes(self) -> int:
-        """Free space where the engine keeps images."""
+        """Free space where the engine keeps images and everything else: on the fuller disk when these are two."""
         ...
 
     def capacity(self) -> Capacity:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.engine.frames import Lines, shown
+from gitship.engine.frames import Lines, error_of, shown
 from gitship.engine.values import BuildOutput, BuildStep
 from gitship.errors import EngineError
 
@@ -103,8 +103,8 @@ class BuildKitTrace:
 
     def feed(self, message: Mapping[str, Any]) -> Iterator[BuildStep | BuildOutput]:
         """The events in one message of the stream."""
-        if "error" in message:
-            self.error = str(message["error"])
+        if error := error_of(message):
+            self.error = error
         elif message.get("id") == "moby.image.id":
             self.image_id = str(message["aux"]["ID"])
         elif message.get("id") == "moby.buildkit.trace":

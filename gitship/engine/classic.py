@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gitship.engine.buildkit import LAST_LINES, MAX_LAST_LINE_CHARS
-from gitship.engine.frames import Lines, shown
+from gitship.engine.frames import Lines, error_of, shown
 from gitship.engine.values import PROXIES, BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployError
 
@@ -47,8 +47,8 @@ class ClassicTrace:
 
     def feed(self, message: Mapping[str, Any]) -> Iterator[BuildStep | BuildOutput]:
         """The events in one message of the stream."""
-        if "error" in message:
-            self.error = str(message["error"])
+        if error := error_of(message):
+            self.error = error
             yield from self._end(self.error)
         elif "aux" in message:
             self.image_id = str(message["aux"].get("ID", self.image_id))

@@ -1,18 +1,24 @@
-"""The one connection to a Docker engine, made by the first call: docker-py and the plain wire, of the same version."""
+"""The one connection to a Docker engine, made by the first call: docker-py and the plain wire, of the same version.
+
+Docker may be exchanged for another while gitship runs (an upgrade in place), which may know other versions of the API.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from docker import APIClient
-from docker.constants import DEFAULT_DOCKER_API_VERSION
+from requests import PreparedRequest, Response
 
+from gitship.engine import places
 from gitship.engine.base import Spare
 from gitship.engine.faults import translated
+from gitship.engine.places import Places
 from gitship.engine.spare import NoSpare
+from gitship.engine.versions import api_version, other_path, says_other_version
 from gitship.engine.wire import Wire
-from gitship.errors import EngineError
 
 
 class Connection:
@@ -22,14 +28,16 @@ class Connection:
     """
 
     def __init__(self, host: str, timeout_s: float) -> None:
-        self.wire = Wire(host, timeout_s)
+        self.wire = Wire(host, timeout_s, self.renegotiated)
         self.spare: Spare = NoSpare()
         self._client: APIClient | None = None
+        self._places: Places | None = None
         self._connecting = threading.Lock()
 
     def close(self) -> None:
-        """Closes idle connections; the next call makes a new one."""
+        """Closes idle connections; the next call makes a new one and asks for Docker's version."""
         with self._connecting:
+            self._places = None
             if self._client is not None:
                 self._client.close()
                 self._client = None
@@ -40,32 +48,50 @@ class Connection:
         if client is None:
             # not under the lock: callers of a Docker that hangs would wait for each other's time-outs in turn
             with translated(self.wire.host, "be connected to"):
-                client = APIClient(
-                    self.wire.host,
-                    version=api_version(self.wire.json("GET", "/version")),
-                    # an int by its annotations only; requests takes fractions
-                    timeout=self.wire.timeout_s,  # type: ignore[arg-type]
-                )
+                version = api_version(self.wire.json("GET", "/version"))
+                client = _Client(self.wire.host, version, self.wire.timeout_s, self.renegotiated)
             with self._connecting:
                 self._client = client = self._client or client
         return client
+
+    def renegotiated(self, version: str) -> str:
+        """The API version to speak after Docker has refused ``version``. Raises EngineError."""
+        with self._connecting:
+            client = self._client
+        if client is not None and client.api_version == version:  # nobody else has asked meanwhile
+            self.close()
+        return self.client().api_version
 
     @property
     def api(self) -> str:
         """What paths of the Engine API begin with. Raises EngineError."""
         return f"/v{self.client().api_version}"
 
-
-def api_version(version: Any) -> str:
-    """The newest API version that both sides know, or Docker's oldest when that is newer than docker-py.
-
-    ``version`` is what /version answers. Raises EngineError when that is not Docker's.
-    """
-    if not isinstance(version, dict) or "ApiVersion" not in version:
-        raise EngineError("what answers is not Docker", "see host in [docker] on the server")
-    newest = min(str(version["ApiVersion"]), DEFAULT_DOCKER_API_VERSION, key=_parts)
-    return max(newest, str(version.get("MinAPIVersion", newest)), key=_parts)
+    def places(self) -> Places:
+        """Where Docker keeps what it has; asked once as long as Docker runs. Raises EngineError."""
+        found = self._places
+        if found is None:
+            with translated(self.wire.host, "tell its data directory"):
+                found = self._places = places.of(self.client().info(), self.wire.host)
+        return found
 
 
-def _parts(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+class _Client(APIClient):
+    """docker-py's, which makes a call again in the version that Docker speaks now."""
+
+    def __init__(self, host: str, version: str, timeout_s: float, renegotiated: Callable[[str], str]) -> None:
+        # an int by its annotations only; requests takes fractions
+        super().__init__(host, version=version, timeout=timeout_s)  # type: ignore[arg-type]
+        self._renegotiated = renegotiated
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        answer = super().send(request, **kwargs)
+        if answer.status_code != 400 or not says_other_version(answer.content):
+            return answer
+        body_can_be_sent_again = request.body is None or isinstance(request.body, str | bytes)
+        path = other_path(request.path_url, self._renegotiated) if body_can_be_sent_again else None
+        if path is None:
+            return answer
+        assert request.url is not None
+        request.url = request.url.removesuffix(request.path_url) + path
+        return super().send(request, **kwargs)

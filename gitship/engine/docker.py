@@ -81,7 +81,6 @@ class DockerEngine:
         self._images = DockerImages(self._connection, builder, limits, lambda: self.about().cgroup_driver, owner, kept)
         self._seal = Seal(secret)
         self._volumes = DockerVolumes(self._wire, self._connection.client, self, host_paths, private)
-        self._root: Path | None = None
         self._meters = Meters(lambda container_id: self.inspect(container_id).pid)
 
     def close(self) -> None:
@@ -132,23 +131,12 @@ class DockerEngine:
             cgroup_driver=str(info.get("CgroupDriver", "")),
         )
 
-    def root(self) -> Path | None:
-        return self._data_directory() if self._here else None
+    def image_root(self) -> Path | None:
+        return self._connection.places().images if self._here else None
 
     def free_bytes(self) -> int:
-        root = self._data_directory()
-        for place in (root, *root.parents):
-            try:
-                return shutil.disk_usage(place).free
-            except (PermissionError, FileNotFoundError):
-                continue
-        raise EngineError(f"the free space of {root} cannot be told", "run gitship on Docker's own machine")
-
-    def _data_directory(self) -> Path:
-        if self._root is None:
-            with translated(self.host, "tell its data directory"):
-                self._root = Path(self._docker.info()["DockerRootDir"])
-        return self._root
+        places = self._connection.places()
+        return min(_free_bytes(place) for place in {places.data, places.images})
 
     def capacity(self) -> Capacity:
         with translated(self.host, "tell what its machine has"):
@@ -321,7 +309,15 @@ class DockerEngine:
     def events(
         self, labels: Mapping[str, str], *, since: float, until: float | None = None, stop: threading.Event
     ) -> Iterator[EngineEvent]:
-        return events.events(self._wire, self._api, labels, since, until, stop)
+        return self._until_the_end(events.events(self._wire, self._api, labels, since, until, stop), stop)
+
+    def _until_the_end(self, stream: Iterator[EngineEvent], stop: threading.Event) -> Iterator[EngineEvent]:
+        """What answers after the end may be another Docker, in another version."""
+        try:
+            yield from stream
+        finally:
+            if not stop.is_set():
+                self._connection.close()
 
     def usage(self, container_id: str) -> Usage | None:
         return self._meters.usage(container_id) if self._here else None
@@ -334,3 +330,12 @@ class DockerEngine:
 
 def _image_gone(spec: ContainerSpec) -> ImageGone:
     return ImageGone(f"the image of container {spec.name} is gone", "build it again")
+
+
+def _free_bytes(directory: Path) -> int:
+    for place in (directory, *directory.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except (PermissionError, FileNotFoundError):
+            continue
+    raise EngineError(f"the free space of {directory} cannot be told", "run gitship on Docker's own machine")

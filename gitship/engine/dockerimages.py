@@ -12,13 +12,13 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
-from gitship.engine import buildcli, buildlimits, builds, classic, images, oneoff, pulls
+from gitship.engine import buildcli, buildlimits, builds, classic, images, oneoff, pulls, versions
 from gitship.engine.ballast import ImageBallast, Kept
 from gitship.engine.base import Spare
 from gitship.engine.buildlimits import BuildLimits, Limiter
 from gitship.engine.connection import Connection
-from gitship.engine.faults import translated
-from gitship.engine.patience import Patience
+from gitship.engine.faults import refused, translated, unreachable
+from gitship.engine.patience import Expired, Patience
 from gitship.engine.references import Reference
 from gitship.engine.spare import needs_room
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, HeldImage, Image
@@ -82,7 +82,11 @@ class DockerImages:
         return self.inspect(image_id)
 
     def inspect(self, image_id: str) -> Image:
-        return images.describe(self._look_at(image_id))
+        found = self._look_at(image_id)
+        if not self._connection.places().by_containerd:
+            return images.describe(found)
+        with translated(self._host, "tell an image's size", missing=f"image {image_id[:19]}"):
+            return images.describe(found, images.unpacked_bytes(self._docker, found))
 
     def config(self, image_id: str) -> Mapping[str, Any]:
         """What containers of the image get from it; a stranger's words. Raises NotFound."""
@@ -127,20 +131,32 @@ class DockerImages:
             return images.held(self._docker, label, value, reference)
 
     def cache_bytes(self) -> int:
-        with translated(self._host, "tell what the build cache takes"):
-            return sum(int(row.get("Size") or 0) for row in self._docker.df().get("BuildCache") or ())
+        answer = self._answer("tell what the build cache takes", "GET", "/system/df", {"type": "build-cache"})
+        if "BuildCacheUsage" in answer:
+            return int((answer["BuildCacheUsage"] or {}).get("TotalSize") or 0)
+        return sum(int(row.get("Size") or 0) for row in answer.get("BuildCache") or ())
 
     @needs_room
     def prune_cache(self, keep_bytes: int, unused_s: int = 0) -> int:
-        with translated(self._host, "prune the build cache"):
-            query = {"all": "1", "keep-storage": str(keep_bytes)}
-            if unused_s:
-                query["filters"] = json.dumps({"until": [f"{unused_s}s"]})
-            patience = Patience(time.monotonic() + PRUNE_S)
-            path = f"{self._api}/build/prune"
-            with self._wire.open("POST", path, query=query, patience=patience) as stream:
-                oneoff.check(stream, "prune the build cache")
-                return int(json.loads(stream.read_all(64 << 20)).get("SpaceReclaimed") or 0)
+        keep = "reserved-space" if versions.at_least(self._api, versions.RESERVED_SPACE) else "keep-storage"
+        query = {"all": "1", keep: str(keep_bytes)}
+        if unused_s:
+            query["filters"] = json.dumps({"until": [f"{unused_s}s"]})
+        answer = self._answer("prune the build cache", "POST", "/build/prune", query)
+        return int(answer.get("SpaceReclaimed") or 0)
+
+    def _answer(self, doing: str, method: str, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Of a call that may take long. Raises EngineError."""
+        patience = Patience(time.monotonic() + PRUNE_S)
+        try:
+            with self._wire.open(method, f"{self._api}{path}", query=query, patience=patience) as stream:
+                oneoff.check(stream, doing)
+                answer = json.loads(stream.read_all(64 << 20))
+        except Expired as error:
+            raise unreachable(self._host, "timed out") from error
+        except ValueError as error:
+            raise refused(doing, "what it answers is not JSON") from error
+        return answer if isinstance(answer, dict) else {}
 
     def _look_at(self, image_id: str) -> dict[str, Any]:
         with translated(self._host, "look at an image", missing=f"image {image_id[:19]}"):

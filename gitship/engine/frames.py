@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gitship.errors import EngineError
@@ -71,6 +71,16 @@ def messages(read: Callable[[], bytes]) -> Iterator[dict[str, Any]]:
             raise EngineError("Docker sent a message over 16 MiB", "see `journalctl -u docker` on the server")
     if buffer.strip():
         yield _message(buffer)
+
+
+def error_of(message: Mapping[str, Any]) -> str:
+    """What went wrong, by a message of a build or a pull; "" in all others.
+
+    Newer engines are to leave `error` out, which stood beside `errorDetail` all the time.
+    """
+    detail = message.get("errorDetail")
+    said = detail.get("message") if isinstance(detail, dict) else None
+    return str(said or message.get("error") or ("unknown error" if "error" in message or detail else ""))
 
 
 def _message(line: bytes) -> dict[str, Any]:

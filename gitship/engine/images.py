@@ -14,13 +14,13 @@ from gitship.engine.values import HeldImage, Image
 UNTAGGED = "<none>:<none>"
 
 
-def describe(inspected: Mapping[str, Any]) -> Image:
-    """From ``GET /images/<id>/json``."""
+def describe(inspected: Mapping[str, Any], size_bytes: int | None = None) -> Image:
+    """From ``GET /images/<id>/json``; ``size_bytes`` in place of what that says."""
     config = inspected.get("Config") or {}
     healthcheck = (config.get("Healthcheck") or {}).get("Test") or []
     return Image(
         id=inspected["Id"],
-        size_bytes=inspected["Size"],
+        size_bytes=inspected["Size"] if size_bytes is None else size_bytes,
         tcp_ports=tuple(sorted(set(_tcp_ports(config.get("ExposedPorts") or {})))),
         has_healthcheck=bool(healthcheck) and healthcheck[0] != "NONE",
         healthcheck=_runnable(healthcheck),
@@ -36,6 +36,27 @@ def _tcp_ports(exposed: Iterable[str]) -> Iterator[int]:
         number, _, kind = port.partition("/")
         if kind in ("tcp", "") and re.fullmatch("[0-9]{1,5}", number) and 0 < int(number) < 1 << 16:
             yield int(number)
+
+
+def unpacked_bytes(docker: APIClient, inspected: Mapping[str, Any]) -> int:
+    """What the image's files take in containerd's store, where its own size is that of its compressed layers.
+
+    Its history has the layers' sizes, but is the image's own word for how many layers there are: where it leaves some
+    out, what the list says of it counts. That is the sum of both.
+    """
+    packed = int(inspected["Size"])
+    layers = len((inspected.get("RootFS") or {}).get("Layers") or ())
+    try:
+        history = docker.history(inspected["Id"])  # type: ignore[no-untyped-call]
+    except docker_errors.NotFound:
+        raise
+    except docker_errors.APIError:  # it names more layers than there are
+        history = ()
+    sizes = [int(row["Size"]) for row in history if row.get("Size")]
+    if layers and len(sizes) >= layers:
+        return sum(sizes)
+    listed = next((int(row["Size"]) for row in docker.images(all=True) if row["Id"] == inspected["Id"]), 0)
+    return max(packed, sum(sizes), listed - packed)
 
 
 def _runnable(test: Sequence[str]) -> tuple[str, ...]:

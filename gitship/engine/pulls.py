@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gitship.engine.faults import NO_SPACE
-from gitship.engine.frames import messages
+from gitship.engine.frames import error_of, messages
 from gitship.engine.patience import Expired, Interrupted, Patience
 from gitship.engine.references import DEFAULT_SERVER, Reference
 from gitship.engine.wire import Wire
@@ -32,8 +32,8 @@ class Progress:
 
     def feed(self, message: Mapping[str, Any]) -> Iterator[str]:
         """Errors come in the stream of an answer that said 200."""
-        if "error" in message:
-            self.error = str(message["error"])
+        if error := error_of(message):
+            self.error = error
             return
         layer, status = str(message.get("id", "")), str(message.get("status", ""))
         detail = message.get("progressDetail") or {}

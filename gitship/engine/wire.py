@@ -11,16 +11,18 @@ import io
 import json
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
+from gitship.engine import versions
 from gitship.engine.faults import unreachable
 from gitship.engine.patience import Expired, Patience, PatientSocket
 from gitship.errors import ConfigError, EngineError
 
 READ_BYTES = 65536
+REFUSAL_BYTES = 65536
 
 
 class _BodyFailed(Exception):
@@ -50,9 +52,13 @@ class Stream:
         self._connection = connection
         self._response = response
         self.status = response.status
+        self._ahead = b""
 
     def read(self) -> bytes:
         """Some bytes as soon as there are any; b"" at the end. Raises EngineError when Docker goes away."""
+        if self._ahead:
+            ahead, self._ahead = self._ahead, b""
+            return ahead
         try:
             return self._response.read1(READ_BYTES)
         except (OSError, http.client.HTTPException) as error:
@@ -67,6 +73,11 @@ class Stream:
         while len(data) < limit and (chunk := self.read()):
             data += chunk
         return bytes(data[:limit])
+
+    def peek(self, limit: int) -> bytes:
+        """The beginning of the answer, which is still to be read."""
+        self._ahead = self.read_all(limit)
+        return self._ahead
 
     def hijack(self) -> tuple[PatientSocket, io.BufferedReader]:
         """The connection after Docker has switched it to raw bytes: what to write to, and what to read from."""
@@ -94,12 +105,16 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Wire:
-    """Opens streams to one Docker engine. ``timeout_s`` bounds connecting and every silence in which Docker is dead."""
+    """Opens streams to one Docker engine. ``timeout_s`` bounds connecting and every silence in which Docker is dead.
 
-    def __init__(self, host: str, timeout_s: float) -> None:
+    ``renegotiated`` tells the API version to speak in place of one that Docker refuses.
+    """
+
+    def __init__(self, host: str, timeout_s: float, renegotiated: Callable[[str], str] | None = None) -> None:
         """Raises ConfigError when ``host`` is of a kind that gitship cannot use; does not connect."""
         self.host = host
         self.timeout_s = timeout_s
+        self._renegotiated = renegotiated
         parts = urlsplit(host)
         self._target: str | tuple[str, int]
         if parts.scheme == "unix" and parts.path:
@@ -126,9 +141,39 @@ class Wire:
         """Sends a request and returns its answer, whatever the status.
 
         A ``body`` in pieces goes out as it comes; with ``upgrade`` the answer may be hijacked. Raises EngineError, or
-        Interrupted or Expired by ``patience``.
+        Interrupted or Expired by ``patience``. When Docker does not speak the version in ``path`` (any more), the
+        request is made in the one that it speaks.
         """
-        sock = self._connect(patience or Patience(time.monotonic() + self.timeout_s))
+        patience = patience or Patience(time.monotonic() + self.timeout_s)
+        version = versions.of_path(path) if self._renegotiated is not None else ""
+        if version and not (body is None or isinstance(body, bytes)):  # it cannot be sent twice: this is asked first
+            with self._once("GET", f"/v{version}/_ping", None, None, "", {}, patience, False) as asked:
+                path = self._other_path(path, asked) or path
+        stream = self._once(method, path, query, body, content_type, headers or {}, patience, upgrade)
+        if version and (body is None or isinstance(body, bytes)) and (other := self._other_path(path, stream)):
+            stream.close()
+            return self._once(method, other, query, body, content_type, headers or {}, patience, upgrade)
+        return stream
+
+    def _other_path(self, path: str, answer: Stream) -> str | None:
+        """Where the call is to be made again; None when its version was not refused."""
+        if answer.status != 400 or not versions.says_other_version(answer.peek(REFUSAL_BYTES)):
+            return None
+        assert self._renegotiated is not None
+        return versions.other_path(path, self._renegotiated)
+
+    def _once(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | Iterable[bytes] | None,
+        content_type: str,
+        headers: Mapping[str, str],
+        patience: Patience,
+        upgrade: bool,
+    ) -> Stream:
+        sock = self._connect(patience)
         connection = _Connection(sock)
         try:
             response = self._exchange(
@@ -136,7 +181,7 @@ class Wire:
                 method,
                 f"{path}?{urlencode(query or {})}",
                 body,
-                {"Content-Type": content_type, **(headers or {})},
+                {"Content-Type": content_type, **headers},
                 upgrade,
             )
         except (OSError, http.client.HTTPException) as error:

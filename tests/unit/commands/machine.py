@@ -53,7 +53,7 @@ class Machine(DockerEngine):
     def remove(self, container_id: str) -> None:
         self.removed.append(container_id)
 
-    def root(self) -> Path | None:
+    def image_root(self) -> Path | None:
         return None
 
     def capacity(self) -> Capacity:

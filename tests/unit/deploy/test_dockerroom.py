@@ -35,11 +35,15 @@ class Images:
     def __init__(self) -> None:
         self.bytes = 0
         self.down = False
+        self.times = 1
 
     def there(self) -> bool:
         if self.down:
             raise EngineError("Docker does not answer", "start it")
         return self.bytes > 0
+
+    def takes(self, size_bytes: int) -> int:
+        return size_bytes * self.times
 
     def make(self, size_bytes: int) -> None:
         self.bytes = size_bytes
@@ -53,9 +57,11 @@ class Disks:
 
     def __init__(self) -> None:
         self.free = 500 << 20
+        self.full: Path | None = None
 
     def usage(self, path: Path) -> Any:
-        return shutil._ntuple_diskusage(1 << 30, (1 << 30) - self.free, self.free)
+        free = 0 if path == self.full else self.free
+        return shutil._ntuple_diskusage(1 << 30, (1 << 30) - free, free)
 
 
 @pytest.fixture
@@ -92,6 +98,35 @@ def test_one_that_somebody_else_has_removed_comes_again_and_is_not_given_up_twic
     images.drop()
     mine.restock()
     assert images.bytes
+
+
+def test_where_it_takes_twice_its_size_three_times_must_be_free(disks: Disks, tmp_path: Path) -> None:
+    images = Images()
+    mine = DockerRoom(lambda: tmp_path, images, Room(tmp_path, 0).reserve)
+    disks.free = 2 * RESERVE_BYTES
+    images.times = 2
+    mine.restock()
+    assert not images.bytes, "it would leave nothing"
+    disks.free = 3 * RESERVE_BYTES
+    mine.restock()
+    assert images.bytes == RESERVE_BYTES
+    images.drop()
+    images.times = 1
+    disks.free = 2 * RESERVE_BYTES
+    mine.restock()
+    assert images.bytes == RESERVE_BYTES
+
+
+def test_a_docker_that_was_led_to_another_disk_has_its_reserve_there(disks: Disks, tmp_path: Path) -> None:
+    images, places = Images(), [tmp_path]
+    mine = DockerRoom(lambda: places[-1], images, Room(tmp_path, 0).reserve)
+    mine.look()
+    places.append(tmp_path / "other")
+    places[-1].mkdir()
+    disks.full = places[-1]
+    images.make(1)
+    mine.look()
+    assert not images.bytes
 
 
 def test_a_gitship_that_was_killed_knows_its_reserve_again(disks: Disks, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def upkeep(server: Server, *, min_free: int = 0, **disk: int) -> Upkeep:
     settings = Settings(data_dir=server.settings.data_dir, disk=DiskSettings(**disk))
     room = Room(settings.data_dir, min_free)
-    docker_room = DockerRoom(server.engine.root, server.images.ballast, room.reserve)
+    docker_room = DockerRoom(server.engine.image_root, server.images.ballast, room.reserve)
     return Upkeep(settings, server.store, server.engine, room, docker_room, server.cleanup)
 
 

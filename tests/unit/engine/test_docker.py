@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from gitship.engine.base import Engine, Images, Volumes
-from gitship.engine.connection import api_version
 from gitship.engine.docker import DockerEngine
 from gitship.engine.faults import runtime_cause, unreachable
 from gitship.engine.images import describe
 from gitship.engine.references import parse
 from gitship.engine.values import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec
+from gitship.engine.versions import api_version
 from gitship.errors import EngineError
 from gitship.model import Mount
 from tests.unit.engine.test_wire import server, until_closed
@@ -28,7 +28,7 @@ LABELS = {LABEL_SERVER: "s", LABEL_VOLUME: "x"}
 
 CALLS: dict[str, Callable[[Engine], Any]] = {
     "ping": lambda e: e.ping(),
-    "root": lambda e: e.root(),
+    "image_root": lambda e: e.image_root(),
     "free_bytes": lambda e: e.free_bytes(),
     "images.build": lambda e: e.images.build([b"x"], BuildOptions("x"), print, threading.Event()),
     "images.inspect": lambda e: e.images.inspect("x"),

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.engine.frames import MAX_LINE_BYTES, Lines, frames, messages, shown
+from gitship.engine.buildkit import BuildKitTrace
+from gitship.engine.classic import ClassicTrace
+from gitship.engine.frames import MAX_LINE_BYTES, Lines, error_of, frames, messages, shown
+from gitship.engine.pulls import Progress
 from gitship.errors import EngineError
 
 pytestmark = pytest.mark.unit
@@ -70,3 +73,26 @@ def test_messages_come_one_a_line_and_the_last_may_lack_its_end() -> None:
 def test_what_is_no_message_is_an_engine_error(data: bytes) -> None:
     with pytest.raises(EngineError):
         list(messages(iter([data, b""]).__next__))
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ({"errorDetail": {"code": 1, "message": "why"}, "error": "short"}, "why"),
+        ({"errorDetail": {"message": "why"}}, "why"),
+        ({"error": "short"}, "short"),
+        ({"errorDetail": {}, "error": ""}, "unknown error"),
+        ({"stream": "error"}, ""),
+    ],
+)
+def test_an_error_is_read_where_newer_engines_have_it(message: dict[str, object], error: str) -> None:
+    assert error_of(message) == error
+
+
+@pytest.mark.parametrize("reader", [BuildKitTrace, ClassicTrace, Progress])
+def test_builds_and_pulls_fail_by_the_error_that_newer_engines_give(
+    reader: type[BuildKitTrace | ClassicTrace | Progress],
+) -> None:
+    reading = reader()
+    assert list(reading.feed({"errorDetail": {"code": 1, "message": "exit code: 1"}})) == []
+    assert reading.error == "exit code: 1"
