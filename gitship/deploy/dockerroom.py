@@ -31,7 +31,7 @@ class DockerRoom:
     """The engine's ``spare``: asked before Docker writes, and when it had no room to. Safe from any thread."""
 
     def __init__(self, root: Callable[[], Path | None], ballast: Ballast, data: Reserve) -> None:
-        """``root`` is ``Engine.image_root``; ``data`` the reserve of gitship's own data, which counts on the same disk."""
+        """``root`` is ``Engine.image_root``; ``data`` the reserve of gitship's own data, for one disk of both."""
         self._root = root
         self._ballast = ballast
         self._data = data

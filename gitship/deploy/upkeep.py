@@ -13,6 +13,7 @@ from gitship.config import Settings
 from gitship.deploy.apart import Apart
 from gitship.deploy.cleanup import Cleanup
 from gitship.deploy.dockerroom import DockerRoom
+from gitship.deploy.imagestore import ImageStoreWatch
 from gitship.deploy.retire import retire_images
 from gitship.deploy.room import Room
 from gitship.engine.base import Engine
@@ -46,6 +47,7 @@ class Upkeep:
         self._docker_room = docker_room
         self._cleanup = cleanup
         self._apart = Apart()
+        self._image_store = ImageStoreWatch(store, engine)
         self._told: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="upkeep", daemon=True)
@@ -65,7 +67,8 @@ class Upkeep:
                 self._guarded(part)
 
     def look(self) -> None:
-        """What is cheap: the reserves, and once a day a copy of the database."""
+        """What is cheap: the reserves, Docker's image store, and once a day a copy of the database."""
+        self._guarded(self._image_store.look)
         for room in (self._room, self._docker_room):
             self._guarded(room.restock)
             self._guarded(room.look)

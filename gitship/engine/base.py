@@ -143,6 +143,10 @@ class Images(Protocol):
         """Builds a tar stream. Raises DeployError (step, cause, last lines), DeployCanceled when ``cancel`` is set."""
         ...
 
+    def store(self) -> str:
+        """The store that images are kept in, for people: what is in another of the engine's is not there."""
+        ...
+
     def inspect(self, image_id: str) -> Image:
         """By its id or a name. Raises NotFound when there is none."""
         ...

@@ -168,5 +168,5 @@ def _short(failure: Failure) -> str:
 
 
 _RULES: tuple[Callable[[Failure], Explanation | None], ...] = (
-    _secret, _classic_mount, _frontend, _no_dockerfile, _syntax, _target, _base, _missing_file, _disk, _exit_code,
+    _secret, _classic_mount, _frontend, _disk, _no_dockerfile, _syntax, _target, _base, _missing_file, _exit_code,
 )  # fmt: skip

@@ -14,7 +14,7 @@ from requests import PreparedRequest, Response
 
 from gitship.engine import places
 from gitship.engine.base import Spare
-from gitship.engine.faults import translated
+from gitship.engine.faults import refused, translated
 from gitship.engine.places import Places
 from gitship.engine.spare import NoSpare
 from gitship.engine.versions import api_version, other_path, says_other_version
@@ -71,8 +71,11 @@ class Connection:
         """Where Docker keeps what it has; asked once as long as Docker runs. Raises EngineError."""
         found = self._places
         if found is None:
-            with translated(self.wire.host, "tell its data directory"):
-                found = self._places = places.of(self.client().info(), self.wire.host)
+            # in Docker's own newest version: older than 1.46 does not tell containerd's address
+            info = self.wire.json("GET", "/info")
+            if not isinstance(info, dict) or "DockerRootDir" not in info:
+                raise refused("tell its data directory", "it has none" if info is None else str(info)[:200])
+            found = self._places = places.of(info, self.wire.host)
         return found
 
 

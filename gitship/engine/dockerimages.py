@@ -81,6 +81,9 @@ class DockerImages:
             image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)
         return self.inspect(image_id)
 
+    def store(self) -> str:
+        return self._connection.places().store
+
     def inspect(self, image_id: str) -> Image:
         found = self._look_at(image_id)
         if not self._connection.places().by_containerd:

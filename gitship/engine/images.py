@@ -47,7 +47,7 @@ def unpacked_bytes(docker: APIClient, inspected: Mapping[str, Any]) -> int:
     packed = int(inspected["Size"])
     layers = len((inspected.get("RootFS") or {}).get("Layers") or ())
     try:
-        history = docker.history(inspected["Id"])  # type: ignore[no-untyped-call]
+        history = docker.history(inspected["Id"]) or ()  # type: ignore[no-untyped-call]
     except docker_errors.NotFound:
         raise
     except docker_errors.APIError:  # it names more layers than there are

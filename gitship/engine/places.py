@@ -30,7 +30,7 @@ def of(info: Mapping[str, Any], host: str) -> Places:
     by_containerd = status.get("driver-type") == SNAPSHOTTER
     driver = str(info.get("Driver", ""))
     if not by_containerd:
-        return Places(data, data, False, driver)
+        return Places(data, data, False, f"its own store ({driver})")
     address = str((info.get("Containerd") or {}).get("Address", ""))
     images = containerd.root(address) if is_here(host) else None
-    return Places(data, images or data, True, f"containerd's ({driver})")
+    return Places(data, images or data, True, f"containerd's store ({driver})")

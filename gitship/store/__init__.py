@@ -8,6 +8,7 @@ from gitship.store.cron import CronRuns
 from gitship.store.deadlines import Deadlines
 from gitship.store.deploys import Deploys
 from gitship.store.happenings import Happenings
+from gitship.store.imagestores import ImageStores
 from gitship.store.live import Live
 from gitship.store.registries import Registries
 from gitship.store.releases import Releases
@@ -37,5 +38,6 @@ class Store(
     Certificates,
     WebAccess,
     Deadlines,
+    ImageStores,
 ):
     """All state; safe from any thread."""

@@ -7,14 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.e2e import docker_cli, forky
 from tests.e2e.harness import free_pool, wait_until
-from tests.e2e.machinenet import MachineNet
 
 UNIFIED = next((p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if Path(p, "cgroup.procs").exists()), "")
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -34,9 +32,9 @@ class OwnEngine:
 
     ``bridge`` names a bridge made for it, so that it can run beside another engine: two must not share docker0 and
     iptables rules, and with ``--bridge=none`` dockerd deletes the docker0 of the other one. ``service``: in a control
-    group of its own, as systemd does it. Its settings are these alone, whatever the machine's own Docker has in
-    /etc/docker/daemon.json: a setting that is there and here, too, would keep it from starting.
-    With ``GITSHIP_TEST_ENGINE`` it is the Docker of another Debian (``forky``).
+    group of its own, as systemd does it. ``docker`` is a word of ``forky``, "" for the machine's own Docker; it may be
+    another at the next start, and so may ``environment``. Without, GITSHIP_TEST_ENGINE says it. ``images``: where a
+    containerd of its own keeps images.
     """
 
     around: tuple[str, ...] = ()  # what dockerd is started by
@@ -50,6 +48,8 @@ class OwnEngine:
         service: bool = False,
         options: Sequence[str] = (),
         data: Path | None = None,
+        docker: str | None = None,
+        images: Path | None = None,
     ) -> None:
         self.base = base
         self.data = data or base / "data"
@@ -58,12 +58,12 @@ class OwnEngine:
         self._options: tuple[str, ...] = (f"--bridge={bridge}", "--iptables=false", "--ip-masq=false") if bridge else ()
         self._options += ("--live-restore",) if live_restore else ()
         self._options += tuple(options)
-        store = forky.asked()
-        self._house = forky.House() if store else None
-        self._options += forky.STORES[store] if store else ()
+        self.docker = forky.asked() if docker is None else docker
+        self.environment: dict[str, str] = {}
+        self._house = forky.House()
+        self._images = images
+        self._containerd: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._answered = False
-        self._before: MachineNet | None = None
         self._group = Path(UNIFIED, base.name, "docker.service") if service else None
 
     @property
@@ -74,23 +74,20 @@ class OwnEngine:
 
     def start(self) -> None:
         """Starts dockerd and waits until it answers."""
-        if not self._bridge and self._before is None:
-            self._before = MachineNet.now()
         if self._bridge and not self._has_bridge():
             subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True, timeout=10)
             address = free_pool().replace(".0/21", ".1/24")
             subprocess.run(["ip", "addr", "add", address, "dev", self._bridge], check=True, timeout=10)
-        settings = self.base / "daemon.json"
-        settings.write_text("{}\n")
+        nothing = self.base / "daemon.json"
+        nothing.write_text("{}\n")  # not the machine's /etc/docker/daemon.json
         command = [
-            *self.around, *(self._house.command("dockerd") if self._house else ("dockerd",)),
-            "--config-file", str(settings), "-H", self.host, "--data-root", str(self.data),
-            "--exec-root", str(self.base / "run"), "--pidfile", str(self.base / "dockerd.pid"), *self._options,
+            *self.around, *self._program("dockerd"), "--config-file", str(nothing), *forky.STORES.get(self.docker, ()),
+            "-H", self.host, "--data-root", str(self.data), "--exec-root", str(self.base / "run"),
+            "--pidfile", str(self.base / "dockerd.pid"), *self._options,
         ]  # fmt: skip
-        with (self.base / "dockerd.log").open("ab") as log:
-            self._process = process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+        if self._images is not None:
+            command += ["--containerd", self._start_containerd(self._images)]
+        self._process = process = self._started(command)
         if self._group is not None:
             self._group.mkdir(parents=True, exist_ok=True)
             (self._group / "cgroup.procs").write_text(str(process.pid))
@@ -100,7 +97,27 @@ class OwnEngine:
             return answers(self.host)
 
         wait_until(ready, 60, "dockerd answers", every_s=0.2)
-        self._answered = True
+
+    def _program(self, name: str) -> list[str]:
+        return self._house.command(name) if self.docker else [name]
+
+    def _started(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (self.base / "dockerd.log").open("ab") as log:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, **self.environment},
+            )  # fmt: skip
+
+    def _start_containerd(self, root: Path) -> str:
+        """As docker-ce has it: beside Docker, and not by it; its address."""
+        address, state = str(self.base / "containerd.sock"), str(self.base / "containerd")
+        if self._containerd is None:
+            config = self.base / "containerd.toml"
+            config.write_text(f'version = 2\nroot = "{root}"\n')
+            command = [*self._program("containerd"), "--config", str(config), "--address", address, "--state", state]
+            self._containerd = self._started(command)
+            wait_until(Path(address).exists, 30, "containerd listens")
+        return address
 
     def _has_bridge(self) -> bool:
         """/sys may show another network namespace than the one that this is in."""
@@ -111,12 +128,7 @@ class OwnEngine:
         if self._process is None:
             return
         process, self._process = self._process, None
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
+        _end(process)
 
     def kill9(self) -> None:
         """As the kernel does when memory is short. Its containers go on, with their shims."""
@@ -148,40 +160,37 @@ class OwnEngine:
         (self.base / "run" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
     def destroy(self) -> None:
-        """Removes containers, dockerd, mounts, files and what it has made on the machine's network.
-
-        Each of these whatever became of those before it: also when it never answered.
-        """
-        with contextlib.ExitStack() as last:  # the last one first
-            if self._group is not None:
-                last.callback(lambda: wait_until(self._group_is_gone, 30, f"{self._group} is empty"))
-            last.callback(shutil.rmtree, self.base, ignore_errors=True)
-            last.callback(self._unmount, self.data)
-            last.callback(self._unmount, self.base)
-            if self._house is not None:
-                last.callback(self._house.close)
-            last.callback(self._leave_network)
-            last.callback(self.kill_containers)
-            last.callback(self.stop)
-            last.callback(self._remove_containers)
+        """Removes containers, dockerd, mounts and files; also those of one that does not start."""
+        try:
+            self._remove_containers()
+        finally:
+            self.stop()
+            if self._containerd is not None:
+                _end(self._containerd)
+            self.kill_containers()
+            self._remove_traces()
 
     def _remove_containers(self) -> None:
-        if self._process is None or not self._answered:
+        if self._process is None:
             return
         if self._process.poll() is not None:
             try:
                 self.revive()
-            except AssertionError:  # it does not start again, so nothing can be asked to go
+            except AssertionError:  # it has not started, so nothing can be asked to go
                 return
         containers = docker_cli.docker(self.host, "ps", "-aq", check=False).split()
         if containers:
             docker_cli.docker(self.host, "rm", "-f", *containers, check=False)
 
-    def _leave_network(self) -> None:
-        if self._bridge and self._has_bridge():
+    def _remove_traces(self) -> None:
+        if self._bridge:
             subprocess.run(["ip", "link", "del", self._bridge], timeout=10, check=False)
-        if self._before is not None:
-            self._before.restore()
+        self._house.close()
+        self._unmount(self.base)
+        self._unmount(self.data)
+        shutil.rmtree(self.base, ignore_errors=True)
+        if self._group is not None:
+            wait_until(self._group_is_gone, 30, f"{self._group} is empty")
 
     def _group_is_gone(self) -> bool:
         assert self._group is not None
@@ -218,6 +227,16 @@ class OwnEngine:
                 subprocess.run(["umount", "-l", mount.split()[1]], timeout=30, check=False)
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL when that is not enough."""
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(10)
+
+
 @contextlib.contextmanager
 def own_engine(
     *,
@@ -226,38 +245,27 @@ def own_engine(
     service: bool = False,
     options: Sequence[str] = (),
     data: Path | None = None,
+    docker: str | None = None,
+    images: Path | None = None,
+    kind: type[OwnEngine] = OwnEngine,
 ) -> Iterator[OwnEngine]:
-    """An engine for this test (session) alone, already started; ``data`` is a directory that stays."""
+    """An engine for this test (session) alone, already started; ``data`` and ``images`` are directories that stay."""
     assert shutil.which("dockerd"), "no Docker engine to use, and dockerd is not installed (Debian: docker.io)"
     assert os.geteuid() == 0, "starting a Docker engine needs root"
     base = Path(tempfile.mkdtemp(prefix="gs-dockerd-"))
-    own = OwnEngine(
+    own = kind(
         base,
         f"gsb{base.name[-8:]}" if beside_another else "",
         live_restore=live_restore,
         service=service,
         options=options,
         data=data,
+        docker=docker,
+        images=images,
     )
     try:
         own.start()
         yield own
-    finally:
-        own.destroy()
-
-
-def serve(base: Path) -> None:
-    """An engine in ``base`` until SIGTERM, for `install.sh --test`; nothing of it is left then."""
-
-    def end(*_: object) -> None:
-        raise SystemExit
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, end)
-    own = OwnEngine(base)
-    try:
-        own.start()
-        signal.pause()
     finally:
         own.destroy()
 
@@ -271,7 +279,3 @@ def engine() -> Iterator[str]:
         return
     with own_engine() as own:
         yield own.host
-
-
-if __name__ == "__main__":
-    serve(Path(sys.argv[1]))

@@ -23,8 +23,8 @@ STORES = {"forky": ("--feature", "containerd-snapshotter=true"), "forky-overlay2
 PACKAGES = "docker.io,docker-cli,iptables,ca-certificates"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CLONE_NEWNET = 0x40000000
-# The tree itself stays as it is, for all engines of all runs: what they write goes to memory. Where the tests keep their
-# files is the same inside and outside, so that sockets, data and what containers mount have one name.
+# The tree itself stays as it is, for all engines of all runs: what they write goes to memory. The directory of
+# the tests' files is the same inside and outside: sockets, data and what containers mount have one name.
 ENTER = """set -e
 mount --make-rslave /
 mount -t tmpfs -o mode=755 tmpfs /mnt

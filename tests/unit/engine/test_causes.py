@@ -102,6 +102,11 @@ CASES = {
         "[2/2] RUN --mount=type=cache,target=/x true needs BuildKit, and this server builds with the classic builder",
     ),
     "disk full while the context is read": (
+        "failed to read dockerfile: write /busybox: no space left on device",
+        "copy /context /",
+        "the server's disk is full (no space left on device) in copy /context /",
+    ),
+    "disk full while it is received": (
         "failed to read downloaded context: write /var/x: no space left on device",
         "",
         "the server's disk is full (no space left on device)",

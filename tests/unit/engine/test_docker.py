@@ -31,6 +31,7 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "image_root": lambda e: e.image_root(),
     "free_bytes": lambda e: e.free_bytes(),
     "images.build": lambda e: e.images.build([b"x"], BuildOptions("x"), print, threading.Event()),
+    "images.store": lambda e: e.images.store(),
     "images.inspect": lambda e: e.images.inspect("x"),
     "images.remove": lambda e: e.images.remove("x", bool, untagged=True),
     "images.held": lambda e: e.images.held("a", "b", "gitship/*"),
