@@ -35,7 +35,8 @@ def images(settings: Settings) -> Iterator[Finding]:
     lost_live, lost_before = missing(images, live), missing(images, before)
     moved = _moved(known, images.store())
     if not lost_live and not lost_before:
-        yield ok("images", f"the images of {len(live)} live releases and of {len(before)} before them are there")
+        releases = f"{len(live)} live release{'' if len(live) == 1 else 's'}"
+        yield ok("images", f"those of {releases} are there, and those to roll back to")
         return
     lost = listed(lost_live + lost_before)
     text = f"{moved}: the images of {lost} are not there" if moved else f"the images of {lost} are gone from Docker"

@@ -47,7 +47,7 @@ def test_an_engine_that_does_not_start_leaves_nothing(docker: str) -> None:
 
     with (
         pytest.raises(AssertionError, match="nonsense"),
-        own_engine(beside_another=True, docker=docker, options=("--storage-driver=nonsense",), kind=Noted),
+        own_engine(beside_another=True, docker=docker, options=("--log-level=nonsense",), kind=Noted),
     ):
         pytest.fail("it started")
     assert traces(bases[0]) == []
