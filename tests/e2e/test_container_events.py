@@ -161,12 +161,15 @@ def test_a_container_that_somebody_stops_is_started_again_and_that_is_said(
 ) -> None:
     server.push_ok(tiny_app("stopped"), "stopped")
     docker_cli.docker(server.docker_host, "kill", "stopped.web.1.v1")
-    docker_cli.docker(server.docker_host, "start", "stopped.web.1.v1")  # or the reconciler, in its own time
+    # the reconciler does it in its own time, too: whoever comes second may be refused, and then makes it anew
+    docker_cli.docker(server.docker_host, "start", "stopped.web.1.v1", check=False)
     wait_until(lambda: events(server, "stopped"), 40, "the restart is told")
-    assert [row["kind"] for row in events(server, "stopped")] == ["restarted"]
+    wait_until(lambda: server.get("stopped").status == 200, 40, "it runs again")
+    told = len(events(server, "stopped"))
     docker_cli.docker(server.docker_host, "rm", "-f", "stopped.web.1.v1")
-    wait_until(lambda: len(events(server, "stopped")) == 2, 40, "the reconciler has made it anew")
-    assert "made anew" in events(server, "stopped")[1]["text"]
+    wait_until(lambda: len(events(server, "stopped")) > told, 40, "the reconciler has made it anew")
+    assert "made anew" in events(server, "stopped")[-1]["text"]
+    assert {row["kind"] for row in events(server, "stopped")} == {"restarted"}
 
 
 def test_the_list_says_what_containers_use(server: Server, tiny_app: Callable[..., Path]) -> None:
