@@ -14,13 +14,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+import zlib
 from pathlib import Path
 
 from tests.e2e.python_image import cache_dir
 
 ENGINE = "GITSHIP_TEST_ENGINE"
 STORES = {"forky": ("--feature", "containerd-snapshotter=true"), "forky-overlay2": ("--storage-driver", "overlay2")}
-PACKAGES = "docker.io,docker-cli,iptables,ca-certificates"
+PACKAGES = "docker.io,docker-cli,iptables,ca-certificates,procps"  # `docker top` runs ps
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CLONE_NEWNET = 0x40000000
 # The tree itself stays as it is, for all engines of all runs: what they write goes to memory. The directory of
@@ -63,7 +64,7 @@ def prepare() -> None:
 
 def tree() -> Path:
     """The root file system, made once (a minute); needs debootstrap and the package mirrors then."""
-    place = cache_dir() / "forky"
+    place = cache_dir() / f"forky-{zlib.crc32(PACKAGES.encode()):08x}"  # other packages: another one
     with (cache_dir() / "forky.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if place.exists():
