@@ -57,7 +57,7 @@ def test_a_docker_that_has_become_another_is_spoken_to_in_its_version(
     CALLS[call](engine)
     docker.upgrade(oldest, newest)
     result = CALLS[call](engine)
-    assert docker.said[-1].version == spoken
+    assert [said.version for said in docker.said if said.version][-1] == spoken
     CALLS[call](engine)
     refused = [said for said in docker.said if said.version == "1.41" and docker.answer(said)[0] == 400]
     assert len([s for s in refused if s.path == refused[-1].path]) <= 2, "once found out, it is kept to"
