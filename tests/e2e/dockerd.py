@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.e2e import docker_cli, forky
 from tests.e2e.harness import free_pool, wait_until
+from tests.e2e.machinenet import MachineNet
 
 UNIFIED = next((p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if Path(p, "cgroup.procs").exists()), "")
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -64,6 +65,8 @@ class OwnEngine:
         self._images = images
         self._containerd: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._answered = False
+        self._before: MachineNet | None = None
         self._group = Path(UNIFIED, base.name, "docker.service") if service else None
 
     @property
@@ -74,6 +77,8 @@ class OwnEngine:
 
     def start(self) -> None:
         """Starts dockerd and waits until it answers."""
+        if not self._bridge and self._before is None:
+            self._before = MachineNet.now()
         if self._bridge and not self._has_bridge():
             subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True, timeout=10)
             address = free_pool().replace(".0/21", ".1/24")
@@ -97,6 +102,7 @@ class OwnEngine:
             return answers(self.host)
 
         wait_until(ready, 60, "dockerd answers", every_s=0.2)
+        self._answered = True
 
     def _program(self, name: str) -> list[str]:
         return self._house.command(name) if self.docker else [name]
@@ -160,37 +166,41 @@ class OwnEngine:
         (self.base / "run" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
     def destroy(self) -> None:
-        """Removes containers, dockerd, mounts and files; also those of one that does not start."""
-        try:
-            self._remove_containers()
-        finally:
-            self.stop()
+        """Removes containers, dockerd, mounts, files and what it has made on the machine's network.
+
+        Each of these whatever became of those before it: also when it never answered.
+        """
+        with contextlib.ExitStack() as last:  # the last one first
+            if self._group is not None:
+                last.callback(lambda: wait_until(self._group_is_gone, 30, f"{self._group} is empty"))
+            last.callback(shutil.rmtree, self.base, ignore_errors=True)
+            last.callback(self._unmount, self.data)
+            last.callback(self._unmount, self.base)
+            last.callback(self._house.close)
+            last.callback(self._leave_network)
+            last.callback(self.kill_containers)
             if self._containerd is not None:
-                _end(self._containerd)
-            self.kill_containers()
-            self._remove_traces()
+                last.callback(_end, self._containerd)
+            last.callback(self.stop)
+            last.callback(self._remove_containers)
 
     def _remove_containers(self) -> None:
-        if self._process is None:
+        if self._process is None or not self._answered:
             return
         if self._process.poll() is not None:
             try:
                 self.revive()
-            except AssertionError:  # it has not started, so nothing can be asked to go
+            except AssertionError:  # it does not start again, so nothing can be asked to go
                 return
         containers = docker_cli.docker(self.host, "ps", "-aq", check=False).split()
         if containers:
             docker_cli.docker(self.host, "rm", "-f", *containers, check=False)
 
-    def _remove_traces(self) -> None:
-        if self._bridge:
+    def _leave_network(self) -> None:
+        if self._bridge and self._has_bridge():
             subprocess.run(["ip", "link", "del", self._bridge], timeout=10, check=False)
-        self._house.close()
-        self._unmount(self.base)
-        self._unmount(self.data)
-        shutil.rmtree(self.base, ignore_errors=True)
-        if self._group is not None:
-            wait_until(self._group_is_gone, 30, f"{self._group} is empty")
+        if self._before is not None:
+            self._before.restore()
 
     def _group_is_gone(self) -> bool:
         assert self._group is not None
