@@ -6,6 +6,7 @@ import posixpath
 import re
 import threading
 
+from gitship.deploy import sending
 from gitship.deploy.buildcache import shares_layers
 from gitship.deploy.dockerroom import ensure_for_images
 from gitship.deploy.gitshiptoml import Limits
@@ -17,7 +18,7 @@ from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployCanceled, DeployError
-from gitship.git.context import build_context
+from gitship.git.context import prepare
 from gitship.git.repository import Repository
 from gitship.model import App
 from gitship.store import Store
@@ -66,7 +67,7 @@ class Builder:
         self._guard_platform(manifest.build.platform)
         self._wait_for_slot(stage, cancel)
         try:
-            context = build_context(
+            context = prepare(
                 repository.path, commit, subdirectory=manifest.build.context, dockerfile=manifest.build.dockerfile
             )
             dockerfile = _dockerfile(repository, commit, manifest)
@@ -92,7 +93,8 @@ class Builder:
                 layers=layers_of(self._store, app, manifest.build.values) if own else "",
                 network=NONE if NONE in (self._network, manifest.build.network) else DEFAULT,
             )
-            return self._engine.images.build(context, options, _Progress(journal, stage, self._output_bytes), cancel)
+            files = sending.sent(repository.path, context)
+            return self._engine.images.build(files, options, _Progress(journal, stage, self._output_bytes), cancel)
         finally:
             self._slots.release()
 

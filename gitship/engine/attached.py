@@ -151,7 +151,7 @@ def execute(
 
 
 def _upgraded(wire: Wire, path: str, query: Mapping[str, str], body: bytes, patience: Patience) -> Stream:
-    stream = wire.open("POST", path, query=query, body=body, patience=patience, upgrade=True)
+    stream = wire.open("POST", path, query=query, body=body, patience=patience, upgrade="tcp")
     try:
         oneoff.check(stream, "connect to the program")
     except BaseException:

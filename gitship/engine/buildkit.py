@@ -1,7 +1,7 @@
 """BuildKit's trace to build events: the stream that ``POST /build?version=2`` answers with. Pure.
 
 Each ``moby.buildkit.trace`` message carries a base64 protobuf ``StatusResponse`` (moby/buildkit, api/services/control).
-Four message types with ten fields in all are read here, so no protobuf library and no generated code is needed.
+Four message types with ten fields in all are read here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gitship.engine.frames import Lines, error_of, shown
+from gitship.engine.protobuf import Message, fields
 from gitship.engine.values import BuildOutput, BuildStep
 from gitship.errors import EngineError
 
@@ -27,44 +28,13 @@ _DIGEST, _NAME, _CACHED, _STARTED, _COMPLETED, _ERROR = 1, 3, 4, 5, 6, 7
 # VertexLog
 _LOG_VERTEX, _LOG_STREAM, _LOG_MESSAGE = 1, 3, 4
 
-Message = dict[int, list[Any]]
-
 
 def wire_fields(data: bytes) -> Message:
-    """Protobuf wire format -> {field: [values]}; numbers as int, everything else as bytes. Raises EngineError."""
-    fields: Message = {}
-    at = 0
+    """``protobuf.fields`` of what Docker sent. Raises EngineError when it is no message."""
     try:
-        while at < len(data):
-            key, at = _varint(data, at)
-            number, kind = key >> 3, key & 7
-            value: int | bytes
-            if kind == 0:
-                value, at = _varint(data, at)
-            elif kind in (1, 2, 5):
-                size = {1: 8, 5: 4}.get(kind, 0)
-                if kind == 2:
-                    size, at = _varint(data, at)
-                if at + size > len(data):
-                    raise IndexError
-                value, at = data[at : at + size], at + size
-            else:
-                raise IndexError
-            fields.setdefault(number, []).append(value)
-    except IndexError:
+        return fields(data)
+    except ValueError:
         raise EngineError("Docker sent a build trace that cannot be read", 'set builder = "classic"') from None
-    return fields
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at
 
 
 def _text(message: Message, number: int) -> str:

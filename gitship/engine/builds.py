@@ -38,8 +38,8 @@ class Trace(Protocol):
     def running_step(self) -> tuple[str, tuple[str, ...]]: ...
 
 
-def query(options: BuildOptions, builder: str, build_id: str) -> dict[str, str]:
-    """The parameters of ``POST /build``."""
+def query(options: BuildOptions, builder: str, build_id: str, session: str = "") -> dict[str, str]:
+    """The parameters of ``POST /build``; with a session's id the context comes from there."""
     parameters = {
         "t": options.tag,
         "dockerfile": options.dockerfile,
@@ -61,7 +61,7 @@ def query(options: BuildOptions, builder: str, build_id: str) -> dict[str, str]:
         parameters["version"] = "2"
         if options.host:
             parameters["extrahosts"] = options.host
-        return parameters
+        return parameters | ({"remote": "client-session", "session": session} if session else {})
     if options.memory_bytes:
         parameters["memory"] = parameters["memswap"] = str(options.memory_bytes)
     if options.cpus:
@@ -78,8 +78,11 @@ def build(
     on_event: Callable[[BuildStep | BuildOutput], None],
     cancel: threading.Event,
     memory_limit: str = "",
+    session: str = "",
 ) -> str:
     """The id of the image built from the tar stream ``context``; ``api`` is the path prefix, ``/v1.41``.
+
+    With a ``session`` the engine asks for the context by itself, and ``context`` is empty.
 
     ``memory_limit`` says what the build may use, for the error of a step that is killed.
 
@@ -93,7 +96,7 @@ def build(
         with wire.open(
             "POST",
             f"{api}/build",
-            query=query(options, builder, build_id),
+            query=query(options, builder, build_id, session),
             body=context,
             content_type="application/x-tar",
             patience=patience,

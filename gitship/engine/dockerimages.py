@@ -12,7 +12,7 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
-from gitship.engine import buildcli, buildlimits, builds, classic, images, oneoff, pulls, versions
+from gitship.engine import buildcli, buildlimits, builds, classic, images, oneoff, pulls, sessionbuilds, versions
 from gitship.engine.ballast import ImageBallast, Kept
 from gitship.engine.base import Spare
 from gitship.engine.buildlimits import BuildLimits, Limiter
@@ -20,6 +20,7 @@ from gitship.engine.connection import Connection
 from gitship.engine.faults import refused, translated, unreachable
 from gitship.engine.patience import Expired, Patience
 from gitship.engine.references import Reference
+from gitship.engine.sourcetree import SourceTree
 from gitship.engine.spare import needs_room
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, HeldImage, Image
 from gitship.errors import NotFound
@@ -77,6 +78,8 @@ class DockerImages:
         client = buildcli.client(self._host) if options.session and self._builder == "buildkit" else None
         if client is not None:
             image_id = buildcli.build(client, self._host, self._owner, context, options, on_event, cancel)
+        elif isinstance(context, SourceTree) and self._builder == "buildkit":
+            image_id = sessionbuilds.build(self._wire, self._api, context, options, on_event, cancel, limit)
         else:
             image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)
         return self.inspect(image_id)

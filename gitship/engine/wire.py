@@ -136,18 +136,18 @@ class Wire:
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
         patience: Patience | None = None,
-        upgrade: bool = False,
+        upgrade: str = "",
     ) -> Stream:
         """Sends a request and returns its answer, whatever the status.
 
-        A ``body`` in pieces goes out as it comes; with ``upgrade`` the answer may be hijacked. Raises EngineError, or
-        Interrupted or Expired by ``patience``. When Docker does not speak the version in ``path`` (any more), the
-        request is made in the one that it speaks.
+        A ``body`` in pieces goes out as it comes; with ``upgrade``, a protocol's name, the answer may be hijacked. Raises
+        EngineError, or Interrupted or Expired by ``patience``. When Docker does not speak the version in ``path`` (any
+        more), the request is made in the one that it speaks.
         """
         patience = patience or Patience(time.monotonic() + self.timeout_s)
         version = versions.of_path(path) if self._renegotiated is not None else ""
         if version and not (body is None or isinstance(body, bytes)):  # it cannot be sent twice: this is asked first
-            with self._once("GET", f"/v{version}/_ping", None, None, "", {}, patience, False) as asked:
+            with self._once("GET", f"/v{version}/_ping", None, None, "", {}, patience, "") as asked:
                 path = self._other_path(path, asked) or path
         stream = self._once(method, path, query, body, content_type, headers or {}, patience, upgrade)
         if version and (body is None or isinstance(body, bytes)) and (other := self._other_path(path, stream)):
@@ -171,7 +171,7 @@ class Wire:
         content_type: str,
         headers: Mapping[str, str],
         patience: Patience,
-        upgrade: bool,
+        upgrade: str,
     ) -> Stream:
         sock = self._connect(patience)
         connection = _Connection(sock)
@@ -203,12 +203,12 @@ class Wire:
         target: str,
         body: bytes | Iterable[bytes] | None,
         headers: Mapping[str, str],
-        upgrade: bool,
+        upgrade: str,
     ) -> http.client.HTTPResponse:
         connection.putrequest(method, target)
         if upgrade:
             connection.putheader("Connection", "Upgrade")
-            connection.putheader("Upgrade", "tcp")
+            connection.putheader("Upgrade", upgrade)
         for name, value in headers.items():
             connection.putheader(name, value)
         try:

@@ -1,4 +1,4 @@
-"""A commit as the build context that Docker takes: a tar stream, the same bytes for the same commit.
+"""A commit as the build context that Docker takes; as a tar stream, the same bytes for the same commit.
 
 Symbolic links stay links, a submodule is an empty directory, files are 0644 or 0755 and owned by root, times are the
 commit's. `.gitattributes` is not honoured: neither `export-ignore` (use .dockerignore) nor `eol` and filters. Files in
@@ -40,6 +40,24 @@ def tree_summary(repository_path: Path, commit: str, *, subdirectory: str = "") 
         return TreeSummary(len(ids), sum(blobs.choose(repository_path).sizes(ids)), tree.subject)
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a build gets of a commit: ``entries``, a directory before what it holds, with the ``sizes`` of contents.
+
+    ``dockerfile`` is one of the paths; ``when`` is the commit's time, epoch seconds.
+    """
+
+    reader: blobs.Blobs
+    dockerfile: str
+    entries: Sequence[Entry]
+    sizes: Sequence[int]  # bytes; 0 for a directory
+    when: int
+
+    def tar(self) -> Generator[bytes, None, None]:
+        """All of it as a tar, in chunks. ``close`` it when it is not read to its end. Raises GitError."""
+        return _stream(self.reader, self.entries, self.when)
+
+
 def build_context(
     repository_path: Path,
     commit: str,
@@ -48,11 +66,23 @@ def build_context(
     dockerfile: str = "Dockerfile",
     reader: blobs.Blobs | None = None,
 ) -> Generator[bytes, None, None]:
-    """The tar of the commit's tree, or of its ``subdirectory``, in chunks; ``dockerfile`` is a path within it.
+    """The tar of ``prepare``."""
+    return prepare(repository_path, commit, subdirectory=subdirectory, dockerfile=dockerfile, reader=reader).tar()
+
+
+def prepare(
+    repository_path: Path,
+    commit: str,
+    *,
+    subdirectory: str = "",
+    dockerfile: str = "Dockerfile",
+    reader: blobs.Blobs | None = None,
+) -> Context:
+    """The context of the commit's tree, or of its ``subdirectory``; ``dockerfile`` is a path within it.
 
     Everything that can be wrong with the commit is looked for before this returns, so that a build never begins with
-    half a context. Raises GitError. Memory: one chunk of a large blob (where git is not installed: one blob) and the
-    list of names. ``close`` it when it is not read to its end. ``reader`` is chosen when None.
+    half a context. Raises GitError. Memory: the list of names, and while contents are read one chunk of a large blob
+    (where git is not installed: one blob). ``reader`` is chosen when None.
     """
     dockerfile = _inside("dockerfile", dockerfile) or "Dockerfile"
     reader = reader or blobs.choose(repository_path)
@@ -62,8 +92,9 @@ def build_context(
         if not any(e.path == dockerfile and e.kind in _HAS_CONTENT for e in entries):
             everything = tree.walk(top, lambda _: True)
             raise no_dockerfile(dockerfile, [e.path for e in everything if e.kind in _HAS_CONTENT])
-        check_contents(reader, [e for e in entries if e.kind in _HAS_CONTENT])
-        return _stream(reader, entries, when=min(max(tree.time, 0), tar.MAX_TIME_S))
+        sizes = iter(check_contents(reader, [e for e in entries if e.kind in _HAS_CONTENT]))
+        all_sizes = [next(sizes) if e.kind in _HAS_CONTENT else 0 for e in entries]
+        return Context(reader, dockerfile, entries, all_sizes, min(max(tree.time, 0), tar.MAX_TIME_S))
 
 
 def _inside(key: str, path: str) -> str:

@@ -41,8 +41,8 @@ def no_dockerfile(dockerfile: str, paths: Collection[str]) -> NoDockerfile:
     )
 
 
-def check_contents(reader: Blobs, files: Sequence[Entry]) -> None:
-    """Looks at sizes, link targets and Git LFS pointers of what is to be sent. Raises GitError naming the files."""
+def check_contents(reader: Blobs, files: Sequence[Entry]) -> list[int]:
+    """Looks at sizes (which it returns), link targets and Git LFS pointers. Raises GitError naming the files."""
     sizes = reader.sizes([e.id for e in files])
     if sum(sizes) > MAX_CONTEXT_BYTES:
         _, largest = max(zip(sizes, (printable(e.path) for e in files), strict=True))
@@ -62,6 +62,7 @@ def check_contents(reader: Blobs, files: Sequence[Entry]) -> None:
             "commit the content itself (`git lfs migrate export --include=...`), or name it in .dockerignore and"
             " download it in the Dockerfile",
         )
+    return sizes
 
 
 def _lfs_pointers(reader: Blobs, files: Sequence[Entry]) -> list[str]:

@@ -1,0 +1,61 @@
+"""How a commit goes to the engine: a small one whole, of a large one what the engine does not have."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gitship.engine.sourcetree import Contents, SourceFile, SourceTree, by_name
+from gitship.git import snapshot, times
+from gitship.git.context import Context
+from gitship.git.snapshot import Entry
+
+SMALL_BYTES = 4 << 20
+FEW_FILES = 500
+
+
+def sent(repository: Path, context: Context) -> Iterable[bytes]:
+    """The context in the form that is fastest. Raises GitError."""
+    if sum(context.sizes) <= SMALL_BYTES and len(context.entries) <= FEW_FILES:
+        return context.tar()
+    return tree(repository, context) or context.tar()
+
+
+def tree(repository: Path, context: Context) -> SourceTree | None:
+    """None where only a tar can do: with names that are no UTF-8, or a Dockerfile that is a link."""
+    entries = sorted(zip(context.entries, context.sizes, strict=True), key=lambda pair: by_name(pair[0].path))
+    targets = _targets(context, [entry for entry, _ in entries if entry.kind == snapshot.SYMLINK])
+    if not all(map(_is_text, (entry.path for entry, _ in entries))) or not all(map(_is_text, targets.values())):
+        return None
+    if any(entry.path == context.dockerfile and entry.kind != snapshot.FILE for entry, _ in entries):
+        return None
+    kept = times.of(repository, [entry for entry, _ in entries], context.when)
+    files = [
+        SourceFile(entry.path, _mode(entry), size, at, targets.get(entry.path, ""))
+        for (entry, size), at in zip(entries, kept.at_ns, strict=True)
+    ]
+
+    def contents(indices: Sequence[int]) -> Contents:
+        return context.reader.contents([entries[index][0].id for index in indices])
+
+    return SourceTree(kept.key, context.dockerfile, files, contents, context.tar)
+
+
+def _targets(context: Context, links: Sequence[Entry]) -> dict[str, str]:
+    found = {}
+    for link, (_, chunks) in zip(links, context.reader.contents([link.id for link in links]), strict=True):
+        found[link.path] = b"".join(chunks).decode("utf-8", "surrogateescape")
+    return found
+
+
+def _is_text(text: str) -> bool:
+    return text.isascii() or text.encode("utf-8", "surrogateescape") == text.encode("utf-8", "replace")
+
+
+def _mode(entry: Entry) -> int:
+    if entry.kind == snapshot.SYMLINK:
+        return stat.S_IFLNK | 0o777
+    if entry.kind == snapshot.FILE:
+        return stat.S_IFREG | (0o755 if entry.mode & 0o100 else 0o644)
+    return stat.S_IFDIR | 0o755  # a submodule, too, is an empty directory
