@@ -1,4 +1,8 @@
-"""How a commit goes to the engine: a small one whole, of a large one what the engine does not have."""
+"""How a commit goes to the engine: file by file, and only those that it does not have from an earlier build.
+
+Measured on Docker 20.10, one changed line, against the whole as a tar: 3 files 303 and 421 ms, 100 files of 4 MB 207 and
+465, 500 files of 20 MB 233 and 1160, 3,000 files of 300 MB 480 ms and 17 s. So the tar is for what cannot go otherwise.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +15,15 @@ from gitship.git import snapshot, times
 from gitship.git.context import Context
 from gitship.git.snapshot import Entry
 
-SMALL_BYTES = 4 << 20
-FEW_FILES = 500
-
 
 def sent(repository: Path, context: Context) -> Iterable[bytes]:
-    """The context in the form that is fastest. Raises GitError."""
-    if sum(context.sizes) <= SMALL_BYTES and len(context.entries) <= FEW_FILES:
-        return context.tar()
-    return tree(repository, context) or context.tar()
-
-
-def tree(repository: Path, context: Context) -> SourceTree | None:
-    """None where only a tar can do: with names that are no UTF-8, or a Dockerfile that is a link."""
+    """The context as a SourceTree; as a tar when a name is no UTF-8, or the Dockerfile a link. Raises GitError."""
     entries = sorted(zip(context.entries, context.sizes, strict=True), key=lambda pair: by_name(pair[0].path))
     targets = _targets(context, [entry for entry, _ in entries if entry.kind == snapshot.SYMLINK])
     if not all(map(_is_text, (entry.path for entry, _ in entries))) or not all(map(_is_text, targets.values())):
-        return None
+        return context.tar()
     if any(entry.path == context.dockerfile and entry.kind != snapshot.FILE for entry, _ in entries):
-        return None
+        return context.tar()
     kept = times.of(repository, [entry for entry, _ in entries], context.when)
     files = [
         SourceFile(entry.path, _mode(entry), size, at, targets.get(entry.path, ""))

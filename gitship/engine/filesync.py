@@ -10,6 +10,7 @@ from __future__ import annotations
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 from gitship.engine import protobuf
 from gitship.engine.sourcetree import Contents, SourceFile
@@ -35,7 +36,6 @@ class Sender:
         self._contents = contents
         self._wanted: deque[int] = deque()
         self._ended = False
-        self.sent = 0  # files of which the content went out
         self.failed: Exception | None = None
 
     def feed(self, message: bytes) -> None:
@@ -68,23 +68,22 @@ class Sender:
         """All that is asked for by now, in one pass through the contents."""
         batch = list(self._wanted)
         self._wanted.clear()
-        contents = self._contents(batch)
         try:
-            for index, (size, chunks) in zip(batch, contents, strict=True):
-                if size != self._files[index].size:
-                    raise ValueError(f"{self._files[index].path} has {size} bytes, not {self._files[index].size}")
-                for chunk in chunks:
-                    yield from (
-                        _data(index, chunk[at : at + MAX_DATA_BYTES]) for at in range(0, len(chunk), MAX_DATA_BYTES)
-                    )
-                self.sent += 1
-                yield _data(index, b"")
+            with closing(self._contents(batch)) as contents:
+                for index, (size, chunks) in zip(batch, contents, strict=True):
+                    yield from self._file(index, size, chunks)
         except Exception as error:  # whatever it is, half a context must not be built
             self.failed = error
             self._ended = True
             yield protobuf.number(_TYPE, ERR) + protobuf.data(_DATA, b"the file cannot be read")
-        finally:
-            contents.close()
+
+    def _file(self, index: int, size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        if size != self._files[index].size:
+            raise ValueError(f"{self._files[index].path} has {size} bytes, not {self._files[index].size}")
+        for chunk in chunks:
+            for at in range(0, len(chunk), MAX_DATA_BYTES):
+                yield _data(index, chunk[at : at + MAX_DATA_BYTES])
+        yield _data(index, b"")
 
 
 def _data(index: int, chunk: bytes) -> bytes:

@@ -48,11 +48,6 @@ class Session:
     def failed(self) -> Exception | None:
         return next((sender.failed for sender in self._senders if sender.failed is not None), None)
 
-    @property
-    def sent(self) -> int:
-        """How many files went over."""
-        return sum(sender.sent for sender in self._senders)
-
     def diff_copy(self, asked: Headers) -> Sender:
         """The files that a step asks for, and perhaps more: BuildKit takes what it wants of them.
 
