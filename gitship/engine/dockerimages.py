@@ -78,7 +78,7 @@ class DockerImages:
         client = buildcli.client(self._host) if options.session and self._builder == "buildkit" else None
         if client is not None:
             image_id = buildcli.build(client, self._host, self._owner, context, options, on_event, cancel)
-        elif isinstance(context, SourceTree) and self._builder == "buildkit":
+        elif isinstance(context, SourceTree) and self._builder == "buildkit" and not options.session:
             image_id = sessionbuilds.build(self._wire, self._api, context, options, on_event, cancel, limit)
         else:
             image_id = builds.build(self._wire, self._api, self._builder, context, options, on_event, cancel, limit)

@@ -134,11 +134,11 @@ class _Serving(threading.Thread):
     def run(self) -> None:
         try:
             self._serve()
-        except ValueError as error:
-            log.warning("a build's session: %s", error)
-            self._session.broken = True
         except (OSError, GitshipError, Interrupted, Expired):
             pass  # the build has ended, or ends for the same reason, and tells
+        except Exception as error:
+            log.warning("a build's session: %r", error)
+            self._session.broken = True
         finally:
             self._grpc.close()
             with suppress(OSError):

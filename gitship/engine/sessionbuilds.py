@@ -26,7 +26,7 @@ def build(
     cancel: threading.Event,
     memory_limit: str = "",
 ) -> str:
-    """The id of the image; as ``builds.build``. Raises DeployError, DeployCanceled, EngineError, or GitError for a file."""
+    """The id of the image, as ``builds.build`` has it; raises what that raises, and GitError for a file."""
     deadline = time.monotonic() + options.timeout_s
     try:
         with session.opened(wire, api, tree, Patience(deadline, (cancel,))) as served:

@@ -6,15 +6,11 @@ import contextlib
 import os
 import random
 import subprocess
-import tempfile
 import threading
 import time
 from pathlib import Path
 
-from gitship.engine import buildcli
-from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e import apps, docker_cli
-from tests.e2e.harness import Server
 
 FILES, TOTAL_BYTES, DIRECTORIES = 3000, 300_000_000, 60
 APP = "large"
@@ -31,7 +27,7 @@ CMD ["/tiny"]
 
 def make(path: Path, tiny: Path) -> Path:
     """A repository of 3,000 files and 300 MB that nothing compresses."""
-    words = random.Random(9)  # noqa: S311 (the same files in every run)
+    words = random.Random(9)
     files: dict[str, str | bytes] = {"tiny": tiny.read_bytes(), "page.txt": "0\n", "Dockerfile": ""}
     for number in range(FILES - len(files)):
         files[f"assets/d{number % DIRECTORIES:02}/f{number:04}.bin"] = words.randbytes(TOTAL_BYTES // FILES)

@@ -8,9 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-NOT_FOUND = (
-    b'HTTP/1.1 404 Not Found\r\nContent-Length: 31\r\nConnection: close\r\n\r\n{"message": "page not found"}\r\n'
-)
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
 class Relay:
