@@ -6,11 +6,15 @@ import contextlib
 import os
 import random
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
 
-from tests.e2e import apps, docker_cli
+from gitship.engine import buildcli
+from tests.bench.pushing import push_once, server_for, stage_times
+from tests.bench.table import median, paired_ratio, show, spread
+from tests.e2e import apps, docker_cli, dockerd
 
 FILES, TOTAL_BYTES, DIRECTORIES = 3000, 300_000_000, 60
 APP = "large"
@@ -79,3 +83,58 @@ class Peak(threading.Thread):
     def __exit__(self, *exc: object) -> None:
         self._over.set()
         self.join()
+
+
+def memory(pid: int) -> float:
+    """Resident MB now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def compare(runs: int) -> None:
+    label = f"gitship-bench-{int(time.time())}"
+    with (
+        dockerd.engine() as host,
+        tempfile.TemporaryDirectory(prefix="gs-large-") as directory,
+        server_for(host) as server,
+    ):
+        client = buildcli.client(host)
+        if client is None:
+            print("no docker command with BuildKit is installed here: nothing to compare a large repository with")
+            return
+        repository = make(Path(directory) / "repository", apps.build_tiny(Path(directory) / "tiny"))
+        process = server.process
+        assert process is not None
+        try:
+            change(repository, "warm-up")
+            first_build = build_once(client, host, repository, "warm-up", label)
+            at_first = memory(process.pid)
+            with Peak(process.pid) as first:
+                began = time.monotonic()
+                done = server.push(repository, APP, timeout_s=900)
+                assert done.returncode == 0, done.stderr
+                first_push = time.monotonic() - began
+            pushes, builds, peaks = [], [], []
+            for run in range(runs):
+                change(repository, f"push-{run}")
+                builds.append(build_once(client, host, repository, f"push-{run}", label))
+                with Peak(process.pid) as peak:
+                    pushes.append(push_once(server, repository, APP, f"push-{run}"))
+                peaks.append(peak.bytes / 1e6)
+                time.sleep(1.0)  # let the old container go: its end is off the measured path
+        finally:
+            docker_cli.remove_labelled(host, f"{label}=1")
+        allowed = [1.3 * build + 0.5 for build in builds]
+        rows = [
+            ["git push to first answer", spread(pushes), f"{median(allowed):.2f} or less"],
+            ["docker build in a checkout", spread(builds), ""],
+            ["push to 1.3 builds and 0.5 s, paired", f"{paired_ratio(pushes, allowed):.2f}", "1.00 or less"],
+            ["the first push, received and built", f"{first_push:.2f}", ""],
+            ["the first docker build", f"{first_build:.2f}", ""],
+            ["gitship's memory before and in the first push, MB", f"{at_first:.0f}, {first.bytes / 1e6:.0f}", ""],
+            ["gitship's memory in the other pushes, MB", spread(peaks), "flat"],
+        ]
+        rows += [[f"stage: {stage}", spread(seconds), ""] for stage, seconds in stage_times(server).items()]
+        show(
+            f"One line of {FILES} files and {TOTAL_BYTES / 1e6:.0f} MB, {runs} runs, seconds: median (least..most)",
+            ["", "s", "target"], rows,
+        )  # fmt: skip

@@ -2,7 +2,8 @@
 
 1. One changed file of a tiny app: `git push` to the first answer of the new release through Varnish. The floor beside
    it does the same build through the Engine API, creates and starts a container, and waits for its first answer.
-2. Receiving history of 20 files, about 12 MiB and about 120 MiB: gitship's SSH and receive-pack against sshd and git.
+2. One changed line in a repository of 3,000 files and 300 MB, against `docker build` in a checkout.
+3. Receiving history of 20 files, about 12 MiB and about 120 MiB: gitship's SSH and receive-pack against sshd and git.
 
 Prints tables of medians and paired ratios; never fails on time.
 """
@@ -10,8 +11,6 @@ Prints tables of medians and paired ratios; never fails on time.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import http.client
 import io
 import json
 import tarfile
@@ -19,57 +18,23 @@ import tempfile
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 
-from tests.bench import receive
+from tests.bench import large, receive
+from tests.bench.pushing import push_once, server_for, stage_times, until_answers
 from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e import apps, docker_cli, dockerd
-from tests.e2e.harness import Server
 
-DEADLINE_S = 60.0
 APP = "bench"
 DOCKERFILE = (
     'FROM scratch\nCOPY tiny /tiny\nCOPY page.txt /page.txt\nENV VERSION={version}\nEXPOSE 8000\nCMD ["/tiny"]\n'
 )
 
 
-def until_answers(host: str, port: int, name: str, wanted: str, stop: threading.Event) -> float:
-    """The moment (monotonic seconds) of the first answer that holds ``wanted``."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not stop.is_set() and time.monotonic() < deadline:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection(host, port, timeout=2)
-            with contextlib.closing(connection):
-                connection.request("GET", "/", headers={"Host": name})
-                if wanted in connection.getresponse().read().decode(errors="replace"):
-                    return time.monotonic()
-        time.sleep(0.002)
-    raise TimeoutError(f"no answer with {wanted} within {DEADLINE_S:g} s")
-
-
-def push_once(server: Server, repository: Path, version: str) -> float:
-    """Seconds from the start of `git push` to the first answer of the new release."""
+def change(repository: Path, version: str) -> None:
     apps.commit(repository, version, {"Dockerfile": DOCKERFILE.format(version=version), "page.txt": version})
-    began = time.monotonic()
-    seen: list[float] = []
-    stop = threading.Event()
-
-    def watch() -> None:
-        seen.append(until_answers("127.0.0.1", server.http_port, f"{APP}.localhost", version, stop))
-
-    watcher = threading.Thread(target=watch, name="watch")
-    watcher.start()
-    try:
-        server.push_ok(repository, APP)
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        watcher.join()
-    return seen[0] - began
 
 
 def context(tiny: Path, version: str) -> bytes:
@@ -111,32 +76,6 @@ def floor_once(host: str, tiny: Path, version: str, label: str) -> tuple[float, 
     return built - began, answered - built
 
 
-@contextlib.contextmanager
-def server_for(host: str) -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="gs-bench-") as directory:
-        Path(directory).chmod(0o711)
-        server = Server(Path(directory) / "s", host)
-        server.base.mkdir()
-        server.base.chmod(0o711)
-        server.init()
-        server.start()
-        try:
-            yield server
-        finally:
-            for problem in server.destroy():
-                print(f"left behind: {problem}")
-
-
-def stage_times(server: Server) -> dict[str, list[float]]:
-    """Seconds of each stage of the pushes after the first, from the deploys' own records."""
-    found: dict[str, list[float]] = {}
-    rows = server.database("SELECT stages FROM deploys WHERE kind = 'push' ORDER BY id")[1:]
-    for (stages,) in rows:
-        for stage, _, seconds in json.loads(stages):
-            found.setdefault(stage, []).append(seconds)
-    return found
-
-
 def push_to_live(runs: int) -> None:
     label = f"gitship-bench-{int(time.time())}"
     with (
@@ -149,11 +88,13 @@ def push_to_live(runs: int) -> None:
         (repository / "tiny").chmod(0o755)
         network = docker.APIClient(base_url=host, version="1.41").create_network(label, labels={label: "1"})["Id"]
         try:
-            push_once(server, repository, "warm-up")
+            change(repository, "warm-up")
+            push_once(server, repository, APP, "warm-up")
             floor_once(host, tiny, "floor-warm-up", label)
             pushes, builds, starts = [], [], []
             for run in range(runs):
-                pushes.append(push_once(server, repository, f"push-{run}"))
+                change(repository, f"push-{run}")
+                pushes.append(push_once(server, repository, APP, f"push-{run}"))
                 built, started = floor_once(host, tiny, f"floor-{run}", label)
                 builds.append(built)
                 starts.append(started)
@@ -176,13 +117,15 @@ def push_to_live(runs: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=9, help="pushes measured (default: %(default)s)")
-    parser.add_argument("--only", choices=["live", "receive"], help="one half only")
+    parser.add_argument("--only", choices=["live", "large", "receive"], help="one part only")
     arguments = parser.parse_args()
-    if arguments.only != "live":
-        receive.sshd_program()  # before the minutes of the first half
-    if arguments.only != "receive":
+    if arguments.only in (None, "receive"):
+        receive.sshd_program()  # before the minutes of the first parts
+    if arguments.only in (None, "live"):
         push_to_live(arguments.runs)
-    if arguments.only != "live":
+    if arguments.only in (None, "large"):
+        large.compare(arguments.runs)
+    if arguments.only in (None, "receive"):
         receive.compare()
 
 
