@@ -27,6 +27,7 @@ SYMLINK = stat.S_IFLNK
 FILE = stat.S_IFREG
 
 _LONE = re.compile("[\ud800-\udfff]")
+_PLAIN = re.compile(rb"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?")  # most names, and none is dangerous
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,8 @@ def printable(name: str) -> str:
 def safe(name: bytes, prefix: str) -> str:
     """``name`` as text. Raises GitError for what git itself refuses to check out, and what Linux cannot store."""
     text = name.decode("utf-8", "surrogateescape")
+    if len(prefix) + len(name) <= MAX_NAME_BYTES and prefix.isascii() and _PLAIN.fullmatch(name):
+        return text
     valid = validate_path_element_default(name) and validate_path_element_ntfs(name)
     if valid and not name.isascii() and not _LONE.search(text):  # Dulwich's rule refuses all that is not UTF-8
         valid = validate_path_element_hfs(name)

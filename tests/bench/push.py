@@ -15,7 +15,6 @@ import io
 import json
 import tarfile
 import tempfile
-import threading
 import time
 import urllib.parse
 from pathlib import Path
@@ -23,7 +22,7 @@ from pathlib import Path
 import docker
 
 from tests.bench import large, receive
-from tests.bench.pushing import push_once, server_for, stage_times, until_answers
+from tests.bench.pushing import push_once, server_for, stage_times, start_once
 from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e import apps, docker_cli, dockerd
 
@@ -64,16 +63,9 @@ def floor_once(host: str, tiny: Path, version: str, label: str) -> tuple[float, 
         if b'"error"' in line:
             raise RuntimeError(line.decode())
     built = time.monotonic()
-    container = api.create_container(
-        f"{label}:{version}", labels={label: "1"}, environment={"PORT": "8000"},
-        host_config=api.create_host_config(network_mode=label, init=True),
-    )  # fmt: skip
-    api.start(container)
-    address = api.inspect_container(container)["NetworkSettings"]["Networks"][label]["IPAddress"]
-    answered = until_answers(address, 8000, "floor", version, threading.Event())
-    api.remove_container(container, force=True)
+    answered = start_once(api, f"{label}:{version}", label, version)
     api.remove_image(f"{label}:{version}", force=True)
-    return built - began, answered - built
+    return built - began, answered
 
 
 def push_to_live(runs: int) -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
+
 from tests.e2e.harness import Server
 
 DEADLINE_S = 60.0
@@ -49,6 +51,20 @@ def push_once(server: Server, repository: Path, app: str, version: str) -> float
     finally:
         watcher.join()
     return seen[0] - began
+
+
+def start_once(api: docker.APIClient, image: str, network: str, wanted: str) -> float:
+    """Seconds to create and start a container, until its first answer; it is removed after."""
+    began = time.monotonic()
+    container = api.create_container(
+        image, labels={network: "1"}, environment={"PORT": "8000"},
+        host_config=api.create_host_config(network_mode=network, init=True),
+    )  # fmt: skip
+    api.start(container)
+    address = api.inspect_container(container)["NetworkSettings"]["Networks"][network]["IPAddress"]
+    answered = until_answers(address, 8000, "floor", wanted, threading.Event())
+    api.remove_container(container, force=True)
+    return answered - began
 
 
 @contextlib.contextmanager
