@@ -140,9 +140,9 @@ class Wire:
     ) -> Stream:
         """Sends a request and returns its answer, whatever the status.
 
-        A ``body`` in pieces goes out as it comes; with ``upgrade``, a protocol's name, the answer may be hijacked. Raises
-        EngineError, or Interrupted or Expired by ``patience``. When Docker does not speak the version in ``path`` (any
-        more), the request is made in the one that it speaks.
+        A ``body`` in pieces goes out as it comes; with ``upgrade``, a protocol's name, the answer may be hijacked.
+        Raises EngineError, or Interrupted or Expired by ``patience``. When Docker does not speak the version in
+        ``path`` (any more), the request is made in the one that it speaks.
         """
         patience = patience or Patience(time.monotonic() + self.timeout_s)
         version = versions.of_path(path) if self._renegotiated is not None else ""
