@@ -83,7 +83,7 @@ class GrpcServer:
 
     def _take(self, event: events.Event) -> None:
         if isinstance(event, events.RequestReceived):
-            self._begin(event.stream_id, event.headers)
+            self._begin(event.stream_id, [(_text(name), _text(value)) for name, value in event.headers])
         elif isinstance(event, events.DataReceived):
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             if (opened := self._open.get(event.stream_id)) is not None:
@@ -139,6 +139,11 @@ class GrpcServer:
         close = getattr(opened.messages, "close", None) if opened else None
         if close is not None:
             close()
+
+
+def _text(word: str | bytes) -> str:
+    """h2 has decoded it already; its types do not tell."""
+    return word if isinstance(word, str) else word.decode("utf-8", "replace")
 
 
 def _whole(buffer: bytearray) -> Iterator[bytes]:

@@ -107,10 +107,7 @@ def test_no_time_of_a_path_ever_stands_for_two_contents(
 def test_builds_that_begin_at_once_share_no_time(tmp_path: Path) -> None:
     of(tmp_path, {"a": "0"})
     found: list[tuple[str, dict[str, int]]] = []
-    threads = [
-        threading.Thread(target=lambda n=n: found.append(of(tmp_path, {"a": str(n)})))  # type: ignore[misc]
-        for n in range(1, 17)
-    ]
+    threads = [threading.Thread(target=lambda n=n: found.append(of(tmp_path, {"a": str(n)}))) for n in range(1, 17)]
     for thread in threads:
         thread.start()
     for thread in threads:
