@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 
 from gitship.engine.filesync import Sender
 from gitship.engine.grpc import NOT_FOUND, GrpcServer, Headers, Refused
-from gitship.engine.patience import Expired, Interrupted, Patience
+from gitship.engine.patience import Patience
 from gitship.engine.sourcetree import SourceTree
 from gitship.engine.wire import READ_BYTES, Stream, Wire
 from gitship.errors import GitshipError
@@ -28,7 +28,6 @@ log = logging.getLogger("gitship.build")
 DIFF_COPY = "/moby.filesync.v1.FileSync/DiffCopy"
 HEALTH = "/grpc.health.v1.Health/Check"
 SERVING = b"\x08\x01"
-POLL_MS = 1000  # how soon the thread sees that the build was canceled; its end wakes it at once
 END_S = 10.0
 
 
@@ -123,6 +122,7 @@ class _Serving(threading.Thread):
     def __init__(self, stream: Stream, session: Session) -> None:
         super().__init__(name="build-session", daemon=True)
         self._socket, self._reader = stream.hijack()
+        self._socket.patience = Patience()  # the build is canceled first: it would fail if its session went before it
         self._session = session
         self._grpc = GrpcServer({DIFF_COPY: session.diff_copy, HEALTH: _Health})
 
@@ -134,7 +134,7 @@ class _Serving(threading.Thread):
     def run(self) -> None:
         try:
             self._serve()
-        except (OSError, GitshipError, Interrupted, Expired):
+        except (OSError, GitshipError):
             pass  # the build has ended, or ends for the same reason, and tells
         except Exception as error:
             log.warning("a build's session: %r", error)
@@ -152,6 +152,5 @@ class _Serving(threading.Thread):
             self._grpc.feed(data)
             while not poll.poll(0) and (going := self._grpc.outgoing()):
                 self._socket.sendall(going)
-            while not poll.poll(POLL_MS):
-                self._socket.patience.check()
+            poll.poll()  # ``end`` wakes it
             data = self._reader.read1(READ_BYTES)

@@ -268,7 +268,8 @@ def test_what_is_ignored_is_not_there(builds: Builds) -> None:
 @pytest.mark.parametrize("also", [[], [".dockerignore"]])
 def test_a_dockerfile_elsewhere_and_its_own_ignore_file(builds: Builds, also: list[str]) -> None:
     files: Files = {"app/docker/Web.df": DOCKERFILE, "app/a": b"1", "app/b": b"2", "outside": b"3"}
-    files |= {"app/docker/Web.df.dockerignore": b"b\ndocker/*\n"} | {f"app/{name}": b"a\n" for name in also}
+    files["app/docker/Web.df.dockerignore"] = b"b\ndocker/*\n"
+    files.update({f"app/{name}": b"a\n" for name in also})
     made = commit(builds.repository, files)
     tree = builds.tree(made, subdirectory="app", dockerfile="docker/Web.df")
     image = builds.build(tree, dockerfile="docker/Web.df")
@@ -331,6 +332,15 @@ def test_a_canceled_build_ends_with_its_session(builds: Builds) -> None:
     with pytest.raises(DeployCanceled):
         builds.lab.engine.images.build(builds.tree(made), asked, on_event, cancel)
     assert not [thread for thread in threading.enumerate() if thread.name == "build-session"]
+
+
+def test_a_build_that_is_canceled_while_files_go_over_is_canceled(builds: Builds) -> None:
+    for n in range(10):
+        made = commit(builds.repository, {"Dockerfile": DOCKERFILE, "a": b"%d" % n, "large": LARGE + b"%d" % n})
+        cancel = threading.Event()
+        with pytest.raises(DeployCanceled):
+            builds.build(builds.watched(builds.tree(made), cancel.set), cancel)
+        assert builds.seen(made) == in_git(builds.repository, made)
 
 
 def test_a_file_that_is_gone_fails_the_build_by_name(builds: Builds) -> None:
