@@ -200,13 +200,13 @@ def test_what_runs_nothing_on_purpose_says_so(server: Server, tiny_app: Callable
     assert server.ssh("apps:create", "nothing-yet").returncode == 0
     answer = server.get("nothing-yet")
     assert answer.status == 503 and "Nothing has been deployed" in answer.body
-    server.push_ok(tiny_app("scaled"), "scaled")
-    assert server.ssh("ps:scale", "scaled", "web=0").returncode == 0
-    answer = server.get("scaled")
-    assert answer.status == 503 and "ps:scale scaled web=1" in answer.body
+    server.push_ok(tiny_app("to-none"), "to-none")
+    assert server.ssh("ps:scale", "to-none", "web=0").returncode == 0
+    answer = server.get("to-none")
+    assert answer.status == 503 and "ps:scale to-none web=1" in answer.body
     assert "deployed" not in answer.body
-    assert server.ssh("ps:scale", "scaled", "web=1").returncode == 0
-    assert server.get("scaled").body == "v1\n"
-    server.push_ok(tiny_app("workers", files={"Procfile": "worker: /tiny\n"}), "workers")
-    answer = server.get("workers")
+    assert server.ssh("ps:scale", "to-none", "web=1").returncode == 0
+    assert server.get("to-none").body == "v1\n"
+    server.push_ok(tiny_app("no-visitors", files={"Procfile": "worker: /tiny\n"}), "no-visitors")
+    answer = server.get("no-visitors")
     assert answer.status == 503 and "It has no web process" in answer.body
