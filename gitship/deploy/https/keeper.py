@@ -70,31 +70,30 @@ class Keeper:
     def look(self) -> bool:
         """One round. True when it was left for the next one, which begins with what has become due meanwhile."""
         self._bring()
-        began = time.monotonic()
-        wanting: list[Site] = []
-        waiting: list[Site] = []
+        began, waiting = time.monotonic(), []
         with self._apart.round():
-            for site in sites(self._store, self._settings):
+            all_sites = sites(self._store, self._settings)
+            for site in all_sites:
                 if self._stop.is_set():
                     return False
                 with self._apart.part(site.name, "its certificates"):
-                    if not wish_of(self._store, self._settings, site).on:
-                        continue
-                    wanting.append(site)
-                    if self._wants_another(site):
+                    if self._asks(site):
                         waiting.append(site)
             for site in self._https.turns(waiting):
                 if self._stop.is_set() or time.monotonic() - began > INTERVAL_S:
                     break
-                with self._apart.part(site.name, "asking for its certificate"):
+                with self._apart.part(site.name, "its next certificate"):
                     self._issue(site)
                 waiting.remove(site)
-            for site in wanting:
+            for site in all_sites:
                 with self._apart.part(site.name, "the end of its certificate"):
                     self._warn(site)
         return bool(waiting)
 
-    def _wants_another(self, site: Site) -> bool:
+    def _asks(self, site: Site) -> bool:
+        """True when a certificate is to be asked for."""
+        if not wish_of(self._store, self._settings, site).on:
+            return False
         for certificate in self._store.certificates(site.id):
             if certificate.source is CertificateSource.ACME:
                 self._ask_when(certificate)
@@ -163,6 +162,8 @@ class Keeper:
             log.debug("no suggestion when to renew: %s", error.message)
 
     def _warn(self, site: Site) -> None:
+        if not wish_of(self._store, self._settings, site).on:
+            return
         now, app = time.time(), "" if is_status_page(site) else site.name
         for certificate in set(self._showing.shown(site).values()):
             if not certificate.source.trusted or certificate.not_after - now > EXPIRING_S:
