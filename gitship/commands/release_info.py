@@ -9,6 +9,7 @@ from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.listing import NOTHING, Format, growth, moment, show_one, size, version
 from gitship.commands.registry import command
 from gitship.commands.releases import LiveOrNamed, release_number, short_commit
+from gitship.deploy.difference import config_changes
 from gitship.errors import NotFound
 from gitship.model import App, Process, Release, Role
 
@@ -80,18 +81,9 @@ def _row(context: Context, app: App, release: Release, before: Release | None) -
         "commits": [{"commit": c.sha, "subject": c.subject, "author": c.author} for c in commits],
         "image_bytes": release.image_bytes,
         "growth_bytes": release.image_bytes - before.image_bytes if before else None,
-        "config": config_changes(dict(before.config) if before else {}, dict(release.config)),
+        "config": config_changes(before.config if before else {}, release.config),
         "processes": [_process(p) for p in release.processes],
         "mounts": [f"{m.source}:{m.path}" for m in release.mounts],
-    }
-
-
-def config_changes(before: dict[str, str], after: dict[str, str]) -> dict[str, list[str]]:
-    """Names only: values stay where they are."""
-    return {
-        "added": sorted(after.keys() - before.keys()),
-        "removed": sorted(before.keys() - after.keys()),
-        "changed": sorted(name for name in after.keys() & before.keys() if after[name] != before[name]),
     }
 
 

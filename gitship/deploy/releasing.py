@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from gitship.config import Settings
-from gitship.deploy import granted, mounts, output, overrides, policy
+from gitship.deploy import difference, granted, mounts, output, overrides, policy
 from gitship.deploy import manifest as manifests
 from gitship.deploy.build import Builder
 from gitship.deploy.foreign import Foreign
@@ -179,6 +179,7 @@ class Releasing:
         granted.still(app.name, target, settings, without)
         processes = granted.attached(mounts.found_again(target, settings), settings)
         job.journal.line(output.headline(f"{app.name}: back to {target.label}, {(target.commit or 'no commit')[:7]}"))
+        self._tell_difference(app, job, target)
         release = self._store.create_release(
             app.id,
             commit=target.commit,
@@ -196,6 +197,17 @@ class Releasing:
         own, shared = self._store.config(app.id), self._store.global_config()
         config = {n: v for n, v in target.config.items() if n in own or shared.get(n) != v}
         return Candidate(release, config)
+
+    def _tell_difference(self, app: App, job: Job, target: Release) -> None:
+        """A rollback takes config back, too: an app that comes up without its database's address is no surprise."""
+        live = self._store.release(self._live_id(app))
+        if changes := difference.told({**live.config, **self._environment(self._store.config(app.id))}, target.config):
+            job.journal.detail(f"config: {changes}")
+        elif difference.alike(target, live):
+            job.journal.detail(f"{target.label} differs in nothing from {live.label}")
+            older = [r for r in self._store.good_releases(app.id) if r.number < target.number]
+            if other := difference.other_than(live, older):
+                job.journal.detail(f"for an earlier one: releases:rollback {app.name} {other.label}")
 
     def _create(
         self,

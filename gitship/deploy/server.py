@@ -247,12 +247,10 @@ class ServerOperations:
         live = self._store.release(found.live_release or 0)
         if number is None:
             good = [r for r in self._store.good_releases(found.id) if r.number < live.number]
-            now = (live.image_id, live.config, live.processes, live.cron, live.cache)
             good = [r for r in good if not is_bad(self._store, found.id, r.number)]
-            different = [r for r in good if (r.image_id, r.config, r.processes, r.cron, r.cache) != now]
-            if not different:
+            if not good:
                 raise NotFound(f"{found.name} has no release before {live.label} to go back to", "see `releases:list`")
-            target = different[0]
+            target = good[0]
         else:
             target = self._store.release_number(found.id, number)
             if target.id == live.id:

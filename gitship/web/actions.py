@@ -18,6 +18,7 @@ from gitship import tracing
 from gitship.commands import access
 from gitship.commands.cache import ensure_own_host, purge_of
 from gitship.commands.trail import Trail
+from gitship.deploy import difference
 from gitship.deploy.operations import Operations
 from gitship.errors import Conflict, GitshipError
 from gitship.front.cache import Purge
@@ -116,7 +117,7 @@ class ActionPage(Page):
             "confirm.html", app=app, given=given, of_path=action.of_path, path=self.request.path,
             form_token=self.form_token, question=action.question.format(app=app.name, number=given.number),
             consequence=action.consequence.format(app=app.name, number=given.number), button=action.button,
-            typed=f"{action.command} {app.name}{given.words}",
+            typed=f"{action.command} {app.name}{given.words}", changes=self._changes(app, given),
         )  # fmt: skip
 
     async def post(self, name: str, word: str) -> None:
@@ -152,6 +153,15 @@ class ActionPage(Page):
             raise HTTPError(404, "there is no such page")
         self.require(Role.DEPLOYER, f"`{action.command}`")
         return action
+
+    def _changes(self, app: App, given: Given) -> str:
+        """What a rollback does to the app's config. Raises NotFound when there is no such release."""
+        if given.number is None:
+            return ""
+        store = self.services.store
+        target = store.release_number(app.id, given.number)
+        live = store.release(app.live_release).config if app.live_release else {}
+        return difference.told({**live, **store.global_config(), **store.config(app.id)}, target.config)
 
     def _given(self, action: Action, app: App) -> Given:
         """Raises HTTPError 400 for what is no number, UsageError for what cannot be purged."""

@@ -100,3 +100,26 @@ def test_rollback_to_a_release_whose_image_is_gone_says_how_to_build_it_again(
     [command] = re.findall(r"build it again: (git:deploy .+)", done.stdout + done.stderr)[:1]
     assert server.ssh(*command.split()).returncode == 0
     assert server.get("pruned").body == "v1\n"
+
+
+def test_rollback_takes_the_release_before_though_it_differs_in_nothing(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    """Else it goes on to a release without the database's address, and the app comes up on an empty one."""
+    server.push_ok(tiny_app("same"), "same")
+    assert server.ssh("config:set", "same", "DATABASE_URL=postgres://db").returncode == 0
+    assert server.ssh("ps:rebuild", "same").returncode == 0
+    done = server.ssh("releases:rollback", "same")
+    assert (done.returncode, "same: back to v2" in done.stderr + done.stdout) == (0, True), done.stderr
+    assert "v2 differs in nothing from v3" in done.stderr + done.stdout
+    assert "for an earlier one: releases:rollback same v1" in done.stderr + done.stdout
+    assert server.get("same", "/env?DATABASE_URL").body == "postgres://db"
+
+
+def test_rollback_names_the_config_that_comes_and_goes(server: Server, tiny_app: Callable[..., Path]) -> None:
+    server.push_ok(tiny_app("names"), "names")
+    assert server.ssh("config:set", "names", "OLD=1", "MODE=a").returncode == 0
+    assert server.ssh("config:unset", "names", "OLD").returncode == 0
+    assert server.ssh("config:set", "names", "DATABASE_URL=x", "MODE=b").returncode == 0
+    done = server.ssh("releases:rollback", "names", "v2")
+    assert "config: adds OLD; removes DATABASE_URL; changes MODE\n" in done.stderr + done.stdout, done.stderr

@@ -56,6 +56,15 @@ def test_rollback_leads_to_the_deploy_that_it_made(shop: Site) -> None:
     )  # fmt: skip
 
 
+def test_the_question_of_a_rollback_names_config_that_comes_and_goes(shop: Site) -> None:
+    assert "Config:" not in shop.get("/apps/shop/actions/rollback?release=1").text
+    shop.operations.change_config("shop", {"DATABASE_URL": "postgres://secret"}, shop.key("cat", Role.DEPLOYER))
+    page = shop.get("/apps/shop/actions/rollback?release=1").text
+    assert "Config: removes DATABASE_URL." in page
+    assert "secret" not in page
+    assert shop.get("/apps/shop/actions/rollback?release=99").status == 404
+
+
 def test_restart_and_maintenance_do_what_the_commands_do(shop: Site) -> None:
     assert press(shop, "restart").status == 303
     assert newest(shop) is DeployKind.RESTART
