@@ -19,6 +19,7 @@ from gitship.errors import ConfigError, DeployError, nearest
 from gitship.model import DEFAULT_PORT, WEB, Check, CronEntry, Process
 
 PORT = "PORT"
+WORKER = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +119,27 @@ def plan(manifest: Manifest, image: Image, config: Mapping[str, str], settings: 
             if name == "run":
                 hint = "one-off containers are limited by command: resources:limit APP --process run"
             raise ConfigError(f"{gitshiptoml.FILE}: processes.{name} is not a process of the app", hint)
-    return tuple(_process(type_, command, manifest, image, config, settings) for type_, command in commands.items())
+    first = _started_by_itself(commands, manifest.formation)
+    return tuple(
+        _process(type_, command, type_ == first, manifest, image, config, settings)
+        for type_, command in commands.items()
+    )
+
+
+def _started_by_itself(types: Iterable[str], formation: Mapping[str, int]) -> str | None:
+    """The type that has a container though nothing says how many: `web`; in an app without one the first worker."""
+    known = list(types)
+    if WEB in known:
+        return WEB
+    if any(formation.get(type_, 0) for type_ in known):
+        return None
+    return WORKER if WORKER in known else known[0]
 
 
 def _process(
     type_: str,
     command: Command | None,
+    by_itself: bool,
     manifest: Manifest,
     image: Image,
     config: Mapping[str, str],
@@ -141,7 +157,7 @@ def _process(
         cpus=limits.cpus,
         pids=limits.pids,
         read_only=bool(limits.read_only),
-        quantity=manifest.formation.get(type_, 1 if type_ == WEB else 0),
+        quantity=manifest.formation.get(type_, int(by_itself)),
     )
     return (
         process if limits.stop_timeout_s is None else dataclasses.replace(process, stop_timeout_s=limits.stop_timeout_s)

@@ -31,12 +31,16 @@ def is_raw(line: str) -> bool:
     return line.startswith(RAW)
 
 
-def result(url: str, release: str, seconds: float, image_bytes: int, growth_bytes: int | None, deploy_id: int) -> str:
-    """The last line of a deploy that went well; by its number the log and the status page have it."""
+def result(where: str, release: str, seconds: float, image_bytes: int, growth_bytes: int | None, deploy_id: int) -> str:
+    """The last line of a deploy that went well; by its number the log and the status page have it.
+
+    ``where`` is its address, or what stands for one.
+    """
     unit, unit_bytes = ("MB", 1e6) if image_bytes >= 1e6 else ("kB", 1e3)
-    growth = "" if growth_bytes is None else f" ({_short(growth_bytes / unit_bytes, sign=True)})"
+    change = "" if growth_bytes is None else _short(growth_bytes / unit_bytes, sign=True)
+    growth = f" ({change})" if change.strip("+-.0") else ""  # none of "+0.0"
     image = f", image {_short(image_bytes / unit_bytes)} {unit}{growth}" if image_bytes else ""
-    return f"=====> {url}   {release} in {seconds:.1f}s{image}, deploy {deploy_id}"
+    return f"=====> {where}   {release} in {seconds:.1f}s{image}, deploy {deploy_id}"
 
 
 def stopped(url: str, release: str, seconds: float) -> str:

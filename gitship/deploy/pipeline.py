@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from gitship.config import Settings
-from gitship.deploy import formation, output, overrides, webaddress
+from gitship.deploy import announcement, formation, output, overrides, webaddress
 from gitship.deploy.canary import Canary
 from gitship.deploy.check import Checker, unchecked
 from gitship.deploy.claims import Claims
@@ -45,6 +45,8 @@ DEFAULT_GRACE_S = 10.0
 MOST_REASON_CHARS = 1000
 # A stopped app stays stopped through these; anything else that is deployed starts it again.
 KEEPS_STOPPED = frozenset({DeployKind.CONFIG, DeployKind.SCALE, DeployKind.RENAME})
+# What was built or taken in anew; a change of config or scale does not repeat what does not run.
+BRINGS_A_RELEASE = frozenset({DeployKind.PUSH, DeployKind.PROMOTE, DeployKind.IMAGE})
 
 
 class Pipeline:
@@ -171,8 +173,14 @@ class Pipeline:
         if rollout.stopped:
             change = formation.end_all
         rollout.formation = change(rollout.release, rollout.running, scale)
-        if not rollout.formation.start:
-            return
+        if rollout.formation.start:
+            self._start_new(rollout)
+        if job.kind in BRINGS_A_RELEASE:
+            for line in announcement.idle(rollout, scale):
+                job.journal.detail(line)
+
+    def _start_new(self, rollout: Rollout) -> None:
+        job = rollout.job
         with job.journal.stage(DeployState.STARTING, f"Starting {rollout.formation.summary}"):
             rollout.new = self._starter.start(
                 rollout.app, rollout.release, rollout.formation.start, job.deploy.id, job.cancel, job.settings
@@ -209,11 +217,7 @@ class Pipeline:
             stage.text = ""  # ``_tell_switched`` says it, once it is true for good
 
     def _tell_switched(self, rollout: Rollout) -> None:
-        release, previous = rollout.release, rollout.previous
-        was = f" (was {previous.label})" if previous and previous.id != release.id else ""
-        text = f"Switched, {release.label} is live{was}"
-        if rollout.stopped:
-            text = f"Switched, visitors read that {rollout.app.name} is stopped"
+        text = announcement.switched(rollout)
         rollout.job.journal.line(output.headline(text, time.monotonic() - rollout.switch_began))
 
     def _end_new(self, rollout: Rollout) -> None:
@@ -234,15 +238,9 @@ class Pipeline:
         self._drainer.start(rollout.app, vcls, ending, self._limits(rollout), lambda cut: None)
 
     def _answer(self, rollout: Rollout) -> None:
-        job, release, previous = rollout.job, rollout.release, rollout.previous
-        seconds = time.monotonic() - job.journal.began
-        growth = release.image_bytes - previous.image_bytes if previous else None
+        job = rollout.job
         url = urls(self._store, self._settings, rollout.app, self._front.address.port)[0]
-        if rollout.stopped:
-            job.journal.line(output.stopped(url, release.label, seconds))
-        else:
-            size = release.image_bytes
-            job.journal.line(output.result(url, release.label, seconds, size, growth, job.deploy.id))
+        job.journal.line(announcement.result(rollout, url, time.monotonic() - job.journal.began))
         job.journal.answer()
 
     def _drain(self, rollout: Rollout, switched: Switched) -> None:

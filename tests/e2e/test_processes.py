@@ -210,3 +210,30 @@ def test_what_runs_nothing_on_purpose_says_so(server: Server, tiny_app: Callable
     server.push_ok(tiny_app("no-visitors", files={"Procfile": "worker: /tiny\n"}), "no-visitors")
     answer = server.get("no-visitors")
     assert answer.status == 503 and "It has no web process" in answer.body
+def test_a_push_says_which_processes_do_not_run(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("waiting", files={"Procfile": PROCFILE})
+    assert "worker x0: ps:scale waiting worker=1" in server.push_ok(repository, "waiting")
+    assert server.ssh("ps:scale", "waiting", "worker=0").returncode == 0  # it is wanted so
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    assert "worker x0" not in server.push_ok(repository, "waiting")
+
+
+def test_an_app_of_workers_starts_its_first_and_has_no_address(server: Server, tiny_app: Callable[..., Path]) -> None:
+    procfile = "clock: /tiny work\nworker: /tiny work\n"
+    said = server.push_ok(tiny_app("toiling", files={"Procfile": procfile}), "toiling")
+    assert running(server, "toiling") == ["toiling.worker.1.v1"]
+    assert "clock x0: ps:scale toiling clock=1" in said
+    [last] = [line for line in said.splitlines() if "=====>" in line]
+    assert "=====> toiling runs worker x1, no web   v1 in" in last, said
+    assert "http://" not in last
+
+
+def test_what_runs_nothing_is_not_called_live(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("idle")
+    server.push_ok(repository, "idle")
+    done = server.ssh("ps:scale", "idle", "web=0")
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    for said in (done.stdout + done.stderr, server.push_ok(repository, "idle")):
+        [last] = [line for line in said.splitlines() if "=====>" in line]
+        assert "=====> idle runs nothing: ps:scale idle web=1   v" in last, said
+        assert "is live" not in said and "http://idle" not in said, said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -204,3 +205,21 @@ def test_limits_for_a_process_that_there_is_not_are_an_error(procfile: str, hint
 def test_an_error_names_its_file(name: str, text: str) -> None:
     with pytest.raises(GitshipError, match=rf"^{name}"):
         read(**{name: text})
+
+
+@pytest.mark.parametrize(
+    ("procfile", "formation", "started"),
+    [
+        ("web: a\nworker: b\n", {}, {"web": 1, "worker": 0}),
+        ("clock: a\nworker: b\n", {}, {"clock": 0, "worker": 1}),
+        ("clock: a\nmailer: b\n", {}, {"clock": 1, "mailer": 0}),
+        ("clock: a\nworker: b\n", {"clock": 2}, {"clock": 2, "worker": 0}),
+        ("worker: b\n", {"worker": 0}, {"worker": 0}),
+    ],
+)
+def test_an_app_without_web_starts_its_first_worker(
+    procfile: str, formation: dict[str, int], started: dict[str, int]
+) -> None:
+    app = json.dumps({"formation": {type_: {"quantity": number} for type_, number in formation.items()}})
+    processes = planned(read(Procfile=procfile, app=app))
+    assert {type_: process.quantity for type_, process in processes.items()} == started

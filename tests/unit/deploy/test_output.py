@@ -35,6 +35,12 @@ def test_a_small_image_is_told_in_kilobytes() -> None:
     assert line == "=====> http://shop.example.com   v2 in 1.1s, image 10 kB (-0.2), deploy 2"
 
 
+@pytest.mark.parametrize(("growth", "shown"), [(0, ""), (49_000, ""), (-49_000, ""), (60_000, " (+0.1)"), (None, "")])
+def test_an_image_that_has_not_grown_says_nothing_of_it(growth: int | None, shown: str) -> None:
+    line = output.result("http://shop.example.com", "v2", 1.1, 5_000_000, growth, 2)
+    assert line == f"=====> http://shop.example.com   v2 in 1.1s, image 5.0 MB{shown}, deploy 2"
+
+
 def test_a_failure_ends_with_cause_next_step_and_what_still_runs() -> None:
     last = ("Traceback", "KeyError: 'DATABASE_URL'")
     lines = output.failure("checking", "web exited 1", "look at the lines above", last, "v11 serves on, unchanged")
