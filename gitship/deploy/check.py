@@ -7,29 +7,36 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from gitship.deploy import interim, sockets
-from gitship.deploy.probe import Events, http_answer, listens
+from gitship.deploy import interim
+from gitship.deploy.probe import REFUSED, Events, http_answer, listens
+from gitship.deploy.sockets import Diagnosis, explain
+from gitship.deploy.wrongport import Suspicion
 from gitship.engine.base import Engine
 from gitship.engine.patience import Interrupted, Patience
 from gitship.engine.values import ContainerState
 from gitship.errors import DeployCanceled, DeployError, GitshipError, NotFound
-from gitship.model import Check, Container, Process
+from gitship.model import WEB, Check, Container, Process
 
 POLL_S = 0.25
 NEXT_CRASH_S = 2.0  # what crashed at once crashes again as fast: Docker starts it after 0.1 s, 0.2 s, 0.4 s, ...
 CRASH_POLL_S = 0.02
 PARALLEL = 16
 LOG_LINES = 20
-UNCHECKED_UPTIME_S = 1.0  # of a container whose checks are skipped: longer than a missing program needs to fail
+CONNECT_S = 2.0
+PROGRESS_S = 10.0  # between two lines about a container that is not ready
+SHORT_OUTPUT = 160  # characters of a command's output that fit into git's line
+# Of a container whose checks are skipped; a second is longer than a missing program needs to fail.
+UNCHECKED = (Check(kind="uptime", uptime_s=1.0),)
 
 
 def unchecked(process: Process) -> Process:
     """The process with nothing to pass but to stay up for a moment, as `checks:skip` wants it."""
-    return replace(process, checks=(Check(kind="uptime", uptime_s=UNCHECKED_UPTIME_S),))
+    return replace(process, checks=UNCHECKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,52 @@ class Look:
     seen: str
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The same within; ``output`` are lines that a command printed, ``refused`` that nobody has the port open."""
+
+    passed: bool
+    text: str
+    output: tuple[str, ...] = ()
+    refused: bool = False
+
+
+class Round:
+    """What the checks of one deploy share: whom they ask for, what ends them, and what people are told meanwhile."""
+
+    def __init__(self, app: str, host: str, cancel: threading.Event, tell: Callable[[str], None]) -> None:
+        self.app = app
+        self.host = host
+        self.cancel = cancel
+        self.give_up = threading.Event()
+        self.ends = (cancel, self.give_up)
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._told: set[str] = set()
+        self._waiting: dict[str, str] = {}  # by the container's name: what was seen of it last
+
+    def see(self, container: Container, text: str, found: Diagnosis | None) -> None:
+        """A container that is not ready: a wrong port is told at once, the rest when it lasts."""
+        line = f"{container.process} {found.cause}" if found else f"{container.process} is not ready: {text}"
+        with self._lock:
+            self._waiting[container.name] = line
+            news = bool(found and found.wrong) and line not in self._told
+            self._told |= {line} if news else set()
+        if news:
+            self._tell(line)
+
+    def ready(self, container: Container) -> None:
+        with self._lock:
+            self._waiting.pop(container.name, None)
+
+    def tell_progress(self) -> None:
+        """A line for what keeps everybody waiting."""
+        with self._lock:
+            lines = sorted(set(self._waiting.values()))
+        if lines:
+            self._tell(lines[0] if len(lines) == 1 else f"{lines[0]}; {len(lines) - 1} more are not ready")
+
+
 class Checker:
     """Waits until containers are ready. ``deadline_s`` bounds each check that has no limit of its own."""
 
@@ -49,23 +102,42 @@ class Checker:
         self._engine = engine
         self._deadline_s = deadline_s
 
-    def wait_ready(self, wanted: Sequence[tuple[Container, Process]], host: str, cancel: threading.Event) -> list[str]:
+    def wait_ready(
+        self, wanted: Sequence[tuple[Container, Process]], app: str, host: str, cancel: threading.Event,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> list[str]:  # fmt: skip
         """What passed, such as ``GET /healthz 200``; without doubles. ``host`` is sent as the Host header.
 
-        Raises DeployError with the cause and the container's last lines, or DeployCanceled.
+        ``tell`` gets what is known of a container that is not ready yet, for people who wait. Raises DeployError with
+        the cause and the container's last lines, or DeployCanceled.
         """
         if not wanted:
             return []
-        give_up = threading.Event()
+        round = Round(app, host, cancel, tell)
         with ThreadPoolExecutor(min(PARALLEL, len(wanted)), thread_name_prefix="check") as pool:
-            runs = [pool.submit(self._container, c, p, host, (cancel, give_up)) for c, p in wanted]
-            wait(runs, return_when=FIRST_EXCEPTION)
-            give_up.set()  # which ends what the others are at
+            runs = [pool.submit(self._container, c, p, round) for c, p in wanted]
+            while wait(runs, PROGRESS_S, return_when=FIRST_EXCEPTION).not_done:
+                if any(run.done() and run.exception() for run in runs):
+                    break
+                round.tell_progress()
+            round.give_up.set()  # which ends what the others are at
             errors = [e for e in (run.exception() for run in runs) if e is not None]
             real = [e for e in errors if not isinstance(e, DeployCanceled)]
             for error in (real or errors)[:1]:
                 raise error
         return list(dict.fromkeys(text for run in runs for text in run.result()))
+
+    def refusal(self, containers: Iterable[Container], app: str) -> DeployError | None:
+        """Why one of them that should have traffic has none, by its sockets; None when they do not tell."""
+        for container in containers:
+            if container.port is None or listens(container.address, container.port, CONNECT_S)[0]:
+                continue
+            with suppress(GitshipError):
+                found = explain(self._engine.inspect(container.id).pid, container.port, app)
+                if found:
+                    lines = self._last_lines(container)
+                    return DeployError(f"{container.process} {found.cause}", found.hint, lines)
+        return None
 
     def look(self, container: Container, process: Process, host: str) -> list[Look]:
         """Tries each check of a running container once, now."""
@@ -80,36 +152,44 @@ class Checker:
         found = []
         for check in process.checks:
             limit_s = min(check.timeout_s, self._limit_s(check))
-            passed, seen = self._try(check, container, state, host, up_s, limit_s, ())
-            found.append(Look(container.name, title(check), passed, seen))
+            seen = self._try(check, container, state, host, up_s, limit_s, ())
+            found.append(Look(container.name, title(check), seen.passed, seen.text))
         return found
 
-    def _container(self, container: Container, process: Process, host: str, ends: Events) -> list[str]:
-        """Raises DeployCanceled as soon as one of ``ends`` is set, in the middle of a check, too."""
+    def _container(self, container: Container, process: Process, round: Round) -> list[str]:
+        """Raises DeployCanceled as soon as the round ends, in the middle of a check, too."""
         try:
-            return [self._check(check, container, process, host, ends) for check in process.checks]
+            passed = [self._check(check, container, process, round) for check in process.checks]
+            if container.port is not None and process.type == WEB and not _connects(process, container.port):
+                # a HEALTHCHECK that passes says nothing of the port that visitors are led to
+                self._check(Check(kind="listening"), container, process, round)
         except Interrupted:
             raise DeployCanceled("canceled while it was checked") from None
+        round.ready(container)
+        return passed
 
     def _limit_s(self, check: Check) -> float:
         """Seconds until the check has to have passed."""
         limit = check.deadline_s if check.deadline_s is not None else self._deadline_s
         return max(limit, check.uptime_s + POLL_S)
 
-    def _check(self, check: Check, container: Container, process: Process, host: str, ends: Events) -> str:
+    def _check(self, check: Check, container: Container, process: Process, round: Round) -> str:
         began, limit = time.monotonic(), self._limit_s(check)
+        suspicion = Suspicion(container, check.port or container.port or 0, round.host, round.app, round.ends)
         wake = began + check.initial_delay_s
         while True:
-            Patience(events=ends).rest(wake - time.monotonic())
-            state = self._must_live(container, process, ends)
+            Patience(events=round.ends).rest(wake - time.monotonic())
+            state = self._must_live(container, process, round.ends)
             elapsed_s, try_s = time.monotonic() - began, min(check.timeout_s, limit)
-            passed, cause = self._try(check, container, state, host, elapsed_s, try_s, ends)
-            if passed:
-                return cause
-            if interim.is_cause(cause):
-                raise DeployError(cause, interim.HINT, self._last_lines(container))
-            if time.monotonic() - began >= limit:
-                raise self._not_ready(check, container, state, cause, limit)
+            seen = self._try(check, container, state, round.host, elapsed_s, try_s, round.ends)
+            if seen.passed:
+                return seen.text
+            if interim.is_cause(seen.text):
+                raise DeployError(seen.text, interim.HINT, self._last_lines(container))
+            found = suspicion.look(state.pid) if seen.refused else None
+            round.see(container, seen.text, found)
+            if time.monotonic() - began >= limit or (found and suspicion.settled):
+                raise self._not_ready(container, seen, found, time.monotonic() - began)
             wake = time.monotonic() + POLL_S
 
     def _must_live(self, container: Container, process: Process, ends: Events) -> ContainerState:
@@ -148,40 +228,37 @@ class Checker:
     def _try(
         self, check: Check, container: Container, state: ContainerState, host: str, elapsed_s: float, limit_s: float,
         ends: Events,
-    ) -> tuple[bool, str]:  # fmt: skip
-        """(passed, what was seen) of one try, which takes at most ``limit_s``."""
+    ) -> Seen:  # fmt: skip
+        """What was seen of one try, which takes at most ``limit_s``."""
         if check.kind == "uptime":
-            return elapsed_s >= check.uptime_s, f"up for {check.uptime_s:g} s"
+            return Seen(elapsed_s >= check.uptime_s, f"up for {check.uptime_s:g} s")
         if check.kind == "image" and not check.command:
-            return state.health == "healthy", f"HEALTHCHECK {state.health or 'has not run yet'}"
+            said = f"HEALTHCHECK {state.health or 'has not run yet'}"
+            return Seen(state.health == "healthy", *_with_output(said, state.health_output))
         if check.kind in ("command", "image"):
             try:
                 code, text = self._engine.exec(container.id, check.command, limit_s, ends)
             except DeployCanceled:
                 raise
             except GitshipError as error:
-                return False, error.message
+                return Seen(False, error.message)
             shown = "HEALTHCHECK" if check.kind == "image" else " ".join(check.command)
-            return code == 0, f"{shown} exited {code} {text[-200:].strip() if code else ''}".strip()
+            return Seen(code == 0, *_with_output(f"{shown} exited {code}", text if code else ""))
         port = check.port or container.port
         if port is None:
-            return False, "the process has no port to check"
+            return Seen(False, "the process has no port to check")
         if check.kind == "listening":
-            return listens(container.address, port, limit_s, ends)
-        return http_answer(check, container.address, port, host, timeout_s=limit_s, events=ends)
+            passed, text = listens(container.address, port, limit_s, ends)
+        else:
+            passed, text = http_answer(check, container.address, port, host, timeout_s=limit_s, events=ends)
+        return Seen(passed, text, refused=not passed and text.startswith(REFUSED))
 
-    def _not_ready(
-        self, check: Check, container: Container, state: ContainerState, cause: str, limit_s: float
-    ) -> DeployError:
+    def _not_ready(self, container: Container, seen: Seen, found: Diagnosis | None, after_s: float) -> DeployError:
         hint = "see the lines above; if the app is only slow to start, raise deploy.check_timeout"
-        if check.kind in ("http", "listening") and cause.startswith("connection"):
-            told = sockets.explain(state.pid, check.port or container.port or 0)
-            if told:
-                cause, hint = told
-        elif check.kind == "image" and state.health_output:
-            cause = f"{cause}: {state.health_output.strip()[-200:]}"
         return DeployError(
-            f"{container.process} is not healthy after {limit_s:g} s: {cause}", hint, self._last_lines(container)
+            f"{container.process} is not healthy after {after_s:.0f} s: {found.cause if found else seen.text}",
+            found.hint if found else hint,
+            [*seen.output, *self._last_lines(container)],
         )
 
     def _last_lines(self, container: Container) -> list[str]:
@@ -189,6 +266,23 @@ class Checker:
             return [line.text for line in self._engine.logs(container.id, tail=LOG_LINES)]
         except GitshipError:
             return []
+
+
+def _with_output(said: str, output: str) -> tuple[str, tuple[str, ...]]:
+    """A line to tell it by, and the lines of the output that this has no room for."""
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    if len(lines) == 1 and len(lines[0]) <= SHORT_OUTPUT:
+        return f"{said}: {lines[0].strip()}", ()
+    return said, tuple(
+        f"HEALTHCHECK: {line}" if said.startswith("HEALTHCHECK") else line for line in lines[-LOG_LINES:]
+    )
+
+
+def _connects(process: Process, port: int) -> bool:
+    """True when one of its checks has shown already whether the port is open, or none shall be made."""
+    if process.checks == UNCHECKED:
+        return True
+    return any(check.kind in ("http", "listening") and check.port in (None, port) for check in process.checks)
 
 
 def title(check: Check) -> str:

@@ -195,7 +195,8 @@ class Pipeline:
             rollout.skipped = bool(self._store.setting(rollout.app.id, overrides.SKIP_CHECKS))
             if rollout.skipped:
                 wanted = [(c, unchecked(p)) for c, p in wanted]
-            passed = self._checker.wait_ready(wanted, f"{rollout.app.name}.{self._settings.domain}", job.cancel)
+            host = f"{rollout.app.name}.{self._settings.domain}"
+            passed = self._checker.wait_ready(wanted, rollout.app.name, host, job.cancel, stage.detail)
             stage.text = f"{'Checks skipped' if rollout.skipped else 'Healthy'}: {', '.join(passed)}"
 
     def _load_and_label(self, rollout: Rollout) -> Switched:
@@ -213,7 +214,12 @@ class Pipeline:
 
     def _verify(self, rollout: Rollout, switched: Switched) -> None:
         with rollout.job.journal.stage(DeployState.SWITCHING, "Switching", rollout.switch_began) as stage:
-            self._switch.verify(rollout.app, switched, verify_path(rollout.release), cancel=rollout.job.cancel)
+            try:
+                self._switch.verify(rollout.app, switched, verify_path(rollout.release), cancel=rollout.job.cancel)
+            except DeployCanceled:
+                raise
+            except DeployError as error:
+                raise self._checker.refusal(rollout.new, rollout.app.name) or error from None
             stage.text = ""  # ``_tell_switched`` says it, once it is true for good
 
     def _tell_switched(self, rollout: Rollout) -> None:

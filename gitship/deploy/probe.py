@@ -14,6 +14,7 @@ from gitship.deploy.httprequest import HEAD_BYTES, Patience, TooMuch, numeric
 from gitship.model import Check
 
 BODY_BYTES = 1 << 20  # enough to look for `content`
+REFUSED = "connection"  # what is seen of a port that nobody opens begins so
 Events = tuple[threading.Event, ...]
 
 
@@ -61,4 +62,4 @@ def http_answer(
 def _network_cause(error: OSError, port: int, timeout_s: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer on port {port} within {timeout_s:g} s"
-    return f"connection to port {port} failed: {error.strerror or error}"
+    return f"{REFUSED} to port {port} failed: {error.strerror or error}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 LISTEN = "0A"  # TCP_LISTEN in Linux's include/net/tcp_states.h
 DOCKER_DNS = "127.0.0.11"  # the engine's own resolver listens here in every container
@@ -25,27 +27,45 @@ def listening(pid: int) -> set[tuple[str, int]]:
     return found
 
 
-def explain(pid: int, port: int) -> tuple[str, str] | None:
-    """(cause, hint) why a connection to ``port`` from outside is refused, or None when the sockets do not tell."""
-    sockets = listening(pid) if pid else set()
+class Diagnosis(NamedTuple):
+    """Why nothing answers, and what to do; ``others`` are the ports that outsiders reach instead.
+
+    ``wrong`` is False when nothing listens: that may still come.
+    """
+
+    cause: str
+    hint: str
+    wrong: bool = True
+    others: tuple[int, ...] = ()
+
+
+def explain(pid: int, port: int, app: str = "APP") -> Diagnosis | None:
+    """Why a connection to ``port`` from outside is refused, or None when the sockets do not tell."""
+    return diagnose(listening(pid) if pid else set(), port, app)
+
+
+def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> Diagnosis | None:
+    """The same of sockets that were read already."""
     loopback = sorted(a for a, p in sockets if p == port and ipaddress.ip_address(a).is_loopback)
     if loopback and not any(p == port and a not in loopback for a, p in sockets):
-        return (
+        return Diagnosis(
             f"listens on {loopback[0]}:{port} only, where nobody outside the container can reach it",
             f"make the app listen on 0.0.0.0:{port}",
         )
     others = sorted({p for a, p in sockets if not ipaddress.ip_address(a).is_loopback})
     if others and port not in others:
         listed = ", ".join(map(str, others))
-        return (
+        return Diagnosis(
             f"listens on {listed}, expected {port}",
-            f"make the app listen on $PORT ({port}), or put `port = {others[0]}` into gitship.toml,"
-            f" or `EXPOSE {others[0]}` into the Dockerfile",
+            f"make the app listen on $PORT ({port}), or say where it does: ports:set {app} {others[0]},"
+            f" `port = {others[0]}` in gitship.toml, or `EXPOSE {others[0]}` in the Dockerfile",
+            others=tuple(others),
         )
     if not sockets:
-        return (
+        return Diagnosis(
             f"nothing listens on port {port}",
             f"make the app listen on 0.0.0.0:$PORT ({port}); if it is slow to start, raise deploy.check_timeout",
+            wrong=False,
         )
     return None
 
