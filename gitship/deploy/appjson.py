@@ -1,18 +1,20 @@
-"""`app.json` as Dokku reads it: formation, healthchecks, cron and the deploy scripts.
+"""`app.json` as Dokku reads it: env, formation, healthchecks, cron and the deploy scripts.
 
 Source: Dokku's "app.json" and "Scheduled Cron Tasks", docker-container-healthchecker's "File Format". Everything else
-in the file (Heroku has many keys) is passed over, but what is read must be of the right kind. `onFailure` is never run:
-it is a command for the host. A check with `warn` cannot fail a deploy and so is not made. A cron entry without
-`concurrency_policy` is skipped while it still runs; Dokku would start it beside itself.
+in the file (Heroku has many keys) is passed over and told of, but what is read must be of the right kind. `onFailure`
+is never run: it is a command for the host. A check with `warn` cannot fail a deploy and so is not made. A cron entry
+without `concurrency_policy` is skipped while it still runs; Dokku would start it beside itself.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from gitship.deploy import appenv
+from gitship.deploy.appenv import Wanted
 from gitship.deploy.command_line import Command
 from gitship.deploy.values import Value, decode
 from gitship.errors import ConfigError
@@ -29,18 +31,29 @@ CONCURRENCY = {"allow": Overlap.ALLOW, "forbid": Overlap.SKIP, "replace": Overla
 
 MOST_NAME_CHARS = 40
 
+READ = {"cron", "env", "formation", "healthchecks", "scripts"}
+DESCRIBES = {"$schema", "description", "keywords", "logo", "name", "repository", "success_url", "website"}
+SCRIPTS = {"predeploy", "postdeploy"}
+
 _HIGH = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class AppJson:
-    """``checks`` has only the types that have a check to make at a deploy."""
+    """``checks`` has only the types that have a check to make at a deploy.
+
+    ``first_postdeploy`` is Heroku's `scripts.postdeploy`: once in an app's life. ``ignored`` are the paths of what has
+    no effect here.
+    """
 
     formation: Mapping[str, int] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     predeploy: Command | None = None
     postdeploy: Command | None = None
     cron: tuple[CronEntry, ...] = ()
+    env: Mapping[str, Wanted] = field(default_factory=dict)
+    first_postdeploy: Command | None = None
+    ignored: tuple[str, ...] = ()
 
 
 def parse(content: bytes) -> AppJson:
@@ -63,7 +76,33 @@ def parse(content: bytes) -> AppJson:
             checks[name] = wanted
     scripts = dict(_tables(top, "scripts", only="dokku")).get("dokku", {})
     cron = _cron(top["cron"]) if "cron" in top else ()
-    return AppJson(formation, checks, _script(scripts, "predeploy"), _script(scripts, "postdeploy"), cron)
+    return AppJson(
+        formation, checks, _script(scripts, "predeploy"), _script(scripts, "postdeploy"), cron,
+        env=appenv.parse(top["env"]) if "env" in top else {},
+        first_postdeploy=_script(top["scripts"].table(), "postdeploy") if "scripts" in top else None,
+        ignored=tuple(_ignored(top)),
+    )  # fmt: skip
+
+
+def _ignored(top: Mapping[str, Value]) -> Iterator[str]:
+    """Paths of what is in the file and does nothing here; what only describes the app is not meant to."""
+    yield from (key for key in top if key not in READ | DESCRIBES)
+    for name, entry in _tables(top, "formation"):
+        yield from (f"formation.{name}.{key}" for key in entry if key != "quantity")
+    for key, value in (top["scripts"].table() if "scripts" in top else {}).items():
+        if key == "dokku":
+            yield from (f"scripts.dokku.{name}" for name in value.table() if name not in SCRIPTS)
+        elif key != "postdeploy":
+            yield f"scripts.{key}"
+    for name, value in (top["healthchecks"].table() if "healthchecks" in top else {}).items():
+        for number, item in enumerate(value.items()):
+            entry, at = item.table(), f"healthchecks.{name}[{number}]"
+            if "type" in entry and entry["type"].raw not in ("", STARTUP):
+                yield f"{at}.type"
+            elif "warn" in entry and entry["warn"].raw:
+                yield f"{at}.warn"
+            if "onFailure" in entry:
+                yield f"{at}.onFailure"
 
 
 def _cron(value: Value) -> tuple[CronEntry, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.deploy import appjson, gitshiptoml, procfile
+from gitship.deploy.appenv import Wanted
 from gitship.deploy.appjson import UPTIME_S, AppJson
 from gitship.deploy.canary_rules import Plan
 from gitship.deploy.command_line import Command
@@ -27,8 +28,9 @@ class Manifest:
     """The three files of one commit; times in seconds, None where the server's settings count.
 
     ``processes`` is empty when there is no Procfile. ``predeploy`` runs as ``release_command`` does, before it;
-    ``postdeploy`` once the release is live. ``limits`` has every type that gitship.toml names. ``check_sources`` says
-    for each type in ``checks`` which file (or command) they come from. ``cron`` is that of both files.
+    ``postdeploy`` once the release is live, ``first_postdeploy`` so for the app's first one only. ``limits`` has every
+    type that gitship.toml names. ``check_sources`` says for each type in ``checks`` which file (or command) they come
+    from. ``cron`` is that of both files.
     """
 
     processes: Mapping[str, Command] = field(default_factory=dict)
@@ -49,6 +51,9 @@ class Manifest:
     canary: Plan | None = None
     watch_s: float | None = None
     watch_errors: float | None = None
+    env: Mapping[str, Wanted] = field(default_factory=dict)
+    first_postdeploy: Command | None = None
+    ignored: tuple[str, ...] = ()
 
 
 def read(files: Callable[[str], bytes | None], context: str | None = None) -> Manifest:
@@ -88,6 +93,9 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         canary=toml.canary,
         watch_s=toml.watch_s,
         watch_errors=toml.watch_errors,
+        env=app.env,
+        first_postdeploy=app.first_postdeploy,
+        ignored=app.ignored,
     )
 
 

@@ -49,14 +49,22 @@ class ReleaseCommands:
 
     def after_the_switch(self, rollout: Rollout) -> None:
         """Postdeploy; a failure is told, and takes nothing back."""
-        if rollout.job.kind not in BRINGS_A_COMMIT or rollout.manifest is None or rollout.manifest.postdeploy is None:
+        if rollout.job.kind not in BRINGS_A_COMMIT or rollout.manifest is None:
             return
-        command = rollout.manifest.postdeploy
+        first = rollout.manifest.first_postdeploy if rollout.previous is None else None
+        for name, command in (("First postdeploy", first), ("Postdeploy", rollout.manifest.postdeploy)):
+            if command is not None:
+                self._postdeploy(rollout, name, command)
+
+    def _postdeploy(self, rollout: Rollout, name: str, command: tuple[str, ...]) -> None:
         try:
-            with rollout.job.journal.stage(DeployState.DRAINING, f"Postdeploy: {shlex.join(command)}") as stage:
+            with rollout.job.journal.stage(DeployState.DRAINING, f"{name}: {shlex.join(command)}") as stage:
                 self._run(rollout, command, stage, threading.Event())
         except GitshipError as error:
-            rollout.job.journal.line(f" !     postdeploy failed, the release stays live: {error.message}")
+            rollout.job.journal.line(f" !     {name.lower()} failed, the release stays live: {error.message}")
+            if name != "Postdeploy":
+                again = f"run {rollout.app.name} {shlex.join(command)}"
+                rollout.job.journal.line(f" !     it is run once in an app's life; by hand: {again}")
 
     def _run(
         self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event, what: str = ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from gitship.config import Settings
-from gitship.deploy import difference, granted, mounts, output, overrides, policy
+from gitship.deploy import appenv, appjson, difference, granted, mounts, output, overrides, policy
 from gitship.deploy import manifest as manifests
 from gitship.deploy.build import Builder
 from gitship.deploy.foreign import Foreign
@@ -32,6 +32,7 @@ WHO_SAID_DOCKERFILE = (
     "a command has set that path: builder:set {app} --dockerfile PATH, or builder:unset {app} --dockerfile;"
     " then push again"
 )
+MOST_IGNORED = 6  # of an app.json, in one line
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,14 +102,15 @@ class Releasing:
         began = time.monotonic()
         commit = job.deploy.commit or ""
         repository = self._repositories.open(app.name)
-        config, changed = self._store.config(app.id), self._overrides(app, job)
+        changed = self._overrides(app, job)
         manifest = _read_manifest(repository, commit, changed.context)
-        manifest = overrides.building(manifest, changed, self._environment(config))
         summary = tree_summary(repository.path, commit)
         subject = output.title(repository.commit(commit).subject)
         files = "1 file" if summary.files == 1 else f"{summary.files} files"
         line = f'{app.name}: {files}, {commit[:7]} "{subject}"'
         job.journal.line(output.headline(line, time.monotonic() - began))
+        config = self._with_wishes(app, job, manifest)
+        manifest = overrides.building(manifest, changed, self._environment(config))
         with job.journal.stage(DeployState.BUILDING, f"Building {manifest.build.dockerfile}") as stage:
             policy.ensure_commit(self._settings, repository, commit, manifest.build)
             try:
@@ -125,6 +127,22 @@ class Releasing:
         with self._let_go_without_release(app, image):
             made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
         return dataclasses.replace(made, context=changed.context)
+
+    def _with_wishes(self, app: App, job: Job, manifest: Manifest) -> dict[str, str]:
+        """The app's config with what app.json wants it to have, which becomes the app's own once this is live."""
+        config = self._store.config(app.id)
+        before = set(self._store.setting(app.id, appenv.GIVEN) or ())
+        found = appenv.given(manifest.env, self._environment(config), before, app.name)
+        if found:
+            job.journal.detail(f"config by {appjson.FILE}: {appenv.told(manifest.env, found)}")
+        if manifest.ignored:
+            shown = ", ".join(manifest.ignored[:MOST_IGNORED]) + (", ..." if manifest.ignored[MOST_IGNORED:] else "")
+            job.journal.detail(f"{appjson.FILE}: not honoured here: {shown}")
+        once = {name for name, wanted in manifest.env.items() if wanted.optional}
+        if once - before:
+            job.settings = {**job.settings, appenv.GIVEN: sorted(once | before)}
+        job.config = {**job.config, **found}
+        return with_changes(config, job.config)
 
     @contextmanager
     def _let_go_without_release(self, app: App, image: Image) -> Iterator[None]:
@@ -144,7 +162,7 @@ class Releasing:
 
     def _taken(self, app: App, job: Job) -> Candidate:
         taken = self._foreign.take(app, job)
-        config = self._store.config(app.id)
+        config = self._with_wishes(app, job, taken.manifest or Manifest())
         made = self._create(
             app, job, taken.image, taken.manifest, taken.commit, config, taken.cause, taken.like, taken.kept
         )

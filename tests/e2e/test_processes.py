@@ -237,3 +237,35 @@ def test_what_runs_nothing_is_not_called_live(server: Server, tiny_app: Callable
         [last] = [line for line in said.splitlines() if "=====>" in line]
         assert "=====> idle runs nothing: ps:scale idle web=1   v" in last, said
         assert "is live" not in said and "http://idle" not in said, said
+
+
+def test_env_of_app_json_is_set_and_asked_for(server: Server, tiny_app: Callable[..., Path]) -> None:
+    env = {
+        "COLOUR": "blue", "KEY": {"generator": "secret"}, "MODE": {"value": "x", "sync": True},
+        "DATABASE_URL": {"description": "where the data are"},
+    }  # fmt: skip
+    wanted = json.dumps({"env": env, "addons": ["heroku-postgresql"], "scripts": {"postdeploy": "/tiny release"}})
+    repository = tiny_app("wishes", files={"app.json": wanted})
+    refused = server.push(repository, "wishes")
+    assert refused.returncode == 1
+    assert "failed: app.json wants DATABASE_URL, which is not set" in refused.stderr, refused.stderr
+    assert "config:set wishes DATABASE_URL=..." in refused.stderr
+    assert "Building" not in refused.stderr
+    assert server.ssh("config:set", "wishes", "DATABASE_URL=here").returncode == 0
+
+    said = server.push_ok(repository, "wishes")
+    assert "config by app.json: COLOUR, KEY (generated), MODE" in said, said
+    assert "app.json: not honoured here: addons" in said
+    assert said.count("migrating v1") == 1 and "First postdeploy: /tiny release" in said
+    key = server.get("wishes", "/env?KEY").body
+    assert len(key) == 64 and key not in said
+    assert server.get("wishes", "/env?COLOUR").body == "blue"
+
+    assert server.ssh("config:set", "wishes", "COLOUR=red", "MODE=y").returncode == 0
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
+    again = server.push_ok(repository, "wishes")
+    assert "config by app.json: MODE" in again, again
+    assert "migrating" not in again and "postdeploy" not in again  # once in the app's life
+    seen = [server.get("wishes", f"/env?{name}").body for name in ("COLOUR", "MODE", "KEY")]
+    assert seen == ["red", "x", key]
+    assert json.loads(server.ssh("config:export", "wishes", "--format", "json").stdout)["COLOUR"] == "red"

@@ -105,6 +105,7 @@ def test_dokkus_deploy_scripts_are_commands() -> None:
     found = parse({"scripts": {"postdeploy": "once", "dokku": {"predeploy": "a | b", "postdeploy": "curl x"}}})
     assert found.predeploy == ("/bin/sh", "-c", "a | b")
     assert found.postdeploy == ("curl", "x")
+    assert found.first_postdeploy == ("once",)
     assert parse({"scripts": {"dokku": {"predeploy": " "}, "test": {"any": 1}}}).predeploy is None
 
 
@@ -130,11 +131,11 @@ def test_dokkus_cron_entries_are_called_by_their_command() -> None:
 
 def test_what_others_put_into_the_file_is_passed_over() -> None:
     heroku = {
-        "name": "Small Sharp Tool", "keywords": ["a"], "env": {"A": {"generator": "secret"}}, "image": "heroku/ruby",
+        "name": "Small Sharp Tool", "keywords": ["a"], "image": "heroku/ruby",
         "addons": ["openredis"], "buildpacks": [{"url": "x"}], "environments": {"test": {"scripts": {"test": "t"}}},
         "stack": "heroku-24", "success_url": None,
     }  # fmt: skip
-    assert parse(heroku) == AppJson()
+    assert parse(heroku) == AppJson(ignored=("image", "addons", "buildpacks", "environments", "stack"))
     assert appjson.parse(b"\xef\xbb\xbf{}\r\n") == AppJson()
 
 
