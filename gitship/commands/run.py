@@ -37,6 +37,15 @@ Env = Annotated[
     list[str] | None,
     Parameter(name=("-e", "--env"), metavar="NAME=VALUE", help="a further variable; may be given several times"),
 ]
+Entrypoint = Annotated[
+    bool | None,
+    Parameter(
+        name="--entrypoint",
+        negative="--no-entrypoint",
+        help="pass the words to the image's ENTRYPOINT, or run them without it"
+        " (else gitship.toml's `entrypoint` decides, or whether it runs what it is given)",
+    ),
+]
 
 
 def seconds(text: str) -> float:
@@ -62,19 +71,23 @@ def variables(pairs: list[str]) -> dict[str, str]:
     "run",
     Role.DEPLOYER,
     "run a command in a new container of the live release",
-    details="With `ssh -t` it has a terminal; without, standard input is passed on and stdout and stderr stay apart."
+    details="A process type (`run shop worker`) stands for its line of the Procfile; anything else runs as it is,"
+    ' without a shell. An ENTRYPOINT that runs what it is given (`tini`, a script with `exec "$@"`) comes before it,'
+    " any other is left out."
+    " With `ssh -t` it has a terminal; without, standard input is passed on and stdout and stderr stay apart."
     " The exit code is the command's; 124 when its time was up, 127 when it is not in the image."
     " The container is removed at the end, or when the client goes away.",
     examples=("run shop ./manage.py migrate", "run shop cat < dump.sql", "run --detach --timeout 2h shop ./import -v"),
     program_after=1,
 )
 def run(
-    app: AppName, /, *words: Words, context: Ctx, detach: Detached = False, timeout: Limit = None, env: Env = None
-) -> int | None:
+    app: AppName, /, *words: Words, context: Ctx, detach: Detached = False, timeout: Limit = None, env: Env = None,
+    entrypoint: Entrypoint = None,
+) -> int | None:  # fmt: skip
     if not words:
         raise UsageError("which command?", f"for instance `run {app} ls -l`")
     limit_s = seconds(timeout or DETACHED_TIMEOUT) if timeout or detach else None
-    program = Command(words, variables(env or []), limit_s)
+    program = Command(words, variables(env or []), limit_s, entrypoint)
     found = context.app(app)
     if detach:
         context.line(context.operations.programs.run_detached(found, program, context.identity))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from gitship.deploy import interim
 from gitship.deploy.probe import REFUSED, Events, http_answer, listens
-from gitship.deploy.sockets import Diagnosis, explain
+from gitship.deploy.sockets import Diagnosis, explain, listening
 from gitship.deploy.wrongport import Suspicion
 from gitship.engine.base import Engine
 from gitship.engine.patience import Interrupted, Patience
@@ -62,7 +62,10 @@ class Seen:
 class Round:
     """What the checks of one deploy share: whom they ask for, what ends them, and what people are told meanwhile."""
 
-    def __init__(self, app: str, host: str, cancel: threading.Event, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, app: str, host: str, cancel: threading.Event, tell: Callable[[str], None], web_port: int | None
+    ) -> None:
+        self.web_port = web_port
         self.app = app
         self.host = host
         self.cancel = cancel
@@ -78,8 +81,13 @@ class Round:
         line = f"{container.process} {found.cause}" if found else f"{container.process} is not ready: {text}"
         with self._lock:
             self._waiting[container.name] = line
-            news = bool(found and found.wrong) and line not in self._told
-            self._told |= {line} if news else set()
+        if found and found.wrong:
+            self.tell(line)
+
+    def tell(self, line: str) -> None:
+        """Once, however many containers it is true of."""
+        with self._lock:
+            news, self._told = line not in self._told, self._told | {line}
         if news:
             self._tell(line)
 
@@ -104,16 +112,17 @@ class Checker:
 
     def wait_ready(
         self, wanted: Sequence[tuple[Container, Process]], app: str, host: str, cancel: threading.Event,
-        tell: Callable[[str], None] = lambda line: None,
+        tell: Callable[[str], None] = lambda line: None, web_port: int | None = None,
     ) -> list[str]:  # fmt: skip
         """What passed, such as ``GET /healthz 200``; without doubles. ``host`` is sent as the Host header.
 
-        ``tell`` gets what is known of a container that is not ready yet, for people who wait. Raises DeployError with
+        ``tell`` gets what is known of a container that is not ready yet, for people who wait; of another process that
+        listens on ``web_port``, too. Raises DeployError with
         the cause and the container's last lines, or DeployCanceled.
         """
         if not wanted:
             return []
-        round = Round(app, host, cancel, tell)
+        round = Round(app, host, cancel, tell, web_port)
         with ThreadPoolExecutor(min(PARALLEL, len(wanted)), thread_name_prefix="check") as pool:
             runs = [pool.submit(self._container, c, p, round) for c, p in wanted]
             while wait(runs, PROGRESS_S, return_when=FIRST_EXCEPTION).not_done:
@@ -163,10 +172,18 @@ class Checker:
             if container.port is not None and process.type == WEB and not _connects(process, container.port):
                 # a HEALTHCHECK that passes says nothing of the port that visitors are led to
                 self._check(Check(kind="listening"), container, process, round)
+            elif process.type != WEB and process.checks != UNCHECKED:
+                self._tell_second_server(container, round)
         except Interrupted:
             raise DeployCanceled("canceled while it was checked") from None
         round.ready(container)
         return passed
+
+    def _tell_second_server(self, container: Container, round: Round) -> None:
+        """A worker whose words were arguments of a server, or whose command is that of `web`."""
+        with suppress(GitshipError):
+            if round.web_port in {port for _, port in listening(self._engine.inspect(container.id).pid)}:
+                round.tell(f"{container.process} listens on {round.web_port}, as web does: is it a second web server?")
 
     def _limit_s(self, check: Check) -> float:
         """Seconds until the check has to have passed."""

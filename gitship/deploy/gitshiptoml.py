@@ -58,6 +58,7 @@ class GitshipToml:
     """
 
     port: int | None = None
+    entrypoint: bool | None = None
     build: Build = field(default_factory=Build)
     drain_timeout_s: float | None = None
     socket_drain_timeout_s: float | None = None
@@ -120,6 +121,8 @@ def _canary(value: Value) -> Plan:
 
 TOP = (
     Key("port", "config PORT, else EXPOSE, else 5000", "where `web` listens", lambda v: v.whole(1, 65535)),
+    Key("entrypoint", "whether it runs what it is given", "true: commands of the Procfile, `run` and cron are words for"
+        " the image's ENTRYPOINT; false: they run without it", Value.flag),
 )  # fmt: skip
 BUILD = (
     Key("dockerfile", "Dockerfile", "the Dockerfile, a path within the context", Value.inside),

@@ -44,6 +44,7 @@ class Manifest:
     build: Build = field(default_factory=Build)
     cache: Mapping[str, Any] = field(default_factory=dict)
     port: int | None = None
+    entrypoint: bool | None = None
     drain_timeout_s: float | None = None
     socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
@@ -86,6 +87,7 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         build=toml.build,
         cache=toml.cache,
         port=toml.port,
+        entrypoint=toml.entrypoint,
         drain_timeout_s=toml.drain_timeout_s,
         socket_drain_timeout_s=toml.socket_drain_timeout_s,
         check_timeout_s=toml.check_timeout_s,

@@ -62,11 +62,13 @@ def made_of(
     """``client`` is who sits at it, None for a detached one."""
     pty = client.pty if client is not None else None
     now = time.time()
+    words = _resolved(command, release)
     return ContainerSpec(
         name=name,
         image_id=release.image_id,
         network=network,
-        command=command.words,
+        command=words,
+        entrypoint=release.entrypoint if command.entrypoint is None else command.entrypoint,
         env={**environment(app, release, None), **({"TERM": pty.term} if pty else {}), **command.env},
         labels={
             **labels(server_id, app, release, PROCESS),
@@ -87,6 +89,12 @@ def made_of(
         read_only=bool(limits.read_only),
         capabilities=release.capabilities,
     )
+
+
+def _resolved(command: Command, release: Release) -> tuple[str, ...] | None:
+    """The words, or what the process type runs that they name; None for the image's own command."""
+    process = release.process(command.words[0]) if len(command.words) == 1 and command.entrypoint is None else None
+    return process.command if process else command.words
 
 
 def shown(state: ContainerState) -> OneOff:

@@ -37,7 +37,7 @@ from gitship.engine.values import LABEL_APP_ID
 from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import App, Container, DeployKind, DeployState
+from gitship.model import WEB, App, Container, DeployKind, DeployState
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
@@ -196,7 +196,10 @@ class Pipeline:
             if rollout.skipped:
                 wanted = [(c, unchecked(p)) for c, p in wanted]
             host = f"{rollout.app.name}.{self._settings.domain}"
-            passed = self._checker.wait_ready(wanted, rollout.app.name, host, job.cancel, stage.detail)
+            web = rollout.release.process(WEB)
+            passed = self._checker.wait_ready(
+                wanted, rollout.app.name, host, job.cancel, stage.detail, web.port if web else None
+            )
             stage.text = f"{'Checks skipped' if rollout.skipped else 'Healthy'}: {', '.join(passed)}"
 
     def _load_and_label(self, rollout: Rollout) -> Switched:

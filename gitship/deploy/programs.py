@@ -17,11 +17,16 @@ TIMED_OUT = 124  # the exit code that timeout(1) gives
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``env`` is added to the app's config; ``timeout_s`` None is no limit."""
+    """``env`` is added to the app's config; ``timeout_s`` None is no limit.
+
+    ``entrypoint`` says whether the words are for the image's ENTRYPOINT; None: as the release has it, and a single word
+    that is a process type stands for what that runs.
+    """
 
     words: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
+    entrypoint: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class ReleaseCommands:
             image_id=release.image_id,
             network=self._addresses.network(app),
             command=command,
+            entrypoint=release.entrypoint,
             env=environment(app, release, None),
             labels={**labels(self._server_id, app, release, PROCESS), values.LABEL_DEPLOY: str(deploy.id)},
             restart=False,

@@ -246,7 +246,8 @@ class Releasing:
             cron = manifest.cron
             cache = manifest.cache
             manifest = overrides.running(manifest, self._overrides(app, job))
-            processes = planned(manifest, image, config, self._settings)
+            entrypoint = self._runs_words(image, manifest)
+            processes = planned(manifest, image, config, self._settings, entrypoint=entrypoint)
         settings = {**self._store.settings(app.id), **job.settings}
         processes = granted.attached(mounts.attached(processes, settings), settings)
         release = self._store.create_release(
@@ -263,6 +264,12 @@ class Releasing:
             cache=cache,
         )
         return Candidate(release, None, manifest)
+
+    def _runs_words(self, image: Image, manifest: Manifest) -> bool:
+        """Whether commands are for the image's ENTRYPOINT."""
+        if not image.entrypoint:
+            return False
+        return self._engine.images.runs_words(image.id) if manifest.entrypoint is None else manifest.entrypoint
 
     def _environment(self, config: Mapping[str, str]) -> dict[str, str]:
         """An app's own config over that of all apps."""
@@ -289,12 +296,15 @@ def with_changes(config: Mapping[str, str], changes: Mapping[str, str | None]) -
     return {n: v for n, v in {**config, **changes}.items() if v is not None}
 
 
-def planned(manifest: Manifest, image: Image, config: dict[str, str], settings: Settings) -> tuple[Process, ...]:
+def planned(
+    manifest: Manifest, image: Image, config: dict[str, str], settings: Settings, *, entrypoint: bool = False
+) -> tuple[Process, ...]:
     """The release's processes, ready to be run."""
     return tuple(
         dataclasses.replace(
             p,
             checks=tuple(_run_by_gitship(c, image) for c in p.checks),
+            entrypoint=entrypoint,
         )
         for p in manifests.plan(manifest, image, config, settings)
     )

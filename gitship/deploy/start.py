@@ -67,6 +67,7 @@ class Starter:
             image_id=release.image_id,
             network=network,
             command=process.command,
+            entrypoint=process.entrypoint,
             env=environment(app, release, process),
             labels={**labels(self.server_id, app, release, process.type), values.LABEL_DEPLOY: str(deploy_id)},
             address=address,

@@ -151,6 +151,10 @@ class Images(Protocol):
         """By its id or a name. Raises NotFound when there is none."""
         ...
 
+    def runs_words(self, image_id: str) -> bool:
+        """True when its ENTRYPOINT runs the command that follows it, as `tini` or a script with `exec "$@"`."""
+        ...
+
     def pull(
         self,
         reference: Reference,

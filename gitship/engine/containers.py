@@ -31,7 +31,9 @@ def arguments(spec: ContainerSpec) -> dict[str, Any]:
         "HostConfig": _host(spec),
         "NetworkingConfig": {"EndpointsConfig": {spec.network: endpoint}},
     }
-    if spec.command is not None:
+    if spec.command and not spec.entrypoint:
+        body |= {"Entrypoint": list(spec.command[:1]), "Cmd": list(spec.command[1:])}
+    elif spec.command is not None:
         body["Cmd"] = list(spec.command)
     if spec.stdin:
         body |= {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True}

@@ -12,7 +12,18 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
-from gitship.engine import buildcli, buildlimits, builds, classic, images, oneoff, pulls, sessionbuilds, versions
+from gitship.engine import (
+    buildcli,
+    buildlimits,
+    builds,
+    classic,
+    imagefiles,
+    images,
+    oneoff,
+    pulls,
+    sessionbuilds,
+    versions,
+)
 from gitship.engine.ballast import ImageBallast, Kept
 from gitship.engine.base import Spare
 from gitship.engine.buildlimits import BuildLimits, Limiter
@@ -22,7 +33,15 @@ from gitship.engine.patience import Expired, Patience
 from gitship.engine.references import Reference
 from gitship.engine.sourcetree import SourceTree
 from gitship.engine.spare import needs_room
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, HeldImage, Image
+from gitship.engine.values import (
+    LABEL_HELPER,
+    LABEL_SERVER,
+    BuildOptions,
+    BuildOutput,
+    BuildStep,
+    HeldImage,
+    Image,
+)
 from gitship.errors import NotFound
 
 PRUNE_S = 600.0
@@ -97,6 +116,12 @@ class DockerImages:
     def config(self, image_id: str) -> Mapping[str, Any]:
         """What containers of the image get from it; a stranger's words. Raises NotFound."""
         return self._look_at(image_id).get("Config") or {}
+
+    @needs_room
+    def runs_words(self, image_id: str) -> bool:
+        found = self._look_at(image_id)
+        with translated(self._host, "read an image's ENTRYPOINT", missing=f"image {image_id[:19]}"):
+            return imagefiles.runs_words(self._docker, found, {LABEL_SERVER: self._owner, LABEL_HELPER: "entrypoint"})
 
     def pull(
         self,

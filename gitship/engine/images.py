@@ -25,6 +25,7 @@ def describe(inspected: Mapping[str, Any], size_bytes: int | None = None) -> Ima
         has_healthcheck=bool(healthcheck) and healthcheck[0] != "NONE",
         healthcheck=_runnable(healthcheck),
         has_command=bool(config.get("Cmd") or config.get("Entrypoint")),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
         user=config.get("User") or "",
         names=(*(inspected.get("RepoTags") or ()), *(inspected.get("RepoDigests") or ())),
     )

@@ -96,6 +96,7 @@ class Image:
     has_healthcheck: bool = False
     healthcheck: tuple[str, ...] = ()  # the HEALTHCHECK's command as it can be run in the container
     has_command: bool = True
+    entrypoint: tuple[str, ...] = ()
     user: str = ""
     names: tuple[str, ...] = ()  # its tags, and its digests in the registries that it came from
 
@@ -143,6 +144,7 @@ class ContainerSpec:
     image_id: str
     network: str
     command: tuple[str, ...] | None = None
+    entrypoint: bool = False  # ``command`` is for the image's ENTRYPOINT, which it replaces otherwise
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     address: str | None = None

@@ -55,7 +55,8 @@ class Mount:
 class Process:
     """A process type of a release. ``command`` None means the image's own CMD; ``port`` None means no traffic.
 
-    ``quantity`` is how many run unless `ps:scale` says otherwise.
+    ``quantity`` is how many run unless `ps:scale` says otherwise. With ``entrypoint`` commands are words for the
+    image's ENTRYPOINT, of one-off containers, too; else they run themselves.
     """
 
     type: str
@@ -70,6 +71,7 @@ class Process:
     mounts: tuple[Mount, ...] = ()
     read_only: bool = False  # the root file system of its containers
     capabilities: tuple[str, ...] = ()  # beyond those that every container has; an admin gave them to the app
+    entrypoint: bool = False
 
     @property
     def host_mounts(self) -> tuple[Mount, ...]:
@@ -133,6 +135,11 @@ class Release:
     def capabilities(self) -> tuple[str, ...]:
         """What the app has been given; one-off commands have it, too."""
         return self.processes[0].capabilities if self.processes else ()
+
+    @property
+    def entrypoint(self) -> bool:
+        """See ``Process``: the same for all of a release."""
+        return any(process.entrypoint for process in self.processes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def _process(data: dict[str, Any]) -> Process:
     mounts = tuple(Mount(**m) for m in data.pop("mounts", ()))  # a release from before there were any has none
     command = data.pop("command")
     capabilities = tuple(data.pop("capabilities", ()))
+    data.setdefault("entrypoint", True)  # of a release from before commands ran by themselves: it stays as it was
     return Process(
         checks=checks,
         mounts=mounts,

@@ -58,6 +58,14 @@ def test_mounts_are_volumes_and_directories_of_the_host() -> None:
 def test_an_empty_command_is_not_the_images_own() -> None:
     assert arguments(ContainerSpec("x", "i", "n", command=()))["Cmd"] == []
     assert "Cmd" not in arguments(ContainerSpec("x", "i", "n"))
+    assert "Entrypoint" not in arguments(ContainerSpec("x", "i", "n"))
+
+
+def test_a_command_takes_the_entrypoints_place_unless_it_is_for_it() -> None:
+    alone = arguments(ContainerSpec("x", "i", "n", command=("./report", "-v")))
+    assert (alone["Entrypoint"], alone["Cmd"]) == (["./report"], ["-v"])
+    given = arguments(ContainerSpec("x", "i", "n", command=("./report", "-v"), entrypoint=True))
+    assert given["Cmd"] == ["./report", "-v"] and "Entrypoint" not in given
 
 
 def inspected(**changes: Any) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""Which ENTRYPOINTs run the words that they are given, and which would take them for their own arguments."""
+
+from __future__ import annotations
+
+import pytest
+
+from gitship.engine.entrypoints import runs_words
+
+pytestmark = pytest.mark.unit
+
+
+def scripts(**texts: str) -> dict[str, str]:
+    return {f"/{name}.sh": text for name, text in texts.items()}
+
+
+NODE = """#!/bin/sh
+set -e
+# Run command with node if the first argument contains a "-" or is not a system command.
+if [ "${1#-}" != "${1}" ] || [ -z "$(command -v "${1}")" ]; then
+  set -- node "$@"
+fi
+
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    "entrypoint",
+    [
+        ["tini"], ["tini", "--"], ["/usr/bin/tini", "-g", "--"], ["dumb-init"], ["gosu", "app"],
+        ["/sbin/su-exec", "app:app"], ["env"], ["/usr/bin/env", "A=b"],
+        ["bundle", "exec"], ["poetry", "run"], ["uv", "run", "--no-sync"],
+        ["tini", "--", "/wrap.sh"], ["/wrap.sh"], ["/bin/sh", "/wrap.sh"], ["/node.sh"], ["/user.sh"], ["/bare.sh"],
+        ["ddtrace-run"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_wrapper_runs_what_it_is_given(entrypoint: list[str]) -> None:
+    texts = scripts(
+        wrap='#!/bin/bash -e\nexport A=1\nexec "$@"\n',
+        node=NODE,
+        user='#!/bin/sh\nif [ "$(id -u)" = 0 ]; then\n  exec gosu app "$@"\nfi\n',
+        bare='#!/bin/sh\nexec $@',
+    )  # fmt: skip
+    assert runs_words(entrypoint, texts.get)
+
+
+@pytest.mark.parametrize(
+    "entrypoint",
+    [
+        ["python", "app.py"], ["/app"], ["/bin/sh", "-c", "python app.py"], ["node", "server.js"],
+        ["tini", "--", "python", "app.py"], ["/serve.sh"], ["/args.sh"], ["/missing.sh"], ["env", "python", "app.py"],
+        ["/comment.sh"], ["bundle", "exec", "puma"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_server_takes_them_for_its_own(entrypoint: list[str]) -> None:
+    texts = scripts(
+        serve="#!/bin/sh\nexec gunicorn app:app\n",
+        args='#!/bin/sh\nexec gunicorn app:app "$@"\n',
+        comment='#!/bin/sh\n# exec "$@"\nexec python app.py\n',
+    )
+    assert not runs_words(entrypoint, texts.get)
