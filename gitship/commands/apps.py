@@ -13,6 +13,8 @@ from gitship.commands.following import Detach, follow
 from gitship.commands.listing import Format, moment, show, version
 from gitship.commands.prompt import ask
 from gitship.commands.registry import command
+from gitship.commands.states import STATES, states
+from gitship.deploy.appstate import AppStates
 from gitship.errors import AlreadyThere, GitshipError, UsageError
 from gitship.model import App, Role, app_name
 
@@ -47,6 +49,7 @@ def refuse_existing(context: Context, name: str) -> None:
     "all apps that the key may use, what is live of them and where",
     columns=(
         Column("name", "the app's name"),
+        Column("state", STATES),
         Column("release", "number of the live release, null when nothing is live", version),
         Column("last_deploy", "state of the newest deploy, null when there was none"),
         Column("urls", "where it answers, best address first"),
@@ -56,7 +59,8 @@ def refuse_existing(context: Context, name: str) -> None:
     aliases=("apps",),
 )
 def list_apps(*, context: Ctx, format: Format = "table") -> None:
-    rows = [_row(context, app) for app in context.apps()]
+    known = states(context)
+    rows = [_row(context, app, known) for app in context.apps()]
     show(context, rows, format, empty=_first_steps(context))
 
 
@@ -74,10 +78,11 @@ def _first_steps(context: Context) -> str:
     )
 
 
-def _row(context: Ctx, app: App) -> dict[str, object]:
+def _row(context: Ctx, app: App, known: AppStates) -> dict[str, object]:
     newest = context.store.deploys(app.id, limit=1)
     return {
         "name": app.name,
+        "state": known.of(app, newest[0] if newest else None).value,
         "release": context.store.release(app.live_release).number if app.live_release else None,
         "last_deploy": newest[0].state.value if newest else None,
         "urls": context.operations.urls(app),

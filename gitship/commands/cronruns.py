@@ -67,7 +67,7 @@ def _attend(context: Context, app: App, begun: CronRun) -> int:
     columns=(
         Column("run", "its number, for `cron:log`"),
         Column("name", "the entry's name"),
-        Column("outcome", "queued, running, ok, failed, timed out, replaced or skipped"),
+        Column("outcome", "queued, running, ok, failed, timed out, replaced, stopped or skipped"),
         Column("due_at", "the minute it was for; null when somebody asked for it"),
         Column("started_at", "when it began"),
         Column("seconds", "how long it took; null until its end", lambda s: "" if s is None else f"{s:.1f}"),

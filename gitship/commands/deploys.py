@@ -30,6 +30,7 @@ DeployId = Annotated[int | None, Parameter(name="ID", help="from `deploys:list`;
     columns=(
         Column("id", "for `logs:deploy`"),
         Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),
+        Column("cause", "what asked for it"),
         Column("state", "received, queued, building, ..., canary, ..., live, failed, canceled or superseded"),
         Column("release", "number of the release it made, null when it made none", version),
         Column("commit", "what was pushed", short_commit),
@@ -38,7 +39,7 @@ DeployId = Annotated[int | None, Parameter(name="ID", help="from `deploys:list`;
         Column("seconds", "from its start to its end", lambda s: NOTHING if s is None else f"{s:.1f}"),
         Column("created_by", "whose key asked for it"),
         Column("failed_stage", "where it failed, null unless it did", json_only=True),
-        Column("reason", "why it ended early, empty unless it did"),
+        Column("reason", "why it ended early, or what went wrong after its switch; else empty"),
     ),
     examples=("deploys:list shop", "deploys:list shop -n 1 --format json"),
     aliases=("deploys",),
@@ -56,6 +57,7 @@ def _row(context: Context, deploy: Deploy) -> dict[str, object]:
     return {
         "id": deploy.id,
         "kind": deploy.kind.value,
+        "cause": deploy.cause,
         "state": deploy.state.value,
         "release": context.store.release(deploy.release_id).number if deploy.release_id else None,
         "commit": deploy.commit,

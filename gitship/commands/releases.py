@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach, follow
-from gitship.commands.listing import Format, growth, moment, show, size, version
+from gitship.commands.listing import NOTHING, Format, growth, moment, show, size, version
 from gitship.commands.registry import command
 from gitship.errors import UsageError
 from gitship.model import Release, Role
@@ -42,6 +42,12 @@ def short_commit(commit: str | None) -> str:
     columns=(
         Column("release", "its number", version),
         Column("live", "true for the one that visitors see"),
+        Column(
+            "went_live",
+            "false for one that never was: its deploy failed",
+            lambda was: NOTHING if was else "never live",
+            title="note",
+        ),
         Column("commit", "the commit it was built from", short_commit),
         Column("image_bytes", "the image's size", size),
         Column("growth_bytes", "against the release that was live before, null for the first", growth),
@@ -66,6 +72,7 @@ def list_releases(app: AppName, /, *, context: Ctx, format: Format = "table") ->
         {
             "release": release.number,
             "live": release.id == found.live_release,
+            "went_live": release.id in good,
             "commit": release.commit,
             "image_bytes": release.image_bytes,
             "growth_bytes": release.image_bytes - before[release.id].image_bytes if release.id in before else None,

@@ -26,6 +26,7 @@ class AppState(StrEnum):
     DEGRADED = "degraded"
     DOWN = "down"
     STOPPED = "stopped"
+    ASLEEP = "asleep"  # scaled to nothing
     MAINTENANCE = "maintenance"
     PAUSED = "paused"
     FAILED = "failed"  # its first deploy: nothing is live
@@ -39,7 +40,7 @@ class AppState(StrEnum):
     @property
     def off(self) -> bool:
         """True when its owner wants visitors to get something else."""
-        return self in (AppState.STOPPED, AppState.MAINTENANCE)
+        return self in (AppState.STOPPED, AppState.ASLEEP, AppState.MAINTENANCE)
 
 
 def unanswered(traffic: Mapping[int, Traffic]) -> set[int]:
@@ -118,9 +119,11 @@ class AppStates:
         if self._pauses.paused(app):
             return AppState.PAUSED
         containers = self.containers(app)
+        if not containers:
+            return AppState.ASLEEP
         running, wanted = self._words.well(containers)
         web_running, web_wanted = self._words.well(c for c in containers if c.process == WEB)
-        if wanted and (running == 0 or (web_wanted and web_running == 0)):
+        if running == 0 or (web_wanted and web_running == 0):
             return AppState.DOWN
         if app.id in self._unanswered:
             return AppState.DOWN

@@ -206,6 +206,8 @@ def _by_policy(entry: CronEntry, others: list[CronRun]) -> tuple[CronOutcome, st
 def _how(ending: Ending) -> tuple[CronOutcome, str]:
     if ending.code is None:
         return CronOutcome.FAILED, "somebody removed its container"
+    if ending.by_hand:
+        return CronOutcome.STOPPED, "ended by run:stop"
     if ending.late:
         return CronOutcome.TIMED_OUT, "it was ended at its time limit"
     if ending.out_of_memory or ending.code == KILLED:  # Docker may come to know the cause after the end

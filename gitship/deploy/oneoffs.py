@@ -68,6 +68,7 @@ class OneOffs:
         self._lock = threading.Lock()
         self._active: dict[str, threading.Event] = {}  # by container name; set to end the watch of a detached one
         self._last: dict[int, int] = {}  # app id -> the highest number given: a name is not used again
+        self._stopped: set[str] = set()  # names of those that somebody has ended
         self._closing = False
         self._told: Callable[[int, Ending], None] = lambda run_id, ending: None
 
@@ -210,7 +211,7 @@ class OneOffs:
             self._engine.stop(container_id, LEFT_GRACE_S if late else STOP_GRACE_S)
             state = self._engine.inspect(container_id)
             if task is not None:
-                self._told(task.run_id, Ending(state.exit_code, late, state.oom_killed))
+                self._told(task.run_id, Ending(state.exit_code, late, state.oom_killed, name in self._stopped))
             else:
                 said = f"[{'ended at its time limit, ' if late else ''}exit code {state.exit_code}]"
                 runlogs.append(directory, name, said)
@@ -310,6 +311,8 @@ class OneOffs:
         full = chosen(name, list(states))
         if full is None:
             raise no_run(app.name, name, list(states), f"see `run:list {app.name}`")
+        with self._lock:
+            self._stopped = {full, *(n for n in self._stopped if n in self._active)}
         self._engine.stop(states[full].id, STOP_GRACE_S)
         return full
 

@@ -40,11 +40,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a container ended; ``code`` None when it is gone and nobody saw."""
+    """How a container ended; ``code`` None when it is gone and nobody saw; ``by_hand``: somebody asked for its end."""
 
     code: int | None
     late: bool = False
     out_of_memory: bool = False
+    by_hand: bool = False
 
 
 def made_of(

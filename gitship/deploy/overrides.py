@@ -150,9 +150,11 @@ def needs_deploy(name: str, types: Collection[str]) -> bool:
     return not name.startswith(BUILD_ONLY)
 
 
-def describe(names: Iterable[str]) -> str:
-    """Settings as people call them: ``port, checks of web, memory of worker``."""
-    return ", ".join(dict.fromkeys(_words(name) for name in sorted(names) if not name.startswith(DISCARDED)))
+def describe(changes: Iterable[str] | Mapping[str, Any]) -> str:
+    """Settings as people call them: ``port, checks of web, no memory of worker``: what is None is unset."""
+    values = changes if isinstance(changes, Mapping) else dict.fromkeys(changes, True)
+    told = [(values[name], _words(name)) for name in sorted(values) if not name.startswith(DISCARDED)]
+    return ", ".join(dict.fromkeys(words if value is not None else f"no {words}" for value, words in told))
 
 
 def _words(name: str) -> str:

@@ -62,9 +62,9 @@ class ReleaseCommands:
                 self._run(rollout, command, stage, threading.Event())
         except GitshipError as error:
             rollout.job.journal.line(f" !     {name.lower()} failed, the release stays live: {error.message}")
-            if name != "Postdeploy":
-                again = f"run {rollout.app.name} {shlex.join(command)}"
-                rollout.job.journal.line(f" !     it is run once in an app's life; by hand: {again}")
+            hint = f"to run it again: run {rollout.app.name} {shlex.join(command)}"
+            rollout.job.journal.line(f" !     {hint}")
+            rollout.job.journal.update(reason=f"{name.lower()} failed: {error.message}", hint=hint)
 
     def _run(
         self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event, what: str = ""

@@ -135,7 +135,8 @@ class Tuning:
         if manifest is None:
             return live.processes
         manifest = overrides.running(manifest, self.overrides(app))
-        return planned(manifest, self._engine.images.inspect(live.image_id), self._config(app), self._settings)
+        image = self._engine.images.inspect(live.image_id)
+        return planned(manifest, image, self._config(app), self._settings, entrypoint=live.entrypoint)
 
     def port(self, app: App) -> PortInUse:
         live, own = self._live(app), self.overrides(app)

@@ -43,6 +43,7 @@ class CronOutcome(StrEnum):
     FAILED = "failed"
     TIMED_OUT = "timed out"
     REPLACED = "replaced"
+    STOPPED = "stopped"  # by a person
     SKIPPED = "skipped"
 
     @property

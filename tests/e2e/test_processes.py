@@ -39,6 +39,8 @@ def test_predeploy_and_postdeploy_run_once_each_and_only_the_first_can_hold_a_pu
     assert [line.split()[1].rstrip(":,") for line in begins] == ["Predeploy", "Switched", "Postdeploy"], said
     assert said.count("migrating v1") == 1
     assert "postdeploy failed, the release stays live: `/not-there 'a b'` exited 127" in said
+    [deploy] = json.loads(server.ssh("deploys:list", "steps", "--format", "json").stdout)
+    assert (deploy["state"], deploy["reason"]) == ("live", "postdeploy failed: `/not-there 'a b'` exited 127")
     assert server.get("steps").body == "v1\n"
 
     before = server.server_ref("steps")

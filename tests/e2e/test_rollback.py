@@ -123,3 +123,13 @@ def test_rollback_names_the_config_that_comes_and_goes(server: Server, tiny_app:
     assert server.ssh("config:set", "names", "DATABASE_URL=x", "MODE=b").returncode == 0
     done = server.ssh("releases:rollback", "names", "v2")
     assert "config: adds OLD; removes DATABASE_URL; changes MODE\n" in done.stderr + done.stdout, done.stderr
+
+
+def test_a_release_that_never_went_live_is_marked(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("marked")
+    server.push_ok(repository, "marked")
+    apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2", {"CRASH": "3"})})
+    assert server.push(repository, "marked").returncode == 1
+    rows = json.loads(server.ssh("releases:list", "marked", "--format", "json").stdout)
+    assert [(r["release"], r["live"], r["went_live"]) for r in rows] == [(2, False, False), (1, True, True)]
+    assert "never live" in server.ssh("releases:list", "marked").stdout

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.deploy.switch import STOPPED
 from gitship.model import DeployState
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
@@ -63,6 +64,36 @@ def test_the_list_tells_what_is_live_and_how_the_newest_deploy_went(world: World
     assert (rows["new"]["release"], rows["new"]["last_deploy"]) == (None, None)
     assert (rows["shop"]["release"], rows["shop"]["last_deploy"]) == (1, "failed")
     assert rows["shop"]["urls"] == ["http://shop.example.com", "http://www.example.net"]
+
+
+def test_the_list_says_how_each_app_is(world: World) -> None:
+    def states() -> dict[str, str]:
+        return {row["name"]: row["state"] for row in world.ok("apps:list", "--format", "json").json}
+
+    world.ok("apps:create", "new")
+    world.operations.fail_next = Failure(DeployState.CHECKING, "answered 500", "look")
+    world.operations.push("broken")
+    for name in ("shop", "closed", "idle", "halted"):
+        world.operations.push(name)
+    world.ok("maintenance:on", "closed")
+    world.store.set_live(world.store.app("idle").id, world.store.app("idle").live_release or 0, [])
+    world.store.set_setting(world.store.app("halted").id, STOPPED, True)
+    assert states() == {
+        "new": "never deployed", "broken": "failed", "shop": "live", "closed": "maintenance", "idle": "asleep",
+        "halted": "stopped",
+    }  # fmt: skip
+    [container] = [c for c in world.store.containers() if c.name.startswith("shop.web")]
+    world.operations.facts.states[container.id] = "exited"
+    assert states()["shop"] == "down"
+    assert "STATE" in world.ok("apps:list").out
+
+
+def test_info_has_maintenance_and_https(world: World) -> None:
+    world.operations.push("shop")
+    before = world.ok("apps:info", "shop", "--format", "json").json
+    assert (before["state"], before["maintenance"], before["https"]) == ("live", False, "off")
+    world.ok("maintenance:on", "shop")
+    assert world.ok("apps:info", "shop", "--format", "json").json["maintenance"] is True
 
 
 def test_destroying_in_a_script_needs_force(world: World) -> None:

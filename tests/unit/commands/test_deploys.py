@@ -115,6 +115,7 @@ def test_the_list_is_newest_first_and_bounded(shop: World) -> None:
     shop.operations.fail_next = FAILURE
     shop.run("ps:restart", "shop")
     rows = shop.ok("deploys:list", "shop", "--format", "json").json
+    assert all("cause" in row for row in rows)
     assert [(r["id"], r["kind"], r["state"], r["release"]) for r in rows] == [
         (3, "restart", "failed", None),
         (2, "push", "live", 2),

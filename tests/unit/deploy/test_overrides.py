@@ -84,3 +84,8 @@ def test_settings_are_called_as_people_call_them() -> None:
     names = [overrides.PORT, overrides.CHECK + "web", overrides.LIMIT + "*.memory_bytes", overrides.LIMIT + "a.pids",
              overrides.ARGUMENT + "A", overrides.ARGUMENT_FROM_CONFIG + "A", overrides.TARGET]  # fmt: skip
     assert describe(names) == ("build argument A, target, checks of web, memory of every process, pids of a, port")
+
+
+def test_what_is_unset_is_told_from_what_is_set() -> None:
+    changes = {overrides.MOUNT + "/data": None, overrides.PORT: 80, overrides.LIMIT + "web.pids": None}
+    assert describe(changes) == "no pids of web, no mount /data, port"
