@@ -28,6 +28,7 @@ LINE_BYTES = 200  # what a line counts at least: handling one takes 20 us, howev
 SLOW_STEP_S = 0.5  # a faster step is in the log only
 # Mounts that only docker's own client can serve.
 _SESSION = re.compile(rb"--mount=\S*type=(?:secret|ssh)\b")
+NOW_CHARS = 126  # of the line about a step that runs
 INTERNAL = "[internal]"  # BuildKit's own vertices: loading the context and the Dockerfile
 
 
@@ -94,7 +95,9 @@ class Builder:
                 network=NONE if NONE in (self._network, manifest.build.network) else DEFAULT,
             )
             files = sending.sent(repository.path, context)
-            return self._engine.images.build(files, options, _Progress(journal, stage, self._output_bytes), cancel)
+            progress = Progress(journal, stage, self._output_bytes)
+            stage.now = progress.now
+            return self._engine.images.build(files, options, progress, cancel)
         finally:
             self._slots.release()
 
@@ -116,9 +119,15 @@ class Builder:
         if self._slots.acquire(blocking=False):
             return
         stage.detail("waiting for another build to end")
+        stage.now = lambda: "waiting for another build to end"
         while not self._slots.acquire(timeout=0.25):
             if cancel.is_set():
                 raise DeployCanceled("canceled while it waited for another build")
+
+
+def shortened(text: str) -> str:
+    """One line, not much wider than a terminal."""
+    return text if len(text) <= NOW_CHARS else text[: NOW_CHARS - 3] + "..."
 
 
 def _dockerfile(repository: Repository, commit: str, manifest: Manifest) -> bytes | None:
@@ -127,7 +136,7 @@ def _dockerfile(repository: Repository, commit: str, manifest: Manifest) -> byte
     return None if repository.is_link(commit, path) else repository.blob(commit, path)
 
 
-class _Progress:
+class Progress:
     """Build events to lines: slow steps for the push, everything for the log."""
 
     def __init__(self, journal: Journal, stage: Stage, most_bytes: int = 0) -> None:
@@ -136,8 +145,33 @@ class _Progress:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._names: dict[int, str] = {}
+        self._lock = threading.Lock()
+        self._running: dict[int, str] = {}  # by number: its last line
+
+    def now(self) -> str:
+        """The step that has run for longest, and its last line; "" when none does."""
+        with self._lock:
+            if not self._running:
+                return ""
+            number, line = min(self._running.items())
+            others = len(self._running) - 1
+        text = f"#{number} {self._names.get(number, '')}"
+        line = line.split("\r")[-1].strip()
+        said = text + (f": {line}" if line else "")
+        return shortened(said) + (f" ({others} more at once)" if others else "")
+
+    def _note(self, event: BuildStep | BuildOutput) -> None:
+        with self._lock:
+            if isinstance(event, BuildOutput):
+                if event.number in self._running and event.text.strip():
+                    self._running[event.number] = event.text
+            elif event.cached or event.error or event.seconds is not None:
+                self._running.pop(event.number, None)
+            else:
+                self._running[event.number] = ""
 
     def __call__(self, event: BuildStep | BuildOutput) -> None:
+        self._note(event)
         if isinstance(event, BuildOutput):
             self._journal.raw(f"#{event.number} {event.text}")
             self._count(event)

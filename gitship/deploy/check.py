@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from gitship.deploy import interim
 from gitship.deploy.probe import REFUSED, Events, http_answer, listens
@@ -28,7 +29,6 @@ CRASH_POLL_S = 0.02
 PARALLEL = 16
 LOG_LINES = 20
 CONNECT_S = 2.0
-PROGRESS_S = 10.0  # between two lines about a container that is not ready
 SHORT_OUTPUT = 160  # characters of a command's output that fit into git's line
 # Of a container whose checks are skipped; a second is longer than a missing program needs to fail.
 UNCHECKED = (Check(kind="uptime", uptime_s=1.0),)
@@ -57,6 +57,14 @@ class Seen:
     text: str
     output: tuple[str, ...] = ()
     refused: bool = False
+
+
+class Watched(Protocol):
+    """The stage that people look at."""
+
+    now: Callable[[], str]
+
+    def detail(self, text: str) -> None: ...
 
 
 class Round:
@@ -95,12 +103,12 @@ class Round:
         with self._lock:
             self._waiting.pop(container.name, None)
 
-    def tell_progress(self) -> None:
-        """A line for what keeps everybody waiting."""
+    def now(self) -> str:
+        """What keeps everybody waiting."""
         with self._lock:
             lines = sorted(set(self._waiting.values()))
-        if lines:
-            self._tell(lines[0] if len(lines) == 1 else f"{lines[0]}; {len(lines) - 1} more are not ready")
+        more = f"; {len(lines) - 1} more {'is' if len(lines) == 2 else 'are'} not ready" if lines[1:] else ""
+        return lines[0] + more if lines else ""
 
 
 class Checker:
@@ -112,23 +120,22 @@ class Checker:
 
     def wait_ready(
         self, wanted: Sequence[tuple[Container, Process]], app: str, host: str, cancel: threading.Event,
-        tell: Callable[[str], None] = lambda line: None, web_port: int | None = None,
+        stage: Watched | None = None, web_port: int | None = None,
     ) -> list[str]:  # fmt: skip
         """What passed, such as ``GET /healthz 200``; without doubles. ``host`` is sent as the Host header.
 
-        ``tell`` gets what is known of a container that is not ready yet, for people who wait; of another process that
-        listens on ``web_port``, too. Raises DeployError with
+        ``stage`` is told what is known of a container that is not ready yet; of another process that listens on
+        ``web_port``, too. Raises DeployError with
         the cause and the container's last lines, or DeployCanceled.
         """
         if not wanted:
             return []
-        round = Round(app, host, cancel, tell, web_port)
+        round = Round(app, host, cancel, stage.detail if stage else lambda line: None, web_port)
+        if stage:
+            stage.now = round.now
         with ThreadPoolExecutor(min(PARALLEL, len(wanted)), thread_name_prefix="check") as pool:
             runs = [pool.submit(self._container, c, p, round) for c, p in wanted]
-            while wait(runs, PROGRESS_S, return_when=FIRST_EXCEPTION).not_done:
-                if any(run.done() and run.exception() for run in runs):
-                    break
-                round.tell_progress()
+            wait(runs, return_when=FIRST_EXCEPTION)
             round.give_up.set()  # which ends what the others are at
             errors = [e for e in (run.exception() for run in runs) if e is not None]
             real = [e for e in errors if not isinstance(e, DeployCanceled)]

@@ -95,13 +95,16 @@ class Fetcher:
         ensure_for_images(self._engine, self._settings.docker.min_free, "a pull")
         login = self._store.registry(reference.server)
         auth = pulls.authorization(login.server, login.username, login.password) if login else ""
-        told = time.monotonic()
+        told, said = time.monotonic(), "asking the registry"
 
         def on_bytes(done: int, total: int) -> None:
-            nonlocal told
+            nonlocal told, said
+            said = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else "asking the registry"
             if total and time.monotonic() - told >= PROGRESS_EVERY_S:
                 told = time.monotonic()
-                stage.detail(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
+                stage.detail(said)
+
+        stage.now = lambda: said
 
         self._engine.images.pull(reference, auth, journal.raw, on_bytes, cancel, self._settings.docker.build_timeout)
 

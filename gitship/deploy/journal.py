@@ -21,6 +21,8 @@ from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
 HEADLINE_AFTER_S = 1.0  # a stage shorter than this prints one line, with its time
+SHORTEST_LOOK_S = 0.02
+SILENCE_S = 10.0  # after which a stage says what it is at
 
 
 def log_file(logs: Path, app_id: int, deploy_id: int) -> Path:
@@ -37,6 +39,7 @@ class Journal:
         self._app = app
         self._store = store
         self._bus = bus
+        self.told_at = time.monotonic()  # the last line that a push client sees
         self.path = log_file(logs, app.id, deploy.id)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a", encoding="utf-8")
@@ -49,6 +52,8 @@ class Journal:
     def line(self, text: str) -> None:
         """One line of output, in the file before anybody is told of it. What an app says cannot make it two."""
         text = text.rstrip("\n").replace("\n", " ")
+        if not output.is_raw(text):
+            self.told_at = time.monotonic()
         with self._lock:
             if not self._file.closed:
                 try:
@@ -137,20 +142,51 @@ class Journal:
 
 
 class Stage:
-    """The headline of a running stage: printed once, with its time when that is known early enough."""
+    """The headline of a running stage: printed once, with its time when that is known early enough.
+
+    After each SILENCE_S without a line it says ``now()``, which must be safe from any thread.
+    """
 
     def __init__(self, journal: Journal, text: str, began: float | None) -> None:
         self.text = text
         self.began = time.monotonic() if began is None else began
         self._journal = journal
         self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
         self._printed = not text
         self._shown = ""
-        self._timer = threading.Timer(HEADLINE_AFTER_S, self.show)
-        self._timer.name = "headline"
-        self._timer.daemon = True
+        self._closed = False
+        self.now: Callable[[], str] = lambda: ""
         if text:
+            self._look_in(HEADLINE_AFTER_S)
+
+    def _look_in(self, seconds: float) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._timer = threading.Timer(seconds, self.look)
+            self._timer.name = "headline"
+            self._timer.daemon = True
             self._timer.start()
+
+    def look(self) -> None:
+        """Says what has to be said by now, and looks again."""
+        self.show()
+        silent_s = time.monotonic() - self._journal.told_at
+        if silent_s >= SILENCE_S:
+            try:
+                text = self.now()
+            except Exception:
+                log.exception("what a stage is at")
+                text = ""
+            self._say(text or "still at it")
+            silent_s = 0.0
+        self._look_in(max(SILENCE_S - silent_s, SHORTEST_LOOK_S))
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            if not self._closed:
+                self._journal.detail(text, time.monotonic() - self.began)
 
     def show(self) -> None:
         """Prints the headline now, without a time, because something within the stage wants to be seen."""
@@ -165,8 +201,10 @@ class Stage:
         self._journal.detail(text, seconds)
 
     def close(self, seconds: float | None) -> None:
-        self._timer.cancel()
         with self._lock:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
             early, self._printed = self._printed, True
         if not self.text:
             return

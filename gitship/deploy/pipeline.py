@@ -198,7 +198,7 @@ class Pipeline:
             host = f"{rollout.app.name}.{self._settings.domain}"
             web = rollout.release.process(WEB)
             passed = self._checker.wait_ready(
-                wanted, rollout.app.name, host, job.cancel, stage.detail, web.port if web else None
+                wanted, rollout.app.name, host, job.cancel, stage, web.port if web else None
             )
             stage.text = f"{'Checks skipped' if rollout.skipped else 'Healthy'}: {', '.join(passed)}"
 

@@ -27,6 +27,7 @@ class PackFeed:
         self._head = head
         self._pipe: int | None = None
         self._thread = threading.Thread(target=self._run, name="git-feed", daemon=True)
+        self.received_bytes = len(head)
         self.ended = threading.Event()
         self._waiting_since: float | None = time.monotonic()
 
@@ -66,6 +67,7 @@ class PackFeed:
                 self._waiting_since = None
                 if not data:
                     return
+                self.received_bytes += len(data)
                 self._pass_on(data)
         except OSError:
             pass  # the client has gone, which is an end as well

@@ -82,6 +82,20 @@ def advertisement(refs: Mapping[str, str]) -> bytes:
     return b"".join(b"%04x%b\n" % (len(line) + 5, line) for line in lines) + b"0000"
 
 
+class _Taking:
+    """What a large push is at: its bytes come in, then its objects are looked at."""
+
+    def __init__(self, feed: PackFeed) -> None:
+        self._feed = feed
+        self._before = 0
+
+    def __call__(self) -> str:
+        before, self._before = self._before, self._feed.received_bytes
+        if self._before > before:
+            return f"{self._before / 1e6:.0f} MB received"
+        return f"{self._before / 1e6:.0f} MB received; checking {self._feed.objects:,} objects"
+
+
 class _Push:
     """One push from its wishes to its report. ``reasons`` grows: a ref that has one goes no further."""
 
@@ -193,7 +207,11 @@ class _Push:
     def _take_in(self, quarantine: Quarantine) -> None:
         assert self._feed is not None
         tips = sorted({update.new for update in self._live if update.new})
-        missing = self._ingest(self._feed, quarantine, self._repository, tips, self._limits)
+        self._side.busy = _Taking(self._feed)
+        try:
+            missing = self._ingest(self._feed, quarantine, self._repository, tips, self._limits)
+        finally:
+            self._side.busy = None
         self._feed = None
         self._refuse({update.ref: self._missing_reason for update in self._live if update.new in missing})
         with open_store(quarantine.path, quarantine.objects) as store:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from gitship.git.streams import ByteSink
 
 DATA, PROGRESS, FATAL = 1, 2, 3
 MAX_PAYLOAD = 65515  # a pkt-line holds 65520 bytes, four of them its length and one the channel
+BUSY_S = 10.0
 KEEP_ALIVE = b"0005\x02"  # what git's receive.keepAlive sends
 
 
 class Sideband:
     """Writes packets from any thread. A client that has gone sets ``gone``; from then on nothing is written.
 
-    As a context manager it runs the thread that sends an empty packet after ``keepalive_s`` of silence.
+    As a context manager it runs the thread that sends an empty packet after ``keepalive_s`` of silence, or, while
+    ``busy`` is set, every BUSY_S what that says: a line for whoever waits.
     ``multiplexed`` False is a client without side-band-64k: it gets the report as it is, and no progress.
     """
 
@@ -26,6 +29,8 @@ class Sideband:
         self.gone = gone
         self._lock = threading.Lock()
         self._last = time.monotonic()
+        self._told = self._last
+        self.busy: Callable[[], str] | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_alive, name="git-keepalive", daemon=True)
 
@@ -42,6 +47,7 @@ class Sideband:
     def progress(self, line: str) -> None:
         """One line that git shows behind ``remote: ``. Never raises."""
         if self._multiplexed:
+            self._told = time.monotonic()
             self._write(_packets(PROGRESS, line.encode("utf-8", "replace") + b"\n"))
 
     def fatal(self, line: str) -> None:
@@ -54,9 +60,10 @@ class Sideband:
         self._ended.set()
         self._write(_packets(DATA, data) + b"0000" if self._multiplexed else data)
 
-    def _write(self, packets: bytes) -> None:
+    def _write(self, packets: bytes, *, idle: bool = False) -> None:
+        """What is ``idle`` does not follow the report."""
         with self._lock:
-            if self.gone.is_set() or (packets is KEEP_ALIVE and self._ended.is_set()):
+            if self.gone.is_set() or (idle and self._ended.is_set()):
                 return
             try:
                 self._sink.write(packets)
@@ -69,8 +76,12 @@ class Sideband:
             due = self._last + self._keepalive_s - time.monotonic()
             if self._ended.wait(max(due, 0.01)):
                 return
-            if time.monotonic() - self._last >= self._keepalive_s:
-                self._write(KEEP_ALIVE)
+            busy = self.busy
+            if busy is not None and time.monotonic() - self._told >= BUSY_S:
+                self._told = time.monotonic()
+                self._write(_packets(PROGRESS, busy().encode("utf-8", "replace") + b"\n"), idle=True)
+            elif time.monotonic() - self._last >= self._keepalive_s:
+                self._write(KEEP_ALIVE, idle=True)
 
 
 def _packets(channel: int, data: bytes) -> bytes:

@@ -271,3 +271,10 @@ def test_env_of_app_json_is_set_and_asked_for(server: Server, tiny_app: Callable
     seen = [server.get("wishes", f"/env?{name}").body for name in ("COLOUR", "MODE", "KEY")]
     assert seen == ["red", "x", key]
     assert json.loads(server.ssh("config:export", "wishes", "--format", "json").stdout)["COLOUR"] == "red"
+
+
+def test_a_silent_build_step_says_that_it_runs(server: Server, tiny_app: Callable[..., Path]) -> None:
+    slow = apps.tiny_dockerfile("v1", {"RELEASE_MS": "13000"}, extra=['RUN ["/tiny", "release"]'])
+    said = server.push_ok(tiny_app("slow", files={"Dockerfile": slow}), "slow", "-o", "no-cache")
+    lines = [line for line in said.splitlines() if "RUN" in line and "migrating v1" in line]
+    assert lines, said  # the step with its last line, while it ran

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.deploy.build import LINE_BYTES, Builder
+from gitship.deploy.build import LINE_BYTES, Builder, Progress
 from gitship.deploy.gitshiptoml import Build, Limits
 from gitship.deploy.journal import Journal
 from gitship.deploy.manifest import Manifest
@@ -112,3 +112,23 @@ def test_no_network_wins(store: Store, tmp_path: Path, server: str, app: str, wa
     printer = Printer()
     build(store, tmp_path, printer, app=app, server=server)
     assert printer.options is not None and printer.options.network == wanted
+
+
+def test_what_a_build_is_at_is_its_oldest_step_and_last_line(store: Store, tmp_path: Path) -> None:
+    made = store.create_app("shop")
+    journal = Journal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), tmp_path)
+    with journal.stage(DeployState.BUILDING, "Building") as stage:
+        progress = Progress(journal, stage)
+        assert progress.now() == ""
+        progress(BuildStep(1, "[internal] load build context"))
+        progress(BuildStep(2, "[2/4] RUN pip wheel ."))
+        progress(BuildStep(3, "[3/4] COPY . ."))
+        progress(BuildOutput(2, "Collecting numpy"))
+        progress(BuildOutput(2, " 10%\r 20% " + "x" * 300))
+        assert progress.now() == "#1 [internal] load build context (2 more at once)"
+        progress(BuildStep(1, "[internal] load build context", seconds=1.0))
+        progress(BuildStep(3, "[3/4] COPY . .", cached=True))
+        assert progress.now() == "#2 [2/4] RUN pip wheel .: 20% " + "x" * 93 + "..."
+        progress(BuildStep(2, "[2/4] RUN pip wheel .", seconds=9.0))
+        assert progress.now() == ""
+    journal.close()

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.unit
 
 FULL = b"""\
 port = 8080
+entrypoint = true
 
 [build]
 dockerfile = "./docker/prod.Dockerfile"
@@ -87,6 +88,7 @@ command = ["./sync", "a b"]
 
 def test_every_key_is_read() -> None:
     assert gitshiptoml.parse(FULL) == GitshipToml(
+        entrypoint=True,
         port=8080,
         build=Build(
             dockerfile="docker/prod.Dockerfile",
@@ -162,7 +164,7 @@ def test_the_example_above_has_every_key_of_the_reference() -> None:
 
 def keys(data: dict[str, Any]) -> set[str]:
     """Every key of the example, written as the reference writes it."""
-    found = {"port"} | {f"{table}.{key}" for table in ("build", "deploy", "cache") for key in data[table]}
+    found = {"port", "entrypoint"} | {f"{table}.{key}" for table in ("build", "deploy", "cache") for key in data[table]}
     for process in data["processes"].values():
         found |= {f"processes.<type>.{key}" for key in process}
         found |= {f"processes.<type>.checks[].{key}" for check in process["checks"] for key in check}
@@ -188,7 +190,7 @@ def test_an_empty_file_changes_nothing() -> None:
     [
         ("prot = 1", "unknown key 'prot'", "did you mean 'port'?"),
         ("[buidl]", "unknown key 'buidl'", "did you mean 'build'?"),
-        ("[zzz]", "unknown key 'zzz'", "known: port, build, deploy, cache, processes, cron"),
+        ("[zzz]", "unknown key 'zzz'", "known: port, entrypoint, build, deploy, cache, processes, cron"),
         ("build.dockerfil = 'x'", "unknown key 'build.dockerfil'", "did you mean 'build.dockerfile'?"),
         ("[deploy]\ndrain_time = 1", "unknown key 'deploy.drain_time'", "did you mean 'deploy.drain_timeout'?"),
         ("[processes.web]\nmemroy = '1g'", "unknown key 'processes.web.memroy'",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship.deploy import journal as journal_module
 from gitship.deploy import output
 from gitship.deploy.journal import Journal, follow, hand_over
 from gitship.events import Bus
@@ -127,3 +128,38 @@ def test_what_an_app_says_cannot_make_a_line_two(store: Store, tmp_path: Path) -
         "later =====> v9",
         "",
     ]
+
+
+def test_a_silent_stage_says_what_it_is_at(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "HEADLINE_AFTER_S", 0.01)
+    monkeypatch.setattr(journal_module, "SILENCE_S", 0.05)
+    bus = Bus()
+    journal = make(store, tmp_path, bus)
+    with (
+        bus.subscribe(lambda event: event.topic == "deploy.line") as news,
+        journal.stage(DeployState.BUILDING, "Building Dockerfile") as stage,
+    ):
+        stage.now = lambda: "#7 RUN pip wheel .: Building wheel for numpy"
+        for _ in range(3):  # the headline, then twice the same
+            assert news.get(timeout_s=10) is not None
+    lines = journal.path.read_text().splitlines()
+    assert lines[0] == "-----> Building Dockerfile"
+    assert lines[1].startswith("       #7 RUN pip wheel .: Building wheel for numpy") and lines[1].endswith("s")
+    assert lines[2][:55] == lines[1][:55]
+    journal.close()
+
+
+def test_a_stage_that_says_something_is_not_silent(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SILENCE_S", 0.0)
+    journal = make(store, tmp_path, Bus())
+    with journal.stage(DeployState.BUILDING, "Building Dockerfile") as stage:
+        monkeypatch.setattr(journal_module, "SILENCE_S", 1000.0)
+        stage.detail("#5 RUN make")
+        stage.show()
+        stage.look()
+    assert [line[:18] for line in journal.path.read_text().splitlines()] == [
+        "-----> Building Do", "       #5 RUN make", "       done       "
+    ]  # fmt: skip
+    journal.close()

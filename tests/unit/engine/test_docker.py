@@ -40,6 +40,7 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "images.pull": lambda e: e.images.pull(parse("x"), "", print, print, threading.Event(), 1),
     "images.login": lambda e: e.images.login("x", "y", "z"),
     "images.tag": lambda e: e.images.tag("x", "a:b"),
+    "images.runs_words": lambda e: e.images.runs_words("x"),
     "images.untag": lambda e: e.images.untag("x"),
     "ensure_network": lambda e: e.ensure_network("x", "10.1.0.0/26", {}),
     "remove_network": lambda e: e.remove_network("x"),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import cast
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gitship.git import sideband as sideband_module
+from gitship.git.feed import PackFeed
 from gitship.git.limits import ReceiveLimits
-from gitship.git.receive import advertisement, one_line
+from gitship.git.receive import _Taking, advertisement, one_line
 from gitship.git.refnames import refusal
 from gitship.git.refs import RefUpdate
 from gitship.git.request import BadRequest, ClientGone, PushRequest, Wire, read_request
@@ -178,3 +181,32 @@ def test_client_without_sidebands_gets_no_progress_and_no_sign_of_life() -> None
         time.sleep(0.05)
         side.report(b"0009 ok \n0000")
     assert bytes(sink.data) == b"0009 ok \n0000"
+
+
+def test_a_long_receive_says_what_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sideband_module, "BUSY_S", 0.0)
+    sink, said = Sink(), threading.Event()
+
+    def busy() -> str:
+        said.set()
+        return "120 MB received"
+
+    with sideband(sink, keepalive_s=0.01) as side:
+        side.busy = busy
+        assert said.wait(10)
+        side.busy = None
+        side.report(b"0000")
+    lines = [line for line in packets(bytes(sink.data)) if line is not None and line[:1] == b"\x02"]
+    assert b"\x02120 MB received\n" in lines
+    assert bytes(sink.data).endswith(b"0009\x0100000000")  # nothing follows the report
+
+
+def test_what_a_receive_is_at() -> None:
+    class Feed:
+        received_bytes, objects = 12, 12345
+
+    feed = Feed()
+    taking = _Taking(cast(PackFeed, feed))
+    feed.received_bytes = 120_000_000
+    assert taking() == "120 MB received"
+    assert taking() == "120 MB received; checking 12,345 objects"
