@@ -10,6 +10,7 @@ from gitship.commands.columns import Column
 from gitship.commands.context import AppName, Ctx
 from gitship.commands.following import Detach
 from gitship.commands.listing import Format, show
+from gitship.commands.ps import no_process
 from gitship.commands.registry import command
 from gitship.commands.tuned import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.deploy import overrides
@@ -170,10 +171,23 @@ def skip(app: AppName, /, *, context: Ctx, once: Once = False, off: Off = False)
         Column("passed", "whether it would do in a deploy"),
         Column("seen", "what came back"),
     ),
-    examples=("checks:run shop", "checks:run shop --format json"),
+    examples=("checks:run shop", "checks:run shop web", "checks:run shop --format json"),
 )
-def run(app: AppName, /, *, context: Ctx, format: Format = "table") -> int:
-    looks = context.operations.tuning.run_checks(context.app(app))
+def run(
+    app: AppName,
+    process: Annotated[str | None, Parameter(name="PROCESS", help="only of this process type")] = None,
+    /,
+    *,
+    context: Ctx,
+    format: Format = "table",
+) -> int:
+    found = context.app(app)
+    if process is not None and found.live_release:
+        known = [p.type for p in context.store.release(found.live_release).processes]
+        if process not in known:
+            raise no_process(found.name, process, known)
+    looks = context.operations.tuning.run_checks(found)
+    looks = [look for look in looks if process in (None, look.container.split(".")[-3])]
     rows = [{"container": k.container, "check": k.check, "passed": k.passed, "seen": k.seen} for k in looks]
     show(context, rows, format, empty="the live release has no checks")
     return 0 if all(look.passed for look in looks) else 1

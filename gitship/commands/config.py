@@ -57,7 +57,7 @@ def set_config(
     if stdin is not None:
         add_variable(values, stdin, read_all(context.session, VARIABLE_BYTES).removesuffix("\n").removesuffix("\r"))
     if not values:
-        raise UsageError("nothing to set", f"for instance `config:set {app} NAME=VALUE`")
+        raise UsageError("nothing to set", f"`config:set {app} NAME=VALUE`, or of a file: config:import {app} < .env")
     found = context.app(app)
     before = context.store.config(found.id)
     check_total({**before, **values})

@@ -36,7 +36,7 @@ def run(services: Services, session: Session) -> int:
     """Runs the session's command; its exit code. GitshipErrors are printed, all other errors are the caller's."""
     console, errors = consoles(session)
     name, tokens = _words(session)
-    named = registry.find(name)
+    named = registry.spoken(name, tokens)
     trail = Trail(services.store, session.identity, named.name if named else "")
     tokens, quiet = registry.quieted(named, tokens) if named else (tokens, False)
     try:

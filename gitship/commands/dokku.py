@@ -132,7 +132,11 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("`run:list`, `run:logs`, `run:stop`", "`run:list`, `logs:run`, `run:stop`"),
     ("`run:retire`", "by itself: a one-off is removed at its end"),
     ("`scheduler:*`, `scheduler-docker-local:*`, `scheduler-k3s:*`, `scheduler-null:*`", "none: one machine"),
-    ("`shell`", "an alias for `ssh -p 2222 deploy@HOST`, with `completion`"),
+    (
+        "`shell`",
+        "`enter APP` for a shell in a running container, `run APP sh` for one of its own; for gitship's own commands an"
+        " alias for `ssh -p 2222 deploy@HOST`, with `completion`",
+    ),
     (
         "`ssh-keys:add`, `ssh-keys:list`, `ssh-keys:remove`",
         "`keys:add`, `keys:list`, `keys:remove`; also `keys:limit`, `keys:grant`, `keys:revoke`",

@@ -44,7 +44,7 @@ OTHERS: Mapping[str, str] = {
     "details": "`apps:info`, `ps:list`",
     "drains:*": "none: `logs APP -f --format json` can be piped anywhere",
     "env": "`config:show`",
-    "exec": "`enter APP PROCESS COMMAND`, or `run APP COMMAND`",
+    "exec": "`enter APP PROCESS COMMAND` in a running container, or `run APP COMMAND`",
     "global-cert:*": "`https:enable`, `certs:add`",
     "hostname:*": "`domains:add`, `domains:list`, `domains:remove`",
     "http-auth:*": "`auth:set`, `auth:list`, `auth:remove`, `auth:off`; networks: `allow:add`",
@@ -83,12 +83,15 @@ OTHERS: Mapping[str, str] = {
     "tail": "`logs APP -f`",
     "tags": "`git:from-image`, `releases:promote`, `releases:rollback`",
     "tags:*": "`git:from-image`, `releases:promote`, `releases:rollback`",
+    "top": "`ps:list APP` for its containers with processor and memory, `stats` for its traffic",
+    "traffic": "`stats:show APP`, or `stats:list` for all apps",
     "user:*": KEYS,
+    "users": "`keys:list`",
     "users:*": KEYS,
     "vhosts": "`domains:list`",
     "volume:*": "`storage:mount`, `storage:list`, `storage:unmount`, `storage:destroy`",
     "volumes:*": "`storage:mount`, `storage:list`, `storage:unmount`, `storage:destroy`",
-    "whoami": "`version` answers to any key; an admin's `keys:list` and `audit` name them",
+    "whoami": "`version`, which any key may ask; admins see names in `keys:list` and `audit`",
 }
 
 
@@ -100,7 +103,7 @@ def here(name: str) -> str | None:
     if not found:
         return None
     ours = re.sub(r"^none(?: yet)?: ", "there is no such thing here: ", found[0])
-    return ours if ours.startswith(("by itself", "there is no")) else f"here it is {ours}"
+    return ours if ours.startswith(("by itself", "there is no")) else f"use {ours}"
 
 
 def names(cell: str) -> list[str]:

@@ -59,6 +59,7 @@ def add(
     if limit is not None and role is Role.ADMIN:
         raise UsageError("an admin key cannot be limited to some apps", "choose the role deployer or viewer")
     if key:
+        _refuse_apps(context, name, key)
         text = " ".join(key)
     elif context.terminal:
         text = ask(context.session, "Public key: ")
@@ -82,6 +83,15 @@ def limit_of(context: Context, apps: list[str] | None, no_apps: bool) -> set[App
     if apps and no_apps:
         raise UsageError(f"give --app, or {NO_APPS}", "an app, or none")
     return {context.app(name) for name in apps} if apps else set() if no_apps else None
+
+
+def _refuse_apps(context: Context, name: str, words: tuple[str, ...]) -> None:
+    """Raises UsageError for names of apps where the key's text is to be."""
+    if context.store.find_app(words[0]) is not None:
+        raise UsageError(
+            f"'{words[0][:80]}' is an app, not a public key",
+            f"limit the key to it by: keys:add {name} --app {words[0]} < {name}.pub",
+        )
 
 
 def _app_names(context: Context, key: Key) -> list[str] | None:

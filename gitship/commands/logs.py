@@ -105,6 +105,8 @@ def show_logs(
     if follow and number is not None:
         raise UsageError("--follow and --release do not go together", "without --release it follows what is live")
     found = context.app(app)
+    if number is None and not found.live_release and not follow:
+        number = _failed_first(context, found)
     if number is None:
         _check_live(context, found, process)
     write, gone = writer(context, format), context.session.closed
@@ -143,6 +145,15 @@ def _closing(stream: Iterator[LogLine]) -> Iterator[Iterator[LogLine]]:
         close = getattr(stream, "close", None)
         if close:
             close()
+
+
+def _failed_first(context: Context, app: App) -> int | None:
+    """The newest release of an app of which nothing is live: what it printed is what there is to see."""
+    newest = next(iter(context.store.releases(app.id)), None)
+    if newest is None:
+        return None
+    context.note(f"nothing of {app.name} is live: this is what {newest.label} printed, whose deploy failed")
+    return newest.number
 
 
 def _check_live(context: Context, app: App, process: str | None) -> None:

@@ -8,15 +8,15 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.listing import Format, show_one
+from gitship.commands.context import AppName, Context, Ctx
+from gitship.commands.listing import Format, show, show_one
 from gitship.commands.networks import networks, within_limit
 from gitship.commands.prompt import read_all
 from gitship.commands.registry import command
 from gitship.deploy.gates import gate_of
 from gitship.errors import GitshipError, UsageError
 from gitship.front.gate import PAGE_BYTES, Maintenance
-from gitship.model import Role
+from gitship.model import App, Role
 
 
 @command(
@@ -73,6 +73,23 @@ def off(app: AppName, /, *, context: Ctx) -> None:
 
 
 @command(
+    "maintenance:list",
+    Role.VIEWER,
+    "which apps are in maintenance",
+    columns=(
+        Column("app", "the app's name"),
+        Column("on", "true while visitors get the page"),
+        Column("page_bytes", "size of the app's own page; null: gitship's page"),
+        Column("allow", "networks that see the app all the same"),
+    ),
+    examples=("maintenance:list", "maintenance:list --format json"),
+)
+def list_maintenance(*, context: Ctx, format: Format = "table") -> None:
+    rows = [{"app": app.name, **_row(context, app)} for app in context.apps()]
+    show(context, rows, format, empty="no apps yet")
+
+
+@command(
     "maintenance:show",
     Role.VIEWER,
     "whether an app is in maintenance",
@@ -86,12 +103,14 @@ def off(app: AppName, /, *, context: Ctx) -> None:
     aliases=("maintenance",),
 )
 def show_maintenance(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
-    found = context.app(app)
-    maintenance = gate_of(context.store, found.id).maintenance
+    show_one(context, _row(context, context.app(app)), format)
+
+
+def _row(context: Context, app: App) -> dict[str, object]:
+    maintenance = gate_of(context.store, app.id).maintenance
     own = maintenance.page if maintenance else None
-    row = {
+    return {
         "on": maintenance is not None,
         "page_bytes": None if own is None else len(own.encode()),
         "allow": list(maintenance.allow) if maintenance else [],
     }
-    show_one(context, row, format)

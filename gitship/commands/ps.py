@@ -31,7 +31,7 @@ Quantities = Annotated[str, Parameter(name="PROCESS=N", help=f"how many, 0 to {M
 def scale(
     app: AppName, /, *quantities: Quantities, context: Ctx, detach: Detach = False, format: Format = "table"
 ) -> None:
-    wanted = parse_quantities(quantities)
+    wanted = parse_quantities(quantities, app)
     found = context.app(app)
     if not wanted:
         rows = [{"process": process, "quantity": number} for process, number in _scale(context, found).items()]
@@ -51,13 +51,16 @@ def scale(
     follow(context, found.name, deploy, detach=detach)
 
 
-def parse_quantities(words: tuple[str, ...]) -> dict[str, int]:
+def parse_quantities(words: tuple[str, ...], app: str = "shop") -> dict[str, int]:
     """``("web=2", "worker=1")`` as numbers by process type. Raises UsageError."""
     wanted: dict[str, int] = {}
+    number = next((word for word in words if word.isdecimal() and word.isascii()), "")
+    named = next((word for word in words if PROCESS_TYPE.fullmatch(word) and not word.isdecimal()), "web")
+    example = f"{named}={number[:9]}" if number else "web=2 worker=1"
     for word in words:
         process, _, number = word.partition("=")
         if not PROCESS_TYPE.fullmatch(process) or not re.fullmatch(r"[0-9]{1,9}", number):
-            raise UsageError(f"'{word[:80]}' is not PROCESS=N", "for instance `ps:scale shop web=2 worker=1`")
+            raise UsageError(f"'{word[:80]}' is not PROCESS=N", f"for instance `ps:scale {app[:63]} {example}`")
         if int(number) > MOST_CONTAINERS:
             raise UsageError(f"{word} is too many", f"0 to {MOST_CONTAINERS} containers of a process type")
         if process in wanted:

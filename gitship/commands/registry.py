@@ -144,6 +144,17 @@ def find(name: str) -> Command | None:
     return known.get(name) or next((c for c in known.values() if name in c.aliases), None)
 
 
+def spoken(name: str, tokens: tuple[str, ...]) -> Command | None:
+    """As ``find``; a short name of what shows one app means all of them when no app follows it: `stats`."""
+    found = find(name)
+    if found is None or name == found.name or found.name != f"{name}:show" or (every := find(f"{name}:list")) is None:
+        return found
+    with_value = {option for a in arguments(every) if not a.positional and not a.flag for option in a.names}
+    before = ("", *tokens)
+    alone = all(word.startswith("-") or before[n] in with_value for n, word in enumerate(tokens))
+    return every if alone and not {"-h", "--help"} & set(tokens) else found
+
+
 def delimited(command: Command, tokens: tuple[str, ...]) -> tuple[str, ...]:
     """The tokens with ``--`` before a program's own words, so that `run shop ls -l` needs none."""
     if command.program_after is None:

@@ -37,15 +37,8 @@ Env = Annotated[
     list[str] | None,
     Parameter(name=("-e", "--env"), metavar="NAME=VALUE", help="a further variable; may be given several times"),
 ]
-Entrypoint = Annotated[
-    bool | None,
-    Parameter(
-        name="--entrypoint",
-        negative="--no-entrypoint",
-        help="pass the words to the image's ENTRYPOINT, or run them without it"
-        " (else gitship.toml's `entrypoint` decides, or whether it runs what it is given)",
-    ),
-]
+Entrypoint = Annotated[bool, Parameter(name="--entrypoint", help="pass the words to the image's ENTRYPOINT")]
+NoEntrypoint = Annotated[bool, Parameter(name="--no-entrypoint", help="run them without it, whatever it does")]
 
 
 def seconds(text: str) -> float:
@@ -82,12 +75,14 @@ def variables(pairs: list[str]) -> dict[str, str]:
 )
 def run(
     app: AppName, /, *words: Words, context: Ctx, detach: Detached = False, timeout: Limit = None, env: Env = None,
-    entrypoint: Entrypoint = None,
+    entrypoint: Entrypoint = False, no_entrypoint: NoEntrypoint = False,
 ) -> int | None:  # fmt: skip
+    if entrypoint and no_entrypoint:
+        raise UsageError("--entrypoint and --no-entrypoint do not go together", "leave one of them out")
     if not words:
         raise UsageError("which command?", f"for instance `run {app} ls -l`")
     limit_s = seconds(timeout or DETACHED_TIMEOUT) if timeout or detach else None
-    program = Command(words, variables(env or []), limit_s, entrypoint)
+    program = Command(words, variables(env or []), limit_s, entrypoint or (False if no_entrypoint else None))
     found = context.app(app)
     if detach:
         context.line(context.operations.programs.run_detached(found, program, context.identity))

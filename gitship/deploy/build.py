@@ -16,6 +16,7 @@ from gitship.deploy.manifest import Manifest
 from gitship.deploy.room import Room
 from gitship.engine import values
 from gitship.engine.base import Engine
+from gitship.engine.causes import SEE_LOG
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployCanceled, DeployError
 from gitship.git.context import prepare
@@ -98,6 +99,10 @@ class Builder:
             progress = Progress(journal, stage, self._output_bytes)
             stage.now = progress.now
             return self._engine.images.build(files, options, progress, cancel)
+        except DeployError as error:
+            if error.hint == SEE_LOG:
+                error.hint = f"{SEE_LOG}: logs:deploy {app.name} {journal.deploy.id}"
+            raise
         finally:
             self._slots.release()
 

@@ -203,7 +203,7 @@ class Checker:
         wake = began + check.initial_delay_s
         while True:
             Patience(events=round.ends).rest(wake - time.monotonic())
-            state = self._must_live(container, process, round.ends)
+            state = self._must_live(container, process, round)
             elapsed_s, try_s = time.monotonic() - began, min(check.timeout_s, limit)
             seen = self._try(check, container, state, round.host, elapsed_s, try_s, round.ends)
             if seen.passed:
@@ -216,7 +216,9 @@ class Checker:
                 raise self._not_ready(container, seen, found, time.monotonic() - began)
             wake = time.monotonic() + POLL_S
 
-    def _must_live(self, container: Container, process: Process, ends: Events) -> ContainerState:
+    def _must_live(self, container: Container, process: Process, round: Round) -> ContainerState:
+        label = container.name.rpartition(".")[2]
+        more = f"; all of it: logs {round.app} --release {label}"
         try:
             state = self._engine.inspect(container.id)
         except NotFound:
@@ -225,15 +227,15 @@ class Checker:
             limit = f" (limit {process.memory_bytes >> 20} MB)" if process.memory_bytes else ""
             raise DeployError(
                 f"{container.process} ran out of memory{limit} and was killed",
-                "give it more memory, or make it need less",
+                f"give it more memory (resources:limit {app} --memory SIZE), or make it need less{more}",
                 self._last_lines(container),
             )
         if state.status in ("exited", "dead", "restarting") or state.restarts:
-            state = self._after_its_end(container, state, ends)
+            state = self._after_its_end(container, state, round.ends)
             ended = "crashed and was started again" if state.status == "running" else f"exited {state.exit_code}"
             raise DeployError(
                 f"{container.process} {ended}" + (f": {state.error}" if state.error else ""),
-                "the lines above are its last words; to see more, build and run the image on your own machine",
+                f"the lines above are its last words{more}",
                 self._last_lines(container),
             )
         return state

@@ -44,6 +44,7 @@ class Failure:
         return step if len(step) <= MAX_STEP_CHARS else step[: MAX_STEP_CHARS - 1] + "…"
 
 
+SEE_LOG = "the build log shows every line"  # whoever knows the app says by which command
 Explanation = tuple[str, str]
 
 
@@ -54,7 +55,7 @@ def explain(failure: Failure) -> Explanation:
         if found is not None:
             return found
     where = f"{failure.where}: " if _DOCKERFILE_STEP.match(failure.step) else ""
-    return f"{where}{failure.cause}", "the build log shows every line"
+    return f"{where}{failure.cause}", SEE_LOG
 
 
 def _disk(failure: Failure) -> Explanation | None:

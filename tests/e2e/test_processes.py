@@ -278,3 +278,19 @@ def test_a_silent_build_step_says_that_it_runs(server: Server, tiny_app: Callabl
     said = server.push_ok(tiny_app("slow", files={"Dockerfile": slow}), "slow", "-o", "no-cache")
     lines = [line for line in said.splitlines() if "RUN" in line and "migrating v1" in line]
     assert lines, said  # the step with its last line, while it ran
+
+
+def test_a_crash_names_the_command_that_shows_all_of_its_log(server: Server, tiny_app: Callable[..., Path]) -> None:
+    crashing = apps.tiny_dockerfile("v1", {"CRASH": "3"})
+    said = server.push(tiny_app("crashing", files={"Dockerfile": crashing}), "crashing").stderr
+    assert "all of it: logs crashing --release v1" in said, said
+    for words in (("logs", "crashing", "--release", "v1"), ("logs", "crashing")):
+        assert "cannot start: CRASH=3" in server.ssh(*words).stdout
+
+
+def test_checks_are_run_of_one_process(server: Server, tiny_app: Callable[..., Path]) -> None:
+    formation = json.dumps({"formation": {"worker": {"quantity": 1}}})
+    server.push_ok(tiny_app("looked", files={"Procfile": PROCFILE, "app.json": formation}), "looked")
+    for words, types in (((), {"web", "worker"}), (("web",), {"web"})):
+        rows = json.loads(server.ssh("checks:run", "looked", *words, "--format", "json").stdout)
+        assert {row["container"].split(".")[1] for row in rows} == types

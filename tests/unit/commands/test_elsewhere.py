@@ -43,8 +43,8 @@ def test_what_the_answer_names_is_a_command(ours: str) -> None:
 
 
 def test_dokkus_row_comes_before_a_pattern_of_the_same_noun() -> None:
-    assert (elsewhere.here("nginx:set") or "").startswith("here it is `cache:set`, `redirects:add`")
-    assert elsewhere.here("apps:report") == "here it is `apps:info`"
+    assert (elsewhere.here("nginx:set") or "").startswith("use `cache:set`, `redirects:add`")
+    assert elsewhere.here("apps:report") == "use `apps:info`"
     assert elsewhere.here("config:sett") is None
 
 

@@ -15,7 +15,7 @@ ROLES = {
         "help", "version", "completion",
         "apps:list", "config:show", "domains:list", "ps:list", "releases:list", "deploys:list",
         "logs", "logs:deploy", "apps:info", "releases:info", "deploys:info", "ps:events",
-        "maintenance:show", "redirects:list", "auth:list", "allow:list",
+        "maintenance:list", "maintenance:show", "redirects:list", "auth:list", "allow:list",
         "cron:list", "cron:history", "notify:list", "policy:show",
         "ports:show", "checks:show", "resources:show", "builder:show", "storage:list", "git:info",
         "cache:status", "errors:show", "stats:list", "stats:show", "ratelimit:show", "bodylimit:show", "vcl:show",

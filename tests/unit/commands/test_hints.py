@@ -1,0 +1,76 @@
+"""What people try first, and the line that leads them to what does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from gitship.commands import elsewhere
+from gitship.model import DeployState
+from tests.unit.commands.operations import Failure
+from tests.unit.commands.world import World
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    world.operations.push("shop")
+    return world
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("shell", "shop"), "use `enter APP` for a shell in a running container, `run APP sh` for one of its own"),
+        (("exec", "shop", "ls"), "use `enter APP PROCESS COMMAND` in a running container, or `run APP COMMAND`"),
+        (("top", "shop"), "use `ps:list APP` for its containers with processor and memory, `stats` for its traffic"),
+        (("users",), "use `keys:list`"),
+        (("traffic", "shop"), "use `stats:show APP`, or `stats:list` for all apps"),
+        (("whoami",), "use `version`, which any key may ask; admins see names in `keys:list` and `audit`"),
+        (("vhosts", "shop"), "use `domains:list`"),
+        (("ps:scale", "shop", "3"), "for instance `ps:scale shop web=3`"),
+        (("ps:scale", "shop", "web", "3"), "for instance `ps:scale shop web=3`"),
+        (("config:set", "shop"), "`config:set shop NAME=VALUE`, or of a file: config:import shop < .env"),
+        (("keys:add", "bob", "shop"), "limit the key to it by: keys:add bob --app shop < bob.pub"),
+        (("keys:add", "bob", "shop", "blog"), "limit the key to it by: keys:add bob --app shop < bob.pub"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_first_try_is_led_on(shop: World, words: Sequence[str], hint: str) -> None:
+    client = shop.run(*words)
+    assert client.code == 2, client.err
+    assert client.err.splitlines()[-1].startswith(f"hint: {hint}"), client.err
+
+
+def test_no_answer_reads_as_two_sentences_in_one() -> None:
+    for name in elsewhere.OTHERS:
+        said = elsewhere.here(name.replace("*", "x")) or ""
+        assert said.startswith(("use ", "by itself", "there is no")), said
+
+
+def test_stats_and_maintenance_without_an_app_are_about_all(shop: World) -> None:
+    shop.operations.push("blog")
+    shop.ok("maintenance:on", "blog")
+    assert [row["app"] for row in shop.ok("stats", "--since", "24h", "--format", "json").json] == ["blog", "shop"]
+    rows = shop.ok("maintenance", "--format", "json").json
+    assert [(row["app"], row["on"]) for row in rows] == [("blog", True), ("shop", False)]
+    assert shop.ok("maintenance", "shop", "--format", "json").json["on"] is False
+    assert "requests" in shop.ok("stats", "shop", "--format", "json").json
+
+
+def test_logs_of_an_app_whose_first_release_failed_are_those_of_that(world: World) -> None:
+    world.operations.fail_next = Failure(DeployState.CHECKING, "web exited 1", "look")
+    world.operations.push("broken")
+    app = world.store.app("broken")
+    world.store.create_release(
+        app.id, commit=None, image_id="i", image_bytes=1, config={}, processes=(), cause="push", created_by="ada"
+    )
+    client = world.run("logs", "broken")
+    assert "nothing of broken is live: this is what v1 printed, whose deploy failed" in client.err
+    assert "push to it first" in world.run("logs", "broken", "-f").err
+
+
+def test_checks_of_a_process_that_is_not_there(shop: World) -> None:
+    assert "did you mean 'web'?" in shop.run("checks:run", "shop", "weeb").err
