@@ -14,6 +14,7 @@ from gitship.commands.listing import Format, moment, show, version
 from gitship.commands.prompt import ask
 from gitship.commands.registry import command
 from gitship.commands.states import STATES, states
+from gitship.deploy import mounts
 from gitship.deploy.appstate import AppStates
 from gitship.errors import AlreadyThere, GitshipError, UsageError
 from gitship.model import App, Role, app_name
@@ -110,12 +111,25 @@ def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = Fals
         context.note(f"git remote set-url deploy {context.remote(new)}")
 
 
+def _tell_volumes(context: Context, app: App, new: str) -> None:
+    """A clone of an app with a database in a volume comes up on an empty one."""
+    mounted = [wanted for wanted in mounts.stored(context.store.settings(app.id)) if not wanted.host]
+    if not mounted:
+        return
+    listed = ", ".join(f"{wanted.source} at {wanted.path}" for wanted in mounted)
+    first = mounted[0]
+    context.note(
+        f"volumes do not come along: {listed}. To copy one: storage:export {app.name} {first.source} > file,"
+        f" storage:mount {new} {first.source}:{first.path}, storage:import {new} {first.source} --replace < file"
+    )
+
+
 @command(
     "apps:clone",
     Role.DEPLOYER,
     "make a second app like a first, and put it live with the same image",
-    details="Repository, config, scale and settings (port, checks, limits, build, gates) are copied; domains and what "
-    "containers have written are not. When its deploy fails, the new app is there all the same.",
+    details="Repository, config, scale and settings (port, checks, limits, build, gates) are copied; domains, mounts "
+    "and what is in volumes are not, which it says. When its deploy fails, the new app is there all the same.",
     examples=("apps:clone shop shop-test", "apps:clone shop shop-test --no-deploy"),
 )
 def clone(
@@ -135,6 +149,7 @@ def clone(
     refuse_existing(context, new)
     deploy = context.operations.cloning.clone(found, new, context.identity, config=not no_config, deploy=not no_deploy)
     context.line(f"cloned {found.name} to {new}")
+    _tell_volumes(context, found, new)
     if deploy is not None:
         follow(context, new, deploy, detach=detach)
 

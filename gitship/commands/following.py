@@ -37,7 +37,10 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
     if ended.state.switched:
         return
     if not ended.state.ended:
-        context.note(f"deploy {deploy.id} of {app} goes on; `logs:deploy {app} {deploy.id}` shows it")
+        context.note(
+            f"deploy {deploy.id} of {app} goes on; to see it: logs:deploy {app} {deploy.id};"
+            f" to end it: deploys:cancel {app}"
+        )
         raise Interrupted
     raise _not_live(app, ended, reason_shown=any(ended.reason in line for line in last_lines))
 

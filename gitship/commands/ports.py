@@ -51,7 +51,7 @@ def unset(app: AppName, /, *, context: Ctx, no_restart: NoRestart = False, detac
     "where web listens, and what says so",
     one=True,
     columns=(
-        Column("port", "the next release's, null before the first push"),
+        Column("port", "the next release's; before the first push its EXPOSE is not known yet"),
         Column("source", "ports:set, gitship.toml, config PORT, EXPOSE, the default, or an earlier release"),
         Column("live", "the live release's, null when nothing is live"),
     ),

@@ -14,6 +14,7 @@ from gitship.deploy.imagetags import cache_of, layers_of, tag_of
 from gitship.deploy.journal import Journal, Stage
 from gitship.deploy.manifest import Manifest
 from gitship.deploy.room import Room
+from gitship.deploy.start import COMMIT_NAMES
 from gitship.engine import values
 from gitship.engine.base import Engine
 from gitship.engine.causes import SEE_LOG
@@ -78,7 +79,7 @@ class Builder:
                 tag=tag_of(self._store, app, journal.deploy.id),
                 dockerfile=manifest.build.dockerfile,
                 target=manifest.build.target or "",
-                build_args=manifest.build.args,
+                build_args={**_commit_args(repository, commit, manifest), **manifest.build.args},
                 labels={
                     values.LABEL_SERVER: self._server_id,
                     values.LABEL_APP: app.name,
@@ -128,6 +129,13 @@ class Builder:
         while not self._slots.acquire(timeout=0.25):
             if cancel.is_set():
                 raise DeployCanceled("canceled while it waited for another build")
+
+
+def _commit_args(repository: Repository, commit: str, manifest: Manifest) -> dict[str, str]:
+    """The commit, for a Dockerfile that has an ARG for it: others keep their layers from one commit to the next."""
+    path = posixpath.normpath(posixpath.join(manifest.build.context, manifest.build.dockerfile))
+    text = repository.blob(commit, path) or b""
+    return {name: commit for name in COMMIT_NAMES if re.search(rb"(?mi)^\s*ARG\s.*\b" + name.encode() + rb"\b", text)}
 
 
 def shortened(text: str) -> str:

@@ -22,6 +22,7 @@ PUSH_OPTIONS = {
     "canary=5%": "a share of the visitors tries it first",
     "canary=off": "all visitors at once, whatever gitship.toml says",
 }
+LEAVING_AFTER_S = 3.0  # a deploy that takes longer is one that people leave
 NO_DEPLOY = "no-deploy"
 CANARY = "canary="
 NO_CANARY = "canary=off"
@@ -130,12 +131,25 @@ class PushHost:
                 progress(self._safe(line))
 
         progress("")
-        deploy = self._operations.follow(deploy, write, gone)
+        deploy = self._followed(deploy, write, progress, gone)
         if deploy.state.switched:
             return ""
         if deploy.state is DeployState.FAILED:
             return f"{output.failed_part(deploy.failed_stage)} failed: {deploy.reason}"
         return f"{deploy.state}: {deploy.reason}"
+
+    def _followed(
+        self, deploy: Deploy, write: Callable[[str], None], progress: Callable[[str], None], gone: threading.Event
+    ) -> Deploy:
+        """Says beforehand what leaving does: nothing reaches a git that was ended by Ctrl-C."""
+        said = f"Ctrl-C leaves this deploy running; to end it: deploys:cancel {self._app.name}"
+        timer = threading.Timer(LEAVING_AFTER_S, progress, (output.detail(said),))
+        timer.name, timer.daemon = "leaving", True
+        timer.start()
+        try:
+            return self._operations.follow(deploy, write, gone)
+        finally:
+            timer.cancel()
 
 
 def option_error(option: str) -> str:

@@ -18,6 +18,7 @@ from gitship.model import App, Container, Process, Release
 
 PARALLEL_STOPS = 8
 NAME_TRIES = 5
+COMMIT_NAMES = ("GIT_REV", "SOURCE_VERSION")  # as Dokku and Heroku call it
 
 
 class Starter:
@@ -191,6 +192,7 @@ def environment(app: App, release: Release, process: Process | None) -> dict[str
         "GITSHIP_APP": app.name,
         "GITSHIP_RELEASE": release.label,
         "GITSHIP_COMMIT": release.commit or "",
+        **(dict.fromkeys(COMMIT_NAMES, release.commit) if release.commit else {}),
         **release.config,
     }
     if process is not None and process.port is not None:

@@ -31,7 +31,10 @@ class Deploying(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PortInUse:
-    """Where `web` of the next release listens, None when only the first push can say; ``live`` is the live one's."""
+    """Where `web` of the next release listens; ``live`` is the live one's.
+
+    Before the first push the commit and its image have not been seen: they may say otherwise then.
+    """
 
     port: int | None
     source: str
@@ -141,7 +144,12 @@ class Tuning:
     def port(self, app: App) -> PortInUse:
         live, own = self._live(app), self.overrides(app)
         if live is None:
-            return PortInUse(own.port, "ports:set" if own.port else "", None)
+            if own.port:
+                return PortInUse(own.port, "ports:set", None)
+            said = self._config(app).get(PORT, "").strip()
+            if said.isascii() and said.isdecimal():
+                return PortInUse(int(said), "config PORT", None)
+            return PortInUse(DEFAULT_PORT, "default", None)
         web = live.process(WEB)
         used = web.port if web else None
         if own.port:

@@ -294,3 +294,18 @@ def test_checks_are_run_of_one_process(server: Server, tiny_app: Callable[..., P
     for words, types in (((), {"web", "worker"}), (("web",), {"web"})):
         rows = json.loads(server.ssh("checks:run", "looked", *words, "--format", "json").stdout)
         assert {row["container"].split(".")[1] for row in rows} == types
+
+
+def test_the_commit_is_known_by_the_names_of_dokku_and_heroku(server: Server, tiny_app: Callable[..., Path]) -> None:
+    repository = tiny_app("revision")
+    text = apps.tiny_dockerfile("v1", extra=["ARG SOURCE_VERSION", "ENV BUILT_FROM=$SOURCE_VERSION"])
+    commit = apps.commit(repository, "With an argument", {"Dockerfile": text})
+    server.push_ok(repository, "revision")
+    for name in ("GIT_REV", "SOURCE_VERSION", "BUILT_FROM"):
+        assert server.get("revision", f"/env?{name}").body == commit, name
+
+
+def test_a_push_that_takes_a_while_says_what_ctrl_c_does(server: Server, tiny_app: Callable[..., Path]) -> None:
+    slow = apps.tiny_dockerfile("v1", {"BOOT_MS": "5000"})
+    said = server.push_ok(tiny_app("leaving", files={"Dockerfile": slow}), "leaving")
+    assert "Ctrl-C leaves this deploy running; to end it: deploys:cancel leaving" in said, said

@@ -74,3 +74,18 @@ def test_logs_of_an_app_whose_first_release_failed_are_those_of_that(world: Worl
 
 def test_checks_of_a_process_that_is_not_there(shop: World) -> None:
     assert "did you mean 'web'?" in shop.run("checks:run", "shop", "weeb").err
+
+
+def test_the_port_of_an_app_that_was_never_deployed_is_the_default(world: World) -> None:
+    world.ok("apps:create", "new")
+    assert world.ok("ports:show", "new", "--format", "json").json == {"port": 5000, "source": "default", "live": None}
+    world.ok("config:set", "new", "PORT=7000")
+    assert world.ok("ports:show", "new", "--format", "json").json["source"] == "config PORT"
+
+
+def test_who_leaves_a_deploy_reads_how_to_end_it(shop: World) -> None:
+    shop.operations.hold()
+    client = shop.client("ps:restart", "shop")
+    client.session.closed.set()
+    shop.go(client)
+    assert "goes on; to see it: logs:deploy shop" in client.err and "to end it: deploys:cancel shop" in client.err

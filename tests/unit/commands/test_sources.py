@@ -152,3 +152,11 @@ def test_a_registrys_password_is_kept_once_it_is_taken_and_shown_nowhere(shop: W
     for server in ("http://x", "", "a b"):
         assert shop.run("registry:login", "--", server, "ci", stdin=b"p").code == 1, server
     assert shop.run("registry:login", "r.example.com", "ci").code == 2
+
+
+def test_a_clone_says_that_volumes_stay_behind(shop: World) -> None:
+    assert "volume" not in shop.ok("apps:clone", "shop", "bare").err
+    shop.ok("storage:mount", "shop", "data:/var/lib/shop")
+    said = shop.ok("apps:clone", "shop", "copy").err
+    assert "volumes do not come along: data at /var/lib/shop" in said
+    assert "storage:mount copy data:/var/lib/shop" in said and "storage:import copy data" in said
