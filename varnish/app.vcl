@@ -48,11 +48,13 @@ sub vcl_pipe {
     std.log("gitship:@ID@ @RELEASE@ pipe");
 }
 
+@HEADER@
 @SIDE@
-# Visitors of a canary keep its cookie for a while. It's gitship's own: with it no page would come from the cache.
+@STICKY@
+# Visitors keep the cookie of a canary for a while. These are gitship's own: with one no page would come from the cache.
 sub vcl_recv {
-    if (req.http.cookie ~ "gitship_canary=") {
-        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_canary=[^;]*", ""), "^; *", "");
+    if (req.http.cookie ~ "gitship_(canary|sticky)=") {
+        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_(canary|sticky)=[^;]*", ""), "^; *", "");
         if (req.http.cookie == "") {
             unset req.http.cookie;
         }
@@ -122,6 +124,7 @@ sub vcl_recv {
     }
 
     set req.backend_hint = app.backend();
+@STUCK@
 @ANY_AT_ALL@
 
     if (req.http.x-gitship-before ~ "^(look|serve)$" || req.http.x-gitship-stale == "serve"

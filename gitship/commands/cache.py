@@ -42,6 +42,10 @@ AssetsFor = Annotated[
 Warm = Annotated[
     str | None, Parameter(name="--warm", metavar="off|PATH,...", help="fetch these before a new release is switched to")
 ]
+Sticky = Annotated[
+    str | None,
+    Parameter(name="--sticky", metavar="on|off", help="keep a visitor with one container, by a cookie"),
+]
 
 
 @command(
@@ -55,6 +59,7 @@ Warm = Annotated[
         "cache:set shop --ttl 60s --grace 1h",
         "cache:set shop --ignore-cookies '_ga*,_gid' --strip-query 'utm_*,fbclid'",
         "cache:set shop --assets-for 2h --warm /,/feed",
+        "cache:set shop --sticky on",
     ),
 )
 def set_rules(
@@ -68,6 +73,7 @@ def set_rules(
     strip_query: StripQuery = None,
     assets_for: AssetsFor = None,
     warm: Warm = None,
+    sticky: Sticky = None,
 ) -> None:
     given = {
         "ttl": ttl,
@@ -76,6 +82,7 @@ def set_rules(
         "strip_query": strip_query,
         "assets_for": assets_for,
         "warm": warm,
+        "sticky": sticky,
     }
     changes = {
         rule.field: rule.read(Value("cache:set", f"--{rule.option}", word))
@@ -133,6 +140,8 @@ def shown_time(seconds: int) -> str:
 
 def shown_value(value: Any) -> str:
     """A rule's value as it is typed."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, list):
         return "all" if value == [ALL_COOKIES] else ", ".join(value) or NOTHING
     return NOTHING if value is None else shown_time(value)
@@ -146,7 +155,7 @@ def shown_value(value: Any) -> str:
     "of each answer tells where it came from: hit, miss, pass (not cached), stale, previous (the release before).",
     columns=(
         Column("rule", "as `cache:set` calls it"),
-        Column("value", 'seconds, a list of names, null for nothing; ["*"] for all cookies', shown_value),
+        Column("value", 'seconds, true or false, a list of names, null for nothing; ["*"]: all cookies', shown_value),
         Column("source", f"{rules.BY_COMMAND}, {rules.BY_FILE} of the live release, or {rules.BY_DEFAULT}"),
     ),
     examples=("cache:status shop", "cache:status shop --format json"),

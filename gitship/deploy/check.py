@@ -15,7 +15,7 @@ from typing import Protocol
 
 from gitship.deploy import interim
 from gitship.deploy.probe import REFUSED, Events, http_answer, listens
-from gitship.deploy.sockets import Diagnosis, explain, listening
+from gitship.deploy.sockets import SLOW, Diagnosis, explain, listening
 from gitship.deploy.wrongport import Suspicion
 from gitship.engine.base import Engine
 from gitship.engine.patience import Interrupted, Patience
@@ -280,7 +280,7 @@ class Checker:
         return Seen(passed, text, refused=not passed and text.startswith(REFUSED))
 
     def _not_ready(self, container: Container, seen: Seen, found: Diagnosis | None, after_s: float) -> DeployError:
-        hint = "see the lines above; if the app is only slow to start, raise deploy.check_timeout"
+        hint = f"see the lines above; if the app is only slow to start: {SLOW}"
         return DeployError(
             f"{container.process} is not healthy after {after_s:.0f} s: {found.cause if found else seen.text}",
             found.hint if found else hint,

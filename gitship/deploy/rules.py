@@ -34,10 +34,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RuleInUse:
-    """``value`` is seconds, a list of names, or None for nothing; ``source`` is BY_COMMAND, BY_FILE or BY_DEFAULT."""
+    """``value`` is seconds, true or false, a list of names, or None for nothing.
+
+    ``source`` is BY_COMMAND, BY_FILE or BY_DEFAULT.
+    """
 
     rule: Rule
-    value: int | list[str] | None
+    value: int | bool | list[str] | None
     source: str
 
 
@@ -72,6 +75,12 @@ def _paths(value: Value) -> list[str]:
     return _bounded(value, [word.text() for word in words], MOST_WARM)
 
 
+def _flag(value: Value) -> bool:
+    if isinstance(value.raw, str):
+        return value.choice("on", "off") == "on"
+    return value.flag()
+
+
 def _bounded(value: Value, words: list[str], most: int) -> list[str]:
     words = list(dict.fromkeys(words))
     if len(words) > most:
@@ -93,6 +102,8 @@ RULES = (
         "how long cached files of the release before are served where the live one answers 404; 0: not at all",
         Value.duration),
     Rule("warm", "warm", "off", "paths that are fetched into the cache before a new release is switched to", _paths),
+    Rule("sticky", "sticky", "off",
+        "`on`: a visitor stays with one container, by a cookie, as socket.io's polling needs it", _flag),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 LISTEN = "0A"  # TCP_LISTEN in Linux's include/net/tcp_states.h
+SLOW = "check_timeout in [deploy] of a gitship.toml in the repository"
 DOCKER_DNS = "127.0.0.11"  # the engine's own resolver listens here in every container
 
 
@@ -58,13 +59,13 @@ def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> Diagn
         return Diagnosis(
             f"listens on {listed}, expected {port}",
             f"make the app listen on $PORT ({port}), or say where it does: ports:set {app} {others[0]},"
-            f" `port = {others[0]}` in gitship.toml, or `EXPOSE {others[0]}` in the Dockerfile",
+            f" `port = {others[0]}` in a gitship.toml in the repository, or `EXPOSE {others[0]}` in the Dockerfile",
             others=tuple(others),
         )
     if not sockets:
         return Diagnosis(
             f"nothing listens on port {port}",
-            f"make the app listen on 0.0.0.0:$PORT ({port}); if it is slow to start, raise deploy.check_timeout",
+            f"make the app listen on 0.0.0.0:$PORT ({port}); if it is slow to start: {SLOW}",
             wrong=False,
         )
     return None

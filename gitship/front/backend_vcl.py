@@ -11,6 +11,7 @@ from pathlib import Path
 from gitship.front import websocket_vcl
 from gitship.front.pause import SOCKET_PATH
 from gitship.front.probe_vcl import Probe, probe_text
+from gitship.front.websocket_vcl import IN_TURN, Turn
 
 # A container's address is on this machine: one lost SYN is repeated after 1 s, the next after 3 s.
 CONNECT_TIMEOUT_S = 3
@@ -58,9 +59,19 @@ class LocalBackend:
 AnyBackend = Backend | LocalBackend
 
 
-def gaps(backends: Sequence[AnyBackend], probe: Probe | None, proxy: Path | None) -> dict[str, str]:
-    """What fills the gaps of varnish/app.vcl that are about containers; websockets go through ``proxy``, None: none."""
-    names = [f"b{i}_{re.sub(r'[^A-Za-z0-9]', '_', b.name)}" for i, b in enumerate(backends)]
+def names_of(backends: Sequence[AnyBackend]) -> list[str]:
+    """What they are called in the VCL."""
+    return [f"b{i}_{re.sub(r'[^A-Za-z0-9]', '_', b.name)}" for i, b in enumerate(backends)]
+
+
+def gaps(
+    backends: Sequence[AnyBackend], probe: Probe | None, proxy: Path | None, turn: Turn = IN_TURN
+) -> dict[str, str]:
+    """What fills the gaps of varnish/app.vcl that are about containers; websockets go through ``proxy``, None: none.
+
+    ``turn`` says which container a websocket goes to.
+    """
+    names = names_of(backends)
     probed = probe is not None
     made = [_backend(n, b, probed) for n, b in zip(names, backends, strict=True)]
     members = ["    new app = directors.round_robin();", *(f"    app.add_backend({n});" for n in names)]
@@ -71,7 +82,7 @@ def gaps(backends: Sequence[AnyBackend], probe: Probe | None, proxy: Path | None
         "probe": probe_text(probe) if probe else "",
         "backends": "\n".join(made),
         "members": "\n".join(members),
-        "websockets": websocket_vcl.declarations(proxy, _containers(backends, names)),
+        "websockets": websocket_vcl.declarations(proxy, _containers(backends, names), turn),
         "any_at_all": _any_at_all("req.backend_hint", "    ") if probed else "",
         "any_at_all_again": _any_at_all("bereq.backend", "        ") if probed else "",
         "retry_503": _retry_503(probed) if len(names) > 1 else "",

@@ -27,7 +27,8 @@ class Cache:
 
     ``grace_s`` is how long after its time a page is served while the app fails. ``ignore_cookies`` and ``strip_query``
     are names, maybe with a ``*`` at their end; ALL_COOKIES alone stands for every cookie. ``assets_for_s`` is how long
-    the files of the release before stay reachable, 0: not at all. Raises ValueError for what cannot be put into VCL.
+    the files of the release before stay reachable, 0: not at all. ``sticky``: a visitor stays with one container.
+    Raises ValueError for what cannot be put into VCL.
     """
 
     ttl_s: int | None = None
@@ -36,6 +37,7 @@ class Cache:
     strip_query: tuple[str, ...] = ()
     assets_for_s: int = DEFAULT_ASSETS_S
     warm: tuple[str, ...] = ()
+    sticky: bool = False
 
     def __post_init__(self) -> None:
         for seconds in (self.ttl_s or 0, self.grace_s, self.assets_for_s):

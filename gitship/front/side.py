@@ -96,7 +96,6 @@ def telling(side: Side | None, *, beside_others: bool) -> str:
         ]
     return "\n".join(
         [
-            *(["import header;", ""] if beside_others else []),
             "# One side of a canary: a visitor who is not known to be on it is told so.",
             "sub vcl_recv {",
             "    if (req.restarts == 0) {",

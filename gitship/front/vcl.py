@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitship.front import backend_vcl, cache_vcl, custom, gate_vcl, limits, pause
+from gitship.front import backend_vcl, cache_vcl, custom, gate_vcl, limits, pause, sticky_vcl
 from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S, AnyBackend, Backend, LocalBackend
 from gitship.front.cache import DEFAULT, Before, Cache
 from gitship.front.gate import OPEN, Gate, check_page
@@ -18,6 +18,7 @@ from gitship.front.pause import Pause
 from gitship.front.probe_vcl import Probe
 from gitship.front.side import Side, telling, vmod_header_is_there
 from gitship.front.templates import REQUEST_ID, fill, literal, page, template
+from gitship.front.websocket_vcl import IN_TURN
 
 APP_PREFIX = "app_"
 LABEL_PREFIX = "L_"
@@ -142,6 +143,8 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
     calls = {hook: custom.call(own, hook) for hook in custom.HOOKS}
     if calls[custom.RECV]:  # gitship's own request has to reach the app
         calls[custom.RECV] = "    if (!req.http.x-gitship-verify) {\n        call app_recv;\n    }"
+    beside_others = vmod_header_is_there()
+    stuck = app.local is None and sticky_vcl.wanted(app.cache.sticky, app.backends)
     text = fill(
         template("app.vcl"),
         name=name,
@@ -151,7 +154,10 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         request_id=REQUEST_ID,
         digest=digest,
         token=token,
-        side=telling(app.side, beside_others=vmod_header_is_there()),
+        header="import header;\n" if (app.side or stuck) and beside_others else "",
+        side=telling(app.side, beside_others=beside_others),
+        sticky=sticky_vcl.declarations(app.backends, beside_others=beside_others) if stuck else "",
+        stuck="    " + sticky_vcl.CHOICE if stuck else "",
         gate=gate_vcl.declarations(app.gate, app.app),
         call_gate=gate_vcl.call(app.gate, "        ", unless="req.http.x-gitship-verify"),
         cache_key=app.cache_key,
@@ -172,7 +178,7 @@ def _app_text(app: AppFront, name: str, token: str, digest: str, largest_cached_
         page=page("app-down", request="bereq", app=app.app) if app.error_page is None else literal(app.error_page),
         limits=limits.declarations(app.gate.limits, app.app, _gitships_own(app, token)),
         pause=pause.declarations(app.pause, token),
-        **backend_vcl.gaps(app.behind, app.probe, app.proxy),
+        **backend_vcl.gaps(app.behind, app.probe, app.proxy, sticky_vcl.TURN if stuck else IN_TURN),
         **calls,
     )
     return custom.appended(text, own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gitship.front.pause import SOCKET_PATH
@@ -29,7 +30,22 @@ sub vcl_pipe {
 }"""
 
 
-def declarations(proxy: Path | None, containers: Sequence[tuple[str, str, int]]) -> str:
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whose turn a websocket is: the shard ``director`` says, by the VCL expression ``key``.
+
+    ``own`` is False for a director that the VCL has anyway.
+    """
+
+    director: str = "sockets"
+    key: str = '"" + req.xid'
+    own: bool = True
+
+
+IN_TURN = Turn()
+
+
+def declarations(proxy: Path | None, containers: Sequence[tuple[str, str, int]], turn: Turn = IN_TURN) -> str:
     """``proxy`` is its socket (None: nobody gets a websocket), ``containers`` are name in the VCL, address and port.
 
     Raises ValueError for a path that is none of a socket.
@@ -44,8 +60,8 @@ def declarations(proxy: Path | None, containers: Sequence[tuple[str, str, int]])
         socket=str(proxy),
         connect_s=str(CONNECT_S),
         ask_s=str(ASK_S),
-        choice=_choice([name for name, _, _ in containers]),
-        choose="\n".join(_choose(containers)),
+        choice=_choice([name for name, _, _ in containers]) if turn.own else "",
+        choose="\n".join(_choose(containers, turn)),
     )
     return text.rstrip("\n")
 
@@ -60,14 +76,15 @@ def _choice(names: Sequence[str]) -> str:
     )
 
 
-def _choose(containers: Sequence[tuple[str, str, int]]) -> list[str]:
+def _choose(containers: Sequence[tuple[str, str, int]], turn: Turn) -> list[str]:
     """Any one that passes its probe; when none does they are tried all the same."""
     if len(containers) == 1:
         [(_, address, port)] = containers
         return _to(address, port, "    ")
-    by = 'by=KEY, key=sockets.key("" + req.xid)'
-    lines = [f"    set bereq.backend = sockets.backend({by});", "    if (!bereq.backend) {"]
-    lines += [f"        set bereq.backend = sockets.backend({by}, healthy=IGNORE);", "    }"]
+    director = turn.director
+    by = f"by=KEY, key={director}.key({turn.key})"
+    lines = [f"    set bereq.backend = {director}.backend({by});", "    if (!bereq.backend) {"]
+    lines += [f"        set bereq.backend = {director}.backend({by}, healthy=IGNORE);", "    }"]
     for word, (name, address, port) in zip(["if", *["} elsif"] * len(containers)], containers, strict=False):
         lines += [f"    {word} (bereq.backend == {name}) {{", *_to(address, port, "        ")]
     return [*lines, "    }"]

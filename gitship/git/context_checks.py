@@ -32,7 +32,8 @@ def no_dockerfile(dockerfile: str, paths: Collection[str]) -> NoDockerfile:
         found = ", ".join(f"'{path}'" for path in others[:SHOWN])
         return NoDockerfile(
             f"{missing}; found {found}",
-            f'name it in gitship.toml, commit, push again:\n\n[build]\ndockerfile = "{others[0]}"\n',
+            "name it in a gitship.toml at the top of the repository, commit, push again:"
+            f'\n\n[build]\ndockerfile = "{others[0]}"\n',
         )
     language, text = starting_dockerfile(paths)
     looks = f" (this looks like {language})" if language else ""

@@ -53,7 +53,7 @@ NOT_RUN = {
 
 # What a reader has when he comes to the block that begins so.
 BEFORE = {
-    "git remote add deploy ssh://deploy@localhost:2222/shop": "cd ~/shop",
+    "git remote add deploy ssh://deploy@apps.example.com:2222/shop": "cd ~/shop",
     "mkdir hello && cd hello && git init -b main": "cd ~",
     "alias ship='ssh -p 2222 deploy@localhost'": """
         cp -r ~/files/. .
@@ -85,7 +85,7 @@ def line_to_run(line: str) -> str:
     if re.match(r"ship logs .*-f\b", command):
         words = command.replace("ship", "ssh -p 2222 deploy@localhost", 1)
         return f"timeout {FOLLOW_S} {words} || [ $? -eq 124 ]"
-    return line
+    return line.replace("deploy@apps.example.com:2222", "deploy@localhost:2222")  # the laptop is the server here
 
 
 def script(data_dir: Path) -> str:

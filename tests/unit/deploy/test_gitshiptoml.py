@@ -45,6 +45,7 @@ ignore_cookies = ["_ga*", "consent"]
 strip_query = "utm_*, fbclid"
 assets_for = "2h"
 warm = ["/", "/feed?all=1"]
+sticky = true
 
 [processes.web]
 memory = "256m"
@@ -153,6 +154,7 @@ def test_every_key_is_read() -> None:
             "strip_query": ["utm_*", "fbclid"],
             "assets_for_s": 7200,
             "warm": ["/", "/feed?all=1"],
+            "sticky": True,
         },
     )
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.front import cache_vcl
+from gitship.front import cache_vcl, sticky_vcl
 from gitship.front.cache import ALL_COOKIES, Before, Cache, Purge
 from gitship.front.control import _quoted
 from gitship.front.vcl import AppFront, app_vcl, digest, digest_of
 from tests.unit.front.golden import check
 from tests.unit.front.test_gate import parts
-from tests.unit.front.test_vcl import LARGEST, NONE, ONE
+from tests.unit.front.test_vcl import LARGEST, NONE, ONE, THREE
 
 pytestmark = pytest.mark.unit
 
@@ -27,6 +27,19 @@ FULL = Cache(60, 3600, ("_ga*", "consent"), ("utm_*", "fbclid"), 7200, ("/",))
 def test_all_of_it_as_vcl() -> None:
     app = replace(ONE, cache=FULL, before=Before("7/fedcba9876543210", 1700007200), error_page='<p>"} down')
     check("cache.vcl", app_vcl(app, NAME, LARGEST))
+
+
+@pytest.mark.parametrize("beside_others", [True, False])
+def test_affinity_as_vcl(beside_others: bool) -> None:
+    text = sticky_vcl.declarations(THREE.backends, beside_others=beside_others)
+    check(f"sticky-{'header' if beside_others else 'plain'}.vcl", text)
+
+
+def test_affinity_is_for_who_has_several_containers_and_asks_for_it() -> None:
+    sticky = Cache(sticky=True)
+    assert "stuck" in app_vcl(replace(THREE, cache=sticky), NAME, LARGEST)
+    assert "stuck" not in app_vcl(THREE, NAME, LARGEST)
+    assert "stuck" not in app_vcl(replace(ONE, cache=sticky), NAME, LARGEST)
 
 
 @pytest.mark.parametrize(

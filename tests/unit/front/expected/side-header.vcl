@@ -1,5 +1,3 @@
-import header;
-
 # One side of a canary: a visitor who is not known to be on it is told so.
 sub vcl_recv {
     if (req.restarts == 0) {
