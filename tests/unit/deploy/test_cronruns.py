@@ -429,7 +429,7 @@ def test_an_app_that_is_destroyed_takes_its_runs_along(lab: Lab) -> None:
 def test_a_run_that_somebody_ended_is_not_ok(lab: Lab) -> None:
     lab.runs.begin_now(lab.app, lab.add(), ADA)
     [name] = lab.running()
-    lab.one_offs.stop("shop", name)
+    lab.one_offs.stop(lab.app, name, ADA)
     lab.wait_gone(name)
     [run] = lab.history()
     assert (str(run.outcome), run.reason) == ("stopped", "ended by run:stop")

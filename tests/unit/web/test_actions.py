@@ -58,7 +58,9 @@ def test_rollback_leads_to_the_deploy_that_it_made(shop: Site) -> None:
 
 def test_the_question_of_a_rollback_names_config_that_comes_and_goes(shop: Site) -> None:
     assert "Config:" not in shop.get("/apps/shop/actions/rollback?release=1").text
-    shop.operations.change_config("shop", {"DATABASE_URL": "postgres://secret"}, shop.key("cat", Role.DEPLOYER))
+    shop.operations.change_config(
+        shop.store.app("shop"), {"DATABASE_URL": "postgres://secret"}, shop.key("cat", Role.DEPLOYER)
+    )
     page = shop.get("/apps/shop/actions/rollback?release=1").text
     assert "Config: removes DATABASE_URL." in page
     assert "secret" not in page
