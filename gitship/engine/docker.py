@@ -80,7 +80,9 @@ class DockerEngine:
         limits = build_limits or BuildLimits()
         self._images = DockerImages(self._connection, builder, limits, lambda: self.about().cgroup_driver, owner, kept)
         self._seal = Seal(secret)
-        self._volumes = DockerVolumes(self._wire, self._connection.client, self, host_paths, private)
+        self._volumes = DockerVolumes(
+            self._wire, self._connection.client, self, host_paths, private, self._images.helpers
+        )
         self._meters = Meters(lambda container_id: self.inspect(container_id).pid)
 
     def close(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from docker import APIClient
@@ -69,6 +70,8 @@ class DockerImages:
         self._cgroup_driver = cgroup_driver
         self._owner = owner
         self.ballast = ImageBallast(connection, owner, kept)
+        self._lock = threading.Lock()
+        self._helpers: set[str] = set()
 
     @property
     def spare(self) -> Spare:
@@ -120,8 +123,26 @@ class DockerImages:
     @needs_room
     def runs_words(self, image_id: str) -> bool:
         found = self._look_at(image_id)
-        with translated(self._host, "read an image's ENTRYPOINT", missing=f"image {image_id[:19]}"):
-            return imagefiles.runs_words(self._docker, found, {LABEL_SERVER: self._owner, LABEL_HELPER: "entrypoint"})
+        labels = {LABEL_SERVER: self._owner, LABEL_HELPER: "entrypoint"}
+        with translated(self._host, "read an image's ENTRYPOINT"), self._helper() as name:
+            return imagefiles.runs_words(self._docker, found, name, labels)
+
+    @contextmanager
+    def _helper(self) -> Iterator[str]:
+        """The name of a container that the reconciler leaves alone meanwhile."""
+        name = f"gitship-image-{secrets.token_hex(6)}"
+        with self._lock:
+            self._helpers.add(name)
+        try:
+            yield name
+        finally:
+            with self._lock:
+                self._helpers.discard(name)
+
+    def helpers(self) -> set[str]:
+        """Names of the containers through which images are read now."""
+        with self._lock:
+            return set(self._helpers)
 
     def pull(
         self,

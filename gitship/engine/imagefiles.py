@@ -20,14 +20,14 @@ DIRECTORY = 1 << 31  # in a mode as Go writes it
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker's own default
 
 
-def runs_words(docker: APIClient, inspected: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def runs_words(docker: APIClient, inspected: Mapping[str, Any], name: str, labels: Mapping[str, str]) -> bool:
     """See ``entrypoints.runs_words``, for an image as ``GET /images/<id>/json`` has it.
 
-    ``labels`` are those of the container: one that a crash leaves behind is known by them.
+    ``name`` and ``labels`` are those of the container: one that a crash leaves behind is known by them.
     """
     config = inspected.get("Config") or {}
     env = dict(text.partition("=")[::2] for text in config.get("Env") or ())
-    with _Files(docker, inspected["Id"], labels) as files:
+    with _Files(docker, inspected["Id"], name, labels) as files:
 
         def script(program: str) -> str | None:
             places = entrypoints.places(program, env.get("PATH") or PATH, config.get("WorkingDir") or "")
@@ -37,10 +37,11 @@ def runs_words(docker: APIClient, inspected: Mapping[str, Any], labels: Mapping[
 
 
 class _Files:
-    """Makes its container when the first file is asked for, and once more when somebody took that away."""
+    """Makes its container when the first file is asked for."""
 
-    def __init__(self, docker: APIClient, image_id: str, labels: Mapping[str, str]) -> None:
+    def __init__(self, docker: APIClient, image_id: str, name: str, labels: Mapping[str, str]) -> None:
         self._docker = docker
+        self._name = name
         self._body = {"Image": image_id, "Entrypoint": ["-"], "Cmd": [], "Labels": dict(labels)}
         self._container = ""
 
@@ -54,17 +55,15 @@ class _Files:
 
     def text(self, path: str, links: int = MOST_LINKS) -> str | None:
         """None when it is not there, no file, or larger than a script is."""
-        for last in (False, True):
-            if not self._container:
-                made = self._docker.create_container_from_config(self._body)  # type: ignore[no-untyped-call]
-                self._container = made["Id"]
-            try:
-                stream, about = self._docker.get_archive(self._container, path)
-                break
-            except docker_errors.NotFound as error:
-                if last or "no such container" not in str(error.explanation).lower():
-                    return None
-                self._container = ""
+        if not self._container:
+            made = self._docker.create_container_from_config(self._body, self._name)  # type: ignore[no-untyped-call]
+            self._container = made["Id"]
+        try:
+            stream, about = self._docker.get_archive(self._container, path)
+        except docker_errors.NotFound as error:
+            if "no such container" in str(error.explanation).lower():  # somebody took it away: nothing is known then
+                raise
+            return None
         if target := about.get("linkTarget"):
             stream.close()
             return self.text(posixpath.join(posixpath.dirname(path), target), links - 1) if links else None

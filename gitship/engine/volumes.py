@@ -48,7 +48,10 @@ class DockerVolumes:
         containers: Containers,
         host_paths: Sequence[Path],
         private: Sequence[Path] = (),
+        others: Callable[[], set[str]] = set,
     ) -> None:
+        """``others`` are names of helpers for something else than volumes."""
+        self._others = others
         self._wire = wire
         self._client = docker
         self._containers = containers
@@ -166,7 +169,7 @@ class DockerVolumes:
 
     def helpers(self) -> set[str]:
         with self._lock:
-            return set(self._helpers)
+            return self._helpers | self._others()
 
     @contextmanager
     def _helper(self, volume: str, labels: Mapping[str, str], *, read_only: bool) -> Iterator[str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
+from gitship.engine import imagefiles
+from gitship.engine.docker import DockerEngine
 from gitship.engine.entrypoints import runs_words
+from gitship.engine.values import LABEL_HELPER, LABEL_SERVER
 
 pytestmark = pytest.mark.unit
 
@@ -61,3 +66,21 @@ def test_a_server_takes_them_for_its_own(entrypoint: list[str]) -> None:
         comment='#!/bin/sh\n# exec "$@"\nexec python app.py\n',
     )
     assert not runs_words(entrypoint, texts.get)
+
+
+def test_the_reconciler_knows_of_the_container_that_an_image_is_read_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took one for a leftover, and the push failed: "removal is already in progress"."""
+    engine = DockerEngine("unix:///nowhere", owner="0123")
+    seen: list[tuple[str, set[str]]] = []
+
+    def reading(docker: object, found: object, name: str, labels: Mapping[str, str]) -> bool:
+        assert labels == {LABEL_SERVER: "0123", LABEL_HELPER: "entrypoint"}
+        seen.append((name, engine.volumes.helpers()))
+        return True
+
+    monkeypatch.setattr(engine._images, "_look_at", lambda image_id: {})
+    monkeypatch.setattr(engine._connection, "client", lambda: None)
+    monkeypatch.setattr(imagefiles, "runs_words", reading)
+    assert engine.images.runs_words("sha256:1")
+    [(name, busy)] = seen
+    assert name in busy and engine.volumes.helpers() == set()
