@@ -79,7 +79,7 @@ class Builder:
                 tag=tag_of(self._store, app, journal.deploy.id),
                 dockerfile=manifest.build.dockerfile,
                 target=manifest.build.target or "",
-                build_args={**_commit_args(repository, commit, manifest), **manifest.build.args},
+                build_args={**_commit_args(dockerfile, commit), **manifest.build.args},
                 labels={
                     values.LABEL_SERVER: self._server_id,
                     values.LABEL_APP: app.name,
@@ -131,10 +131,9 @@ class Builder:
                 raise DeployCanceled("canceled while it waited for another build")
 
 
-def _commit_args(repository: Repository, commit: str, manifest: Manifest) -> dict[str, str]:
+def _commit_args(dockerfile: bytes | None, commit: str) -> dict[str, str]:
     """The commit, for a Dockerfile that has an ARG for it: others keep their layers from one commit to the next."""
-    path = posixpath.normpath(posixpath.join(manifest.build.context, manifest.build.dockerfile))
-    text = repository.blob(commit, path) or b""
+    text = dockerfile or b""
     return {name: commit for name in COMMIT_NAMES if re.search(rb"(?mi)^\s*ARG\s.*\b" + name.encode() + rb"\b", text)}
 
 
