@@ -143,8 +143,8 @@ def _rule_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any]) 
 
 
 def _word(value: Any) -> str:
-    if value is True:
-        return "on"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, list):
         return ",".join(value) or "off"
     return f"{value}s"

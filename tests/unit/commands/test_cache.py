@@ -121,3 +121,12 @@ def test_an_error_page_that_cannot_be_one(shop: World, stdin: bytes, reason: str
     client = shop.run("errors:set", "shop", "--page", "-", stdin=stdin)
     assert (client.code, reason in client.err, stored(shop)) == (1, True, {})
     assert shop.run("errors:set", "shop", "--page", "x").code == 2
+
+
+def test_affinity_that_is_off_by_command_is_so_in_a_document(shop: World) -> None:
+    for word, written in (("off", "false"), ("on", "true")):
+        shop.ok("cache:set", "shop", "--sticky", word)
+        document = shop.ok("server:export").out
+        assert f"sticky = {written}" in document
+        shop.ok("cache:unset", "shop", "sticky")
+        assert f"cache:set shop --sticky={word}" in shop.run("server:apply", "--dry-run", stdin=document.encode()).out
