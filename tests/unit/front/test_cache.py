@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,9 @@ def test_affinity_is_for_who_has_several_containers_and_asks_for_it() -> None:
     sticky = Cache(sticky=True)
     assert "stuck" in app_vcl(replace(THREE, cache=sticky), NAME, LARGEST)
     assert "stuck" not in app_vcl(THREE, NAME, LARGEST)
+    with_sockets = app_vcl(replace(THREE, cache=sticky, proxy=Path("/run/gitship/ws.sock")), NAME, LARGEST)
+    assert "set bereq.backend = stuck.backend(by=KEY, key=stuck.key(req.http.x-gitship-sticky));" in with_sockets
+    assert "new sockets" not in with_sockets
     assert "stuck" not in app_vcl(replace(ONE, cache=sticky), NAME, LARGEST)
 
 

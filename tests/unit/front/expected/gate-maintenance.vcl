@@ -1,6 +1,6 @@
 vcl 4.1;
 # app_shop_example_v12_1700000000000: app shop.example, release v12. Written by gitship from varnish/app.vcl; the next deploy replaces it.
-# digest ccd2f2c01c55dec28e877a6a6cfd6bd5
+# digest ce2dac9ee6088df1d04537fb643e8cc7
 
 import directors;
 import std;
@@ -48,10 +48,10 @@ sub vcl_pipe {
     std.log("gitship:0 v12 pipe");
 }
 
-# Visitors of a canary keep its cookie for a while. It's gitship's own: with it no page would come from the cache.
+# Visitors keep the cookie of a canary for a while. These are gitship's own: with one no page would come from the cache.
 sub vcl_recv {
-    if (req.http.cookie ~ "gitship_canary=") {
-        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_canary=[^;]*", ""), "^; *", "");
+    if (req.http.cookie ~ "gitship_(canary|sticky)=") {
+        set req.http.cookie = regsub(regsuball(req.http.cookie, "(^|; *)gitship_(canary|sticky)=[^;]*", ""), "^; *", "");
         if (req.http.cookie == "") {
             unset req.http.cookie;
         }

@@ -4,11 +4,6 @@ sub vcl_init {
     stuck.add_backend(b1_shop_example_web_6_v12, "shop.example.web.6.v12");
     stuck.add_backend(b2_shop_example_web_7_v12, "shop.example.web.7.v12");
     stuck.reconfigure();
-    new stuck_sockets = directors.shard();
-    stuck_sockets.add_backend(socket_b0_shop_example_web_5_v12, "shop.example.web.5.v12");
-    stuck_sockets.add_backend(socket_b1_shop_example_web_6_v12, "shop.example.web.6.v12");
-    stuck_sockets.add_backend(socket_b2_shop_example_web_7_v12, "shop.example.web.7.v12");
-    stuck_sockets.reconfigure();
 }
 
 # A visitor without the cookie goes where the id of this request leads, and is told so.
