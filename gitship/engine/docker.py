@@ -78,7 +78,9 @@ class DockerEngine:
         self._connection = Connection(host, timeout_s)
         self._wire = self._connection.wire
         limits = build_limits or BuildLimits()
-        self._images = DockerImages(self._connection, builder, limits, lambda: self.about().cgroup_driver, owner, kept)
+        self._images = DockerImages(
+            self._connection, builder, limits, lambda: self.about().cgroup_driver, owner, kept, self
+        )
         self._seal = Seal(secret)
         self._volumes = DockerVolumes(
             self._wire, self._connection.client, self, host_paths, private, self._images.helpers

@@ -40,6 +40,7 @@ from gitship.engine.values import (
     BuildOptions,
     BuildOutput,
     BuildStep,
+    ContainerSpec,
     HeldImage,
     Image,
 )
@@ -59,8 +60,13 @@ class DockerImages:
         cgroup_driver: Callable[[], str],
         owner: str,
         kept: Kept | None = None,
+        containers: oneoff.Containers | None = None,
     ) -> None:
-        """As for ``DockerEngine``; ``cgroup_driver`` is asked before a build is limited."""
+        """As for ``DockerEngine``; ``cgroup_driver`` is asked before a build is limited.
+
+        ``containers`` makes the one through which an image's files are read.
+        """
+        self._containers = containers
         self._connection = connection
         self._wire = connection.wire
         self._host = connection.wire.host
@@ -125,7 +131,9 @@ class DockerImages:
         found = self._look_at(image_id)
         labels = {LABEL_SERVER: self._owner, LABEL_HELPER: "entrypoint"}
         with translated(self._host, "read an image's ENTRYPOINT"), self._helper() as name:
-            return imagefiles.runs_words(self._docker, found, name, labels)
+            assert self._containers is not None
+            spec = ContainerSpec(name, image_id, "none", command=("-",), labels=labels, restart=False)
+            return imagefiles.runs_words(self._docker, found, self._containers, spec)
 
     @contextmanager
     def _helper(self) -> Iterator[str]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import logging
 import posixpath
 import tarfile
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship.engine import entrypoints
+from gitship.engine.oneoff import Containers
+from gitship.engine.values import ContainerSpec
+from gitship.errors import GitshipError
+
+log = logging.getLogger("gitship.engine")
 
 MOST_BYTES = 64 << 10
 MOST_LINKS = 5
@@ -20,14 +25,11 @@ DIRECTORY = 1 << 31  # in a mode as Go writes it
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker's own default
 
 
-def runs_words(docker: APIClient, inspected: Mapping[str, Any], name: str, labels: Mapping[str, str]) -> bool:
-    """See ``entrypoints.runs_words``, for an image as ``GET /images/<id>/json`` has it.
-
-    ``name`` and ``labels`` are those of the container: one that a crash leaves behind is known by them.
-    """
+def runs_words(docker: APIClient, inspected: Mapping[str, Any], containers: Containers, spec: ContainerSpec) -> bool:
+    """See ``entrypoints.runs_words``, for an image as ``GET /images/<id>/json`` has it; by a container of ``spec``."""
     config = inspected.get("Config") or {}
     env = dict(text.partition("=")[::2] for text in config.get("Env") or ())
-    with _Files(docker, inspected["Id"], name, labels) as files:
+    with _Files(docker, containers, spec) as files:
 
         def script(program: str) -> str | None:
             places = entrypoints.places(program, env.get("PATH") or PATH, config.get("WorkingDir") or "")
@@ -39,10 +41,10 @@ def runs_words(docker: APIClient, inspected: Mapping[str, Any], name: str, label
 class _Files:
     """Makes its container when the first file is asked for."""
 
-    def __init__(self, docker: APIClient, image_id: str, name: str, labels: Mapping[str, str]) -> None:
+    def __init__(self, docker: APIClient, containers: Containers, spec: ContainerSpec) -> None:
         self._docker = docker
-        self._name = name
-        self._body = {"Image": image_id, "Entrypoint": ["-"], "Cmd": [], "Labels": dict(labels)}
+        self._containers = containers
+        self._spec = spec
         self._container = ""
 
     def __enter__(self) -> _Files:
@@ -50,14 +52,15 @@ class _Files:
 
     def __exit__(self, *raised: object) -> None:
         if self._container:
-            with suppress(docker_errors.NotFound):
-                self._docker.remove_container(self._container, v=True, force=True)
+            try:
+                self._containers.remove(self._container)
+            except GitshipError as error:
+                log.warning("%s: %s; the reconciler will remove it", self._spec.name, error.message)
 
     def text(self, path: str, links: int = MOST_LINKS) -> str | None:
         """None when it is not there, no file, or larger than a script is."""
         if not self._container:
-            made = self._docker.create_container_from_config(self._body, self._name)  # type: ignore[no-untyped-call]
-            self._container = made["Id"]
+            self._container = self._containers.create(self._spec)
         try:
             stream, about = self._docker.get_archive(self._container, path)
         except docker_errors.NotFound as error:

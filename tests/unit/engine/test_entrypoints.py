@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
 from gitship.engine import imagefiles
 from gitship.engine.docker import DockerEngine
 from gitship.engine.entrypoints import runs_words
-from gitship.engine.values import LABEL_HELPER, LABEL_SERVER
+from gitship.engine.values import LABEL_HELPER, LABEL_SERVER, ContainerSpec
 
 pytestmark = pytest.mark.unit
 
@@ -73,9 +71,10 @@ def test_the_reconciler_knows_of_the_container_that_an_image_is_read_through(mon
     engine = DockerEngine("unix:///nowhere", owner="0123")
     seen: list[tuple[str, set[str]]] = []
 
-    def reading(docker: object, found: object, name: str, labels: Mapping[str, str]) -> bool:
-        assert labels == {LABEL_SERVER: "0123", LABEL_HELPER: "entrypoint"}
-        seen.append((name, engine.volumes.helpers()))
+    def reading(docker: object, found: object, containers: object, spec: ContainerSpec) -> bool:
+        assert containers is engine  # whose containers have the seal by which a leftover is known
+        assert spec.labels == {LABEL_SERVER: "0123", LABEL_HELPER: "entrypoint"}
+        seen.append((spec.name, engine.volumes.helpers()))
         return True
 
     monkeypatch.setattr(engine._images, "_look_at", lambda image_id: {})
