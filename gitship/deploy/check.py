@@ -227,7 +227,7 @@ class Checker:
             limit = f" (limit {process.memory_bytes >> 20} MB)" if process.memory_bytes else ""
             raise DeployError(
                 f"{container.process} ran out of memory{limit} and was killed",
-                f"give it more memory (resources:limit {app} --memory SIZE), or make it need less{more}",
+                f"give it more memory (resources:limit {round.app} --memory SIZE), or make it need less{more}",
                 self._last_lines(container),
             )
         if state.status in ("exited", "dead", "restarting") or state.restarts:
@@ -282,7 +282,7 @@ class Checker:
     def _not_ready(self, container: Container, seen: Seen, found: Diagnosis | None, after_s: float) -> DeployError:
         hint = f"see the lines above; if the app is only slow to start: {SLOW}"
         return DeployError(
-            f"{container.process} is not healthy after {after_s:.0f} s: {found.cause if found else seen.text}",
+            f"{container.process} is not healthy after {_seconds(after_s)} s: {found.cause if found else seen.text}",
             found.hint if found else hint,
             [*seen.output, *self._last_lines(container)],
         )
@@ -292,6 +292,10 @@ class Checker:
             return [line.text for line in self._engine.logs(container.id, tail=LOG_LINES)]
         except GitshipError:
             return []
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f}" if seconds >= 1 else f"{seconds:.1f}"
 
 
 def _with_output(said: str, output: str) -> tuple[str, tuple[str, ...]]:

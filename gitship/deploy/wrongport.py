@@ -48,5 +48,6 @@ class Suspicion:
         if found is None or not found.others:
             return found is not None
         check = Check(timeout_s=HTTP_TIMEOUT_S, lenient=True)
-        tried = (http_answer(check, self._container.address, port, self._host, events=self._ends)[1] for port in found.others[:3])
+        address, ports = self._container.address, found.others[:3]
+        tried = (http_answer(check, address, port, self._host, events=self._ends)[1] for port in ports)
         return any(seen.startswith("GET / ") and "not HTTP" not in seen for seen in tried)

@@ -212,6 +212,8 @@ def test_what_runs_nothing_on_purpose_says_so(server: Server, tiny_app: Callable
     server.push_ok(tiny_app("no-visitors", files={"Procfile": "worker: /tiny\n"}), "no-visitors")
     answer = server.get("no-visitors")
     assert answer.status == 503 and "It has no web process" in answer.body
+
+
 def test_a_push_says_which_processes_do_not_run(server: Server, tiny_app: Callable[..., Path]) -> None:
     repository = tiny_app("waiting", files={"Procfile": PROCFILE})
     assert "worker x0: ps:scale waiting worker=1" in server.push_ok(repository, "waiting")

@@ -160,7 +160,7 @@ def test_cancel_ends_a_check_that_drips(where: str) -> None:
         check = web(found.port, timeout_s=1000.0, content="welcome")
         found.sets(cancel)
         checker = Checker(Running(), 1000)
-        raised = within(lambda: checker.wait_ready([(CONTAINER, check)], "shop.localhost", cancel))
+        raised = within(lambda: checker.wait_ready([(CONTAINER, check)], "shop", "shop.localhost", cancel))
         assert isinstance(raised[0], DeployCanceled)
         assert found.closed.wait(WAIT_S)
 
@@ -169,7 +169,7 @@ def test_cancel_ends_a_command_of_a_check() -> None:
     cancel, engine = threading.Event(), Running()
     process = Process("web", checks=(Check(kind="command", command=("sleep", "1000"), timeout_s=1000.0),))
     engine.cancels = cancel
-    raised = within(lambda: Checker(engine, 1000).wait_ready([(CONTAINER, process)], "shop.localhost", cancel))
+    raised = within(lambda: Checker(engine, 1000).wait_ready([(CONTAINER, process)], "shop", "shop.localhost", cancel))
     assert isinstance(raised[0], DeployCanceled)
 
 
@@ -180,7 +180,9 @@ def test_a_container_that_fails_ends_the_checks_of_the_others(how: str) -> None:
         delay = 1000.0 if how == "waits" else 0.0
         slow = web(found.port, timeout_s=1000.0, initial_delay_s=delay)
         wanted = [(CONTAINER, slow), (CONTAINER, bad)]
-        raised = within(lambda: Checker(Running(), 1000).wait_ready(wanted, "shop.localhost", threading.Event()))
+        raised = within(
+            lambda: Checker(Running(), 1000).wait_ready(wanted, "shop", "shop.localhost", threading.Event())
+        )
         assert isinstance(raised[0], DeployError) and not isinstance(raised[0], DeployCanceled)
 
 
@@ -188,7 +190,9 @@ def test_no_try_outlives_the_checks_own_limit() -> None:
     with stranger(DRIPS["headers"]) as found:
         process = web(found.port, timeout_s=1000.0, deadline_s=0.3)
         raised = within(
-            lambda: Checker(Running(), 1000).wait_ready([(CONTAINER, process)], "shop.localhost", threading.Event())
+            lambda: Checker(Running(), 1000).wait_ready(
+                [(CONTAINER, process)], "shop", "shop.localhost", threading.Event()
+            )
         )
         assert isinstance(raised[0], DeployError)
         assert "not healthy after 0.3 s" in raised[0].message

@@ -79,7 +79,9 @@ class Sick(DockerEngine):
     def inspect(self, container_id: str) -> ContainerState:
         return ContainerState(container_id, "c", {}, "running", started_at=time.time())
 
-    def exec(self, container_id: str, command: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
+    def exec(
+        self, container_id: str, command: tuple[str, ...], timeout_s: float, events: tuple[threading.Event, ...] = ()
+    ) -> tuple[int, str]:
         return 1, self._said
 
     def logs(
