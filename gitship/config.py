@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gitship import configvalues as values
+from gitship import machine
 from gitship.configvalues import Address
 from gitship.errors import ConfigError, nearest
 
@@ -203,7 +204,12 @@ class PolicySettings:
 
 @dataclass(frozen=True, slots=True)
 class VarnishSettings:
-    memory: int = setting(256 << 20, values.size, "size of the cache")
+    memory: int = setting(0, values.size, "size of the cache; 0: an eighth of the machine's memory, 32m to 256m")
+
+    @property
+    def cache_bytes(self) -> int:
+        """The size of the cache, by the machine's memory where the setting is silent."""
+        return self.memory or machine.cache_bytes(machine.memory_bytes())
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from gitship.store import Store
 def front_of(settings: Settings, store: Store | None = None) -> Front:
     """Varnish; also without the store."""
     busiest = partial(busiest_slugs, store) if store else tuple
-    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory, busiest)
+    return Front(settings.http.listen, settings.varnish_dir, settings.varnish.cache_bytes, busiest)
 
 
 def tls_of(settings: Settings) -> Terminator:

@@ -170,7 +170,7 @@ def status(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     now = datetime.now(UTC)
     if until is not None and (at := datetime.fromtimestamp(until, UTC)) > now:
         context.note(f"files of the release before are served until {iso(at)}")
-    context.note(f"the cache of all apps holds up to {size(context.settings.varnish.memory)}")
+    context.note(f"the cache of all apps holds up to {size(context.settings.varnish.cache_bytes)}")
 
 
 @command(

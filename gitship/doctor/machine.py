@@ -35,8 +35,8 @@ def disk(settings: Settings) -> Iterator[Finding]:
 def memory(settings: Settings) -> Iterator[Finding]:
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     total, free = (int(fields[name].split()[0]) << 10 for name in ("MemTotal", "MemAvailable"))
-    text = f"{free >> 20} of {total >> 20} MB available, {settings.varnish.memory >> 20} MB of them for the cache"
-    if settings.varnish.memory > total // 2:
+    text = f"{free >> 20} of {total >> 20} MB available, {settings.varnish.cache_bytes >> 20} MB of them for the cache"
+    if settings.varnish.cache_bytes > total // 2:
         yield warn("memory", text, "set a smaller [varnish] memory")
     elif free < LOW_MEMORY_BYTES:
         yield warn("memory", text, "a build may need more: add swap, or limit apps with `resources:limit`")

@@ -11,6 +11,7 @@ import signal
 import tempfile
 from pathlib import Path
 
+from gitship import machine
 from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import compiled, daemonized
@@ -71,7 +72,8 @@ class Varnishd:
         if os.geteuid() != 0:
             arguments += ["-j", "none"]
         compiler = compiled.keeping(self._compiler(program), self.directory)
-        for name, value in {**PARAMETERS, "cc_command": compiler}.items():
+        sized = machine.front_parameters(machine.memory_bytes())
+        for name, value in {**PARAMETERS, **sized, "cc_command": compiler}.items():
             arguments += ["-p", f"{name}={value}"]
         try:
             command = daemonized.with_open_files(arguments)

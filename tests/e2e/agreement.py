@@ -92,7 +92,7 @@ def panic(server: Server) -> str:
 
 def control_of(server: Server) -> Control:
     settings = load(server.config)
-    return Varnish(settings.http.listen, settings.varnish_dir, settings.varnish.memory, lambda: ()).control
+    return Varnish(settings.http.listen, settings.varnish_dir, settings.varnish.cache_bytes, lambda: ()).control
 
 
 def _routes(server: Server) -> list[str]:

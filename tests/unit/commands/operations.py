@@ -249,7 +249,7 @@ class StoreOperations:
         """The real one; only the deploys are this class's."""
         settings = Settings(data_dir=self._data_dir, domain=self._domain)
         repositories = Repositories(settings.repositories, None)
-        front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+        front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.cache_bytes)
         return Lifecycle(self._store, repositories, Renaming(settings, self._store, front, repositories), self._deploy)
 
     @property
@@ -263,7 +263,7 @@ class StoreOperations:
         """The real one; only the deploys are this class's."""
         settings = Settings(data_dir=self._data_dir, domain=self._domain)
         repositories = Repositories(settings.repositories, None)
-        front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.memory)
+        front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.cache_bytes)
         renaming = Renaming(settings, self._store, front, repositories)
         return Cloning(self._store, repositories, renaming, self._deploy, lambda app: None)
 

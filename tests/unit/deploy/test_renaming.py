@@ -23,7 +23,7 @@ class Bench:
         self.settings = Settings(data_dir=directory, domain="example.com")
         self.store = Store(self.settings.database)
         self.repositories = Repositories(self.settings.repositories, None)
-        front = Front(self.settings.http.listen, self.settings.varnish_dir, self.settings.varnish.memory)
+        front = Front(self.settings.http.listen, self.settings.varnish_dir, self.settings.varnish.cache_bytes)
         self.renaming = Renaming(self.settings, self.store, front, self.repositories)
         self.app = self.store.create_app("old")
         self.repositories.create("old")
