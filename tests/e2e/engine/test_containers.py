@@ -231,7 +231,11 @@ def test_a_helper_of_a_volume_is_made_of_nothing_that_somebody_else_has_named_so
         assert (
             docker_cli.docker(lab.host, "inspect", "-f", "{{.Id}} {{.Size}}", tag) != f"{image.id} {image.size_bytes}"
         )
-        assert lab.engine.images.inspect(tag).size_bytes == 0
+        made = lab.engine.images.inspect(tag)
+        assert made.size_bytes <= 4096, "containerd's store counts the block of the empty directory"
+        with lab.engine.volumes.read(volume, labels, threading.Event()) as chunks:
+            assert b"".join(chunks)
+        assert lab.engine.images.inspect(tag).id == made.id, "it is taken for what it is the next time"
     finally:
         lab.engine.volumes.remove(volume)
         docker_cli.docker(lab.host, "rmi", "-f", tag, check=False)
