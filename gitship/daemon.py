@@ -292,6 +292,7 @@ class Daemon:
 
     def _rights_changed(self) -> None:
         """What a key may do no more ends now, not with its next command."""
+        self.queue.recheck(self.store)
         self.ssh.recheck(self._dispatcher.still_may)
         self.web.rights_changed()
 

@@ -51,7 +51,10 @@ def run(services: Services, session: Session) -> int:
                 trail.begin()
             bound.arguments["context"] = context
             code = found.handler(*bound.args, **bound.kwargs) or EXIT_OK
-            trail.end(Outcome.FAILED if code else Outcome.OK)
+            if session.cut:
+                trail.cut()
+            else:
+                trail.end(Outcome.FAILED if code else Outcome.OK)
             return code
         except GitshipError as error:
             _end(trail, error, named, tokens, session)
@@ -61,6 +64,8 @@ def run(services: Services, session: Session) -> int:
             report(errors, error)
             return _code(error)
     except (ClientGone, Interrupted):
+        if session.cut:
+            trail.cut()
         return EXIT_INTERRUPTED
     except Exception:
         trail.end(Outcome.FAILED)

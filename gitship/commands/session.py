@@ -45,7 +45,7 @@ class Session:
 
     ``reached`` is the address of this machine that the client has come to; "" when that isn't known. ``apps`` are
     those that it is about, id by name: it ends when its key may use one of them no longer.
-    ``pushes``: it is a `git push`, which also ends when its app is renamed.
+    ``pushes``: it is a `git push`, which also ends when its app is renamed. ``cut`` is set when it was ended for that.
     """
 
     argv: tuple[str, ...]
@@ -59,6 +59,7 @@ class Session:
     reached: str = ""
     apps: dict[str, int] = field(default_factory=dict)
     pushes: bool = False
+    cut: bool = False
 
     def about(self, app: App) -> None:
         """Notes that it is about this app. Raises Conflict when the name was another app's before in this session."""

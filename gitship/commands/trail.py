@@ -24,6 +24,7 @@ from gitship.store import Store
 log = logging.getLogger("gitship.audit")
 
 MOST_CHARS = 200  # of the names that were typed
+CUT = "ended: the key lost its right to it"
 APP_NAMES = {"APP", "TO_APP", "--app"}
 
 
@@ -41,6 +42,11 @@ class Trail:
     def begin(self) -> None:
         """Written before it happens, so that it is in the log even when the server is killed half-way."""
         self._entry = self._write(Outcome.STARTED)
+
+    def cut(self) -> None:
+        """It was ended half-way, since the key has lost its right to it."""
+        self.detail = ", ".join(filter(None, (self.detail, CUT)))
+        self.end(Outcome.FAILED)
 
     def end(self, outcome: Outcome) -> None:
         """Notes the outcome; what was not begun is written only when it was refused."""

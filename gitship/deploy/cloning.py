@@ -53,7 +53,9 @@ class Cloning:
             return None
         live = self._store.release(source.live_release)
         cause = f"{source.name} {live.label}"
-        return self._deploy(made, DeployKind.PROMOTE, by, cause=cause, commit=live.commit, release_id=live.id)
+        return self._deploy(
+            made, DeployKind.PROMOTE, by, cause=cause, commit=live.commit, release_id=live.id, source=source
+        )
 
     def _copy(self, source: App, made: App, *, config: bool) -> None:
         if config:

@@ -10,7 +10,7 @@ from gitship.deploy.lock import Lock
 from gitship.deploy.releasing import with_changes
 from gitship.deploy.renaming import Renaming
 from gitship.deploy.switch import STOPPED
-from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.errors import Conflict, GitshipError, NotFound, OutOfReach
 from gitship.git.repository import Commit, Repositories
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity, app_name
 from gitship.store import Store
@@ -58,8 +58,6 @@ class Lifecycle:
         lock.ensure_unlocked(self._store, found)
         if found.live_release is not None:
             return self._deploy(found, DeployKind.RENAME, by, cause=f"rename {found.name} to {new}", new_name=new)
-        if any(d.app_id == found.id for d in self._store.unfinished_deploys()):
-            raise Conflict(f"the first deploy of {found.name} is under way", "wait for its end, or `deploys:cancel` it")
         self._renaming.at_once(found, new, by)
         return None
 
@@ -150,6 +148,10 @@ class Lifecycle:
                 deploys.append((app, self._deploy(app, DeployKind.CONFIG, by, cause=cause)))
             except Conflict as locked:
                 deploys.append((app, locked))
+            except OutOfReach:
+                raise
+            except NotFound:  # destroyed meanwhile: the others have theirs all the same
+                continue
         return deploys
 
     def _ensure_commit(self, app: App, commit: str) -> None:

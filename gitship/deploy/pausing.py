@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gitship.deploy.gatekeeper import Gatekeeper
 from gitship.deploy.switch import STOPPED
-from gitship.errors import AlreadyGone, Conflict, GitshipError
+from gitship.errors import AlreadyGone, Conflict, GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.front.pause import MOST_S
 from gitship.front.sockets import BUSY_PER_SOCKET
@@ -58,7 +58,7 @@ class Pausing:
         self._gatekeeper = gatekeeper
         self._domain = domain
         self._lock = threading.Lock()
-        self._running: dict[int, tuple[threading.Event, threading.Thread]] = {}
+        self._running: dict[int, tuple[App, threading.Event, threading.Thread]] = {}  # as each app was then
 
     def pause(self, app: App, limit_s: float, by: Identity) -> Paused:
         """See ``Pauses.pause``."""
@@ -75,13 +75,13 @@ class Pausing:
         with self._lock:
             if found.id in self._running:
                 raise already_paused(found, self.paused(found))
-            self._running[found.id] = (over, thread)
+            self._running[found.id] = (found, over, thread)
         try:
             self._front.pauses.begin(found.slug, found.id, until)
             self._gatekeeper.apply_front(found)
             self._front.pauses.hold(found.slug, self._host(found))
         except BaseException:
-            self._end(found)
+            self._end(found.id)
             raise
         thread.start()
         in_flight = self._in_flight(before, min(ends_at, time.monotonic() + IN_FLIGHT_S)) if before else 0
@@ -91,7 +91,7 @@ class Pausing:
         """See ``Pauses.resume``."""
         found = self._store.confirm(app, by)
         paused = self.paused(found)
-        if paused is None or not self._end(found):
+        if paused is None or not self._end(found.id):
             raise not_paused(found)
         return paused
 
@@ -103,8 +103,8 @@ class Pausing:
         """Ends every pause, and the threads."""
         with self._lock:
             running = dict(self._running)
-        for app_id, (_, thread) in running.items():
-            self._end(self._store.app_by_id(app_id))
+        for app_id, (_, _, thread) in running.items():
+            self._end(app_id)
             if thread.is_alive():
                 thread.join(JOIN_S)
 
@@ -114,19 +114,30 @@ class Pausing:
         while not over.wait(POLL_S):
             if time.monotonic() >= ends_at:
                 log.warning("%s: the pause has reached its limit", app.name)
-                self._end(app)
+                self._end(app.id)
                 return
             try:
+                if self._is_another(app):
+                    self._end(app.id)
+                    return
                 self._front.pauses.hold(app.slug, self._host(app))
             except GitshipError as error:
                 log.warning("%s: %s", app.name, error.message)
 
-    def _end(self, app: App) -> bool:
+    def _is_another(self, app: App) -> bool:
+        """Whoever asks for its host now, asks for another app, or for none: it was destroyed or renamed."""
+        try:
+            return self._store.app_by_id(app.id).name != app.name
+        except NotFound:
+            return True
+
+    def _end(self, app_id: int) -> bool:
         """True when this call has ended it. What Varnish refuses, its own limit in the VCL sees to."""
         with self._lock:
-            over, _ = self._running.pop(app.id, (None, None))
-        if over is None:
+            found = self._running.pop(app_id, None)
+        if found is None:
             return False
+        app, over, _ = found
         over.set()
         self._front.pauses.end(app.slug)
         try:

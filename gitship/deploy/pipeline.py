@@ -99,7 +99,7 @@ class Pipeline:
         try:
             self._deploy(job)
         except GitshipError as error:
-            self._broken_off(job, error)
+            self._broken_off(job, self._cause(job, error))
         except Exception:
             log.exception("deploy %d", job.deploy.id)
             where = f"the server's log has it under deploy {job.deploy.id}"
@@ -283,6 +283,15 @@ class Pipeline:
         owner = rollout.release if container.release_id == rollout.release.id else rollout.previous
         process = owner.process(container.process) if owner else None
         return process.stop_timeout_s if process else DEFAULT_GRACE_S
+
+    def _cause(self, job: Job, error: GitshipError) -> GitshipError:
+        """Of a deploy that was canceled because the right to it is gone: that it is."""
+        if isinstance(error, DeployCanceled):
+            try:
+                job.confirm(self._store)
+            except GitshipError as lost:
+                return lost
+        return error
 
     def _broken_off(self, job: Job, error: GitshipError) -> None:
         """Failed, unless visitors have the release already: what was to come after that is for the reconciler to do."""

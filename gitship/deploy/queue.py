@@ -15,6 +15,7 @@ from typing import Any
 
 from gitship.deploy.canary_rules import Plan
 from gitship.deploy.journal import Journal
+from gitship.errors import GitshipError
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity
 from gitship.store import Store
 
@@ -48,6 +49,7 @@ class Job:
     settings: dict[str, Any] = field(default_factory=dict)  # changes to what commands set; None unsets
     scale: dict[str, int] = field(default_factory=dict)
     release_id: int | None = None  # of a rollback, or of the other app's in a promotion
+    source: App | None = None  # that other app: whoever asks needs a right to both
     withdrawal: Withdrawal | None = None  # of a rollback by itself, which is pointless when something newer is live
     image: str = ""  # a reference, as `git:from-image` got it
     pull: bool = False  # ask the registry even for an image that the engine has
@@ -64,6 +66,8 @@ class Job:
     def confirm(self, store: Store) -> App:
         """The app as it is now. Raises NotFound or NoPermission when it is gone, or the right of who has asked."""
         for by in self.by:
+            if self.source is not None:
+                store.confirm(self.source, by)
             app = store.confirm(self.app, by)
         return app
 
@@ -161,6 +165,20 @@ class DeployQueue:
             with self._lock:
                 self._closed.pop(app_id, None)
             raise
+
+    def recheck(self, store: Store) -> None:
+        """Cancels what runs without a right to it, now that keys, or what they may use, have changed.
+
+        Its commit would fail in any case; but until then its code would run, and get at what the app has. What waits is
+        looked at when its turn comes.
+        """
+        with self._lock:
+            running = [job for job in self._running.values() if not job.deploy.state.switched]
+        for job in running:
+            try:
+                job.confirm(store)
+            except GitshipError:
+                job.cancel.set()
 
     def running(self, app_id: int) -> Job | None:
         with self._lock:

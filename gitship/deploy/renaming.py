@@ -104,7 +104,13 @@ class Renaming:
     def at_once(self, app: App, new: str, by: Identity) -> None:
         """Renames an app that has nothing live. Raises Conflict, NoPermission, FrontError; then it has its old name."""
         with self._store.acting(app, by) as app:
-            self.ensure_free(new, except_for=app.id)
+            # in here: a deploy that begins meanwhile would go on under the old name, which may be another app's soon
+            if app.live_release is not None:
+                raise Conflict(f"{app.name} has gone live meanwhile", "try again")
+            if any(d.app_id == app.id for d in self._store.unfinished_deploys()):
+                raise Conflict(
+                    f"the first deploy of {app.name} is under way", "wait for its end, or `deploys:cancel` it"
+                )
             self.commit(app, new)
         self.end(app)
 

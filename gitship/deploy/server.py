@@ -112,7 +112,7 @@ class ServerOperations:
         self.reconciling = reconciling
         self._renaming = Renaming(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
-        self.sources = Sources(settings, store, repositories, self._deploy)
+        self.sources = Sources(settings, store, repositories, self.pushing, self._deploy)
         self.cloning = Cloning(store, repositories, self._renaming, self._deploy, self._publish)
         self.registries = Registries(store, engine)
         self.tuning = Tuning(
@@ -331,11 +331,12 @@ class ServerOperations:
     def _deploy(
         self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
         ref: str | None = None, old: str | None = None, new_name: str | None = None, no_cache: bool = False,
-        release_id: int | None = None, image: str = "", pull: bool = False,
+        release_id: int | None = None, source: App | None = None, image: str = "", pull: bool = False,
     ) -> Deploy:  # fmt: skip
         job = self._jobs.make(app, kind, by, cause=cause, commit=commit, ref=ref, old=old)
         job.new_name, job.no_cache = new_name, no_cache
-        job.release_id, job.image, job.pull = release_id, image, pull
+        job.release_id, job.source = release_id, source
+        job.image, job.pull = image, pull
         return self._jobs.submit(job)
 
     def _set(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy:

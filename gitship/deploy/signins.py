@@ -30,8 +30,8 @@ class SignIns:
 
     def link(self, by: Identity) -> str:
         """The secret of a new one-time link."""
-        self._store.confirm_key(by)
-        return self._new(WebAccessKind.LINK, by, LINK_S)
+        with self._store.acting_for_all(by):
+            return self._new(WebAccessKind.LINK, by, LINK_S)
 
     def peek(self, link: str, address: str) -> Identity | None:
         """Whom the link would sign in; it stays as it is."""
@@ -39,8 +39,9 @@ class SignIns:
 
     def sign_in(self, link: str, address: str) -> tuple[str, Identity] | None:
         """The session that the link makes, and whose it is; None when it has been used or has expired."""
-        identity = self._identity(self._store.take_web_access(WebAccessKind.LINK, _hash(link)), address)
-        return None if identity is None else (self._new(WebAccessKind.SESSION, identity, SESSION_S), identity)
+        with self._store.transaction():  # a key that is removed meanwhile has no session that waits for its return
+            identity = self._identity(self._store.take_web_access(WebAccessKind.LINK, _hash(link)), address)
+            return None if identity is None else (self._new(WebAccessKind.SESSION, identity, SESSION_S), identity)
 
     def sign_out(self, session: str) -> None:
         """The session is over; nothing happens when it was."""
@@ -56,8 +57,8 @@ class SignIns:
 
     def add_token(self, by: Identity, name: str) -> str:
         """A new token with the role and the apps of the key. Raises Conflict when the key has one of that name."""
-        self._store.confirm_key(by)
-        return self._new(WebAccessKind.TOKEN, by, None, name)
+        with self._store.acting_for_all(by):
+            return self._new(WebAccessKind.TOKEN, by, None, name)
 
     def tokens(self, by: Identity) -> list[WebToken]:
         """The key's own."""

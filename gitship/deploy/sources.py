@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,9 +28,18 @@ class Deploying(Protocol):
 
     def __call__(
         self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
-        ref: str | None = None, old: str | None = None, release_id: int | None = None, image: str = "",
-        pull: bool = False,
+        ref: str | None = None, old: str | None = None, release_id: int | None = None, source: App | None = None,
+        image: str = "", pull: bool = False,
     ) -> Deploy: ...  # fmt: skip
+
+
+class Admitted(Protocol):
+    """Held while objects are moved into the app's repository, which has its name.
+
+    Raises NotFound, NoPermission or Conflict when app, right or name is another by now.
+    """
+
+    def __call__(self, app: App, by: Identity) -> AbstractContextManager[object]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,10 @@ class Report:
 class Sources:
     """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then nothing has changed."""
 
-    def __init__(self, settings: Settings, store: Store, repositories: Repositories, deploy: Deploying) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, repositories: Repositories, admitted: Admitted, deploy: Deploying
+    ) -> None:
+        self._admitted = admitted
         self._settings = settings
         self._store = store
         self._repositories = repositories
@@ -65,8 +78,8 @@ class Sources:
             release = self._store.release_number(source.id, number)
         cause = f"{source.name} {release.label}"
         return self._deploy(
-            target, DeployKind.PROMOTE, by, cause=cause, commit=release.commit, release_id=release.id
-        )  # fmt: skip
+            target, DeployKind.PROMOTE, by, cause=cause, commit=release.commit, release_id=release.id, source=source
+        )
 
     def image(self, app: App, reference: str, by: Identity, *, pull: bool = False) -> Deploy:
         """An image of the engine or a registry as the next release; ``pull``: the registry is asked in any case."""
@@ -88,6 +101,7 @@ class Sources:
             strip=strip,
             title=title,
             limit_bytes=self._settings.ssh.max_pack,
+            admitted=lambda: self._admitted(found, by),
         )
         cause = f"archive {archived.sha256[:12]}"
         return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=archived.commit, ref=ref, old=parent)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tarfile
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
@@ -61,11 +63,13 @@ def commit_archive(
     strip: int,
     limit_bytes: int,
     title: str = "",
+    admitted: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Archived:
     """A commit with exactly the archive's files, on top of ``parent``; no ref moves.
 
     ``strip`` leading directories of each name are left out; ``title`` is the commit's message, by default the
-    archive's checksum. Raises GitError, and then the repository is as it was.
+    archive's checksum. Within ``admitted`` the repository changes. Raises GitError, and what ``admitted`` raises; then
+    the repository is as it was.
     """
     unpacked = Unpacked(source, limit_bytes)
     try:
@@ -75,7 +79,8 @@ def commit_archive(
             sha256 = unpacked.finish()
             commit = _commit(tree, parent, author, f"{title or f'archive {sha256}'}\n")
             writer.add(b"commit", commit.as_raw_string())
-            quarantine.keep()
+            with admitted():  # sending it may have taken minutes
+                quarantine.keep()
     except OSError as error:
         raise GitError(f"the archive could not be stored: {error.strerror or error}", "look at the disk") from error
     return Archived(commit.id.decode(), sha256)

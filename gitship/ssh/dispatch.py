@@ -59,7 +59,10 @@ class Dispatcher:
             outcome = Outcome.REFUSED
             raise
         finally:
-            trail.end(outcome)
+            if session.cut and outcome not in (Outcome.OK, Outcome.REFUSED):
+                trail.cut()
+            else:
+                trail.end(outcome)
         return code
 
     def _receive(self, session: Session, name: str, trail: Trail) -> tuple[int, Outcome]:

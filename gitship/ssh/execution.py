@@ -59,7 +59,6 @@ class Execution:
         self._run_command = run
         self._finished = finished
         self._session: Session | None = None
-        self._cut = False
         self._pty: Pty | None = None
         self._env: dict[str, str] = {}
         self._input = ChannelInput(channel)
@@ -76,7 +75,7 @@ class Execution:
         if still_may(session):
             return
         log.info("%s: a command of a key that may not any more is ended", session.identity.key_name)
-        self._cut = True
+        session.cut = True
         self._closed.set()
         threading.Thread(target=self._hang_up, name="gitship-ssh-cut", daemon=True).start()
 
@@ -196,7 +195,7 @@ class Execution:
                 raise GitshipError("your key has other rights since just now", "repeat the command")
             with tracing.traced(key=identity.key_name):
                 status = self._run_command(session)
-            if not self._cut:
+            if not session.cut:
                 return status
             text = f"error: {CUT}\nhint: see `help` for what it may do now, or ask an administrator\n"
         except GitshipError as error:

@@ -256,7 +256,9 @@ class StoreOperations:
     def sources(self) -> Sources:
         """The real one; only the deploys are this class's."""
         settings = Settings(data_dir=self._data_dir, domain=self._domain)
-        return Sources(settings, self._store, Repositories(settings.repositories, None), self._deploy)
+        return Sources(
+            settings, self._store, Repositories(settings.repositories, None), self._store.acting, self._deploy
+        )
 
     @property
     def cloning(self) -> Cloning:
@@ -275,7 +277,7 @@ class StoreOperations:
     def _deploy(
         self, app: App, kind: DeployKind, by: Identity, *, cause: str, commit: str | None = None,
         ref: str | None = None, old: str | None = None, new_name: str | None = None, no_cache: bool = False,
-        release_id: int | None = None, image: str = "", pull: bool = False,
+        release_id: int | None = None, source: App | None = None, image: str = "", pull: bool = False,
     ) -> Deploy:  # fmt: skip
         app = self._store.confirm(app, by)
         ensure_unlocked(self._store, app)

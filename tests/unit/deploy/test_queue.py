@@ -8,8 +8,9 @@ import pytest
 
 from gitship.deploy.journal import Journal
 from gitship.deploy.queue import DeployQueue, Job
+from gitship.errors import OutOfReach
 from gitship.events import Bus
-from gitship.model import GITSHIP, App, DeployKind, DeployState
+from gitship.model import GITSHIP, App, DeployKind, DeployState, Identity, Key, Role
 from gitship.store import Store
 
 pytestmark = pytest.mark.unit
@@ -189,3 +190,45 @@ def test_stop_cancels_all_at_once(tmp_path: Path) -> None:
         thread.join(WAIT_S)
     assert together == [True, True]
     bench.store.close()
+
+
+def key_of(bench: Bench, *apps: App) -> tuple[Key, Identity]:
+    """A deployer's key for these apps."""
+    key = bench.store.add_key("ada", "SHA256:a", "ssh-ed25519 A", Role.DEPLOYER, [app.id for app in apps])
+    return key, Identity(key.name, key.role, key.fingerprint, "", key.apps, key.id)
+
+
+def test_a_deploy_that_runs_ends_with_the_right_to_it(bench: Bench) -> None:
+    shop, blog = bench.app("shop"), bench.app("blog")
+    key, by = key_of(bench, shop, blog)
+    jobs = [bench.running(app.name) for app in (shop, blog)]
+    for job in jobs:
+        job.by = (by,)
+    bench.store.limit_key(key.id, [shop.id])
+    bench.queue.recheck(bench.store)
+    assert [job.cancel.is_set() for job in jobs] == [False, True]
+    bench.store.remove_key(key.id)
+    bench.queue.recheck(bench.store)
+    assert jobs[0].cancel.is_set()
+
+
+def test_what_visitors_have_already_goes_on_without_the_right(bench: Bench) -> None:
+    shop = bench.app("shop")
+    key, by = key_of(bench, shop)
+    job = bench.running("shop")
+    job.by = (by,)
+    job.journal.update(state=DeployState.DRAINING)
+    bench.store.remove_key(key.id)
+    bench.queue.recheck(bench.store)
+    assert not job.cancel.is_set()
+
+
+def test_a_promotion_needs_the_right_to_both_apps(bench: Bench) -> None:
+    shop, blog = bench.app("shop"), bench.app("blog")
+    key, by = key_of(bench, shop, blog)
+    job = bench.running("shop")
+    job.by, job.source = (by,), blog
+    assert job.confirm(bench.store).id == shop.id
+    bench.store.limit_key(key.id, [shop.id])
+    with pytest.raises(OutOfReach):
+        job.confirm(bench.store)

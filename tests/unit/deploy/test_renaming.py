@@ -13,6 +13,7 @@ from gitship.deploy.switch import hosts
 from gitship.errors import Conflict
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
+from gitship.model import GITSHIP, DeployKind
 from gitship.store import Store
 
 pytestmark = pytest.mark.unit
@@ -110,3 +111,11 @@ def test_killed_between_the_repository_s_move_and_the_store_s_commit(bench: Benc
     bench.renaming.settle()
     assert bench.names() == ("old", ["old.git"])
     assert bench.store.setting(bench.app.id, RENAMING) is None
+
+
+def test_an_app_whose_first_deploy_has_just_begun_keeps_its_name(bench: Bench) -> None:
+    """The deploy would go on under the old name, and by then that may be another app's."""
+    bench.store.create_deploy(bench.app.id, DeployKind.PUSH, "ada")
+    with pytest.raises(Conflict, match="under way"):
+        bench.renaming.at_once(bench.app, "new", GITSHIP)
+    assert bench.names() == ("old", ["old.git"])
