@@ -27,6 +27,8 @@ class Event:
     ``certificate.delayed``: an app has asked for as many as it may, text says until when it waits.
     ``container.crash_loop``: it crashes again and again. ``release.bad``: text says why, and what was done about it.
     ``cron.failed``: a run of an app's cron entry has failed, text says which and why.
+
+    ``app`` is its name at that moment; ``app_id`` is whose it is, also when that name is another app's by now.
     """
 
     topic: str
@@ -35,6 +37,7 @@ class Event:
     text: str = ""
     at: float = field(default_factory=time.time)
     happening: ContainerEvent | None = None
+    app_id: int | None = None
 
 
 class Subscription:

@@ -51,9 +51,9 @@ def run(services: Services, session: Session) -> int:
                 trail.begin()
             bound.arguments["context"] = context
             code = found.handler(*bound.args, **bound.kwargs) or EXIT_OK
-            if session.cut:
+            if session.cut and code:
                 trail.cut()
-            else:
+            else:  # also what was done, and cut while it said so
                 trail.end(Outcome.FAILED if code else Outcome.OK)
             return code
         except GitshipError as error:

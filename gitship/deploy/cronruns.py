@@ -128,7 +128,8 @@ class Runs:
         app = self._store.app_by_id(run.app_id)
         if outcome in (CronOutcome.FAILED, CronOutcome.TIMED_OUT):
             log.warning("%s: cron %s, run %d: %s", app.name, run.entry, run.number, reason)
-            self._bus.publish(Event(TOPIC, app.name, text=f"{run.entry} (run {run.number}) {outcome}: {reason}"))
+            text = f"{run.entry} (run {run.number}) {outcome}: {reason}"
+            self._bus.publish(Event(TOPIC, app.name, text=text, app_id=app.id))
         self._go_on(app, run.entry)
 
     def _go_on(self, app: App, name: str) -> None:

@@ -99,8 +99,7 @@ class Notifier:
 
     def _heard(self, event: Event) -> None:
         if event.topic in FROM_BUS:
-            app = self._store.find_app(event.app)
-            self._store.announce(event.topic, app.id if app else None, event.app, text=event.text, at=event.at)
+            self._store.announce(event.topic, event.app_id, event.app, text=event.text, at=event.at)
 
     def _write_bodies(self) -> None:
         """As soon as it is known, and once: what is sent again is the same, even if the app is gone by then."""

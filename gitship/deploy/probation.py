@@ -235,7 +235,7 @@ class Probation:
         """In the deploy's record and log, to webhooks, open pages and the server's log."""
         case.journal.remark(text, hint)
         log.warning("%s: %s", case.app.name, text)
-        self._bus.publish(Event(Topic.RELEASE_BAD, case.app.name, case.journal.deploy.id, text))
+        self._bus.publish(Event(Topic.RELEASE_BAD, case.app.name, case.journal.deploy.id, text, app_id=case.app.id))
 
 
 def is_bad(store: Store, app_id: int, number: int) -> bool:

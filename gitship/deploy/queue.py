@@ -15,7 +15,7 @@ from typing import Any
 
 from gitship.deploy.canary_rules import Plan
 from gitship.deploy.journal import Journal
-from gitship.errors import GitshipError
+from gitship.errors import GitshipError, NoPermission, OutOfReach
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity
 from gitship.store import Store
 
@@ -67,8 +67,8 @@ class Job:
         """The app as it is now. Raises NotFound or NoPermission when it is gone, or the right of who has asked."""
         for by in self.by:
             if self.source is not None:
-                store.confirm(self.source, by)
-            app = store.confirm(self.app, by)
+                _confirm(store, self.source, by)
+            app = _confirm(store, self.app, by)
         return app
 
     @property
@@ -218,6 +218,15 @@ class DeployQueue:
             except Exception:  # it never raises; if it does all the same, the app must not be stuck for good
                 log.exception("deploy %d", job.deploy.id)
                 _end(job, DeployState.FAILED, "internal error: the server's log has it")
+
+
+def _confirm(store: Store, app: App, by: Identity) -> App:
+    try:
+        return store.confirm(app, by)
+    except OutOfReach:  # in the key's own words; those who still see the app read this in the deploy
+        raise NoPermission(
+            f"the key '{by.key_name}' may not use {app.name} any more", "nothing was done; ask an admin"
+        ) from None
 
 
 def _replaces(newer: Job, older: Job) -> bool:

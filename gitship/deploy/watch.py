@@ -219,7 +219,9 @@ class Watcher:
             self._save()
         if added:
             log.warning("%s: %s", container.name, event.text)
-            self._bus.publish(Event(f"container.{kind}", app.name, text=event.text, at=at, happening=event))
+            self._bus.publish(
+                Event(f"container.{kind}", app.name, text=event.text, at=at, happening=event, app_id=app.id)
+            )
 
 
 def exit_cause(code: int) -> str:

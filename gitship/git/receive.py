@@ -48,8 +48,11 @@ def receive_pack(
     ingest: Ingest | None = None,
     gone: threading.Event | None = None,
     told: Callable[[Mapping[str, str]], None] = lambda reasons: None,
+    opened: Callable[[], None] = lambda: None,
 ) -> int:
     """Serves one ``git-receive-pack``; the exit code. Raises nothing that a client can bring about.
+
+    ``opened`` is called once the refs are read, and before anybody sees them; what it raises ends all of it.
 
     ``gone`` (the session's ``closed``) may be set by the caller when the client leaves; without it that is noticed at
     the next write, so within ``keepalive_s``. ``told`` gets the reasons of the refs that did not come true, when the
@@ -58,7 +61,9 @@ def receive_pack(
     limits = limits or ReceiveLimits()
     wire = Wire(stdin, stdout)
     try:
-        stdout.write(advertisement(repository.refs()))
+        refs = repository.refs()
+        opened()
+        stdout.write(advertisement(refs))
         request = read_request(wire, limits)
     except (ClientGone, OSError):
         return 0  # a client that found nothing to push hangs up here, too

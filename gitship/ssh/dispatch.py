@@ -93,6 +93,7 @@ class Dispatcher:
                 ingest=choose(),
                 gone=session.closed,
                 told=answers.append,
+                opened=lambda: self._operations.ensure_named(app, identity),
             )
         finally:
             if created and not host.accepted:
@@ -101,7 +102,8 @@ class Dispatcher:
             trail.detail = f"deploy {host.deploy.id}"
             return code, self._outcome(host.deploy)
         trail.detail = trail.detail or "nothing was deployed"
-        return code, Outcome.FAILED if code or any(answers) else Outcome.OK
+        cut = session.cut and not host.accepted
+        return code, Outcome.FAILED if code or cut or any(answers) else Outcome.OK
 
     def _outcome(self, deploy: Deploy) -> Outcome:
         try:

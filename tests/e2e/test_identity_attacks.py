@@ -6,6 +6,7 @@ A server's hook holds deploys where the test wants them: they wait for a file.
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,8 +78,6 @@ class HeldPusher:
     """`git push` in the background, with a key of its own."""
 
     def __init__(self, server: Server, key: Path, repository: Path, app: str) -> None:
-        import subprocess
-
         self.process = subprocess.Popen(
             ["git", "push", server.url(app), "main"], cwd=repository, env=server.git_env(key),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

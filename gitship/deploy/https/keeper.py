@@ -164,12 +164,13 @@ class Keeper:
     def _warn(self, site: Site) -> None:
         if not wish_of(self._store, self._settings, site).on:
             return
-        now, app = time.time(), "" if is_status_page(site) else site.name
+        now, own = time.time(), is_status_page(site)
         for certificate in set(self._showing.shown(site).values()):
             if not certificate.source.trusted or certificate.not_after - now > EXPIRING_S:
                 continue
             if self._store.warn_of_certificate(certificate.id):
-                self._bus.publish(Event(EXPIRING, app, text=self._warning(site, certificate, now)))
+                text, app_id = self._warning(site, certificate, now), None if own else site.id
+                self._bus.publish(Event(EXPIRING, "" if own else site.name, text=text, app_id=app_id))
 
     def _warning(self, site: Site, certificate: StoredCertificate, now: float) -> str:
         end = datetime.fromtimestamp(certificate.not_after, UTC)

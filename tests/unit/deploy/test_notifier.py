@@ -27,7 +27,7 @@ from gitship.deploy import messages, notifier, post
 from gitship.deploy.notifier import Notifier
 from gitship.deploy.post import Undelivered
 from gitship.events import Bus, Event
-from gitship.model import DeliveryStatus, DeployKind, DeployState, Webhook
+from gitship.model import DeliveryStatus, DeployKind, DeployState, Topic, Webhook
 from gitship.store import Store
 
 pytestmark = pytest.mark.unit
@@ -207,8 +207,12 @@ def test_what_comes_over_the_bus_is_told(bench: Bench, receiver: Receiver) -> No
     hook = bench.webhook("ops", receiver.url(), apps=[app.id])
     bench.notifier.start()
     until(lambda: bench.bus._subscriptions)
-    for topic, name in (("container.oom", "shop"), ("container.oom", "blog"), ("deploy.line", "shop")):
-        bench.bus.publish(Event(topic, name, text="web.1 was killed"))
+    for topic, name, app_id in (
+        ("container.oom", "shop", app.id),
+        ("container.oom", "blog", 99),
+        ("deploy.line", "shop", app.id),
+    ):
+        bench.bus.publish(Event(topic, name, text="web.1 was killed", app_id=app_id))
     until(lambda: receiver.got)
     time.sleep(0.05)
     [(_, _, body)] = receiver.got
@@ -397,3 +401,16 @@ def test_its_end_waits_for_no_news(bench: Bench, monkeypatch: pytest.MonkeyPatch
     bench.notifier.start()
     bench.notifier.stop()
     assert not any(thread.name == "notify" for thread in threading.enumerate())
+
+
+def test_what_happened_to_an_app_is_not_told_to_those_of_another_with_its_old_name(bench: Bench) -> None:
+    old = bench.store.create_app("shop")
+    bench.store.rename_app(old.id, "store")
+    new = bench.store.create_app("shop")
+    theirs = bench.webhook("theirs", "http://127.0.0.1:9/", apps={new.id}, events=(Topic.RELEASE_BAD,))
+    ours = bench.webhook("ours", "http://127.0.0.1:9/", apps={old.id}, events=(Topic.RELEASE_BAD,))
+    bench.notifier.start()
+    # whoever looks after a release for an hour knows its app by the name that it had when that began
+    bench.bus.publish(Event(Topic.RELEASE_BAD, "shop", text="too many errors", app_id=old.id))
+    until(lambda: bench.store.deliveries(ours.id))
+    assert bench.store.deliveries(theirs.id) == []

@@ -8,7 +8,7 @@ import pytest
 
 from gitship.deploy.journal import Journal
 from gitship.deploy.queue import DeployQueue, Job
-from gitship.errors import OutOfReach
+from gitship.errors import NoPermission
 from gitship.events import Bus
 from gitship.model import GITSHIP, App, DeployKind, DeployState, Identity, Key, Role
 from gitship.store import Store
@@ -230,5 +230,5 @@ def test_a_promotion_needs_the_right_to_both_apps(bench: Bench) -> None:
     job.by, job.source = (by,), blog
     assert job.confirm(bench.store).id == shop.id
     bench.store.limit_key(key.id, [shop.id])
-    with pytest.raises(OutOfReach):
+    with pytest.raises(NoPermission, match="'ada' may not use blog any more"):
         job.confirm(bench.store)

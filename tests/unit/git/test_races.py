@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
+from gitship.errors import Conflict
+from gitship.git.host import MoveRefs
 from gitship.git.ingest import Ingest
+from gitship.git.receive import receive_pack
 from gitship.git.repository import Repository
 from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.gitd import GitServer, Work
@@ -99,3 +103,17 @@ def test_creating_and_deleting_beside_each_other_never_fails_otherwise_than_by_l
     for thread in threads:
         thread.join(60)
     assert not problems
+
+
+def test_refs_that_are_another_apps_by_now_are_shown_to_nobody(repository: Repository, ingest: Ingest) -> None:
+    """A repository is found by its app's name, and between the look-up and the reading the name may change hands."""
+    base, objects = small_push("base")
+    push(repository, ingest, wishes((None, base, MAIN)) + pack(*objects))
+    shown = io.BytesIO()
+
+    def opened() -> None:
+        raise Conflict("shop was renamed to store meanwhile", "use it under its new name")
+
+    with pytest.raises(Conflict):
+        receive_pack(io.BytesIO(), shown, repository, MoveRefs(repository), opened=opened)
+    assert shown.getvalue() == b""
