@@ -292,8 +292,8 @@ class Daemon:
 
     def _rights_changed(self) -> None:
         """What a key may do no more ends now, not with its next command."""
+        self.ssh.recheck(self._dispatcher.still_may)  # first: a push that is ended reads this, not its deploy's end
         self.queue.recheck(self.store)
-        self.ssh.recheck(self._dispatcher.still_may)
         self.web.rights_changed()
 
     def _url(self, app: App) -> str:

@@ -51,7 +51,7 @@ def run(services: Services, session: Session) -> int:
                 trail.begin()
             bound.arguments["context"] = context
             code = found.handler(*bound.args, **bound.kwargs) or EXIT_OK
-            if session.cut and code:
+            if session.cut.is_set() and code:
                 trail.cut()
             else:  # also what was done, and cut while it said so
                 trail.end(Outcome.FAILED if code else Outcome.OK)
@@ -64,7 +64,7 @@ def run(services: Services, session: Session) -> int:
             report(errors, error)
             return _code(error)
     except (ClientGone, Interrupted):
-        if session.cut:
+        if session.cut.is_set():
             trail.cut()
         return EXIT_INTERRUPTED
     except Exception:

@@ -59,7 +59,7 @@ class Session:
     reached: str = ""
     apps: dict[str, int] = field(default_factory=dict)
     pushes: bool = False
-    cut: bool = False
+    cut: threading.Event = field(default_factory=threading.Event)
 
     def about(self, app: App) -> None:
         """Notes that it is about this app. Raises Conflict when the name was another app's before in this session."""

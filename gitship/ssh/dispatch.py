@@ -59,7 +59,7 @@ class Dispatcher:
             outcome = Outcome.REFUSED
             raise
         finally:
-            if session.cut and outcome not in (Outcome.OK, Outcome.REFUSED):
+            if session.cut.is_set() and outcome not in (Outcome.OK, Outcome.REFUSED):
                 trail.cut()
             else:
                 trail.end(outcome)
@@ -102,7 +102,7 @@ class Dispatcher:
             trail.detail = f"deploy {host.deploy.id}"
             return code, self._outcome(host.deploy)
         trail.detail = trail.detail or "nothing was deployed"
-        cut = session.cut and not host.accepted
+        cut = session.cut.is_set() and not host.accepted
         return code, Outcome.FAILED if code or cut or any(answers) else Outcome.OK
 
     def _outcome(self, deploy: Deploy) -> Outcome:

@@ -75,7 +75,7 @@ class Execution:
         if still_may(session):
             return
         log.info("%s: a command of a key that may not any more is ended", session.identity.key_name)
-        session.cut = True
+        session.cut.set()
         self._closed.set()
         threading.Thread(target=self._hang_up, name="gitship-ssh-cut", daemon=True).start()
 
@@ -195,7 +195,7 @@ class Execution:
                 raise GitshipError("your key has other rights since just now", "repeat the command")
             with tracing.traced(key=identity.key_name):
                 status = self._run_command(session)
-            if not session.cut:
+            if not session.cut.is_set():
                 return status
             text = f"error: {CUT}\nhint: see `help` for what it may do now, or ask an administrator\n"
         except GitshipError as error:
