@@ -6,7 +6,9 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -199,7 +201,7 @@ class OwnEngine:
     def _leave_network(self) -> None:
         if self._bridge and self._has_bridge():
             subprocess.run(["ip", "link", "del", self._bridge], timeout=10, check=False)
-        if self._before is not None:
+        if self._before is not None and not self._before.has_docker:
             self._before.restore()
 
     def _group_is_gone(self) -> bool:
@@ -280,12 +282,39 @@ def own_engine(
         own.destroy()
 
 
+def serve(base: Path) -> None:
+    """An engine in ``base`` until SIGTERM, for `install.sh --test`; nothing of it is left then."""
+
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, end)
+    own = OwnEngine(base)
+    try:
+        own.start()
+        signal.pause()
+    finally:
+        own.destroy()
+
+
 @contextlib.contextmanager
 def engine() -> Iterator[str]:
     """The address of an engine that answers."""
     host = os.environ.get("DOCKER_HOST", DEFAULT_HOST)
-    if not forky.asked() and answers(host):
+    if not forky.asked() and _is_taken(host):
+        wait_until(lambda: answers(host), 60, f"the engine at {host} answers")
         yield host
         return
     with own_engine() as own:
         yield own.host
+
+
+def _is_taken(host: str) -> bool:
+    """Somebody listens there, however busy: a second engine on the same network would take the first one's away."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(host.removeprefix("unix://")) == 0
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

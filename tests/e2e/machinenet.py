@@ -26,6 +26,11 @@ class MachineNet:
     def now(cls) -> MachineNet:
         return cls(links(), {table: tuple(_iptables(table, "-S")) for table in TABLES})
 
+    @property
+    def has_docker(self) -> bool:
+        """An engine is at work on this network: what came since may be that one's."""
+        return "docker0" in self.links or any(line.startswith("-N DOCKER") for line in self.tables["filter"])
+
     def restore(self) -> None:
         """Takes away what is Docker's and was not there: others may have changed the rest meanwhile."""
         after = MachineNet.now()

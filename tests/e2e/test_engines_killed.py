@@ -53,7 +53,7 @@ def check_told_the_truth(stage: Stage, code: int, output: str, version: str) -> 
 @pytest.mark.parametrize(
     ("point", "stands"),
     [
-        (Point("after", "_Progress.__call__", 3), False),
+        (Point("after", "Progress.__call__", 3), False),
         (Point("after", "Builder.build"), False),
         (Point("after", "DockerEngine.create"), False),
         (Point("after", "DockerEngine.start"), False),

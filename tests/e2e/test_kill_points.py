@@ -29,7 +29,7 @@ BEFORE_THE_COMMIT = [
     Point("after", "Quarantine.keep"),
     Point("after", "Deploys.create_deploy"),
     Point("after", "Pipeline._begin"),
-    Point("after", "_Progress.__call__", 3),  # in the middle of the build
+    Point("after", "Progress.__call__", 3),  # in the middle of the build
     Point("after", "Builder.build"),  # built and tagged
     Point("after", "DockerEngine.start"),
     Point("after", "ReleaseCommands._run"),

@@ -35,7 +35,7 @@ TARGETS = (
     "gitship.deploy.queue:DeployQueue._ensure_thread",
     "gitship.deploy.pipeline:Pipeline._begin",
     "gitship.deploy.build:Builder.build",
-    "gitship.deploy.build:_Progress.__call__",
+    "gitship.deploy.build:Progress.__call__",
     "gitship.store.releases:Releases.create_release",
     "gitship.deploy.renaming:Renaming.begin",
     "gitship.deploy.release_command:ReleaseCommands._run",
