@@ -44,7 +44,7 @@ class Cloning:
         with prepared(self._repositories, source.name) as repository, self._store.acting_for_all(by):
             source = self._store.confirm(app, by)
             self._renaming.ensure_free(new)
-            made = self._store.create_app(new)
+            made = self._store.create_app(new, by.key_id)
             self._copy(source, made, config=config)
             # last: a server that is killed here leaves a repository without an app, which `adopt` clears away
             self._repositories.adopt(repository, new)

@@ -127,7 +127,7 @@ class ServerOperations:
         app_name(name)
         with self._store.acting_for_all(by):
             self._renaming.ensure_free(name)
-            app = self._store.create_app(name)
+            app = self._store.create_app(name, by.key_id)
             # in here: a server that is killed, or has no room, leaves no app without a repository
             self._repositories.remove(name)  # of a clone that was cut short
             self._repositories.create(name)

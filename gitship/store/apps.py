@@ -20,11 +20,13 @@ _APP = "id, name, created_at, deploy_branch, live_release, network"
 class Apps(Webhooks):
     """Apps, and what their next release will have: config, scale, host names."""
 
-    def create_app(self, name: str) -> App:
-        """Raises Conflict when the name is taken."""
+    def create_app(self, name: str, made_by: int | None = None) -> App:
+        """``made_by`` is the id of the key that makes it. Raises Conflict when the name is taken."""
         try:
             with self.transaction() as db:
-                made = db.execute("INSERT INTO apps (name, created_at) VALUES (?, ?)", (name, time.time()))
+                made = db.execute(
+                    "INSERT INTO apps (name, created_at, made_by) VALUES (?, ?, ?)", (name, time.time(), made_by)
+                )
                 self.announce(Topic.APP_CREATED, made.lastrowid, name)
         except sqlite3.IntegrityError:
             raise Conflict(f"app '{name}' exists already", "choose another name, or push to it") from None
@@ -55,6 +57,11 @@ class Apps(Webhooks):
         """The highest id that was ever given to an app."""
         row = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'apps'")
         return int(row[0]) if row else 0
+
+    def app_maker(self, app_id: int) -> int | None:
+        """The id of the key that made it; None when nobody knows, and for the status page."""
+        row = self._row("SELECT made_by FROM apps WHERE id = ?", app_id)
+        return row[0] if row else None
 
     def is_used(self, app_id: int) -> bool:
         """True when somebody has deployed it, set anything of it, or let a key or a webhook have it."""

@@ -153,4 +153,5 @@ MIGRATIONS = (
     ALTER TABLE certificate_attempts ADD COLUMN held TEXT NOT NULL DEFAULT '';
     CREATE TABLE authority_levels (key TEXT PRIMARY KEY, level REAL NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
     """,
+    "ALTER TABLE apps ADD COLUMN made_by INTEGER",
 )

@@ -45,6 +45,8 @@ DOMAIN = Limit(50, DAYS_7, 40, 49, "all apps together")
 SAME_NAMES = Limit(5, DAYS_7, 4, 5, "one app")
 APP_ORDERS = Limit(10, HOURS_3, 10, None, "one app")
 APP_DOMAIN = Limit(20, DAYS_7, 20, None, "one app")
+MAKER_ORDERS = Limit(60, HOURS_3, 60, None, "all apps of one key")
+MAKER_DOMAIN = Limit(25, DAYS_7, 25, None, "all apps of one key")
 APP_LOOKS = Limit(30, HOURS_3, 30, None, "one app")  # at DNS, for names that do not lead here
 
 
@@ -58,11 +60,15 @@ class BudgetSpent(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """An order for ``names`` of a site. ``renewal``: they serve by a certificate whose time is over."""
+    """An order for ``names`` of a site. ``renewal``: they serve by a certificate whose time is over.
+
+    ``maker`` is the id of the key that made the app, None when it is not known: many apps are no way around a limit.
+    """
 
     site_id: int
     names: tuple[str, ...]
     renewal: bool
+    maker: int | None = None
 
     def limits(self) -> list[tuple[str, Limit, str]]:
         """The buckets it counts in: key, limit, and what is counted there, for people."""
@@ -75,6 +81,10 @@ class Asking:
             counted = f"certificates for {domain} and names below it"
             found.append((f"domain/{domain}", DOMAIN, counted))
             found.append((f"domain/{domain}/{self.site_id}", APP_DOMAIN, counted))
+            if self.maker is not None:
+                found.append((f"made/{self.maker}/{domain}", MAKER_DOMAIN, counted))
+        if self.maker is not None:
+            found.append((f"made/{self.maker}", MAKER_ORDERS, "orders"))
         return [one for one in found if not (self.renewal and one[1].renewals is None)]
 
 
@@ -118,7 +128,7 @@ def spent(levels: Mapping[str, Level], asking: Asking, now: float) -> dict[str, 
 
 def given_back(levels: Mapping[str, Level], asking: Asking, now: float) -> dict[str, Level]:
     """There was an order, but no certificate: what counts certificates is as before."""
-    orders = (ORDERS, APP_ORDERS)
+    orders = (ORDERS, APP_ORDERS, MAKER_ORDERS)
     return {
         key: (max(0.0, level(levels.get(key), limit, now) - 1), now)
         for key, limit, _ in asking.limits()
@@ -131,6 +141,8 @@ def limit_of(key: str) -> Limit:
     kind, *rest = key.split("/")
     if kind == "domain":
         return DOMAIN if len(rest) == 1 else APP_DOMAIN
+    if kind == "made":
+        return MAKER_ORDERS if len(rest) == 1 else MAKER_DOMAIN
     return {"orders": ORDERS, "app": APP_ORDERS, "names": SAME_NAMES, "looks": APP_LOOKS}[kind]
 
 

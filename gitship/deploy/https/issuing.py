@@ -155,7 +155,7 @@ class Issuer:
 
     def _asking(self, site: Site, names: Sequence[str], *, force: bool) -> Asking:
         renewal = not force and self._due(site) and not missing(self._current(site), names)
-        return Asking(site.id, tuple(sorted(names)), renewal)
+        return Asking(site.id, tuple(sorted(names)), renewal, self._store.app_maker(site.id))
 
     def _due(self, site: Site) -> bool:
         """A certificate serves, and it is time for the next one."""

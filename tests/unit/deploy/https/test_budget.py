@@ -7,7 +7,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gitship.deploy.https import budget
-from gitship.deploy.https.budget import APP_ORDERS, DOMAIN, ORDERS, SAME_NAMES, Asking, BudgetSpent, Level, Limit
+from gitship.deploy.https.budget import (
+    APP_ORDERS,
+    DOMAIN,
+    MAKER_DOMAIN,
+    MAKER_ORDERS,
+    ORDERS,
+    SAME_NAMES,
+    Asking,
+    BudgetSpent,
+    Level,
+    Limit,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -106,6 +117,18 @@ def test_one_app_is_slowed_down_alone(times: int, every_s: float) -> None:
     assert place.ask(Asking(2, ("www.calm.com",), renewal=False), now)
 
 
+def test_many_apps_of_one_key_are_no_way_around_it() -> None:
+    place = Place()
+    for app in range(1, 300):
+        place.ask(Asking(app, (f"n{app}.flood{app}.com",), renewal=False, maker=7), START)
+    assert place.levels["orders"][0] == MAKER_ORDERS.new
+    for app in range(300, 400):
+        place.ask(Asking(app, (f"n{app}.shared.com",), renewal=False, maker=8), START)
+    assert place.levels["domain/shared.com"][0] == MAKER_DOMAIN.new
+    assert place.ask(Asking(500, ("www.calm.com", "www.shared.com"), renewal=False, maker=9), START)
+    assert place.ask(Asking(1, ("n1.flood1.com",), renewal=True, maker=7), START), "what serves is renewed"
+
+
 @given(st.integers(1, 400))
 @settings(max_examples=50, deadline=None)
 def test_when_there_is_room_again_is_told_exactly(times: int) -> None:
@@ -145,7 +168,7 @@ def test_words_name_the_limit_and_whose_it_is() -> None:
 
 
 def test_every_key_has_its_limit() -> None:
-    for key, limit, _ in Asking(1, ("a.example.com", "b.example.org"), renewal=False).limits():
+    for key, limit, _ in Asking(1, ("a.example.com", "b.example.org"), renewal=False, maker=7).limits():
         assert budget.limit_of(key) is limit
 
 
