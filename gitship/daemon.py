@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -87,6 +88,7 @@ from gitship.store import Store
 from gitship.web.server import WebServer
 
 SSH_GRACE_S = 2.0
+log = logging.getLogger("gitship")
 
 
 class Daemon:
@@ -291,10 +293,16 @@ class Daemon:
         self.store.close()
 
     def _rights_changed(self) -> None:
-        """What a key may do no more ends now, not with its next command."""
-        self.ssh.recheck(self._dispatcher.still_may)  # first: a push that is ended reads this, not its deploy's end
-        self.queue.recheck(self.store)
-        self.web.rights_changed()
+        """What a key may do no more ends now, not with its next command. Never raises: the change is made already."""
+        for look in (
+            lambda: self.ssh.recheck(self._dispatcher.still_may),  # first: a push that is ended reads this
+            lambda: self.queue.recheck(self.store),
+            self.web.rights_changed,
+        ):
+            try:
+                look()
+            except Exception:
+                log.exception("cannot look again at what runs")
 
     def _url(self, app: App) -> str:
         return urls(self.store, self.settings, app, self.front.address.port)[0]
