@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -294,11 +295,12 @@ class Daemon:
 
     def _rights_changed(self) -> None:
         """What a key may do no more ends now, not with its next command. Never raises: the change is made already."""
-        for look in (
-            lambda: self.ssh.recheck(self._dispatcher.still_may),  # first: a push that is ended reads this
-            lambda: self.queue.recheck(self.store),
+        looks: tuple[Callable[[], None], ...] = (
+            partial(self.ssh.recheck, self._dispatcher.still_may),  # first: a push that is ended reads this
+            partial(self.queue.recheck, self.store),
             self.web.rights_changed,
-        ):
+        )
+        for look in looks:
             try:
                 look()
             except Exception:
