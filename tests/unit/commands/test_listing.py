@@ -31,6 +31,7 @@ NO_APP = (
     "registry:list",
     "notify:list",
     "hooks:list",
+    "maintenance:list",
     "stats:list",
     "web:tokens",
     "server:reconcile",
