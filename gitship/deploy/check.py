@@ -76,7 +76,6 @@ class Round:
         self.web_port = web_port
         self.app = app
         self.host = host
-        self.cancel = cancel
         self.give_up = threading.Event()
         self.ends = (cancel, self.give_up)
         self._tell = tell
@@ -125,8 +124,7 @@ class Checker:
         """What passed, such as ``GET /healthz 200``; without doubles. ``host`` is sent as the Host header.
 
         ``stage`` is told what is known of a container that is not ready yet; of another process that listens on
-        ``web_port``, too. Raises DeployError with
-        the cause and the container's last lines, or DeployCanceled.
+        ``web_port``, too. Raises DeployError with the cause and the container's last lines, or DeployCanceled.
         """
         if not wanted:
             return []

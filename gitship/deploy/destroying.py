@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from gitship.config import Settings
@@ -73,14 +72,21 @@ class Destroying:
 
         Raises Conflict also when the app has another name by now: ``by`` has agreed to the end of the one under that.
         """
-
-        def begin(found: App) -> None:
-            with self._store.acting(found, by) as now:
-                if now.name != app.name:
-                    raise Conflict(f"{app.name} is called {now.name} by now", "nothing was removed; see `apps:list`")
-                self._store.set_setting(now.id, DESTROYING, time.time())
-
-        self._end(self._store.confirm(app, by), begin)
+        found = self._store.confirm(app, by)
+        self._keeper.ensure_still(found)
+        with self._queue.closed(found.id, f"{found.name} is being destroyed", CLEAR_TIMEOUT_S) as clear:
+            if not clear:
+                raise Conflict(f"a deploy of {found.name} is just ending", "try again in a moment")
+            with self._claims.ending(found.id):
+                self._keeper.ensure_still(found)  # once more, now that none begins
+                self._engine.ping()  # while Docker is down nothing is begun
+                with self._front.holding(found.id), self._store.acting(found, by) as now:
+                    if now.name != app.name:  # a rename may have ended meanwhile
+                        raise Conflict(
+                            f"{app.name} is called {now.name} by now", "nothing was removed; see `apps:list`"
+                        )
+                    self._store.set_setting(now.id, DESTROYING, time.time())
+                self._finish(now)
 
     def discard(self, app: App) -> bool:
         """The same for an app that nobody has used since it was made. False when somebody has, or it is gone."""
@@ -95,20 +101,6 @@ class Destroying:
         with self._claims.ending(now.id):
             self._finish(now)
         return True
-
-    def _end(self, app: App, begin: Callable[[App], None]) -> None:
-        """``begin`` writes down that it goes, or raises; from then on it goes."""
-        self._keeper.ensure_still(app)
-        with self._queue.closed(app.id, f"{app.name} is being destroyed", CLEAR_TIMEOUT_S) as clear:
-            if not clear:
-                raise Conflict(f"a deploy of {app.name} is just ending", "try again in a moment")
-            with self._claims.ending(app.id):
-                app = self._store.app_by_id(app.id)  # a rename may have ended meanwhile
-                self._keeper.ensure_still(app)  # once more, now that none begins
-                self._engine.ping()  # while Docker is down nothing is begun
-                with self._front.holding(app.id):
-                    begin(app)
-                self._finish(app)
 
     def amiss(self) -> list[Change]:
         """What ``settle`` would do now."""

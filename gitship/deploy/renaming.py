@@ -72,9 +72,7 @@ class Renaming:
         self.ensure_free(new, except_for=app.id)
         own = f"{new}.{self._settings.domain}"
         if any(domain.name == own for domain in self._store.domains(app.id)):
-            self._store.remove_domain(
-                app.id, own
-            )  # from before such names belonged to apps: it is its own from here on
+            self._store.remove_domain(app.id, own)  # from before such names belonged to apps: it is the app's own now
         self._store.rename_app(app.id, new)
         self._store.set_setting(app.id, RENAMING, None)
         self._repositories.rename(app.name, new)
