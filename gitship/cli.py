@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gitship import __version__, logformat
+from gitship import __version__, log_format
 from gitship.config import DEFAULT_CONFIG, Settings, load
 from gitship.configvalues import Address
 from gitship.errors import GitshipError
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     serve = verbs.add_parser("serve", help="run in the foreground; SIGTERM ends it, the sites stay up")
     serve.add_argument("--verbose", action="store_true", help="log more")
     serve.add_argument(
-        "--log-format", choices=logformat.FORMATS, help="lines for people or JSON; default: log.format of the settings"
+        "--log-format", choices=log_format.FORMATS, help="lines for people or JSON; default: log.format of the settings"
     )
     stop = verbs.add_parser("stop-front", help="end Varnish and haproxy: sites are down until the next `gitship serve`")
     attend = verbs.add_parser("attend", help="what a service unit runs: starts a program when gitship says so")
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _own(args: argparse.Namespace) -> int:
     if args.verb == "init":
-        from gitship.setup import initialise
+        from gitship.init import initialise
 
         for line in initialise(args.config, args.admin_key, args.set):
             print(line)
@@ -112,7 +112,7 @@ def _own(args: argparse.Namespace) -> int:
     if args.verb == "doctor":
         return _doctor(args.config, args.format)
     if args.verb == "restore":
-        from gitship.restoring import restore
+        from gitship.restore import restore
 
         for line in restore(
             args.config, args.file, args.format, force=args.force, check=args.check, copy=args.newest_copy
@@ -125,13 +125,13 @@ def _own(args: argparse.Namespace) -> int:
     if args.verb == "limit-builds":
         return _limit_builds(settings, keep=args.keep)
     if args.verb == "stop-front":
-        from gitship.fronts import stop_front
+        from gitship.proxies import stop_front
 
         stop_front(settings)
         return 0
     from gitship.process import serve
 
-    logformat.configure(args.log_format or settings.log.format, verbose=args.verbose, stream=sys.stderr)
+    log_format.configure(args.log_format or settings.log.format, verbose=args.verbose, stream=sys.stderr)
     return serve(settings, args.config.resolve())
 
 
@@ -162,16 +162,16 @@ def _attend(settings: Settings, program: str) -> int:
 
 
 def _limit_builds(settings: Settings, *, keep: bool) -> int:
-    from gitship.engine import buildkeeper, buildlimits
+    from gitship.engine import build_limits, build_limits_daemon
     from gitship.engine.docker import DockerEngine
 
     driver = DockerEngine(settings.docker.host).about().cgroup_driver
     if not keep:
-        print(buildkeeper.prepare(settings.docker, driver))
-    elif driver == buildlimits.SYSTEMD:
+        print(build_limits_daemon.prepare(settings.docker, driver))
+    elif driver == build_limits.SYSTEMD:
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
-        buildkeeper.keep(stop)
+        build_limits_daemon.keep(stop)
     return 0
 
 
@@ -185,12 +185,12 @@ def _admin_command(words: list[str]) -> int:
     settings = load(config)
     if words[0] == "server:backup":
         _for_the_owner_alone(sys.stdout.fileno())
-    from gitship.ssh import client, hostkey
+    from gitship.ssh import client, host_key
 
     code = client.run_remote(
         _reachable(settings),
         settings.local_key,
-        hostkey.public_line(hostkey.ensure(settings.host_key)),
+        host_key.public_line(host_key.ensure(settings.host_key)),
         words,
         sys.stdin.buffer,
         sys.stdout.buffer,

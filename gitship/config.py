@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gitship import configvalues as values
-from gitship import machine
+from gitship import machine_memory
 from gitship.configvalues import Address
 from gitship.errors import ConfigError, nearest
 
@@ -209,7 +209,7 @@ class VarnishSettings:
     @property
     def cache_bytes(self) -> int:
         """The size of the cache, by the machine's memory where the setting is silent."""
-        return self.memory or machine.cache_bytes(machine.memory_bytes())
+        return self.memory or machine_memory.cache_bytes(machine_memory.memory_bytes())
 
 
 @dataclass(frozen=True, slots=True)

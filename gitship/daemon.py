@@ -8,84 +8,84 @@ from functools import partial
 from pathlib import Path
 
 from gitship import __version__
-from gitship.commands.context import Services
+from gitship.apart import Apart
+from gitship.backup.create import Backups
 from gitship.config import Settings
-from gitship.deploy import applogs
-from gitship.deploy.apart import Apart
-from gitship.deploy.backup.making import Backups
-from gitship.deploy.backup.revival import Revival
+from gitship.console.context import Services
+from gitship.containers.claims import Claims
+from gitship.containers.restarts import Restarts
+from gitship.containers.start import Starter
+from gitship.deploy.auto_rollback import Probation
 from gitship.deploy.build import Builder
 from gitship.deploy.canary import Canary
-from gitship.deploy.claims import Claims
-from gitship.deploy.clock import ClockWatch
-from gitship.deploy.cron import Cron
-from gitship.deploy.cronruns import Runs
-from gitship.deploy.destroying import Destroying
-from gitship.deploy.dockerroom import DockerRoom, ReserveImage
-from gitship.deploy.drain import Drainer
-from gitship.deploy.fetch import Fetcher
-from gitship.deploy.figures import Sampler
-from gitship.deploy.foreign import Foreign
-from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.external_image import Foreign
+from gitship.deploy.fetch_image import Fetcher
 from gitship.deploy.hooks import Hooks
-from gitship.deploy.hostdirs import HostDirectories
-from gitship.deploy.https.authority import AcmeAuthority
-from gitship.deploy.https.dnshook import DnsHook
-from gitship.deploy.https.issuing import Issuer
-from gitship.deploy.https.keeper import Keeper as CertificateKeeper
-from gitship.deploy.https.operations import ServerHttps
-from gitship.deploy.https.showing import Showing
-from gitship.deploy.interrupted import Interrupted
-from gitship.deploy.keeper import Keeper
-from gitship.deploy.keptlogs import KeptLogs
-from gitship.deploy.looking import Looking
-from gitship.deploy.lostaddresses import LostAddresses
-from gitship.deploy.notifier import Notifier
-from gitship.deploy.oneoffs import OneOffs
-from gitship.deploy.origin import manifest_of
-from gitship.deploy.outages import Outages
-from gitship.deploy.pausing import Pausing
+from gitship.deploy.manifest_source import manifest_of
+from gitship.deploy.new_release import Releasing
 from gitship.deploy.pipeline import Pipeline
-from gitship.deploy.post import WEB_PORTS
-from gitship.deploy.probation import Probation
 from gitship.deploy.queue import DeployQueue
-from gitship.deploy.reconcile import Reconciler
-from gitship.deploy.releasing import Releasing
-from gitship.deploy.renaming import Renaming
-from gitship.deploy.repair import Repair
-from gitship.deploy.restarts import Restarts
-from gitship.deploy.room import Room
-from gitship.deploy.routes import Routes
-from gitship.deploy.scheduler import Scheduler
-from gitship.deploy.server import ServerOperations
-from gitship.deploy.serving import Serving
-from gitship.deploy.signins import SignIns
-from gitship.deploy.start import Starter
-from gitship.deploy.stats import StoredStats
-from gitship.deploy.switch import Switch
-from gitship.deploy.tail import Tails
-from gitship.deploy.trials import RunningCanaries, Trials
-from gitship.deploy.troubles import Troubles
-from gitship.deploy.upkeep import Upkeep
-from gitship.deploy.uptime import Uptime
-from gitship.deploy.urls import urls
-from gitship.deploy.wanted import Wanted
-from gitship.deploy.watch import Watcher
-from gitship.engine import firewall, secretfiles
+from gitship.deploy.rename import Renaming
+from gitship.disk.docker import DockerRoom, ReserveImage
+from gitship.disk.free_space import Room
+from gitship.engine import build_secrets, firewall
 from gitship.engine.addresses import Addresses
-from gitship.engine.buildlimits import BuildLimits
+from gitship.engine.build_limits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall import Firewall
 from gitship.events import Bus
-from gitship.front.tally import Tally
+from gitship.front.traffic_counters import Tally
 from gitship.front.visitor_log import VisitorLog
-from gitship.fronts import front_of, tls_of
 from gitship.git.repository import Repositories
+from gitship.https.acme import AcmeAuthority
+from gitship.https.dns_hook import DnsHook
+from gitship.https.install_certificates import Showing
+from gitship.https.issue import Issuer
+from gitship.https.operations import ServerHttps
+from gitship.https.renewer import Keeper as CertificateKeeper
 from gitship.identities import Identities
+from gitship.logs import directories
+from gitship.logs.archive import KeptLogs
+from gitship.logs.stream import Tails
 from gitship.model import App
+from gitship.notify.post import WEB_PORTS
+from gitship.notify.sender import Notifier
+from gitship.observe.container_usage import Sampler
+from gitship.observe.traffic import StoredStats
+from gitship.observe.uptime import Uptime
+from gitship.oneoff.cron import Cron
+from gitship.oneoff.cron_runs import Runs
+from gitship.oneoff.cron_scheduler import Scheduler
+from gitship.oneoff.oneoffs import OneOffs
+from gitship.operations.processes import Looking
+from gitship.operations.rebuild_after_restore import Revival
+from gitship.operations.server import ServerOperations
+from gitship.operations.serving import Serving
+from gitship.operations.sign_ins import SignIns
+from gitship.operations.upkeep import Upkeep
+from gitship.proxies import front_of, tls_of
+from gitship.reconcile.clock import ClockWatch
+from gitship.reconcile.destroy import Destroying
+from gitship.reconcile.interrupted_deploys import Interrupted
+from gitship.reconcile.lost_addresses import LostAddresses
+from gitship.reconcile.outages import Outages
+from gitship.reconcile.reconciler import Reconciler
+from gitship.reconcile.repair import Repair
+from gitship.reconcile.routes import Routes
+from gitship.reconcile.troubles import Troubles
+from gitship.reconcile.watch import Watcher
+from gitship.routing.access import Gatekeeper
+from gitship.routing.canaries import RunningCanaries, Trials
+from gitship.routing.desired import Wanted
+from gitship.routing.drain import Drainer
+from gitship.routing.pause import Pausing
+from gitship.routing.switch import Switch
+from gitship.routing.urls import urls
 from gitship.ssh.dispatch import Dispatcher
 from gitship.ssh.server import SshServer
 from gitship.store import Store
+from gitship.volumes.host_directories import HostDirectories
+from gitship.volumes.lifecycle import Keeper
 from gitship.web.server import WebServer
 
 SSH_GRACE_S = 2.0
@@ -117,7 +117,7 @@ class Daemon:
         )
         engine.volumes.writable_above = HostDirectories(self.store).writable_above
         engine.spare = docker_room = DockerRoom(engine.image_root, engine.images.ballast, room.reserve)
-        secretfiles.sweep(server_id)
+        build_secrets.sweep(server_id)
         self.front = front_of(settings, self.store)
         self._firewall = Firewall(lambda: firewall.rules_of(settings, server_id, engine.default_bridge))
         repositories = Repositories(settings.repositories, settings.hooks_dir / "post-receive")
@@ -125,7 +125,7 @@ class Daemon:
         addresses = Addresses(self.store, engine, settings.docker.address_pool, server_id)
         kept = KeptLogs(self.store, engine, settings.logs, settings.deploy.keep_releases)
         kept.sweep()
-        applogs.bring_over(settings.logs, self.store)
+        directories.bring_over(settings.logs, self.store)
         starter = Starter(engine, addresses, kept, server_id, self.store.settings)
         self.drainer = Drainer(self.front, starter)
         builder = Builder(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gitship.config import Settings
 from gitship.model import Identity, Role
-from gitship.publickey import parse
-from gitship.ssh import hostkey
-from gitship.ssh.strangers import Strangers
+from gitship.public_key import parse
+from gitship.ssh import host_key
+from gitship.ssh.unknown_keys import Strangers
 from gitship.store import Store
 
 LOCAL = "local"  # the key name shown for `gitship <command>` typed on the server itself
@@ -17,7 +17,7 @@ class Identities:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
-        self._local = parse(hostkey.public_line(hostkey.ensure(settings.local_key))).fingerprint
+        self._local = parse(host_key.public_line(host_key.ensure(settings.local_key))).fingerprint
         self._strangers = Strangers(store.audit_stranger)
 
     def at_the_door(self, fingerprint: str, public_key: str, address: str) -> Identity | None:

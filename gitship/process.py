@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from gitship import closed
+from gitship import private_files
+from gitship.backup.restore import ensure_not_cut_short
 from gitship.config import Settings
 from gitship.daemon import Daemon
-from gitship.deploy.backup.restoring import ensure_not_cut_short
-from gitship.store import claim
+from gitship.store import data_directory_lock
 
 log = logging.getLogger("gitship")
 SIGNAL_POLL_S = 1.0
@@ -30,8 +30,8 @@ TRIM_EVERY_S = 30.0
 
 def serve(settings: Settings, config: Path | None = None) -> int:
     """Runs in the foreground until SIGTERM or SIGINT. Raises Conflict when another gitship has the data directory."""
-    with closed.to_others(), claim.claimed(settings.data_dir):
-        closed.what_is_there(settings)
+    with private_files.to_others(), data_directory_lock.claimed(settings.data_dir):
+        private_files.what_is_there(settings)
         ensure_not_cut_short(settings.data_dir)
         _open_files()
         few_arenas()

@@ -7,15 +7,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.listing import Format, show
-from gitship.commands.networks import networks, within_limit
-from gitship.commands.registry import command
-from gitship.deploy.gates import gate_of
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.listing import Format, show
+from gitship.console.networks import networks, within_limit
 from gitship.errors import AlreadyGone, Conflict, UsageError
 from gitship.front.gate import Gate
 from gitship.model import Role
+from gitship.routing.gate_settings import gate_of
 
 Networks = Annotated[str, Parameter(name="CIDR", help="an address or network, IPv4 or IPv6")]
 

@@ -6,18 +6,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands import access
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.following import Detach, follow
-from gitship.commands.listing import Format, moment, show, version
-from gitship.commands.prompt import ask
-from gitship.commands.registry import command
-from gitship.commands.states import STATES, states
-from gitship.deploy import mounts
-from gitship.deploy.appstate import AppStates
+from gitship.appfiles import mounts
+from gitship.console import visible_apps
+from gitship.console.app_states import STATES, states
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.follow_deploy import Detach, follow
+from gitship.console.listing import Format, moment, show, version
+from gitship.console.prompt import ask
 from gitship.errors import AlreadyThere, GitshipError, UsageError
 from gitship.model import App, Role, app_name
+from gitship.observe.app_state import AppStates
 
 MESSAGE_CHARS = 200
 NewName = Annotated[str, Parameter(name="NEW", help="the new name")]
@@ -31,7 +31,7 @@ Message = Annotated[str, Parameter(name="MESSAGE", help="why, for whoever is ref
     examples=("apps:create shop",),
 )
 def create(app: AppName, /, *, context: Ctx) -> None:
-    access.require_all_apps(context.identity, "making apps")
+    visible_apps.require_all_apps(context.identity, "making apps")
     refuse_existing(context, app_name(app))
     made = context.operations.create_app(app, context.identity)
     context.line(f"created {made.name}")
@@ -142,7 +142,7 @@ def clone(
     no_config: Annotated[bool, Parameter(name="--no-config", help="without the variables")] = False,
     detach: Detach = False,
 ) -> None:
-    access.require_all_apps(context.identity, "making apps")
+    visible_apps.require_all_apps(context.identity, "making apps")
     app_name(new)
     found = context.app(app)
     context.record(f"to {new}")

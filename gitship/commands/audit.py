@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import Ctx
-from gitship.commands.listing import Format, moment, show
-from gitship.commands.registry import command
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Ctx
+from gitship.console.listing import Format, moment, show
 from gitship.errors import UsageError
 from gitship.model import Role
 from gitship.store.audit import KEPT_ROWS

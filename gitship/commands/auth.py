@@ -9,15 +9,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.listing import Format, show
-from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import command
-from gitship.deploy.gates import gate_of
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.listing import Format, show
+from gitship.console.prompt import ask, read_all
 from gitship.errors import AlreadyGone, Conflict, GitshipError, UsageError, nearest
 from gitship.front.gate import Gate, Login
 from gitship.model import Role
+from gitship.routing.gate_settings import gate_of
 
 MOST_USERS = 100
 PASSWORD_BYTES = 1024

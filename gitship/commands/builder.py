@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
+from gitship.appfiles import overrides
+from gitship.appfiles.build_arguments import ensure_allowed
+from gitship.appfiles.gitship_toml import SECRET_ID
+from gitship.appfiles.values import Value
 from gitship.commands.config import add_variable
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.listing import Format, show
-from gitship.commands.registry import command
-from gitship.deploy import overrides
-from gitship.deploy.buildarguments import ensure_allowed
-from gitship.deploy.gitshiptoml import SECRET_ID
-from gitship.deploy.values import Value
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.listing import Format, show
 from gitship.errors import AlreadyGone, GitshipError, UsageError
 from gitship.model import CONFIG_NAME, App, Role
 

@@ -7,20 +7,20 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.listing import NOTHING, Format, iso, show, size
-from gitship.commands.registry import command
+from gitship.appfiles import cache_rules
+from gitship.appfiles.values import Value
 from gitship.config import Settings
-from gitship.deploy import rules
-from gitship.deploy.https.sites import hosts_of
-from gitship.deploy.values import Value
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.listing import NOTHING, Format, iso, show, size
 from gitship.errors import UsageError, nearest
 from gitship.front.cache import ALL_COOKIES, Purge
+from gitship.https.sites import hosts_of
 from gitship.model import App, Role
 from gitship.store import Store
 
-_KEYS = {rule.option: rule for rule in rules.RULES}
+_KEYS = {rule.option: rule for rule in cache_rules.RULES}
 
 Ttl = Annotated[str | None, Parameter(name="--ttl", metavar="TIME", help="keep pages without cache headers so long")]
 Grace = Annotated[
@@ -86,14 +86,14 @@ def set_rules(
     }
     changes = {
         rule.field: rule.read(Value("cache:set", f"--{rule.option}", word))
-        for rule in rules.RULES
+        for rule in cache_rules.RULES
         if (word := given[rule.key]) is not None
     }
     if not changes:
         raise UsageError("nothing to set", f"give {', '.join(f'--{name}' for name in _KEYS)}")
     found = context.app(app)
     context.operations.serving.change_rules(found, changes, context.identity)
-    names = ", ".join(rule.option for rule in rules.RULES if rule.field in changes)
+    names = ", ".join(rule.option for rule in cache_rules.RULES if rule.field in changes)
     context.record(names)
     context.line(f"changed {names} for {found.name}")
     context.note(f"what is cached already keeps its time; `cache:purge {found.name}` forgets it")
@@ -118,9 +118,9 @@ def unset(
             hint = f"did you mean '{near}'?" if near else f"one of {', '.join(_KEYS)}"
             raise UsageError(f"'{name[:80]}' is no rule of the cache", hint)
     found = context.app(app)
-    wanted = [_KEYS[name] for name in names] if names else list(rules.RULES)
+    wanted = [_KEYS[name] for name in names] if names else list(cache_rules.RULES)
     in_use = {use.rule: use.source for use in context.operations.serving.rules(found)}
-    changes = {rule.field: None for rule in wanted if in_use[rule] == rules.BY_COMMAND}
+    changes = {rule.field: None for rule in wanted if in_use[rule] == cache_rules.BY_COMMAND}
     if not changes:
         context.note("it is so already: nothing to do")
         return
@@ -156,7 +156,10 @@ def shown_value(value: Any) -> str:
     columns=(
         Column("rule", "as `cache:set` calls it"),
         Column("value", 'seconds, true or false, a list of names, null for nothing; ["*"]: all cookies', shown_value),
-        Column("source", f"{rules.BY_COMMAND}, {rules.BY_FILE} of the live release, or {rules.BY_DEFAULT}"),
+        Column(
+            "source",
+            f"{cache_rules.BY_COMMAND}, {cache_rules.BY_FILE} of the live release, or {cache_rules.BY_DEFAULT}",
+        ),
     ),
     examples=("cache:status shop", "cache:status shop --format json"),
     aliases=("cache",),

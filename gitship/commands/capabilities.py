@@ -6,14 +6,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.following import Detach
-from gitship.commands.listing import Format, show
-from gitship.commands.registry import command
-from gitship.commands.tuned import NoRestart, change, note_pending
-from gitship.deploy import granted, overrides
-from gitship.engine.confinement import ADDABLE, KEPT, capability
+from gitship.appfiles import overrides
+from gitship.console.apply_settings import NoRestart, change, note_pending
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.follow_deploy import Detach
+from gitship.console.listing import Format, show
+from gitship.containers import capabilities
+from gitship.engine.hardening import ADDABLE, KEPT, capability
 from gitship.errors import UsageError
 from gitship.model import Role
 
@@ -60,7 +61,7 @@ def remove(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart =
 )
 def listed(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     found = context.app(app)
-    own = granted.stored(context.operations.tuning.stored(found))
+    own = capabilities.stored(context.operations.tuning.stored(found))
     rows = [{"capability": name, "from": "every container"} for name in KEPT]
     rows += [{"capability": name, "from": "capabilities:add"} for name in own]
     show(context, rows, format, empty="none")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from gitship.commands import absence
-from gitship.commands.columns import Column
-from gitship.commands.context import Context, Ctx
 from gitship.commands.https import AppOrStatusPage, OfStatusPage, OptionalApp, days_left, site, sites
-from gitship.commands.listing import Format, moment, show
-from gitship.commands.prompt import read_all
-from gitship.commands.registry import command
-from gitship.deploy.https.sites import called, hosts_of, is_status_page, word
-from gitship.deploy.https.sites import sites as all_sites
+from gitship.console import idempotence
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Context, Ctx
+from gitship.console.listing import Format, moment, show
+from gitship.console.prompt import read_all
 from gitship.errors import Conflict, UsageError
 from gitship.front.tls import certificate
 from gitship.front.tls.certificate import Certificate
+from gitship.https.sites import called, hosts_of, is_status_page, word
+from gitship.https.sites import sites as all_sites
 from gitship.model import Role, Site
 
 PEM_BYTES = 64 * 1024
@@ -74,7 +74,7 @@ def _refuse_others(context: Context, site: Site, own: Certificate) -> None:
 )
 def remove(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPage = False) -> None:
     found = site(context, app, status_page)
-    with absence.is_done():
+    with idempotence.is_done():
         context.operations.https.remove_certificate(found, context.identity)
     context.line(f"removed the certificate of {called(found)}")
 

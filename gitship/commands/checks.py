@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.following import Detach
-from gitship.commands.listing import Format, show
+from gitship.appfiles import overrides
+from gitship.appfiles.values import Value
 from gitship.commands.ps import no_process
-from gitship.commands.registry import command
-from gitship.commands.tuned import NoRestart, OneProcess, change, note_pending, process_type
-from gitship.deploy import overrides
-from gitship.deploy.values import Value
+from gitship.console.apply_settings import NoRestart, OneProcess, change, note_pending, process_type
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.follow_deploy import Detach
+from gitship.console.listing import Format, show
 from gitship.errors import UsageError
 from gitship.model import WEB, Role
 

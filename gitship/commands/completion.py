@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gitship.commands import registry
-from gitship.commands.context import Context, Ctx
-from gitship.commands.registry import Argument, Command, command
+from gitship.console import command_registry
+from gitship.console.command_registry import Argument, Command, command
+from gitship.console.context import Context, Ctx
 from gitship.errors import UsageError
 from gitship.model import Role
 
@@ -37,7 +37,9 @@ def completion(shell: Shell, /, *, context: Ctx, name: Name = DEFAULT_NAME) -> N
 
 def _allowed(context: Context) -> list[Command]:
     role = context.identity.role
-    return sorted((c for c in registry.load().values() if not c.hidden and role.allows(c.role)), key=lambda c: c.name)
+    return sorted(
+        (c for c in command_registry.load().values() if not c.hidden and role.allows(c.role)), key=lambda c: c.name
+    )
 
 
 def _cases(commands: list[Command]) -> list[str]:
@@ -48,7 +50,7 @@ def _cases(commands: list[Command]) -> list[str]:
     every = " ".join(n for c in commands for n in (c.name, *c.aliases))
     lines = [f"    '') offered='{every}' ;;"]
     for item in commands:
-        arguments = registry.arguments(item)
+        arguments = command_registry.arguments(item)
         options = [name for a in arguments if not a.positional for name in a.names if name.startswith("--")]
         choices = [choice for a in arguments if a.positional for choice in a.choices]
         if item.name == "help":

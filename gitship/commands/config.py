@@ -7,12 +7,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.following import Detach, follow
-from gitship.commands.listing import Format, show
-from gitship.commands.prompt import read_all
-from gitship.commands.registry import command
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.follow_deploy import Detach, follow
+from gitship.console.listing import Format, show
+from gitship.console.prompt import read_all
 from gitship.errors import AlreadyGone, GitshipError, NotFound, UsageError, nearest
 from gitship.model import CONFIG_NAME, App, Role
 

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gitship.commands import envfile
 from gitship.commands.config import ENVIRONMENT_BYTES, NoRestart, add_variable, change, check_total
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.following import Detach
-from gitship.commands.prompt import read_all
-from gitship.commands.registry import command
+from gitship.console import env_file
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.follow_deploy import Detach
+from gitship.console.prompt import read_all
 from gitship.errors import GitshipError, UsageError
 from gitship.model import Role
 
@@ -25,7 +25,7 @@ ExportFormat = Annotated[
 def read_variables(text: str) -> dict[str, str]:
     """The variables of an env file. Raises GitshipError naming the line."""
     values: dict[str, str] = {}
-    for line, name, value in envfile.parse(text):
+    for line, name, value in env_file.parse(text):
         try:
             add_variable(values, name, value)
         except GitshipError as error:
@@ -61,5 +61,5 @@ def import_config(app: AppName, /, *, context: Ctx, no_restart: NoRestart = Fals
 )
 def export(app: AppName, /, *, context: Ctx, format: ExportFormat = "env") -> None:
     values = context.store.config(context.app(app).id)
-    text = {"env": envfile.dotenv, "json": envfile.as_json, "shell": envfile.shell}[format](values)
+    text = {"env": env_file.dotenv, "json": env_file.as_json, "shell": env_file.shell}[format](values)
     context.console.file.write(text)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
 from gitship.commands.config import HIDDEN, QUOTING, Names, NoRestart, Pairs, add_variable, check_total
-from gitship.commands.context import Context, Ctx
-from gitship.commands.following import Detach, follow
-from gitship.commands.listing import Format, show
-from gitship.commands.registry import command
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Context, Ctx
+from gitship.console.follow_deploy import Detach, follow
+from gitship.console.listing import Format, show
 from gitship.errors import AlreadyGone, DeployError, GitshipError, UsageError
 from gitship.model import Role
 

@@ -8,16 +8,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands import absence
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.listing import Format, duration, moment, show
-from gitship.commands.registry import command
+from gitship.appfiles.values import Value
 from gitship.commands.run import seconds
-from gitship.deploy import crontab
-from gitship.deploy.values import Value
+from gitship.console import idempotence
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.listing import Format, duration, moment, show
 from gitship.errors import UsageError
 from gitship.model import CRON_NAME, CRON_TIMEOUT_S, CronEntry, Overlap, Role
+from gitship.oneoff import crontab
 
 FIELDS = 5  # of a schedule that is not a word such as @daily
 EXAMPLE = "cron:add shop nightly '0 3 * * *' ./report --all"
@@ -115,7 +115,7 @@ def _command(words: tuple[str, ...]) -> tuple[str, ...]:
 def remove(app: AppName, name: Name, /, *, context: Ctx) -> None:
     found = context.app(app)
     context.record(name[:80])
-    with absence.is_done():
+    with idempotence.is_done():
         again = context.operations.cron.remove(found, name, context.identity)
     context.line(f"removed {name} of {found.name}")
     if again is not None:

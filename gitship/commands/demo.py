@@ -6,12 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands import access
+from gitship import demo
 from gitship.commands.apps import refuse_existing
-from gitship.commands.context import Ctx
-from gitship.commands.following import Detach, follow
-from gitship.commands.registry import command
-from gitship.deploy import demo
+from gitship.console import visible_apps
+from gitship.console.command_registry import command
+from gitship.console.context import Ctx
+from gitship.console.follow_deploy import Detach, follow
 from gitship.model import Role, app_name
 
 DEMO = "demo"
@@ -32,7 +32,7 @@ def create(
     context: Ctx,
     detach: Detach = False,
 ) -> None:
-    access.require_all_apps(context.identity, "making apps")
+    visible_apps.require_all_apps(context.identity, "making apps")
     refuse_existing(context, app_name(app))
     url = context.remote(app_name(app))
     files = demo.archive(app, url)

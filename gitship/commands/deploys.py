@@ -7,12 +7,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.following import Detach, follow
-from gitship.commands.listing import NOTHING, Format, iso, moment, show, show_one, version
-from gitship.commands.registry import command
 from gitship.commands.releases import short_commit
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.follow_deploy import Detach, follow
+from gitship.console.listing import NOTHING, Format, iso, moment, show, show_one, version
 from gitship.errors import Conflict, DeployError, NotFound, UsageError
 from gitship.model import App, Deploy, Role
 

@@ -7,13 +7,13 @@ from typing import Annotated
 import idna
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.listing import Format, show
-from gitship.commands.registry import command
-from gitship.deploy import hostnames
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.listing import Format, show
 from gitship.errors import AlreadyGone, Conflict, UsageError, nearest
 from gitship.model import DOMAIN_NAME, WILDCARD, App, Role
+from gitship.routing import hostnames
 
 DomainName = Annotated[
     str, Parameter(name="DOMAIN", help="a host name, or *.example.com for all just below one; there may be several")

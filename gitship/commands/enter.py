@@ -7,13 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.prompt import Interrupted
 from gitship.commands.ps import no_process
-from gitship.commands.registry import command
-from gitship.deploy.attending import ClientLeft
-from gitship.deploy.programs import Command
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.prompt import Interrupted
+from gitship.containers.attach import ClientLeft
 from gitship.model import Role
+from gitship.oneoff.programs import Command
 
 SHELL = "/bin/sh"
 _CONTAINER = re.compile(r"([a-z][a-z0-9-]*)(?:\.([1-9][0-9]{0,3}))?")

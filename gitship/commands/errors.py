@@ -6,11 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.listing import Format, show_one
-from gitship.commands.prompt import read_all
-from gitship.commands.registry import command
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.listing import Format, show_one
+from gitship.console.prompt import read_all
 from gitship.errors import GitshipError, UsageError
 from gitship.front.gate import PAGE_BYTES, check_page
 from gitship.model import Role

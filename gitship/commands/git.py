@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.following import Detach, follow
-from gitship.commands.listing import NOTHING, Format, show_one, size
-from gitship.commands.registry import command
 from gitship.commands.releases import short_commit
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.follow_deploy import Detach, follow
+from gitship.console.listing import NOTHING, Format, show_one, size
 from gitship.errors import GitshipError, UsageError
 from gitship.model import Role
 

@@ -9,9 +9,9 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from gitship import __version__
-from gitship.commands import elsewhere, registry
-from gitship.commands.context import Context, Ctx
-from gitship.commands.registry import Argument, Command, command
+from gitship.console import command_registry, suggestions
+from gitship.console.command_registry import Argument, Command, command
+from gitship.console.context import Context, Ctx
 from gitship.errors import UsageError, nearest
 from gitship.model import Role
 
@@ -26,20 +26,20 @@ def help_command(
     *,
     context: Ctx,
 ) -> None:
-    allowed = [c for c in registry.load().values() if not c.hidden and context.identity.role.allows(c.role)]
+    allowed = [c for c in command_registry.load().values() if not c.hidden and context.identity.role.allows(c.role)]
     if name is None:
         port = context.settings.ssh.listen.port
         context.line(f"gitship {__version__}: commands for `ssh -p {port} deploy@{context.ssh_host} COMMAND`")
         _overview(context, allowed)
         context.line("\n`help NAME` tells more; `--format json` and `--quiet` make listings fit for scripts.")
         return
-    found = registry.find(name)
+    found = command_registry.find(name)
     of_noun = [c for c in allowed if c.noun == name]
-    if of_noun and name not in registry.load():  # a noun such as ps, even when it is short for ps:list
+    if of_noun and name not in command_registry.load():  # a noun such as ps, even when it is short for ps:list
         _overview(context, of_noun)
     elif found and (not found.hidden or context.identity.role.allows(found.role)):
         _details(context, found)
-    elif (ours := elsewhere.here(name)) is not None:
+    elif (ours := suggestions.here(name)) is not None:
         raise UsageError(f"no command '{name[:80]}'", ours)
     else:
         near = nearest(name, [n for c in allowed for n in (c.name, c.noun, *c.aliases)])
@@ -48,10 +48,10 @@ def help_command(
 
 def _overview(context: Context, commands: list[Command]) -> None:
     width = context.console.width if context.terminal else 10_000
-    for _, group in registry.by_noun(commands):
+    for _, group in command_registry.by_noun(commands):
         context.line("")
         for item in group:
-            wanted = [a.usage for a in registry.arguments(item) if a.positional]
+            wanted = [a.usage for a in command_registry.arguments(item) if a.positional]
             left = " ".join([item.name, *wanted])
             if len(left) > LEFT_COLUMNS:
                 context.console.print(Text(f"  {left}", style=""), soft_wrap=True)
@@ -63,13 +63,15 @@ def _overview(context: Context, commands: list[Command]) -> None:
 
 
 def _details(context: Context, command: Command) -> None:
-    context.console.print(Text(registry.usage(command), style="bold"), soft_wrap=True)
+    context.console.print(Text(command_registry.usage(command), style="bold"), soft_wrap=True)
     for paragraph in (command.about, *command.details.splitlines()):
         for line in _wrapped(context, paragraph, 2):
             context.line(f"  {line}")
-    arguments = registry.arguments(command)
+    arguments = command_registry.arguments(command)
     rows = [(", ".join(a.names) + ("" if a.flag or a.positional else f" {a.value}"), _about(a)) for a in arguments]
-    rows.append((", ".join(registry.QUIET_FLAGS), "no remarks and no progress; of a listing the first column only"))
+    rows.append(
+        (", ".join(command_registry.QUIET_FLAGS), "no remarks and no progress; of a listing the first column only")
+    )
     rows.append(("-h, --help", "this text"))
     _section(context, "Arguments and options", rows)
     if command.columns:

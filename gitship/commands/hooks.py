@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gitship.commands.columns import Column
-from gitship.commands.context import Ctx
-from gitship.commands.listing import Format, show
-from gitship.commands.registry import command
-from gitship.deploy import hookfiles
-from gitship.deploy.hookfiles import Point
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Ctx
+from gitship.console.listing import Format, show
+from gitship.deploy import hook_files
+from gitship.deploy.hook_files import Point
 from gitship.model import Role
 
 
@@ -42,6 +42,6 @@ def list_hooks(*, context: Ctx, format: Format = "table") -> None:
             "runs": not (hook.refusal or hook.skipped),
             "reason": hook.refusal or hook.skipped,
         }
-        for hook in hookfiles.everything(context.settings.hooks_dir)
+        for hook in hook_files.everything(context.settings.hooks_dir)
     ]
     show(context, rows, format, empty=f"no hooks; put executables into {context.settings.hooks_dir}/<point>.d")

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gitship.commands import access
-from gitship.commands.columns import Column
-from gitship.commands.context import Context, Ctx
-from gitship.commands.listing import Format, moment, show
-from gitship.commands.registry import command
-from gitship.deploy.https.operations import HostStatus
-from gitship.deploy.https.sites import called, is_status_page
-from gitship.deploy.https.wishes import wish_of
+from gitship.console import visible_apps
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Context, Ctx
+from gitship.console.listing import Format, moment, show
 from gitship.errors import Conflict, UsageError
+from gitship.https.operations import HostStatus
+from gitship.https.sites import called, is_status_page
+from gitship.https.wanted import wish_of
 from gitship.model import STATUS_PAGE, App, Role, Site
 
 HSTS_DAYS = 180
@@ -56,7 +56,7 @@ def site(context: Context, app: str | None, status_page: bool) -> Site:
         return context.app(app)
     what = f"{context.command.name} --status-page"
     context.require(Role.ADMIN, what)
-    access.require_all_apps(context.identity, what)
+    visible_apps.require_all_apps(context.identity, what)
     if not context.settings.web.domain:
         raise Conflict(
             "the status page has no host name", 'set domain = "status.example.com" in [web], and restart gitship'

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship import publickey
-from gitship.commands import absence
-from gitship.commands.columns import Column
-from gitship.commands.context import Context, Ctx
-from gitship.commands.listing import Format, moment, show
-from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import command
+from gitship import public_key
+from gitship.console import idempotence
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Context, Ctx
+from gitship.console.listing import Format, moment, show
+from gitship.console.prompt import ask, read_all
 from gitship.errors import Conflict, NotFound, UsageError, nearest
 from gitship.model import App, Key, Role
 
@@ -65,7 +65,7 @@ def add(
         text = ask(context.session, "Public key: ")
     else:
         text = read_all(context.session, KEY_TEXT_BYTES)
-    parsed = publickey.parse(text)
+    parsed = public_key.parse(text)
     there = next((k for k in context.store.keys() if k.name == name), None)  # noqa: SIM118
     if there and (there.fingerprint, there.role, there.apps) == (parsed.fingerprint, role, limit):
         context.note("it is so already: nothing to do")
@@ -143,7 +143,7 @@ def list_keys(*, context: Ctx, format: Format = "table") -> None:
 def remove(name: KeyName, /, *, context: Ctx) -> None:
     context.record(name)
     with context.store.acting_for_all(context.identity):  # two removals at once must not leave no admin
-        with absence.is_done():
+        with idempotence.is_done():
             key = named(context, name)
         admins = [key.name for key in context.store.keys() if key.role is Role.ADMIN]  # noqa: SIM118
         if admins == [name]:

@@ -8,18 +8,25 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.listing import Format, show_one
-from gitship.commands.registry import command
+from gitship.appfiles.values import Value
 from gitship.commands.resources import shown_memory
-from gitship.commands.times import typed_seconds
-from gitship.deploy.gates import gate_of
-from gitship.deploy.values import Value
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.durations import typed_seconds
+from gitship.console.listing import Format, show_one
 from gitship.errors import UsageError
 from gitship.front.gate import Gate
-from gitship.front.limits import COUNTED_BYTES, MOST_BYTES, MOST_PER_S, MOST_REQUESTS, Limits, Rate
+from gitship.front.visitor_limits import (
+    COUNTED_BYTES,
+    MOST_BYTES,
+    MOST_PER_S,
+    MOST_REQUESTS,
+    Limits,
+    Rate,
+)
 from gitship.model import App, Role
+from gitship.routing.gate_settings import gate_of
 
 Requests = Annotated[int, Parameter(name="--requests", metavar="N", help="how many may come")]
 Period = Annotated[str, Parameter(name="--per", metavar="TIME", help="in what time: 10s, 1m, 1h; 1s to 1d")]

@@ -10,18 +10,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.escapes import plain, printable
-from gitship.commands.following import follow
-from gitship.commands.listing import Format
-from gitship.commands.loglines import writer
-from gitship.commands.pattern import matcher
-from gitship.commands.prompt import Interrupted
 from gitship.commands.ps import no_process
-from gitship.commands.registry import command
 from gitship.commands.releases import release_number
-from gitship.commands.times import typed_seconds
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.durations import typed_seconds
+from gitship.console.escapes import plain, printable
+from gitship.console.follow_deploy import follow
+from gitship.console.grep import matcher
+from gitship.console.listing import Format
+from gitship.console.log_lines import writer
+from gitship.console.prompt import Interrupted
 from gitship.engine.values import LogLine
 from gitship.errors import GitshipError, NotFound, UsageError
 from gitship.model import App, Role

@@ -7,16 +7,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.listing import Format, show, show_one
-from gitship.commands.networks import networks, within_limit
-from gitship.commands.prompt import read_all
-from gitship.commands.registry import command
-from gitship.deploy.gates import gate_of
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.listing import Format, show, show_one
+from gitship.console.networks import networks, within_limit
+from gitship.console.prompt import read_all
 from gitship.errors import GitshipError, UsageError
 from gitship.front.gate import PAGE_BYTES, Maintenance
 from gitship.model import App, Role
+from gitship.routing.gate_settings import gate_of
 
 
 @command(

@@ -11,17 +11,17 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gitship.commands import absence
-from gitship.commands.columns import Column
-from gitship.commands.context import Context, Ctx
 from gitship.commands.keys import NO_APPS, limit_of
-from gitship.commands.listing import Format, moment, show
-from gitship.commands.prompt import ask, read_all
-from gitship.commands.registry import command
-from gitship.deploy import notifications
-from gitship.deploy.post import is_public
+from gitship.console import idempotence
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Context, Ctx
+from gitship.console.listing import Format, moment, show
+from gitship.console.prompt import ask, read_all
 from gitship.errors import GitshipError, NotFound, UsageError, nearest
 from gitship.model import DeliveryStatus, Role, Webhook
+from gitship.notify import webhooks
+from gitship.notify.post import is_public
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 SECRET_BYTES = 1024
@@ -36,7 +36,7 @@ WebhookName = Annotated[str, Parameter(name="NAME", help="what the webhook is ca
     "tell a URL what happens, by a POST for each event",
     details=(
         "Without --app it hears of all apps, which needs the role admin; with --no-apps of none. Events: "
-        + ", ".join(notifications.EVENTS)
+        + ", ".join(webhooks.EVENTS)
         + ". The body is JSON with event, id, at, app, text and deploy, or one line as Slack or Discord take it. With"
         " --secret it is signed as GitHub does: X-Gitship-Signature-256: sha256=HMAC of the body. What is not answered"
         " by 2xx within 10 s is sent again, five times in half an hour, under the same X-Gitship-Delivery. Redirects"
@@ -72,11 +72,11 @@ def add(
         _require_all_apps(context)
     if not NAME.fullmatch(name):
         raise UsageError(f"'{name[:80]}' is not a webhook's name", "use letters, digits and . _ -, at most 64")
-    host = notifications.split(url).hostname or ""
+    host = webhooks.split(url).hostname or ""
     anywhere = context.identity.role is Role.ADMIN
     if not anywhere and _private(host):
         raise GitshipError(f"{host} is no public address", "an admin can add a webhook that leads there")
-    wanted = notifications.events(events)
+    wanted = webhooks.events(events)
     context.record(f"{name} to {host}")
     key = _secret(context) if secret else ""
     with context.store.acting_for_all(context.identity):
@@ -135,7 +135,7 @@ def list_webhooks(*, context: Ctx, format: Format = "table") -> None:
         rows.append(
             {
                 "name": webhook.name,
-                "host": notifications.split(webhook.url).hostname,
+                "host": webhooks.split(webhook.url).hostname,
                 "url": webhook.url if context.identity.role is Role.ADMIN else None,
                 "format": webhook.format,
                 "events": list(webhook.events),
@@ -155,7 +155,7 @@ def list_webhooks(*, context: Ctx, format: Format = "table") -> None:
     examples=("notify:remove chat",),
 )
 def remove(name: WebhookName, /, *, context: Ctx) -> None:
-    with absence.is_done(), context.store.acting_for_all(context.identity):
+    with idempotence.is_done(), context.store.acting_for_all(context.identity):
         webhook = _own(context, name)
         context.record(webhook.name)
         context.store.remove_webhook(webhook.id)

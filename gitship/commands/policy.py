@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gitship.commands.columns import Column
-from gitship.commands.context import Ctx
-from gitship.commands.listing import Format, show_one, size
-from gitship.commands.registry import command
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Ctx
+from gitship.console.listing import Format, show_one, size
 from gitship.model import Role
 
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.following import Detach
-from gitship.commands.listing import Format, show_one
-from gitship.commands.registry import command
-from gitship.commands.tuned import NoRestart, change, note_pending
-from gitship.deploy import overrides
+from gitship.appfiles import overrides
+from gitship.console.apply_settings import NoRestart, change, note_pending
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.follow_deploy import Detach
+from gitship.console.listing import Format, show_one
 from gitship.errors import UsageError
 from gitship.model import Role
 

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.listing import NOTHING, Format, duration, moment, show, size, version
-from gitship.commands.registry import command
-from gitship.deploy.looking import ProcessStatus
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.listing import NOTHING, Format, duration, moment, show, size, version
 from gitship.errors import UsageError
 from gitship.model import Role
-from gitship.store.happenings import KEPT_PER_APP
+from gitship.operations.processes import ProcessStatus
+from gitship.store.container_events import KEPT_PER_APP
 
 MaybeApp = Annotated[str | None, Parameter(name="APP", help="the app's name; else all apps")]
 Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")]

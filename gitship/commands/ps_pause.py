@@ -7,10 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.registry import command
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
 from gitship.errors import UsageError
-from gitship.front.pause import MOST_S
+from gitship.front.pause_vcl import MOST_S
 from gitship.model import Role
 
 Limit = Annotated[str, Parameter(name="--for", metavar="TIME", help=f"how long they wait at most, 1s to {MOST_S:g}s")]

@@ -8,15 +8,15 @@ from urllib.parse import quote
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
 from gitship.commands.domains import domain_name
-from gitship.commands.listing import Format, show
-from gitship.commands.registry import command
-from gitship.deploy.gates import gate_of
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.listing import Format, show
 from gitship.errors import AlreadyGone, Conflict, NotFound, UsageError, nearest
 from gitship.front.gate import Gate, Redirect, looping
 from gitship.model import App, Role
+from gitship.routing.gate_settings import gate_of
 
 MOST_REDIRECTS = 200
 KEPT_AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"

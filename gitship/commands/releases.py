@@ -7,11 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.following import Detach, follow
-from gitship.commands.listing import NOTHING, Format, growth, moment, show, size, version
-from gitship.commands.registry import command
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.follow_deploy import Detach, follow
+from gitship.console.listing import NOTHING, Format, growth, moment, show, size, version
 from gitship.errors import UsageError
 from gitship.model import Release, Role
 

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.following import Detach
-from gitship.commands.listing import NOTHING, Format, show
-from gitship.commands.registry import command
-from gitship.commands.tuned import NoRestart, OneProcess, change, note_pending, process_type
-from gitship.deploy import overrides
-from gitship.deploy.gitshiptoml import MIN_MEMORY, Limits
-from gitship.deploy.overrides import Overrides
-from gitship.deploy.values import Value
+from gitship.appfiles import overrides
+from gitship.appfiles.gitship_toml import MIN_MEMORY, Limits
+from gitship.appfiles.overrides import Overrides
+from gitship.appfiles.values import Value
+from gitship.console.apply_settings import NoRestart, OneProcess, change, note_pending, process_type
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.follow_deploy import Detach
+from gitship.console.listing import NOTHING, Format, show
 from gitship.errors import GitshipError, UsageError
 from gitship.model import App, Role
 

@@ -6,18 +6,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands import absence
-from gitship.commands.columns import Column
 from gitship.commands.config import add_variable
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.listing import Format, moment, show, version
-from gitship.commands.prompt import Interrupted
-from gitship.commands.registry import command
-from gitship.commands.times import typed_seconds
-from gitship.deploy.attending import ClientLeft
-from gitship.deploy.programs import Command
+from gitship.console import idempotence
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.durations import typed_seconds
+from gitship.console.listing import Format, moment, show, version
+from gitship.console.prompt import Interrupted
+from gitship.containers.attach import ClientLeft
 from gitship.errors import UsageError
 from gitship.model import Role
+from gitship.oneoff.programs import Command
 
 DETACHED_TIMEOUT = "24h"
 LONGEST_S = 30 * 86_400
@@ -130,7 +130,7 @@ def list_runs(app: AppName, /, *, context: Ctx, format: Format = "table") -> Non
 @command("run:stop", Role.DEPLOYER, "end a one-off container", examples=("run:stop shop run.3",))
 def stop(app: AppName, name: Name, /, *, context: Ctx) -> None:
     found = context.app(app)
-    with absence.is_done():
+    with idempotence.is_done():
         stopped = context.operations.programs.stop(found, name, context.identity)
     context.line(f"stopped {stopped}")
 

@@ -9,16 +9,25 @@ from typing import Annotated, Any
 import tomli_w
 from cyclopts import Parameter
 
-from gitship.commands import blueprint, blueprint_status, blueprint_webhooks, dispatch
-from gitship.commands.blueprint import APPS, CONFIG, KEYS, STATUS, WEBHOOKS, Step
-from gitship.commands.columns import Column
-from gitship.commands.context import Context, Ctx, Services
-from gitship.commands.listing import Format, show
-from gitship.commands.planning import plan
-from gitship.commands.prompt import Interrupted, read_all
-from gitship.commands.registry import command
+from gitship.console import dispatch
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Context, Ctx, Services
+from gitship.console.listing import Format, show
+from gitship.console.prompt import Interrupted, read_all
 from gitship.errors import GitshipError, UsageError
 from gitship.model import Key, Role
+from gitship.serverfile import (
+    document as blueprint,
+)
+from gitship.serverfile import (
+    status_page,
+)
+from gitship.serverfile import (
+    webhooks as blueprint_webhooks,
+)
+from gitship.serverfile.document import APPS, CONFIG, KEYS, STATUS, WEBHOOKS, Step
+from gitship.serverfile.plan import plan
 
 NoSecrets = Annotated[bool, Parameter(name="--no-secrets", help="without variables, passwords and webhooks")]
 DryRun = Annotated[bool, Parameter(name="--dry-run", help="only print what would be done")]
@@ -40,7 +49,7 @@ def export(*, context: Ctx, no_secrets: NoSecrets = False) -> None:
         document[KEYS] = {key.name: _key(context, key) for key in keys}
     if not no_secrets and (webhooks := blueprint_webhooks.current(context)):
         document[WEBHOOKS] = webhooks
-    if status := blueprint_status.current(context):
+    if status := status_page.current(context):
         document[STATUS] = status
     document[APPS] = {}
     for app in context.apps():

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.context import Ctx
-from gitship.commands.listing import size
-from gitship.commands.progress import Progress
-from gitship.commands.prompt import Interrupted
-from gitship.commands.registry import command
-from gitship.deploy.attending import ClientLeft
+from gitship.console.command_registry import command
+from gitship.console.context import Ctx
+from gitship.console.listing import size
+from gitship.console.progress import Progress
+from gitship.console.prompt import Interrupted
+from gitship.containers.attach import ClientLeft
 from gitship.errors import UsageError
 from gitship.model import Role
 

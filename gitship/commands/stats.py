@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.listing import NOTHING, Format, iso, moment, show, show_one, size
-from gitship.commands.registry import command
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.listing import NOTHING, Format, iso, moment, show, show_one, size
 from gitship.model import Role
-from gitship.traffic import Traffic
+from gitship.model.traffic import Traffic
 
 SPANS = {"1m": 60, "10m": 600, "1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
 POINT_S = 60  # in the history of an hour

@@ -6,16 +6,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands import absence
-from gitship.commands.columns import Column
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.following import Detach
-from gitship.commands.listing import Format, show, size
-from gitship.commands.prompt import ask
-from gitship.commands.registry import command
-from gitship.commands.tuned import NoRestart, change, note_pending, process_type
-from gitship.deploy import mounts
-from gitship.deploy.mounts import Wanted
+from gitship.appfiles import mounts
+from gitship.appfiles.mounts import Wanted
+from gitship.console import idempotence
+from gitship.console.apply_settings import NoRestart, change, note_pending, process_type
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.follow_deploy import Detach
+from gitship.console.listing import Format, show, size
+from gitship.console.prompt import ask
 from gitship.errors import GitshipError
 from gitship.model import App, Role
 
@@ -83,7 +83,7 @@ def unmount(
     app: AppName, mount: MountWord, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False
 ) -> None:
     found = context.app(app)
-    with absence.is_done():
+    with idempotence.is_done():
         changes = context.operations.storage.unmount(found, mount)
     change(context, found, changes, detach=detach, no_restart=no_restart)
 
@@ -137,7 +137,7 @@ def list_storage(app: AppName, /, *, context: Ctx, format: Format = "table") -> 
 )
 def destroy(app: AppName, name: VolumeName, /, *, context: Ctx, force: Force = False) -> None:
     found = context.app(app)
-    with absence.is_done():
+    with idempotence.is_done():
         context.operations.storage.ensure_destroyable(found, name)
     if not force:
         _confirm(context, found, name)

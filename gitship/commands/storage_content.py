@@ -7,14 +7,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.context import AppName, Context, Ctx
-from gitship.commands.following import follow
-from gitship.commands.listing import size
-from gitship.commands.progress import Progress
-from gitship.commands.prompt import Interrupted
-from gitship.commands.registry import command
 from gitship.commands.storage import VolumeName
-from gitship.deploy.attending import ClientLeft
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.follow_deploy import follow
+from gitship.console.listing import size
+from gitship.console.progress import Progress
+from gitship.console.prompt import Interrupted
+from gitship.containers.attach import ClientLeft
 from gitship.errors import DeployError
 from gitship.model import DeployState, Role
 

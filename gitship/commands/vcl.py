@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gitship.commands.context import AppName, Ctx
-from gitship.commands.prompt import read_all
-from gitship.commands.registry import command
-from gitship.deploy.gates import gate_of
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Ctx
+from gitship.console.prompt import read_all
 from gitship.errors import GitshipError, NotFound
-from gitship.front.custom import HOOKS, MOST_BYTES, checked
+from gitship.front.custom_vcl import HOOKS, MOST_BYTES, checked
 from gitship.model import Role
+from gitship.routing.gate_settings import gate_of
 
 
 @command(

@@ -8,16 +8,16 @@ from typing import Annotated
 import segno
 from cyclopts import Parameter
 
-from gitship.commands import absence
-from gitship.commands.columns import Column
-from gitship.commands.context import Ctx
 from gitship.commands.keys import KEY_NAME
-from gitship.commands.listing import Format, moment, show
-from gitship.commands.registry import command
-from gitship.deploy import webaddress
-from gitship.deploy.signins import LINK_S, SESSION_S
+from gitship.console import idempotence
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Ctx
+from gitship.console.listing import Format, moment, show
 from gitship.errors import UsageError
 from gitship.model import Role
+from gitship.operations.sign_ins import LINK_S, SESSION_S
+from gitship.routing import status_page_address
 
 TokenName = Annotated[str, Parameter(name="NAME", help="what the token is for")]
 
@@ -36,14 +36,14 @@ _BLACK_ON_WHITE, _RESET = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
 )
 def link(*, context: Ctx) -> None:
     context.trail.begin()
-    base = webaddress.status_page(context.settings, context.store)
+    base = status_page_address.status_page(context.settings, context.store)
     url = f"{base}/sign-in/{context.operations.sign_ins.link(context.identity)}"
     if context.terminal and not context.quiet:
         for line in qr_code(url, colours=bool(context.console.color_system)):
             context.line(line)
     context.line(url)
     context.note(f"it works once, within {LINK_S / 60:.0f} minutes")
-    if not webaddress.reachable(context.settings):
+    if not status_page_address.reachable(context.settings):
         listen = context.settings.web.listen
         context.note(
             f"the page listens on the server alone; to reach it from here: ssh -N -L {listen.port}:{listen} YOU@SERVER,"
@@ -73,7 +73,7 @@ def add_token(name: TokenName, /, *, context: Ctx) -> None:
     context.trail.begin()
     token = context.operations.sign_ins.add_token(context.identity, name)
     context.line(token)
-    base = webaddress.status_page(context.settings, context.store)
+    base = status_page_address.status_page(context.settings, context.store)
     context.note(f"for instance: curl -H 'Authorization: Bearer TOKEN' {base}/api/apps")
 
 
@@ -94,7 +94,7 @@ def list_tokens(*, context: Ctx, format: Format = "table") -> None:
 def remove_token(name: TokenName, /, *, context: Ctx) -> None:
     context.record(_named(name))
     context.trail.begin()
-    with absence.is_done():
+    with idempotence.is_done():
         context.operations.sign_ins.remove_token(context.identity, name)
     context.line(f"removed {name}")
 

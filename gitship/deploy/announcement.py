@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from gitship.appfiles.formation import quantity
 from gitship.deploy import output
-from gitship.deploy.formation import quantity
 from gitship.deploy.rollout import Rollout
 from gitship.model import WEB
 

@@ -6,21 +6,21 @@ import posixpath
 import re
 import threading
 
-from gitship.deploy import sending
-from gitship.deploy.buildcache import shares_layers
-from gitship.deploy.dockerroom import ensure_for_images
-from gitship.deploy.gitshiptoml import Limits
-from gitship.deploy.imagetags import cache_of, layers_of, tag_of
+from gitship.appfiles.gitship_toml import Limits
+from gitship.appfiles.manifest import Manifest
+from gitship.containers.start import COMMIT_NAMES
+from gitship.deploy import send_context
+from gitship.deploy.build_cache import shares_layers
+from gitship.deploy.image_tags import cache_of, layers_of, tag_of
 from gitship.deploy.journal import Journal, Stage
-from gitship.deploy.manifest import Manifest
-from gitship.deploy.room import Room
-from gitship.deploy.start import COMMIT_NAMES
+from gitship.disk.docker import ensure_for_images
+from gitship.disk.free_space import Room
 from gitship.engine import values
-from gitship.engine.base import Engine
-from gitship.engine.causes import SEE_LOG
+from gitship.engine.build_errors import SEE_LOG
+from gitship.engine.interface import Engine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployCanceled, DeployError
-from gitship.git.context import prepare
+from gitship.git.build_context import prepare
 from gitship.git.repository import Repository
 from gitship.model import App
 from gitship.store import Store
@@ -96,7 +96,7 @@ class Builder:
                 layers=layers_of(self._store, app, manifest.build.values) if own else "",
                 network=NONE if NONE in (self._network, manifest.build.network) else DEFAULT,
             )
-            files = sending.sent(repository.path, context)
+            files = send_context.sent(repository.path, context)
             progress = Progress(journal, stage, self._output_bytes)
             stage.now = progress.now
             return self._engine.images.build(files, options, progress, cancel)

@@ -7,20 +7,20 @@ import threading
 import time
 from collections.abc import Callable
 
-from gitship.deploy import canary_rules
-from gitship.deploy.canary_rules import Judgement, Plan, Verdict
-from gitship.deploy.drain import Drainer, Limits
-from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.appfiles import canary_rules
+from gitship.appfiles.canary_rules import Judgement, Plan, Verdict
 from gitship.deploy.journal import Stage
 from gitship.deploy.rollout import Rollout
-from gitship.deploy.switch import Switch, Switched, verify_path
-from gitship.deploy.trials import Trial, Trials
-from gitship.engine.base import Engine
+from gitship.engine.interface import Engine
 from gitship.errors import DeployCanceled, DeployError, FrontError, GitshipError
+from gitship.front.canary_vcl import Share
 from gitship.front.front import Front
-from gitship.front.side import Share
-from gitship.front.tally import Tally, Watch
+from gitship.front.traffic_counters import Tally, Watch
 from gitship.model import WEB, App, DeployState
+from gitship.routing.access import Gatekeeper
+from gitship.routing.canaries import Trial, Trials
+from gitship.routing.drain import Drainer, Limits
+from gitship.routing.switch import Switch, Switched, verify_path
 
 TICK_S = 0.5
 LOG_LINES = 10  # of an aborted canary

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 
-from gitship.deploy import overrides
+from gitship.appfiles import overrides
+from gitship.deploy.new_release import Candidate, with_changes
 from gitship.deploy.queue import Job
-from gitship.deploy.releasing import Candidate, with_changes
-from gitship.deploy.renaming import Renaming
+from gitship.deploy.rename import Renaming
 from gitship.deploy.rollout import Rollout
-from gitship.deploy.wanted import BEFORE, STOPPED
 from gitship.errors import Conflict, GitshipError
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployKind, DeployState
+from gitship.routing.desired import BEFORE, STOPPED
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")

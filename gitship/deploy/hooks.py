@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 from gitship.config import Settings
-from gitship.deploy import hookfiles, hookrun
-from gitship.deploy.document import deploy_document, iso
-from gitship.deploy.hookfiles import HookFile, Point
+from gitship.deploy import hook_files, hook_run
+from gitship.deploy.deploy_json import deploy_document, iso
+from gitship.deploy.hook_files import HookFile, Point
 from gitship.deploy.queue import Job
 from gitship.deploy.rollout import Rollout
 from gitship.errors import DeployCanceled, DeployError, GitshipError
@@ -56,13 +56,13 @@ class Hooks:
         self._listen(Point.ON_FAILURE, app, job)
 
     def _must_pass(self, point: Point, rollout: Rollout, state: DeployState) -> None:
-        for hook in hookfiles.at(self._directory, point):
+        for hook in hook_files.at(self._directory, point):
             with rollout.job.journal.stage(state):
                 self._run(hook, rollout.app, rollout.job)
 
     def _listen(self, point: Point, app: App, job: Job) -> None:
         """Never raises: the deploy has its result already."""
-        for hook in hookfiles.at(self._directory, point):
+        for hook in hook_files.at(self._directory, point):
             try:
                 self._run(hook, app, job)
             except DeployCanceled:
@@ -83,7 +83,7 @@ class Hooks:
         began = time.monotonic()
         job.journal.detail(name)
         try:
-            ended = hookrun.run(
+            ended = hook_run.run(
                 hook.path, self._environment(hook.point, app, job), self._document(hook.point, app, job),
                 lambda line: job.journal.detail(f"{hook.name}: {line}"), job.cancel, self._timeout_s,
             )  # fmt: skip

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from gitship import tracing
-from gitship.deploy import applogs, output
+from gitship import log_context
+from gitship.deploy import output
 from gitship.events import Bus, Event
+from gitship.logs import directories
 from gitship.model import App, Deploy, DeployState, StageTime
 from gitship.store import Store
 
@@ -27,7 +28,7 @@ SILENCE_S = 10.0  # after which a stage says what it is at
 
 def log_file(logs: Path, app_id: int, deploy_id: int) -> Path:
     """Where a deploy's output is kept."""
-    return applogs.directory(logs, app_id) / f"{deploy_id}.log"
+    return directories.directory(logs, app_id) / f"{deploy_id}.log"
 
 
 class Journal:
@@ -92,7 +93,7 @@ class Journal:
 
     def traced(self) -> AbstractContextManager[None]:
         """The thread works for this deploy."""
-        return tracing.traced(app=self._app.name, deploy=self.deploy.id, request=self.deploy.request)
+        return log_context.traced(app=self._app.name, deploy=self.deploy.id, request=self.deploy.request)
 
     def _log(self) -> None:
         deploy = self.deploy

@@ -10,35 +10,37 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from gitship.appfiles import formation, overrides
+from gitship.appfiles.manifest import Manifest
 from gitship.config import Settings
-from gitship.deploy import announcement, formation, output, overrides, webaddress
+from gitship.containers.claims import Claims
+from gitship.containers.health_check import Checker, unchecked
+from gitship.containers.start import Starter
+from gitship.deploy import announcement, output
+from gitship.deploy.auto_rollback import Probation
 from gitship.deploy.canary import Canary
-from gitship.deploy.check import Checker, unchecked
-from gitship.deploy.claims import Claims
 from gitship.deploy.commit import Commit
-from gitship.deploy.drain import Cut, Drainer, Limits
 from gitship.deploy.hooks import Hooks
-from gitship.deploy.keeper import Keeper
-from gitship.deploy.manifest import Manifest
-from gitship.deploy.probation import Probation
+from gitship.deploy.new_release import Releasing
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import ReleaseCommands
-from gitship.deploy.releasing import Releasing
-from gitship.deploy.renaming import Renaming
-from gitship.deploy.retire import retire_images
+from gitship.deploy.rename import Renaming
+from gitship.deploy.retire_images import retire_images
 from gitship.deploy.rollout import Rollout
-from gitship.deploy.start import Starter
-from gitship.deploy.switch import STOPPED, Switch, Switched, ensure_front, verify_path
-from gitship.deploy.urls import urls
-from gitship.deploy.warm import Warmer
+from gitship.deploy.warm_cache import Warmer
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import Engine
+from gitship.engine.interface import Engine
 from gitship.engine.values import LABEL_APP_ID
 from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
 from gitship.model import WEB, App, Container, DeployKind, DeployState
+from gitship.routing import status_page_address
+from gitship.routing.drain import Cut, Drainer, Limits
+from gitship.routing.switch import STOPPED, Switch, Switched, ensure_front, verify_path
+from gitship.routing.urls import urls
 from gitship.store import Store
+from gitship.volumes.lifecycle import Keeper
 
 log = logging.getLogger("gitship.deploy")
 DEFAULT_GRACE_S = 10.0
@@ -93,9 +95,9 @@ class Pipeline:
     def run(self, job: Job) -> None:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
         job.journal.update(started_at=time.time())
-        if webaddress.reachable(self._settings):
+        if status_page_address.reachable(self._settings):
             app = job.app
-            job.journal.detail(webaddress.deploy_page(self._settings, self._store, app.name, job.deploy.id))
+            job.journal.detail(status_page_address.deploy_page(self._settings, self._store, app.name, job.deploy.id))
         try:
             self._deploy(job)
         except GitshipError as error:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import posixpath
 import re
 
+from gitship.appfiles.gitship_toml import Build
 from gitship.config import Settings
-from gitship.deploy import dockerfile, reference
+from gitship.deploy import dockerfile, image_patterns
 from gitship.deploy.dockerfile_words import Unreadable
-from gitship.deploy.gitshiptoml import Build
 from gitship.engine.values import Image
 from gitship.errors import DeployError
 from gitship.git.repository import Repository
@@ -49,10 +49,10 @@ def ensure_reference(settings: Settings, image: str, where: str = "") -> None:
     """The image is one that may be used. Raises DeployError with those that may."""
     if not settings.policy.base_images:
         return
-    found = reference.parse(image)
+    found = image_patterns.parse(image)
     if found is None:
         raise _refused(settings, f"{where}'{image[:200]}' is no name of an image")
-    if not any(reference.matches(found, pattern) for pattern in settings.policy.base_images):
+    if not any(image_patterns.matches(found, pattern) for pattern in settings.policy.base_images):
         raise _refused(settings, f"{where}the image {found} is not allowed on this server")
 
 

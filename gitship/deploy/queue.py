@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.deploy.canary_rules import Plan
+from gitship.appfiles.canary_rules import Plan
 from gitship.deploy.journal import Journal
 from gitship.errors import GitshipError, NoPermission, OutOfReach
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity

@@ -8,13 +8,14 @@ from __future__ import annotations
 import shlex
 import threading
 
-from gitship.deploy import granted, overrides
+from gitship.appfiles import overrides
+from gitship.containers import capabilities
+from gitship.containers.start import environment, labels
 from gitship.deploy.journal import Stage
 from gitship.deploy.rollout import Rollout
-from gitship.deploy.start import environment, labels
 from gitship.engine import values
 from gitship.engine.addresses import Addresses
-from gitship.engine.base import Engine
+from gitship.engine.interface import Engine
 from gitship.engine.values import ContainerSpec
 from gitship.errors import DeployError, GitshipError
 from gitship.model import DeployKind, DeployState
@@ -71,7 +72,7 @@ class ReleaseCommands:
     ) -> None:
         app, deploy = rollout.app, rollout.job.deploy
         settings = {**self._store.settings(app.id), **rollout.job.settings}
-        release = granted.live(app.name, rollout.release, settings)
+        release = capabilities.live(app.name, rollout.release, settings)
         limits = overrides.limits_of_one_offs(overrides.parse(settings))
         spec = ContainerSpec(
             name=f"{app.name}.{PROCESS}.{release.label}.{deploy.id}.{self._server_id[:4]}",

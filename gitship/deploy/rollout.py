@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.deploy.formation import Formation
-from gitship.deploy.manifest import Manifest
+from gitship.appfiles.formation import Formation
+from gitship.appfiles.manifest import Manifest
+from gitship.deploy.new_release import Candidate
 from gitship.deploy.queue import Job
-from gitship.deploy.releasing import Candidate
 from gitship.model import App, Container, Release
 
 

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from gitship.backup.create import LAST as LAST_BACKUP
 from gitship.config import Settings
-from gitship.deploy.backup.making import LAST as LAST_BACKUP
-from gitship.deploy.troubles import TROUBLES
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.front.varnishd import check_reachable
+from gitship.reconcile.troubles import TROUBLES
 from gitship.store import integrity
-from gitship.store.copies import DAY_S, Copies
+from gitship.store.database_copies import DAY_S, Copies
 
 BRING_BACK = "stop gitship, then: gitship restore --newest-copy"
 OLD_COPY_S = 3 * DAY_S

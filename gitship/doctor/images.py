@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 
 from gitship.config import Settings
-from gitship.deploy.imagestore import WAY_BACK, listed, missing
+from gitship.disk.image_store import WAY_BACK, listed, missing
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.engine.docker import DockerEngine
 from gitship.store import integrity
-from gitship.store.imagestores import KnownImageStore, parsed
+from gitship.store.image_stores import KnownImageStore, parsed
 
 # The live release of each app, and the one before it that was live, which `releases:rollback` takes.
 _LIVE = """

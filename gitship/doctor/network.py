@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 
 from gitship.config import Settings
 from gitship.configvalues import Address
-from gitship.deploy.hostnames import directly_below
 from gitship.doctor.firewalls import firewall
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.engine import values
@@ -17,8 +16,9 @@ from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall import missing, rules_of, wanted
 from gitship.errors import GitshipError
 from gitship.front.haproxy import Haproxy
-from gitship.front.ports import holder, is_ours
+from gitship.front.tcp_ports import holder, is_ours
 from gitship.front.varnishd import Varnishd
+from gitship.routing.hostnames import directly_below
 from gitship.store import integrity
 
 ANSWER_S = 2.0

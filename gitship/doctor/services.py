@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
-from gitship.engine.address import is_here
-from gitship.engine.buildlimits import SYSTEMD, UNIT, BuildLimits, impossible
+from gitship.engine.build_limits import SYSTEMD, UNIT, BuildLimits, impossible
 from gitship.engine.docker import DockerEngine
+from gitship.engine.docker_host import is_here
 from gitship.engine.values import About
 from gitship.errors import FrontError
+from gitship.front.early_responses import interim_answers
 from gitship.front.haproxy import Haproxy
 from gitship.front.haproxy import version as haproxy_version
-from gitship.front.interim import interim_answers
 from gitship.front.varnishd import Varnishd
 from gitship.front.varnishd import version as varnish_version
 

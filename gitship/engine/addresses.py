@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from gitship.engine.base import Engine
+from gitship.engine.interface import Engine
 from gitship.engine.values import LABEL_APP, LABEL_SERVER
 from gitship.errors import Conflict, EngineError, GitshipError
 from gitship.model import App

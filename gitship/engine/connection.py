@@ -12,13 +12,13 @@ from typing import Any
 from docker import APIClient
 from requests import PreparedRequest, Response
 
-from gitship.engine import places
-from gitship.engine.base import Spare
-from gitship.engine.faults import refused, translated
-from gitship.engine.places import Places
-from gitship.engine.spare import NoSpare
-from gitship.engine.versions import api_version, other_path, says_other_version
-from gitship.engine.wire import Wire
+from gitship.engine import data_directories
+from gitship.engine.api_versions import api_version, other_path, says_other_version
+from gitship.engine.data_directories import Places
+from gitship.engine.errors import refused, translated
+from gitship.engine.http import Wire
+from gitship.engine.interface import Spare
+from gitship.engine.retry_when_full import NoSpare
 
 
 class Connection:
@@ -75,7 +75,7 @@ class Connection:
             info = self.wire.json("GET", "/info")
             if not isinstance(info, dict) or "DockerRootDir" not in info:
                 raise refused("tell its data directory", "it has none" if info is None else str(info)[:200])
-            found = self._places = places.of(info, self.wire.host)
+            found = self._places = data_directories.of(info, self.wire.host)
         return found
 
 

@@ -15,25 +15,27 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
+from gitship.engine import (  # fmt: skip
+    attach as attached,
+)
 from gitship.engine import (
-    attached,
-    containers,
+    container_json,
     events,
     logs,
     networks,
     oneoff,
     platforms,
-)  # fmt: skip
-from gitship.engine.address import is_here
-from gitship.engine.ballast import Kept
-from gitship.engine.base import ImageGone, Program, Spare
-from gitship.engine.buildlimits import BuildLimits
+)
+from gitship.engine.build_limits import BuildLimits
 from gitship.engine.connection import Connection
-from gitship.engine.dockerimages import DockerImages
-from gitship.engine.faults import conflict, start_failed, translated
-from gitship.engine.meters import Meters
-from gitship.engine.seal import Seal
-from gitship.engine.spare import needs_room
+from gitship.engine.container_usage import Meters
+from gitship.engine.docker_host import is_here
+from gitship.engine.docker_images import DockerImages
+from gitship.engine.errors import conflict, start_failed, translated
+from gitship.engine.interface import ImageGone, Program, Spare
+from gitship.engine.label_seal import Seal
+from gitship.engine.reserve_image import Kept
+from gitship.engine.retry_when_full import needs_room
 from gitship.engine.values import (
     About,
     Capacity,
@@ -52,7 +54,7 @@ _REMOVAL_POLL_S = 0.05
 
 
 class DockerEngine:
-    """An Engine (see ``base``). ``timeout_s`` bounds every plain call; safe from any thread."""
+    """An Engine (see ``interface``). ``timeout_s`` bounds every plain call; safe from any thread."""
 
     def __init__(
         self,
@@ -186,7 +188,7 @@ class DockerEngine:
         with translated(self.host, f"create container {spec.name}"):
             try:
                 created = self._docker.create_container_from_config(  # type: ignore[no-untyped-call]
-                    containers.arguments(spec) | containers.healthcheck(image), spec.name
+                    container_json.arguments(spec) | container_json.healthcheck(image), spec.name
                 )
             except docker_errors.NotFound as error:
                 if "no such image" in str(error.explanation).lower():
@@ -224,14 +226,14 @@ class DockerEngine:
 
     def inspect(self, container_id: str) -> ContainerState:
         with translated(self.host, "look at a container", missing=f"container {container_id[:12]}"):
-            return self._known(containers.state(self._docker.inspect_container(container_id)))
+            return self._known(container_json.state(self._docker.inspect_container(container_id)))
 
     def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
         wanted = [f"{name}={value}" for name, value in labels.items()]
         with translated(self.host, "list its containers"):
             # containers.list() of docker-py inspects each one: 1381 ms against 41 at 300 containers
             rows = self._docker.containers(all=True, filters={"label": wanted})
-            return [self._known(containers.summary(row)) for row in rows]
+            return [self._known(container_json.summary(row)) for row in rows]
 
     def leave_down(self, container_id: str) -> None:
         with translated(self.host, "change a container"), suppress(docker_errors.NotFound):

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gitship.config import Settings
-from gitship.engine import enginegroup
-from gitship.engine.address import is_here
+from gitship.engine import engine_cgroup
+from gitship.engine.docker_host import is_here
 from gitship.engine.firewall_rules import DOCKER_USER, FORWARD, Rules
 from gitship.errors import EngineError, GitshipError
 
@@ -73,7 +73,7 @@ def rules_of(settings: Settings, server_id: str, default_bridge: Callable[[], st
     bridge = ""
     with suppress(GitshipError):
         bridge = default_bridge()
-    group = enginegroup.find(settings.docker.host) if wanted(settings) else ""
+    group = engine_cgroup.find(settings.docker.host) if wanted(settings) else ""
     ports = [settings.ssh.listen.port, settings.web.listen.port]
     return Rules(server_id, settings.docker.address_pool, bridge, [port for port in ports if port], group)
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gitship.engine.containers import epoch
-from gitship.engine.frames import Lines, frames
-from gitship.engine.patience import POLL_S, Interrupted, Patience
+from gitship.engine.container_json import epoch
+from gitship.engine.deadlines import POLL_S, Interrupted, Patience
+from gitship.engine.http import Wire
+from gitship.engine.stream_frames import Lines, frames
 from gitship.engine.values import LogLine
-from gitship.engine.wire import Wire
 from gitship.errors import EngineError, NotFound
 
 RECORD_BYTES = 16 << 10  # Docker cuts a line into records of just this size

@@ -18,7 +18,7 @@ LABEL_PROCESS = "gitship.process"
 LABEL_DEPLOY = "gitship.deploy"  # the deploy's id
 LABEL_ONE_OFF = "gitship.one-off"  # attached or detached: a command that somebody runs, which no deploy owns
 LABEL_VOLUME = "gitship.volume"  # what its app calls a volume
-LABEL_RESERVE = "gitship.reserve"  # for people: an image that only takes room, see ``ballast``
+LABEL_RESERVE = "gitship.reserve"  # for people: an image that only takes room, see ``reserve_image``
 LABEL_HELPER = "gitship.helper"  # a container that never runs, through which a volume is read or written
 GOING = frozenset({"removing", "dead"})  # statuses of a container whose log Docker does not give any more
 
@@ -164,7 +164,7 @@ class ContainerSpec:
 class ContainerState:
     """A container as the engine sees it. ``status`` is created, running, restarting, exited, paused, removing or dead.
 
-    ``labels`` has those of gitship's namespace only when gitship gave them to this very container (see ``seal``).
+    ``labels`` has those of gitship's namespace only when gitship gave them to this very container (see ``label_seal``).
     ``health`` is "", starting, healthy or unhealthy; ``error`` the engine's own words when it could not start it;
     ``started_at`` epoch seconds or None.
     """

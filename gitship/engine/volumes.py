@@ -21,25 +21,26 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
-from gitship.engine import archive, hostpaths
-from gitship.engine.address import is_here
-from gitship.engine.faults import translated
+from gitship.engine import host_paths as hostpaths
+from gitship.engine import volume_archive
+from gitship.engine.deadlines import Patience
+from gitship.engine.docker_host import is_here
+from gitship.engine.errors import translated
+from gitship.engine.http import Wire
 from gitship.engine.oneoff import Containers, check
-from gitship.engine.patience import Patience
 from gitship.engine.values import LABEL_HELPER, LABEL_SERVER, LABEL_VOLUME, ContainerSpec
-from gitship.engine.wire import Wire
 from gitship.errors import GitshipError, NotFound
 from gitship.model import Mount
 
 log = logging.getLogger("gitship.volumes")
 ROOT = ".gitship-volume"  # where the helper has the volume
 EMPTY_IMAGE = "gitship-empty"  # its tag is the server's id
-EMPTY_LAYER = f"sha256:{hashlib.sha256(archive.END).hexdigest()}"
+EMPTY_LAYER = f"sha256:{hashlib.sha256(volume_archive.END).hexdigest()}"
 SIZE_TIME_S = 0.2
 
 
 class DockerVolumes:
-    """Volumes (see ``base``) of one engine."""
+    """Volumes (see ``interface``) of one engine."""
 
     def __init__(
         self,
@@ -153,7 +154,7 @@ class DockerVolumes:
     def write(self, name: str, chunks: Iterable[bytes], labels: Mapping[str, str], gone: threading.Event) -> None:
         # Not at the volume's own root: there Docker leaves out owner and mode of the root itself, and refuses symbolic
         # links that lead up and out, as volumes may have them.
-        body = archive.inside(chunks, ROOT)
+        body = volume_archive.inside(chunks, ROOT)
         with (
             self._helper(name, labels, read_only=False) as path,
             self._wire.open(
@@ -209,7 +210,7 @@ class DockerVolumes:
                 if _is_empty(found):
                     return str(found["Id"])
             docker.import_image_from_data(
-                archive.END, repository=EMPTY_IMAGE, tag=server_id, changes=[f"LABEL {LABEL_SERVER}={server_id}"]
+                volume_archive.END, repository=EMPTY_IMAGE, tag=server_id, changes=[f"LABEL {LABEL_SERVER}={server_id}"]
             )
             return str(docker.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
 

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from gitship.front import websocket_vcl
-from gitship.front.pause import SOCKET_PATH
+from gitship.front.pause_vcl import SOCKET_PATH
 from gitship.front.probe_vcl import Probe, probe_text
 from gitship.front.websocket_vcl import IN_TURN, Turn
 

@@ -1,12 +1,12 @@
-"""Canaries: a second VCL of an app, for a share of its visitors (see ``side``)."""
+"""Canaries: a second VCL of an app, for a share of its visitors (see ``canary_vcl``)."""
 
 from __future__ import annotations
 
-from gitship.front.labels import canaries
-from gitship.front.programs import Programs
+from gitship.front.app_vcl import UNAVAILABLE
+from gitship.front.canary_vcl import Share, canary_label
+from gitship.front.loaded_vcls import Programs
 from gitship.front.routes import Routes
-from gitship.front.side import Share, canary_label
-from gitship.front.vcl import UNAVAILABLE
+from gitship.front.vcl_labels import canaries
 
 
 class Canaries:

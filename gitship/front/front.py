@@ -10,18 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from gitship.configvalues import Address
+from gitship.front.app_vcl import APP_PREFIX, UNAVAILABLE, AppFront, label_name
 from gitship.front.backend_vcl import Backend, LocalBackend
 from gitship.front.cache import Purge
 from gitship.front.canaries import Canaries
-from gitship.front.labels import serving, targets
-from gitship.front.pauses import Pauses
-from gitship.front.ports import reachable
-from gitship.front.programs import Programs
+from gitship.front.loaded_vcls import Programs
+from gitship.front.pause_state import Pauses
+from gitship.front.preview import Trial
 from gitship.front.routes import Routes
 from gitship.front.server import Server
-from gitship.front.sockets import open_sockets
-from gitship.front.trial import Trial
-from gitship.front.vcl import APP_PREFIX, UNAVAILABLE, AppFront, label_name
+from gitship.front.tcp_ports import reachable
+from gitship.front.vcl_labels import serving, targets
+from gitship.front.websocket_count import open_sockets
 from gitship.front.websockets import Websockets
 
 __all__ = ["AppFront", "Backend", "Front", "LocalBackend"]

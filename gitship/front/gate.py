@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from gitship.front.limits import UNLIMITED, Limits
+from gitship.front.visitor_limits import UNLIMITED, Limits
 from gitship.model import DOMAIN_NAME, WILDCARD
 
 REDIRECT_CODES = (301, 302, 307, 308)
@@ -143,7 +143,7 @@ class Https:
 @dataclass(frozen=True, slots=True)
 class Gate:
     """All of it, in the order in which it is asked: ``limits``, ``https``, and so on. ``allow`` are networks; none: all
-    are let in. ``vcl`` is the app's own (see ``custom``).
+    are let in. ``vcl`` is the app's own (see ``custom_vcl``).
     """
 
     allow: tuple[str, ...] = ()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front import daemonized
-from gitship.front.attend import Attended
-from gitship.front.daemonized import Daemonized
+from gitship.front import daemon_process
+from gitship.front.daemon_process import Daemonized
+from gitship.front.supervised import Attended
 from gitship.front.varnishd import PROXY_USER
 
 START_TIMEOUT_S = 300.0  # a certificate takes 0.9 ms of processor time, and the machine may be busy
@@ -59,9 +59,9 @@ class Haproxy:
         self._start(taking_over, command, None)
 
     def _command(self, most: int) -> list[str]:
-        files = max(100, (daemonized.open_files() - SPARE_FILES) // 2)  # a connection is two files
+        files = max(100, (daemon_process.open_files() - SPARE_FILES) // 2)  # a connection is two files
         command = [program(), "-D", "-f", str(self.config), "-p", str(self.pid_file), "-n", str(min(files, most))]
-        return daemonized.with_open_files(command)
+        return daemon_process.with_open_files(command)
 
     def _start(self, command: list[str], again: list[str], listen: Address | None) -> None:
         code, said = self.unit.start(command, START_TIMEOUT_S, 0o077, "apt-get install haproxy", again=again)
@@ -81,7 +81,7 @@ class Haproxy:
 
 def program() -> str:
     """Raises FrontError when it is not installed."""
-    return daemonized.find("haproxy", "apt-get install haproxy, then restart gitship")
+    return daemon_process.find("haproxy", "apt-get install haproxy, then restart gitship")
 
 
 def version() -> tuple[int, int]:
@@ -111,9 +111,9 @@ def proxy_user() -> str | None:
 
 def _start_error(said: str, listen: Address | None) -> FrontError:
     if listen is not None and "Permission denied" in said and "bind" in said:
-        return daemonized.not_allowed(listen.port, "https")
+        return daemon_process.not_allowed(listen.port, "https")
     if listen is not None and "in use" in said:
-        return daemonized.in_use(listen.port, "https")
+        return daemon_process.in_use(listen.port, "https")
     if "crt-list" in said or ".pem" in said:
         return CertificatesRefused(f"haproxy refuses a certificate: {_alert(said)}", "see the server's log")
     return FrontError(f"haproxy did not start: {_alert(said)}", "see the server's log")

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from gitship.errors import FrontError
-from gitship.front import challenges
-from gitship.front.control import Control
-from gitship.front.hosts import TOP_PREFIX, top_vcl
-from gitship.front.labels import canaries, table_in_use, targets
-from gitship.front.programs import Programs
-from gitship.front.side import Share
-from gitship.front.trial import Trial
-from gitship.front.vcl import AppFront
+from gitship.front import acme_challenges
+from gitship.front.app_vcl import AppFront
+from gitship.front.canary_vcl import Share
+from gitship.front.host_table_vcl import TOP_PREFIX, top_vcl
+from gitship.front.loaded_vcls import Programs
+from gitship.front.preview import Trial
+from gitship.front.varnish_cli import Control
+from gitship.front.vcl_labels import canaries, table_in_use, targets
 
 log = logging.getLogger("gitship.front")
 
@@ -51,7 +51,7 @@ class Routes:
             for slug in sorted(new):
                 self._label_first(slug)
             self._trial.settle()  # before the table names its label
-            if not any(vcl.name == challenges.LABEL for vcl in loaded):  # a varnishd from before there was HTTPS
+            if not any(vcl.name == acme_challenges.LABEL for vcl in loaded):  # a varnishd from before there was HTTPS
                 self.answer_challenges({})
             text = top_vcl(hosts, self._trial_token(), self._shares)
             if table is not None and self._control.text(table) == text.strip():
@@ -83,9 +83,9 @@ class Routes:
     def answer_challenges(self, answers: Mapping[str, str]) -> None:
         """See ``Front.answer_challenges``."""
         with self._lock:
-            name = self._programs.load_as(challenges.PREFIX, lambda name: challenges.vcl(name, answers))
-            self._control.command("vcl.label", challenges.LABEL, name)
-            old = [v for v in self._control.loaded() if v.name.startswith(challenges.PREFIX) and v.name != name]
+            name = self._programs.load_as(acme_challenges.PREFIX, lambda name: acme_challenges.vcl(name, answers))
+            self._control.command("vcl.label", acme_challenges.LABEL, name)
+            old = [v for v in self._control.loaded() if v.name.startswith(acme_challenges.PREFIX) and v.name != name]
             self._programs.discard_all(v.name for v in old if not v.discarded)
 
     def wrong(self, apps: Sequence[AppFront]) -> list[str]:

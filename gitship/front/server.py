@@ -13,15 +13,15 @@ from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front import bootorder, challenges, compiled, launch
-from gitship.front.atomically import write_atomically
-from gitship.front.control import Control
-from gitship.front.files import BootFiles
-from gitship.front.hosts import TOP_PREFIX, top_vcl
-from gitship.front.launch import Launch
-from gitship.front.ports import LOOPBACK, free_port
+from gitship.front import acme_challenges, boot_order, compiled_vcls, launch_record
+from gitship.front.app_vcl import unavailable_vcl
+from gitship.front.atomic_file import write_atomically
+from gitship.front.host_table_vcl import TOP_PREFIX, top_vcl
+from gitship.front.launch_record import Launch
+from gitship.front.state_files import BootFiles
+from gitship.front.tcp_ports import LOOPBACK, free_port
+from gitship.front.varnish_cli import Control
 from gitship.front.varnishd import AdminPortTaken, BootRefused, Varnishd, reader_group, tls_listener
-from gitship.front.vcl import unavailable_vcl
 
 START_TRIES = 3
 
@@ -94,11 +94,11 @@ class Server:
 
     def _launched(self) -> Launch | None:
         """How varnishd was started last, if that is what these settings ask for."""
-        started = launch.read(self._launch_file)
+        started = launch_record.read(self._launch_file)
         return started if started and started.serves(self._wanted, self._memory_bytes, self._tls) else None
 
     def _admin(self) -> Address:
-        started = launch.read(self._launch_file)
+        started = launch_record.read(self._launch_file)
         if started is None:
             raise FrontError("Varnish was never started", "run `gitship serve`")
         return started.admin
@@ -110,7 +110,7 @@ class Server:
     def _prepare(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._directory.chmod(0o711)  # varnishd's user has to get through
-        self.files.prepare(unavailable_vcl(), challenges.vcl(challenges.EMPTY, {}))
+        self.files.prepare(unavailable_vcl(), acme_challenges.vcl(acme_challenges.EMPTY, {}))
         if not self._varnishd.secret.exists():
             write_atomically(self._varnishd.secret, secrets.token_hex(32) + "\n")
         if not self.files.exists():
@@ -122,14 +122,14 @@ class Server:
     def _start(self) -> None:
         for tries_left in reversed(range(START_TRIES)):
             now = self._next_launch()
-            launch.write(self._launch_file, now)
-            start, later = bootorder.split(self.files.read(), self._first(), bootorder.AT_ONCE)
-            write_atomically(self._start_file, bootorder.inlined(start, self.files.text))
+            launch_record.write(self._launch_file, now)
+            start, later = boot_order.split(self.files.read(), self._first(), boot_order.AT_ONCE)
+            write_atomically(self._start_file, boot_order.inlined(start, self.files.text))
             try:
                 self._varnishd.start(now.http, now.admin, now.memory_bytes, now.tls, self._start_file)
                 if "running" in self.control.command("status"):
                     self._load(later)
-                    compiled.prune(self._directory)
+                    compiled_vcls.prune(self._directory)
                     return
                 self._stop()
                 raise BootRefused("varnishd found nothing to serve in its start file", "see the server's log")
@@ -142,7 +142,7 @@ class Server:
                 log.error("%s; starting without apps, they are loaded again one by one", error.message)
                 self._write_empty()
 
-    def _load(self, later: Sequence[bootorder.Later]) -> None:
+    def _load(self, later: Sequence[boot_order.Later]) -> None:
         """An app that cannot be loaded keeps its page, as at the start."""
         for app in later:
             try:
@@ -152,7 +152,7 @@ class Server:
                 log.error("%s", error.message)
 
     def _next_launch(self) -> Launch:
-        before = launch.read(self._launch_file)
+        before = launch_record.read(self._launch_file)
         http = self._wanted
         if http.port == 0:
             if before is not None and before.wanted_port == 0 and before.http.host == http.host:

@@ -11,13 +11,13 @@ import signal
 import tempfile
 from pathlib import Path
 
-from gitship import machine
+from gitship import machine_memory
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front import compiled, daemonized
-from gitship.front.attend import Attended
-from gitship.front.daemonized import Daemonized
-from gitship.front.parameters import COMPILERS, PARAMETERS
+from gitship.front import compiled_vcls, daemon_process
+from gitship.front.daemon_process import Daemonized
+from gitship.front.supervised import Attended
+from gitship.front.varnishd_parameters import COMPILERS, PARAMETERS
 
 START_TIMEOUT_S = 300.0  # the table of hosts and some apps are compiled first: 1 s with tcc, 6 s with gcc
 COMPILER_TIMEOUT_S = 60.0
@@ -71,12 +71,12 @@ class Varnishd:
         arguments += ["-s", f"default,{memory_bytes}"]
         if os.geteuid() != 0:
             arguments += ["-j", "none"]
-        compiler = compiled.keeping(self._compiler(program), self.directory)
-        sized = machine.front_parameters(machine.memory_bytes())
+        compiler = compiled_vcls.keeping(self._compiler(program), self.directory)
+        sized = machine_memory.front_parameters(machine_memory.memory_bytes())
         for name, value in {**PARAMETERS, **sized, "cc_command": compiler}.items():
             arguments += ["-p", f"{name}={value}"]
         try:
-            command = daemonized.with_open_files(arguments)
+            command = daemon_process.with_open_files(arguments)
             again = [str(self.directory / BOOT) if word == str(boot) else word for word in command]  # what is live then
             code, said = self.unit.start(command, START_TIMEOUT_S, UMASK, INSTALL, again=again)
         except FrontError:
@@ -127,7 +127,7 @@ class Varnishd:
 
 
 def _program() -> str:
-    return daemonized.find("varnishd", INSTALL)
+    return daemon_process.find("varnishd", INSTALL)
 
 
 def version() -> tuple[int, int]:
@@ -172,7 +172,7 @@ def tls_listener(directory: Path) -> str:
 
 
 def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
-    return daemonized.run("varnishd", arguments, timeout_s, UMASK, INSTALL)
+    return daemon_process.run("varnishd", arguments, timeout_s, UMASK, INSTALL)
 
 
 def _start_error(said: str, http: Address) -> FrontError:
@@ -180,9 +180,9 @@ def _start_error(said: str, http: Address) -> FrontError:
         return AdminPortTaken("Varnish's control port was taken by another program", "start again")
     if "Could not get socket" in said:
         if "Permission denied" in said:
-            return daemonized.not_allowed(http.port, "http")
+            return daemon_process.not_allowed(http.port, "http")
         if "in use" in said:
-            return daemonized.in_use(http.port, "http")
+            return daemon_process.in_use(http.port, "http")
         return FrontError(f"varnishd cannot listen on {http}: {_error_line(said)}", "choose another [http] listen")
     if "-I file" in said:
         return BootRefused(f"varnishd refused its start file: {_error_line(said)}", "see the server's log")

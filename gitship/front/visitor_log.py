@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gitship.front.tally import LINE_FORMAT
+from gitship.front.traffic_counters import LINE_FORMAT
 
 PIPE_BYTES = 1 << 20  # 30,000 lines: varnishncsa goes on while Python is busy with something else
 PAUSE_S = 0.05  # between two looks: one look at many lines is cheaper than many at one

@@ -15,8 +15,8 @@ from gitship.front.websocket_vcl import ADDRESS, ASKED, CONNECT_S, PORT
 TUNNEL_TIMEOUT_S = 3700
 # When one end of a websocket has closed, the other may take so long to do it too.
 CLOSING_TIMEOUT_S = 30
-# Varnish takes requests of 64 KB and answers of 32 KB (see ``parameters``). Only while data waits in it is there such a
-# buffer: an idle websocket has none.
+# Varnish takes requests of 64 KB and answers of 32 KB (see ``varnishd_parameters``). Only while data waits in
+# it is there such a buffer: an idle websocket has none.
 BUFFER_BYTES = 80 << 10
 MOST_HEADERS = 160
 # haproxy writes all header names in lower case; some small clients and servers look for these as they stand here.

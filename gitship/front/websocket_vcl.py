@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitship.front.pause import SOCKET_PATH
+from gitship.front.pause_vcl import SOCKET_PATH
 from gitship.front.templates import fill, template
 
 PREFIX = "socket_"  # of the backend that websockets go to: by it Varnish's counters tell them from requests

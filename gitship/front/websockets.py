@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from gitship.errors import FrontError
-from gitship.front.atomically import write_atomically
+from gitship.front.atomic_file import write_atomically
 from gitship.front.haproxy import Haproxy, program, proxy_user
 from gitship.front.tls import config as tls
 from gitship.front.websocket_config import websocket_config

@@ -16,13 +16,13 @@ from typing import BinaryIO, cast
 from dulwich.objects import Commit, ObjectID, Tree
 
 from gitship.errors import GitError
-from gitship.git.limits import size
-from gitship.git.loose import LooseWriter
+from gitship.git.gunzip import EARLY, Unpacked
+from gitship.git.loose_objects import LooseWriter
+from gitship.git.push_limits import size
 from gitship.git.quarantine import Quarantine
 from gitship.git.repository import Repository
 from gitship.git.snapshot import printable, safe
 from gitship.git.streams import ByteSource
-from gitship.git.unpacked import EARLY, Unpacked
 
 MAX_FILES = 200_000
 MAX_DEPTH = 256  # a tree object each, and git's own tools recurse

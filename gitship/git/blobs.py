@@ -15,7 +15,7 @@ from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ObjectID
 
 from gitship.errors import GitError
-from gitship.git.objects import BLOB, ObjectInfo, open_store, peek
+from gitship.git.object_headers import BLOB, ObjectInfo, open_store, peek
 from gitship.git.snapshot import reading
 
 CHUNK_BYTES = 256 * 1024

@@ -9,7 +9,7 @@ from dulwich.objects import RawObjectID, sha_to_hex
 
 from gitship.git.fsck import tree_entries
 from gitship.git.history import BadObject, History, read_commit, tag_link
-from gitship.git.objects import BLOB, COMMIT, TAG, TREE, peek
+from gitship.git.object_headers import BLOB, COMMIT, TAG, TREE, peek
 
 _DIRECTORY, _SUBMODULE, _KIND = 0o040000, 0o160000, 0o170000
 

@@ -9,7 +9,7 @@ import operator
 import re
 
 from gitship.git.history import BadObject, parse_commit, tag_link
-from gitship.git.objects import BLOB, COMMIT, TAG, TREE
+from gitship.git.object_headers import BLOB, COMMIT, TAG, TREE
 
 _DIRECTORY, _LINK, _SUBMODULE, _KIND = 0o040000, 0o120000, 0o160000, 0o170000
 # What HFS+ leaves out when it compares names: ".g<ZWNJ>it" opens ".git" on a Mac.

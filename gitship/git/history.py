@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import RawObjectID
 
-from gitship.git.objects import COMMIT, TAG, TYPE_NUMBERS, peek
+from gitship.git.object_headers import COMMIT, TAG, TYPE_NUMBERS, peek
 
 _COMMIT = re.compile(
     rb"tree ([0-9a-f]{40})\n((?:parent [0-9a-f]{40}\n)*)author ([^\n]*)\ncommitter ([^\n]*)\n(?:encoding ([^\n]*)\n)?"

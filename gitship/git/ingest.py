@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from gitship.errors import GitError
-from gitship.git.feed import PackFeed
-from gitship.git.limits import ReceiveLimits
+from gitship.git.pack_feed import PackFeed
+from gitship.git.push_limits import ReceiveLimits
 from gitship.git.quarantine import Quarantine
 from gitship.git.repository import Repository
 

@@ -19,12 +19,10 @@ from dulwich.objects import RawObjectID
 from dulwich.pack import Pack, apply_delta, extend_pack, write_pack_index
 
 from gitship.git.connectivity import Walk
-from gitship.git.feed import PackFeed
 from gitship.git.fsck import Fsck
 from gitship.git.history import BadObject
 from gitship.git.ingest import MISSING, UNPACK_LIMIT, IngestError
-from gitship.git.limits import ReceiveLimits, size
-from gitship.git.objects import (
+from gitship.git.object_headers import (
     BLOB,
     OFS_DELTA,
     REF_DELTA,
@@ -35,7 +33,9 @@ from gitship.git.objects import (
     open_store,
     peek,
 )
+from gitship.git.pack_feed import PackFeed
 from gitship.git.pack_stream import DAMAGED, Entry, PackStream
+from gitship.git.push_limits import ReceiveLimits, size
 from gitship.git.quarantine import Quarantine
 from gitship.git.repository import Repository
 

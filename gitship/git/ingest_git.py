@@ -11,10 +11,10 @@ from dulwich.object_format import SHA1
 from dulwich.objects import ObjectID
 from dulwich.pack import load_pack_index
 
-from gitship.git import child
-from gitship.git.feed import PackFeed
+from gitship.git import git_process
 from gitship.git.ingest import MISSING, UNPACK_LIMIT, IngestError
-from gitship.git.limits import ReceiveLimits, size
+from gitship.git.pack_feed import PackFeed
+from gitship.git.push_limits import ReceiveLimits, size
 from gitship.git.quarantine import Quarantine
 from gitship.git.repository import Repository
 
@@ -60,15 +60,15 @@ class GitIngest:
 
     def _take(
         self, feed: PackFeed, quarantine: Quarantine, repository: Repository, limits: ReceiveLimits, args: list[str]
-    ) -> child.Result:
-        command = child.git_command([*args, f"--max-input-size={limits.max_pack_bytes}"])
+    ) -> git_process.Result:
+        command = git_process.git_command([*args, f"--max-input-size={limits.max_pack_bytes}"])
         reader = feed.pipe()
         try:
-            process = child.start(command, repository.path, environment(quarantine), stdin=reader, limits=limits)
+            process = git_process.start(command, repository.path, environment(quarantine), stdin=reader, limits=limits)
         finally:
             os.close(reader)
         try:
-            return child.finish(process, limits.ingest_s, lambda: feed.stalled(limits.stall_s))
+            return git_process.finish(process, limits.ingest_s, lambda: feed.stalled(limits.stall_s))
         except TimeoutError:
             raise IngestError("the pack did not arrive in time") from None
 
@@ -88,15 +88,19 @@ class GitIngest:
         arguments = ["rev-list", "--objects", "--stdin", "--not", "--all", "--quiet", "--alternate-refs"]
         reader, writer = os.pipe()
         try:
-            process = child.start(
-                child.git_command(arguments), repository.path, environment(quarantine), stdin=reader, limits=limits
+            process = git_process.start(
+                git_process.git_command(arguments),
+                repository.path,
+                environment(quarantine),
+                stdin=reader,
+                limits=limits,
             )
         finally:
             os.close(reader)
         with suppress(BrokenPipeError), os.fdopen(writer, "wb") as stdin:
             stdin.write("".join(f"{tip}\n" for tip in tips).encode())
         try:
-            return child.finish(process, limits.ingest_s).code == 0
+            return git_process.finish(process, limits.ingest_s).code == 0
         except TimeoutError:
             raise IngestError("the history took too long to check") from None
 
@@ -118,7 +122,7 @@ def _in_packs(quarantine: Quarantine, sha: str) -> bool:
     return False
 
 
-def reason(result: child.Result, limits: ReceiveLimits) -> str:
+def reason(result: git_process.Result, limits: ReceiveLimits) -> str:
     """What the user is told, from what git said on its standard error."""
     text = result.stderr
     if match := _FSCK.search(text):

@@ -15,10 +15,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from gitship.git.feed import CHUNK_BYTES, PackFeed
 from gitship.git.ingest import IngestError
-from gitship.git.limits import ReceiveLimits, size
-from gitship.git.objects import BLOB, OFS_DELTA, REF_DELTA, TYPE_NAMES, delta_distance, object_header
+from gitship.git.object_headers import (
+    BLOB,
+    OFS_DELTA,
+    REF_DELTA,
+    TYPE_NAMES,
+    delta_distance,
+    object_header,
+)
+from gitship.git.pack_feed import CHUNK_BYTES, PackFeed
+from gitship.git.push_limits import ReceiveLimits, size
 
 MAX_PARSED_BYTES = 64 << 20
 """Largest commit, tree or tag: these are held whole."""

@@ -21,7 +21,7 @@ from dulwich.repo import Repo
 
 from gitship.errors import Conflict, GitError, NotFound
 from gitship.git.history import BadObject, History, RawCommit, read_commit
-from gitship.git.objects import BLOB, open_store, peek
+from gitship.git.object_headers import BLOB, open_store, peek
 from gitship.git.refs import Refs, RefUpdate
 from gitship.model import APP_NAME
 

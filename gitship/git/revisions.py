@@ -8,8 +8,8 @@ import re
 from dulwich.objects import Commit, ObjectID, Tag
 
 from gitship.errors import GitError, NotFound, nearest
-from gitship.git import refnames
-from gitship.git.objects import COMMIT, open_store, peek
+from gitship.git import ref_names
+from gitship.git.object_headers import COMMIT, open_store, peek
 from gitship.git.repository import Repository
 from gitship.git.snapshot import MAX_TAGS
 
@@ -20,13 +20,13 @@ _ID = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},40}}")
 
 def resolve(repository: Repository, word: str) -> str:
     """The commit (hex). A branch comes before a tag, both before an id. Raises NotFound or GitError."""
-    refs = {ref: sha for ref, sha in repository.refs().items() if not refnames.hidden(ref)}
-    for name in (word, *(prefix + word for prefix in refnames.PUSHABLE_PREFIXES)):
+    refs = {ref: sha for ref, sha in repository.refs().items() if not ref_names.hidden(ref)}
+    for name in (word, *(prefix + word for prefix in ref_names.PUSHABLE_PREFIXES)):
         if name in refs:
             return _peeled(repository, refs[name])
     if _ID.fullmatch(word):
         return _by_id(repository, word)
-    names = [ref.split("/", 2)[2] for ref in refs if ref.startswith(refnames.PUSHABLE_PREFIXES)]
+    names = [ref.split("/", 2)[2] for ref in refs if ref.startswith(ref_names.PUSHABLE_PREFIXES)]
     near = nearest(word, names)
     raise NotFound(
         f"the repository has no branch, tag or commit '{word[:80]}'",

@@ -14,7 +14,7 @@ from dulwich.index import validate_path_element_default, validate_path_element_h
 from dulwich.objects import Commit, ObjectID, Tag, Tree
 
 from gitship.errors import GitError
-from gitship.git.objects import open_store
+from gitship.git.object_headers import open_store
 
 MAX_ENTRIES = 1_000_000  # 10 trees of 10 entries, nested 10 deep, are 10^10 files in a pack of 1 kB
 MAX_NAME_BYTES = 255  # Linux: NAME_MAX and PATH_MAX; a builder could not unpack a longer one

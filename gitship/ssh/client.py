@@ -15,9 +15,9 @@ from paramiko import AuthenticationException, Channel, SSHException
 
 from gitship.configvalues import Address
 from gitship.errors import GitshipError
-from gitship.ssh import hostkey
-from gitship.ssh.limits import Limits
-from gitship.ssh.terminal import PROGRAM_COMMANDS, Typing, raw, window_size
+from gitship.ssh import host_key
+from gitship.ssh.client_terminal import PROGRAM_COMMANDS, Typing, raw, window_size
+from gitship.ssh.connection_limits import Limits
 from gitship.ssh.transport import Transport
 
 CONNECT_TIMEOUT_S = 5.0
@@ -89,12 +89,12 @@ def _connected(address: Address, key_path: Path, host_key_line: str) -> Iterator
     try:
         try:
             transport.start_client(timeout=HANDSHAKE_TIMEOUT_S)
-            if hostkey.public_line(transport.get_remote_server_key()) != host_key_line:
+            if host_key.public_line(transport.get_remote_server_key()) != host_key_line:
                 raise GitshipError(
                     f"what answers at {address} is not this gitship server: it has another host key",
                     "end the other server, or set another ssh.listen",
                 )
-            transport.auth_publickey("gitship", hostkey.ensure(key_path))
+            transport.auth_publickey("gitship", host_key.ensure(key_path))
         except AuthenticationException:
             raise GitshipError(
                 "the server does not take this machine's own key", "restart `gitship serve`, which reads it at start"

@@ -19,11 +19,11 @@ from paramiko.common import (
 )
 from paramiko.pkey import PKey
 
-from gitship import publickey
-from gitship.commands.session import Session
+from gitship import public_key
+from gitship.console.session import Session
 from gitship.model import Identity
+from gitship.ssh.connection_limits import Entrance, Limits
 from gitship.ssh.execution import CUT_GRACE_S, Execution
-from gitship.ssh.limits import Entrance, Limits
 from gitship.ssh.transport import ServerTransport, UnusableKey
 
 log = logging.getLogger("gitship.ssh")
@@ -150,7 +150,7 @@ class Connection(ServerInterface):
         self._offer = None
         if isinstance(key, UnusableKey):
             return AUTH_FAILED
-        fingerprint, line = publickey.fingerprint(key.asbytes()), f"{key.get_name()} {key.get_base64()}"
+        fingerprint, line = public_key.fingerprint(key.asbytes()), f"{key.get_name()} {key.get_base64()}"
         identity = self._who(fingerprint, line)
         if identity is None:
             log.info("%s: unknown key %s", self.address, fingerprint)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from gitship.commands import access
-from gitship.commands import dispatch as commands
-from gitship.commands.context import Services
-from gitship.commands.escapes import coloured
-from gitship.commands.session import Session
-from gitship.commands.trail import Trail
-from gitship.deploy.push import PushHost
-from gitship.deploy.server import ServerOperations
+from gitship.console import dispatch as commands
+from gitship.console import visible_apps
+from gitship.console.audit_entry import Trail
+from gitship.console.context import Services
+from gitship.console.escapes import coloured
+from gitship.console.session import Session
 from gitship.errors import GitshipError, NotFound
 from gitship.git.ingest import choose
-from gitship.git.receive import ReceiveLimits, receive_pack
+from gitship.git.receive_pack import ReceiveLimits, receive_pack
 from gitship.git.repository import Repositories
-from gitship.git.upload import upload_pack
+from gitship.git.upload_pack import upload_pack
 from gitship.model import App, Deploy, Outcome, Role, app_name
+from gitship.operations.push import PushHost
+from gitship.operations.server import ServerOperations
 
 log = logging.getLogger("gitship.ssh")
 RECEIVE = "git-receive-pack"
@@ -55,7 +55,7 @@ class Dispatcher:
         outcome = Outcome.FAILED
         try:
             code, outcome = service(session, name, trail)
-        except access.REFUSALS:
+        except visible_apps.REFUSALS:
             outcome = Outcome.REFUSED
             raise
         finally:
@@ -68,12 +68,12 @@ class Dispatcher:
     def _receive(self, session: Session, name: str, trail: Trail) -> tuple[int, Outcome]:
         store, identity = self._services.store, session.identity
         if not identity.role.allows(Role.DEPLOYER):
-            raise access.denied("`git push`", identity, Role.DEPLOYER)
+            raise visible_apps.denied("`git push`", identity, Role.DEPLOYER)
         trail.begin()
         self._operations.room.ensure("a push")
-        app = access.find(store, identity, name)
+        app = visible_apps.find(store, identity, name)
         if app is None and identity.limited:
-            raise access.missing(store, identity, name)
+            raise visible_apps.missing(store, identity, name)
         created = app is None
         if app is None:
             app = self._operations.create_app(name, identity)
@@ -123,7 +123,7 @@ class Dispatcher:
             log.warning("%s: taking back the app of a push: %s", app.name, error.message)
 
     def _upload(self, session: Session, name: str, trail: Trail) -> tuple[int, Outcome]:
-        app = access.app(self._services.store, session.identity, name)
+        app = visible_apps.app(self._services.store, session.identity, name)
         session.about(app)
         code = upload_pack(
             session.stdin,

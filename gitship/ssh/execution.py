@@ -14,13 +14,13 @@ from typing import Any
 from paramiko import Channel, Message, SSHException
 from paramiko.common import cMSG_CHANNEL_FAILURE, cMSG_CHANNEL_SUCCESS
 
-from gitship import tracing
-from gitship.commands.session import Pty, Session
+from gitship import log_context
+from gitship.console.session import Pty, Session
 from gitship.errors import GitshipError
 from gitship.model import Identity
 from gitship.ssh.channel import ChannelInput, ChannelOutput
-from gitship.ssh.limits import Limits
-from gitship.ssh.pipe import BoundedPipe
+from gitship.ssh.channel_buffer import BoundedPipe
+from gitship.ssh.connection_limits import Limits
 
 log = logging.getLogger("gitship.ssh")
 
@@ -154,7 +154,7 @@ class Execution:
             self._closed.set()
 
     def _run(self, command: bytes) -> None:
-        with tracing.traced(request=tracing.new_request()):
+        with log_context.traced(request=log_context.new_request()):
             self._execute(command)
 
     def _execute(self, command: bytes) -> None:
@@ -193,7 +193,7 @@ class Execution:
             self._session = session  # from here on ``recheck`` sees it; what changed before that is seen here
             if self._identity() != identity:
                 raise GitshipError("your key has other rights since just now", "repeat the command")
-            with tracing.traced(key=identity.key_name):
+            with log_context.traced(key=identity.key_name):
                 status = self._run_command(session)
             if not session.cut.is_set():
                 return status
@@ -203,7 +203,7 @@ class Execution:
         except Exception as error:
             if isinstance(error, OSError) and self.channel.closed:
                 return 1  # a write to a client that has gone
-            number = tracing.request()
+            number = log_context.request()
             log.exception("internal error (id %s) in %r", number, first_words(command))
             text = f"error: internal error (id {number})\nhint: the server's log has the details under this id\n"
         with contextlib.suppress(OSError):

@@ -16,10 +16,10 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.pkey import PKey
 
 from gitship import __version__
-from gitship.ssh.limits import Limits
-from gitship.ssh.packets import Packets
-from gitship.ssh.pipe import BoundedPipe
-from gitship.ssh.readahead import ReadAhead
+from gitship.ssh.channel_buffer import BoundedPipe
+from gitship.ssh.connection_limits import Limits
+from gitship.ssh.packet_limits import Packets
+from gitship.ssh.read_ahead import ReadAhead
 
 # RFC 4253 section 12: messages from 50 on belong to login and channels, and wait while keys are exchanged.
 FIRST_HIGHER_MESSAGE = 50

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from gitship.store.audit import Audit
 from gitship.store.certificates import Certificates
+from gitship.store.container_events import Happenings
 from gitship.store.cron import CronRuns
 from gitship.store.deadlines import Deadlines
 from gitship.store.deploys import Deploys
-from gitship.store.happenings import Happenings
-from gitship.store.imagestores import ImageStores
-from gitship.store.live import Live
+from gitship.store.image_stores import ImageStores
+from gitship.store.live_releases import Live
 from gitship.store.registries import Registries
 from gitship.store.releases import Releases
 from gitship.store.rights import Rights

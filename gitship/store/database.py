@@ -14,7 +14,7 @@ from typing import Any
 
 from gitship.errors import GitshipError
 from gitship.store import integrity
-from gitship.store.copies import KEPT, Copies
+from gitship.store.database_copies import KEPT, Copies
 from gitship.store.migrations import MIGRATIONS
 
 DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}

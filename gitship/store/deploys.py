@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from gitship import tracing
+from gitship import log_context
 from gitship.errors import NotFound
 from gitship.model import Deploy, DeployKind, DeployState, StageTime, Topic
 from gitship.store.webhooks import Webhooks
@@ -45,7 +45,7 @@ class Deploys(Webhooks):
                     commit,
                     ref,
                     old,
-                    tracing.request(),
+                    log_context.request(),
                 ),
             )
             deploy_id = cursor.lastrowid

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gitship.model.traffic import Traffic
 from gitship.store.database import Database
-from gitship.traffic import Traffic
 
 MINUTE_S = 60
 HOUR_S = 3600

@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from tornado.escape import url_escape
 from tornado.web import HTTPError
 
-from gitship import tracing
-from gitship.commands import access
+from gitship import log_context
 from gitship.commands.cache import ensure_own_host, purge_of
-from gitship.commands.trail import Trail
-from gitship.deploy import difference
-from gitship.deploy.operations import Operations
+from gitship.console import visible_apps
+from gitship.console.audit_entry import Trail
+from gitship.deploy import release_difference
 from gitship.errors import Conflict, GitshipError
 from gitship.front.cache import Purge
 from gitship.front.gate import Maintenance
 from gitship.model import App, Deploy, Identity, Outcome, Role
+from gitship.operations.interface import Operations
 from gitship.web.page import Page
 
 BY = "web"  # how it was done, in the audit log
@@ -132,12 +132,12 @@ class ActionPage(Page):
             given = self._given(action, app)
             trail.detail = f"{BY}, {_told(action, given)}" if _told(action, given) else BY
             trail.begin()
-            with tracing.traced(request=tracing.new_request(), key=self.me.key_name):
+            with log_context.traced(request=log_context.new_request(), key=self.me.key_name):
                 deploy = await asyncio.get_running_loop().run_in_executor(
                     self.services.deeds, copy_context().run, action.do, self.services.operations, app, self.me, given
                 )
         except GitshipError as error:
-            trail.end(Outcome.REFUSED if isinstance(error, access.REFUSALS) else Outcome.FAILED)
+            trail.end(Outcome.REFUSED if isinstance(error, visible_apps.REFUSALS) else Outcome.FAILED)
             raise
         except Exception:
             trail.end(Outcome.FAILED)
@@ -161,7 +161,7 @@ class ActionPage(Page):
         store = self.services.store
         target = store.release_number(app.id, given.number)
         live = store.release(app.live_release).config if app.live_release else {}
-        return difference.told({**live, **store.global_config(), **store.config(app.id)}, target.config)
+        return release_difference.told({**live, **store.global_config(), **store.config(app.id)}, target.config)
 
     def _given(self, action: Action, app: App) -> Given:
         """Raises HTTPError 400 for what is no number, UsageError for what cannot be purged."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from gitship.traffic import Traffic
+from gitship.model.traffic import Traffic
 
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (float("inf"), 86400, "d"))
 _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))

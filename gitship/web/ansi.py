@@ -6,7 +6,7 @@ import re
 
 from tornado.escape import xhtml_escape
 
-from gitship.commands.escapes import coloured
+from gitship.console.escapes import coloured
 
 _SGR = re.compile(r"\x1b\[([0-9;:]*)m")
 _PLAIN = frozenset[str]()

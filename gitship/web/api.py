@@ -8,13 +8,13 @@ from typing import Any
 
 from tornado.web import HTTPError
 
-from gitship.commands import access
+from gitship.console import visible_apps
 from gitship.errors import GitshipError
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
-from gitship.web import apijson, figures, plot, warnings
-from gitship.web.applog import past
-from gitship.web.apppage import measure
+from gitship.web import api_json, figures, traffic_chart, warnings
+from gitship.web.app_log_stream import past
+from gitship.web.app_page import measure
 from gitship.web.page import Page
 from gitship.web.status import Statuses, deploy_json, release_json
 
@@ -40,7 +40,7 @@ class AppsJson(Json):
         services = self.services
         await services.health.fresh()
         statuses = Statuses(services.store, services.operations, services.health)
-        self.write({"apps": [s.as_json() for s in statuses.of_all(access.apps(services.store, self.me))]})
+        self.write({"apps": [s.as_json() for s in statuses.of_all(visible_apps.apps(services.store, self.me))]})
 
     head = get
 
@@ -51,7 +51,7 @@ class AppJson(Json):
         app = self.app(name)
         await services.health.fresh()
         status = Statuses(store, services.operations, services.health).of(app)
-        measured = await self.in_background(measure, services, app, plot.HOUR)
+        measured = await self.in_background(measure, services, app, traffic_chart.HOUR)
         found = warnings.of_apps(store, [status], services.health)
         today = int(time.time() // DAY_S)
         events = store.container_events(app.id, limit=MOST_EVENTS)
@@ -59,16 +59,16 @@ class AppJson(Json):
             status.as_json()
             | {
                 "domains": [d.name for d in store.domains(app.id)],
-                "hosts": [apijson.host(row) for row in services.health.certificates.get(app.id, [])],
+                "hosts": [api_json.host(row) for row in services.health.certificates.get(app.id, [])],
                 "config": sorted(store.config(app.id)),
                 "warnings": [{"text": w.text, "command": w.command} for w in found],
                 "instances": [
-                    apijson.instance(c, services.health.state(c), measured.processes.get(c.name))
+                    api_json.instance(c, services.health.state(c), measured.processes.get(c.name))
                     for c in store.containers(app.id)
                 ],
-                "events": [apijson.event(e) for e in reversed(events)],
-                "cache": apijson.rules(measured.rules, measured.files_until),
-                "uptime": apijson.uptime(store.uptime(today - KEPT_DAYS + 1, app.id)),
+                "events": [api_json.event(e) for e in reversed(events)],
+                "cache": api_json.rules(measured.rules, measured.files_until),
+                "uptime": api_json.uptime(store.uptime(today - KEPT_DAYS + 1, app.id)),
             }
         )
 
@@ -78,12 +78,12 @@ class AppJson(Json):
 class TrafficJson(Json):
     async def get(self, name: str) -> None:
         app = self.app(name)
-        word = self.get_query_argument("span", plot.HOUR.name)
-        reach = plot.REACHES.get(word)
+        word = self.get_query_argument("span", traffic_chart.HOUR.name)
+        reach = traffic_chart.REACHES.get(word)
         if reach is None:
-            raise HTTPError(400, "a span is %s", ", ".join(plot.REACHES))
+            raise HTTPError(400, "a span is %s", ", ".join(traffic_chart.REACHES))
         measured = await self.in_background(measure, self.services, app, reach)
-        self.write(apijson.traffic(reach, measured.steps, measured.live))
+        self.write(api_json.traffic(reach, measured.steps, measured.live))
 
     head = get
 
@@ -94,7 +94,7 @@ class ReleasesJson(Json):
         releases = self.services.store.releases(app.id)[:MOST_DEPLOYS]
         commits = await self.services.commits.of((app, r.commit) for r in releases)
         told = [
-            release_json(r) | apijson.said_of(r.commit, commits) | {"live": r.id == app.live_release} for r in releases
+            release_json(r) | api_json.said_of(r.commit, commits) | {"live": r.id == app.live_release} for r in releases
         ]
         self.write({"releases": told})
 
@@ -106,7 +106,7 @@ class DeploysJson(Json):
         app = self.app(name)
         deploys = self.services.store.deploys(app.id, limit=MOST_DEPLOYS)
         commits = await self.services.commits.of((app, d.commit) for d in deploys)
-        self.write({"deploys": [deploy_json(d) | apijson.said_of(d.commit, commits) for d in deploys]})
+        self.write({"deploys": [deploy_json(d) | api_json.said_of(d.commit, commits) for d in deploys]})
 
     head = get
 
@@ -116,7 +116,7 @@ class DeployJson(Json):
         app = self.app(name)
         deploy = self.deploy(app, deploy_id)
         commits = await self.services.commits.of([(app, deploy.commit)])
-        self.write(deploy_json(deploy) | apijson.said_of(deploy.commit, commits))
+        self.write(deploy_json(deploy) | api_json.said_of(deploy.commit, commits))
 
     head = get
 
@@ -141,7 +141,7 @@ class ServerJson(Json):
     """For keys that may know of all apps."""
 
     async def get(self) -> None:
-        access.require_all_apps(self.me, "the server's figures")
+        visible_apps.require_all_apps(self.me, "the server's figures")
         await self.services.health.fresh()
         machine = figures.machine(self.services.settings.data_dir)
         found = warnings.of_server(self.services.settings, self.services.health)

@@ -6,7 +6,7 @@ import hmac
 
 from tornado.web import HTTPError
 
-from gitship.commands import access
+from gitship.console import visible_apps
 from gitship.model import App
 from gitship.web.page import Page
 from gitship.web.status import Statuses
@@ -43,7 +43,7 @@ class Badge(Page):
     def _shown(self, name: str) -> App:
         store, token = self.services.store, self.get_query_argument("token", "")
         if self.identity is not None:
-            return access.app(store, self.identity, name)
+            return visible_apps.app(store, self.identity, name)
         app = store.find_app(name)
         # As long as there is no such app, a token is compared all the same.
         right = self.services.operations.sign_ins.badge(app.id if app else 0)

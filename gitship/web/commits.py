@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 
-from gitship.deploy.facts import Facts
 from gitship.git.repository import Commit
 from gitship.model import App
+from gitship.observe.status_facts import Facts
 
 MOST_KEPT = 5000
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitship.deploy.stats import Stats
 from gitship.model import App
-from gitship.traffic import Traffic, together
+from gitship.model.traffic import Traffic, together
+from gitship.observe.traffic import Stats
 
 RECENT_S = 600.0
 COVERED_SHARE = 0.01  # of all requests; fewer are those that come while a page is fetched anew

@@ -10,21 +10,22 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 
-from gitship.deploy import appstate, crashloops
-from gitship.deploy.apart import Apart
-from gitship.deploy.appstate import Words
-from gitship.deploy.gates import MAINTENANCE
-from gitship.deploy.https.operations import HostStatus
-from gitship.deploy.lock import LOCK
-from gitship.deploy.looking import CRASH_LOOP
-from gitship.deploy.operations import Operations
-from gitship.deploy.switch import STOPPED
+from gitship.apart import Apart
+from gitship.containers import crash_loops
 from gitship.errors import GitshipError, NotFound
+from gitship.https.operations import HostStatus
 from gitship.model import STATUS_PAGE, Container, Site
+from gitship.observe import app_state
+from gitship.observe.app_state import Words
+from gitship.operations.interface import Operations
+from gitship.operations.processes import CRASH_LOOP
+from gitship.routing.gate_settings import MAINTENANCE
+from gitship.routing.switch import STOPPED
 from gitship.store import Store
+from gitship.store.app_lock import LOCK
 from gitship.web import figures
 from gitship.web.figures import Visits
-from gitship.web.live import Live
+from gitship.web.live_updates import Live
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Health:
         for app in self._store.apps():
             with self._apart.part(app.name, "its traffic"):
                 found[app.id] = figures.visits(self._stats, app)
-        failing = appstate.unanswered(self._stats.all_traffic(appstate.UNANSWERED_S))
+        failing = app_state.unanswered(self._stats.all_traffic(app_state.UNANSWERED_S))
         return {app_id: visits for app_id, visits in found.items() if visits}, failing
 
     def _hosts(self) -> Mapping[int, list[HostStatus]]:
@@ -110,11 +111,11 @@ class Health:
 
     def _loops(self) -> Collection[str]:
         now = time.time()
-        since = now - crashloops.WITHIN_S
+        since = now - crash_loops.WITHIN_S
         crashed = {
             e.container_id for app in self._store.apps() for e in self._store.container_events(app.id, since=since)
         }
-        return {c for c in crashed if crashloops.is_looping(self._store.events_of_container(c), now)}
+        return {c for c in crashed if crash_loops.is_looping(self._store.events_of_container(c), now)}
 
     def _tell_visits(self, before: Mapping[int, Visits]) -> None:
         if time.monotonic() - self._visits_told_at > TELL_VISITS_S:

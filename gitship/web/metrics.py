@@ -16,12 +16,12 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from tornado.web import HTTPError
 
-from gitship.commands import access
-from gitship.deploy.stats import Stats
+from gitship.console import visible_apps
 from gitship.model import STATUS_PAGE, App, Deploy, DeployState
+from gitship.model.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.model.uptime import DAY_S
+from gitship.observe.traffic import Stats
 from gitship.store import Store
-from gitship.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.web import figures
 from gitship.web.health import Health
 from gitship.web.page import Page, Services
@@ -42,7 +42,7 @@ class Metrics(Page):
             raise HTTPError(401, "a token in the header `Authorization: Bearer`, or a request on the server itself")
         await self.services.health.fresh()
         store = self.services.store
-        apps = store.apps() if self.identity is None else access.apps(store, self.identity)
+        apps = store.apps() if self.identity is None else visible_apps.apps(store, self.identity)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Figures(self.services, apps, whole=self.identity is None or not self.identity.limited))
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)

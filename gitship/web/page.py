@@ -17,22 +17,22 @@ from typing import Any, TypeVar
 from tornado.httputil import split_host_and_port
 from tornado.web import HTTPError, RequestHandler
 
-from gitship import tracing
-from gitship.commands import access
-from gitship.commands.dispatch import with_app
+from gitship import log_context
 from gitship.config import Settings
+from gitship.console import visible_apps
+from gitship.console.dispatch import with_app
 from gitship.deploy import journal
-from gitship.deploy.operations import Operations
-from gitship.deploy.signins import SESSION_S
-from gitship.deploy.webaddress import is_loopback
 from gitship.errors import Conflict, GitshipError, NoPermission, NotFound, UsageError
 from gitship.model import App, Deploy, Identity, Role
+from gitship.operations.interface import Operations
+from gitship.operations.sign_ins import SESSION_S
+from gitship.routing.status_page_address import is_loopback
 from gitship.store import Store
-from gitship.web import ages, stagebar
+from gitship.web import ages, stage_bar
 from gitship.web.commits import Commits
+from gitship.web.deploy_log_file import LogFile
 from gitship.web.health import Health
-from gitship.web.live import Live
-from gitship.web.logfile import LogFile
+from gitship.web.live_updates import Live
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -178,13 +178,13 @@ class Page(RequestHandler):
     def require(self, role: Role, what: str) -> None:
         """Raises NoPermission; before anything is looked up."""
         if not self.may(role):
-            raise access.denied(what, self.me, role)
+            raise visible_apps.denied(what, self.me, role)
 
     # -- what is asked for
 
     def app(self, name: str) -> App:
         """Raises NotFound, the same for an app that is not there and one that the key may not know of."""
-        return access.app(self.services.store, self.me, name)
+        return visible_apps.app(self.services.store, self.me, name)
 
     def deploy(self, app: App, deploy_id: str) -> Deploy:
         """Raises NotFound, also for a deploy of another app."""
@@ -229,7 +229,7 @@ class Page(RequestHandler):
     def get_template_namespace(self) -> dict[str, Any]:
         return super().get_template_namespace() | {
             "ages": ages,
-            "stagebar": stagebar,
+            "stagebar": stage_bar,
             "now": time.time(),
             "settings": self.services.settings,
             "identity": self.identity,
@@ -239,8 +239,8 @@ class Page(RequestHandler):
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         if not isinstance(value, GitshipError | HTTPError):
-            self.trouble = tracing.new_request()
-            with tracing.traced(request=self.trouble):
+            self.trouble = log_context.new_request()
+            with log_context.traced(request=self.trouble):
                 log.error("%s %s failed", self.request.method, self.request.path, exc_info=(typ, value, tb))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

@@ -9,14 +9,14 @@ from contextlib import suppress
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from gitship.commands import access
+from gitship.console import visible_apps
 from gitship.model import STATUS_PAGE, Identity, UptimeDay
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
-from gitship.web import ansi, figures, uptimebar, warnings
-from gitship.web.keptpages import KeptPages
-from gitship.web.logline import look, shown
+from gitship.web import ansi, figures, uptime_bar, warnings
 from gitship.web.page import Page, Services
+from gitship.web.page_cache import KeptPages
+from gitship.web.push_line import look, shown
 from gitship.web.status import Statuses
 
 PUBLIC_KEPT_S = 5.0  # strangers come as often as they like
@@ -45,7 +45,7 @@ class OverviewPage(Page):
         if self.identity is None:
             self._public()
             return
-        apps = access.apps(services.store, self.me)
+        apps = visible_apps.apps(services.store, self.me)
         version = services.live.version_of(scope(self.me, [app.name for app in apps]))
         key = (self.me.fingerprint, self.me.role, self.me.apps, self.request.host, version)
         if page := self.kept.find(key):
@@ -88,7 +88,7 @@ class OverviewPage(Page):
         for day in services.store.uptime(today - KEPT_DAYS + 1):
             days.setdefault(day.app_id, []).append(day)
         shown = sorted((s for s in statuses if s.live), key=lambda s: s.up)
-        bars = [(status, uptimebar.bar(days.get(status.app.id, ()), today)) for status in shown]
+        bars = [(status, uptime_bar.bar(days.get(status.app.id, ()), today)) for status in shown]
         page = self.render_string("public.html", apps=bars, down=sum(not s.up for s in shown))
         self.kept.keep(STRANGERS, page)
         self.finish(page)

@@ -14,22 +14,34 @@ from tornado.web import Application, StaticFileHandler, url
 
 from gitship.config import Settings
 from gitship.configvalues import Address
-from gitship.deploy.operations import Operations
-from gitship.deploy.webaddress import is_loopback
 from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
-from gitship.front import inlet
+from gitship.front import unix_socket
 from gitship.front.varnishd import reader_group
+from gitship.operations.interface import Operations
+from gitship.routing.status_page_address import is_loopback
 from gitship.store import Store
-from gitship.web import actions, api, apppage, badges, logs, metrics, pages, signin, stream
-from gitship.web.applog import AppLogs
+from gitship.web import (
+    actions,
+    api,
+    app_page,
+    badges,
+    metrics,
+    pages,
+    sign_in,
+    stream,
+)
+from gitship.web import (
+    app_logs as logs,
+)
+from gitship.web.app_log_stream import AppLogs
 from gitship.web.commits import Commits
-from gitship.web.doors import BoundedServer
-from gitship.web.frames import Frames
+from gitship.web.connection_limit import BoundedServer
 from gitship.web.health import Health
-from gitship.web.keptpages import KeptPages
-from gitship.web.live import Live
+from gitship.web.live_updates import Live
 from gitship.web.page import CONTENT_SECURITY_POLICY, Services
+from gitship.web.page_cache import KeptPages
+from gitship.web.sse_frames import Frames
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +91,7 @@ class WebServer:
         self.address = Address(self._listen.host, sockets[0].getsockname()[1])
         try:
             if self._settings.web.domain:
-                sockets.append(inlet.listen(self._settings.status_socket, reader_group()))
+                sockets.append(unix_socket.listen(self._settings.status_socket, reader_group()))
                 sockets[-1].setblocking(False)
         except FrontError:
             for listener in sockets:
@@ -148,7 +160,7 @@ def application(services: Services, app_logs: AppLogs) -> Application:
     return Application(
         [
             url(r"/", pages.OverviewPage, {**reads, "kept": kept}),
-            url(app, apppage.AppPage, {**reads, "kept": kept}),
+            url(app, app_page.AppPage, {**reads, "kept": kept}),
             url(rf"{app}/changes", stream.ChangeStream, reads),
             url(rf"{app}/actions/([a-z-]+)", actions.ActionPage, reads),
             url(rf"{app}/logs", logs.LogsPage, reads),
@@ -157,8 +169,8 @@ def application(services: Services, app_logs: AppLogs) -> Application:
             url(rf"{deploy}/log", pages.DeployLog, reads),
             url(rf"{deploy}/stream", stream.DeployStream, {**reads, "frames": Frames()}),
             url(r"/changes", stream.ChangeStream, reads),
-            url(r"/sign-in/([A-Za-z0-9_-]{1,100})", signin.SignIn, reads),
-            url(r"/sign-out", signin.SignOut, reads),
+            url(r"/sign-in/([A-Za-z0-9_-]{1,100})", sign_in.SignIn, reads),
+            url(r"/sign-out", sign_in.SignOut, reads),
             url(r"/api", api.ApiPage, reads),
             url(r"/api/apps", api.AppsJson, reads),
             url(r"/api/apps/([^/]+)", api.AppJson, reads),

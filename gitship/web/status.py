@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gitship.deploy.appstate import AppState, AppStates
-from gitship.deploy.lock import LOCK
-from gitship.deploy.operations import Operations
 from gitship.errors import GitshipError, NotFound
 from gitship.model import GITSHIP, App, Deploy, DeployKind, DeployState, Release
+from gitship.observe.app_state import AppState, AppStates
+from gitship.operations.interface import Operations
 from gitship.store import Store
+from gitship.store.app_lock import LOCK
 from gitship.web.commits import Known
 from gitship.web.figures import Visits
 from gitship.web.health import Health

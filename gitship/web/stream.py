@@ -15,13 +15,13 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from gitship.commands import access
+from gitship.console import visible_apps
 from gitship.errors import NotFound
 from gitship.model import App, Deploy
-from gitship.web.frames import Frames
-from gitship.web.live import ALL_APPS, Watch
-from gitship.web.logfile import LogFile, Position
+from gitship.web.deploy_log_file import LogFile, Position
+from gitship.web.live_updates import ALL_APPS, Watch
 from gitship.web.page import Page, Services
+from gitship.web.sse_frames import Frames
 
 RETRY_MS = 1000
 STALL_S = 60.0  # a viewer that takes nothing for so long is cut off; it comes back by itself if it is still there
@@ -189,4 +189,4 @@ class ChangeStream(Stream):
             return self.services.live.version_of([app.name])
         if not self.me.limited:
             return self.services.live.version
-        return self.services.live.version_of([a.name for a in access.apps(self.services.store, self.me)])
+        return self.services.live.version_of([a.name for a in visible_apps.apps(self.services.store, self.me)])

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitship.config import Settings
-from gitship.deploy.appstate import AppState
-from gitship.deploy.https.operations import HostStatus
-from gitship.deploy.https.sites import is_status_page, word
-from gitship.deploy.looking import CRASH_LOOP
+from gitship.https.operations import HostStatus
+from gitship.https.sites import is_status_page, word
 from gitship.model import STATUS_PAGE, CertificateSource, Container, Deploy, DeployState, Site
+from gitship.observe.app_state import AppState
+from gitship.operations.processes import CRASH_LOOP
 from gitship.store import Store
 from gitship.web import figures
 from gitship.web.health import Health

@@ -23,9 +23,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from gitship.configvalues import Address
+from gitship.front.app_vcl import KEEP_S, app_vcl
 from gitship.front.front import AppFront, Backend, Front
-from gitship.front.ports import free_port
-from gitship.front.vcl import KEEP_S, app_vcl
+from gitship.front.tcp_ports import free_port
 from tests.bench.table import show
 from tests.e2e.harness import wait_until
 
@@ -124,7 +124,7 @@ def front_of(directory: Path, port: int, *, grace: bool) -> Iterator[Front]:
         front.ensure_running()
         front.set_hosts({"localhost": "suite"})
         backends = (Backend("suite", HOST, port),)
-        with patch("gitship.front.programs.app_vcl", app_vcl if grace else without_grace):
+        with patch("gitship.front.loaded_vcls.app_vcl", app_vcl if grace else without_grace):
             name = front.load(AppFront("suite", "suite", "v1", "1/1", backends, "token-of-the-benchmark"))
         front.label("suite", name)
         yield front

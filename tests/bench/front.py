@@ -21,7 +21,7 @@ from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.front.front import AppFront, Backend, Front
-from gitship.front.ports import free_port
+from gitship.front.tcp_ports import free_port
 from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e.front.asking import ask
 from tests.e2e.harness import wait_until

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import docker
 
-from gitship.engine import buildcli
+from gitship.engine import build_cli
 from tests.bench.pushing import push_once, server_for, stage_times, start_once
 from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e import apps, docker_cli, dockerd
@@ -97,7 +97,7 @@ def compare(runs: int) -> None:
         tempfile.TemporaryDirectory(prefix="gs-large-") as directory,
         server_for(host) as server,
     ):
-        client = buildcli.client(host)
+        client = build_cli.client(host)
         if client is None:
             print("no docker command with BuildKit is installed here: nothing to compare a large repository with")
             return

@@ -11,15 +11,15 @@ import sys
 import threading
 from pathlib import Path
 
-from gitship.commands.session import Session
 from gitship.configvalues import Address
-from gitship.git.host import MoveRefs
+from gitship.console.session import Session
 from gitship.git.ingest import choose
-from gitship.git.limits import ReceiveLimits
-from gitship.git.receive import receive_pack
+from gitship.git.push_host import MoveRefs
+from gitship.git.push_limits import ReceiveLimits
+from gitship.git.receive_pack import receive_pack
 from gitship.git.repository import Repositories
 from gitship.model import Identity, Role
-from gitship.publickey import parse
+from gitship.public_key import parse
 from gitship.ssh.server import SshServer
 
 

@@ -22,9 +22,9 @@ from time import monotonic as now
 from time import time_ns
 
 from gitship.configvalues import Address
-from gitship.front.bootorder import AT_ONCE
+from gitship.front.boot_order import AT_ONCE
 from gitship.front.front import AppFront, Backend, Front
-from gitship.front.hosts import TOP_PREFIX, top_vcl
+from gitship.front.host_table_vcl import TOP_PREFIX, top_vcl
 from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e.front.asking import ask
 from tests.e2e.harness import wait_until

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.front.front import Front
-from gitship.front.tally import Tally, parse
+from gitship.front.traffic_counters import Tally, parse
 from gitship.front.visitor_log import VisitorLog
 from tests.bench.table import show, spread
 from tests.e2e.front.asking import app, ask

@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitship.configvalues import Address
-from gitship.deploy.drain import Cut, Drainer, Limits
-from gitship.deploy.start import Starter
+from gitship.containers.start import Starter
 from gitship.front.front import AppFront, Backend, Front
-from gitship.front.ports import free_port
+from gitship.front.tcp_ports import free_port
 from gitship.model import App, Container
+from gitship.routing.drain import Cut, Drainer, Limits
 from tests.bench.table import show, spread
 from tests.bench.visitors import WORKERS, Report, visiting
 from tests.e2e.apps import build_tiny

@@ -23,11 +23,11 @@ from pathlib import Path
 
 from gitship.config import Settings, WebSettings
 from gitship.events import Bus
-from gitship.front.tally import Minute
+from gitship.front.traffic_counters import Minute
 from gitship.git.repository import Commit
 from gitship.model import Container, DeployKind, DeployState, Process, StageTime, UptimeDay
+from gitship.model.traffic import Traffic, bucket, no_latency
 from gitship.model.uptime import DAY_S
-from gitship.traffic import Traffic, bucket, no_latency
 from tests.bench.table import show
 from tests.e2e import apps, dockerd
 from tests.e2e.harness import Server, running

@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gitship.configvalues import Address
+from gitship.front.app_vcl import AppFront, app_vcl
 from gitship.front.front import Front
-from gitship.front.vcl import AppFront, app_vcl
 from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e.front.asking import app
 from tests.e2e.front.conftest import MEMORY_BYTES, switch

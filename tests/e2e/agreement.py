@@ -9,8 +9,8 @@ from docker import APIClient
 
 from gitship.config import load
 from gitship.errors import FrontError
-from gitship.front.control import Control, Loaded
 from gitship.front.server import Server as Varnish
+from gitship.front.varnish_cli import Control, Loaded
 from tests.e2e.harness import Server, wait_until
 
 _BACKEND = re.compile(r"^backend (?!socket_|any_)\w+ \{\n\s*\.host = \"([0-9.]+)\";\n\s*\.port = \"(\d+)\";", re.M)

@@ -29,7 +29,7 @@ import toml
 
 from gitship.engine import firewall
 from gitship.engine.firewall_rules import Rules
-from gitship.engine.seal import Seal
+from gitship.engine.label_seal import Seal
 from tests.e2e import docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.forks import Forked, Forks

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gitship.deploy.probation_rules import CRASHES
+from gitship.deploy.auto_rollback_rules import CRASHES
 from tests.e2e import apps
 from tests.e2e.agreement import await_agreement
 from tests.e2e.harness import Server, wait_until

@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gitship.config import HttpsSettings, Settings
-from gitship.deploy.https.authority import AcmeAuthority
-from gitship.deploy.https.dnshook import DnsHook
-from gitship.deploy.https.issuing import FREE_ATTEMPTS
-from gitship.deploy.https.keeper import Keeper
-from gitship.deploy.https.showing import Showing
 from gitship.errors import CertificateError, Conflict, GitshipError
 from gitship.events import Bus
-from gitship.front.challenges import PATH
+from gitship.front.acme_challenges import PATH
+from gitship.https.acme import AcmeAuthority
+from gitship.https.dns_hook import DnsHook
+from gitship.https.install_certificates import Showing
+from gitship.https.issue import FREE_ATTEMPTS
+from gitship.https.renewer import Keeper
 from gitship.model import GITSHIP, App, CertificateSource, StoredCertificate
 from gitship.store import Store
 from tests.e2e.authority import Pebble, pebble

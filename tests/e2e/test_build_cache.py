@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine import buildcli
+from gitship.engine import build_cli
 from tests.e2e import apps
 from tests.e2e.harness import Server
 from tests.e2e.test_sources import ok
@@ -55,7 +55,7 @@ def answers(server: Server, app: str) -> tuple[str, str]:
 def test_an_app_gets_no_layer_that_was_made_with_another_apps_secret(
     server: Server, base: Path, docker_host: str
 ) -> None:
-    if buildcli.client(docker_host) is None:
+    if build_cli.client(docker_host) is None:
         pytest.skip("no docker command with BuildKit is installed here")
     same = repository(base, SECRET, uuid.uuid4().hex)
     create(server, "keyed", "one")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine import buildcli, secretfiles
+from gitship.engine import build_cli, build_secrets
 from tests.e2e import apps, docker_cli
 from tests.e2e.harness import Server, wait_until
 from tests.e2e.test_sources import image_of, ok, refused, shown
@@ -29,7 +29,7 @@ CMD ["/bin/busybox", "httpd", "-f", "-v", "-p", "8080", "-h", "/www"]
 
 @pytest.fixture(autouse=True)
 def _client(docker_host: str) -> None:
-    if buildcli.client(docker_host) is None:
+    if build_cli.client(docker_host) is None:
         pytest.skip("no docker command with BuildKit is installed here")
 
 
@@ -43,8 +43,8 @@ def words(place: str) -> Iterator[bytes]:
 
 
 def directories(server: Server) -> list[Path]:
-    name = f"{secretfiles.prefix(server.server_id())}*"
-    return [found for place in secretfiles.PLACES for found in place.glob(name)]
+    name = f"{build_secrets.prefix(server.server_id())}*"
+    return [found for place in build_secrets.PLACES for found in place.glob(name)]
 
 
 def made(base: Path, name: str, then: str) -> tuple[Path, str]:

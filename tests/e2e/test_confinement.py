@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine.confinement import KEPT
+from gitship.engine.hardening import KEPT
 from tests.e2e import apps
 from tests.e2e.harness import Server
 

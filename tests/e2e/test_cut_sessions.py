@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.commands.trail import CUT
+from gitship.console.audit_entry import CUT
 from tests.e2e import apps
 from tests.e2e.harness import Server, wait_until
 from tests.e2e.held import HeldCommand

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine import enginegroup
+from gitship.engine import engine_cgroup
 from tests.e2e import apps
 from tests.e2e.apps import clean_env
 from tests.e2e.dockerd import UNIFIED, own_engine
@@ -203,7 +203,7 @@ def test_what_docker_fetches_for_a_dockerfile_is_no_way_around(
 
 def test_where_docker_has_no_group_of_its_own_the_doctor_says_what_is_open(server: Server) -> None:
     """As in these tests: the engine of the machine is whoever started it."""
-    if enginegroup.find(server.docker_host):
+    if engine_cgroup.find(server.docker_host):
         pytest.skip("this machine's Docker is a service")
     assert "a Dockerfile's `ADD http://...` reaches what Docker itself does" in server.gitship("doctor").stdout
 

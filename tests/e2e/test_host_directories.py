@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gitship.deploy import overrides
-from gitship.deploy.mounts import Wanted
+from gitship.appfiles import overrides
+from gitship.appfiles.mounts import Wanted
 from gitship.store import Store
 from tests.e2e import apps, docker_cli
 from tests.e2e.agreement import await_agreement

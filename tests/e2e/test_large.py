@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.git import times
+from gitship.git import file_times
 from tests.e2e import apps
 from tests.e2e.harness import Server, running
 from tests.e2e.relay import Relay
@@ -56,7 +56,7 @@ def version(repository: Path, number: str) -> None:
 
 
 def record(server: Server, app: str) -> Path:
-    return server.data_dir / "repos" / f"{app}.git" / times.NAME
+    return server.data_dir / "repos" / f"{app}.git" / file_times.NAME
 
 
 def test_a_changed_line_is_all_that_goes_to_docker(server: Server, relay: Relay, base: Path, tiny_binary: Path) -> None:
@@ -97,7 +97,7 @@ def test_what_is_kept_is_neither_backed_up_nor_copied_and_goes_with_the_app(
     take(server, base / "backup.tar")
     with tarfile.open(base / "backup.tar") as archive:
         names = archive.getnames()
-    assert any("small.git" in name for name in names) and not any(times.NAME in name for name in names)
+    assert any("small.git" in name for name in names) and not any(file_times.NAME in name for name in names)
     apps.commit(repository, "more", {"more": "1"})
     server.push_ok(repository, "copy")
     ids = [record(server, app).read_bytes().split(b"\n")[2] for app in ("small", "copy")]

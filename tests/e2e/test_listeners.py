@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.deploy.sockets import LISTEN, _address
+from gitship.containers.listening_sockets import LISTEN, _address
 from tests.e2e.harness import Server, free_port, running
 
 pytestmark = pytest.mark.e2e

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.deploy.reserve import Reserve
+from gitship.disk.reserve import Reserve
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import BuildOptions
 from tests.e2e import apps, docker_cli

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gitship.config import load
-from gitship.deploy.rounds import WHOLE_S
 from gitship.front.server import Server as Varnish
+from gitship.reconcile.rounds import WHOLE_S
 from tests.e2e import docker_cli
 from tests.e2e.harness import Server, wait_until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from gitship.deploy.uptime import SAMPLE_S, SAVE_S
+from gitship.observe.uptime import SAMPLE_S, SAVE_S
 from tests.e2e import apps
 from tests.e2e.browser import axe_source, chromium, sign_in, violations
 from tests.e2e.harness import Server, make_key, running, wait_until

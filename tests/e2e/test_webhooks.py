@@ -95,7 +95,7 @@ def test_deploys_are_told_and_a_killed_server_tells_the_rest_at_its_next_start(
 
 IN_A_NAMESPACE = """
 import http.server, sys, threading
-from gitship.deploy.post import Undelivered, post
+from gitship.notify.post import Undelivered, post
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):

@@ -11,7 +11,7 @@ import pytest
 
 from gitship import cli, config
 from gitship.errors import GitshipError
-from gitship.setup import initialise
+from gitship.init import initialise
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitship import logformat, tracing
+from gitship import log_context, log_format
 
 pytestmark = pytest.mark.unit
 log = logging.getLogger("gitship.test")
@@ -26,8 +26,8 @@ def stream() -> Iterator[io.StringIO]:
 
 
 def test_a_line_says_what_its_thread_works_for(stream: io.StringIO) -> None:
-    logformat.configure("text", verbose=False, stream=stream)
-    with tracing.traced(request="1a2b", key="ada"), tracing.traced(app="shop", deploy=12, request=""):
+    log_format.configure("text", verbose=False, stream=stream)
+    with log_context.traced(request="1a2b", key="ada"), log_context.traced(app="shop", deploy=12, request=""):
         log.info("live")
         other = threading.Thread(target=lambda: log.info("elsewhere"))
         other.start()
@@ -41,8 +41,8 @@ def test_a_line_says_what_its_thread_works_for(stream: io.StringIO) -> None:
 
 
 def test_json_has_the_same_as_keys(stream: io.StringIO) -> None:
-    logformat.configure("json", verbose=True, stream=stream)
-    with tracing.traced(app="shop", deploy=12):
+    log_format.configure("json", verbose=True, stream=stream)
+    with log_context.traced(app="shop", deploy=12):
         log.debug("two\nlines")
         try:
             raise ValueError("no\ngood")
@@ -58,8 +58,8 @@ def test_json_has_the_same_as_keys(stream: io.StringIO) -> None:
     "text", ["a\n2026-01-01 00:00:00,000 INFO    gitship: forged", "\x1b[2Jgone", "x\u202ey", "\r"]
 )
 def test_nothing_that_comes_from_outside_makes_a_line_of_its_own(stream: io.StringIO, text: str) -> None:
-    logformat.configure("text", verbose=False, stream=stream)
-    with tracing.traced(app=text):
+    log_format.configure("text", verbose=False, stream=stream)
+    with log_context.traced(app=text):
         log.info("unknown key %s", text)
     [line] = stream.getvalue().split("\n")[:-1]
     assert line.isprintable()

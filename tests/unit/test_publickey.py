@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.errors import GitshipError
-from gitship.publickey import parse
+from gitship.public_key import parse
 
 pytestmark = pytest.mark.unit
 

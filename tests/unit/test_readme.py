@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from gitship import config
-from gitship.commands import registry
-from gitship.deploy.values import MOST_BYTES
-from gitship.engine.confinement import KEPT, PIDS_LIMIT
+from gitship.appfiles.values import MOST_BYTES
+from gitship.console import command_registry
+from gitship.engine.hardening import KEPT, PIDS_LIMIT
 from gitship.front.varnishd import Varnishd
-from gitship.git.context import MAX_DOCKERIGNORE_BYTES
-from gitship.ssh.limits import Limits
+from gitship.git.build_context import MAX_DOCKERIGNORE_BYTES
+from gitship.ssh.connection_limits import Limits
 
 pytestmark = pytest.mark.unit
 
@@ -40,10 +40,10 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("line", shown_commands())
 def test_a_command_that_is_shown_parses(line: str) -> None:
     name, *words = shlex.split(line)
-    command = registry.find(name)
+    command = command_registry.find(name)
     assert command is not None, name
-    tokens, _ = registry.quieted(command, tuple(words))
-    registry.parse(command, tokens)
+    tokens, _ = command_registry.quieted(command, tuple(words))
+    command_registry.parse(command, tokens)
 
 
 def dokku_rows() -> list[tuple[str, str]]:
@@ -66,7 +66,7 @@ def test_the_table_has_every_noun_of_dokku() -> None:
 def test_each_of_dokkus_commands_has_one_here_or_a_reason(dokku: str, ours: str) -> None:
     assert "`" in dokku
     names = [word for quoted in re.findall(r"`([^`]+)`", ours) for word in quoted.split()[:1]]
-    known = {alias for c in registry.load().values() for alias in (c.name, *c.aliases)}
+    known = {alias for c in command_registry.load().values() for alias in (c.name, *c.aliases)}
     if reason := re.match(r"(?:none|none yet|by itself)(?:: | )(.*)", ours):
         assert len(reason[1]) >= len("one machine"), "a reason"
     else:

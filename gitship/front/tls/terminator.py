@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front.atomically import write_atomically
+from gitship.front.atomic_file import write_atomically
 from gitship.front.haproxy import CertificatesRefused, Haproxy, program, proxy_user
 from gitship.front.tls import self_signed, table
 from gitship.front.tls.admin import Admin

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gitship.engine.base import Engine
 from gitship.engine.docker import DockerEngine
+from gitship.engine.interface import Engine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, ContainerSpec, Image
 from tests.e2e import docker_cli
 from tests.e2e.engine.context import BASE, context

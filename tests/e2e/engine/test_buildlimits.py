@@ -17,7 +17,7 @@ import toml
 from gitship.config import load
 from gitship.doctor.report import Level
 from gitship.doctor.services import builds as builds_of_doctor
-from gitship.engine.buildlimits import BuildLimits, Limiter
+from gitship.engine.build_limits import BuildLimits, Limiter
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine import buildcli, secretfiles
+from gitship.engine import build_cli, build_secrets
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, NotFound
@@ -155,7 +155,7 @@ def test_a_build_secret_is_refused_with_the_reason(lab: Lab, mount: str) -> None
 
 
 def test_a_build_secret_is_there_for_its_step_and_nowhere_else(lab: Lab) -> None:
-    if buildcli.client(lab.host) is None:
+    if build_cli.client(lab.host) is None:
         pytest.skip("no docker command with BuildKit is installed here")
     mount = "RUN --mount=type=secret,id=to.ken,required=true"
     text = f"{mount} busybox wc -c </run/secrets/to.ken; echo {unique()}\nRUN ! busybox test -e /run/secrets/to.ken\n"
@@ -174,7 +174,7 @@ def test_a_build_secret_is_there_for_its_step_and_nowhere_else(lab: Lab) -> None
 
 
 def test_a_build_by_the_client_fails_and_ends_as_any_other(lab: Lab) -> None:
-    if buildcli.client(lab.host) is None:
+    if build_cli.client(lab.host) is None:
         pytest.skip("no docker command with BuildKit is installed here")
     with pytest.raises(DeployError, match="ended with exit code 3") as caught:
         lab.build(BASE + f"RUN echo {unique()}; echo why; exit 3\n", session=True)
@@ -198,7 +198,7 @@ def test_a_build_by_the_client_fails_and_ends_as_any_other(lab: Lab) -> None:
     with pytest.raises(DeployError, match="took longer than 4 s, last in"):
         lab.build(BASE + f"RUN echo begun; busybox sleep 300; echo {word}\n", session=True, timeout_s=4)
     wait_for(lambda: not running(word), 5)
-    left = [p for place in secretfiles.PLACES for p in place.glob(f"{secretfiles.prefix('')}*")]
+    left = [p for place in build_secrets.PLACES for p in place.glob(f"{build_secrets.prefix('')}*")]
     assert left == [] and not any(t.name == "build-context" for t in threading.enumerate())
 
 

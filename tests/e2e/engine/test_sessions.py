@@ -17,12 +17,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from gitship.deploy import sending
-from gitship.engine.sourcetree import Contents, SourceTree
+from gitship.deploy import send_context
+from gitship.engine.build_context import Contents, SourceTree
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployCanceled, GitError
-from gitship.git import times
-from gitship.git.context import prepare
+from gitship.git import file_times
+from gitship.git.build_context import prepare
 from tests.e2e import docker_cli
 from tests.e2e.engine.conftest import LABEL, Lab
 from tests.e2e.engine.context import BASE, BUSYBOX
@@ -46,7 +46,7 @@ class Builds:
 
     def tree(self, made: str, subdirectory: str = "", dockerfile: str = "Dockerfile") -> SourceTree:
         context = prepare(self.repository, made, subdirectory=subdirectory, dockerfile=dockerfile)
-        tree = sending.sent(self.repository, context)
+        tree = send_context.sent(self.repository, context)
         assert isinstance(tree, SourceTree)
         return tree
 
@@ -144,7 +144,7 @@ def test_a_build_sees_its_commit_whatever_went_before(
     lab: Lab, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Mapping[str, Content | None], str, int]]
 ) -> None:
     builds = Builds(lab, bare(tmp_path_factory.mktemp("repository") / "shop.git"))
-    kept = builds.repository / times.NAME
+    kept = builds.repository / file_times.NAME
     earlier: list[bytes] = []
     files: dict[str, Content] = {"a": b"0\n", "b/a": b"0\n"}
     for changes, between, later in steps:
@@ -287,7 +287,7 @@ LINKED: Mapping[str | bytes, Content] = {"Dockerfile": link(b"df"), "df": DOCKER
 @pytest.mark.parametrize("made", [LINKED, {"Dockerfile": DOCKERFILE, b"\xff": b""}])
 def test_what_a_session_cannot_carry_goes_as_a_tar(builds: Builds, made: Mapping[str | bytes, Content]) -> None:
     context = prepare(builds.repository, commit(builds.repository, made))
-    sent = sending.sent(builds.repository, context)
+    sent = send_context.sent(builds.repository, context)
     assert not isinstance(sent, SourceTree)
     asked = BuildOptions(tag=f"{builds.lab.run}:sessions", labels=builds.lab.labels)
     assert builds.lab.engine.images.build(sent, asked, builds.lab.events.append, threading.Event()).id

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gitship.front.app_vcl import app_vcl
 from gitship.front.front import AppFront, Front
-from gitship.front.vcl import app_vcl
 from tests.e2e.front.asking import TIMEOUT_S, app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, Serve, switch
 from tests.e2e.front.origin import Origin
@@ -104,7 +104,7 @@ def test_nor_when_it_is_tried_again_whether_it_is_for_the_cache(
             text = text.replace(said, shorter)
         return text
 
-    monkeypatch.setattr("gitship.front.programs.app_vcl", soon)
+    monkeypatch.setattr("gitship.front.loaded_vcls.app_vcl", soon)
     with Origin("v1") as origin, ThreadPoolExecutor(8) as pool:
         host = serve(origin)
         origin.barrier = 1

@@ -13,8 +13,8 @@ import pytest
 
 from gitship.deploy import canary as deploy
 from gitship.errors import FrontError
+from gitship.front.canary_vcl import Share, Side, telling
 from gitship.front.front import AppFront, Front
-from gitship.front.side import Share, Side, telling
 from tests.e2e.front.asking import TOKEN, app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin

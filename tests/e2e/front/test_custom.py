@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gitship.errors import FrontError
-from gitship.front.custom import MOST_CALLS, checked
+from gitship.front.custom_vcl import MOST_CALLS, checked
 from gitship.front.front import Front
 from gitship.front.gate import Gate
 from tests.e2e.front.asking import TOKEN, app, ask

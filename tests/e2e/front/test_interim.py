@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gitship.front.early_responses import Interim, interim_answers
 from gitship.front.front import AppFront, Backend, Front
-from gitship.front.interim import Interim, interim_answers
 from tests.e2e.front.asking import TOKEN, app, ask
 from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin

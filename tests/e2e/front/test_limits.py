@@ -12,7 +12,7 @@ import pytest
 
 from gitship.front.front import Front
 from gitship.front.gate import Gate
-from gitship.front.limits import Limits, Rate
+from gitship.front.visitor_limits import Limits, Rate
 from tests.e2e.front.asking import TIMEOUT_S, TOKEN, app, ask, raw, until_closed
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.http2 import Visitor
@@ -99,7 +99,7 @@ def test_who_waits_in_a_pause_was_counted_when_they_came(shared: Front, serve: S
 def test_without_the_module_an_app_is_served_without_its_limit(
     shared: Front, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("gitship.front.programs.MODULE_CHECK", "vcl 4.1;\nimport nosuch;\nbackend default none;\n")
+    monkeypatch.setattr("gitship.front.loaded_vcls.MODULE_CHECK", "vcl 4.1;\nimport nosuch;\nbackend default none;\n")
     monkeypatch.setattr(shared._programs, "_rates", False)
     assert not shared.limits_rates()
     with Origin("v1") as origin:

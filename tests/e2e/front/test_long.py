@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 import pytest
 
 from gitship.front.front import Front
-from gitship.front.sockets import BUSY_PER_SOCKET
+from gitship.front.websocket_count import BUSY_PER_SOCKET
 from tests.e2e.front.asking import TIMEOUT_S, app, ask, raw, until_closed
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.http2 import Visitor

@@ -121,7 +121,7 @@ def test_requests_go_on_when_nobody_ends_the_pause(
 def test_nobody_waits_after_the_limit_whenever_gitship_comes(
     shared: Front, serve: Serve, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gitship.front.hold.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("gitship.front.pause_request.TIMEOUT_S", 1.0)
     with Origin("v1") as origin:
         host = serve(origin)
         slug = host.removesuffix(".localhost")

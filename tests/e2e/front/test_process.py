@@ -19,9 +19,9 @@ import pytest
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front import bootorder, parameters, varnishd
-from gitship.front.control import COMMAND_TIMEOUT_S, Control
+from gitship.front import boot_order, varnishd, varnishd_parameters
 from gitship.front.front import Front
+from gitship.front.varnish_cli import COMMAND_TIMEOUT_S, Control
 from tests.e2e.front.asking import TIMEOUT_S, app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
@@ -96,7 +96,7 @@ def test_it_may_open_many_files_whatever_the_shell_allows(base: Path) -> None:
             limits = Path(f"/proc/{pid}/limits").read_text()
             found = re.search(r"^Max open files +(\d+)", limits, re.MULTILINE)
             assert found
-            assert int(found[1]) == min(hard, parameters.OPEN_FILES)
+            assert int(found[1]) == min(hard, varnishd_parameters.OPEN_FILES)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         front.stop()
@@ -148,7 +148,7 @@ def test_a_killed_varnishd_is_started_again_from_its_files_with_the_same_port(fr
 def test_with_many_apps_the_busiest_is_served_while_the_others_have_their_page(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootorder, "AT_ONCE", 1)
+    monkeypatch.setattr(boot_order, "AT_ONCE", 1)
     hosts = {f"{slug}.localhost": slug for slug in ("a", "b", "z")}
     front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES, lambda: ["gone", "z", "b"])
     seen = []
@@ -182,7 +182,7 @@ def test_with_many_apps_the_busiest_is_served_while_the_others_have_their_page(
 
 def test_what_was_compiled_once_is_not_compiled_again_after_a_kill(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base.chmod(0o777)  # the compiler runs as another user
-    counted = tuple((tools, f"echo %s >> {base}/runs; {command}") for tools, command in parameters.COMPILERS)
+    counted = tuple((tools, f"echo %s >> {base}/runs; {command}") for tools, command in varnishd_parameters.COMPILERS)
     monkeypatch.setattr(varnishd, "COMPILERS", counted)
     front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
     with Origin("v1") as one, Origin("v2") as two:
@@ -216,7 +216,7 @@ def test_two_vcls_with_one_text_are_two_programs(front: Front, base: Path) -> No
 def test_compiled_vcls_of_past_releases_do_not_pile_up(
     front: Front, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gitship.front.programs.PRUNE_EVERY", 3)
+    monkeypatch.setattr("gitship.front.loaded_vcls.PRUNE_EVERY", 3)
 
     def kept() -> int:
         return sum(1 for _ in base.glob("varnish/compiled-*/*"))
@@ -419,7 +419,7 @@ def test_with_the_port_capability_alone_it_runs_on_a_low_port(base: Path) -> Non
 
 @pytest.mark.parametrize("tools", [("tcc", "ld"), ("gcc",)])
 def test_each_compiler_works(base: Path, monkeypatch: pytest.MonkeyPatch, tools: tuple[str, ...]) -> None:
-    monkeypatch.setattr(varnishd, "COMPILERS", [c for c in parameters.COMPILERS if c[0] == tools])
+    monkeypatch.setattr(varnishd, "COMPILERS", [c for c in varnishd_parameters.COMPILERS if c[0] == tools])
     front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
     try:
         front.ensure_running()
@@ -433,7 +433,7 @@ def test_each_compiler_works(base: Path, monkeypatch: pytest.MonkeyPatch, tools:
 
 def test_a_compiler_that_does_not_work_here_is_passed_over(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = (("ld",), "echo nothing > %o")  # "compiles", but cannot be loaded: as tcc alone with glibc 2.41
-    monkeypatch.setattr(varnishd, "COMPILERS", (broken, *parameters.COMPILERS))
+    monkeypatch.setattr(varnishd, "COMPILERS", (broken, *varnishd_parameters.COMPILERS))
     front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES)
     try:
         front.ensure_running()

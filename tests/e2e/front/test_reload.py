@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gitship.errors import FrontError
+from gitship.front.app_vcl import AppFront, app_vcl
 from gitship.front.front import Front
-from gitship.front.vcl import AppFront, app_vcl
 from tests.e2e.front.asking import app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES
 from tests.e2e.front.origin import Origin
@@ -95,7 +95,7 @@ def test_one_app_that_cannot_be_loaded_does_not_keep_the_others_out(
     def broken(wanted: AppFront, name: str, largest: int) -> str:
         return "nonsense" if wanted.app == "a" else app_vcl(wanted, name, largest)
 
-    monkeypatch.setattr("gitship.front.programs.app_vcl", broken)
+    monkeypatch.setattr("gitship.front.loaded_vcls.app_vcl", broken)
     with Origin("v1") as one:
         with pytest.raises(FrontError, match="cannot load app_a_v1"):
             front.reload([app("a", one), app("b", one)], {"b.localhost": "b"})

@@ -10,7 +10,7 @@ import pytest
 
 from gitship.front.front import Front
 from gitship.front.gate import Gate, Login, Maintenance, Redirect
-from gitship.front.limits import Limits
+from gitship.front.visitor_limits import Limits
 from tests.e2e.front.asking import Answer, app, ask, raw
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.origin import Origin

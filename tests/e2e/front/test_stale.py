@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.front.app_vcl import PATIENCE_S
 from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S
 from gitship.front.cache import Cache
 from gitship.front.front import Front
-from gitship.front.vcl import PATIENCE_S
 from tests.e2e.front.asking import Answer, app, ask
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.origin import Origin
@@ -77,7 +77,7 @@ def test_who_waits_for_an_app_that_hangs_gets_the_old_copy(
     get: Get, origin: Origin, monkeypatch: pytest.MonkeyPatch, shared: Front, host: str
 ) -> None:
     assert PATIENCE_S < RESPONSE_TIMEOUT_S
-    monkeypatch.setattr("gitship.front.vcl.PATIENCE_S", 1)
+    monkeypatch.setattr("gitship.front.app_vcl.PATIENCE_S", 1)
     switch(shared, app(host.partition(".")[0], origin))
     get(f"/?{SOON}")
     time.sleep(1.2)

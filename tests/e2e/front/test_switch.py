@@ -268,7 +268,7 @@ def test_a_vcl_that_does_not_compile_is_refused_with_the_compilers_words(
     with Origin("v1") as one:
         switch(shop, app("shop", one))
         nonsense = "vcl 4.1;\nbackend default none;\nnonsense {}\n"
-        monkeypatch.setattr("gitship.front.programs.app_vcl", lambda *_: nonsense)
+        monkeypatch.setattr("gitship.front.loaded_vcls.app_vcl", lambda *_: nonsense)
         with pytest.raises(FrontError, match=r"cannot load app_shop_v2_\d+: .*(?s:.*)nonsense"):
             shop.load(app("shop", one, release="v2"))
         assert ask(shop.address, HOST).text == "v1 0"

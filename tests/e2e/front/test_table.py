@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gitship.front.app_vcl import TRIAL_LABEL
 from gitship.front.front import Front
-from gitship.front.vcl import TRIAL_LABEL
 from tests.e2e.front.asking import TIMEOUT_S, app, ask
 from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin

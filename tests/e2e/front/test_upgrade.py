@@ -15,8 +15,8 @@ import pytest
 
 from gitship.front.front import Front
 from gitship.front.gate import Gate, Login
-from gitship.front.limits import Limits, Rate
 from gitship.front.varnishd import reader_group
+from gitship.front.visitor_limits import Limits, Rate
 from tests.e2e.front.asking import app, ask, raw, until_closed
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.declining import KINDS, Declining, declining

@@ -14,9 +14,9 @@ import pytest
 
 from gitship.front.front import Front
 from gitship.front.gate import Gate, Redirect
-from gitship.front.tally import Tally
+from gitship.front.traffic_counters import Tally
 from gitship.front.visitor_log import VisitorLog
-from gitship.traffic import Traffic
+from gitship.model.traffic import Traffic
 from tests.e2e.front.asking import TOKEN, app, ask, raw
 from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from gitship.config import Settings
-from gitship.deploy.https.authority import Authority
-from gitship.deploy.https.issuing import Issuer
-from gitship.deploy.https.operations import ServerHttps
-from gitship.deploy.https.showing import Showing
 from gitship.errors import CertificateError, FrontError
 from gitship.front.tls.table import Entry
+from gitship.https.acme import Authority
+from gitship.https.install_certificates import Showing
+from gitship.https.issue import Issuer
+from gitship.https.operations import ServerHttps
 from gitship.store import Store
 from tests.unit.certs import bundle
 

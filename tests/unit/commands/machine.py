@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gitship.deploy.gitshiptoml import Limits
-from gitship.deploy.manifest import Manifest
-from gitship.engine.buildlimits import BuildLimits
+from gitship.appfiles.gitship_toml import Limits
+from gitship.appfiles.manifest import Manifest
+from gitship.engine.build_limits import BuildLimits
 from gitship.engine.connection import Connection
 from gitship.engine.docker import DockerEngine
-from gitship.engine.dockerimages import DockerImages
+from gitship.engine.docker_images import DockerImages
 from gitship.engine.values import Capacity, Image
 from gitship.errors import EngineError
 from gitship.model import Check

@@ -9,44 +9,25 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gitship.appfiles import mounts
+from gitship.backup.create import Backups
 from gitship.config import HttpsSettings, Settings, WebSettings
-from gitship.deploy import hostnames, mounts, output
-from gitship.deploy.backup.making import Backups
-from gitship.deploy.cleanup import Cleanup
-from gitship.deploy.cloning import Cloning
-from gitship.deploy.cron import Cron
-from gitship.deploy.discrepancies import Change
-from gitship.deploy.figures import Figures, Sampler
-from gitship.deploy.gates import gate_of, no_rates, store_gate, store_status_https
-from gitship.deploy.https.operations import ServerHttps
-from gitship.deploy.https.showing import Showing
-from gitship.deploy.keeper import Keeper
-from gitship.deploy.keptlogs import KeptLogs
-from gitship.deploy.lifecycle import Lifecycle
-from gitship.deploy.lock import ensure_unlocked
-from gitship.deploy.looking import Looking, ProcessStatus
-from gitship.deploy.notifier import Notifier
-from gitship.deploy.pausing import Paused, ensure_can_pause, not_paused
-from gitship.deploy.registries import Registries
-from gitship.deploy.renaming import Renaming
-from gitship.deploy.room import Room
-from gitship.deploy.serving import Serving
-from gitship.deploy.signins import SignIns
-from gitship.deploy.sources import Sources
-from gitship.deploy.stats import StoredStats
-from gitship.deploy.storage import Storage
-from gitship.deploy.switch import STOPPED
-from gitship.deploy.tail import Tails
-from gitship.deploy.trials import no_canary
-from gitship.deploy.tuning import Tuning
+from gitship.containers.discrepancies import Change
+from gitship.deploy import output
+from gitship.deploy.rename import Renaming
+from gitship.disk.free_space import Room
 from gitship.engine.values import LogLine
 from gitship.errors import FrontError, GitshipError, NotFound
 from gitship.events import Bus, Event
 from gitship.front.cache import Purge
 from gitship.front.front import Front
 from gitship.front.gate import Gate, Https
-from gitship.front.tally import Tally
+from gitship.front.traffic_counters import Tally
 from gitship.git.repository import Commit, Repositories
+from gitship.https.install_certificates import Showing
+from gitship.https.operations import ServerHttps
+from gitship.logs.archive import KeptLogs
+from gitship.logs.stream import Tails
 from gitship.model import (
     GITSHIP,
     App,
@@ -60,7 +41,28 @@ from gitship.model import (
     Release,
     app_name,
 )
+from gitship.notify.sender import Notifier
+from gitship.observe.container_usage import Figures, Sampler
+from gitship.observe.traffic import StoredStats
+from gitship.oneoff.cron import Cron
+from gitship.operations.cleanup import Cleanup
+from gitship.operations.clone import Cloning
+from gitship.operations.lifecycle import Lifecycle
+from gitship.operations.processes import Looking, ProcessStatus
+from gitship.operations.registries import Registries
+from gitship.operations.serving import Serving
+from gitship.operations.sign_ins import SignIns
+from gitship.operations.sources import Sources
+from gitship.operations.storage import Storage
+from gitship.operations.tuning import Tuning
+from gitship.routing import hostnames
+from gitship.routing.canaries import no_canary
+from gitship.routing.gate_settings import gate_of, no_rates, store_gate, store_status_https
+from gitship.routing.pause import Paused, ensure_can_pause, not_paused
+from gitship.routing.switch import STOPPED
 from gitship.store import Store
+from gitship.store.app_lock import ensure_unlocked
+from gitship.volumes.lifecycle import Keeper
 from tests.unit.commands.https import Curtain, TestAuthority, https_of
 from tests.unit.commands.machine import MANIFEST, Machine
 from tests.unit.commands.printing import Printing

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-from gitship.deploy.attending import Client, ClientLeft
-from gitship.deploy.programs import Command, OneOff
+from gitship.containers.attach import Client, ClientLeft
 from gitship.errors import NotFound
 from gitship.model import App, CronEntry, CronOutcome, CronRun, Identity
+from gitship.oneoff.programs import Command, OneOff
 from gitship.store import Store
 
 

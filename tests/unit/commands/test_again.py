@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitship.commands import registry
+from gitship.console import command_registry
 from gitship.git.repository import Repositories
 from gitship.model import Role
 from tests.unit.certs import bundle
@@ -136,7 +136,7 @@ def test_what_is_so_already_is_done_again_with_0_and_what_is_there_or_gone_with_
 def test_no_command_that_changes_something_is_left_out() -> None:
     tried = {words[0] for words, _ in SETS} | {words[0] for words in (*MAKES, *REMOVES)}
     tried |= {words[0] for pair in LEAVING_ONE for words in pair}
-    changing = {c.name for c in registry.load().values() if c.role is not Role.VIEWER and not c.hidden}
-    known = {name for name in ACTIONS if registry.find(name)}
+    changing = {c.name for c in command_registry.load().values() if c.role is not Role.VIEWER and not c.hidden}
+    known = {name for name in ACTIONS if command_registry.find(name)}
     assert changing - tried - known == set(), "run it twice here, or say why it is not"
     assert known & tried == set()

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.deploy.switch import STOPPED
 from gitship.model import DeployState
+from gitship.routing.switch import STOPPED
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.commands import registry
+from gitship.console import command_registry
 from gitship.model import AuditEntry, DeployState, Identity, Outcome, Role
 from gitship.store import audit
 from tests.unit.commands.operations import Failure
@@ -102,7 +102,7 @@ def test_a_deploy_that_fails_is_a_command_that_failed(world: World) -> None:
 
 def test_every_command_above_viewer_is_written_whatever_comes_of_it(world: World) -> None:
     ways_in = ("web:token", "web:token:remove")  # these change something, though every key may
-    for command in registry.load().values():
+    for command in command_registry.load().values():
         before = len(world.store.audit())
         words = ("nothing", "a" * 40, "b" * 40, "refs/heads/x") if command.name == "deploy:pushed" else ("nothing",)
         world.run(command.name, *words, role=Role.VIEWER)

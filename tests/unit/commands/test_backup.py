@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from gitship.deploy.backup import layout, restoring
+from gitship.backup import layout, restore
 from gitship.git.repository import Repositories
 from gitship.model import Role
 from tests.unit.commands.world import World
@@ -27,7 +27,7 @@ def full(world: World) -> World:
 def test_the_archive_goes_to_stdout_and_the_rest_to_stderr(full: World) -> None:
     client = full.run("server:backup")
     assert client.code == 0, client.err
-    about, _ = restoring.check(io.BytesIO(bytes(client.stdout.data)))
+    about, _ = restore.check(io.BytesIO(bytes(client.stdout.data)))
     assert (about.apps, about.logs, about.volumes) == (1, False, False)
     assert "whole" in client.err and "chmod 600" in client.err
 
@@ -39,11 +39,11 @@ def test_a_failure_on_the_way_is_an_error_and_no_whole_archive(full: World, monk
     def lost(*words: object) -> None:
         raise OSError("gone")
 
-    monkeypatch.setattr("gitship.git.carrying.files", lost)
+    monkeypatch.setattr("gitship.git.repository_files.files", lost)
     client = full.run("server:backup")
     assert client.code == 1 and "the backup is not whole: gone" in client.err
     with pytest.raises(layout.NotWhole):
-        restoring.check(io.BytesIO(bytes(client.stdout.data)))
+        restore.check(io.BytesIO(bytes(client.stdout.data)))
 
 
 def test_no_archive_goes_to_a_terminal(full: World) -> None:
@@ -59,6 +59,6 @@ def test_only_an_admin_gets_one(full: World, role: Role) -> None:
 
 def test_a_compressed_archive_is_read_as_well(full: World) -> None:
     data = gzip.compress(bytes(full.run("server:backup").stdout.data))
-    assert restoring.check(io.BytesIO(data))[0].apps == 1
+    assert restore.check(io.BytesIO(data))[0].apps == 1
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         assert archive.getnames()[0] == layout.HEADER and archive.getnames()[-1] == layout.MANIFEST

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gitship.deploy.wanted import BEFORE
 from gitship.front.cache import Purge
 from gitship.model import Role
+from gitship.routing.desired import BEFORE
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit

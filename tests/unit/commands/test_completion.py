@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.commands import registry
+from gitship.console import command_registry
 from gitship.model import Role
 from tests.unit.commands.world import World
 
@@ -67,7 +67,7 @@ def test_commands_apps_and_options_are_completed(world: World, tmp_path: Path, s
     def offered(line: str) -> list[str]:
         return complete(shell, world, tmp_path, ship, line)
 
-    everything = {c.name for c in registry.load().values() if not c.hidden}
+    everything = {c.name for c in command_registry.load().values() if not c.hidden}
     assert everything <= set(offered("ship "))
     assert {"shop", "blog"} == set(offered("ship ps:scale "))
     assert "--no-restart" in offered("ship config:set shop --")

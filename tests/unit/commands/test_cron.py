@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gitship.deploy import crontab
 from gitship.model import CronEntry, CronOutcome, Overlap, Role
+from gitship.oneoff import crontab
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit

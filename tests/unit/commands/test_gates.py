@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.commands.networks import network
 from gitship.commands.redirects import redirect
-from gitship.deploy.gates import gate_of, store_gate
+from gitship.console.networks import network
 from gitship.errors import GitshipError
 from gitship.front.gate import OPEN, PAGE_BYTES, Gate, Login, Maintenance, Redirect
 from gitship.model import Role
+from gitship.routing.gate_settings import gate_of, store_gate
 from tests.unit.commands.world import Client, World
 
 pytestmark = pytest.mark.unit

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gitship.commands import elsewhere
+from gitship.console import suggestions
 from gitship.model import DeployState
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
@@ -45,8 +45,8 @@ def test_a_first_try_is_led_on(shop: World, words: Sequence[str], hint: str) -> 
 
 
 def test_no_answer_reads_as_two_sentences_in_one() -> None:
-    for name in elsewhere.OTHERS:
-        said = elsewhere.here(name.replace("*", "x")) or ""
+    for name in suggestions.OTHERS:
+        said = suggestions.here(name.replace("*", "x")) or ""
         assert said.startswith(("use ", "by itself", "there is no")), said
 
 

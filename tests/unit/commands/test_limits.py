@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.deploy.gates import gate_of
-from gitship.front.limits import MOST_BYTES, Limits, Rate
+from gitship.front.visitor_limits import MOST_BYTES, Limits, Rate
 from gitship.model import Role
+from gitship.routing.gate_settings import gate_of
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from gitship.commands.loglines import short_name
 from gitship.commands.logs import parse_since
-from gitship.deploy import tail
-from gitship.deploy.keptlogs import KeptLogs
+from gitship.console.log_lines import short_name
 from gitship.engine import logs
 from gitship.engine.values import LogLine
 from gitship.errors import UsageError
+from gitship.logs import stream as tail
+from gitship.logs.archive import KeptLogs
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import Client, World
 

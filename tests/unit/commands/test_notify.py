@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.commands.session import Session
 from gitship.config import PolicySettings
-from gitship.deploy.hookfiles import Point, directory
+from gitship.console.session import Session
+from gitship.deploy.hook_files import Point, directory
 from gitship.model import Identity, Role
 from tests.unit.commands.world import Client, World
 

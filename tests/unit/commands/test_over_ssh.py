@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gitship.commands.dispatch import run
-from gitship.commands.session import Session
 from gitship.configvalues import Address
+from gitship.console.dispatch import run
+from gitship.console.session import Session
 from gitship.engine.values import LogLine
 from gitship.model import DeployState, Identity, Role
 from gitship.ssh.server import SshServer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.commands import registry
+from gitship.console import command_registry
 from gitship.model import Role
 from tests.unit.commands.world import World
 
@@ -55,7 +55,7 @@ ROLES = {
 
 
 def test_every_command_has_a_role_and_it_is_the_agreed_one() -> None:
-    declared = {command.name: command.role for command in registry.load().values()}
+    declared = {command.name: command.role for command in command_registry.load().values()}
     assert declared == {name: role for role, names in ROLES.items() for name in names}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.commands import registry
-from gitship.deploy.programs import OneOff
+from gitship.console import command_registry
 from gitship.model import Role
+from gitship.oneoff.programs import OneOff
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -35,9 +35,9 @@ def test_all_words_after_the_first_of_the_program_are_its_own(
 
 
 def test_other_commands_words_are_left_alone() -> None:
-    found = registry.find("config:set")
+    found = command_registry.find("config:set")
     assert found is not None
-    assert registry.delimited(found, ("shop", "A=1", "--detach")) == ("shop", "A=1", "--detach")
+    assert command_registry.delimited(found, ("shop", "A=1", "--detach")) == ("shop", "A=1", "--detach")
 
 
 def test_help_is_runs_own_only_before_the_program(world: World) -> None:

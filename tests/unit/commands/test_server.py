@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gitship.commands import blueprint
 from gitship.config import WebSettings
-from gitship.deploy.discrepancies import Action, Change
+from gitship.containers.discrepancies import Action, Change
 from gitship.git.repository import Repositories
 from gitship.model import Role
+from gitship.serverfile import document
 from tests.unit.commands.test_again import MAKES, SETS
 from tests.unit.commands.world import ADA, BOB, World
 
@@ -123,7 +123,7 @@ def test_another_server_becomes_the_same_and_then_has_nothing_to_do(full: World,
 def test_every_section_is_in_the_full_document(full: World) -> None:
     """So that a new section is tested here too."""
     apps = tomllib.loads(exported(full))["apps"]
-    assert {key for app in apps.values() for key in app} == {one.key for one in blueprint.sections()}
+    assert {key for app in apps.values() for key in app} == {one.key for one in document.sections()}
     assert (apps["shop"]["skip_checks"], "skip_checks" in apps["blog"]) == (True, False)
     assert set(tomllib.loads(exported(full))) == {"config", "keys", "webhooks", "apps"}
 

@@ -7,9 +7,9 @@ import tarfile
 
 import pytest
 
-from gitship.deploy.sources import Sources
 from gitship.git.repository import Repositories
 from gitship.model import GITSHIP, DeployKind, Identity, Role
+from gitship.operations.sources import Sources
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gitship.deploy import overrides
+from gitship.appfiles import overrides
 from gitship.model import GITSHIP, DeployKind, DeployState, Outcome, Role
 from tests.unit.commands.world import Client, World
 
@@ -272,7 +272,7 @@ def test_an_import_waits_for_the_first_deploy(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["export", "import"])
 def test_progress_is_for_terminals_and_stderr_alone(shop: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gitship.commands.progress.PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr("gitship.console.progress.PROGRESS_EVERY_S", 0.0)
     _with_content(shop)
     shop.ok("storage:unmount", "shop", "data")
     more = {"stdin": tar(a=b"1" * 100_000)} if name == "import" else {}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gitship.commands.context import Services
+from gitship.appfiles import overrides
 from gitship.config import DockerSettings
-from gitship.deploy import overrides
-from gitship.deploy.cloning import cloned
+from gitship.console.context import Services
 from gitship.model import Role
+from gitship.operations.clone import cloned
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit

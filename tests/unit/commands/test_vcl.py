@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.deploy.gates import gate_of
 from gitship.model import Role
+from gitship.routing.gate_settings import gate_of
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit

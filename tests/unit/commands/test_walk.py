@@ -15,10 +15,10 @@ from typing import Any, cast
 
 import pytest
 
-from gitship.commands import registry
-from gitship.commands.registry import Command
-from gitship.commands.session import Session
-from gitship.commands.trail import apps_typed
+from gitship.console import command_registry
+from gitship.console.audit_entry import apps_typed
+from gitship.console.command_registry import Command
+from gitship.console.session import Session
 from gitship.errors import GitshipError
 from gitship.git.repository import Repositories
 from gitship.model import Identity, Outcome, Role
@@ -82,7 +82,9 @@ def with_app(command: Command, app: str) -> list[tuple[str, ...]]:
 
 @functools.cache  # a parse takes milliseconds
 def steps() -> list[tuple[Role, tuple[str, ...]]]:
-    found = [(command.role, argv) for command in registry.load().values() for argv in with_app(command, "{app}")]
+    found = [
+        (command.role, argv) for command in command_registry.load().values() for argv in with_app(command, "{app}")
+    ]
     return found + [(role, (service, "/{app}.git")) for service, role in GIT.items()]
 
 
@@ -92,7 +94,7 @@ def walked(app: str) -> list[tuple[Role, tuple[str, ...]]]:
 
 
 def taking_an_app() -> list[Command]:
-    return [c for c in registry.load().values() if any("APP" in a.names for a in registry.arguments(c))]
+    return [c for c in command_registry.load().values() if any("APP" in a.names for a in command_registry.arguments(c))]
 
 
 def test_the_walk_misses_no_command_that_takes_an_app() -> None:
@@ -146,7 +148,7 @@ def _starred(answer: tuple[int, str]) -> tuple[int, str]:
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.DEPLOYER])
 def test_what_a_limited_key_may_list_names_no_other_app(walk: Walk, role: Role) -> None:
     shown = 0
-    for command in registry.load().values():
+    for command in command_registry.load().values():
         if not role.allows(command.role) or command in taking_an_app():
             continue
         for example in command.examples:

@@ -8,8 +8,8 @@ import pytest
 
 from gitship.config import WebSettings
 from gitship.configvalues import Address
-from gitship.deploy import webaddress
 from gitship.model import Role
+from gitship.routing import status_page_address
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -60,6 +60,6 @@ def test_a_bad_name_is_refused(world: World, name: str) -> None:
 )
 def test_where_the_page_is_found(world: World, web: WebSettings, address: str, reachable: bool) -> None:
     settings = dataclasses.replace(world.settings, web=web)
-    assert webaddress.status_page(settings, world.store) == address
-    assert webaddress.reachable(settings) is reachable
-    assert webaddress.deploy_page(settings, world.store, "shop", 7) == f"{address}/apps/shop/deploys/7"
+    assert status_page_address.status_page(settings, world.store) == address
+    assert status_page_address.reachable(settings) is reachable
+    assert status_page_address.deploy_page(settings, world.store, "shop", 7) == f"{address}/apps/shop/deploys/7"

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gitship.engine import archive, hostpaths
-from gitship.engine.patience import Interrupted
+from gitship.engine import host_paths, volume_archive
+from gitship.engine.deadlines import Interrupted
 from gitship.errors import EngineError
 from gitship.model import Mount
 
@@ -25,7 +25,7 @@ class MemoryVolumes:
         self.host_paths: list[Path] = []
 
     def make(self, name: str, labels: Mapping[str, str]) -> None:
-        self.content.setdefault(name, archive.END)
+        self.content.setdefault(name, volume_archive.END)
         self.labels.setdefault(name, labels)
 
     def exists(self, name: str) -> bool:
@@ -51,12 +51,12 @@ class MemoryVolumes:
         yield iter([self.content[name]])
 
     def write(self, name: str, chunks: Iterable[bytes], labels: Mapping[str, str], gone: threading.Event) -> None:
-        self.content[name] = b"".join(archive.inside(chunks, "."))
+        self.content[name] = b"".join(volume_archive.inside(chunks, "."))
         if self.broken:
             raise EngineError("no space left on device")
 
     def host_path(self, path: str) -> str:
-        return hostpaths.resolved(path, self.host_paths)
+        return host_paths.resolved(path, self.host_paths)
 
     def ensure_usable(self, mount: Mount, beside: Sequence[Mount] = ()) -> None:
         if mount.host:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitship.commands.context import Services
-from gitship.commands.dispatch import run
-from gitship.commands.session import Pty, Session
 from gitship.config import Settings, WebSettings
+from gitship.console.context import Services
+from gitship.console.dispatch import run
+from gitship.console.session import Pty, Session
 from gitship.model import Identity, Role
 from gitship.store import Store
 from tests.unit.commands.operations import StoreOperations

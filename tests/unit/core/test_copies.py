@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gitship.errors import GitshipError
-from gitship.store import Store, copies, database
-from gitship.store.copies import Copies
+from gitship.store import Store, database, database_copies
+from gitship.store.database_copies import Copies
 from gitship.store.migrations import MIGRATIONS
 
 pytestmark = pytest.mark.unit
@@ -38,7 +38,7 @@ def damage(path: Path) -> None:
 
 
 def test_a_damaged_page_is_refused_with_the_way_out(path: Path) -> None:
-    Copies(path).make(copies.DAILY)
+    Copies(path).make(database_copies.DAILY)
     damage(path)
     with pytest.raises(GitshipError, match="is damaged") as refused:
         Store(path)
@@ -67,13 +67,13 @@ def test_a_row_that_refers_to_nothing_is_refused(path: Path) -> None:
 
 def test_the_newest_whole_copy_comes_back_and_the_damaged_one_is_kept(path: Path) -> None:
     kept = Copies(path)
-    kept.make(copies.DAILY)
+    kept.make(database_copies.DAILY)
     newer = kept.make("schema-1")
     assert newer is not None
     damage(newer)
     damage(path)
     copy, aside = Copies(path).bring_back()
-    assert copy.why == copies.DAILY and aside is not None and aside.exists()
+    assert copy.why == database_copies.DAILY and aside is not None and aside.exists()
     store = Store(path)
     assert len(store.apps()) == 300
     store.close()
@@ -82,7 +82,7 @@ def test_the_newest_whole_copy_comes_back_and_the_damaged_one_is_kept(path: Path
 
 @pytest.mark.parametrize("how", ["gone", "empty"])
 def test_a_database_that_is_not_there_is_not_made_anew_while_there_is_a_copy(path: Path, how: str) -> None:
-    Copies(path).make(copies.DAILY)
+    Copies(path).make(database_copies.DAILY)
     path.unlink()
     if how == "empty":
         path.touch()
@@ -117,7 +117,7 @@ def test_a_change_of_the_schema_copies_the_old_one_first(path: Path, monkeypatch
 
 def test_a_schema_that_cannot_be_copied_is_not_changed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE newer (x)"))
-    (path.parent / copies.DIRECTORY).write_text("in the way")
+    (path.parent / database_copies.DIRECTORY).write_text("in the way")
     with pytest.raises(GitshipError, match="could not be copied"):
         Store(path)
     with closing(sqlite3.connect(path)) as db:
@@ -130,15 +130,15 @@ def test_so_many_of_each_kind_are_kept(path: Path) -> None:
         kept.make(why)
     assert sorted(copy.kind for copy in kept.all()) == ["daily"] * 2 + ["schema"] * 2
     assert {copy.why for copy in kept.all()} == {"daily", "schema-2", "schema-3"}
-    assert Copies(path, keep=0).make(copies.DAILY) is None
+    assert Copies(path, keep=0).make(database_copies.DAILY) is None
 
 
 def test_a_daily_copy_is_due_a_day_after_the_last(path: Path) -> None:
     kept = Copies(path)
     assert kept.daily_is_due()
-    made = kept.make(copies.DAILY)
+    made = kept.make(database_copies.DAILY)
     assert made is not None and not kept.daily_is_due()
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - copies.DAY_S - 60))
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - database_copies.DAY_S - 60))
     made.rename(made.with_name(f"gitship-{stamp}-daily.db"))
     assert kept.daily_is_due()
 
@@ -155,7 +155,7 @@ def test_a_copy_is_one_state_whatever_is_written_meanwhile(path: Path) -> None:
     writer = threading.Thread(target=write, name="writer")
     writer.start()
     try:
-        made = [store.copies.make(copies.DAILY) for _ in range(3)]
+        made = [store.copies.make(database_copies.DAILY) for _ in range(3)]
     finally:
         stop.set()
         writer.join(30)

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.traffic import LATENCY_BOUNDS_S, LATENCY_BUCKETS, Traffic, bucket, together
+from gitship.model.traffic import (
+    LATENCY_BOUNDS_S,
+    LATENCY_BUCKETS,
+    Traffic,
+    bucket,
+    together,
+)
 
 pytestmark = pytest.mark.unit
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gitship.appfiles.gitship_toml import Build, Limits
+from gitship.appfiles.manifest import Manifest
 from gitship.deploy.build import LINE_BYTES, Builder, Progress
-from gitship.deploy.gitshiptoml import Build, Limits
 from gitship.deploy.journal import Journal
-from gitship.deploy.manifest import Manifest
-from gitship.deploy.room import Room
+from gitship.disk.free_space import Room
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployError
 from gitship.events import Bus

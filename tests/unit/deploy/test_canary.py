@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from gitship.appfiles.canary_rules import Judgement, Plan, Verdict
 from gitship.deploy.canary import Canary
-from gitship.deploy.canary_rules import Judgement, Plan, Verdict
-from gitship.deploy.trials import Trial, Trials
 from gitship.errors import DeployCanceled, DeployError, EngineError
-from gitship.front.side import Share
-from gitship.front.tally import Tally
+from gitship.front.canary_vcl import Share
+from gitship.front.traffic_counters import Tally
 from gitship.model import WEB, Container, Process, Release
+from gitship.routing.canaries import Trial, Trials
 
 pytestmark = pytest.mark.unit
 

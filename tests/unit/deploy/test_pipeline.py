@@ -11,27 +11,27 @@ import pytest
 
 from gitship.deploy import journal
 from gitship.deploy.canary import Canary
-from gitship.deploy.foreign import Foreign
-from gitship.deploy.gatekeeper import Gatekeeper
+from gitship.deploy.external_image import Foreign
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.journal import Journal
-from gitship.deploy.keeper import Keeper
+from gitship.deploy.new_release import Releasing
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import Job, Withdrawal
-from gitship.deploy.releasing import Releasing
-from gitship.deploy.switch import Switch
-from gitship.deploy.trials import Trials
-from gitship.deploy.wanted import Wanted
-from gitship.engine.base import Engine
-from gitship.engine.patience import Patience
+from gitship.engine.deadlines import Patience
+from gitship.engine.interface import Engine
 from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
 from gitship.front.front import AppFront, Front
 from gitship.git.repository import Repositories
 from gitship.model import GITSHIP, Container, Deploy, DeployKind, DeployState
-from tests.unit.deploy import test_repair
+from gitship.routing.access import Gatekeeper
+from gitship.routing.canaries import Trials
+from gitship.routing.desired import Wanted
+from gitship.routing.switch import Switch
+from gitship.volumes.lifecycle import Keeper
 from tests.unit.deploy.engine import MemoryFront
 from tests.unit.git import commits
+from tests.unit.reconcile import test_repair
 
 pytestmark = pytest.mark.unit
 

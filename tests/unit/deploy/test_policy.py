@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.appfiles.gitship_toml import Build
 from gitship.config import PolicySettings, Settings
-from gitship.deploy import policy, reference
-from gitship.deploy.gitshiptoml import Build
+from gitship.deploy import image_patterns, policy
 from gitship.engine.values import Image
 from gitship.errors import DeployError
 
@@ -46,14 +46,14 @@ def settings(*base_images: str, **more: object) -> Settings:
     ],
 )
 def test_names_are_compared_as_docker_reads_them(image: str, pattern: str, allowed: bool) -> None:
-    found = reference.parse(image)
+    found = image_patterns.parse(image)
     assert found is not None
-    assert reference.matches(found, pattern) is allowed
+    assert image_patterns.matches(found, pattern) is allowed
 
 
 @pytest.mark.parametrize("text", ["", "Python", "a b", "python:", "python@sha256:abc", "-x", "a//b", "python\n"])
 def test_what_is_no_image_is_refused(text: str) -> None:
-    assert reference.parse(text) is None
+    assert image_patterns.parse(text) is None
     with pytest.raises(DeployError, match="no name of an image"):
         policy.ensure_reference(settings("*"), text)
 

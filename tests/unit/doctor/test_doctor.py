@@ -13,9 +13,9 @@ import pytest
 
 from gitship import cli, doctor
 from gitship.config import Settings, load
-from gitship.deploy.troubles import TROUBLES
 from gitship.doctor import Finding, Level, files, machine, network
-from gitship.setup import initialise
+from gitship.init import initialise
+from gitship.reconcile.troubles import TROUBLES
 from gitship.store import Store
 from tests.unit.commands.world import ADA
 

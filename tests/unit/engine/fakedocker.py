@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gitship.engine.versions import parts
+from gitship.engine.api_versions import parts
 
 
 @dataclass(slots=True)

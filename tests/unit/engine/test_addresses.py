@@ -12,7 +12,7 @@ import pytest
 
 from gitship.engine import addresses as module
 from gitship.engine.addresses import Addresses, rotated
-from gitship.engine.base import Engine
+from gitship.engine.interface import Engine
 from gitship.errors import GitshipError
 from gitship.model import App
 from gitship.store import Store
@@ -155,7 +155,7 @@ def test_when_all_others_are_taken_or_resting_the_longest_rested_is_given(
     addresses: Addresses, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("gitship.store.live.time.time", lambda: now)
+    monkeypatch.setattr("gitship.store.live_releases.time.time", lambda: now)
     monkeypatch.setattr(module, "SUBNET_PREFIX", 29)
     addresses.network(app)
     for n in range(5):
@@ -180,6 +180,6 @@ def test_a_clock_that_was_set_back_does_not_use_the_addresses_up(store: Store, m
         assert store.take_address(app.id, [f"10.0.0.{n}"], f"c{n}", 60) is not None
         store.release_address(app.id, f"c{n}")
     now = time.time()
-    monkeypatch.setattr("gitship.store.live.time.time", lambda: now - 7200)
+    monkeypatch.setattr("gitship.store.live_releases.time.time", lambda: now - 7200)
     assert store.take_address(app.id, ["10.0.0.0"], "next", 60) is None
     assert store.take_address(app.id, ["10.0.0.0"], "next", 0) == "10.0.0.0"

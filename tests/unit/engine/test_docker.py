@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from gitship.engine.base import Engine, Images, Volumes
+from gitship.engine.api_versions import api_version
 from gitship.engine.docker import DockerEngine
-from gitship.engine.faults import runtime_cause, unreachable
+from gitship.engine.errors import runtime_cause, unreachable
+from gitship.engine.image_references import parse
 from gitship.engine.images import describe
-from gitship.engine.references import parse
+from gitship.engine.interface import Engine, Images, Volumes
 from gitship.engine.values import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec
-from gitship.engine.versions import api_version
 from gitship.errors import EngineError
 from gitship.model import Mount
-from tests.unit.engine.test_wire import server, until_closed
+from tests.unit.engine.test_http import server, until_closed
 
 pytestmark = pytest.mark.unit
 SPEC = ContainerSpec("x", "sha256:1", "net")

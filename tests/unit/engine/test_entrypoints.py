@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.engine import imagefiles
+from gitship.engine import image_files
 from gitship.engine.docker import DockerEngine
 from gitship.engine.entrypoints import runs_words
 from gitship.engine.values import LABEL_HELPER, LABEL_SERVER, ContainerSpec
@@ -79,7 +79,7 @@ def test_the_reconciler_knows_of_the_container_that_an_image_is_read_through(mon
 
     monkeypatch.setattr(engine._images, "_look_at", lambda image_id: {})
     monkeypatch.setattr(engine._connection, "client", lambda: None)
-    monkeypatch.setattr(imagefiles, "runs_words", reading)
+    monkeypatch.setattr(image_files, "runs_words", reading)
     assert engine.images.runs_words("sha256:1")
     [(name, busy)] = seen
     assert name in busy and engine.volumes.helpers() == set()

@@ -11,7 +11,7 @@ import pytest
 from gitship.engine.logs import lines, merge
 from gitship.engine.values import LogLine
 from gitship.errors import EngineError
-from tests.unit.engine.test_frames import frame
+from tests.unit.engine.test_stream_frames import frame
 
 pytestmark = pytest.mark.unit
 STAMP = b"2026-11-23T22:44:01.000000000Z "

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gitship.engine import containerd
-from gitship.engine.base import NoSpace
 from gitship.engine.docker import DockerEngine
+from gitship.engine.interface import NoSpace
 from tests.unit.engine.fakedocker import FakeDocker, fake_docker
 
 pytestmark = pytest.mark.unit

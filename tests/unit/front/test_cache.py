@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.front import cache_vcl, sticky_vcl
+from gitship.front.app_vcl import AppFront, app_vcl, digest, digest_of
 from gitship.front.cache import ALL_COOKIES, Before, Cache, Purge
-from gitship.front.control import _quoted
-from gitship.front.vcl import AppFront, app_vcl, digest, digest_of
+from gitship.front.varnish_cli import _quoted
 from tests.unit.front.golden import check
+from tests.unit.front.test_app_vcl import LARGEST, NONE, ONE, THREE
 from tests.unit.front.test_gate import parts
-from tests.unit.front.test_vcl import LARGEST, NONE, ONE, THREE
 
 pytestmark = pytest.mark.unit
 

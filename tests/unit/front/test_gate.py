@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitship.front.app_vcl import AppFront, app_vcl, digest, digest_of
 from gitship.front.gate import OPEN, Gate, Https, Login, Maintenance, Redirect, in_order, looping
 from gitship.front.gate_vcl import declarations
-from gitship.front.limits import Limits, Rate
 from gitship.front.templates import literal
-from gitship.front.vcl import AppFront, app_vcl, digest, digest_of
+from gitship.front.visitor_limits import Limits, Rate
 from tests.unit.front.golden import check
-from tests.unit.front.test_vcl import LARGEST, NONE, ONE
+from tests.unit.front.test_app_vcl import LARGEST, NONE, ONE
 
 pytestmark = pytest.mark.unit
 

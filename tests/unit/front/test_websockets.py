@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gitship.front.app_vcl import app_vcl
 from gitship.front.backend_vcl import LocalBackend
-from gitship.front.vcl import app_vcl
 from gitship.front.websocket_config import websocket_config
 from tests.unit.front.golden import check
-from tests.unit.front.test_vcl import LARGEST, ONE
+from tests.unit.front.test_app_vcl import LARGEST, ONE
 
 pytestmark = pytest.mark.unit
 

@@ -8,11 +8,11 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gitship.git.host import MoveRefs, ReceiveHost
 from gitship.git.ingest import Ingest
-from gitship.git.limits import ReceiveLimits
-from gitship.git.objects import BLOB, COMMIT, TREE, TYPE_NAMES
-from gitship.git.receive import receive_pack
+from gitship.git.object_headers import BLOB, COMMIT, TREE, TYPE_NAMES
+from gitship.git.push_host import MoveRefs, ReceiveHost
+from gitship.git.push_limits import ReceiveLimits
+from gitship.git.receive_pack import receive_pack
 from gitship.git.repository import Repository
 
 ABSENT = "0" * 40

@@ -11,8 +11,8 @@ import pytest
 
 from gitship.errors import GitError
 from gitship.git.blobs import DulwichBlobs, GitBlobs
-from gitship.git.context import build_context
-from gitship.git.starter import starting_dockerfile
+from gitship.git.build_context import build_context
+from gitship.git.starter_dockerfile import starting_dockerfile
 from tests.unit.git.commits import bare, commit, link
 
 pytestmark = pytest.mark.unit

@@ -15,10 +15,10 @@ from contextlib import suppress
 
 import pytest
 
-from gitship.git.host import MoveRefs
 from gitship.git.ingest import Ingest
-from gitship.git.limits import ReceiveLimits
-from gitship.git.receive import receive_pack
+from gitship.git.push_host import MoveRefs
+from gitship.git.push_limits import ReceiveLimits
+from gitship.git.receive_pack import receive_pack
 from gitship.git.refs import RefUpdate
 from gitship.git.repository import Repository
 from tests.unit.git.conftest import assert_nothing_left

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gitship.git.fsck import Fsck, name_refusal
 from gitship.git.history import BadObject
 from gitship.git.ingest_git import STRICT
-from gitship.git.objects import TREE
+from gitship.git.object_headers import TREE
 from tests.unit.git.raw import blob, entry, pack_of, tree
 
 pytestmark = pytest.mark.unit

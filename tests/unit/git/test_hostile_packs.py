@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitship.errors import GitError
-from gitship.git.context import build_context
+from gitship.git.build_context import build_context
 from gitship.git.ingest import Ingest
 from gitship.git.ingest_dulwich import DulwichIngest
 from gitship.git.ingest_git import GitIngest
-from gitship.git.limits import ReceiveLimits
-from gitship.git.objects import BLOB, OFS_DELTA
+from gitship.git.object_headers import BLOB, OFS_DELTA
+from gitship.git.push_limits import ReceiveLimits
 from gitship.git.repository import Repositories
 from tests.e2e.apps import clean_env
 from tests.unit.git.conftest import assert_nothing_left

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from gitship.git.objects import BLOB, open_store, peek
+from gitship.git.object_headers import BLOB, open_store, peek
 from tests.unit.git.gitd import Work
 
 pytestmark = pytest.mark.unit

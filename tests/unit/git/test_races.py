@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gitship.errors import Conflict
-from gitship.git.host import MoveRefs
 from gitship.git.ingest import Ingest
-from gitship.git.receive import receive_pack
+from gitship.git.push_host import MoveRefs
+from gitship.git.receive_pack import receive_pack
 from gitship.git.repository import Repository
 from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.gitd import GitServer, Work

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitship.errors import Conflict, GitError, NotFound
-from gitship.git.objects import BLOB, COMMIT, TAG, TREE, open_store, peek
+from gitship.git.object_headers import BLOB, COMMIT, TAG, TREE, open_store, peek
 from gitship.git.refs import RefUpdate
 from gitship.git.repository import Repositories, Repository
 from tests.unit.git.gitd import Work

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitship.errors import GitError, NotFound
-from gitship.git.copying import prepared
+from gitship.git.copy_repository import prepared
 from gitship.git.repository import Repositories, Repository
 from gitship.git.revisions import resolve
 

@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gitship.git import sideband as sideband_module
-from gitship.git.feed import PackFeed
-from gitship.git.limits import ReceiveLimits
-from gitship.git.receive import _Taking, advertisement, one_line
-from gitship.git.refnames import refusal
+from gitship.git.pack_feed import PackFeed
+from gitship.git.push_limits import ReceiveLimits
+from gitship.git.push_request import BadRequest, ClientGone, PushRequest, Wire, read_request
+from gitship.git.receive_pack import _Taking, advertisement, one_line
+from gitship.git.ref_names import refusal
 from gitship.git.refs import RefUpdate
-from gitship.git.request import BadRequest, ClientGone, PushRequest, Wire, read_request
 from gitship.git.sideband import Sideband
 from tests.unit.git.raw import Scripted, Sink, packet, packets, wishes
 

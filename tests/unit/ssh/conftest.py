@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from gitship.commands.session import Session
 from gitship.configvalues import Address
+from gitship.console.session import Session
 from gitship.model import Identity, Role
-from gitship.publickey import parse
-from gitship.ssh.limits import Limits
+from gitship.public_key import parse
+from gitship.ssh.connection_limits import Limits
 from gitship.ssh.server import SshServer
 
 Run = Callable[[Session], int]

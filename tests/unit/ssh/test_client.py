@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from gitship.commands import registry
-from gitship.commands.session import Session
 from gitship.configvalues import Address
+from gitship.console import command_registry
+from gitship.console.session import Session
 from gitship.errors import GitshipError
-from gitship.ssh import hostkey
+from gitship.ssh import host_key
 from gitship.ssh.client import run_remote
-from gitship.ssh.terminal import PROGRAM_COMMANDS
+from gitship.ssh.client_terminal import PROGRAM_COMMANDS
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads, wait_until
 
 pytestmark = pytest.mark.unit
@@ -40,7 +40,7 @@ sys.exit(run_remote(Address("127.0.0.1", int(port)), Path(key), host_key, argv,
 
 
 def host_line(server: Running) -> str:
-    return hostkey.public_line(server.server._host_key)
+    return host_key.public_line(server.server._host_key)
 
 
 def call(server: Running, *argv: str, stdin: bytes = b"", key: KeyFile | None = None) -> tuple[int, bytes, bytes]:
@@ -244,7 +244,7 @@ def test_a_program_gets_every_ctrl_c(serve: Serve) -> None:
 
 
 def test_the_client_knows_which_commands_run_programs() -> None:
-    known = {n for c in registry.load().values() if c.program_after is not None for n in (c.name, *c.aliases)}
+    known = {n for c in command_registry.load().values() if c.program_after is not None for n in (c.name, *c.aliases)}
     assert known - {"cron:add"} == PROGRAM_COMMANDS  # that one keeps a program's words for later
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitship.commands.session import Session
+from gitship.console.session import Session
 from gitship.errors import GitshipError
 from gitship.ssh.execution import first_words, split
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve, wait_until

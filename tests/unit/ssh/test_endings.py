@@ -11,8 +11,8 @@ import threading
 import paramiko
 import pytest
 
-from gitship.commands.session import Session
 from gitship.configvalues import Address
+from gitship.console.session import Session
 from gitship.errors import ConfigError
 from gitship.ssh.execution import first_words
 from gitship.ssh.server import SshServer

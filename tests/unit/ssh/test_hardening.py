@@ -12,8 +12,8 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from gitship.ssh import lobby
-from gitship.ssh.limits import Limits
+from gitship.ssh import pending
+from gitship.ssh.connection_limits import Limits
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads, wait_until
 
 pytestmark = pytest.mark.unit
@@ -137,12 +137,12 @@ def test_a_flood_of_silent_connections_that_does_not_end_keeps_nobody_out(serve:
 
 
 def test_the_lobby_ends_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lobby, "LOOK_S", 60.0)
+    monkeypatch.setattr(pending, "LOOK_S", 60.0)
     server = serve(lambda session: 0)
     began = time.monotonic()
     server.server.stop(0.0)
     assert "gitship-ssh-lobby" not in ssh_threads()
-    assert time.monotonic() - began < lobby.LOOK_S / 2
+    assert time.monotonic() - began < pending.LOOK_S / 2
 
 
 def test_one_address_gets_only_its_share_of_places(serve: Serve) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from gitship.commands.session import Session
+from gitship.console.session import Session
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Serve, make_key
 
 pytestmark = pytest.mark.unit

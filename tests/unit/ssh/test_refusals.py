@@ -8,7 +8,7 @@ import subprocess
 import paramiko
 import pytest
 
-from gitship.commands.session import Session
+from gitship.console.session import Session
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve, wait_until
 
 pytestmark = pytest.mark.unit

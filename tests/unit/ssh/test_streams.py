@@ -14,9 +14,9 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from gitship.commands.session import Session
-from gitship.ssh.limits import Limits
-from gitship.ssh.packets import Packets
+from gitship.console.session import Session
+from gitship.ssh.connection_limits import Limits
+from gitship.ssh.packet_limits import Packets
 from tests.unit.ssh.conftest import TIMEOUT_S, Running, Serve, wait_until
 
 pytestmark = pytest.mark.unit

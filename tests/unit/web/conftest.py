@@ -18,12 +18,12 @@ from tornado.routing import PathMatches
 
 from gitship.config import Settings, WebSettings
 from gitship.configvalues import Address
-from gitship.deploy import urls
 from gitship.deploy.journal import Journal
 from gitship.events import Bus
 from gitship.model import App, DeployKind, Identity, Process, Release, Role
+from gitship.routing import urls
 from gitship.store import Store
-from gitship.web import live, stream
+from gitship.web import live_updates, stream
 from gitship.web.server import WebServer, application
 from tests.unit.commands.operations import StoreOperations
 
@@ -189,7 +189,7 @@ def addresses() -> list[str]:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(live, "TICK_S", 0.1)  # so that what only a tick brings takes less of the suite's time
+    monkeypatch.setattr(live_updates, "TICK_S", 0.1)  # so that what only a tick brings takes less of the suite's time
     monkeypatch.setattr(stream, "LATE_LINES_S", 0.3)
     monkeypatch.setattr(stream, "CHANGE_EVERY_S", 0.1)
     site = Site(tmp_path / "data", Bus())

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
-from gitship.deploy.gates import gate_of
 from gitship.front.cache import Purge
 from gitship.model import DeployKind, Outcome, Role
+from gitship.routing.gate_settings import gate_of
 from tests.unit.web.conftest import Answer, Site
 
 pytestmark = pytest.mark.unit

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import pytest
 
 from gitship.model import UptimeDay
-from gitship.traffic import Span, Traffic, bucket, no_latency
-from gitship.web import ages, plot, uptimebar
+from gitship.model.traffic import Span, Traffic, bucket, no_latency
+from gitship.web import ages, traffic_chart, uptime_bar
 from gitship.web.figures import Processor, spark
-from gitship.web.plot import DAY, HOUR, MONTH, Reach
+from gitship.web.traffic_chart import DAY, HOUR, MONTH, Reach
 
 pytestmark = pytest.mark.unit
 
@@ -46,15 +46,15 @@ def test_every_request_is_in_the_step_of_its_time(reach: Reach) -> None:
     begin = reach.begin(NOW)
     spans = [Span(begin + n * reach.step_s, reach.step_s, Traffic(misses=n + 1)) for n in range(reach.steps)]
     outside = [Span(begin - 1, 1, Traffic(misses=1000)), Span(begin + reach.seconds, 60, Traffic(misses=1000))]
-    steps = plot.steps(reach, [*outside, *spans], NOW)
+    steps = traffic_chart.steps(reach, [*outside, *spans], NOW)
     assert [s.traffic.misses for s in steps] == list(range(1, reach.steps + 1))
     assert steps[-1].start <= NOW
     assert steps[-1].start + reach.step_s + reach.step_s * (not reach.running) > NOW
 
 
 def test_a_step_that_is_not_over_has_the_rate_of_what_is_over_of_it() -> None:
-    steps = plot.steps(DAY, [Span(NOW // 3600 * 3600, 3600, Traffic(misses=600))], NOW)
-    drawn = plot.plot(DAY, steps, [], NOW)
+    steps = traffic_chart.steps(DAY, [Span(NOW // 3600 * 3600, 3600, Traffic(misses=600))], NOW)
+    drawn = traffic_chart.plot(DAY, steps, [], NOW)
     assert steps[-1].seconds == NOW % 3600
     assert drawn.panels[0].most == ages.rate(600 / (NOW % 3600))
     assert drawn.wide == round(23 + NOW % 3600 / 3600, 3)  # it ends now
@@ -63,7 +63,7 @@ def test_a_step_that_is_not_over_has_the_rate_of_what_is_over_of_it() -> None:
 def test_a_plot_says_what_it_draws() -> None:
     begin = HOUR.begin(NOW)
     spans = [Span(begin + 60, 60, took(0.05, 120, hits=60, stale=30, app_errors=6))]
-    drawn = plot.plot(HOUR, plot.steps(HOUR, spans, NOW), [], NOW)
+    drawn = traffic_chart.plot(HOUR, traffic_chart.steps(HOUR, spans, NOW), [], NOW)
     requests, errors, times = drawn.panels
     assert (requests.most, errors.most) == ("2.0/s", "0.1/s")
     assert requests.told[1].endswith("2.0/s, 75 % from the cache, 30 of them old")
@@ -81,7 +81,7 @@ def test_releases_are_marked_where_they_went_live_and_labels_do_not_lie_on_each_
     begin = HOUR.begin(NOW)
     at = [begin - 5, begin + 0.25 * HOUR.seconds, begin + 0.26 * HOUR.seconds, begin + 0.5 * HOUR.seconds, NOW]
     live = [(when, f"v{n}", n) for n, when in enumerate(at)]
-    marks = plot.plot(HOUR, plot.steps(HOUR, [], NOW), live[::-1], NOW).marks
+    marks = traffic_chart.plot(HOUR, traffic_chart.steps(HOUR, [], NOW), live[::-1], NOW).marks
     assert [(m.x, m.name, m.label, m.deploy_id) for m in marks] == [
         (25.0, "v1", "v1", 1), (26.0, "v2", "", 2), (50.0, "v3", "v3", 3),
         (100.0, "v4", "v4", 4),
@@ -94,7 +94,7 @@ def test_the_bar_of_90_days_joins_days_that_look_alike_and_tells_the_bad_ones() 
     days[3] = UptimeDay(1, today - 3, up_s=86_340.0, down_s=60.0)
     days[5] = UptimeDay(1, today - 5, up_s=6_400.0, down_s=80_000.0)
     days[7] = UptimeDay(1, today - 7, off_s=86_400.0)
-    drawn = uptimebar.bar([*days, UptimeDay(1, today - 90, down_s=9.0)], today)
+    drawn = uptime_bar.bar([*days, UptimeDay(1, today - 90, down_s=9.0)], today)
     assert drawn.runs == {"unknown": "M0 5h80", "up": "M80 5h2M83 5h1M85 5h1M87 5h3", "off": "M82 5h1"}
     assert [(d.x, d.look, d.told) for d in drawn.bad] == [
         (84, "down", "29 Sep: down for 22h 13m"), (86, "partly", "1 Oct: down for 1m 00s"),
@@ -104,7 +104,7 @@ def test_the_bar_of_90_days_joins_days_that_look_alike_and_tells_the_bad_ones() 
 
 
 def test_nothing_known_is_no_uptime() -> None:
-    drawn = uptimebar.bar([], 20_000)
+    drawn = uptime_bar.bar([], 20_000)
     assert (drawn.told, drawn.bad, drawn.runs) == ("not known yet", (), {"unknown": "M0 5h90"})
 
 

@@ -11,13 +11,13 @@ from io import StringIO
 
 import pytest
 
-from gitship import logformat
+from gitship import log_format
+from gitship.appfiles import cache_rules
 from gitship.configvalues import Address
-from gitship.deploy import rules
-from gitship.deploy.https.operations import HostStatus, ServerHttps
 from gitship.engine.values import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
-from gitship.front.tally import Minute
+from gitship.front.traffic_counters import Minute
+from gitship.https.operations import HostStatus, ServerHttps
 from gitship.model import (
     STATUS_PAGE,
     CertificateSource,
@@ -30,7 +30,7 @@ from gitship.model import (
     StoredCertificate,
     UptimeDay,
 )
-from gitship.traffic import Traffic, bucket, no_latency
+from gitship.model.traffic import Traffic, bucket, no_latency
 from gitship.web import figures, health
 from tests.unit.web.conftest import COMMIT, TIMEOUT_S, Site, addresses
 
@@ -291,7 +291,7 @@ def test_an_error_inside_shows_no_traceback_but_the_id_under_which_the_log_has_i
     site.store.close()
     logged = StringIO()
     handler = logging.StreamHandler(logged)
-    handler.setFormatter(logformat.Text())
+    handler.setFormatter(log_format.Text())
     logging.getLogger("gitship.web.page").addHandler(handler)
     try:
         page = site.get("/")
@@ -602,7 +602,7 @@ def test_every_answer_of_the_api_is_on_its_page(site: Site) -> None:
                 assert f"<code>{name}</code>" in page or f'"{name}"' in html.unescape(page), (path, name)
 
 
-RULES = {rule.option for rule in rules.RULES}
+RULES = {rule.option for rule in cache_rules.RULES}
 
 
 def names_in(document: object) -> set[str]:

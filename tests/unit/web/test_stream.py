@@ -12,7 +12,7 @@ from gitship.deploy import output
 from gitship.deploy.journal import Journal
 from gitship.events import Event
 from gitship.model import DeployState
-from gitship.web import live, stream
+from gitship.web import live_updates, stream
 from tests.unit.web.conftest import TIMEOUT_S, EventStream, Site
 
 pytestmark = pytest.mark.unit
@@ -44,7 +44,7 @@ def drain(viewer: EventStream) -> list[str]:
 def test_lines_arrive_in_order_while_they_are_written(
     site: Site, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "TICK_S", 3600)  # they come by the bus alone
+    monkeypatch.setattr(live_updates, "TICK_S", 3600)  # they come by the bus alone
     time.sleep(0.2)  # the last tick of the old length
     journal.line("before 1")
     with site.stream(stream_path(journal)) as viewer:
@@ -226,7 +226,7 @@ def test_any_number_of_viewers_costs_the_bus_one_subscription_and_no_thread(site
 def test_more_viewers_than_the_server_takes_are_told_so(
     site: Site, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MAX_WATCHES", 1)
+    monkeypatch.setattr(live_updates, "MAX_WATCHES", 1)
     with site.stream(stream_path(journal)) as viewer:
         viewer.until("state")
         answer = site.get(stream_path(journal))

@@ -1,0 +1,1 @@
+"""What an app's repository says of how it runs, and what commands set over that. Pure."""

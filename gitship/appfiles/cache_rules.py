@@ -1,0 +1,136 @@
+"""The rules of an app's cache: by command over its gitship.toml over the defaults. Pure.
+
+One stored setting per rule (``cache.ttl_s``), of the value that the release has when it comes from the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gitship.appfiles.values import Value
+from gitship.front.cache import ALL_COOKIES, DEFAULT, MOST_NAMES, MOST_WARM, Cache, is_name, is_path
+
+PREFIX = "cache."  # + a field of Cache
+BY_COMMAND, BY_FILE, BY_DEFAULT = "cache:set", "gitship.toml", "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``key`` is its name in gitship.toml, ``field`` the one in Cache; ``option`` is how a command calls it."""
+
+    key: str
+    field: str
+    default: str
+    about: str
+    read: Callable[[Value], Any]
+
+    @property
+    def option(self) -> str:
+        return self.key.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInUse:
+    """``value`` is seconds, true or false, a list of names, or None for nothing.
+
+    ``source`` is BY_COMMAND, BY_FILE or BY_DEFAULT.
+    """
+
+    rule: Rule
+    value: int | bool | list[str] | None
+    source: str
+
+
+def _words(value: Value) -> list[Value]:
+    """A list, or a text with commas between; "off" and "" are none."""
+    if not isinstance(value.raw, str):
+        return value.items()
+    if value.raw.strip().lower() in ("", "off"):
+        return []
+    return [Value(value.file, value.path, word.strip()) for word in value.raw.split(",")]
+
+
+def _names(value: Value) -> list[str]:
+    words = _words(value)
+    for word in words:
+        if not is_name(word.text()):
+            raise word.error("must be names of letters, digits, '_', '.' and '-', maybe with a '*' at their end")
+    return _bounded(value, [word.text() for word in words], MOST_NAMES)
+
+
+def _cookies(value: Value) -> list[str]:
+    if value.raw is True or (isinstance(value.raw, str) and value.raw.strip().lower() == "on"):
+        return [ALL_COOKIES]
+    return [] if value.raw is False else _names(value)
+
+
+def _paths(value: Value) -> list[str]:
+    words = _words(value)
+    for word in words:
+        if not is_path(word.text()):
+            raise word.error("must be paths that begin with '/', without blanks", "write other characters as %20")
+    return _bounded(value, [word.text() for word in words], MOST_WARM)
+
+
+def _flag(value: Value) -> bool:
+    if isinstance(value.raw, str):
+        return value.choice("on", "off") == "on"
+    return value.flag()
+
+
+def _bounded(value: Value, words: list[str], most: int) -> list[str]:
+    words = list(dict.fromkeys(words))
+    if len(words) > most:
+        raise value.error(f"must be at most {most}", f"there are {len(words)}")
+    return words
+
+
+RULES = (
+    Rule("ttl", "ttl_s", "0", "how long a page is cached of which the app does not say it; 0: not at all",
+        Value.duration),
+    Rule("grace", "grace_s", "1d", "how long after its time a cached page is served while the app fails",
+        Value.duration),
+    Rule("ignore_cookies", "ignore_cookies", "off",
+        "cookies that do not keep a page from the cache: names (`_ga*`), or `on` for all; what isn't cached gets them",
+        _cookies),
+    Rule("strip_query", "strip_query", "off",
+        "query parameters taken out of a GET's URL for cache and app, for instance `utm_*,fbclid`", _names),
+    Rule("assets_for", "assets_for_s", "1h",
+        "how long cached files of the release before are served where the live one answers 404; 0: not at all",
+        Value.duration),
+    Rule("warm", "warm", "off", "paths that are fetched into the cache before a new release is switched to", _paths),
+    Rule("sticky", "sticky", "off",
+        "`on`: a visitor stays with one container, by a cookie, as socket.io's polling needs it", _flag),
+)  # fmt: skip
+
+
+def stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is read by key, by the fields of Cache: as it is kept in a release and in settings."""
+    return {rule.field: values[rule.key] for rule in RULES if rule.key in values}
+
+
+def by_command(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an app's stored settings that are rules, by field."""
+    return {name.removeprefix(PREFIX): v for name, v in settings.items() if name.startswith(PREFIX) and v is not None}
+
+
+def cache(of_release: Mapping[str, Any], settings: Mapping[str, Any]) -> Cache:
+    """The rules in force."""
+    known = {rule.field for rule in RULES}
+    values = {n: v for n, v in {**of_release, **by_command(settings)}.items() if n in known}
+    fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+    return dataclasses.replace(DEFAULT, **fields)
+
+
+def in_use(of_release: Mapping[str, Any], settings: Mapping[str, Any]) -> list[RuleInUse]:
+    """Every rule, with where it comes from."""
+    now, own = cache(of_release, settings), by_command(settings)
+    found = []
+    for rule in RULES:
+        value = getattr(now, rule.field)
+        source = BY_COMMAND if rule.field in own else BY_FILE if rule.field in of_release else BY_DEFAULT
+        found.append(RuleInUse(rule, list(value) if isinstance(value, tuple) else value, source))
+    return found

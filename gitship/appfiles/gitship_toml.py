@@ -1,0 +1,276 @@
+"""`gitship.toml`: what a Procfile and an app.json cannot say. Every key is optional; an unknown one is refused."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitship.appfiles import build_arguments, cache_rules, canary_rules
+from gitship.appfiles.canary_rules import Plan
+from gitship.appfiles.values import Value, decode
+from gitship.engine.platforms import PLATFORM
+from gitship.errors import ConfigError, UsageError, nearest
+from gitship.model import CONFIG_NAME, CRON_NAME, PROCESS_TYPE, Check, CronEntry, Overlap
+
+FILE = "gitship.toml"
+SECRET_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+MIN_MEMORY = 6 << 20  # Docker's own limit
+MOST_DOTS = 200  # in a line: a key of 30,000 parts takes tomllib half a minute
+LONGEST_CRON_S = 30 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How the image is built; ``context`` is the directory that is sent, ``dockerfile`` a path within it.
+
+    ``secrets`` are names of config variables by the id that the Dockerfile mounts; ``values`` theirs, at build time.
+    """
+
+    dockerfile: str = "Dockerfile"
+    context: str = ""
+    target: str = ""
+    args: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
+    network: str = "default"
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the containers of one process type may use, and the seconds from SIGTERM to SIGKILL."""
+
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    stop_timeout_s: float | None = None
+    read_only: bool | None = None  # the containers' root file system
+
+
+@dataclass(frozen=True, slots=True)
+class GitshipToml:
+    """``limits`` has every process type that the file names; ``checks`` those whose checks it gives, maybe none.
+
+    ``cache`` is what the file says of the cache, as ``cache_rules`` names and stores it.
+    """
+
+    port: int | None = None
+    entrypoint: bool | None = None
+    build: Build = field(default_factory=Build)
+    drain_timeout_s: float | None = None
+    socket_drain_timeout_s: float | None = None
+    check_timeout_s: float | None = None
+    canary: Plan | None = None
+    watch_s: float | None = None
+    watch_errors: float | None = None
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
+    cron: tuple[CronEntry, ...] = ()
+    cache: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of one table: its default as the README shows it, what it means, and how it is read."""
+
+    name: str
+    default: str
+    about: str
+    read: Callable[[Value], Any]
+
+
+def _args(value: Value) -> dict[str, str]:
+    for name, arg in value.table().items():
+        if not CONFIG_NAME.fullmatch(name):
+            raise arg.error("must have a name of letters, digits and '_'", f"it is {name!r} now")
+        try:
+            build_arguments.ensure_allowed(name)
+        except UsageError as error:
+            raise ConfigError(f"{FILE}: {arg.path}: {error.message}", error.hint) from None
+    return {name: arg.text() for name, arg in value.table().items()}
+
+
+def _secrets(value: Value) -> dict[str, str]:
+    for name, variable in value.table().items():
+        if not SECRET_ID.fullmatch(name):
+            raise variable.error("must have an id of letters, digits, '.', '_' and '-'", f"it is {name!r} now")
+        if not CONFIG_NAME.fullmatch(variable.text()):
+            raise variable.error("must be the name of a config variable", "the value itself belongs in no commit")
+    return {name: variable.text() for name, variable in value.table().items()}
+
+
+def _platform(value: Value) -> str:
+    if not PLATFORM.fullmatch(value.line()):
+        raise value.error("must be a platform", 'for instance "linux/arm64"')
+    return value.line()
+
+
+def _headers(value: Value) -> dict[str, str]:
+    return {Value(FILE, value.path, n).header_name(): v.header_value() for n, v in value.table().items()}
+
+
+def _canary(value: Value) -> Plan:
+    try:
+        return canary_rules.parse(value.text())
+    except ValueError as error:
+        raise value.error(str(error)) from None
+
+
+TOP = (
+    Key("port", "config PORT, else EXPOSE, else 5000", "where `web` listens", lambda v: v.whole(1, 65535)),
+    Key("entrypoint", "whether it runs what it is given", "true: commands of the Procfile, `run` and cron are words for"
+        " the image's ENTRYPOINT; false: they run without it", Value.flag),
+)  # fmt: skip
+BUILD = (
+    Key("dockerfile", "Dockerfile", "the Dockerfile, a path within the context", Value.inside),
+    Key("context", "the repository", "the directory that is sent to the build", Value.inside),
+    Key("target", "the last stage", "the stage of the Dockerfile to build", Value.line),
+    Key("args", "none", 'build arguments, for instance `{ NODE_ENV = "production" }`', _args),
+    Key("platform", "the machine's", "the platform to build for, one that the machine can run", _platform),
+    Key("network", "default", 'what RUN lines may reach: `"none"` for nothing; base images come in any case',
+        lambda v: v.choice("default", "none")),
+    Key("secrets", "none", 'config variables for `RUN --mount=type=secret`, for instance `{ npmrc = "NPM_TOKEN" }`',
+        _secrets),
+)  # fmt: skip
+DEPLOY = (
+    Key("drain_timeout", "the server's", "seconds that requests in flight may take after a switch", Value.seconds),
+    Key("socket_drain_timeout", "the server's", "seconds that open websockets may go on after a switch", Value.seconds),
+    Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
+        lambda v: v.seconds(1)),
+    Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"', _canary),
+    Key("watch", "the server's", "seconds after a switch in which a release that fails is rolled back by itself",
+        Value.seconds),
+    Key("watch_errors", "the server's", "percent of requests that may fail meanwhile; 0: nobody looks at them",
+        lambda v: v.number(0, 100)),
+)  # fmt: skip
+CACHE = tuple(Key(rule.key, rule.default, rule.about, rule.read) for rule in cache_rules.RULES)
+PROCESS = (
+    Key("memory", "no limit", 'most memory of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
+    Key("cpus", "no limit", "most processors of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
+    Key("pids", "no limit", "most processes and threads of a container", lambda v: v.whole(1, 4_000_000)),
+    Key("read_only", "false", "true: its containers write to their volumes, /tmp and /run only", Value.flag),
+    Key("stop_timeout", "30", "seconds from SIGTERM to SIGKILL", Value.seconds),
+    Key("checks", "app.json's, else by the image", "what makes a container healthy, one table each; `[]` for nothing",
+        lambda v: tuple(_check(item) for item in v.items())),
+)  # fmt: skip
+CHECK = (
+    Key("path", "", "GET this path must answer with a status below 400", Value.http_path),
+    Key("listening", "", "true: the port must accept connections", Value.flag),
+    Key("command", "", "this command in the container must exit 0: a text, or a list of words", Value.command),
+    Key("uptime", "", "the container must stay up for this many seconds", lambda v: v.seconds(0.1)),
+    Key("image", "", "true: the image's HEALTHCHECK must pass", Value.flag),
+    Key("name", "none", "what the check is called", Value.line),
+    Key("port", "the process's port", "another port to check", lambda v: v.whole(1, 65535)),
+    Key("scheme", "http", "http or https (any certificate will do)", lambda v: v.choice("http", "https")),
+    Key("headers", "none", 'further request headers, for instance `{ Host = "example.com" }`', _headers),
+    Key("content", "none", "a text that the answer must contain", Value.text),
+    Key("initial_delay", "0", "seconds before the first try", Value.seconds),
+    Key("timeout", "5", "seconds that one try may take", lambda v: v.seconds(0.1)),
+    Key("deadline", "deploy.check_timeout", "seconds until the check has to have passed", lambda v: v.seconds(1)),
+)
+CRON = (
+    Key("schedule", "", 'when it runs: five fields as in crontab(5), for instance "0 3 * * mon", or "@daily"',
+        Value.schedule),
+    Key("command", "", "what runs, in a container of its own: a text, a list of words, or a process type",
+        Value.command),
+    Key("timezone", "the server's cron.timezone", 'whose clock counts, for instance "Europe/Berlin"', Value.timezone),
+    Key("overlap", "skip", 'while an earlier run lasts: "skip", "queue", "replace" (it is ended) or "allow"',
+        lambda v: Overlap(v.choice(*Overlap))),
+    Key("timeout", "86400", "seconds after which a run is ended", lambda v: v.seconds(1, LONGEST_CRON_S)),
+)  # fmt: skip
+KINDS = {"path": "http", "listening": "listening", "command": "command", "uptime": "uptime", "image": "image"}
+TABLES = (
+    ("", TOP),
+    ("build", BUILD),
+    ("deploy", DEPLOY),
+    ("cache", CACHE),
+    ("processes.<type>", PROCESS),
+    ("processes.<type>.checks[]", CHECK),
+    ("cron.<name>", CRON),
+)
+SECTIONS = ("build", "deploy", "cache", "processes", "cron")
+
+
+def parse(content: bytes) -> GitshipToml:
+    """Raises ConfigError naming the key and, for an unknown one, the nearest."""
+    text = decode(FILE, content)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > MOST_DOTS:
+            raise ConfigError(f"{FILE} line {number} has more than {MOST_DOTS} dots", "write it in several lines")
+    try:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{FILE} is not valid TOML: {error}", "texts need quotes, tables are [in.brackets]") from None
+    top = Value(FILE, "", data)
+    sections = {name: top.table().get(name, Value(FILE, name, {})) for name in SECTIONS}
+    values = _read(top, TOP, sections)
+    build = _read(sections["build"], BUILD)
+    cache = cache_rules.stored(_read(sections["cache"], CACHE))
+    deploy = _read(sections["deploy"], DEPLOY)
+    deploy = {name if name in ("canary", "watch_errors") else f"{name}_s": value for name, value in deploy.items()}
+    limits: dict[str, Limits] = {}
+    checks: dict[str, tuple[Check, ...]] = {}
+    for name, table in sections["processes"].table().items():
+        if not PROCESS_TYPE.fullmatch(name):
+            raise table.error("is not a process type", "use letters, digits, '-' and '_'")
+        process = _read(table, PROCESS)
+        if "checks" in process:
+            checks[name] = process.pop("checks")
+        renamed = {"memory": "memory_bytes", "stop_timeout": "stop_timeout_s"}
+        limits[name] = Limits(**{renamed.get(key, key): value for key, value in process.items()})
+    cron = tuple(_cron(name, table) for name, table in sections["cron"].table().items())
+    return GitshipToml(build=Build(**build), limits=limits, checks=checks, cron=cron, cache=cache, **values, **deploy)
+
+
+def reference() -> list[tuple[str, str, str]]:
+    """Every key as (key, default, sentence), for the README."""
+    return [
+        (f"{table}.{key.name}" if table else key.name, key.default, key.about) for table, keys in TABLES for key in keys
+    ]
+
+
+def _read(table: Value, keys: tuple[Key, ...], sections: Mapping[str, Value] | None = None) -> dict[str, Any]:
+    """The values of a table by key, without its ``sections``."""
+    known = {key.name: key for key in keys}
+    values: dict[str, Any] = {}
+    for name, value in table.table().items():
+        if name in known:
+            values[name] = known[name].read(value)
+        elif name not in (sections or {}):
+            everything = [*known, *(sections or {})]
+            near = nearest(name, everything)
+            prefix = f"{table.path}." if table.path else ""
+            hint = f"did you mean '{prefix}{near}'?" if near else f"known: {', '.join(prefix + k for k in everything)}"
+            raise ConfigError(f"{FILE}: unknown key '{value.path}'", hint)
+    return values
+
+
+def _cron(name: str, table: Value) -> CronEntry:
+    if not CRON_NAME.fullmatch(name):
+        raise table.error("is not a name", "use lower-case letters, digits, '-' and '_'")
+    entry = _read(table, CRON)
+    for key in ("schedule", "command"):
+        if key not in entry:
+            raise table.error(
+                f"must have a {key}", f'for instance {key} = "{"0 3 * * *" if key == "schedule" else "./report"}"'
+            )
+    return CronEntry(name=name, source=FILE, **{"timeout_s" if k == "timeout" else k: v for k, v in entry.items()})
+
+
+def _check(value: Value) -> Check:
+    entry = _read(value, CHECK)
+    kinds = [key for key in KINDS if entry.get(key)]
+    if len(kinds) != 1:
+        found = f", not {' and '.join(kinds)}" if kinds else ""
+        raise value.error(f"must have one of {', '.join(KINDS)}{found}", "make each a table of its own")
+    renamed = {
+        "uptime": "uptime_s",
+        "initial_delay": "initial_delay_s",
+        "timeout": "timeout_s",
+        "deadline": "deadline_s",
+    }
+    plain = {renamed.get(k, k): v for k, v in entry.items() if k not in ("listening", "image")}
+    return Check(kind=KINDS[kinds[0]], **plain)

@@ -1,0 +1,135 @@
+"""What an app's containers mount: from what a user types to what a release's processes have. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gitship.appfiles import overrides
+from gitship.errors import DeployError, UsageError
+from gitship.model import Mount, Process, Release
+
+VOLUME_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
+PATH_CHARS = 1024
+# What the kernel and Docker themselves put into a container.
+RESERVED = ("/proc", "/sys", "/dev")
+RESERVED_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/sbin/docker-init")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``source`` is a volume's name or a directory of the host; ``processes`` None means every type."""
+
+    source: str
+    path: str
+    read_only: bool = False
+    processes: tuple[str, ...] | None = None
+
+    @property
+    def host(self) -> bool:
+        return self.source.startswith("/")
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """As it is kept under ``overrides.MOUNT`` and the path."""
+        processes = None if self.processes is None else list(self.processes)
+        return {"source": self.source, "read_only": self.read_only, "processes": processes}
+
+
+def parse(text: str) -> tuple[str, str]:
+    """Source and path of ``data:/var/lib/shop`` or ``/srv/photos:/photos``. Raises UsageError."""
+    if not text.isprintable():
+        raise UsageError("SOURCE:PATH has characters that cannot be shown", "for instance data:/var/lib/shop")
+    source, colon, path = text.partition(":")
+    if not colon or not source or not path:
+        raise UsageError(f"'{text[:200]}' is not SOURCE:PATH", "for instance data:/var/lib/shop")
+    if ":" in path:
+        raise UsageError(f"'{text[:200]}' has more than SOURCE:PATH", "`--read-only` is an option of its own")
+    if source.startswith("/"):
+        return _clean(source), container_path(path)
+    return volume_name(source), container_path(path)
+
+
+def volume_name(text: str) -> str:
+    if not VOLUME_NAME.fullmatch(text):
+        raise UsageError(
+            f"'{text[:80]}' is neither a volume's name nor an absolute path",
+            "a name has letters, digits, '-', '_' and '.', at most 64, beginning and ending with a letter or digit",
+        )
+    return text
+
+
+def container_path(text: str) -> str:
+    """``text`` without a slash at its end. Raises UsageError when nothing can be mounted there."""
+    path = _clean(text)
+    if path == "/":
+        raise UsageError("nothing can be mounted at /", "choose a directory, for instance /data")
+    if path in RESERVED_FILES or any(path == root or path.startswith(f"{root}/") for root in RESERVED):
+        raise UsageError(f"{path} is the system's own in every container", "choose another path, for instance /data")
+    return path
+
+
+def _clean(text: str) -> str:
+    path = text.rstrip("/") or "/"
+    if not path.startswith("/") or len(path) > PATH_CHARS:
+        raise UsageError(f"'{text[:200]}' is not an absolute path", "for instance /data")
+    if path != posixpath.normpath(path) or path.startswith("//"):
+        raise UsageError(f"'{text[:200]}' has '.', '..' or a double '/' in it", "write the path without")
+    return path
+
+
+def stored(settings: Mapping[str, Any]) -> list[Wanted]:
+    """All that are set, by path."""
+    found = []
+    for path, value in sorted(overrides.below(settings, overrides.MOUNT).items()):
+        if value is not None:
+            processes = None if value["processes"] is None else tuple(value["processes"])
+            found.append(Wanted(value["source"], path, value["read_only"], processes))
+    return found
+
+
+def attached(processes: tuple[Process, ...], settings: Mapping[str, Any]) -> tuple[Process, ...]:
+    """The processes of a new release with what is to be mounted now. Raises DeployError when that is gone."""
+    volumes, wanted = overrides.below(settings, overrides.VOLUME), stored(settings)
+    for mount in wanted:
+        if not mount.host and mount.source not in volumes:  # it was destroyed in the moment in which it was mounted
+            raise DeployError(
+                f"the volume '{mount.source}' for {mount.path} has been destroyed",
+                "mount it again, or `storage:unmount`",
+            )
+    return tuple(
+        dataclasses.replace(
+            process,
+            mounts=tuple(
+                Mount(w.source, w.path, w.read_only, "" if w.host else volumes[w.source])
+                for w in wanted
+                if w.processes is None or process.type in w.processes
+            ),
+        )
+        for process in processes
+    )
+
+
+def found_again(target: Release, settings: Mapping[str, Any]) -> tuple[Process, ...]:
+    """The processes of an older release with its mounts, on the volumes as they are now.
+
+    Raises DeployError when one is gone.
+    """
+    volumes = overrides.below(settings, overrides.VOLUME)
+    for mount in target.mounts:
+        if not mount.host and volumes.get(mount.source) is None:
+            raise DeployError(
+                f"{target.label} has the volume '{mount.source}' at {mount.path}, which has been destroyed",
+                f"go back to a release without it, or make it again: storage:mount {mount.source}:{mount.path}",
+            )
+    return tuple(
+        dataclasses.replace(
+            process,
+            mounts=tuple(m if m.host else dataclasses.replace(m, volume=volumes[m.source]) for m in process.mounts),
+        )
+        for process in target.processes
+    )

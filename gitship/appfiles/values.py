@@ -1,0 +1,192 @@
+"""Typed access to what a JSON or TOML file holds, with errors that name the file and the key."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gitship.appfiles import cron_schedule
+from gitship.appfiles.command_line import Command, parse_command
+from gitship.errors import ConfigError, GitshipError, UsageError
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")  # one line: nothing can be smuggled in behind it
+_HTTP_PATH = re.compile(r"/[!-~]*")
+_PERIODS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+MOST_BYTES = 64 << 10  # of a file: parsers take longer by the square of some of what can be in one
+MOST_DURATION_S = 366 * 86_400
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def decode(file: str, content: bytes, most_bytes: int = MOST_BYTES) -> str:
+    """UTF-8 with or without a byte order mark. Raises ConfigError."""
+    if len(content) > most_bytes:
+        raise ConfigError(f"{file} has more than {most_bytes >> 10} KB", "keep there what gitship reads, and no more")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 text (byte {error.start})", "save it anew, in UTF-8") from None
+
+
+_COMMAND = re.compile(r"[a-z]+(?::[a-z]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """``raw`` at ``path`` in ``file``, for instance "app.json" and "healthchecks.web[0].port".
+
+    ``file`` may also be a command, ``path`` then what it calls the value. Every method raises ConfigError, of a command
+    UsageError, when the value is of another kind, or out of range.
+    """
+
+    file: str
+    path: str
+    raw: Any
+
+    def error(self, must: str, hint: str = "") -> GitshipError:
+        """``app.json: healthchecks.web[0].port must be ...``; of a command, which whoever typed it knows, no name."""
+        if _COMMAND.fullmatch(self.file):
+            return UsageError(f"{self.path} {must}", hint or f"not {shortened(self.raw)}; see `help {self.file}`")
+        where = f"{self.file}: {self.path}" if self.path else self.file
+        return ConfigError(f"{where} {must}", hint or f"it is {shortened(self.raw)} now")
+
+    def table(self) -> dict[str, Value]:
+        """By key; what is null counts as not there."""
+        if not isinstance(self.raw, dict):
+            raise self.error("must be an object" if self.file.endswith(".json") else "must be a table")
+        prefix = f"{self.path}." if self.path else ""
+        return {k: Value(self.file, f"{prefix}{_shown(k)}", v) for k, v in self.raw.items() if v is not None}
+
+    def items(self) -> list[Value]:
+        if not isinstance(self.raw, list):
+            raise self.error("must be a list")
+        return [Value(self.file, f"{self.path}[{n}]", v) for n, v in enumerate(self.raw)]
+
+    def text(self) -> str:
+        """May be empty; never holds NUL or half a character."""
+        if not isinstance(self.raw, str):
+            raise self.error("must be a text")
+        if "\0" in self.raw or any("\ud800" <= c <= "\udfff" for c in self.raw):
+            raise self.error("must be a text without NUL characters and half surrogates")
+        return self.raw
+
+    def line(self) -> str:
+        """A text for people to see: no control characters."""
+        if not self.text().isprintable():
+            raise self.error("must be one line of printable text")
+        return self.text()
+
+    def flag(self) -> bool:
+        if not isinstance(self.raw, bool):
+            raise self.error("must be true or false")
+        return self.raw
+
+    def whole(self, low: int, high: int) -> int:
+        if not isinstance(self.raw, int) or isinstance(self.raw, bool):
+            raise self.error("must be a whole number")
+        if not low <= self.raw <= high:
+            raise self.error(f"must be a whole number from {low} to {high}")
+        return self.raw
+
+    def number(self, low: float, high: float, unit: str = "") -> float:
+        if not isinstance(self.raw, int | float) or isinstance(self.raw, bool) or not low <= self.raw <= high:
+            raise self.error(f"must be a number{unit} from {low:g} to {high:g}")
+        return float(self.raw)
+
+    def seconds(self, low: float = 0, high: float = 3600) -> float:
+        return self.number(low, high, " of seconds")
+
+    def duration(self, low: int = 0, high: int = MOST_DURATION_S) -> int:
+        """Whole seconds from "90s", "10m", "1h", "7d" or a plain number."""
+        text = str(self.raw) if isinstance(self.raw, str | int) and not isinstance(self.raw, bool) else ""
+        match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text.strip().lower())
+        if match is None:
+            raise self.error('must be a time, for instance "90s", "10m" or "1h"')
+        seconds = int(match[1]) * _PERIODS[match[2]]
+        if not low <= seconds <= high:
+            raise self.error(f"must be a time from {low} s to {high // 86400} days")
+        return seconds
+
+    def size(self, low: int) -> int:
+        """Bytes from "256m", "1g" or a plain number."""
+        match = re.fullmatch(r"([0-9]{1,15})\s*([kmg]?)b?", str(self.raw).lower()) if self._is_size() else None
+        if match is None:
+            raise self.error('must be a size, for instance "256m" or "1g"')
+        size = int(match[1]) * _UNITS[match[2]]
+        if not low <= size < 1 << 50:
+            raise self.error(f'must be at least "{low >> 20}m"')
+        return size
+
+    def _is_size(self) -> bool:
+        return isinstance(self.raw, str | int) and not isinstance(self.raw, bool) and len(str(self.raw)[:32]) < 32
+
+    def choice(self, *choices: str) -> str:
+        """Upper and lower case are the same."""
+        if not isinstance(self.raw, str) or self.raw.lower() not in choices:
+            raise self.error("must be one of " + ", ".join(f'"{c}"' for c in choices if c))
+        return self.raw.lower()
+
+    def http_path(self) -> str:
+        """With the query, as it goes into a request line."""
+        if not _HTTP_PATH.fullmatch(self.text()):
+            raise self.error("must be a path that begins with '/', without blanks", "write other characters as %20")
+        return self.text()
+
+    def header_name(self) -> str:
+        if not _HEADER_NAME.fullmatch(self.text()):
+            raise self.error("must be the name of an HTTP header")
+        return self.text()
+
+    def header_value(self) -> str:
+        if not _HEADER_VALUE.fullmatch(self.text()):
+            raise self.error("must be one line of plain characters")
+        return self.text()
+
+    def inside(self) -> str:
+        """A path within the repository, cleaned; "" for its top."""
+        path = posixpath.normpath(self.text()) if self.text() else ""
+        if path.startswith(("/", "../")) or path == "..":
+            raise self.error("must be a path within the repository")
+        return "" if path == "." else path
+
+    def command(self) -> Command:
+        """A text by the Procfile's rules, or a list of words."""
+        if isinstance(self.raw, list):
+            words = tuple(word.text() for word in self.items())
+            if not words or not words[0]:
+                raise self.error("must name a program")
+            return words
+        try:
+            return parse_command(self.text())
+        except ValueError as error:
+            raise self.error(str(error)) from None
+
+    def schedule(self) -> str:
+        """Five fields, or a word such as @daily."""
+        return self._read(cron_schedule.parse)
+
+    def timezone(self) -> str:
+        return self._read(lambda name: cron_schedule.zone(name).key)
+
+    def _read(self, parse: Callable[[str], str]) -> str:
+        try:
+            return parse(self.text())
+        except ValueError as error:
+            raise self.error(str(error)) from None
+
+
+def _shown(key: str) -> str:
+    return key if key.isprintable() and len(key) <= 60 else ascii(key)[:60]
+
+
+def shortened(raw: Any) -> str:
+    """The value as it may stand in a one-line message."""
+    try:
+        text = json.dumps(raw)
+    except (TypeError, ValueError, RecursionError):
+        text = type(raw).__name__
+    return text if len(text) <= 60 else text[:57] + "..."

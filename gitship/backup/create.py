@@ -1,0 +1,217 @@
+"""A backup of the running server: one state of the database and of all refs, and everything that they need.
+
+The two are looked at while no deploy can become live. What comes after that moment is not in the backup, whole or in
+part: objects that are added meanwhile do no harm, and a deploy that was under way is settled like after a crash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitship import __version__
+from gitship.backup import layout
+from gitship.backup.layout import About, VolumePiece
+from gitship.backup.writing import Writer
+from gitship.config import Settings
+from gitship.containers.attach import ClientLeft
+from gitship.engine import volume_archive
+from gitship.engine.deadlines import Interrupted
+from gitship.engine.interface import Volumes
+from gitship.errors import Conflict, GitshipError
+from gitship.git import repository_files
+from gitship.git.repository import Repositories
+from gitship.model import App
+from gitship.store import Store
+from gitship.store.database_copies import snapshot
+from gitship.volumes.lifecycle import Keeper
+
+LAST = "last-backup"  # the server's setting: when the newest whole backup was made, and what was in it
+UNFINISHED = ".backup-"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a backup came to."""
+
+    bytes: int
+    entries: int
+    apps: int
+    volumes: int
+    without: tuple[str, ...] = ()  # apps whose repository was not there: all else of them is in it
+
+
+@dataclass(frozen=True, slots=True)
+class _Repository:
+    """An app's refs as they were when the database was."""
+
+    app: App
+    refs: dict[str, str]
+    head: str
+    there: bool = True
+
+
+class Backups:
+    """Safe from any thread; one backup at a time."""
+
+    def __init__(
+        self, settings: Settings, config: Path | None, store: Store, repositories: Repositories, volumes: Volumes,
+        keeper: Keeper,
+    ) -> None:  # fmt: skip
+        """``config`` is the settings' own file, when there is one."""
+        self._settings = settings
+        self._config = config
+        self._store = store
+        self._repositories = repositories
+        self._volumes = volumes
+        self._keeper = keeper
+        self._one = threading.Lock()
+
+    def sweep(self) -> None:
+        """Removes what a backup of a gitship that was killed had not finished."""
+        for left in self._settings.data_dir.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def write(
+        self, write: Callable[[bytes], object], gone: threading.Event, *, logs: bool = False, volumes: bool = False
+    ) -> Made:
+        """Hands the archive over as it is made. Raises ClientLeft when ``write`` fails or ``gone`` is set.
+
+        Raises GitshipError (Conflict while another is made); what was handed over is then no whole archive.
+        """
+        if not self._one.acquire(blocking=False):
+            raise Conflict("another backup is being made", "wait for its end")
+        try:
+            return self._write(write, gone, logs, volumes)
+        finally:
+            self._one.release()
+
+    def _write(self, write: Callable[[bytes], object], gone: threading.Event, logs: bool, volumes: bool) -> Made:
+        sent = 0
+        writer = Writer()
+        apps = self._store.apps()
+        held = sum(len(self._keeper.of(app)) for app in apps) if volumes else 0
+        with ExitStack() as ends:
+            for piece in volume_archive.gathered(self._entries(writer, ends, logs, volumes, gone)):
+                if gone.is_set():
+                    raise ClientLeft
+                try:
+                    write(piece)
+                except OSError:
+                    raise ClientLeft from None
+                sent += len(piece)
+        without = tuple(app.name for app in apps if not self._repositories.has(app.name))
+        made = Made(sent, writer.count, len(apps), held, without)
+        self._store.set_server_setting(LAST, {"at": time.time(), **dataclasses.asdict(made)})
+        return made
+
+    def _entries(
+        self, writer: Writer, ends: ExitStack, logs: bool, volumes: bool, gone: threading.Event
+    ) -> Iterator[bytes]:
+        try:
+            place = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._settings.data_dir))
+            ends.callback(shutil.rmtree, place, ignore_errors=True)
+            ends.enter_context(self._repositories.unpacked)  # nothing is packed anew, and so no object moves
+            repositories = self._freeze(place / "gitship.db")
+            yield from writer.document(layout.HEADER, dataclasses.asdict(self._about(len(repositories), logs, volumes)))
+            if self._config is not None:
+                yield from writer.data(layout.CONFIG, self._config.read_bytes())
+            yield from writer.file(f"{layout.DATA}gitship.db", place / "gitship.db")
+            (place / "gitship.db").unlink()
+            yield from self._own_files(writer, logs)
+            for repository in repositories:
+                yield from self._repository(writer, repository)
+            if volumes:
+                for repository in repositories:
+                    yield from self._volumes_of(writer, repository.app, gone)
+            yield from writer.end()
+        except OSError as error:
+            raise GitshipError(
+                f"the backup is not whole: {error}", "run server:backup again; an app that was destroyed may be why"
+            ) from error
+
+    def _about(self, apps: int, logs: bool, volumes: bool) -> About:
+        return About(layout.FORMAT, __version__, time.time(), self._store.server_id(), apps, logs, volumes)
+
+    def _freeze(self, target: Path) -> list[_Repository]:
+        """One state: the database goes to ``target``, and the refs are those that belong to it."""
+        with ExitStack() as reader:
+            with self._store.transaction():  # no deploy becomes live between the two looks
+                state = reader.enter_context(self._store.frozen())
+                found = []
+                for app in self._store.apps():
+                    if not self._repositories.has(app.name):  # somebody took it off the disk
+                        found.append(_Repository(app, {}, "refs/heads/main", there=False))
+                        continue
+                    repository = self._repositories.open(app.name)
+                    found.append(_Repository(app, repository.refs(), repository.head()))
+            snapshot(state, target)
+        return found
+
+    def _own_files(self, writer: Writer, logs: bool) -> Iterator[bytes]:
+        settings = self._settings
+        for key in (settings.host_key, settings.local_key):
+            for path in (key, key.with_name(f"{key.name}.pub")):
+                if path.exists():
+                    yield from writer.file(self._name(path), path)
+        trees = [settings.hooks_dir, settings.certificates, settings.acme_accounts]
+        for tree in [*trees, settings.logs] if logs else trees:
+            yield from self._tree(writer, tree)
+
+    def _tree(self, writer: Writer, root: Path) -> Iterator[bytes]:
+        """All files; those that go while they are looked at, such as logs of an app that is destroyed, are left out."""
+        for place, directories, names in os.walk(root):
+            directories.sort()
+            here = Path(place)
+            with suppress(FileNotFoundError):
+                yield from writer.directory(self._name(here), here.stat().st_mode & 0o777)
+            for path in (here / name for name in sorted(names)):
+                if path.is_symlink():
+                    yield from writer.link(self._name(path), str(path.readlink()))
+                elif path.is_file() and not path.name.startswith(".keeping-"):
+                    try:
+                        opened = writer.file(self._name(path), path)
+                        head = next(opened)
+                    except FileNotFoundError:
+                        continue
+                    yield head
+                    yield from opened
+
+    def _name(self, path: Path) -> str:
+        return f"{layout.DATA}{path.relative_to(self._settings.data_dir)}"
+
+    def _repository(self, writer: Writer, found: _Repository) -> Iterator[bytes]:
+        """Under the name that the database has, even if the app is called otherwise by now."""
+        name = f"{layout.DATA}repos/{found.app.name}.git"
+        for directory in repository_files.DIRECTORIES:
+            yield from writer.directory(f"{name}/{directory}".rstrip("/"), 0o755)
+        if found.there:
+            repository = self._repositories.open(self._store.app_by_id(found.app.id).name)
+            for path in repository_files.files(repository):
+                yield from writer.file(f"{name}/{path.relative_to(repository.path)}", path)
+        yield from writer.data(f"{name}/packed-refs", repository_files.packed_refs(found.refs), 0o644)
+        yield from writer.data(f"{name}/HEAD", repository_files.head(found.head), 0o644)
+
+    def _volumes_of(self, writer: Writer, app: App, gone: threading.Event) -> Iterator[bytes]:
+        for name, volume in sorted(self._keeper.of(app).items()):
+            try:
+                with self._keeper.moving(app), self._volumes.read(volume, self._keeper.labels(app, name), gone) as read:
+                    for number, piece in enumerate(
+                        volume_archive.gathered(volume_archive.whole(read), layout.PIECE_BYTES)
+                    ):
+                        yield from writer.data(VolumePiece(app.id, name, number).entry, piece)
+            except Interrupted:
+                raise ClientLeft from None
+            except volume_archive.Broken:
+                raise GitshipError(
+                    f"volume {name} of {app.name} changed while it was read",
+                    f"run it again, or while nothing writes to it: `ps:stop {app.name}`",
+                ) from None

@@ -1,0 +1,119 @@
+"""A backup's archive, entry by entry: whole to its manifest, and every entry as it was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+from gitship.backup import layout
+from gitship.backup.layout import About, NotWhole
+
+READ_BYTES = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``kind`` is file, directory or link; ``content`` must be read to its end before the next entry is asked for."""
+
+    name: str
+    kind: str
+    mode: int
+    target: str
+    content: Iterator[bytes]
+
+
+class Reader:
+    """Iterates over the entries between the header and the manifest, which are checked here.
+
+    Iterating raises NotWhole at whatever is not as the manifest says, at the latest in place of the end.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        """Reads the header. Raises NotWhole, and GitshipError for a backup of a newer gitship."""
+        self._seen: dict[str, list[object]] = {}
+        try:
+            self._tar = tarfile.open(fileobj=stream, mode="r|*", errorlevel=2)  # noqa: SIM115 (lives as long as the reader); gzip as well
+            first = self._tar.next()
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+            raise NotWhole(f"it is no tar archive ({error})") from None
+        if first is None or first.name != layout.HEADER:
+            raise NotWhole("its first entry is not that of a gitship backup")
+        self.about = About.read(self._document(first))
+
+    def __iter__(self) -> Iterator[Entry]:
+        while (info := self._next()) is not None:
+            if info.name == layout.MANIFEST:
+                self._compare(self._document(info, noted=False))
+                return
+            yield self._entry(info)
+        raise NotWhole("it ends before its manifest: it was cut off, or is still being written")
+
+    def small(self, entry: Entry) -> bytes:
+        """The whole content of one of the entries that are held in memory."""
+        return self._bounded(entry.name, entry.content)
+
+    def _next(self) -> tarfile.TarInfo | None:
+        try:
+            found = self._tar.next()
+            self._tar.members = []  # type: ignore[attr-defined]  # else it remembers every one
+            return found
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+            raise NotWhole(f"it is damaged or cut off ({error})") from None
+
+    def _entry(self, info: tarfile.TarInfo) -> Entry:
+        if info.name in self._seen:
+            raise NotWhole(f"'{info.name[:200]}' is in it twice")
+        if info.isdir():
+            return Entry(info.name, "directory", info.mode & 0o777, "", iter(()))
+        if info.issym():
+            self._seen[info.name] = [0, hashlib.sha256(os.fsencode(info.linkname)).hexdigest()]
+            return Entry(info.name, "link", 0o777, info.linkname, iter(()))
+        if not info.isreg():
+            raise NotWhole(f"'{info.name[:200]}' is neither file, directory nor link")
+        return Entry(info.name, "file", info.mode & 0o777, "", self._content(info))
+
+    def _content(self, info: tarfile.TarInfo) -> Iterator[bytes]:
+        digest, size = hashlib.sha256(), 0
+        try:
+            file = self._tar.extractfile(info)
+            assert file is not None
+            while piece := file.read(READ_BYTES):
+                digest.update(piece)
+                size += len(piece)
+                yield piece
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+            raise NotWhole(f"it is damaged or cut off ({error})") from None
+        if size != info.size:
+            raise NotWhole(f"it ends within '{info.name[:200]}'")
+        self._seen[info.name] = [size, digest.hexdigest()]
+
+    def _document(self, info: tarfile.TarInfo, *, noted: bool = True) -> Any:
+        try:
+            document = json.loads(self._bounded(info.name, self._content(info)))
+        except (ValueError, RecursionError):
+            raise NotWhole(f"its {info.name} cannot be read") from None
+        if not noted:
+            self._seen.pop(info.name, None)
+        return document
+
+    def _bounded(self, name: str, content: Iterator[bytes]) -> bytes:
+        data = bytearray()
+        for piece in content:
+            data += piece
+            if len(data) > layout.MOST_BYTES.get(name, 0):
+                raise NotWhole(f"its {name[:200]} is too large")
+        return bytes(data)
+
+    def _compare(self, manifest: Any) -> None:
+        """Every entry is there, each with its size and sum, and none beside them."""
+        entries = manifest.get("entries") if isinstance(manifest, dict) else None
+        if not isinstance(entries, dict):
+            raise NotWhole("its manifest cannot be read")
+        for name in sorted(entries.keys() | self._seen.keys()):
+            if entries.get(name) != self._seen.get(name):
+                raise NotWhole(f"'{name[:200]}' is not what was written into it")

@@ -1,0 +1,95 @@
+"""apps:info: all about one app at a glance."""
+
+from __future__ import annotations
+
+from gitship.commands.releases import short_commit
+from gitship.commands.stats import figures, in_words
+from gitship.console.app_states import STATES, states
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import AppName, Context, Ctx
+from gitship.console.listing import NOTHING, Format, iso, moment, show_one, size, version
+from gitship.model import App, Role
+from gitship.routing.gate_settings import MAINTENANCE
+
+TRAFFIC_S = 3600
+
+
+def _processes(found: dict[str, dict[str, int]]) -> str:
+    return ", ".join(f"{name} {count['running']}/{count['wanted']}" for name, count in found.items()) or NOTHING
+
+
+def _lock(found: dict[str, str] | None) -> str:
+    return NOTHING if found is None else ": ".join(filter(None, (f"by {found['by']}", found["message"])))
+
+
+@command(
+    "apps:info",
+    Role.VIEWER,
+    "an app at a glance: what is live, where, how many run, what is set",
+    one=True,
+    columns=(
+        Column("name", "the app's name"),
+        Column("state", STATES),
+        Column("urls", "where it answers, best address first"),
+        Column("release", "number of the live release, null when nothing is live", version),
+        Column("commit", "the commit of the live release", short_commit),
+        Column("image_bytes", "the live image's size", size),
+        Column("released_at", "when the live release was made"),
+        Column("stopped", "true after `ps:stop`"),
+        Column("maintenance", "true after `maintenance:on`"),
+        Column("https", "of its best host: off, ok, self-signed, expired, or none (no certificate yet)"),
+        Column("paused_s", "seconds that requests may still wait after `ps:pause`, null when they don't"),
+        Column("processes", "per process type how many run and how many shall (running/wanted)", _processes),
+        Column("traffic", "of the last hour: its figures as `stats:list` has them", in_words),
+        Column("last_deploy", "state of the newest deploy, null when there was none"),
+        Column("last_deploy_reason", "why it ended early, or what went wrong after its switch; else empty"),
+        Column("last_deploy_id", "its id, for `deploys:info`"),
+        Column("deploy_branch", "the branch that deploys, null before the first push"),
+        Column("config", "names of its variables"),
+        Column("config_waits", "true when config was set that the live release does not have"),
+        Column("lock", "who locked it, when and why; null unless locked", _lock),
+        Column("created_at", "when it was made"),
+    ),
+    examples=("apps:info shop", "apps:info shop --format json"),
+    aliases=("apps:report", "ps:report"),
+)
+def info(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
+    show_one(context, _row(context, context.app(app)), format)
+
+
+def _row(context: Context, app: App) -> dict[str, object]:
+    release = context.store.release(app.live_release) if app.live_release else None
+    newest = context.store.deploys(app.id, limit=1)
+    lifecycle = context.operations.lifecycle
+    lock, stopped = lifecycle.locked(app), lifecycle.stopped(app)
+    paused = context.operations.pauses.paused(app)
+    hosts = context.operations.https.status(app)
+    config = context.store.config(app.id)
+    locked_at = moment(lock.at) if lock else None
+    scale = context.store.scale(app.id)
+    running = [p.process for p in context.operations.processes(app) if p.status == "running"]
+    wanted = {p.type: 0 if stopped else scale.get(p.type, p.quantity) for p in release.processes} if release else scale
+    return {
+        "name": app.name,
+        "state": states(context).of(app, newest[0] if newest else None).value,
+        "urls": context.operations.urls(app),
+        "release": release.number if release else None,
+        "commit": release.commit if release else None,
+        "image_bytes": release.image_bytes if release else None,
+        "released_at": moment(release.created_at) if release else None,
+        "stopped": stopped,
+        "maintenance": context.store.setting(app.id, MAINTENANCE) is not None,
+        "https": hosts[0].state if hosts else "off",
+        "paused_s": round(paused.left_s, 1) if paused else None,
+        "processes": {type_: {"running": running.count(type_), "wanted": count} for type_, count in wanted.items()},
+        "traffic": figures(context.operations.stats.traffic(app, TRAFFIC_S), TRAFFIC_S),
+        "last_deploy": newest[0].state.value if newest else None,
+        "last_deploy_reason": newest[0].reason if newest else "",
+        "last_deploy_id": newest[0].id if newest else None,
+        "deploy_branch": app.deploy_branch,
+        "config": sorted(config),
+        "config_waits": release is not None and {**context.store.global_config(), **config} != release.config,
+        "lock": {"by": lock.by, "at": iso(locked_at), "message": lock.message} if lock and locked_at else None,
+        "created_at": moment(app.created_at),
+    }

@@ -1,0 +1,61 @@
+"""What `ports`, `checks`, `resources` and `builder` have in common: changing settings, and saying what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gitship.appfiles import overrides
+from gitship.console.context import Context
+from gitship.console.follow_deploy import follow
+from gitship.errors import UsageError
+from gitship.model import PROCESS_TYPE, App
+
+NoRestart = Annotated[bool, Parameter(name="--no-restart", help="only store it; the next deploy or start uses it")]
+OneProcess = Annotated[str | None, Parameter(name="--process", metavar="P", help="only for this process type")]
+
+
+def change(context: Context, app: App, changes: Mapping[str, Any], *, detach: bool, no_restart: bool) -> None:
+    """Sets (with None, unsets) what differs, by a deploy when the app is live, and follows it."""
+    stored = context.operations.tuning.stored(app)
+    # a deploy under way may be changing the very same, and what waits for a restart gets it now
+    under_way = any(d.app_id == app.id and not d.state.switched for d in context.store.unfinished_deploys())
+    if not under_way and (no_restart or not context.operations.tuning.pending(app)):
+        changes = {name: value for name, value in changes.items() if stored.get(name) != value}
+    if not changes:
+        context.note("it is so already: nothing to do")
+        return
+    deploy = context.operations.tuning.change(app, changes, context.identity, restart=not no_restart)
+    what = overrides.describe(changes)
+    context.record(what)
+    context.line(f"{'changed' if deploy is None else 'changing'} {what} for {app.name}")
+    if deploy is None:
+        context.note(f"the next {_users(changes)} will use it")
+        return
+    follow(context, app.name, deploy, detach=detach)
+
+
+def _users(changes: Mapping[str, Any]) -> str:
+    of = {overrides.LIMIT + overrides.RUN: "one-off container", overrides.LIMIT + overrides.BUILDS: "build"}
+    whose = {of.get(name.rpartition(".")[0], "deploy") for name in changes}
+    return whose.pop() if len(whose) == 1 else "deploy"
+
+
+def process_type(context: Context, app: App, word: str) -> str:
+    """``word`` when it is a process type that the app has, or may come to have. Raises UsageError or NotFound."""
+    if not PROCESS_TYPE.fullmatch(word):
+        raise UsageError(f"'{word[:80]}' is not a process type", "for instance web or worker")
+    context.operations.tuning.ensure_process(app, word)
+    return word
+
+
+def note_pending(context: Context, app: App) -> None:
+    """Says so when the live release does not have all of what is shown."""
+    if not context.operations.tuning.pending(app):
+        return
+    if app.live_release is None:
+        context.note("nothing of it is live yet: the first push uses it")
+        return
+    context.note(f"not all of it is live yet: `ps:restart {app.name}` makes it so")

@@ -1,0 +1,1 @@
+"""Containers of a release: started, checked, accounted for, attached to."""

@@ -1,0 +1,74 @@
+"""What an admin has given to an app's containers: capabilities, and directories of the host. Pure.
+
+A release shows what its containers were made with. Whoever makes a container asks here at that moment, because no older
+release, and no live one, may bring back what was taken away since. A capability that is gone is left out; a directory
+that is gone is an error, because a program would go on writing into a container that is thrown away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from gitship.appfiles import mounts, overrides
+from gitship.engine.hardening import ADDABLE
+from gitship.errors import DeployError
+from gitship.model import Mount, Process, Release
+
+
+def stored(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Capabilities, in order; what this version of gitship gives to nobody is left out."""
+    there = overrides.below(settings, overrides.CAPABILITY)
+    return tuple(sorted(name for name, value in there.items() if value and name in ADDABLE))
+
+
+def attached(processes: tuple[Process, ...], settings: Mapping[str, Any]) -> tuple[Process, ...]:
+    """The processes of a new release with the capabilities that are granted now."""
+    return tuple(dataclasses.replace(process, capabilities=stored(settings)) for process in processes)
+
+
+def still(app: str, release: Release, settings: Mapping[str, Any], otherwise: str) -> Release:
+    """The release with what the app may still have of it.
+
+    Raises DeployError with the first directory of the host that it may not have any more; ``otherwise`` is what to do
+    when that is meant.
+    """
+    for mount in taken_away(release, settings):
+        raise DeployError(
+            f"{release.label} has the host's directory {mount.source} at {mount.path},"
+            f" which {app} may not have any more",
+            f"an admin can give it again: {again(app, mount)}; {otherwise}",
+        )
+    capabilities = stored(settings)
+    processes = tuple(
+        dataclasses.replace(process, capabilities=tuple(c for c in process.capabilities if c in capabilities))
+        for process in release.processes
+    )
+    return dataclasses.replace(release, processes=processes)
+
+
+def live(app: str, release: Release, settings: Mapping[str, Any]) -> Release:
+    """As ``still``, for further containers of a release that is live, or becomes it."""
+    return still(app, release, settings, f"without it: ps:restart {app}")
+
+
+def taken_away(release: Release, settings: Mapping[str, Any]) -> list[Mount]:
+    """The directories of the host that the release has and the app may not have any more."""
+    given = {(wanted.source, wanted.path): wanted for wanted in mounts.stored(settings) if wanted.host}
+    return [
+        mount
+        for process in release.processes
+        for mount in process.mounts
+        if mount.host and not _has(given.get((mount.source, mount.path)), process, mount)
+    ]
+
+
+def again(app: str, mount: Mount) -> str:
+    return f"storage:mount {app} {mount.source}:{mount.path}{' --read-only' if mount.read_only else ''}"
+
+
+def _has(given: mounts.Wanted | None, process: Process, mount: Mount) -> bool:
+    if given is None or (given.read_only and not mount.read_only):
+        return False
+    return given.processes is None or process.type in given.processes

@@ -1,0 +1,47 @@
+"""A build that gets its context by a session: only what changed goes over. Without one it gets the tar."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from gitship.engine import build_api, buildkit_session
+from gitship.engine.build_context import SourceTree
+from gitship.engine.deadlines import Expired, Interrupted, Patience
+from gitship.engine.http import Wire
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.errors import DeployCanceled, DeployError, EngineError
+
+log = logging.getLogger("gitship.build")
+
+
+def build(
+    wire: Wire,
+    api: str,
+    tree: SourceTree,
+    options: BuildOptions,
+    on_event: Callable[[BuildStep | BuildOutput], None],
+    cancel: threading.Event,
+    memory_limit: str = "",
+) -> str:
+    """The id of the image, as ``builds.build`` has it; raises what that raises, and GitError for a file."""
+    deadline = time.monotonic() + options.timeout_s
+    try:
+        with buildkit_session.opened(wire, api, tree, Patience(deadline, (cancel,))) as served:
+            if served is not None:
+                try:
+                    return build_api.build(
+                        wire, api, "buildkit", (), options, on_event, cancel, memory_limit, session=served.id
+                    )
+                except (DeployError, EngineError):
+                    if served.failed is not None:
+                        raise served.failed from None
+                    if not served.broken:
+                        raise
+    except Interrupted:
+        raise DeployCanceled("the build was canceled") from None
+    except Expired:
+        raise EngineError("Docker took no session for the build", "see `journalctl -u docker` on the server") from None
+    return build_api.build(wire, api, "buildkit", tree, options, on_event, cancel, memory_limit)

@@ -1,0 +1,36 @@
+"""Where a Docker engine keeps images and all else: its own directory, or containerd's, perhaps on another disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitship.engine import containerd
+from gitship.engine.docker_host import is_here
+
+SNAPSHOTTER = "io.containerd.snapshotter.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """``store`` names the way images are kept, for people: images of one way are not there in another."""
+
+    data: Path
+    images: Path
+    by_containerd: bool
+    store: str
+
+
+def of(info: Mapping[str, Any], host: str) -> Places:
+    """From ``GET /info``."""
+    data = Path(info["DockerRootDir"])
+    status = {str(pair[0]): str(pair[1]) for pair in info.get("DriverStatus") or () if len(pair) == 2}
+    by_containerd = status.get("driver-type") == SNAPSHOTTER
+    driver = str(info.get("Driver", ""))
+    if not by_containerd:
+        return Places(data, data, False, f"its own store ({driver})")
+    address = str((info.get("Containerd") or {}).get("Address", ""))
+    images = containerd.root(address) if is_here(host) else None
+    return Places(data, images or data, True, f"containerd's store ({driver})")

@@ -1,0 +1,111 @@
+"""Labels: the names by which the table of hosts leads to an app's VCL, whichever that is at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gitship.front.app_vcl import (
+    LABEL_PREFIX,
+    TRIAL_LABEL,
+    UNAVAILABLE,
+    label_name,
+    unavailable_vcl,
+)
+from gitship.front.canary_vcl import CANARY_PREFIX, canary_label
+from gitship.front.host_table_vcl import TOP_PREFIX, canaries_of, hosts_of
+from gitship.front.varnish_cli import Control, Loaded
+
+
+def targets(loaded: Iterable[Loaded]) -> dict[str, str]:
+    """Slug -> the VCL that its label leads to."""
+    return {v.name.removeprefix(LABEL_PREFIX): v.target for v in loaded if v.target and v.name.startswith(LABEL_PREFIX)}
+
+
+def canaries(loaded: Iterable[Loaded]) -> dict[str, str]:
+    """Slug -> the VCL that the label of its canary leads to."""
+    labels = [v for v in loaded if v.target and v.name.startswith(CANARY_PREFIX)]
+    return {v.name.removeprefix(CANARY_PREFIX): v.target for v in labels if v.target}
+
+
+def serving(loaded: list[Loaded]) -> set[str]:
+    """Every VCL that a label leads to."""
+    return {*targets(loaded).values(), *canaries(loaded).values()}
+
+
+def table_in_use(loaded: Iterable[Loaded]) -> str | None:
+    """The VCL that every request begins in."""
+    return next((v.name for v in loaded if v.active and v.name.startswith(TOP_PREFIX)), None)
+
+
+class Labels:
+    """Every method asks Varnish anew; the caller holds the lock."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def hosts(self, table: str | None) -> dict[str, str]:
+        """Host name -> slug, as the VCL ``table`` says."""
+        return hosts_of(self._control.text(table)) if table else {}
+
+    def canaries(self, loaded: list[Loaded]) -> set[str]:
+        """Slugs whose visitors the table in use leads to a canary."""
+        table = table_in_use(loaded)
+        return canaries_of(self._control.text(table)) if table else set()
+
+    def retired(self, loaded: list[Loaded]) -> set[str]:
+        """Slugs of apps that are gone: no host leads to them, and their label only to a page."""
+        unavailable = {slug for slug, name in targets(loaded).items() if name == UNAVAILABLE}
+        if not unavailable:  # the table of 1000 hosts takes 5 ms to read
+            return unavailable
+        return unavailable - set(self.hosts(table_in_use(loaded)).values())
+
+    def retire(self, slug: str) -> None:
+        """Unloads the app's VCL, to which no host may lead any more; its label goes with a later ``sweep``."""
+        loaded = self._control.loaded()
+        vcl = targets(loaded).get(slug)
+        if vcl is None or vcl == UNAVAILABLE:
+            return
+        self._let_go(label_name(slug), loaded)
+        self._control.discard(vcl)
+
+    def end_canary(self, slug: str) -> str | None:
+        """The VCL that the canary's label led to, which no table may do any more; the label goes with a ``sweep``."""
+        loaded = self._control.loaded()
+        vcl = canaries(loaded).get(slug)
+        if vcl is None or vcl == UNAVAILABLE:
+            return None
+        self._let_go(canary_label(slug), loaded)
+        return vcl
+
+    def _let_go(self, label: str, loaded: list[Loaded]) -> None:
+        if not any(v.name == UNAVAILABLE for v in loaded):
+            self._control.inline(UNAVAILABLE, unavailable_vcl())
+        self._control.command("vcl.label", label, UNAVAILABLE)
+
+    def try_out(self, vcl: str | None) -> None:
+        """The label of what is on trial leads to ``vcl``; None: to a page. It is never discarded."""
+        loaded = self._control.loaded()
+        now = next((v.target for v in loaded if v.name == TRIAL_LABEL), None)
+        if vcl is None:
+            self._ensure_unavailable(loaded)
+        if now != (vcl or UNAVAILABLE):
+            self._control.command("vcl.label", TRIAL_LABEL, vcl or UNAVAILABLE)
+
+    def _ensure_unavailable(self, loaded: list[Loaded]) -> None:
+        if not any(v.name == UNAVAILABLE for v in loaded):
+            self._control.inline(UNAVAILABLE, unavailable_vcl())
+
+    def sweep(self) -> None:
+        """Discards the labels of apps that are gone, if there is no table of hosts but the one in use.
+
+        A discarded table lives on in idle worker threads. When the last one lets it go, Varnish counts down a number
+        in each label that the table named, even in one discarded by then: it writes into memory that is something else
+        by now, and the worker panics at a later deploy (7.1.1, and 7.7.3 by its source: VPI_vcl_rel).
+        """
+        loaded = self._control.loaded()
+        if not any(v.name.startswith(TOP_PREFIX) and not v.active for v in loaded):
+            for slug in self.retired(loaded):
+                self._control.discard(label_name(slug))
+            for slug in canaries(loaded).keys() - self.canaries(loaded):
+                if canaries(loaded)[slug] == UNAVAILABLE:
+                    self._control.discard(canary_label(slug))

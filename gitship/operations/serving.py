@@ -1,0 +1,62 @@
+"""What an owner says of the cache and the error page, and what shall be forgotten. ``ServerOperations.serving``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gitship.appfiles import cache_rules
+from gitship.appfiles.cache_rules import RuleInUse
+from gitship.front.cache import Purge
+from gitship.model import App, Identity
+from gitship.routing.desired import BEFORE, ERROR_PAGE, owner
+from gitship.store import Store
+
+
+class Serving:
+    """Every method raises GitshipError (NotFound, FrontError, ...) with a hint, and then nothing has changed.
+
+    ``keep`` stores settings of an app and makes them true in Varnish; ``purge`` forgets in the cache.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keep: Callable[[App, Mapping[str, Any], Identity], None],
+        purge: Callable[[str, Purge], None],
+    ) -> None:
+        self._store = store
+        self._keep = keep
+        self._purge = purge
+
+    # -- changing: from the next request on
+
+    def change_rules(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
+        """Rules of the cache by the fields of ``Cache``; None: gitship.toml counts again."""
+        self._keep(app, {f"{cache_rules.PREFIX}{field}": value for field, value in changes.items()}, by)
+
+    def set_error_page(self, app: App, page: str | None, by: Identity) -> None:
+        """HTML for when the app does not answer; None: gitship's own."""
+        self._keep(app, {ERROR_PAGE: page}, by)
+
+    def purge(self, app: App, purge: Purge, by: Identity) -> None:
+        """All releases of the app forget what fits."""
+        self._purge(owner(self._store.confirm(app, by)), purge)
+
+    # -- looking
+
+    def rules(self, app: App) -> list[RuleInUse]:
+        """Of the live release; before the first one, those set by command."""
+        of_release = self._store.release(app.live_release).cache if app.live_release else {}
+        return cache_rules.in_use(of_release, self._store.settings(app.id))
+
+    def files_until(self, app: App) -> float | None:
+        """Until when files of the release before are served (epoch seconds); None when there is none."""
+        before = self._store.setting(app.id, BEFORE)
+        live = self._store.release(app.live_release) if app.live_release else None
+        cache = cache_rules.cache(live.cache if live else {}, self._store.settings(app.id))
+        return before["since"] + cache.assets_for_s if before and cache.assets_for_s else None
+
+    def error_page(self, app: App) -> str | None:
+        found = self._store.setting(app.id, ERROR_PAGE)
+        return None if found is None else str(found)

@@ -1,0 +1,223 @@
+"""What apps keep beyond a deploy: volumes, and directories of the host. ``ServerOperations.storage``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from gitship.appfiles import mounts, overrides
+from gitship.appfiles.mounts import Wanted
+from gitship.containers.attach import ClientLeft
+from gitship.engine import gzip_stream, volume_archive
+from gitship.engine.deadlines import Interrupted
+from gitship.engine.interface import Volumes
+from gitship.errors import Conflict, GitshipError, NotFound, nearest
+from gitship.model import App, Deploy, Identity, Mount
+from gitship.routing.switch import STOPPED
+from gitship.store import Store
+from gitship.store.app_lock import ensure_unlocked
+from gitship.volumes.host_directories import HostDirectories
+from gitship.volumes.lifecycle import Keeper
+
+
+class Deploying(Protocol):
+    """Queues a deploy that brings the settings live with the image that is there."""
+
+    def __call__(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A mount, or a volume that is mounted nowhere (``path`` None). ``source`` is Docker's name or the directory.
+
+    ``name`` is None for a directory of the host; ``live`` is True when the live release has the mount.
+    """
+
+    name: str | None
+    source: str
+    path: str | None
+    read_only: bool = False
+    processes: tuple[str, ...] | None = None
+    size_bytes: int | None = None
+    live: bool = False
+
+
+class Storage:
+    """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then no data have changed."""
+
+    def __init__(self, data_dir: Path, store: Store, volumes: Volumes, keeper: Keeper, deploy: Deploying) -> None:
+        self._data_dir = data_dir
+        self._store = store
+        self._host_directories = HostDirectories(store)
+        self._volumes = volumes
+        self._keeper = keeper
+        self._deploy = deploy
+
+    # -- looking
+
+    def kept(self, app: App) -> list[Kept]:
+        """Mounts by path, then the volumes that are mounted nowhere."""
+        volumes = self._keeper.of(app)
+        sizes = {name: self._volumes.size_bytes(volume) for name, volume in volumes.items()}
+        wanted = mounts.stored(self._store.settings(app.id))
+        live = self._live_mounts(app)
+        rows = [
+            Kept(
+                name=None if w.host else w.source,
+                source=w.source if w.host else volumes.get(w.source, ""),
+                path=w.path,
+                read_only=w.read_only,
+                processes=w.processes,
+                size_bytes=sizes.get(w.source),
+                live=Mount(w.source, w.path, w.read_only) in live,
+            )
+            for w in wanted
+        ]
+        idle = volumes.keys() - {w.source for w in wanted}
+        return rows + [Kept(name, volumes[name], None, size_bytes=sizes[name]) for name in sorted(idle)]
+
+    def _live_mounts(self, app: App) -> tuple[Mount, ...]:
+        return self._store.release(app.live_release).mounts if app.live_release else ()
+
+    # -- mounts: the settings to change, which `tuning.change` brings live
+
+    def mount(self, app: App, wanted: Wanted, by: Identity) -> dict[str, Any]:
+        """Makes the volume when it is not there yet."""
+        app = self._store.confirm(app, by)
+        ensure_unlocked(self._store, app)
+        if wanted.host:
+            wanted = self._on_the_host(wanted)
+        there = {w.path: w for w in mounts.stored(self._store.settings(app.id))}.get(wanted.path)
+        if there is not None and there.source != wanted.source:
+            raise Conflict(
+                f"{there.source} is mounted at {wanted.path} of {app.name} already",
+                f"choose another path, or first: storage:unmount {app.name} {there.source}:{wanted.path}",
+            )
+        if not wanted.host:
+            self._keeper.ensure(app, wanted.source)
+        return {overrides.MOUNT + wanted.path: wanted.stored}
+
+    def _on_the_host(self, wanted: Wanted) -> Wanted:
+        source = self._volumes.host_path(wanted.source)
+        own = self._data_dir.resolve()
+        if own.is_relative_to(source) or Path(source).is_relative_to(own):
+            raise GitshipError(f"{source} has gitship's own data", "no app may have these: choose another directory")
+        self._host_directories.ensure_apart(source, read_only=wanted.read_only)
+        return Wanted(source, wanted.path, wanted.read_only, wanted.processes)
+
+    def unmount(self, app: App, word: str) -> dict[str, Any]:
+        """``word`` is a source, a path, or both with a colon. The data stay."""
+        there = mounts.stored(self._store.settings(app.id))
+        meant = [w for w in there if word in (w.source, w.path, f"{w.source}:{w.path}")]
+        if not meant:
+            known = [form for w in there for form in (f"{w.source}:{w.path}", w.source, w.path)]
+            near = nearest(word, known)
+            hint = f"did you mean '{near}'?" if near else f"see `storage:list {app.name}`"
+            raise NotFound(f"{app.name} has no mount '{word[:200]}'", hint)
+        return {overrides.MOUNT + w.path: None for w in meant}
+
+    def ensure_destroyable(self, app: App, name: str) -> None:
+        """Raises NotFound, or Conflict while the volume is in use."""
+        self._keeper.named(app, name)
+        if any(w.source == name for w in mounts.stored(self._store.settings(app.id))):
+            raise Conflict(f"'{name}' is mounted in {app.name}", f"first: storage:unmount {app.name} {name}")
+        live = self._store.app_by_id(app.id)
+        stopped = bool(self._store.setting(app.id, STOPPED))
+        if not stopped and any(m.source == name for m in self._live_mounts(live)):
+            raise Conflict(
+                f"the live release of {app.name} still has '{name}'", f"ps:restart {app.name} ends its containers"
+            )
+        if self._keeper.deploying(app):
+            raise Conflict(f"a deploy of {app.name} is under way", "wait for its end, or `deploys:cancel` it")
+
+    def destroy(self, app: App, name: str, by: Identity) -> None:
+        """Removes the volume with its data."""
+        with self._keeper.claim(app, name):
+            app = self._store.confirm(app, by)
+            ensure_unlocked(self._store, app)
+            self._keeper.ensure_still(app)
+            self.ensure_destroyable(app, name)
+            with self._store.acting(app, by):
+                self._keeper.discard(app, name)
+            self._keeper.clear(app)
+
+    # -- content
+
+    def export(
+        self, app: App, name: str, write: Callable[[bytes], object], gone: threading.Event, *, gzip: bool = False
+    ) -> None:
+        """Hands over the volume's content as a tar archive. Raises ClientLeft when ``write`` fails or ``gone`` is set.
+
+        Raises GitshipError when what was handed over is not whole.
+        """
+        volume = self._keeper.named(app, name)
+        try:
+            with self._keeper.moving(app), self._read(app, name, volume, gone) as chunks:
+                pieces = volume_archive.whole(chunks)
+                for piece in volume_archive.gathered(gzip_stream.zipped(pieces) if gzip else pieces):
+                    write(piece)
+        except volume_archive.Broken:
+            raise GitshipError(
+                "the content changed while it was read: the archive is not whole",
+                f"try again, or while nothing writes to it: `ps:stop {app.name}`, export, `ps:start {app.name}`",
+            ) from None
+        except (OSError, Interrupted):
+            raise ClientLeft from None
+
+    def restore(
+        self, app: App, name: str, chunks: Iterable[bytes], gone: threading.Event, by: Identity, *, replace: bool
+    ) -> Deploy | None:
+        """The content of a tar archive (or one with gzip) takes the place of the volume's, which goes.
+
+        It is unpacked into a volume of its own first: until that is whole, and its deploy live, nothing has changed.
+        None when no container has to be told. Raises ClientLeft when ``gone`` is set.
+        """
+        app = self._store.confirm(app, by)
+        ensure_unlocked(self._store, app)
+        self._keeper.named(app, name)
+        try:
+            with self._keeper.claim(app, name), self._keeper.moving(app), self._keeper.filling(app, name) as fresh:
+                if not replace:
+                    self._ensure_empty(app, name, gone)
+                self._volumes.write(fresh, gzip_stream.unzipped(chunks), self._keeper.labels(app, name), gone)
+                if gone.is_set():
+                    raise ClientLeft
+                if not replace:  # what the app has written meanwhile
+                    self._ensure_empty(app, name, gone)
+                return self._bring_in(app, name, fresh, by)
+        except Interrupted:
+            raise ClientLeft from None
+
+    def _read(self, app: App, name: str, volume: str, gone: threading.Event) -> Any:
+        return self._volumes.read(volume, self._keeper.labels(app, name), gone)
+
+    def _ensure_empty(self, app: App, name: str, gone: threading.Event) -> None:
+        with self._read(app, name, self._keeper.named(app, name), gone) as chunks:
+            if not volume_archive.is_empty(chunks):
+                raise Conflict(f"'{name}' of {app.name} is not empty", "add --replace to have its content replaced")
+
+    def _bring_in(self, app: App, name: str, fresh: str, by: Identity) -> Deploy | None:
+        """Containers that have the volume are replaced by a deploy; for all others it is a matter of the record."""
+        changes = {
+            overrides.VOLUME + name: fresh,
+            overrides.DISCARDED + fresh: None,
+            overrides.DISCARDED + self._keeper.named(app, name): time.time(),
+        }
+        with self._store.acting(app, by) as now:
+            under_way = self._keeper.deploying(app)
+            runs = now.live_release is not None and not self._store.setting(app.id, STOPPED)
+            if not runs and under_way:
+                raise Conflict(f"a deploy of {app.name} is under way", "import again after it")
+            if not runs or (not under_way and not any(m.source == name for m in self._live_mounts(now))):
+                for key, value in changes.items():
+                    self._store.set_setting(app.id, key, value)
+                if not runs:
+                    self._store.set_setting(app.id, overrides.PENDING, time.time())
+                return None
+        deploy = self._deploy(now, changes, by, cause=f"import into volume {name}")
+        self._keeper.claimed_by(app, name, deploy.id)
+        return deploy

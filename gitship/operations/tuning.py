@@ -1,0 +1,210 @@
+"""What owners set by command for an app's containers and builds. ``ServerOperations.tuning``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gitship.appfiles import overrides
+from gitship.appfiles.manifest import PORT, Manifest
+from gitship.appfiles.overrides import Overrides
+from gitship.config import Settings
+from gitship.containers.health_check import PARALLEL, Checker, Look, title
+from gitship.deploy.new_release import planned
+from gitship.engine.interface import Engine
+from gitship.engine.values import Capacity, Image
+from gitship.errors import Conflict, NotFound
+from gitship.model import DEFAULT_PORT, WEB, App, Check, Deploy, Identity, Process, Release
+from gitship.routing.switch import STOPPED
+from gitship.store import Store
+from gitship.store.app_lock import ensure_unlocked
+
+
+class Deploying(Protocol):
+    """Queues a deploy that brings the settings live with the image that is there."""
+
+    def __call__(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PortInUse:
+    """Where `web` of the next release listens; ``live`` is the live one's.
+
+    Before the first push the commit and its image have not been seen: they may say otherwise then.
+    """
+
+    port: int | None
+    source: str
+    live: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInUse:
+    """A check of the next release and what it comes from."""
+
+    process: str
+    text: str
+    check: Check
+    source: str
+
+
+class Tuning:
+    """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then nothing has changed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        engine: Engine,
+        manifest_of: Callable[[App, Release], Manifest | None],
+        deploy: Deploying,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._engine = engine
+        self._manifest_of = manifest_of
+        self._deploy = deploy
+
+    # -- changing
+
+    def change(self, app: App, changes: Mapping[str, Any], by: Identity, *, restart: bool = True) -> Deploy | None:
+        """Stores settings (None unsets); a live app gets a new release with them, and they are kept once it is live.
+
+        None when they wait: with ``restart`` False, while nothing is live, while the app is stopped, or when they are
+        for builds and one-off containers alone, the next of which have them.
+        """
+        found = self._store.confirm(app, by)
+        ensure_unlocked(self._store, found)
+        counts = self._counts(found, changes)
+        if counts and found.live_release is not None and restart and not self._store.setting(found.id, STOPPED):
+            return self._deploy(found, changes, by, cause=overrides.describe(changes))
+        with self._store.acting(app, by):
+            for name, value in changes.items():
+                self._store.set_setting(found.id, name, value)
+            if counts:
+                self._store.set_setting(found.id, overrides.PENDING, time.time())
+        return None
+
+    def _counts(self, app: App, changes: Mapping[str, Any]) -> bool:
+        """True when some of it counts for containers of the live release: the next deploy has to bring it."""
+        live = self._live(app)
+        types = {process.type for process in live.processes} if live is not None else set()
+        return any(overrides.needs_deploy(name, types) for name in changes)
+
+    def skip_checks(self, app: App, how: str | None, by: Identity) -> None:
+        """``overrides.ONCE``, ``overrides.ALWAYS``, or None: they count again."""
+        with self._store.acting(app, by) as found:
+            ensure_unlocked(self._store, found)
+            self._store.set_setting(found.id, overrides.SKIP_CHECKS, how)
+
+    # -- looking
+
+    def overrides(self, app: App) -> Overrides:
+        return overrides.parse(self._store.settings(app.id))
+
+    def stored(self, app: App) -> dict[str, Any]:
+        """What commands have set, by the names of ``overrides``."""
+        prefixes = (
+            overrides.PORT,
+            overrides.CHECK,
+            overrides.LIMIT,
+            overrides.MOUNT,
+            overrides.CAPABILITY,
+            overrides.BUILD_ONLY,
+        )
+        return {n: v for n, v in self._store.settings(app.id).items() if n.startswith(prefixes)}
+
+    def skipping(self, app: App) -> str | None:
+        """``overrides.ONCE``, ``overrides.ALWAYS`` or None."""
+        how = self._store.setting(app.id, overrides.SKIP_CHECKS)
+        return None if how is None else str(how)
+
+    def pending(self, app: App) -> bool:
+        """True when something is set that the live release does not have yet."""
+        return bool(self._store.setting(app.id, overrides.PENDING))
+
+    def capacity(self) -> Capacity:
+        return self._engine.capacity()
+
+    def processes(self, app: App) -> tuple[Process, ...]:
+        """Those of the live release's commit with what is set now; empty before the first release."""
+        live = self._live(app)
+        if live is None:
+            return ()
+        manifest = self._manifest_of(app, live)
+        if manifest is None:
+            return live.processes
+        manifest = overrides.running(manifest, self.overrides(app))
+        image = self._engine.images.inspect(live.image_id)
+        return planned(manifest, image, self._config(app), self._settings, entrypoint=live.entrypoint)
+
+    def port(self, app: App) -> PortInUse:
+        live, own = self._live(app), self.overrides(app)
+        if live is None:
+            if own.port:
+                return PortInUse(own.port, "ports:set", None)
+            said = self._config(app).get(PORT, "").strip()
+            if said.isascii() and said.isdecimal():
+                return PortInUse(int(said), "config PORT", None)
+            return PortInUse(DEFAULT_PORT, "default", None)
+        web = live.process(WEB)
+        used = web.port if web else None
+        if own.port:
+            return PortInUse(own.port, "ports:set", used)
+        manifest = self._manifest_of(app, live)
+        if manifest is None:
+            return PortInUse(used, live.label, used)
+        following = next((p.port for p in self.processes(app) if p.type == WEB), None)
+        source = _port_source(manifest, self._config(app), self._engine.images.inspect(live.image_id))
+        return PortInUse(following, source if following else "", used)
+
+    def checks(self, app: App) -> list[CheckInUse]:
+        """By process; before the first release only those that are set."""
+        own, live = self.overrides(app), self._live(app)
+        if live is None:
+            return [CheckInUse(p, title(c), c, "checks:set") for p, c in own.checks.items()]
+        manifest = self._manifest_of(app, live)
+        known = overrides.running(manifest, own).check_sources if manifest else {}
+        found = []
+        for process in self.processes(app):
+            for check in process.checks:
+                default = "the image" if check.kind == "image" else "default"
+                source = known.get(process.type, default) if manifest else live.label
+                found.append(CheckInUse(process.type, title(check), check, source))
+        return found
+
+    def run_checks(self, app: App) -> list[Look]:
+        """One try of each check of the live release in each running container. Raises Conflict when nothing runs."""
+        live, containers = self._live(app), self._store.containers(app.id)
+        if live is None or not containers:
+            raise Conflict(f"nothing of {app.name} runs", f"see `ps:list {app.name}`")
+        checker = Checker(self._engine, self._settings.deploy.check_timeout)
+        host = f"{app.name}.{self._settings.domain}"
+        wanted = [(c, p) for c in containers if (p := live.process(c.process)) is not None]
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="checks-run") as pool:
+            runs = [pool.submit(checker.look, c, p, host) for c, p in wanted]
+            return [look for run in runs for look in run.result()]
+
+    def ensure_process(self, app: App, process: str) -> None:
+        """Raises NotFound when the live release does not have it; before the first release anything goes."""
+        live = self._live(app)
+        if live is not None and live.process(process) is None:
+            known = ", ".join(p.type for p in live.processes)
+            raise NotFound(f"{app.name} has no process type '{process[:80]}'", f"it has: {known}")
+
+    def _live(self, app: App) -> Release | None:
+        return self._store.release(app.live_release) if app.live_release else None
+
+    def _config(self, app: App) -> dict[str, str]:
+        return {**self._store.global_config(), **self._store.config(app.id)}
+
+
+def _port_source(manifest: Manifest, config: Mapping[str, str], image: Image) -> str:
+    if manifest.port is not None:
+        return "gitship.toml"
+    if PORT in config:
+        return f"config {PORT}"
+    return "EXPOSE" if image.tcp_ports else f"default {DEFAULT_PORT}"

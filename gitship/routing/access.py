@@ -1,0 +1,164 @@
+"""A change of an app's gate comes true in Varnish at once: no deploy, no failed request."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gitship.config import Settings
+from gitship.front.front import AppFront, Front
+from gitship.front.gate import Gate, Https
+from gitship.model import STATUS_PAGE, WEB, App, Container, Identity
+from gitship.routing.canaries import Trial, Trials
+from gitship.routing.desired import Wanted
+from gitship.routing.drain import Drainer, Limits
+from gitship.routing.gate_settings import (
+    gate_of,
+    no_rates,
+    status_https,
+    store_gate,
+    store_status_https,
+)
+from gitship.routing.status_page_route import status_front
+from gitship.routing.switch import ensure_front
+from gitship.store import Store
+from gitship.store.app_lock import DESTROYING
+
+NOWHERE = Container("", "nowhere", 0, 0, WEB, 1, "127.0.0.1", 9)  # an app that never ran is compiled with this
+
+
+class Gatekeeper:
+    """Safe from any thread, also beside deploys of the same app."""
+
+    def __init__(
+        self,
+        store: Store,
+        front: Front,
+        drainer: Drainer,
+        drain_limit_s: float,
+        wanted: Wanted,
+        settings: Settings,
+        trials: Trials,
+    ) -> None:
+        self._wanted = wanted
+        self._settings = settings
+        self._trials = trials
+        self._store = store
+        self._front = front
+        self._drainer = drainer
+        self._drain_limit_s = drain_limit_s
+
+    def change(self, app: App, change: Callable[[Gate], Gate], by: Identity) -> Gate:
+        """See ``Gates.change``."""
+        with self._front.holding(app.id):
+            with self._store.acting(app, by):
+                before = gate_of(self._store, app.id)
+                after = change(before)
+                if after == before:
+                    return after
+                store_gate(self._store, app.id, after)
+            try:
+                self.bring(app.id)
+            except BaseException:
+                store_gate(self._store, app.id, before)
+                raise
+            return after
+
+    def change_status_page(self, https: Https | None) -> None:
+        """See ``Gates.change_status_page``."""
+        with self._front.holding(STATUS_PAGE.id):
+            before = status_https(self._store)
+            if https == before:
+                return
+            store_status_https(self._store, https)
+            try:
+                self._bring_status_page()
+            except BaseException:
+                store_status_https(self._store, before)
+                raise
+
+    def _bring_status_page(self) -> None:
+        wanted = status_front(self._store, self._settings)
+        if wanted is None:  # nobody gets there by Varnish
+            return
+        ensure_front(self._front)
+        old = self._front.label(wanted.slug, self._front.load(wanted))
+        if old is not None:
+            self._front.discard(old)  # a page's stream that is open goes on
+
+    def keep(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
+        """Stores settings of the app (None unsets) that Varnish has to know of; they hold from the next request on.
+
+        Raises NotFound, NoPermission, or FrontError when Varnish can't have them; then nothing has changed.
+        """
+        with self._front.holding(app.id):
+            with self._store.acting(app, by):
+                before = {name: self._store.setting(app.id, name) for name in changes}
+                if before == changes:
+                    return
+                self._set(app.id, changes)
+            try:
+                self.bring(app.id)
+            except BaseException:
+                self._set(app.id, before)
+                raise
+
+    def _set(self, app_id: int, settings: Mapping[str, Any]) -> None:
+        with self._store.transaction():
+            for name, value in settings.items():
+                self._store.set_setting(app_id, name, value)
+
+    def try_vcl(self, app: App, vcl: str) -> None:
+        """See ``Gates.try_vcl``."""
+        found = self._store.app_by_id(app.id)
+        ensure_front(self._front)
+        gate = dataclasses.replace(gate_of(self._store, found.id), vcl=vcl)
+        wanted = self._wanted.after(found, None, [NOWHERE], stopped=False, before=None)
+        wanted = dataclasses.replace(wanted, gate=gate)
+        self._front.discard(self._front.load(wanted))
+
+    def ensure_rates(self) -> None:
+        """See ``Gates.ensure_rates``."""
+        ensure_front(self._front)
+        if not self._front.limits_rates():
+            raise no_rates()
+
+    def apply_front(self, app: App) -> None:
+        """Varnish does for the app what the store says now, with the same containers. Raises FrontError."""
+        with self._front.holding(app.id):
+            self.bring(app.id)
+
+    def bring(self, app_id: int) -> None:
+        """The same for whoever holds the app. While it has a canary, both sides are brought."""
+        app = self._store.app_by_id(app_id)
+        if self._store.setting(app_id, DESTROYING) is not None:
+            return  # it must not come back
+        ensure_front(self._front)
+        trial = self._trials.of(app.id)
+        wanted = self._wanted.front(app)
+        canary = self.canary_front(app, trial) if trial is not None else None
+        if trial is not None and canary is not None:
+            wanted = dataclasses.replace(wanted, side=trial.rest(canary.cache_key))
+        left: list[str | None] = []
+        loaded = [self._front.load(wanted)]
+        try:
+            if canary is not None:
+                loaded.append(self._front.load(canary))
+                left.append(self._front.canaries.label(app.slug, loaded[1]))
+            left.append(self._front.label(app.slug, loaded[0]))
+        except BaseException:
+            for vcl in loaded:
+                self._front.discard(vcl)
+            raise
+        idle = [vcl for vcl in left if vcl is not None]
+        if idle:
+            limits = Limits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
+            self._drainer.start(app, idle, [], limits, lambda cut: None)
+
+    def canary_front(self, app: App, trial: Trial) -> AppFront:
+        """The canary's side of the app."""
+        live = self._store.release(app.live_release) if app.live_release else None
+        before = self._wanted.left_behind(app, live, trial.release)
+        wanted = self._wanted.after(app, trial.release, trial.containers, stopped=False, before=before)
+        return dataclasses.replace(wanted, side=trial.canary(self._wanted.front(app).cache_key))

@@ -1,0 +1,1 @@
+"""The whole server as one TOML document: read, compared with what is there, and applied."""

@@ -1,0 +1,158 @@
+"""A whole server as one TOML document: what it may say, and the commands that make a server so.
+
+A section that the document has is the whole truth of its subject; what it leaves out stays as it is. Every change is
+made by the command that a person would type, so one set of rules holds for both.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gitship.appfiles.values import Value, decode
+from gitship.commands.keys import NO_APPS
+from gitship.console.context import Context
+from gitship.errors import ConfigError, nearest
+from gitship.model import App, app_name
+
+FILE = "standard input"
+DOCUMENT_BYTES = 64 << 20
+CONFIG, KEYS, WEBHOOKS, STATUS, APPS = "config", "keys", "webhooks", "status_page", "apps"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command to run; ``stdin`` is piped into it. ``shown`` is what the plan says: never a secret."""
+
+    argv: tuple[str, ...]
+    stdin: str = ""
+    shown: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.shown or " ".join(self.argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A subject of an app. ``read`` gives what the document says in the form in which ``current`` gives what is there;
+    ``steps`` lead from one to the other, for the app of that name.
+
+    ``waits``: its steps take --no-restart, so that one deploy brings all of them. ``secret``: it holds values that an
+    export without secrets leaves out. ``closes``: it comes after the deploy.
+    """
+
+    key: str
+    read: Callable[[Value], Any]
+    current: Callable[[Context, App], Any]
+    steps: Callable[[str, Any, Any], Iterable[Step]]
+    empty: Any
+    waits: bool = False
+    secret: bool = False
+    closes: bool = False
+
+
+_sections: dict[str, Section] = {}
+
+
+def section(made: Section) -> Section:
+    """Declares it; the order of declaration is the order of the steps."""
+    assert made.key not in _sections, f"{made.key} is declared twice"
+    _sections[made.key] = made
+    return made
+
+
+def sections() -> tuple[Section, ...]:
+    return tuple(_sections.values())
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """A key as the document has it; ``apps`` None is no limit, an empty one is a limit to no app."""
+
+    key: str
+    role: str
+    apps: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """``apps`` by name, each with the sections that the document has. None: it does not say."""
+
+    config: Mapping[str, str] | None = None
+    keys: Mapping[str, KeyEntry] | None = None
+    webhooks: Value | None = None
+    status: Value | None = None
+    apps: Mapping[str, Mapping[str, Any]] | None = None
+
+
+def parse(text: str) -> Blueprint:
+    """Raises ConfigError naming the key and, for an unknown one, the nearest; GitshipError for an app's name."""
+    try:
+        data = tomllib.loads(decode(FILE, text.encode(), DOCUMENT_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{FILE} is not valid TOML: {error}", "`server:export` shows how it looks") from None
+    top = known(Value(FILE, "", data), (CONFIG, KEYS, WEBHOOKS, STATUS, APPS))
+    return Blueprint(
+        config=variables(top[CONFIG]) if CONFIG in top else None,
+        keys={name: _key(value) for name, value in top[KEYS].table().items()} if KEYS in top else None,
+        webhooks=top.get(WEBHOOKS),
+        status=top.get(STATUS),
+        apps={app_name(name): _app(value) for name, value in top[APPS].table().items()} if APPS in top else None,
+    )
+
+
+def limited_to(apps: Iterable[str] | None) -> list[str]:
+    """The words of ``keys:add`` and ``notify:add`` for that limit: none at all is no limit."""
+    if apps is None:
+        return []
+    return [word for app in apps for word in ("--app", app)] or [NO_APPS]
+
+
+def known(value: Value, keys: Iterable[str]) -> dict[str, Value]:
+    """The table's values. Raises ConfigError for a key that is not among ``keys``."""
+    table = value.table()
+    for name in table:
+        if name not in keys:
+            near = nearest(name, keys)
+            where = f"{value.path}." if value.path else ""
+            hint = f"did you mean '{where}{near}'?" if near else f"known: {', '.join(keys)}"
+            raise ConfigError(f"{value.file}: unknown key '{where}{name[:80]}'", hint)
+    return table
+
+
+def variables(value: Value) -> dict[str, str]:
+    return {name: item.text() for name, item in value.table().items()}
+
+
+def texts(value: Value) -> list[str]:
+    return [item.text() for item in value.items()]
+
+
+def some(value: Value, without: str) -> Value:
+    """The list or table, which has something in it: an empty one would read as the opposite of what it looks like.
+
+    ``without`` is what to write for no limit. Raises ConfigError.
+    """
+    if value.raw in ([], {}):
+        raise value.error("is empty, which would be nothing at all", without)
+    return value
+
+
+def _key(value: Value) -> KeyEntry:
+    table = known(value, ("key", "role", "apps"))
+    for name in ("key", "role"):
+        if name not in table:
+            raise value.error(f"needs {name}", 'as in: key = "ssh-ed25519 AAAA...", role = "deployer"')
+    role = table["role"].choice("admin", "deployer", "viewer")
+    apps = tuple(texts(table["apps"])) if "apps" in table else None
+    if role == "admin" and apps is not None:
+        raise value.error("is an admin key, which cannot be limited to apps", "leave apps out")
+    return KeyEntry(" ".join(table["key"].text().split()[:2]), role, apps)
+
+
+def _app(value: Value) -> dict[str, Any]:
+    table = known(value, tuple(_sections))
+    return {one.key: one.read(table[one.key]) for one in sections() if one.key in table}

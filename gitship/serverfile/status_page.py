@@ -1,0 +1,37 @@
+"""What a blueprint says of the status page: whether it is served by HTTPS at its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gitship.appfiles.values import Value
+from gitship.console.context import Context
+from gitship.errors import Conflict
+from gitship.https.wanted import wish_of
+from gitship.model import STATUS_PAGE
+from gitship.serverfile.app_visitors import https_step, https_wish, read_https
+from gitship.serverfile.document import Step, known
+
+
+def read(value: Value) -> dict[str, Any]:
+    """Raises ConfigError."""
+    table = known(value, ("https",))
+    return {"https": read_https(table["https"])} if table else {}
+
+
+def current(context: Context) -> dict[str, Any]:
+    """Nothing when nobody has said anything: the server's settings decide then."""
+    wish = wish_of(context.store, context.settings, STATUS_PAGE)
+    return {"https": https_wish(wish)} if wish.said else {}
+
+
+def steps(context: Context, wanted: Mapping[str, Any]) -> Iterable[Step]:
+    """Raises Conflict when the page has no name to be served at."""
+    if not wanted or wanted == current(context):
+        return []
+    if not context.settings.web.domain:
+        raise Conflict(
+            "the status page has no host name", 'set domain = "status.example.com" in [web], and restart gitship'
+        )
+    return [https_step("--status-page", wanted["https"])]

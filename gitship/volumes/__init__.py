@@ -1,0 +1,1 @@
+"""Volumes of apps, and directories of the host."""

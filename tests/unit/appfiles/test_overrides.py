@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from gitship.appfiles import overrides
+from gitship.appfiles.gitship_toml import Build, Limits
+from gitship.appfiles.manifest import Manifest, read
+from gitship.appfiles.overrides import Overrides, building, describe, parse, running
+from gitship.errors import ConfigError
+from gitship.model import Check
+
+pytestmark = pytest.mark.unit
+
+MANIFEST = Manifest(
+    processes={"web": ("a",), "worker": ("b",)},
+    checks={"web": (Check(path="/file"),), "worker": (Check(path="/file"),)},
+    check_sources={"web": "gitship.toml", "worker": "app.json"},
+    limits={"worker": Limits(pids=90, stop_timeout_s=5)},
+    port=8000,
+)
+
+
+def test_nothing_set_changes_nothing() -> None:
+    assert parse({"lock": {"by": "ada"}, overrides.PORT: None}) == Overrides()
+    assert running(MANIFEST, Overrides()) == building(MANIFEST, Overrides(), {}) == MANIFEST
+
+
+def test_what_is_set_comes_before_the_files_value_by_value() -> None:
+    made = running(
+        MANIFEST,
+        parse(
+            {
+                overrides.PORT: 3000,
+                overrides.CHECK + "web": {"path": "/set", "timeout_s": 2},
+                overrides.LIMIT + "*.memory_bytes": 64 << 20,
+                overrides.LIMIT + "*.cpus": 0.5,
+                overrides.LIMIT + "web.cpus": 1.5,
+            }
+        ),
+    )
+    assert made.port == 3000
+    assert made.checks == {"web": (Check(path="/set", timeout_s=2),), "worker": (Check(path="/file"),)}
+    assert made.check_sources == {"web": "checks:set", "worker": "app.json"}
+    assert made.limits == {
+        "web": Limits(memory_bytes=64 << 20, cpus=1.5),
+        "worker": Limits(memory_bytes=64 << 20, cpus=0.5, pids=90, stop_timeout_s=5),
+    }
+
+
+def test_settings_of_a_process_that_the_commit_does_not_have_wait() -> None:
+    gone = {overrides.CHECK + "cron": {"path": "/"}, overrides.LIMIT + "cron.pids": 5}
+    assert running(MANIFEST, parse(gone)) == MANIFEST
+    only_web = running(Manifest(), parse({overrides.LIMIT + "web.pids": 5, overrides.LIMIT + "worker.pids": 6}))
+    assert only_web.limits == {"web": Limits(pids=5)}
+
+
+def test_build_settings() -> None:
+    manifest = Manifest(build=Build(dockerfile="D", target="old", args={"A": "1", "B": "1"}))
+    own = parse({overrides.TARGET: "new", overrides.ARGUMENT + "B": "2", overrides.ARGUMENT_FROM_CONFIG + "C": True})
+    made = building(manifest, own, {"C": "3", "D": "4"})
+    assert made.build == Build(dockerfile="D", target="new", args={"A": "1", "B": "2", "C": "3"})
+    with pytest.raises(ConfigError, match="config, which has no C"):
+        building(manifest, own, {})
+
+
+def test_build_secrets_are_variables_by_name_and_their_values_are_shown_nowhere() -> None:
+    manifest = Manifest(build=Build(secrets={"npmrc": "NPM_TOKEN"}))
+    own = parse({overrides.SECRET + "key": "DEPLOY_KEY", overrides.PLATFORM: "linux/386"})
+    made = building(manifest, own, {"NPM_TOKEN": "swordfish", "DEPLOY_KEY": "k"})
+    assert made.build.secrets == {"npmrc": "NPM_TOKEN", "key": "DEPLOY_KEY"} and made.build.platform == "linux/386"
+    assert made.build.values == {"npmrc": "swordfish", "key": "k"} and "swordfish" not in repr(made)
+    with pytest.raises(ConfigError, match="the build secret key comes from config, which has no DEPLOY_KEY"):
+        building(manifest, own, {"NPM_TOKEN": "swordfish"})
+
+
+def test_a_context_that_is_set_is_where_the_procfile_is_looked_for() -> None:
+    files = {"gitship.toml": b"build.context = 'api'", "api/Procfile": b"web: api", "new/Procfile": b"web: new"}
+    assert read(files.get, "new").processes == {"web": ("new",)}
+    assert read(files.get, "").processes == {}
+    assert read(files.get).processes == {"web": ("api",)}
+
+
+def test_settings_are_called_as_people_call_them() -> None:
+    names = [overrides.PORT, overrides.CHECK + "web", overrides.LIMIT + "*.memory_bytes", overrides.LIMIT + "a.pids",
+             overrides.ARGUMENT + "A", overrides.ARGUMENT_FROM_CONFIG + "A", overrides.TARGET]  # fmt: skip
+    assert describe(names) == ("build argument A, target, checks of web, memory of every process, pids of a, port")
+
+
+def test_what_is_unset_is_told_from_what_is_set() -> None:
+    changes = {overrides.MOUNT + "/data": None, overrides.PORT: 80, overrides.LIMIT + "web.pids": None}
+    assert describe(changes) == "no pids of web, no mount /data, port"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from gitship.containers import listening_sockets
+
+pytestmark = pytest.mark.unit
+
+
+def listen(host: str, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+    server = socket.socket(family)
+    server.bind((host, 0))
+    server.listen()
+    return server
+
+
+def test_listening_sockets_are_found() -> None:
+    with listen("127.0.0.1") as loopback, listen("0.0.0.0") as everywhere:
+        found = listening_sockets.listening(os.getpid())
+        assert ("127.0.0.1", loopback.getsockname()[1]) in found
+        assert ("0.0.0.0", everywhere.getsockname()[1]) in found
+
+
+def test_an_app_on_loopback_only_is_told_so() -> None:
+    with listen("127.0.0.1") as server:
+        port = server.getsockname()[1]
+        told = listening_sockets.explain(os.getpid(), port)
+    assert told is not None
+    assert f"127.0.0.1:{port} only" in told[0]
+    assert f"0.0.0.0:{port}" in told[1]
+
+
+def test_an_app_on_another_port_is_told_which() -> None:
+    with listen("0.0.0.0") as server, listen("0.0.0.0") as closed:
+        expected = closed.getsockname()[1]
+        closed.close()
+        told = listening_sockets.explain(os.getpid(), expected)
+        assert told is not None
+        assert str(server.getsockname()[1]) in told[0] and f"expected {expected}" in told[0]
+
+
+def test_a_process_that_is_gone_tells_nothing_wrong() -> None:
+    assert listening_sockets.listening(2**22 + 1) == set()
