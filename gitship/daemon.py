@@ -57,6 +57,7 @@ from gitship.oneoff.cron import Cron
 from gitship.oneoff.cron_runs import Runs
 from gitship.oneoff.cron_scheduler import Scheduler
 from gitship.oneoff.oneoffs import OneOffs
+from gitship.operations.canaries import RunningCanaries
 from gitship.operations.processes import Looking
 from gitship.operations.rebuild_after_restore import Revival
 from gitship.operations.server import ServerOperations
@@ -75,7 +76,7 @@ from gitship.reconcile.routes import Routes
 from gitship.reconcile.troubles import Troubles
 from gitship.reconcile.watch import Watcher
 from gitship.routing.access import Gatekeeper
-from gitship.routing.canaries import RunningCanaries, Trials
+from gitship.routing.canaries import Trials
 from gitship.routing.desired import Wanted
 from gitship.routing.drain import Drainer
 from gitship.routing.pause import Pausing

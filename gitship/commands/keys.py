@@ -14,11 +14,11 @@ from gitship.console.command_registry import command
 from gitship.console.context import Context, Ctx
 from gitship.console.listing import Format, moment, show
 from gitship.console.prompt import ask, read_all
+from gitship.console.visible_apps import NO_APPS
 from gitship.errors import Conflict, NotFound, UsageError, nearest
 from gitship.model import App, Key, Role
 
 KEY_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?")
-NO_APPS = "--no-apps"
 KEY_TEXT_BYTES = 16 * 1024  # an RSA key of 16,384 bits takes 2.8 kB
 
 KeyName = Annotated[str, Parameter(name="NAME", help="the key's name, for instance its owner's")]

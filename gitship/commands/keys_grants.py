@@ -10,9 +10,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.keys import NO_APPS, KeyName, named
+from gitship.commands.keys import KeyName, named
 from gitship.console.command_registry import command
 from gitship.console.context import Context, Ctx
+from gitship.console.visible_apps import NO_APPS
 from gitship.errors import AlreadyGone, Conflict, UsageError
 from gitship.model import Key, Role
 

@@ -9,18 +9,17 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from gitship.appfiles.values import Value
-from gitship.commands.resources import shown_memory
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Context, Ctx
-from gitship.console.durations import typed_seconds
+from gitship.console.durations import rate_seconds
 from gitship.console.listing import Format, show_one
+from gitship.console.sizes import shown_memory
 from gitship.errors import UsageError
 from gitship.front.gate import Gate
 from gitship.front.visitor_limits import (
     COUNTED_BYTES,
     MOST_BYTES,
-    MOST_PER_S,
     MOST_REQUESTS,
     Limits,
     Rate,
@@ -49,7 +48,7 @@ Size = Annotated[str, Parameter(name="SIZE", help="the largest body, for instanc
 def set_rate(app: AppName, /, *, context: Ctx, requests: Requests, per: Period = "10s", by: By = "ip") -> None:
     if not 1 <= requests <= MOST_REQUESTS:
         raise UsageError(f"{requests} is not how many requests may come", f"1 to {MOST_REQUESTS}")
-    rate = Rate(requests, seconds(per), by)
+    rate = Rate(requests, rate_seconds(per), by)
     found = context.app(app)
     context.operations.gates.ensure_rates()
     _change(context, found, lambda limits: replace(limits, rate=rate))
@@ -58,14 +57,6 @@ def set_rate(app: AppName, /, *, context: Ctx, requests: Requests, per: Period =
 
 def _whose(rate: Rate) -> str:
     return "from one address" if rate.by == "ip" else "in all"
-
-
-def seconds(text: str) -> int:
-    """``10s``, ``1m``. Raises UsageError."""
-    value = typed_seconds(text, 5)
-    if not value or value > MOST_PER_S:
-        raise UsageError(f"'{text[:80]}' is not a time to count in", "for instance 10s, 1m or 1h; 1s to 1d")
-    return value
 
 
 @command("ratelimit:off", Role.DEPLOYER, "take any number of requests", examples=("ratelimit:off shop",))

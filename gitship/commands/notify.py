@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gitship.commands.keys import NO_APPS, limit_of
+from gitship.commands.keys import limit_of
 from gitship.console import idempotence
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import Context, Ctx
 from gitship.console.listing import Format, moment, show
 from gitship.console.prompt import ask, read_all
+from gitship.console.visible_apps import NO_APPS
 from gitship.errors import GitshipError, NotFound, UsageError, nearest
 from gitship.model import DeliveryStatus, Role, Webhook
 from gitship.notify import webhooks

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Annotated, Literal
-from urllib.parse import quote
 
 from cyclopts import Parameter
 
-from gitship.commands.domains import domain_name
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Context, Ctx
 from gitship.console.listing import Format, show
-from gitship.errors import AlreadyGone, Conflict, NotFound, UsageError, nearest
-from gitship.front.gate import Gate, Redirect, looping
+from gitship.console.redirect_targets import named, redirect
+from gitship.errors import AlreadyGone, Conflict, NotFound, nearest
+from gitship.front.gate import Gate, looping
 from gitship.model import App, Role
 from gitship.routing.gate_settings import gate_of
 
 MOST_REDIRECTS = 200
-KEPT_AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
 
 Source = Annotated[str, Parameter(name="FROM", help="/path, /path/* for all below it, or a host of the app")]
 Target = Annotated[str, Parameter(name="TO", help="/path or http(s)://host[/path]")]
@@ -97,30 +95,6 @@ def list_redirects(app: AppName, /, *, context: Ctx, format: Format = "table") -
     found = context.app(app)
     redirects = sorted(gate_of(context.store, found.id).redirects, key=lambda r: r.source)
     show(context, [{"from": r.source, "to": r.target, "code": r.code} for r in redirects], format, empty="none")
-
-
-def redirect(source: str, target: str, code: int) -> Redirect:
-    """What was typed, as browsers write it: other scripts than Latin percent-encoded. Raises GitshipError."""
-    name = named(source)
-    shown = quote(target.strip(), safe=KEPT_AS_IT_IS)
-    try:
-        return Redirect(name, shown, code)
-    except ValueError:
-        pass
-    if name.startswith("/"):
-        try:
-            Redirect(name, "/", code)
-        except ValueError:
-            hint = "a path without ? and #, for instance /old, or /old/* for all below it"
-            raise UsageError(f"'{source[:80]}' is not a path to redirect", hint) from None
-    hint = "give /path or https://host/path; with a FROM of a host or /path/*, without ? and #"
-    raise UsageError(f"'{target[:80]}' is not where visitors can be sent", hint)
-
-
-def named(source: str) -> str:
-    """FROM in the form in which it is kept. Raises GitshipError for what is no host."""
-    source = source.strip()
-    return quote(source, safe=KEPT_AS_IT_IS) if source.startswith("/") else domain_name(source)
 
 
 def own_hosts(context: Context, app: App) -> frozenset[str]:

@@ -16,7 +16,8 @@ from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Context, Ctx
 from gitship.console.follow_deploy import Detach
-from gitship.console.listing import NOTHING, Format, show
+from gitship.console.listing import Format, show
+from gitship.console.sizes import shown_memory
 from gitship.errors import GitshipError, UsageError
 from gitship.model import App, Role
 
@@ -135,16 +136,6 @@ def unset(
     prefix = overrides.LIMIT if process is None else f"{overrides.LIMIT}{process}."
     names = [name for name in context.operations.tuning.stored(found) if name.startswith(prefix)]
     change(context, found, dict.fromkeys(names), detach=detach, no_restart=no_restart)
-
-
-def shown_memory(count: int | None) -> str:
-    """As it is typed: ``512m``, ``2g``, else bytes."""
-    if count is None:
-        return NOTHING
-    for unit, shift in (("g", 30), ("m", 20), ("k", 10)):
-        if count and count % (1 << shift) == 0:
-            return f"{count >> shift}{unit}"
-    return str(count)
 
 
 def _for_every(process: str, limits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -15,7 +15,6 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
-import gitship.commands
 from gitship.console.columns import Column
 from gitship.console.escapes import printable
 from gitship.errors import UsageError
@@ -123,9 +122,10 @@ def command(
 
 
 def load() -> dict[str, Command]:
-    """All commands by name: imports every module beside this one, so that a new noun is one new file."""
+    """All commands by name: imports every module of ``gitship.commands``, so that a new noun is one new file."""
     with _load_lock:
-        for module in pkgutil.iter_modules(gitship.commands.__path__, "gitship.commands."):
+        commands = importlib.import_module("gitship.commands")  # at the first use: every command imports this module
+        for module in pkgutil.iter_modules(commands.__path__, "gitship.commands."):
             importlib.import_module(module.name)
     return _commands
 

@@ -11,6 +11,7 @@ from gitship.errors import NoPermission, NotFound, OutOfReach, nearest
 from gitship.model import App, Identity, Role
 from gitship.store import Store
 
+NO_APPS = "--no-apps"  # the option that limits a key to none
 REFUSALS = (NoPermission, OutOfReach)
 
 

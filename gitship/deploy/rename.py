@@ -18,9 +18,9 @@ from gitship.git.repository import Repositories
 from gitship.model import App, Identity
 from gitship.routing import switch
 from gitship.store import Store
+from gitship.store.settings import RENAMING
 
 log = logging.getLogger("gitship.deploy")
-RENAMING = switch.RENAMING
 
 
 class Renaming:

@@ -72,7 +72,7 @@ class AppFront:
     error_page: str | None = None
     side: Side | None = None  # of a canary
     id: int = 0  # under which its visitors are counted, whatever its name; 0: not at all
-    pause_vcl: Pause | None = None
+    pause: Pause | None = None
     local: LocalBackend | None = None  # a program of this machine instead of containers; it has no websockets
     proxy: Path | None = None  # the socket of what websockets go through; None: who asks gets an ordinary answer
 

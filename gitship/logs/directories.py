@@ -19,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitship.model import App
-from gitship.routing.switch import RENAMING
 from gitship.store import Store
+from gitship.store.settings import RENAMING
 
 log = logging.getLogger("gitship.logs")
 COARSE_S = 0.1  # by which a file's time may be behind the clock's

@@ -15,6 +15,7 @@ from gitship.observe.status_facts import Facts
 from gitship.observe.traffic import Stats
 from gitship.oneoff.cron import Cron
 from gitship.oneoff.programs import Programs
+from gitship.operations.canaries import Canaries
 from gitship.operations.cleanup import Cleanup
 from gitship.operations.clone import Cloning
 from gitship.operations.lifecycle import Lifecycle
@@ -26,7 +27,6 @@ from gitship.operations.sources import Sources
 from gitship.operations.storage import Storage
 from gitship.operations.tuning import Tuning
 from gitship.reconcile.reconciler import Reconciling
-from gitship.routing.canaries import Canaries
 from gitship.routing.gate_settings import Gates
 from gitship.routing.pause import Pauses
 

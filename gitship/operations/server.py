@@ -30,6 +30,7 @@ from gitship.observe.status_facts import ServerFacts
 from gitship.observe.traffic import Stats
 from gitship.oneoff.cron import Cron
 from gitship.oneoff.programs import Programs
+from gitship.operations.canaries import Canaries
 from gitship.operations.cleanup import Cleanup
 from gitship.operations.clone import Cloning
 from gitship.operations.jobs import Jobs
@@ -44,7 +45,6 @@ from gitship.operations.tuning import Tuning
 from gitship.reconcile.destroy import Destroying
 from gitship.reconcile.reconciler import Reconciling
 from gitship.routing import hostnames, switch, urls
-from gitship.routing.canaries import Canaries
 from gitship.routing.gate_settings import Gates
 from gitship.routing.pause import Pauses
 from gitship.store import Store

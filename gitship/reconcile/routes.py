@@ -19,6 +19,7 @@ from gitship.routing.desired import Wanted
 from gitship.routing.status_page_route import status_front
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
+from gitship.store.settings import RENAMING
 
 HOSTS = "the table of hosts"
 ROUTE = "its route in Varnish"
@@ -101,7 +102,7 @@ class Routes:
 
     def _deploying(self, app: App) -> bool:
         """A deploy changes the route itself, a canary has two, a rename another name."""
-        return self._queue.running(app.id) is not None or self._store.setting(app.id, switch.RENAMING) is not None
+        return self._queue.running(app.id) is not None or self._store.setting(app.id, RENAMING) is not None
 
     def _fronts(self, apps: Iterable[App], failed: list[GitshipError]) -> dict[App, AppFront]:
         going = self._store.apps_with_setting(DESTROYING)

@@ -1,4 +1,4 @@
-"""Canaries under way, one per app at most, and how people decide about them. ``Operations.canaries``.
+"""Canaries under way, one per app at most.
 
 Kept in memory alone: a gitship that starts knows of none, and leads all visitors to the live release again.
 """
@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from gitship.deploy.queue import DeployQueue
-from gitship.errors import NotFound
 from gitship.front.canary_vcl import Share, Side
-from gitship.model import App, Container, Deploy, Identity, Release
-from gitship.store import Store
+from gitship.model import Container, Release
 
 ANSWER_TIMEOUT_S = 60.0
 
@@ -78,43 +74,3 @@ class Trials:
                 trial.aborted_by = by
             trial.decided.set()
             return trial
-
-
-class Canaries(Protocol):
-    """How people end a canary before gitship does. Both raise NotFound when the app has none."""
-
-    def promote(self, app: App, by: Identity) -> Deploy:
-        """All visitors get the new release; the deploy as it is after the switch."""
-        ...
-
-    def abort(self, app: App, by: Identity) -> Deploy:
-        """All visitors get the old release, and the deploy has failed."""
-        ...
-
-
-class RunningCanaries:
-    """The implementation behind ``Canaries``."""
-
-    def __init__(self, store: Store, trials: Trials, queue: DeployQueue) -> None:
-        self._store = store
-        self._trials = trials
-        self._queue = queue
-
-    def promote(self, app: App, by: Identity) -> Deploy:
-        return self._decide(app, by, promote=True)
-
-    def abort(self, app: App, by: Identity) -> Deploy:
-        return self._decide(app, by, promote=False)
-
-    def _decide(self, app: App, by: Identity, *, promote: bool) -> Deploy:
-        app_id = self._store.confirm(app, by).id
-        job = self._queue.running(app_id)
-        trial = self._trials.decide(app_id, by.key_name, promote=promote)
-        if job is None or trial is None:
-            raise no_canary(app.name)
-        job.journal.answered.wait(ANSWER_TIMEOUT_S)
-        return self._store.deploy(trial.deploy_id)
-
-
-def no_canary(app: str) -> NotFound:
-    return NotFound(f"{app} has no canary now", "one begins with: git push -o canary=5% deploy main")

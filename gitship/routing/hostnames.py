@@ -10,8 +10,8 @@ from __future__ import annotations
 from gitship.config import Settings
 from gitship.errors import Conflict
 from gitship.model import App
-from gitship.routing.switch import RENAMING
 from gitship.store import Store
+from gitship.store.settings import RENAMING
 
 
 def directly_below(name: str, domain: str) -> str:

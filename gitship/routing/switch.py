@@ -22,10 +22,10 @@ from gitship.routing import status_page_route
 from gitship.routing.desired import STOPPED, Wanted
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
+from gitship.store.settings import RENAMING
 
 __all__ = ["STOPPED", "Switch", "Switched", "ensure_front", "hosts"]
 
-RENAMING = "renaming"  # an app's setting: the name that it is getting
 VERIFY_TRIES = 5
 VERIFY_PAUSE_S = 0.2
 VERIFY_TIMEOUT_S = 10.0  # of one try

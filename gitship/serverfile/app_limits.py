@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from gitship.appfiles.values import Value
-from gitship.commands.limits import seconds
-from gitship.commands.resources import shown_memory
 from gitship.console.context import Context
+from gitship.console.durations import rate_seconds
+from gitship.console.sizes import shown_memory
 from gitship.errors import ConfigError, GitshipError
 from gitship.front.custom_vcl import checked
 from gitship.front.visitor_limits import MOST_REQUESTS
@@ -24,7 +24,7 @@ def _rate(value: Value) -> Any:
     if "requests" not in table:
         raise value.error("needs requests", 'as in: { requests = 100, per = "10s" }, or false for no limit')
     try:
-        per_s = seconds(table["per"].text() if "per" in table else "10s")
+        per_s = rate_seconds(table["per"].text() if "per" in table else "10s")
     except GitshipError as error:
         raise ConfigError(f"{value.file}: {value.path}.per: {error.message}", error.hint) from None
     by = table["by"].choice("ip", "all") if "by" in table else "ip"

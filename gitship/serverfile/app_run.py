@@ -8,9 +8,9 @@ from typing import Any
 from gitship.appfiles import overrides
 from gitship.appfiles.gitship_toml import MIN_MEMORY
 from gitship.appfiles.values import Value
-from gitship.commands.resources import shown_memory
 from gitship.console import env_file
 from gitship.console.context import Context
+from gitship.console.sizes import shown_memory
 from gitship.containers import capabilities
 from gitship.engine.hardening import capability
 from gitship.model import App

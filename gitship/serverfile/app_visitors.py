@@ -8,10 +8,10 @@ from typing import Any
 
 from gitship.appfiles import cache_rules
 from gitship.appfiles.values import Value
-from gitship.commands.domains import domain_pattern
-from gitship.commands.redirects import redirect
 from gitship.console.context import Context
+from gitship.console.host_names import domain_pattern
 from gitship.console.networks import networks
+from gitship.console.redirect_targets import redirect
 from gitship.errors import ConfigError, GitshipError
 from gitship.front.cache import ALL_COOKIES
 from gitship.front.gate import REDIRECT_CODES

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitship.appfiles.values import Value, decode
-from gitship.commands.keys import NO_APPS
 from gitship.console.context import Context
+from gitship.console.visible_apps import NO_APPS
 from gitship.errors import ConfigError, nearest
 from gitship.model import App, app_name
 

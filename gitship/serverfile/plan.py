@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gitship.commands.keys import NO_APPS
 from gitship.console import command_registry, visible_apps
 from gitship.console.context import Context
+from gitship.console.visible_apps import NO_APPS
 from gitship.errors import Conflict
 from gitship.model import App, Key, Role
 from gitship.routing import hostnames

@@ -8,6 +8,8 @@ from typing import Any
 
 from gitship.store.database import Database
 
+RENAMING = "renaming"  # of an app: the name that it is getting
+
 
 class AppSettings(Database):
     """Named values, as JSON; the part of gitship that owns a name says what it may be."""

@@ -45,6 +45,7 @@ from gitship.notify.sender import Notifier
 from gitship.observe.container_usage import Figures, Sampler
 from gitship.observe.traffic import StoredStats
 from gitship.oneoff.cron import Cron
+from gitship.operations.canaries import no_canary
 from gitship.operations.cleanup import Cleanup
 from gitship.operations.clone import Cloning
 from gitship.operations.lifecycle import Lifecycle
@@ -56,7 +57,6 @@ from gitship.operations.sources import Sources
 from gitship.operations.storage import Storage
 from gitship.operations.tuning import Tuning
 from gitship.routing import hostnames
-from gitship.routing.canaries import no_canary
 from gitship.routing.gate_settings import gate_of, no_rates, store_gate, store_status_https
 from gitship.routing.pause import Paused, ensure_can_pause, not_paused
 from gitship.routing.switch import STOPPED

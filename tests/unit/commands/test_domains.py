@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.commands.domains import domain_name
+from gitship.console.host_names import domain_name
 from gitship.errors import GitshipError
 from gitship.model import DOMAIN_NAME, Role
 from tests.unit.commands.world import World

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.commands.redirects import redirect
 from gitship.console.networks import network
+from gitship.console.redirect_targets import redirect
 from gitship.errors import GitshipError
 from gitship.front.gate import OPEN, PAGE_BYTES, Gate, Login, Maintenance, Redirect
 from gitship.model import Role

@@ -23,8 +23,8 @@ from gitship.model import App, Container, DeployKind, DeployState, Process
 from gitship.observe.container_usage import Sampler
 from gitship.oneoff.cron_scheduler import Scheduler
 from gitship.reconcile.interrupted_deploys import Interrupted
-from gitship.routing.switch import RENAMING
 from gitship.store import Store
+from gitship.store.settings import RENAMING
 
 pytestmark = pytest.mark.unit
 

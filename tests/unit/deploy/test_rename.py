@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from gitship.config import Settings
-from gitship.deploy.rename import RENAMING, Renaming
+from gitship.deploy.rename import Renaming
 from gitship.errors import Conflict
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
 from gitship.model import GITSHIP, DeployKind
 from gitship.routing.switch import hosts
 from gitship.store import Store
+from gitship.store.settings import RENAMING
 
 pytestmark = pytest.mark.unit
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from gitship.config import Settings, WebSettings
-from gitship.deploy.rename import RENAMING
 from gitship.errors import Conflict
 from gitship.routing.hostnames import directly_below, ensure_addable
 from gitship.store import Store
+from gitship.store.settings import RENAMING
 
 pytestmark = pytest.mark.unit
 SETTINGS = Settings(domain="example.com", web=WebSettings(domain="status.example.net"))
