@@ -38,21 +38,6 @@ make_test_venv() {
     die "pip could not install what the tests need" "look above for its reason, then run this again"
 }
 
-# Mostly on real clocks, ports and processes: up to three modules in which something failed run once more, alone. A fault
-# fails again; what passes now is unsteady, and is named, so that it can be mended.
-all_tests() {
-  local modules
-  python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder && return
-  mapfile -t modules < <(python -c '
-import json, pathlib
-failed = pathlib.Path(".pytest_cache/v/cache/lastfailed")
-print(*sorted({name.split("::")[0] for name in json.loads(failed.read_text())}), sep="\n")')
-  [ "${#modules[@]}" -ge 1 ] && [ -f "${modules[0]}" ] && [ "${#modules[@]}" -le 3 ] || return 1
-  say "pytest once more, alone: ${modules[*]}"
-  python -m pytest -q "${modules[@]}" || return 1
-  say "UNSTEADY, passed the second time: ${modules[*]}"
-}
-
 run_tests() {
   local cache=${GITSHIP_TEST_CACHE:-/var/cache/gitship-test} failed=() wanted package
   update_lists
@@ -83,7 +68,7 @@ run_tests() {
   slow_checks >"$said" 2>&1 &
   beside=$!
   # Mostly waiting, so more tests at once than processors; a module's tests share a server and stay together.
-  check "pytest" all_tests
+  check "pytest" python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
   wait "$beside" || failed+=("mypy, import-linter or audit")
   cat "$said"
   rm -f "$said"

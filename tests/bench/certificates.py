@@ -18,7 +18,7 @@ from gitship.front.tls import self_signed
 from gitship.front.tls.table import Entry
 from gitship.front.tls.terminator import Terminator
 from tests.bench.table import show
-from tests.e2e.harness import free_port
+from tests.places import free_port
 
 
 def entry(number: int) -> Entry:

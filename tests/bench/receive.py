@@ -21,7 +21,8 @@ from pathlib import Path
 
 from tests.bench.table import paired_ratio, show, spread
 from tests.e2e.apps import clean_env, git
-from tests.e2e.harness import free_port, make_key
+from tests.e2e.harness import make_key
+from tests.places import free_port
 
 READY_S = 15.0
 PUSH_S = 300.0

@@ -35,7 +35,8 @@ from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e.front.asking import app
 from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin
-from tests.e2e.harness import free_port, wait_until
+from tests.e2e.harness import wait_until
+from tests.places import free_port
 
 HOST = "localhost"
 TARGET = "1.0"

@@ -10,11 +10,9 @@ import contextlib
 import fnmatch
 import http.client
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -33,6 +31,7 @@ from gitship.engine.label_seal import Seal
 from tests.e2e import docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.forks import Forked, Forks
+from tests.places import free_pool, free_port
 
 READY_S = 30.0
 PUSH_S = 120.0
@@ -56,22 +55,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: str
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def free_pool() -> str:
-    """A random /21 of 10/8, for 32 apps, that no route of this machine and no other server's range begins with."""
-    routes = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True, timeout=10, check=False).stdout
-    while True:
-        second, third = random.randint(32, 223), random.randrange(0, 256, 8)
-        if not any(f"10.{second}.{third + n}." in routes for n in range(8)):
-            return f"10.{second}.{third}.0/21"
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str, every_s: float = 0.05) -> Any:

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from tests.e2e.harness import wait_until
 from tests.e2e.python_image import cache_dir
+from tests.places import place
 
 PACKAGES = "systemd,systemd-sysv,dbus,sudo,ca-certificates,iproute2,procps"
 USER = "ada"  # may use sudo, and has a key
@@ -232,7 +232,8 @@ class Machine:
 def free_number() -> int:
     """Of a network that no route of this machine uses."""
     routes = run("ip", "-4", "route")
-    return next(n for n in range(10 + int(time.time()) % 200, 255) if f"10.199.{n}." not in routes)
+    own = range(10 + 7 * place(), 17 + 7 * place())
+    return next(n for n in own if f"10.199.{n}." not in routes)
 
 
 @contextmanager

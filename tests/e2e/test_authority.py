@@ -29,7 +29,7 @@ from gitship.https.renewer import Keeper
 from gitship.model import GITSHIP, App, CertificateSource, StoredCertificate
 from gitship.store import Store
 from tests.e2e.authority import Pebble, pebble
-from tests.e2e.harness import free_port
+from tests.places import free_port
 from tests.unit.certs import issue
 from tests.unit.commands.https import Curtain, https_of, unanswered
 from tests.unit.commands.operations import StoreGates

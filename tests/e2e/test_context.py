@@ -7,7 +7,6 @@ import os
 import subprocess
 import tarfile
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from gitship.engine.docker import DockerEngine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 from gitship.git.build_context import build_context
 from tests.e2e import docker_cli
+from tests.places import own_name
 from tests.unit.git.commits import SUBMODULE, Content, bare, commit, executable, link
 from tests.unit.git.dockerignore_cases import CASES, TREE
 
@@ -32,7 +32,7 @@ class Bench:
 
     def __init__(self, host: str, path: Path) -> None:
         self.host = host
-        self.run = f"context-{uuid.uuid4().hex[:8]}"
+        self.run = own_name("context-")
         self.repository = bare(path / "shop.git")
 
     def build(self, commit_id: str, builder: str = "buildkit") -> tuple[str, dict[str, bool]]:
@@ -50,7 +50,7 @@ class Bench:
 
     def members(self, image: str) -> dict[str, tarfile.TarInfo]:
         """What stands below /all in the image."""
-        name = f"{self.run}-{uuid.uuid4().hex[:6]}"
+        name = own_name(f"{self.run}-")
         docker_cli.docker(self.host, "create", "--name", name, "--label", f"gitship.test={self.run}", image, "none")
         command = ["docker", "-H", self.host, "export", name]
         data = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout

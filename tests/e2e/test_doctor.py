@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, free_port, running, wait_until
+from tests.e2e.harness import Server, running, wait_until
+from tests.places import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from gitship.engine import engine_cgroup
 from tests.e2e import apps
 from tests.e2e.apps import clean_env
 from tests.e2e.dockerd import UNIFIED, own_engine
-from tests.e2e.harness import Server, free_port, running, wait_until
+from tests.e2e.harness import Server, running, wait_until
+from tests.places import free_port, own_name, place
 
 pytestmark = [
     pytest.mark.e2e,
@@ -34,8 +34,7 @@ def run(*command: str, check: bool = True) -> str:
 @pytest.fixture(scope="module")
 def metadata(module_base: Path) -> Iterator[str]:
     """The address of a service in the link-local range, in a network namespace of its own: as a cloud's is reached."""
-    name = f"gs{random.randrange(16**6):06x}"
-    network = f"169.254.{random.randrange(100, 250)}"
+    name, network = own_name("gs"), f"169.254.{100 + place()}"
     run("ip", "netns", "add", name)
     service = None
     try:

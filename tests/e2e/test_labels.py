@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import time
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.e2e import apps, docker_cli
 from tests.e2e.harness import Server, wait_until
+from tests.places import own_name
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -155,6 +157,7 @@ def test_no_labels_whatever_make_a_container_or_image_more_than_a_strangers(shop
     [(app_id,)] = shop.database("SELECT id FROM apps WHERE name = ?", VICTIM)
     docker(shop.docker_host, "tag", image, base := f"gitship-test-strangers:{shop.server_id()}")
     made: list[str] = []
+    numbers = itertools.count(1)
 
     def stands(name: str) -> str:
         return docker(shop.docker_host, "inspect", "-f", "{{.Id}} {{.State.Status}} {{.State.StartedAt}}", name)
@@ -167,14 +170,14 @@ def test_no_labels_whatever_make_a_container_or_image_more_than_a_strangers(shop
             [f"--label=gitship.{name}={text}" for name, text in {"server": shop.server_id(), **known, **one}.items()]
             for one in labels
         ]
-        tag = f"gitship-test-strangers:{uuid.uuid4().hex[:8]}"
+        tag = own_name("gitship-test-strangers:")
         build = ["build", "-q", "-t", tag, *words[0], "-"]
         docker(shop.docker_host, *build, stdin=f"FROM {base}\n".encode())
         made.append(tag)
         dangling = docker(shop.docker_host, *build[:2], *words[-1], "-", stdin=f"FROM {base}\nENV A={tag}\n".encode())
         names = []
         for number, own in enumerate(words):
-            name = f"{VICTIM}.{('run', 'web', 'run.cron-9')[number]}.{uuid.uuid4().int % 10**6}.v1"
+            name = f"{VICTIM}.{('run', 'web', 'run.cron-9')[number]}.{next(numbers)}.v1"
             run = ["run", "-d"] if number % 2 else ["create"]
             # of the image without further labels it has the image's
             docker(shop.docker_host, *run, "--name", name, *(own if number else ()), tag, "/bin/sh", "-c", "echo evil")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitship.containers.listening_sockets import LISTEN, _address
-from tests.e2e.harness import Server, free_port, running
+from tests.e2e.harness import Server, running
+from tests.places import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, laptop, python_image
-from tests.e2e.harness import Server, free_port, running
+from tests.e2e.harness import Server, running
+from tests.places import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

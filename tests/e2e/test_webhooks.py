@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, free_port, wait_until
+from tests.e2e.harness import Server, wait_until
+from tests.places import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import re
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,6 +14,7 @@ from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Containe
 from tests.e2e import docker_cli
 from tests.e2e.engine.context import BASE, context
 from tests.e2e.harness import wait_until
+from tests.places import free_network, own_name
 
 LABEL = "gitship.test"
 
@@ -25,7 +24,7 @@ class Lab:
 
     def __init__(self, host: str) -> None:
         self.host = host
-        self.run = f"engine-{uuid.uuid4().hex[:8]}"
+        self.run = own_name("engine-")
         self.labels = {LABEL: self.run}
         self.engine: Engine = DockerEngine(host, timeout_s=60)
         self.events: list[BuildStep | BuildOutput] = []
@@ -35,11 +34,11 @@ class Lab:
         self.subnet = ""
 
     def name(self, word: str) -> str:
-        return f"{self.run}.{word}.{uuid.uuid4().hex[:4]}"
+        return own_name(f"{self.run}.{word}.")
 
     def fresh_tag(self) -> str:
         """One that no image has: in containerd's store an image that loses its last tag goes at once."""
-        return f"{self.run}:{uuid.uuid4().hex[:8]}"
+        return own_name(f"{self.run}:")
 
     def build(
         self,
@@ -86,12 +85,11 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(docker_host: str) -> Iterator[Lab]:
     lab = Lab(docker_host)
+    docker_cli.remove_labelled(docker_host, f"{LABEL}={lab.run}")  # of a run that was killed
     try:
         lab.image = lab.build(BASE + 'EXPOSE 8000 53/udp 7000\nCMD ["/bin/sh"]\n')
-        for _ in range(20):
-            lab.subnet = f"10.{random.randrange(232, 250)}.{random.randrange(256)}.0/26"
-            if lab.engine.ensure_network(lab.network, lab.subnet, lab.labels):
-                break
+        lab.subnet = f"{free_network()}.0/26"
+        assert lab.engine.ensure_network(lab.network, lab.subnet, lab.labels)
         yield lab
     finally:
         docker_cli.remove_labelled(docker_host, f"{LABEL}={lab.run}")

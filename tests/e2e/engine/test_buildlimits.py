@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,10 +22,11 @@ from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployError
 from tests.e2e.engine.context import BASE, context
 from tests.e2e.engine.isolated_docker import IsolatedEngine, isolated_engine
+from tests.places import own_name
 
 pytestmark = pytest.mark.e2e
 
-PARENT = f"/gitship-test-{uuid.uuid4().hex[:8]}"
+PARENT = f"/{own_name('gitship-test-')}"
 MB = 1 << 20
 # busybox's dd with a block of that size keeps all of it in memory
 GREEDY = BASE + 'RUN ["/bin/busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"]\n'

@@ -10,6 +10,7 @@ import pytest
 from gitship.configvalues import Address
 from gitship.front.front import AppFront, Front
 from tests.e2e.front.asking import Listening, app
+from tests.places import own_name
 
 MEMORY_BYTES = 64 << 20
 LOOPBACK = Address("127.0.0.1", 0)
@@ -40,9 +41,9 @@ Serve = Callable[..., str]
 
 
 @pytest.fixture
-def serve(shared: Front, request: pytest.FixtureRequest) -> Iterator[Serve]:
+def serve(shared: Front) -> Iterator[Serve]:
     """``serve(origin, ...)`` puts an app of this test's own before ``shared``; its host name."""
-    name = f"a{abs(hash(request.node.nodeid)) % 10**9}"
+    name = own_name("a")
     host = f"{name}.localhost"
 
     def put(*origins: Listening, **more: str) -> str:

@@ -34,7 +34,7 @@ from tests.e2e.front.asking import app, ask, raw, until_closed
 from tests.e2e.front.conftest import switch
 from tests.e2e.front.http2 import Visitor
 from tests.e2e.front.origin import Origin
-from tests.e2e.harness import free_port
+from tests.places import free_port
 from tests.unit.certs import leaf
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -25,13 +26,14 @@ from tests.e2e.harness import wait_until
 
 pytestmark = pytest.mark.e2e
 
+releases = itertools.count(1)  # each with a pause of its own
 CACHED = "/page?cache-control=public,max-age=60"
 
 
 @contextmanager
 def paused(front: Front, wanted: AppFront, seconds: float = 20.0) -> Iterator[None]:
     """The app, which is served, is paused; at the end its requests go on."""
-    front.pauses.begin(wanted.slug, abs(hash(wanted.slug)) % 1000, time.time() + seconds)
+    front.pauses.begin(wanted.slug, next(releases), time.time() + seconds)
     try:
         switch(front, wanted)
         front.pauses.hold(wanted.slug, f"{wanted.slug}.localhost")
@@ -125,7 +127,7 @@ def test_nobody_waits_after_the_limit_whenever_gitship_comes(
     with Origin("v1") as origin:
         host = serve(origin)
         slug = host.removesuffix(".localhost")
-        shared.pauses.begin(slug, abs(hash(slug)) % 1000, time.time() - 0.5)
+        shared.pauses.begin(slug, next(releases), time.time() - 0.5)
         try:
             switch(shared, app(slug, origin))
             with pytest.raises(FrontError, match="does not hold requests"):

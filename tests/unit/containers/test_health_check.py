@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from gitship.containers import early_responses
 from gitship.containers.probe import http_answer, listens
 from gitship.model import Check
+from tests.places import refusing_port
 
 pytestmark = pytest.mark.unit
 
@@ -108,15 +109,13 @@ def test_an_app_that_speaks_https_itself_is_asked_in_https(https_port: int) -> N
 
 
 def test_nobody_there_is_told_as_such() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
-    for passed, seen in (
-        listens("127.0.0.1", number, 1.0),
-        http_answer(Check(), "127.0.0.1", number, "shop.localhost"),
-    ):
-        assert not passed
-        assert seen == f"connection to port {number} failed: Connection refused"
+    with refusing_port() as number:
+        for passed, seen in (
+            listens("127.0.0.1", number, 1.0),
+            http_answer(Check(), "127.0.0.1", number, "shop.localhost"),
+        ):
+            assert not passed
+            assert seen == f"connection to port {number} failed: Connection refused"
 
 
 def test_a_server_that_says_nothing_runs_into_the_time_out() -> None:

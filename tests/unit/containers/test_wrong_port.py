@@ -18,6 +18,7 @@ from gitship.engine.docker import DockerEngine
 from gitship.engine.values import ContainerState, LogLine
 from gitship.errors import DeployError
 from gitship.model import Check, Container, Process
+from tests.places import refusing_port
 
 pytestmark = pytest.mark.unit
 
@@ -30,9 +31,8 @@ def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def refused() -> Iterator[int]:
     """A port that nobody opens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        yield probe.getsockname()[1]
+    with refusing_port() as port:
+        yield port
 
 
 def suspicion(port: int) -> Suspicion:

@@ -24,6 +24,7 @@ from gitship.errors import GitshipError
 from gitship.ssh import host_key
 from gitship.ssh.client import run_remote
 from gitship.ssh.client_terminal import PROGRAM_COMMANDS
+from tests.places import refusing_port
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads, wait_until
 
 pytestmark = pytest.mark.unit
@@ -95,11 +96,9 @@ def test_input_from_a_file_arrives_whole(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_running_is_named(serve: Serve) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
     server = serve(lambda session: 0)
     out = io.BytesIO()
-    with pytest.raises(GitshipError, match="the server is not running") as error:
+    with refusing_port() as port, pytest.raises(GitshipError, match="the server is not running") as error:
         run_remote(Address("127.0.0.1", port), server.key.path, host_line(server), ["x"], out, out, out, False)
     assert error.value.hint == "start `gitship serve`"
 

@@ -9,6 +9,7 @@ import paramiko
 import pytest
 
 from gitship.console.session import Session
+from tests.places import free_port
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve, wait_until
 
 pytestmark = pytest.mark.unit
@@ -17,11 +18,6 @@ pytestmark = pytest.mark.unit
 def wait_for_client(session: Session) -> int:
     session.closed.wait(TIMEOUT_S)
     return 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def test_local_forwarding_reaches_nothing(serve: Serve) -> None:
