@@ -1,4 +1,4 @@
-"""`gitship serve` as a fork of a process that has imported it already: for tests that start it again and again.
+"""`gitship` as a fork of a process that has imported it already: for tests that start it again and again.
 
 An import takes 0.9 s of a processor, a fork nothing. `python -m tests.e2e.forks DIRECTORY` answers a line of JSON for
 each one that it reads, and ends with its standard input; its children are gitship servers, with TRAPDOORS as its next
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,6 @@ from typing import Any
 
 from tests.e2e.apps import clean_env
 
-POLL_S = 0.01
 TRAPDOORS = "trapdoors"
 
 
@@ -47,7 +46,7 @@ class Forks:
             return json.loads(self._process.stdout.readline())
 
     def start(self, words: Sequence[str], log: Path, env: Mapping[str, str]) -> Forked:
-        """`gitship WORDS`, which writes to ``log``."""
+        """`gitship WORDS`, which writes to ``log``; that file is there."""
         return Forked(self, self.ask(words=list(words), log=str(log), env=dict(env)))
 
     def end(self) -> None:
@@ -69,11 +68,15 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float) -> int:
-        deadline = time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("gitship serve", timeout)
-            time.sleep(POLL_S)
+        if self.returncode is None:
+            process = os.pidfd_open(self.pid)
+            try:
+                if not select.select([process], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired("gitship", timeout)
+            finally:
+                os.close(process)
+        code = self.poll()
+        assert code is not None
         return code
 
     def terminate(self) -> None:

@@ -141,8 +141,8 @@ class Server:
             else:
                 sections[name] = value
         self.config.write_text(toml.dumps(sections))
-        done = self.gitship("init", "--admin-key", f"{self.key}.pub")
-        assert done.returncode == 0, f"gitship init: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        code, said = self._own("init", "--admin-key", f"{self.key}.pub")
+        assert code == 0, f"gitship init: exit {code}\n{said}"
 
     def start(self) -> None:
         """Starts `gitship serve` and waits for its ready line."""
@@ -193,6 +193,16 @@ class Server:
         if self.process is not None:
             assert self.stop() == 0
         self.start()
+
+    def _own(self, *words: str) -> tuple[int, str]:
+        """One of OWN, for the tests' own ends: by a fork, where there are forks; its exit code and all that it said."""
+        if self.common_forks is None or self.as_users_do:
+            done = self.gitship(*words)
+            return done.returncode, done.stdout + done.stderr
+        said = self.base / f"{words[0]}.log"
+        said.write_bytes(b"")
+        code = self.common_forks.start([*words, "--config", str(self.config)], said, clean_env()).wait(COMMAND_S)
+        return code, said.read_text(errors="replace")
 
     # -- clients
 
@@ -385,8 +395,8 @@ class Server:
             self.forks.end()
         if not self.config.exists():
             return []
-        done = self.gitship("stop-front")
-        return [f"gitship stop-front: {done.stderr.strip()}"] if done.returncode else []
+        code, said = self._own("stop-front")
+        return [f"gitship stop-front: {said.strip()}"] if code else []
 
     def _remove_from_docker(self, server: str) -> list[str]:
         if not server:
