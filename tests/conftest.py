@@ -70,9 +70,25 @@ LONG = (
 )
 
 
+# What --long asks for, beside the tests marked `long`, where nothing else is asked for.
+LONG_RUNS = {
+    "GITSHIP_TEST_STEPS": "200",
+    "GITSHIP_TEST_RUNS": "50",
+    "GITSHIP_TEST_STORM": "20",
+    "GITSHIP_TEST_FAULTS": "all",
+    "GITSHIP_TEST_INSTALL": "bookworm,trixie",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the whole of what only a sample runs of otherwise: hours")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """A run in the background inherits an ignored SIGINT, and so would every client that a test interrupts."""
     config.pluginmanager.register(Costs())
+    if config.getoption("--long"):
+        os.environ.update({name: value for name, value in LONG_RUNS.items() if name not in os.environ})
     if forky.asked():
         forky.prepare()
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -84,7 +100,10 @@ def pytest_sessionfinish() -> None:
         python_image.remove()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     here = Path(__file__).parent
     thorough = [here / name for name in THOROUGH]
     for item in items:

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.e2e import apps
 from tests.e2e.agreement import await_agreement
@@ -17,6 +20,11 @@ from tests.e2e.load import Load, load
 from tests.e2e.trapdoor import Point, set_trap
 
 VERSIONS = 150
+
+
+def long(*cases: Any) -> list[Any]:
+    """Cases of a parametrized test that run only with --long; one of several values is a tuple."""
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.long) for case in cases]
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Two keys with different rights, and apps that others rename and make anew while commands are held open.
 
 Whatever is held back, and whoever loses which right meanwhile: no act reaches an app for which its key has no right at
-that moment, nor another app than the one it was begun for. Longer: GITSHIP_TEST_RUNS=50 GITSHIP_TEST_SEED=7.
+that moment, nor another app than the one it was begun for. Longer: --long, or GITSHIP_TEST_RUNS=50 GITSHIP_TEST_SEED=7.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """README's first line on a bare machine, and all that follows in its years: push, reboot, upgrade, way back, removal.
 
-Minutes, not seconds: GITSHIP_TEST_INSTALL=bookworm (or trixie, or both with a comma) asks for it. Needs root,
+Minutes, not seconds: --long asks for it, or GITSHIP_TEST_INSTALL=bookworm (or trixie, or both with a comma). Needs root,
 systemd-nspawn (Debian's systemd-container), debootstrap, and the package mirrors.
 """
 
@@ -30,7 +30,7 @@ from tests.e2e.machine import UNIFIED, USER, Machine, running
 WANTED = [name for name in os.environ.get("GITSHIP_TEST_INSTALL", "").split(",") if name]
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not WANTED, reason="takes minutes: GITSHIP_TEST_INSTALL=bookworm asks for it"),
+    pytest.mark.skipif(not WANTED, reason="takes minutes: --long or GITSHIP_TEST_INSTALL=bookworm asks for it"),
     pytest.mark.timeout(2400),
 ]
 

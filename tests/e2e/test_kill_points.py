@@ -5,7 +5,6 @@ The points are gitship's own functions (``trapdoor``): the process ends just bef
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.e2e import apps
 from tests.e2e.agreement import await_agreement, images_left
-from tests.e2e.stage import Stage, staged
+from tests.e2e.stage import Stage, long, staged
 from tests.e2e.trapdoor import Point, set_trap
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -26,85 +25,81 @@ TOML = "[[processes.worker.checks]]\nuptime = 0.3\n"  # instead of 3 s
 # The point of no return is the store's transaction: until then the old release stands, from there on the new one.
 BEFORE_THE_COMMIT = [
     Point("after", "Quarantine.__enter__"),
-    Point("after", "Quarantine.keep"),
     Point("after", "Deploys.create_deploy"),
-    Point("after", "Pipeline._begin"),
     Point("after", "Progress.__call__", 3),  # in the middle of the build
-    Point("after", "Builder.build"),  # built and tagged
-    Point("after", "DockerEngine.start"),
     Point("after", "ReleaseCommands._run"),
     Point("after", "DockerEngine.start", 2),  # of web
-    Point("after", "Checker.wait_ready"),
     Point("before", "Programs.save"),  # labelled, and not written down
-    Point("after", "Front.label"),
     Point("after", "Repository.compare_and_set"),
     Point("after", "Live.set_live"),  # within the transaction
-]
-# Beside these, when there is time: GITSHIP_TEST_POINTS=all pytest tests/e2e/test_kill_points.py
-MORE_BEFORE_THE_COMMIT = [
-    Point("before", "Builder.build"),
-    Point("after", "DockerEngine.create", 2),
-    Point("before", "Checker.wait_ready"),
-    Point("after", "BootFiles._put"),
-    Point("before", "Repository.compare_and_set"),
-    Point("after", "_Push._take_in"),  # the pack is whole in its quarantine
-    Point("before", "DeployQueue._ensure_thread"),  # queued
-    Point("after", "Releases.create_release"),
-    Point("after", "DockerEngine.create"),  # of the release command
-    Point("after", "Addresses.take"),
-    Point("after", "DockerEngine.start", 3),  # of the worker
-    Point("after", "Front.load"),
-    Point("after", "Switch._ask"),
+    *long(
+        Point("after", "Quarantine.keep"),
+        Point("after", "Pipeline._begin"),
+        Point("after", "Builder.build"),  # built and tagged
+        Point("after", "DockerEngine.start"),
+        Point("after", "Checker.wait_ready"),
+        Point("after", "Front.label"),
+        Point("before", "Builder.build"),
+        Point("after", "DockerEngine.create", 2),
+        Point("before", "Checker.wait_ready"),
+        Point("after", "BootFiles._put"),
+        Point("before", "Repository.compare_and_set"),
+        Point("after", "_Push._take_in"),  # the pack is whole in its quarantine
+        Point("before", "DeployQueue._ensure_thread"),  # queued
+        Point("after", "Releases.create_release"),
+        Point("after", "DockerEngine.create"),  # of the release command
+        Point("after", "Addresses.take"),
+        Point("after", "DockerEngine.start", 3),  # of the worker
+        Point("after", "Front.load"),
+        Point("after", "Switch._ask"),
+    ),
 ]
 AFTER_THE_COMMIT = [
     Point("after", "Commit.make"),
     Point("after", "Drainer.start"),
-    Point("after", "Front.busy"),
     Point("after", "DockerEngine.stop"),
-    Point("after", "DockerEngine.remove", 2),  # the first one is of the release command
     Point("after", "Journal.finish"),
-]
-MORE_AFTER_THE_COMMIT = [
-    Point("after", "Pipeline._answer"),
-    Point("after", "KeptLogs.keep"),
-    Point("after", "Live.release_address"),
-    Point("before", "Pipeline._answer"),
-    Point("after", "Front.discard"),
-    Point("before", "Journal.finish"),
+    *long(
+        Point("after", "Front.busy"),
+        Point("after", "DockerEngine.remove", 2),  # the first one is of the release command
+        Point("after", "Pipeline._answer"),
+        Point("after", "KeptLogs.keep"),
+        Point("after", "Live.release_address"),
+        Point("before", "Pipeline._answer"),
+        Point("after", "Front.discard"),
+        Point("before", "Journal.finish"),
+    ),
 ]
 # Of other deploys, where they go another way: the point, and whether what is new stands.
 FIRST = [
     (Point("after", "DockerEngine.start"), False),
     (Point("after", "Commit.make"), True),
+    *long(
+        (Point("after", "Deploys.create_deploy"), False),
+        (Point("after", "Builder.build"), False),
+        (Point("after", "Front.label"), False),
+        (Point("before", "Journal.finish"), True),
+        (Point("after", "Repository.compare_and_set"), False),
+    ),
 ]
-MORE_FIRST = [
-    (Point("after", "Deploys.create_deploy"), False),
-    (Point("after", "Builder.build"), False),
+ROLLBACK = [
     (Point("after", "Front.label"), False),
-    (Point("before", "Journal.finish"), True),
-    (Point("after", "Repository.compare_and_set"), False),
-]
-ROLLBACK = [(Point("after", "Front.label"), False), (Point("after", "DockerEngine.stop"), True)]
-MORE_ROLLBACK = [
-    (Point("after", "DockerEngine.create"), False),
-    (Point("after", "Live.set_live"), False),
-    (Point("after", "Commit.make"), True),
+    (Point("after", "DockerEngine.stop"), True),
+    *long(
+        (Point("after", "DockerEngine.create"), False),
+        (Point("after", "Live.set_live"), False),
+        (Point("after", "Commit.make"), True),
+    ),
 ]
 RENAME = [
     (Point("after", "Repositories.rename"), False),  # within the store's transaction
     (Point("after", "Commit.make"), True),
+    *long(
+        (Point("after", "Renaming.begin"), False),
+        (Point("after", "Renaming.end"), True),
+        (Point("after", "Front.label"), False),
+    ),
 ]
-MORE_RENAME = [
-    (Point("after", "Renaming.begin"), False),
-    (Point("after", "Renaming.end"), True),
-    (Point("after", "Front.label"), False),
-]
-if os.environ.get("GITSHIP_TEST_POINTS") == "all":
-    BEFORE_THE_COMMIT += MORE_BEFORE_THE_COMMIT
-    AFTER_THE_COMMIT += MORE_AFTER_THE_COMMIT
-    FIRST += MORE_FIRST
-    ROLLBACK += MORE_ROLLBACK
-    RENAME += MORE_RENAME
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Three apps, and what may be done or happen to them in any order (hypothesis chooses): they stay what they are.
 
-More steps, or others: GITSHIP_TEST_STEPS=5000 GITSHIP_TEST_SEED=42 pytest tests/e2e/test_model.py
+200 steps: --long. More, or others: GITSHIP_TEST_STEPS=5000 GITSHIP_TEST_SEED=42 pytest tests/e2e/test_model.py
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.e2e.forks import Forks
 from tests.e2e.harness import Server, serving, wait_until
 from tests.e2e.model import KINDS, Visitors, World
 
-STEPS = int(os.environ.get("GITSHIP_TEST_STEPS", "200"))
+STEPS = int(os.environ.get("GITSHIP_TEST_STEPS", "40"))
 SEED = int(os.environ.get("GITSHIP_TEST_SEED", "1"))
 STEPS_OF_ONE = 40  # hypothesis leaves some rules out each time
 MOST_S = 240 + STEPS * 10
