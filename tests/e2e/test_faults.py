@@ -1,7 +1,7 @@
 """Docker, Varnish and gitship killed, alone and together: no app ever answers another's name, and all comes back.
 
-``pytest -s`` prints how long that took. With --long (or GITSHIP_TEST_FAULTS=all) also with Docker's live-restore, and Docker hangs
-for a minute, not some seconds.
+``pytest -s`` prints how long that took. With --long (or GITSHIP_TEST_FAULTS=all) also with Docker's live-restore, and
+Docker hangs for a minute, not some seconds.
 """
 
 from __future__ import annotations

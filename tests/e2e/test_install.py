@@ -1,7 +1,7 @@
 """README's first line on a bare machine, and all that follows in its years: push, reboot, upgrade, way back, removal.
 
-Minutes, not seconds: --long asks for it, or GITSHIP_TEST_INSTALL=bookworm (or trixie, or both with a comma). Needs root,
-systemd-nspawn (Debian's systemd-container), debootstrap, and the package mirrors.
+Minutes, not seconds: --long asks for it, or GITSHIP_TEST_INSTALL=bookworm (or trixie, or both with a comma). It needs
+root, systemd-nspawn (Debian's systemd-container), debootstrap, and the package mirrors.
 """
 
 from __future__ import annotations
