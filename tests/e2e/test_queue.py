@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,12 +74,10 @@ def test_newer_push_ends_the_running_build_when_so_configured(
     repository = tiny_app("hasty")
     with running(base / "server", docker_host, lambda: False, deploy={"on_new_push": "cancel"}) as server:
         server.push_ok(repository, "hasty")
-        old, new = copies(repository, base, {"v2": slow("v2", 20_000), "v3": slow("v3", 50)})
+        old, new = copies(repository, base, {"v2": slow("v2", 1_000_000), "v3": slow("v3", 50)})
         first = server.start_push(old, "hasty")
         wait_until(lambda: server.deploys("hasty")[-1][0] == "building", 20, "the first one builds")
-        began = time.monotonic()
-        server.push_ok(new, "hasty")
-        assert time.monotonic() - began < 18, "it waited for the build that it should have ended"
+        server.push_ok(new, "hasty")  # or it would wait in vain for the other build's end
         code, output = ends(first)
         assert code != 0 and ("superseded" in output or "newer" in output), output
         assert server.get("hasty").body == "v3\n"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
 from gitship.events import Bus, Event
 
 pytestmark = pytest.mark.unit
-FAR_S = 60.0
+FAR_S = 1e6  # whoever waited for that would wait in vain
 
 
 def test_a_subscription_gets_what_it_wants_in_its_order() -> None:
@@ -27,9 +26,6 @@ def test_whoever_waits_is_woken_by_the_end() -> None:
     news = Bus().subscribe()
     timer = threading.Timer(0.1, news.close)
     timer.start()
-    began = time.monotonic()
     assert news.get(FAR_S) is None
-    assert time.monotonic() - began < FAR_S / 2
     timer.join()
     assert news.get(FAR_S) is None
-    assert time.monotonic() - began < FAR_S / 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -66,14 +65,12 @@ def test_a_live_line_is_not_held_back_by_a_silent_log() -> None:
     quiet = threading.Event()
 
     def silent() -> Iterator[LogLine]:
-        quiet.wait(30)
+        quiet.wait()
         yield from ()
 
     live = merge([at("a", 1), silent()], follow=True)
-    began = time.monotonic()
     try:
         assert next(live).at == 1
-        assert time.monotonic() - began < 10  # it would be 30 if it waited
     finally:
         quiet.set()
     assert list(live) == []

@@ -137,12 +137,10 @@ def test_a_flood_of_silent_connections_that_does_not_end_keeps_nobody_out(serve:
 
 
 def test_the_lobby_ends_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "LOOK_S", 60.0)
+    monkeypatch.setattr(pending, "LOOK_S", 1e6)  # whoever waited for that would wait in vain
     server = serve(lambda session: 0)
-    began = time.monotonic()
     server.server.stop(0.0)
     assert "gitship-ssh-lobby" not in ssh_threads()
-    assert time.monotonic() - began < pending.LOOK_S / 2
 
 
 def test_one_address_gets_only_its_share_of_places(serve: Serve) -> None:
