@@ -27,7 +27,7 @@ from gitship.front.app_vcl import KEEP_S, app_vcl
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.tcp_ports import free_port
 from tests.bench.table import show
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 HOST = "127.0.0.1"
 RUN_S = 600.0

@@ -24,7 +24,7 @@ from gitship.front.front import AppFront, Backend, Front
 from gitship.front.tcp_ports import free_port
 from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e.front.asking import ask
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 HOST = "127.0.0.1"
 CONNECTIONS = 32

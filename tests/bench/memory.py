@@ -20,7 +20,8 @@ from typing import Any
 
 from tests.bench.table import show
 from tests.e2e import apps, dockerd
-from tests.e2e.harness import Server, running, wait_until
+from tests.e2e.harness import Server, running
+from tests.waiting import wait_until
 
 MB = 1 << 20
 IDLE_S = 10.0

@@ -27,7 +27,7 @@ from gitship.front.front import AppFront, Backend, Front
 from gitship.front.host_table_vcl import TOP_PREFIX, top_vcl
 from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e.front.asking import ask
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 TARGET = "<= 2"
 SWITCHES = 15

@@ -35,8 +35,8 @@ from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e.front.asking import app
 from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin
-from tests.e2e.harness import wait_until
 from tests.places import free_port
+from tests.waiting import wait_until
 
 HOST = "localhost"
 TARGET = "1.0"

@@ -11,7 +11,8 @@ from gitship.config import load
 from gitship.errors import FrontError
 from gitship.front.server import Server as Varnish
 from gitship.front.varnish_cli import Control, Loaded
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
+from tests.waiting import wait_until
 
 _BACKEND = re.compile(r"^backend (?!socket_|any_)\w+ \{\n\s*\.host = \"([0-9.]+)\";\n\s*\.port = \"(\d+)\";", re.M)
 _OWN_VCL = re.compile(r"app_.*_v\d+_\d+")

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from gitship.front.tls import self_signed
-from tests.e2e.harness import wait_until
 from tests.places import free_port
+from tests.waiting import wait_until
 
 START_S = 20.0
 

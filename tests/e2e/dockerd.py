@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.e2e import docker_cli, forky
-from tests.e2e.harness import wait_until
 from tests.e2e.machinenet import MachineNet
 from tests.places import free_pool
+from tests.waiting import wait_until
 
 UNIFIED = next((p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if Path(p, "cgroup.procs").exists()), "")
 DEFAULT_HOST = "unix:///var/run/docker.sock"

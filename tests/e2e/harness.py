@@ -16,7 +16,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -32,6 +31,7 @@ from tests.e2e import docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.forks import Forked, Forks
 from tests.places import free_pool, free_port
+from tests.waiting import wait_until
 
 READY_S = 30.0
 PUSH_S = 120.0
@@ -55,25 +55,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: str
-
-
-def wait_until(condition: Callable[[], Any], timeout_s: float, what: str, every_s: float = 0.05) -> Any:
-    """Polls until ``condition()`` is true and returns its value; AssertionError with ``what`` after the time-out."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(every_s)
-
-
-def wait_to_be(value: Callable[[], Any], wanted: Any, timeout_s: float) -> None:
-    """Polls until ``value()`` is ``wanted``; AssertionError with both after the time-out."""
-    deadline = time.monotonic() + timeout_s
-    while (found := value()) != wanted:
-        assert time.monotonic() < deadline, f"after {timeout_s:g} s: {found!r}, not {wanted!r}"
-        time.sleep(0.05)
 
 
 @dataclass(slots=True)

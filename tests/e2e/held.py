@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import IO
 
 from tests.e2e.apps import clean_env
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
+from tests.waiting import wait_until
 
 END_S = 30.0
 

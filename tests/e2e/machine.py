@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.harness import wait_until
 from tests.e2e.python_image import cache_dir
 from tests.places import place
+from tests.waiting import wait_until
 
 PACKAGES = "systemd,systemd-sysv,dbus,sudo,ca-certificates,iproute2,procps"
 USER = "ada"  # may use sudo, and has a key

@@ -13,7 +13,8 @@ from pathlib import Path
 from gitship.deploy.auto_rollback_rules import CRASHES
 from tests.e2e import apps
 from tests.e2e.agreement import await_agreement
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
+from tests.waiting import wait_until
 
 NAMES = ("anna", "bert", "cora", "dirk", "edda")
 KINDS = ("red", "green", "blue")  # what an app is, whatever its name: its versions begin with it

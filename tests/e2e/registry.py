@@ -13,8 +13,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from tests.e2e.harness import wait_until
 from tests.places import free_port
+from tests.waiting import wait_until
 
 USER, PASSWORD = "ci", "s3cret-of-the-registry"
 PROGRAM = "docker-registry"

@@ -15,9 +15,10 @@ import pytest
 from tests.e2e import apps
 from tests.e2e.agreement import await_agreement
 from tests.e2e.forks import Forks
-from tests.e2e.harness import Server, serving, wait_until
+from tests.e2e.harness import Server, serving
 from tests.e2e.load import Load, load
 from tests.e2e.trapdoor import Point, set_trap
+from tests.waiting import wait_until
 
 VERSIONS = 150
 

@@ -17,7 +17,8 @@ import pytest
 
 from tests.e2e import apps, docker_cli
 from tests.e2e.apps import clean_env
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]  # many deploys, on a machine that may be busy
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.harness import Server, make_key, running, wait_until
+from tests.e2e.harness import Server, make_key, running
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, serving, wait_until
+from tests.e2e.harness import Server, serving
 from tests.e2e.test_sources import ok, shown
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 HOUR_S, DAY_S = 3600, 86_400

@@ -14,7 +14,8 @@ import pytest
 
 from gitship.reconcile.watch import OOM_DIES_WITHIN_S
 from tests.e2e import apps, docker_cli
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

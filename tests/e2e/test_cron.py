@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

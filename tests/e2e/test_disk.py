@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.harness import Server, running, wait_until
+from tests.e2e.harness import Server, running
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]  # many deploys, on a machine that may be busy
 

@@ -12,8 +12,9 @@ import pytest
 
 from tests.e2e import apps, docker_cli
 from tests.e2e.dockerd import OwnEngine, own_engine
-from tests.e2e.harness import running, wait_until
+from tests.e2e.harness import running
 from tests.e2e.test_disk import fill, free
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.e2e,

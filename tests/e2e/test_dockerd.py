@@ -12,7 +12,7 @@ from tests.e2e import docker_cli
 from tests.e2e.dockerd import OwnEngine, answers, own_engine
 from tests.e2e.engine.context import BASE, context
 from tests.e2e.engine.isolated_docker import isolated_engine
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 KINDS = pytest.mark.parametrize("docker", ["", "forky"])

@@ -11,9 +11,9 @@ import pytest
 from tests.e2e import apps
 from tests.e2e.agreement import await_agreement
 from tests.e2e.dockerd import OwnEngine, own_engine
-from tests.e2e.harness import wait_until
 from tests.e2e.stage import Stage, long, staged
 from tests.e2e.trapdoor import Point
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -23,7 +23,8 @@ import toml
 
 from tests.e2e import apps, docker_cli
 from tests.e2e.dockerd import OwnEngine, own_engine
-from tests.e2e.harness import Server, running, wait_until
+from tests.e2e.harness import Server, running
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 

@@ -16,8 +16,9 @@ from gitship.engine import engine_cgroup
 from tests.e2e import apps
 from tests.e2e.apps import clean_env
 from tests.e2e.dockerd import UNIFIED, own_engine
-from tests.e2e.harness import Server, running, wait_until
+from tests.e2e.harness import Server, running
 from tests.places import free_port, own_name, place
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.e2e,

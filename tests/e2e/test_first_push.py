@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Answer, Server, serving, wait_until
+from tests.e2e.harness import Answer, Server, serving
 from tests.e2e.python_image import cache_dir
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.harness import Server, running, wait_until
+from tests.e2e.harness import Server, running
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 HOOK_LIMIT_S = 1.0

@@ -20,9 +20,10 @@ from cryptography import x509
 
 from tests.e2e import apps
 from tests.e2e.authority import Pebble, pebble
-from tests.e2e.harness import Server, running, wait_until
+from tests.e2e.harness import Server, running
 from tests.places import free_port
 from tests.unit.certs import bundle
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, make_key, wait_until
+from tests.e2e.harness import Server, make_key
 from tests.e2e.held import HeldCommand, HeldPush
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

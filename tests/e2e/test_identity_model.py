@@ -16,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.e2e.harness import Server, make_key, wait_until
+from tests.e2e.harness import Server, make_key
 from tests.e2e.held import HeldCommand, HeldPush
+from tests.waiting import wait_until
 
 RUNS = int(os.environ.get("GITSHIP_TEST_RUNS", "8"))
 SEED = int(os.environ.get("GITSHIP_TEST_SEED", "1"))

@@ -24,8 +24,9 @@ import pytest
 
 from tests.e2e import apps
 from tests.e2e.apps import clean_env
-from tests.e2e.harness import make_key, wait_until
+from tests.e2e.harness import make_key
 from tests.e2e.machine import UNIFIED, USER, Machine, running
+from tests.waiting import wait_until
 
 WANTED = [name for name in os.environ.get("GITSHIP_TEST_INSTALL", "").split(",") if name]
 pytestmark = [

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, wait_to_be, wait_until
+from tests.e2e.harness import Server
 from tests.e2e.load import load
+from tests.waiting import wait_to_be, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -16,8 +16,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
 from tests.places import own_name
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

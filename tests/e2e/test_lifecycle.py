@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
 from tests.e2e.load import load
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 PROCFILE = "web: /tiny\nrelease: /tiny release\n"

@@ -22,8 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from tests.e2e import docker_cli
 from tests.e2e.agreement import panic
 from tests.e2e.forks import Forks
-from tests.e2e.harness import Server, serving, wait_until
+from tests.e2e.harness import Server, serving
 from tests.e2e.model import KINDS, Visitors, World
+from tests.waiting import wait_until
 
 STEPS = int(os.environ.get("GITSHIP_TEST_STEPS", "40"))
 SEED = int(os.environ.get("GITSHIP_TEST_SEED", "1"))

@@ -23,8 +23,9 @@ from gitship.engine.values import BuildOptions
 from tests.e2e import apps, docker_cli
 from tests.e2e.dockerd import OwnEngine, own_engine
 from tests.e2e.engine.context import BASE, big_context, context
-from tests.e2e.harness import Server, running, wait_until
+from tests.e2e.harness import Server, running
 from tests.e2e.test_docker_disk import small_disk
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 MB = 1 << 20

@@ -13,10 +13,11 @@ import pytest
 
 from tests.e2e import apps
 from tests.e2e.apps import git
-from tests.e2e.harness import Server, serving, wait_until
+from tests.e2e.harness import Server, serving
 from tests.e2e.test_sources import ok
 from tests.places import free_port
 from tests.unit.certs import bundle
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

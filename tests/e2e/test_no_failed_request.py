@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
 from tests.e2e.load import PIECE_MS, SLOW_MS, Report, load
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

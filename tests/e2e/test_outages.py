@@ -14,7 +14,8 @@ import pytest
 
 from tests.e2e import apps
 from tests.e2e.dockerd import OwnEngine, own_engine
-from tests.e2e.harness import Server, running, wait_until
+from tests.e2e.harness import Server, running
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.apps import clean_env
 from tests.e2e.dockerd import OwnEngine, own_engine
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [

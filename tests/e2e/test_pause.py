@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Answer, Server, wait_until
+from tests.e2e.harness import Answer, Server
 from tests.e2e.load import load
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

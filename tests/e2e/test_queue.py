@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, running, wait_until
+from tests.e2e.harness import Server, running
 from tests.e2e.load import load
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

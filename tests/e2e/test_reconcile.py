@@ -13,7 +13,8 @@ from gitship.config import load
 from gitship.front.server import Server as Varnish
 from gitship.reconcile.rounds import WHOLE_S
 from tests.e2e import docker_cli
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -13,7 +13,8 @@ import pytest
 from gitship.configvalues import Address
 from tests.e2e import apps
 from tests.e2e.front.socketing import GOING_AWAY, closed, said, websocket
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

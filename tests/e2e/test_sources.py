@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.harness import Server, make_key, wait_until
+from tests.e2e.harness import Server, make_key
 from tests.e2e.load import load
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,6 @@ import http.client
 import itertools
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from tests.e2e import apps
 from tests.e2e.harness import Server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -54,10 +54,7 @@ def read(server: Server, path: str) -> str:
 def test_a_push_can_be_watched_line_by_line_to_its_end(server: Server, tiny_app: Callable[..., Path]) -> None:
     repository = tiny_app("watched")
     push = server.start_push(repository, "watched")
-    deadline = time.monotonic() + 60
-    while not server.deploys("watched"):
-        assert time.monotonic() < deadline, "no deploy was recorded"
-        time.sleep(0.02)
+    wait_until(lambda: server.deploys("watched"), what="a deploy is recorded")
     (deploy_id,) = server.database(
         "SELECT d.id FROM deploys d JOIN apps a ON a.id = d.app_id WHERE a.name = 'watched'"
     )[0]

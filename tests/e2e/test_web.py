@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from gitship.observe.uptime import SAMPLE_S, SAVE_S
 from tests.e2e import apps
 from tests.e2e.browser import axe_source, chromium, sign_in, violations
-from tests.e2e.harness import Server, make_key, running, wait_until
+from tests.e2e.harness import Server, make_key, running
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, wait_until
+from tests.e2e.harness import Server
 from tests.places import free_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -13,8 +13,8 @@ from gitship.engine.interface import Engine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, ContainerSpec, Image
 from tests.e2e import docker_cli
 from tests.e2e.engine.context import BASE, context
-from tests.e2e.harness import wait_until
 from tests.places import free_network, own_name
+from tests.waiting import wait_until
 
 LABEL = "gitship.test"
 

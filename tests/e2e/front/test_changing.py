@@ -13,7 +13,7 @@ from gitship.front.front import Front
 from tests.e2e.front.asking import TIMEOUT_S, app, ask
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.origin import WAIT_S, Origin
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -15,7 +15,7 @@ from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.http2 import Visitor
 from tests.e2e.front.origin import Origin
 from tests.e2e.front.socketing import said, websocket
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -11,8 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,9 +20,10 @@ from gitship.errors import FrontError
 from gitship.front import boot_order, varnishd, varnishd_parameters
 from gitship.front.front import Front
 from gitship.front.varnish_cli import Control
-from tests.e2e.front.asking import TIMEOUT_S, app, ask
+from tests.e2e.front.asking import app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -40,13 +39,6 @@ def _worker(base: Path) -> int:
     """0 while there is none."""
     children = Path(f"/proc/{_manager(base)}/task/{_manager(base)}/children").read_text().split()
     return next((int(c) for c in children if Path(f"/proc/{c}/comm").read_text() == "cache-main\n"), 0)
-
-
-def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _answers(front: Front) -> bool:
@@ -108,7 +100,7 @@ def test_a_killed_worker_comes_back_with_all_apps(front: Front, base: Path) -> N
         name = switch(front, app("shop", origin))
         before = _worker(base)
         os.kill(before, signal.SIGKILL)
-        _until(lambda: _answers(front))
+        wait_until(lambda: _answers(front))
         assert _worker(base) != before
         assert front.labelled("shop") == name
 
@@ -123,7 +115,7 @@ def test_a_worker_that_dies_does_not_fail_what_is_asked_meanwhile(front: Front, 
             while _worker(base) == before:
                 assert front.apps() == {"shop": name}
             assert front.apps() == {"shop": name}
-        _until(lambda: _answers(front))
+        wait_until(lambda: _answers(front))
 
 
 def test_a_killed_varnishd_is_started_again_from_its_files_with_the_same_port(front: Front, base: Path) -> None:
@@ -133,7 +125,7 @@ def test_a_killed_varnishd_is_started_again_from_its_files_with_the_same_port(fr
         name = switch(front, app("shop", two, release="v2"))
         address = front.address
         os.kill(_manager(base), signal.SIGKILL)
-        _until(lambda: not front.alive())
+        wait_until(lambda: not front.alive())
         other = _again(front, base)
         other.ensure_running()
         assert other.address == address
@@ -169,7 +161,7 @@ def test_with_many_apps_the_busiest_is_served_while_the_others_have_their_page(
             front.reload([app("a", a), app("b", b), app("z", z)], hosts)
             before = front.apps()
             os.kill(_manager(base), signal.SIGKILL)
-            _until(lambda: not front.alive())
+            wait_until(lambda: not front.alive())
             with monkeypatch.context() as patch:
                 patch.setattr(Control, "command", watched)
                 front.ensure_running()
@@ -191,7 +183,7 @@ def test_what_was_compiled_once_is_not_compiled_again_after_a_kill(base: Path, m
             front.set_hosts({HOST: "shop"})
             switch(front, app("shop", one))
             os.kill(_manager(base), signal.SIGKILL)
-            _until(lambda: not front.alive())
+            wait_until(lambda: not front.alive())
             (base / "runs").unlink()
             front.ensure_running()
             assert ask(front.address, HOST).text == "v1 0"

@@ -21,6 +21,7 @@ from gitship.front.front import Front
 from tests.e2e.front.asking import TIMEOUT_S, app, ask, raw, until_closed
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
+from tests.waiting import wait_to_be, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -34,10 +35,7 @@ def shop(front: Front) -> Front:
 
 
 def _until(front: Front, vcl: str, busy: int) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while front.busy(vcl) != busy:
-        assert time.monotonic() < deadline, f"busy stays {front.busy(vcl)}"
-        time.sleep(0.02)
+    wait_to_be(lambda: front.busy(vcl), busy)
 
 
 @dataclass
@@ -253,11 +251,7 @@ def test_a_container_whose_probe_fails_gets_no_visitors(shop: Front) -> None:
     with Origin("sick") as sick, Origin("well") as well:
         sick.status = 500
         switch(shop, app("shop", sick, well, probe="/health"))
-        deadline = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < deadline:
-            if [ask(shop.address, HOST, f"/{n}", "POST", body=b"").status for n in range(8)] == [200] * 8:
-                return
-        pytest.fail("the sick container still gets requests")
+        wait_until(lambda: all(ask(shop.address, HOST, f"/{n}", "POST", body=b"").status == 200 for n in range(8)))
 
 
 def test_a_vcl_that_does_not_compile_is_refused_with_the_compilers_words(

@@ -22,7 +22,7 @@ from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.declining import KINDS, Declining, declining
 from tests.e2e.front.origin import Origin
 from tests.e2e.front.socketing import UPGRADE, said, websocket
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -20,7 +20,7 @@ from gitship.model.traffic import Traffic
 from tests.e2e.front.asking import TOKEN, app, ask, raw
 from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -11,6 +10,7 @@ from gitship.deploy import output
 from gitship.model import DeployState, Role
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -132,10 +132,7 @@ def test_cancel_ends_what_runs(shop: World) -> None:
     watched = shop.client("ps:restart", "shop")
     thread = threading.Thread(target=shop.go, args=(watched,), name="a watched deploy")
     thread.start()
-    deadline = time.monotonic() + WAIT_S
-    while "Deploy 3" not in watched.out:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: "Deploy 3" in watched.out)
     assert shop.ok("deploys:cancel", "shop").out == "canceled deploy 3 of shop\n"
     thread.join(WAIT_S)
     assert watched.code == 1

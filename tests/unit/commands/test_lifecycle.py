@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
 from gitship.model import DeployKind, DeployState, Role
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -93,8 +93,7 @@ def test_retry_is_for_what_failed_or_was_canceled(world: World) -> None:
     world.operations.hold()
     pushing = threading.Thread(target=world.operations.push, args=("shop",), name="a push")
     pushing.start()
-    while len(world.store.deploys(world.store.app("shop").id)) < 2:
-        time.sleep(0.01)
+    wait_until(lambda: len(world.store.deploys(world.store.app("shop").id)) == 2)
     said = world.run("deploys:retry", "shop").err
     world.operations.release()
     pushing.join()

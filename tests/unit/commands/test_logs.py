@@ -4,7 +4,6 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -17,6 +16,7 @@ from gitship.logs import stream as tail
 from gitship.logs.archive import KeptLogs
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import Client, World
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -43,13 +43,6 @@ def start(world: World, client: Client) -> threading.Thread:
     thread = threading.Thread(target=world.go, args=(client,), name="logs of a test")
     thread.start()
     return thread
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def wait_for(client: Client, text: str) -> None:

@@ -17,6 +17,7 @@ from gitship.engine.values import LogLine
 from gitship.model import DeployState, Identity, Role
 from gitship.ssh.server import SshServer
 from tests.unit.commands.world import ADA, World
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -134,16 +135,10 @@ def test_what_a_killed_client_had_sent_of_a_file_is_not_taken_for_the_file(remot
     assert child.stdin is not None
     child.stdin.write(b"NAME=whole\nTOKEN=on")
     child.stdin.flush()
-    deadline = time.monotonic() + TIMEOUT_S
-    while remote.world.store.audit()[0].action != "config:import":  # it has begun to read
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(0.2)
+    wait_until(lambda: remote.world.store.audit()[0].action == "config:import", what="it has begun to read")
     child.kill()
     child.wait(TIMEOUT_S)
-    while remote.running:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not remote.running)
     assert remote.world.store.config(1) == {}
 
 

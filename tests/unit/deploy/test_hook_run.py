@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gitship.deploy import hook_files, hook_run
 from gitship.deploy.hook_files import Point
 from gitship.deploy.hook_run import Ended
 from gitship.errors import DeployCanceled, DeployError
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 LIMIT_S = 20.0
@@ -87,10 +87,7 @@ def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
 
 
 def ensure_gone(pid: int) -> None:
-    deadline = time.monotonic() + 5
-    while _state(pid) != "Z":
-        assert time.monotonic() < deadline, f"{pid} runs on"
-        time.sleep(0.01)
+    wait_until(lambda: _state(pid) == "Z")
 
 
 def _state(pid: int) -> str:

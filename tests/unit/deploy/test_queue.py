@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from gitship.errors import NoPermission
 from gitship.events import Bus
 from gitship.model import GITSHIP, App, DeployKind, DeployState, Identity, Key, Role
 from gitship.store import Store
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 WAIT_S = 5.0
@@ -75,15 +76,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.gate.set()
     made.queue.stop()
     made.store.close()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    done = threading.Event()
-    for _ in range(500):
-        if condition():
-            return
-        done.wait(0.01)
-    raise AssertionError("it never came true")
 
 
 def test_one_deploy_per_app_at_a_time(bench: Bench) -> None:
@@ -166,7 +158,7 @@ def test_stop_leaves_no_thread_and_no_open_record(bench: Bench) -> None:
     jobs = [bench.submit("shop"), bench.submit("shop", DeployKind.SCALE), bench.submit("blog")]
     bench.queue.stop()
     assert all(bench.state(j).ended for j in jobs)
-    wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("deploy-")])
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("deploy-")])
 
 
 def test_stop_cancels_all_at_once(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from gitship.engine import build_cgroup
 from gitship.engine.build_limits import KEEPER, BuildLimits
 from gitship.engine.build_limits_daemon import gather, keep, prepare, properties
 from gitship.errors import EngineError
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.unit, pytest.mark.skipif(os.geteuid() != 0, reason="makes cgroups")]
 

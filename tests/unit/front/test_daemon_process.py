@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitship.front.daemon_process import Daemonized
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from gitship.errors import FrontError
 from gitship.front import supervised
 from gitship.front.supervised import Attended
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -54,13 +54,6 @@ def end(pid: int | None) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def order(unit: Unit, script: str) -> tuple[int, str]:
     return unit.attended.start(["sh", "-c", script, str(unit.pid_file)], 30, 0o022, "")
 
@@ -74,7 +67,7 @@ def test_what_ends_by_itself_is_started_again(unit: Unit) -> None:
     order(unit, BECOMES_A_DAEMON)
     first = unit.pid()
     end(first)
-    until(lambda: unit.begun == 2 and unit.pid_file.read_text().strip() not in ("", str(first)))
+    wait_until(lambda: unit.begun == 2 and unit.pid_file.read_text().strip() not in ("", str(first)))
 
 
 def test_it_is_started_again_as_was_said_for_that(unit: Unit) -> None:
@@ -84,7 +77,7 @@ def test_it_is_started_again_as_was_said_for_that(unit: Unit) -> None:
     assert not mark.exists()
     before = unit.pid()
     end(before)
-    until(lambda: unit.pid_file.read_text().strip() not in ("", str(before)))
+    wait_until(lambda: unit.pid_file.read_text().strip() not in ("", str(before)))
     assert mark.exists()
 
 
@@ -96,7 +89,7 @@ def test_what_cannot_start_again_at_once_is_tried_until_it_does(unit: Unit, monk
     assert order(unit, not_the_second) == (0, "")
     first = unit.pid()
     end(first)
-    until(lambda: unit.pid_file.read_text().strip() not in ("", str(first)))
+    wait_until(lambda: unit.pid_file.read_text().strip() not in ("", str(first)))
     assert tries.read_text().count("\n") == 3
 
 
@@ -137,4 +130,4 @@ def test_another_order_is_carried_out_while_the_program_before_runs_on(unit: Uni
     end(first)
     assert unit.begun == 1, "the end of the one before is nobody's loss"
     end(second)
-    until(lambda: unit.begun == 2 and unit.pid_file.read_text().strip() not in ("", str(second)))
+    wait_until(lambda: unit.begun == 2 and unit.pid_file.read_text().strip() not in ("", str(second)))

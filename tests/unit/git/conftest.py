@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gitship.git.ingest_dulwich import DulwichIngest
 from gitship.git.ingest_git import GitIngest
 from gitship.git.repository import Repositories, Repository
 from tests.unit.git.gitd import GitServer, Work
+from tests.waiting import wait_to_be
 
 
 @pytest.fixture(params=[GitIngest, DulwichIngest])
@@ -52,12 +52,9 @@ def work(tmp_path: Path) -> Work:
     return Work(tmp_path / "work").init()
 
 
-def assert_nothing_left(repository: Repository, within_s: float = 2.0) -> None:
-    """No thread of a push, no quarantine, no half pack and no lock, two seconds after its end."""
-    deadline = time.monotonic() + within_s
-    while (left := left_over(repository)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not left
+def assert_nothing_left(repository: Repository) -> None:
+    """Soon after its end there is no thread of a push, no quarantine, no half pack and no lock."""
+    wait_to_be(lambda: left_over(repository), [])
 
 
 def left_over(repository: Repository) -> list[str]:

@@ -39,6 +39,7 @@ from tests.unit.git.raw import (
     tree,
     wishes,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 MAIN = "refs/heads/main"
@@ -86,10 +87,7 @@ def test_client_that_dies_in_mid_pack_leaves_nothing(server: GitServer, padding:
     before = children()
     with socket.create_connection(("127.0.0.1", int(server.url().split(":")[2].split("/")[0]))) as client:
         client.sendall(packet(b"git-receive-pack /shop\0host=x\0") + wishes((None, tip, MAIN)) + data[: len(data) // 2])
-        deadline = time.monotonic() + 5
-        while not list(shop.objects.glob("incoming-*")) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert list(shop.objects.glob("incoming-*"))
+        wait_until(lambda: list(shop.objects.glob("incoming-*")))
     assert_nothing_left(shop)
     assert children() <= before
     assert (shop.refs(), all_objects(shop)) == ({}, set())
@@ -106,9 +104,7 @@ def test_stock_client_killed_in_mid_pack_leaves_nothing(server: GitServer, work:
         stderr=subprocess.DEVNULL,
         process_group=0,
     )
-    deadline = time.monotonic() + 20
-    while not list(shop.objects.glob("incoming-*")) and time.monotonic() < deadline:
-        time.sleep(0.002)
+    wait_until(lambda: list(shop.objects.glob("incoming-*")), every_s=0.002)
     os.killpg(client.pid, signal.SIGKILL)
     client.wait()
     assert_nothing_left(shop)

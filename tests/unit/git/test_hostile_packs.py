@@ -65,7 +65,7 @@ def taken_whole_or_not_at_all(ingest: Ingest, tip: str, data: bytes) -> bool:
     with tempfile.TemporaryDirectory(prefix="gs-pack-") as directory:
         repository = Repositories(Path(directory), None).create("shop")
         answer = push(repository, ingest, wishes((None, tip, MAIN)) + data, limits=LIMITS)
-        assert_nothing_left(repository, within_s=20)
+        assert_nothing_left(repository)
         assert "Traceback" not in answer.remote
         if answer.refs.get(MAIN) == "ok":
             check = ["git", *TOLERATED, "fsck", "--strict", "--full", "--no-dangling"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from gitship.git.push_limits import ReceiveLimits, size
 from gitship.git.quarantine import Quarantine
 from gitship.git.repository import Repository
 from tests.unit.git.raw import all_objects, blob, entry, pack, pack_of, push, small_push, wishes
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 MAIN = "refs/heads/main"
@@ -78,10 +78,7 @@ def test_child_that_takes_too_long_is_killed_with_all_it_started(tmp_path: Path)
     with pytest.raises(TimeoutError):
         git_process.finish(process, 0.1)
     assert process.returncode == -9
-    deadline = time.monotonic() + 2
-    while running(grandchild) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not running(grandchild)
+    wait_until(lambda: not running(grandchild))
 
 
 def running(pid: int) -> bool:
@@ -160,10 +157,8 @@ def test_kept_objects_reach_the_disk(repository: Repository, ingest: Ingest, mon
     tip, objects = small_push()
     push(repository, ingest, wishes((None, tip, MAIN)) + pack(*objects))
     files = {(repository.objects / name).stat().st_ino for name in all_objects(repository)}
-    deadline = time.monotonic() + 5
-    while not files <= flushed and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert len(files) == 3 and files <= flushed
+    wait_until(lambda: files <= flushed)
+    assert len(files) == 3
 
 
 def test_objects_are_not_visible_before_the_host_agreed(repository: Repository, ingest: Ingest) -> None:

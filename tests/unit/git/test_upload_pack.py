@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.gitd import SETTINGS, GitServer, Work
 from tests.unit.git.raw import Scripted, Sink, packet
 from tests.unit.git.test_disconnect import children
+from tests.waiting import GUARD_S, wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -127,13 +127,11 @@ def test_client_killed_in_mid_clone_leaves_nothing(served: GitServer, work: Work
         stderr=subprocess.DEVNULL,
         process_group=0,
     )
-    deadline = time.monotonic() + 20
-    while not list((tmp_path / "clone").rglob("tmp_pack_*")) and time.monotonic() < deadline:
-        time.sleep(0.002)
+    wait_until(lambda: list((tmp_path / "clone").rglob("tmp_pack_*")), every_s=0.002)
     os.killpg(client.pid, signal.SIGKILL)
     client.wait()
     # Two signs of life, one per second: TCP takes the first one even though nobody is there.
-    assert_nothing_left(served.repositories.open("shop"), within_s=6)
+    assert_nothing_left(served.repositories.open("shop"))
     assert children() <= before
 
 
@@ -142,12 +140,10 @@ def test_caller_that_knows_the_client_left_is_believed(repository: Repository) -
     stdin, stdout = Scripted(b"", ends=False), Sink()
     thread = threading.Thread(target=upload_pack, args=(stdin, stdout, repository), kwargs={"gone": gone})
     thread.start()
-    deadline = time.monotonic() + 10
-    while not stdout.data.endswith(b"0000") and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: stdout.data.endswith(b"0000"))
     assert children() - before
     gone.set()
-    thread.join(2)
+    thread.join(GUARD_S)
     assert not thread.is_alive()
     assert children() <= before
     stdin.end.set()

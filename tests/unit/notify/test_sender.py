@@ -29,6 +29,7 @@ from gitship.notify import messages, post, sender
 from gitship.notify.post import Undelivered
 from gitship.notify.sender import Notifier
 from gitship.store import Store
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 WAIT_S = 10.0
@@ -105,14 +106,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     store.close()
 
 
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return value
-
-
 def test_a_deploys_end_reaches_the_webhook_signed(bench: Bench, receiver: Receiver) -> None:
     hook = bench.webhook("ops", receiver.url(), secret="swordfish", events=("deploy.failed",))
     app = bench.store.create_app("shop")
@@ -121,7 +114,7 @@ def test_a_deploys_end_reaches_the_webhook_signed(bench: Bench, receiver: Receiv
         replace(deploy, state=DeployState.FAILED, failed_stage=DeployState.CHECKING, reason="answered 500", hint="look")
     )
     bench.notifier.start()
-    until(lambda: bench.store.deliveries(hook.id)[0].status is DeliveryStatus.DELIVERED)
+    wait_until(lambda: bench.store.deliveries(hook.id)[0].status is DeliveryStatus.DELIVERED)
     [(path, headers, body)] = receiver.got
     told = json.loads(body)
     assert path == "/hook?token=1"
@@ -142,7 +135,7 @@ def test_it_is_sent_again_with_the_same_id_and_body_until_it_arrives(bench: Benc
     hook = bench.webhook("ops", receiver.url())
     bench.store.create_app("shop")
     bench.notifier.start()
-    delivery = until(lambda: next((d for d in bench.store.deliveries(hook.id) if d.status.ended), None))
+    delivery = wait_until(lambda: next((d for d in bench.store.deliveries(hook.id) if d.status.ended), None))
     assert (delivery.status, delivery.tries) == (DeliveryStatus.DELIVERED, 4)
     assert len({(headers["X-Gitship-Delivery"], body) for _, headers, body in receiver.got}) == 1
     assert {path for path, _, _ in receiver.got} == {"/hook?token=1"}  # the redirect was not followed
@@ -156,7 +149,7 @@ def test_what_is_sent_again_is_the_same_even_if_the_app_is_gone_by_then(bench: B
     bench.store.update_deploy(replace(deploy, state=DeployState.FAILED, reason="answered 500"))
     receiver.before_answer = lambda: bench.store.delete_app(app.id)
     bench.notifier.start()
-    until(lambda: len(receiver.got) == 2)
+    wait_until(lambda: len(receiver.got) == 2)
     assert receiver.got[0][2] == receiver.got[1][2]
     assert json.loads(receiver.got[1][2])["deploy"]["reason"] == "answered 500"
 
@@ -166,7 +159,7 @@ def test_a_message_that_cannot_be_written_stands_in_no_way(bench: Bench, receive
     bench.store.add_delivery(hook, "deploy.failed", "shop", deploy_id=1, state="no such state")
     bench.store.create_app("shop")
     bench.notifier.start()
-    until(lambda: receiver.got)
+    wait_until(lambda: receiver.got)
     assert json.loads(receiver.got[0][2])["event"] == "app.created"
     assert bench.store.deliveries(hook.id)[1].answer == sender.INTERNAL
 
@@ -177,7 +170,7 @@ def test_after_five_tries_it_is_given_up_and_the_next_one_is_sent(bench: Bench, 
     bench.store.create_app("shop")
     bench.store.create_app("blog")
     bench.notifier.start()
-    until(lambda: all(d.status.ended for d in bench.store.deliveries(hook.id)))
+    wait_until(lambda: all(d.status.ended for d in bench.store.deliveries(hook.id)))
     blog, shop = bench.store.deliveries(hook.id)
     assert (shop.status, shop.tries, shop.answer) == (DeliveryStatus.FAILED, 5, "answered 500")
     assert (blog.status, blog.tries) == (DeliveryStatus.DELIVERED, 1)
@@ -188,7 +181,7 @@ def test_a_next_server_sends_what_an_earlier_one_could_not(bench: Bench, receive
     bench.store.create_app("shop")
     later = bench.again()  # the first one was killed before it looked
     later.start()
-    until(lambda: bench.store.deliveries(hook.id)[0].status is DeliveryStatus.DELIVERED)
+    wait_until(lambda: bench.store.deliveries(hook.id)[0].status is DeliveryStatus.DELIVERED)
     later.stop()
     assert len(receiver.got) == 1
 
@@ -199,21 +192,21 @@ def test_a_webhook_that_hangs_holds_up_no_other(bench: Bench, receiver: Receiver
         quick = bench.webhook("quick", receiver.url())
         bench.store.create_app("shop")
         bench.notifier.start()
-        until(lambda: bench.store.deliveries(quick.id)[0].status is DeliveryStatus.DELIVERED)
+        wait_until(lambda: bench.store.deliveries(quick.id)[0].status is DeliveryStatus.DELIVERED)
 
 
 def test_what_comes_over_the_bus_is_told(bench: Bench, receiver: Receiver) -> None:
     app = bench.store.create_app("shop")
     hook = bench.webhook("ops", receiver.url(), apps=[app.id])
     bench.notifier.start()
-    until(lambda: bench.bus._subscriptions)
+    wait_until(lambda: bench.bus._subscriptions)
     for topic, name, app_id in (
         ("container.oom", "shop", app.id),
         ("container.oom", "blog", 99),
         ("deploy.line", "shop", app.id),
     ):
         bench.bus.publish(Event(topic, name, text="web.1 was killed", app_id=app_id))
-    until(lambda: receiver.got)
+    wait_until(lambda: receiver.got)
     time.sleep(0.05)
     [(_, _, body)] = receiver.got
     assert json.loads(body)["text"] == "shop: container.oom: web.1 was killed"
@@ -412,5 +405,5 @@ def test_what_happened_to_an_app_is_not_told_to_those_of_another_with_its_old_na
     bench.notifier.start()
     # whoever looks after a release for an hour knows its app by the name that it had when that began
     bench.bus.publish(Event(Topic.RELEASE_BAD, "shop", text="too many errors", app_id=old.id))
-    until(lambda: bench.store.deliveries(ours.id))
+    wait_until(lambda: bench.store.deliveries(ours.id))
     assert bench.store.deliveries(theirs.id) == []

@@ -16,8 +16,8 @@ from gitship.observe.app_state import unanswered
 from gitship.observe.uptime import MOST_S, SAMPLE_S, Uptime
 from gitship.store import Store
 from gitship.store.uptime import KEPT_DAYS
-from tests.e2e.harness import wait_until
 from tests.unit.commands.operations import StoreOperations
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 

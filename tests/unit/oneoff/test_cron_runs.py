@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from gitship.oneoff.programs import MOST_PER_APP
 from gitship.routing.switch import STOPPED
 from gitship.store import cron as history
 from tests.unit.oneoff.test_oneoffs import ADA, Bench, MemoryEngine
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -109,12 +109,12 @@ class Lab(Bench):
     def pass_minutes(self, count: int) -> None:
         for _ in range(count):
             self.clock.move(60)
-            until(self.clock.waiting.is_set)
+            wait_until(self.clock.waiting.is_set)
 
     def start(self) -> None:
         self.clock.waiting.clear()
         self.scheduler.start()
-        until(self.clock.waiting.is_set)
+        wait_until(self.clock.waiting.is_set)
 
     def running(self) -> list[str]:
         return [s.name for s in list(self.engine.containers.values()) if s.status == "running"]
@@ -122,13 +122,6 @@ class Lab(Bench):
     def end(self, name: str, code: int = 0, *, oom: bool = False) -> None:
         self.engine.end(f"id-{name}", code, oom=oom)
         self.wait_gone(name)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -143,10 +136,10 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 def test_a_minute_that_is_due_is_run_once_and_its_end_is_kept(lab: Lab) -> None:
     lab.add()
     lab.start()
-    until(lambda: lab.running() == ["shop.run.cron-1.v1"])  # the minute in which gitship starts
+    wait_until(lambda: lab.running() == ["shop.run.cron-1.v1"])  # the minute in which gitship starts
     lab.end("shop.run.cron-1.v1")
     lab.pass_minutes(1)
-    until(lambda: lab.running() == ["shop.run.cron-2.v1"])
+    wait_until(lambda: lab.running() == ["shop.run.cron-2.v1"])
     lab.end("shop.run.cron-2.v1", 3)
     first, second = lab.history()
     assert (first.due_at, first.outcome, first.exit_code) == (NOON, CronOutcome.OK, 0)
@@ -164,7 +157,7 @@ def test_it_is_a_one_off_of_the_live_release_with_the_entrys_own_limits(lab: Lab
     lab.store.set_setting(lab.app.id, "limit.run.memory_bytes", 64 << 20)
     lab.store.set_setting(lab.app.id, "limit.*.pids", 50)
     lab.start()
-    until(lab.running)
+    wait_until(lab.running)
     spec = lab.engine.specs["shop.run.cron-1.v1"]
     assert (spec.command, spec.env["A"], spec.image_id) == (("./tick",), "1", "sha256:1")
     assert (spec.memory_bytes, spec.pids, spec.cpus) == (64 << 20, 50, None)
@@ -184,16 +177,18 @@ def test_it_is_a_one_off_of_the_live_release_with_the_entrys_own_limits(lab: Lab
 def test_overlap(lab: Lab, overlap: Overlap, first: list[str], second: list[str]) -> None:
     lab.add(replace(EVERY_MINUTE, overlap=overlap))
     lab.start()
-    until(lab.running)
+    wait_until(lab.running)
     lab.pass_minutes(len(first) - 1)
-    until(lambda: lab.outcomes() == first and len(lab.running()) == first.count("running"))
+    wait_until(lambda: lab.outcomes() == first and len(lab.running()) == first.count("running"))
     ends = next(run.id for run in lab.history() if run.outcome is CronOutcome.RUNNING)
-    until(lambda: next(run.container for run in lab.history() if run.id == ends))  # written down once it has started
+    wait_until(
+        lambda: next(run.container for run in lab.history() if run.id == ends)
+    )  # written down once it has started
     lab.end(next(run.container for run in lab.history() if run.id == ends))
     if overlap is Overlap.QUEUE:
-        until(lambda: lab.running() == ["shop.run.cron-2.v1"])
+        wait_until(lambda: lab.running() == ["shop.run.cron-2.v1"])
     lab.pass_minutes(1)
-    until(lambda: lab.outcomes() == second and len(lab.running()) == second.count("running"))
+    wait_until(lambda: lab.outcomes() == second and len(lab.running()) == second.count("running"))
 
 
 def test_what_is_suspended_stopped_or_not_live_does_not_run(lab: Lab) -> None:
@@ -206,14 +201,14 @@ def test_what_is_suspended_stopped_or_not_live_does_not_run(lab: Lab) -> None:
     assert lab.history() == []
     lab.store.set_setting(lab.app.id, STOPPED, None)
     lab.pass_minutes(1)
-    until(lab.running)
+    wait_until(lab.running)
     assert [run.due_at for run in lab.history()] == [NOON + 180]
 
 
 def test_one_that_waits_is_dropped_when_its_entry_is_gone_or_the_app_is_stopped(lab: Lab) -> None:
     entry = lab.add(replace(EVERY_MINUTE, overlap=Overlap.QUEUE))
     lab.start()
-    until(lab.running)
+    wait_until(lab.running)
     lab.pass_minutes(1)
     lab.store.set_setting(lab.app.id, STOPPED, True)
     lab.end("shop.run.cron-1.v1")
@@ -221,7 +216,7 @@ def test_one_that_waits_is_dropped_when_its_entry_is_gone_or_the_app_is_stopped(
     assert lab.history()[-1].reason == "the app was stopped"
     lab.store.set_setting(lab.app.id, STOPPED, None)
     lab.pass_minutes(2)
-    until(lab.running)
+    wait_until(lab.running)
     lab.store.set_setting(lab.app.id, crontab.ENTRY + entry.name, None)
     lab.end("shop.run.cron-3.v1")
     assert lab.outcomes() == ["ok", "skipped", "ok", "skipped"]
@@ -232,11 +227,11 @@ def test_a_clock_that_jumps_makes_no_storm_and_runs_no_minute_twice(lab: Lab) ->
     lab.start()
     lab.pass_minutes(1)
     lab.clock.move(86_400)  # a day at once: only the last minute of it
-    until(lambda: len(lab.history()) == 3 and lab.clock.waiting.is_set())
+    wait_until(lambda: len(lab.history()) == 3 and lab.clock.waiting.is_set())
     lab.clock.move(-86_400)  # and back: these minutes have had their runs
-    until(lambda: lab.clock.waiting.is_set())
+    wait_until(lambda: lab.clock.waiting.is_set())
     lab.pass_minutes(2)
-    until(lambda: len(lab.running()) == 5)
+    wait_until(lambda: len(lab.running()) == 5)
     assert [(run.due_at or 0) - NOON for run in lab.history()] == [0, 60, 86_460, 120, 180]
 
 
@@ -244,11 +239,11 @@ def test_minutes_that_come_again_when_the_clock_is_set_back_are_not_run_again(la
     lab.add(replace(EVERY_MINUTE, overlap=Overlap.ALLOW))
     lab.start()
     lab.pass_minutes(2)
-    until(lambda: len(lab.running()) == 3)
+    wait_until(lambda: len(lab.running()) == 3)
     lab.clock.move(-120)
-    until(lab.clock.waiting.is_set)
+    wait_until(lab.clock.waiting.is_set)
     lab.pass_minutes(3)
-    until(lambda: len(lab.running()) == 4)
+    wait_until(lambda: len(lab.running()) == 4)
     assert [(run.due_at or 0) - NOON for run in lab.history()] == [0, 60, 120, 180]
 
 
@@ -256,17 +251,17 @@ def test_an_entry_that_was_due_long_before_a_jump_is_passed_over(lab: Lab) -> No
     lab.add(replace(EVERY_MINUTE, schedule="10 * * * *"))
     lab.start()
     lab.clock.move(10 * 60 + LATE_S)  # from 12:00:30 to 12:15:30
-    until(lab.clock.waiting.is_set)
+    wait_until(lab.clock.waiting.is_set)
     assert lab.history() == []
     lab.clock.move(59 * 60)  # 13:14:30: due 4.5 minutes ago
-    until(lab.clock.waiting.is_set)
+    wait_until(lab.clock.waiting.is_set)
     assert [run.due_at for run in lab.history()] == [NOON + 70 * 60]
 
 
 def test_kill_9_never_runs_a_minute_twice_and_takes_up_what_runs(lab: Lab) -> None:
     lab.add()
     lab.start()
-    until(lab.running)
+    wait_until(lab.running)
     lab.die()
     lab.store.set_cron_seen(0.0)  # killed right after the container's start, before the look was over
     lab.boot()
@@ -281,7 +276,7 @@ def test_kill_9_never_runs_a_minute_twice_and_takes_up_what_runs(lab: Lab) -> No
 def test_what_ended_while_gitship_was_down_gets_its_exit_code(lab: Lab) -> None:
     lab.add()
     lab.start()
-    until(lab.running)
+    wait_until(lab.running)
     lab.die()
     lab.engine.end("id-shop.run.cron-1.v1", 0)
     lab.boot()
@@ -293,7 +288,7 @@ def test_what_ended_while_gitship_was_down_gets_its_exit_code(lab: Lab) -> None:
 def test_what_has_no_container_any_more_does_not_run_for_ever(lab: Lab) -> None:
     lab.add(replace(EVERY_MINUTE, overlap=Overlap.QUEUE))
     lab.start()
-    until(lab.running)
+    wait_until(lab.running)
     lab.pass_minutes(1)
     lab.die()
     lab.engine.remove("id-shop.run.cron-1.v1")
@@ -301,9 +296,9 @@ def test_what_has_no_container_any_more_does_not_run_for_ever(lab: Lab) -> None:
     assert claimed is not None
     lab.boot()
     lab.start()
-    until(lambda: lab.running() == ["shop.run.cron-2.v1"])  # what waited for it begins
+    wait_until(lambda: lab.running() == ["shop.run.cron-2.v1"])  # what waited for it begins
     expected = [("tick", "failed"), ("tick", "running"), ("other", "failed")]
-    until(lambda: [(run.entry, str(run.outcome)) for run in lab.history()] == expected)
+    wait_until(lambda: [(run.entry, str(run.outcome)) for run in lab.history()] == expected)
     assert "nobody saw how it ended" in lab.history("tick")[0].reason
     assert lab.history("other")[0].reason == "gitship was stopped before it began"
 
@@ -311,7 +306,7 @@ def test_what_has_no_container_any_more_does_not_run_for_ever(lab: Lab) -> None:
 def test_one_that_was_made_but_not_started_is_ended(lab: Lab) -> None:
     lab.add()
     lab.start()
-    until(lab.running)
+    wait_until(lab.running)
     lab.die()
     lab.engine._become("id-shop.run.cron-1.v1", "created")
     lab.boot()
@@ -340,7 +335,7 @@ def test_what_was_looked_at_is_not_looked_at_again_after_a_restart(lab: Lab) -> 
     lab.start()
     assert lab.history() == []
     lab.pass_minutes(1)
-    until(lab.running)
+    wait_until(lab.running)
     assert [run.due_at for run in lab.history()] == [NOON + 60]
 
 
@@ -351,7 +346,7 @@ def test_a_restart_does_not_lose_the_minute_in_which_it_happens(lab: Lab) -> Non
     lab.clock.move(5 * 60)  # 12:05:30, and 12:05 was not looked at
     lab.boot()
     lab.start()
-    until(lab.running)
+    wait_until(lab.running)
     lab.die()
     lab.clock.move(3600 + 60)  # 13:06:30: too late
     lab.boot()
@@ -366,7 +361,7 @@ def test_time_up_and_a_removed_container_are_told_apart(lab: Lab) -> None:
     removed = lab.runs.begin_now(lab.app, replace(entry, timeout_s=60.0), ADA)
     lab.engine.remove(f"id-{removed.container}")
     lab.wait_gone(removed.container)
-    until(lambda: lab.outcomes() == ["timed out", "failed"])
+    wait_until(lambda: lab.outcomes() == ["timed out", "failed"])
     assert lab.history()[1].reason == "somebody removed its container"
 
 
@@ -423,7 +418,7 @@ def test_an_app_that_is_destroyed_takes_its_runs_along(lab: Lab) -> None:
     app: App = lab.app
     lab.store.delete_app(app.id)
     lab.engine.end(f"id-{run.container}", 1)
-    until(lambda: not lab.engine.containers)
+    wait_until(lambda: not lab.engine.containers)
     assert lab.store.cron_runs(app.id) == []
 
 

@@ -24,6 +24,7 @@ from gitship.oneoff.oneoffs import OneOffs
 from gitship.oneoff.programs import MOST_PER_APP, Command
 from gitship.oneoff.spec import LABEL_ENDS, LABEL_STARTED, left_s
 from gitship.store import Store
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -119,10 +120,7 @@ class Bench:
         )
 
     def wait_gone(self, name: str) -> None:
-        deadline = time.monotonic() + 10
-        while f"id-{name}" in self.engine.containers or name in self.store.addresses(self.app.id):
-            assert time.monotonic() < deadline, f"{name} is still there"
-            time.sleep(0.01)
+        wait_until(lambda: f"id-{name}" not in self.engine.containers and name not in self.store.addresses(self.app.id))
 
 
 @pytest.fixture

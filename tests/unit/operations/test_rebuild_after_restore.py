@@ -25,10 +25,10 @@ from gitship.store import app_lock
 from gitship.volumes.lifecycle import Keeper
 from tests.e2e import apps
 from tests.e2e.apps import git
-from tests.e2e.harness import wait_until
 from tests.unit.commands.machine import Machine, MachineImages
 from tests.unit.commands.operations import SERVER, Failure
 from tests.unit.commands.world import World
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 END_S = 20.0

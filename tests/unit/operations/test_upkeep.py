@@ -15,8 +15,8 @@ from gitship.disk.reserve import RESERVE
 from gitship.errors import EngineError
 from gitship.operations.upkeep import Upkeep
 from gitship.store.database_copies import DAILY
-from tests.e2e.harness import wait_until
 from tests.unit.operations.test_cleanup import Server, log
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 

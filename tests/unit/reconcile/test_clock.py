@@ -15,7 +15,7 @@ from gitship.reconcile import clock
 from gitship.reconcile.clock import ClockWatch, ahead_s
 from gitship.store import Store
 from gitship.store.webaccess import KEPT_PER_KEY
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 HOUR_S, DAY_S, YEARS_S = 3600.0, 86_400.0, 56 * 365 * 86_400.0

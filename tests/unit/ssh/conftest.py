@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from gitship.model import Identity, Role
 from gitship.public_key import parse
 from gitship.ssh.connection_limits import Limits
 from gitship.ssh.server import SshServer
+from tests.waiting import wait_until
 
 Run = Callable[[Session], int]
 TIMEOUT_S = 20.0
@@ -57,14 +57,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, KeyFile]:
         "stranger": ("-t", "ed25519"),
     }
     return {name: make_key(directory, name, *options) for name, options in kinds.items()}
-
-
-def wait_until(true: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
-    """Returns once ``true()`` is; fails the test after ``timeout_s``."""
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(0.01)
 
 
 @dataclass
@@ -126,7 +118,7 @@ class Running:
 
     def session(self, number: int = 0) -> Session:
         """The server's side of the session that was begun as number ``number``."""
-        wait_until(lambda: len(self.sessions) > number, "a session")
+        wait_until(lambda: len(self.sessions) > number, what="a session")
         return self.sessions[number]
 
 

@@ -25,7 +25,8 @@ from gitship.ssh import host_key
 from gitship.ssh.client import run_remote
 from gitship.ssh.client_terminal import PROGRAM_COMMANDS
 from tests.places import refusing_port
-from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads, wait_until
+from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -67,7 +68,7 @@ def test_words_streams_and_exit_status_pass_through(serve: Serve) -> None:
     server = serve(run)
     status = call(server, "config:set", "A=two words", "B=it's", stdin=b"input" * 100_000)
     assert status == (7, b"config:set|A=two words|B=it's:" + b"input" * 100_000, b"warning")
-    wait_until(lambda: not server.server._snapshot(), "the server to see the end")
+    wait_until(lambda: not server.server._snapshot(), what="the server to see the end")
     assert [name for name in ssh_threads() if "client" in name] == []
 
 
@@ -231,7 +232,7 @@ def test_a_program_gets_every_ctrl_c(serve: Serve) -> None:
         session.pty.raw = True
         session.stdout.write(b"busy")
         arrived = session.stdin._channel.in_buffer  # type: ignore[attr-defined]
-        wait_until(lambda: len(arrived) == 2, "both keys")
+        wait_until(lambda: len(arrived) == 2, what="both keys")
         return len(session.stdin.read(10)) + (100 if session.closed.is_set() else 0)
 
     terminal = Terminal(serve(run), "enter")

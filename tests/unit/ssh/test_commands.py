@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from gitship.console.session import Session
 from gitship.errors import GitshipError
 from gitship.ssh.execution import first_words, split
-from tests.unit.ssh.conftest import TIMEOUT_S, Serve, wait_until
+from tests.unit.ssh.conftest import TIMEOUT_S, Serve
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -152,7 +153,7 @@ def test_a_terminal_has_name_and_size_and_tells_when_it_changes(serve: Serve) ->
         child = subprocess.Popen(server.argv("x", options=("-tt",)), stdin=other, stdout=other, stderr=other, env=env)
         server.children.append(child)
         server.session()
-        wait_until(lambda: sizes, "the first size")
+        wait_until(lambda: sizes, what="the first size")
         set_size(main, 90, 20)
         child.send_signal(signal.SIGWINCH)  # the terminal is not the client's controlling one
         assert child.wait(TIMEOUT_S) == 0

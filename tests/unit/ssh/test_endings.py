@@ -16,7 +16,8 @@ from gitship.console.session import Session
 from gitship.errors import ConfigError
 from gitship.ssh.execution import first_words
 from gitship.ssh.server import SshServer
-from tests.unit.ssh.conftest import TIMEOUT_S, Serve, ssh_threads, wait_until
+from tests.unit.ssh.conftest import TIMEOUT_S, Serve, ssh_threads
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -34,7 +35,7 @@ def test_a_killed_client_sets_closed_while_the_command_is_busy(serve: Serve, num
     assert not session.closed.is_set()
     child.send_signal(number)
     assert session.closed.wait(5)
-    wait_until(lambda: not server.server._snapshot(), "the connection to be forgotten")
+    wait_until(lambda: not server.server._snapshot(), what="the connection to be forgotten")
 
 
 def test_closed_is_not_set_by_the_end_of_the_input(serve: Serve) -> None:
@@ -83,7 +84,7 @@ def test_ctrl_c_goes_to_a_command_that_waits_for_input(serve: Serve) -> None:
 
     server = serve(run)
     child = server.popen("x", options=("-tt",))
-    wait_until(lambda: server.session().stdin.waiting, "the command to read")  # type: ignore[attr-defined]
+    wait_until(lambda: server.session().stdin.waiting, what="the command to read")  # type: ignore[attr-defined]
     assert child.stdin is not None
     child.stdin.write(b"\x03")
     child.stdin.flush()
@@ -142,7 +143,7 @@ def test_stop_ends_every_thread_and_closes_the_port(serve: Serve) -> None:
     silent = socket.create_connection(("127.0.0.1", port))
     half_way = socket.create_connection(("127.0.0.1", port))
     half_way.sendall(b"SSH-2.0-x\r\n")
-    wait_until(lambda: len(server.server._snapshot()) == 3, "three connections")
+    wait_until(lambda: len(server.server._snapshot()) == 3, what="three connections")
     before = set(threading.enumerate())
     server.server.stop(0.1)
     assert session.closed.is_set()

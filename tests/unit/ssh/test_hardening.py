@@ -14,7 +14,8 @@ import pytest
 
 from gitship.ssh import pending
 from gitship.ssh.connection_limits import Limits
-from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads, wait_until
+from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -72,7 +73,7 @@ def test_a_banner_without_end_is_cut(serve: Serve) -> None:
         sock.sendall(b"A" * 8000)
         assert not is_cut(sock)
         sock.sendall(b"A" * 1000)
-        wait_until(lambda: is_cut(sock), "the server to hang up")
+        wait_until(lambda: is_cut(sock), what="the server to hang up")
 
 
 def test_a_second_key_exchange_before_login_is_cut(serve: Serve) -> None:
@@ -82,7 +83,7 @@ def test_a_second_key_exchange_before_login_is_cut(serve: Serve) -> None:
         transport.start_client(timeout=TIMEOUT_S)
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
             transport.renegotiate_keys()
-        wait_until(lambda: not transport.is_active(), "the server to hang up")
+        wait_until(lambda: not transport.is_active(), what="the server to hang up")
         transport.close()
 
 
@@ -117,7 +118,7 @@ def test_300_silent_connections_do_not_keep_others_out(serve: Serve) -> None:
             for number in range(300):
                 last = stack.enter_context(connect(server, f"127.0.0.{1 + number % sources}"))
             assert last.recv(1), "the server has come to the last of them"
-            wait_until(lambda: len(ssh_threads()) <= Limits().unauthenticated + 3, "the evicted to end")
+            wait_until(lambda: len(ssh_threads()) <= Limits().unauthenticated + 3, what="the evicted to end")
             time.sleep(0.3)  # longer than eviction_age_s
             assert server.ssh("x").returncode == 0
 
@@ -128,7 +129,7 @@ def test_a_flood_of_silent_connections_that_does_not_end_keeps_nobody_out(serve:
     with contextlib.ExitStack() as stack:
         for number in range(50):  # places, lobby, and others that have to leave it
             stack.enter_context(connect(server, f"127.0.0.{2 + number}"))
-        wait_until(lambda: len(server.server._snapshot()) == 10, "the places to be taken")
+        wait_until(lambda: len(server.server._snapshot()) == 10, what="the places to be taken")
         for _ in range(3):
             assert server.ssh("x").returncode == 0
     assert "gitship-ssh-lobby" in ssh_threads()
@@ -147,7 +148,7 @@ def test_one_address_gets_only_its_share_of_places(serve: Serve) -> None:
     server = serve(lambda session: 0, Limits(unauthenticated_per_address=3))
     with contextlib.ExitStack() as stack:
         first = [stack.enter_context(connect(server)) for _ in range(3)]
-        wait_until(lambda: len(server.server._snapshot()) == 3, "three connections")
+        wait_until(lambda: len(server.server._snapshot()) == 3, what="three connections")
         fourth = stack.enter_context(connect(server))
         assert fourth.recv(100) == b"gitship: too many connections, try again in a minute\r\n"
         assert is_cut(fourth)
@@ -163,11 +164,11 @@ def test_whoever_does_not_log_in_is_cut_after_the_login_grace(serve: Serve) -> N
         banner.sendall(b"SSH-2.0-x\r\n")
         transport = paramiko.Transport(exchanged)
         transport.start_client(timeout=TIMEOUT_S)
-        wait_until(lambda: is_cut(silent), "the silent one to be cut", 5)
-        wait_until(lambda: is_cut(banner), "the one with a banner to be cut", 5)
-        wait_until(lambda: not transport.is_active(), "the one after its key exchange to be cut", 5)
+        wait_until(lambda: is_cut(silent), what="the silent one to be cut")
+        wait_until(lambda: is_cut(banner), what="the one with a banner to be cut")
+        wait_until(lambda: not transport.is_active(), what="the one after its key exchange to be cut")
         transport.close()
-    wait_until(lambda: not server.server._snapshot(), "all places to be free")
+    wait_until(lambda: not server.server._snapshot(), what="all places to be free")
 
 
 def test_places_are_free_again_after_use(serve: Serve, keys: dict[str, KeyFile]) -> None:
@@ -178,7 +179,7 @@ def test_places_are_free_again_after_use(serve: Serve, keys: dict[str, KeyFile])
         assert server.ssh("x", key=keys["stranger"]).returncode == 255
         with connect(server) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        wait_until(lambda: not server.server._snapshot(), "all connections to be forgotten")
+        wait_until(lambda: not server.server._snapshot(), what="all connections to be forgotten")
 
 
 def test_a_login_ends_the_grace(serve: Serve) -> None:
@@ -215,7 +216,7 @@ def test_after_too_many_failed_logins_an_address_is_refused(serve: Serve, keys: 
     server = serve(lambda session: 0, Limits(failed_logins_per_address=3))
     for _ in range(3):
         assert server.ssh("x", key=keys["stranger"]).returncode == 255
-    wait_until(lambda: not server.server._snapshot(), "the failures to be counted")
+    wait_until(lambda: not server.server._snapshot(), what="the failures to be counted")
     with connect(server) as sock:
         assert sock.recv(100) == b"gitship: too many failed logins, try again in a minute\r\n"
     assert server.ssh("x").returncode == 255
@@ -229,7 +230,7 @@ def test_a_connection_that_runs_nothing_is_cut_after_a_while(serve: Serve) -> No
         transport = paramiko.Transport(sock)
         transport.start_client(timeout=TIMEOUT_S)
         transport.auth_publickey("deploy", paramiko.Ed25519Key.from_private_key_file(str(server.key.path)))
-        wait_until(lambda: not transport.is_active(), "the idle connection to be cut", 5)
+        wait_until(lambda: not transport.is_active(), what="the idle connection to be cut")
         transport.close()
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from gitship.console.session import Session
 from tests.places import free_port
-from tests.unit.ssh.conftest import TIMEOUT_S, Serve, wait_until
+from tests.unit.ssh.conftest import TIMEOUT_S, Serve
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -85,7 +86,7 @@ def test_a_second_command_on_one_channel_is_refused(serve: Serve) -> None:
         with pytest.raises(paramiko.SSHException):
             channel.exec_command("two")
         transport.close()
-    wait_until(lambda: server.sessions[0].closed.is_set(), "the end of the first")
+    wait_until(lambda: server.sessions[0].closed.is_set(), what="the end of the first")
     assert [s.argv for s in server.sessions] == [("one",)]
 
 

@@ -17,7 +17,8 @@ import pytest
 from gitship.console.session import Session
 from gitship.ssh.connection_limits import Limits
 from gitship.ssh.packet_limits import Packets
-from tests.unit.ssh.conftest import TIMEOUT_S, Running, Serve, wait_until
+from tests.unit.ssh.conftest import TIMEOUT_S, Running, Serve
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -129,7 +130,7 @@ def test_input_that_nobody_reads_stays_within_the_window(serve: Serve) -> None:
     client = threading.Thread(target=lambda: sent.append(server.ssh("x", stdin=data).stdout))
     client.start()
     buffered = server.session().stdin._channel.in_buffer  # type: ignore[attr-defined]
-    wait_until(lambda: len(buffered) == window, "a full window")
+    wait_until(lambda: len(buffered) == window, what="a full window")
     go.set()
     client.join(TIMEOUT_S)
     assert sent == [hashlib.sha256(data).hexdigest().encode()]
@@ -174,7 +175,7 @@ def test_data_for_the_commands_stderr_is_cut_off(serve: Serve) -> None:
         session = server.session()
         channel.sendall_stderr(b"x")
         assert session.closed.wait(TIMEOUT_S)
-        wait_until(lambda: not transport.is_active(), "the server to hang up")
+        wait_until(lambda: not transport.is_active(), what="the server to hang up")
 
 
 def test_a_write_that_paramiko_would_drop_without_a_word_raises(serve: Serve) -> None:
@@ -212,7 +213,7 @@ def test_a_client_that_stops_reading_ends_the_write_and_the_session(serve: Serve
     child = server.popen("x")
     assert child.stdout is not None
     child.stdout.read(10)
-    wait_until(lambda: ended, "the write to give up")
+    wait_until(lambda: ended, what="the write to give up")
     assert isinstance(ended[0], BrokenPipeError)
 
 
@@ -260,7 +261,7 @@ def test_a_write_to_a_client_that_has_gone_raises_and_sets_closed(serve: Serve) 
     child = server.popen("x")
     server.session()
     child.kill()
-    wait_until(lambda: result, "the write to raise")
+    wait_until(lambda: result, what="the write to raise")
     assert isinstance(result[0], OSError)
 
 
@@ -295,7 +296,7 @@ def test_a_channel_request_in_mid_key_exchange_is_answered_after_it(serve: Serve
         connection._transport.packetizer._trigger_rekey()  # type: ignore[attr-defined]
         channel.sendall(b"now")
         assert server.session(1).argv == ("y",)
-        wait_until(lambda: other.event_ready, "the answer to the request")
+        wait_until(lambda: other.event_ready, what="the answer to the request")
         for each in (channel, other):
             each.sendall(b"q")
             assert each.recv_exit_status() == 6

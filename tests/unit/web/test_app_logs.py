@@ -16,6 +16,7 @@ from gitship.model import Container
 from gitship.web import app_log_stream, log_positions
 from tests.unit.web.conftest import TIMEOUT_S, EventStream, Site
 from tests.unit.web.test_pages import HOSTILE
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -118,10 +119,7 @@ def test_what_was_printed_while_nobody_watched_is_read_from_docker(shop: Site, m
     with shop.stream(stream_of(shop)) as viewer:
         say(shop, "seen")
         last_id = viewer.until("lines").id
-    deadline = time.monotonic() + TIMEOUT_S
-    while any(t.name.startswith("web-log") for t in threading.enumerate()):  # the log's threads end
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not any(t.name.startswith("web-log") for t in threading.enumerate()), what="its threads end")
     say(shop, "missed")
     say(shop, "missed too", "worker")
     with shop.stream("/apps/shop/logs/stream", last_id) as viewer:

@@ -32,7 +32,8 @@ from gitship.model import (
 )
 from gitship.model.traffic import Traffic, bucket, no_latency
 from gitship.web import figures, health
-from tests.unit.web.conftest import COMMIT, TIMEOUT_S, Site, addresses
+from tests.unit.web.conftest import COMMIT, Site, addresses
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -632,10 +633,9 @@ def test_a_rollback_that_gitship_made_by_itself_is_told_with_its_cause(site: Sit
     for by, told in (("ada", 0), ("gitship", 1)):
         deploy = site.store.create_deploy(app_id, DeployKind.ROLLBACK, by, cause=cause)
         site.store.update_deploy(replace(deploy, state=DeployState.LIVE, finished_at=time.time()))
-        deadline = time.monotonic() + TIMEOUT_S
-        while f"/apps/shop/deploys/{deploy.id}" not in (page := site.get("/apps/shop").text):
-            assert time.monotonic() < deadline, "pages are kept for a second"
-            time.sleep(0.1)
+        link = f"/apps/shop/deploys/{deploy.id}"
+        wait_until(lambda link=link: link in site.get("/apps/shop").text, what="pages are kept for a second")  # type: ignore[misc]
+        page = site.get("/apps/shop").text
         assert page.count("<b>Rolled back by itself:</b>") == told
         overview = site.get("/", host=f"n{deploy.id}.localhost").text  # one that is not kept
         assert overview.count("rolled back by itself</a>") == told

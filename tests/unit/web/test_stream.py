@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -14,6 +15,7 @@ from gitship.events import Event
 from gitship.model import DeployState
 from gitship.web import live_updates, stream
 from tests.unit.web.conftest import TIMEOUT_S, EventStream, Site
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -232,16 +234,13 @@ def test_more_viewers_than_the_server_takes_are_told_so(
         answer = site.get(stream_path(journal))
         assert answer.status == 503
         assert "Too many viewers" in answer.text
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:  # the place of the viewer that left is free again
-        connection = site.connect()
-        connection.request("GET", stream_path(journal), headers={"Cookie": site.cookie})
-        status = connection.getresponse().status
-        connection.close()
-        if status == 200:
-            break
-        time.sleep(0.05)
-    assert status == 200
+
+    def is_taken() -> bool:
+        with closing(site.connect()) as connection:
+            connection.request("GET", stream_path(journal), headers={"Cookie": site.cookie})
+            return connection.getresponse().status == 200
+
+    wait_until(is_taken, what="the place of the viewer that left is free again")
     journal.close()
 
 
