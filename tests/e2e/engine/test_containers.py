@@ -169,8 +169,8 @@ def test_a_container_removed_from_two_sides_is_gone_for_both(lab: Lab) -> None:
 
 
 def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(lab: Lab) -> None:
-    container = lab.start("trap '' TERM; while true; do busybox sleep 1; done", restart=False)
-    time.sleep(0.3)
+    container = lab.start("trap '' TERM; echo deaf; while true; do busybox sleep 1; done", restart=False)
+    assert next(lab.engine.logs(container, follow=True)).text == "deaf"
     lab.engine.stop(container, 1)
     assert lab.engine.inspect(container).exit_code == 137
     lab.engine.remove(container)

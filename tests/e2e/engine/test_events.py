@@ -43,11 +43,16 @@ def test_out_of_memory_of_a_child_is_told(lab: Lab) -> None:
 def test_they_come_live_with_the_containers_labels_until_the_stream_is_stopped(lab: Lab) -> None:
     stop, came = threading.Event(), list[EngineEvent]()
     stream = lab.engine.events(lab.labels, since=time.time(), stop=stop)
-    thread = threading.Thread(target=lambda: came.extend(stream), name="events of a test")
+
+    def read() -> None:
+        for event in stream:
+            came.append(event)  # each as it comes
+
+    thread = threading.Thread(target=read, name="events of a test")
     thread.start()
     container = lab.start("exec busybox sleep 300")
     docker_cli.docker(lab.host, "kill", "-s", "HUP", container)
-    time.sleep(0.2)
+    wait_for(lambda: "kill" in [e.action for e in came])
     stop.set()
     thread.join(20)
     assert not thread.is_alive()

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -39,7 +38,7 @@ from tests.unit.git.raw import (
     tree,
     wishes,
 )
-from tests.waiting import wait_until
+from tests.waiting import GUARD_S, wait_until
 
 pytestmark = pytest.mark.unit
 MAIN = "refs/heads/main"
@@ -52,6 +51,7 @@ class SlowHost(MoveRefs):
         super().__init__(repository)
         self.entered, self.go, self.left = threading.Event(), threading.Event(), threading.Event()
         self.saw_client_leave = False
+        self.gone = threading.Event()
 
     def accept(
         self,
@@ -61,6 +61,7 @@ class SlowHost(MoveRefs):
         gone: threading.Event,
     ) -> Mapping[str, str]:
         progress("building")
+        self.gone = gone
         self.entered.set()
         assert self.go.wait(30)
         self.saw_client_leave = gone.is_set()
@@ -128,7 +129,7 @@ def test_client_killed_during_the_deploy_does_not_stop_it(server: GitServer, wor
     assert host.entered.wait(20)
     os.killpg(client.pid, signal.SIGKILL)
     client.wait()
-    time.sleep(0.3)  # six signs of life, of which the first may still find a buffer
+    assert host.gone.wait(GUARD_S)  # the first sign of life may still find a buffer
     assert shop.ref(MAIN) is None
     host.go.set()
     assert host.left.wait(10)

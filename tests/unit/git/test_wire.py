@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -19,6 +20,7 @@ from gitship.git.ref_names import refusal
 from gitship.git.refs import RefUpdate
 from gitship.git.sideband import Sideband
 from tests.unit.git.raw import Scripted, Sink, packet, packets, wishes
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 A, B = "1" * 40, "2" * 40
@@ -163,14 +165,21 @@ def test_client_that_went_is_noticed_and_written_to_no_more() -> None:
 
 
 def test_silence_is_counted_from_the_last_word() -> None:
-    sink = Sink()
+    written: list[tuple[float, bytes]] = []
+
+    class Clocked(Sink):
+        def write(self, data: bytes, /) -> int:
+            written.append((time.monotonic(), bytes(data)))
+            return super().write(data)
+
+    sink = Clocked()
     with sideband(sink, keepalive_s=0.3) as side:
         for _ in range(10):
             side.progress("word")
             time.sleep(0.05)
-        assert b"0005\x02" not in sink.data
-        time.sleep(0.6)
-        assert b"0005\x02" in sink.data
+        wait_until(lambda: b"0005\x02" in sink.data)
+    silences = [at - before for (before, _), (at, data) in pairwise(written) if data == b"0005\x02"]
+    assert silences and min(silences) >= 0.29
     assert not [t for t in threading.enumerate() if t.name == "git-keepalive"]
 
 

@@ -232,13 +232,15 @@ def test_a_program_gets_every_ctrl_c(serve: Serve) -> None:
         session.pty.raw = True
         session.stdout.write(b"busy")
         arrived = session.stdin._channel.in_buffer  # type: ignore[attr-defined]
+        wait_until(lambda: len(arrived) == 1, what="the first key")
+        session.stdout.write(b"one")
         wait_until(lambda: len(arrived) == 2, what="both keys")
         return len(session.stdin.read(10)) + (100 if session.closed.is_set() else 0)
 
     terminal = Terminal(serve(run), "enter")
     terminal.read_until(b"busy")
     terminal.type(b"\x03")
-    time.sleep(0.1)
+    terminal.read_until(b"one")
     terminal.type(b"\x03")
     assert terminal.end() == (2, True)
 
