@@ -6,13 +6,11 @@ Its programs are those of Debian forky (see ``forky``), whatever GITSHIP_TEST_EN
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
-import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +23,7 @@ from tests.e2e.dockerd import OwnEngine, own_engine
 from tests.e2e.engine.context import BASE, big_context, context
 from tests.e2e.harness import Server, running
 from tests.e2e.test_docker_disk import small_disk
+from tests.tars import tar_of
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -100,7 +99,7 @@ def test_an_image_is_as_large_as_what_is_in_it(split: tuple[DockerEngine, Path])
 
 def without_history(tag: str, size: int) -> bytes:
     """An archive of an image that does not say how it came to be, as several tools write them."""
-    layer = tar_of({"big": bytes(size)})
+    layer = tar_of(big=bytes(size))
     image = {
         "architecture": "amd64",
         "os": "linux",
@@ -113,17 +112,7 @@ def without_history(tag: str, size: int) -> bytes:
         "image.json": json.dumps(image).encode(),
         "manifest.json": json.dumps(manifest).encode(),
     }
-    return tar_of(files)
-
-
-def tar_of(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
+    return tar_of(**files)
 
 
 def test_the_reserve_is_made_where_three_times_its_size_is_free_and_given_up(

@@ -15,6 +15,7 @@ import pytest
 from tests.e2e import apps, docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.harness import Server, make_key, running
+from tests.tars import tar_of
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -106,16 +107,6 @@ def listing(archive: bytes) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def archive_of(**files: bytes) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return made.getvalue()
-
-
 def test_data_outlive_all_that_happens_to_an_app(server: Server, module_base: Path) -> None:
     repository = make(module_base, "lasting")
     server.push_ok(repository, "lasting")
@@ -181,7 +172,7 @@ def test_an_archive_goes_out_and_comes_back_whole(server: Server, module_base: P
     kept = piped(server, "storage:export", "other", "data").stdout
     old = shown(server, "other")[0]["source"]
 
-    evil = archive_of(**{"../up": b"x"})
+    evil = tar_of(**{"../up": b"x"})
     for stdin, options, said in (
         (out.stdout, (), b"not empty"),
         (out.stdout[: len(out.stdout) // 2], ("--replace",), b"ends early"),
@@ -237,7 +228,7 @@ def test_a_client_or_gitship_that_goes_away_leaves_the_old_content(server: Serve
 
     left(begun("storage:export", "cut", "data"))  # one that does not read
     wait_until(lambda: not helpers(server), 10, "nothing is left of the export")
-    half = archive_of(new=b"x" * (4 << 20))[: 3 << 20]
+    half = tar_of(new=b"x" * (4 << 20))[: 3 << 20]
     client = begun("storage:import", "cut", "data", "--replace")
     assert client.stdin is not None
     client.stdin.write(half)
@@ -270,7 +261,7 @@ def test_a_volume_that_is_gone_from_docker_is_named_and_not_made_empty(server: S
     for words in (("ps:start", "gone"), ("run", "gone", BUSYBOX, "true"), ("storage:export", "gone", "data")):
         assert said in refused(server, *words)
     assert volumes(server, "gitship.app=gone") == []
-    backup = archive_of(seed=b"of a backup\n")
+    backup = tar_of(seed=b"of a backup\n")
     assert piped(server, "storage:import", "gone", "data", "--replace", stdin=backup).returncode == 0
     ok(server, "ps:start", "gone")
     assert sh(server, "gone", "cat /keep/seed") == "of a backup\n"

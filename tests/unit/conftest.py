@@ -13,3 +13,10 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World.open(tmp_path)
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    """`shop` is live."""
+    world.operations.push("shop")
+    return world

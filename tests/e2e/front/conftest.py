@@ -10,6 +10,7 @@ import pytest
 from gitship.configvalues import Address
 from gitship.front.front import AppFront, Front
 from tests.e2e.front.asking import Listening, app
+from tests.e2e.front.origin import Origin
 from tests.places import own_name
 
 MEMORY_BYTES = 64 << 20
@@ -53,6 +54,18 @@ def serve(shared: Front) -> Iterator[Serve]:
 
     yield put
     shared.remove(name)
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin("v1") as made:
+        yield made
+
+
+@pytest.fixture
+def host(serve: Serve, origin: Origin) -> str:
+    """The name at which `origin` is served."""
+    return serve(origin)
 
 
 def switch(front: Front, wanted: AppFront) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from gitship.front.front import AppFront, Backend, Front
 from tests.e2e.front.asking import TOKEN, app, ask
 from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin
+from tests.listening import answering
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -25,22 +25,13 @@ def hinting(status: str) -> Iterator[int]:
     """An app that sends ``status`` before its 200; its port."""
     answer = f"HTTP/1.1 {status}\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-                connection.sendall(answer.encode())
+    def hint(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(answer.encode())
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, name="hinting", daemon=True)
-        thread.start()
+    listener = socket.create_server(("127.0.0.1", 0))
+    with answering(listener, hint):
         yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(30)
 
 
 @pytest.mark.parametrize("status", ["103 Early Hints", "102 Processing", "100 Continue"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from gitship.front.cache import Cache, Purge
 from gitship.front.front import Front
 from tests.e2e.front.asking import Answer, app, ask
-from tests.e2e.front.conftest import Serve, switch
+from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin
 from tests.waiting import wait_until
 
@@ -19,17 +19,6 @@ pytestmark = pytest.mark.e2e
 
 PUBLIC = "cache-control=public,max-age=60"
 Get = Callable[..., Answer]
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin("v1") as made:
-        yield made
-
-
-@pytest.fixture
-def host(serve: Serve, origin: Origin) -> str:
-    return serve(origin)
 
 
 @pytest.fixture

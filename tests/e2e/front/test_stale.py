@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,23 +15,12 @@ from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S
 from gitship.front.cache import Cache
 from gitship.front.front import Front
 from tests.e2e.front.asking import Answer, app, ask
-from tests.e2e.front.conftest import Serve, switch
+from tests.e2e.front.conftest import switch
 from tests.e2e.front.origin import Origin
 
 pytestmark = pytest.mark.e2e
 
 SOON = "cache-control=max-age=1,stale-while-revalidate=0"  # over after 1 s, as it is by default after 1 s + 10 s
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin("v1") as made:
-        yield made
-
-
-@pytest.fixture
-def host(serve: Serve, origin: Origin) -> str:
-    return serve(origin)
 
 
 @pytest.fixture

@@ -14,12 +14,6 @@ from tests.unit.commands.world import World
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.operations.push("shop")
-    return world
-
-
 def shown(world: World) -> dict[str, tuple[Any, str]]:
     rows = world.ok("cache:status", "shop", "--format", "json", role=Role.VIEWER).json
     return {row["rule"]: (row["value"], row["source"]) for row in rows}

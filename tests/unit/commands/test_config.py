@@ -21,12 +21,6 @@ VALUES = {
 }
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.operations.push("shop")
-    return world
-
-
 def values(world: World) -> dict[str, str]:
     rows = world.ok("config:show", "shop", "--reveal", "--format", "json").json
     return {row["name"]: row["value"] for row in rows}

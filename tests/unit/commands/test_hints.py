@@ -14,12 +14,6 @@ from tests.unit.commands.world import World
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.operations.push("shop")
-    return world
-
-
 @pytest.mark.parametrize(
     ("words", "hint"),
     [

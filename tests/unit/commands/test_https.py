@@ -21,12 +21,6 @@ pytestmark = pytest.mark.unit
 OWN = "shop.example.com"  # the server's domain is example.com
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.operations.push("shop")
-    return world
-
-
 def status(world: World) -> dict[str, object]:
     [row] = world.ok("https:status", "shop", "--format", "json").json
     return dict(row)

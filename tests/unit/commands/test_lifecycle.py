@@ -14,12 +14,6 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.operations.push("shop")
-    return world
-
-
 def kinds(world: World) -> list[str]:
     return [d.kind.value for d in world.store.deploys(world.store.apps()[0].id)]
 

@@ -11,12 +11,6 @@ from tests.unit.commands.world import World
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.operations.push("shop")
-    return world
-
-
 def quantities(world: World) -> dict[str, int]:
     return {row["process"]: row["quantity"] for row in world.ok("ps:scale", "shop", "--format", "json").json}
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import tarfile
 
 import pytest
 
 from gitship.git.repository import Repositories
 from gitship.model import GITSHIP, DeployKind, Identity, Role
 from gitship.operations.sources import Sources
+from tests.tars import tar_of
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit
@@ -27,16 +27,6 @@ def shop(world: World) -> World:
 
 def repositories(world: World) -> Repositories:
     return Repositories(world.settings.repositories, None)
-
-
-def tar(**files: bytes) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as made:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            made.addfile(info, io.BytesIO(content))
-    return out.getvalue()
 
 
 def test_a_promotion_is_the_others_release(shop: World) -> None:
@@ -92,14 +82,14 @@ def test_a_clone_that_fails_half_way_leaves_no_app(shop: World, monkeypatch: pyt
 
 
 def test_an_archive_deploys_its_commit_on_top_of_the_branch(shop: World) -> None:
-    shop.run("git:from-archive", "blog", stdin=tar(Dockerfile=b"FROM scratch\n"))
+    shop.run("git:from-archive", "blog", stdin=tar_of(Dockerfile=b"FROM scratch\n"))
     [deploy] = shop.store.deploys(shop.store.app("blog").id)
     repository = repositories(shop).open("blog")
     assert deploy.kind is DeployKind.PUSH and (deploy.ref, deploy.old) == ("refs/heads/main", None)
     assert repository.blob(deploy.commit or "", "Dockerfile") == b"FROM scratch\n"
     assert repository.refs() == {}  # it moves when the commit is live
     shop.ok("apps:lock", "blog")
-    locked = shop.client("git:from-archive", "blog", stdin=tar(a=b""))
+    locked = shop.client("git:from-archive", "blog", stdin=tar_of(a=b""))
     assert "blog is locked" in shop.go(locked).err and locked.session.stdin.read(1) != b""  # nothing was read
     assert shop.run("git:from-archive", "shop", "--strip", "-1").code == 2
     assert "from a terminal" in shop.run("git:from-archive", "shop", pty=True).err
@@ -112,7 +102,7 @@ def test_a_stored_commit_deploys_forward_and_backward_only_with_force(shop: Worl
     by = Identity("ada", Role.ADMIN)
     commits: list[str] = []
     for content in (b"1", b"2"):
-        deploy = sources.archive(shop.store.app("blog"), io.BytesIO(tar(a=content)), by)
+        deploy = sources.archive(shop.store.app("blog"), io.BytesIO(tar_of(a=content)), by)
         assert deploy.commit and repository.compare_and_set("refs/heads/main", deploy.old, deploy.commit)
         commits.append(deploy.commit)
     assert repository.compare_and_set("refs/heads/feature", None, commits[0])

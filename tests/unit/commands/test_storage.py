@@ -13,15 +13,10 @@ import pytest
 
 from gitship.appfiles import overrides
 from gitship.model import GITSHIP, DeployKind, DeployState, Outcome, Role
+from tests.tars import tar_of
 from tests.unit.commands.world import Client, World
 
 pytestmark = pytest.mark.unit
-
-
-@pytest.fixture
-def shop(world: World) -> World:
-    world.operations.push("shop")
-    return world
 
 
 def shown(world: World, app: str = "shop") -> list[dict[str, Any]]:
@@ -31,16 +26,6 @@ def shown(world: World, app: str = "shop") -> list[dict[str, Any]]:
 
 def deploys(world: World) -> int:
     return len(world.store.deploys(world.store.app("shop").id))
-
-
-def tar(**files: bytes) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return made.getvalue()
 
 
 def names(archive: bytes) -> list[str]:
@@ -149,7 +134,7 @@ def test_a_locked_app_gets_no_volume(shop: World) -> None:
     shop.ok("apps:lock", "shop", "sale")
     for command in (("storage:mount", "shop", "data:/data"), ("storage:unmount", "shop", "old"),
                     ("storage:import", "shop", "old", "--replace")):  # fmt: skip
-        client = shop.run(*command, stdin=tar(a=b"1"))
+        client = shop.run(*command, stdin=tar_of(a=b"1"))
         assert client.code == 1 and "sale" in client.err
     assert [row["name"] for row in shown(shop)] == ["old"] and len(volumes(shop)) == 1
 
@@ -181,7 +166,7 @@ def test_gitships_own_data_are_nobodys(shop: World, tmp_path: Path, source: str)
 
 def test_an_archive_goes_out_and_its_copy_in(shop: World) -> None:
     shop.ok("storage:mount", "shop", "data:/data")
-    client = shop.run("storage:import", "shop", "data", stdin=tar(a=b"1", b=b"2"))
+    client = shop.run("storage:import", "shop", "data", stdin=tar_of(a=b"1", b=b"2"))
     assert (client.code, "imported 10 kB into data of shop" in client.out) == (0, True), client.err
     assert client.out.startswith("-----> Deploy 3") and len(volumes(shop)) == 1
     whole = exported(shop)
@@ -189,15 +174,15 @@ def test_an_archive_goes_out_and_its_copy_in(shop: World) -> None:
     assert "exported data of shop" in shop.ok("storage:export", "shop", "data").err
     assert shop.store.audit(limit=1)[0].detail.startswith("volume data, ")
 
-    refused = shop.run("storage:import", "shop", "data", stdin=tar(c=b"3"))
+    refused = shop.run("storage:import", "shop", "data", stdin=tar_of(c=b"3"))
     assert refused.code == 1 and "not empty" in refused.err and "--replace" in refused.err
-    shop.run("storage:import", "shop", "data", "--replace", stdin=gzip.compress(tar(c=b"3")))
+    shop.run("storage:import", "shop", "data", "--replace", stdin=gzip.compress(tar_of(c=b"3")))
     assert names(exported(shop)) == ["c"] and len(volumes(shop)) == 1
 
 
 @pytest.mark.parametrize(
     "stdin",
-    [b"", tar(a=b"1")[:512], tar(a=b"1")[:1024], b"junk" * 999, gzip.compress(tar(a=b"1"))[:-9]],
+    [b"", tar_of(a=b"1")[:512], tar_of(a=b"1")[:1024], b"junk" * 999, gzip.compress(tar_of(a=b"1"))[:-9]],
     ids=["nothing", "header", "no end", "junk", "cut gzip"],  # the bytes have the time in them
 )
 def test_a_broken_archive_leaves_the_old_content(shop: World, stdin: bytes) -> None:
@@ -209,7 +194,7 @@ def test_a_broken_archive_leaves_the_old_content(shop: World, stdin: bytes) -> N
 
 def test_an_entry_that_would_lie_outside_leaves_the_old_content(shop: World) -> None:
     _with_content(shop)
-    client = shop.run("storage:import", "shop", "data", "--replace", stdin=tar(**{"a": b"1", "../b": b"2"}))
+    client = shop.run("storage:import", "shop", "data", "--replace", stdin=tar_of(**{"a": b"1", "../b": b"2"}))
     assert client.code == 1 and "outside of the volume" in client.err
     _is_as_before(shop)
 
@@ -217,13 +202,13 @@ def test_an_entry_that_would_lie_outside_leaves_the_old_content(shop: World) -> 
 def test_a_full_disk_leaves_the_old_content(shop: World) -> None:
     _with_content(shop)
     shop.operations.machine.memory.broken = True
-    assert "no space left" in shop.run("storage:import", "shop", "data", "--replace", stdin=tar(a=b"1")).err
+    assert "no space left" in shop.run("storage:import", "shop", "data", "--replace", stdin=tar_of(a=b"1")).err
     _is_as_before(shop)
 
 
 def test_a_client_that_leaves_changes_nothing(shop: World) -> None:
     _with_content(shop)
-    client = shop.client("storage:import", "shop", "data", "--replace", stdin=tar(a=b"1"))
+    client = shop.client("storage:import", "shop", "data", "--replace", stdin=tar_of(a=b"1"))
     client.closed.set()
     assert shop.go(client).code == 130
     client = shop.client("storage:export", "shop", "data")
@@ -244,20 +229,20 @@ def test_an_export_that_is_not_whole_fails(shop: World) -> None:
 def test_an_import_before_the_first_push_or_while_stopped_needs_no_deploy(world: World) -> None:
     world.ok("apps:create", "shop")
     world.ok("storage:mount", "shop", "data:/data")
-    assert world.run("storage:import", "shop", "data", stdin=tar(a=b"1")).out == "imported 10 kB into data of shop\n"
+    assert world.run("storage:import", "shop", "data", stdin=tar_of(a=b"1")).out == "imported 10 kB into data of shop\n"
     world.operations.push("shop")
     world.ok("ps:stop", "shop")
     stop = world.store.deploys(world.store.app("shop").id)[0]
     world.store.update_deploy(dataclasses.replace(stop, state=DeployState.DRAINING))  # for as long as a request lasts
     before = deploys(world)
-    assert world.run("storage:import", "shop", "data", "--replace", stdin=tar(b=b"1")).code == 0
+    assert world.run("storage:import", "shop", "data", "--replace", stdin=tar_of(b=b"1")).code == 0
     assert deploys(world) == before and names(exported(world)) == ["b"]
     assert world.store.setting(world.store.app("shop").id, overrides.PENDING)  # so that ps:start makes a release of it
 
 
 def test_an_import_into_a_volume_that_nothing_mounts_needs_no_deploy(shop: World) -> None:
     shop.ok("storage:mount", "shop", "data:/data", "--no-restart")
-    assert shop.run("storage:import", "shop", "data", stdin=tar(a=b"1")).code == 0
+    assert shop.run("storage:import", "shop", "data", stdin=tar_of(a=b"1")).code == 0
     assert deploys(shop) == 1 and names(exported(shop)) == ["a"]
 
 
@@ -265,7 +250,7 @@ def test_an_import_waits_for_the_first_deploy(world: World) -> None:
     app = world.operations.create_app("shop", GITSHIP)
     world.ok("storage:mount", "shop", "data:/data")
     world.store.create_deploy(app.id, DeployKind.PUSH, "ada")
-    client = world.run("storage:import", "shop", "data", stdin=tar(a=b"1"))
+    client = world.run("storage:import", "shop", "data", stdin=tar_of(a=b"1"))
     assert client.code == 1 and "a deploy of shop is under way" in client.err
     assert names(exported(world)) == []
 
@@ -275,7 +260,7 @@ def test_progress_is_for_terminals_and_stderr_alone(shop: World, name: str, monk
     monkeypatch.setattr("gitship.console.progress.PROGRESS_EVERY_S", 0.0)
     _with_content(shop)
     shop.ok("storage:unmount", "shop", "data")
-    more = {"stdin": tar(a=b"1" * 100_000)} if name == "import" else {}
+    more = {"stdin": tar_of(a=b"1" * 100_000)} if name == "import" else {}
     options = ("--replace",) if name == "import" else ()
     plain = shop.run(f"storage:{name}", "shop", "data", *options, **more)  # type: ignore[arg-type]
     terminal: Client = shop.run(f"storage:{name}", "shop", "data", *options, pty=True, **more)  # type: ignore[arg-type]
@@ -292,7 +277,7 @@ def test_ctrl_c_at_an_import_from_a_terminal_ends_it(shop: World) -> None:
 
 def _with_content(world: World) -> None:
     world.ok("storage:mount", "shop", "data:/data")
-    assert world.run("storage:import", "shop", "data", stdin=tar(mine=b"1")).code == 0
+    assert world.run("storage:import", "shop", "data", stdin=tar_of(mine=b"1")).code == 0
 
 
 def _is_as_before(world: World) -> None:

@@ -17,12 +17,6 @@ from tests.unit.commands.world import World
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.operations.push("shop")
-    return world
-
-
 def shown(world: World, *command: str) -> Any:
     return world.ok(*command, "--format", "json").json
 

@@ -19,6 +19,7 @@ from gitship.engine.grpc import NOT_FOUND, Refused
 from gitship.engine.http import Wire
 from gitship.engine.values import BuildOptions
 from gitship.errors import DeployCanceled, DeployError, EngineError
+from tests.listening import answering, at_path, until_closed
 
 pytestmark = pytest.mark.unit
 UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
@@ -42,48 +43,25 @@ def tree(dockerfile: str = "Dockerfile") -> SourceTree:
 @contextmanager
 def engine(path: Path, session: Callable[[socket.socket], None], build: bytes) -> Iterator[tuple[Wire, list[bytes]]]:
     """Answers to a session by ``session``, to a build that has one with ``build``; the requests as they came."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
     requests: list[bytes] = []
 
     def answer(connection: socket.socket) -> None:
-        with connection:
-            came = b""
-            while b"\r\n\r\n" not in came or (b"chunked" in came and not came.endswith(b"0\r\n\r\n")):
-                came += connection.recv(65536)
-            requests.append(came)
-            if b"/session" in came.partition(b"\r\n")[0]:
-                session(connection)
-            else:
-                connection.sendall(OK + (build if b"client-session" in came else BUILT))
+        came = b""
+        while b"\r\n\r\n" not in came or (b"chunked" in came and not came.endswith(b"0\r\n\r\n")):
+            came += connection.recv(65536)
+        requests.append(came)
+        if b"/session" in came.partition(b"\r\n")[0]:
+            session(connection)
+        else:
+            connection.sendall(OK + (build if b"client-session" in came else BUILT))
 
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=answer, args=(connection,), daemon=True).start()
-
-    thread = threading.Thread(target=serve, name="engine", daemon=True)
-    thread.start()
-    try:
+    with answering(at_path(str(path)), answer, together=True):
         yield Wire(f"unix://{path}", 10), requests
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(10)
 
 
 def build(wire: Wire, cancel: threading.Event | None = None) -> str:
     options = BuildOptions("shop:1", timeout_s=10)
     return build_session.build(wire, "/v1.41", tree(), options, lambda event: None, cancel or threading.Event())
-
-
-def until_closed(connection: socket.socket) -> None:
-    while connection.recv(65536):
-        pass
 
 
 def refused(connection: socket.socket) -> None:

@@ -19,7 +19,8 @@ from gitship.engine.interface import Engine, Images, Volumes
 from gitship.engine.values import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec
 from gitship.errors import EngineError
 from gitship.model import Mount
-from tests.unit.engine.test_http import server, until_closed
+from tests.listening import until_closed
+from tests.unit.engine.test_http import server
 
 pytestmark = pytest.mark.unit
 SPEC = ContainerSpec("x", "sha256:1", "net")

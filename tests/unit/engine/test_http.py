@@ -14,6 +14,7 @@ import pytest
 from gitship.engine.deadlines import Expired, Interrupted, Patience
 from gitship.engine.http import Wire
 from gitship.errors import ConfigError, EngineError
+from tests.listening import answering, at_path, until_closed
 
 pytestmark = pytest.mark.unit
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -22,36 +23,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: c
 @contextmanager
 def server(path: Path, answer: Callable[[socket.socket], None]) -> Iterator[str]:
     """Answers each connection in turn; its address."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                answer(connection)
-
-    thread = threading.Thread(target=serve, name="misbehaving-server", daemon=True)
-    thread.start()
-    try:
+    with answering(at_path(str(path)), answer):
         yield f"unix://{path}"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(10)
-
-
-def until_closed(connection: socket.socket) -> None:
-    connection.settimeout(20)
-    try:
-        while connection.recv(65536):
-            pass
-    except OSError:
-        pass
 
 
 def test_a_wait_ends_when_the_event_is_set(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from gitship.engine.http import Wire
 from gitship.engine.image_references import DEFAULT_SERVER, Reference, parse
 from gitship.engine.pull import Progress, authorization, failed, login, pull
 from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipError
-from tests.unit.engine.test_http import OK, server, until_closed
+from tests.listening import until_closed
+from tests.unit.engine.test_http import OK, server
 
 pytestmark = pytest.mark.unit
 DIGEST = "sha256:" + "a" * 64
