@@ -46,7 +46,8 @@ run_tests() {
   mkdir -p "$cache"
   make_test_venv "$cache/venv"
   cd "$here"
-  export PATH="$cache/venv/bin:$PATH" PYTHONPATH="$here" GITSHIP_TEST_CACHE=$cache
+  export PATH="$cache/venv/bin:$PATH" PYTHONPATH="$here" GITSHIP_TEST_CACHE=$cache PYTHONPYCACHEPREFIX=$cache/pycache
+  unset PYTHONDONTWRITEBYTECODE # a run starts hundreds of Pythons: compiling all of gitship takes half a second in each
   start_test_engine
   check() { # check NAME COMMAND...
     say "$1"

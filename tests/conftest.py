@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import NoChildren
 from tests.costs import Costs
 from tests.e2e import forky, python_image
 
@@ -87,6 +88,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """A run in the background inherits an ignored SIGINT, and so would every client that a test interrupts."""
     config.pluginmanager.register(Costs())
+    config.pluginmanager.register(NoChildren())
     if config.getoption("--long"):
         os.environ.update({name: value for name, value in LONG_RUNS.items() if name not in os.environ})
     if forky.asked():
@@ -105,6 +107,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
         items[:] = [item for item in items if not item.get_closest_marker("long")]
     here = Path(__file__).parent
+    for item in items:
+        if here / "unit" in item.path.parents and not item.get_closest_marker("clients"):
+            item.add_marker(pytest.mark.unit)
     thorough = [here / name for name in THOROUGH]
     for item in items:
         if any(item.path == path or path in item.path.parents for path in thorough):

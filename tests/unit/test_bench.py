@@ -11,7 +11,7 @@ import pytest
 
 from tests.bench import commands, push, receive
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ from gitship import cli, config
 from gitship.errors import GitshipError
 from gitship.init import initialise
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize("words", ["doctor --config {}", "doctor --format json --config {}"])
+@pytest.mark.clients
 def test_a_reader_that_has_gone_is_no_error(tmp_path: Path, words: str) -> None:
     file = tmp_path / "gitship.toml"
     file.write_text("nonsense = 1\n")

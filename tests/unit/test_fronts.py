@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 HEAVY = ("gitship.daemon", "gitship.commands", "gitship.web", "docker", "dulwich", "paramiko", "tornado", "rich")
 

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from gitship.errors import GitshipError
 from gitship.public_key import parse
 
-pytestmark = pytest.mark.unit
-
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJDNVoB/CzFP/9hf8nkMlIAmYhPCMrEsE0o2V7oDGOx0"
 
 
@@ -34,6 +32,7 @@ def generate(path: Path, *options: str) -> str:
     ],
     ids=lambda options: " ".join(options[:4]),
 )
+@pytest.mark.clients
 def test_accepted_keys_have_ssh_keygens_fingerprint(tmp_path: Path, options: tuple[str, ...]) -> None:
     text = generate(tmp_path / "key", *options)
     key = parse(text)
@@ -91,11 +90,13 @@ def test_what_is_no_usable_key_is_refused_by_name_with_a_hint(text: str, message
     assert error.value.hint
 
 
+@pytest.mark.clients
 def test_a_short_rsa_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GitshipError, match="an RSA key of 1024 bits is not accepted"):
         parse(generate(tmp_path / "key", "-t", "rsa", "-b", "1024"))
 
 
+@pytest.mark.clients
 def test_a_key_written_in_a_second_way_is_refused(tmp_path: Path) -> None:
     """With a padded number it would be stored under a fingerprint that no login ever has."""
     blob = base64.b64decode(generate(tmp_path / "key", "-t", "rsa", "-b", "2048").split()[1])
@@ -106,6 +107,7 @@ def test_a_key_written_in_a_second_way_is_refused(tmp_path: Path) -> None:
         parse("ssh-rsa " + base64.b64encode(padded).decode())
 
 
+@pytest.mark.clients
 def test_a_private_key_is_never_repeated_in_the_error(tmp_path: Path) -> None:
     generate(tmp_path / "key", "-t", "ed25519")
     secret = (tmp_path / "key").read_text()

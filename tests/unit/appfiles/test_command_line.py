@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from gitship.appfiles.command_line import parse_command
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("text", "words"),
@@ -71,6 +69,7 @@ def test_any_text_is_words_or_a_value_error(text: str) -> None:
         "printf %s: 'a;b' \"c|d\" e\\&f",
     ],
 )
+@pytest.mark.clients
 def test_words_are_those_that_the_shell_makes(text: str) -> None:
     ours = subprocess.run(parse_command(text), capture_output=True, check=True, timeout=10).stdout
     shells = subprocess.run(["/bin/sh", "-c", text], capture_output=True, check=True, timeout=10).stdout

@@ -36,7 +36,7 @@ from tests.e2e.apps import git
 from tests.unit.commands.machine import Machine
 from tests.unit.commands.volumes import MemoryVolumes
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 class Here:

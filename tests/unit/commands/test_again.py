@@ -15,7 +15,7 @@ from gitship.model import Role
 from tests.unit.certs import bundle
 from tests.unit.commands.world import ADA, BOB, World
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 Words = tuple[str, ...]
 

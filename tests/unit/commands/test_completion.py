@@ -13,7 +13,7 @@ from gitship.console import command_registry
 from gitship.model import Role
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 # What a person at the prompt sees: the line is put where readline puts it, the answers are what readline would get.
 _IN_BASH = """

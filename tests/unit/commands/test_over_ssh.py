@@ -19,7 +19,7 @@ from gitship.ssh.server import SshServer
 from tests.unit.commands.world import ADA, World
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 TIMEOUT_S = 20
 

@@ -15,8 +15,6 @@ from gitship.model import CONFIG_NAME
 from tests.unit.commands.test_config import VALUES
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
@@ -90,6 +88,7 @@ def test_a_file_is_read_in_the_time_of_its_length(text: str, line: int) -> None:
         read(text)
 
 
+@pytest.mark.clients
 def test_a_shell_reads_what_is_exported_for_it() -> None:
     script = shell(VALUES) + "".join(f'printf "%s\\0" "${name}"\n' for name in VALUES)
     done = subprocess.run(["sh"], input=script.encode(), capture_output=True, timeout=20, check=True)

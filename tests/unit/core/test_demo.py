@@ -10,7 +10,7 @@ import pytest
 from gitship import demo
 from gitship.errors import GitshipError
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 LARGEST_BYTES = 20_000
 

@@ -23,7 +23,7 @@ from tests.e2e import apps
 from tests.e2e.apps import git
 from tests.unit.commands.machine import Machine, MachineImages
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 class Printer(MachineImages):

@@ -16,7 +16,7 @@ from gitship.deploy.hook_run import Ended
 from gitship.errors import DeployCanceled, DeployError
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 LIMIT_S = 20.0
 
 

@@ -19,8 +19,6 @@ from gitship.reconcile.troubles import TROUBLES
 from gitship.store import Store
 from tests.unit.commands.world import ADA
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
@@ -40,6 +38,7 @@ def found(config: Path, subject: str) -> list[Finding]:
     return [finding for finding in doctor.examine(config) if finding.subject == subject]
 
 
+@pytest.mark.clients
 def test_a_fresh_server_has_nothing_wrong_with_its_files(config: Path) -> None:
     for subject in ("config", "data", "files", "keys"):
         assert [f.level for f in found(config, subject)] == [Level.OK], found(config, subject)
@@ -52,6 +51,7 @@ def test_a_wrong_setting_is_all_that_can_be_said(config: Path) -> None:
     assert "ssh.listen" in finding.fix
 
 
+@pytest.mark.clients
 def test_files_that_others_can_read_are_named(config: Path) -> None:
     key = load(config).host_key
     key.chmod(0o644)
@@ -59,12 +59,14 @@ def test_files_that_others_can_read_are_named(config: Path) -> None:
     assert (finding.level, finding.fix) == (Level.FAIL, f"chmod 600 {key}")
 
 
+@pytest.mark.clients
 def test_what_init_makes_and_is_gone_is_named(config: Path) -> None:
     load(config).local_key.unlink()
     [finding] = found(config, "files")
     assert (finding.level, finding.fix) == (Level.FAIL, "run `gitship init`")
 
 
+@pytest.mark.clients
 def test_a_directory_that_keeps_varnish_out_is_named(config: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root's varnishd has a user of its own")
@@ -74,6 +76,7 @@ def test_a_directory_that_keeps_varnish_out_is_named(config: Path) -> None:
     assert finding.fix.startswith("chmod o+x ")
 
 
+@pytest.mark.clients
 def test_a_damaged_database_is_found(config: Path) -> None:
     database = load(config).database
     database.write_bytes(b"SQLite format 3\0" + b"\xff" * 4000)
@@ -171,6 +174,7 @@ def load_default(config: Path, text: str) -> Settings:
     return load(config)
 
 
+@pytest.mark.clients
 def test_a_docker_that_is_not_there_is_told_with_its_address(config: Path) -> None:
     [finding] = found(config, "docker")
     assert finding.level is Level.FAIL
@@ -182,6 +186,7 @@ def test_a_clock_that_is_not_synchronised_is_only_a_warning(config: Path) -> Non
     assert finding.level in (Level.OK, Level.WARN)
 
 
+@pytest.mark.clients
 def test_the_exit_code_tells_whether_anything_fails(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--config", str(config)]) == 1  # no Docker
     said = capsys.readouterr().out
@@ -193,6 +198,7 @@ def test_the_exit_code_tells_whether_anything_fails(config: Path, capsys: pytest
     assert all(row["fix"] for row in rows if row["level"] == "fail")
 
 
+@pytest.mark.clients
 def test_a_database_that_cannot_be_read_stops_no_other_look(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(config).database.write_bytes(b"no database" * 1000)
     monkeypatch.setattr(network, "wanted", lambda _settings: True)  # Docker is here ...
@@ -203,6 +209,7 @@ def test_a_database_that_cannot_be_read_stops_no_other_look(config: Path, monkey
     assert [f.level for f in found(config, "database")] == [Level.FAIL]
 
 
+@pytest.mark.clients
 def test_a_database_that_is_gone_while_there_are_copies_is_told(config: Path) -> None:
     database = load(config).database
     database.unlink()

@@ -10,7 +10,7 @@ from gitship.config import Settings, load
 from gitship.doctor import Level
 from gitship.doctor.firewalls import firewall
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 UFW = """\
 Status: active

@@ -13,7 +13,7 @@ from gitship.doctor import Finding, Level, examine, services
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import About
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 GOOD = About("26.1.5+dfsg1", live_restore=True)
 GB = 1 << 30

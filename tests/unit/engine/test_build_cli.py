@@ -15,8 +15,6 @@ from gitship.engine import build_cli, build_secrets, platforms
 from gitship.engine.progress_plain import PlainTrace
 from gitship.engine.values import CACHE_NAMESPACE, BuildOptions, BuildOutput, BuildStep
 
-pytestmark = pytest.mark.unit
-
 OPTIONS = BuildOptions(
     tag="shop:1",
     dockerfile="docker/Dockerfile",
@@ -106,6 +104,7 @@ def test_a_directory_of_secrets_is_private_and_goes_with_the_build(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.clients
 def test_what_a_killed_server_left_goes_at_the_next_start_with_its_client(tmp_path: Path) -> None:
     left, others = tmp_path / f"{build_secrets.prefix('me')}x", tmp_path / f"{build_secrets.prefix('another')}x"
     others.mkdir()
@@ -126,6 +125,7 @@ def test_what_a_killed_server_left_goes_at_the_next_start_with_its_client(tmp_pa
             process.wait()
 
 
+@pytest.mark.clients
 def test_a_docker_without_buildkit_is_not_a_client(tmp_path: Path) -> None:
     program = tmp_path / "docker"
     program.write_text("#!/bin/sh\necho 'ERROR: BuildKit is enabled but the buildx component is missing'; exit 1\n")

@@ -23,7 +23,7 @@ from gitship.engine.build_limits_daemon import gather, keep, prepare, properties
 from gitship.errors import EngineError
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.unit, pytest.mark.skipif(os.geteuid() != 0, reason="makes cgroups")]
+pytestmark = [pytest.mark.clients, pytest.mark.skipif(os.geteuid() != 0, reason="makes cgroups")]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from gitship.engine import firewall
 from gitship.engine.firewall_rules import Rules
 from gitship.errors import EngineError
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 RULES = Rules("0123456789ab", IPv4Network("10.231.0.0/16"), "docker0", [2222, 8484, 2222])
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gitship.front import compiled_vcls
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 COMPILER = "echo once >> runs && cp %s %o"
 

@@ -14,7 +14,7 @@ import pytest
 from gitship.front.daemon_process import Daemonized
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 def words(directory: Path) -> list[bytes]:

@@ -15,7 +15,7 @@ from gitship.front import supervised
 from gitship.front.supervised import Attended
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 BECOMES_A_DAEMON = 'sleep 60 >/dev/null 2>&1 & echo $! > "$0"'
 

@@ -17,8 +17,6 @@ from gitship.git.archive import commit_archive
 from gitship.git.repository import Repository
 from tests.unit.git.conftest import assert_nothing_left
 
-pytestmark = pytest.mark.unit
-
 LIMIT = 1 << 20
 Member = tuple[str, bytes | str | tuple[bytes, str]]  # content; a link's target; or a type with a link name
 
@@ -63,6 +61,7 @@ def objects(repository: Repository) -> list[Path]:
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.clients
 def test_files_links_and_modes_are_what_git_would_have(repository: Repository, pack: Callable[[bytes], bytes]) -> None:
     data = tar(
         ("./a/run.sh", b"#!/bin/sh\n"),
@@ -86,6 +85,7 @@ def test_files_links_and_modes_are_what_git_would_have(repository: Repository, p
     assert_nothing_left(repository)
 
 
+@pytest.mark.clients
 def test_it_is_the_same_tree_as_the_one_that_git_archived(repository: Repository, three_commits: Path) -> None:
     command = ["git", "archive", "--prefix=top/", "HEAD"]
     data = subprocess.run(command, cwd=three_commits, capture_output=True, check=True, timeout=30).stdout

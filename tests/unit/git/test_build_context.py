@@ -23,8 +23,6 @@ from gitship.git.blobs import Blobs, DulwichBlobs, GitBlobs, choose
 from gitship.git.build_context import build_context, tree_summary
 from tests.unit.git.commits import SUBMODULE, TIME, Content, Object, bare, commit, executable, id_at, link, lose, tree
 
-pytestmark = pytest.mark.unit
-
 LONG = "a" * 120 + "/" + "b" * 130 + ".txt"
 Reader = Callable[[Path], Blobs]
 RICH: Mapping[str | bytes, Content] = {
@@ -65,6 +63,7 @@ def contents(data: bytes) -> dict[str, bytes]:
         return {m.name: archive.extractfile(m).read() for m in archive if m.isreg()}  # type: ignore[union-attr]
 
 
+@pytest.mark.clients
 def test_holds_every_file_link_directory_and_submodule_of_the_commit(repository: Path, reader: Reader) -> None:
     data = b"".join(build_context(repository, commit(repository, RICH), reader=reader(repository)))
     members = read(data)
@@ -104,6 +103,7 @@ def test_a_directory_comes_before_what_it_holds(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [LONG, "äöü.txt", b"\xff", "a\nb"], ids=["long", "non-ASCII", "bytes", "newline"])
+@pytest.mark.clients
 def test_begins_with_a_plain_directory_entry_whatever_file_comes_first(
     repository: Path, first: str | bytes, reader: Reader
 ) -> None:
@@ -128,6 +128,7 @@ def test_begins_with_a_plain_entry_whatever_the_time_of_the_commit(repository: P
     assert read(data)["Dockerfile"].mtime == min(time, tar.MAX_TIME_S)
 
 
+@pytest.mark.clients
 def test_is_the_same_every_time_and_by_every_reader(repository: Path, reader: Reader) -> None:
     made = commit(repository, RICH)
     streams = [b"".join(build_context(repository, made, reader=r)) for r in (None, None, reader(repository))]
@@ -142,6 +143,7 @@ def test_works_without_git(repository: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert tree_summary(repository, made).files == len(RICH) - 1
 
 
+@pytest.mark.clients
 def test_has_the_names_and_contents_that_git_archive_has(repository: Path) -> None:
     made = commit(repository, RICH)
     command = ["git", "archive", "--format=tar", made]
@@ -238,6 +240,7 @@ def test_a_tree_that_unfolds_to_millions_of_files_is_refused(repository: Path, m
         tree_summary(repository, made)
 
 
+@pytest.mark.clients
 def test_more_bytes_than_a_context_may_have_are_refused_by_the_largest_file(
     repository: Path, monkeypatch: pytest.MonkeyPatch, reader: Reader
 ) -> None:
@@ -249,6 +252,7 @@ def test_more_bytes_than_a_context_may_have_are_refused_by_the_largest_file(
 
 
 @pytest.mark.parametrize("lost", ["src/a", "src", ""])
+@pytest.mark.clients
 def test_missing_objects_are_an_error_before_the_stream_begins(repository: Path, lost: str, reader: Reader) -> None:
     made = commit(repository, {"Dockerfile": b"", "src/a": b"x"})
     lose(repository, id_at(repository, made, lost) if lost else made)
@@ -259,6 +263,7 @@ def test_missing_objects_are_an_error_before_the_stream_begins(repository: Path,
         tree_summary(repository, made)
 
 
+@pytest.mark.clients
 def test_a_damaged_object_is_an_error(repository: Path, reader: Reader) -> None:
     made = commit(repository, {"Dockerfile": b"", "a": b"x" * 5000})
     id_ = id_at(repository, made, "a")

@@ -15,8 +15,6 @@ from gitship.git.build_context import build_context
 from gitship.git.starter_dockerfile import starting_dockerfile
 from tests.unit.git.commits import bare, commit, link
 
-pytestmark = pytest.mark.unit
-
 STARTERS = Path(__file__).parent / "starters"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 12345\n"
 
@@ -145,6 +143,7 @@ def test_a_dockerignore_that_cannot_be_used_is_refused_by_name_and_line(reposito
 
 
 @pytest.mark.parametrize("reader", [GitBlobs, DulwichBlobs])
+@pytest.mark.clients
 def test_files_in_git_lfs_are_refused_by_name(repository: Path, reader: type[GitBlobs] | type[DulwichBlobs]) -> None:
     made = commit(
         repository, {"Dockerfile": b"", "assets/big.bin": LFS, "logo.png": LFS + b"x-more 1\n", "ok": b"x" * 200}

@@ -16,7 +16,7 @@ from gitship.git.blobs import DulwichBlobs, GitBlobs
 from gitship.git.build_context import build_context
 from tests.unit.git.commits import Content, bare, commit, id_at, lose
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 LARGE = 16 << 20
 

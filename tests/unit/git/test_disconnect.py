@@ -40,7 +40,7 @@ from tests.unit.git.raw import (
 )
 from tests.waiting import GUARD_S, wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 MAIN = "refs/heads/main"
 
 

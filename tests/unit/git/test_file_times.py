@@ -18,7 +18,6 @@ from gitship.errors import GitError
 from gitship.git import file_times
 from gitship.git.snapshot import Entry
 
-pytestmark = pytest.mark.unit
 WHEN = 1_700_000_000
 SECOND_NS = 10**9
 
@@ -130,6 +129,7 @@ file_times.of(pathlib.Path(sys.argv[1]), [Entry("a", 0o100644, b"2" * 40), Entry
 """
 
 
+@pytest.mark.clients
 def test_a_killed_gitship_leaves_the_old_record_or_the_new_one(tmp_path: Path) -> None:
     ended = False
     for lines in range(20, 400, 4):

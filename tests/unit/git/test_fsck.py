@@ -15,7 +15,7 @@ from gitship.git.ingest_git import STRICT
 from gitship.git.object_headers import TREE
 from tests.unit.git.raw import blob, entry, pack_of, tree
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 PARTS = [
     "",

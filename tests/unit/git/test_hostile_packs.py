@@ -42,7 +42,7 @@ from tests.unit.git.raw import (
     wishes,
 )
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 MAIN = "refs/heads/main"
 LIMITS = ReceiveLimits(max_pack_bytes=8 << 20, memory_bytes=512 << 20, cpu_s=20, stall_s=5.0, ingest_s=20.0)
 EXAMPLES = int(os.environ.get("GITSHIP_FUZZ", "0"))

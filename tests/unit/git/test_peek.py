@@ -10,7 +10,7 @@ import pytest
 from gitship.git.object_headers import BLOB, open_store, peek
 from tests.unit.git.gitd import Work
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 def uneven_bytes(seed: int, size: int) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from gitship.errors import ConfigError
 from gitship.git import post_receive_hook
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 ENV = {
     **{k: v for k, v in os.environ.items() if not k.startswith("GIT_")},

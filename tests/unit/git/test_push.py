@@ -14,7 +14,7 @@ from dulwich.repo import Repo
 
 from tests.unit.git.gitd import GitServer, Refuse, Work
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 def tip(server: GitServer, ref: str = "refs/heads/main") -> str | None:

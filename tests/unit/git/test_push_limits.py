@@ -20,7 +20,7 @@ from gitship.git.repository import Repository
 from tests.unit.git.raw import all_objects, blob, entry, pack, pack_of, push, small_push, wishes
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 MAIN = "refs/heads/main"
 
 

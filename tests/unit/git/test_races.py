@@ -18,7 +18,7 @@ from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.gitd import GitServer, Work
 from tests.unit.git.raw import Answer, pack, push, small_push, wishes
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 MAIN = "refs/heads/main"
 
 

@@ -32,7 +32,7 @@ from tests.unit.git.raw import (
     wishes,
 )
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 MAIN = "refs/heads/main"
 
 

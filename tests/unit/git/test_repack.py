@@ -13,7 +13,7 @@ from gitship.git import repack
 from gitship.git.repository import Repositories, Repository
 from tests.e2e.apps import git
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from gitship.git.refs import RefUpdate
 from gitship.git.repository import Repositories, Repository
 from tests.unit.git.gitd import Work
 
-pytestmark = pytest.mark.unit
 MAIN = "refs/heads/main"
 A, B, C = "1" * 40, "2" * 40, "3" * 40
 
@@ -60,6 +59,7 @@ def test_created_repository_is_bare_and_points_to_main(repositories: Repositorie
     assert repositories.open("my.shop-1").refs() == {}
 
 
+@pytest.mark.clients
 def test_creating_again_keeps_everything_and_renews_the_hook(repositories: Repositories, filled: Repository) -> None:
     refs = filled.refs()
     assert repositories.hook is not None
@@ -127,12 +127,14 @@ def test_sweep_removes_what_a_killed_server_left_and_nothing_else(
     assert filled.commit(before[MAIN]).subject == "Zweiter: mit ö"
 
 
+@pytest.mark.clients
 def test_commit_is_described(filled: Repository, work: Work) -> None:
     commit = filled.commit(work.head("HEAD~1"))
     assert (commit.subject, commit.author) == ("First", "Ann <ann@example.com>")
     assert commit.at == float(work.git("log", "-1", "--format=%ct", "HEAD~1"))
 
 
+@pytest.mark.clients
 def test_what_is_no_commit_is_not_found(filled: Repository, work: Work) -> None:
     for sha in (A, "HEAD", "", "zz", work.head("HEAD^{tree}"), work.head("HEAD:new")):
         with pytest.raises(NotFound):
@@ -150,6 +152,7 @@ def test_what_is_no_commit_is_not_found(filled: Repository, work: Work) -> None:
         ("", ("", 0.0)),
     ],
 )
+@pytest.mark.clients
 def test_commit_of_an_old_tool_is_described_and_walked(
     filled: Repository, author: str, told: tuple[str, float] | None
 ) -> None:
@@ -170,6 +173,7 @@ def test_commit_of_an_old_tool_is_described_and_walked(
     assert filled.is_ancestor(filled.ref(MAIN) or "", sha)
 
 
+@pytest.mark.clients
 def test_small_file_is_read_and_anything_else_is_none(filled: Repository, work: Work) -> None:
     head = work.head()
     assert filled.blob(head, "Procfile") == b"web: run\n"
@@ -178,6 +182,7 @@ def test_small_file_is_read_and_anything_else_is_none(filled: Repository, work: 
         assert filled.blob(head, path) is None
 
 
+@pytest.mark.clients
 def test_large_file_is_refused_before_it_is_read(filled: Repository, work: Work) -> None:
     head = work.commit({"large": b"x" * ((1 << 20) + 1), "allowed": b"y" * (1 << 20)})
     work.git("push", str(filled.path), "main")
@@ -186,6 +191,7 @@ def test_large_file_is_refused_before_it_is_read(filled: Repository, work: Work)
     assert len(filled.blob(head, "allowed") or b"") == 1 << 20
 
 
+@pytest.mark.clients
 def test_files_are_counted(filled: Repository, work: Work) -> None:
     first, head = work.head("HEAD~1"), work.head()
     assert (filled.file_count(first), filled.file_count(head)) == (3, 4)
@@ -194,6 +200,7 @@ def test_files_are_counted(filled: Repository, work: Work) -> None:
     assert filled.changed_count(head, head) == 0
 
 
+@pytest.mark.clients
 def test_ancestors(filled: Repository, work: Work) -> None:
     first, head = work.head("HEAD~1"), work.head()
     assert filled.is_ancestor(first, head) and filled.is_ancestor(head, head)
@@ -201,6 +208,7 @@ def test_ancestors(filled: Repository, work: Work) -> None:
     assert not filled.is_ancestor(A, head) and not filled.is_ancestor(head, A)
 
 
+@pytest.mark.clients
 def test_objects_packed_or_added_by_others_meanwhile_are_seen(filled: Repository, work: Work) -> None:
     first, head = work.head("HEAD~1"), work.head()
     assert filled.commit(head).subject
@@ -213,6 +221,7 @@ def test_objects_packed_or_added_by_others_meanwhile_are_seen(filled: Repository
     assert filled.commit(newer).sha == filled.ref(MAIN) == newer
 
 
+@pytest.mark.clients
 def test_type_and_size_are_known_without_inflating(filled: Repository, work: Work) -> None:
     text = "\n".join(f"line {n}" for n in range(5000))
     work.commit({"text": text})
@@ -252,6 +261,7 @@ def test_compare_and_set_moves_only_from_what_was_expected(repositories: Reposit
     assert repository.ref(MAIN) is None
 
 
+@pytest.mark.clients
 def test_compare_and_set_of_a_packed_ref(filled: Repository, work: Work) -> None:
     head = work.head()
     subprocess.run(["git", "pack-refs", "--all"], cwd=filled.path, check=True, timeout=60)
@@ -262,6 +272,7 @@ def test_compare_and_set_of_a_packed_ref(filled: Repository, work: Work) -> None
     assert filled.refs() == {}
 
 
+@pytest.mark.clients
 def test_name_above_or_below_another_is_an_error_even_when_packed(filled: Repository) -> None:
     assert filled.compare_and_set("refs/heads/x/y", None, A)
     for _ in range(2):
@@ -301,6 +312,7 @@ def test_moving_all_is_all_or_nothing(repositories: Repositories) -> None:
     assert not list(repository.path.rglob("*.lock"))
 
 
+@pytest.mark.clients
 def test_head_can_point_to_another_branch(filled: Repository, work: Work, tmp_path: Path) -> None:
     head = work.head()
     filled.compare_and_set("refs/heads/master", None, head)
@@ -310,6 +322,7 @@ def test_head_can_point_to_another_branch(filled: Repository, work: Work, tmp_pa
     assert clone.git("symbolic-ref", "HEAD").strip() == "refs/heads/master"
 
 
+@pytest.mark.clients
 def test_commits_between_two_are_those_that_only_the_newer_has(tmp_path: Path) -> None:
     work = tmp_path / "work"
     git = ["git", "-C", str(work), "-c", "user.name=A", "-c", "user.email=a@example.com"]

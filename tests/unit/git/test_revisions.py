@@ -12,7 +12,7 @@ from gitship.git.copy_repository import prepared
 from gitship.git.repository import Repositories, Repository
 from gitship.git.revisions import resolve
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 @pytest.fixture

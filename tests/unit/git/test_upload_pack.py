@@ -26,7 +26,7 @@ from tests.unit.git.raw import Scripted, Sink, packet
 from tests.unit.git.test_disconnect import children
 from tests.waiting import GUARD_S, wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 @pytest.fixture

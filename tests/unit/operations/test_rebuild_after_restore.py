@@ -30,7 +30,7 @@ from tests.unit.commands.operations import SERVER, Failure
 from tests.unit.commands.world import World
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 END_S = 20.0
 PULLED = f"r.example/shop@sha256:{'1a' * 32}"
 

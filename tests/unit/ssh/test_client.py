@@ -28,7 +28,7 @@ from tests.places import refusing_port
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 PROGRAM = """
 import sys

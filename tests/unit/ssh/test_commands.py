@@ -24,7 +24,7 @@ from gitship.ssh.execution import first_words, split
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 def show_words(session: Session) -> int:

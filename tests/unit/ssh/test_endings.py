@@ -19,7 +19,7 @@ from gitship.ssh.server import SshServer
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve, ssh_threads
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 def until_closed(session: Session) -> int:

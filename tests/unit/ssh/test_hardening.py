@@ -17,7 +17,7 @@ from gitship.ssh.connection_limits import Limits
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 MIB = 1 << 20
 

@@ -13,7 +13,7 @@ from gitship.errors import ConfigError
 from gitship.ssh import host_key
 from tests.unit.ssh.conftest import TIMEOUT_S, make_key
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 def test_a_new_key_is_private_and_openssh_reads_it(tmp_path: Path) -> None:

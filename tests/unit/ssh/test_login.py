@@ -12,7 +12,7 @@ import pytest
 from gitship.console.session import Session
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Serve, make_key
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 def who(session: Session) -> int:

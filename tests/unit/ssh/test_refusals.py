@@ -13,7 +13,7 @@ from tests.places import free_port
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 
 def wait_for_client(session: Session) -> int:

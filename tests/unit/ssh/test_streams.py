@@ -20,7 +20,7 @@ from gitship.ssh.packet_limits import Packets
 from tests.unit.ssh.conftest import TIMEOUT_S, Running, Serve
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.clients
 
 SIZE = 50_000_000
 
