@@ -15,6 +15,14 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.store.close()
 
 
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world for all tests of a module that change nothing that another one looks at."""
+    made = World.open(tmp_path_factory.mktemp("settled"))
+    yield made
+    made.store.close()
+
+
 @pytest.fixture
 def shop(world: World) -> World:
     """`shop` is live."""

@@ -78,6 +78,16 @@ def repositories(world: World) -> None:
 @pytest.fixture
 def full(world: World) -> World:
     """A server on which everything is set that a document can say."""
+    return filled(world)
+
+
+@pytest.fixture(scope="module")
+def untouched(settled: World) -> World:
+    """As ``full``, for tests that change nothing."""
+    return filled(settled)
+
+
+def filled(world: World) -> World:
     world.operations.push("shop")
     world.ok("apps:create", "blog")
     repositories(world)
@@ -102,11 +112,11 @@ def exported(world: World, *words: str) -> str:
     return world.ok("server:export", *words).out
 
 
-def test_what_was_exported_is_there_already(full: World) -> None:
-    code, out, err = apply(full, exported(full), "--dry-run")
+def test_what_was_exported_is_there_already(untouched: World) -> None:
+    code, out, err = apply(untouched, exported(untouched), "--dry-run")
     assert (code, out) == (0, ""), out
     assert "nothing to do" in err
-    assert "nothing to do" in apply(full, exported(full))[2]
+    assert "nothing to do" in apply(untouched, exported(untouched))[2]
 
 
 def test_another_server_becomes_the_same_and_then_has_nothing_to_do(full: World, tmp_path: Path) -> None:
@@ -120,12 +130,12 @@ def test_another_server_becomes_the_same_and_then_has_nothing_to_do(full: World,
     other.store.close()
 
 
-def test_every_section_is_in_the_full_document(full: World) -> None:
+def test_every_section_is_in_the_full_document(untouched: World) -> None:
     """So that a new section is tested here too."""
-    apps = tomllib.loads(exported(full))["apps"]
+    apps = tomllib.loads(exported(untouched))["apps"]
     assert {key for app in apps.values() for key in app} == {one.key for one in document.sections()}
     assert (apps["shop"]["skip_checks"], "skip_checks" in apps["blog"]) == (True, False)
-    assert set(tomllib.loads(exported(full))) == {"config", "keys", "webhooks", "apps"}
+    assert set(tomllib.loads(exported(untouched))) == {"config", "keys", "webhooks", "apps"}
 
 
 def test_all_that_a_command_can_set_is_in_the_document() -> None:
@@ -162,33 +172,33 @@ def test_the_status_pages_https_goes_into_it_and_comes_out_again(tmp_path: Path)
         world.store.close()
 
 
-def test_https_that_was_switched_off_is_said(full: World) -> None:
+def test_https_that_was_switched_off_is_said(untouched: World) -> None:
     """Where the server's settings switch it on for all, an app without a word would get it."""
-    apps = tomllib.loads(exported(full))["apps"]
+    apps = tomllib.loads(exported(untouched))["apps"]
     assert (apps["blog"]["https"], apps["shop"]["https"]) == (False, {"hsts": True})
 
 
-def test_a_plan_has_no_secret_and_does_nothing(full: World) -> None:
-    before = exported(full)
+def test_a_plan_has_no_secret_and_does_nothing(untouched: World) -> None:
+    before = exported(untouched)
     text = before.replace("open sesame", "swordfish").replace(ODD.split(",")[0] + ",", "swordfish,")
-    code, out, err = apply(full, text, "--dry-run")
+    code, out, err = apply(untouched, text, "--dry-run")
     assert code == 0
     assert "config:import shop: A" in out
     assert "auth:set shop ada" in out
     assert "swordfish" not in out + err
-    out = apply(full, text.replace("chat.example.com/b", "chat.example.com/c"), "--dry-run")[1]
+    out = apply(untouched, text.replace("chat.example.com/b", "chat.example.com/c"), "--dry-run")[1]
     assert "notify:add chat --app shop" in out
     assert "chat.example.com" not in out, "a URL may hold a secret"
-    assert exported(full) == before
-    assert not [e for e in full.store.audit() if "swordfish" in repr(e)]
+    assert exported(untouched) == before
+    assert not [e for e in untouched.store.audit() if "swordfish" in repr(e)]
 
 
-def test_an_export_without_secrets_leaves_them_alone_when_it_is_applied(full: World) -> None:
-    text = exported(full, "--no-secrets")
+def test_an_export_without_secrets_leaves_them_alone_when_it_is_applied(untouched: World) -> None:
+    text = exported(untouched, "--no-secrets")
     assert "swordfish" not in text
     assert "two words, $HOME" not in text.replace("[apps.shop.build", "").partition("X =")[0]
     assert "sesame" not in text
-    assert "nothing to do" in apply(full, text)[2]
+    assert "nothing to do" in apply(untouched, text)[2]
 
 
 def test_changes_of_one_live_app_are_one_deploy(full: World) -> None:
@@ -266,13 +276,13 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
         ("[apps.shop.auth]", "apps.shop.auth is empty"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_before_anything_is_done(full: World, text: str, says: str) -> None:
-    before = exported(full)
-    code, out, err = apply(full, text)
+def test_what_cannot_be_is_refused_before_anything_is_done(untouched: World, text: str, says: str) -> None:
+    before = exported(untouched)
+    code, out, err = apply(untouched, text)
     assert code in (1, 2)
     assert says in err
     assert "hint: " in err
-    assert (exported(full), out) == (before, "")
+    assert (exported(untouched), out) == (before, "")
 
 
 def test_a_domain_from_before_below_the_servers_own_is_no_reason_to_refuse(full: World) -> None:

@@ -42,8 +42,10 @@ SINGLE = sorted(c.name for c in command_registry.load().values() if c.one)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-@pytest.fixture
-def full(world: World) -> World:
+@pytest.fixture(scope="module")
+def full(settled: World) -> World:
+    """Something of everything that is listed."""
+    world = settled
     world.ok("notify:add", "shop", "https://hooks.example.com/shop")
     world.operations.push("shop")
     world.ok("config:set", "shop", "A=1", "B=2")
@@ -67,6 +69,7 @@ def full(world: World) -> World:
     hook.parent.mkdir(parents=True)
     hook.touch(mode=0o755)
     assert world.run("registry:login", "registry.example.com", "ci", stdin=b"a long password\n").code == 0
+    Repositories(world.settings.repositories, None).create("shop")
     return world
 
 
@@ -89,7 +92,6 @@ def test_json_has_exactly_the_declared_keys(full: World, name: str) -> None:
 
 @pytest.mark.parametrize("name", SINGLE)
 def test_one_thing_is_one_object_with_exactly_the_declared_keys_and_a_line_each(full: World, name: str) -> None:
-    Repositories(full.settings.repositories, None).create("shop")
     shown = full.ok(*argv(name), "--format", "json").json
     columns = command_registry.load()[name].columns
     assert list(shown) == [column.key for column in columns]
@@ -130,10 +132,10 @@ def test_a_terminal_gets_a_table_within_its_width(full: World, name: str, column
     assert max(cell_len(line) for line in shown.split("\r\n")) <= columns
 
 
-def test_a_narrow_terminal_loses_no_letter(full: World) -> None:
+def test_a_narrow_terminal_loses_no_letter(world: World) -> None:
     name = "a-very-long-name-indeed-of-an-application-for-a-narrow-window"
-    full.ok("apps:create", name)
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", full.run("apps:list", pty=True, columns=60).out)
+    world.ok("apps:create", name)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", world.run("apps:list", pty=True, columns=60).out)
     first_column = "".join(line[:20] for line in shown.split("\r\n"))
     assert "…" not in shown
     assert sum(first_column.count(letter) for letter in "vyl") >= sum(name.count(letter) for letter in "vyl")
