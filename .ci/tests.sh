@@ -47,6 +47,7 @@ run_tests() {
   make_test_venv "$cache/venv"
   cd "$here"
   export PATH="$cache/venv/bin:$PATH" PYTHONPATH="$here" GITSHIP_TEST_CACHE=$cache PYTHONPYCACHEPREFIX=$cache/pycache
+  export MYPY_CACHE_DIR=$cache/mypy
   unset PYTHONDONTWRITEBYTECODE # a run starts hundreds of Pythons: compiling all of gitship takes half a second in each
   start_test_engine
   check() { # check NAME COMMAND...

@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.children import NoChildren
@@ -58,6 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """A run in the background inherits an ignored SIGINT, and so would every client that a test interrupts."""
     config.pluginmanager.register(Costs())
     config.pluginmanager.register(NoChildren())
+    # The same examples in each run, however long one takes: what fails has failed by a change. Others with --long.
+    hypothesis.settings.register_profile("tests", deadline=None, derandomize=not config.getoption("--long"))
+    hypothesis.settings.load_profile("tests")
     if config.getoption("--long"):
         os.environ.update({name: value for name, value in LONG_RUNS.items() if name not in os.environ})
     if forky.asked():
