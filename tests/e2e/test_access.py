@@ -10,16 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.commands import add_key
 from tests.e2e.harness import Server, make_key
 
 pytestmark = pytest.mark.e2e
-
-
-def add_key(server: Server, name: str, *options: str) -> Path:
-    key = make_key(server.base / name)
-    done = server.ssh("keys:add", name, *options, stdin=Path(f"{key}.pub").read_text())
-    assert done.returncode == 0, done.stderr
-    return key
 
 
 def audit(server: Server, *options: str) -> list[dict[str, Any]]:

@@ -17,18 +17,13 @@ import pytest
 
 from tests.e2e import apps, docker_cli
 from tests.e2e.apps import clean_env
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]  # many deploys, on a machine that may be busy
 
 BACK_S = 60.0
-
-
-def ok(server: Server, *command: str) -> str:
-    done = server.ssh(*command)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 def take(server: Server, file: Path, *options: str) -> str:

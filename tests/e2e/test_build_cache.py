@@ -9,8 +9,8 @@ import pytest
 
 from gitship.engine import build_cli
 from tests.e2e import apps
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server
-from tests.e2e.test_sources import ok
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

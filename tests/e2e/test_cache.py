@@ -11,18 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 OLD = "/public/app.1.css"
-
-
-def ok(server: Server, *words: str, stdin: str = "") -> str:
-    done = server.ssh(*words, stdin=stdin)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def sources(server: Server, app: str) -> dict[str, tuple[object, str]]:

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server, serving
-from tests.e2e.test_sources import ok, shown
+from tests.e2e.test_sources import shown
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]

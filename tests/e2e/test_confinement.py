@@ -9,6 +9,7 @@ import pytest
 
 from gitship.engine.hardening import KEPT
 from tests.e2e import apps
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server
 
 pytestmark = pytest.mark.e2e
@@ -36,12 +37,6 @@ def confined(status: str, *more: str) -> bool:
     found = facts(status)
     sets = {int(found[name], 16) for name in ("CapBnd", "CapPrm", "CapEff")}
     return sets == {bits(*KEPT, *more)} and found["NoNewPrivs"] == "1" and found["Seccomp"] == "2"
-
-
-def ok(server: Server, *command: str) -> str:
-    done = server.ssh(*command)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 def status(server: Server, app: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps, docker_cli
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server
 from tests.waiting import wait_until
 
@@ -42,12 +43,6 @@ def shop(server: Server, module_base: Path) -> Server:
     ok(server, "config:set", APP, "COLOUR=red")
     assert ok(server, "cron:add", APP, "tick", "'* * * * *'", "sh", "-c", "'echo tick'").startswith("added tick")
     return server
-
-
-def ok(server: Server, *command: str) -> str:
-    done = server.ssh(*command)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 def entries(server: Server) -> dict[str, dict[str, Any]]:

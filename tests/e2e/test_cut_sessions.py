@@ -12,9 +12,9 @@ import pytest
 
 from gitship.console.audit_entry import CUT
 from tests.e2e import apps
+from tests.e2e.commands import add_key, ok
 from tests.e2e.harness import Server
 from tests.e2e.held import HeldCommand
-from tests.e2e.test_identity import add_key, ok
 from tests.e2e.test_identity_attacks import HeldPusher, gate, newest, state
 from tests.waiting import wait_until
 

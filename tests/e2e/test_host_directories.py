@@ -15,9 +15,10 @@ from gitship.appfiles.mounts import Wanted
 from gitship.store import Store
 from tests.e2e import apps, docker_cli
 from tests.e2e.agreement import await_agreement
+from tests.e2e.commands import ok
 from tests.e2e.dockerd import OwnEngine, own_engine
 from tests.e2e.harness import Server, running
-from tests.e2e.test_sources import ok, refused
+from tests.e2e.test_sources import refused
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]

@@ -20,6 +20,7 @@ from cryptography import x509
 
 from tests.e2e import apps
 from tests.e2e.authority import Pebble, pebble
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server, running
 from tests.places import free_port
 from tests.unit.certs import bundle
@@ -102,12 +103,6 @@ def ask(
     answer.read()
     connection.close()
     return answer.status, answer.headers
-
-
-def ok(server: Server, *words: str, stdin: str = "") -> str:
-    done = server.ssh(*words, stdin=stdin)
-    assert done.returncode == 0, done.stderr + server.logs[-3000:]
-    return done.stdout + done.stderr
 
 
 def status(server: Server, app: str = "shop") -> dict[str, dict[str, Any]]:

@@ -9,29 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.harness import Server, make_key
+from tests.e2e.commands import add_key, ok
+from tests.e2e.harness import Server
 from tests.e2e.held import HeldCommand, HeldPush
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
-
-
-def add_key(server: Server, name: str, *options: str) -> Path:
-    key = make_key(server.base / name)
-    done = server.ssh("keys:add", name, *options, stdin=Path(f"{key}.pub").read_text())
-    assert done.returncode == 0, done.stderr
-    return key
-
-
-def ok(server: Server, *command: str, **more: Any) -> str:
-    done = server.ssh(*command, **more)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def app_id(server: Server, app: str) -> int:

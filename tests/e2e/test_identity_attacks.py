@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
+from tests.e2e.commands import add_key, ok
 from tests.e2e.harness import Server, running
 from tests.e2e.held import HeldCommand
-from tests.e2e.test_identity import add_key, app_id, begun, made_anew, ok
+from tests.e2e.test_identity import app_id, begun, made_anew
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e

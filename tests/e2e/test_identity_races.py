@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.commands import add_key, ok
 from tests.e2e.harness import Server, make_key
 from tests.e2e.held import HeldCommand
-from tests.e2e.test_identity import add_key, ok
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ROUNDS = 6

@@ -11,10 +11,10 @@ import pytest
 
 from gitship.git import file_times
 from tests.e2e import apps
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server, running
 from tests.e2e.relay import Relay
 from tests.e2e.test_backup import take
-from tests.e2e.test_sources import ok
 
 pytestmark = pytest.mark.e2e
 FILES, FILE_BYTES = 200, 100_000

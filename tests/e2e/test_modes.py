@@ -13,8 +13,8 @@ import pytest
 
 from tests.e2e import apps
 from tests.e2e.apps import git
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server, serving
-from tests.e2e.test_sources import ok
 from tests.places import free_port
 from tests.unit.certs import bundle
 from tests.waiting import wait_until

@@ -10,16 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server
 
 pytestmark = pytest.mark.e2e
 STORE = ("gitship.db", "gitship.db-wal", "gitship.db-shm")  # 0600, and the only place
-
-
-def ok(server: Server, *command: str, stdin: str = "") -> str:
-    done = server.ssh(*command, stdin=stdin)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
 
 
 def files_with(directory: Path, secret: str) -> list[str]:

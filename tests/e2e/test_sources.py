@@ -13,17 +13,12 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps, docker_cli
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server, make_key
 from tests.e2e.load import load
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
-
-
-def ok(server: Server, *command: str) -> str:
-    done = server.ssh(*command)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}\n{server.logs[-3000:]}"
-    return done.stdout
 
 
 def refused(server: Server, *command: str, key: Path | None = None) -> str:

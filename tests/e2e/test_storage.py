@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e import apps, docker_cli
 from tests.e2e.apps import clean_env
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server, make_key, running
 from tests.tars import tar_of
 from tests.waiting import wait_until
@@ -48,12 +49,6 @@ def make(base: Path, name: str) -> Path:
     text = text.replace("EXPOSE", "COPY seed /keep/seed\nVOLUME /keep\nEXPOSE")
     apps.commit(repository, "Keeps", {"Dockerfile": text, "seed": SEED})
     return repository
-
-
-def ok(server: Server, *command: str) -> str:
-    done = server.ssh(*command)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 def refused(server: Server, *command: str, key: Path | None = None) -> str:

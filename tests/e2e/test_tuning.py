@@ -11,16 +11,11 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps, docker_cli
+from tests.e2e.commands import ok
 from tests.e2e.harness import Server
 from tests.e2e.load import load
 
 pytestmark = pytest.mark.e2e
-
-
-def ok(server: Server, *command: str) -> str:
-    done = server.ssh(*command)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 def refused(server: Server, *command: str) -> str:

@@ -42,8 +42,15 @@ SINGLE = sorted(c.name for c in command_registry.load().values() if c.one)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
+@pytest.fixture
+def full(everything: World) -> World:
+    """A reconciliation puts right what is amiss."""
+    everything.operations.reconciling.amiss = [Change("shop", Action.START, "shop.web.1.v3", "it was exited")]
+    return everything
+
+
 @pytest.fixture(scope="module")
-def full(settled: World) -> World:
+def everything(settled: World) -> World:
     """Something of everything that is listed."""
     world = settled
     world.ok("notify:add", "shop", "https://hooks.example.com/shop")
@@ -62,7 +69,6 @@ def full(settled: World) -> World:
     world.ok("https:enable", "shop")
     world.ok("config:global:set", "C=3", "--no-restart")
     world.operations.happen(crash(world))
-    world.operations.reconciling.amiss = [Change("shop", Action.START, "shop.web.1.v3", "it was exited")]
     world.ok("web:token", "grafana")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     hook = directory(world.settings.hooks_dir, Point.BEFORE_BUILD) / "10-scan"

@@ -14,7 +14,8 @@ from gitship.engine.attach import Attached, execute
 from gitship.engine.deadlines import Interrupted
 from gitship.engine.http import Wire
 from gitship.errors import EngineError
-from tests.unit.engine.test_http import server, until_closed
+from tests.listening import until_closed
+from tests.unit.engine.test_http import server
 
 pytestmark = pytest.mark.unit
 
