@@ -82,6 +82,7 @@ def test_unknown_repository_is_not_found(repositories: Repositories) -> None:
     repositories.remove("shop")
 
 
+@pytest.mark.clients
 def test_removed_and_renamed(repositories: Repositories, filled: Repository) -> None:
     repositories.create("taken")
     with pytest.raises(Conflict):
@@ -95,6 +96,7 @@ def test_removed_and_renamed(repositories: Repositories, filled: Repository) -> 
 
 
 @pytest.mark.parametrize("content", [b"nonsense\n", b"\xff\0", b"# pack-refs with: peeled \nzz refs/heads/main\n"])
+@pytest.mark.clients
 def test_a_damaged_file_of_refs_is_told_with_its_repository(filled: Repository, content: bytes) -> None:
     (filled.path / "packed-refs").write_bytes(content)
     with pytest.raises(GitError, match="the refs of shop cannot be read") as caught:
@@ -102,6 +104,7 @@ def test_a_damaged_file_of_refs_is_told_with_its_repository(filled: Repository, 
     assert f"move {filled.path / 'packed-refs'} away" in caught.value.hint
 
 
+@pytest.mark.clients
 def test_sweep_removes_what_a_killed_server_left_and_nothing_else(
     repositories: Repositories, filled: Repository
 ) -> None:
