@@ -60,7 +60,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Costs())
     config.pluginmanager.register(NoChildren())
     # The same examples in each run, however long one takes: what fails has failed by a change. Others with --long.
-    hypothesis.settings.register_profile("tests", deadline=None, derandomize=not config.getoption("--long"))
+    hypothesis.settings.register_profile(
+        "tests",
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        derandomize=not config.getoption("--long"),
+    )
     hypothesis.settings.load_profile("tests")
     if config.getoption("--long"):
         os.environ.update({name: value for name, value in LONG_RUNS.items() if name not in os.environ})

@@ -20,7 +20,7 @@ from gitship.ssh.server import SshServer
 from tests.waiting import wait_until
 
 Run = Callable[[Session], int]
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0  # a guard against hanging
 
 
 @dataclass(frozen=True)
