@@ -69,9 +69,9 @@ def parse_since(text: str, now: float) -> float:
         Column("text", "the line, exactly"),
     ),
     details="JSON comes as one object per line. Crashes, out of memory and restarts stand among the lines. With "
-    "--grep, -n counts lines that match; a regular expression has neither back-references nor look-around. With "
-    "--release come the lines of all containers that a release has had: the last 10,000 of each are kept when it ends, "
-    "for as many releases as the server's setting deploy.keep_releases says.",
+    "--grep, -n counts lines that match. A regular expression follows RE2's syntax: no back-references or look-around, "
+    "and \\d, \\w and \\b are ASCII. With --release come the lines of all containers that a release has had: the last "
+    "10,000 of each are kept when it ends, for as many releases as the server's setting deploy.keep_releases says.",
     examples=(
         "logs shop -f",
         "logs shop -n 20 --process worker",
@@ -132,7 +132,7 @@ def parse_grep(pattern: str | None, *, regex: bool, ignore_case: bool, invert: b
         wanted = matcher(pattern, regex=regex, ignore_case=ignore_case, invert=invert)
     except ValueError as error:
         hint = "put a \\ before what stands for itself, or leave out --regex"
-        raise UsageError(f"'{printable(pattern[:80])}' cannot be looked for: {error}", hint) from None
+        raise UsageError(f"'{printable(pattern[:80])}' cannot be looked for: {printable(str(error))}", hint) from None
     return lambda text: wanted(plain(text))  # colours stand within words
 
 
