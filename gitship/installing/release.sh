@@ -3,7 +3,7 @@
 
 release_id() { # version and content: the same files are the same release
   local version digest
-  version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/pyproject.toml")
+  version=$(sed -n 's/^__version__ = "\([^"]*\)".*/\1/p' "$here/gitship/__init__.py")
   digest=$(cd "$here" && find gitship hooks varnish pyproject.toml -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z |
     xargs -0 sha256sum | sha256sum)
   printf '%s-%s\n' "$version" "${digest:0:12}"

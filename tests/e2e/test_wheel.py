@@ -6,21 +6,23 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
+import gitship
+
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("gitship", "hooks", "varnish", "pyproject.toml", "README.md", "LICENSE")
+NEXT = "98.7.6"  # the version of the wheel: a change of the one line that says it
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: setuptools leaves build/ and an egg-info directory where it works."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, as the next version: setuptools leaves build/ and an egg-info directory where it works."""
     source = tmp_path_factory.mktemp("source")
     for name in COPIED:
         path = ROOT / name
@@ -28,6 +30,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(path, source / name)
+    place = source / "gitship/__init__.py"
+    place.write_text(place.read_text().replace(f'"{gitship.__version__}"', f'"{NEXT}"'))
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "--quiet", "--wheel-dir", str(out)]
     built = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -69,6 +78,13 @@ def test_an_installed_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None
         assert path.exists()
 
 
+def test_the_package_the_wheel_and_the_installer_say_one_version(source: Path, wheel: Path) -> None:
+    assert wheel.name.startswith(f"gitship-{NEXT}-")
+    release = f'here={source}; . "$here/gitship/installing/release.sh"; release_id'
+    done = subprocess.run(["bash", "-euc", release], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith(f"{NEXT}-")
+
+
 def test_pip_installs_it_in_a_clean_environment_with_its_command(wheel: Path, tmp_path: Path) -> None:
     """Its dependencies are those of the tests; test_install.py fetches them by the lock."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True, timeout=60)
@@ -92,9 +108,7 @@ def test_pip_installs_it_in_a_clean_environment_with_its_command(wheel: Path, tm
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        version = tomllib.load(file)["project"]["version"]
-    assert run(command, "--version") == f"gitship {version}\n"
+    assert run(command, "--version") == f"gitship {NEXT}\n"
     where = run(str(python), "-c", "import gitship.daemon; print(gitship.__file__)")
     assert str(tmp_path) in where
     said = run(command, "init", "--config", str(tmp_path / "gitship.toml"), "--set", f"data_dir={tmp_path / 'data'}")
