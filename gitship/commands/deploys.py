@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,7 +13,8 @@ from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Context, Ctx
 from gitship.console.follow_deploy import Detach, follow
-from gitship.console.listing import NOTHING, Format, iso, moment, show, show_one, version
+from gitship.console.listing import NOTHING, Format, moment, show, show_one, version
+from gitship.deploy.deploy_json import deploy_document
 from gitship.errors import Conflict, DeployError, NotFound, UsageError
 from gitship.model import App, Deploy, Role
 
@@ -23,24 +25,31 @@ Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how 
 DeployId = Annotated[int | None, Parameter(name="ID", help="from `deploys:list`; else the newest")]
 
 
+COLUMNS = (
+    Column("id", "for `logs:deploy`"),
+    Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),
+    Column("cause", "what asked for it"),
+    Column("state", "received, queued, building, ..., canary, ..., live, failed, canceled or superseded"),
+    Column("release", "number of the release it made or led to, null for none", version),
+    Column("commit", "what was deployed", short_commit),
+    Column("created_at", "when it was asked for"),
+    Column("finished_at", "when it ended"),
+    Column("seconds", "from when it was asked for to its end", lambda s: NOTHING if s is None else f"{s:.1f}"),
+    Column("created_by", "whose key asked for it"),
+    Column("stages", "each with its name, start and seconds", lambda stages: _stages(stages)),
+    Column("failed_stage", "where it failed, null unless it did"),
+    Column("reason", "why it ended early, or what went wrong after its switch; else empty"),
+    Column("hint", "what to do then"),
+    Column("request", "the id under which the server's log has what belongs to it, empty for none"),
+)
+ONLY_OF_ONE = {"finished_at", "stages", "failed_stage", "hint", "request"}  # too wide for a table of many
+
+
 @command(
     "deploys:list",
     Role.VIEWER,
     "an app's deploys, newest first",
-    columns=(
-        Column("id", "for `logs:deploy`"),
-        Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),
-        Column("cause", "what asked for it"),
-        Column("state", "received, queued, building, ..., canary, ..., live, failed, canceled or superseded"),
-        Column("release", "number of the release it made, null when it made none", version),
-        Column("commit", "what was pushed", short_commit),
-        Column("created_at", "when it was asked for"),
-        Column("finished_at", "when it ended", json_only=True),
-        Column("seconds", "from its start to its end", lambda s: NOTHING if s is None else f"{s:.1f}"),
-        Column("created_by", "whose key asked for it"),
-        Column("failed_stage", "where it failed, null unless it did", json_only=True),
-        Column("reason", "why it ended early, or what went wrong after its switch; else empty"),
-    ),
+    columns=tuple(replace(column, json_only=column.key in ONLY_OF_ONE) for column in COLUMNS),
     examples=("deploys:list shop", "deploys:list shop -n 1 --format json"),
     aliases=("deploys",),
 )
@@ -53,21 +62,9 @@ def list_deploys(app: AppName, /, *, context: Ctx, lines: Count = 20, format: Fo
 
 
 def _row(context: Context, deploy: Deploy) -> dict[str, object]:
-    ran = deploy.started_at is not None and deploy.finished_at is not None
-    return {
-        "id": deploy.id,
-        "kind": deploy.kind.value,
-        "cause": deploy.cause,
-        "state": deploy.state.value,
-        "release": context.store.release(deploy.release_id).number if deploy.release_id else None,
-        "commit": deploy.commit,
-        "created_at": moment(deploy.created_at),
-        "finished_at": moment(deploy.finished_at),
-        "seconds": round(max(0.0, (deploy.finished_at or 0) - (deploy.started_at or 0)), 3) if ran else None,
-        "created_by": deploy.created_by,
-        "failed_stage": deploy.failed_stage.value if deploy.failed_stage else None,
-        "reason": deploy.reason,
-    }
+    release = context.store.release(deploy.release_id) if deploy.release_id else None
+    times = {"created_at": moment(deploy.created_at), "finished_at": moment(deploy.finished_at)}  # shown as an age
+    return deploy_document(deploy, release) | times
 
 
 @command(
@@ -87,39 +84,12 @@ def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     Role.VIEWER,
     "one deploy: its stages with their times, and why it ended",
     one=True,
-    columns=(
-        Column("id", "for `logs:deploy`"),
-        Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),
-        Column("cause", "what asked for it"),
-        Column("state", "received, queued, building, ..., canary, ..., live, failed, canceled or superseded"),
-        Column("release", "number of the release it made or led to, null for none", version),
-        Column("commit", "what was deployed", short_commit),
-        Column("created_at", "when it was asked for"),
-        Column("created_by", "whose key asked for it"),
-        Column("finished_at", "when it ended"),
-        Column("stages", "each with its name, start and seconds", lambda stages: _stages(stages)),
-        Column("failed_stage", "where it failed, null unless it did"),
-        Column("reason", "why it ended early or was rolled back by itself, empty unless it did"),
-        Column("hint", "what to do then"),
-        Column("request", "the id under which the server's log has what belongs to it, empty for none"),
-    ),
+    columns=COLUMNS,
     examples=("deploys:info shop", "deploys:info shop 12 --format json"),
 )
 def info(app: AppName, deploy: DeployId = None, /, *, context: Ctx, format: Format = "table") -> None:
     found = context.app(app)
-    wanted = _deploy(context, found, deploy)
-    row = _row(context, wanted)
-    del row["seconds"]
-    stages = [
-        {"stage": s.stage.value, "started_at": iso(at), "seconds": round(s.seconds, 3)}
-        for s in wanted.stages
-        if (at := moment(s.started_at))
-    ]
-    show_one(
-        context,
-        {**row, "cause": wanted.cause, "hint": wanted.hint, "stages": stages, "request": wanted.request},
-        format,
-    )
+    show_one(context, _row(context, _deploy(context, found, deploy)), format)
 
 
 def _stages(stages: list[dict[str, object]]) -> str:

@@ -1,4 +1,7 @@
-"""A deploy as JSON: what hooks get on standard input and webhooks in the body. The keys stay."""
+"""A deploy as JSON, the same in commands, in the API, to hooks on standard input and in a webhook's body.
+
+The keys stay; times are ISO 8601 in UTC.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,42 @@ from typing import Any
 from gitship.model import Deploy, Release
 from gitship.store import Store
 
-MOST_CHARS = 2000  # of a reason or hint: a hint may hold a whole Dockerfile
+MOST_CHARS = 2000  # of a reason or hint that is sent: a hint may hold a whole Dockerfile
 
 
-def deploy_document(store: Store, deploy: Deploy, url: str, *, state: str, seconds: float) -> dict[str, Any]:
-    """``state`` and ``seconds`` (since it was asked for) are those of the moment that is told of."""
-    release = store.release(deploy.release_id) if deploy.release_id else None
+def deploy_document(deploy: Deploy, release: Release | None) -> dict[str, Any]:
+    """``release`` is the one that it made or led to. ``seconds`` count from when it was asked for to its end."""
+    ended = deploy.finished_at
     return {
         "id": deploy.id,
         "kind": deploy.kind.value,
-        "state": state,
+        "cause": deploy.cause,
+        "state": deploy.state.value,
         "release": release.number if release else None,
         "commit": (release.commit if release else None) or deploy.commit,
-        "cause": deploy.cause,
-        "by": deploy.created_by,
-        "stage": deploy.failed_stage.value if deploy.failed_stage else None,
+        "created_at": iso(deploy.created_at),
+        "created_by": deploy.created_by,
+        "finished_at": None if ended is None else iso(ended),
+        "seconds": None if ended is None else round(deploy.lasted_s(ended), 3),
+        "stages": [
+            {"stage": s.stage.value, "started_at": iso(s.started_at), "seconds": round(s.seconds, 3)}
+            for s in deploy.stages
+        ],
+        "failed_stage": deploy.failed_stage.value if deploy.failed_stage else None,
+        "reason": deploy.reason,
+        "hint": deploy.hint,
+        "request": deploy.request,
+    }
+
+
+def told_document(store: Store, deploy: Deploy, url: str, *, state: str, at: float) -> dict[str, Any]:
+    """What is sent of it; ``state`` and ``at`` (epoch seconds) are those of the moment that is told of."""
+    release = store.release(deploy.release_id) if deploy.release_id else None
+    return deploy_document(deploy, release) | {
+        "state": state,
+        "seconds": round(max(0.0, at - deploy.created_at), 3),
         "reason": deploy.reason[:MOST_CHARS],
         "hint": deploy.hint[:MOST_CHARS],
-        "seconds": round(seconds, 3),
         "url": url,
         "image_bytes": release.image_bytes if release else None,
         "growth_bytes": growth_bytes(store, release) if release else None,

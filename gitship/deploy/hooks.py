@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from gitship.config import Settings
 from gitship.deploy import hook_files, hook_run
-from gitship.deploy.deploy_json import deploy_document, iso
+from gitship.deploy.deploy_json import iso, told_document
 from gitship.deploy.hook_files import HookFile, Point
 from gitship.deploy.queue import Job
 from gitship.deploy.rollout import Rollout
@@ -115,7 +115,5 @@ class Hooks:
     def _document(self, point: Point, app: App, job: Job) -> bytes:
         deploy = job.deploy
         now = time.time()
-        told = deploy_document(
-            self._store, deploy, self._url(app), state=deploy.state.value, seconds=deploy.lasted_s(now)
-        )
+        told = told_document(self._store, deploy, self._url(app), state=deploy.state.value, at=now)
         return json.dumps({"point": point.value, "at": iso(now), "app": app.name, "deploy": told}).encode()

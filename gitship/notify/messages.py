@@ -20,7 +20,7 @@ def text_of(event: str, app: str, text: str, deploy: Mapping[str, Any] | None) -
     """One line for people."""
     if deploy is None:
         return ": ".join(filter(None, (app, event, text)))
-    what = f"{deploy['cause'] or deploy['kind']}, by {deploy['by']}"
+    what = f"{deploy['cause'] or deploy['kind']}, by {deploy['created_by']}"
     if event == Topic.DEPLOY_LIVE:
         size = f", image {deploy['image_bytes'] / 1e6:.0f} MB" if deploy["image_bytes"] else ""
         size += "" if deploy["growth_bytes"] is None else f" ({deploy['growth_bytes'] / 1e6:+.1f})"
@@ -28,7 +28,7 @@ def text_of(event: str, app: str, text: str, deploy: Mapping[str, Any] | None) -
     if event == Topic.DEPLOY_STARTED:
         return f"{app}: deploy {deploy['id']} has begun ({what})"
     why = f": {deploy['reason']}" if deploy["reason"] else ""
-    where = f" in {deploy['stage']}" if deploy["stage"] else ""
+    where = f" in {deploy['failed_stage']}" if deploy["failed_stage"] else ""
     return f"{app}: deploy {deploy['id']} ({what}) {deploy['state']}{where}{why}"
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from gitship.deploy.deploy_json import deploy_document, iso
+from gitship.deploy.deploy_json import iso, told_document
 from gitship.errors import NotFound
 from gitship.events import Bus, Event
 from gitship.model import App, Delivery, DeliveryStatus, DeployState, Topic, Webhook
@@ -133,8 +133,7 @@ class Notifier:
         try:
             deploy = self._store.deploy(delivery.deploy_id)
             url = self._url(self._store.app_by_id(deploy.app_id))
-            seconds = max(0.0, delivery.at - deploy.created_at)
-            return deploy_document(self._store, deploy, url, state=state.value, seconds=seconds)
+            return told_document(self._store, deploy, url, state=state.value, at=delivery.at)
         except NotFound:  # the app was destroyed meanwhile
             return None
 

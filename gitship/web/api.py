@@ -9,14 +9,16 @@ from typing import Any
 from tornado.web import HTTPError
 
 from gitship.console import visible_apps
+from gitship.deploy.deploy_json import deploy_document
 from gitship.errors import GitshipError
+from gitship.model import App, Deploy
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
 from gitship.web import api_json, figures, traffic_chart, warnings
 from gitship.web.app_log_stream import past
 from gitship.web.app_page import measure
 from gitship.web.page import Page
-from gitship.web.status import Statuses, deploy_json, release_json
+from gitship.web.status import Statuses, release_json
 
 log = logging.getLogger(__name__)
 MOST_DEPLOYS = 200
@@ -101,22 +103,29 @@ class ReleasesJson(Json):
     head = get
 
 
-class DeploysJson(Json):
+class _OfDeploys(Json):
+    async def told(self, app: App, deploys: list[Deploy]) -> list[dict[str, Any]]:
+        """Each with its release and what its commit says of itself."""
+        by_id = {release.id: release for release in self.services.store.releases(app.id)}
+        told = [deploy_document(deploy, by_id.get(deploy.release_id or 0)) for deploy in deploys]
+        commits = await self.services.commits.of((app, found["commit"]) for found in told)
+        return [found | api_json.said_of(found["commit"], commits) for found in told]
+
+
+class DeploysJson(_OfDeploys):
     async def get(self, name: str) -> None:
         app = self.app(name)
         deploys = self.services.store.deploys(app.id, limit=MOST_DEPLOYS)
-        commits = await self.services.commits.of((app, d.commit) for d in deploys)
-        self.write({"deploys": [deploy_json(d) | api_json.said_of(d.commit, commits) for d in deploys]})
+        self.write({"deploys": await self.told(app, deploys)})
 
     head = get
 
 
-class DeployJson(Json):
+class DeployJson(_OfDeploys):
     async def get(self, name: str, deploy_id: str) -> None:
         app = self.app(name)
-        deploy = self.deploy(app, deploy_id)
-        commits = await self.services.commits.of([(app, deploy.commit)])
-        self.write(deploy_json(deploy) | api_json.said_of(deploy.commit, commits))
+        [told] = await self.told(app, [self.deploy(app, deploy_id)])
+        self.write(told)
 
     head = get
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gitship.deploy.deploy_json import deploy_document, iso
 from gitship.errors import GitshipError, NotFound
 from gitship.model import GITSHIP, App, Deploy, DeployKind, DeployState, Release
 from gitship.observe.app_state import AppState, AppStates
@@ -20,13 +21,17 @@ from gitship.web.health import Health
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
-    """``live`` is what visitors see, ``deploy`` the newest one, ``well`` of ``containers`` run as they should."""
+    """``live`` is what visitors see, ``deploy`` the newest one, which ``made`` a release or led to it.
+
+    ``well`` of ``containers`` run as they should.
+    """
 
     app: App
     state: AppState
     locked: bool
     live: Release | None
     deploy: Deploy | None
+    made: Release | None
     processes: Mapping[str, int]
     well: int
     containers: int
@@ -56,7 +61,7 @@ class AppStatus:
         return deploy.cause if deploy.state.switched else ""
 
     def as_json(self) -> dict[str, Any]:
-        """The form that /api/apps answers; times in epoch seconds. Config stays out of it: values are secrets."""
+        """The form that /api/apps answers. Config stays out of it: values are secrets."""
         return {
             "name": self.app.name,
             "state": self.state,
@@ -75,7 +80,7 @@ class AppStatus:
             },
             "containers": {"running": self.well, "wanted": self.containers},
             "release": release_json(self.live) if self.live else None,
-            "deploy": deploy_json(self.deploy) if self.deploy else None,
+            "deploy": deploy_document(self.deploy, self.made) if self.deploy else None,
             "rolled_back": self.rolled_back,
         }
 
@@ -86,30 +91,9 @@ def release_json(release: Release) -> dict[str, Any]:
         "number": release.number,
         "commit": release.commit,
         "image_bytes": release.image_bytes,
-        "created_at": release.created_at,
+        "created_at": iso(release.created_at),
         "created_by": release.created_by,
         "cause": release.cause,
-    }
-
-
-def deploy_json(deploy: Deploy) -> dict[str, Any]:
-    """A deploy; stages with their times in seconds."""
-    return {
-        "id": deploy.id,
-        "kind": deploy.kind,
-        "state": deploy.state,
-        "commit": deploy.commit,
-        "cause": deploy.cause,
-        "created_at": deploy.created_at,
-        "created_by": deploy.created_by,
-        "request": deploy.request,
-        "finished_at": deploy.finished_at,
-        "stages": [
-            {"stage": s.stage, "started_at": s.started_at, "seconds": round(s.seconds, 3)} for s in deploy.stages
-        ],
-        "failed_stage": deploy.failed_stage,
-        "reason": deploy.reason,
-        "hint": deploy.hint,
     }
 
 
@@ -130,12 +114,16 @@ class Statuses:
         newest = next(iter(self._store.deploys(app.id, limit=1)), None)
         containers = self._states.containers(app)
         running, wanted = self._health.words.well(containers)
+        live = live_release(self._store, app)
         return AppStatus(
             app=app,
             state=self._states.of(app, newest),
             locked=app.id in self._locked,
-            live=live_release(self._store, app),
+            live=live,
             deploy=newest,
+            made=live
+            if newest and newest.release_id == app.live_release
+            else _release(self._store, newest.release_id if newest else None),
             processes=Counter(c.process for c in containers),
             well=running,
             containers=wanted,
@@ -149,8 +137,12 @@ class Statuses:
 
 def live_release(store: Store, app: App) -> Release | None:
     """None also when the app was destroyed between two reads."""
+    return _release(store, app.live_release)
+
+
+def _release(store: Store, release_id: int | None) -> Release | None:
     try:
-        return store.release(app.live_release) if app.live_release is not None else None
+        return store.release(release_id) if release_id is not None else None
     except NotFound:
         return None
 

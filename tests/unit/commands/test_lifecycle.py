@@ -98,6 +98,7 @@ def test_deploys_info_shows_why_one_failed(shop: World) -> None:
     shop.operations.fail_next = Failure(DeployState.BUILDING, "step 2 exited 1", "fix the Dockerfile")
     shop.operations.push("shop")
     shown = shop.ok("deploys:info", "shop", "--format", "json").json
+    assert shown == shop.ok("deploys:list", "shop", "--format", "json").json[0]
     assert (shown["id"], shown["state"], shown["failed_stage"]) == (2, "failed", "building")
     assert (shown["reason"], shown["hint"]) == ("step 2 exited 1", "fix the Dockerfile")
     assert shop.ok("deploys:info", "shop", "1", "--format", "json").json["release"] == 1

@@ -14,6 +14,7 @@ import pytest
 from gitship import log_format
 from gitship.appfiles import cache_rules
 from gitship.configvalues import Address
+from gitship.deploy.deploy_json import deploy_document
 from gitship.engine.values import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.front.traffic_counters import Minute
@@ -312,7 +313,11 @@ def test_api_tells_release_and_deploy(site: Site) -> None:
     assert app["processes"] == {"web": 2, "worker": 1}
     assert app["release"]["number"] == 1
     assert app["release"]["commit"] == COMMIT
-    assert app["deploy"]["state"] == "live"
+    assert app["deploy"] == deploy_document(site.store.deploy(1), site.store.releases(1)[0])
+    assert site.get("/api/apps/shop/deploys").json() == {
+        "deploys": [{**app["deploy"], "subject": None, "author": None}]
+    }
+    assert site.get("/api/apps/shop/deploys/1").json()["release"] == 1
     assert app["urls"] == ["http://shop.localhost:8080"]
 
 
