@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -13,20 +12,21 @@ from typing import Any
 from gitship import configvalues as values
 from gitship import machine_memory
 from gitship.configvalues import Address
-from gitship.errors import ConfigError, nearest
+from gitship.errors import ConfigError
+from gitship.schema import Value, decode, read_toml
 
 DEFAULT_CONFIG = Path("/etc/gitship/gitship.toml")
 
 
-def setting(default: Any, parse: Callable[[Any], Any], about: str) -> Any:
+def setting(default: Any, parse: Callable[[Value], Any], about: str) -> Any:
     """A dataclass field that carries its parser and the sentence that the README prints of it."""
     return field(default=default, metadata={"parse": parse, "about": about})
 
 
 @dataclass(frozen=True, slots=True)
 class SshSettings:
-    listen: Address = setting(Address("0.0.0.0", 2222), values.address, "where `git push` and the commands arrive")  # noqa: S104
-    max_pack: int = setting(1 << 30, values.size, "largest pack that a push may send")
+    listen: Address = setting(Address("0.0.0.0", 2222), values.address, "where `git push` and the commands arrive")  # noqa: S104,
+    max_pack: int = setting(1 << 30, Value.size, "largest pack that a push may send")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class HttpsSettings:
     eab_hmac_key: str = setting("", values.line, "its key, in base64url")
     renew_before: float = setting(
         0.0,
-        values.seconds(0, 90 * 86400),
+        lambda v: v.seconds(0, 90 * 86400),
         "seconds before its end at which a certificate is renewed; 0: a third of its life",
     )
     check_dns: bool = setting(
         True,
-        values.flag,
+        Value.flag,
         "look whether a domain leads here before the authority is asked; false where that can't be seen",
     )
 
@@ -77,56 +77,58 @@ class WebSettings:
         values.domain_name,
         "host name by which Varnish serves the status page, too, if need be by HTTPS; empty: it does not",
     )
-    public: bool = setting(False, values.flag, "whether strangers see which apps are up or down, and nothing else")
+    public: bool = setting(False, Value.flag, "whether strangers see which apps are up or down, and nothing else")
 
 
 @dataclass(frozen=True, slots=True)
 class DockerSettings:
     host: str = setting("unix:///var/run/docker.sock", values.text, "the Docker engine's address")
     timeout: float = setting(
-        60.0, values.seconds(1, 600), "seconds that Docker may take for a plain call until it is given up"
+        60.0, lambda v: v.seconds(1, 600), "seconds that Docker may take for a plain call until it is given up"
     )
-    max_builds: int = setting(2, values.whole(1, 64), "how many builds may run at once")
-    build_timeout: float = setting(1800.0, values.seconds(1, 86400), "a build is ended after this many seconds")
+    max_builds: int = setting(2, lambda v: v.whole(1, 64), "how many builds may run at once")
+    build_timeout: float = setting(1800.0, lambda v: v.seconds(1, 86400), "a build is ended after this many seconds")
     builder: str = setting(
-        "buildkit", values.choice("buildkit", "classic"), 'the builder; "classic" for engines without BuildKit'
+        "buildkit", lambda v: v.choice("buildkit", "classic"), 'the builder; "classic" for engines without BuildKit'
     )
     address_pool: IPv4Network = setting(
         IPv4Network("10.231.0.0/16"), values.pool, "private network from which each app gets a /26 of its own"
     )
     build_memory: int = setting(
-        0, values.size, "most memory of all builds together, of each with the classic builder; 0: no limit"
+        0, Value.size, "most memory of all builds together, of each with the classic builder; 0: no limit"
     )
     build_cpus: float = setting(
-        0.0, values.processors, "most processors of all builds together, of each with the classic builder; 0: no limit"
+        0.0,
+        lambda v: v.number(0, 1024),
+        "most processors of all builds together, of each with the classic builder; 0: no limit",
     )
     build_share: float = setting(
         0.25,
-        values.share,
+        lambda v: v.number(0.01, 1),
         "processor time of all builds together, against 1 for a container, when both want it; 1: builds do not yield",
     )
     build_output: int = setting(
         50 << 20,
-        values.size,
+        Value.size,
         "a build that prints more is ended; a line counts as 200 bytes or more; 0: no limit",
     )
     build_network: str = setting(
         "default",
-        values.choice("default", "none"),
+        lambda v: v.choice("default", "none"),
         'what a build\'s RUN lines may reach; "none": nothing, whatever the app says',
     )
     build_pids: int = setting(
         4096,
-        values.whole(0, 4_000_000),
+        lambda v: v.whole(0, 4_000_000),
         "most processes and threads of all builds together, where BuildKit's can be limited; 0: no limit",
     )
     cgroup_parent: str = setting(
         "/docker", values.cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
     )
-    min_free: int = setting(500 << 20, values.size, "a build is refused when the disk has less free space than this")
+    min_free: int = setting(500 << 20, Value.size, "a build is refused when the disk has less free space than this")
     firewall: bool = setting(
         True,
-        values.flag,
+        Value.flag,
         "iptables rules keep apps and builds from link-local addresses (a cloud's metadata) and from gitship's own"
         " ports",
     )
@@ -140,51 +142,57 @@ class DockerSettings:
 @dataclass(frozen=True, slots=True)
 class DiskSettings:
     min_free: int = setting(
-        100 << 20, values.size, "a push is refused when the disk of `data_dir` has less free space than this"
+        100 << 20, Value.size, "a push is refused when the disk of `data_dir` has less free space than this"
     )
     copies: int = setting(
-        7, values.whole(0, 1000), "automatic copies of the database: so many daily ones, and of those before upgrades"
+        7,
+        lambda v: v.whole(0, 1000),
+        "automatic copies of the database: so many daily ones, and of those before upgrades",
     )
-    log_days: int = setting(90, values.whole(0, 36500), "logs of deploys and runs go after so many days; 0: never")
+    log_days: int = setting(90, lambda v: v.whole(0, 36500), "logs of deploys and runs go after so many days; 0: never")
     image_days: int = setting(
-        0, values.whole(0, 36500), "images of older releases go after so many days, too; 0: by their number alone"
+        0, lambda v: v.whole(0, 36500), "images of older releases go after so many days, too; 0: by their number alone"
     )
     build_cache: int = setting(
-        20 << 30, values.size, "most build cache that Docker keeps, what was used last stays; 0: no limit"
+        20 << 30, Value.size, "most build cache that Docker keeps, what was used last stays; 0: no limit"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class DeploySettings:
-    keep_releases: int = setting(5, values.whole(1, 1000), "how many releases keep their image, the live one included")
+    keep_releases: int = setting(
+        5, lambda v: v.whole(1, 1000), "how many releases keep their image, the live one included"
+    )
     drain_timeout: float = setting(
-        30.0, values.seconds(0, 3600), "seconds that requests in flight may take after a switch"
+        30.0, lambda v: v.seconds(0, 3600), "seconds that requests in flight may take after a switch"
     )
     socket_drain_timeout: float = setting(
-        60.0, values.seconds(0, 3600), "seconds that open websockets may go on after a switch"
+        60.0, lambda v: v.seconds(0, 3600), "seconds that open websockets may go on after a switch"
     )
     check_timeout: float = setting(
-        60.0, values.seconds(1, 3600), "seconds that a container may take until it is healthy"
+        60.0, lambda v: v.seconds(1, 3600), "seconds that a container may take until it is healthy"
     )
     watch: float = setting(
         30.0,
-        values.seconds(0, 3600),
+        lambda v: v.seconds(0, 3600),
         "seconds after its switch in which a release that crashes again and again, or fails too many requests, is "
         "rolled back by itself; 0: never",
     )
     watch_errors: float = setting(
-        50.0, values.percent, "percent of requests that may fail meanwhile, of 20 at least; 0: nobody looks at them"
+        50.0,
+        lambda v: v.number(0, 100),
+        "percent of requests that may fail meanwhile, of 20 at least; 0: nobody looks at them",
     )
     on_new_push: str = setting(
         "queue",
-        values.choice("queue", "cancel"),
+        lambda v: v.choice("queue", "cancel"),
         'a newer push waits ("queue") or ends the running build ("cancel")',
     )
 
 
 @dataclass(frozen=True, slots=True)
 class HooksSettings:
-    timeout: float = setting(30.0, values.seconds(0.1, 3600), "a hook is killed after this many seconds")
+    timeout: float = setting(30.0, lambda v: v.seconds(0.1, 3600), "a hook is killed after this many seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +204,15 @@ class PolicySettings:
     )
     root: str = setting(
         "allow",
-        values.choice("allow", "warn", "refuse"),
+        lambda v: v.choice("allow", "warn", "refuse"),
         'an image that runs as root goes live ("allow"), with a line in the push ("warn"), or not at all ("refuse")',
     )
-    max_image: int = setting(0, values.size, "largest image that may go live; 0: any")
+    max_image: int = setting(0, Value.size, "largest image that may go live; 0: any")
 
 
 @dataclass(frozen=True, slots=True)
 class VarnishSettings:
-    memory: int = setting(0, values.size, "size of the cache; 0: an eighth of the machine's memory, 32m to 256m")
+    memory: int = setting(0, Value.size, "size of the cache; 0: an eighth of the machine's memory, 32m to 256m")
 
     @property
     def cache_bytes(self) -> int:
@@ -214,13 +222,15 @@ class VarnishSettings:
 
 @dataclass(frozen=True, slots=True)
 class CronSettings:
-    timezone: str = setting("UTC", values.timezone, "whose clock counts for cron entries that name no time zone")
+    timezone: str = setting("UTC", Value.timezone, "whose clock counts for cron entries that name no time zone")
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     format: str = setting(
-        "text", values.choice("text", "json"), 'what `gitship serve` logs: lines for people ("text") or JSON ("json")'
+        "text",
+        lambda v: v.choice("text", "json"),
+        'what `gitship serve` logs: lines for people ("text") or JSON ("json")',
     )
 
 
@@ -296,56 +306,32 @@ class Settings:
         return self.data_dir / "local_ed25519_key"
 
 
-def _fill(cls: type[Any], data: Mapping[str, Any], prefix: str) -> Any:
+def _fill(cls: type[Any], table: Value) -> Any:
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    filled: dict[str, Any] = {}
-    for key, value in data.items():
-        name = f"{prefix}{key}"
-        if key not in fields:
-            near = nearest(key, fields)
-            known = ", ".join(f"{prefix}{k}" for k in fields)
-            raise ConfigError(
-                f"unknown setting '{name}'", f"did you mean '{prefix}{near}'?" if near else f"known: {known}"
-            )
+    filled = {}
+    for key, value in table.known(fields).items():
         parse = fields[key].metadata.get("parse")
-        if parse is None:  # a section
-            if not isinstance(value, dict):
-                raise ConfigError(f"setting '{name}' is a section", f"write it as [{name}]")
-            filled[key] = _fill(fields[key].default_factory, value, f"{name}.")  # type: ignore[arg-type]
-            continue
-        try:
-            filled[key] = parse(value)
-        except ValueError as error:
-            raise ConfigError(f"setting '{name}' {error}", f"it is {value!r} now") from None
+        filled[key] = parse(value) if parse else _fill(fields[key].default_factory, value)  # type: ignore[arg-type]
     return cls(**filled)
 
 
-def parse(text: str) -> Settings:
+def parse(text: str, file: str = "settings") -> Settings:
     """Settings from TOML text. Raises ConfigError that names the key and, for an unknown one, the nearest."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not valid TOML: {error}", "texts need quotes, sections are [in.brackets]") from None
-    settings: Settings = _fill(Settings, data, "")
+    settings: Settings = _fill(Settings, read_toml(file, text))
     return settings
 
 
 def load(path: Path) -> Settings:
     """Settings from ``path``. Raises ConfigError, which names the file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except PermissionError:
         raise ConfigError(f"you may not read {path}", "run this as root: sudo gitship ...") from None
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror}", "run `gitship init` first, or give --config FILE"
         ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text", "write the file anew, in UTF-8") from None
-    try:
-        return parse(text)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", error.hint) from None
+    return parse(decode(str(path), content), str(path))
 
 
 def reference() -> list[tuple[str, str, str]]:

@@ -13,12 +13,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gitship.appfiles import app_json_env
+from gitship.appfiles import app_json_env, cron_schedule
 from gitship.appfiles.app_json_env import Wanted
-from gitship.appfiles.command_line import Command
-from gitship.appfiles.values import Value, decode
+from gitship.appfiles.command_line import Command, read_command
 from gitship.errors import ConfigError
 from gitship.model import Check, CronEntry, Overlap
+from gitship.schema import Value, decode
 
 FILE = "app.json"
 ATTEMPTS = 3
@@ -117,8 +117,8 @@ def _cron(value: Value) -> tuple[CronEntry, ...]:
         policy = entry["concurrency_policy"].choice("", *CONCURRENCY) if "concurrency_policy" in entry else ""
         found[name] = CronEntry(
             name=name,
-            schedule=entry["schedule"].schedule(),
-            command=entry["command"].command(),
+            schedule=entry["schedule"].parsed(cron_schedule.parse),
+            command=read_command(entry["command"]),
             source=FILE,
             overlap=CONCURRENCY.get(policy, Overlap.SKIP),
             suspended=entry["maintenance"].flag() if "maintenance" in entry else False,
@@ -143,7 +143,7 @@ def _tables(top: Mapping[str, Value], key: str, only: str = "") -> list[tuple[st
 
 
 def _script(scripts: Mapping[str, Value], name: str) -> Command | None:
-    return scripts[name].command() if name in scripts and scripts[name].text().strip() else None
+    return read_command(scripts[name]) if name in scripts and scripts[name].text().strip() else None
 
 
 def _check(value: Value) -> Check | None:

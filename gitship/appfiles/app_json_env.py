@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from gitship.appfiles.values import Value
 from gitship.errors import DeployError
 from gitship.model import CONFIG_NAME
+from gitship.schema import Value
 
 GIVEN = "app-json-env"  # an app's setting: names that need not be there and were given once
 SECRET = "secret"  # noqa: S105 (the only generator there is)

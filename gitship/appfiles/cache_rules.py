@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gitship.appfiles.values import Value
 from gitship.front.cache import ALL_COOKIES, DEFAULT, MOST_NAMES, MOST_WARM, Cache, is_name, is_path
+from gitship.schema import Value
 
 PREFIX = "cache."  # + a field of Cache
 BY_COMMAND, BY_FILE, BY_DEFAULT = "cache:set", "gitship.toml", "default"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 
+from gitship.schema import Value
+
 Command = tuple[str, ...]
 
 SHELL = "/bin/sh"
@@ -39,4 +41,14 @@ def parse_command(text: str) -> Command:
         return (SHELL, "-c", text)
     if not words or not words[0]:
         raise ValueError("names no program")
+    return words
+
+
+def read_command(value: Value) -> Command:
+    """A text by the Procfile's rules, or a list of words. Raises ConfigError."""
+    if not isinstance(value.raw, list):
+        return value.parsed(parse_command)
+    words = tuple(word.text() for word in value.items())
+    if not words or not words[0]:
+        raise value.error("must name a program")
     return words

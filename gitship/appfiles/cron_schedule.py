@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
 
-from gitship.errors import nearest
+from gitship.schema import zone
 
 MOST_CHARS = 200
 WORDS = {
@@ -50,16 +49,6 @@ def parse(text: str) -> str:
     except StopIteration:
         raise ValueError("names a day that never comes") from None
     return text
-
-
-def zone(name: str) -> ZoneInfo:
-    """Raises ValueError with the nearest name."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        near = nearest(name, available_timezones())
-        such = near or "Europe/Berlin"
-        raise ValueError(f"is no time zone that is known here, such as {such}") from None
 
 
 def following(text: str, zone_name: str, after: float) -> float | None:

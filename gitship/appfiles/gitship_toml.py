@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.appfiles import build_arguments, cache_rules, canary_rules
+from gitship.appfiles import build_arguments, cache_rules, canary_rules, cron_schedule
 from gitship.appfiles.canary_rules import Plan
-from gitship.appfiles.values import Value, decode
+from gitship.appfiles.command_line import read_command
 from gitship.engine.platforms import PLATFORM
-from gitship.errors import ConfigError, UsageError, nearest
+from gitship.errors import ConfigError, UsageError
 from gitship.model import CONFIG_NAME, CRON_NAME, PROCESS_TYPE, Check, CronEntry, Overlap
+from gitship.schema import Value, decode, read_toml
 
 FILE = "gitship.toml"
 SECRET_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -112,13 +112,6 @@ def _headers(value: Value) -> dict[str, str]:
     return {Value(FILE, value.path, n).header_name(): v.header_value() for n, v in value.table().items()}
 
 
-def _canary(value: Value) -> Plan:
-    try:
-        return canary_rules.parse(value.text())
-    except ValueError as error:
-        raise value.error(str(error)) from None
-
-
 TOP = (
     Key("port", "config PORT, else EXPOSE, else 5000", "where `web` listens", lambda v: v.whole(1, 65535)),
     Key("entrypoint", "whether it runs what it is given", "true: commands of the Procfile, `run` and cron are words for"
@@ -140,7 +133,8 @@ DEPLOY = (
     Key("socket_drain_timeout", "the server's", "seconds that open websockets may go on after a switch", Value.seconds),
     Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
         lambda v: v.seconds(1)),
-    Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"', _canary),
+    Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"',
+        lambda v: v.parsed(canary_rules.parse)),
     Key("watch", "the server's", "seconds after a switch in which a release that fails is rolled back by itself",
         Value.seconds),
     Key("watch_errors", "the server's", "percent of requests that may fail meanwhile; 0: nobody looks at them",
@@ -159,7 +153,7 @@ PROCESS = (
 CHECK = (
     Key("path", "", "GET this path must answer with a status below 400", Value.http_path),
     Key("listening", "", "true: the port must accept connections", Value.flag),
-    Key("command", "", "this command in the container must exit 0: a text, or a list of words", Value.command),
+    Key("command", "", "this command in the container must exit 0: a text, or a list of words", read_command),
     Key("uptime", "", "the container must stay up for this many seconds", lambda v: v.seconds(0.1)),
     Key("image", "", "true: the image's HEALTHCHECK must pass", Value.flag),
     Key("name", "none", "what the check is called", Value.line),
@@ -173,9 +167,9 @@ CHECK = (
 )
 CRON = (
     Key("schedule", "", 'when it runs: five fields as in crontab(5), for instance "0 3 * * mon", or "@daily"',
-        Value.schedule),
+        lambda v: v.parsed(cron_schedule.parse)),
     Key("command", "", "what runs, in a container of its own: a text, a list of words, or a process type",
-        Value.command),
+        read_command),
     Key("timezone", "the server's cron.timezone", 'whose clock counts, for instance "Europe/Berlin"', Value.timezone),
     Key("overlap", "skip", 'while an earlier run lasts: "skip", "queue", "replace" (it is ended) or "allow"',
         lambda v: Overlap(v.choice(*Overlap))),
@@ -200,13 +194,9 @@ def parse(content: bytes) -> GitshipToml:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.count(".") > MOST_DOTS:
             raise ConfigError(f"{FILE} line {number} has more than {MOST_DOTS} dots", "write it in several lines")
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{FILE} is not valid TOML: {error}", "texts need quotes, tables are [in.brackets]") from None
-    top = Value(FILE, "", data)
+    top = read_toml(FILE, text)
     sections = {name: top.table().get(name, Value(FILE, name, {})) for name in SECTIONS}
-    values = _read(top, TOP, sections)
+    values = _read(top, TOP, SECTIONS)
     build = _read(sections["build"], BUILD)
     cache = cache_rules.stored(_read(sections["cache"], CACHE))
     deploy = _read(sections["deploy"], DEPLOY)
@@ -232,20 +222,11 @@ def reference() -> list[tuple[str, str, str]]:
     ]
 
 
-def _read(table: Value, keys: tuple[Key, ...], sections: Mapping[str, Value] | None = None) -> dict[str, Any]:
+def _read(table: Value, keys: tuple[Key, ...], sections: tuple[str, ...] = ()) -> dict[str, Any]:
     """The values of a table by key, without its ``sections``."""
-    known = {key.name: key for key in keys}
-    values: dict[str, Any] = {}
-    for name, value in table.table().items():
-        if name in known:
-            values[name] = known[name].read(value)
-        elif name not in (sections or {}):
-            everything = [*known, *(sections or {})]
-            near = nearest(name, everything)
-            prefix = f"{table.path}." if table.path else ""
-            hint = f"did you mean '{prefix}{near}'?" if near else f"known: {', '.join(prefix + k for k in everything)}"
-            raise ConfigError(f"{FILE}: unknown key '{value.path}'", hint)
-    return values
+    read = {key.name: key.read for key in keys}
+    found = table.known((*read, *sections))
+    return {name: read[name](value) for name, value in found.items() if name in read}
 
 
 def _cron(name: str, table: Value) -> CronEntry:

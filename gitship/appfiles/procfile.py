@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 from gitship.appfiles.command_line import Command, parse_command
-from gitship.appfiles.values import decode
 from gitship.errors import ConfigError
 from gitship.model import PROCESS_TYPE
+from gitship.schema import decode
 
 FILE = "Procfile"
 RELEASE = "release"

@@ -9,7 +9,6 @@ from cyclopts import Parameter
 from gitship.appfiles import overrides
 from gitship.appfiles.build_arguments import ensure_allowed
 from gitship.appfiles.gitship_toml import SECRET_ID
-from gitship.appfiles.values import Value
 from gitship.commands.config import add_variable
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
@@ -17,6 +16,7 @@ from gitship.console.context import AppName, Context, Ctx
 from gitship.console.listing import Format, show
 from gitship.errors import AlreadyGone, GitshipError, UsageError
 from gitship.model import CONFIG_NAME, App, Role
+from gitship.schema import Value
 
 SETTINGS = {
     "dockerfile": overrides.DOCKERFILE,

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gitship.appfiles import cache_rules
-from gitship.appfiles.values import Value
 from gitship.config import Settings
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
@@ -18,6 +17,7 @@ from gitship.errors import UsageError, nearest
 from gitship.front.cache import ALL_COOKIES, Purge
 from gitship.https.sites import hosts_of
 from gitship.model import App, Role
+from gitship.schema import Value
 from gitship.store import Store
 
 _KEYS = {rule.option: rule for rule in cache_rules.RULES}

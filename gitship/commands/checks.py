@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gitship.appfiles import overrides
-from gitship.appfiles.values import Value
 from gitship.commands.ps import no_process
 from gitship.console.apply_settings import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.console.columns import Column
@@ -17,6 +16,7 @@ from gitship.console.follow_deploy import Detach
 from gitship.console.listing import Format, show
 from gitship.errors import UsageError
 from gitship.model import WEB, Role
+from gitship.schema import Value
 
 Process = Annotated[str, Parameter(name="--process", metavar="P", help="the process type that is checked")]
 Path = Annotated[str, Parameter(name="--path", help="GET this path must answer with a status below 400")]

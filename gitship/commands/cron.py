@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.appfiles.values import Value
+from gitship.appfiles import cron_schedule
 from gitship.commands.run import seconds
 from gitship.console import idempotence
 from gitship.console.columns import Column
@@ -18,6 +18,7 @@ from gitship.console.listing import Format, duration, moment, show
 from gitship.errors import UsageError
 from gitship.model import CRON_NAME, CRON_TIMEOUT_S, CronEntry, Overlap, Role
 from gitship.oneoff import crontab
+from gitship.schema import Value
 
 FIELDS = 5  # of a schedule that is not a word such as @daily
 EXAMPLE = "cron:add shop nightly '0 3 * * *' ./report --all"
@@ -95,7 +96,7 @@ def _schedule_words(words: tuple[str, ...]) -> int:
 
 
 def _schedule(words: tuple[str, ...]) -> str:
-    return Value("cron:add", "SCHEDULE", " ".join(words[: _schedule_words(words)])).schedule()
+    return Value("cron:add", "SCHEDULE", " ".join(words[: _schedule_words(words)])).parsed(cron_schedule.parse)
 
 
 def _command(words: tuple[str, ...]) -> tuple[str, ...]:

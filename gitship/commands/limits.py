@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gitship.appfiles.values import Value
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Context, Ctx
@@ -26,6 +25,7 @@ from gitship.front.visitor_limits import (
 )
 from gitship.model import App, Role
 from gitship.routing.gate_settings import gate_of
+from gitship.schema import Value
 
 Requests = Annotated[int, Parameter(name="--requests", metavar="N", help="how many may come")]
 Period = Annotated[str, Parameter(name="--per", metavar="TIME", help="in what time: 10s, 1m, 1h; 1s to 1d")]

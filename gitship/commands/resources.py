@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from gitship.appfiles import overrides
 from gitship.appfiles.gitship_toml import MIN_MEMORY, Limits
 from gitship.appfiles.overrides import Overrides
-from gitship.appfiles.values import Value
 from gitship.console.apply_settings import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
@@ -20,6 +19,7 @@ from gitship.console.listing import Format, show
 from gitship.console.sizes import shown_memory
 from gitship.errors import GitshipError, UsageError
 from gitship.model import App, Role
+from gitship.schema import Value
 
 MEMORY, CPUS, PIDS, READ_ONLY = "memory_bytes", "cpus", "pids", "read_only"
 MOST_PIDS = 4_000_000  # the kernel's own limit on 64 bits is 2^22

@@ -122,9 +122,7 @@ class Wire:
         elif parts.scheme in ("tcp", "http") and parts.hostname:
             self._target = (parts.hostname, parts.port or 2375)
         else:
-            raise ConfigError(
-                f"setting 'docker.host' is {host!r}", 'use "unix:///var/run/docker.sock" or "tcp://address:port"'
-            )
+            raise ConfigError(f"docker.host is {host!r}", 'use "unix:///var/run/docker.sock" or "tcp://address:port"')
 
     def open(
         self,

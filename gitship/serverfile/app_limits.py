@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gitship.appfiles.values import Value
 from gitship.console.context import Context
 from gitship.console.durations import rate_seconds
 from gitship.console.sizes import shown_memory
@@ -14,13 +13,14 @@ from gitship.front.custom_vcl import checked
 from gitship.front.visitor_limits import MOST_REQUESTS
 from gitship.model import App
 from gitship.routing.gate_settings import gate_of
-from gitship.serverfile.document import Section, Step, known, section
+from gitship.schema import Value
+from gitship.serverfile.document import Section, Step, section
 
 
 def _rate(value: Value) -> Any:
     if value.raw is False:
         return False
-    table = known(value, ("requests", "per", "by"))
+    table = value.known(("requests", "per", "by"))
     if "requests" not in table:
         raise value.error("needs requests", 'as in: { requests = 100, per = "10s" }, or false for no limit')
     try:

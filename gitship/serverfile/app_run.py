@@ -7,14 +7,14 @@ from typing import Any
 
 from gitship.appfiles import overrides
 from gitship.appfiles.gitship_toml import MIN_MEMORY
-from gitship.appfiles.values import Value
 from gitship.console import env_file
 from gitship.console.context import Context
 from gitship.console.sizes import shown_memory
 from gitship.containers import capabilities
 from gitship.engine.hardening import capability
 from gitship.model import App
-from gitship.serverfile.document import Section, Step, known, section, texts, variables
+from gitship.schema import Value
+from gitship.serverfile.document import Section, Step, section, texts, variables
 
 AUTO = "auto"
 WAIT = "--no-restart"
@@ -71,7 +71,7 @@ section(
 
 
 def _check(value: Value) -> dict[str, Any]:
-    table = known(value, CHECK_KEYS)
+    table = value.known(CHECK_KEYS)
     read: dict[str, Any] = {"path": table["path"].http_path() if "path" in table else "/"}
     if "port" in table:
         read["port"] = table["port"].whole(1, 65535)
@@ -124,7 +124,7 @@ section(
 
 
 def _limit(value: Value) -> dict[str, Any]:
-    table = known(value, LIMIT_KEYS)
+    table = value.known(LIMIT_KEYS)
     read: dict[str, Any] = {}
     if "memory" in table:
         read["memory"] = shown_memory(table["memory"].size(MIN_MEMORY))
@@ -192,7 +192,7 @@ section(Section("capabilities", _capabilities, _capabilities_now, _capability_st
 
 
 def _build(value: Value) -> dict[str, Any]:
-    table = known(value, BUILD_KEYS)
+    table = value.known(BUILD_KEYS)
     read: dict[str, Any] = {key: table[key].inside() for key in ("dockerfile", "context") if key in table}
     if "target" in table:
         read["target"] = table["target"].line()

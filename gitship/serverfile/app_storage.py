@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitship.appfiles import mounts, overrides
-from gitship.appfiles.values import Value
+from gitship.appfiles import cron_schedule, mounts, overrides
+from gitship.appfiles.command_line import read_command
 from gitship.console.context import Context
 from gitship.errors import ConfigError, GitshipError
 from gitship.model import CRON_TIMEOUT_S, App, Overlap
 from gitship.oneoff import crontab
-from gitship.serverfile.document import Section, Step, known, section, some, texts
+from gitship.schema import Value
+from gitship.serverfile.document import Section, Step, section, some, texts
 
 WAIT = "--no-restart"
 MOUNT_KEYS = ("source", "read_only", "processes")
@@ -33,7 +34,7 @@ section(Section("deploy_branch", Value.line, lambda c, app: app.deploy_branch, _
 def _mounts(value: Value) -> dict[str, Any]:
     read = {}
     for path, item in value.table().items():
-        table = known(item, MOUNT_KEYS)
+        table = item.known(MOUNT_KEYS)
         if "source" not in table:
             raise item.error("needs source", 'as in: { source = "data" }')
         try:
@@ -76,11 +77,14 @@ def _entries(value: Value) -> dict[str, Any]:
 
 
 def _entry(value: Value) -> dict[str, Any]:
-    table = known(value, CRON_KEYS)
+    table = value.known(CRON_KEYS)
     for name in ("schedule", "command"):
         if name not in table:
             raise value.error(f"needs {name}", 'as in: { schedule = "@daily", command = ["./report"] }')
-    read: dict[str, Any] = {"schedule": table["schedule"].schedule(), "command": list(table["command"].command())}
+    read: dict[str, Any] = {
+        "schedule": table["schedule"].parsed(cron_schedule.parse),
+        "command": list(read_command(table["command"])),
+    }
     if "timezone" in table:
         read["timezone"] = table["timezone"].timezone()
     if "overlap" in table:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gitship.appfiles import cache_rules
-from gitship.appfiles.values import Value
 from gitship.console.context import Context
 from gitship.console.host_names import domain_pattern
 from gitship.console.networks import networks
@@ -18,7 +17,8 @@ from gitship.front.gate import REDIRECT_CODES
 from gitship.https.wanted import Wish, wish_of
 from gitship.model import App
 from gitship.routing.gate_settings import gate_of
-from gitship.serverfile.document import Section, Step, known, section, some, texts, variables
+from gitship.schema import Value
+from gitship.serverfile.document import Section, Step, section, some, texts, variables
 
 
 def _parsed(value: Value, read: Any) -> Any:
@@ -45,7 +45,7 @@ section(
 def _maintenance(value: Value) -> Any:
     if isinstance(value.raw, bool):
         return {} if value.raw else False
-    table = known(value, ("page", "allow"))
+    table = value.known(("page", "allow"))
     read: dict[str, Any] = {"page": table["page"].text()} if "page" in table else {}
     if "allow" in table:
         read["allow"] = list(_networks(table["allow"]))
@@ -80,7 +80,7 @@ section(Section("maintenance", _maintenance, _maintenance_now, _maintenance_step
 
 
 def _redirect(value: Value) -> dict[str, Any]:
-    table = known(value, ("from", "to", "code"))
+    table = value.known(("from", "to", "code"))
     for name in ("from", "to"):
         if name not in table:
             raise value.error(f"needs {name}", 'as in: { from = "/old", to = "/new" }')
@@ -118,7 +118,7 @@ section(
 
 
 def _rules(value: Value) -> dict[str, Any]:
-    table = known(value, tuple(rule.key for rule in cache_rules.RULES))
+    table = value.known(tuple(rule.key for rule in cache_rules.RULES))
     return {rule.key: _written(rule.read(table[rule.key])) for rule in cache_rules.RULES if rule.key in table}
 
 
@@ -208,7 +208,7 @@ def read_https(value: Value) -> Any:
     """``false``, or a table with ``hsts``. Raises ConfigError."""
     if isinstance(value.raw, bool):
         return {"hsts": False} if value.raw else False
-    hsts = known(value, ("hsts",)).get("hsts")
+    hsts = value.known(("hsts",)).get("hsts")
     if hsts is not None and not isinstance(hsts.raw, bool):
         raise hsts.error("must be true or false")
     return {"hsts": bool(hsts is not None and hsts.raw)}

@@ -6,16 +6,14 @@ made by the command that a person would type, so one set of rules holds for both
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gitship.appfiles.values import Value, decode
 from gitship.console.context import Context
 from gitship.console.visible_apps import NO_APPS
-from gitship.errors import ConfigError, nearest
 from gitship.model import App, app_name
+from gitship.schema import Value, decode, read_toml
 
 FILE = "standard input"
 DOCUMENT_BYTES = 64 << 20
@@ -90,11 +88,7 @@ class Blueprint:
 
 def parse(text: str) -> Blueprint:
     """Raises ConfigError naming the key and, for an unknown one, the nearest; GitshipError for an app's name."""
-    try:
-        data = tomllib.loads(decode(FILE, text.encode(), DOCUMENT_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{FILE} is not valid TOML: {error}", "`server:export` shows how it looks") from None
-    top = known(Value(FILE, "", data), (CONFIG, KEYS, WEBHOOKS, STATUS, APPS))
+    top = read_toml(FILE, decode(FILE, text.encode(), DOCUMENT_BYTES)).known((CONFIG, KEYS, WEBHOOKS, STATUS, APPS))
     return Blueprint(
         config=variables(top[CONFIG]) if CONFIG in top else None,
         keys={name: _key(value) for name, value in top[KEYS].table().items()} if KEYS in top else None,
@@ -109,18 +103,6 @@ def limited_to(apps: Iterable[str] | None) -> list[str]:
     if apps is None:
         return []
     return [word for app in apps for word in ("--app", app)] or [NO_APPS]
-
-
-def known(value: Value, keys: Iterable[str]) -> dict[str, Value]:
-    """The table's values. Raises ConfigError for a key that is not among ``keys``."""
-    table = value.table()
-    for name in table:
-        if name not in keys:
-            near = nearest(name, keys)
-            where = f"{value.path}." if value.path else ""
-            hint = f"did you mean '{where}{near}'?" if near else f"known: {', '.join(keys)}"
-            raise ConfigError(f"{value.file}: unknown key '{where}{name[:80]}'", hint)
-    return table
 
 
 def variables(value: Value) -> dict[str, str]:
@@ -142,7 +124,7 @@ def some(value: Value, without: str) -> Value:
 
 
 def _key(value: Value) -> KeyEntry:
-    table = known(value, ("key", "role", "apps"))
+    table = value.known(("key", "role", "apps"))
     for name in ("key", "role"):
         if name not in table:
             raise value.error(f"needs {name}", 'as in: key = "ssh-ed25519 AAAA...", role = "deployer"')
@@ -154,5 +136,5 @@ def _key(value: Value) -> KeyEntry:
 
 
 def _app(value: Value) -> dict[str, Any]:
-    table = known(value, tuple(_sections))
+    table = value.known(tuple(_sections))
     return {one.key: one.read(table[one.key]) for one in sections() if one.key in table}

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitship.appfiles.values import Value
 from gitship.console.context import Context
 from gitship.errors import Conflict
 from gitship.https.wanted import wish_of
 from gitship.model import STATUS_PAGE
+from gitship.schema import Value
 from gitship.serverfile.app_visitors import https_step, https_wish, read_https
-from gitship.serverfile.document import Step, known
+from gitship.serverfile.document import Step
 
 
 def read(value: Value) -> dict[str, Any]:
     """Raises ConfigError."""
-    table = known(value, ("https",))
+    table = value.known(("https",))
     return {"https": read_https(table["https"])} if table else {}
 
 

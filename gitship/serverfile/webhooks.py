@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitship.appfiles.values import Value
 from gitship.console.context import Context
 from gitship.errors import ConfigError, GitshipError
 from gitship.notify import webhooks
-from gitship.serverfile.document import Step, known, limited_to, some, texts
+from gitship.schema import Value
+from gitship.serverfile.document import Step, limited_to, some, texts
 
 KEYS = ("url", "events", "format", "secret", "apps")
 JSON = "json"
@@ -21,7 +21,7 @@ def read(value: Value) -> dict[str, Any]:
 
 
 def _webhook(value: Value) -> dict[str, Any]:
-    table = known(value, KEYS)
+    table = value.known(KEYS)
     if "url" not in table:
         raise value.error("needs url", 'as in: url = "https://hooks.example.com/deploys"')
     found: dict[str, Any] = {"url": table["url"].text()}

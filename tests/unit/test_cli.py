@@ -27,10 +27,10 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path: Path, words: str) -> None:
 
 
 def test_settings_that_only_root_may_read_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, encoding: str) -> str:
+    def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)  # root may read every file
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read every file
     with pytest.raises(GitshipError) as caught:
         config.load(tmp_path / "gitship.toml")
     assert "sudo gitship" in caught.value.hint

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from gitship import config
-from gitship.appfiles.values import MOST_BYTES
 from gitship.console import command_registry
 from gitship.engine.hardening import KEPT, PIDS_LIMIT
 from gitship.front.varnishd import Varnishd
 from gitship.git.build_context import MAX_DOCKERIGNORE_BYTES
+from gitship.schema import MOST_BYTES
 from gitship.ssh.connection_limits import Limits
 
 pytestmark = pytest.mark.unit

@@ -8,12 +8,12 @@ import pytest
 
 from gitship.appfiles import cache_rules
 from gitship.appfiles.cache_rules import BY_COMMAND, BY_DEFAULT, BY_FILE, RULES
-from gitship.appfiles.values import Value
 from gitship.errors import ConfigError
 from gitship.front.cache import DEFAULT, Cache
 from gitship.front.probe_vcl import Probe
 from gitship.model import Check, Process, Release
 from gitship.routing.desired import probe_of
+from gitship.schema import Value
 
 pytestmark = pytest.mark.unit
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitship.appfiles import cron_schedule
+from gitship.schema import zone
 
 pytestmark = pytest.mark.unit
 
@@ -190,4 +191,4 @@ def test_words_are_five_fields(word: str) -> None:
 @pytest.mark.parametrize("name", ["Europe/Berln", "", "../../etc/passwd", "/etc/passwd", "Europe", "x" * 5000, "\0"])
 def test_an_unknown_zone_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no time zone"):
-        cron_schedule.zone(name)
+        zone(name)

@@ -1,17 +1,22 @@
-"""Typed access to what a JSON or TOML file holds, with errors that name the file and the key."""
+"""Typed access to what a JSON or TOML file holds; errors name the file, the key and, for an unknown one, the nearest.
+
+Everything that people write is read with it: the server's settings, gitship.toml, app.json, the server's document.
+"""
 
 from __future__ import annotations
 
 import json
 import posixpath
 import re
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from gitship.appfiles import cron_schedule
-from gitship.appfiles.command_line import Command, parse_command
-from gitship.errors import ConfigError, GitshipError, UsageError
+from gitship.errors import ConfigError, GitshipError, UsageError, nearest
+
+T = TypeVar("T")
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")  # one line: nothing can be smuggled in behind it
@@ -30,6 +35,23 @@ def decode(file: str, content: bytes, most_bytes: int = MOST_BYTES) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8 text (byte {error.start})", "save it anew, in UTF-8") from None
+
+
+def read_toml(file: str, text: str) -> Value:
+    """The whole file. Raises ConfigError."""
+    try:
+        return Value(file, "", tomllib.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}", "texts need quotes, tables are [in.brackets]") from None
+
+
+def zone(name: str) -> ZoneInfo:
+    """Raises ValueError with the nearest name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        such = nearest(name, available_timezones()) or "Europe/Berlin"
+        raise ValueError(f"is no time zone that is known here, such as {such}") from None
 
 
 _COMMAND = re.compile(r"[a-z]+(?::[a-z]+)+")
@@ -57,9 +79,21 @@ class Value:
     def table(self) -> dict[str, Value]:
         """By key; what is null counts as not there."""
         if not isinstance(self.raw, dict):
-            raise self.error("must be an object" if self.file.endswith(".json") else "must be a table")
+            if self.file.endswith(".json"):
+                raise self.error("must be an object")
+            raise self.error("must be a table", f"write it as [{self.path}]")
         prefix = f"{self.path}." if self.path else ""
         return {k: Value(self.file, f"{prefix}{_shown(k)}", v) for k, v in self.raw.items() if v is not None}
+
+    def known(self, keys: Iterable[str]) -> dict[str, Value]:
+        """The table's values, none under another key than ``keys``."""
+        table, prefix = self.table(), f"{self.path}." if self.path else ""
+        for name, value in table.items():
+            if name not in keys:
+                near = nearest(name, keys)
+                hint = f"did you mean '{prefix}{near}'?" if near else f"known: {', '.join(prefix + k for k in keys)}"
+                raise ConfigError(f"{self.file}: unknown key '{value.path}'", hint)
+        return table
 
     def items(self) -> list[Value]:
         if not isinstance(self.raw, list):
@@ -111,7 +145,7 @@ class Value:
             raise self.error(f"must be a time from {low} s to {high // 86400} days")
         return seconds
 
-    def size(self, low: int) -> int:
+    def size(self, low: int = 0) -> int:
         """Bytes from "256m", "1g" or a plain number."""
         match = re.fullmatch(r"([0-9]{1,15})\s*([kmg]?)b?", str(self.raw).lower()) if self._is_size() else None
         if match is None:
@@ -153,26 +187,11 @@ class Value:
             raise self.error("must be a path within the repository")
         return "" if path == "." else path
 
-    def command(self) -> Command:
-        """A text by the Procfile's rules, or a list of words."""
-        if isinstance(self.raw, list):
-            words = tuple(word.text() for word in self.items())
-            if not words or not words[0]:
-                raise self.error("must name a program")
-            return words
-        try:
-            return parse_command(self.text())
-        except ValueError as error:
-            raise self.error(str(error)) from None
-
-    def schedule(self) -> str:
-        """Five fields, or a word such as @daily."""
-        return self._read(cron_schedule.parse)
-
     def timezone(self) -> str:
-        return self._read(lambda name: cron_schedule.zone(name).key)
+        return self.parsed(zone).key
 
-    def _read(self, parse: Callable[[str], str]) -> str:
+    def parsed(self, parse: Callable[[str], T]) -> T:
+        """What ``parse`` makes of the text; its ValueError says what the value must be."""
         try:
             return parse(self.text())
         except ValueError as error:
