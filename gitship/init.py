@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import toml
+import tomli_w
 
 from gitship import config, private_files, public_key
 from gitship.config import Settings
@@ -58,7 +58,7 @@ def _write_config(path: Path, assignments: Sequence[str]) -> str:
     data: dict[str, Any] = {"data_dir": str(Settings().data_dir), "domain": "localhost"}
     for assignment in assignments:
         _assign(data, assignment)
-    text = HEADER + toml.dumps(data)
+    text = HEADER + tomli_w.dumps(data)
     config.parse(text)  # an error is told before anything is written
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -22,7 +22,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
 
-import toml
+import tomli_w
 
 from gitship.engine import firewall
 from gitship.engine.firewall_rules import Rules
@@ -121,7 +121,7 @@ class Server:
                 sections.setdefault(name, {}).update(value)
             else:
                 sections[name] = value
-        self.config.write_text(toml.dumps(sections))
+        self.config.write_text(tomli_w.dumps(sections))
         code, said = self._own("init", "--admin-key", f"{self.key}.pub")
         assert code == 0, f"gitship init: exit {code}\n{said}"
 

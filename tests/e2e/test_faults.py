@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import toml
+import tomli_w
 
 from tests.e2e import apps, docker_cli
 from tests.e2e.dockerd import OwnEngine, own_engine
@@ -188,9 +189,9 @@ def test_all_of_it_killed_as_in_a_reboot(machine: Machine) -> None:
 def test_docker_that_hangs_holds_up_no_page_and_commands_say_so(machine: Machine) -> None:
     server = machine.server
     before = server.config.read_text()
-    settings = toml.loads(before)
+    settings = tomllib.loads(before)
     settings["docker"]["timeout"] = HANG_LIMIT_S
-    server.config.write_text(toml.dumps(settings))
+    server.config.write_text(tomli_w.dumps(settings))
     server.restart()
     wait_until(lambda: at_rest(server), BACK_S, "nothing is left to do", every_s=0.5)
     ids = docker_cli.docker(machine.engine.host, "ps", "-q").split()

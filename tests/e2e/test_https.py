@@ -10,12 +10,13 @@ import signal
 import socket
 import ssl
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import toml
+import tomli_w
 from cryptography import x509
 
 from tests.e2e import apps
@@ -261,9 +262,9 @@ def test_disabled_https_is_gone_at_once(server: Server) -> None:
 
 
 def test_with_an_address_in_the_settings_nobody_has_to_ask(server: Server, authority: Pebble, tiny_app: Any) -> None:
-    settings = toml.loads(server.config.read_text())
+    settings = tomllib.loads(server.config.read_text())
     settings["https"]["email"] = "ops@gitship-shop.net"
-    server.config.write_text(toml.dumps(settings))
+    server.config.write_text(tomli_w.dumps(settings))
     server.restart()
     server.push_ok(tiny_app("blog"), "blog")
     ok(server, "domains:add", "blog", "blog.gitship-shop.net")

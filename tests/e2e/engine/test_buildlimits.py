@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-import toml
+import tomli_w
 
 from gitship.config import load
 from gitship.doctor.report import Level
@@ -104,7 +104,7 @@ def test_what_root_has_set_before_the_start_holds_for_a_gitship_that_is_not_root
 ) -> None:
     settings = {"host": own.host, "cgroup_parent": PARENT, "build_memory": "100m", "build_pids": 60}
     config = tmp_path / "gitship.toml"
-    config.write_text(toml.dumps({"data_dir": str(tmp_path), "docker": settings}))
+    config.write_text(tomli_w.dumps({"data_dir": str(tmp_path), "docker": settings}))
     limits = BuildLimits.of(load(config).docker)
 
     def asked() -> list[BuildStep | BuildOutput]:
