@@ -6,15 +6,14 @@ import hashlib
 import io
 import json
 import os
-import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gitship import tar
 from gitship.backup import layout
 from gitship.errors import GitshipError
 
 READ_BYTES = 256 << 10
-_TEXT = ("utf-8", "surrogateescape")
 
 
 class Writer:
@@ -28,15 +27,11 @@ class Writer:
         return len(self._entries)
 
     def directory(self, name: str, mode: int) -> Iterator[bytes]:
-        info = tarfile.TarInfo(name)
-        info.type, info.mode = tarfile.DIRTYPE, mode
-        yield info.tobuf(tarfile.PAX_FORMAT, *_TEXT)
+        yield tar.directory(name, mode)
 
     def link(self, name: str, target: str) -> Iterator[bytes]:
-        info = tarfile.TarInfo(name)
-        info.type, info.linkname = tarfile.SYMTYPE, target
         self._entries[name] = [0, hashlib.sha256(os.fsencode(target)).hexdigest()]
-        yield info.tobuf(tarfile.PAX_FORMAT, *_TEXT)
+        yield tar.symlink(name, target)
 
     def data(self, name: str, content: bytes, mode: int = 0o600) -> Iterator[bytes]:
         yield from self._entry(name, len(content), mode, [content])
@@ -48,27 +43,23 @@ class Writer:
             yield from self._entry(name, facts.st_size, facts.st_mode & 0o777, _read(file, facts.st_size, path))
 
     def document(self, name: str, document: object) -> Iterator[bytes]:
-        yield from self.data(name, json.dumps(document, sort_keys=True).encode(*_TEXT))
+        yield from self.data(name, json.dumps(document, sort_keys=True).encode(*tar.TEXT))
 
     def end(self) -> Iterator[bytes]:
         """The manifest, and the archive's end."""
-        info = tarfile.TarInfo(layout.MANIFEST)
         content = json.dumps({"format": layout.FORMAT, "entries": self._entries}, sort_keys=True).encode(
             "utf-8", "surrogatepass"
         )
-        info.size, info.mode = len(content), 0o600
-        yield info.tobuf(tarfile.PAX_FORMAT, *_TEXT)
-        yield content + _padding(len(content)) + bytes(2 * tarfile.BLOCKSIZE)
+        yield tar.file(layout.MANIFEST, len(content), 0o600)
+        yield content + tar.padding(len(content)) + tar.END
 
     def _entry(self, name: str, size: int, mode: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        info = tarfile.TarInfo(name)
-        info.size, info.mode = size, mode
-        yield info.tobuf(tarfile.PAX_FORMAT, *_TEXT)
+        yield tar.file(name, size, mode)
         digest = hashlib.sha256()
         for piece in pieces:
             digest.update(piece)
             yield piece
-        yield _padding(size)
+        yield tar.padding(size)
         self._entries[name] = [size, digest.hexdigest()]
 
 
@@ -79,7 +70,3 @@ def _read(file: io.BufferedReader, size: int, path: Path) -> Iterator[bytes]:
             raise GitshipError(f"{path} became shorter while it was read", "run server:backup again")
         size -= len(piece)
         yield piece
-
-
-def _padding(size: int) -> bytes:
-    return bytes(-size % tarfile.BLOCKSIZE)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tarfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -17,13 +16,13 @@ from typing import Any, Protocol
 
 from docker import errors as docker_errors
 
+from gitship import tar
 from gitship.engine.connection import Connection
 from gitship.engine.deadlines import Patience
 from gitship.engine.errors import refused, translated
 from gitship.engine.oneoff import check
 from gitship.engine.stream_frames import error_of, messages
 from gitship.engine.values import LABEL_RESERVE, LABEL_SERVER
-from gitship.engine.volume_archive import END
 from gitship.errors import EngineError
 
 FILES = 256  # a disk may be out of inodes, too
@@ -103,8 +102,7 @@ def _made(said: Iterable[Mapping[str, Any]]) -> str:
 def _archive(size_bytes: int) -> Iterator[bytes]:
     """Random bytes, which no file system and no Docker makes smaller."""
     for number in range(FILES):
-        info = tarfile.TarInfo(f"ballast-{number}")
-        info.size = size_bytes // FILES // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
-        yield info.tobuf()
-        yield os.urandom(info.size)
-    yield END
+        size = size_bytes // FILES // tar.BLOCK * tar.BLOCK
+        yield tar.file(f"ballast-{number}", size)
+        yield os.urandom(size)
+    yield tar.END

@@ -12,10 +12,9 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from gitship import tar
 from gitship.errors import GitshipError
 
-BLOCK = tarfile.BLOCKSIZE
-END = bytes(2 * BLOCK)
 PIECE_BYTES = 64 << 10
 NAME_LIMIT = 1 << 20  # of an extension header: names, extended attributes
 
@@ -26,7 +25,6 @@ _WITHOUT_CONTENT = (
     tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE,
 )  # fmt: skip
 _WITHOUT_SPARSE = "make it without --sparse"
-_TEXT = ("utf-8", "surrogateescape")  # names are bytes, whatever they mean
 
 
 class Broken(GitshipError):
@@ -46,7 +44,7 @@ def entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
     """Entry by entry to the mark at the archive's end. Raises Broken when that does not come."""
     source = _Source(chunks)
     common: dict[str, str] = {}
-    while any(block := source.exactly(BLOCK)):
+    while any(block := source.exactly(tar.BLOCK)):
         head = bytearray(block)
         own: dict[str, str] = {}
         info = _header(block)
@@ -54,7 +52,7 @@ def entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
             if not 0 <= info.size <= NAME_LIMIT:
                 raise Broken("the archive has a header without measure", "make it anew")
             text = source.exactly(_padded(info.size))
-            block = source.exactly(BLOCK)
+            block = source.exactly(tar.BLOCK)
             head += text + block
             own |= _extension(info, text[: info.size], common)
             info = _header(block)
@@ -71,7 +69,7 @@ def whole(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for entry in entries(chunks):
         yield entry.head
         yield from entry.body
-    yield END
+    yield tar.END
 
 
 def inside(chunks: Iterable[bytes], root: str) -> Iterator[bytes]:
@@ -97,9 +95,9 @@ def inside(chunks: Iterable[bytes], root: str) -> Iterator[bytes]:
             info.linkname = f"{root}/{target}"
         if info.type in _FILES:
             info.type = tarfile.REGTYPE
-        yield info.tobuf(tarfile.PAX_FORMAT, *_TEXT)
+        yield tar.header(info)
         yield from entry.body
-    yield END
+    yield tar.END
 
 
 def is_empty(chunks: Iterable[bytes]) -> bool:
@@ -147,12 +145,12 @@ class _Source:
 
 
 def _padded(size: int) -> int:
-    return size + -size % BLOCK
+    return size + -size % tar.BLOCK
 
 
 def _header(block: bytes) -> tarfile.TarInfo:
     try:
-        info = tarfile.TarInfo.frombuf(block, *_TEXT)
+        info = tarfile.TarInfo.frombuf(block, *tar.TEXT)
     except tarfile.HeaderError as error:
         raise Broken("this is not a tar archive, or a damaged one", "plain tar or tar with gzip is taken") from error
     if info.type == tarfile.GNUTYPE_SPARSE:
@@ -164,7 +162,7 @@ def _extension(info: tarfile.TarInfo, text: bytes, common: dict[str, str]) -> di
     """What a header says of the entry that follows; one for all entries is put into ``common``."""
     if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
         key = "path" if info.type == tarfile.GNUTYPE_LONGNAME else "linkpath"
-        return {key: text.partition(b"\0")[0].decode(*_TEXT)}
+        return {key: text.partition(b"\0")[0].decode(*tar.TEXT)}
     records = _records(text)
     if any(key.startswith("GNU.sparse.") for key in records):
         raise Broken("the archive has a sparse file", _WITHOUT_SPARSE)
@@ -183,7 +181,7 @@ def _records(text: bytes) -> dict[str, str]:
         key, equals, value = text[len(length) + 1 : end - 1].partition(b"=")
         if not equals or end > len(text) or text[end - 1 : end] != b"\n":
             raise Broken("the archive has a damaged header", "make it anew")
-        found[key.decode(*_TEXT)] = value.decode(*_TEXT)
+        found[key.decode(*tar.TEXT)] = value.decode(*tar.TEXT)
         text = text[end:]
     return found
 

@@ -21,6 +21,7 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
+from gitship import tar
 from gitship.engine import host_paths as hostpaths
 from gitship.engine import volume_archive
 from gitship.engine.deadlines import Patience
@@ -35,7 +36,7 @@ from gitship.model import Mount
 log = logging.getLogger("gitship.volumes")
 ROOT = ".gitship-volume"  # where the helper has the volume
 EMPTY_IMAGE = "gitship-empty"  # its tag is the server's id
-EMPTY_LAYER = f"sha256:{hashlib.sha256(volume_archive.END).hexdigest()}"
+EMPTY_LAYER = f"sha256:{hashlib.sha256(tar.END).hexdigest()}"
 SIZE_TIME_S = 0.2
 
 
@@ -210,7 +211,7 @@ class DockerVolumes:
                 if _is_empty(found):
                     return str(found["Id"])
             docker.import_image_from_data(
-                volume_archive.END, repository=EMPTY_IMAGE, tag=server_id, changes=[f"LABEL {LABEL_SERVER}={server_id}"]
+                tar.END, repository=EMPTY_IMAGE, tag=server_id, changes=[f"LABEL {LABEL_SERVER}={server_id}"]
             )
             return str(docker.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
 

@@ -12,8 +12,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitship import tar
 from gitship.errors import GitError
-from gitship.git import blobs, dockerignore, snapshot, tar
+from gitship.git import blobs, dockerignore, snapshot
 from gitship.git.build_context_checks import check_contents, no_dockerfile
 from gitship.git.snapshot import Entry, Snapshot, printable
 
@@ -147,17 +148,17 @@ def _kept(tree: Snapshot, top: bytes, ignore: dockerignore.Dockerignore) -> list
 
 def _stream(reader: blobs.Blobs, entries: Sequence[Entry], when: int) -> Generator[bytes, None, None]:
     contents = reader.contents([e.id for e in entries if e.kind in _HAS_CONTENT])
-    pending = bytearray(tar.directory(".", when))  # plain, and so BuildKit takes the stream for an archive
+    pending = bytearray(tar.directory(".", when=when))  # plain, and so BuildKit takes the stream for an archive
     try:
         for entry in entries:
             if entry.kind not in _HAS_CONTENT:
-                pending += tar.directory(entry.path, when)
+                pending += tar.directory(entry.path, when=when)
                 continue
             size, chunks = next(contents)
             if entry.kind == snapshot.SYMLINK:
                 pending += tar.symlink(entry.path, b"".join(chunks).decode("utf-8", "surrogateescape"), when)
                 continue
-            pending += tar.file(entry.path, size, bool(entry.mode & 0o100), when)
+            pending += tar.file(entry.path, size, 0o755 if entry.mode & 0o100 else 0o644, when)
             for chunk in chunks:
                 pending += chunk
                 if len(pending) >= CHUNK_BYTES:

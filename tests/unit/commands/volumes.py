@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from gitship import tar
 from gitship.engine import host_paths, volume_archive
 from gitship.engine.deadlines import Interrupted
 from gitship.errors import EngineError
@@ -25,7 +26,7 @@ class MemoryVolumes:
         self.host_paths: list[Path] = []
 
     def make(self, name: str, labels: Mapping[str, str]) -> None:
-        self.content.setdefault(name, volume_archive.END)
+        self.content.setdefault(name, tar.END)
         self.labels.setdefault(name, labels)
 
     def exists(self, name: str) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from gitship.engine import gzip_stream, volume_archive
-from gitship.engine.volume_archive import END, Broken
+from gitship.engine.volume_archive import Broken
 from gitship.errors import GitshipError
+from gitship.tar import END
 
 pytestmark = pytest.mark.unit
 LONG = "/".join(["n" * 90] * 4)

@@ -10,15 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gitship import tar
 from gitship.errors import GitError
-from gitship.git import (
-    build_context as context,
-)
-from gitship.git import (
-    build_context_checks,
-    snapshot,
-    tar,
-)
+from gitship.git import build_context as context
+from gitship.git import build_context_checks, snapshot
 from gitship.git.blobs import Blobs, DulwichBlobs, GitBlobs, choose
 from gitship.git.build_context import build_context, tree_summary
 from tests.unit.git.commits import SUBMODULE, TIME, Content, Object, bare, commit, executable, id_at, link, lose, tree
@@ -160,10 +155,10 @@ def test_has_the_names_and_contents_that_git_archive_has(repository: Path) -> No
 def test_headers_are_those_of_tarfile(path: str, size: int) -> None:
     info = tarfile.TarInfo(path)
     info.mode, info.mtime, info.size = 0o755, TIME, size
-    assert tar.file(path, size, True, TIME) == info.tobuf(tarfile.PAX_FORMAT)
+    assert tar.file(path, size, 0o755, TIME) == info.tobuf(tarfile.PAX_FORMAT)
     info.size = 0
     info.type = tarfile.DIRTYPE
-    assert tar.directory(path, TIME) == info.tobuf(tarfile.PAX_FORMAT)
+    assert tar.directory(path, when=TIME) == info.tobuf(tarfile.PAX_FORMAT)
     info = tarfile.TarInfo("link")
     info.type, info.mode, info.mtime, info.linkname = tarfile.SYMTYPE, 0o777, TIME, path
     assert tar.symlink("link", path, TIME) == info.tobuf(tarfile.PAX_FORMAT)
