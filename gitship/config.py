@@ -19,7 +19,7 @@ DEFAULT_CONFIG = Path("/etc/gitship/gitship.toml")
 
 
 def setting(default: Any, parse: Callable[[Value], Any], about: str) -> Any:
-    """A dataclass field that carries its parser and the sentence that the README prints of it."""
+    """A dataclass field that carries its parser and the sentence that the manual prints of it."""
     return field(default=default, metadata={"parse": parse, "about": about})
 
 
@@ -335,14 +335,14 @@ def load(path: Path) -> Settings:
 
 
 def reference() -> list[tuple[str, str, str]]:
-    """Every setting as (key, default, sentence), for README and `init`."""
+    """Every setting as (key, default as it is written in the file, sentence), for the manual."""
     rows: list[tuple[str, str, str]] = []
 
     def walk(cls: type[Any], prefix: str) -> None:
         for f in dataclasses.fields(cls):
             if "about" in f.metadata:
-                default = list(f.default) if isinstance(f.default, tuple) else f.default  # as it is written in the file
-                rows.append((f"{prefix}{f.name}", str(default), f.metadata["about"]))
+                default = values.written(f.default, f.metadata["parse"])
+                rows.append((f"{prefix}{f.name}", default, f.metadata["about"]))
             else:
                 walk(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
+from typing import Any
 
 from gitship.model import DOMAIN_NAME
 from gitship.schema import Value
@@ -77,6 +79,18 @@ def https_url(value: Value) -> str:
     if not re.fullmatch(r"https://[^\s/]+\S*", line(value)):
         raise value.error("must be a URL that begins with https://")
     return line(value)
+
+
+def written(value: Any, parse: Callable[[Any], Any]) -> str:
+    """A value as a user writes it, without quotes: ``500m``, ``true``, ``30``."""
+    if parse is Value.size and value:
+        unit, factor = next(
+            ((u, 1 << b) for u, b in (("g", 30), ("m", 20), ("k", 10)) if not value % (1 << b)), ("", 1)
+        )
+        return f"{value // factor}{unit}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(list(value) if isinstance(value, tuple) else value)
 
 
 def cgroup(value: Value) -> str:

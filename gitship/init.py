@@ -19,7 +19,7 @@ from gitship.model import Role
 from gitship.ssh import host_key
 from gitship.store import Store
 
-HEADER = "# gitship's settings; every key is optional. The reference stands in the README.\n"
+HEADER = "# gitship's settings; every key is optional. `gitship help settings` lists them.\n"
 
 
 def initialise(path: Path, admin_key: Path | None, assignments: Sequence[str]) -> list[str]:

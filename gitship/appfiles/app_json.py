@@ -37,6 +37,51 @@ SCRIPTS = {"predeploy", "postdeploy"}
 
 _HIGH = 86_400
 
+# Every key that is read, as (path, default, sentence), for the manual; a test holds it against the parser.
+KEYS = (
+    ("formation.<type>.quantity", "", "how many containers of a process type run"),
+    (
+        "scripts.dokku.predeploy",
+        "none",
+        "runs in the new release before `release:` of the Procfile and before the switch",
+    ),
+    ("scripts.dokku.postdeploy", "none", "runs once the release is live"),
+    ("scripts.postdeploy", "none", "runs once the app's first release is live, as on Heroku"),
+    ("env.<name>", "", "a text is its `value`; else an object with the keys below"),
+    ("env.<name>.value", "none", "what the variable is set to where the app has none"),
+    ("env.<name>.generator", "none", '"secret": 64 random hexadecimal digits'),
+    ("env.<name>.required", "true", "a push without this variable is refused"),
+    ("env.<name>.sync", "false", "true: every push sets the value again"),
+    ("env.<name>.description", "none", "shown when the variable is missing"),
+    ("cron[].command", "", "what runs: a command or a process type; the entry is named after it"),
+    ("cron[].schedule", "", "five fields as in crontab(5), or a word such as @daily"),
+    (
+        "cron[].concurrency_policy",
+        "forbid",
+        "while an earlier run lasts: forbid (skip), allow, or replace (it is ended)",
+    ),
+    ("cron[].maintenance", "false", "true: only `cron:run` runs it, until `cron:resume`"),
+    ("healthchecks.<type>[].type", STARTUP, "startup: checked in a deploy; readiness and liveness have no effect"),
+    ("healthchecks.<type>[].name", "none", "what the check is called"),
+    ("healthchecks.<type>[].path", "", "GET this path must answer with a status below 400"),
+    ("healthchecks.<type>[].listening", "false", "true: the port must accept connections"),
+    ("healthchecks.<type>[].command", "", "this command in the container must exit 0: a list of words"),
+    (
+        "healthchecks.<type>[].uptime",
+        f"{UPTIME_S:g}",
+        "seconds that the container must stay up, where nothing else is checked",
+    ),
+    ("healthchecks.<type>[].port", "the process's port", "another port to check"),
+    ("healthchecks.<type>[].scheme", "http", "http or https"),
+    ("healthchecks.<type>[].httpHeaders", "none", 'further request headers, each `{"name": ..., "value": ...}`'),
+    ("healthchecks.<type>[].content", "none", "a text that the answer must contain"),
+    ("healthchecks.<type>[].attempts", f"{ATTEMPTS}", "how many tries fit into the deadline"),
+    ("healthchecks.<type>[].wait", f"{WAIT_S}", "seconds between two tries, as the deadline counts them"),
+    ("healthchecks.<type>[].timeout", f"{TIMEOUT_S}", "seconds that one try may take"),
+    ("healthchecks.<type>[].initialDelay", "0", "seconds before the first try"),
+    ("healthchecks.<type>[].warn", "false", "true: the check cannot fail a deploy, so it is not made"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AppJson:

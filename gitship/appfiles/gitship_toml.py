@@ -74,7 +74,7 @@ class GitshipToml:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of one table: its default as the README shows it, what it means, and how it is read."""
+    """A key of one table: its default as the manual shows it, what it means, and how it is read."""
 
     name: str
     default: str
@@ -216,7 +216,7 @@ def parse(content: bytes) -> GitshipToml:
 
 
 def reference() -> list[tuple[str, str, str]]:
-    """Every key as (key, default, sentence), for the README."""
+    """Every key as (key, default, sentence), for the manual."""
     return [
         (f"{table}.{key.name}" if table else key.name, key.default, key.about) for table, keys in TABLES for key in keys
     ]

@@ -58,7 +58,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument or option of a command, as help and README show it; ``value`` stands for an option's value."""
+    """An argument or option of a command, as help and the manual show it; ``value`` stands for an option's value."""
 
     names: tuple[str, ...]
     about: str
@@ -131,7 +131,7 @@ def load() -> dict[str, Command]:
 
 
 def by_noun(commands: Iterable[Command]) -> list[tuple[str, list[Command]]]:
-    """Commands in the order of help and README: by noun, those without a verb (help, version) last."""
+    """Commands in the order of help and the manual: by noun, those without a verb (help, version) last."""
     nouns: dict[str, list[Command]] = {}
     for item in sorted(commands, key=lambda c: c.name):
         nouns.setdefault("" if item.name in ("help", "version") else item.noun, []).append(item)

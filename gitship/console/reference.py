@@ -1,68 +1,79 @@
-"""README's reference, made from what is declared: `python -m gitship.console.reference --write README.md`."""
+"""The manual's generated parts, made from what is declared: `python -m gitship.console.reference --write`."""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import re
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
-from gitship import config
-from gitship.appfiles import gitship_toml
+from gitship import config, docs
+from gitship.appfiles import app_json, gitship_toml
+from gitship.assets import PACKAGE
 from gitship.console import command_registry, dispatch, suggestions
 from gitship.console.command_registry import Command
 
-BEGIN = "<!-- reference:begin -->"
-END = "<!-- reference:end -->"
-DOKKU_BEGIN = "<!-- dokku:begin -->"
-DOKKU_END = "<!-- dokku:end -->"
-
 EXIT_CODES = (
-    (dispatch.EXIT_OK, "done, or it was so already and there was nothing to do, which stderr says"),
+    (dispatch.EXIT_OK, "done, or no change, which stderr says"),
     (dispatch.EXIT_ERROR, "an error, no permission, or a deploy that did not go live"),
     (
         dispatch.EXIT_USAGE,
-        "typed wrongly: no such command or option, or a word that is nothing of its kind, as `lots` for a size",
+        "a usage error: an unknown command or option, or an invalid value, for example `lots` for a size",
     ),
     (
         dispatch.EXIT_UNCHANGED,
-        "nothing to do: what was to be made is there already, or what was to be removed is not there. An app that is"
-        " not there is an error (1), as it is for a key that may not know of it",
+        "no change: what was to be made exists already, or what was to be removed does not exist. An app that does not"
+        " exist is an error (1), also for a key that may not see it",
     ),
     (dispatch.EXIT_INTERRUPTED, "ended by Ctrl-C; a deploy that was being shown goes on"),
-    ("any", "`run`, `enter` and `cron:run` end with the program's own; 124: its time was up, 127: it is not there"),
-    (255, "of `ssh` itself: no connection, or the key may not log in"),
+    ("any", "`run`, `enter` and `cron:run` exit with the program's own code; 124: it timed out, 127: it was not found"),
+    (255, "from `ssh` itself: no connection, or the key may not log in"),
 )
 ROLES = (
-    ("viewer", "looks at everything but config values and keys"),
+    ("viewer", "sees everything but config values and keys"),
     ("deployer", "also pushes, deploys and changes apps"),
     ("admin", "also manages keys and destroys apps"),
     (
         "viewer or deployer with a list of apps (`keys:limit`)",
-        "the same for these apps; all others do not exist to it, and it makes none",
+        "does the same for these apps; all others do not exist for it, and it creates none",
     ),
 )
 
 
-def markdown() -> str:
-    """The whole reference: commands, exit codes, roles, settings."""
-    parts = [
-        "### Commands",
-        "Each is sent as `ssh -p 2222 deploy@HOST COMMAND`; on the server itself `gitship COMMAND` does the same."
-        " What lists or shows something takes `--format json`: an array of objects with the keys named here, or one"
-        " object where that is said; times in ISO 8601 UTC. Keys may be added; none goes, or changes its meaning."
-        " Every command takes `--help`, and `--quiet` (`-q`): no remarks and no progress, and of a listing the first"
-        " column only, for `for app in $(ssh ... apps:list -q)`. Errors and remarks go to stderr.",
-    ]
+def blocks() -> dict[str, str]:
+    """Each generated part by its name; it stands in one file of the manual, between comments of that name."""
+    return {
+        "commands": _commands(),
+        "dokku": suggestions.table(),
+        "exit-codes": _table(("code", "meaning"), ((str(code), text) for code, text in EXIT_CODES)),
+        "roles": _table(("role", "a key with it"), ROLES),
+        "settings": _settings(config.reference()),
+        "gitship-toml": _settings(gitship_toml.reference()),
+        "app-json": _settings(app_json.KEYS),
+        "modules": _modules(),
+    }
+
+
+def _commands() -> str:
+    parts = []
     for noun, commands in command_registry.by_noun(c for c in command_registry.load().values() if not c.hidden):
-        parts.append(f"#### {noun or 'help and version'}")
+        parts.append(f"## {noun or 'help and version'}")
         parts += [_command(command) for command in commands]
-    parts += ["### Exit codes", _table(("code", "meaning"), ((str(code), text) for code, text in EXIT_CODES))]
-    parts += ["### Roles", _table(("role", "a key with it"), ROLES)]
-    parts += ["### Settings", "In the server's TOML file; a dot separates section and key. All are optional."]
-    parts.append(_settings(config.reference()))
-    parts += [f"### An app's own {gitship_toml.FILE}", "In the root of the app's repository. All keys are optional."]
-    parts.append(_settings(gitship_toml.reference()))
+    return "\n\n".join(parts)
+
+
+def _modules() -> str:
+    """Every module by its docstring's first line, a list for each package."""
+    parts = []
+    for package in sorted(path.parent for path in PACKAGE.rglob("__init__.py")):
+        parts.append(f"### {package.relative_to(PACKAGE.parent)}/")
+        lines = []
+        for path in sorted(package.glob("*.py")):
+            about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            if about:
+                lines.append(f"- `{path.name}`: {' '.join(about.partition(chr(10) * 2)[0].split())}")
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -74,7 +85,9 @@ def _settings(rows: Iterable[tuple[str, str, str]]) -> str:
 
 
 def _command(command: Command) -> str:
-    head = f"**`{command_registry.usage(command)}`**  \n{command.about[0].upper()}{command.about[1:]}."
+    head = (
+        f"### {command.name}\n\n`{command_registry.usage(command)}`\n\n{command.about[0].upper()}{command.about[1:]}."
+    )
     if command.details:
         head += f" {command.details}"
     also = "".join(f" Short: `{alias}`." for alias in command.aliases)
@@ -98,31 +111,22 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def updated(text: str) -> str:
-    """``text`` with reference and Dokku's table made anew, each between its markers. Raises ValueError without them."""
-    for first, last, content in ((DOKKU_BEGIN, DOKKU_END, suggestions.table()), (BEGIN, END, markdown())):
-        before, begin, rest = text.partition(first)
-        _, end, after = rest.partition(last)
-        if not begin or not end:
-            raise ValueError(f"needs the lines {first} and {last}")
-        text = f"{before}{first}\n\n{content}\n\n{last}{after}"
-    return text
+def updated(text: str, made: Mapping[str, str]) -> str:
+    """``text`` with each of its generated parts made anew."""
+    part = r"(<!-- ([a-z-]+):begin -->\n).*?(<!-- \2:end -->)"
+    return re.sub(part, lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[3]}", text, flags=re.DOTALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the reference, or writes it into a file; 1 when the file has no markers."""
+    """Prints the generated parts, or writes them into the manual."""
     parser = argparse.ArgumentParser(prog="python -m gitship.console.reference", description=__doc__)
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put it between the markers of this file")
-    options = parser.parse_args(arguments)
-    if options.write is None:
-        print(markdown())
+    parser.add_argument("--write", action="store_true", help="put each part into its file of the manual")
+    made = blocks()
+    if not parser.parse_args(arguments).write:
+        print(*made.values(), sep="\n\n")
         return 0
-    try:
-        new = updated(options.write.read_text(encoding="utf-8"))
-    except ValueError as error:
-        print(f"error: {options.write} {error}", file=sys.stderr)
-        return 1
-    options.write.write_text(new, encoding="utf-8")
+    for path in docs.HERE.glob("*.md"):
+        path.write_text(updated(path.read_text(encoding="utf-8"), made), encoding="utf-8")
     return 0
 
 

@@ -114,7 +114,7 @@ def names(cell: str) -> list[str]:
 
 
 def table() -> str:
-    """README's."""
+    """The manual's."""
     return "\n".join(
         ["| Dokku | gitship |", "| --- | --- |", *(f"| {theirs} | {ours} |" for theirs, ours in suggestions_dokku.ROWS)]
     )

@@ -1,6 +1,6 @@
 """Each of Dokku's own commands that concerns apps with a Dockerfile, and what does its work here.
 
-README's table is made of this, and the hint for whoever types Dokku's name. A cell that begins with "none" or "by
+The manual's table is made of this, and the hint for whoever types Dokku's name. A cell that begins with "none" or "by
 itself" gives the reason.
 """
 

@@ -114,7 +114,7 @@ def guard(settings: Settings) -> Iterator[Finding]:
         return
     if not wanted(settings):
         yield warn(
-            "guard", "Docker is on another machine, where gitship keeps apps from nothing", "see README, Security"
+            "guard", "Docker is on another machine, where gitship keeps apps from nothing", "see `help security`"
         )
         return
     if not settings.database.exists() or not _speaks_ssh(settings.ssh.listen):

@@ -1,8 +1,7 @@
-"""README's script for CI: git, a key that may push one app, the server's pinned host key, nobody to ask."""
+"""The manual's script for CI: git, a key that may push one app, the server's pinned host key, nobody to ask."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +10,11 @@ import pytest
 
 from tests.e2e import apps, laptop
 from tests.e2e.harness import Server, make_key
+from tests.manual import blocks
 
 pytestmark = pytest.mark.e2e
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-SCRIPT = next(block for block in BLOCKS if "$DEPLOY_KEY" in block)
+SCRIPT = next(block for block in blocks("sh") if "$DEPLOY_KEY" in block)
 APP = "hello"
 
 

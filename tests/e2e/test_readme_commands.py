@@ -1,6 +1,6 @@
-"""Every shell block of README, in its order, in one shell, against a real server. A wrong one ends it.
+"""Every shell block of README and the manual, in their order, in one shell, against a real server. A wrong one ends it.
 
-What cannot run here stands below with its reason, line for line; an entry that README no longer has fails, too.
+What cannot run here stands below with its reason, line for line; an entry that is in neither any more fails, too.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import pytest
 
 from tests.e2e import apps, laptop, python_image
 from tests.e2e.harness import Server, running
+from tests.manual import blocks
 from tests.places import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-PROSE = README.partition("<!-- reference:begin -->")[0] + README.partition("<!-- reference:end -->")[2]
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", PROSE, re.DOTALL | re.MULTILINE)
+BLOCKS = blocks("sh")
 IMAGE = "python:3.12-slim"
 FOLLOW_S = 2
 BACK_S = 120  # all apps are built again
@@ -71,7 +70,7 @@ AFTER = {
         timeout {BACK_S} sh -c 'until curl -s -o page -H "Host: hello.localhost" http://localhost/; do sleep 0.5; done'
         grep "Hello from gitship" page""",
 }
-TOML = re.findall(r"^```toml\n(# gitship.toml.*?)^```", PROSE, re.DOTALL | re.MULTILINE)
+TOML = [block for block in blocks("toml") if block.startswith("# gitship.toml")]
 
 
 def stripped(line: str) -> str:
@@ -158,10 +157,10 @@ def test_every_block_runs_in_order(reader: Server, base: Path, tiny_binary: Path
 
 def numbered(text: str, output: str) -> str:
     found = re.search(r"wrong: line (\d+)", output)
-    return f"\n--- README: {text.splitlines()[int(found[1]) - 1]}" if found else ""
+    return f"\n--- as written: {text.splitlines()[int(found[1]) - 1]}" if found else ""
 
 
-def test_what_is_not_run_still_stands_in_readme() -> None:
+def test_what_is_not_run_is_still_written() -> None:
     lines = {stripped(line) for block in BLOCKS for line in block.splitlines()}
     assert set(NOT_RUN) - lines == set()
     firsts = {stripped(block.splitlines()[0]) for block in BLOCKS}

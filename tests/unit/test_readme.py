@@ -1,4 +1,4 @@
-"""What README says beside its reference: commands that are there, and a place for each of Dokku's."""
+"""What README and the manual say beside the reference: commands that are there, and a place for each of Dokku's."""
 
 from __future__ import annotations
 
@@ -9,28 +9,62 @@ from pathlib import Path
 
 import pytest
 
-from gitship import config
+from gitship import config, docs
 from gitship.console import command_registry
 from gitship.engine.hardening import KEPT, PIDS_LIMIT
 from gitship.front.varnishd import Varnishd
 from gitship.git.build_context import MAX_DOCKERIGNORE_BYTES
 from gitship.schema import MOST_BYTES
 from gitship.ssh.connection_limits import Limits
+from tests.manual import PROSE, README, TEXTS, blocks
 
 pytestmark = pytest.mark.unit
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-PROSE = README.partition("<!-- reference:begin -->")[0] + README.partition("<!-- reference:end -->")[2]
 COMMAND = re.compile(r"[a-z]+(?::[a-z-]+)+")
 SENT = re.compile(r"^(?:ship|ssh -p 2222 deploy@\S+) (.+)$")
 
 
 def shown_commands() -> list[str]:
     """What the examples send to the server: lines of shell blocks, without comments, pipes and redirections."""
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", PROSE, re.DOTALL) for line in block.splitlines()]
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
     sent = [SENT.match(line.strip()) for line in lines]
     sent += [SENT.match(line.partition("| ")[2].strip()) for line in lines if "| ship " in line]
     return [re.split(r"\s[<>|#]", found[1])[0].strip() for found in sent if found]
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 300
+
+
+def test_every_file_of_the_manual_is_a_topic_with_a_title_and_a_line_about_it() -> None:
+    assert {path.stem for path in docs.HERE.glob("*.md")} == set(docs.topics())
+    for topic in docs.topics().values():
+        assert topic.title and topic.about.endswith(".") and len(topic.about) <= 140, topic.name
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    code = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return {docs.anchor(heading) for heading in re.findall(r"^#+ (.+)$", code, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", TEXTS[path])
+    for link in links:
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), link
+        if path.name != "README.md":
+            assert target in TEXTS and target.parent == docs.HERE, f"{link}: not shipped with the manual"
+        assert not anchor or anchor in anchors(TEXTS[target]), link
+
+
+def test_readme_leads_to_every_topic() -> None:
+    linked = set(re.findall(r"\(gitship/docs/([a-z-]+)\.md\)", README))
+    assert linked == set(docs.topics())
 
 
 def test_there_are_examples() -> None:
@@ -91,7 +125,7 @@ def test_varnishs_log_is_looked_for_where_it_is() -> None:
 
 
 def test_figures_of_limits_are_the_codes() -> None:
-    security = " ".join(PROSE.partition("## Security")[2].partition("\n## ")[0].split())
+    security = " ".join(docs.topics()["security"].text.split())
     limits, words = Limits(), ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
     assert limits.failed_logins_window_s == 60
     assert f"{limits.failed_logins_per_address} wrong keys a minute and address" in security

@@ -125,7 +125,7 @@ def test_a_redirect_has_it(shared: Front, serve: Serve) -> None:
 
 
 def test_varnishlog_finds_a_request_by_it(shared: Front, serve: Serve) -> None:
-    """As README says."""
+    """As the manual says."""
     with Origin("v1") as origin:
         host = serve(origin)
         ask(shared.address, host, "/another")

@@ -15,7 +15,7 @@ from tests.unit.https.conftest import Place
 
 pytestmark = pytest.mark.unit
 
-ORDERS_OF_AN_APP = 10  # in 3 hours, as README says
+ORDERS_OF_AN_APP = 10  # in 3 hours, as the manual says
 SAME_NAMES = 4  # in 7 days
 
 
