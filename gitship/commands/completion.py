@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from gitship import docs
 from gitship.console import command_registry
 from gitship.console.command_registry import Argument, Command, command
 from gitship.console.context import Context, Ctx
@@ -54,7 +55,7 @@ def _cases(commands: list[Command]) -> list[str]:
         options = [name for a in arguments if not a.positional for name in a.names if name.startswith("--")]
         choices = [choice for a in arguments if a.positional for choice in a.choices]
         if item.name == "help":
-            choices = [every]
+            choices = [every, *docs.topics()]
         words = " ".join([*choices, *options, "--quiet", "--help"])
         takes_app = any(a.positional and "APP" in a.names for a in arguments)
         names = "|".join([item.name, *item.aliases])

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
 
 from cyclopts import Parameter
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import CodeBlock, Heading, Markdown
 from rich.text import Text
 
-from gitship import __version__
-from gitship.console import command_registry, suggestions
+from gitship import __version__, docs
+from gitship.console import command_registry, listing, suggestions
+from gitship.console.columns import Column
 from gitship.console.command_registry import Argument, Command, command
 from gitship.console.context import Context, Ctx
+from gitship.console.listing import Format
+from gitship.docs import Topic
 from gitship.errors import UsageError, nearest
 from gitship.model import Role
 
@@ -19,31 +26,106 @@ LEFT_COLUMNS = 32  # of the overview; few commands with their arguments are long
 TEXT_COLUMNS = 100  # in a pipe, where most help is read: `ssh` alone asks for no terminal
 
 
-@command("help", Role.VIEWER, "all commands, or one in detail", examples=("help", "help config:set", "help config"))
+COLUMNS = (
+    Column("name", "the command's or topic's name"),
+    Column("kind", "command or topic"),
+    Column("about", "what it does, or is about"),
+    Column("text", "a topic's text as Markdown; null for a command, and where NAME is not given"),
+)
+
+
+class Verbatim(CodeBlock):
+    """Lines as they are written, however narrow the reader's terminal: a wrapped comment, pasted, would be run."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        code = textwrap.indent(str(self.text).rstrip(), "    ")
+        yield Text(code, style="cyan", no_wrap=True, overflow="ignore")
+
+
+class Title(Heading):
+    LEVEL_ALIGN: ClassVar = {}  # all to the left
+
+
+class Page(Markdown):
+    elements: ClassVar = {**Markdown.elements, "fence": Verbatim, "heading_open": Title}
+
+
+@command(
+    "help",
+    Role.VIEWER,
+    "all commands and topics, or one in detail",
+    columns=COLUMNS,
+    examples=("help", "help config:set", "help config", "help rollbacks", "help volumes --format json"),
+)
 def help_command(
-    name: Annotated[str | None, Parameter(name="NAME", help="a command, or a noun such as config")] = None,
+    name: Annotated[str | None, Parameter(name="NAME", help="a command, a noun such as config, or a topic")] = None,
     /,
     *,
     context: Ctx,
+    format: Format = "table",
 ) -> None:
     allowed = [c for c in command_registry.load().values() if not c.hidden and context.identity.role.allows(c.role)]
-    if name is None:
-        port = context.settings.ssh.listen.port
-        context.line(f"gitship {__version__}: commands for `ssh -p {port} deploy@{context.ssh_host} COMMAND`")
+    of_noun = [
+        c for c in allowed if c.noun == name and name not in command_registry.load()
+    ]  # ps, even when short for ps:list
+    found = command_registry.find(name or "")
+    if found is not None and found.hidden and not context.identity.role.allows(found.role):
+        found = None
+    topic = docs.topics().get(name or "")
+    port, host = context.settings.ssh.listen.port, context.ssh_host
+    if name is not None and not (of_noun or found or topic):
+        raise _unknown(name, allowed)
+    if format == "json":
+        commands = allowed if name is None else of_noun or [c for c in [found] if c]
+        topics = docs.topics().values() if name is None else [t for t in [topic] if t]
+        listing.show(context, _rows(commands, topics, name is not None), format, empty="")
+    elif name is None:
+        context.line(f"gitship {__version__}: commands for `ssh -p {port} deploy@{host} COMMAND`")
         _overview(context, allowed)
+        _section(context, "Topics", [(topic.name, topic.about) for topic in docs.topics().values()])
         context.line("\n`help NAME` tells more; `--format json` and `--quiet` make listings fit for scripts.")
-        return
-    found = command_registry.find(name)
-    of_noun = [c for c in allowed if c.noun == name]
-    if of_noun and name not in command_registry.load():  # a noun such as ps, even when it is short for ps:list
+    elif of_noun:
         _overview(context, of_noun)
-    elif found and (not found.hidden or context.identity.role.allows(found.role)):
+    elif found:
         _details(context, found)
-    elif (ours := suggestions.here(name)) is not None:
-        raise UsageError(f"no command '{name[:80]}'", ours)
-    else:
-        near = nearest(name, [n for c in allowed for n in (c.name, c.noun, *c.aliases)])
-        raise UsageError(f"no command '{name[:80]}'", f"did you mean `help {near}`?" if near else "`help` lists all")
+    elif topic:
+        _read(context, topic)
+        if "\nship " in topic.text:
+            context.line(f"\n`ship` stands for `ssh -p {port} deploy@{host}`.")
+
+
+def _unknown(name: str, allowed: list[Command]) -> UsageError:
+    if (ours := suggestions.here(name)) is not None:
+        return UsageError(f"no command '{name[:80]}'", ours)
+    near = nearest(name, [*docs.topics(), *(n for c in allowed for n in (c.name, c.noun, *c.aliases))])
+    hint = f"did you mean `help {near}`?" if near else "`help` lists all"
+    return UsageError(f"no command or topic '{name[:80]}'", hint)
+
+
+def _rows(commands: Iterable[Command], topics: Iterable[Topic], whole: bool) -> list[dict[str, Any]]:
+    rows = [(c.name, "command", c.about, None) for c in commands]
+    rows += [(t.name, "topic", t.about, t.text if whole else None) for t in topics]
+    return [dict(zip((c.key for c in COLUMNS), row, strict=True)) for row in rows]
+
+
+def _read(context: Context, topic: Topic) -> None:
+    """Wrapped to the reader's width. Links to other topics become the command that shows them."""
+    text = re.sub(r"\[([^\]]+)\]\(([a-z-]+)\.md[^)]*\)", r"\1 (`help \2`)", topic.text)
+    text = re.sub(r"\[([^\]]+)\]\(#[^)]*\)", r"\1", text)
+    if not context.console.color_system:  # marks in place of styles
+        prose_and_code = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
+        prose_and_code[::2] = [_marked(prose) for prose in prose_and_code[::2]]
+        text = "".join(prose_and_code)
+    page = Page(text, hyperlinks=False)
+    width = context.console.width if context.terminal else TEXT_COLUMNS
+    with context.console.capture() as shown:
+        context.console.print(page, width=width, crop=False)
+    context.line("\n".join(line.rstrip() for line in shown.get().strip("\n").split("\n")))
+
+
+def _marked(prose: str) -> str:
+    prose = re.sub(r"`([^`\n]+)`", r"`` `\1` ``", prose)
+    return re.sub(r"^(#+ .*)$", lambda heading: heading[1].upper(), prose, flags=re.MULTILINE)
 
 
 def _overview(context: Context, commands: list[Command]) -> None:

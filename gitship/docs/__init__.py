@@ -12,13 +12,13 @@ HERE = Path(__file__).parent
 
 # In the order of reading; a test holds it against the files, and runs their shell blocks in this order.
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Deploy": ("config-vars", "rollback", "deploying", "dockerfiles", "health-checks", "ci"),
+    "Deploy": ("config-vars", "rollbacks", "deploying", "dockerfiles", "health-checks", "ci"),
     "Run apps": (
-        "domains-and-https", "volumes", "caching", "scaling", "scheduling", "traffic", "logging", "status-page",
+        "domains-and-https", "volumes", "caching", "scaling", "scheduling", "requests", "logging", "status-page",
         "scripting", "notifications", "access",
     ),
     "Run the server": (
-        "install", "upgrade", "memory-and-disk", "security", "limits", "troubleshooting", "dokku", "backup",
+        "install", "upgrade", "memory-and-disk", "security", "limits", "troubleshooting", "dokku", "backups",
     ),
     "Look up": ("commands", "exit-codes", "settings", "gitship-toml", "app-json"),
     "About gitship": ("how-it-works", "contributing"),

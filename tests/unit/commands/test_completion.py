@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship import docs
 from gitship.console import command_registry
 from gitship.model import Role
 from tests.unit.commands.world import World
@@ -73,7 +74,7 @@ def test_commands_apps_and_options_are_completed(world: World, tmp_path: Path, s
     assert "--no-restart" in offered("ship config:set shop --")
     assert "admin" not in offered("ship ps:scale shop ")
     assert "zsh" in offered("ship completion ")
-    assert everything <= set(offered("ship help "))
+    assert everything | set(docs.topics()) <= set(offered("ship help "))
     assert {"viewer", "deployer", "admin"} == set(offered("ship keys:add ci --role "))
     assert {"table", "json"} == set(offered("ship ps:list shop --format "))
     assert {"shop", "blog"} == set(offered("ship keys:add ci --app "))
