@@ -77,7 +77,9 @@ class WebSettings:
         values.domain_name,
         "host name by which Varnish serves the status page, too, if need be by HTTPS; empty: it does not",
     )
-    public: bool = setting(False, Value.flag, "whether strangers see which apps are up or down, and nothing else")
+    public: bool = setting(
+        False, Value.flag, "whether strangers see which apps are up or down, and the manual at /docs, and nothing else"
+    )
 
 
 @dataclass(frozen=True, slots=True)

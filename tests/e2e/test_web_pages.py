@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from gitship import docs
 from gitship.deploy import output
 from gitship.deploy.journal import Journal
 from gitship.model import DeployState
@@ -64,6 +65,9 @@ def test_pages_full_of_figures_fit_their_width_and_axe_finds_no_fault(site: Site
         ("/", WIDE, False, True), ("/", PHONE, True, False),
         ("/apps/app-007", WIDE, True, True), ("/apps/app-007?span=month", PHONE, False, True),
         ("/apps/app-003/actions/purge", PHONE, True, True),
+        ("/docs", WIDE, True, True), ("/docs", PHONE, False, False), ("/docs/domains-and-https", PHONE, True, True),
+        ("/docs/domains-and-https", WIDE, False, True), ("/docs/settings", PHONE, False, True),
+        ("/docs/security", PHONE, False, True), ("/docs/dokku", PHONE, True, True),
     ):  # fmt: skip
         page = opened(site, browser, path, size=size, dark=dark, signed_in=signed_in)
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], (path, size)
@@ -109,6 +113,42 @@ def test_everything_reads_without_javascript(site: Site, browser: Browser) -> No
     assert site.operations.purged[-1][1].url == "/blog/*"
     page.get_by_role("link", name="Logs").click()
     expect(page.get_by_label("Search")).to_be_visible()
+    page.context.close()
+
+
+def test_no_topic_of_the_manual_is_wider_than_a_phone(site: Site, browser: Browser) -> None:
+    page = opened(site, browser, "/docs", size=PHONE)
+    for name in docs.topics():
+        page.goto(f"/docs/{name}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], name
+    page.context.close()
+
+
+def test_the_manual_is_searched_by_keyboard(site: Site, browser: Browser) -> None:
+    page = opened(site, browser, "/docs")
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.get_by_role("searchbox", name="Search the docs").focus()
+    page.keyboard.type("canary p95")
+    expect(page.get_by_role("search").get_by_role("status")).to_have_text("1 section found")
+    expect(page.get_by_role("search").get_by_role("link")).to_have_text("Canaries")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/docs/rollbacks#canaries")
+    page.get_by_role("searchbox").fill("config:set")
+    expect(page.get_by_role("search").get_by_role("link").first).to_have_text("config:set")
+    page.get_by_role("searchbox").fill("<img src=x> zebra")
+    expect(page.get_by_role("search").get_by_role("status")).to_have_text("No sections found")
+    assert wrong == []
+    page.context.close()
+
+
+def test_the_manual_reads_without_javascript(site: Site, browser: Browser) -> None:
+    page = opened(site, browser, "/docs", scripts=False)
+    expect(page.get_by_role("search")).to_have_count(0)
+    page.get_by_role("link", name="Volumes", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Volumes")
+    page.get_by_role("navigation", name="Topics").get_by_role("link", name="Caching").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Caching")
     page.context.close()
 
 
