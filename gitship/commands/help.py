@@ -103,7 +103,7 @@ def _unknown(name: str, allowed: list[Command]) -> UsageError:
 
 
 def _rows(commands: Iterable[Command], topics: Iterable[Topic], whole: bool) -> list[dict[str, Any]]:
-    rows = [(c.name, "command", c.about, None) for c in commands]
+    rows: list[tuple[Any, ...]] = [(c.name, "command", c.about, None) for c in commands]
     rows += [(t.name, "topic", t.about, t.text if whole else None) for t in topics]
     return [dict(zip((c.key for c in COLUMNS), row, strict=True)) for row in rows]
 
