@@ -6,6 +6,7 @@ made by the command that a person would type, so one set of rules holds for both
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,9 @@ def section(made: Section) -> Section:
 
 
 def sections() -> tuple[Section, ...]:
+    """In the order in which a document has them: what a section needs stands before it."""
+    for name in ("app_storage", "app_limits", "app_run", "app_visitors"):  # each declares its sections
+        importlib.import_module(f"gitship.serverfile.{name}")
     return tuple(_sections.values())
 
 

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.unit
 # These print live containers, lines or a plan, and have tests of their own.
 OTHERS = {"logs", "run:list", "checks:run", "server:apply", "server:cleanup"}
 NO_APP = (
+    "help",
     "apps:list",
     "keys:list",
     "audit",
