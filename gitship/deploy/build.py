@@ -31,6 +31,8 @@ SLOW_STEP_S = 0.5  # a faster step is in the log only
 # Mounts that only docker's own client can serve.
 _SESSION = re.compile(rb"--mount=\S*type=(?:secret|ssh)\b")
 NOW_CHARS = 126  # of the line about a step that runs
+NAME_CHARS = 64  # of these for the step, when it prints something
+_MOUNT = re.compile(r"--mount=\S+\s+")
 INTERNAL = "[internal]"  # BuildKit's own vertices: loading the context and the Dockerfile
 
 
@@ -137,9 +139,9 @@ def _commit_args(dockerfile: bytes | None, commit: str) -> dict[str, str]:
     return {name: commit for name in COMMIT_NAMES if re.search(rb"(?mi)^\s*ARG\s.*\b" + name.encode() + rb"\b", text)}
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, most: int = NOW_CHARS) -> str:
     """One line, not much wider than a terminal."""
-    return text if len(text) <= NOW_CHARS else text[: NOW_CHARS - 3] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _dockerfile(repository: Repository, commit: str, manifest: Manifest) -> bytes | None:
@@ -167,9 +169,9 @@ class Progress:
                 return ""
             number, line = min(self._running.items())
             others = len(self._running) - 1
-        text = f"#{number} {self._names.get(number, '')}"
+        name = _MOUNT.sub("", f"#{number} {self._names.get(number, '')}")
         line = line.split("\r")[-1].strip()
-        said = text + (f": {line}" if line else "")
+        said = f"{shortened(name, NAME_CHARS)}: {line}" if line else name
         return shortened(said) + (f" ({others} more at once)" if others else "")
 
     def _note(self, event: BuildStep | BuildOutput) -> None:

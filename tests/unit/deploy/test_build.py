@@ -129,6 +129,12 @@ def test_what_a_build_is_at_is_its_oldest_step_and_last_line(store: Store, tmp_p
         progress(BuildStep(1, "[internal] load build context", seconds=1.0))
         progress(BuildStep(3, "[3/4] COPY . .", cached=True))
         assert progress.now() == "#2 [2/4] RUN pip wheel .: 20% " + "x" * 93 + "..."
+        many = "[2/4] RUN --mount=type=cache,target=/root/.npm npm ci && " + " && ".join(["npm install it"] * 9)
+        progress(BuildStep(4, many))
         progress(BuildStep(2, "[2/4] RUN pip wheel .", seconds=9.0))
+        progress(BuildOutput(4, "node-gyp rebuild"))
+        now = progress.now()
+        assert now.startswith("#4 [2/4] RUN npm ci && npm install it") and now.endswith("...: node-gyp rebuild")
+        progress(BuildStep(4, many, seconds=9.0))
         assert progress.now() == ""
     journal.close()
