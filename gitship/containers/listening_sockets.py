@@ -65,7 +65,8 @@ def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> Diagn
     if not sockets:
         return Diagnosis(
             f"nothing listens on port {port}",
-            f"make the app listen on 0.0.0.0:$PORT ({port}); if it is slow to start: {SLOW}",
+            f"make the app listen on 0.0.0.0:$PORT ({port}); if it is slow to start: {SLOW};"
+            " if it serves no visitors: a Procfile in the repository with `worker: COMMAND`",
             wrong=False,
         )
     return None

@@ -16,7 +16,7 @@ from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.health_check import Checker, unchecked
 from gitship.containers.start import Starter
-from gitship.deploy import announcement, output
+from gitship.deploy import announcement, output, unkept
 from gitship.deploy.auto_rollback import Probation
 from gitship.deploy.canary import Canary
 from gitship.deploy.commit import Commit
@@ -120,6 +120,8 @@ class Pipeline:
         self._leave_name(rollout)
         self._release_commands.after_the_switch(rollout)
         self._hooks.after_deploy(rollout)
+        if job.kind in BRINGS_A_RELEASE:
+            unkept.tell(self._engine, rollout)
         self._answer(rollout)
         self._probation.begin(rollout)
         self._drain(rollout, switched)

@@ -325,6 +325,11 @@ class DockerEngine:
             if not stop.is_set():
                 self._connection.close()
 
+    def changed(self, container_id: str) -> tuple[str, ...]:
+        with translated(self.host, "look into a container", missing=f"container {container_id[:12]}"):
+            rows = self._docker.diff(container_id) or ()
+            return tuple(row["Path"] for row in rows if row["Kind"] != 2)  # which is for what was removed
+
     def usage(self, container_id: str) -> Usage | None:
         return self._meters.usage(container_id) if self._here else None
 

@@ -27,6 +27,7 @@ def describe(inspected: Mapping[str, Any], size_bytes: int | None = None) -> Ima
         has_command=bool(config.get("Cmd") or config.get("Entrypoint")),
         entrypoint=tuple(config.get("Entrypoint") or ()),
         user=config.get("User") or "",
+        volumes=tuple(config.get("Volumes") or ()),
         names=(*(inspected.get("RepoTags") or ()), *(inspected.get("RepoDigests") or ())),
     )
 

@@ -322,6 +322,10 @@ class Engine(Protocol):
         """
         ...
 
+    def changed(self, container_id: str) -> tuple[str, ...]:
+        """What a container has changed of its image's files, or has added; not in its volumes."""
+        ...
+
     def usage(self, container_id: str) -> Usage | None:
         """What a running container uses now; None when this machine cannot tell."""
         ...

@@ -98,6 +98,7 @@ class Image:
     has_command: bool = True
     entrypoint: tuple[str, ...] = ()
     user: str = ""
+    volumes: tuple[str, ...] = ()  # the paths that it calls so: a new volume each with each container
     names: tuple[str, ...] = ()  # its tags, and its digests in the registries that it came from
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -312,3 +313,27 @@ def test_a_push_that_takes_a_while_says_what_ctrl_c_does(server: Server, tiny_ap
     slow = apps.tiny_dockerfile("v1", {"BOOT_MS": "5000"})
     said = server.push_ok(tiny_app("leaving", files={"Dockerfile": slow}), "leaving")
     assert "Ctrl-C leaves this deploy running; to end it: deploys:cancel leaving" in said, said
+
+
+def test_a_push_says_which_data_go_with_the_container(server: Server, tiny_app: Callable[..., Path]) -> None:
+    """A database beside the app and a VOLUME of the image are lost with the next push: said while it can be helped."""
+    busybox = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
+    script = "#!/busybox sh\n/busybox mkdir -p /srv; echo row > /srv/app.db; echo row > $KEPT/kept.db\nexec /tiny\n"
+    extra = ["COPY busybox boot /", 'VOLUME ["/config", "/kept/here"]', "ENV KEPT=/config"]
+    files = {"Dockerfile": apps.tiny_dockerfile("v1", cmd='["/busybox", "sh", "/boot"]', extra=extra), "boot": script}
+    repository = tiny_app("forgetful", files=files)
+    (repository / "busybox").write_bytes(busybox)
+    (repository / "busybox").chmod(0o755)
+    apps.commit(repository, "busybox")
+    lost = "web writes /srv/app.db inside its container, which each deploy replaces: storage:mount forgetful data:"
+    anew = "is a VOLUME of the image and begins anew with each deploy: storage:mount forgetful data:"
+    said = server.push_ok(repository, "forgetful")
+    assert lost in said and "kept.db" not in said, said
+    assert f"/config {anew}/config" in said and f"/kept/here {anew}/kept/here" in said, said
+
+    for path in ("config:/config", "kept:/kept", "srv:/srv"):
+        mounted = server.ssh("storage:mount", "forgetful", path)
+        assert mounted.returncode == 0, mounted.stderr
+    apps.commit(repository, "Two")
+    said = server.push_ok(repository, "forgetful")
+    assert lost not in said and anew not in said, said

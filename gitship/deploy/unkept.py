@@ -1,0 +1,47 @@
+"""Data that go with a container: said by the push while there is a volume to be made yet.
+
+Two signs only, so that what a program merely leaves behind (caches, pid files) is not taken for data: a directory that
+the image calls a VOLUME, and a file that a container has changed and whose name is that of a database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import PurePosixPath
+
+from gitship.deploy.rollout import Rollout
+from gitship.engine.interface import Engine
+from gitship.errors import GitshipError
+from gitship.model import Mount
+
+MOST_LINES = 3
+_DATABASE = re.compile(r".*\.(?:db|db3|sqlite|sqlite3)", re.DOTALL)
+
+
+def tell(engine: Engine, rollout: Rollout) -> None:
+    """A line in the deploy's output for each; none when Docker does not say."""
+    with suppress(GitshipError):
+        for line in _lines(engine, rollout):
+            rollout.job.journal.detail(line)
+
+
+def _lines(engine: Engine, rollout: Rollout) -> list[str]:
+    name, said = rollout.app.name, list[str]()
+    mounts = [mount for process in rollout.release.processes for mount in process.mounts]
+    for path in _beside(engine.images.inspect(rollout.release.image_id).volumes, mounts)[:MOST_LINES]:
+        anew = "is a VOLUME of the image and begins anew with each deploy"
+        said.append(f"{path} {anew}: storage:mount {name} data:{path}")
+    for container in [*rollout.new[:1], *rollout.formation.end[:1]]:
+        found = _beside(filter(_DATABASE.fullmatch, engine.changed(container.id)), mounts)
+        for path in found[:MOST_LINES]:
+            line = f"{container.process} writes {path} inside its container, which each deploy replaces"
+            said.append(f"{line}: storage:mount {name} data:DIRECTORY, and have it write there")
+    return list(dict.fromkeys(said))
+
+
+def _beside(paths: Iterable[str], mounts: Sequence[Mount]) -> list[str]:
+    """Those that no mount has."""
+    kept = [PurePosixPath(mount.path) for mount in mounts]
+    return sorted(path for path in paths if not any(PurePosixPath(path).is_relative_to(place) for place in kept))
