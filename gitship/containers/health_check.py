@@ -29,6 +29,7 @@ CRASH_POLL_S = 0.02
 PARALLEL = 16
 LOG_LINES = 20
 CONNECT_S = 2.0
+NO_COMMAND = {126: "a command cannot be executed", 127: "a command is not in the image"}  # docker-init and shells
 SHORT_OUTPUT = 160  # characters of a command's output that fit into git's line
 # Of a container whose checks are skipped; a second is longer than a missing program needs to fail.
 UNCHECKED = (Check(kind="uptime", uptime_s=1.0),)
@@ -231,9 +232,11 @@ class Checker:
         if state.status in ("exited", "dead", "restarting") or state.restarts:
             state = self._after_its_end(container, state, round.ends)
             ended = "crashed and was started again" if state.status == "running" else f"exited {state.exit_code}"
+            meaning = state.error or NO_COMMAND.get(state.exit_code, "")
+            where = "see CMD in the Dockerfile, or the Procfile; " if state.exit_code in NO_COMMAND else ""
             raise DeployError(
-                f"{container.process} {ended}" + (f": {state.error}" if state.error else ""),
-                f"the lines above are its last words{more}",
+                f"{container.process} {ended}" + (f": {meaning}" if meaning else ""),
+                f"{where}the lines above are its last words{more}",
                 self._last_lines(container),
             )
         return state

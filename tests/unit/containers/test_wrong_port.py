@@ -91,11 +91,11 @@ class Sick(DockerEngine):
         return iter(())
 
 
-def failed(said: str) -> DeployError:
+def failed(said: str, engine: type[Sick] = Sick) -> DeployError:
     container = Container("1", "shop.worker.1.v1", 1, 1, "worker", 1, "127.0.0.1", None)
     process = Process("worker", checks=(Check(kind="image", command=("probe",), deadline_s=0.0),))
     with pytest.raises(DeployError) as caught:
-        Checker(Sick(said), 0.0).wait_ready([(container, process)], "shop", "shop.localhost", threading.Event())
+        Checker(engine(said), 0.0).wait_ready([(container, process)], "shop", "shop.localhost", threading.Event())
     return caught.value
 
 
@@ -118,3 +118,21 @@ def test_a_long_one_is_whole_above_and_spills_into_no_line() -> None:
     assert error.lines == (
         "HEALTHCHECK: Traceback", "HEALTHCHECK:   File x", "HEALTHCHECK: OSError: " + "x" * 300
     )  # fmt: skip
+
+
+class Gone(Sick):
+    """It has ended."""
+
+    def inspect(self, container_id: str) -> ContainerState:
+        return ContainerState(container_id, "c", {}, "exited", exit_code=int(self._said))
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [("127", ": a command is not in the image"), ("126", ": a command cannot be executed"), ("1", "")],
+)
+def test_a_command_that_is_not_there_is_told_as_that(code: str, cause: str) -> None:
+    error = failed(code, Gone)
+    assert error.message == f"worker exited {code}{cause}"
+    assert error.hint.startswith("see CMD in the Dockerfile, or the Procfile") is bool(cause)
+    assert error.hint.endswith("all of it: logs shop --release v1")
