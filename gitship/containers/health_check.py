@@ -233,10 +233,12 @@ class Checker:
             state = self._after_its_end(container, state, round.ends)
             ended = "crashed and was started again" if state.status == "running" else f"exited {state.exit_code}"
             meaning = state.error or NO_COMMAND.get(state.exit_code, "")
-            where = "see CMD in the Dockerfile, or the Procfile; " if state.exit_code in NO_COMMAND else ""
+            fix = f"if a variable is missing: config:set {round.app} NAME=VALUE"
+            if state.exit_code in NO_COMMAND:
+                fix = "see CMD in the Dockerfile, or the Procfile"
             raise DeployError(
                 f"{container.process} {ended}" + (f": {meaning}" if meaning else ""),
-                f"{where}the lines above are its last words{more}",
+                f"the lines above are its last words; {fix}{more}",
                 self._last_lines(container),
             )
         return state
