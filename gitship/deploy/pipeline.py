@@ -120,8 +120,7 @@ class Pipeline:
         self._leave_name(rollout)
         self._release_commands.after_the_switch(rollout)
         self._hooks.after_deploy(rollout)
-        if job.kind in BRINGS_A_RELEASE:
-            unkept.tell(self._engine, rollout)
+        unkept.tell(self._engine, rollout)
         self._answer(rollout)
         self._probation.begin(rollout)
         self._drain(rollout, switched)

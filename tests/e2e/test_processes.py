@@ -334,6 +334,9 @@ def test_a_push_says_which_data_go_with_the_container(server: Server, tiny_app: 
     for path in ("config:/config", "kept:/kept", "srv:/srv"):
         mounted = server.ssh("storage:mount", "forgetful", path)
         assert mounted.returncode == 0, mounted.stderr
-    apps.commit(repository, "Two")
+    files["Dockerfile"] = files["Dockerfile"].replace("VOLUME", "COPY busybox /bin/test\nUSER 1000\nVOLUME")
+    apps.commit(repository, "Two", files)
     said = server.push_ok(repository, "forgetful")
     assert lost not in said and anew not in said, said
+    for path in ("/config", "/kept", "/srv"):
+        assert f"web runs as 1000, which may not write to {path}: `RUN mkdir -p {path} && chown 1000 {path}`" in said

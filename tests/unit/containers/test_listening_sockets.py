@@ -42,5 +42,11 @@ def test_an_app_on_another_port_is_told_which() -> None:
         assert str(server.getsockname()[1]) in told[0] and f"expected {expected}" in told[0]
 
 
+def test_one_that_listens_nowhere_may_be_a_worker() -> None:
+    told = listening_sockets.diagnose((), 5000, "shop")
+    assert told is not None and not told.wrong
+    assert "0.0.0.0:$PORT (5000)" in told.hint and "Procfile in the repository with `worker: COMMAND`" in told.hint
+
+
 def test_a_process_that_is_gone_tells_nothing_wrong() -> None:
     assert listening_sockets.listening(2**22 + 1) == set()
