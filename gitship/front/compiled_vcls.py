@@ -39,9 +39,10 @@ def keeping(compiler: str, directory: Path) -> str:
         with suppress(KeyError):  # where there is that user, the compiler runs as it
             os.chown(place, pwd.getpwnam("varnish").pw_uid, -1)
     kept = f'{shlex.quote(str(place))}/"$1-$hash"'
-    key = "set -- $(sha256sum < %s); hash=$1; IFS=.; set -- ${PWD##*/}"  # in a directory vcl_<name>.<time>
+    # In a directory vcl_<name>.<time>. Any other locale is a dozen files to open, for each program.
+    key = "export LC_ALL=C; set -- $(b2sum < %s); hash=$1; IFS=.; set -- ${PWD##*/}"
     compiled = f"{compiler} && {{ ln %o {kept}; true; }}"
-    return f"{key}; ln -f {kept} %o 2>/dev/null || {{ {compiled}; }}"
+    return f"{key}; [ -e {kept} ] && ln -f {kept} %o 2>/dev/null || {{ {compiled}; }}"
 
 
 def prune(directory: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from gitship.front import canary_vcl
-from gitship.front.app_vcl import LABEL_PREFIX, TRIAL_LABEL
+from gitship.front.app_vcl import FORMER_PREFIX, LABEL_PREFIX, TRIAL_LABEL
 from gitship.front.canary_vcl import CANARY_PREFIX, Share
 from gitship.front.templates import REQUEST_ID, fill, page, template
 
@@ -25,7 +25,8 @@ _TOKEN = re.compile(r"[0-9a-f]{32,64}")
 
 
 _LEAF = re.compile(
-    rf'req\.http\.[a-z-]+ == "([^"]+)"\) {{ (?:call [a-z0-9_-]+; )?return \(vcl\({LABEL_PREFIX}([a-z0-9_-]+)\)\); }}'
+    r'req\.http\.[a-z-]+ == "([^"]+)"\) { (?:call [a-z0-9_-]+; )?'
+    rf"return \(vcl\((?:{LABEL_PREFIX}|{FORMER_PREFIX})([a-z0-9_-]+)\)\); }}"
 )
 _CANARY = re.compile(rf"return \(vcl\({CANARY_PREFIX}([a-z0-9_-]+)\)\);")
 _NONE: Mapping[str, Share] = MappingProxyType({})

@@ -48,7 +48,7 @@ class Routes:
             loaded = self._control.loaded()
             table = table_in_use(loaded)
             new = set(hosts.values()) - (targets(loaded).keys() - self._labels.retired(loaded))
-            for slug in sorted(new):
+            for slug in sorted(new, reverse=True):  # see BootFiles
                 self._label_first(slug)
             self._trial.settle()  # before the table names its label
             if not any(vcl.name == acme_challenges.LABEL for vcl in loaded):  # a varnishd from before there was HTTPS
@@ -107,6 +107,7 @@ class Routes:
         failed: list[FrontError] = []
         with self._lock:
             self._trial.settle()
+            self._labels.adopt()
             labels = targets(self._control.loaded())
             for app in apps:
                 try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gitship.errors import FrontError
 from gitship.front.app_vcl import (
+    FORMER_PREFIX,
     LABEL_PREFIX,
     TRIAL_LABEL,
     UNAVAILABLE,
@@ -18,18 +20,26 @@ from gitship.front.varnish_cli import Control, Loaded
 
 def targets(loaded: Iterable[Loaded]) -> dict[str, str]:
     """Slug -> the VCL that its label leads to."""
-    return {v.name.removeprefix(LABEL_PREFIX): v.target for v in loaded if v.target and v.name.startswith(LABEL_PREFIX)}
+    return _led(loaded, LABEL_PREFIX)
+
+
+def former(loaded: Iterable[Loaded]) -> dict[str, str]:
+    """The same, of labels that are named as an earlier gitship named them."""
+    return _led(loaded, FORMER_PREFIX)
 
 
 def canaries(loaded: Iterable[Loaded]) -> dict[str, str]:
     """Slug -> the VCL that the label of its canary leads to."""
-    labels = [v for v in loaded if v.target and v.name.startswith(CANARY_PREFIX)]
-    return {v.name.removeprefix(CANARY_PREFIX): v.target for v in labels if v.target}
+    return _led(loaded, CANARY_PREFIX)
+
+
+def _led(loaded: Iterable[Loaded], prefix: str) -> dict[str, str]:
+    return {v.name.removeprefix(prefix): v.target for v in loaded if v.target and v.name.startswith(prefix)}
 
 
 def serving(loaded: list[Loaded]) -> set[str]:
-    """Every VCL that a label leads to."""
-    return {*targets(loaded).values(), *canaries(loaded).values()}
+    """Every VCL that a label of an app leads to."""
+    return {*targets(loaded).values(), *former(loaded).values(), *canaries(loaded).values()}
 
 
 def table_in_use(loaded: Iterable[Loaded]) -> str | None:
@@ -65,7 +75,7 @@ class Labels:
         vcl = targets(loaded).get(slug)
         if vcl is None or vcl == UNAVAILABLE:
             return
-        self._let_go(label_name(slug), loaded)
+        self._lead_to_page(label_name(slug))
         self._control.discard(vcl)
 
     def end_canary(self, slug: str) -> str | None:
@@ -74,26 +84,29 @@ class Labels:
         vcl = canaries(loaded).get(slug)
         if vcl is None or vcl == UNAVAILABLE:
             return None
-        self._let_go(canary_label(slug), loaded)
+        self._lead_to_page(canary_label(slug))
         return vcl
 
-    def _let_go(self, label: str, loaded: list[Loaded]) -> None:
-        if not any(v.name == UNAVAILABLE for v in loaded):
-            self._control.inline(UNAVAILABLE, unavailable_vcl())
-        self._control.command("vcl.label", label, UNAVAILABLE)
+    def adopt(self) -> None:
+        """Labels of an earlier gitship get today's names, too; those of before go with a ``sweep``."""
+        loaded = self._control.loaded()
+        for slug, vcl in sorted(former(loaded).items(), reverse=True):
+            if slug not in targets(loaded):
+                self._control.command("vcl.label", label_name(slug), vcl)
 
     def try_out(self, vcl: str | None) -> None:
         """The label of what is on trial leads to ``vcl``; None: to a page. It is never discarded."""
-        loaded = self._control.loaded()
-        now = next((v.target for v in loaded if v.name == TRIAL_LABEL), None)
         if vcl is None:
-            self._ensure_unavailable(loaded)
-        if now != (vcl or UNAVAILABLE):
-            self._control.command("vcl.label", TRIAL_LABEL, vcl or UNAVAILABLE)
+            self._lead_to_page(TRIAL_LABEL)
+        else:
+            self._control.command("vcl.label", TRIAL_LABEL, vcl)
 
-    def _ensure_unavailable(self, loaded: list[Loaded]) -> None:
-        if not any(v.name == UNAVAILABLE for v in loaded):
+    def _lead_to_page(self, label: str) -> None:
+        try:
+            self._control.command("vcl.label", label, UNAVAILABLE)
+        except FrontError:  # a Varnish from before there was that page
             self._control.inline(UNAVAILABLE, unavailable_vcl())
+            self._control.command("vcl.label", label, UNAVAILABLE)
 
     def sweep(self) -> None:
         """Discards the labels of apps that are gone, if there is no table of hosts but the one in use.
@@ -106,6 +119,8 @@ class Labels:
         if not any(v.name.startswith(TOP_PREFIX) and not v.active for v in loaded):
             for slug in self.retired(loaded):
                 self._control.discard(label_name(slug))
+            for label in [v.name for v in loaded if v.name.startswith(FORMER_PREFIX) and not v.referred]:
+                self._control.discard(label)
             for slug in canaries(loaded).keys() - self.canaries(loaded):
                 if canaries(loaded)[slug] == UNAVAILABLE:
                     self._control.discard(canary_label(slug))

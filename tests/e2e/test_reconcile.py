@@ -105,7 +105,7 @@ def test_a_route_that_could_not_be_brought_is_told_and_does_not_wait_for_the_nex
     reconciled(server)
     varnish.control.command("param.set", "cc_command", "exit 1")
     try:
-        varnish.control.command("vcl.label", "L_late", "unavailable")
+        varnish.control.command("vcl.label", "z_late", "unavailable")
         done = server.ssh("server:reconcile")
         assert done.returncode != 0 and "late: " in done.stderr
         assert server.get("late").status == 503

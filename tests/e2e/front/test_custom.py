@@ -62,7 +62,7 @@ def test_each_hook_is_called(shared: Front, serve: Serve) -> None:
         ("import std;\nsub app_recv {\n    nonsense;\n}", "(line 3 Pos 5)"),
         ("\n\nsub app_recvv { }", "(line 3 Pos"),  # never called
         ("sub app_recv {\n    set req.http.x = nosuch.call();\n}", "(line 2 Pos"),
-        ("sub app_recv { set req.backend_hint = L_other; }", "(line 1"),
+        ("sub app_recv { set req.backend_hint = z_other; }", "(line 1"),
     ],
 )
 def test_what_does_not_compile_is_refused_with_the_authors_lines_and_the_last_good_one_serves(

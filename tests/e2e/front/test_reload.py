@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from gitship.errors import FrontError
+from gitship.front import app_vcl as vcl
+from gitship.front import host_table_vcl, vcl_labels
 from gitship.front.app_vcl import AppFront, app_vcl
 from gitship.front.front import Front
 from tests.e2e.front.asking import app, ask
-from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES
+from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
+from tests.e2e.harness import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -20,7 +23,7 @@ TABLE = {"a.localhost": "a", "b.localhost": "b"}
 
 
 def _ours(front: Front) -> set[str]:
-    return {v.name for v in front._control.loaded() if v.name.startswith(("app_", "top_", "L_")) and not v.discarded}
+    return {v.name for v in front._control.loaded() if v.name.startswith(("app_", "top_", "z_")) and not v.discarded}
 
 
 def test_everything_is_there_after_varnish_has_lost_it(front: Front, base: Path) -> None:
@@ -45,6 +48,32 @@ def test_what_is_right_already_is_not_touched(front: Front) -> None:
         before = _ours(front)
         front.reload([replace(a, verify_token="another-token-of-another-start") for a in apps], TABLE)
         assert _ours(front) == before
+
+
+def test_labels_of_an_earlier_gitship_are_led_on_without_compiling_anew(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Origin("v1") as one, Origin("v2") as two, monkeypatch.context() as earlier:
+        for module in (vcl, host_table_vcl, vcl_labels):
+            earlier.setattr(module, "LABEL_PREFIX", vcl.FORMER_PREFIX)
+        apps = [app("a", one), app("b", one)]
+        front.reload(apps, TABLE)
+        before = front.apps()
+        earlier.undo()
+        front.reload(apps, TABLE)
+        assert front.apps() == before
+        switch(front, app("b", two, release="v2"))
+        assert ask(front.address, "a.localhost").text == "v1 0"
+        assert ask(front.address, "b.localhost").text == "v2 0"
+
+        def let_go() -> bool:
+            ask(front.address, "a.localhost")  # an idle thread holds the former table until its next request
+            return not any(v.discarded for v in front._control.loaded())
+
+        wait_until(let_go, 20, "the former table is let go")
+        front.reload([app("a", one), app("b", two, release="v2")], TABLE)
+        assert {v.name for v in front._control.loaded() if v.name.startswith(vcl.FORMER_PREFIX)} == set()
+        assert len([name for name in _ours(front) if name.startswith("app_")]) == 2
 
 
 def test_only_the_app_that_differs_is_switched(front: Front) -> None:

@@ -18,6 +18,7 @@ import pytest
 from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.front import Front
+from gitship.front.varnish_cli import Reply
 from tests.e2e.front.asking import TIMEOUT_S, app, ask, raw, until_closed
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
@@ -32,6 +33,49 @@ HOST = "shop.localhost"
 def shop(front: Front) -> Front:
     front.set_hosts({HOST: "shop"})
     return front
+
+
+def test_a_switch_asks_for_nothing_that_grows_with_the_number_of_apps(
+    shop: Front, monkeypatch: pytest.MonkeyPatch, base: Path
+) -> None:
+    with Origin("v1") as origin:
+        shop.reload([app("shop", origin)], {HOST: "shop"})
+        asked, ask_varnish = [], shop._control.ask
+
+        def noted(line: str, *timeout_s: float) -> Reply:
+            asked.append(line.split()[0])
+            return ask_varnish(line, *timeout_s)
+
+        monkeypatch.setattr(shop._control, "ask", noted)
+        new = shop.load(app("shop", origin, release="v2"))
+        before = shop.label("shop", new)
+        assert before is not None
+        shop.discard(before)
+        assert not {"vcl.list", "vcl.deps"} & set(asked)
+        assert shop.apps() == {"shop": new} and shop.unlabelled("shop") == []
+    assert f"-vcl.label z_shop {new}\n" in (base / "varnish/boot.cli").read_text()
+    assert {p.stem for p in (base / "varnish/apps").glob("app_*")} == {new}
+
+
+def test_what_serves_or_is_gone_is_not_discarded(shop: Front) -> None:
+    with Origin("v1") as origin:
+        now = switch(shop, app("shop", origin))
+        shop.discard(now)
+        assert shop.apps() == {"shop": now}
+        shop.discard("app_shop_v9_9")
+
+
+def test_a_switch_that_could_not_be_written_down_is_with_the_next(shop: Front, base: Path) -> None:
+    with Origin("v1") as origin:
+        shop.reload([app("shop", origin), app("other", origin)], {HOST: "shop", "other.localhost": "other"})
+        new = shop.load(app("shop", origin, release="v2"))
+        apps = base / "varnish/apps"
+        apps.rename(base / "elsewhere")
+        with pytest.raises(OSError):
+            shop.label("shop", new)
+        (base / "elsewhere").rename(apps)
+        switch(shop, app("other", origin, release="v2"))
+        assert f"-vcl.label z_shop {new}\n" in (base / "varnish/boot.cli").read_text()
 
 
 def _until(front: Front, vcl: str, busy: int) -> None:

@@ -119,7 +119,7 @@ def test_an_app_can_go_while_a_request_still_holds_the_old_table(front: Front, b
             front.discard(name)
         front.remove(gone[0])
         labels = [v.name for v in front._control.loaded() if v.target and v.name != TRIAL_LABEL]
-        assert sorted(labels) == ["L_stays", "challenges"]
+        assert sorted(labels) == ["challenges", "z_stays"]
         assert front._control.command("pid") == worker
 
 

@@ -88,7 +88,7 @@ def test_the_page_for_an_app_that_could_not_be_loaded() -> None:
 def test_names_have_only_letters_that_vcl_names_may_have() -> None:
     app = replace(ONE, slug=App(1, "my-shop.example", 0.0).slug)
     assert vcl_name(app, 1700000000000) == "app_my-shop_example_v12_1700000000000"
-    assert label_name(app.slug) == "L_my-shop_example"
+    assert label_name(app.slug) == "z_my-shop_example"
 
 
 def test_the_digest_is_the_same_for_another_name_and_token() -> None:

@@ -86,7 +86,7 @@ def _walk(lines: list[str], host: str) -> str | None:
                 skip_until = f"{indent}}} else {{"
         elif line.strip() == "} else {":
             skip_until = f"{indent}}}"
-        elif found := re.search(r' == "([^"]+)"\) \{ return \(vcl\(L_([^)]+)\)\)', line):
+        elif found := re.search(r' == "([^"]+)"\) \{ return \(vcl\(z_([^)]+)\)\)', line):
             leaves += 1
             if name == found[1]:
                 return found[2]

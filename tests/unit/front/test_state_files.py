@@ -21,16 +21,16 @@ def _made(directory: Path) -> BootFiles:
 
 
 def test_boot_cli_loads_each_app_behind_a_page_that_covers_for_it(tmp_path: Path) -> None:
-    _made(tmp_path).write({"L_shop": "app_shop_v1_1", "L_lost": "unavailable"}, "top_1", lambda name: f"text of {name}")
+    _made(tmp_path).write({"z_shop": "app_shop_v1_1", "z_lost": "unavailable"}, "top_1", lambda name: f"text of {name}")
     assert (tmp_path / "boot.cli").read_text().replace(str(tmp_path), "DIR").splitlines() == [
         'vcl.load unavailable "DIR/apps/unavailable.vcl"',
         'vcl.load challenge_none "DIR/apps/challenge_none.vcl"',
         "vcl.label T_trial unavailable",
         "vcl.label challenges challenge_none",
-        "vcl.label L_lost unavailable",
-        "vcl.label L_shop unavailable",
+        "vcl.label z_shop unavailable",
         '-vcl.load app_shop_v1_1 "DIR/apps/app_shop_v1_1.vcl"',
-        "-vcl.label L_shop app_shop_v1_1",
+        "-vcl.label z_shop app_shop_v1_1",
+        "vcl.label z_lost unavailable",
         'vcl.load top_1 "DIR/apps/top_1.vcl"',
         "vcl.use top_1",
     ]
@@ -40,8 +40,8 @@ def test_boot_cli_loads_each_app_behind_a_page_that_covers_for_it(tmp_path: Path
 
 def test_files_that_boot_cli_no_longer_names_are_removed_after_it_is_written(tmp_path: Path) -> None:
     files = _made(tmp_path)
-    files.write({"L_shop": "app_shop_v1_1"}, "top_1", str)
-    files.write({"L_shop": "app_shop_v2_2"}, "top_1", str)
+    files.write({"z_shop": "app_shop_v1_1"}, "top_1", str)
+    files.write({"z_shop": "app_shop_v2_2"}, "top_1", str)
     assert sorted(p.name for p in (tmp_path / "apps").iterdir()) == [
         "app_shop_v2_2.vcl",
         "challenge_none.vcl",
@@ -50,22 +50,43 @@ def test_files_that_boot_cli_no_longer_names_are_removed_after_it_is_written(tmp
     ]
 
 
+def test_one_label_is_led_elsewhere_as_if_all_was_written_anew(tmp_path: Path) -> None:
+    files = _made(tmp_path)
+    led = {"z_shop": "app_shop_v1_1", "z_shop-2": "app_shop-2_v1_1", "z_lost": "unavailable"}
+    for label, new in (("z_shop", "app_shop_v2_2"), ("z_lost", "app_lost_v1_1"), ("z_shop-2", "unavailable")):
+        files.write(led, "top_1", str)
+        before, led[label] = led[label], new
+        assert files.lead(label, before, new, str)
+        found = {p.name: p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+        files.write(led, "top_1", str)
+        assert found == {p.name: p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_a_label_that_led_elsewhere_than_boot_cli_says_changes_nothing(tmp_path: Path) -> None:
+    files = _made(tmp_path)
+    files.write({"z_shop": "app_shop_v1_1"}, "top_1", str)
+    before = files.read()
+    assert not files.lead("z_shop", "app_shop_v2_2", "app_shop_v3_3", str)
+    assert not files.lead("z_other", "unavailable", "app_other_v1_1", str)
+    assert files.read() == before
+
+
 def test_when_writing_fails_the_old_state_is_whole(tmp_path: Path) -> None:
     files = _made(tmp_path)
-    files.write({"L_shop": "app_shop_v1_1"}, "top_1", str)
+    files.write({"z_shop": "app_shop_v1_1"}, "top_1", str)
     before = (tmp_path / "boot.cli").read_text()
 
     def fails(name: str) -> str:
         raise OSError("no space left on device")
 
     with pytest.raises(OSError):
-        files.write({"L_shop": "app_shop_v2_2"}, "top_2", fails)
+        files.write({"z_shop": "app_shop_v2_2"}, "top_2", fails)
     assert (tmp_path / "boot.cli").read_text() == before
     assert {"app_shop_v1_1.vcl", "top_1.vcl"} <= {p.name for p in (tmp_path / "apps").iterdir()}
 
 
 def test_nobody_else_may_read_them(tmp_path: Path) -> None:
-    _made(tmp_path).write({"L_shop": "app_shop_v1_1"}, "top_1", str)
+    _made(tmp_path).write({"z_shop": "app_shop_v1_1"}, "top_1", str)
     for path in (tmp_path / "boot.cli", tmp_path / "apps", *(tmp_path / "apps").iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
@@ -74,7 +95,7 @@ def test_nobody_else_may_read_them(tmp_path: Path) -> None:
 def test_the_readers_group_may_read_but_not_write_them(tmp_path: Path) -> None:
     files = BootFiles(tmp_path, 12345)
     files.prepare("x", "y")
-    files.write({"L_shop": "app_shop_v1_1"}, "top_1", str)
+    files.write({"z_shop": "app_shop_v1_1"}, "top_1", str)
     for path in (tmp_path / "apps", *(tmp_path / "apps").iterdir()):
         assert path.stat().st_gid == 12345
         assert stat.S_IMODE(path.stat().st_mode) == (0o750 if path.is_dir() else 0o640)

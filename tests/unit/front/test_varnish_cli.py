@@ -37,8 +37,8 @@ class Old(socketserver.ThreadingTCPServer):
         if verb == "vcl.inline":
             self.loaded.append(words[0])
             if self.late:
-                self.loaded += [vcl for vcl in (self.late, "L_late") if vcl not in self.loaded]
-                self.labels["L_late"], self.late = self.late, ""
+                self.loaded += [vcl for vcl in (self.late, "z_late") if vcl not in self.loaded]
+                self.labels["z_late"], self.late = self.late, ""
             return 200, "VCL compiled."
         if verb == "vcl.list":
             return 200, json.dumps([2, ["vcl.list", "-j"], 1.0, *map(self.entry, self.loaded)])
@@ -95,23 +95,23 @@ def talking_to(old: Old) -> Iterator[Control]:
 
 
 def a_server(late: str = "") -> Old:
-    loaded = ["app_old", "L_idle", "app_shop", "L_shop", "app_gone", "top_1"]
-    labels = {"L_shop": "app_shop", "L_idle": "app_shop"}
-    return Old(loaded, labels, named={"L_shop"}, late=late)
+    loaded = ["app_old", "z_idle", "app_shop", "z_shop", "app_gone", "top_1"]
+    labels = {"z_shop": "app_shop", "z_idle": "app_shop"}
+    return Old(loaded, labels, named={"z_shop"}, late=late)
 
 
 def test_what_others_were_loaded_after_is_discarded_all_the_same() -> None:
     old = a_server()
     with talking_to(old) as control:
         control.discard("app_old")
-        assert old.loaded == ["L_idle", "app_shop", "L_shop", "app_gone", "top_1"]
+        assert old.loaded == ["z_idle", "app_shop", "z_shop", "app_gone", "top_1"]
 
 
 def test_also_when_another_one_is_loaded_meanwhile() -> None:
     old = a_server(late="app_late")
     with talking_to(old) as control:
         control.discard("app_old")
-        assert old.loaded == ["L_idle", "app_shop", "L_shop", "app_gone", "top_1", "app_late", "L_late"]
+        assert old.loaded == ["z_idle", "app_shop", "z_shop", "app_gone", "top_1", "app_late", "z_late"]
 
 
 def test_but_not_when_a_label_leads_to_it_meanwhile() -> None:
@@ -119,18 +119,18 @@ def test_but_not_when_a_label_leads_to_it_meanwhile() -> None:
     with talking_to(old) as control:
         with pytest.raises(FrontError, match="Cannot discard"):
             control.discard("app_old")
-        assert old.loaded == ["app_old", "L_idle", "app_shop", "L_shop", "app_gone", "top_1", "L_late"]
+        assert old.loaded == ["app_old", "z_idle", "app_shop", "z_shop", "app_gone", "top_1", "z_late"]
 
 
 def test_the_last_one_and_a_label_that_nobody_names() -> None:
     old = a_server()
     with talking_to(old) as control:
         control.discard("app_gone")
-        control.discard("L_idle")
-        assert old.loaded == ["app_old", "app_shop", "L_shop", "top_1"]
+        control.discard("z_idle")
+        assert old.loaded == ["app_old", "app_shop", "z_shop", "top_1"]
 
 
-@pytest.mark.parametrize("name", ["app_shop", "L_shop"])
+@pytest.mark.parametrize("name", ["app_shop", "z_shop"])
 def test_what_something_leads_to_stays(name: str) -> None:
     old = a_server()
     before = list(old.loaded)

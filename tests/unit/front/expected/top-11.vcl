@@ -12,22 +12,22 @@ sub vcl_recv {
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
     if (req.http.host < "h05.localhost") {
         if (req.http.host < "h02.localhost") {
-            if (req.http.host == "h00.localhost") { return (vcl(L_app-0)); }
-            if (req.http.host == "h01.localhost") { return (vcl(L_app-1)); }
+            if (req.http.host == "h00.localhost") { return (vcl(z_app-0)); }
+            if (req.http.host == "h01.localhost") { return (vcl(z_app-1)); }
         } else {
-            if (req.http.host == "h02.localhost") { return (vcl(L_app-2)); }
-            if (req.http.host == "h03.localhost") { return (vcl(L_app-0)); }
-            if (req.http.host == "h04.localhost") { return (vcl(L_app-1)); }
+            if (req.http.host == "h02.localhost") { return (vcl(z_app-2)); }
+            if (req.http.host == "h03.localhost") { return (vcl(z_app-0)); }
+            if (req.http.host == "h04.localhost") { return (vcl(z_app-1)); }
         }
     } else {
         if (req.http.host < "h08.localhost") {
-            if (req.http.host == "h05.localhost") { return (vcl(L_app-2)); }
-            if (req.http.host == "h06.localhost") { return (vcl(L_app-0)); }
-            if (req.http.host == "h07.localhost") { return (vcl(L_app-1)); }
+            if (req.http.host == "h05.localhost") { return (vcl(z_app-2)); }
+            if (req.http.host == "h06.localhost") { return (vcl(z_app-0)); }
+            if (req.http.host == "h07.localhost") { return (vcl(z_app-1)); }
         } else {
-            if (req.http.host == "h08.localhost") { return (vcl(L_app-2)); }
-            if (req.http.host == "h09.localhost") { return (vcl(L_app-0)); }
-            if (req.http.host == "h10.localhost") { return (vcl(L_app-1)); }
+            if (req.http.host == "h08.localhost") { return (vcl(z_app-2)); }
+            if (req.http.host == "h09.localhost") { return (vcl(z_app-0)); }
+            if (req.http.host == "h10.localhost") { return (vcl(z_app-1)); }
         }
     }
     return (synth(404));

@@ -10,9 +10,9 @@ sub vcl_recv {
         return (vcl(challenges));
     }
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
-    if (req.http.host == "a.localhost") { return (vcl(L_a)); }
-    if (req.http.host == "my.app.localhost") { return (vcl(L_my_app)); }
-    if (req.http.host == "shop.example.com") { return (vcl(L_shop)); }
+    if (req.http.host == "a.localhost") { return (vcl(z_a)); }
+    if (req.http.host == "my.app.localhost") { return (vcl(z_my_app)); }
+    if (req.http.host == "shop.example.com") { return (vcl(z_shop)); }
     return (synth(404));
 }
 

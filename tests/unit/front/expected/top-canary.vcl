@@ -17,10 +17,10 @@ sub vcl_recv {
         return (vcl(challenges));
     }
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
-    if (req.http.host == "blog.localhost") { return (vcl(L_blog)); }
-    if (req.http.host == "shop.localhost") { call canary_shop; return (vcl(L_shop)); }
+    if (req.http.host == "blog.localhost") { return (vcl(z_blog)); }
+    if (req.http.host == "shop.localhost") { call canary_shop; return (vcl(z_shop)); }
     set req.http.x-gitship-parent = regsub(req.http.host, "^[^.]+", "*");
-    if (req.http.x-gitship-parent == "*.example.com") { call canary_shop; return (vcl(L_shop)); }
+    if (req.http.x-gitship-parent == "*.example.com") { call canary_shop; return (vcl(z_shop)); }
     return (synth(404));
 }
 

@@ -11,7 +11,7 @@ sub vcl_recv {
     }
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
     if (req.http.x-gitship-trial == "0123456789abcdef0123456789abcdef") { return (vcl(T_trial)); }  # the release that comes, for gitship alone
-    if (req.http.host == "a.localhost") { return (vcl(L_a)); }
+    if (req.http.host == "a.localhost") { return (vcl(z_a)); }
     return (synth(404));
 }
 

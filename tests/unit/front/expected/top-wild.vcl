@@ -10,10 +10,10 @@ sub vcl_recv {
         return (vcl(challenges));
     }
     set req.http.host = std.tolower(regsub(req.http.host, "\.?(:[0-9]+)?$", ""));
-    if (req.http.host == "shop.example.com") { return (vcl(L_shop)); }
+    if (req.http.host == "shop.example.com") { return (vcl(z_shop)); }
     set req.http.x-gitship-parent = regsub(req.http.host, "^[^.]+", "*");
-    if (req.http.x-gitship-parent == "*.example.com") { return (vcl(L_wild)); }
-    if (req.http.x-gitship-parent == "*.example.net") { return (vcl(L_wild)); }
+    if (req.http.x-gitship-parent == "*.example.com") { return (vcl(z_wild)); }
+    if (req.http.x-gitship-parent == "*.example.net") { return (vcl(z_wild)); }
     return (synth(404));
 }
 
