@@ -1,9 +1,10 @@
 """Compiled VCLs are kept for the next varnishd: after a kill it links them instead of compiling each anew.
 
 Of the 18 ms of processor time that an app's VCL takes at a start, 11 are the C compiler's; finding the compiled one
-takes 4. The key is the C source, which has Varnish's own interface in it, and the VCL's name: a file that is loaded
-under two names is one program with one memory, and the worker panics ("bogus caching by dlopen"), also when the first
-one is discarded and not yet let go.
+takes 4. The key is the C source, which has Varnish's own interface in it, and the VCL's name. A comment in the source
+lists all labels of the moment: it does not count, or a new app would have all others compiled again. A file that is
+loaded under two names is one program with one memory, and the worker panics ("bogus caching by dlopen"), also when the
+first one is discarded and not yet let go.
 
 Nothing is kept over a reboot: after a power cut a file may be empty, and an app whose VCL does not load shows a page.
 """
@@ -19,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PREFIX = "compiled-"
+_LABEL = r"^ \* vcl  *VCL "  # a line of that comment
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -40,7 +42,7 @@ def keeping(compiler: str, directory: Path) -> str:
             os.chown(place, pwd.getpwnam("varnish").pw_uid, -1)
     kept = f'{shlex.quote(str(place))}/"$1-$hash"'
     # In a directory vcl_<name>.<time>. Any other locale is a dozen files to open, for each program.
-    key = "export LC_ALL=C; set -- $(b2sum < %s); hash=$1; IFS=.; set -- ${PWD##*/}"
+    key = f"export LC_ALL=C; set -- $(grep -v '{_LABEL}' %s | b2sum); hash=$1; IFS=.; set -- ${{PWD##*/}}"
     compiled = f"{compiler} && {{ ln %o {kept}; true; }}"
     return f"{key}; [ -e {kept} ] && ln -f {kept} %o 2>/dev/null || {{ {compiled}; }}"
 

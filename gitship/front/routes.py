@@ -109,7 +109,7 @@ class Routes:
             self._trial.settle()
             self._labels.adopt()
             labels = targets(self._control.loaded())
-            for app in apps:
+            for app in sorted(apps, key=lambda app: app.slug, reverse=True):  # see BootFiles
                 try:
                     self._programs.bring(app, labels.get(app.slug))
                 except FrontError as error:

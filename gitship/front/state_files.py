@@ -65,7 +65,7 @@ class BootFiles:
             (self._apps / there[name]).unlink(missing_ok=True)
 
     def lead(self, label: str, before: str, name: str, text_of: Callable[[str], str]) -> bool:
-        """As ``write``, where all stays but ``label``, which led to the VCL ``before``. False when boot.cli says else."""
+        """As ``write``, where all stays but ``label``, which led to ``before``. False when boot.cli says otherwise."""
         directory = _escaped(self._apps)
         old, new = ("\n".join(["", *self._entry(label, vcl, directory), ""]) for vcl in (before, name))
         boot = self.read()

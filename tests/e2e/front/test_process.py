@@ -182,6 +182,7 @@ def test_what_was_compiled_once_is_not_compiled_again_after_a_kill(base: Path, m
             front.ensure_running()
             front.set_hosts({HOST: "shop"})
             switch(front, app("shop", one))
+            front.set_hosts({HOST: "shop", "later.localhost": "later"})  # an app more is a label more for all others
             os.kill(_manager(base), signal.SIGKILL)
             wait_until(lambda: not front.alive())
             (base / "runs").unlink()

@@ -37,6 +37,17 @@ def test_the_same_source_is_compiled_once(tmp_path: Path) -> None:
     assert (tmp_path / "b/runs").exists()
 
 
+def test_apps_that_come_and_go_are_no_other_source(tmp_path: Path) -> None:
+    command = compiled_vcls.keeping(COMPILER, tmp_path)
+    source = "int a;\n/*\n * Symbol Table MAIN\n *\n * var       HTTP     0 99 req\n{}*/\n"
+    label = " * vcl       VCL                    40 41 z_shop\n"
+    _compile(tmp_path / "a", command, source.format(""))
+    _compile(tmp_path / "a", command, source.format(label))
+    assert not (tmp_path / "a/runs").exists()
+    _compile(tmp_path / "a", command, source.format("").replace("int", "long"))
+    assert (tmp_path / "a/runs").exists()
+
+
 def test_the_same_source_under_another_name_is_a_file_of_its_own(tmp_path: Path) -> None:
     command = compiled_vcls.keeping(COMPILER, tmp_path)
     for name in ("vcl_top_1.1795568564.671243", "vcl_top_2.1795568564.671244"):
