@@ -12,6 +12,7 @@ from docker import errors as docker_errors
 from gitship.engine.values import HeldImage, Image
 
 UNTAGGED = "<none>:<none>"
+BEING_REMOVED = "unrecognized image ID"  # Docker's own store answers 500 where another call removes it at this moment
 
 
 def describe(inspected: Mapping[str, Any], size_bytes: int | None = None) -> Image:
@@ -114,5 +115,6 @@ def _remove(docker: APIClient, reference: str) -> bool:
     except docker_errors.APIError as error:
         if error.status_code == 409:
             return False
-        raise
+        if BEING_REMOVED not in str(error.explanation):
+            raise
     return True

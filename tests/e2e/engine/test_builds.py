@@ -7,6 +7,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from gitship.engine import build_cli, build_secrets
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployCanceled, DeployError, NotFound
 from tests.e2e import docker_cli
 from tests.e2e.engine.conftest import Lab, wait_for
@@ -319,3 +320,17 @@ def test_an_image_with_two_tags_keeps_both_while_it_is_needed_and_goes_with_both
     assert lab.engine.images.remove(image.id, bool, untagged=False) is True
     with pytest.raises(NotFound):
         lab.engine.images.inspect(image.id)
+
+
+def test_an_image_that_several_remove_at_once_is_gone_for_each_of_them(lab: Lab) -> None:
+    """Two drains of an app that end together, or a gitship that was killed while Docker removed it, and the next."""
+    together = threading.Barrier(4)
+
+    def remove(image: Image) -> bool:
+        together.wait(20)
+        return lab.engine.images.remove(image.id, bool, untagged=True)
+
+    for _ in range(5):
+        image = lab.build(f"FROM scratch\nLABEL word={unique()}\n")
+        with ThreadPoolExecutor(together.parties) as pool:
+            assert list(pool.map(remove, [image] * together.parties)) == [True] * together.parties
