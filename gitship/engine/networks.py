@@ -9,6 +9,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 from docker.types import IPAMConfig, IPAMPool
 
+from gitship.engine.values import LABEL_SERVER
 from gitship.errors import Conflict
 
 
@@ -18,8 +19,8 @@ def ensure(docker: APIClient, name: str, subnet: str, labels: Mapping[str, str])
     if found is not None:
         if _subnet(found) == subnet:
             return True
-        own = found.get("Labels") or {}
-        if any(own.get(label) != value for label, value in labels.items()):
+        # the other labels tell what the app was called when it was made
+        if (found.get("Labels") or {}).get(LABEL_SERVER) != labels.get(LABEL_SERVER):
             raise Conflict(
                 f"a network named {name} is there that gitship did not make", f"remove it: `docker network rm {name}`"
             )

@@ -80,6 +80,18 @@ def test_an_app_gets_the_next_subnet_when_docker_has_given_the_first_away(
     addresses.remove(app)
 
 
+def test_a_network_that_nobody_wrote_down_is_the_apps_own_under_its_next_name_too(
+    lab: Lab, addresses: Addresses, store: Store
+) -> None:
+    """gitship was killed between the two, and another network came first the next time."""
+    app = store.create_app("first")
+    made = {"gitship.server": lab.run, "gitship.app": "first"}
+    assert lab.engine.ensure_network(addresses.name(app), lab.subnet.replace("0/26", "192/26"), made)
+    store.rename_app(app.id, "second")
+    name = addresses.network(store.app_by_id(app.id))
+    assert subnet(lab, name) == store.app_by_id(app.id).network
+
+
 def test_the_addresses_handed_out_are_the_containers_own(lab: Lab, addresses: Addresses, store: Store) -> None:
     app = store.create_app("shop")
     network = addresses.network(app)
