@@ -40,6 +40,7 @@ SLOWEST = (
     "e2e/front/test_swaps.py",
     "e2e/test_web_pages.py",
     "e2e/test_cron.py",
+    "e2e/test_storm.py",
 )
 # What --long asks for, beside the tests marked `long`, where nothing else is asked for.
 LONG_RUNS = {

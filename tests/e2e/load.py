@@ -158,6 +158,7 @@ class Visitors:
             *[("GET", self.get, True)] * (workers // 2),
             *[("POST", self.post, True)] * (workers - workers // 2),
             ("GET new connection", self.get, False),
+            ("POST new connection", self.post, False),
             *[("GET slow", self.slow, True)] * 2,
             *[("GET stream", self.stream, True)] * streams,
         ]
