@@ -104,6 +104,7 @@ def state(inspected: Mapping[str, Any]) -> ContainerState:
         health_output=str(log[-1].get("Output", "")).strip()[:HEALTH_OUTPUT_CHARS] if log else "",
         error=runtime_cause(now.get("Error", "")),
         started_at=epoch(now.get("StartedAt", "")),
+        finished_at=epoch(now.get("FinishedAt", "")),
         pid=now.get("Pid", 0),
     )
 

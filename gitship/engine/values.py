@@ -167,7 +167,7 @@ class ContainerState:
 
     ``labels`` has those of gitship's namespace only when gitship gave them to this very container (see ``label_seal``).
     ``health`` is "", starting, healthy or unhealthy; ``error`` the engine's own words when it could not start it;
-    ``started_at`` epoch seconds or None.
+    ``started_at`` epoch seconds or None; ``finished_at``, too, None of one that has never ended.
     """
 
     id: str
@@ -182,6 +182,7 @@ class ContainerState:
     health_output: str = ""
     error: str = ""
     started_at: float | None = None
+    finished_at: float | None = None
     pid: int = 0
 
 

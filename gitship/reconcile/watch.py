@@ -126,7 +126,9 @@ class Watcher:
             self._out_of_memory(container, event.at)
         elif event.action == "die" and ended is Ended.BY_ITSELF:
             self._crashed(container, event)
-        elif event.action == "start" and ended in (Ended.FROM_OUTSIDE, Ended.UNSEEN):
+        elif event.action == "start" and (
+            ended is Ended.FROM_OUTSIDE or (ended is Ended.UNSEEN and self._has_ended(container))
+        ):
             why = "somebody stopped it, or Docker was restarted; now it runs again"
             self._record(container, event.at, Happening.RESTARTED, why)
         elif event.action == "health_status" and event.health == "unhealthy":
@@ -137,6 +139,13 @@ class Watcher:
         self._store.set_events_seen_until(self._until)
 
     # -- what it means
+
+    def _has_ended(self, container: Container) -> bool:
+        """False in its first life, whose beginning Docker tells after it has forgotten that it was made."""
+        try:
+            return self._engine.inspect(container.id).finished_at is not None
+        except NotFound:
+            return False
 
     def _out_of_memory(self, container: Container, at: float) -> None:
         if self._open_oom(container, at - OOM_AT_ONCE_S):
