@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.agreement import await_agreement
-from tests.e2e.harness import running, wait_to_be
+from tests.e2e.harness import running
 from tests.e2e.history import ANYTHING
 from tests.e2e.leftovers import leftovers
 from tests.e2e.load import load
 from tests.e2e.people import Person
 from tests.e2e.storm import MOST_VERSIONS, NAMES, ROLES, STEADY, Killer, Onlookers, Storm
+from tests.waiting import wait_to_be
 
 RUNS = int(os.environ.get("GITSHIP_TEST_STORM", "0"))
 SEED = int(os.environ.get("GITSHIP_TEST_STORM_SEED", "1"))

@@ -15,7 +15,7 @@ from gitship.front.front import Front
 from tests.e2e.front.asking import app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
-from tests.e2e.harness import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
