@@ -61,4 +61,4 @@ def test_a_unit_test_that_starts_a_child_process_fails(tmp_path: Path) -> None:
     assert "6 passed, 3 errors" in done.stdout, done.stdout + done.stderr
     for name in ("test_runs_one", "test_hides_one", "test_fixture"):
         assert f"ERROR at teardown of {name} " in done.stdout, done.stdout
-    assert done.stdout.count("Failed: a unit test starts no child process (mark it `clients`)") == 3
+    assert done.stdout.count("\na unit test starts no child process (mark it `clients`): ") == 3, done.stdout
