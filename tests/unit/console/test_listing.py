@@ -22,9 +22,8 @@ from tests.unit.commands.world import ADA, World
 pytestmark = pytest.mark.unit
 
 # These print live containers, lines or a plan, and have tests of their own.
-OTHERS = {"logs", "run:list", "checks:run", "server:apply", "server:cleanup"}
+OTHERS = {"help", "logs", "run:list", "checks:run", "server:apply", "server:cleanup"}
 NO_APP = (
-    "help",
     "apps:list",
     "keys:list",
     "audit",

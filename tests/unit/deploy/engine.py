@@ -99,6 +99,9 @@ class MemoryEngine:
         if container_id in self.containers:
             self.containers[container_id] = replace(self.containers[container_id], status="exited")
 
+    def changed(self, container_id: str) -> tuple[str, ...]:
+        return ()
+
     def remove(self, container_id: str) -> None:
         self._hook("remove", container_id)
         self.containers.pop(container_id, None)

@@ -30,6 +30,7 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "ping": lambda e: e.ping(),
     "image_root": lambda e: e.image_root(),
     "free_bytes": lambda e: e.free_bytes(),
+    "changed": lambda e: e.changed("x"),
     "images.build": lambda e: e.images.build([b"x"], BuildOptions("x"), print, threading.Event()),
     "images.store": lambda e: e.images.store(),
     "images.inspect": lambda e: e.images.inspect("x"),
