@@ -1,72 +1,55 @@
-"""What 200 deploys over 10 apps leave behind, under load: memory, descriptors, threads, containers, images, VCLs, disk.
+"""What 1,000 deploys over 10 apps leave behind, under load: memory, descriptors, threads, containers, VCLs, disk.
 
-Everything is measured whenever nothing is under way; from the 50th deploy on it has to stay as it is. The engine is an
+Everything is measured whenever nothing is under way; from the 100th deploy on it has to stay as it is. The engine is an
 own one, so that nothing else is counted. `python -m tests.bench.soak [--deploys N] [--apps N]`; 1 when something grows.
+Memory is the proportional set (see ``memory``), and dockerd's the resident one.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from statistics import linear_regression
 
 from docker import APIClient
 
+from tests.bench import memory
 from tests.bench.table import show
 from tests.e2e import apps, dockerd
 from tests.e2e.agreement import await_agreement, loaded_vcls
 from tests.e2e.harness import Server, running
 from tests.e2e.load import load
 
-EVERY = 10
-SETTLED = 50  # from here on everything is flat
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+EVERY = 20
+SETTLED = 100  # from here on everything is flat
 MB = 1 << 20
-# What may be more at the end than at SETTLED, beside noise: what is kept of each deploy on purpose, and nothing else.
+SURE = 2.0  # standard errors: a slope within them of what is allowed is noise
+# What may be more with each deploy from SETTLED on: what is kept of it on purpose, and nothing else.
 ALLOWED_KB_A_DEPLOY = {
-    "gitship MB": 60.0,  # pages that malloc keeps: of Python's own memory it is 1 KB (tracemalloc)
-    "varnishd MB": 40.0,
-    "dockerd MB": 60.0,
     "database MB": 12.0,  # its record, its release, its audit line
     "logs MB": 24.0,  # its output
     "repositories MB": 120.0,  # its objects: three loose ones, a file system block each, and the changed file
-    # Compiled VCLs, 140 KB each, are tidied up a hundred at a time; a sample is taken every ten.
-    "varnish files MB": 16.0,
     "docker files MB": 60.0,
+    "dockerd MB": 60.0,
 }
 ALLOWED_MORE = {"threads": 4, "fds": 8}
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """What a process (and those below it, by name) uses."""
-
-    rss_bytes: int
-    fds: int
-    threads: int
-
-
-def measured(pids: list[int]) -> Process:
-    """All of them together."""
-    rss = fds = threads = 0
-    for pid in pids:
-        proc = Path(f"/proc/{pid}")
-        rss += int((proc / "statm").read_text().split()[1]) * PAGE_BYTES
-        fds += len(list((proc / "fd").iterdir()))
-        threads += len(list((proc / "task").iterdir()))
-    return Process(rss, fds, threads)
 
 
 def below(pid: int) -> list[int]:
     """The process and all its descendants."""
     children = [int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()]
     return [pid, *(found for child in children for found in below(child))]
+
+
+def entries(what: str, pids: list[int]) -> int:
+    """Of that directory of /proc: fd, task."""
+    return sum(len(list(Path(f"/proc/{pid}/{what}").iterdir())) for pid in pids)
 
 
 def named(pids: list[int], *names: str) -> list[int]:
@@ -92,20 +75,19 @@ class Soak:
         server, data = self._server, self._server.data_dir
         self._docker.prune_builds()
         assert server.process is not None
-        own = measured([server.process.pid])
-        varnish = measured(server.varnishd())
-        engine = below(self._engine.pid)
-        docker = measured(named(engine, "dockerd", "containerd"))
+        sets = memory.measured(server)
+        docker = named(below(self._engine.pid), "dockerd", "containerd")
         label = {"label": f"gitship.server={server.server_id()}"}
         return {
-            "gitship MB": own.rss_bytes / MB,
-            "gitship fds": own.fds,
-            "gitship threads": own.threads,
-            "varnishd MB": varnish.rss_bytes / MB,
-            "varnishd fds": varnish.fds,
-            "dockerd MB": docker.rss_bytes / MB,
-            "dockerd fds": docker.fds,
-            "dockerd threads": docker.threads,
+            "gitship MB": sets["gitship"],
+            "gitship fds": entries("fd", [server.process.pid]),
+            "gitship threads": entries("task", [server.process.pid]),
+            "varnishd MB": sets["varnishd"] - memory.cached(server),
+            "varnishd fds": entries("fd", server.varnishd()),
+            "log reader MB": sets["log reader"],
+            "dockerd MB": sum(map(memory.pss, docker)),
+            "dockerd fds": entries("fd", docker),
+            "dockerd threads": entries("task", docker),
             "containers": len(self._docker.containers(all=True)),
             "images": len(self._docker.images(all=True)),
             "image tags": sum(len(image["RepoTags"] or ()) for image in self._docker.images(filters=label)),
@@ -124,25 +106,31 @@ class Soak:
         return int(size)
 
 
+def slope(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """What each deploy adds, by least squares, and the standard error of that."""
+    fit = linear_regression(*zip(*points, strict=True))
+    numbers = [number for number, _ in points]
+    mean = sum(numbers) / len(numbers)
+    rest = sum((value - fit.intercept - fit.slope * number) ** 2 for number, value in points)
+    return fit.slope, math.sqrt(rest / max(1, len(points) - 2) / sum((number - mean) ** 2 for number in numbers))
+
+
 def verdict(samples: dict[int, dict[str, float]]) -> tuple[list[list[str]], list[str]]:
-    """A row for each figure, and the names of those that grow: the most of the last third beside that of the first."""
-    last = max(samples)
-    settled = min(SETTLED, last)
-    third = (last - settled) / 3
+    """A row for each figure, at every hundredth deploy and with its slope from SETTLED on; names of what grows."""
+    shown = [number for number in samples if number % SETTLED == 0]
     rows, growing = [], []
-    for name, first in samples[min(samples)].items():
-        before = max(sample[name] for number, sample in samples.items() if settled <= number <= settled + third)
-        after = max(sample[name] for number, sample in samples.items() if number >= last - third)
-        more, deploys = after - before, max(1.0, 2 * third)
-        if name.endswith("MB"):
-            flat = more * 1024 / deploys <= ALLOWED_KB_A_DEPLOY[name]
-            told = f"{more * 1024 / deploys:+.1f} KB"
+    for name in samples[0]:
+        points = [(number, sample[name]) for number, sample in samples.items() if number >= SETTLED]
+        a_deploy, error = slope(points)
+        if is_memory := name.endswith("MB"):
+            a_deploy, error = a_deploy * 1024, error * 1024
+            flat = a_deploy - SURE * error <= ALLOWED_KB_A_DEPLOY.get(name, 0.0)
         else:
-            flat = more <= ALLOWED_MORE.get(name.split()[-1], 0)
-            told = f"{more / deploys:+.2f}"
+            flat = points[-1][1] - points[0][1] <= ALLOWED_MORE.get(name.split()[-1], 0)
         growing += [] if flat else [name]
-        numbers = [f"{value:.1f}" if name.endswith("MB") else f"{value:.0f}" for value in (first, before, after)]
-        rows.append([name, *numbers, told, "flat" if flat else "GROWS"])
+        values = [f"{samples[number][name]:.{1 if is_memory else 0}f}" for number in shown]
+        told = f"{a_deploy:+.1f} ± {error:.1f} KB" if is_memory else f"{a_deploy:+.3f}"
+        rows.append([name, *values, told, "flat" if flat else "GROWS"])
     return rows, growing
 
 
@@ -153,7 +141,7 @@ def visited(server: Server, names: list[str], versions: list[str]) -> Iterator[l
     with ExitStack() as stack:
         loads = [
             stack.enter_context(
-                load(server.http_port, f"{name}.localhost", versions, workers=4, pause_ms=30, slow_ms=500, streams=0)
+                load(server.http_port, f"{name}.localhost", versions, workers=2, pause_ms=200, slow_ms=500, streams=0)
             )
             for name in names
         ]
@@ -171,6 +159,8 @@ def soak(deploys: int, count: int) -> int:
         binary = apps.build_tiny(base / "tiny")
         engine = stack.enter_context(dockerd.own_engine(beside_another=dockerd.answers(dockerd.DEFAULT_HOST)))
         server = stack.enter_context(running(base / "server", engine.host, lambda: False))
+        server.as_users_do = True
+        server.restart()
         names = [f"app{n}" for n in range(count)]
         repositories = {name: apps.tiny(base / name, binary) for name in names}
         for name, repository in repositories.items():
@@ -190,7 +180,7 @@ def soak(deploys: int, count: int) -> int:
                     samples[number] = looking.sample()
                     print(number, {name: round(value, 1) for name, value in samples[number].items()}, flush=True)
         rows, growing = verdict(samples)
-    header = ["what", "at the start", f"most from {SETTLED} on", "most at the end", "a deploy", ""]
+    header = ["what", *(str(number) for number in samples if number % SETTLED == 0), f"a deploy from {SETTLED} on", ""]
     show(f"{deploys} deploys over {count} apps", header, rows)
     print(f"\ngrows: {', '.join(growing)}" if growing else "\nall is flat")
     print(*wrong, sep="\n")
@@ -199,7 +189,7 @@ def soak(deploys: int, count: int) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--deploys", type=int, default=200)
+    parser.add_argument("--deploys", type=int, default=1000)
     parser.add_argument("--apps", type=int, default=10)
     given = parser.parse_args()
     sys.exit(soak(given.deploys, given.apps))
