@@ -19,6 +19,7 @@ chosen= # a setting was named on the command line
 key=
 purge=
 action=
+tests=() # words for pytest
 
 usage() {
   cat <<TEXT
@@ -34,7 +35,7 @@ usage: sudo ./install.sh [--domain NAME] [--port N] [--ssh-port N] [--key PUBLIC
   --rollback       go back to the gitship before the last upgrade
   --stop           end gitship, Varnish and haproxy; ./install.sh starts them again
   --uninstall      stop and remove gitship; settings and data stay, unless --purge is given
-  --test           set up what the tests need, then run linters and all tests
+  --test           set up what the tests need, then run linters and all tests (--test -- tests/unit -k name: only these)
 TEXT
 }
 
@@ -63,6 +64,7 @@ parse_arguments() {
         action=${1#--}
         ;;
       -h | --help) usage; exit 0 ;;
+      --) shift; tests=("$@"); break ;;
       *) usage >&2; die "unknown option '$1'" ;;
     esac
     shift
@@ -81,6 +83,7 @@ parse_arguments() {
     [ ! -f "$key" ] || grep -qE "$key_line" "$key" ||
       die "there is no public key in $key that gitship takes" "give the path of a .pub file of an ed25519, ECDSA or RSA key"
   fi
+  [ ${#tests[@]} -eq 0 ] || [ "$action" = test ] || die "what comes after -- goes with --test"
   if [ -n "$purge" ] && [ "$action" != uninstall ]; then die "--purge goes with --uninstall"; fi
   if [ -n "$dry" ]; then
     [ "$action" = install ] || [ "$action" = upgrade ] || die "--dry-run goes with an installation or an upgrade"

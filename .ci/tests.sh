@@ -70,7 +70,7 @@ run_tests() {
   slow_checks >"$said" 2>&1 &
   beside=$!
   # Mostly waiting, so more tests at once than processors; a module's tests share a server and stay together.
-  check "pytest" python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+  check "pytest" python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder "${tests[@]}"
   wait "$beside" || failed+=("mypy, import-linter or audit")
   cat "$said"
   rm -f "$said"

@@ -1,6 +1,7 @@
 """The firewall with each kind of iptables, with and without root, and what there is of IPv6.
 
-Rules are put into network namespaces of the tests' own: the machine's stay as they are.
+Rules are put into network namespaces of the tests' own: the machine's stay as they are. Who is not root reads a copy of
+gitship: the checkout may be where only its owner may go.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ pytestmark = [
         reason="no namespaces, or not both kinds of iptables",
     ),
 ]
+ROOT = Path(__file__).parents[2]
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 AS_THE_UNIT = (*NOBODY, "--inh-caps=+net_admin", "--ambient-caps=+net_admin")
 BUSYBOX = "/bin/busybox"
@@ -55,6 +57,8 @@ DONE = ["missing []", "rules 10", "left 0"]
 def put(base: Path) -> Callable[..., list[str]]:
     """``put(kind, *as_whom)``: the rules, twice, and away again; what was said."""
     base.chmod(0o755)
+    shutil.copytree(ROOT / "gitship", base / "gitship", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["chmod", "-R", "a+rX", base / "gitship"], check=True, timeout=30)
 
     def run(kind: str, *as_whom: str) -> list[str]:
         programs = base / kind
@@ -65,7 +69,7 @@ def put(base: Path) -> Callable[..., list[str]]:
             (programs / name).symlink_to(found)
         done = subprocess.run(
             ["unshare", "-n", *as_whom, sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120,
-            env=clean_env(PATH=f"{programs}:{os.environ['PATH']}"), check=False,
+            cwd=base, env=clean_env(PATH=f"{programs}:{os.environ['PATH']}", PYTHONPATH=""), check=False,
         )  # fmt: skip
         return done.stdout.splitlines() or [done.stderr]
 

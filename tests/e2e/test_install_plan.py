@@ -143,6 +143,7 @@ def test_another_system_is_told_which_ones_there_are(tmp_path: Path) -> None:
         (("--key", __file__), "there is no public key in"),
         (("--purge",), "--purge goes with --uninstall"),
         (("--rollback",), "--dry-run goes with"),
+        (("--", "tests/unit"), "what comes after -- goes with --test"),
         (("--key", "/no/such.pub"), "cannot read /no/such.pub"),
         (("--nonsense",), "unknown option '--nonsense'"),
     ],
