@@ -39,15 +39,17 @@ class Restarts:
         self._clock = clock
         self._lock = threading.Lock()
         self._lives: dict[str, _Life] = {}
-        self._attended: dict[tuple[int, str], bool] = {}
+        self._attended: dict[str, bool] = {}
 
     def attends(self, container: Container) -> bool:
         """True when Docker must not start it by itself. Raises NotFound when its release is gone."""
-        key = (container.release_id, container.process)
-        if key not in self._attended:  # releases never change
+        known = self._attended.get(container.id)
+        if known is None:  # releases never change
             process = self._store.release(container.release_id).process(container.process)
-            self._attended[key] = process is not None and bool(process.host_mounts)
-        return self._attended[key]
+            known = process is not None and bool(process.host_mounts)
+            with self._lock:
+                self._attended[container.id] = known
+        return known
 
     def due(self, container_id: str) -> bool:
         """Of one that has ended: it may be started now."""
@@ -75,8 +77,8 @@ class Restarts:
     def look(self, live: Collection[str], down: Collection[str]) -> None:
         """Forgets containers that are not live any more; one that is not down has been started by somebody else."""
         with self._lock:
-            for container_id in self._lives.keys() - set(live):
-                del self._lives[container_id]
+            self._lives = {key: life for key, life in self._lives.items() if key in live}
+            self._attended = {key: attended for key, attended in self._attended.items() if key in live}
             for container_id, life in self._lives.items():
                 if life.due is not None and container_id not in down:
                     life.started, life.due = self._clock(), None

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import linear_regression
@@ -151,7 +152,7 @@ def visited(server: Server, names: list[str], versions: list[str]) -> Iterator[l
     wrong += [f"{name}: {r.failures} {r.samples}" for name, r in zip(names, reports, strict=True) if r.failed]
 
 
-def soak(deploys: int, count: int) -> int:
+def soak(deploys: int, count: int, together: int) -> int:
     """Prints the table; 1 when anything grows or a request failed."""
     with ExitStack() as stack:
         base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gs-soak-")))
@@ -169,13 +170,17 @@ def soak(deploys: int, count: int) -> int:
         await_agreement(server)
         looking = Soak(server, engine)
         samples = {0: looking.sample()}
-        with visited(server, names[:2], versions) as wrong:
-            for number in range(1, deploys + 1):
-                name, version = names[number % count], f"v{2 + number // count}"
-                files = {"Dockerfile": apps.tiny_dockerfile(version), "note": f"deploy {number}\n" * 20}
-                apps.commit(repositories[name], version, files)
-                server.push_ok(repositories[name], name)
-                if number % EVERY == 0 or number == deploys:
+        with visited(server, names[:2], versions) as wrong, ThreadPoolExecutor(together) as pool:
+            for number in range(count, deploys + 1, count):
+                version = f"v{1 + number // count}"
+
+                def deploy(name: str, version: str = version) -> None:
+                    files = {"Dockerfile": apps.tiny_dockerfile(version), "note": f"{version} of {name}\n" * 20}
+                    apps.commit(repositories[name], version, files)
+                    server.push_ok(repositories[name], name)
+
+                list(pool.map(deploy, names))
+                if number % EVERY == 0:
                     await_agreement(server)
                     samples[number] = looking.sample()
                     print(number, {name: round(value, 1) for name, value in samples[number].items()}, flush=True)
@@ -191,5 +196,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--deploys", type=int, default=1000)
     parser.add_argument("--apps", type=int, default=10)
+    parser.add_argument("--together", type=int, default=1, help="pushes at once; each app has one at a time")
     given = parser.parse_args()
-    sys.exit(soak(given.deploys, given.apps))
+    sys.exit(soak(given.deploys, given.apps, given.together))

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from gitship.containers.restarts import AGAIN_S, LONGEST_S, STEADY_S, Restarts
+from gitship.errors import NotFound
+from gitship.model import Container, Process
 from gitship.store import Store
 
 pytestmark = pytest.mark.unit
@@ -65,3 +67,20 @@ def test_what_somebody_else_has_started_or_is_gone_is_waited_for_no_more(store: 
     assert restarts.next_s() == AGAIN_S
     restarts.look(live={"web"}, down=set())
     assert restarts.next_s() == math.inf
+
+
+def test_nothing_of_a_container_that_is_gone_is_remembered(store: Store) -> None:
+    app = store.create_app("shop")
+    release = store.create_release(
+        app.id, commit="1a" * 20, image_id="i", image_bytes=1, config={}, processes=(Process("web"),), cause="push",
+        created_by="ada",
+    )  # fmt: skip
+    container = Container("web", "shop.web.1.v1", app.id, release.id, "web", 1, "10.0.0.2", 5000)
+    restarts = Restarts(store)
+    assert not restarts.attends(container)
+    store.delete_app(app.id)
+    restarts.look(live={"web"}, down=set())
+    assert not restarts.attends(container)
+    restarts.look(live=set(), down=set())
+    with pytest.raises(NotFound):
+        restarts.attends(container)
