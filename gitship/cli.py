@@ -81,9 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 for an error that was told, 2 for a wrong command line, else the admin command's own."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words and words[0] not in (*OWN, "-h", "--help", "--version"):
-            return _admin_command(words)
-        return _own(parser().parse_args(words))
+        try:
+            if words and words[0] not in (*OWN, "-h", "--help", "--version"):
+                return _admin_command(words)
+            return _own(parser().parse_args(words))
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone is no news
     except GitshipError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
@@ -187,7 +190,7 @@ def _admin_command(words: list[str]) -> int:
         _for_the_owner_alone(sys.stdout.fileno())
     from gitship.ssh import client, host_key
 
-    code = client.run_remote(
+    return client.run_remote(
         _reachable(settings),
         settings.local_key,
         host_key.public_line(host_key.ensure(settings.host_key)),
@@ -197,8 +200,6 @@ def _admin_command(words: list[str]) -> int:
         sys.stderr.buffer,
         sys.stdin.isatty() and sys.stdout.isatty(),
     )
-    sys.stdout.flush()  # here, where a reader that has gone is no news
-    return code
 
 
 def _unread() -> int:

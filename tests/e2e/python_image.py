@@ -34,7 +34,7 @@ def archive() -> Path:
     if target.exists():
         return target
     assert shutil.which("debootstrap"), "install debootstrap: the tests make their Python base image with it"
-    work = Path(tempfile.mkdtemp(prefix="gitship-debootstrap-"))
+    work = Path(tempfile.mkdtemp(prefix="python-base-", dir=cache_dir()))  # /tmp may be mounted without devices
     try:
         command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(work / "root")]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=900, check=False)

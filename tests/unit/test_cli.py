@@ -14,16 +14,18 @@ from gitship.errors import GitshipError
 from gitship.init import initialise
 
 
-@pytest.mark.parametrize("words", ["doctor --config {}", "doctor --format json --config {}"])
+@pytest.mark.parametrize("words", ["doctor --config {}", "doctor --format json --config {}", "--help"])
 @pytest.mark.clients
 def test_a_reader_that_has_gone_is_no_error(tmp_path: Path, words: str) -> None:
     file = tmp_path / "gitship.toml"
     file.write_text("nonsense = 1\n")
     command = f"{sys.executable} -m gitship.cli {words.format(file)} | :"
-    done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False, env={**os.environ}
-    )
-    assert done.stderr == ""
+    for unbuffered in ("", "1"):  # written at the end, or at once
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+        assert done.stderr == ""
 
 
 def test_settings_that_only_root_may_read_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
