@@ -226,3 +226,20 @@ def test_a_server_that_cannot_be_ended_in_order_leaves_nothing(base: Path, docke
     assert wrong, "what went wrong is told"
     assert chain not in run("iptables", "-w", "-S")
     assert not server.processes()
+
+
+def test_a_server_whose_test_has_no_more_time_leaves_nothing(
+    base: Path, docker_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(base / "server", docker_host)
+    monkeypatch.setattr(Server, "_end_front", lambda _: pytest.fail("Timeout"))
+    try:
+        server.init()
+        server.start()
+        chain = f"GITSHIP-{server.server_id()[:12]}"
+        wait_until(lambda: chain in run("iptables", "-w", "-S"), 20, "the rules are there")
+    finally:
+        with pytest.raises(pytest.fail.Exception, match="Timeout"):
+            server.destroy()
+    assert chain not in run("iptables", "-w", "-S")
+    assert not server.processes()
