@@ -17,7 +17,7 @@ from tests.e2e.apps import clean_env
 from tests.e2e.commands import ok
 from tests.e2e.harness import Server, make_key, running
 from tests.tars import tar_of
-from tests.waiting import wait_until
+from tests.waiting import wait_to_be, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -322,6 +322,9 @@ def test_a_directory_that_an_admin_took_away_comes_back_by_no_road(
     ok(server, "storage:unmount", "taken", "/photos", "--no-restart")
     assert "which taken may not have any more" in refused(server, "run", "taken", BUSYBOX, "true")
     assert "v5 serves on, unchanged" in refused(server, "ps:scale", "taken", "web=2")
+    wait_to_be(
+        lambda: len(server.containers("gitship.app=taken", "gitship.process=web")), 1
+    )  # the old ones have drained
     [name] = server.containers("gitship.app=taken", "gitship.process=web")
     docker_cli.docker(server.docker_host, "rm", "-f", name)
     wait_until(lambda: f"{name}: v5 has the host's directory" in server.logs, 20, "the repair is refused")
