@@ -322,9 +322,7 @@ def test_a_directory_that_an_admin_took_away_comes_back_by_no_road(
     ok(server, "storage:unmount", "taken", "/photos", "--no-restart")
     assert "which taken may not have any more" in refused(server, "run", "taken", BUSYBOX, "true")
     assert "v5 serves on, unchanged" in refused(server, "ps:scale", "taken", "web=2")
-    wait_to_be(
-        lambda: len(server.containers("gitship.app=taken", "gitship.process=web")), 1
-    )  # the old ones have drained
+    wait_to_be(lambda: len(server.containers("gitship.app=taken", "gitship.process=web")), 1)
     [name] = server.containers("gitship.app=taken", "gitship.process=web")
     docker_cli.docker(server.docker_host, "rm", "-f", name)
     wait_until(lambda: f"{name}: v5 has the host's directory" in server.logs, 20, "the repair is refused")
