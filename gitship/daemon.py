@@ -75,11 +75,11 @@ from gitship.reconcile.repair import Repair
 from gitship.reconcile.routes import Routes
 from gitship.reconcile.troubles import Troubles
 from gitship.reconcile.watch import Watcher
-from gitship.routing.access import Gatekeeper
-from gitship.routing.canaries import Trials
-from gitship.routing.desired import Wanted
+from gitship.routing.access_control import AccessControl
+from gitship.routing.active_canaries import ActiveCanaries
+from gitship.routing.desired_state import DesiredState
 from gitship.routing.drain import Drainer
-from gitship.routing.pause import Pausing
+from gitship.routing.pause import ServerPauses
 from gitship.routing.switch import Switch
 from gitship.routing.urls import urls
 from gitship.ssh.dispatch import Dispatcher
@@ -146,11 +146,11 @@ class Daemon:
         foreign = Foreign(self.store, engine, repositories, fetcher)
         releasing = Releasing(self.store, engine, repositories, builder, foreign, settings)
         drain_limit_s = settings.deploy.drain_timeout
-        tally, trials = Tally(), Trials()
+        tally, trials = Tally(), ActiveCanaries()
         visitors = VisitorLog(self.front.workdir, tally.take)
         outages = Outages()
-        wanted = Wanted(self.store, settings.domain, outages.out)
-        gates = Gatekeeper(self.store, self.front, self.drainer, drain_limit_s, wanted, settings, trials)
+        wanted = DesiredState(self.store, settings.domain, outages.out)
+        gates = AccessControl(self.store, self.front, self.drainer, drain_limit_s, wanted, settings, trials)
         switch = Switch(self.front, settings.domain, wanted)
         canary = Canary(
             engine, self.front, self.drainer, gates, trials, switch, tally, lambda: visitors.running, drain_limit_s
@@ -207,7 +207,7 @@ class Daemon:
             Troubles(self.store, (apart, routes_apart)),
         )
         self.watcher.on_change(self.reconciler.wake)
-        self.pausing = Pausing(self.store, self.front, gates, settings.domain)
+        self.pausing = ServerPauses(self.store, self.front, gates, settings.domain)
         https = self._https(settings, bus, gates)
         serving = Serving(self.store, gates.keep, self.front.purge)
         self.stats = StoredStats(self.store, tally, visitors)
@@ -234,7 +234,7 @@ class Daemon:
         self.web = WebServer(settings.web.listen, self.store, bus, settings, operations)
         self.store.rights_changed = self._rights_changed
 
-    def _https(self, settings: Settings, bus: Bus, gates: Gatekeeper) -> ServerHttps:
+    def _https(self, settings: Settings, bus: Bus, gates: AccessControl) -> ServerHttps:
         hook = DnsHook(settings.hooks_dir / "dns-01")
         answer = self.front.answer_challenges
         authority = AcmeAuthority(settings.https, settings.acme_accounts, hook, answer)

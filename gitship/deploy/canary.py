@@ -17,9 +17,9 @@ from gitship.front.canary_vcl import Share
 from gitship.front.front import Front
 from gitship.front.traffic_counters import Tally, Watch
 from gitship.model import WEB, App, DeployState
-from gitship.routing.access import Gatekeeper
-from gitship.routing.canaries import Trial, Trials
-from gitship.routing.drain import Drainer, Limits
+from gitship.routing.access_control import AccessControl
+from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
+from gitship.routing.drain import Drainer, DrainLimits
 from gitship.routing.switch import Switch, Switched, verify_path
 
 TICK_S = 0.5
@@ -36,7 +36,8 @@ class Canary:
     """
 
     def __init__(
-        self, engine: Engine, front: Front, drainer: Drainer, gatekeeper: Gatekeeper, trials: Trials, switch: Switch,
+        self, engine: Engine, front: Front, drainer: Drainer, gatekeeper: AccessControl, trials: ActiveCanaries,
+        switch: Switch,
         tally: Tally, counting: Callable[[], bool], drain_limit_s: float,
     ) -> None:  # fmt: skip
         self._engine = engine
@@ -58,7 +59,7 @@ class Canary:
         if plan is None:
             return
         app, release, deploy_id = rollout.app, rollout.release, rollout.job.deploy.id
-        trial = Trial(
+        trial = ActiveCanary(
             deploy_id, app.id, release, tuple(rollout.wanted), Share(str(deploy_id), plan.percent), int(plan.most_s) + 1
         )
         with rollout.job.journal.stage(DeployState.CANARY, f"Canary: {release.label} for {plan}") as stage:
@@ -94,7 +95,7 @@ class Canary:
             return
         try:
             self._end(rollout)
-            limits = Limits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
+            limits = DrainLimits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
             self._drainer.start(app, rollout.tried_vcls, [], limits, lambda cut: None)
         except GitshipError as error:
             log.warning("%s: ending its canary: %s; both sides are the new release", app.name, error.message)
@@ -114,7 +115,7 @@ class Canary:
             return None
         return asked
 
-    def _begin(self, app: App, trial: Trial, cancel: threading.Event) -> None:
+    def _begin(self, app: App, trial: ActiveCanary, cancel: threading.Event) -> None:
         self._trials.begin(trial)
         self._gatekeeper.bring(app.id)
         self._front.canaries.share(app.slug, trial.share)
@@ -125,7 +126,7 @@ class Canary:
         switched = Switched(vcl, None, front.verify_token, front.backends)
         self._switch.verify(app, switched, verify_path(trial.release), trial.share.canary, cancel)
 
-    def _watch(self, rollout: Rollout, plan: Plan, trial: Trial, watch: Watch, stage: Stage) -> Judgement:
+    def _watch(self, rollout: Rollout, plan: Plan, trial: ActiveCanary, watch: Watch, stage: Stage) -> Judgement:
         """What the figures say; WAIT when somebody has decided before. Raises DeployCanceled."""
         assert rollout.previous is not None
         before, now = rollout.previous.label, rollout.release.label
@@ -144,7 +145,7 @@ class Canary:
                 stage.detail(f"{before}: {canary_rules.described(old)}")
         return canary_rules.WAIT
 
-    def _last_word(self, rollout: Rollout, trial: Trial, judgement: Judgement) -> str:
+    def _last_word(self, rollout: Rollout, trial: ActiveCanary, judgement: Judgement) -> str:
         """About a canary that held. Raises DeployError about one that did not."""
         self._trials.settle(trial)
         if trial.promoted_by:

@@ -12,7 +12,7 @@ from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict, GitshipError
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployKind, DeployState
-from gitship.routing.desired import BEFORE, STOPPED
+from gitship.routing.desired_state import BEFORE, STOPPED
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")

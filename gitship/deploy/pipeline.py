@@ -36,7 +36,7 @@ from gitship.front.front import Front
 from gitship.git.repository import Repositories
 from gitship.model import WEB, App, Container, DeployKind, DeployState
 from gitship.routing import status_page_address
-from gitship.routing.drain import Cut, Drainer, Limits
+from gitship.routing.drain import CutConnections, Drainer, DrainLimits
 from gitship.routing.switch import STOPPED, Switch, Switched, ensure_front, verify_path
 from gitship.routing.urls import urls
 from gitship.store import Store
@@ -259,7 +259,7 @@ class Pipeline:
         journal, app = rollout.job.journal, rollout.app
         began, started_at = time.monotonic(), time.time()
 
-        def drained(cut: Cut) -> None:
+        def drained(cut: CutConnections) -> None:
             if cut.requests:
                 journal.detail(f"{cut.requests} requests were still open after the drain limit and were ended")
             if cut.sockets:
@@ -272,11 +272,11 @@ class Pipeline:
         vcls = [*rollout.left_vcls, *self._switch.before(switched, app)]
         self._drainer.start(app, vcls, ending, self._limits(rollout), drained)
 
-    def _limits(self, rollout: Rollout) -> Limits:
+    def _limits(self, rollout: Rollout) -> DrainLimits:
         own, server = rollout.manifest or Manifest(), self._settings.deploy
         requests_s = server.drain_timeout if own.drain_timeout_s is None else own.drain_timeout_s
         pause = self._front.pauses.of(rollout.before.slug)  # what waits since before the switch goes to the old release
-        return Limits(
+        return DrainLimits(
             requests_s + (pause.left_s if pause else 0.0),
             server.socket_drain_timeout if own.socket_drain_timeout_s is None else own.socket_drain_timeout_s,
         )

@@ -20,7 +20,7 @@ from gitship.errors import GitshipError
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import OPEN
 from gitship.front.tcp_ports import reachable
-from gitship.routing.desired import Wanted
+from gitship.routing.desired_state import DesiredState
 from gitship.routing.urls import urls
 from gitship.store import Store
 
@@ -50,7 +50,7 @@ class Warmer:
         self._settings = settings
         self._store = store
         self._front = front
-        self._wanted = Wanted(store, settings.domain)
+        self._wanted = DesiredState(store, settings.domain)
 
     def before_the_switch(self, rollout: Rollout) -> None:
         """Pages of another release than the live one's are fetched before anybody asks for them."""

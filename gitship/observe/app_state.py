@@ -10,7 +10,7 @@ from gitship.model import WEB, App, Container, Deploy, DeployState
 from gitship.model.traffic import Traffic
 from gitship.observe.status_facts import RUNNING, Facts
 from gitship.routing.gate_settings import MAINTENANCE
-from gitship.routing.pause import Pauses
+from gitship.routing.pause import AppPauses
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 
@@ -82,7 +82,7 @@ class AppStates:
     """Reads what all apps share once, then says of each how it is."""
 
     def __init__(
-        self, store: Store, pauses: Pauses, words: Words, unanswered: Collection[int] = (), *,
+        self, store: Store, pauses: AppPauses, words: Words, unanswered: Collection[int] = (), *,
         front_answers: bool = True,
     ) -> None:  # fmt: skip
         """``front_answers`` is what ``Facts`` says; ``unanswered`` are ids, by the function above."""

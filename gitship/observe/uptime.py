@@ -14,7 +14,7 @@ from gitship.model.uptime import DAY_S
 from gitship.observe.app_state import UNANSWERED_S, AppStates, Words, unanswered
 from gitship.observe.status_facts import Facts
 from gitship.observe.traffic import Stats
-from gitship.routing.pause import Pauses
+from gitship.routing.pause import AppPauses
 from gitship.store import Store
 
 SAMPLE_S = 20.0
@@ -32,7 +32,7 @@ class Uptime:
     """
 
     def __init__(
-        self, store: Store, facts: Facts, pauses: Pauses, stats: Stats, clock: Callable[[], float] = time.time
+        self, store: Store, facts: Facts, pauses: AppPauses, stats: Stats, clock: Callable[[], float] = time.time
     ) -> None:
         self._store = store
         self._facts = facts

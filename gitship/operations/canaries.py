@@ -7,7 +7,7 @@ from typing import Protocol
 from gitship.deploy.queue import DeployQueue
 from gitship.errors import NotFound
 from gitship.model import App, Deploy, Identity
-from gitship.routing.canaries import Trials
+from gitship.routing.active_canaries import ActiveCanaries
 from gitship.store import Store
 
 ANSWER_TIMEOUT_S = 60.0
@@ -28,7 +28,7 @@ class Canaries(Protocol):
 class RunningCanaries:
     """The implementation behind ``Canaries``."""
 
-    def __init__(self, store: Store, trials: Trials, queue: DeployQueue) -> None:
+    def __init__(self, store: Store, trials: ActiveCanaries, queue: DeployQueue) -> None:
         self._store = store
         self._trials = trials
         self._queue = queue

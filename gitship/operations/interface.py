@@ -28,7 +28,7 @@ from gitship.operations.storage import Storage
 from gitship.operations.tuning import Tuning
 from gitship.reconcile.reconciler import Reconciling
 from gitship.routing.gate_settings import Gates
-from gitship.routing.pause import Pauses
+from gitship.routing.pause import AppPauses
 
 
 class Operations(Protocol):
@@ -58,7 +58,7 @@ class Operations(Protocol):
         ...
 
     @property
-    def pauses(self) -> Pauses:
+    def pauses(self) -> AppPauses:
         """Requests that wait."""
         ...
 

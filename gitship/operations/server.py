@@ -46,7 +46,7 @@ from gitship.reconcile.destroy import Destroying
 from gitship.reconcile.reconciler import Reconciling
 from gitship.routing import hostnames, switch, urls
 from gitship.routing.gate_settings import Gates
-from gitship.routing.pause import Pauses
+from gitship.routing.pause import AppPauses
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING, ensure_unlocked
 from gitship.volumes.lifecycle import Keeper
@@ -78,7 +78,7 @@ class ServerOperations:
         serving: Serving,
         stats: Stats,
         canaries: Canaries,
-        pauses: Pauses,
+        pauses: AppPauses,
         https: Https,
         sign_ins: SignIns,
         reconciling: Reconciling,

@@ -9,7 +9,7 @@ from gitship.appfiles import cache_rules
 from gitship.appfiles.cache_rules import RuleInUse
 from gitship.front.cache import Purge
 from gitship.model import App, Identity
-from gitship.routing.desired import BEFORE, ERROR_PAGE, owner
+from gitship.routing.desired_state import BEFORE, ERROR_PAGE, owner
 from gitship.store import Store
 
 

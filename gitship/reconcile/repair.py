@@ -21,7 +21,7 @@ from gitship.front.front import Front
 from gitship.model import App, Container, Release
 from gitship.ownership import Ownership, number_in
 from gitship.reconcile.watch import Watcher
-from gitship.routing.drain import Drainer, Limits
+from gitship.routing.drain import Drainer, DrainLimits
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
 
@@ -211,5 +211,5 @@ class Repair:
             for s in orphans
         ]
         vcls = self._front.unlabelled(app.slug)
-        limits = Limits(self._settings.deploy.drain_timeout, self._settings.deploy.socket_drain_timeout)
+        limits = DrainLimits(self._settings.deploy.drain_timeout, self._settings.deploy.socket_drain_timeout)
         self._drainer.start(app, vcls, containers, limits, lambda cut: None)

@@ -14,8 +14,8 @@ from gitship.errors import GitshipError, NotFound
 from gitship.front.front import AppFront, Front
 from gitship.model import App
 from gitship.routing import switch
-from gitship.routing.access import Gatekeeper
-from gitship.routing.desired import Wanted
+from gitship.routing.access_control import AccessControl
+from gitship.routing.desired_state import DesiredState
 from gitship.routing.status_page_route import status_front
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
@@ -34,8 +34,8 @@ class Routes:
         settings: Settings,
         store: Store,
         front: Front,
-        wanted: Wanted,
-        gatekeeper: Gatekeeper,
+        wanted: DesiredState,
+        gatekeeper: AccessControl,
         queue: DeployQueue,
         claims: Claims,
         apart: Apart | None = None,

@@ -23,7 +23,7 @@ SOCKETS_POLL_S = 0.5  # a child process each time
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DrainLimits:
     """Seconds that requests in flight, and open websockets, may go on after a switch."""
 
     requests_s: float
@@ -31,7 +31,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class CutConnections:
     """What was still open when its limit had passed."""
 
     requests: int = 0
@@ -54,8 +54,8 @@ class Drainer:
         app: App,
         vcls: Sequence[str],
         containers: Sequence[tuple[Container, float]],
-        limits: Limits,
-        then: Callable[[Cut], None],
+        limits: DrainLimits,
+        then: Callable[[CutConnections], None],
     ) -> None:
         """Drains ``vcls``, then ends ``containers`` (each with its grace in seconds).
 
@@ -94,8 +94,8 @@ class Drainer:
         app: App,
         vcls: Sequence[str],
         containers: Sequence[tuple[Container, float]],
-        limits: Limits,
-        then: Callable[[Cut], None],
+        limits: DrainLimits,
+        then: Callable[[CutConnections], None],
     ) -> None:
         try:
             cut = self._end(app, vcls, containers, limits)
@@ -111,10 +111,10 @@ class Drainer:
                 self._draining -= {container.id for container, _ in containers}
 
     def _end(
-        self, app: App, vcls: Sequence[str], containers: Sequence[tuple[Container, float]], limits: Limits
-    ) -> Cut | None:
+        self, app: App, vcls: Sequence[str], containers: Sequence[tuple[Container, float]], limits: DrainLimits
+    ) -> CutConnections | None:
         """None when gitship stops first. A Docker or Varnish that is away leaves the rest to the reconciler."""
-        cut = Cut()
+        cut = CutConnections()
         try:
             cut = self._until_idle(vcls, limits)
             if self._stop.is_set():
@@ -126,7 +126,7 @@ class Drainer:
             log.warning("%s: draining: %s; the reconciler will finish it", app.name, error.message)
         return cut
 
-    def _until_idle(self, vcls: Sequence[str], limits: Limits) -> Cut:
+    def _until_idle(self, vcls: Sequence[str], limits: DrainLimits) -> CutConnections:
         """What is still open when nothing is, the limits have passed, or gitship stops."""
         began = time.monotonic()
         while busy := sum(self._front.busy(vcl) for vcl in vcls):
@@ -137,7 +137,7 @@ class Drainer:
                 requests = max(0, busy - BUSY_PER_SOCKET * sockets)
                 awaited = (requests and passed_s < limits.requests_s) or (sockets and passed_s < limits.sockets_s)
                 if not awaited:
-                    return Cut(requests, sockets)
+                    return CutConnections(requests, sockets)
             if self._stop.wait(pause_s):
-                return Cut(busy)
-        return Cut()
+                return CutConnections(busy)
+        return CutConnections()

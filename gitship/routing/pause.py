@@ -13,7 +13,7 @@ from gitship.front.front import Front
 from gitship.front.pause_vcl import MOST_S
 from gitship.front.websocket_count import BUSY_PER_SOCKET
 from gitship.model import App, Identity
-from gitship.routing.access import Gatekeeper
+from gitship.routing.access_control import AccessControl
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 
@@ -32,7 +32,7 @@ class Paused:
     in_flight: int = 0
 
 
-class Pauses(Protocol):
+class AppPauses(Protocol):
     """How apps are paused. Nothing is stored: a pause ends with gitship, too."""
 
     def pause(self, app: App, limit_s: float, by: Identity) -> Paused:
@@ -49,10 +49,10 @@ class Pauses(Protocol):
     def paused(self, app: App) -> Paused | None: ...
 
 
-class Pausing:
+class ServerPauses:
     """Each pause has a thread that ends it at its limit."""
 
-    def __init__(self, store: Store, front: Front, gatekeeper: Gatekeeper, domain: str) -> None:
+    def __init__(self, store: Store, front: Front, gatekeeper: AccessControl, domain: str) -> None:
         self._store = store
         self._front = front
         self._gatekeeper = gatekeeper
@@ -61,7 +61,7 @@ class Pausing:
         self._running: dict[int, tuple[App, threading.Event, threading.Thread]] = {}  # as each app was then
 
     def pause(self, app: App, limit_s: float, by: Identity) -> Paused:
-        """See ``Pauses.pause``."""
+        """See ``AppPauses.pause``."""
         found = self._store.confirm_live(app, by)
         ensure_can_pause(self._store, found, self.paused(found))
         limit_s = min(limit_s, MOST_S)
@@ -88,7 +88,7 @@ class Pausing:
         return Paused(max(0.0, ends_at - time.monotonic()), in_flight)
 
     def resume(self, app: App, by: Identity) -> Paused:
-        """See ``Pauses.resume``."""
+        """See ``AppPauses.resume``."""
         found = self._store.confirm(app, by)
         paused = self.paused(found)
         if paused is None or not self._end(found.id):

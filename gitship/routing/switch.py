@@ -19,7 +19,7 @@ from gitship.front.front import Backend, Front
 from gitship.front.tcp_ports import reachable
 from gitship.model import WEB, App, Check, Container, Release
 from gitship.routing import status_page_route
-from gitship.routing.desired import STOPPED, Wanted
+from gitship.routing.desired_state import STOPPED, DesiredState
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
 from gitship.store.settings import RENAMING
@@ -68,7 +68,7 @@ def hosts(store: Store, domain: str, status_domain: str = "") -> dict[str, str]:
 class Switch:
     """The only way in which visitors are moved from one set of containers to another."""
 
-    def __init__(self, front: Front, domain: str, wanted: Wanted) -> None:
+    def __init__(self, front: Front, domain: str, wanted: DesiredState) -> None:
         self._front = front
         self._wanted = wanted
         self._domain = domain
@@ -93,7 +93,7 @@ class Switch:
         return Switched(new, old, wanted.verify_token if wanted.backends else None, wanted.backends)
 
     def left_behind(self, app: App, previous: Release | None, release: Release) -> dict[str, Any] | None:
-        """See ``Wanted.left_behind``."""
+        """See ``DesiredState.left_behind``."""
         return self._wanted.left_behind(app, previous, release)
 
     def verify(

@@ -24,14 +24,14 @@ from gitship.containers.start import Starter
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.tcp_ports import free_port
 from gitship.model import App, Container
-from gitship.routing.drain import Cut, Drainer, Limits
+from gitship.routing.drain import CutConnections, Drainer, DrainLimits
 from tests.bench.table import show, spread
 from tests.bench.visitors import WORKERS, Report, visiting
 from tests.e2e.apps import build_tiny
 
 HOST = "127.0.0.1"
 APP = App(1, "shop", 0.0)
-LIMITS = Limits(requests_s=30.0, sockets_s=3.0)
+LIMITS = DrainLimits(requests_s=30.0, sockets_s=3.0)
 GRACE_S = 20.0
 LOAD_BEFORE_S = 2.0
 
@@ -84,7 +84,7 @@ class Result:
     swaps: int
     load_ms: list[float]
     label_ms: list[float]
-    cut: list[Cut]
+    cut: list[CutConnections]
 
 
 def run(directory: Path, binary: Path, swaps: int, requests: int, *, break_it: bool = False) -> Result:

@@ -12,7 +12,7 @@ from gitship.errors import ConfigError
 from gitship.front.cache import DEFAULT, Cache
 from gitship.front.probe_vcl import Probe
 from gitship.model import Check, Process, Release
-from gitship.routing.desired import probe_of
+from gitship.routing.desired_state import probe_of
 from gitship.schema import Value
 
 pytestmark = pytest.mark.unit

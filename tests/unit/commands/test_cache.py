@@ -8,7 +8,7 @@ import pytest
 
 from gitship.front.cache import Purge
 from gitship.model import Role
-from gitship.routing.desired import BEFORE
+from gitship.routing.desired_state import BEFORE
 from tests.unit.commands.world import World
 
 pytestmark = pytest.mark.unit

@@ -14,7 +14,7 @@ from gitship.errors import DeployCanceled, DeployError, EngineError
 from gitship.front.canary_vcl import Share
 from gitship.front.traffic_counters import Tally
 from gitship.model import WEB, Container, Process, Release
-from gitship.routing.canaries import Trial, Trials
+from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
 
 pytestmark = pytest.mark.unit
 
@@ -34,8 +34,8 @@ class World:
     def __init__(self, *, counting: bool = True) -> None:
         release = Release(2, APP, 2, None, "sha256:2", 1, {}, (Process(WEB),), "", "ada", 0.0)
         web = Container("2", "shop.web.1.v2", APP, 2, WEB, 1, "10.0.0.2", 5000)
-        self.trials = Trials()
-        self.trial = Trial(12, APP, release, (web,), Share("12", 50), 60)
+        self.trials = ActiveCanaries()
+        self.trial = ActiveCanary(12, APP, release, (web,), Share("12", 50), 60)
         self.trials.begin(self.trial)
         self.tally = Tally()
         self.cancel = threading.Event()

@@ -24,9 +24,9 @@ from gitship.events import Bus
 from gitship.front.front import AppFront, Front
 from gitship.git.repository import Repositories
 from gitship.model import GITSHIP, Container, Deploy, DeployKind, DeployState
-from gitship.routing.access import Gatekeeper
-from gitship.routing.canaries import Trials
-from gitship.routing.desired import Wanted
+from gitship.routing.access_control import AccessControl
+from gitship.routing.active_canaries import ActiveCanaries
+from gitship.routing.desired_state import DesiredState
 from gitship.routing.switch import Switch
 from gitship.volumes.lifecycle import Keeper
 from tests.unit.deploy.engine import MemoryFront
@@ -128,10 +128,10 @@ class Bench(test_repair.Bench):
         engine, front = cast(Engine, self.engine), cast(Front, self.memory)
         self.repositories = Repositories(directory / "repos", None)
         self.repository = self.repositories.create("shop")
-        wanted, trials = Wanted(self.store, self.settings.domain), Trials()
+        wanted, trials = DesiredState(self.store, self.settings.domain), ActiveCanaries()
         self.wanted = wanted
         switch = AskedSwitch(front, self.settings.domain, wanted)
-        self.gates = gates = Gatekeeper(self.store, front, self.drainer, 1.0, wanted, self.settings, trials)
+        self.gates = gates = AccessControl(self.store, front, self.drainer, 1.0, wanted, self.settings, trials)
         none = cast(Any, None)
         canary = Canary(engine, front, self.drainer, gates, trials, switch, none, lambda: False, 1.0)
         foreign = Foreign(self.store, engine, self.repositories, none)

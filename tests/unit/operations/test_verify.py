@@ -20,7 +20,7 @@ from gitship.front.cache import DEFAULT
 from gitship.front.front import AppFront, Backend, Front
 from gitship.model import App
 from gitship.routing import switch
-from gitship.routing.desired import Wanted
+from gitship.routing.desired_state import DesiredState
 from gitship.routing.switch import Switch, Switched
 from gitship.store import Store
 from tests.unit.deploy.strangers import DRIPS, WAIT_S, Stranger, stranger, within
@@ -48,7 +48,7 @@ class OneFront:
 
 
 def verify(found: Stranger, cancel: threading.Event) -> BaseException:
-    switching = Switch(cast(Front, OneFront(found.port)), "localhost", cast(Wanted, None))
+    switching = Switch(cast(Front, OneFront(found.port)), "localhost", cast(DesiredState, None))
     backend = Backend("b", "127.0.0.1", found.port)
     switched = Switched("new", "old", "token", (backend,))
     [raised] = within(lambda: switching.verify(APP, switched, "/", cancel=cancel))

@@ -9,7 +9,7 @@ import pytest
 from gitship.engine.values import ContainerState
 from gitship.model import Container, Process
 from gitship.reconcile.outages import BACK_AFTER_S, Outages
-from gitship.routing.desired import Wanted
+from gitship.routing.desired_state import DesiredState
 from gitship.store import Store
 
 pytestmark = pytest.mark.unit
@@ -97,7 +97,7 @@ def test_traffic_goes_to_those_that_serve_and_to_all_when_none_does(tmp_path: Pa
     )  # fmt: skip
     store.set_live(app.id, release.id, [ONE, TWO])
     out: set[str] = set()
-    wanted = Wanted(store, "example.com", lambda: out)
+    wanted = DesiredState(store, "example.com", lambda: out)
 
     def addresses() -> list[str]:
         return [backend.address for backend in wanted.front(store.app("shop")).backends]

@@ -10,9 +10,9 @@ from gitship.config import Settings
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import Gate, Https
 from gitship.model import STATUS_PAGE, WEB, App, Container, Identity
-from gitship.routing.canaries import Trial, Trials
-from gitship.routing.desired import Wanted
-from gitship.routing.drain import Drainer, Limits
+from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
+from gitship.routing.desired_state import DesiredState
+from gitship.routing.drain import Drainer, DrainLimits
 from gitship.routing.gate_settings import (
     gate_of,
     no_rates,
@@ -28,7 +28,7 @@ from gitship.store.app_lock import DESTROYING
 NOWHERE = Container("", "nowhere", 0, 0, WEB, 1, "127.0.0.1", 9)  # an app that never ran is compiled with this
 
 
-class Gatekeeper:
+class AccessControl:
     """Safe from any thread, also beside deploys of the same app."""
 
     def __init__(
@@ -37,9 +37,9 @@ class Gatekeeper:
         front: Front,
         drainer: Drainer,
         drain_limit_s: float,
-        wanted: Wanted,
+        wanted: DesiredState,
         settings: Settings,
-        trials: Trials,
+        trials: ActiveCanaries,
     ) -> None:
         self._wanted = wanted
         self._settings = settings
@@ -153,10 +153,10 @@ class Gatekeeper:
             raise
         idle = [vcl for vcl in left if vcl is not None]
         if idle:
-            limits = Limits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
+            limits = DrainLimits(self._drain_limit_s, 0.0)  # no container ends, so no socket either
             self._drainer.start(app, idle, [], limits, lambda cut: None)
 
-    def canary_front(self, app: App, trial: Trial) -> AppFront:
+    def canary_front(self, app: App, trial: ActiveCanary) -> AppFront:
         """The canary's side of the app."""
         live = self._store.release(app.live_release) if app.live_release else None
         before = self._wanted.left_behind(app, live, trial.release)

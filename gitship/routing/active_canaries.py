@@ -15,7 +15,7 @@ ANSWER_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)
-class Trial:
+class ActiveCanary:
     """``release`` in ``containers`` has a share of the visitors, whose cookies last for ``seconds``.
 
     ``promoted_by`` or ``aborted_by`` is the key of whoever has decided; ``decided`` is set then.
@@ -38,18 +38,18 @@ class Trial:
         return Side(self.share.rest, self.seconds, other_key)
 
 
-class Trials:
+class ActiveCanaries:
     """Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._trials: dict[int, Trial] = {}
+        self._trials: dict[int, ActiveCanary] = {}
 
-    def begin(self, trial: Trial) -> None:
+    def begin(self, trial: ActiveCanary) -> None:
         with self._lock:
             self._trials[trial.app_id] = trial
 
-    def of(self, app_id: int) -> Trial | None:
+    def of(self, app_id: int) -> ActiveCanary | None:
         with self._lock:
             return self._trials.get(app_id)
 
@@ -57,12 +57,12 @@ class Trials:
         with self._lock:
             self._trials.pop(app_id, None)
 
-    def settle(self, trial: Trial) -> None:
+    def settle(self, trial: ActiveCanary) -> None:
         """From now on nobody else decides about it."""
         with self._lock:
             trial.decided.set()
 
-    def decide(self, app_id: int, by: str, *, promote: bool) -> Trial | None:
+    def decide(self, app_id: int, by: str, *, promote: bool) -> ActiveCanary | None:
         """The first decision counts; None when there is nothing to decide any more."""
         with self._lock:
             trial = self._trials.get(app_id)

@@ -23,7 +23,7 @@ ERROR_PAGE = "error-page"  # an app's setting: HTML
 BEFORE = "release-before"  # an app's setting: the cache key of the release before, and since when it is that
 
 
-class Wanted:
+class DesiredState:
     """Reads the store anew each time, so that a restarted gitship finds Varnish as it would load it."""
 
     def __init__(self, store: Store, domain: str, out: Callable[[], Collection[str]] = frozenset) -> None:

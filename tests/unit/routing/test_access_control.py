@@ -14,9 +14,9 @@ from gitship.errors import Conflict, FrontError
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import OPEN, Gate
 from gitship.model import GITSHIP
-from gitship.routing.access import Gatekeeper
-from gitship.routing.canaries import Trials
-from gitship.routing.desired import Wanted
+from gitship.routing.access_control import AccessControl
+from gitship.routing.active_canaries import ActiveCanaries
+from gitship.routing.desired_state import DesiredState
 from gitship.routing.drain import Drainer
 from gitship.routing.gate_settings import gate_of
 from gitship.store import Store
@@ -61,7 +61,9 @@ def front(tmp_path: Path) -> Refusing:
 
 
 def test_what_varnish_refuses_is_not_kept(store: Store, front: Refusing) -> None:
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
+    keeper = AccessControl(
+        store, front, NothingToDrain(), 1.0, DesiredState(store, DOMAIN), Settings(domain=DOMAIN), ActiveCanaries()
+    )
     app_id = store.app("shop").id
     with pytest.raises(FrontError):
         keeper.change(store.app("shop"), lambda gate: ALLOW, GITSHIP)
@@ -73,7 +75,9 @@ def test_what_changes_nothing_or_is_refused_does_not_reach_varnish(store: Store,
     def refuse(gate: Gate) -> Gate:
         raise Conflict("no", "never")
 
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
+    keeper = AccessControl(
+        store, front, NothingToDrain(), 1.0, DesiredState(store, DOMAIN), Settings(domain=DOMAIN), ActiveCanaries()
+    )
     assert keeper.change(store.app("shop"), lambda gate: gate, GITSHIP) == OPEN
     with pytest.raises(Conflict):
         keeper.change(store.app("shop"), refuse, GITSHIP)
@@ -82,7 +86,9 @@ def test_what_changes_nothing_or_is_refused_does_not_reach_varnish(store: Store,
 
 def test_no_change_comes_between_a_deploys_switch_and_its_commit(store: Store, front: Refusing) -> None:
     """The pipeline holds the app: a VCL made meanwhile would lead back to containers that are about to end."""
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
+    keeper = AccessControl(
+        store, front, NothingToDrain(), 1.0, DesiredState(store, DOMAIN), Settings(domain=DOMAIN), ActiveCanaries()
+    )
     ended = threading.Event()
 
     def change() -> None:
@@ -103,7 +109,9 @@ def test_no_change_comes_between_a_deploys_switch_and_its_commit(store: Store, f
 
 
 def test_a_rule_that_varnish_refuses_is_not_kept(store: Store, front: Refusing) -> None:
-    keeper = Gatekeeper(store, front, NothingToDrain(), 1.0, Wanted(store, DOMAIN), Settings(domain=DOMAIN), Trials())
+    keeper = AccessControl(
+        store, front, NothingToDrain(), 1.0, DesiredState(store, DOMAIN), Settings(domain=DOMAIN), ActiveCanaries()
+    )
     app_id = store.app("shop").id
     store.set_setting(app_id, "cache.ttl_s", 5)
     with pytest.raises(FrontError):
