@@ -86,7 +86,7 @@ from gitship.ssh.dispatch import Dispatcher
 from gitship.ssh.server import SshServer
 from gitship.store import Store
 from gitship.volumes.host_directories import HostDirectories
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 from gitship.web.server import WebServer
 
 SSH_GRACE_S = 2.0
@@ -141,7 +141,7 @@ class Daemon:
         )
         hooks = Hooks(self.store, settings, self._url)
         apart, routes_apart = Apart(), Apart()
-        keeper = Keeper(self.store, engine, server_id, apart)
+        keeper = VolumeLifecycle(self.store, engine, server_id, apart)
         fetcher = Fetcher(engine, self.store, settings)
         foreign = Foreign(self.store, engine, repositories, fetcher)
         releasing = Releasing(self.store, engine, repositories, builder, foreign, settings)

@@ -32,7 +32,7 @@ from gitship.git.repository import Repositories
 from gitship.model import App
 from gitship.store import Store
 from gitship.store.database_copies import snapshot
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 
 LAST = "last-backup"  # the server's setting: when the newest whole backup was made, and what was in it
 UNFINISHED = ".backup-"
@@ -64,7 +64,7 @@ class Backups:
 
     def __init__(
         self, settings: Settings, config: Path | None, store: Store, repositories: Repositories, volumes: Volumes,
-        keeper: Keeper,
+        keeper: VolumeLifecycle,
     ) -> None:  # fmt: skip
         """``config`` is the settings' own file, when there is one."""
         self._settings = settings

@@ -13,7 +13,7 @@ from gitship.backup.reading import Entry
 from gitship.engine.interface import Volumes
 from gitship.errors import GitshipError, NotFound
 from gitship.store import Store
-from gitship.volumes import names
+from gitship.volumes import volume_names
 
 log = logging.getLogger("gitship.restore")
 
@@ -55,8 +55,8 @@ class VolumeFilling:
             app = self._store.app_by_id(app_id)
         except NotFound:
             raise NotWhole(f"it has a volume of an app that is not in it ({app_id})") from None
-        labels = names.labels(self._server_id, app, name)
-        made = names.fresh(self._server_id, app, name)
+        labels = volume_names.labels(self._server_id, app, name)
+        made = volume_names.fresh(self._server_id, app, name)
         self._volumes.make(made, labels)
         self.filled[app_id, name] = made
         self._volumes.write(made, content, labels, threading.Event())

@@ -40,7 +40,7 @@ from gitship.routing.drain import CutConnections, Drainer, DrainLimits
 from gitship.routing.switch import STOPPED, Switch, Switched, ensure_front, verify_path
 from gitship.routing.urls import urls
 from gitship.store import Store
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 
 log = logging.getLogger("gitship.deploy")
 DEFAULT_GRACE_S = 10.0
@@ -66,7 +66,7 @@ class Pipeline:
         starter: Starter,
         drainer: Drainer,
         hooks: Hooks,
-        keeper: Keeper,
+        keeper: VolumeLifecycle,
         switch: Switch,
         canary: Canary,
         claims: Claims,

@@ -24,7 +24,7 @@ from gitship.operations.lifecycle import Lifecycle
 from gitship.operations.sources import Sources
 from gitship.routing.switch import STOPPED
 from gitship.store import Store, app_lock
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 
 log = logging.getLogger("gitship.restore")
 BY = Identity("restore", Role.ADMIN)
@@ -45,7 +45,9 @@ class Attempt:
 class Revival:
     """Owns a thread while there is something to do."""
 
-    def __init__(self, store: Store, engine: Engine, keeper: Keeper, lifecycle: Lifecycle, sources: Sources) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, keeper: VolumeLifecycle, lifecycle: Lifecycle, sources: Sources
+    ) -> None:
         self._store = store
         self._engine = engine
         self._keeper = keeper

@@ -49,7 +49,7 @@ from gitship.routing.gate_settings import Gates
 from gitship.routing.pause import AppPauses
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING, ensure_unlocked
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 
 CLEAR_TIMEOUT_S = 60.0
 
@@ -73,7 +73,7 @@ class ServerOperations:
         gates: Gates,
         cron: Cron,
         notifications: Notifications,
-        keeper: Keeper,
+        keeper: VolumeLifecycle,
         looking: Looking,
         serving: Serving,
         stats: Stats,

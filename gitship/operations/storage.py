@@ -21,7 +21,7 @@ from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.store.app_lock import ensure_unlocked
 from gitship.volumes.host_directories import HostDirectories
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 
 
 class Deploying(Protocol):
@@ -49,7 +49,9 @@ class Kept:
 class Storage:
     """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then no data have changed."""
 
-    def __init__(self, data_dir: Path, store: Store, volumes: Volumes, keeper: Keeper, deploy: Deploying) -> None:
+    def __init__(
+        self, data_dir: Path, store: Store, volumes: Volumes, keeper: VolumeLifecycle, deploy: Deploying
+    ) -> None:
         self._data_dir = data_dir
         self._store = store
         self._host_directories = HostDirectories(store)

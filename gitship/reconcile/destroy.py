@@ -29,7 +29,7 @@ from gitship.ownership import Ownership
 from gitship.routing import switch
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 
 log = logging.getLogger("gitship.destroy")
 CLEAR_TIMEOUT_S = 60.0
@@ -50,7 +50,7 @@ class Destroying:
         repositories: Repositories,
         addresses: Addresses,
         queue: DeployQueue,
-        keeper: Keeper,
+        keeper: VolumeLifecycle,
         claims: Claims,
         apart: Apart | None = None,
     ) -> None:

@@ -33,7 +33,7 @@ from gitship.reconcile.rounds import Rounds
 from gitship.reconcile.routes import Routes
 from gitship.reconcile.troubles import Troubles
 from gitship.store import Store
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 
 log = logging.getLogger("gitship.reconcile")
 FRONT_INTERVAL_S = 1.0  # without Varnish every visitor is turned away; the question takes 0.1 ms
@@ -73,7 +73,7 @@ class Reconciler:
         destroying: Destroying,
         repair: Repair,
         one_offs: OneOffs,
-        keeper: Keeper,
+        keeper: VolumeLifecycle,
         outages: Outages,
         routes: Routes,
         lost: LostAddresses,

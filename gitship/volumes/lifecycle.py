@@ -25,12 +25,12 @@ from gitship.model import App, DeployState
 from gitship.ownership import helpers, number_in
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
-from gitship.volumes import names
+from gitship.volumes import volume_names
 
 log = logging.getLogger("gitship.volumes")
 
 
-class Keeper:
+class VolumeLifecycle:
     """Safe from any thread."""
 
     def __init__(self, store: Store, engine: Engine, server_id: str, apart: Apart | None = None) -> None:
@@ -60,7 +60,7 @@ class Keeper:
         return known[name]
 
     def labels(self, app: App, name: str) -> dict[str, str]:
-        return names.labels(self._server_id, app, name)
+        return volume_names.labels(self._server_id, app, name)
 
     # -- making
 
@@ -76,7 +76,7 @@ class Keeper:
     @contextmanager
     def filling(self, app: App, name: str) -> Iterator[str]:
         """A new empty volume, by Docker's name: gone afterwards unless the block, or a deploy it queues, keeps it."""
-        made = names.fresh(self._server_id, app, name)
+        made = volume_names.fresh(self._server_id, app, name)
         with self._lock:
             self._filling.add(made)
         try:
@@ -152,7 +152,7 @@ class Keeper:
     def remove_all(self, app: App) -> None:
         """The data of an app that is being destroyed, when its containers are gone. Raises Conflict or EngineError."""
         for name in self._engine.volumes.find(self._owned_by(app.id)):
-            if not name.startswith(names.prefix(self._server_id, app.id)):
+            if not name.startswith(volume_names.prefix(self._server_id, app.id)):
                 continue  # a stranger's, whatever its labels say
             if not self._engine.volumes.remove(name):
                 raise Conflict(
@@ -227,7 +227,7 @@ class Keeper:
         changes = []
         for name, labels in self._engine.volumes.find({values.LABEL_SERVER: self._server_id}).items():
             app_id = number_in(labels.get(values.LABEL_APP_ID)) or 0
-            if not name.startswith(names.prefix(self._server_id, app_id)):
+            if not name.startswith(volume_names.prefix(self._server_id, app_id)):
                 continue  # a stranger's, whatever its labels say
             # an id that was never given: the database is a backup from before, and the data may be needed yet
             if app_id in there or not 0 < app_id <= self._store.last_app_id():

@@ -31,7 +31,7 @@ from gitship.logs import directories
 from gitship.model import DeployKind
 from gitship.restore import restore as command
 from gitship.store import Store, data_directory_lock
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.e2e.apps import git
 from tests.unit.commands.machine import Machine
 from tests.unit.commands.volumes import MemoryVolumes
@@ -50,7 +50,7 @@ class Here:
         self.store = Store(self.settings.database)
         self.repositories = Repositories(self.settings.repositories, self.settings.hooks_dir / "post-receive")
         self.machine = Machine()
-        self.keeper = Keeper(self.store, self.machine, self.store.server_id())
+        self.keeper = VolumeLifecycle(self.store, self.machine, self.store.server_id())
         self.app = self.store.create_app("shop")
         self.repository = self.repositories.create("shop")
         self.commits = [self.commit("one"), self.commit("two")]

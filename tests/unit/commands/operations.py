@@ -62,7 +62,7 @@ from gitship.routing.pause import Paused, ensure_can_pause, not_paused
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.store.app_lock import ensure_unlocked
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.commands.https import Curtain, TestAuthority, https_of
 from tests.unit.commands.machine import MANIFEST, Machine
 from tests.unit.commands.printing import Printing
@@ -222,7 +222,7 @@ class StoreOperations:
         self.programs = EchoPrograms()
         self.runs = EchoRuns(store)
         self.machine = Machine()
-        self._keeper = Keeper(store, self.machine, SERVER)
+        self._keeper = VolumeLifecycle(store, self.machine, SERVER)
         self.backups = Backups(
             self._settings, None, store, Repositories(self._settings.repositories, None), self.machine.volumes,
             self._keeper,

@@ -28,7 +28,7 @@ from gitship.routing.access_control import AccessControl
 from gitship.routing.active_canaries import ActiveCanaries
 from gitship.routing.desired_state import DesiredState
 from gitship.routing.switch import Switch
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.engine import MemoryFront
 from tests.unit.git import commits
 from tests.unit.reconcile import test_repair
@@ -138,7 +138,8 @@ class Bench(test_repair.Bench):
         self.pipeline = Pipeline(
             self.settings, self.store, engine, front, self.repositories, self.starter._addresses,
             Releasing(self.store, engine, self.repositories, none, foreign, self.settings), self.starter, self.drainer,
-            Hooks(self.store, self.settings, lambda app: ""), Keeper(self.store, engine, self.store.server_id()),
+            Hooks(self.store, self.settings, lambda app: ""), VolumeLifecycle(self.store, engine,
+            self.store.server_id()),
             switch, canary, self.claims, cast(Any, SimpleNamespace(begin=lambda rollout: None)),
         )  # fmt: skip
         self.memory.label("shop", self.memory.load(wanted.front(self.app)))

@@ -22,7 +22,7 @@ from gitship.operations import rebuild_after_restore
 from gitship.operations.rebuild_after_restore import Revival
 from gitship.routing.switch import STOPPED
 from gitship.store import app_lock
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.e2e import apps
 from tests.e2e.apps import git
 from tests.unit.commands.machine import Machine, MachineImages
@@ -60,7 +60,7 @@ class Restored:
         self.world = World.open(directory)
         self.store, self.images = self.world.store, Bare()
         self.engine = Machine(self.images)
-        self.keeper = Keeper(self.store, self.engine, SERVER)
+        self.keeper = VolumeLifecycle(self.store, self.engine, SERVER)
         for name in ("shop", "idle"):
             self.world.operations.push(name)
             repository = Repositories(self.world.settings.repositories, None).create(name)

@@ -21,7 +21,7 @@ from gitship.reconcile.reconciler import Reconciler
 from gitship.reconcile.routes import Routes
 from gitship.reconcile.troubles import Troubles
 from gitship.store.app_lock import DESTROYING, ensure_unlocked
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.test_pipeline import Bench as Whole
 from tests.unit.reconcile.test_repair import breaks, once
 
@@ -39,7 +39,8 @@ class Bench(Whole):
         no_orphans = cast(Any, SimpleNamespace(orphans=list, remove_orphans=list))
         self.reconciler = Reconciler(
             self.store, engine, front, no_orphans, Interrupted(self.store, self.repositories), nothing,
-            self.destroying, self.repair, nothing, Keeper(self.store, engine, self.store.server_id()), Outages(),
+            self.destroying, self.repair, nothing, VolumeLifecycle(self.store, engine, self.store.server_id()),
+            Outages(),
             self.routes, LostAddresses(self.store, engine, self.claims, self.queue), Apart(),
             Troubles(self.store, ()),
         )  # fmt: skip

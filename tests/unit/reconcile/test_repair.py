@@ -34,7 +34,7 @@ from gitship.reconcile.watch import Watcher
 from gitship.routing.drain import Drainer
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.engine import MemoryEngine, MemoryFront
 
 pytestmark = pytest.mark.unit
@@ -70,7 +70,7 @@ class Bench:
         kept = KeptLogs(self.store, engine, settings.logs, 5)
         self.starter = Starter(engine, addresses, kept, server_id, self.store.settings)
         self.drainer = Drainer(front, self.starter)
-        keeper = Keeper(self.store, engine, server_id)
+        keeper = VolumeLifecycle(self.store, engine, server_id)
         repositories = Repositories(directory / "repos", directory / "hook")
         self.destroying = Destroying(
             settings, self.store, bus, engine, front, repositories, addresses, self.queue, keeper, self.claims

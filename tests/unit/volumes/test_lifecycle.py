@@ -17,8 +17,8 @@ from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Mount, Process
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
-from gitship.volumes import names as volumenames
-from gitship.volumes.lifecycle import Keeper
+from gitship.volumes import volume_names as volumenames
+from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.commands.machine import Machine
 
 pytestmark = pytest.mark.unit
@@ -37,9 +37,9 @@ class Bench:
     def volumes(self) -> set[str]:
         return set(self.machine.memory.content)
 
-    def next(self) -> Keeper:
+    def next(self) -> VolumeLifecycle:
         """What a gitship that starts anew has."""
-        return Keeper(self.store, cast(Engine, self.machine), SERVER)
+        return VolumeLifecycle(self.store, cast(Engine, self.machine), SERVER)
 
     def made(self, name: str = "data") -> str:
         self.keeper.ensure(self.app, name)
