@@ -38,11 +38,11 @@ from gitship.front.traffic_counters import Tally
 from gitship.front.visitor_log import VisitorLog
 from gitship.git.repository import Repositories
 from gitship.https.acme import AcmeAuthority
+from gitship.https.app_https import ServerHttps
 from gitship.https.dns_hook import DnsHook
-from gitship.https.install_certificates import Showing
+from gitship.https.install_certificates import CertificateInstaller
 from gitship.https.issue import Issuer
-from gitship.https.operations import ServerHttps
-from gitship.https.renewer import Keeper as CertificateKeeper
+from gitship.https.renewer import CertificateRenewer as CertificateKeeper
 from gitship.identities import Identities
 from gitship.logs import directories
 from gitship.logs.archive import KeptLogs
@@ -238,7 +238,7 @@ class Daemon:
         hook = DnsHook(settings.hooks_dir / "dns-01")
         answer = self.front.answer_challenges
         authority = AcmeAuthority(settings.https, settings.acme_accounts, hook, answer)
-        showing = Showing(settings, self.store, tls_of(settings), gates)
+        showing = CertificateInstaller(settings, self.store, tls_of(settings), gates)
         issuer = Issuer(settings, self.store, authority, answer)
         https = ServerHttps(settings, self.store, showing, issuer, lambda: hook.there)
         self.certificates = CertificateKeeper(settings, self.store, bus, showing, https, authority)

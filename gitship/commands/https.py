@@ -13,9 +13,9 @@ from gitship.console.command_registry import command
 from gitship.console.context import Context, Ctx
 from gitship.console.listing import Format, moment, show
 from gitship.errors import Conflict, UsageError
-from gitship.https.operations import HostStatus
+from gitship.https.app_https import HostStatus
 from gitship.https.sites import called, is_status_page
-from gitship.https.wanted import wish_of
+from gitship.https.wanted_certificates import wish_of
 from gitship.model import STATUS_PAGE, App, Role, Site
 
 HSTS_DAYS = 180

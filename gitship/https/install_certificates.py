@@ -17,7 +17,7 @@ from gitship.front.tls import certificate, self_signed
 from gitship.front.tls.table import Entry, entries
 from gitship.https.choose_certificate import chosen, secured
 from gitship.https.sites import hosts_of, public, sites
-from gitship.https.wanted import Wish, wish_of
+from gitship.https.wanted_certificates import WantedCertificate, wish_of
 from gitship.model import GITSHIP, App, CertificateSource, Site, StoredCertificate
 from gitship.routing.gate_settings import Gates, gate_of, status_https
 from gitship.store import Store
@@ -28,7 +28,7 @@ SELF_SIGNED_RENEW_S = 30 * 86400.0
 log = logging.getLogger("gitship.https")
 
 
-class Shows(Protocol):
+class TlsEndpoint(Protocol):
     """Whoever ends TLS; see ``Terminator``."""
 
     def bring(self, entries: Iterable[Entry]) -> dict[str, FrontError]: ...
@@ -38,10 +38,10 @@ class Shows(Protocol):
     def alive(self) -> bool: ...
 
 
-class Showing:
+class CertificateInstaller:
     """Safe from any thread, and idempotent: it can be interrupted anywhere and repeated."""
 
-    def __init__(self, settings: Settings, store: Store, terminator: Shows, gates: Gates) -> None:
+    def __init__(self, settings: Settings, store: Store, terminator: TlsEndpoint, gates: Gates) -> None:
         self._settings = settings
         self._store = store
         self._terminator = terminator
@@ -117,7 +117,7 @@ class Showing:
             not_after=made.not_after, pem=made.pem,
         )  # fmt: skip
 
-    def _gate(self, wish: Wish, hosts: tuple[str, ...]) -> Https | None:
+    def _gate(self, wish: WantedCertificate, hosts: tuple[str, ...]) -> Https | None:
         return Https(hosts, self._settings.https.listen.port, wish.hsts_s) if hosts else None
 
     def _change_all(self, gates: Mapping[Site, Https | None], *, only_less: bool = False) -> None:

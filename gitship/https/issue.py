@@ -15,8 +15,8 @@ from gitship.front.tls import certificate
 from gitship.https import domain_check
 from gitship.https.acme import Answer, Authority
 from gitship.https.choose_certificate import last_call, missing, renewal_at
-from gitship.https.rate_limits import Asking, BudgetSpent
-from gitship.https.rate_limits_used import Spending
+from gitship.https.rate_limits import BudgetSpent, CertificateOrder
+from gitship.https.rate_limits_used import RateLimitsUsed
 from gitship.https.sites import called, word
 from gitship.model import AUTHORITY, BUDGET, CertificateAttempt, CertificateSource, Site, StoredCertificate
 from gitship.store import Store
@@ -40,7 +40,7 @@ class Issuer:
         self._store = store
         self._authority = authority
         self._answer = answer
-        self._spending = Spending(store)
+        self._spending = RateLimitsUsed(store)
         self._lock = threading.Lock()
         self._doors: dict[int, threading.Lock] = {}  # by site
         self.asking: int | None = None  # the site for which the authority is asked at this moment
@@ -153,9 +153,9 @@ class Issuer:
             return serving
         return list(names)
 
-    def _asking(self, site: Site, names: Sequence[str], *, force: bool) -> Asking:
+    def _asking(self, site: Site, names: Sequence[str], *, force: bool) -> CertificateOrder:
         renewal = not force and self._due(site) and not missing(self._current(site), names)
-        return Asking(site.id, tuple(sorted(names)), renewal, self._store.app_maker(site.id))
+        return CertificateOrder(site.id, tuple(sorted(names)), renewal, self._store.app_maker(site.id))
 
     def _due(self, site: Site) -> bool:
         """A certificate serves, and it is time for the next one."""

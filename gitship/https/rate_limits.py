@@ -21,7 +21,7 @@ _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     """A bucket of ``size`` orders that drains in ``seconds``. ``new`` of it are for new names, ``renewals`` for those
     that serve; ``told`` says whose it is. None: these do not count here.
     """
@@ -40,14 +40,14 @@ class Limit:
 
 Level = tuple[float, float]  # how full a bucket was, and when (epoch seconds)
 
-ORDERS = Limit(300, HOURS_3, 200, 295, "all apps together")
-DOMAIN = Limit(50, DAYS_7, 40, 49, "all apps together")
-SAME_NAMES = Limit(5, DAYS_7, 4, 5, "one app")
-APP_ORDERS = Limit(10, HOURS_3, 10, None, "one app")
-APP_DOMAIN = Limit(20, DAYS_7, 20, None, "one app")
-MAKER_ORDERS = Limit(60, HOURS_3, 60, None, "all apps of one key")
-MAKER_DOMAIN = Limit(25, DAYS_7, 25, None, "all apps of one key")
-APP_LOOKS = Limit(30, HOURS_3, 30, None, "one app")  # at DNS, for names that do not lead here
+ORDERS = RateLimit(300, HOURS_3, 200, 295, "all apps together")
+DOMAIN = RateLimit(50, DAYS_7, 40, 49, "all apps together")
+SAME_NAMES = RateLimit(5, DAYS_7, 4, 5, "one app")
+APP_ORDERS = RateLimit(10, HOURS_3, 10, None, "one app")
+APP_DOMAIN = RateLimit(20, DAYS_7, 20, None, "one app")
+MAKER_ORDERS = RateLimit(60, HOURS_3, 60, None, "all apps of one key")
+MAKER_DOMAIN = RateLimit(25, DAYS_7, 25, None, "all apps of one key")
+APP_LOOKS = RateLimit(30, HOURS_3, 30, None, "one app")  # at DNS, for names that do not lead here
 
 
 class BudgetSpent(Conflict):
@@ -59,7 +59,7 @@ class BudgetSpent(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class CertificateOrder:
     """An order for ``names`` of a site. ``renewal``: they serve by a certificate whose time is over.
 
     ``maker`` is the id of the key that made the app, None when it is not known: many apps are no way around a limit.
@@ -70,7 +70,7 @@ class Asking:
     renewal: bool
     maker: int | None = None
 
-    def limits(self) -> list[tuple[str, Limit, str]]:
+    def limits(self) -> list[tuple[str, RateLimit, str]]:
         """The buckets it counts in: key, limit, and what is counted there, for people."""
         found = [
             ("orders", ORDERS, "orders"),
@@ -88,7 +88,7 @@ class Asking:
         return [one for one in found if not (self.renewal and one[1].renewals is None)]
 
 
-def level(bucket: Level | None, limit: Limit, now: float) -> float:
+def level(bucket: Level | None, limit: RateLimit, now: float) -> float:
     """How full it is. A clock that was set back drains nothing."""
     if bucket is None:
         return 0.0
@@ -96,14 +96,14 @@ def level(bucket: Level | None, limit: Limit, now: float) -> float:
     return max(0.0, full - max(0.0, now - at) * limit.rate)
 
 
-def room_at(bucket: Level | None, limit: Limit, now: float, *, renewal: bool = False) -> float:
+def room_at(bucket: Level | None, limit: RateLimit, now: float, *, renewal: bool = False) -> float:
     """When one more fits in, in epoch seconds; ``now`` when it does already."""
     most = limit.renewals if renewal and limit.renewals is not None else limit.new
     over = level(bucket, limit, now) + 1 - most
     return now + max(0.0, over) / limit.rate
 
 
-def ensure_room(levels: Mapping[str, Level], asking: Asking, called: str, now: float) -> None:
+def ensure_room(levels: Mapping[str, Level], asking: CertificateOrder, called: str, now: float) -> None:
     """Raises BudgetSpent with what is used up, and until when."""
     late = [
         (room_at(levels.get(key), limit, now, renewal=asking.renewal), limit, counted)
@@ -121,12 +121,12 @@ def ensure_room(levels: Mapping[str, Level], asking: Asking, called: str, now: f
     )
 
 
-def spent(levels: Mapping[str, Level], asking: Asking, now: float) -> dict[str, Level]:
+def spent(levels: Mapping[str, Level], asking: CertificateOrder, now: float) -> dict[str, Level]:
     """The buckets that an order for it changes."""
     return {key: (level(levels.get(key), limit, now) + 1, now) for key, limit, _ in asking.limits()}
 
 
-def given_back(levels: Mapping[str, Level], asking: Asking, now: float) -> dict[str, Level]:
+def given_back(levels: Mapping[str, Level], asking: CertificateOrder, now: float) -> dict[str, Level]:
     """There was an order, but no certificate: what counts certificates is as before."""
     orders = (ORDERS, APP_ORDERS, MAKER_ORDERS)
     return {
@@ -136,7 +136,7 @@ def given_back(levels: Mapping[str, Level], asking: Asking, now: float) -> dict[
     }
 
 
-def limit_of(key: str) -> Limit:
+def limit_of(key: str) -> RateLimit:
     """By a bucket's key."""
     kind, *rest = key.split("/")
     if kind == "domain":

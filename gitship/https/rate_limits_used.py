@@ -6,17 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 
 from gitship.https import rate_limits
-from gitship.https.rate_limits import APP_LOOKS, Asking, BudgetSpent, Level
+from gitship.https.rate_limits import APP_LOOKS, BudgetSpent, CertificateOrder, Level
 from gitship.store import Store
 
 
-class Spending:
+class RateLimitsUsed:
     """The caller sees to it that one order is made at a time."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def ensure_room(self, asking: Asking, called: str) -> None:
+    def ensure_room(self, asking: CertificateOrder, called: str) -> None:
         """Raises BudgetSpent."""
         rate_limits.ensure_room(self._store.authority_levels(), asking, called, time.time())
 
@@ -27,12 +27,12 @@ class Spending:
         if at > now:
             raise BudgetSpent(f"{called} has to wait: its domains were looked at too often and do not lead here", at)
 
-    def order(self, asking: Asking) -> None:
+    def order(self, asking: CertificateOrder) -> None:
         """To be written down before the authority is asked."""
         levels, now = self._store.authority_levels(), time.time()
         self._put(levels, rate_limits.spent(levels, asking, now), now)
 
-    def no_certificate(self, asking: Asking) -> None:
+    def no_certificate(self, asking: CertificateOrder) -> None:
         """Nothing came of an order."""
         levels, now = self._store.authority_levels(), time.time()
         self._put(levels, rate_limits.given_back(levels, asking, now), now)

@@ -13,12 +13,12 @@ from gitship.config import Settings
 from gitship.errors import Conflict, GitshipError
 from gitship.events import Bus, Event
 from gitship.https.acme import Authority
-from gitship.https.install_certificates import Showing
+from gitship.https.app_https import ServerHttps
+from gitship.https.install_certificates import CertificateInstaller
 from gitship.https.issue import span
-from gitship.https.operations import ServerHttps
 from gitship.https.rate_limits import BudgetSpent
 from gitship.https.sites import called, is_status_page, sites, word
-from gitship.https.wanted import wish_of
+from gitship.https.wanted_certificates import wish_of
 from gitship.model import CertificateSource, Site, StoredCertificate
 from gitship.store import Store
 
@@ -34,11 +34,17 @@ TELL_DELAY_EVERY_S = 3600.0
 log = logging.getLogger("gitship.https")
 
 
-class Keeper:
+class CertificateRenewer:
     """Owns one thread that looks when apps or their domains change, and every ``INTERVAL_S``."""
 
     def __init__(
-        self, settings: Settings, store: Store, bus: Bus, showing: Showing, https: ServerHttps, authority: Authority
+        self,
+        settings: Settings,
+        store: Store,
+        bus: Bus,
+        showing: CertificateInstaller,
+        https: ServerHttps,
+        authority: Authority,
     ) -> None:
         self._settings = settings
         self._store = store

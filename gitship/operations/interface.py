@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gitship.backup.create import Backups
 from gitship.engine.values import LogLine
-from gitship.https.operations import Https
+from gitship.https.app_https import AppHttps
 from gitship.model import App, Deploy, Identity
 from gitship.notify.webhooks import Notifications
 from gitship.observe.status_facts import Facts
@@ -63,7 +63,7 @@ class Operations(Protocol):
         ...
 
     @property
-    def https(self) -> Https:
+    def https(self) -> AppHttps:
         """Certificates, and who is sent from http to https."""
         ...
 

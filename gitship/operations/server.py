@@ -23,7 +23,7 @@ from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.https.operations import Https
+from gitship.https.app_https import AppHttps
 from gitship.model import GITSHIP, App, Deploy, DeployKind, Identity, Release, app_name
 from gitship.notify.webhooks import Notifications
 from gitship.observe.status_facts import ServerFacts
@@ -79,7 +79,7 @@ class ServerOperations:
         stats: Stats,
         canaries: Canaries,
         pauses: AppPauses,
-        https: Https,
+        https: AppHttps,
         sign_ins: SignIns,
         reconciling: Reconciling,
         backups: Backups,

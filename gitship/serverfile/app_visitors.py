@@ -14,7 +14,7 @@ from gitship.console.redirect_targets import redirect
 from gitship.errors import ConfigError, GitshipError
 from gitship.front.cache import ALL_COOKIES
 from gitship.front.gate import REDIRECT_CODES
-from gitship.https.wanted import Wish, wish_of
+from gitship.https.wanted_certificates import WantedCertificate, wish_of
 from gitship.model import App
 from gitship.routing.gate_settings import gate_of
 from gitship.schema import Value
@@ -214,7 +214,7 @@ def read_https(value: Value) -> Any:
     return {"hsts": bool(hsts is not None and hsts.raw)}
 
 
-def https_wish(wish: Wish) -> Any:
+def https_wish(wish: WantedCertificate) -> Any:
     """As ``read_https`` reads it."""
     return {"hsts": bool(wish.hsts_s)} if wish.on else False
 

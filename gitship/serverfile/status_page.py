@@ -7,7 +7,7 @@ from typing import Any
 
 from gitship.console.context import Context
 from gitship.errors import Conflict
-from gitship.https.wanted import wish_of
+from gitship.https.wanted_certificates import wish_of
 from gitship.model import STATUS_PAGE
 from gitship.schema import Value
 from gitship.serverfile.app_visitors import https_step, https_wish, read_https

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gitship.appfiles.cache_rules import RuleInUse
-from gitship.https.operations import HostStatus
+from gitship.https.app_https import HostStatus
 from gitship.model import Container, ContainerEvent, UptimeDay
 from gitship.model.traffic import COUNTS, Traffic
 from gitship.model.uptime import DAY_S, share

@@ -13,7 +13,7 @@ from contextlib import suppress
 from gitship.apart import Apart
 from gitship.containers import crash_loops
 from gitship.errors import GitshipError, NotFound
-from gitship.https.operations import HostStatus
+from gitship.https.app_https import HostStatus
 from gitship.model import STATUS_PAGE, Container, Site
 from gitship.observe import app_state
 from gitship.observe.app_state import Words

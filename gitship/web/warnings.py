@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitship.config import Settings
-from gitship.https.operations import HostStatus
+from gitship.https.app_https import HostStatus
 from gitship.https.sites import is_status_page, word
 from gitship.model import STATUS_PAGE, CertificateSource, Container, Deploy, DeployState, Site
 from gitship.observe.app_state import AppState

@@ -23,9 +23,9 @@ from gitship.events import Bus
 from gitship.front.acme_challenges import PATH
 from gitship.https.acme import AcmeAuthority
 from gitship.https.dns_hook import DnsHook
-from gitship.https.install_certificates import Showing
+from gitship.https.install_certificates import CertificateInstaller
 from gitship.https.issue import FREE_ATTEMPTS
-from gitship.https.renewer import Keeper
+from gitship.https.renewer import CertificateRenewer
 from gitship.model import GITSHIP, App, CertificateSource, StoredCertificate
 from gitship.store import Store
 from tests.e2e.authority import Pebble, pebble
@@ -198,9 +198,9 @@ def test_a_directory_that_fails_is_left_alone(base: Path, status: int) -> None:
     with serving(web, listen), contextlib.closing(store):
         for _ in range(20):  # each with parts of its own, as after a restart
             authority = AcmeAuthority(https, settings.acme_accounts, DnsHook(base / "none"), unanswered)
-            showing = Showing(settings, store, curtain, gates)
+            showing = CertificateInstaller(settings, store, curtain, gates)
             operations = https_of(settings, store, showing, authority)
-            Keeper(settings, store, Bus(), showing, operations, authority).look()
+            CertificateRenewer(settings, store, Bus(), showing, operations, authority).look()
         assert web.asked == ["/dir"]
         for _ in range(FREE_ATTEMPTS + 10):
             with pytest.raises((CertificateError, Conflict)):
@@ -229,9 +229,9 @@ def test_an_app_that_asks_a_lot_leaves_others_their_certificates(binding: Pebble
         store.set_setting(app.id, "https", {"on": True, "hsts_s": 0})
     curtain, gates = Curtain(), StoreGates(store)
     authority = asking(https, base, web)
-    showing = Showing(settings, store, curtain, gates)
+    showing = CertificateInstaller(settings, store, curtain, gates)
     operations = https_of(settings, store, showing, authority)
-    keeper = Keeper(settings, store, Bus(), showing, operations, authority)
+    keeper = CertificateRenewer(settings, store, Bus(), showing, operations, authority)
     with serving(web, port), contextlib.closing(store):
         for number in range(14):
             store.add_domain(apps["flood"].id, f"n{number}.flood.net")

@@ -8,9 +8,9 @@ from gitship.config import Settings
 from gitship.errors import CertificateError, FrontError
 from gitship.front.tls.table import Entry
 from gitship.https.acme import Authority
-from gitship.https.install_certificates import Showing
+from gitship.https.app_https import ServerHttps
+from gitship.https.install_certificates import CertificateInstaller
 from gitship.https.issue import Issuer
-from gitship.https.operations import ServerHttps
 from gitship.store import Store
 from tests.unit.certs import bundle
 
@@ -74,6 +74,6 @@ def unanswered(answers: Mapping[str, str]) -> None:
 
 
 def https_of(
-    settings: Settings, store: Store, showing: Showing, authority: Authority, *, wildcards: bool = False
+    settings: Settings, store: Store, showing: CertificateInstaller, authority: Authority, *, wildcards: bool = False
 ) -> ServerHttps:
     return ServerHttps(settings, store, showing, Issuer(settings, store, authority, unanswered), lambda: wildcards)

@@ -24,8 +24,8 @@ from gitship.front.front import Front
 from gitship.front.gate import Gate, Https
 from gitship.front.traffic_counters import Tally
 from gitship.git.repository import Commit, Repositories
-from gitship.https.install_certificates import Showing
-from gitship.https.operations import ServerHttps
+from gitship.https.app_https import ServerHttps
+from gitship.https.install_certificates import CertificateInstaller
 from gitship.logs.archive import KeptLogs
 from gitship.logs.stream import Tails
 from gitship.model import (
@@ -207,7 +207,7 @@ class StoreOperations:
         self.notifications = Notifier(store, Bus(), lambda app: self.urls(app)[0])  # never started: only `test` sends
         self.pauses = StorePauses(store)
         self.tls = Curtain()
-        self.showing = Showing(self._settings, store, self.tls, self.gates)
+        self.showing = CertificateInstaller(self._settings, store, self.tls, self.gates)
         self.authority = TestAuthority()
         self.sign_ins = SignIns(store, self._identity)
         self.facts = StoreFacts(store)

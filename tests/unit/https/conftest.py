@@ -10,9 +10,9 @@ import pytest
 
 from gitship.config import HttpsSettings, Settings
 from gitship.events import Bus
-from gitship.https.install_certificates import Showing
-from gitship.https.operations import ServerHttps
-from gitship.https.renewer import Keeper
+from gitship.https.app_https import ServerHttps
+from gitship.https.install_certificates import CertificateInstaller
+from gitship.https.renewer import CertificateRenewer
 from gitship.model import GITSHIP, App
 from gitship.routing.gate_settings import gate_of
 from gitship.store import Store
@@ -29,13 +29,16 @@ class Place:
     bus: Bus = field(default_factory=Bus)
     said: list[str] = field(default_factory=list)
     wildcards: bool = False
-    _showing: tuple[Settings, Showing] | None = None
+    _showing: tuple[Settings, CertificateInstaller] | None = None
 
     @property
-    def showing(self) -> Showing:
+    def showing(self) -> CertificateInstaller:
         """Made anew when the settings change, as by a restart."""
         if self._showing is None or self._showing[0] is not self.settings:
-            self._showing = self.settings, Showing(self.settings, self.store, self.tls, StoreGates(self.store))
+            self._showing = (
+                self.settings,
+                CertificateInstaller(self.settings, self.store, self.tls, StoreGates(self.store)),
+            )
         return self._showing[1]
 
     @property
@@ -44,8 +47,8 @@ class Place:
         return https_of(self.settings, self.store, self.showing, self.authority, wildcards=self.wildcards)
 
     @property
-    def keeper(self) -> Keeper:
-        return Keeper(self.settings, self.store, self.bus, self.showing, self.https, self.authority)
+    def keeper(self) -> CertificateRenewer:
+        return CertificateRenewer(self.settings, self.store, self.bus, self.showing, self.https, self.authority)
 
     @property
     def shop(self) -> App:

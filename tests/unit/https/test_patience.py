@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gitship.errors import CertificateError, Conflict
-from gitship.https import domain_check, operations, renewer
+from gitship.https import app_https, domain_check, renewer
 from gitship.https.choose_certificate import JITTER, RENEW_AT, chosen, renewal_at
 from gitship.https.issue import FIRST_WAIT_S, FREE_ATTEMPTS, LONGEST_WAIT_S
 from gitship.model import GITSHIP, CertificateAttempt, CertificateSource, StoredCertificate
@@ -171,7 +171,7 @@ def test_a_lapse_of_dns_costs_a_certificate_no_name(www: Place, monkeypatch: pyt
 
 
 def test_names_beyond_what_a_certificate_holds_are_left_out(www: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "MOST_NAMES", 2)
+    monkeypatch.setattr(app_https, "MOST_NAMES", 2)
     for name in ("c.example.com", "b.example.com"):
         www.store.add_domain(www.shop.id, name)
     www.https.renew(www.shop, www.said.append, GITSHIP)

@@ -14,10 +14,10 @@ from gitship.https.rate_limits import (
     MAKER_ORDERS,
     ORDERS,
     SAME_NAMES,
-    Asking,
     BudgetSpent,
+    CertificateOrder,
     Level,
-    Limit,
+    RateLimit,
 )
 
 pytestmark = pytest.mark.unit
@@ -28,7 +28,7 @@ START = 1_800_000_000.0
 class TheirBucket:
     """As Let's Encrypt describes its own: so many tokens, which come back evenly."""
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: RateLimit) -> None:
         self.limit, self.tokens, self.at = limit, float(limit.size), START
 
     def take(self, now: float) -> bool:
@@ -46,7 +46,7 @@ class Place:
         self.theirs: dict[tuple[str, str], TheirBucket] = {}
         self.refused = 0
 
-    def ask(self, asking: Asking, now: float) -> bool:
+    def ask(self, asking: CertificateOrder, now: float) -> bool:
         try:
             rate_limits.ensure_room(self.levels, asking, "shop", now)
         except BudgetSpent as error:
@@ -80,7 +80,7 @@ def test_the_authority_never_has_to_refuse(steps: list[tuple[int, list[str], boo
     for app, names, renewal, seconds, times in steps:
         now += seconds
         for _ in range(times):
-            place.ask(Asking(app, tuple(sorted(set(names))), renewal), now)
+            place.ask(CertificateOrder(app, tuple(sorted(set(names))), renewal), now)
     assert place.refused == 0
 
 
@@ -97,12 +97,12 @@ def test_a_renewal_always_has_room_whatever_others_ask_for(
 ) -> None:
     """New names of others never use up what a renewal needs."""
     place, now = Place(), START
-    mine = Asking(99, tuple(sorted(set(names))), renewal=True)
+    mine = CertificateOrder(99, tuple(sorted(set(names))), renewal=True)
     for number, (app, others, _, seconds, times) in enumerate(steps):
         now += seconds
         for again in range(times):
             different = tuple(sorted({f"n{number}-{again}.{name}" for name in others}))
-            place.ask(Asking(app, different, renewal=False), now)
+            place.ask(CertificateOrder(app, different, renewal=False), now)
     assert place.ask(mine, now)
 
 
@@ -112,28 +112,28 @@ def test_one_app_is_slowed_down_alone(times: int, every_s: float) -> None:
     place, now, admitted = Place(), START, 0
     for number in range(times):
         now += every_s
-        admitted += place.ask(Asking(1, (f"n{number}.flood{number}.com",), renewal=False), now)
+        admitted += place.ask(CertificateOrder(1, (f"n{number}.flood{number}.com",), renewal=False), now)
     assert admitted <= APP_ORDERS.new + times * every_s * APP_ORDERS.rate + 1
-    assert place.ask(Asking(2, ("www.calm.com",), renewal=False), now)
+    assert place.ask(CertificateOrder(2, ("www.calm.com",), renewal=False), now)
 
 
 def test_many_apps_of_one_key_are_no_way_around_it() -> None:
     place = Place()
     for app in range(1, 300):
-        place.ask(Asking(app, (f"n{app}.flood{app}.com",), renewal=False, maker=7), START)
+        place.ask(CertificateOrder(app, (f"n{app}.flood{app}.com",), renewal=False, maker=7), START)
     assert place.levels["orders"][0] == MAKER_ORDERS.new
     for app in range(300, 400):
-        place.ask(Asking(app, (f"n{app}.shared.com",), renewal=False, maker=8), START)
+        place.ask(CertificateOrder(app, (f"n{app}.shared.com",), renewal=False, maker=8), START)
     assert place.levels["domain/shared.com"][0] == MAKER_DOMAIN.new
-    assert place.ask(Asking(500, ("www.calm.com", "www.shared.com"), renewal=False, maker=9), START)
-    assert place.ask(Asking(1, ("n1.flood1.com",), renewal=True, maker=7), START), "what serves is renewed"
+    assert place.ask(CertificateOrder(500, ("www.calm.com", "www.shared.com"), renewal=False, maker=9), START)
+    assert place.ask(CertificateOrder(1, ("n1.flood1.com",), renewal=True, maker=7), START), "what serves is renewed"
 
 
 @given(st.integers(1, 400))
 @settings(max_examples=50, deadline=None)
 def test_when_there_is_room_again_is_told_exactly(times: int) -> None:
     levels: dict[str, Level] = {}
-    asking = Asking(1, ("www.example.com",), renewal=False)
+    asking = CertificateOrder(1, ("www.example.com",), renewal=False)
     for _ in range(times):
         try:
             rate_limits.ensure_room(levels, asking, "shop", START)
@@ -146,7 +146,7 @@ def test_when_there_is_room_again_is_told_exactly(times: int) -> None:
 
 def test_what_became_no_certificate_counts_as_an_order_alone() -> None:
     levels: dict[str, Level] = {}
-    asking = Asking(1, ("www.example.com",), renewal=False)
+    asking = CertificateOrder(1, ("www.example.com",), renewal=False)
     levels |= rate_limits.spent(levels, asking, START)
     levels |= rate_limits.given_back(levels, asking, START)
     full = {key for key, (level, _) in levels.items() if level}
@@ -160,15 +160,15 @@ def test_a_clock_that_is_set_back_drains_nothing() -> None:
 def test_words_name_the_limit_and_whose_it_is() -> None:
     levels = {"app/1": (10.0, START)}
     with pytest.raises(BudgetSpent, match="shop has to wait: one app may ask for 10 orders in 3 hours") as told:
-        rate_limits.ensure_room(levels, Asking(1, ("a.example.com",), renewal=False), "shop", START)
+        rate_limits.ensure_room(levels, CertificateOrder(1, ("a.example.com",), renewal=False), "shop", START)
     assert told.value.at == pytest.approx(START + 1080)
     levels = {"domain/example.com": (40.0, START)}
     with pytest.raises(BudgetSpent, match=r"all apps together may ask for 40 certificates for example\.com"):
-        rate_limits.ensure_room(levels, Asking(1, ("a.example.com",), renewal=False), "shop", START)
+        rate_limits.ensure_room(levels, CertificateOrder(1, ("a.example.com",), renewal=False), "shop", START)
 
 
 def test_every_key_has_its_limit() -> None:
-    for key, limit, _ in Asking(1, ("a.example.com", "b.example.org"), renewal=False, maker=7).limits():
+    for key, limit, _ in CertificateOrder(1, ("a.example.com", "b.example.org"), renewal=False, maker=7).limits():
         assert rate_limits.limit_of(key) is limit
 
 

@@ -18,7 +18,7 @@ from gitship.deploy.deploy_json import deploy_document
 from gitship.engine.values import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.front.traffic_counters import Minute
-from gitship.https.operations import HostStatus, ServerHttps
+from gitship.https.app_https import HostStatus, ServerHttps
 from gitship.model import (
     STATUS_PAGE,
     CertificateSource,

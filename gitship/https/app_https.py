@@ -12,11 +12,11 @@ from gitship.config import Settings
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.front.tls.certificate import Certificate, covers
 from gitship.https.choose_certificate import missing, renewal_at
-from gitship.https.install_certificates import Showing
+from gitship.https.install_certificates import CertificateInstaller
 from gitship.https.issue import Issuer, Say, span
 from gitship.https.rate_limits import BudgetSpent
 from gitship.https.sites import called, hosts_of, is_status_page, public, word
-from gitship.https.wanted import Wish, store_wish, wish_of
+from gitship.https.wanted_certificates import WantedCertificate, store_wish, wish_of
 from gitship.model import WILDCARD, App, CertificateSource, Identity, Site, StoredCertificate
 from gitship.store import Store
 
@@ -39,7 +39,7 @@ class HostStatus:
     held: bool = False
 
 
-class Https(Protocol):
+class AppHttps(Protocol):
     """Every method takes an app that exists, or the status page, and raises GitshipError with a hint.
 
     Then all is as it was.
@@ -66,7 +66,12 @@ class ServerHttps:
     """Safe from any thread."""
 
     def __init__(
-        self, settings: Settings, store: Store, showing: Showing, issuer: Issuer, wildcards: Callable[[], bool]
+        self,
+        settings: Settings,
+        store: Store,
+        showing: CertificateInstaller,
+        issuer: Issuer,
+        wildcards: Callable[[], bool],
     ) -> None:
         """``wildcards`` tells whether certificates for them can be got."""
         self._settings = settings
@@ -78,10 +83,10 @@ class ServerHttps:
     # -- by command
 
     def enable(self, site: Site, hsts_s: int | None, say: Say, by: Identity) -> None:
-        """See ``Https.enable``."""
+        """See ``AppHttps.enable``."""
         with self._acting(site, by):
             before = wish_of(self._store, self._settings, site)
-            store_wish(self._store, site, Wish(True, before.hsts_s if hsts_s is None else hsts_s))
+            store_wish(self._store, site, WantedCertificate(True, before.hsts_s if hsts_s is None else hsts_s))
         try:
             self._bring(site)
             self._say_beyond(site, say)
@@ -98,13 +103,13 @@ class ServerHttps:
             say("wildcard domains need a certificate of your own (certs:add), or the server's dns-01 hook")
 
     def disable(self, site: Site, by: Identity) -> None:
-        """See ``Https.disable``. Certificates are kept."""
+        """See ``AppHttps.disable``. Certificates are kept."""
         with self._acting(site, by):
-            store_wish(self._store, site, Wish(False))
+            store_wish(self._store, site, WantedCertificate(False))
         self._bring(site)
 
     def renew(self, site: Site, say: Say, by: Identity, *, force: bool = False) -> None:
-        """See ``Https.renew``."""
+        """See ``AppHttps.renew``."""
         self._confirm(site, by)
         if not wish_of(self._store, self._settings, site).on:
             raise Conflict(f"{called(site)} has no HTTPS", f"https:enable {word(site)}")
@@ -124,7 +129,7 @@ class ServerHttps:
         self._bring(site)
 
     def status(self, site: Site) -> list[HostStatus]:
-        """See ``Https.status``."""
+        """See ``AppHttps.status``."""
         hosts = hosts_of(self._store, self._settings, site)
         if not wish_of(self._store, self._settings, site).on:
             return [HostStatus(host, "off") for host in hosts]
@@ -148,7 +153,7 @@ class ServerHttps:
         return rows
 
     def add_certificate(self, site: Site, certificate: Certificate, by: Identity) -> list[str]:
-        """See ``Https.add_certificate``."""
+        """See ``AppHttps.add_certificate``."""
         hosts = hosts_of(self._store, self._settings, site)
         if not any(covers(certificate.domains, host) for host in hosts):
             raise Conflict(
@@ -159,7 +164,7 @@ class ServerHttps:
         with self._acting(site, by):
             self._put_own(site, certificate)
             if not wish.on:
-                store_wish(self._store, site, Wish(True))
+                store_wish(self._store, site, WantedCertificate(True))
         try:
             self._bring(site)
         except BaseException:
@@ -172,7 +177,7 @@ class ServerHttps:
         return [host for host in hosts if not covers(certificate.domains, host)]
 
     def remove_certificate(self, site: Site, by: Identity) -> None:
-        """See ``Https.remove_certificate``. Raises NotFound when there is none of its owner's."""
+        """See ``AppHttps.remove_certificate``. Raises NotFound when there is none of its owner's."""
         with self._acting(site, by):
             if not self._store.remove_certificate(site.id, CertificateSource.OWN):
                 raise NotFound(f"{called(site)} has no certificate of its own", "see `certs:list`")

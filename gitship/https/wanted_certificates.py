@@ -14,7 +14,7 @@ STATUS_HTTPS = "status-https"  # the server's, for the status page
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WantedCertificate:
     """``said`` is False when nobody has: ``on`` follows from the settings then."""
 
     on: bool
@@ -22,14 +22,16 @@ class Wish:
     said: bool = True
 
 
-def wish_of(store: Store, settings: Settings, site: Site) -> Wish:
+def wish_of(store: Store, settings: Settings, site: Site) -> WantedCertificate:
     found = store.server_setting(STATUS_HTTPS) if is_status_page(site) else store.setting(site.id, HTTPS)
     if found is not None:
-        return Wish(found["on"], found["hsts_s"])
-    return Wish(bool(settings.https.email) and any(map(public, hosts_of(store, settings, site))), said=False)
+        return WantedCertificate(found["on"], found["hsts_s"])
+    return WantedCertificate(
+        bool(settings.https.email) and any(map(public, hosts_of(store, settings, site))), said=False
+    )
 
 
-def store_wish(store: Store, site: Site, wish: Wish) -> None:
+def store_wish(store: Store, site: Site, wish: WantedCertificate) -> None:
     value = {"on": wish.on, "hsts_s": wish.hsts_s} if wish.said else None
     if is_status_page(site):
         store.set_server_setting(STATUS_HTTPS, value)
