@@ -34,7 +34,7 @@ from gitship.engine.build_limits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall import Firewall
 from gitship.events import Bus
-from gitship.front.traffic_counters import Tally
+from gitship.front.traffic_counters import TrafficCounters
 from gitship.front.visitor_log import VisitorLog
 from gitship.git.repository import Repositories
 from gitship.https.acme import AcmeAuthority
@@ -146,7 +146,7 @@ class Daemon:
         foreign = Foreign(self.store, engine, repositories, fetcher)
         releasing = Releasing(self.store, engine, repositories, builder, foreign, settings)
         drain_limit_s = settings.deploy.drain_timeout
-        tally, trials = Tally(), ActiveCanaries()
+        tally, trials = TrafficCounters(), ActiveCanaries()
         visitors = VisitorLog(self.front.workdir, tally.take)
         outages = Outages()
         wanted = DesiredState(self.store, settings.domain, outages.out)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gitship.front.cache import ALL_COOKIES, DEFAULT, MOST_NAMES, MOST_WARM, Cache, is_name, is_path
+from gitship.front.cache import ALL_COOKIES, DEFAULT, MOST_NAMES, MOST_WARM, CacheSettings, is_name, is_path
 from gitship.schema import Value
 
 PREFIX = "cache."  # + a field of Cache
@@ -117,7 +117,7 @@ def by_command(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(PREFIX): v for name, v in settings.items() if name.startswith(PREFIX) and v is not None}
 
 
-def cache(of_release: Mapping[str, Any], settings: Mapping[str, Any]) -> Cache:
+def cache(of_release: Mapping[str, Any], settings: Mapping[str, Any]) -> CacheSettings:
     """The rules in force."""
     known = {rule.field for rule in RULES}
     values = {n: v for n, v in {**of_release, **by_command(settings)}.items() if n in known}

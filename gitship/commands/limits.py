@@ -20,8 +20,8 @@ from gitship.front.visitor_limits import (
     COUNTED_BYTES,
     MOST_BYTES,
     MOST_REQUESTS,
-    Limits,
     Rate,
+    VisitorLimits,
 )
 from gitship.model import App, Role
 from gitship.routing.gate_settings import gate_of
@@ -128,7 +128,7 @@ def show_body(app: AppName, /, *, context: Ctx, format: Format = "table") -> Non
     show_one(context, {"body_bytes": most}, format)
 
 
-def _change(context: Context, app: App, change: Callable[[Limits], Limits]) -> None:
+def _change(context: Context, app: App, change: Callable[[VisitorLimits], VisitorLimits]) -> None:
     def changed(gate: Gate) -> Gate:
         return replace(gate, limits=change(gate.limits))
 

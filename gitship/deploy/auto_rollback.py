@@ -23,7 +23,7 @@ from gitship.deploy.queue import DeployQueue, Withdrawal
 from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
-from gitship.front.traffic_counters import Tally, Watch
+from gitship.front.traffic_counters import ReleaseCounters, TrafficCounters
 from gitship.model import App, Deploy, DeployKind, DeployState, Release, Topic
 from gitship.model.traffic import together
 from gitship.store import Store
@@ -66,7 +66,7 @@ class Probation:
         settings: Settings,
         store: Store,
         bus: Bus,
-        tally: Tally,
+        tally: TrafficCounters,
         queue: Callable[[], DeployQueue],
         manifest_of: Callable[[App, Release], Manifest | None],
     ) -> None:
@@ -174,7 +174,7 @@ class Probation:
             if not self._stopping.is_set():  # else the store is closed
                 log.exception("%s: watching %s", case.app.name, case.release.label)
 
-    def _watch(self, case: Case, watch: Watch) -> str:
+    def _watch(self, case: Case, watch: ReleaseCounters) -> str:
         """What is wrong with it; "" when its time has passed, or it is live no more."""
         ends = time.monotonic() + case.seconds
         while time.monotonic() < ends and self._is_live(case):

@@ -13,9 +13,9 @@ from gitship.deploy.journal import Stage
 from gitship.deploy.rollout import Rollout
 from gitship.engine.interface import Engine
 from gitship.errors import DeployCanceled, DeployError, FrontError, GitshipError
-from gitship.front.canary_vcl import Share
+from gitship.front.canary_vcl import CanaryShare
 from gitship.front.front import Front
-from gitship.front.traffic_counters import Tally, Watch
+from gitship.front.traffic_counters import ReleaseCounters, TrafficCounters
 from gitship.model import WEB, App, DeployState
 from gitship.routing.access_control import AccessControl
 from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
@@ -38,7 +38,7 @@ class Canary:
     def __init__(
         self, engine: Engine, front: Front, drainer: Drainer, gatekeeper: AccessControl, trials: ActiveCanaries,
         switch: Switch,
-        tally: Tally, counting: Callable[[], bool], drain_limit_s: float,
+        tally: TrafficCounters, counting: Callable[[], bool], drain_limit_s: float,
     ) -> None:  # fmt: skip
         self._engine = engine
         self._front = front
@@ -60,7 +60,12 @@ class Canary:
             return
         app, release, deploy_id = rollout.app, rollout.release, rollout.job.deploy.id
         trial = ActiveCanary(
-            deploy_id, app.id, release, tuple(rollout.wanted), Share(str(deploy_id), plan.percent), int(plan.most_s) + 1
+            deploy_id,
+            app.id,
+            release,
+            tuple(rollout.wanted),
+            CanaryShare(str(deploy_id), plan.percent),
+            int(plan.most_s) + 1,
         )
         with rollout.job.journal.stage(DeployState.CANARY, f"Canary: {release.label} for {plan}") as stage:
             try:
@@ -126,7 +131,9 @@ class Canary:
         switched = Switched(vcl, None, front.verify_token, front.backends)
         self._switch.verify(app, switched, verify_path(trial.release), trial.share.canary, cancel)
 
-    def _watch(self, rollout: Rollout, plan: Plan, trial: ActiveCanary, watch: Watch, stage: Stage) -> Judgement:
+    def _watch(
+        self, rollout: Rollout, plan: Plan, trial: ActiveCanary, watch: ReleaseCounters, stage: Stage
+    ) -> Judgement:
         """What the figures say; WAIT when somebody has decided before. Raises DeployCanceled."""
         assert rollout.previous is not None
         before, now = rollout.previous.label, rollout.release.label

@@ -20,8 +20,8 @@ from gitship.front import (
     visitor_limits,
 )
 from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S, AnyBackend, Backend, LocalBackend
-from gitship.front.cache import DEFAULT, Before, Cache
-from gitship.front.canary_vcl import Side, telling, vmod_header_is_there
+from gitship.front.cache import DEFAULT, CacheSettings, PreviousCache
+from gitship.front.canary_vcl import CanarySide, telling, vmod_header_is_there
 from gitship.front.gate import OPEN, Gate, check_page
 from gitship.front.pause_vcl import Pause
 from gitship.front.probe_vcl import Probe
@@ -70,10 +70,10 @@ class AppFront:
     stopped: bool = False
     web: bool = True
     gate: Gate = OPEN
-    cache: Cache = DEFAULT
-    before: Before | None = None
+    cache: CacheSettings = DEFAULT
+    before: PreviousCache | None = None
     error_page: str | None = None
-    side: Side | None = None  # of a canary
+    side: CanarySide | None = None  # of a canary
     id: int = 0  # under which its visitors are counted, whatever its name; 0: not at all
     pause: Pause | None = None
     local: LocalBackend | None = None  # a program of this machine instead of containers; it has no websockets

@@ -11,7 +11,7 @@ from pathlib import Path
 from gitship.front import websocket_vcl
 from gitship.front.pause_vcl import SOCKET_PATH
 from gitship.front.probe_vcl import Probe, probe_text
-from gitship.front.websocket_vcl import IN_TURN, Turn
+from gitship.front.websocket_vcl import IN_TURN, WebsocketRouting
 
 # A container's address is on this machine: one lost SYN is repeated after 1 s, the next after 3 s.
 CONNECT_TIMEOUT_S = 3
@@ -65,7 +65,7 @@ def names_of(backends: Sequence[AnyBackend]) -> list[str]:
 
 
 def gaps(
-    backends: Sequence[AnyBackend], probe: Probe | None, proxy: Path | None, turn: Turn = IN_TURN
+    backends: Sequence[AnyBackend], probe: Probe | None, proxy: Path | None, turn: WebsocketRouting = IN_TURN
 ) -> dict[str, str]:
     """What fills the gaps of varnish/app.vcl that are about containers; websockets go through ``proxy``, None: none.
 

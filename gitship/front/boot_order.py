@@ -20,19 +20,19 @@ _LOAD = re.compile(r'^(-?)vcl\.load (\S+) ".*"$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class DeferredVcl:
     """A VCL to be loaded, and the label to be led to it."""
 
     vcl: str
     label: str
 
 
-def split(boot: str, first: Sequence[str], at_once: int) -> tuple[str, list[Later]]:
+def split(boot: str, first: Sequence[str], at_once: int) -> tuple[str, list[DeferredVcl]]:
     """The part of boot.cli for the start, and what is left for afterwards, in order.
 
     ``first`` are labels, those that come first; the others follow as they stand.
     """
-    pairs = {m[2]: Later(m[1], m[2]) for m in _PAIR.finditer(boot)}
+    pairs = {m[2]: DeferredVcl(m[1], m[2]) for m in _PAIR.finditer(boot)}
     late = list(dict.fromkeys([*(label for label in first if label in pairs), *pairs]))[at_once:]
     waiting = set(late)
     start = _PAIR.sub(lambda m: "" if m[2] in waiting else m[0], boot)

@@ -22,7 +22,7 @@ _TAG = re.compile(r"[!#-+\--\[\]-~]{1,200}")  # printable, no quote, no backslas
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class CacheSettings:
     """Times in seconds. ``ttl_s`` is for what the app says nothing of; None: that is not cached.
 
     ``grace_s`` is how long after its time a page is served while the app fails. ``ignore_cookies`` and ``strip_query``
@@ -59,7 +59,7 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class PreviousCache:
     """The release before: what it left is looked up by its ``cache_key``, until ``until`` (epoch seconds)."""
 
     cache_key: str
@@ -109,7 +109,7 @@ class Purge:
         return tuple(words)
 
 
-DEFAULT = Cache()
+DEFAULT = CacheSettings()
 
 
 def is_name(text: str) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gitship.front.cache import Cache, pattern
+from gitship.front.cache import CacheSettings, pattern
 
 
-def strip_query(cache: Cache) -> str:
+def strip_query(cache: CacheSettings) -> str:
     """Parameters that only tell where a visitor comes from are taken out of the URL; the others keep their order."""
     if not cache.strip_query:
         return ""
@@ -21,7 +21,7 @@ def strip_query(cache: Cache) -> str:
     )
 
 
-def ignore_cookies(cache: Cache) -> str:
+def ignore_cookies(cache: CacheSettings) -> str:
     """The owner's cookies are put aside; when none is left, the request may be answered from the cache."""
     if cache.ignores_all_cookies:
         return "        unset req.http.cookie;"
@@ -39,7 +39,7 @@ def ignore_cookies(cache: Cache) -> str:
     )
 
 
-def own_ttl(cache: Cache) -> str:
+def own_ttl(cache: CacheSettings) -> str:
     """For how long a page is kept of which the app does not say it; what it says otherwise is heeded below."""
     if not cache.ttl_s:
         return ""

@@ -18,7 +18,7 @@ _VMOD_DIRECTORIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class CanaryShare:
     """``percent`` of the visitors that are on no side yet get the canary; ``mark`` is what no other canary has."""
 
     mark: str
@@ -40,7 +40,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class CanarySide:
     """Which side a VCL is: its visitors get ``cookie`` as the cookie's value, which lasts for ``seconds``.
 
     ``other_key`` is the cache key of the other side, whose pages what is sent to this one throws out, too.
@@ -60,7 +60,7 @@ def canary_label(slug: str) -> str:
     return f"{CANARY_PREFIX}{slug}"
 
 
-def leading(slug: str, share: Share) -> list[str]:
+def leading(slug: str, share: CanaryShare) -> list[str]:
     """The sub of the table of hosts that a host of the app calls before it leads to the app's own label."""
     return [
         f"sub {_sub(slug)} {{",
@@ -76,7 +76,7 @@ def call(slug: str) -> str:
     return f"call {_sub(slug)}; "
 
 
-def telling(side: Side | None, *, beside_others: bool) -> str:
+def telling(side: CanarySide | None, *, beside_others: bool) -> str:
     """What the VCL of a side has beside the app's usual one.
 
     Without ``beside_others`` (the VMOD header) an answer that sets a cookie already cannot set another one: such a

@@ -15,24 +15,24 @@ _VCL = re.compile(rb"VCL_use +app_([a-z0-9_-]+)_v[0-9]+_[0-9]+\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Interim:
+class EarlyResponses:
     """``count`` since Varnish started; ``slugs`` are the apps that Varnish's log still knows of."""
 
     count: int
     slugs: tuple[str, ...] = ()
 
 
-def interim_answers(workdir: Path) -> Interim:
+def interim_answers(workdir: Path) -> EarlyResponses:
     """Asks the Varnish in ``workdir`` (10 ms, and 0.3 s to look through its log); none when it can't be asked."""
     try:
         found = _run("varnishstat", "-n", str(workdir), "-t", "1", "-1", "-j", "-f", _COUNTER)
         count = int(json.loads(found)["counters"][_COUNTER]["value"])
         if not count:
-            return Interim(0)
+            return EarlyResponses(0)
         log = _run("varnishlog", "-n", str(workdir), "-t", "1", "-d", "-g", "vxid", "-q", "BerespStatus < 200")
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
-        return Interim(0)
-    return Interim(count, tuple(sorted({slug.decode() for slug in _VCL.findall(log)})))
+        return EarlyResponses(0)
+    return EarlyResponses(count, tuple(sorted({slug.decode() for slug in _VCL.findall(log)})))
 
 
 def _run(name: str, *words: str) -> bytes:

@@ -13,13 +13,13 @@ from gitship.configvalues import Address
 from gitship.front.app_vcl import APP_PREFIX, UNAVAILABLE, AppFront, label_name
 from gitship.front.backend_vcl import Backend, LocalBackend
 from gitship.front.cache import Purge
-from gitship.front.canaries import Canaries
-from gitship.front.loaded_vcls import Programs
-from gitship.front.pause_state import Pauses
-from gitship.front.preview import Trial
+from gitship.front.canary_routes import CanaryRoutes
+from gitship.front.loaded_vcls import LoadedVcls
+from gitship.front.pause_state import PauseState
+from gitship.front.preview import Preview
 from gitship.front.routes import Routes
-from gitship.front.server import Server
 from gitship.front.tcp_ports import reachable
+from gitship.front.varnish_service import VarnishService
 from gitship.front.vcl_labels import serving, targets
 from gitship.front.websocket_count import open_sockets
 from gitship.front.websockets import Websockets
@@ -42,20 +42,20 @@ class Front:
 
         ``busiest`` tells the slugs of the apps that a new Varnish shall have first.
         """
-        self._server = Server(http, directory, memory_bytes, lambda: [label_name(slug) for slug in busiest()])
+        self._server = VarnishService(http, directory, memory_bytes, lambda: [label_name(slug) for slug in busiest()])
         self._control = self._server.control
-        self.pauses = Pauses(
+        self.pauses = PauseState(
             directory, self._server.group, lambda: replace(self.address, host=reachable(self.address.host))
         )
         self._websockets = Websockets(directory / WEBSOCKETS, self._server.group)
-        self._programs = Programs(
+        self._programs = LoadedVcls(
             self._control, self._server.files, directory, memory_bytes, self.pauses.of, self._websockets.path
         )
         self._lock = self._programs.lock
         token = self._server.trial_token
-        self._trial = Trial(self._programs.labels, self._lock, token)
+        self._trial = Preview(self._programs.labels, self._lock, token)
         self._routes = Routes(self._control, self._programs, self._trial, token)
-        self.canaries = Canaries(self._programs, self._routes)
+        self.canaries = CanaryRoutes(self._programs, self._routes)
         self._holds: dict[int, threading.Lock] = {}
 
     # -- the process

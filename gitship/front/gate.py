@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from gitship.front.visitor_limits import UNLIMITED, Limits
+from gitship.front.visitor_limits import UNLIMITED, VisitorLimits
 from gitship.model import DOMAIN_NAME, WILDCARD
 
 REDIRECT_CODES = (301, 302, 307, 308)
@@ -122,7 +122,7 @@ class Maintenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Https:
+class HttpsRedirect:
     """``hosts`` (perhaps ``*.example.com``) are sent from http to https at ``port``, and have a certificate there.
 
     ``hsts_s``: browsers are told to come by https alone for so many seconds; 0: they are not.
@@ -150,9 +150,9 @@ class Gate:
     maintenance: Maintenance | None = None
     redirects: tuple[Redirect, ...] = ()
     logins: tuple[Login, ...] = ()
-    limits: Limits = UNLIMITED
+    limits: VisitorLimits = UNLIMITED
     vcl: str = ""
-    https: Https | None = None
+    https: HttpsRedirect | None = None
 
     def __post_init__(self) -> None:
         _check_networks(self.allow)

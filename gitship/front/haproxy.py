@@ -13,7 +13,7 @@ from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import daemon_process
 from gitship.front.daemon_process import Daemonized
-from gitship.front.supervised import Attended
+from gitship.front.supervised import Supervised
 from gitship.front.varnishd import PROXY_USER
 
 START_TIMEOUT_S = 300.0  # a certificate takes 0.9 ms of processor time, and the machine may be busy
@@ -35,7 +35,7 @@ class Haproxy:
         self.pid_file = directory / "haproxy.pid"
         self.admin = directory / "admin.sock"
         self._daemon = Daemonized("haproxy", self.pid_file, [b"-D", b"-f", os.fsencode(self.config)])
-        self.unit = Attended("haproxy", directory)
+        self.unit = Supervised("haproxy", directory)
 
     def pid(self) -> int | None:
         """None when it does not run (a pid that another process has by now does not count)."""

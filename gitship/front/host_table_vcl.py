@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from gitship.front import canary_vcl
 from gitship.front.app_vcl import FORMER_PREFIX, LABEL_PREFIX, TRIAL_LABEL
-from gitship.front.canary_vcl import CANARY_PREFIX, Share
+from gitship.front.canary_vcl import CANARY_PREFIX, CanaryShare
 from gitship.front.templates import REQUEST_ID, fill, page, template
 
 TOP_PREFIX = "top_"
@@ -29,10 +29,10 @@ _LEAF = re.compile(
     rf"return \(vcl\((?:{LABEL_PREFIX}|{FORMER_PREFIX})([a-z0-9_-]+)\)\); }}"
 )
 _CANARY = re.compile(rf"return \(vcl\({CANARY_PREFIX}([a-z0-9_-]+)\)\);")
-_NONE: Mapping[str, Share] = MappingProxyType({})
+_NONE: Mapping[str, CanaryShare] = MappingProxyType({})
 
 
-def top_vcl(hosts: Mapping[str, str], trial_token: str | None = None, shares: Mapping[str, Share] = _NONE) -> str:
+def top_vcl(hosts: Mapping[str, str], trial_token: str | None = None, shares: Mapping[str, CanaryShare] = _NONE) -> str:
     """The VCL that leads each of ``hosts`` (lower case, without port) to the label of its slug; others get a 404 page.
 
     ``*.example.com`` stands for each name with one more label, as in certificates, unless that is in the table itself.
@@ -78,7 +78,7 @@ def canaries_of(text: str) -> set[str]:
     return set(_CANARY.findall(text))
 
 
-def _tree(hosts: Sequence[tuple[str, str]], name: str, indent: str, shares: Mapping[str, Share]) -> list[str]:
+def _tree(hosts: Sequence[tuple[str, str]], name: str, indent: str, shares: Mapping[str, CanaryShare]) -> list[str]:
     if len(hosts) <= LEAF_HOSTS:
         return [
             f'{indent}if ({name} == "{host}") {{ {canary_vcl.call(slug) if slug in shares else ""}'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitship.front.gate import Https
+from gitship.front.gate import HttpsRedirect
 from gitship.front.varnishd import HTTPS
 from gitship.model import WILDCARD
 
@@ -10,7 +10,7 @@ REDIRECT = 1443  # an answer of the gate's own, as all above 1000
 STATUS = 308  # method and body stay
 
 
-def questions(https: Https) -> list[str]:
+def questions(https: HttpsRedirect) -> list[str]:
     """Statements of the gate: who comes by http to a host with a certificate is sent on."""
     port = "" if https.port == 443 else f":{https.port}"
     return [
@@ -22,7 +22,7 @@ def questions(https: Https) -> list[str]:
     ]
 
 
-def declarations(https: Https) -> str:
+def declarations(https: HttpsRedirect) -> str:
     """The answer, and with ``hsts_s`` the header that browsers keep in mind."""
     lines = ["sub vcl_synth {", f"    if (resp.status == {REDIRECT}) {{", "        unset resp.http.x-varnish;"]
     lines += [f"        set resp.status = {STATUS};", "        set resp.http.location = req.http.x-gitship-location;"]
@@ -34,7 +34,7 @@ def declarations(https: Https) -> str:
     return "\n".join([*lines, *header, "}", "", "sub vcl_deliver {", *header, "}"])
 
 
-def _hosts(https: Https) -> str:
+def _hosts(https: HttpsRedirect) -> str:
     patterns = []
     for host in https.hosts:
         start = "[^.]+[.]" if host.startswith(WILDCARD) else ""

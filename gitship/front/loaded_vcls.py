@@ -33,8 +33,8 @@ from gitship.front.custom_vcl import refusal
 from gitship.front.host_table_vcl import TOP_PREFIX
 from gitship.front.pause_vcl import Pause
 from gitship.front.state_files import BootFiles
-from gitship.front.varnish_cli import Control, Gone, InUse, Loaded
-from gitship.front.vcl_labels import Labels, canaries, serving, table_in_use, targets
+from gitship.front.varnish_cli import Gone, InUse, LoadedVcl, VarnishCli
+from gitship.front.vcl_labels import VclLabels, canaries, serving, table_in_use, targets
 from gitship.front.visitor_limits import MODULE_CHECK
 
 CHECK_PREFIX = "check_"
@@ -44,12 +44,12 @@ CACHED_PART = 16  # the largest response that is cached: this part of the cache
 log = logging.getLogger("gitship.front")
 
 
-class Programs:
+class LoadedVcls:
     """``lock`` is held by whoever reads the state and then changes it; methods that change something take it."""
 
     def __init__(
         self,
-        control: Control,
+        control: VarnishCli,
         files: BootFiles,
         directory: Path,
         memory_bytes: int,
@@ -61,7 +61,7 @@ class Programs:
         ``proxy`` is the socket of what websockets go through; None: there are none.
         """
         self.lock = threading.RLock()
-        self.labels = Labels(control)
+        self.labels = VclLabels(control)
         self._control = control
         self._files = files
         self._directory = directory
@@ -75,7 +75,7 @@ class Programs:
         self._rates = False
         self._version = functools.cache(varnishd.version)
 
-    def loaded(self) -> list[Loaded]:
+    def loaded(self) -> list[LoadedVcl]:
         return self._control.loaded()
 
     def load(self, app: AppFront) -> str:

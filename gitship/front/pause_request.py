@@ -14,7 +14,7 @@ from gitship.front.pause_vcl import Pause
 TIMEOUT_S = 5.0
 
 
-class Hold:
+class PauseRequest:
     """The page that everybody waits for, asked for at one end and kept open at the other, both here.
 
     It is never answered: hanging up lets everybody go, as it does when gitship is killed.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front.pause_request import Hold
+from gitship.front.pause_request import PauseRequest
 from gitship.front.pause_vcl import Pause
 
 
-class Pauses:
+class PauseState:
     """By slug; safe from any thread."""
 
     def __init__(self, directory: Path, group: int | None, varnish: Callable[[], Address]) -> None:
@@ -22,7 +22,7 @@ class Pauses:
         self._group = group
         self._varnish = varnish
         self._lock = threading.Lock()
-        self._paused: dict[str, tuple[Pause, Hold]] = {}
+        self._paused: dict[str, tuple[Pause, PauseRequest]] = {}
 
     def begin(self, slug: str, number: int, until: float) -> None:
         """VCLs of the app that are loaded from now on, until that moment, make requests wait, once ``hold`` is called.
@@ -34,7 +34,7 @@ class Pauses:
             pause = Pause(path, secrets.token_hex(16), until)
         except ValueError:
             raise FrontError(f"the path {path} is too long for a socket", "choose a shorter data_dir") from None
-        hold = Hold(pause, self._group)
+        hold = PauseRequest(pause, self._group)
         with self._lock:
             self._paused[slug] = (pause, hold)
 

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 
 from gitship.errors import FrontError
 from gitship.front.host_table_vcl import TRIAL_HEADER
-from gitship.front.vcl_labels import Labels
+from gitship.front.vcl_labels import VclLabels
 
 WAIT_S = 20.0
 
 
-class Trial:
+class Preview:
     """One at a time on the whole server; ``lock`` is held while the label moves, ``token`` tells gitship's requests."""
 
-    def __init__(self, labels: Labels, lock: threading.RLock, token: Callable[[], str]) -> None:
+    def __init__(self, labels: VclLabels, lock: threading.RLock, token: Callable[[], str]) -> None:
         self._labels = labels
         self._lock = lock
         self._token = token

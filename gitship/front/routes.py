@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from gitship.errors import FrontError
 from gitship.front import acme_challenges
 from gitship.front.app_vcl import AppFront
-from gitship.front.canary_vcl import Share
+from gitship.front.canary_vcl import CanaryShare
 from gitship.front.host_table_vcl import TOP_PREFIX, top_vcl
-from gitship.front.loaded_vcls import Programs
-from gitship.front.preview import Trial
-from gitship.front.varnish_cli import Control
+from gitship.front.loaded_vcls import LoadedVcls
+from gitship.front.preview import Preview
+from gitship.front.varnish_cli import VarnishCli
 from gitship.front.vcl_labels import canaries, table_in_use, targets
 
 log = logging.getLogger("gitship.front")
@@ -21,14 +21,16 @@ log = logging.getLogger("gitship.front")
 class Routes:
     """The table of hosts, and all apps at once. Every method asks Varnish anew."""
 
-    def __init__(self, control: Control, programs: Programs, trial: Trial, trial_token: Callable[[], str]) -> None:
+    def __init__(
+        self, control: VarnishCli, programs: LoadedVcls, trial: Preview, trial_token: Callable[[], str]
+    ) -> None:
         self._control = control
         self._programs = programs
         self._labels = programs.labels
         self._lock = programs.lock
         self._trial = trial
         self._trial_token = trial_token
-        self._shares: dict[str, Share] = {}  # a canary never outlives the gitship that watches it
+        self._shares: dict[str, CanaryShare] = {}  # a canary never outlives the gitship that watches it
 
     def hosts(self) -> dict[str, str]:
         """Host name -> slug, as it is served now."""
@@ -71,7 +73,7 @@ class Routes:
             self.set_hosts({host: s for host, s in self.hosts().items() if s != slug})
             self._labels.retire(slug)
 
-    def share(self, slug: str, share: Share | None) -> None:
+    def share(self, slug: str, share: CanaryShare | None) -> None:
         """That share of the app's visitors is led to its canary from now on; None: nobody."""
         with self._lock:
             if share is None:

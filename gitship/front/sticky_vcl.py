@@ -10,14 +10,14 @@ import re
 from collections.abc import Sequence
 
 from gitship.front.backend_vcl import Backend, names_of
-from gitship.front.websocket_vcl import Turn
+from gitship.front.websocket_vcl import WebsocketRouting
 
 COOKIE = "gitship_sticky"
 _VALUE = "[0-9-]{1,40}"  # a request's id
 _KEY = "req.http.x-gitship-sticky"
 # Instead of the next container in turn; a visitor's websocket goes where the requests go.
 CHOICE = f"set req.backend_hint = stuck.backend(by=KEY, key=stuck.key({_KEY}));"
-TURN = Turn("stuck", _KEY, own=False)
+TURN = WebsocketRouting("stuck", _KEY, own=False)
 
 
 def wanted(sticky: bool, backends: Sequence[Backend]) -> bool:

@@ -30,7 +30,7 @@ _POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class StartOrder:
     """What to start, and what when that has ended by itself; times in seconds."""
 
     id: str
@@ -40,7 +40,7 @@ class Order:
     umask: int
 
 
-class Attended:
+class Supervised:
     """The program ``name`` with its order, its answer and the unit's lock in ``directory``."""
 
     def __init__(self, name: str, directory: Path) -> None:
@@ -57,7 +57,7 @@ class Attended:
         """As ``daemonized.run``, by the unit where there is one; that starts it ``again`` so. Raises FrontError."""
         if not os.environ.get(UNITS):
             return daemon_process.run(self._name, arguments, timeout_s, umask, hint)
-        order = Order(secrets.token_hex(8), arguments, again or arguments, timeout_s, umask)
+        order = StartOrder(secrets.token_hex(8), arguments, again or arguments, timeout_s, umask)
         self._until(self._attended, UNIT_S, "no unit waits to start it")
         write_atomically(self._order, json.dumps(asdict(order)) + "\n")
         self._until(lambda: self._answered(order) is not None, timeout_s + UNIT_S, "its unit does not answer")
@@ -75,7 +75,7 @@ class Attended:
         except BlockingIOError:
             return True
 
-    def _answered(self, order: Order) -> tuple[int, str] | None:
+    def _answered(self, order: StartOrder) -> tuple[int, str] | None:
         try:
             answer = json.loads(self._answer.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -106,7 +106,7 @@ class Attended:
                     if self._read() == order:  # nobody wanted it to end
                         return 1
 
-    def _carry_out(self, order: Order) -> bool:
+    def _carry_out(self, order: StartOrder) -> bool:
         before = self._answered(order) is not None
         try:
             arguments = order.again if before else order.arguments
@@ -122,7 +122,7 @@ class Attended:
         write_atomically(self._answer, json.dumps({"id": order.id, "code": code, "said": said}) + "\n")
         return code == 0
 
-    def _wait_for_end(self, pid: int | None, order: Order) -> None:
+    def _wait_for_end(self, pid: int | None, order: StartOrder) -> None:
         """Of the program, or of the order: another one may be to start what takes over from it."""
         try:
             process = os.pidfd_open(pid) if pid is not None else None
@@ -133,9 +133,9 @@ class Attended:
                 while not select.select([process], [], [], ORDERS_S)[0] and self._read() == order:
                     pass
 
-    def _read(self) -> Order | None:
+    def _read(self) -> StartOrder | None:
         try:
-            return Order(**json.loads(self._order.read_text(encoding="utf-8")))
+            return StartOrder(**json.loads(self._order.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 

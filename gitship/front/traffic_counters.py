@@ -38,7 +38,7 @@ _LAST = LATENCY_BUCKETS - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Minute:
+class TrafficMinute:
     """What one app had in the minute that began at ``start`` (epoch seconds)."""
 
     app_id: int
@@ -47,7 +47,7 @@ class Minute:
 
 
 @dataclass(slots=True)
-class Watch:
+class ReleaseCounters:
     """What each release of one app was asked itself since the watch began, by the release's label; no cache hits."""
 
     app_id: int
@@ -60,7 +60,7 @@ class _App:
     steps: deque[Span] = field(default_factory=deque)
 
 
-class Tally:
+class TrafficCounters:
     """Safe from any thread. An app that is busy all the time takes 120 kB, one that is idle nothing."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -68,7 +68,7 @@ class Tally:
         self._lock = threading.Lock()
         self._apps: dict[int, _App] = {}
         self._unsaved: dict[tuple[int, int], Traffic] = {}
-        self._watches: list[Watch] = []
+        self._watches: list[ReleaseCounters] = []
 
     def take(self, lines: bytes) -> None:
         """Counts whole lines of varnishncsa, as requests of this moment."""
@@ -104,26 +104,26 @@ class Tally:
                 if begin <= s.start <= now
             ]
 
-    def unsaved(self) -> list[Minute]:
+    def unsaved(self) -> list[TrafficMinute]:
         """What ``save`` has not written yet."""
         with self._lock:
-            return [Minute(app_id, start, _copy(traffic)) for (app_id, start), traffic in self._unsaved.items()]
+            return [TrafficMinute(app_id, start, _copy(traffic)) for (app_id, start), traffic in self._unsaved.items()]
 
-    def save(self, write: Callable[[Sequence[Minute]], None]) -> None:
+    def save(self, write: Callable[[Sequence[TrafficMinute]], None]) -> None:
         """Hands over what has come since the last time; when ``write`` raises it stays for the next."""
         with self._lock:
             waiting, self._unsaved = self._unsaved, {}
         if not waiting:
             return
         try:
-            write([Minute(app_id, start, traffic) for (app_id, start), traffic in waiting.items()])
+            write([TrafficMinute(app_id, start, traffic) for (app_id, start), traffic in waiting.items()])
         except BaseException:
             with self._lock:
                 for key, traffic in waiting.items():
                     self._unsaved.setdefault(key, Traffic()).add(traffic)
             raise
 
-    def restore(self, minutes: Iterable[Minute]) -> None:
+    def restore(self, minutes: Iterable[TrafficMinute]) -> None:
         """The last hour as an earlier gitship saw it, oldest first; to be called before the first ``take``."""
         with self._lock:
             for minute in minutes:
@@ -139,9 +139,9 @@ class Tally:
                 app.steps = _coarser(app.steps, now)
 
     @contextmanager
-    def watching(self, app_id: int) -> Iterator[Watch]:
+    def watching(self, app_id: int) -> Iterator[ReleaseCounters]:
         """Counts the app's releases apart from each other, from now on; read it by ``seen``."""
-        watch = Watch(app_id)
+        watch = ReleaseCounters(app_id)
         with self._lock:
             self._watches.append(watch)
         try:
@@ -150,7 +150,7 @@ class Tally:
             with self._lock:
                 self._watches.remove(watch)
 
-    def seen(self, watch: Watch, release: str) -> Traffic:
+    def seen(self, watch: ReleaseCounters, release: str) -> Traffic:
         with self._lock:
             return _copy(watch.releases.get(release, Traffic()))
 

@@ -48,7 +48,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedVcl:
     """One line of vcl.list. ``busy`` counts threads at work in it; ``target`` is set for a label.
 
     ``referred`` is true for a label that a VCL names.
@@ -70,7 +70,7 @@ class Gone(FrontError):
     """There is nothing of that name."""
 
 
-class Control:
+class VarnishCli:
     """Safe from any thread. A lost connection is opened again once per command, then FrontError."""
 
     def __init__(self, admin: Callable[[], Address], secret: Path) -> None:
@@ -168,7 +168,7 @@ class Control:
         found = _NAME.match(reply.text) if reply.status == OK else None
         return found[1] if found else None
 
-    def loaded(self) -> list[Loaded]:
+    def loaded(self) -> list[LoadedVcl]:
         """Every VCL and label (vcl.list)."""
         text = self.command("vcl.list", "-j")
         try:
@@ -249,8 +249,8 @@ class Control:
             self._socket = None
 
 
-def _loaded(entry: dict[str, Any]) -> Loaded:
-    return Loaded(
+def _loaded(entry: dict[str, Any]) -> LoadedVcl:
+    return LoadedVcl(
         name=entry["name"],
         active=entry["status"] == "active",
         discarded=entry["status"] == "discarded",

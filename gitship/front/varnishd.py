@@ -16,7 +16,7 @@ from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import compiled_vcls, daemon_process
 from gitship.front.daemon_process import Daemonized
-from gitship.front.supervised import Attended
+from gitship.front.supervised import Supervised
 from gitship.front.varnishd_parameters import COMPILERS, PARAMETERS
 
 START_TIMEOUT_S = 300.0  # the table of hosts and some apps are compiled first: 1 s with tcc, 6 s with gcc
@@ -49,7 +49,7 @@ class Varnishd:
         self.pid_file = directory / "varnishd.pid"
         self.secret = directory / "secret"
         self._daemon = Daemonized("varnishd", self.pid_file, [b"-n", os.fsencode(self.workdir)])
-        self.unit = Attended("varnishd", directory)
+        self.unit = Supervised("varnishd", directory)
 
     def pid(self) -> int | None:
         """The manager's pid, or None when it does not run (a pid that another process has by now does not count)."""

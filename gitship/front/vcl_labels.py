@@ -15,54 +15,54 @@ from gitship.front.app_vcl import (
 )
 from gitship.front.canary_vcl import CANARY_PREFIX, canary_label
 from gitship.front.host_table_vcl import TOP_PREFIX, canaries_of, hosts_of
-from gitship.front.varnish_cli import Control, Loaded
+from gitship.front.varnish_cli import LoadedVcl, VarnishCli
 
 
-def targets(loaded: Iterable[Loaded]) -> dict[str, str]:
+def targets(loaded: Iterable[LoadedVcl]) -> dict[str, str]:
     """Slug -> the VCL that its label leads to."""
     return _led(loaded, LABEL_PREFIX)
 
 
-def former(loaded: Iterable[Loaded]) -> dict[str, str]:
+def former(loaded: Iterable[LoadedVcl]) -> dict[str, str]:
     """The same, of labels that are named as an earlier gitship named them."""
     return _led(loaded, FORMER_PREFIX)
 
 
-def canaries(loaded: Iterable[Loaded]) -> dict[str, str]:
+def canaries(loaded: Iterable[LoadedVcl]) -> dict[str, str]:
     """Slug -> the VCL that the label of its canary leads to."""
     return _led(loaded, CANARY_PREFIX)
 
 
-def _led(loaded: Iterable[Loaded], prefix: str) -> dict[str, str]:
+def _led(loaded: Iterable[LoadedVcl], prefix: str) -> dict[str, str]:
     return {v.name.removeprefix(prefix): v.target for v in loaded if v.target and v.name.startswith(prefix)}
 
 
-def serving(loaded: list[Loaded]) -> set[str]:
+def serving(loaded: list[LoadedVcl]) -> set[str]:
     """Every VCL that a label of an app leads to."""
     return {*targets(loaded).values(), *former(loaded).values(), *canaries(loaded).values()}
 
 
-def table_in_use(loaded: Iterable[Loaded]) -> str | None:
+def table_in_use(loaded: Iterable[LoadedVcl]) -> str | None:
     """The VCL that every request begins in."""
     return next((v.name for v in loaded if v.active and v.name.startswith(TOP_PREFIX)), None)
 
 
-class Labels:
+class VclLabels:
     """Every method asks Varnish anew; the caller holds the lock."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: VarnishCli) -> None:
         self._control = control
 
     def hosts(self, table: str | None) -> dict[str, str]:
         """Host name -> slug, as the VCL ``table`` says."""
         return hosts_of(self._control.text(table)) if table else {}
 
-    def canaries(self, loaded: list[Loaded]) -> set[str]:
+    def canaries(self, loaded: list[LoadedVcl]) -> set[str]:
         """Slugs whose visitors the table in use leads to a canary."""
         table = table_in_use(loaded)
         return canaries_of(self._control.text(table)) if table else set()
 
-    def retired(self, loaded: list[Loaded]) -> set[str]:
+    def retired(self, loaded: list[LoadedVcl]) -> set[str]:
         """Slugs of apps that are gone: no host leads to them, and their label only to a page."""
         unavailable = {slug for slug, name in targets(loaded).items() if name == UNAVAILABLE}
         if not unavailable:  # the table of 1000 hosts takes 5 ms to read

@@ -38,7 +38,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class VisitorLimits:
     """None: no limit."""
 
     rate: Rate | None = None
@@ -49,10 +49,10 @@ class Limits:
             raise ValueError(f"not a size: {self.body_bytes}")
 
 
-UNLIMITED = Limits()
+UNLIMITED = VisitorLimits()
 
 
-def declarations(limits: Limits, app: str, passes: str) -> str:
+def declarations(limits: VisitorLimits, app: str, passes: str) -> str:
     """What counts and measures each request but gitship's own: those for which ``passes`` is true."""
     if limits == UNLIMITED:
         return ""

@@ -31,7 +31,7 @@ sub vcl_pipe {
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class WebsocketRouting:
     """Whose turn a websocket is: the shard ``director`` says, by the VCL expression ``key``.
 
     ``own`` is False for a director that the VCL has anyway.
@@ -42,10 +42,12 @@ class Turn:
     own: bool = True
 
 
-IN_TURN = Turn()
+IN_TURN = WebsocketRouting()
 
 
-def declarations(proxy: Path | None, containers: Sequence[tuple[str, str, int]], turn: Turn = IN_TURN) -> str:
+def declarations(
+    proxy: Path | None, containers: Sequence[tuple[str, str, int]], turn: WebsocketRouting = IN_TURN
+) -> str:
     """``proxy`` is its socket (None: nobody gets a websocket), ``containers`` are name in the VCL, address and port.
 
     Raises ValueError for a path that is none of a socket.
@@ -76,7 +78,7 @@ def _choice(names: Sequence[str]) -> str:
     )
 
 
-def _choose(containers: Sequence[tuple[str, str, int]], turn: Turn) -> list[str]:
+def _choose(containers: Sequence[tuple[str, str, int]], turn: WebsocketRouting) -> list[str]:
     """Any one that passes its probe; when none does they are tried all the same."""
     if len(containers) == 1:
         [(_, address, port)] = containers

@@ -16,7 +16,7 @@ from pathlib import Path
 from gitship.errors import FrontError
 from gitship.front.atomic_file import write_atomically
 from gitship.front.haproxy import Haproxy, program, proxy_user
-from gitship.front.tls import config as tls
+from gitship.front.tls import haproxy_config as tls
 from gitship.front.websocket_config import websocket_config
 from gitship.front.websocket_vcl import ASKED
 

@@ -12,9 +12,9 @@ from typing import Protocol
 from gitship.apart import Apart
 from gitship.config import Settings
 from gitship.errors import FrontError, NotFound
-from gitship.front.gate import Gate, Https
+from gitship.front.gate import Gate, HttpsRedirect
 from gitship.front.tls import certificate, self_signed
-from gitship.front.tls.table import Entry, entries
+from gitship.front.tls.served_certificates import ServedCertificate, entries
 from gitship.https.choose_certificate import chosen, secured
 from gitship.https.sites import hosts_of, public, sites
 from gitship.https.wanted_certificates import WantedCertificate, wish_of
@@ -31,7 +31,7 @@ log = logging.getLogger("gitship.https")
 class TlsEndpoint(Protocol):
     """Whoever ends TLS; see ``Terminator``."""
 
-    def bring(self, entries: Iterable[Entry]) -> dict[str, FrontError]: ...
+    def bring(self, entries: Iterable[ServedCertificate]) -> dict[str, FrontError]: ...
 
     def stop(self) -> None: ...
 
@@ -58,9 +58,9 @@ class CertificateInstaller:
         """
         with self._lock:
             now = time.time()
-            wanted: list[Entry] = []
+            wanted: list[ServedCertificate] = []
             in_force: dict[int, dict[str, StoredCertificate]] = {}
-            gates: dict[Site, Https | None] = {}
+            gates: dict[Site, HttpsRedirect | None] = {}
             in_use = bool(self._settings.https.email)
             all_sites = sites(self._store, self._settings)
             for site in all_sites:
@@ -117,10 +117,10 @@ class CertificateInstaller:
             not_after=made.not_after, pem=made.pem,
         )  # fmt: skip
 
-    def _gate(self, wish: WantedCertificate, hosts: tuple[str, ...]) -> Https | None:
-        return Https(hosts, self._settings.https.listen.port, wish.hsts_s) if hosts else None
+    def _gate(self, wish: WantedCertificate, hosts: tuple[str, ...]) -> HttpsRedirect | None:
+        return HttpsRedirect(hosts, self._settings.https.listen.port, wish.hsts_s) if hosts else None
 
-    def _change_all(self, gates: Mapping[Site, Https | None], *, only_less: bool = False) -> None:
+    def _change_all(self, gates: Mapping[Site, HttpsRedirect | None], *, only_less: bool = False) -> None:
         """Each, whatever becomes of the others. Raises the first FrontError at the end."""
         failed: list[FrontError] = []
         for site, https in gates.items():
@@ -131,10 +131,10 @@ class CertificateInstaller:
         if failed:
             raise failed[0]
 
-    def _change(self, site: Site, https: Https | None, *, only_less: bool = False) -> None:
+    def _change(self, site: Site, https: HttpsRedirect | None, *, only_less: bool = False) -> None:
         """``only_less``: what is not sent to https any more; the rest waits until haproxy is ready for it."""
 
-        def after(before: Https | None) -> Https | None:
+        def after(before: HttpsRedirect | None) -> HttpsRedirect | None:
             return _less(before, https) if only_less else https
 
         def change(gate: Gate) -> Gate:
@@ -151,7 +151,7 @@ class CertificateInstaller:
             return
 
 
-def _less(before: Https | None, wanted: Https | None) -> Https | None:
+def _less(before: HttpsRedirect | None, wanted: HttpsRedirect | None) -> HttpsRedirect | None:
     """What is left of ``before`` without the hosts that are not wanted any more."""
     if before is None or wanted is None:
         return None
@@ -159,7 +159,7 @@ def _less(before: Https | None, wanted: Https | None) -> Https | None:
     return replace(before, hosts=kept) if kept else None
 
 
-def _entries(site: Site, shown: dict[str, StoredCertificate]) -> list[Entry]:
+def _entries(site: Site, shown: dict[str, StoredCertificate]) -> list[ServedCertificate]:
     by_certificate: dict[int, list[str]] = {}
     for host, found in shown.items():
         by_certificate.setdefault(found.id, []).append(host)

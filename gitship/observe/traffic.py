@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gitship.errors import GitshipError
-from gitship.front.traffic_counters import KEPT_S, Minute, Tally
+from gitship.front.traffic_counters import KEPT_S, TrafficCounters, TrafficMinute
 from gitship.front.visitor_log import VisitorLog
 from gitship.model import App
 from gitship.model.traffic import Span, Traffic, together
@@ -59,7 +59,7 @@ class StoredStats:
     """Owns the thread that writes down what the tally has counted, and the one that reads varnishncsa."""
 
     def __init__(
-        self, store: Store, tally: Tally, visitors: VisitorLog | None, clock: Callable[[], float] = time.time
+        self, store: Store, tally: TrafficCounters, visitors: VisitorLog | None, clock: Callable[[], float] = time.time
     ) -> None:
         self._store = store
         self._tally = tally
@@ -71,7 +71,7 @@ class StoredStats:
     def start(self) -> None:
         """Takes up the last hour where an earlier gitship left it, and counts from now on."""
         minutes = self._store.traffic(MINUTE_S, self._clock() - KEPT_S)
-        self._tally.restore(Minute(*row) for row in minutes)
+        self._tally.restore(TrafficMinute(*row) for row in minutes)
         if self._visitors is not None:
             self._visitors.start()
         self._thread.start()
@@ -131,7 +131,7 @@ class StoredStats:
             for owner, hours in spans.items()
         }
 
-    def _write(self, minutes: Sequence[Minute]) -> None:
+    def _write(self, minutes: Sequence[TrafficMinute]) -> None:
         self._store.add_traffic((m.app_id, m.start, m.traffic) for m in minutes)
 
     def _loop(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitship.config import Settings
 from gitship.front.front import AppFront, Front
-from gitship.front.gate import Gate, Https
+from gitship.front.gate import Gate, HttpsRedirect
 from gitship.model import STATUS_PAGE, WEB, App, Container, Identity
 from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
 from gitship.routing.desired_state import DesiredState
@@ -65,7 +65,7 @@ class AccessControl:
                 raise
             return after
 
-    def change_status_page(self, https: Https | None) -> None:
+    def change_status_page(self, https: HttpsRedirect | None) -> None:
         """See ``Gates.change_status_page``."""
         with self._front.holding(STATUS_PAGE.id):
             before = status_https(self._store)

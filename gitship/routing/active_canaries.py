@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from gitship.front.canary_vcl import Share, Side
+from gitship.front.canary_vcl import CanaryShare, CanarySide
 from gitship.model import Container, Release
 
 ANSWER_TIMEOUT_S = 60.0
@@ -25,17 +25,17 @@ class ActiveCanary:
     app_id: int
     release: Release
     containers: tuple[Container, ...]
-    share: Share
+    share: CanaryShare
     seconds: int
     promoted_by: str = ""
     aborted_by: str = ""
     decided: threading.Event = field(default_factory=threading.Event)
 
-    def canary(self, other_key: str) -> Side:
-        return Side(self.share.canary, self.seconds, other_key)
+    def canary(self, other_key: str) -> CanarySide:
+        return CanarySide(self.share.canary, self.seconds, other_key)
 
-    def rest(self, other_key: str) -> Side:
-        return Side(self.share.rest, self.seconds, other_key)
+    def rest(self, other_key: str) -> CanarySide:
+        return CanarySide(self.share.rest, self.seconds, other_key)
 
 
 class ActiveCanaries:

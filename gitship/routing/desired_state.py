@@ -11,7 +11,7 @@ from typing import Any
 
 from gitship.appfiles import cache_rules
 from gitship.front.app_vcl import NO_RELEASE
-from gitship.front.cache import Before, Cache
+from gitship.front.cache import CacheSettings, PreviousCache
 from gitship.front.front import AppFront, Backend
 from gitship.front.probe_vcl import Probe
 from gitship.model import WEB, App, Container, Release
@@ -72,7 +72,7 @@ class DesiredState:
             web=release is None or release.process(WEB) is not None,
             gate=gate_of(self._store, app.id),
             cache=cache,
-            before=Before(before["key"], before["since"] + cache.assets_for_s) if before else None,
+            before=PreviousCache(before["key"], before["since"] + cache.assets_for_s) if before else None,
             error_page=settings.get(ERROR_PAGE),
             id=app.id,
         )
@@ -96,7 +96,7 @@ def owner(app: App) -> str:
     return str(app.id)
 
 
-def cache_key(app: App, release: Release | None, cache: Cache) -> str:
+def cache_key(app: App, release: Release | None, cache: CacheSettings) -> str:
     """Part of every cache key: same image and same config may share pages, so a rollback finds its cache warm.
 
     A new app of an old name starts with an empty cache. So does one that begins or ends to have pages kept of which

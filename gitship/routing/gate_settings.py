@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from gitship.errors import FrontError
-from gitship.front.gate import Gate, Https, Login, Maintenance, Redirect
-from gitship.front.visitor_limits import Limits, Rate
+from gitship.front.gate import Gate, HttpsRedirect, Login, Maintenance, Redirect
+from gitship.front.visitor_limits import Rate, VisitorLimits
 from gitship.model import App, Identity
 from gitship.store import Store
 
@@ -34,7 +34,7 @@ class Gates(Protocol):
         """
         ...
 
-    def change_status_page(self, https: Https | None) -> None:
+    def change_status_page(self, https: HttpsRedirect | None) -> None:
         """The same for the status page: who comes by http to its host is sent on, or not any more."""
         ...
 
@@ -65,22 +65,22 @@ def gate_of(store: Store, app_id: int) -> Gate:
         maintenance=Maintenance(maintenance["page"], tuple(maintenance["allow"])) if maintenance else None,
         redirects=tuple(Redirect(**redirect) for redirect in found.get(REDIRECTS, ())),
         logins=tuple(Login(**login) for login in found.get(AUTH, ())),
-        limits=Limits(Rate(**found[RATE]) if RATE in found else None, found.get(BODY)),
+        limits=VisitorLimits(Rate(**found[RATE]) if RATE in found else None, found.get(BODY)),
         vcl=found.get(VCL, ""),
     )
 
 
-def status_https(store: Store) -> Https | None:
+def status_https(store: Store) -> HttpsRedirect | None:
     """What stands between visitors and the status page, besides its own sign-in."""
     return _https(store.server_setting(STATUS_HTTPS_GATE))
 
 
-def store_status_https(store: Store, https: Https | None) -> None:
+def store_status_https(store: Store, https: HttpsRedirect | None) -> None:
     store.set_server_setting(STATUS_HTTPS_GATE, asdict(https) if https else None)
 
 
-def _https(kept: dict[str, Any] | None) -> Https | None:
-    return Https(tuple(kept["hosts"]), kept["port"], kept["hsts_s"]) if kept else None
+def _https(kept: dict[str, Any] | None) -> HttpsRedirect | None:
+    return HttpsRedirect(tuple(kept["hosts"]), kept["port"], kept["hsts_s"]) if kept else None
 
 
 def store_gate(store: Store, app_id: int, gate: Gate) -> None:

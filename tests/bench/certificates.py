@@ -15,15 +15,15 @@ from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.front.tls import self_signed
-from gitship.front.tls.table import Entry
+from gitship.front.tls.served_certificates import ServedCertificate
 from gitship.front.tls.terminator import Terminator
 from tests.bench.table import show
 from tests.places import free_port
 
 
-def entry(number: int) -> Entry:
+def entry(number: int) -> ServedCertificate:
     host = f"shop-{number}.example.com"
-    return Entry(f"shop-{number}", self_signed.make([host], 30), (host,))
+    return ServedCertificate(f"shop-{number}", self_signed.make([host], 30), (host,))
 
 
 def seconds(act: Callable[[], object]) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gitship.configvalues import Address
 from gitship.front.front import Front
-from gitship.front.traffic_counters import Tally, parse
+from gitship.front.traffic_counters import TrafficCounters, parse
 from gitship.front.visitor_log import VisitorLog
 from tests.bench.table import show, spread
 from tests.e2e.front.asking import app, ask
@@ -88,7 +88,7 @@ def _compare(front: Front, rounds: int) -> None:
     total = CLIENTS * REQUESTS
     for number in range(rounds + 1):
         quiet = load(front.address)
-        tally = Tally()
+        tally = TrafficCounters()
         log = VisitorLog(front.workdir, tally.take)
         log.start()
         time.sleep(1.5)

@@ -28,8 +28,8 @@ from pathlib import Path
 from gitship.configvalues import Address
 from gitship.front.front import Front
 from gitship.front.tls import self_signed
-from gitship.front.tls.config import CIPHERS, CURVES
-from gitship.front.tls.table import Entry
+from gitship.front.tls.haproxy_config import CIPHERS, CURVES
+from gitship.front.tls.served_certificates import ServedCertificate
 from gitship.front.tls.terminator import Terminator
 from tests.bench.table import median, paired_ratio, show, spread
 from tests.e2e.front.asking import app
@@ -127,7 +127,7 @@ def gitships(base: Path, pem: str, origin: Origin) -> Iterator[tuple[Peer, Front
         front.ensure_running()
         front.set_hosts({HOST: "bench"})
         switch(front, app("bench", origin))
-        tls.bring([Entry("bench", pem, (HOST,))])
+        tls.bring([ServedCertificate("bench", pem, (HOST,))])
         varnish = with_children(int((base / "varnish/varnishd.pid").read_text()))
         haproxy = with_children(int((base / "tls/haproxy.pid").read_text()))
         yield Peer("gitship", f"https://{HOST}:{tls.listen.port}", haproxy + varnish), front, varnish

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from gitship.config import Settings, WebSettings
 from gitship.events import Bus
-from gitship.front.traffic_counters import Minute
+from gitship.front.traffic_counters import TrafficMinute
 from gitship.git.repository import Commit
 from gitship.model import Container, DeployKind, DeployState, Process, StageTime, UptimeDay
 from gitship.model.traffic import Traffic, bucket, no_latency
@@ -178,7 +178,7 @@ def full_site(directory: Path, apps: int = APPS, *, public: bool = False) -> Sit
         ]
         site.store.set_live(app.id, release.id, containers)
         now = int(time.time())
-        minutes = [Minute(app.id, now - 60 * n, busy(number + n)) for n in range(60, 0, -1)]
+        minutes = [TrafficMinute(app.id, now - 60 * n, busy(number + n)) for n in range(60, 0, -1)]
         site.operations.tally.restore(minutes)
         site.store.add_uptime(
             UptimeDay(app.id, today - n, up_s=86_400.0, down_s=60.0 if (number + n) % 17 == 0 else 0.0)

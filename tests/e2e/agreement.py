@@ -9,8 +9,8 @@ from docker import APIClient
 
 from gitship.config import load
 from gitship.errors import FrontError
-from gitship.front.server import Server as Varnish
-from gitship.front.varnish_cli import Control, Loaded
+from gitship.front.varnish_cli import LoadedVcl, VarnishCli
+from gitship.front.varnish_service import VarnishService as Varnish
 from tests.e2e.harness import Server
 from tests.waiting import wait_until
 
@@ -79,7 +79,7 @@ def _containers(server: Server) -> list[str]:
     return wrong + [f"container {name} ({address}) is left" for _, name, address in there - wanted.keys()]
 
 
-def loaded_vcls(server: Server) -> list[Loaded]:
+def loaded_vcls(server: Server) -> list[LoadedVcl]:
     """All that Varnish has loaded, labels too."""
     with closing(control_of(server)) as control:
         return control.loaded()
@@ -91,7 +91,7 @@ def panic(server: Server) -> str:
         return control.ask("panic.show").text
 
 
-def control_of(server: Server) -> Control:
+def control_of(server: Server) -> VarnishCli:
     settings = load(server.config)
     return Varnish(settings.http.listen, settings.varnish_dir, settings.varnish.cache_bytes, lambda: ()).control
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitship.config import load
-from gitship.front.server import Server as Varnish
+from gitship.front.varnish_service import VarnishService as Varnish
 from gitship.reconcile.rounds import WHOLE_S
 from tests.e2e import docker_cli
 from tests.e2e.harness import Server

@@ -43,7 +43,7 @@ TARGETS = (
     "gitship.engine.docker:DockerEngine.create",
     "gitship.engine.docker:DockerEngine.start",
     "gitship.containers.health_check:Checker.wait_ready",
-    "gitship.front.canaries:Canaries.share",
+    "gitship.front.canary_routes:Canaries.share",
     "gitship.front.front:Front.load",
     "gitship.front.loaded_vcls:Programs.save",
     "gitship.front.state_files:BootFiles._put",

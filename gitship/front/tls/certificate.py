@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from gitship.errors import GitshipError
-from gitship.front.tls.table import LARGEST_PEM_BYTES
+from gitship.front.tls.served_certificates import LARGEST_PEM_BYTES
 from gitship.model import WILDCARD
 
 RSA_BITS = 2048

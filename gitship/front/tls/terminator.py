@@ -12,10 +12,10 @@ from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.atomic_file import write_atomically
 from gitship.front.haproxy import CertificatesRefused, Haproxy, program, proxy_user
-from gitship.front.tls import self_signed, table
+from gitship.front.tls import self_signed, served_certificates
 from gitship.front.tls.admin import Admin
-from gitship.front.tls.config import haproxy_config
-from gitship.front.tls.table import Entry
+from gitship.front.tls.haproxy_config import haproxy_config
+from gitship.front.tls.served_certificates import ServedCertificate
 from gitship.front.varnishd import tls_socket
 
 DEFAULT_NAME = "gitship.invalid"
@@ -39,7 +39,7 @@ class Terminator:
         self._lock = threading.Lock()
         self._ended = False  # by this object; looking for it costs a walk through all processes
 
-    def bring(self, entries: Iterable[Entry]) -> dict[str, FrontError]:
+    def bring(self, entries: Iterable[ServedCertificate]) -> dict[str, FrontError]:
         """haproxy runs and shows exactly these from the next connection on; no connection is cut.
 
         Raises FrontError when haproxy can't be started. Gives back the certificates that it doesn't take (by entry
@@ -70,19 +70,19 @@ class Terminator:
 
     # -- under the lock
 
-    def _write(self, wanted: dict[str, Entry]) -> None:
+    def _write(self, wanted: dict[str, ServedCertificate]) -> None:
         """Files first: whatever ends gitship or haproxy from here on, the next start has all that is wanted."""
         for directory in (self._directory, self._certificates):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o700)
-        default = self._certificates / table.DEFAULT
+        default = self._certificates / served_certificates.DEFAULT
         if not default.exists():
             write_atomically(default, self_signed.make([DEFAULT_NAME], DEFAULT_DAYS))
         for name, entry in wanted.items():
             path = self._certificates / name
             if not path.exists():
                 write_atomically(path, entry.pem)
-        _put(self._crt_list, table.crt_list(str(self._certificates), wanted.values()))
+        _put(self._crt_list, served_certificates.crt_list(str(self._certificates), wanted.values()))
 
     def _runs_as_wanted(self) -> bool:
         text = self._config()
@@ -97,7 +97,7 @@ class Terminator:
             self._haproxy.start(self.listen)
         except CertificatesRefused as error:
             log.error("%s; starting without certificates, they are added one by one", error.message)
-            _put(self._crt_list, table.crt_list(str(self._certificates), ()))
+            _put(self._crt_list, served_certificates.crt_list(str(self._certificates), ()))
             self._haproxy.start(self.listen)
             return False
         log.info("haproxy listens on %s", self.listen)
@@ -107,14 +107,16 @@ class Terminator:
         processors = len(os.sched_getaffinity(0))
         return haproxy_config(self.listen, self._varnish, self._crt_list, self._haproxy.admin, proxy_user(), processors)
 
-    def _change(self, wanted: dict[str, Entry]) -> dict[str, FrontError]:
+    def _change(self, wanted: dict[str, ServedCertificate]) -> dict[str, FrontError]:
         refused: dict[str, FrontError] = {}
-        shown = table.names_in(self._admin.shown(self._crt_list), str(self._certificates))
+        shown = served_certificates.names_in(self._admin.shown(self._crt_list), str(self._certificates))
         for name in wanted.keys() - set(shown):
             entry, file = wanted[name], self._certificates / name
             try:
                 self._admin.remove(self._crt_list, file)  # half an addition that was interrupted
-                self._admin.add(self._crt_list, file, entry.pem, table.line(str(self._certificates), entry))
+                self._admin.add(
+                    self._crt_list, file, entry.pem, served_certificates.line(str(self._certificates), entry)
+                )
             except FrontError as error:
                 log.error("%s: %s", name, error.message)
                 refused[name] = error
@@ -124,9 +126,9 @@ class Terminator:
                 self._admin.remove(self._crt_list, self._certificates / name)
         return refused
 
-    def _sweep(self, wanted: dict[str, Entry]) -> None:
+    def _sweep(self, wanted: dict[str, ServedCertificate]) -> None:
         """Files that no list names any more."""
-        keep = {*wanted, table.DEFAULT}
+        keep = {*wanted, served_certificates.DEFAULT}
         for path in self._certificates.glob("*.pem"):
             if path.name not in keep:
                 path.unlink(missing_ok=True)

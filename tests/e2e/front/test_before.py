@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.front.cache import DEFAULT, Before, Cache, Purge
+from gitship.front.cache import DEFAULT, CacheSettings, PreviousCache, Purge
 from gitship.front.front import Front
 from tests.e2e.front.asking import TOKEN, Answer, app, ask
 from tests.e2e.front.conftest import Serve, switch
@@ -54,8 +54,8 @@ def deploy(shared: Front, host: str, two: Origin) -> Callable[..., None]:
     """Switches to v2, which comes after v1."""
     slug = host.partition(".")[0]
 
-    def go(for_s: int = 60, key: str = "", cache: Cache = DEFAULT) -> None:
-        before = Before(key or f"{slug}/v1", int(time.time()) + for_s)
+    def go(for_s: int = 60, key: str = "", cache: CacheSettings = DEFAULT) -> None:
+        before = PreviousCache(key or f"{slug}/v1", int(time.time()) + for_s)
         switch(shared, replace(app(slug, two, release="v2"), before=before, cache=cache))
 
     return go
@@ -122,7 +122,7 @@ def test_what_was_no_public_file_is_gone(get: Get, deploy: Callable[..., None], 
 
 def test_an_own_ttl_makes_no_file_of_a_page(shared: Front, host: str, get: Get, deploy: Callable[..., None],
                                            one: Origin) -> None:  # fmt: skip
-    switch(shared, replace(app(host.partition(".")[0], one), cache=Cache(ttl_s=60)))
+    switch(shared, replace(app(host.partition(".")[0], one), cache=CacheSettings(ttl_s=60)))
     get("/gone?content-type=text/javascript")
     deploy()
     assert get("/gone?content-type=text/javascript").status == 404
@@ -152,14 +152,14 @@ def test_the_time_is_limited_and_none_means_never(get: Get, deploy: Callable[...
     deploy(for_s=2)
     assert get(OLD).headers["x-cache"] == "previous"
     wait_until(lambda: get(OLD).status != 200)
-    deploy(cache=Cache(assets_for_s=0))
+    deploy(cache=CacheSettings(assets_for_s=0))
     assert get(OLD).status == 404
 
 
 def test_a_file_outlives_its_own_time(shared: Front, host: str, one: Origin, get: Get,
                                       deploy: Callable[..., None], two: Origin) -> None:  # fmt: skip
     short = "/gone?cache-control=max-age=1"
-    switch(shared, replace(app(host.partition(".")[0], one), cache=Cache(grace_s=0)))
+    switch(shared, replace(app(host.partition(".")[0], one), cache=CacheSettings(grace_s=0)))
     get(short)
     deploy()
     time.sleep(1.2)

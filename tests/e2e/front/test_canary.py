@@ -13,7 +13,7 @@ import pytest
 
 from gitship.deploy import canary as deploy
 from gitship.errors import FrontError
-from gitship.front.canary_vcl import Share, Side, telling
+from gitship.front.canary_vcl import CanaryShare, CanarySide, telling
 from gitship.front.front import AppFront, Front
 from tests.e2e.front.asking import TOKEN, app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
@@ -22,8 +22,8 @@ from tests.e2e.front.origin import Origin
 pytestmark = pytest.mark.e2e
 
 HOST = "shop.localhost"
-SHARE = Share("12", 30)
-OLD, NEW = Side(SHARE.rest, 600, "shop/v2"), Side(SHARE.canary, 600, "shop/v1")
+SHARE = CanaryShare("12", 30)
+OLD, NEW = CanarySide(SHARE.rest, 600, "shop/v2"), CanarySide(SHARE.canary, 600, "shop/v1")
 
 
 class Canary:
@@ -152,9 +152,9 @@ def test_nothing_of_it_is_left_afterwards(canary: Canary) -> None:
     assert "C_" not in (canary.front.workdir.parent / "boot.cli").read_text()
     assert canary.versions(50) == {"v1": 50}
     switch(canary.front, replace(canary.wanted(canary.old, "v1"), side=OLD))
-    again = canary.front.load(replace(canary.wanted(canary.new, "v3"), side=Side("13-new", 60, "shop/v1")))
+    again = canary.front.load(replace(canary.wanted(canary.new, "v3"), side=CanarySide("13-new", 60, "shop/v1")))
     canary.front.canaries.label("shop", again)
-    canary.front.canaries.share("shop", Share("13", 99))
+    canary.front.canaries.share("shop", CanaryShare("13", 99))
     assert canary.versions(50)["v2"] > 30, "the next canary finds its label free"
     canary.front.remove("shop")
     assert ask(canary.front.address, HOST).status == 404
@@ -185,10 +185,10 @@ def test_another_gitship_ends_what_an_earlier_one_began(canary: Canary) -> None:
 
 
 @pytest.mark.parametrize("changes", [OLD, NEW])
-def test_what_is_sent_to_one_side_throws_the_page_out_of_both_caches(canary: Canary, changes: Side) -> None:
+def test_what_is_sent_to_one_side_throws_the_page_out_of_both_caches(canary: Canary, changes: CanarySide) -> None:
     path = "/page?cache-control=public,max-age=600"
 
-    def told(side: Side, method: str = "GET") -> str:
+    def told(side: CanarySide, method: str = "GET") -> str:
         headers = {"Cookie": f"gitship_canary={side.cookie}"}
         return ask(canary.front.address, HOST, path, method, headers).headers["x-cache"]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.front.cache import Cache
+from gitship.front.cache import CacheSettings
 from gitship.front.front import Front
 from tests.e2e.front.asking import TIMEOUT_S, app, ask
 from tests.e2e.front.conftest import Serve, switch
@@ -148,7 +148,7 @@ def test_what_is_stripped_for_the_cache_is_not_for_the_app_that_is_sent_somethin
     with Origin("v1") as origin:
         host = serve(origin)
         slug = host.removesuffix(".localhost")
-        switch(shared, replace(app(slug, origin), cache=Cache(strip_query=("utm_*",))))
+        switch(shared, replace(app(slug, origin), cache=CacheSettings(strip_query=("utm_*",))))
         ask(shared.address, host, PAGE)
         sent = f"{PAGE}&utm_source=letter"
         ask(shared.address, host, sent, "POST", body=b"a=b")

@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.front import Front
-from gitship.front.gate import Gate, Https, Login
-from gitship.front.tls import self_signed, table
-from gitship.front.tls.table import Entry
+from gitship.front.gate import Gate, HttpsRedirect, Login
+from gitship.front.tls import self_signed, served_certificates
+from gitship.front.tls.served_certificates import ServedCertificate
 from gitship.front.tls.terminator import DEFAULT_NAME, Terminator
 from tests.e2e.front.asking import app, ask, raw, until_closed
 from tests.e2e.front.conftest import switch
@@ -40,8 +40,8 @@ from tests.unit.certs import leaf
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 HOST, OTHER = "shop.example.com", "blog.example.com"
-SHOP = Entry("shop", self_signed.make([HOST], 30), (HOST,))
-BLOG = Entry("blog", self_signed.make(["*.example.com"], 30), (OTHER,))
+SHOP = ServedCertificate("shop", self_signed.make([HOST], 30), (HOST,))
+BLOG = ServedCertificate("blog", self_signed.make(["*.example.com"], 30), (OTHER,))
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_protocols_and_ciphers_are_those_of_the_intermediate_profile(tls: Termin
     host = HOST
     if kind == "RSA":
         host, made = "rsa.example.com", leaf("rsa.example.com", key=rsa.generate_private_key(65537, 2048))
-        tls.bring([SHOP, BLOG, Entry("rsa", made.pem + made.key_pem, (host,))])
+        tls.bring([SHOP, BLOG, ServedCertificate("rsa", made.pem + made.key_pem, (host,))])
     found = {protocol: picked(tls, host, protocol) for protocol in ("-tls1", "-tls1_1", "-tls1_2", "-tls1_3")}
     assert (found["-tls1"], found["-tls1_1"]) == ([], [])
     assert sorted(found["-tls1_2"]) == sorted(f"ECDHE-{kind}-{cipher}" for cipher in CIPHERS)
@@ -203,7 +203,7 @@ def test_curves_are_those_of_the_intermediate_profile(tls: Terminator) -> None:
 
 
 def test_http_is_sent_to_https_before_a_password_is_asked_for(shared: Front, tls: Terminator, origin: Origin) -> None:
-    https = Https((HOST, "*.example.org"), tls.listen.port, hsts_s=3600)
+    https = HttpsRedirect((HOST, "*.example.org"), tls.listen.port, hsts_s=3600)
     gate = Gate(https=https, logins=(Login("ada", "YTpi"),))
     shared.set_hosts({HOST: "shop", OTHER: "shop", "a.example.org": "shop"})
     switch(shared, replace(app("shop", origin), gate=gate))
@@ -225,7 +225,7 @@ def test_challenges_are_answered_before_every_gate_and_without_an_app(
     shared: Front, tls: Terminator, origin: Origin
 ) -> None:
     path = "/.well-known/acme-challenge/"
-    switch(shared, replace(app("shop", origin), gate=Gate(https=Https((HOST,)), allow=("192.0.2.0/24",))))
+    switch(shared, replace(app("shop", origin), gate=Gate(https=HttpsRedirect((HOST,)), allow=("192.0.2.0/24",))))
     shared.answer_challenges({"tok-1": "tok-1.thumb_print", "tok-2": "tok-2.x"})
     origins = len(origin.seen)
     for host in (HOST, "unknown.example.net"):
@@ -241,11 +241,11 @@ def test_challenges_are_answered_before_every_gate_and_without_an_app(
 
 
 def test_files_are_closed_to_others_and_serve_a_new_haproxy(shared: Front, tls: Terminator) -> None:
-    newer = Entry("shop", self_signed.make([HOST], 60), (HOST,))
+    newer = ServedCertificate("shop", self_signed.make([HOST], 60), (HOST,))
     tls.bring([newer, BLOG])
     pid = tls._haproxy.pid()
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tls._certificates.iterdir()}
-    assert files == dict.fromkeys(("crt.list", table.DEFAULT, newer.name, BLOG.name), 384)
+    assert files == dict.fromkeys(("crt.list", served_certificates.DEFAULT, newer.name, BLOG.name), 384)
     tls.bring([newer, BLOG])
     assert tls._haproxy.pid() == pid
     tls.stop()
@@ -269,7 +269,7 @@ def test_only_haproxy_can_say_who_a_visitor_is(shared: Front, tls: Terminator) -
 
 
 def test_a_certificate_that_haproxy_refuses_costs_no_other_host(shared: Front, tls: Terminator) -> None:
-    broken = Entry("blog", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", (OTHER,))
+    broken = ServedCertificate("blog", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", (OTHER,))
     assert "does not take the certificate" in tls.bring([SHOP, broken])[broken.name].message
     assert (shown(tls, HOST), shown(tls, OTHER)) == ([HOST], ["*.example.com"])  # what it had goes on
     tls.stop()
@@ -280,7 +280,7 @@ def test_a_certificate_that_haproxy_refuses_costs_no_other_host(shared: Front, t
 
 def test_an_addition_that_was_interrupted_is_made_whole(shared: Front, tls: Terminator) -> None:
     """gitship was killed between the commands that add a certificate."""
-    newer = Entry("shop", self_signed.make([HOST], 70), (HOST,))
+    newer = ServedCertificate("shop", self_signed.make([HOST], 70), (HOST,))
     tls._admin.ask(f"new ssl cert {tls._certificates / newer.name}")
     assert tls.bring([newer, BLOG]) == {}
     with connect(tls, HOST) as connection:
@@ -330,7 +330,7 @@ def test_certificates_change_under_load_and_no_request_fails(shared: Front, tls:
         visitor.start()
     serials = set()
     for number in range(CHANGES):
-        entry = Entry("shop", self_signed.make([HOST], 30 + number), (HOST,))
+        entry = ServedCertificate("shop", self_signed.make([HOST], 30 + number), (HOST,))
         tls.bring([entry, BLOG])
         with connect(tls, HOST) as connection:
             serials.add(connection.getpeercert(binary_form=True))

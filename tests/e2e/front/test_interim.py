@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.front.early_responses import Interim, interim_answers
+from gitship.front.early_responses import EarlyResponses, interim_answers
 from gitship.front.front import AppFront, Backend, Front
 from tests.e2e.front.asking import TOKEN, app, ask
 from tests.e2e.front.conftest import switch
@@ -41,7 +41,7 @@ def test_they_are_counted_and_the_app_is_named(front: Front, status: str) -> Non
         switch(front, app("fine", origin))
         switch(front, AppFront("shop_x", "shop.x", "v1", "1/1", (Backend("shop.web.1", "127.0.0.1", port),), TOKEN))
         assert ask(front.address, "fine.localhost").status == 200
-        assert interim_answers(front.workdir) == Interim(0)
+        assert interim_answers(front.workdir) == EarlyResponses(0)
         assert ask(front.address, "shop.localhost").status == 503
         found = wait_until(lambda: interim_answers(front.workdir).slugs, 30, "Varnish writes it down")
         assert found == ("shop_x",)
@@ -49,4 +49,4 @@ def test_they_are_counted_and_the_app_is_named(front: Front, status: str) -> Non
 
 
 def test_where_no_varnish_runs_there_are_none(base: Path) -> None:
-    assert interim_answers(base) == Interim(0)
+    assert interim_answers(base) == EarlyResponses(0)

@@ -12,7 +12,7 @@ import pytest
 
 from gitship.front.front import Front
 from gitship.front.gate import Gate
-from gitship.front.visitor_limits import Limits, Rate
+from gitship.front.visitor_limits import Rate, VisitorLimits
 from tests.e2e.front.asking import TIMEOUT_S, TOKEN, app, ask, raw, until_closed
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.http2 import Visitor
@@ -21,7 +21,7 @@ from tests.e2e.front.origin import Origin
 pytestmark = pytest.mark.e2e
 
 CACHED = "/page?cache-control=public,max-age=60"
-SEVEN = Limits(Rate(7, 600))
+SEVEN = VisitorLimits(Rate(7, 600))
 KB = 1 << 10
 
 
@@ -31,7 +31,7 @@ def rates(shared: Front) -> None:
         pytest.skip("no varnish-modules")
 
 
-def put(front: Front, host: str, origin: Origin, limits: Limits, release: str = "v1") -> None:
+def put(front: Front, host: str, origin: Origin, limits: VisitorLimits, release: str = "v1") -> None:
     switch(front, replace(app(host.partition(".")[0], origin, release=release), gate=Gate(limits=limits)))
 
 
@@ -43,7 +43,7 @@ def statuses(front: Front, host: str, count: int, path: str = "/") -> Counter[in
 def test_so_many_requests_and_no_more_until_the_time_has_passed(shared: Front, serve: Serve) -> None:
     with Origin("v1") as origin:
         host = serve(origin)
-        put(shared, host, origin, Limits(Rate(7, 2)))
+        put(shared, host, origin, VisitorLimits(Rate(7, 2)))
         assert statuses(shared, host, 7) == {200: 7}
         refused = ask(shared.address, host)
         assert (refused.status, refused.headers["retry-after"]) == (429, "2")
@@ -62,7 +62,7 @@ def test_cached_pages_count_and_a_deploy_does_not_begin_anew(shared: Front, serv
         assert statuses(shared, host, 5, CACHED) == {200: 5}
         put(shared, host, origin, SEVEN, release="v2")
         assert statuses(shared, host, 5, CACHED) == {200: 2, 429: 3}
-        put(shared, host, origin, Limits())
+        put(shared, host, origin, VisitorLimits())
         assert statuses(shared, host, 5, CACHED) == {200: 5}
 
 
@@ -70,13 +70,13 @@ def test_cached_pages_count_and_a_deploy_does_not_begin_anew(shared: Front, serv
 def test_gitships_own_request_is_not_counted_and_a_wrong_token_is(shared: Front, serve: Serve) -> None:
     with Origin("v1") as origin:
         host = serve(origin)
-        put(shared, host, origin, Limits(Rate(2, 600, "all")))
+        put(shared, host, origin, VisitorLimits(Rate(2, 600, "all")))
         for token, expected in ((TOKEN, {200: 5}), ("wrong", {200: 2, 429: 3})):
             told = [ask(shared.address, host, headers={"X-Gitship-Verify": token}).status for _ in range(5)]
             assert Counter(told) == expected
         slug = host.removesuffix(".localhost")
         shared.pauses.begin(slug, 7, time.time() + 5)
-        put(shared, host, origin, Limits(Rate(2, 600, "all")))
+        put(shared, host, origin, VisitorLimits(Rate(2, 600, "all")))
         shared.pauses.hold(slug, host)  # a request of gitship's as well
         shared.pauses.end(slug)
 
@@ -116,7 +116,7 @@ def test_without_the_module_an_app_is_served_without_its_limit(
 def test_a_body_is_measured_by_its_length_before_the_app_sees_it(shared: Front, serve: Serve) -> None:
     with Origin("v1") as origin:
         host = serve(origin)
-        put(shared, host, origin, Limits(body_bytes=100 * KB))
+        put(shared, host, origin, VisitorLimits(body_bytes=100 * KB))
         assert ask(shared.address, host, "/a", "POST", body=bytes(100 * KB)).text == f"v1 {100 * KB}"
         refused = ask(shared.address, host, "/b", "POST", body=bytes(100 * KB + 1))
         assert (refused.status, refused.headers["cache-control"]) == (413, "no-store")
@@ -128,7 +128,7 @@ def test_a_body_is_measured_by_its_length_before_the_app_sees_it(shared: Front, 
 def test_a_visitor_with_too_much_is_told_without_having_sent_it(shared: Front, serve: Serve, length: str) -> None:
     with Origin("v1") as origin:
         host = serve(origin)
-        put(shared, host, origin, Limits(body_bytes=KB))
+        put(shared, host, origin, VisitorLimits(body_bytes=KB))
         with raw(shared.address, f"POST / HTTP/1.1\nHost: {host}\nContent-Length: {length}\n\nbegin") as connection:
             assert until_closed(connection)[:12] in (b"HTTP/1.1 413", b"HTTP/1.1 400")
         assert origin.seen == []
@@ -152,7 +152,7 @@ def test_a_body_without_its_length_is_counted_as_far_as_that_goes(
 
     with Origin("v1") as origin:
         host = serve(origin)
-        put(shared, host, origin, Limits(body_bytes=limit_kb * KB))
+        put(shared, host, origin, VisitorLimits(body_bytes=limit_kb * KB))
         if taken:
             send(host)
         else:
@@ -165,7 +165,7 @@ def test_a_body_without_its_length_is_counted_as_far_as_that_goes(
 def test_what_has_no_body_is_not_measured(shared: Front, serve: Serve) -> None:
     with Origin("v1") as origin:
         host = serve(origin)
-        put(shared, host, origin, Limits(body_bytes=0))
+        put(shared, host, origin, VisitorLimits(body_bytes=0))
         assert ask(shared.address, host).status == 200
         assert ask(shared.address, host, method="POST", body=b"").status == 200
         assert ask(shared.address, host, method="POST", body=b"x").status == 413

@@ -19,7 +19,7 @@ from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import boot_order, varnishd, varnishd_parameters
 from gitship.front.front import Front
-from gitship.front.varnish_cli import Control
+from gitship.front.varnish_cli import VarnishCli
 from tests.e2e.front.asking import app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
@@ -75,7 +75,7 @@ def test_the_secret_is_for_its_owner_only(front: Front, base: Path) -> None:
 def test_the_control_port_is_closed_to_who_does_not_know_the_secret(front: Front, base: Path) -> None:
     (base / "wrong").write_text("wrong\n")
     with pytest.raises(FrontError, match="does not take gitship's secret"):
-        Control(front._server._admin, base / "wrong").command("status")
+        VarnishCli(front._server._admin, base / "wrong").command("status")
 
 
 def test_it_may_open_many_files_whatever_the_shell_allows(base: Path) -> None:
@@ -144,9 +144,9 @@ def test_with_many_apps_the_busiest_is_served_while_the_others_have_their_page(
     hosts = {f"{slug}.localhost": slug for slug in ("a", "b", "z")}
     front = Front(LOOPBACK, base / "varnish", MEMORY_BYTES, lambda: ["gone", "z", "b"])
     seen = []
-    command = Control.command
+    command = VarnishCli.command
 
-    def watched(control: Control, *words: str) -> str:
+    def watched(control: VarnishCli, *words: str) -> str:
         if words[0] == "vcl.label":
             answers = {slug: ask(front.address, host) for host, slug in hosts.items()}
             seen.append(
@@ -163,7 +163,7 @@ def test_with_many_apps_the_busiest_is_served_while_the_others_have_their_page(
             os.kill(_manager(base), signal.SIGKILL)
             wait_until(lambda: not front.alive())
             with monkeypatch.context() as patch:
-                patch.setattr(Control, "command", watched)
+                patch.setattr(VarnishCli, "command", watched)
                 front.ensure_running()
             assert seen == [{"a": 503, "b": 503, "z": "z 0"}, {"a": 503, "b": "b 0", "z": "z 0"}]
             assert {slug: ask(front.address, host).text for host, slug in hosts.items()} == {s: f"{s} 0" for s in "abz"}

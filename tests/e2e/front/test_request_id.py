@@ -10,7 +10,7 @@ import pytest
 
 from gitship.front.front import Front
 from gitship.front.gate import Gate, Login, Maintenance, Redirect
-from gitship.front.visitor_limits import Limits
+from gitship.front.visitor_limits import VisitorLimits
 from tests.e2e.front.asking import Answer, app, ask, raw
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.origin import Origin
@@ -100,7 +100,7 @@ def test_the_page_of_an_app_that_was_never_deployed_names_it(shared: Front, serv
         (Gate(allow=("203.0.113.0/24",)), 403),
         (Gate(maintenance=Maintenance()), 503),
         (Gate(logins=(Login("ada", "YWRhOnNlY3JldA=="),)), 401),
-        (Gate(limits=Limits(body_bytes=1)), 413),
+        (Gate(limits=VisitorLimits(body_bytes=1)), 413),
     ],
 )
 @pytest.mark.parametrize("running", [True, False])

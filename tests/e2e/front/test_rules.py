@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.front.cache import Cache, Purge
+from gitship.front.cache import CacheSettings, Purge
 from gitship.front.front import Front
 from tests.e2e.front.asking import Answer, app, ask
 from tests.e2e.front.conftest import switch
@@ -22,10 +22,10 @@ Get = Callable[..., Answer]
 
 
 @pytest.fixture
-def rules(shared: Front, host: str, origin: Origin) -> Callable[[Cache], None]:
+def rules(shared: Front, host: str, origin: Origin) -> Callable[[CacheSettings], None]:
     """Gives the app other rules, as a command does: with the same key."""
 
-    def put(cache: Cache) -> None:
+    def put(cache: CacheSettings) -> None:
         switch(shared, replace(app(host.partition(".")[0], origin), cache=cache))
 
     return put
@@ -43,10 +43,10 @@ def get(shared: Front, host: str) -> Get:
 
 
 def test_with_a_ttl_what_the_app_says_nothing_of_is_kept_and_nothing_else(
-    get: Get, rules: Callable[[Cache], None], origin: Origin
+    get: Get, rules: Callable[[CacheSettings], None], origin: Origin
 ) -> None:
     assert [get("/a").headers["x-cache"] for _ in range(2)] == ["pass", "pass"]
-    rules(Cache(ttl_s=60))
+    rules(CacheSettings(ttl_s=60))
     assert [get("/b").headers["x-cache"] for _ in range(2)] == ["miss", "hit"]
     for says in ("set-cookie=a=b", "cache-control=private", "cache-control=no-cache", "cache-control=no-store",
                  "vary=*", "cache-control=max-age=0", "expires=0"):  # fmt: skip
@@ -56,7 +56,7 @@ def test_with_a_ttl_what_the_app_says_nothing_of_is_kept_and_nothing_else(
     origin.status = 404
     assert [get("/c").headers["x-cache"] for _ in range(2)] == ["pass", "pass"]
     origin.status = 200
-    rules(Cache(ttl_s=1))
+    rules(CacheSettings(ttl_s=1))
     get("/d")
     time.sleep(1.1)
     assert get("/d").headers["x-cache"] == "stale"
@@ -66,17 +66,17 @@ def test_with_a_ttl_what_the_app_says_nothing_of_is_kept_and_nothing_else(
 
 
 def test_ignored_cookies_neither_keep_a_page_from_the_cache_nor_reach_the_app_for_it(
-    get: Get, rules: Callable[[Cache], None], origin: Origin
+    get: Get, rules: Callable[[CacheSettings], None], origin: Origin
 ) -> None:
-    rules(Cache(ignore_cookies=("*",)))
+    rules(CacheSettings(ignore_cookies=("*",)))
     assert [get(f"/?{PUBLIC}", Cookie=f"id={n}").headers["x-cache"] for n in range(3)] == ["miss", "hit", "hit"]
     assert [s.headers.get("cookie") for s in origin.seen] == [None]
 
 
 def test_what_is_not_cached_gets_its_cookies_all_the_same(
-    get: Get, rules: Callable[[Cache], None], origin: Origin
+    get: Get, rules: Callable[[CacheSettings], None], origin: Origin
 ) -> None:
-    rules(Cache(ignore_cookies=("*",)))
+    rules(CacheSettings(ignore_cookies=("*",)))
     for _ in range(2):
         assert get("/account", Cookie="id=7").headers["x-cache"] == "pass"
     assert [s.headers.get("cookie") for s in origin.seen] == [None, "id=7", "id=7"]
@@ -101,9 +101,9 @@ def test_what_is_not_cached_gets_its_cookies_all_the_same(
     ],
 )
 def test_only_the_named_cookies_are_ignored(
-    get: Get, rules: Callable[[Cache], None], origin: Origin, cookie: str, cache: str
+    get: Get, rules: Callable[[CacheSettings], None], origin: Origin, cookie: str, cache: str
 ) -> None:
-    rules(Cache(ignore_cookies=("_ga*", "_gid", "consent")))
+    rules(CacheSettings(ignore_cookies=("_ga*", "_gid", "consent")))
     get(f"/?{PUBLIC}")
     assert get(f"/?{PUBLIC}", Cookie=cookie).headers["x-cache"] == cache
     if cache == "pass":
@@ -137,9 +137,9 @@ def test_a_file_that_the_app_calls_public_is_shared_by_visitors_with_cookies(get
     ],
 )
 def test_parameters_are_taken_out_before_the_cache_and_the_app(
-    shared: Front, host: str, get: Get, rules: Callable[[Cache], None], origin: Origin, asked: str, got: str
+    shared: Front, host: str, get: Get, rules: Callable[[CacheSettings], None], origin: Origin, asked: str, got: str
 ) -> None:
-    rules(Cache(strip_query=("utm_*", "fbclid")))
+    rules(CacheSettings(strip_query=("utm_*", "fbclid")))
     get(asked)
     assert origin.seen[-1].url == got
     ask(shared.address, host, asked, "POST", body=b"")

@@ -12,7 +12,7 @@ import pytest
 
 from gitship.front.app_vcl import PATIENCE_S
 from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S
-from gitship.front.cache import Cache
+from gitship.front.cache import CacheSettings
 from gitship.front.front import Front
 from tests.e2e.front.asking import Answer, app, ask
 from tests.e2e.front.conftest import switch
@@ -53,7 +53,7 @@ def test_a_page_long_over_is_served_while_the_app_fails_and_asked_for_when_it_is
 
 
 def test_how_long_is_the_owners_to_say(shared: Front, host: str, get: Get, origin: Origin) -> None:
-    switch(shared, replace(app(host.partition(".")[0], origin), cache=Cache(grace_s=1)))
+    switch(shared, replace(app(host.partition(".")[0], origin), cache=CacheSettings(grace_s=1)))
     for path in (f"/a?{SOON}", f"/b?{SOON},stale-if-error=60"):
         get(path)
     origin.status = 502

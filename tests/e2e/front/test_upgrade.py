@@ -16,7 +16,7 @@ import pytest
 from gitship.front.front import Front
 from gitship.front.gate import Gate, Login
 from gitship.front.varnishd import reader_group
-from gitship.front.visitor_limits import Limits, Rate
+from gitship.front.visitor_limits import Rate, VisitorLimits
 from tests.e2e.front.asking import app, ask, raw, until_closed
 from tests.e2e.front.conftest import Serve, switch
 from tests.e2e.front.declining import KINDS, Declining, declining
@@ -139,7 +139,7 @@ def test_where_it_goes_is_not_the_visitors_to_say(
 
 def test_the_checks_are_asked_before_a_websocket(shared: Front, server: Declining, module_base: Path) -> None:
     gates = {
-        429: Gate(limits=Limits(rate=Rate(1, 60))),
+        429: Gate(limits=VisitorLimits(rate=Rate(1, 60))),
         401: Gate(logins=(Login("me", "bWU6c2VjcmV0"),)),
         403: Gate(allow=("192.0.2.0/24",)),
     }

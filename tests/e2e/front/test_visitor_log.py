@@ -14,7 +14,7 @@ import pytest
 
 from gitship.front.front import Front
 from gitship.front.gate import Gate, Redirect
-from gitship.front.traffic_counters import Tally
+from gitship.front.traffic_counters import TrafficCounters
 from gitship.front.visitor_log import VisitorLog
 from gitship.model.traffic import Traffic
 from tests.e2e.front.asking import TOKEN, app, ask, raw
@@ -35,7 +35,7 @@ class Counting:
     def __init__(self, front: Front, origin: Origin) -> None:
         self.front = front
         self.origin = origin
-        self.tally = Tally()
+        self.tally = TrafficCounters()
         self.log = VisitorLog(front.workdir, self.tally.take)
         front.set_hosts({HOST: "shop"})
         self.shop = replace(app("shop", origin), id=ID)

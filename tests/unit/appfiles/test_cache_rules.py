@@ -9,7 +9,7 @@ import pytest
 from gitship.appfiles import cache_rules
 from gitship.appfiles.cache_rules import BY_COMMAND, BY_DEFAULT, BY_FILE, RULES
 from gitship.errors import ConfigError
-from gitship.front.cache import DEFAULT, Cache
+from gitship.front.cache import DEFAULT, CacheSettings
 from gitship.front.probe_vcl import Probe
 from gitship.model import Check, Process, Release
 from gitship.routing.desired_state import probe_of
@@ -53,7 +53,7 @@ def test_what_is_no_rule_is_named(key: str, raw: Any) -> None:
 def test_a_command_comes_before_the_file_and_the_file_before_the_default() -> None:
     file = {"ttl_s": 60, "strip_query": ["a"], "gone_by_now": 1}
     settings = {"cache.ttl_s": 0, "cache.warm": ["/"], "maintenance": {}, "cache.grace_s": None}
-    assert cache_rules.cache(file, settings) == Cache(ttl_s=0, strip_query=("a",), warm=("/",))
+    assert cache_rules.cache(file, settings) == CacheSettings(ttl_s=0, strip_query=("a",), warm=("/",))
     assert cache_rules.cache({}, {}) == DEFAULT
     sources = {use.rule.key: (use.value, use.source) for use in cache_rules.in_use(file, settings)}
     assert sources["ttl"] == (0, BY_COMMAND)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gitship.config import Settings
 from gitship.errors import CertificateError, FrontError
-from gitship.front.tls.table import Entry
+from gitship.front.tls.served_certificates import ServedCertificate
 from gitship.https.acme import Authority
 from gitship.https.app_https import ServerHttps
 from gitship.https.install_certificates import CertificateInstaller
@@ -23,7 +23,7 @@ class Curtain:
         self.refuses: set[str] = set()
         self.missing = False
 
-    def bring(self, entries: Iterable[Entry]) -> dict[str, FrontError]:
+    def bring(self, entries: Iterable[ServedCertificate]) -> dict[str, FrontError]:
         if self.missing:
             raise FrontError("haproxy is not installed", "apt-get install haproxy")
         taken: dict[str, str] = {}

@@ -21,8 +21,8 @@ from gitship.errors import FrontError, GitshipError, NotFound
 from gitship.events import Bus, Event
 from gitship.front.cache import Purge
 from gitship.front.front import Front
-from gitship.front.gate import Gate, Https
-from gitship.front.traffic_counters import Tally
+from gitship.front.gate import Gate, HttpsRedirect
+from gitship.front.traffic_counters import TrafficCounters
 from gitship.git.repository import Commit, Repositories
 from gitship.https.app_https import ServerHttps
 from gitship.https.install_certificates import CertificateInstaller
@@ -96,7 +96,7 @@ class StoreGates:
         store_gate(self._store, found.id, gate)
         return gate
 
-    def change_status_page(self, https: Https | None) -> None:
+    def change_status_page(self, https: HttpsRedirect | None) -> None:
         store_status_https(self._store, https)
 
     def try_vcl(self, app: App, vcl: str) -> None:
@@ -230,7 +230,7 @@ class StoreOperations:
         self.room = Room(data_dir, 0)
         self.cleanup = Cleanup(self._settings, store, self.machine, Repositories(self._settings.repositories, None))
         self.canaries = StoreCanaries(self)
-        self.tally = Tally()
+        self.tally = TrafficCounters()
         self.stats = StoredStats(store, self.tally, None)
         self._crashes = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.front.visitor_limits import MOST_BYTES, Limits, Rate
+from gitship.front.visitor_limits import MOST_BYTES, Rate, VisitorLimits
 from gitship.model import Role
 from gitship.routing.gate_settings import gate_of
 from tests.unit.commands.world import World
@@ -18,30 +18,30 @@ def shop(world: World) -> World:
     return world
 
 
-def limits(world: World) -> Limits:
+def limits(world: World) -> VisitorLimits:
     return gate_of(world.store, world.store.app("shop").id).limits
 
 
 def test_a_rate_set_shown_and_taken_back(shop: World) -> None:
     shop.ok("ratelimit:set", "shop", "--requests", "100", "--per", "1m", "--by", "all")
-    assert limits(shop) == Limits(Rate(100, 60, "all"))
+    assert limits(shop) == VisitorLimits(Rate(100, 60, "all"))
     row = {"requests": 100, "per_s": 60, "by": "all"}
     assert shop.ok("ratelimit", "shop", "--format", "json", role=Role.VIEWER).json == row
     shop.ok("ratelimit:set", "shop", "--requests", "5")
-    assert limits(shop) == Limits(Rate(5, 10, "ip"))
+    assert limits(shop) == VisitorLimits(Rate(5, 10, "ip"))
     shop.ok("ratelimit:off", "shop")
-    assert limits(shop) == Limits()
+    assert limits(shop) == VisitorLimits()
     assert shop.ok("ratelimit", "shop", "--format", "json").json == {"requests": None, "per_s": None, "by": None}
 
 
 def test_a_body_limit_set_shown_and_taken_back(shop: World) -> None:
     for size, count in (("100m", 100 << 20), ("1500", 1500), ("0", 0)):
         assert f"bodies of up to {size}" in shop.ok("bodylimit:set", "shop", size).out
-        assert limits(shop) == Limits(body_bytes=count)
+        assert limits(shop) == VisitorLimits(body_bytes=count)
         assert shop.ok("bodylimit", "shop", "--format", "json", role=Role.VIEWER).json == {"body_bytes": count}
     shop.ok("ratelimit:set", "shop", "--requests", "5")
     shop.ok("bodylimit:off", "shop")
-    assert limits(shop) == Limits(Rate(5, 10))
+    assert limits(shop) == VisitorLimits(Rate(5, 10))
     shop.ok("ratelimit:off", "shop")
     assert shop.store.settings(shop.store.app("shop").id) == {}
 
@@ -68,7 +68,7 @@ def test_bad_input_changes_nothing(shop: World, words: tuple[str, ...], reason: 
     assert client.code in (1, 2)
     assert reason in client.err
     assert "hint: " in client.err
-    assert limits(shop) == Limits()
+    assert limits(shop) == VisitorLimits()
 
 
 def test_a_server_that_cannot_limit_rates_says_what_is_missing(shop: World) -> None:
@@ -76,6 +76,6 @@ def test_a_server_that_cannot_limit_rates_says_what_is_missing(shop: World) -> N
     client = shop.run("ratelimit:set", "shop", "--requests", "5")
     assert client.code == 1
     assert "apt-get install varnish-modules" in client.err
-    assert limits(shop) == Limits()
+    assert limits(shop) == VisitorLimits()
     shop.ok("ratelimit:off", "shop")
     shop.ok("bodylimit:set", "shop", "1m")

@@ -17,7 +17,7 @@ from gitship.engine.interface import Engine
 from gitship.engine.values import Usage
 from gitship.errors import NotFound
 from gitship.events import Bus
-from gitship.front.traffic_counters import Tally
+from gitship.front.traffic_counters import TrafficCounters
 from gitship.git.repository import Repositories
 from gitship.model import App, Container, DeployKind, DeployState, Process
 from gitship.observe.container_usage import Sampler
@@ -139,5 +139,5 @@ def test_releases_are_watched_again(bench: Bench, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(bench.store, "deploys", ask)
     queue, manifest = cast(Any, None), cast(Any, None)
-    Probation(Settings(), bench.store, Bus(), Tally(), queue, manifest).take_up()
+    Probation(Settings(), bench.store, Bus(), TrafficCounters(), queue, manifest).take_up()
     assert asked == [app.id for app in bench.apps.values()]

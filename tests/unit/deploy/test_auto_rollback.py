@@ -21,7 +21,7 @@ from gitship.deploy.queue import DeployQueue, Job, Withdrawal
 from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict
 from gitship.events import Bus
-from gitship.front.traffic_counters import Tally
+from gitship.front.traffic_counters import TrafficCounters
 from gitship.model import (
     GITSHIP,
     App,
@@ -49,7 +49,7 @@ class Bench:
         self.store = Store(directory / "gitship.db")
         self.bus = Bus()
         self.news = self.bus.subscribe(lambda event: event.topic == Topic.RELEASE_BAD)
-        self.tally = Tally()
+        self.tally = TrafficCounters()
         self.logs = directory / "logs"
         self.app = self.store.create_app("shop")
         self.busy: list[bool] = []  # what the queue says, one answer each; then it is idle

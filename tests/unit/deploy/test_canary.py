@@ -11,8 +11,8 @@ import pytest
 from gitship.appfiles.canary_rules import Judgement, Plan, Verdict
 from gitship.deploy.canary import Canary
 from gitship.errors import DeployCanceled, DeployError, EngineError
-from gitship.front.canary_vcl import Share
-from gitship.front.traffic_counters import Tally
+from gitship.front.canary_vcl import CanaryShare
+from gitship.front.traffic_counters import TrafficCounters
 from gitship.model import WEB, Container, Process, Release
 from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
 
@@ -35,9 +35,9 @@ class World:
         release = Release(2, APP, 2, None, "sha256:2", 1, {}, (Process(WEB),), "", "ada", 0.0)
         web = Container("2", "shop.web.1.v2", APP, 2, WEB, 1, "10.0.0.2", 5000)
         self.trials = ActiveCanaries()
-        self.trial = ActiveCanary(12, APP, release, (web,), Share("12", 50), 60)
+        self.trial = ActiveCanary(12, APP, release, (web,), CanaryShare("12", 50), 60)
         self.trials.begin(self.trial)
-        self.tally = Tally()
+        self.tally = TrafficCounters()
         self.cancel = threading.Event()
         self.rollout: Any = SimpleNamespace(
             previous=SimpleNamespace(label="v1"), release=release, wanted=[web], job=SimpleNamespace(cancel=self.cancel)

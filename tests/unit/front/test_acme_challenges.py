@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitship.front.acme_challenges import EMPTY, vcl
-from gitship.front.gate import Https
+from gitship.front.gate import HttpsRedirect
 from tests.unit.front.golden import check
 
 pytestmark = pytest.mark.unit
@@ -30,4 +30,4 @@ def test_nothing_of_an_authority_becomes_part_of_the_program(bad: str) -> None:
 @pytest.mark.parametrize("bad", ['a"', "", "a b", "*.*.example.com", "a|b", "(x)", "*"])
 def test_hosts_that_are_sent_to_https_are_hosts(bad: str) -> None:
     with pytest.raises(ValueError):
-        Https((bad,))
+        HttpsRedirect((bad,))

@@ -18,7 +18,7 @@ from gitship.front.app_vcl import (
     vcl_name,
 )
 from gitship.front.backend_vcl import Backend
-from gitship.front.canary_vcl import Side, telling
+from gitship.front.canary_vcl import CanarySide, telling
 from gitship.front.probe_vcl import Probe
 from gitship.model import App
 from tests.unit.front.golden import check
@@ -155,14 +155,14 @@ def test_a_backend_is_an_address_and_a_port(address: str, port: int) -> None:
 def test_a_side_of_a_canary_tells_its_visitors(beside_others: bool) -> None:
     check(
         f"side-{'header' if beside_others else 'plain'}.vcl",
-        telling(Side("12-new", 361, "7/other"), beside_others=beside_others),
+        telling(CanarySide("12-new", 361, "7/other"), beside_others=beside_others),
     )
     assert telling(None, beside_others=beside_others) == ""
-    assert digest(replace(ONE, side=Side("12-old", 361, "7/other")), LARGEST) != digest(ONE, LARGEST)
+    assert digest(replace(ONE, side=CanarySide("12-old", 361, "7/other")), LARGEST) != digest(ONE, LARGEST)
 
 
 def test_one_side_of_a_canary_looks_for_a_page_under_the_others_key_too() -> None:
-    side = app_vcl(replace(ONE, side=Side("12-new", 600, "7/other")), "app_a_v1_1", LARGEST)
+    side = app_vcl(replace(ONE, side=CanarySide("12-new", 600, "7/other")), "app_a_v1_1", LARGEST)
     assert 'set req.http.x-gitship-changes = "look-first";' in side and 'hash_data("7/other");' in side
     assert 'set req.http.x-gitship-changes = "look";' in app_vcl(ONE, "app_a_v1_1", LARGEST)
 
@@ -172,7 +172,7 @@ def test_one_side_of_a_canary_looks_for_a_page_under_the_others_key_too() -> Non
 )
 def test_a_side_is_nothing_that_could_end_a_string_of_vcl(wrong: tuple[str, int, str]) -> None:
     with pytest.raises(ValueError, match="not a canary's side"):
-        Side(*wrong)
+        CanarySide(*wrong)
 
 
 def test_varnish_6_6_is_not_told_what_it_does_not_know() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.front.boot_order import AT_ONCE, Later, inlined, split
+from gitship.front.boot_order import AT_ONCE, DeferredVcl, inlined, split
 from gitship.front.state_files import BootFiles
 
 pytestmark = pytest.mark.unit
@@ -33,7 +33,7 @@ def test_of_many_the_first_are_and_the_others_follow_each_behind_its_page(tmp_pa
     boot = _boot(tmp_path, ["a", "b", "c", "d"])
     start, later = split(boot, ["z_gone", "z_d", "z_b", "z_d"], at_once=1)
     assert _apps(start) == ["app_d_v1_1"]
-    assert later == [Later(f"app_{s}_v1_1", f"z_{s}") for s in ("b", "c", "a")]
+    assert later == [DeferredVcl(f"app_{s}_v1_1", f"z_{s}") for s in ("b", "c", "a")]
     kept = [line for line in boot.splitlines() if not line.startswith("-")]
     assert [line for line in start.splitlines() if not line.startswith("-")] == kept
     assert {f"vcl.label z_{s} unavailable" for s in "abcd"} <= set(kept)

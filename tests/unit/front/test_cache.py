@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gitship.front import cache_vcl, sticky_vcl
 from gitship.front.app_vcl import AppFront, app_vcl, digest, digest_of
-from gitship.front.cache import ALL_COOKIES, Before, Cache, Purge
+from gitship.front.cache import ALL_COOKIES, CacheSettings, PreviousCache, Purge
 from gitship.front.varnish_cli import _quoted
 from tests.unit.front.golden import check
 from tests.unit.front.test_app_vcl import LARGEST, NONE, ONE, THREE
@@ -22,11 +22,11 @@ from tests.unit.front.test_gate import parts
 pytestmark = pytest.mark.unit
 
 NAME = "app_shop_example_v12_1700000000000"
-FULL = Cache(60, 3600, ("_ga*", "consent"), ("utm_*", "fbclid"), 7200, ("/",))
+FULL = CacheSettings(60, 3600, ("_ga*", "consent"), ("utm_*", "fbclid"), 7200, ("/",))
 
 
 def test_all_of_it_as_vcl() -> None:
-    app = replace(ONE, cache=FULL, before=Before("7/fedcba9876543210", 1700007200), error_page='<p>"} down')
+    app = replace(ONE, cache=FULL, before=PreviousCache("7/fedcba9876543210", 1700007200), error_page='<p>"} down')
     check("cache.vcl", app_vcl(app, NAME, LARGEST))
 
 
@@ -37,7 +37,7 @@ def test_affinity_as_vcl(beside_others: bool) -> None:
 
 
 def test_affinity_is_for_who_has_several_containers_and_asks_for_it() -> None:
-    sticky = Cache(sticky=True)
+    sticky = CacheSettings(sticky=True)
     assert "stuck" in app_vcl(replace(THREE, cache=sticky), NAME, LARGEST)
     assert "stuck" not in app_vcl(THREE, NAME, LARGEST)
     with_sockets = app_vcl(replace(THREE, cache=sticky, proxy=Path("/run/gitship/ws.sock")), NAME, LARGEST)
@@ -49,14 +49,14 @@ def test_affinity_is_for_who_has_several_containers_and_asks_for_it() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        replace(ONE, cache=Cache(ttl_s=1)),
-        replace(ONE, cache=Cache(grace_s=1)),
-        replace(ONE, cache=Cache(ignore_cookies=("a",))),
-        replace(ONE, cache=Cache(ignore_cookies=(ALL_COOKIES,))),
-        replace(ONE, cache=Cache(strip_query=("a",))),
-        replace(ONE, cache=Cache(assets_for_s=1)),
-        replace(ONE, before=Before("7/0", 1)),
-        replace(ONE, before=Before("7/0", 2)),
+        replace(ONE, cache=CacheSettings(ttl_s=1)),
+        replace(ONE, cache=CacheSettings(grace_s=1)),
+        replace(ONE, cache=CacheSettings(ignore_cookies=("a",))),
+        replace(ONE, cache=CacheSettings(ignore_cookies=(ALL_COOKIES,))),
+        replace(ONE, cache=CacheSettings(strip_query=("a",))),
+        replace(ONE, cache=CacheSettings(assets_for_s=1)),
+        replace(ONE, before=PreviousCache("7/0", 1)),
+        replace(ONE, before=PreviousCache("7/0", 2)),
         replace(ONE, error_page="x"),
     ],
 )
@@ -66,12 +66,12 @@ def test_the_digest_tells_that_a_rule_is_different(other: AppFront) -> None:
 
 
 def test_what_is_fetched_before_a_switch_makes_no_other_vcl() -> None:
-    assert digest(ONE, LARGEST) == digest(replace(ONE, cache=Cache(warm=("/",))), LARGEST)
+    assert digest(ONE, LARGEST) == digest(replace(ONE, cache=CacheSettings(warm=("/",))), LARGEST)
     assert digest(NONE, LARGEST) == digest(replace(NONE, cache=FULL), LARGEST)
 
 
 def test_the_release_before_is_not_asked_for_when_its_time_is_none() -> None:
-    app = replace(ONE, before=Before("7/0", 1700000000), cache=Cache(assets_for_s=0))
+    app = replace(ONE, before=PreviousCache("7/0", 1700000000), cache=CacheSettings(assets_for_s=0))
     assert 'hash_data("none")' in app_vcl(app, NAME, LARGEST)
 
 
@@ -81,14 +81,14 @@ def test_a_name_is_refused_or_stays_within_its_string(one: str, other: str) -> N
         for field in ("strip_query", "ignore_cookies"):
             try:
                 rules: dict[str, Any] = {field: (name,)}
-                made = Cache(**rules)
+                made = CacheSettings(**rules)
             except ValueError:
                 continue
             if made.ignores_all_cookies:
                 continue
             text = getattr(cache_vcl, field)(made)
             plain: dict[str, Any] = {field: ("a",)}
-            assert parts(text)[0] == parts(getattr(cache_vcl, field)(Cache(**plain)))[0]
+            assert parts(text)[0] == parts(getattr(cache_vcl, field)(CacheSettings(**plain)))[0]
             for string in parts(text)[1]:
                 re.compile(string)
 
@@ -96,7 +96,7 @@ def test_a_name_is_refused_or_stays_within_its_string(one: str, other: str) -> N
 @given(st.integers() | st.none() | st.floats() | st.text(max_size=5))
 def test_times_are_whole_seconds(value: Any) -> None:
     try:
-        made = Cache(ttl_s=value, grace_s=value, assets_for_s=value)
+        made = CacheSettings(ttl_s=value, grace_s=value, assets_for_s=value)
     except (ValueError, TypeError):
         return
     assert not made.ttl_s or re.fullmatch(r"[0-9]{1,8}", str(made.ttl_s))
@@ -111,7 +111,7 @@ def test_an_error_page_has_no_control_characters(page: str) -> None:
 @pytest.mark.parametrize("key", ['a")', "a b", "", "x" * 300])
 def test_the_key_of_the_release_before_is_a_word(key: str) -> None:
     with pytest.raises(ValueError, match="cannot be put into VCL"):
-        replace(ONE, before=Before(key, 1))
+        replace(ONE, before=PreviousCache(key, 1))
 
 
 # -- purges

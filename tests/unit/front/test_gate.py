@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.front.app_vcl import AppFront, app_vcl, digest, digest_of
-from gitship.front.gate import OPEN, Gate, Https, Login, Maintenance, Redirect, in_order, looping
+from gitship.front.gate import OPEN, Gate, HttpsRedirect, Login, Maintenance, Redirect, in_order, looping
 from gitship.front.gate_vcl import declarations
 from gitship.front.templates import literal
-from gitship.front.visitor_limits import Limits, Rate
+from gitship.front.visitor_limits import Rate, VisitorLimits
 from tests.unit.front.golden import check
 from tests.unit.front.test_app_vcl import LARGEST, NONE, ONE
 
@@ -30,7 +30,7 @@ REDIRECTS = (
     Redirect("/a.b(c)/deep/*", "/", 302),
     Redirect("www.example.com", "https://example.com", 308),
 )
-HTTPS = Https(("*.example.net", "shop.example.com"), 8443, hsts_s=3600)
+HTTPS = HttpsRedirect(("*.example.net", "shop.example.com"), 8443, hsts_s=3600)
 LOGINS = (Login("ada", "YWRhOmE="), Login("bob", "Ym9iOmI="))
 
 
@@ -45,7 +45,7 @@ LOGINS = (Login("ada", "YWRhOmE="), Login("bob", "Ym9iOmI="))
         ("gate-redirects.vcl", replace(ONE, gate=Gate(redirects=REDIRECTS))),
         ("gate-auth.vcl", replace(ONE, gate=Gate(logins=LOGINS))),
         ("gate-allow.vcl", replace(ONE, gate=Gate(allow=NETWORKS))),
-        ("gate-limits.vcl", replace(ONE, gate=Gate(limits=Limits(Rate(100, 10), 100 << 20)))),
+        ("gate-limits.vcl", replace(ONE, gate=Gate(limits=VisitorLimits(Rate(100, 10), 100 << 20)))),
         ("gate-https.vcl", replace(ONE, gate=Gate(logins=LOGINS, https=HTTPS))),
         ("gate-https-none.vcl", replace(NEVER, gate=Gate(https=replace(HTTPS, port=443, hsts_s=0)))),
     ],
@@ -63,8 +63,8 @@ def test_the_gate_as_vcl(golden: str, app: AppFront) -> None:
         Gate(logins=LOGINS[:1]),
         Gate(logins=LOGINS),
         Gate(allow=NETWORKS),
-        Gate(allow=NETWORKS, limits=Limits(Rate(100, 10, "all"))),
-        Gate(allow=NETWORKS, limits=Limits(body_bytes=0)),
+        Gate(allow=NETWORKS, limits=VisitorLimits(Rate(100, 10, "all"))),
+        Gate(allow=NETWORKS, limits=VisitorLimits(body_bytes=0)),
         Gate(https=HTTPS),
         Gate(https=replace(HTTPS, hosts=HTTPS.hosts[:1])),
         Gate(https=replace(HTTPS, hsts_s=0)),

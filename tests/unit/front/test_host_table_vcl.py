@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.front.canary_vcl import Share
+from gitship.front.canary_vcl import CanaryShare
 from gitship.front.host_table_vcl import LEAF_HOSTS, canaries_of, hosts_of, top_vcl
 from tests.unit.front.golden import check
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_a_host_is_refused(host: str) -> None:
 
 def test_a_canary_is_asked_about_before_the_apps_own_label() -> None:
     hosts = {"shop.localhost": "shop", "*.example.com": "shop", "blog.localhost": "blog"}
-    text = top_vcl(hosts, shares={"shop": Share("12", 5), "gone": Share("13", 50)})
+    text = top_vcl(hosts, shares={"shop": CanaryShare("12", 5), "gone": CanaryShare("13", 50)})
     check("top-canary.vcl", text)
     assert hosts_of(text) == hosts
     assert canaries_of(text) == {"shop"}, "an app without a host has no canary"
@@ -114,4 +114,4 @@ def test_a_canary_is_asked_about_before_the_apps_own_label() -> None:
 @pytest.mark.parametrize(("mark", "percent"), [("12", 0), ("12", 100), ('1"', 5), ("", 5), ("x", 5)])
 def test_a_share_that_cannot_be_one_is_refused(mark: str, percent: float) -> None:
     with pytest.raises(ValueError, match="not a canary's share"):
-        Share(mark, percent)
+        CanaryShare(mark, percent)

@@ -12,7 +12,7 @@ import pytest
 from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front import pause_request as hold_module
-from gitship.front.pause_request import Hold
+from gitship.front.pause_request import PauseRequest
 from gitship.front.pause_vcl import Pause
 
 pytestmark = pytest.mark.unit
@@ -23,7 +23,7 @@ def test_a_varnish_that_drops_the_question_is_asked_again_at_once(
 ) -> None:
     """As when its worker has just been killed: for five seconds visitors went past the pause."""
     monkeypatch.setattr(hold_module, "TIMEOUT_S", 1e6)
-    hold = Hold(Pause(tmp_path / "pause.sock", "ab" * 16, time.time() + 30), None)
+    hold = PauseRequest(Pause(tmp_path / "pause.sock", "ab" * 16, time.time() + 30), None)
     try:
         with socket.create_server(("127.0.0.1", 0)) as varnish:
             address = Address("127.0.0.1", varnish.getsockname()[1])

@@ -12,7 +12,7 @@ import pytest
 
 from gitship.errors import FrontError
 from gitship.front import supervised
-from gitship.front.supervised import Attended
+from gitship.front.supervised import Supervised
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.clients
@@ -25,7 +25,7 @@ class Unit:
 
     def __init__(self, directory: Path) -> None:
         self.pid_file = directory / "pid"
-        self.attended = Attended("sleep", directory)
+        self.attended = Supervised("sleep", directory)
         self.begun = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -113,11 +113,11 @@ def test_without_a_unit_that_waits_the_error_says_so(tmp_path: Path, monkeypatch
     monkeypatch.setenv(supervised.UNITS, "1")
     monkeypatch.setattr(supervised, "UNIT_S", 0.1)
     with pytest.raises(FrontError, match="no unit waits"):
-        Attended("sleep", tmp_path).start(["true"], 1, 0o022, "")
+        Supervised("sleep", tmp_path).start(["true"], 1, 0o022, "")
 
 
 def test_on_a_machine_without_units_gitship_starts_it_itself(tmp_path: Path) -> None:
-    assert Attended("sleep", tmp_path).start(["true"], 10, 0o022, "") == (0, "")
+    assert Supervised("sleep", tmp_path).start(["true"], 10, 0o022, "") == (0, "")
 
 
 def test_another_order_is_carried_out_while_the_program_before_runs_on(unit: Unit) -> None:

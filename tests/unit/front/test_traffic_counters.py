@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.front.traffic_counters import KEPT_S, Minute, Tally, parse
+from gitship.front.traffic_counters import KEPT_S, TrafficCounters, TrafficMinute, parse
 from gitship.model.traffic import Traffic, together
 
 pytestmark = pytest.mark.unit
@@ -61,7 +61,7 @@ def test_a_line_of_no_app_or_of_no_sense_is_passed_over(line: str) -> None:
 
 def test_an_hour_is_kept_in_steps_and_no_longer() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = TrafficCounters(clock)
     for second in range(KEPT_S + 600):
         tally.take(lines("7 v1 hit 200 0.0002 100"))
         clock.now += 1
@@ -78,7 +78,7 @@ def test_an_hour_is_kept_in_steps_and_no_longer() -> None:
 
 
 def test_an_app_that_is_gone_is_forgotten() -> None:
-    tally = Tally(Clock())
+    tally = TrafficCounters(Clock())
     tally.take(lines("7 v1 hit 200 0.1 3", "8 v1 hit 200 0.1 3"))
     tally.keep_only([8])
     assert tally.totals().keys() == {8}
@@ -86,14 +86,14 @@ def test_an_app_that_is_gone_is_forgotten() -> None:
 
 def test_what_could_not_be_saved_is_saved_the_next_time() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = TrafficCounters(clock)
     tally.take(lines("7 v1 hit 200 0.1 3"))
     with pytest.raises(OSError, match="full"):
         tally.save(_refuse)
     tally.take(lines("7 v1 hit 200 0.1 3"))
     clock.now += 60
     tally.take(lines("7 v1 hit 200 0.1 3"))
-    written: list[Minute] = []
+    written: list[TrafficMinute] = []
     tally.save(written.extend)
     first = NOW // 60 * 60
     assert [(m.start, m.traffic.hits) for m in written] == [(first, 2), (first + 60, 1)]
@@ -106,15 +106,15 @@ def _refuse(minutes: object) -> None:
 
 def test_the_last_hour_is_taken_up_again() -> None:
     clock = Clock()
-    tally = Tally(clock)
-    tally.restore([Minute(7, int(NOW) - 120, Traffic(hits=5)), Minute(7, int(NOW) - 60, Traffic(hits=2))])
+    tally = TrafficCounters(clock)
+    tally.restore([TrafficMinute(7, int(NOW) - 120, Traffic(hits=5)), TrafficMinute(7, int(NOW) - 60, Traffic(hits=2))])
     tally.take(lines("7 v1 hit 200 0.1 3"))
     assert sum(s.traffic.hits for s in tally.steps(7, 600)) == 8
     assert tally.totals()[7].hits == 1, "a total grows from the start of this gitship"
 
 
 def test_a_watch_sees_each_release_of_its_app_from_then_on() -> None:
-    tally = Tally(Clock())
+    tally = TrafficCounters(Clock())
     tally.take(lines("7 v1 miss 200 0.1 3"))
     with tally.watching(7) as watch:
         tally.take(lines("7 v1 miss 200 0.1 3", "7 v2 miss 500 0.1 3", "8 v2 miss 200 0.1 3"))
@@ -129,7 +129,7 @@ def test_a_watch_sees_each_release_of_its_app_from_then_on() -> None:
 @pytest.mark.parametrize("back_s", [30.0, 3600.0, 86_400.0])
 def test_after_the_clock_was_set_back_old_errors_are_no_news(back_s: float) -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = TrafficCounters(clock)
     tally.take(lines("7 v1 error 503 0.1 3"))
     clock.now -= back_s
     assert tally.steps(7, 600) == []
@@ -143,7 +143,7 @@ def test_after_the_clock_was_set_back_old_errors_are_no_news(back_s: float) -> N
 
 def test_what_was_kept_from_before_the_clock_was_set_back_goes() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = TrafficCounters(clock)
     tally.take(lines("7 v1 error 503 0.1 3"))
     clock.now -= 3600
     tally.keep_only([7])

@@ -15,7 +15,7 @@ import pytest
 
 from gitship.configvalues import Address
 from gitship.errors import FrontError
-from gitship.front.varnish_cli import Control
+from gitship.front.varnish_cli import VarnishCli
 
 pytestmark = pytest.mark.unit
 
@@ -81,10 +81,10 @@ class Handler(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def talking_to(old: Old) -> Iterator[Control]:
+def talking_to(old: Old) -> Iterator[VarnishCli]:
     thread = threading.Thread(target=old.serve_forever, args=(0.01,))
     thread.start()
-    control = Control(lambda: Address("127.0.0.1", old.server_address[1]), Path("/none"))
+    control = VarnishCli(lambda: Address("127.0.0.1", old.server_address[1]), Path("/none"))
     try:
         yield control
     finally:

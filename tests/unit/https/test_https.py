@@ -10,7 +10,7 @@ import pytest
 
 from gitship.errors import CertificateError, Conflict, FrontError
 from gitship.front.tls.certificate import read
-from gitship.front.tls.table import Entry
+from gitship.front.tls.served_certificates import ServedCertificate
 from gitship.https.sites import public
 from gitship.model import GITSHIP, CertificateSource
 from tests.unit.certs import bundle
@@ -55,7 +55,7 @@ def test_a_certificate_is_told_of_once_visitors_are_shown_it(www: Place, monkeyp
     told: list[str] = []
     bring = www.tls.bring
 
-    def observed(entries: Iterable[Entry]) -> dict[str, FrontError]:
+    def observed(entries: Iterable[ServedCertificate]) -> dict[str, FrontError]:
         told.extend(row.state for row in www.https.status(www.shop) if row.host == WWW)
         return bring(entries)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.front.traffic_counters import Minute, Tally
+from gitship.front.traffic_counters import TrafficCounters, TrafficMinute
 from gitship.model import App
 from gitship.model.traffic import Traffic
 from gitship.observe.traffic import StoredStats
@@ -33,7 +33,7 @@ class Server:
         self.begin()
 
     def begin(self) -> None:
-        self.tally = Tally(lambda: self.now)
+        self.tally = TrafficCounters(lambda: self.now)
         self.stats = StoredStats(self.store, self.tally, None, lambda: self.now)
         self.stats.start()
 
@@ -120,7 +120,7 @@ def test_a_store_that_cannot_be_written_loses_nothing(server: Server, monkeypatc
 
 
 def test_a_minute_is_written_whole_or_not_at_all(server: Server) -> None:
-    broken = Minute(server.shop.id, int(NOW), "no traffic")  # type: ignore[arg-type]
+    broken = TrafficMinute(server.shop.id, int(NOW), "no traffic")  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         server.store.add_traffic(
             [(server.shop.id, int(NOW), Traffic(hits=1)), (broken.app_id, broken.start, broken.traffic)]

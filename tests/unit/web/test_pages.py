@@ -17,7 +17,7 @@ from gitship.configvalues import Address
 from gitship.deploy.deploy_json import deploy_document
 from gitship.engine.values import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
-from gitship.front.traffic_counters import Minute
+from gitship.front.traffic_counters import TrafficMinute
 from gitship.https.app_https import HostStatus, ServerHttps
 from gitship.model import (
     STATUS_PAGE,
@@ -423,7 +423,7 @@ def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
     latency[bucket(0.05)] = 900
     latency[bucket(2.0)] = 20
     traffic = Traffic(hits=600, misses=300, app_errors=60, sent_bytes=84_000_000, latency=latency)
-    site.operations.tally.restore([Minute(site.store.app("shop").id, int(time.time()) - 120, traffic)])
+    site.operations.tally.restore([TrafficMinute(site.store.app("shop").id, int(time.time()) - 120, traffic)])
     shop, quiet = sorted(site.get("/api/apps").json()["apps"], key=lambda a: a["name"] == "quiet")
     assert quiet["traffic"] is None
     assert (shop["traffic"]["requests_per_s"], shop["traffic"]["errors_per_s"]) == (1.5, 0.1)
@@ -544,7 +544,7 @@ def test_few_old_pages_while_new_ones_are_fetched_are_not_worth_a_word(site: Sit
 def test_the_app_page_has_plots_of_an_hour_a_day_and_30_days_with_marks(site: Site) -> None:
     go_live(site, "shop")
     app_id, now = site.store.app("shop").id, int(time.time())
-    site.operations.tally.restore([Minute(app_id, now // 60 * 60 - 120, Traffic(hits=600, stale=6, misses=300))])
+    site.operations.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 120, Traffic(hits=600, stale=6, misses=300))])
     hours = [(app_id, now // 3600 * 3600 - 3600 * n, Traffic(misses=1000)) for n in (2, 30, 300)]
     site.store.add_traffic(hours)
     for span, requests in (("hour", 906), ("day", 1000), ("month", 3000), ("nonsense", 906)):
@@ -567,7 +567,7 @@ def test_the_app_page_shows_the_cache_its_rules_and_what_it_answered(site: Site)
     app_id, now = site.store.app("shop").id, int(time.time())
     site.store.set_setting(app_id, "cache.ttl_s", 60)
     counts = Traffic(hits=600, stale=100, misses=200, passes=100)
-    site.operations.tally.restore([Minute(app_id, now // 60 * 60 - 120, counts)])
+    site.operations.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 120, counts)])
     page = site.get("/apps/shop").text
     for part in ("from the cache <b>60.0 %</b>", "old, from the cache <b>10.0 %</b>", "not to be kept <b>10.0 %</b>"):
         assert part in page
@@ -593,7 +593,7 @@ def test_every_answer_of_the_api_is_on_its_page(site: Site) -> None:
     app_id, now = site.store.app("shop").id, int(time.time())
     site.store.add_uptime([UptimeDay(app_id, now // 86_400, up_s=5.0)])
     site.store.add_container_event(ContainerEvent(app_id, "id0", "c", "web", 1, 5.0, Happening.CRASHED, 3))
-    site.operations.tally.restore([Minute(app_id, now // 60 * 60 - 60, Traffic(misses=1))])
+    site.operations.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 60, Traffic(misses=1))])
     site.operations.facts.lines.append(LogLine("shop.web.0.v1", time.time(), "stdout", "listening"))
     page = site.get("/api").text
     paths = re.findall(r"<code>GET (/api[^<?]*)", page)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gitship.errors import GitshipError
 from gitship.front.tls import self_signed
 from gitship.front.tls.certificate import covers, read
-from gitship.front.tls.table import LARGEST_PEM_BYTES
+from gitship.front.tls.served_certificates import LARGEST_PEM_BYTES
 from tests.unit.certs import bundle, intermediate, issue, leaf, root
 
 pytestmark = pytest.mark.unit

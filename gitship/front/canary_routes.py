@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from gitship.front.app_vcl import UNAVAILABLE
-from gitship.front.canary_vcl import Share, canary_label
-from gitship.front.loaded_vcls import Programs
+from gitship.front.canary_vcl import CanaryShare, canary_label
+from gitship.front.loaded_vcls import LoadedVcls
 from gitship.front.routes import Routes
 from gitship.front.vcl_labels import canaries
 
 
-class Canaries:
+class CanaryRoutes:
     """Safe from any thread. Raises FrontError when Varnish refuses or does not answer in time."""
 
-    def __init__(self, programs: Programs, routes: Routes) -> None:
+    def __init__(self, programs: LoadedVcls, routes: Routes) -> None:
         self._programs = programs
         self._routes = routes
 
@@ -29,7 +29,7 @@ class Canaries:
             self._programs.save()
             return before if before != vcl_name else None
 
-    def share(self, slug: str, share: Share) -> None:
+    def share(self, slug: str, share: CanaryShare) -> None:
         """From now on that share of the app's visitors is led to the VCL of ``label``, and stays there."""
         self._routes.share(slug, share)
 

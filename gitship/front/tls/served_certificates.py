@@ -18,7 +18,7 @@ HOSTS_PER_ENTRY = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ServedCertificate:
     """``pem`` (certificate, chain, key) is shown for ``hosts``; ``owner`` is a word for whoever looks at the files."""
 
     owner: str
@@ -31,20 +31,20 @@ class Entry:
         return f"{self.owner}-{digest[:16]}.pem"
 
 
-def entries(owner: str, pem: str, hosts: Iterable[str]) -> list[Entry]:
+def entries(owner: str, pem: str, hosts: Iterable[str]) -> list[ServedCertificate]:
     """One certificate for any number of hosts."""
     ordered = sorted(hosts)
     parts = [ordered[start : start + HOSTS_PER_ENTRY] for start in range(0, len(ordered), HOSTS_PER_ENTRY)]
-    return [Entry(owner, pem, tuple(part)) for part in parts]
+    return [ServedCertificate(owner, pem, tuple(part)) for part in parts]
 
 
-def crt_list(directory: str, entries: Iterable[Entry]) -> str:
+def crt_list(directory: str, entries: Iterable[ServedCertificate]) -> str:
     """The file that haproxy reads at its start."""
     lines = [f"{directory}/{DEFAULT}", *sorted(line(directory, entry) for entry in entries)]
     return "\n".join(lines) + "\n"
 
 
-def line(directory: str, entry: Entry) -> str:
+def line(directory: str, entry: ServedCertificate) -> str:
     """``/dir/shop-0123.pem shop.example.com *.example.net``."""
     return " ".join([f"{directory}/{entry.name}", *entry.hosts])
 

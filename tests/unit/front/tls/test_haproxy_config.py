@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gitship.configvalues import Address
-from gitship.front.tls.config import haproxy_config
-from gitship.front.tls.table import HOSTS_PER_ENTRY, Entry, crt_list, entries, line, names_in
+from gitship.front.tls.haproxy_config import haproxy_config
+from gitship.front.tls.served_certificates import HOSTS_PER_ENTRY, ServedCertificate, crt_list, entries, line, names_in
 from tests.unit.front.golden import check
 
 pytestmark = pytest.mark.unit
@@ -31,14 +31,14 @@ def test_it_leaves_half_of_the_machine_to_varnish(processors: int, wanted: int) 
 
 
 def test_an_entrys_name_tells_all_that_is_in_it() -> None:
-    one = Entry("shop", "PEM", ("a.example.com",))
+    one = ServedCertificate("shop", "PEM", ("a.example.com",))
     others = [
-        Entry("shop", "PEM", ("b.example.com",)),
-        Entry("shop", "OTHER", one.hosts),
-        Entry("blog", "PEM", one.hosts),
+        ServedCertificate("shop", "PEM", ("b.example.com",)),
+        ServedCertificate("shop", "OTHER", one.hosts),
+        ServedCertificate("blog", "PEM", one.hosts),
     ]
     assert len({one.name, *(other.name for other in others)}) == 4
-    assert one.name == Entry("shop", "PEM", one.hosts).name and one.name.startswith("shop-")
+    assert one.name == ServedCertificate("shop", "PEM", one.hosts).name and one.name.startswith("shop-")
 
 
 def test_a_certificate_for_many_hosts_becomes_several_entries() -> None:
@@ -50,7 +50,10 @@ def test_a_certificate_for_many_hosts_becomes_several_entries() -> None:
 
 
 def test_the_default_comes_first_and_what_haproxy_shows_is_read_back() -> None:
-    made = [Entry("shop", "A", ("*.example.com", "example.com")), Entry("a-blog", "B", ("b.net",))]
+    made = [
+        ServedCertificate("shop", "A", ("*.example.com", "example.com")),
+        ServedCertificate("a-blog", "B", ("b.net",)),
+    ]
     text = crt_list("/certs", made)
     assert text.splitlines() == ["/certs/default.pem", *sorted(line("/certs", entry) for entry in made)]
     shown = "# /certs/crt.list\n/certs/default.pem:1\n" + "\n".join(

@@ -20,7 +20,7 @@ from gitship.front.host_table_vcl import TOP_PREFIX, top_vcl
 from gitship.front.launch_record import Launch
 from gitship.front.state_files import BootFiles
 from gitship.front.tcp_ports import LOOPBACK, free_port
-from gitship.front.varnish_cli import Control
+from gitship.front.varnish_cli import VarnishCli
 from gitship.front.varnishd import AdminPortTaken, BootRefused, Varnishd, reader_group, tls_listener
 
 START_TRIES = 3
@@ -28,7 +28,7 @@ START_TRIES = 3
 log = logging.getLogger("gitship.front")
 
 
-class Server:
+class VarnishService:
     """``control`` is the way to talk to it, ``files`` what the next varnishd will find, ``group`` who may read that.
 
     ``first`` tells the labels that are wanted back first, when there are many.
@@ -46,7 +46,7 @@ class Server:
         self._lock = threading.Lock()
         self.group = reader_group()
         self.files = BootFiles(directory, self.group)
-        self.control = Control(self._admin, self._varnishd.secret)
+        self.control = VarnishCli(self._admin, self._varnishd.secret)
 
     @property
     def workdir(self) -> Path:
@@ -142,7 +142,7 @@ class Server:
                 log.error("%s; starting without apps, they are loaded again one by one", error.message)
                 self._write_empty()
 
-    def _load(self, later: Sequence[boot_order.Later]) -> None:
+    def _load(self, later: Sequence[boot_order.DeferredVcl]) -> None:
         """An app that cannot be loaded keeps its page, as at the start."""
         for app in later:
             try:
