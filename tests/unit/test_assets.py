@@ -10,8 +10,6 @@ import pytest
 from gitship.assets import asset
 from gitship.errors import GitshipError
 
-pytestmark = pytest.mark.unit
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from gitship import log_context, log_format
 
-pytestmark = pytest.mark.unit
 log = logging.getLogger("gitship.test")
 
 

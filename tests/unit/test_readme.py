@@ -18,8 +18,6 @@ from gitship.schema import MOST_BYTES
 from gitship.ssh.connection_limits import Limits
 from tests.manual import PROSE, README, TEXTS, blocks
 
-pytestmark = pytest.mark.unit
-
 COMMAND = re.compile(r"[a-z]+(?::[a-z-]+)+")
 SENT = re.compile(r"^(?:ship|ssh -p 2222 deploy@\S+) (.+)$")
 

@@ -14,8 +14,6 @@ from gitship.appfiles.app_json import AppJson
 from gitship.errors import ConfigError
 from gitship.model import CRON_NAME, Check, CronEntry, Overlap
 
-pytestmark = pytest.mark.unit
-
 
 def parse(data: Any) -> AppJson:
     return app_json.parse(json.dumps(data).encode())

@@ -10,8 +10,6 @@ import pytest
 from gitship.appfiles import app_json, app_json_env
 from gitship.errors import ConfigError, DeployError
 
-pytestmark = pytest.mark.unit
-
 
 def given(env: Any, config: dict[str, str] | None = None, known: tuple[str, ...] = ()) -> dict[str, str]:
     wanted = app_json.parse(json.dumps({"env": env}).encode()).env

@@ -9,8 +9,6 @@ from gitship.appfiles.gitship_toml import Build
 from gitship.appfiles.manifest import Manifest
 from gitship.errors import ConfigError, GitshipError, UsageError
 
-pytestmark = pytest.mark.unit
-
 REFUSED = [
     "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "experimental_x", "BUILDX_GIT_INFO", "BUILDKIT_CACHE_MOUNT_NS",
     "BUILDKIT_ATTEST_SBOM", "BUILDKIT_DISABLE_FILEOP", "buildkit_syntax", "BUILDKIT_TOMORROW",

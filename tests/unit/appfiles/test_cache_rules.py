@@ -15,8 +15,6 @@ from gitship.model import Check, Process, Release
 from gitship.routing.desired_state import probe_of
 from gitship.schema import Value
 
-pytestmark = pytest.mark.unit
-
 READ = {rule.key: rule.read for rule in RULES}
 
 

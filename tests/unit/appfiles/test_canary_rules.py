@@ -7,8 +7,6 @@ import pytest
 from gitship.appfiles.canary_rules import MIN_REQUESTS, Plan, Verdict, described, judge, parse
 from gitship.model.traffic import Traffic, bucket
 
-pytestmark = pytest.mark.unit
-
 PLAN = Plan(5, 60)
 
 

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from gitship.appfiles import cron_schedule
 from gitship.schema import zone
 
-pytestmark = pytest.mark.unit
-
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")

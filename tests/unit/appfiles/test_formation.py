@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import pytest
-
 from gitship.appfiles import formation
 from gitship.model import Container, Process, Release
-
-pytestmark = pytest.mark.unit
 
 WEB, WORKER = Process("web", port=80, quantity=1), Process("worker", quantity=0)
 RELEASE = Release(7, 1, 3, None, "img", 0, {}, (WEB, WORKER), "push", "me", 0.0)

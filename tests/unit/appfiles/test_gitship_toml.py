@@ -15,8 +15,6 @@ from gitship.appfiles.gitship_toml import Build, GitshipToml, Limits
 from gitship.errors import ConfigError
 from gitship.model import Check, CronEntry, Overlap
 
-pytestmark = pytest.mark.unit
-
 FULL = b"""\
 port = 8080
 entrypoint = true

@@ -15,8 +15,6 @@ from gitship.engine.values import Image
 from gitship.errors import ConfigError, DeployError, GitError, GitshipError
 from gitship.model import Check, Process
 
-pytestmark = pytest.mark.unit
-
 SETTINGS = Settings(deploy=DeploySettings(check_timeout=40.0))
 IMAGE = Image("sha256:1", 1, tcp_ports=(8000, 9000))
 WEB_CHECKS = (

@@ -12,7 +12,6 @@ from gitship.appfiles.overrides import DISCARDED, MOUNT, VOLUME, describe
 from gitship.errors import DeployError, GitshipError
 from gitship.model import Mount, Process, Release
 
-pytestmark = pytest.mark.unit
 PROCESSES = (Process("web", port=5000), Process("worker"))
 SETTINGS: dict[str, Any] = {
     VOLUME + "data": "v1",

@@ -9,8 +9,6 @@ from gitship.appfiles.overrides import Overrides, building, describe, parse, run
 from gitship.errors import ConfigError
 from gitship.model import Check
 
-pytestmark = pytest.mark.unit
-
 MANIFEST = Manifest(
     processes={"web": ("a",), "worker": ("b",)},
     checks={"web": (Check(path="/file"),), "worker": (Check(path="/file"),)},

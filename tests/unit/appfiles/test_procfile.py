@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from gitship.appfiles import procfile
 from gitship.errors import ConfigError
 
-pytestmark = pytest.mark.unit
-
 
 def test_each_line_is_a_process_type_and_its_command() -> None:
     assert procfile.parse(b"web: python app.py\nworker: ./work --fast\nrelease: ./migrate\n") == {

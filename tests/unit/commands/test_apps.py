@@ -9,8 +9,6 @@ from gitship.routing.switch import STOPPED
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 def test_a_made_app_is_listed_and_the_next_commands_are_said(world: World) -> None:
     client = world.ok("apps:create", "shop")

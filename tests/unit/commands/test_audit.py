@@ -10,8 +10,6 @@ from gitship.store import audit
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import BOB, World
 
-pytestmark = pytest.mark.unit
-
 
 def newest(world: World) -> AuditEntry:
     return world.store.audit(limit=1)[0]

@@ -13,8 +13,6 @@ from gitship.git.repository import Repositories
 from gitship.model import Role
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def full(world: World) -> World:

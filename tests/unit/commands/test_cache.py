@@ -11,8 +11,6 @@ from gitship.model import Role
 from gitship.routing.desired_state import BEFORE
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 def shown(world: World) -> dict[str, tuple[Any, str]]:
     rows = world.ok("cache:status", "shop", "--format", "json", role=Role.VIEWER).json

@@ -8,11 +8,7 @@ from __future__ import annotations
 import random
 import threading
 
-import pytest
-
 from tests.unit.commands.world import World
-
-pytestmark = pytest.mark.unit
 
 THREADS = 8
 ROUNDS = 2

@@ -5,8 +5,6 @@ import pytest
 from gitship.commands.config import ENVIRONMENT_BYTES, VARIABLE_BYTES
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 VALUES = {
     "SPACES": "two  words ",
     "QUOTES": """a "b" 'c' `d`""",

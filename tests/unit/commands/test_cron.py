@@ -11,8 +11,6 @@ from gitship.model import CronEntry, CronOutcome, Overlap, Role
 from gitship.oneoff import crontab
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 FILE_ENTRY = CronEntry("report", "0 3 * * *", ("./report",), "app.json")
 
 

@@ -12,8 +12,6 @@ from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 WAIT_S = 10
 FAILURE = Failure(DeployState.CHECKING, "web answered 500 at /healthz", "see `logs:deploy`")
 DEPLOYING = [("config:set", "shop", "A=1"), ("ps:scale", "shop", "web=2"), ("ps:restart", "shop"), ("rollback", "shop")]

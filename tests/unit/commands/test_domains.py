@@ -9,8 +9,6 @@ from gitship.errors import GitshipError
 from gitship.model import DOMAIN_NAME, Role
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def two(world: World) -> World:

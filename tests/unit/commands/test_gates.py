@@ -16,8 +16,6 @@ from gitship.model import Role
 from gitship.routing.gate_settings import gate_of, store_gate
 from tests.unit.commands.world import Client, World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def shop(world: World) -> World:

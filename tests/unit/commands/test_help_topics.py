@@ -10,8 +10,6 @@ from gitship import docs
 from gitship.console import command_registry
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 def test_a_topic_is_wrapped_for_its_reader_and_plain_in_a_pipe(world: World) -> None:
     piped = world.run("help", "rollbacks").out

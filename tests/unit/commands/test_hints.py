@@ -11,8 +11,6 @@ from gitship.model import DeployState
 from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("words", "hint"),

@@ -16,8 +16,6 @@ from tests.unit.certs import bundle, leaf
 from tests.unit.commands.operations import StoreOperations
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 OWN = "shop.example.com"  # the server's domain is example.com
 
 

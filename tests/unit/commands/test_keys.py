@@ -7,8 +7,6 @@ import pytest
 from gitship.model import Role
 from tests.unit.commands.world import ADA, BOB, World
 
-pytestmark = pytest.mark.unit
-
 
 def roles(world: World) -> dict[str, str]:
     return {row["name"]: row["role"] for row in world.ok("keys:list", "--format", "json").json}

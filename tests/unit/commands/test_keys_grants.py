@@ -9,8 +9,6 @@ import pytest
 from gitship.model import Role
 from tests.unit.commands.world import ADA, BOB, World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def apps(world: World) -> World:

@@ -11,8 +11,6 @@ from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 
 def kinds(world: World) -> list[str]:
     return [d.kind.value for d in world.store.deploys(world.store.apps()[0].id)]

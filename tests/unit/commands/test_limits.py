@@ -9,8 +9,6 @@ from gitship.model import Role
 from gitship.routing.gate_settings import gate_of
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def shop(world: World) -> World:

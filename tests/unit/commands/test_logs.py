@@ -18,8 +18,6 @@ from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import Client, World
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 WAIT_S = 10
 
 

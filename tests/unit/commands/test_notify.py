@@ -12,7 +12,6 @@ from gitship.deploy.hook_files import Point, directory
 from gitship.model import Identity, Role
 from tests.unit.commands.world import Client, World
 
-pytestmark = pytest.mark.unit
 URL = "https://hooks.example.com/T0/very-secret"
 
 

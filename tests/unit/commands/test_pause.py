@@ -6,8 +6,6 @@ import pytest
 
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 def test_pause_shown_and_resumed(world: World) -> None:
     world.operations.push("shop")

@@ -8,8 +8,6 @@ from gitship.model import Process
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 def quantities(world: World) -> dict[str, int]:
     return {row["process"]: row["quantity"] for row in world.ok("ps:scale", "shop", "--format", "json").json}

@@ -8,8 +8,6 @@ from gitship.deploy.deploy_json import growth_bytes
 from gitship.model import DeployKind, DeployState, Release, Role
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def shop(world: World) -> World:

@@ -8,8 +8,6 @@ from gitship.console import command_registry
 from gitship.model import Role
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 ROLES = {
     Role.VIEWER: {
         "help", "version", "completion",

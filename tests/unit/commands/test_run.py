@@ -9,8 +9,6 @@ from gitship.model import Role
 from gitship.oneoff.programs import OneOff
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("typed", "words"),

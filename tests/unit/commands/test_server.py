@@ -18,8 +18,6 @@ from gitship.serverfile import document
 from tests.unit.commands.test_again import MAKES, SETS
 from tests.unit.commands.world import ADA, BOB, World
 
-pytestmark = pytest.mark.unit
-
 ODD = "two words, $HOME \"quotes\" 'single' \\back\\slash\n\tsecond line é €"
 
 

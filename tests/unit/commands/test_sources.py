@@ -12,8 +12,6 @@ from gitship.operations.sources import Sources
 from tests.tars import tar_of
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def shop(world: World) -> World:

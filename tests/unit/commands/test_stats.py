@@ -7,8 +7,6 @@ import pytest
 from gitship.model import GITSHIP, Role
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def busy(world: World) -> World:

@@ -16,8 +16,6 @@ from gitship.model import GITSHIP, DeployKind, DeployState, Outcome, Role
 from tests.tars import tar_of
 from tests.unit.commands.world import Client, World
 
-pytestmark = pytest.mark.unit
-
 
 def shown(world: World, app: str = "shop") -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = world.ok("storage:list", app, "--format", "json").json

@@ -14,8 +14,6 @@ from gitship.model import Role
 from gitship.operations.clone import cloned
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 def shown(world: World, *command: str) -> Any:
     return world.ok(*command, "--format", "json").json

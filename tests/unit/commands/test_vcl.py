@@ -8,8 +8,6 @@ from gitship.model import Role
 from gitship.routing.gate_settings import gate_of
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 OWN = 'sub app_recv {\n    set req.http.x = "é";\n}\n'
 
 

@@ -25,8 +25,6 @@ from gitship.model import Identity, Outcome, Role
 from gitship.ssh.dispatch import RECEIVE, UPLOAD, Dispatcher
 from tests.unit.commands.world import Sink, World
 
-pytestmark = pytest.mark.unit
-
 HIDDEN, MISSING, NEAR = "zebras", "absent", "zebrar"  # words that no help and no script has
 NO_LOOKUP = {"apps:create", "demo:create", "audit"}  # these name apps that need not exist
 GIT = {RECEIVE: Role.DEPLOYER, UPLOAD: Role.VIEWER}

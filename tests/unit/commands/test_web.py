@@ -12,8 +12,6 @@ from gitship.model import Role
 from gitship.routing import status_page_address
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 def test_web_prints_a_link_and_how_to_reach_it(world: World) -> None:
     client = world.ok("web", role=Role.VIEWER)

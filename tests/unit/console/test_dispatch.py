@@ -12,8 +12,6 @@ from gitship.console import command_registry
 from gitship.model import Role
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize("argv", [(), ("help",), ("--help",), ("-h",)])
 def test_no_words_and_help_list_every_command_by_noun(world: World, argv: tuple[str, ...]) -> None:

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from gitship.console.escapes import coloured, plain, printable
 
-pytestmark = pytest.mark.unit
-
 HOSTILE = st.text(alphabet=st.sampled_from("ab1;?[]m\x1b\x9b\x07\\\r\n\t\x08\u202eé PX^_O(B\x00\x7f"), max_size=40)
 
 

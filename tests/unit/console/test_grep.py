@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from gitship.console.grep import MOST_INSTRUCTIONS, matcher
 
-pytestmark = pytest.mark.unit
-
 ATOMS = ("a", "b", "B", "_", " ", ".", r"\d", r"\W", r"\.", "[ab]", "[^a]", "[a-c_]", r"[\s.]", "^", "$", r"\b", r"\B")
 QUANTIFIERS = ("", "", "*", "+", "?", "{2}", "{1,2}", "{0,}", "*?")
 

@@ -19,8 +19,6 @@ from gitship.model import Role
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import ADA, World
 
-pytestmark = pytest.mark.unit
-
 # These print live containers, lines or a plan, and have tests of their own.
 OTHERS = {"help", "logs", "run:list", "checks:run", "server:apply", "server:cleanup"}
 NO_APP = (

@@ -8,8 +8,6 @@ from gitship.console.prompt import Interrupted, ask, read_all
 from gitship.errors import GitshipError
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("typed", "line"),

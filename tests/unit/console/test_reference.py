@@ -12,8 +12,6 @@ from gitship.console import command_registry, reference
 from gitship.errors import ConfigError
 from tests.manual import TEXTS
 
-pytestmark = pytest.mark.unit
-
 ALL = "\n".join(TEXTS.values())
 
 

@@ -9,8 +9,6 @@ import pytest
 from gitship.console import command_registry, suggestions, suggestions_dokku
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 DOKKU = [(name, ours) for theirs, ours in suggestions_dokku.ROWS for name in suggestions.names(theirs)]
 NOT_OURS = [
     (name.replace("*", "anything"), ours)

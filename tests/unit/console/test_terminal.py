@@ -9,8 +9,6 @@ import pytest
 from gitship.console.terminal import ClientGone, consoles
 from tests.unit.commands.world import World
 
-pytestmark = pytest.mark.unit
-
 
 def test_a_client_that_has_gone_ends_the_command_and_leaves_the_process_alone(
     world: World, capfd: pytest.CaptureFixture[str]

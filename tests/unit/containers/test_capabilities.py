@@ -21,7 +21,6 @@ from gitship.model import GITSHIP, Container, DeployKind, DeployState, Mount, Pr
 from tests.unit.deploy import test_pipeline
 from tests.unit.oneoff import test_oneoffs
 
-pytestmark = pytest.mark.unit
 GIVEN = {"source": "/srv/photos", "read_only": False, "processes": None}
 PHOTOS = Mount("/srv/photos", "/photos")
 

@@ -10,8 +10,6 @@ from gitship.containers.claims import Claims
 from gitship.errors import Conflict, DeployCanceled, NotFound
 from gitship.model import App
 
-pytestmark = pytest.mark.unit
-
 SHOP, BLOG = 1, 2
 APP = App(SHOP, "shop", 0.0)
 WAIT_S = 10.0

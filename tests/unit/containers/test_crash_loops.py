@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gitship.containers import crash_loops
 from gitship.deploy.auto_rollback_rules import CRASHES, MIN_REQUESTS, crash_loop, too_many_errors, trouble
 from gitship.model import ContainerEvent, Happening
 from gitship.model.traffic import Traffic
-
-pytestmark = pytest.mark.unit
 
 
 def crash(at: float, *, container: str = "shop.web.1.v2", release: int = 2) -> ContainerEvent:

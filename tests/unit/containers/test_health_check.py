@@ -21,8 +21,6 @@ from gitship.containers.probe import http_answer, listens
 from gitship.model import Check
 from tests.places import refusing_port
 
-pytestmark = pytest.mark.unit
-
 
 class Handler(http.server.BaseHTTPRequestHandler):
     """/200, /302, /404, /500 answer so; the body names the Host and the header X-Probe."""

@@ -19,8 +19,6 @@ from gitship.errors import DeployCanceled, DeployError
 from gitship.model import Check, Container, Process
 from tests.unit.deploy.strangers import DRIPS, FLOODS, WAIT_S, dripped, stranger, within
 
-pytestmark = pytest.mark.unit
-
 
 def read(port: int, patience: Patience, most_bytes: int = 1 << 20) -> bytes:
     to = numeric("127.0.0.1", port)

@@ -3,11 +3,7 @@ from __future__ import annotations
 import os
 import socket
 
-import pytest
-
 from gitship.containers import listening_sockets
-
-pytestmark = pytest.mark.unit
 
 
 def listen(host: str, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:

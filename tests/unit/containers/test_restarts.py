@@ -13,8 +13,6 @@ from gitship.errors import NotFound
 from gitship.model import Container, Process
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 
 class Clock:
     now = 1000.0

@@ -19,8 +19,6 @@ from gitship.logs.archive import KeptLogs
 from gitship.model import Process
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 WEB = Process("web", port=5000)
 
 

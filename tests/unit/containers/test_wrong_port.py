@@ -20,8 +20,6 @@ from gitship.errors import DeployError
 from gitship.model import Check, Container, Process
 from tests.places import refusing_port
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture(autouse=True)
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:

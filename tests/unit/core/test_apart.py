@@ -26,8 +26,6 @@ from gitship.reconcile.interrupted_deploys import Interrupted
 from gitship.store import Store
 from gitship.store.settings import RENAMING
 
-pytestmark = pytest.mark.unit
-
 BAD, GOOD = "bad", "good"
 
 

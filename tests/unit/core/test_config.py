@@ -9,8 +9,6 @@ from gitship.config import Settings
 from gitship.configvalues import Address
 from gitship.errors import ConfigError
 
-pytestmark = pytest.mark.unit
-
 
 def test_every_key_is_optional() -> None:
     assert config.parse("") == Settings()

@@ -16,8 +16,6 @@ from gitship.store import Store, database, database_copies
 from gitship.store.database_copies import Copies
 from gitship.store.migrations import MIGRATIONS
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import threading
 
-import pytest
-
 from gitship.events import Bus, Event
 
-pytestmark = pytest.mark.unit
 FAR_S = 1e6  # whoever waited for that would wait in vain
 
 

@@ -9,7 +9,6 @@ import pytest
 from gitship import machine_memory
 from gitship.config import VarnishSettings
 
-pytestmark = pytest.mark.unit
 MB = 1 << 20
 GB = 1 << 30
 

@@ -5,8 +5,6 @@ import pytest
 from gitship.errors import GitshipError
 from gitship.model import Deploy, DeployKind, DeployState, Role, app_name
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize("name", ["a", "shop", "my-app", "api.v2", "0", "x" * 63])
 def test_valid_app_names(name: str) -> None:

@@ -14,7 +14,6 @@ from gitship.ownership import Ownership, helpers
 from gitship.reconcile.troubles import TROUBLES, Troubles
 from tests.unit.reconcile.test_repair import Bench, bench
 
-pytestmark = pytest.mark.unit
 __all__ = ["bench"]
 
 

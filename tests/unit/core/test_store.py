@@ -26,8 +26,6 @@ from gitship.model import (
 from gitship.store import Store, cron
 from gitship.store.migrations import MIGRATIONS
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:

@@ -14,8 +14,6 @@ from gitship.model.traffic import (
     together,
 )
 
-pytestmark = pytest.mark.unit
-
 
 def took(*seconds: float) -> Traffic:
     traffic = Traffic(misses=len(seconds))

@@ -14,8 +14,6 @@ from gitship.model import Delivery, DeliveryStatus, Deploy, DeployKind, DeploySt
 from gitship.store import Store
 from gitship.store.webhooks import KEPT_DELIVERIES, MOST_WAITING
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:

@@ -38,7 +38,6 @@ from gitship.model import (
 )
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
 WAIT_S = 10.0
 
 

@@ -7,8 +7,6 @@ import pytest
 from gitship.appfiles.gitship_toml import Build
 from gitship.deploy.build_cache import shares_layers
 
-pytestmark = pytest.mark.unit
-
 PLAIN = b"FROM debian\nARG X\nRUN apt-get install -y x\nCOPY . .\n"
 
 

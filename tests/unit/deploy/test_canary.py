@@ -16,8 +16,6 @@ from gitship.front.traffic_counters import TrafficCounters
 from gitship.model import WEB, Container, Process, Release
 from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
 
-pytestmark = pytest.mark.unit
-
 APP = 7
 PLAN = Plan(50, 0.2)
 PROMOTE = Judgement(Verdict.PROMOTE, "all is well")

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from gitship.deploy import dockerfile
 from gitship.deploy.dockerfile_words import Unreadable
 
-pytestmark = pytest.mark.unit
-
 
 def images(text: str, **arguments: str) -> list[str]:
     return [use.image for use in dockerfile.images(text, arguments)]

@@ -8,7 +8,6 @@ from gitship.deploy.fetch_image import source_of
 from gitship.engine.image_references import parse
 from gitship.engine.values import Image
 
-pytestmark = pytest.mark.unit
 DIGEST = "sha256:" + "1a" * 32
 
 

@@ -12,8 +12,6 @@ from gitship.deploy.image_tags import cache_of, held_by, let_go_by, let_go_by_al
 from gitship.model import App, Deploy, DeployKind, DeployState
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:

@@ -13,8 +13,6 @@ from gitship.events import Bus
 from gitship.model import DeployKind, DeployState
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:

@@ -4,8 +4,6 @@ import pytest
 
 from gitship.deploy import output
 
-pytestmark = pytest.mark.unit
-
 PUSH = """\
 -----> shop: 4 files, 1a2b3c4 "Add basket"                 0.1s
 -----> Building Dockerfile                                 2.4s

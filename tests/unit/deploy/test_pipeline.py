@@ -33,8 +33,6 @@ from tests.unit.deploy.engine import MemoryFront
 from tests.unit.git import commits
 from tests.unit.reconcile import test_repair
 
-pytestmark = pytest.mark.unit
-
 MAIN = "refs/heads/main"
 WAIT_S = 10.0
 

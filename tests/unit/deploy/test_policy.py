@@ -12,7 +12,6 @@ from gitship.deploy import image_patterns, policy
 from gitship.engine.values import Image
 from gitship.errors import DeployError
 
-pytestmark = pytest.mark.unit
 DIGEST = "sha256:" + "a" * 64
 
 

@@ -14,7 +14,6 @@ from gitship.model import GITSHIP, App, DeployKind, DeployState, Identity, Key, 
 from gitship.store import Store
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
 WAIT_S = 5.0
 
 

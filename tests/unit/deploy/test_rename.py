@@ -17,8 +17,6 @@ from gitship.routing.switch import hosts
 from gitship.store import Store
 from gitship.store.settings import RENAMING
 
-pytestmark = pytest.mark.unit
-
 
 class Bench:
     def __init__(self, directory: Path) -> None:

@@ -19,8 +19,6 @@ from gitship.engine.retry_when_full import NoSpare, needs_room
 from gitship.errors import DeployError, EngineError
 from tests.unit.commands.machine import Machine
 
-pytestmark = pytest.mark.unit
-
 
 class Docker(Machine):
     """99 MB are free."""

@@ -13,8 +13,6 @@ from gitship.disk.free_space import Room
 from gitship.errors import DeployError
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 
 class Disk:
     """1 GB, of which so much is free."""

@@ -20,8 +20,6 @@ from gitship.store import Store
 from gitship.store.image_stores import KnownImageStore
 from tests.unit.commands.machine import Machine, MachineImages
 
-pytestmark = pytest.mark.unit
-
 
 class Images(MachineImages):
     """Two stores; each has what is in it."""

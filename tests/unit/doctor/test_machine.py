@@ -15,8 +15,6 @@ import pytest
 from gitship.config import Settings, load
 from gitship.doctor import Finding, Level, machine
 
-pytestmark = pytest.mark.unit
-
 Usage = namedtuple("Usage", "total used free")
 MB = 1 << 20
 

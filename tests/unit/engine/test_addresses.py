@@ -17,8 +17,6 @@ from gitship.errors import GitshipError
 from gitship.model import App
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 
 class Networks:
     """The two engine calls that Addresses makes; ``foreign`` are subnets of somebody else's networks."""

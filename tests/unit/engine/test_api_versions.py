@@ -16,7 +16,6 @@ from gitship.engine.values import BuildOptions
 from gitship.errors import EngineError
 from tests.unit.engine.fakedocker import FakeDocker, fake_docker
 
-pytestmark = pytest.mark.unit
 IMAGE = {"Id": "sha256:1", "Size": 7, "Config": {"Cmd": ["x"]}, "GraphDriver": {"Name": "overlay2", "Data": {"a": "b"}}}
 
 

@@ -17,8 +17,6 @@ from gitship.errors import EngineError
 from tests.listening import until_closed
 from tests.unit.engine.test_http import server
 
-pytestmark = pytest.mark.unit
-
 UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\n\r\n"
 REFUSAL = b'OCI runtime exec failed: exec failed: unable to start container process: exec: "x": not found: unknown\r\n'
 

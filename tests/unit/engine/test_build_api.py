@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from gitship.engine.build_api import query
 from gitship.engine.values import CACHE_NAMESPACE, BuildOptions
-
-pytestmark = pytest.mark.unit
 
 
 def test_a_build_asks_for_buildkit_with_all_its_options() -> None:

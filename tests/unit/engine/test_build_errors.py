@@ -6,7 +6,6 @@ import pytest
 
 from gitship.engine.build_errors import Failure, explain
 
-pytestmark = pytest.mark.unit
 LLB = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: "
 NO_HOST = 'failed to do request: Head "https://nosuch.invalid/v2/thing/manifests/1": dial tcp: lookup: no such host'
 

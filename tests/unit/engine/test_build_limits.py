@@ -14,8 +14,6 @@ from gitship.engine.build_errors import Failure, explain
 from gitship.engine.build_limits import KEEPER, BuildLimits, Limiter, of_one
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
 
-pytestmark = pytest.mark.unit
-
 UNIX = "unix:///var/run/docker.sock"
 MB = 1 << 20
 

@@ -15,7 +15,6 @@ from gitship.engine.build_context import Contents, SourceFile, by_name
 from gitship.engine.buildkit_filesync import DATA, ERR, FIN, MAX_DATA_BYTES, REQ, STAT, Sender
 from gitship.errors import GitError
 
-pytestmark = pytest.mark.unit
 CHUNK = 1000
 
 

@@ -21,7 +21,6 @@ from gitship.engine.values import BuildOptions
 from gitship.errors import DeployCanceled, DeployError, EngineError
 from tests.listening import answering, at_path, until_closed
 
-pytestmark = pytest.mark.unit
 UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 BUILT = json.dumps({"id": "moby.image.id", "aux": {"ID": "sha256:1"}}).encode()

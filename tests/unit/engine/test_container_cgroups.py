@@ -10,7 +10,6 @@ import pytest
 from gitship.engine import container_cgroups
 from gitship.engine.container_cgroups import Group
 
-pytestmark = pytest.mark.unit
 ID = "bb81786ba44b" + "0" * 52
 MIB = 1 << 20
 

@@ -13,7 +13,6 @@ from gitship.engine.container_json import arguments, epoch, healthcheck, state, 
 from gitship.engine.values import ContainerSpec
 from gitship.model import Mount
 
-pytestmark = pytest.mark.unit
 GOLDEN = Path(__file__).parent / "golden"
 
 

@@ -22,7 +22,6 @@ from gitship.model import Mount
 from tests.listening import until_closed
 from tests.unit.engine.test_http import server
 
-pytestmark = pytest.mark.unit
 SPEC = ContainerSpec("x", "sha256:1", "net")
 LABELS = {LABEL_SERVER: "s", LABEL_VOLUME: "x"}
 

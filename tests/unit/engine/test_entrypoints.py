@@ -9,8 +9,6 @@ from gitship.engine.docker import DockerEngine
 from gitship.engine.entrypoints import runs_words
 from gitship.engine.values import LABEL_HELPER, LABEL_SERVER, ContainerSpec
 
-pytestmark = pytest.mark.unit
-
 
 def scripts(**texts: str) -> dict[str, str]:
     return {f"/{name}.sh": text for name, text in texts.items()}

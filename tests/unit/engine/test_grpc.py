@@ -12,8 +12,6 @@ from h2.settings import SettingCodes
 
 from gitship.engine.grpc import GATHER_BYTES, MAX_MESSAGE_BYTES, NOT_FOUND, UNIMPLEMENTED, GrpcServer, Headers, Refused
 
-pytestmark = pytest.mark.unit
-
 
 class Echo:
     """Answers each message with itself, ``times`` times; ends after an empty one."""

@@ -8,7 +8,6 @@ from gitship.engine.hardening import ADDABLE, KEPT, PIDS_LIMIT, arguments, capab
 from gitship.engine.values import ContainerSpec
 from gitship.model import Mount
 
-pytestmark = pytest.mark.unit
 OWNS_THE_MACHINE = {
     "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "SYS_TIME", "SYSLOG", "DAC_READ_SEARCH", "BPF", "PERFMON",
     "CHECKPOINT_RESTORE", "MAC_ADMIN", "MAC_OVERRIDE", "NET_ADMIN", "WAKE_ALARM", "BLOCK_SUSPEND", "ALL",

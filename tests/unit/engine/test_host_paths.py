@@ -11,8 +11,6 @@ from gitship.engine.host_paths import resolved
 from gitship.errors import GitshipError
 from gitship.model import Mount
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def srv(tmp_path: Path) -> Path:

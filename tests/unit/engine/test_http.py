@@ -16,7 +16,6 @@ from gitship.engine.http import Wire
 from gitship.errors import ConfigError, EngineError
 from tests.listening import answering, at_path, until_closed
 
-pytestmark = pytest.mark.unit
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

@@ -14,8 +14,6 @@ from gitship.engine.events import event
 from gitship.engine.images import describe
 from gitship.engine.label_seal import LABEL, NAMESPACE, Seal
 
-pytestmark = pytest.mark.unit
-
 TEXT = st.text(max_size=20)
 OWN = st.dictionaries(st.builds("gitship.{}".format, TEXT) | TEXT, TEXT, max_size=5).map(
     lambda labels: {name: text for name, text in labels.items() if name != LABEL}

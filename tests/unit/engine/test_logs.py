@@ -12,7 +12,6 @@ from gitship.engine.values import LogLine
 from gitship.errors import EngineError
 from tests.unit.engine.test_stream_frames import frame
 
-pytestmark = pytest.mark.unit
 STAMP = b"2026-11-23T22:44:01.000000000Z "
 
 

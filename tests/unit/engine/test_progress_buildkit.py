@@ -14,7 +14,6 @@ from gitship.engine.progress_buildkit import BuildKitTrace, wire_fields
 from gitship.engine.values import BuildOutput, BuildStep
 from gitship.errors import EngineError
 
-pytestmark = pytest.mark.unit
 RECORDED = Path(__file__).parent / "recorded"
 
 

@@ -6,12 +6,9 @@ import itertools
 import json
 from pathlib import Path
 
-import pytest
-
 from gitship.engine.progress_classic import ClassicTrace
 from gitship.engine.values import BuildOutput, BuildStep
 
-pytestmark = pytest.mark.unit
 RECORDED = Path(__file__).parent / "recorded"
 
 

@@ -18,7 +18,6 @@ from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipErro
 from tests.listening import until_closed
 from tests.unit.engine.test_http import OK, server
 
-pytestmark = pytest.mark.unit
 DIGEST = "sha256:" + "a" * 64
 
 

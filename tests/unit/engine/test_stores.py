@@ -15,7 +15,6 @@ from gitship.engine.docker import DockerEngine
 from gitship.engine.interface import NoSpace
 from tests.unit.engine.fakedocker import FakeDocker, fake_docker
 
-pytestmark = pytest.mark.unit
 MB = 1 << 20
 SOCKET = "/run/containerd/containerd.sock"
 

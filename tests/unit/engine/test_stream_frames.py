@@ -14,8 +14,6 @@ from gitship.engine.pull import Progress
 from gitship.engine.stream_frames import MAX_LINE_BYTES, Lines, error_of, frames, messages, shown
 from gitship.errors import EngineError
 
-pytestmark = pytest.mark.unit
-
 
 def frame(stream: int, payload: bytes) -> bytes:
     return bytes([stream, 0, 0, 0]) + len(payload).to_bytes(4, "big") + payload

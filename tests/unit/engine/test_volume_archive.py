@@ -14,7 +14,6 @@ from gitship.engine.volume_archive import Broken
 from gitship.errors import GitshipError
 from gitship.tar import END
 
-pytestmark = pytest.mark.unit
 LONG = "/".join(["n" * 90] * 4)
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
 

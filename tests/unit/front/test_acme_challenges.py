@@ -8,8 +8,6 @@ from gitship.front.acme_challenges import EMPTY, vcl
 from gitship.front.gate import HttpsRedirect
 from tests.unit.front.golden import check
 
-pytestmark = pytest.mark.unit
-
 
 def test_each_token_has_its_answer() -> None:
     check("challenges.vcl", vcl("challenge_1", {"tok-2": "tok-2.thumb", "tok_1": "tok_1.thumb"}))

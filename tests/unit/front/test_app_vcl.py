@@ -23,8 +23,6 @@ from gitship.front.probe_vcl import Probe
 from gitship.model import App
 from tests.unit.front.golden import check
 
-pytestmark = pytest.mark.unit
-
 LARGEST = 16 << 20
 ONE = AppFront(
     slug="shop_example",

@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from gitship.front.boot_order import AT_ONCE, DeferredVcl, inlined, split
 from gitship.front.state_files import BootFiles
-
-pytestmark = pytest.mark.unit
 
 
 def _boot(directory: Path, slugs: list[str]) -> str:

@@ -19,8 +19,6 @@ from tests.unit.front.golden import check
 from tests.unit.front.test_app_vcl import LARGEST, NONE, ONE, THREE
 from tests.unit.front.test_gate import parts
 
-pytestmark = pytest.mark.unit
-
 NAME = "app_shop_example_v12_1700000000000"
 FULL = CacheSettings(60, 3600, ("_ga*", "consent"), ("utm_*", "fbclid"), 7200, ("/",))
 

@@ -11,8 +11,6 @@ from gitship.front.custom_vcl import MOST_BYTES, MOST_CALLS, call, checked, refu
 from gitship.front.gate import OPEN
 from tests.unit.front.test_app_vcl import LARGEST, NONE, ONE
 
-pytestmark = pytest.mark.unit
-
 ALL = "\n".join(
     f"sub {hook} {{ std.log({hook!r}); }}".replace("'", '"')
     for hook in ("app_recv", "app_hash", "app_backend_fetch", "app_backend_response", "app_deliver")

@@ -17,8 +17,6 @@ from gitship.front.visitor_limits import Rate, VisitorLimits
 from tests.unit.front.golden import check
 from tests.unit.front.test_app_vcl import LARGEST, NONE, ONE
 
-pytestmark = pytest.mark.unit
-
 NEVER = replace(NONE, release="v0")  # deployed
 
 NAME = "app_shop_example_v12_1700000000000"

@@ -12,8 +12,6 @@ from gitship.front.canary_vcl import CanaryShare
 from gitship.front.host_table_vcl import LEAF_HOSTS, canaries_of, hosts_of, top_vcl
 from tests.unit.front.golden import check
 
-pytestmark = pytest.mark.unit
-
 NAME = st.text("ab0-.", min_size=1, max_size=6).filter(lambda text: text[0] not in "-.")
 HOST = NAME | NAME.map("*.{}".format)
 SLUG = st.text("ab0_-", min_size=1, max_size=4)

@@ -12,8 +12,6 @@ from gitship.configvalues import Address
 from gitship.front import launch_record
 from gitship.front.launch_record import Launch
 
-pytestmark = pytest.mark.unit
-
 ANY_PORT = Launch(Address("127.0.0.1", 40000), Address("127.0.0.1", 40001), 64 << 20, wanted_port=0)
 
 

@@ -15,8 +15,6 @@ from gitship.front import pause_request as hold_module
 from gitship.front.pause_request import PauseRequest
 from gitship.front.pause_vcl import Pause
 
-pytestmark = pytest.mark.unit
-
 
 def test_a_varnish_that_drops_the_question_is_asked_again_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

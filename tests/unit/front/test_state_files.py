@@ -11,8 +11,6 @@ import pytest
 from gitship.front.atomic_file import write_atomically
 from gitship.front.state_files import BootFiles
 
-pytestmark = pytest.mark.unit
-
 
 def _made(directory: Path) -> BootFiles:
     files = BootFiles(directory, None)

@@ -10,8 +10,6 @@ import pytest
 
 from gitship.front.tcp_ports import free_port, holder
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_the_process_that_listens_is_named(host: str) -> None:

@@ -10,8 +10,6 @@ from gitship.assets import asset
 from gitship.front import templates
 from gitship.front.templates import fill, page, template
 
-pytestmark = pytest.mark.unit
-
 PAGES = (
     "unknown-host",
     "never-deployed",

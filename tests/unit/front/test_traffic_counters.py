@@ -7,8 +7,6 @@ import pytest
 from gitship.front.traffic_counters import KEPT_S, TrafficCounters, TrafficMinute, parse
 from gitship.model.traffic import Traffic, together
 
-pytestmark = pytest.mark.unit
-
 NOW = 1_700_000_000.0
 
 

@@ -17,8 +17,6 @@ from gitship.configvalues import Address
 from gitship.errors import FrontError
 from gitship.front.varnish_cli import VarnishCli
 
-pytestmark = pytest.mark.unit
-
 
 @dataclass
 class Old(socketserver.ThreadingTCPServer):

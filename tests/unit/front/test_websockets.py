@@ -13,8 +13,6 @@ from gitship.front.websocket_config import websocket_config
 from tests.unit.front.golden import check
 from tests.unit.front.test_app_vcl import LARGEST, ONE
 
-pytestmark = pytest.mark.unit
-
 PLACES = (Path("/data/varnish/websockets/in.sock"), Path("/data/varnish/websockets/admin.sock"))
 
 

@@ -22,8 +22,6 @@ from gitship.git.dockerignore import Dockerignore
 from tests.unit.git.commits import Content, bare, commit
 from tests.unit.git.dockerignore_cases import CASES, TREE
 
-pytestmark = pytest.mark.unit
-
 
 def left_out(repository: Path, text: bytes) -> set[str]:
     """The files of TREE that are not in the context."""

@@ -22,7 +22,6 @@ from gitship.git.sideband import Sideband
 from tests.unit.git.raw import Scripted, Sink, packet, packets, wishes
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
 A, B = "1" * 40, "2" * 40
 hexes = st.text("0123456789abcdef", min_size=40, max_size=40)
 lines = st.binary(max_size=80)

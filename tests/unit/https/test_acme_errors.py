@@ -11,8 +11,6 @@ from acme import errors, messages
 from gitship.errors import CertificateError
 from gitship.https.acme_errors import HOLD_S, LONGEST_HOLD_OF_ALL_S, LONGEST_HOLD_S, WORDS, told
 
-pytestmark = pytest.mark.unit
-
 DIRECTORY = "https://ca.example.com/dir"
 
 

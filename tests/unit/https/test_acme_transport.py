@@ -17,8 +17,6 @@ from gitship.https.acme import AcmeAuthority
 from gitship.https.dns_hook import DnsHook
 from tests.unit.deploy.strangers import DRIPS, dripped, stranger, within
 
-pytestmark = pytest.mark.unit
-
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 

@@ -13,8 +13,6 @@ import pytest
 from gitship.front.acme_challenges import PATH
 from gitship.https import domain_check
 
-pytestmark = pytest.mark.unit
-
 
 class Visible:
     """Varnish at the address of the domain, or somebody else's server there: ``ours``."""

@@ -16,8 +16,6 @@ from gitship.model import GITSHIP, CertificateSource
 from tests.unit.certs import bundle
 from tests.unit.https.conftest import Place
 
-pytestmark = pytest.mark.unit
-
 WWW, BARE, OWN = "www.example.com", "example.com", "shop.localhost"
 
 

@@ -16,8 +16,6 @@ from gitship.https.issue import FIRST_WAIT_S, FREE_ATTEMPTS, LONGEST_WAIT_S
 from gitship.model import GITSHIP, CertificateAttempt, CertificateSource, StoredCertificate
 from tests.unit.https.conftest import Place
 
-pytestmark = pytest.mark.unit
-
 DAY = 86400.0
 
 

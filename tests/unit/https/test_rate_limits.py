@@ -20,8 +20,6 @@ from gitship.https.rate_limits import (
     RateLimit,
 )
 
-pytestmark = pytest.mark.unit
-
 START = 1_800_000_000.0
 
 

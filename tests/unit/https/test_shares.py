@@ -13,8 +13,6 @@ from gitship.model import GITSHIP, App, CertificateSource
 from gitship.web.warnings import _of_host
 from tests.unit.https.conftest import Place
 
-pytestmark = pytest.mark.unit
-
 ORDERS_OF_AN_APP = 10  # in 3 hours, as the manual says
 SAME_NAMES = 4  # in 7 days
 

@@ -16,8 +16,6 @@ from gitship.routing.gate_settings import status_https
 from tests.unit.certs import bundle
 from tests.unit.https.conftest import Place
 
-pytestmark = pytest.mark.unit
-
 STATUS = "status.example.com"
 DAY = 86400.0
 

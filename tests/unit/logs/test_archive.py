@@ -19,8 +19,6 @@ from gitship.logs.archive import KeptLogs
 from gitship.model import Container
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 
 class Spoken(DockerEngine):
     """Each container has printed the lines that a test gives."""

@@ -14,8 +14,6 @@ from gitship.model import App, DeployKind
 from gitship.store import Store
 from gitship.store.settings import RENAMING
 
-pytestmark = pytest.mark.unit
-
 
 class Place:
     """``billing`` has the id 2: the first app of that name is gone, and has left its logs."""

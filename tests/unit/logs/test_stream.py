@@ -23,8 +23,6 @@ from gitship.model import Process
 from gitship.store import Store
 from tests.unit.deploy.engine import MemoryEngine
 
-pytestmark = pytest.mark.unit
-
 PRINTED = [f"line {n}" for n in range(6)]
 LAST_WORDS = "bye"  # on SIGTERM
 

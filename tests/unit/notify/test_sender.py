@@ -31,7 +31,6 @@ from gitship.notify.sender import Notifier
 from gitship.store import Store
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
 WAIT_S = 10.0
 
 

@@ -13,8 +13,6 @@ from gitship.model import Container
 from gitship.observe.container_usage import UNKNOWN, Figures, Sampler
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 
 class Gauge(DockerEngine):
     """Every container uses what the test says."""

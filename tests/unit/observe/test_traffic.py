@@ -15,8 +15,6 @@ from gitship.observe.traffic import StoredStats
 from gitship.store import Store
 from gitship.store.traffic import HOUR_S, MINUTE_S
 
-pytestmark = pytest.mark.unit
-
 NOW = 1_700_000_000.0
 DAY_S = 86_400
 

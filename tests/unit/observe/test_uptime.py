@@ -19,8 +19,6 @@ from gitship.store.uptime import KEPT_DAYS
 from tests.unit.commands.operations import StoreOperations
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 TODAY = 20_000
 
 

@@ -23,8 +23,6 @@ from gitship.store import cron as history
 from tests.unit.oneoff.test_oneoffs import ADA, Bench, MemoryEngine
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 NOON = 1_750_000_020.0 - 1_750_000_020.0 % 3600
 EVERY_MINUTE = CronEntry("tick", "* * * * *", ("./tick",), "command")
 

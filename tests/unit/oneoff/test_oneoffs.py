@@ -26,8 +26,6 @@ from gitship.oneoff.spec import LABEL_ENDS, LABEL_STARTED, left_s
 from gitship.store import Store
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 ADA = Identity("ada", Role.DEPLOYER)
 SERVER = "s1"
 GONE = "removed shop.run.2.v1: its client is gone"

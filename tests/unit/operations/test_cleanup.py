@@ -20,8 +20,6 @@ from gitship.operations.cleanup import Cleanup
 from gitship.store import Store
 from tests.unit.commands.machine import Machine, MachineImages
 
-pytestmark = pytest.mark.unit
-
 
 class Images(MachineImages):
     """Those that it is given."""

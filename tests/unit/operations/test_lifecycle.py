@@ -17,7 +17,6 @@ from gitship.operations.lifecycle import Lifecycle
 from gitship.store import Store
 from tests.unit.core.test_store import release
 
-pytestmark = pytest.mark.unit
 ADMIN = Identity("local", Role.ADMIN)
 
 

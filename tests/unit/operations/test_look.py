@@ -5,15 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
-import pytest
-
 from gitship.containers.health_check import Checker, title, unchecked
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import ContainerState
 from gitship.errors import NotFound
 from gitship.model import Check, Container, Process
-
-pytestmark = pytest.mark.unit
 
 CONTAINER = Container("1", "shop.worker.1.v1", 1, 1, "worker", 1, "127.0.0.1", None)
 WORKER = Process("worker", checks=(Check(kind="uptime", uptime_s=3), Check(kind="command", command=("look", "here"))))

@@ -9,8 +9,6 @@ from gitship.git.refs import RefUpdate
 from gitship.model import App
 from gitship.operations.push import canary_of, deploy_branch, option_error, refusal, unstorable
 
-pytestmark = pytest.mark.unit
-
 NEW = "1" * 40
 APP = App(1, "shop", 0.0)
 

@@ -12,7 +12,6 @@ from gitship.model import Identity, Key, Role
 from gitship.operations.sign_ins import SignIns
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
 REMOVING_S = 0.5  # a removal that nothing holds up takes far less
 ADA = ("ada", "SHA256:a", "ssh-ed25519 A")
 

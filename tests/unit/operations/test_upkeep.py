@@ -18,8 +18,6 @@ from gitship.store.database_copies import DAILY
 from tests.unit.operations.test_cleanup import Server, log
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:

@@ -25,8 +25,6 @@ from gitship.routing.switch import Switch, Switched
 from gitship.store import Store
 from tests.unit.deploy.strangers import DRIPS, WAIT_S, Stranger, stranger, within
 
-pytestmark = pytest.mark.unit
-
 APP = App(1, "shop", 0.0, "main", 1, None)
 
 

@@ -17,7 +17,6 @@ from gitship.store import Store
 from gitship.store.webaccess import KEPT_PER_KEY
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
 HOUR_S, DAY_S, YEARS_S = 3600.0, 86_400.0, 56 * 365 * 86_400.0
 STEPS = pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S, DAY_S, -DAY_S])
 

@@ -25,8 +25,6 @@ from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.test_pipeline import Bench as Whole
 from tests.unit.reconcile.test_repair import breaks, once
 
-pytestmark = pytest.mark.unit
-
 
 class Bench(Whole):
     """``shop`` is live, and shall go."""

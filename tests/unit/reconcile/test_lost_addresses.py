@@ -8,7 +8,6 @@ import pytest
 from gitship.reconcile.lost_addresses import LostAddresses
 from tests.unit.reconcile.test_repair import Bench
 
-pytestmark = pytest.mark.unit
 GONE, LIVE = "shop.web.1.v9", "shop.web.1.v1"
 
 

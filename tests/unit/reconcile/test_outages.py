@@ -12,8 +12,6 @@ from gitship.reconcile.outages import BACK_AFTER_S, Outages
 from gitship.routing.desired_state import DesiredState
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 ONE = Container("c1", "shop.web.1.v1", 1, 1, "web", 1, "10.0.0.1", 5000)
 TWO = Container("c2", "shop.web.2.v1", 1, 1, "web", 2, "10.0.0.2", 5000)
 

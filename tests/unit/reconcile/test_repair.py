@@ -37,8 +37,6 @@ from gitship.store.app_lock import DESTROYING
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.engine import MemoryEngine, MemoryFront
 
-pytestmark = pytest.mark.unit
-
 
 class HookedQueue(DeployQueue):
     """Calls ``asked`` whenever somebody asks whether a deploy is under way, and forgets it."""

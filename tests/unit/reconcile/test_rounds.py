@@ -6,8 +6,6 @@ import pytest
 
 from gitship.reconcile.rounds import AGAIN_S, INTERVAL_S, LOOK_AGAIN_S, WHOLE_S, Rounds
 
-pytestmark = pytest.mark.unit
-
 
 class Clock:
     def __init__(self) -> None:

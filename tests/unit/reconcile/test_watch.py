@@ -20,7 +20,6 @@ from gitship.reconcile.watch import Watcher, exit_cause
 from gitship.store import Store
 from gitship.store.container_events import KEPT_PER_APP
 
-pytestmark = pytest.mark.unit
 T = 2_000_000_000.0  # after everything that the test itself does
 
 

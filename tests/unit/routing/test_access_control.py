@@ -21,8 +21,6 @@ from gitship.routing.drain import Drainer
 from gitship.routing.gate_settings import gate_of
 from gitship.store import Store
 
-pytestmark = pytest.mark.unit
-
 DOMAIN = "example.com"
 ALLOW = Gate(allow=("10.0.0.0/8",))
 

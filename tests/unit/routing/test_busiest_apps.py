@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from gitship.model.traffic import Traffic
 from gitship.routing.busiest_apps import busiest_slugs
 from gitship.store import Store
-
-pytestmark = pytest.mark.unit
 
 HOUR_S = 3600
 NOW = 1_700_000_000

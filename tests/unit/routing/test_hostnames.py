@@ -13,7 +13,6 @@ from gitship.routing.hostnames import directly_below, ensure_addable
 from gitship.store import Store
 from gitship.store.settings import RENAMING
 
-pytestmark = pytest.mark.unit
 SETTINGS = Settings(domain="example.com", web=WebSettings(domain="status.example.net"))
 
 

@@ -14,8 +14,6 @@ from paramiko.buffered_pipe import PipeTimeout
 from gitship.ssh.channel_buffer import BoundedPipe
 from gitship.ssh.read_ahead import READ_BYTES, ReadAhead
 
-pytestmark = pytest.mark.unit
-
 
 @given(st.lists(st.binary(max_size=50)), st.integers(1, 40))
 def test_what_is_fed_in_pieces_is_read_in_other_pieces(pieces: list[bytes], size: int) -> None:

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from gitship.ssh.connection_limits import Admission, Entrance, Limits, network
 
-pytestmark = pytest.mark.unit
-
 
 class Clock:
     def __init__(self) -> None:

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
 from gitship.ssh.unknown_keys import NOTED_EVERY_S, REMEMBERED, Strangers
-
-pytestmark = pytest.mark.unit
 
 
 class Book:

@@ -15,8 +15,6 @@ from gitship.model import Mount, Process
 from gitship.store import Store
 from gitship.volumes.host_directories import HostDirectories
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:

@@ -21,7 +21,6 @@ from gitship.volumes import volume_names as volumenames
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.commands.machine import Machine
 
-pytestmark = pytest.mark.unit
 SERVER = "s1"
 
 

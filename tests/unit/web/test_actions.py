@@ -12,8 +12,6 @@ from gitship.model import DeployKind, Outcome, Role
 from gitship.routing.gate_settings import gate_of
 from tests.unit.web.conftest import Answer, Site
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def shop(site: Site) -> Site:

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from gitship.web.ansi import html
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("line", "shown"),

@@ -18,8 +18,6 @@ from tests.unit.web.conftest import TIMEOUT_S, EventStream, Site
 from tests.unit.web.test_pages import HOSTILE
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def shop(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:

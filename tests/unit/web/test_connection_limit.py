@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from gitship.web.connection_limit import BoundedServer, most_connections
 
-pytestmark = pytest.mark.unit
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from gitship.web import deploy_log_file
 from gitship.web.deploy_log_file import LogFile, Position, clean
 
-pytestmark = pytest.mark.unit
-
 
 def read_all(file: LogFile, at: Position, whole: bool = False) -> list[str]:
     found: list[str] = []

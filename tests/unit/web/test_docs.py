@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-import pytest
-
 from gitship import docs
 from gitship.docs import Topic
 from gitship.model import Role
 from gitship.web.docs import rendered
 from gitship.web.page import CONTENT_SECURITY_POLICY
 from tests.unit.web.conftest import Site
-
-pytestmark = pytest.mark.unit
 
 
 class Seen(HTMLParser):

@@ -14,8 +14,6 @@ from gitship.web import ages, traffic_chart, uptime_bar
 from gitship.web.figures import Processor, spark
 from gitship.web.traffic_chart import DAY, HOUR, MONTH, Reach
 
-pytestmark = pytest.mark.unit
-
 NOW = 1_700_000_000.0 + 1234
 
 

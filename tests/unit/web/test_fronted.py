@@ -12,8 +12,6 @@ from gitship.front.varnishd import reader_group
 from gitship.model import Role
 from tests.unit.web.conftest import TIMEOUT_S, Site
 
-pytestmark = pytest.mark.unit
-
 SAYINGS: dict[str, dict[str, str]] = {
     "nothing": {},
     "the-server-itself": {"Host": "localhost", "X-Real-IP": "127.0.0.1", "X-Forwarded-For": "127.0.0.1"},

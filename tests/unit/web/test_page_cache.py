@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gitship.model import Role
 from gitship.web.page_cache import KEPT_S, MOST, KeptPages
 from tests.unit.web.conftest import Site
 from tests.unit.web.test_pages import go_live
-
-pytestmark = pytest.mark.unit
 
 
 def test_a_page_is_kept_for_its_key_and_a_moment() -> None:

@@ -36,8 +36,6 @@ from gitship.web import figures, health
 from tests.unit.web.conftest import COMMIT, Site, addresses
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 HOSTILE = '<script>alert("x")</script>'
 ESCAPED = "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;"
 

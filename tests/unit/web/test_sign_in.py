@@ -23,8 +23,6 @@ from gitship.operations import sign_ins as signins
 from tests.unit.web.conftest import Site, addresses
 from tests.unit.web.test_pages import fail, go_live
 
-pytestmark = pytest.mark.unit
-
 OPEN = {"/healthz", "/metrics"}  # the latter because the tests ask from the server itself
 PATHS = [
     "/", "/api", "/api/apps", "/api/server", "/changes", "/sign-out", "/docs", "/docs/index.json", "/docs/volumes",

@@ -11,8 +11,6 @@ from gitship.model import Deploy, DeployKind, DeployState, StageTime
 from gitship.web import ages
 from gitship.web.stage_bar import BAR_WIDTH, MIN_WIDTH, stages, total_seconds
 
-pytestmark = pytest.mark.unit
-
 DEPLOY = Deploy(1, 1, DeployKind.PUSH, DeployState.STARTING, "ada", 100.0)
 BUILT = (StageTime(DeployState.BUILDING, 100.0, 9.0), StageTime(DeployState.STARTING, 109.0, 1.0))
 

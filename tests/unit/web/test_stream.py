@@ -17,8 +17,6 @@ from gitship.web import live_updates, stream
 from tests.unit.web.conftest import TIMEOUT_S, EventStream, Site
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def journal(site: Site) -> Journal:

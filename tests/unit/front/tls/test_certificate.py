@@ -16,8 +16,6 @@ from gitship.front.tls.certificate import covers, read
 from gitship.front.tls.served_certificates import LARGEST_PEM_BYTES
 from tests.unit.certs import bundle, intermediate, issue, leaf, root
 
-pytestmark = pytest.mark.unit
-
 SHOP = leaf("shop.example.com", "*.shop.example.com")
 
 

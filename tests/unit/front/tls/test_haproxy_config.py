@@ -11,8 +11,6 @@ from gitship.front.tls.haproxy_config import haproxy_config
 from gitship.front.tls.served_certificates import HOSTS_PER_ENTRY, ServedCertificate, crt_list, entries, line, names_in
 from tests.unit.front.golden import check
 
-pytestmark = pytest.mark.unit
-
 PLACES = (Path("/data/varnish/https.sock"), Path("/data/certs/crt.list"), Path("/data/tls/admin.sock"))
 
 
