@@ -12,6 +12,7 @@ import math
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ from statistics import linear_regression
 
 from docker import APIClient
 
+from gitship.process import SIGNAL_POLL_S, TRIM_EVERY_S
 from tests.bench import memory
 from tests.bench.table import show
 from tests.e2e import apps, dockerd
@@ -27,9 +29,11 @@ from tests.e2e.agreement import await_agreement, loaded_vcls
 from tests.e2e.harness import Server, running
 from tests.e2e.load import load
 
-EVERY = 20
+EVERY = 50
+TRIMMED_S = TRIM_EVERY_S + 2 * SIGNAL_POLL_S  # within it free pages go back to the system
 SETTLED = 100  # from here on everything is flat
 MB = 1 << 20
+NOISE_KB = 2.0  # of memory: what Varnish's heap, a page cache and one dictionary that doubles come to over 1,000
 SURE = 2.0  # standard errors: a slope within them of what is allowed is noise
 # What may be more with each deploy from SETTLED on: what is kept of it on purpose, and nothing else.
 ALLOWED_KB_A_DEPLOY = {
@@ -125,7 +129,7 @@ def verdict(samples: dict[int, dict[str, float]]) -> tuple[list[list[str]], list
         a_deploy, error = slope(points)
         if is_memory := name.endswith("MB"):
             a_deploy, error = a_deploy * 1024, error * 1024
-            flat = a_deploy - SURE * error <= ALLOWED_KB_A_DEPLOY.get(name, 0.0)
+            flat = a_deploy - SURE * error <= ALLOWED_KB_A_DEPLOY.get(name, NOISE_KB)
         else:
             flat = points[-1][1] - points[0][1] <= ALLOWED_MORE.get(name.split()[-1], 0)
         growing += [] if flat else [name]
@@ -182,6 +186,7 @@ def soak(deploys: int, count: int, together: int) -> int:
                 list(pool.map(deploy, names))
                 if number % EVERY == 0:
                     await_agreement(server)
+                    time.sleep(TRIMMED_S)
                     samples[number] = looking.sample()
                     print(number, {name: round(value, 1) for name, value in samples[number].items()}, flush=True)
         rows, growing = verdict(samples)
