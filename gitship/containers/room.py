@@ -1,0 +1,24 @@
+"""Starting containers, starting them again, and who may do so to an app's now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitship.containers.claims import Claims
+from gitship.containers.restarts import Restarts
+from gitship.containers.start import Starter
+from gitship.core import Core
+from gitship.engine.room import EngineRoom
+from gitship.logs.archive import KeptLogs
+
+
+@dataclass(frozen=True, slots=True)
+class ContainersRoom:
+    starter: Starter
+    claims: Claims
+    restarts: Restarts
+
+
+def build(core: Core, engine: EngineRoom, kept: KeptLogs) -> ContainersRoom:
+    starter = Starter(engine.docker, engine.addresses, kept, core.server_id, core.store.settings)
+    return ContainersRoom(starter, Claims(), Restarts(core.store))

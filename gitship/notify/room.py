@@ -1,0 +1,15 @@
+"""Webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gitship.core import Core
+from gitship.model import App
+from gitship.notify.post import WEB_PORTS
+from gitship.notify.sender import Notifier
+
+
+def build(core: Core, url: Callable[[App], str]) -> Notifier:
+    visited = WEB_PORTS | {core.settings.http.listen.port, core.settings.https.listen.port}
+    return Notifier(core.store, core.bus, url, own_ports=visited)

@@ -1,0 +1,35 @@
+"""What is counted: visitors' requests, and what containers use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitship.core import Core
+from gitship.engine.interface import Engine
+from gitship.front.front import Front
+from gitship.front.traffic_counters import TrafficCounters
+from gitship.front.visitor_log import VisitorLog
+from gitship.observe.container_usage import Sampler
+from gitship.observe.traffic import StoredStats
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveRoom:
+    tally: TrafficCounters
+    visitors: VisitorLog
+    usage: Sampler
+    traffic: StoredStats
+
+    def start(self) -> None:
+        self.usage.start()
+        self.traffic.start()
+
+    def stop(self) -> None:
+        self.traffic.stop()
+        self.usage.stop()
+
+
+def build(core: Core, engine: Engine, front: Front) -> ObserveRoom:
+    tally = TrafficCounters()
+    visitors = VisitorLog(front.workdir, tally.take)
+    return ObserveRoom(tally, visitors, Sampler(core.store, engine), StoredStats(core.store, tally, visitors))

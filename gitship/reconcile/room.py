@@ -1,0 +1,78 @@
+"""What keeps containers, routes and volumes as the store says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitship.apart import Apart
+from gitship.containers.room import ContainersRoom
+from gitship.core import Core
+from gitship.deploy.queue import DeployQueue
+from gitship.deploy.rename import Renaming
+from gitship.engine.room import EngineRoom
+from gitship.git.repository import Repositories
+from gitship.oneoff.oneoffs import OneOffs
+from gitship.reconcile.clock import ClockWatch
+from gitship.reconcile.destroy import Destroying
+from gitship.reconcile.interrupted_deploys import Interrupted
+from gitship.reconcile.lost_addresses import LostAddresses
+from gitship.reconcile.outages import Outages
+from gitship.reconcile.reconciler import Reconciler
+from gitship.reconcile.repair import Repair
+from gitship.reconcile.routes import Routes
+from gitship.reconcile.troubles import Troubles
+from gitship.reconcile.watch import Watcher
+from gitship.routing.room import RoutingRoom
+from gitship.volumes.lifecycle import VolumeLifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileRoom:
+    clock: ClockWatch
+    destroying: Destroying
+    reconciler: Reconciler
+    watcher: Watcher
+
+    def start(self) -> None:
+        self.clock.start()
+        self.reconciler.start()
+        self.watcher.start()
+
+    def stop(self) -> None:
+        self.watcher.stop()
+        self.reconciler.stop()
+        self.clock.stop()
+
+
+def build(
+    core: Core, engine: EngineRoom, repositories: Repositories, keeper: VolumeLifecycle, containers: ContainersRoom,
+    routing: RoutingRoom, outages: Outages, queue: DeployQueue, one_offs: OneOffs,
+) -> ReconcileRoom:  # fmt: skip
+    settings, store, bus, apart = core.settings, core.store, core.bus, core.apart
+    docker, addresses, front, claims = engine.docker, engine.addresses, routing.front, containers.claims
+    routes_apart = Apart()
+    watcher = Watcher(store, bus, docker, outages)
+    destroying = Destroying(settings, store, bus, docker, front, repositories, addresses, queue, keeper, claims, apart)
+    repair = Repair(
+        settings, store, docker, front, containers.starter, routing.drainer, queue, watcher, claims,
+        containers.restarts, apart,
+    )  # fmt: skip
+    reconciler = Reconciler(
+        store,
+        docker,
+        front,
+        addresses,
+        Interrupted(store, repositories),
+        Renaming(settings, store, front, repositories),
+        destroying,
+        repair,
+        one_offs,
+        keeper,
+        outages,
+        Routes(settings, store, front, routing.desired, routing.gates, queue, claims, routes_apart),
+        LostAddresses(store, docker, claims, queue, apart),
+        apart,
+        Troubles(store, (apart, routes_apart)),
+    )
+    watcher.on_change(reconciler.wake)
+    return ReconcileRoom(ClockWatch(store), destroying, reconciler, watcher)
