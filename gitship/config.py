@@ -336,17 +336,12 @@ def load(path: Path) -> Settings:
     return parse(decode(str(path), content), str(path))
 
 
-def reference() -> list[tuple[str, str, str]]:
+def reference(cls: type[Any] = Settings, prefix: str = "") -> list[tuple[str, str, str]]:
     """Every setting as (key, default as it is written in the file, sentence), for the manual."""
     rows: list[tuple[str, str, str]] = []
-
-    def walk(cls: type[Any], prefix: str) -> None:
-        for f in dataclasses.fields(cls):
-            if "about" in f.metadata:
-                default = values.written(f.default, f.metadata["parse"])
-                rows.append((f"{prefix}{f.name}", default, f.metadata["about"]))
-            else:
-                walk(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
-
-    walk(Settings, "")
+    for f in dataclasses.fields(cls):
+        if "about" in f.metadata:
+            rows.append((f"{prefix}{f.name}", values.written(f.default, f.metadata["parse"]), f.metadata["about"]))
+        else:
+            rows += reference(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
     return rows

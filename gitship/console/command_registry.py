@@ -22,7 +22,6 @@ from gitship.model import Role
 
 Handler = TypeVar("Handler", bound=Callable[..., int | None])
 QUIET_FLAGS = ("-q", "--quiet")
-NO_DEFAULT = (None, (), inspect.Parameter.empty)
 SHOWN_INPUT_CHARS = 200  # of what was typed wrongly
 
 

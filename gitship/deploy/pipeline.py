@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from gitship.appfiles import formation, overrides
 from gitship.appfiles.manifest import Manifest
@@ -20,6 +20,7 @@ from gitship.deploy import announcement, output, unkept
 from gitship.deploy.auto_rollback import Probation
 from gitship.deploy.canary import Canary
 from gitship.deploy.commit import Commit
+from gitship.deploy.failure import Failure
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.new_release import Releasing
 from gitship.deploy.queue import Job
@@ -30,11 +31,10 @@ from gitship.deploy.rollout import Rollout
 from gitship.deploy.warm_cache import Warmer
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
-from gitship.engine.values import LABEL_APP_ID
 from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.model import WEB, App, Container, DeployKind, DeployState
+from gitship.model import WEB, Container, DeployKind, DeployState
 from gitship.routing import status_page_address
 from gitship.routing.drain import CutConnections, Drainer, DrainLimits
 from gitship.routing.switch import STOPPED, Switch, Switched, ensure_front, verify_path
@@ -44,7 +44,6 @@ from gitship.volumes.lifecycle import VolumeLifecycle
 
 log = logging.getLogger("gitship.deploy")
 DEFAULT_GRACE_S = 10.0
-MOST_REASON_CHARS = 1000
 # A stopped app stays stopped through these; anything else that is deployed starts it again.
 KEEPS_STOPPED = frozenset({DeployKind.CONFIG, DeployKind.SCALE, DeployKind.RENAME})
 # What was built or taken in anew; a change of config or scale does not repeat what does not run.
@@ -76,7 +75,6 @@ class Pipeline:
         self._store = store
         self._engine = engine
         self._front = front
-        self._repositories = repositories
         self._releasing = releasing
         self._starter = starter
         self._drainer = drainer
@@ -86,6 +84,7 @@ class Pipeline:
         self._renaming = Renaming(settings, store, front, repositories)
         self._release_commands = ReleaseCommands(store, engine, addresses, starter.server_id)
         self._commit = Commit(store, repositories, self._renaming)
+        self._failure = Failure(store, engine, repositories, self._renaming, hooks)
         self._warmer = Warmer(settings, store, front)
         self._switch = switch
         self._canary = canary
@@ -101,11 +100,11 @@ class Pipeline:
         try:
             self._deploy(job)
         except GitshipError as error:
-            self._broken_off(job, self._cause(job, error))
+            self._failure.end(job, error)
         except Exception:
             log.exception("deploy %d", job.deploy.id)
             where = f"the server's log has it under deploy {job.deploy.id}"
-            self._broken_off(job, DeployError("internal error", where))
+            self._failure.end(job, DeployError("internal error", where))
 
     def _deploy(self, job: Job) -> None:
         rollout = self._begin(job)
@@ -286,62 +285,6 @@ class Pipeline:
         owner = rollout.release if container.release_id == rollout.release.id else rollout.previous
         process = owner.process(container.process) if owner else None
         return process.stop_timeout_s if process else DEFAULT_GRACE_S
-
-    def _cause(self, job: Job, error: GitshipError) -> GitshipError:
-        """Of a deploy that was canceled because the right to it is gone: that it is."""
-        if isinstance(error, DeployCanceled):
-            try:
-                job.confirm(self._store)
-            except GitshipError as lost:
-                return lost
-        return error
-
-    def _broken_off(self, job: Job, error: GitshipError) -> None:
-        """Failed, unless visitors have the release already: what was to come after that is for the reconciler to do."""
-        if not self._store.deploy(job.deploy.id).state.switched:  # as it was committed, whatever the journal says
-            self._failed(job, error)
-            return
-        log.warning("deploy %d: after the switch: %s; the reconciler will finish it", job.deploy.id, error.message)
-        job.journal.answer()
-        job.journal.finish(DeployState.LIVE, DeployState.DRAINING, time.time(), 0.0)
-
-    def _failed(self, job: Job, error: GitshipError) -> None:
-        deploy = job.deploy
-        stage = deploy.state
-        state = job.canceled_by if isinstance(error, DeployCanceled) else DeployState.FAILED
-        app = self._store.app_by_id(job.app_id)
-        live = self._store.release(app.live_release) if app.live_release else None
-        if job.new_name:
-            with suppress(GitshipError):  # Varnish is away: the reconciler brings it to the store's state
-                self._renaming.undo(app, job.new_name)
-        if job.ref_moved and deploy.ref:
-            self._repositories.open(app.name).compare_and_set(deploy.ref, deploy.commit, deploy.old)
-        standing = "nothing was live before, nothing is now"
-        if live:
-            standing = f"{live.label} serves on, unchanged"
-            if self._all_gone(app):
-                standing = (
-                    f"{live.label} stays live, unchanged, but none of its containers is there: ps:list {app.name}"
-                )
-        if live and self._store.setting(app.id, STOPPED):
-            standing = f"{app.name} stays stopped"
-        standing += f"; this was deploy {deploy.id}" + (f", request {deploy.request}" if deploy.request else "")
-        lines = error.lines if isinstance(error, DeployError) else ()
-        reason = output.title(error.message, MOST_REASON_CHARS)  # it may have an app's own words in it
-        for line in output.failure(str(stage), reason, error.hint, lines, standing):
-            job.journal.line(line)
-        job.journal.update(state=state, failed_stage=stage, reason=reason, hint=error.hint, finished_at=time.time())
-        if state is DeployState.FAILED:
-            self._hooks.on_failure(app, job)
-        job.journal.close()
-
-    def _all_gone(self, app: App) -> bool:
-        """Nothing is left of what is live; while Docker does not say, it is taken to be there."""
-        wanted = {container.id for container in self._store.containers(app.id)}
-        with suppress(GitshipError):
-            there = {s.id for s in self._engine.list({LABEL_APP_ID: str(app.id)})} if wanted else set()
-            return bool(wanted) and not wanted & there
-        return False
 
 
 @contextmanager

@@ -33,11 +33,6 @@ class BuildStep:
     cached: bool = False
     error: str = ""
 
-    @property
-    def internal(self) -> bool:
-        """True for what the builder does of its own accord, such as loading the context: no line of the Dockerfile."""
-        return not self.name.startswith("[") or self.name.startswith("[internal]")
-
 
 @dataclass(frozen=True, slots=True)
 class BuildOutput:

@@ -59,18 +59,6 @@ class Context:
         return _stream(self.reader, self.entries, self.when)
 
 
-def build_context(
-    repository_path: Path,
-    commit: str,
-    *,
-    subdirectory: str = "",
-    dockerfile: str = "Dockerfile",
-    reader: blobs.Blobs | None = None,
-) -> Generator[bytes, None, None]:
-    """The tar of ``prepare``."""
-    return prepare(repository_path, commit, subdirectory=subdirectory, dockerfile=dockerfile, reader=reader).tar()
-
-
 def prepare(
     repository_path: Path,
     commit: str,

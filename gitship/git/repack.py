@@ -19,7 +19,6 @@ from gitship.git import git_process
 from gitship.git.repository import LEFT_OVER_OBJECTS, Repository
 
 TIMEOUT_S = 1800.0
-COUNT_TIMEOUT_S = 30.0
 MANY_LOOSE, MANY_PACKS = 200, 10
 ABANDONED_S = 86_400.0  # no push takes a day
 

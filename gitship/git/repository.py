@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dulwich.diff_tree import tree_changes
 from dulwich.errors import NotTreeError
 from dulwich.object_store import BaseObjectStore, tree_lookup_path
 from dulwich.objects import S_ISGITLINK, ObjectID, RawObjectID, Tree, sha_to_hex
@@ -145,14 +144,6 @@ class Repository:
                     elif not S_ISGITLINK(mode):
                         count += 1
             return count
-
-    def changed_count(self, old: str | None, new: str) -> int:
-        """How many files differ between two commits; all of them when there is no old one. Raises NotFound."""
-        if old is None:
-            return self.file_count(new)
-        with open_store(self.objects) as store:
-            trees = _hex(_commit(store, old).tree), _hex(_commit(store, new).tree)
-            return sum(1 for _ in tree_changes(store, *trees))
 
 
 class Repositories:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gitship.git.streams import ByteSink
 
-DATA, PROGRESS, FATAL = 1, 2, 3
+DATA, PROGRESS = 1, 2
 MAX_PAYLOAD = 65515  # a pkt-line holds 65520 bytes, four of them its length and one the channel
 BUSY_S = 10.0
 KEEP_ALIVE = b"0005\x02"  # what git's receive.keepAlive sends
@@ -49,11 +49,6 @@ class Sideband:
         if self._multiplexed:
             self._told = time.monotonic()
             self._write(_packets(PROGRESS, line.encode("utf-8", "replace") + b"\n"))
-
-    def fatal(self, line: str) -> None:
-        """Says why the connection ends; git shows it and fails. Never raises."""
-        if self._multiplexed:
-            self._write(_packets(FATAL, line.encode("utf-8", "replace") + b"\n"))
 
     def report(self, data: bytes) -> None:
         """The report-status with the flush packet that ends the conversation; nothing follows it. Never raises."""

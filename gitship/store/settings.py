@@ -39,10 +39,6 @@ class AppSettings(Database):
         row = self._row("SELECT value FROM server_settings WHERE name = ?", name)
         return json.loads(row[0]) if row else None
 
-    def server_settings(self) -> dict[str, Any]:
-        rows = self._rows("SELECT name, value FROM server_settings ORDER BY name")
-        return {name: json.loads(value) for name, value in rows}
-
     def set_server_setting(self, name: str, value: Any | None) -> None:
         """None unsets."""
         with self.transaction() as db:

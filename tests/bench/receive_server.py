@@ -14,13 +14,13 @@ from pathlib import Path
 from gitship.configvalues import Address
 from gitship.console.session import Session
 from gitship.git.ingest import choose
-from gitship.git.push_host import MoveRefs
 from gitship.git.push_limits import ReceiveLimits
 from gitship.git.receive_pack import receive_pack
 from gitship.git.repository import Repositories
 from gitship.model import Identity, Role
 from gitship.public_key import parse
 from gitship.ssh.server import SshServer
+from tests.unit.git.move_refs import MoveRefs
 
 
 def main() -> None:

@@ -14,10 +14,9 @@ import pytest
 
 from gitship.engine.docker import DockerEngine
 from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
-from gitship.git.build_context import build_context
 from tests.e2e import docker_cli
 from tests.places import own_name
-from tests.unit.git.commits import SUBMODULE, Content, bare, commit, executable, link
+from tests.unit.git.commits import SUBMODULE, Content, bare, build_context, commit, executable, link
 from tests.unit.git.dockerignore_cases import CASES, TREE
 
 pytestmark = pytest.mark.e2e

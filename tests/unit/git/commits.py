@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.repo import Repo
+
+from gitship.git.blobs import Blobs
+from gitship.git.build_context import prepare
 
 TIME = 1_700_000_000
 
@@ -115,3 +118,15 @@ def _tree(repo: Repo, entries: Mapping[bytes, Any]) -> ObjectID:
             made.add(name, mode, blob.id)
     repo.object_store.add_object(made)
     return made.id
+
+
+def build_context(
+    repository_path: Path,
+    commit: str,
+    *,
+    subdirectory: str = "",
+    dockerfile: str = "Dockerfile",
+    reader: Blobs | None = None,
+) -> Generator[bytes, None, None]:
+    """The tar that a build is sent."""
+    return prepare(repository_path, commit, subdirectory=subdirectory, dockerfile=dockerfile, reader=reader).tar()

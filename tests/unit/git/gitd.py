@@ -16,12 +16,13 @@ from pathlib import Path
 from dulwich.protocol import ReceivableProtocol
 
 from gitship.git.ingest import Ingest
-from gitship.git.push_host import MoveRefs, ReceiveHost
+from gitship.git.push_host import ReceiveHost
 from gitship.git.push_limits import ReceiveLimits
 from gitship.git.receive_pack import receive_pack
 from gitship.git.refs import RefUpdate
 from gitship.git.repository import Repositories, Repository
 from gitship.git.upload_pack import upload_pack
+from tests.unit.git.move_refs import MoveRefs
 
 # Neither deltas nor compression: large random files are there to take long on the wire, not in the client.
 SETTINGS = ("-c", "init.defaultBranch=main", "-c", "core.compression=0", "-c", "pack.window=0")

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from gitship.git.ingest import Ingest
 from gitship.git.object_headers import BLOB, COMMIT, TREE, TYPE_NAMES
-from gitship.git.push_host import MoveRefs, ReceiveHost
+from gitship.git.push_host import ReceiveHost
 from gitship.git.push_limits import ReceiveLimits
 from gitship.git.receive_pack import receive_pack
 from gitship.git.repository import Repository
+from tests.unit.git.move_refs import MoveRefs
 
 ABSENT = "0" * 40
 CAPABILITIES = "report-status side-band-64k delete-refs"

@@ -15,8 +15,21 @@ from gitship.errors import GitError
 from gitship.git import build_context as context
 from gitship.git import build_context_checks, snapshot
 from gitship.git.blobs import Blobs, DulwichBlobs, GitBlobs, choose
-from gitship.git.build_context import build_context, tree_summary
-from tests.unit.git.commits import SUBMODULE, TIME, Content, Object, bare, commit, executable, id_at, link, lose, tree
+from gitship.git.build_context import tree_summary
+from tests.unit.git.commits import (
+    SUBMODULE,
+    TIME,
+    Content,
+    Object,
+    bare,
+    build_context,
+    commit,
+    executable,
+    id_at,
+    link,
+    lose,
+    tree,
+)
 
 LONG = "a" * 120 + "/" + "b" * 130 + ".txt"
 Reader = Callable[[Path], Blobs]

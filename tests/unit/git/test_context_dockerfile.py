@@ -11,9 +11,8 @@ import pytest
 
 from gitship.errors import GitError
 from gitship.git.blobs import DulwichBlobs, GitBlobs
-from gitship.git.build_context import build_context
 from gitship.git.starter_dockerfile import starting_dockerfile
-from tests.unit.git.commits import bare, commit, link
+from tests.unit.git.commits import bare, build_context, commit, link
 
 STARTERS = Path(__file__).parent / "starters"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 12345\n"

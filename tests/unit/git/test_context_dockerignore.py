@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from gitship.errors import GitError
 from gitship.git import dockerignore
-from gitship.git.build_context import build_context
 from gitship.git.dockerignore import Dockerignore
-from tests.unit.git.commits import Content, bare, commit
+from tests.unit.git.commits import Content, bare, build_context, commit
 from tests.unit.git.dockerignore_cases import CASES, TREE
 
 

@@ -13,8 +13,7 @@ import pytest
 from gitship.errors import GitError
 from gitship.git import blobs
 from gitship.git.blobs import DulwichBlobs, GitBlobs
-from gitship.git.build_context import build_context
-from tests.unit.git.commits import Content, bare, commit, id_at, lose
+from tests.unit.git.commits import Content, bare, build_context, commit, id_at, lose
 
 pytestmark = pytest.mark.clients
 

@@ -15,13 +15,13 @@ from contextlib import suppress
 import pytest
 
 from gitship.git.ingest import Ingest
-from gitship.git.push_host import MoveRefs
 from gitship.git.push_limits import ReceiveLimits
 from gitship.git.receive_pack import receive_pack
 from gitship.git.refs import RefUpdate
 from gitship.git.repository import Repository
 from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.gitd import SETTINGS, GitServer, Work
+from tests.unit.git.move_refs import MoveRefs
 from tests.unit.git.raw import (
     Scripted,
     Sink,

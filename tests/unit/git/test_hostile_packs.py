@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitship.errors import GitError
-from gitship.git.build_context import build_context
 from gitship.git.ingest import Ingest
 from gitship.git.ingest_dulwich import DulwichIngest
 from gitship.git.ingest_git import GitIngest
@@ -26,6 +25,7 @@ from gitship.git.object_headers import BLOB, OFS_DELTA
 from gitship.git.push_limits import ReceiveLimits
 from gitship.git.repository import Repositories
 from tests.e2e.apps import clean_env
+from tests.unit.git.commits import build_context
 from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.raw import (
     Object,

@@ -11,11 +11,11 @@ import pytest
 
 from gitship.errors import Conflict
 from gitship.git.ingest import Ingest
-from gitship.git.push_host import MoveRefs
 from gitship.git.receive_pack import receive_pack
 from gitship.git.repository import Repository
 from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.gitd import GitServer, Work
+from tests.unit.git.move_refs import MoveRefs
 from tests.unit.git.raw import Answer, pack, push, small_push, wishes
 
 pytestmark = pytest.mark.clients

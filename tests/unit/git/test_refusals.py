@@ -10,11 +10,11 @@ import pytest
 
 from gitship.git.ingest import Ingest
 from gitship.git.object_headers import BLOB, COMMIT, OFS_DELTA, REF_DELTA, TAG, TREE
-from gitship.git.push_host import MoveRefs
 from gitship.git.push_limits import ReceiveLimits
 from gitship.git.refs import RefUpdate
 from gitship.git.repository import Repository
 from tests.unit.git.conftest import assert_nothing_left
+from tests.unit.git.move_refs import MoveRefs
 from tests.unit.git.raw import (
     Answer,
     Object,

@@ -198,9 +198,6 @@ def test_large_file_is_refused_before_it_is_read(filled: Repository, work: Work)
 def test_files_are_counted(filled: Repository, work: Work) -> None:
     first, head = work.head("HEAD~1"), work.head()
     assert (filled.file_count(first), filled.file_count(head)) == (3, 4)
-    assert filled.changed_count(first, head) == 2
-    assert filled.changed_count(None, head) == 4
-    assert filled.changed_count(head, head) == 0
 
 
 @pytest.mark.clients
@@ -218,7 +215,7 @@ def test_objects_packed_or_added_by_others_meanwhile_are_seen(filled: Repository
     subprocess.run(["git", "gc", "-q"], cwd=filled.path, env=work.environment, check=True, timeout=60)
     assert (filled.path / "packed-refs").exists()
     assert filled.ref(MAIN) == head
-    assert filled.changed_count(first, head) == 2
+    assert filled.commit(first).sha == first
     newer = work.commit({"more": "1"})
     work.git("push", str(filled.path), "main")
     assert filled.commit(newer).sha == filled.ref(MAIN) == newer
