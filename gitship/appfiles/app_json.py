@@ -63,7 +63,7 @@ KEYS = (
     ("cron[].maintenance", "false", "true: only `cron:run` runs it, until `cron:resume`"),
     ("healthchecks.<type>[].type", STARTUP, "startup: checked in a deploy; readiness and liveness have no effect"),
     ("healthchecks.<type>[].name", "none", "what the check is called"),
-    ("healthchecks.<type>[].path", "", "GET this path must answer with a status below 400"),
+    ("healthchecks.<type>[].path", "", "the path that must answer with a status below 400"),
     ("healthchecks.<type>[].listening", "false", "true: the port must accept connections"),
     ("healthchecks.<type>[].command", "", "this command in the container must exit 0: a list of words"),
     (
@@ -74,10 +74,10 @@ KEYS = (
     ("healthchecks.<type>[].port", "the process's port", "another port to check"),
     ("healthchecks.<type>[].scheme", "http", "http or https"),
     ("healthchecks.<type>[].httpHeaders", "none", 'further request headers, each `{"name": ..., "value": ...}`'),
-    ("healthchecks.<type>[].content", "none", "a text that the answer must contain"),
+    ("healthchecks.<type>[].content", "none", "text that the response must contain"),
     ("healthchecks.<type>[].attempts", f"{ATTEMPTS}", "how many tries fit into the deadline"),
     ("healthchecks.<type>[].wait", f"{WAIT_S}", "seconds between two tries, as the deadline counts them"),
-    ("healthchecks.<type>[].timeout", f"{TIMEOUT_S}", "seconds that one try may take"),
+    ("healthchecks.<type>[].timeout", f"{TIMEOUT_S}", "seconds per attempt"),
     ("healthchecks.<type>[].initialDelay", "0", "seconds before the first try"),
     ("healthchecks.<type>[].warn", "false", "true: the check cannot fail a deploy, so it is not made"),
 )

@@ -97,7 +97,7 @@ RULES = (
         "cookies that do not keep a page from the cache: names (`_ga*`), or `on` for all; what isn't cached gets them",
         _cookies),
     Rule("strip_query", "strip_query", "off",
-        "query parameters taken out of a GET's URL for cache and app, for instance `utm_*,fbclid`", _names),
+        "query query parameters to remove from GET requests for cache and app, for instance `utm_*,fbclid`", _names),
     Rule("assets_for", "assets_for_s", "1h",
         "how long cached files of the release before are served where the live one answers 404; 0: not at all",
         Value.duration),

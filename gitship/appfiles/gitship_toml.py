@@ -118,12 +118,12 @@ TOP = (
         " the image's ENTRYPOINT; false: they run without it", Value.flag),
 )  # fmt: skip
 BUILD = (
-    Key("dockerfile", "Dockerfile", "the Dockerfile, a path within the context", Value.inside),
+    Key("dockerfile", "Dockerfile", "the Dockerfile, the Dockerfile's path within the context", Value.inside),
     Key("context", "the repository", "the directory that is sent to the build", Value.inside),
     Key("target", "the last stage", "the stage of the Dockerfile to build", Value.line),
     Key("args", "none", 'build arguments, for instance `{ NODE_ENV = "production" }`', _args),
     Key("platform", "the machine's", "the platform to build for, one that the machine can run", _platform),
-    Key("network", "default", 'what RUN lines may reach: `"none"` for nothing; base images come in any case',
+    Key("network", "default", "the network of RUN lines: `\"none\"` for nothing; base images come in any case",
         lambda v: v.choice("default", "none")),
     Key("secrets", "none", 'config variables for `RUN --mount=type=secret`, for instance `{ npmrc = "NPM_TOKEN" }`',
         _secrets),
@@ -145,13 +145,13 @@ PROCESS = (
     Key("memory", "no limit", 'most memory of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
     Key("cpus", "no limit", "most processors of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
     Key("pids", "no limit", "most processes and threads of a container", lambda v: v.whole(1, 4_000_000)),
-    Key("read_only", "false", "true: its containers write to their volumes, /tmp and /run only", Value.flag),
+    Key("read_only", "false", "true: containers may write only to their volumes, /tmp and /run", Value.flag),
     Key("stop_timeout", "30", "seconds from SIGTERM to SIGKILL", Value.seconds),
     Key("checks", "app.json's, else by the image", "what makes a container healthy, one table each; `[]` for nothing",
         lambda v: tuple(_check(item) for item in v.items())),
 )  # fmt: skip
 CHECK = (
-    Key("path", "", "GET this path must answer with a status below 400", Value.http_path),
+    Key("path", "", "the path that must answer with a status below 400", Value.http_path),
     Key("listening", "", "true: the port must accept connections", Value.flag),
     Key("command", "", "this command in the container must exit 0: a text, or a list of words", read_command),
     Key("uptime", "", "the container must stay up for this many seconds", lambda v: v.seconds(0.1)),
@@ -160,9 +160,9 @@ CHECK = (
     Key("port", "the process's port", "another port to check", lambda v: v.whole(1, 65535)),
     Key("scheme", "http", "http or https (any certificate will do)", lambda v: v.choice("http", "https")),
     Key("headers", "none", 'further request headers, for instance `{ Host = "example.com" }`', _headers),
-    Key("content", "none", "a text that the answer must contain", Value.text),
+    Key("content", "none", "text that the response must contain", Value.text),
     Key("initial_delay", "0", "seconds before the first try", Value.seconds),
-    Key("timeout", "5", "seconds that one try may take", lambda v: v.seconds(0.1)),
+    Key("timeout", "5", "seconds per attempt", lambda v: v.seconds(0.1)),
     Key("deadline", "deploy.check_timeout", "seconds until the check has to have passed", lambda v: v.seconds(1)),
 )
 CRON = (
@@ -173,7 +173,7 @@ CRON = (
     Key("timezone", "the server's cron.timezone", 'whose clock counts, for instance "Europe/Berlin"', Value.timezone),
     Key("overlap", "skip", 'while an earlier run lasts: "skip", "queue", "replace" (it is ended) or "allow"',
         lambda v: Overlap(v.choice(*Overlap))),
-    Key("timeout", "86400", "seconds after which a run is ended", lambda v: v.seconds(1, LONGEST_CRON_S)),
+    Key("timeout", "86400", "seconds after which a run is stopped", lambda v: v.seconds(1, LONGEST_CRON_S)),
 )  # fmt: skip
 KINDS = {"path": "http", "listening": "listening", "command": "command", "uptime": "uptime", "image": "image"}
 TABLES = (

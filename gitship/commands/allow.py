@@ -23,8 +23,8 @@ Networks = Annotated[str, Parameter(name="CIDR", help="an address or network, IP
 @command(
     "allow:add",
     Role.DEPLOYER,
-    "let visitors in from these networks, and, from the first one on, from no others",
-    details="What counts is the address that the connection to this server comes from.",
+    "allow visitors from these networks only; adds to the list",
+    details="The address checked is that of the connection to this server.",
     examples=("allow:add shop 203.0.113.7", "allow:add shop 10.0.0.0/8 2001:db8::/32"),
 )
 def add(app: AppName, /, *cidrs: Networks, context: Ctx) -> None:
@@ -36,13 +36,13 @@ def add(app: AppName, /, *cidrs: Networks, context: Ctx) -> None:
 
     context.record(" ".join(wanted))
     gate = context.operations.gates.change(found, added, context.identity)
-    context.line(f"{found.name} is open to {', '.join(gate.allow)} and to no others")
+    context.line(f"{found.name} is open only to {', '.join(gate.allow)}")
 
 
 @command(
     "allow:remove",
     Role.DEPLOYER,
-    "no longer let visitors in from these networks; the last one stays until `allow:off`",
+    "remove networks from the list; the last one stays until `allow:off`",
     examples=("allow:remove shop 10.0.0.0/8",),
 )
 def remove(app: AppName, /, *cidrs: Networks, context: Ctx) -> None:
@@ -55,25 +55,25 @@ def remove(app: AppName, /, *cidrs: Networks, context: Ctx) -> None:
                 raise AlreadyGone(f"{network} is not on {found.name}'s list", f"see `allow:list {found.name}`")
         left = tuple(n for n in gate.allow if n not in unwanted)
         if not left:
-            raise Conflict("no network would be left", f"to open it to everybody: allow:off {found.name}")
+            raise Conflict("no network would be left", f"to allow everyone: allow:off {found.name}")
         return replace(gate, allow=left)
 
     context.record(" ".join(unwanted))
     gate = context.operations.gates.change(found, removed, context.identity)
-    context.line(f"{found.name} is open to {', '.join(gate.allow)} and to no others")
+    context.line(f"{found.name} is open only to {', '.join(gate.allow)}")
 
 
-@command("allow:off", Role.DEPLOYER, "let visitors in from everywhere; forgets the list", examples=("allow:off shop",))
+@command("allow:off", Role.DEPLOYER, "allow visitors from everywhere, and clear the list", examples=("allow:off shop",))
 def off(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
     context.operations.gates.change(found, lambda gate: replace(gate, allow=()), context.identity)
-    context.line(f"{found.name} is open to everybody")
+    context.line(f"{found.name} is open to everyone")
 
 
 @command(
     "allow:list",
     Role.VIEWER,
-    "the networks from which visitors are let in",
+    "list the networks that visitors may come from",
     columns=(Column("network", "address and bits"),),
     examples=("allow:list shop", "allow:list shop --format json"),
     aliases=("allow",),
@@ -81,7 +81,7 @@ def off(app: AppName, /, *, context: Ctx) -> None:
 def list_networks(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     found = context.app(app)
     rows = [{"network": network} for network in gate_of(context.store, found.id).allow]
-    show(context, rows, format, empty="no list: open to everybody")
+    show(context, rows, format, empty="no list: open to everyone")
 
 
 def _given(cidrs: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,13 +21,13 @@ from gitship.observe.app_state import AppStates
 
 MESSAGE_CHARS = 200
 NewName = Annotated[str, Parameter(name="NEW", help="the new name")]
-Message = Annotated[str, Parameter(name="MESSAGE", help="why, for whoever is refused")]
+Message = Annotated[str, Parameter(name="MESSAGE", help="the reason, shown when a deploy is refused")]
 
 
 @command(
     "apps:create",
     Role.DEPLOYER,
-    "make an app before its first push (which would make it, too)",
+    "create an app; its first push would create it, too",
     examples=("apps:create shop",),
 )
 def create(app: AppName, /, *, context: Ctx) -> None:
@@ -47,13 +47,13 @@ def refuse_existing(context: Context, name: str) -> None:
 @command(
     "apps:list",
     Role.VIEWER,
-    "all apps that the key may use, what is live of them and where",
+    "list your apps, their live release and URLs",
     columns=(
         Column("name", "the app's name"),
         Column("state", STATES),
-        Column("release", "number of the live release, null when nothing is live", version),
-        Column("last_deploy", "state of the newest deploy, null when there was none"),
-        Column("urls", "where it answers, best address first"),
+        Column("release", "the live release's number, null if none", version),
+        Column("last_deploy", "state of the latest deploy, null if none"),
+        Column("urls", "its URLs, best first"),
         Column("created_at", "when it was made"),
     ),
     examples=("apps:list", "apps:list --format json"),
@@ -68,14 +68,14 @@ def list_apps(*, context: Ctx, format: Format = "table") -> None:
 def _first_steps(context: Context) -> str:
     """What the key may do about it: one that is limited, or a viewer's, makes no app."""
     if context.identity.limited:
-        return f"no app that your key may use; an admin can let it: keys:grant {context.identity.key_name} APP"
+        return f"no apps that your key may use; an admin can run: keys:grant {context.identity.key_name} APP"
     if not context.identity.role.allows(Role.DEPLOYER):
-        return "no apps yet; the first push of a deployer or an admin makes one"
+        return "no apps yet; a deployer's or admin's first push creates one"
     return (
-        "no apps yet. In a repository with a Dockerfile (hello is the name you choose):\n"
+        "no apps yet. In a repository with a Dockerfile (hello is the app's name):\n"
         f"  git remote add deploy {context.remote('hello')}\n"
         "  git push deploy main\n"
-        "or see a page without a project of your own: demo:create"
+        "or try a demo app: demo:create"
     )
 
 
@@ -94,9 +94,10 @@ def _row(context: Ctx, app: App, known: AppStates) -> dict[str, object]:
 @command(
     "apps:rename",
     Role.ADMIN,
-    "give an app another name, with no failed request",
-    details="Repository, releases, domains, config and scale stay. New containers run under the new name; the old host "
-    "answers until visitors have been switched to them. Afterwards: git remote set-url deploy ssh://.../NEW.",
+    "rename an app with no failed request",
+    details="Repository, releases, domains, config and scale stay. New containers start under the new name; the "
+    "old host answers until traffic is switched to them. Then run: git remote set-url deploy "
+    "ssh://.../NEW.",
     examples=("apps:rename shop store",),
 )
 def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = False) -> None:
@@ -119,17 +120,18 @@ def _tell_volumes(context: Context, app: App, new: str) -> None:
     listed = ", ".join(f"{wanted.source} at {wanted.path}" for wanted in mounted)
     first = mounted[0]
     context.note(
-        f"volumes do not come along: {listed}. To copy one: storage:export {app.name} {first.source} > file,"
-        f" storage:mount {new} {first.source}:{first.path}, storage:import {new} {first.source} --replace < file"
+        f"volumes are not copied: {listed}. To copy one: storage:export {app.name} {first.source} > file, "
+        f"storage:mount {new} {first.source}:{first.path}, storage:import {new} {first.source} --replace < file"
     )
 
 
 @command(
     "apps:clone",
     Role.DEPLOYER,
-    "make a second app like a first, and put it live with the same image",
-    details="Repository, config, scale and settings (port, checks, limits, build, gates) are copied; domains, mounts "
-    "and what is in volumes are not, which it says. When its deploy fails, the new app is there all the same.",
+    "copy an app to a new name and deploy the same image",
+    details="Repository, config, scale and settings (port, checks, limits, build, gates) are copied. Domains, "
+    "mounts and the content of volumes are not; a message lists the volumes. If its deploy fails, the "
+    "new app still exists.",
     examples=("apps:clone shop shop-test", "apps:clone shop shop-test --no-deploy"),
 )
 def clone(
@@ -138,8 +140,8 @@ def clone(
     /,
     *,
     context: Ctx,
-    no_deploy: Annotated[bool, Parameter(name="--no-deploy", help="put nothing live yet")] = False,
-    no_config: Annotated[bool, Parameter(name="--no-config", help="without the variables")] = False,
+    no_deploy: Annotated[bool, Parameter(name="--no-deploy", help="don't deploy yet")] = False,
+    no_config: Annotated[bool, Parameter(name="--no-config", help="don't copy config variables")] = False,
     detach: Detach = False,
 ) -> None:
     visible_apps.require_all_apps(context.identity, "making apps")
@@ -157,28 +159,30 @@ def clone(
 @command(
     "apps:lock",
     Role.DEPLOYER,
-    "refuse all deploys of an app for now: pushes, config, scale, rollback, restart",
-    details="Deploys that are queued or under way go on. Whoever is refused reads the message and who locked it.",
+    "refuse deploys of an app: pushes, config, scale, rollback, restart",
+    details="Queued and running deploys go on. A refused deploy shows the message and who locked the app.",
     examples=("apps:lock shop 'sale until Friday'",),
 )
 def lock(app: AppName, /, *message: Message, context: Ctx) -> None:
     text = " ".join(message)
     if len(text) > MESSAGE_CHARS or not text.isprintable():
-        raise UsageError("the message is not a short line", f"one line of at most {MESSAGE_CHARS} characters")
+        raise UsageError(
+            "the message is too long or not a single line", f"one line of at most {MESSAGE_CHARS} characters"
+        )
     found = context.app(app)
     there = context.operations.lifecycle.locked(found)
     if there is not None and (there.by, there.message) == (context.identity.key_name, text):
-        context.note("it is so already: nothing to do")
+        context.note("no change")
         return
     context.operations.lifecycle.lock(found, context.identity, text)
     context.line(f"locked {found.name}")
 
 
-@command("apps:unlock", Role.DEPLOYER, "allow deploys of an app again", examples=("apps:unlock shop",))
+@command("apps:unlock", Role.DEPLOYER, "allow deploys of a locked app again", examples=("apps:unlock shop",))
 def unlock(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
     if context.operations.lifecycle.locked(found) is None:
-        context.note(f"{found.name} is not locked: nothing to do")
+        context.note(f"{found.name} is not locked: no change")
         return
     gone = context.operations.lifecycle.unlock(found, context.identity)
     context.line(f"unlocked {found.name}, which {gone.by} had locked")
@@ -187,8 +191,8 @@ def unlock(app: AppName, /, *, context: Ctx) -> None:
 @command(
     "apps:destroy",
     Role.ADMIN,
-    "remove an app for good: containers, volumes with their data, images, repository, releases, config, logs",
-    details="On a terminal it asks for the app's name first; elsewhere it needs --force.",
+    "delete an app permanently: containers, volumes with their data, images, repository, releases, config, logs",
+    details="Asks for the app's name on a terminal; otherwise --force is required.",
     examples=("apps:destroy shop", "apps:destroy shop --force"),
 )
 def destroy(
@@ -208,13 +212,14 @@ def destroy(
 def _confirm(context: Ctx, name: str) -> None:
     if not context.terminal:
         raise GitshipError(
-            f"'{name}' would be removed for good, the data in its volumes, too",
+            f"'{name}' would be deleted permanently, with the data in its volumes",
             "add --force, or use a terminal (`ssh -t`)",
         )
     if (
         ask(
-            context.session, f"This removes {name} for good, with all data in its volumes. Its name, to go on: "
+            context.session,
+            f"This deletes {name} permanently, with all data in its volumes. Type its name to continue: ",
         ).strip()
         != name
     ):
-        raise GitshipError("that is not its name: nothing was removed")
+        raise GitshipError("the name does not match: nothing was removed")

@@ -14,27 +14,27 @@ from gitship.errors import UsageError
 from gitship.model import Role
 from gitship.store.audit import KEPT_ROWS
 
-Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")]
+Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="number of entries")]
 OfApp = Annotated[
-    str | None, Parameter(name="--app", metavar="APP", help="only what named this app, even if it is gone by now")
+    str | None, Parameter(name="--app", metavar="APP", help="only entries that name this app, also a deleted one")
 ]
 
 
 @command(
     "audit",
     Role.ADMIN,
-    "who did what, when and from where, newest first",
-    details=f"Has pushes, every command that needs more than the role viewer, and all that was refused, unknown keys"
-    f" too. Values and keys are never in it. The last {KEPT_ROWS:,} entries are kept.",
+    "show who did what, when and from where, newest first",
+    details="Records pushes, every command above the role viewer, and everything that was refused, including "
+    f"unknown keys. Never records values or keys. The last {KEPT_ROWS:,} entries are kept.",
     columns=(
         Column("at", "when it began"),
         Column("key", "the key's name, empty for an unknown key"),
         Column("fingerprint", "of the key, as `ssh-keygen -l` prints it", json_only=True),
         Column("address", "where the client was"),
         Column("action", "the command, `git push`, `git fetch` or `login`"),
-        Column("app", "the app that was named, several with commas"),
-        Column("outcome", "ok, failed, refused, or started: its end was not seen"),
-        Column("detail", "what else is known, such as the number of the deploy"),
+        Column("app", "the app, or several separated by commas"),
+        Column("outcome", "ok, failed, refused, or started (its end is unknown)"),
+        Column("detail", "more, such as the deploy's id"),
     ),
     examples=("audit", "audit --app shop -n 5", "audit --format json"),
 )

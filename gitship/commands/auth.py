@@ -29,11 +29,12 @@ UserName = Annotated[str, Parameter(name="USER", help="the name to sign in with,
 @command(
     "auth:set",
     Role.DEPLOYER,
-    "let visitors in only with a name and password; sets one, from a prompt or standard input",
+    "require a name and password; the password is read from a prompt or standard input",
     details=(
-        "Varnish asks before it looks into its cache, and the app does not get the password. Varnish cannot hash: the "
-        "password stands, base64-encoded, in the server's database and Varnish's files, which only root and Varnish's "
-        "user can read, and the comparison takes no constant time. Use a long random password of its own, and HTTPS."
+        "Varnish checks it before the cache; the app does not receive the password. Varnish cannot hash: the "
+        "password is stored base64-encoded in the server's database and Varnish's files, readable only by root "
+        "and Varnish's user, and is not compared in constant time. Use a long random password that is used "
+        "nowhere else, and HTTPS."
     ),
     examples=("auth:set shop ada", "auth:set shop ada < password.txt"),
 )
@@ -53,27 +54,27 @@ def set_password(app: AppName, user: UserName, /, *, context: Ctx) -> None:
 
     context.record(user)
     context.operations.gates.change(found, added, context.identity)
-    context.line(f"{user} can sign in to {found.name}; nobody gets in without")
+    context.line(f"{user} can sign in to {found.name}; a password is now required")
 
 
 def _password(context: Context, user: str) -> str:
     if context.terminal:
         password = ask(context.session, f"Password for {user}: ", hidden=True)
-        if password and ask(context.session, "The same again: ", hidden=True) != password:
-            raise GitshipError("these were two different passwords: nothing was changed")
+        if password and ask(context.session, "Again: ", hidden=True) != password:
+            raise GitshipError("the passwords do not match: nothing was changed")
     else:
         password = read_all(context.session, PASSWORD_BYTES).removesuffix("\n").removesuffix("\r")
     if not password:
         raise GitshipError("the password is empty", "type one at the prompt (`ssh -t`), or send it on standard input")
     if len(password.encode()) > PASSWORD_BYTES or re.search(r"[\x00-\x1f\x7f-\x9f]", password):
-        raise GitshipError("no browser could send this password", f"one line of at most {PASSWORD_BYTES} bytes")
+        raise GitshipError("no browser can send this password", f"one line of at most {PASSWORD_BYTES} bytes")
     return password
 
 
 @command(
     "auth:remove",
     Role.DEPLOYER,
-    "take a user's access away; the last one stays until `auth:off`",
+    "remove a user; the last one stays until `auth:off`",
     examples=("auth:remove shop ada",),
 )
 def remove(app: AppName, user: UserName, /, *, context: Ctx) -> None:
@@ -86,7 +87,7 @@ def remove(app: AppName, user: UserName, /, *, context: Ctx) -> None:
             hint = f"did you mean '{near}'?" if near else f"see `auth:list {found.name}`"
             raise AlreadyGone(f"{found.name} has no user '{user[:80]}'", hint)
         if not left:
-            raise Conflict(f"{user} is the last user", f"to open the app to everybody: auth:off {found.name}")
+            raise Conflict(f"{user} is the last user", f"to let everyone in: auth:off {found.name}")
         return replace(gate, logins=left)
 
     context.record(user[:80])
@@ -94,19 +95,17 @@ def remove(app: AppName, user: UserName, /, *, context: Ctx) -> None:
     context.line(f"{user} can no longer sign in to {found.name}")
 
 
-@command(
-    "auth:off", Role.DEPLOYER, "let visitors in without a password; forgets all users", examples=("auth:off shop",)
-)
+@command("auth:off", Role.DEPLOYER, "stop asking for a password, and remove all users", examples=("auth:off shop",))
 def off(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
     context.operations.gates.change(found, lambda gate: replace(gate, logins=()), context.identity)
-    context.line(f"{found.name} asks for no password")
+    context.line(f"{found.name} no longer asks for a password")
 
 
 @command(
     "auth:list",
     Role.VIEWER,
-    "who can sign in to an app",
+    "list the users who can sign in to an app",
     columns=(Column("user", "the name to sign in with"),),
     examples=("auth:list shop", "auth:list shop --format json"),
     aliases=("auth",),
@@ -114,4 +113,4 @@ def off(app: AppName, /, *, context: Ctx) -> None:
 def list_users(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     found = context.app(app)
     rows = [{"user": login.user} for login in gate_of(context.store, found.id).logins]
-    show(context, rows, format, empty="no users: no password is asked for")
+    show(context, rows, format, empty="no users: no password is required")

@@ -26,52 +26,56 @@ SETTINGS = {
     "network": overrides.NETWORK,
 }
 
-Dockerfile = Annotated[str | None, Parameter(name="--dockerfile", metavar="PATH", help="a path within the context")]
+Dockerfile = Annotated[
+    str | None, Parameter(name="--dockerfile", metavar="PATH", help="the Dockerfile's path within the context")
+]
 Directory = Annotated[
-    str | None, Parameter(name="--context", metavar="PATH", help="the directory of the repository that is built")
+    str | None, Parameter(name="--context", metavar="PATH", help="the directory of the repository to build")
 ]
 Target = Annotated[str | None, Parameter(name="--target", metavar="STAGE", help="the stage of the Dockerfile")]
 Args = Annotated[
     list[str] | None,
-    Parameter(name="--arg", metavar="NAME=VALUE", help="a build argument; may be given several times"),
+    Parameter(name="--arg", metavar="NAME=VALUE", help="a build argument; may be repeated"),
 ]
 ConfigArgs = Annotated[
     list[str] | None,
     Parameter(
-        name="--arg-from-config", metavar="NAME", help="a build argument with that variable's value at build time"
+        name="--arg-from-config",
+        metavar="NAME",
+        help="a build argument that takes the config variable's value at build time",
     ),
 ]
 Platform = Annotated[
-    str | None, Parameter(name="--platform", metavar="OS/ARCH", help="the platform; else the machine's own")
+    str | None, Parameter(name="--platform", metavar="OS/ARCH", help="the platform (default: the machine's own)")
 ]
 Network = Annotated[
     Literal["none", "default"] | None,
-    Parameter(name="--network", help="what RUN lines may reach: nothing, or what Docker gives"),
+    Parameter(name="--network", help="network of RUN lines: none, or Docker's default"),
 ]
 Secrets = Annotated[
     list[str] | None,
     Parameter(
         name="--secret",
         metavar="ID=NAME",
-        help="config variable NAME for `RUN --mount=type=secret,id=ID`; may be given several times",
+        help="config variable NAME for `RUN --mount=type=secret,id=ID`; may be repeated",
     ),
 ]
 SecretNames = Annotated[
     list[str] | None,
-    Parameter(name="--secret", metavar="ID", help="this build secret; may be given several times"),
+    Parameter(name="--secret", metavar="ID", help="this build secret; may be repeated"),
 ]
 ArgNames = Annotated[
     list[str] | None,
-    Parameter(name="--arg", metavar="NAME", help="this build argument; may be given several times"),
+    Parameter(name="--arg", metavar="NAME", help="this build argument; may be repeated"),
 ]
 
 
 @command(
     "builder:set",
     Role.DEPLOYER,
-    "say how the image is built, from the next build on",
-    details="It comes before gitship.toml. Nothing is deployed by this: push, or `ps:rebuild`. Build arguments can be "
-    "read in the image's history, so a secret does not belong there: --secret mounts one for one RUN, in no layer, "
+    "set how the image is built, from the next build on",
+    details="Overrides gitship.toml. Deploys nothing: push, or run `ps:rebuild`. Build arguments are visible in "
+    "the image's history. For secrets use --secret: it mounts one for a RUN and leaves it in no layer, "
     "argument or log.",
     examples=(
         "builder:set shop --dockerfile docker/Dockerfile",
@@ -167,20 +171,20 @@ def _store(context: Context, app: App, changes: dict[str, Any]) -> None:
     there = context.operations.tuning.stored(app)
     changes = {name: value for name, value in changes.items() if there.get(name) != value}
     if not changes:
-        context.note("it is so already: nothing to do")
+        context.note("no change")
         return
     context.operations.tuning.change(app, changes, context.identity, restart=False)
     what = overrides.describe(changes)
     context.record(what)
     context.line(f"changed {what} for {app.name}")
-    context.note(f"the next build will use it: push, or `ps:rebuild {app.name}`")
+    context.note(f"used from the next build on: push, or `ps:rebuild {app.name}`")
 
 
 @command(
     "builder:unset",
     Role.DEPLOYER,
-    "take back how the image is built, from the next build on",
-    details="Without an option: all of it. gitship.toml counts again.",
+    "remove build settings, from the next build on",
+    details="Without options, removes all of them. gitship.toml applies again.",
     examples=("builder:unset shop", "builder:unset shop --target --arg NODE_ENV"),
 )
 def unset(
@@ -193,7 +197,7 @@ def unset(
     target: Annotated[bool, Parameter(name="--target", help="the stage")] = False,
     arg: ArgNames = None,
     platform: Annotated[bool, Parameter(name="--platform", help="the platform")] = False,
-    network: Annotated[bool, Parameter(name="--network", help="what RUN lines may reach")] = False,
+    network: Annotated[bool, Parameter(name="--network", help="the network of RUN lines")] = False,
     secret: SecretNames = None,
 ) -> None:
     found = context.app(app)
@@ -219,10 +223,10 @@ def unset(
 @command(
     "builder:show",
     Role.VIEWER,
-    "what commands have set for the next build",
+    "show the build settings made by command",
     columns=(
         Column("name", "dockerfile, context, target, platform, network, or arg or secret and its name"),
-        Column("value", "its value, of a secret the variable's name; null for an argument that comes from config"),
+        Column("value", "its value; for a secret the variable's name; null for an argument from config"),
         Column("source", "command or config"),
     ),
     examples=("builder:show shop", "builder:show shop --format json"),
@@ -239,4 +243,4 @@ def show_builder(app: AppName, /, *, context: Ctx, format: Format = "table") -> 
     rows += [
         {"name": f"secret {name}", "value": variable, "source": "config"} for name, variable in own.secrets.items()
     ]
-    show(context, rows, format, empty="nothing is set: gitship.toml counts, else the Dockerfile at the top")
+    show(context, rows, format, empty="nothing is set: gitship.toml applies, else the Dockerfile in the top directory")

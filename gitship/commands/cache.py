@@ -22,39 +22,49 @@ from gitship.store import Store
 
 _KEYS = {rule.option: rule for rule in cache_rules.RULES}
 
-Ttl = Annotated[str | None, Parameter(name="--ttl", metavar="TIME", help="keep pages without cache headers so long")]
+Ttl = Annotated[
+    str | None, Parameter(name="--ttl", metavar="TIME", help="how long to cache pages without cache headers")
+]
 Grace = Annotated[
     str | None,
-    Parameter(name="--grace", metavar="TIME", help="serve pages so long after their time while the app fails"),
+    Parameter(name="--grace", metavar="TIME", help="how long to serve expired pages while the app fails"),
 ]
 IgnoreCookies = Annotated[
     str | None,
-    Parameter(name="--ignore-cookies", metavar="on|off|NAME,...", help="cookies that keep no page from the cache"),
+    Parameter(name="--ignore-cookies", metavar="on|off|NAME,...", help="cookies that do not prevent caching"),
 ]
 StripQuery = Annotated[
     str | None,
-    Parameter(name="--strip-query", metavar="off|NAME,...", help="parameters taken out of a GET's URL"),
+    Parameter(name="--strip-query", metavar="off|NAME,...", help="query parameters to remove from GET requests"),
 ]
 AssetsFor = Annotated[
     str | None,
-    Parameter(name="--assets-for", metavar="TIME", help="serve cached files of the release before so long after a 404"),
+    Parameter(
+        name="--assets-for",
+        metavar="TIME",
+        help="how long to serve the previous release's cached files instead of a 404",
+    ),
 ]
 Warm = Annotated[
-    str | None, Parameter(name="--warm", metavar="off|PATH,...", help="fetch these before a new release is switched to")
+    str | None,
+    Parameter(
+        name="--warm", metavar="off|PATH,...", help="paths to fetch into the cache before switching to a new release"
+    ),
 ]
 Sticky = Annotated[
     str | None,
-    Parameter(name="--sticky", metavar="on|off", help="keep a visitor with one container, by a cookie"),
+    Parameter(name="--sticky", metavar="on|off", help="keep each visitor on one container, by a cookie"),
 ]
 
 
 @command(
     "cache:set",
     Role.DEPLOYER,
-    "say what is cached, and for how long; from the next request on, without a deploy",
-    details="It comes before [cache] in gitship.toml. Times are 90s, 10m, 1h or 7d; names may end with '*'. Without a "
-    "--ttl only what the app gives a max-age or Expires is kept. Cookie, Authorization and Set-Cookie keep a page from "
-    "the cache, but for --ignore-cookies, and for css, js, images and fonts that the app calls public or immutable.",
+    "set what is cached and for how long; takes effect at once, without a deploy",
+    details="Overrides [cache] in gitship.toml. Times are 90s, 10m, 1h or 7d; names may end with '*'. Without "
+    "--ttl, only responses with max-age or Expires are cached. Pages with Cookie, Authorization or "
+    "Set-Cookie are not cached, except for --ignore-cookies, and for css, js, images and fonts that the "
+    "app marks public or immutable.",
     examples=(
         "cache:set shop --ttl 60s --grace 1h",
         "cache:set shop --ignore-cookies '_ga*,_gid' --strip-query 'utm_*,fbclid'",
@@ -96,14 +106,14 @@ def set_rules(
     names = ", ".join(rule.option for rule in cache_rules.RULES if rule.field in changes)
     context.record(names)
     context.line(f"changed {names} for {found.name}")
-    context.note(f"what is cached already keeps its time; `cache:purge {found.name}` forgets it")
+    context.note(f"cached pages keep their old time; to purge them: cache:purge {found.name}")
 
 
 @command(
     "cache:unset",
     Role.DEPLOYER,
-    "take back what was set by command; gitship.toml counts again",
-    details="Without a name all of it.",
+    "remove cache rules set by command; gitship.toml applies again",
+    details="Without a name, removes all of them.",
     examples=("cache:unset shop", "cache:unset shop ttl ignore-cookies"),
 )
 def unset(
@@ -116,18 +126,18 @@ def unset(
         if name not in _KEYS:
             near = nearest(name, _KEYS)
             hint = f"did you mean '{near}'?" if near else f"one of {', '.join(_KEYS)}"
-            raise UsageError(f"'{name[:80]}' is no rule of the cache", hint)
+            raise UsageError(f"'{name[:80]}' is not a cache rule", hint)
     found = context.app(app)
     wanted = [_KEYS[name] for name in names] if names else list(cache_rules.RULES)
     in_use = {use.rule: use.source for use in context.operations.serving.rules(found)}
     changes = {rule.field: None for rule in wanted if in_use[rule] == cache_rules.BY_COMMAND}
     if not changes:
-        context.note("it is so already: nothing to do")
+        context.note("no change")
         return
     context.operations.serving.change_rules(found, changes, context.identity)
     gone = ", ".join(rule.option for rule in wanted if rule.field in changes)
     context.record(gone)
-    context.line(f"took back {gone} of {found.name}")
+    context.line(f"removed {gone} of {found.name}")
 
 
 def shown_time(seconds: int) -> str:
@@ -150,12 +160,14 @@ def shown_value(value: Any) -> str:
 @command(
     "cache:status",
     Role.VIEWER,
-    "the rules of an app's cache, and what says so",
-    details="How much of an app is cached is not listed: Varnish counts only the cache as a whole. The header X-Cache "
-    "of each answer tells where it came from: hit, miss, pass (not cached), stale, previous (the release before).",
+    "show an app's cache rules, and where each was set",
+    details="The size per app is not shown: Varnish counts only the whole cache. Each response has a header "
+    "X-Cache: hit, miss, pass (not cached), stale, or previous (from the previous release).",
     columns=(
-        Column("rule", "as `cache:set` calls it"),
-        Column("value", 'seconds, true or false, a list of names, null for nothing; ["*"]: all cookies', shown_value),
+        Column("rule", "its name in `cache:set`"),
+        Column(
+            "value", 'seconds, true or false, or a list of names; null for none; ["*"] for all cookies', shown_value
+        ),
         Column(
             "source",
             f"{cache_rules.BY_COMMAND}, {cache_rules.BY_FILE} of the live release, or {cache_rules.BY_DEFAULT}",
@@ -172,17 +184,17 @@ def status(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     until = serving.files_until(found)
     now = datetime.now(UTC)
     if until is not None and (at := datetime.fromtimestamp(until, UTC)) > now:
-        context.note(f"files of the release before are served until {iso(at)}")
+        context.note(f"the previous release's files are served until {iso(at)}")
     context.note(f"the cache of all apps holds up to {size(context.settings.varnish.cache_bytes)}")
 
 
 @command(
     "cache:purge",
     Role.DEPLOYER,
-    "forget what is cached of an app, of all its releases",
-    details="--url is a path with its query, or a URL; '*' in it stands for anything, so '/blog*' is all below it. "
-    "--tag is a word of the response header Cache-Tag, Surrogate-Key or xkey, which visitors do not get. Both "
-    "together: what fits both.",
+    "purge an app's cached pages, of all its releases",
+    details="--url takes a path with its query, or a URL; '*' matches anything. --tag takes a key of the "
+    "response header Cache-Tag, Surrogate-Key or xkey; visitors do not receive these headers. With both, "
+    "pages must match both.",
     examples=("cache:purge shop", "cache:purge shop --url '/blog/*'", "cache:purge shop --tag article-7"),
 )
 def purge(
@@ -191,9 +203,9 @@ def purge(
     *,
     context: Ctx,
     url: Annotated[
-        str | None, Parameter(name="--url", metavar="PATTERN", help="only what this path or URL fits")
+        str | None, Parameter(name="--url", metavar="PATTERN", help="only this path or URL; '*' matches anything")
     ] = None,
-    tag: Annotated[str | None, Parameter(name="--tag", metavar="KEY", help="only what carries this tag")] = None,
+    tag: Annotated[str | None, Parameter(name="--tag", metavar="KEY", help="only pages with this tag")] = None,
 ) -> None:
     wanted = purge_of(url, tag)
     found = context.app(app)
@@ -202,7 +214,7 @@ def purge(
     what = " and ".join([*([f"url {url}"] if url else []), *([f"tag {tag}"] if tag else [])]) or "all"
     context.record(what)
     context.line(f"purged {what} of {found.name}")
-    context.note("it is not served any more, from now on; its memory is freed in the background")
+    context.note("no longer served; its memory is freed in the background")
 
 
 def purge_of(url: str | None, tag: str | None) -> Purge:
@@ -211,7 +223,7 @@ def purge_of(url: str | None, tag: str | None) -> Purge:
         return Purge(url, tag)
     except ValueError as error:
         what = str(error)[:120]
-        raise UsageError(what, "for instance --url '/blog/*' or --tag article-7; write blanks as %20") from None
+        raise UsageError(what, "for instance --url '/blog/*' or --tag article-7; write spaces as %20") from None
 
 
 def ensure_own_host(store: Store, settings: Settings, app: App, purge: Purge) -> None:

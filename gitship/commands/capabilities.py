@@ -24,9 +24,9 @@ Names = Annotated[str, Parameter(name="CAPABILITY", help=f"one of {', '.join(ADD
 @command(
     "capabilities:add",
     Role.ADMIN,
-    "give an app's containers kernel capabilities that others do not have, and put it live",
-    details=f"Every container has {', '.join(KEPT)}, and no way to get more (no-new-privileges). Those that would make"
-    " a container the owner of the machine cannot be given. Clones of the app do not have them.",
+    "add kernel capabilities to an app's containers, and deploy",
+    details=f"Every container has {', '.join(KEPT)}, and cannot gain more (no-new-privileges). Capabilities that "
+    "would give control of the machine cannot be added. Clones of the app do not get them.",
     examples=("capabilities:add shop NET_RAW",),
 )
 def add(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
@@ -38,8 +38,8 @@ def add(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = Fa
 @command(
     "capabilities:remove",
     Role.ADMIN,
-    "take capabilities back, and put it live",
-    details="A rollback to a release that had them does not bring them back.",
+    "remove capabilities from an app's containers, and deploy",
+    details="A rollback to a release that had them does not restore them.",
     examples=("capabilities:remove shop NET_RAW",),
 )
 def remove(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
@@ -51,7 +51,7 @@ def remove(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart =
 @command(
     "capabilities:list",
     Role.VIEWER,
-    "the kernel capabilities of an app's containers",
+    "list the kernel capabilities of an app's containers",
     columns=(
         Column("capability", "its name, without CAP_"),
         Column("from", "every container, or capabilities:add"),

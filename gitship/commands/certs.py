@@ -23,10 +23,11 @@ SOON_DAYS = 14
 @command(
     "certs:add",
     Role.DEPLOYER,
-    "serve an app by HTTPS with a certificate of your own: certificate, chain and private key in one PEM, piped in",
+    "install your own certificate for an app; reads certificate, chain and private key as PEM from standard input",
     details=(
-        "The order of the chain does not matter. It is shown at once, with no connection cut, in place of the one "
-        "before and before one that gitship got; no names that it covers are asked of an authority. It is not renewed."
+        "The order of the chain does not matter. It takes effect at once and cuts no connection. It replaces the "
+        "previous one, takes precedence over one that gitship obtained, and none is requested for the names it "
+        "covers. It is not renewed."
     ),
     examples=("certs:add shop < fullchain-and-key.pem",),
 )
@@ -34,9 +35,7 @@ def add(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPa
     found = site(context, app, status_page)
     text = read_all(context.session, PEM_BYTES)
     if not text.strip():
-        raise UsageError(
-            "there is nothing on standard input", f"cat fullchain.pem privkey.pem | ssh ... certs:add {word(found)}"
-        )
+        raise UsageError("standard input is empty", f"cat fullchain.pem privkey.pem | ssh ... certs:add {word(found)}")
     own = certificate.read(text)
     _refuse_others(context, found, own)
     uncovered = context.operations.https.add_certificate(found, own, context.identity)
@@ -45,11 +44,11 @@ def add(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPa
     if uncovered:
         context.note(f"it is not valid for {', '.join(uncovered)}")
     if own.self_signed:
-        context.note("nobody but itself vouches for it: browsers warn of it")
+        context.note("it is self-signed: browsers show a warning")
     elif own.chain_length == 1:
-        context.note("there is no intermediate certificate: some visitors will not trust it; send the whole chain")
+        context.note("the intermediate certificate is missing: some clients will not trust it; send the whole chain")
     if days < SOON_DAYS:
-        context.note(f"it ends in {days} days")
+        context.note(f"it expires in {days} days")
 
 
 def _refuse_others(context: Context, site: Site, own: Certificate) -> None:
@@ -62,14 +61,15 @@ def _refuse_others(context: Context, site: Site, own: Certificate) -> None:
             whose = f"the app '{other.name}'" if context.identity.sees(other.id) else "another app"
             whose = called(other) if is_status_page(other) else whose
             raise Conflict(
-                f"the certificate is for {taken[0]}, too, which leads to {whose}", "use one without that name"
+                f"the certificate also covers {taken[0]}, which belongs to {whose}",
+                "use a certificate without that name",
             )
 
 
 @command(
     "certs:remove",
     Role.DEPLOYER,
-    "stop using an app's own certificate; with HTTPS on, gitship gets one",
+    "remove your own certificate; with HTTPS enabled, gitship obtains one",
     examples=("certs:remove shop",),
 )
 def remove(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPage = False) -> None:
@@ -82,13 +82,13 @@ def remove(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatu
 @command(
     "certs:list",
     Role.VIEWER,
-    "every certificate, an app's or of all apps",
+    "list the certificates of an app, or of all apps",
     columns=(
         Column("app", "the app; null for the status page"),
-        Column("domains", "the names that it is valid for"),
-        Column("issuer", "who vouches for it"),
+        Column("domains", "the names it is valid for"),
+        Column("issuer", "its issuer"),
         Column("source", "own, acme or self-signed"),
-        Column("not_after", "when it ends"),
+        Column("not_after", "when it expires"),
         Column("days", "whole days until then"),
     ),
     examples=("certs:list", "certs:list shop --format json"),

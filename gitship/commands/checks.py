@@ -18,26 +18,26 @@ from gitship.errors import UsageError
 from gitship.model import WEB, Role
 from gitship.schema import Value
 
-Process = Annotated[str, Parameter(name="--process", metavar="P", help="the process type that is checked")]
-Path = Annotated[str, Parameter(name="--path", help="GET this path must answer with a status below 400")]
-Port = Annotated[int | None, Parameter(name="--port", metavar="N", help="another port than the process's own")]
-Timeout = Annotated[float | None, Parameter(name="--timeout", metavar="S", help="seconds that one try may take (5)")]
-Content = Annotated[str | None, Parameter(name="--content", metavar="TEXT", help="a text that the answer must contain")]
+Process = Annotated[str, Parameter(name="--process", metavar="P", help="the process type to check")]
+Path = Annotated[str, Parameter(name="--path", help="the path that must answer with a status below 400")]
+Port = Annotated[int | None, Parameter(name="--port", metavar="N", help="the port, if not the process's own")]
+Timeout = Annotated[float | None, Parameter(name="--timeout", metavar="S", help="seconds per attempt (default 5)")]
+Content = Annotated[str | None, Parameter(name="--content", metavar="TEXT", help="text that the response must contain")]
 Headers = Annotated[
     list[str] | None,
-    Parameter(name="--header", metavar="'NAME: VALUE'", help="a request header; may be given several times"),
+    Parameter(name="--header", metavar="'NAME: VALUE'", help="a request header; may be repeated"),
 ]
-Once = Annotated[bool, Parameter(name="--once", help="only in the next deploy that starts containers")]
-Off = Annotated[bool, Parameter(name="--off", help="checks count again")]
+Once = Annotated[bool, Parameter(name="--once", help="only for the next deploy that starts containers")]
+Off = Annotated[bool, Parameter(name="--off", help="run the checks again")]
 
 
 @command(
     "checks:set",
     Role.DEPLOYER,
-    "check a process by an HTTP request, and put that live",
-    details="It takes the place of all checks that the process has from gitship.toml, app.json or the image. The new "
-    "release must pass it, or the old one serves on. A text with spaces needs quotes for both shells: "
-    "ssh ... 'checks:set APP --header \"Accept: text/html\"'.",
+    "set the HTTP health check of a process type, and deploy",
+    details="Replaces the checks from gitship.toml, app.json and the image. If the new release does not pass it, "
+    "the old one keeps serving. Text with spaces needs quotes for both shells: ssh ... 'checks:set APP "
+    '--header "Accept: text/html"\'.',
     examples=("checks:set shop --path /healthz", "checks:set shop --path /healthz --content ok --timeout 2"),
 )
 def set_checks(
@@ -86,7 +86,7 @@ def _option(name: str, value: Any) -> Value:
 @command(
     "checks:unset",
     Role.DEPLOYER,
-    "let gitship.toml, app.json or the image say again what is checked",
+    "remove checks set by command; gitship.toml, app.json or the image apply again",
     examples=("checks:unset shop", "checks:unset shop --process worker"),
 )
 def unset(
@@ -108,16 +108,16 @@ def unset(
 @command(
     "checks:show",
     Role.VIEWER,
-    "what a new container must pass, and what says so",
+    "show the checks of new containers, and where each was set",
     columns=(
         Column("process", "the process type"),
         Column("check", "GET and its path, listening, uptime, HEALTHCHECK, or a command"),
         Column("source", "checks:set, gitship.toml, app.json, the image, default, or an earlier release"),
-        Column("timeout", "seconds that one try may take"),
-        Column("deadline", "seconds until it has to have passed, null for the server's own"),
-        Column("content", "what the answer must contain"),
+        Column("timeout", "seconds per attempt"),
+        Column("deadline", "seconds until it must have passed, null for the server's default"),
+        Column("content", "what the response must contain"),
         Column("headers", "request headers", json_only=True),
-        Column("skipped", "once or always when it is skipped, else null"),
+        Column("skipped", "once or always if it is skipped, else null"),
     ),
     examples=("checks:show shop", "checks:show shop --format json"),
     aliases=("checks",),
@@ -138,16 +138,16 @@ def show_checks(app: AppName, /, *, context: Ctx, format: Format = "table") -> N
         }
         for used in context.operations.tuning.checks(found)
     ]
-    show(context, rows, format, empty="nothing is checked, or nothing is known before the first push")
+    show(context, rows, format, empty="no checks, or the app was never pushed")
     note_pending(context, found)
 
 
 @command(
     "checks:skip",
     Role.DEPLOYER,
-    "let new containers go live without their checks, for now",
-    details="They must still stay up for a second, and web must still answer one request through Varnish. "
-    "Nothing is deployed by this.",
+    "skip the checks of new containers",
+    details="Containers must still stay up for a second, and web must still answer one request through Varnish. "
+    "Deploys nothing.",
     examples=("checks:skip shop --once", "checks:skip shop", "checks:skip shop --off"),
 )
 def skip(app: AppName, /, *, context: Ctx, once: Once = False, off: Off = False) -> None:
@@ -156,26 +156,26 @@ def skip(app: AppName, /, *, context: Ctx, once: Once = False, off: Off = False)
     found = context.app(app)
     how = None if off else overrides.ONCE if once else overrides.ALWAYS
     context.operations.tuning.skip_checks(found, how, context.identity)
-    said = {None: "checks count again", overrides.ONCE: "the next deploy skips the checks"}
+    said = {None: "run the checks again", overrides.ONCE: "the next deploy skips the checks"}
     context.line(f"{found.name}: {said.get(how, 'checks are skipped until `checks:skip --off`')}")
 
 
 @command(
     "checks:run",
     Role.DEPLOYER,
-    "try the live release's checks now, once, in every running container",
-    details="The exit code is 1 when one of them fails. Nothing is changed by this.",
+    "run the live release's checks once in every running container",
+    details="The exit code is 1 if a check fails. Changes nothing.",
     columns=(
         Column("container", "the container's name"),
-        Column("check", "what was tried"),
-        Column("passed", "whether it would do in a deploy"),
-        Column("seen", "what came back"),
+        Column("check", "the check"),
+        Column("passed", "whether it passed"),
+        Column("seen", "the response"),
     ),
     examples=("checks:run shop", "checks:run shop web", "checks:run shop --format json"),
 )
 def run(
     app: AppName,
-    process: Annotated[str | None, Parameter(name="PROCESS", help="only of this process type")] = None,
+    process: Annotated[str | None, Parameter(name="PROCESS", help="only this process type")] = None,
     /,
     *,
     context: Ctx,

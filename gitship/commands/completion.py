@@ -18,14 +18,15 @@ DEFAULT_NAME = "gitship"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 
 Shell = Annotated[Literal["bash", "zsh"], Parameter(name="SHELL", help="which shell")]
-Name = Annotated[str, Parameter(name="--name", metavar="NAME", help="the alias or command that is completed")]
+Name = Annotated[str, Parameter(name="--name", metavar="NAME", help="the alias or command to complete")]
 
 
 @command(
     "completion",
     Role.VIEWER,
-    "a script that completes commands, options, their choices, and app names",
-    details="It has what this key may do. Names of apps are asked of the server when they are completed.",
+    "print a shell script that completes commands, options, choices and app names",
+    details="It contains the commands that this key may use. App names are fetched from the server as you "
+    "complete them.",
     examples=("completion bash", "completion zsh --name ship"),
 )
 def completion(shell: Shell, /, *, context: Ctx, name: Name = DEFAULT_NAME) -> None:

@@ -25,17 +25,21 @@ QUOTING = "a value with spaces needs quotes for both shells: ssh ... 'config:set
 
 Names = Annotated[str, Parameter(name="NAME", help="the variables' names")]
 Pairs = Annotated[str, Parameter(name="NAME=VALUE", help="what to set")]
-NoRestart = Annotated[bool, Parameter(name="--no-restart", help="only store it; the next deploy or start uses it")]
+NoRestart = Annotated[
+    bool, Parameter(name="--no-restart", help="only store the change; the next deploy or start uses it")
+]
 FromStdin = Annotated[
     str | None,
-    Parameter(name="--stdin", metavar="NAME", help="also set this variable, to standard input less one final line end"),
+    Parameter(
+        name="--stdin", metavar="NAME", help="also set this variable to standard input, without its final newline"
+    ),
 ]
 
 
 @command(
     "config:set",
     Role.DEPLOYER,
-    "set variables and put them live",
+    "set variables, and deploy",
     details=QUOTING[0].upper() + QUOTING[1:] + ".",
     examples=("config:set shop LOG_LEVEL=debug WORKERS=2", "config:set shop --stdin TLS_KEY < key.pem"),
 )
@@ -68,7 +72,7 @@ def set_config(
 @command(
     "config:unset",
     Role.DEPLOYER,
-    "remove variables and deploy without them",
+    "remove variables, and deploy",
     examples=("config:unset shop LOG_LEVEL", "config:unset shop --all"),
 )
 def unset(
@@ -95,7 +99,7 @@ def unset(
 @command(
     "config:show",
     Role.VIEWER,
-    "an app's variables, values hidden",
+    "list an app's variables, values hidden",
     columns=(
         Column("name", "the variable's name"),
         Column("value", "its value, null without --reveal", lambda value: HIDDEN if value is None else value),
@@ -122,7 +126,7 @@ def show_config(
 @command(
     "config:get",
     Role.DEPLOYER,
-    "one variable's value, exactly",
+    "print the exact value of a variable",
     examples=("config:get shop DATABASE_URL",),
 )
 def get(app: AppName, name: Annotated[str, Parameter(name="NAME", help="the variable")], /, *, context: Ctx) -> None:
@@ -146,10 +150,12 @@ def add_variable(values: dict[str, str], name: str, value: str) -> None:
     except UnicodeEncodeError:
         raise GitshipError(f"the value of {name} is not UTF-8 text", "encode it, for instance as base64") from None
     if "\0" in value:
-        raise GitshipError(f"the value of {name} has a NUL in it", "no environment can carry that; encode it")
+        raise GitshipError(
+            f"the value of {name} has a NUL in it", "environment variables cannot contain NUL; encode it"
+        )
     if length > VARIABLE_BYTES:
         raise GitshipError(
-            f"{name} is {length:,} bytes long, and Linux takes {VARIABLE_BYTES:,} at most",
+            f"{name} is {length:,} bytes long; Linux allows at most {VARIABLE_BYTES:,}",
             "put it into a file of the image, or fetch it when the app starts",
         )
     values[name] = value
@@ -160,7 +166,7 @@ def check_total(values: Mapping[str, str]) -> None:
     total = sum(len(f"{name}={value}".encode()) + 1 for name, value in values.items())
     if total > ENVIRONMENT_BYTES:
         raise GitshipError(
-            f"all variables together would be {total:,} bytes, and {ENVIRONMENT_BYTES:,} are the limit",
+            f"all variables together would be {total:,} bytes; the limit is {ENVIRONMENT_BYTES:,}",
             "unset some first",
         )
 
@@ -183,13 +189,13 @@ def change(
 ) -> None:
     """``verb`` as said of what is done, and of what holds only once the deploy is live."""
     if not changes:
-        context.note("these values are set already: nothing to do")
+        context.note("no change: these values are already set")
         return
     context.record(", ".join(changes))
     deploy = context.operations.change_config(app, changes, context.identity, restart=restart)
     done, doing = verb
     context.line(f"{done if deploy is None else doing} {', '.join(changes)} for {app.name}")
     if deploy is None:
-        context.note("the next deploy will use it")
+        context.note("the next deploy uses it")
         return
     follow(context, app.name, deploy, detach=detach)

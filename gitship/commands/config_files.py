@@ -18,7 +18,7 @@ from gitship.model import Role
 FILE_BYTES = 2 * ENVIRONMENT_BYTES  # quoting can double a value
 
 ExportFormat = Annotated[
-    Literal["env", "json", "shell"], Parameter(name="--format", help="an env file, JSON, or lines for a shell")
+    Literal["env", "json", "shell"], Parameter(name="--format", help="an env file, JSON, or shell commands")
 ]
 
 
@@ -36,9 +36,9 @@ def read_variables(text: str) -> dict[str, str]:
 @command(
     "config:import",
     Role.DEPLOYER,
-    "set the variables of an env file that is piped in, in one deploy",
-    details="Comments, `export`, quotes, and values over several lines in quotes are understood, nothing is replaced. "
-    "Variables that the file does not name stay.",
+    "set the variables of an env file on standard input, in one deploy",
+    details="Supports comments, `export`, quotes, and quoted values over several lines; nothing is expanded. "
+    "Variables not in the file stay.",
     examples=("config:import shop < .env", "config:import shop --no-restart < .env"),
 )
 def import_config(app: AppName, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
@@ -55,8 +55,8 @@ def import_config(app: AppName, /, *, context: Ctx, no_restart: NoRestart = Fals
 @command(
     "config:export",
     Role.DEPLOYER,
-    "an app's variables with their values, as a file",
-    details="What it prints with the formats env and shell, `config:import` reads back exactly.",
+    "print an app's variables with their values, as a file",
+    details="`config:import` reads the formats env and shell back exactly.",
     examples=("config:export shop", "config:export shop --format json"),
 )
 def export(app: AppName, /, *, context: Ctx, format: ExportFormat = "env") -> None:

@@ -20,9 +20,9 @@ from gitship.model import Role
 @command(
     "config:global:set",
     Role.ADMIN,
-    "set variables for all apps and put them live",
-    details="An app's own variable of the same name counts more. Every live app that gets a change is deployed; "
-    "one whose deploy fails goes on with what it has. " + QUOTING[0].upper() + QUOTING[1:] + ".",
+    "set variables for all apps, and deploy them",
+    details="An app's own variable of the same name takes precedence. Every live app that this changes is "
+    "deployed; an app whose deploy fails keeps its old values. " + QUOTING[0].upper() + QUOTING[1:] + ".",
     examples=("config:global:set SENTRY_ENV=production", "config:global:set LOG_LEVEL=info --no-restart"),
 )
 def set_global(*pairs: Pairs, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
@@ -44,7 +44,7 @@ def set_global(*pairs: Pairs, context: Ctx, no_restart: NoRestart = False, detac
 @command(
     "config:global:unset",
     Role.ADMIN,
-    "remove variables of all apps and deploy without them",
+    "remove variables of all apps, and deploy them",
     examples=("config:global:unset SENTRY_ENV",),
 )
 def unset_global(*names: Names, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
@@ -53,14 +53,14 @@ def unset_global(*names: Names, context: Ctx, no_restart: NoRestart = False, det
     before = context.store.global_config()
     for name in names:
         if name not in before:
-            raise AlreadyGone(f"all apps together have no variable '{name[:80]}'", "see `config:global:show`")
+            raise AlreadyGone(f"there is no global variable '{name[:80]}'", "see `config:global:show`")
     _change(context, dict.fromkeys(names), "unset", detach=detach, restart=not no_restart)
 
 
 @command(
     "config:global:show",
     Role.ADMIN,
-    "the variables of all apps, values hidden",
+    "list the variables of all apps, values hidden",
     columns=(
         Column("name", "the variable's name"),
         Column("value", "its value, null without --reveal", lambda value: HIDDEN if value is None else value),
@@ -81,13 +81,13 @@ def show_global(
 def _change(context: Context, changes: Mapping[str, str | None], verb: str, *, detach: bool, restart: bool) -> None:
     """Raises DeployError at the end when an app did not get the change."""
     if not changes:
-        context.note("these values are set already: nothing to do")
+        context.note("no change: these values are already set")
         return
     context.record(", ".join(changes))
     deploys = context.operations.lifecycle.change_shared_config(changes, context.identity, restart=restart)
     context.line(f"{verb} {', '.join(changes)} for all apps")
     if not restart:
-        context.note("the next deploy of each app will use it")
+        context.note("the next deploy of each app uses it")
     without: list[str] = []
     for app, deploy in deploys:
         try:
@@ -99,6 +99,6 @@ def _change(context: Context, changes: Mapping[str, str | None], verb: str, *, d
             without.append(app.name)
     if without:
         raise DeployError(
-            f"{', '.join(without)} did not get it now, and will with the next deploy",
-            "see `deploys:info APP`; to take it back: config:global:set, config:global:unset",
+            f"{', '.join(without)} did not get it; their next deploy applies it",
+            "see `deploys:info APP`; to undo it: config:global:set, config:global:unset",
         )

@@ -28,27 +28,26 @@ Words = Annotated[
     str,
     Parameter(
         name="SCHEDULE COMMAND",
-        help="five fields or a word such as @daily, then the command and its arguments, run without a shell",
+        help="five fields or a name such as @daily, then the command and its arguments, run without a shell",
     ),
 ]
 Timezone = Annotated[
-    str | None, Parameter(name="--timezone", metavar="ZONE", help="whose clock counts, as Europe/Berlin")
+    str | None, Parameter(name="--timezone", metavar="ZONE", help="the time zone, for example Europe/Berlin")
 ]
-Policy = Annotated[
-    Overlap, Parameter(name="--overlap", help="what happens when it is due and an earlier run is not over")
-]
+Policy = Annotated[Overlap, Parameter(name="--overlap", help="what to do if the previous run is still running")]
 Timeout = Annotated[
-    str | None, Parameter(name="--timeout", metavar="TIME", help="end a run then: 30s, 10m, 2h, 1d (else 24h)")
+    str | None,
+    Parameter(name="--timeout", metavar="TIME", help="stop a run after this time: 30s, 10m, 2h, 1d (default 24h)"),
 ]
 
 
 @command(
     "cron:add",
     Role.DEPLOYER,
-    "run a command by the clock, from now on and through all deploys",
-    details="Options come before the schedule. Nothing is deployed by this. An entry of the same name is replaced; one"
-    " in app.json or gitship.toml counts again after `cron:remove`. The five fields of the schedule are minute, hour,"
-    " day of month, month and day of week, as in crontab(5).",
+    "run a command on a schedule; survives deploys",
+    details="Options come before the schedule. Deploys nothing. Replaces an entry of the same name; one from "
+    "app.json or gitship.toml applies again after `cron:remove`. The five fields of the schedule are "
+    "minute, hour, day of month, month and day of week, as in crontab(5).",
     examples=(
         EXAMPLE,
         "cron:add --timezone Europe/Berlin --overlap queue shop sync @hourly ./sync",
@@ -91,7 +90,7 @@ def _name(text: str) -> str:
 def _schedule_words(words: tuple[str, ...]) -> int:
     """How many words are the schedule: quotes are often gone by the time that it arrives here."""
     if not words:
-        raise UsageError("when, and which command?", f"for instance {EXAMPLE}")
+        raise UsageError("the schedule or the command is missing", f"for instance {EXAMPLE}")
     return 1 if words[0].startswith("@") or len(words[0].split()) > 1 else FIELDS
 
 
@@ -109,8 +108,8 @@ def _command(words: tuple[str, ...]) -> tuple[str, ...]:
 @command(
     "cron:remove",
     Role.DEPLOYER,
-    "forget an entry that was made by command; its history stays",
-    details="A run that is not over goes on.",
+    "remove an entry added by command; its history stays",
+    details="A run in progress goes on.",
     examples=("cron:remove shop nightly",),
 )
 def remove(app: AppName, name: Name, /, *, context: Ctx) -> None:
@@ -120,14 +119,14 @@ def remove(app: AppName, name: Name, /, *, context: Ctx) -> None:
         again = context.operations.cron.remove(found, name, context.identity)
     context.line(f"removed {name} of {found.name}")
     if again is not None:
-        context.note(f"the one in {again.source} counts again: {again.schedule}")
+        context.note(f"the one in {again.source} applies again: {again.schedule}")
 
 
 @command(
     "cron:suspend",
     Role.DEPLOYER,
-    "let an entry run no more by the clock until `cron:resume`",
-    details="It can still be run by `cron:run`. Deploys change nothing about it.",
+    "stop an entry's schedule until `cron:resume`",
+    details="`cron:run` still runs it. Deploys do not resume it.",
     examples=("cron:suspend shop nightly",),
 )
 def suspend(app: AppName, name: Name, /, *, context: Ctx) -> None:
@@ -137,8 +136,8 @@ def suspend(app: AppName, name: Name, /, *, context: Ctx) -> None:
 @command(
     "cron:resume",
     Role.DEPLOYER,
-    "let an entry run by the clock again",
-    details="Also one with `maintenance` in app.json. What was due meanwhile is not made up for.",
+    "resume an entry's schedule",
+    details="Also resumes one with `maintenance` in app.json. Missed runs are not caught up.",
     examples=("cron:resume shop nightly",),
 )
 def resume(app: AppName, name: Name, /, *, context: Ctx) -> None:
@@ -149,26 +148,26 @@ def _suspend(context: Context, app: str, name: str, *, suspended: bool) -> None:
     found = context.app(app)
     context.record(name[:80])
     if context.operations.cron.suspend(found, name, context.identity, suspended=suspended):
-        context.line(f"{name} of {found.name} {'is suspended' if suspended else 'runs by the clock again'}")
+        context.line(f"{name} of {found.name} {'is suspended' if suspended else 'is scheduled again'}")
     else:
-        context.note("it is so already: nothing to do")
+        context.note("no change")
 
 
 @command(
     "cron:list",
     Role.VIEWER,
-    "what an app runs by the clock, and how it went last",
+    "list an app's cron entries and their last run",
     columns=(
         Column("name", "the entry's name"),
         Column("schedule", "when it runs"),
-        Column("timezone", "whose clock counts"),
-        Column("next_at", "when it is due next; null while it or the app is stopped, or nothing is live"),
-        Column("last_at", "when its newest run began"),
+        Column("timezone", "the time zone"),
+        Column("next_at", "when it runs next; null while it or the app is stopped, or nothing is live"),
+        Column("last_at", "when its last run began"),
         Column(
-            "last", "what came of that: queued, running, ok, failed, timed out, replaced or skipped", title="outcome"
+            "last", "that run's outcome: queued, running, ok, failed, timed out, replaced or skipped", title="outcome"
         ),
         Column("overlap", "skip, queue, replace or allow"),
-        Column("timeout", "seconds after which a run is ended", lambda s: duration(int(s))),
+        Column("timeout", "seconds after which a run is stopped", lambda s: duration(int(s))),
         Column("suspended", "true: only `cron:run` runs it"),
         Column("source", "app.json, gitship.toml or command"),
         Column("command", "what runs", shlex.join),
@@ -194,4 +193,4 @@ def list_entries(app: AppName, /, *, context: Ctx, format: Format = "table") -> 
         }
         for each in context.operations.cron.entries(found, time.time())
     ]
-    show(context, rows, format, empty=f"nothing runs by the clock; for instance {EXAMPLE}")
+    show(context, rows, format, empty=f"no cron entries; for instance {EXAMPLE}")

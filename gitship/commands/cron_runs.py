@@ -17,16 +17,17 @@ from gitship.model import App, CronOutcome, CronRun, Role
 from gitship.oneoff.programs import TIMED_OUT
 from gitship.store.cron import KEPT_PER_ENTRY
 
-Number = Annotated[int | None, Parameter(name="RUN", help="the run's number; else the newest")]
-Detach = Annotated[bool, Parameter(name="--detach", help="don't wait for its end")]
+Number = Annotated[int | None, Parameter(name="RUN", help="the run's number (default: the latest)")]
+Detach = Annotated[bool, Parameter(name="--detach", help="don't wait for it to end")]
 
 
 @command(
     "cron:run",
     Role.DEPLOYER,
-    "run an entry now and show what it prints",
-    details="The exit code is the command's; 124 when its time was up. It goes on when the client leaves."
-    " While another run is not over it is refused, unless the entry's overlap is allow or replace.",
+    "run an entry now and show its output",
+    details="Exits with the command's exit code, or 124 if it timed out. The run goes on if the client "
+    "disconnects. Refused while another run is in progress, unless the entry's overlap is allow or "
+    "replace.",
     examples=("cron:run shop nightly", "cron:run shop nightly --detach"),
 )
 def run(app: AppName, name: Name, /, *, context: Ctx, detach: Detach = False) -> int:
@@ -62,28 +63,28 @@ def _attend(context: Context, app: App, begun: CronRun) -> int:
 @command(
     "cron:history",
     Role.VIEWER,
-    "the runs of an app's entries, newest first",
+    "list the runs of an app's cron entries, newest first",
     details=f"The last {KEPT_PER_ENTRY} of each entry are kept.",
     columns=(
         Column("run", "its number, for `cron:log`"),
         Column("name", "the entry's name"),
         Column("outcome", "queued, running, ok, failed, timed out, replaced, stopped or skipped"),
-        Column("due_at", "the minute it was for; null when somebody asked for it"),
+        Column("due_at", "when it was due; null if run by hand"),
         Column("started_at", "when it began"),
-        Column("seconds", "how long it took; null until its end", lambda s: "" if s is None else f"{s:.1f}"),
-        Column("exit_code", "its command's; null when there was none"),
-        Column("by", "whose key asked for it; empty when the clock did"),
+        Column("seconds", "how long it took, null while running", lambda s: "" if s is None else f"{s:.1f}"),
+        Column("exit_code", "the command's exit code, null if none"),
+        Column("by", "the key that ran it; empty if scheduled"),
         Column("reason", "why it was not ok"),
     ),
     examples=("cron:history shop", "cron:history shop nightly -n 5", "cron:history shop --format json"),
 )
 def history(
     app: AppName,
-    name: Annotated[str | None, Parameter(name="NAME", help="only this entry's")] = None,
+    name: Annotated[str | None, Parameter(name="NAME", help="only this entry")] = None,
     /,
     *,
     context: Ctx,
-    lines: Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")] = 20,
+    lines: Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="number of entries")] = 20,
     format: Format = "table",
 ) -> None:
     if lines < 1:
@@ -103,13 +104,13 @@ def history(
         }
         for each in context.operations.cron.history(found, name, lines)
     ]
-    show(context, rows, format, empty="nothing has run by the clock yet")
+    show(context, rows, format, empty="no runs yet")
 
 
 @command(
     "cron:log",
     Role.DEPLOYER,
-    "what a run has printed so far, also after its end",
+    "show a run's output so far, also after its end",
     examples=("cron:log shop nightly", "cron:log shop nightly 12"),
 )
 def show_log(app: AppName, name: Name, number: Number = None, /, *, context: Ctx) -> None:

@@ -20,9 +20,9 @@ DEMO = "demo"
 @command(
     "demo:create",
     Role.DEPLOYER,
-    "make a small app and put it live, from nothing but this machine",
-    details="A page of 9 kB that answers, FROM scratch: no registry is asked. Clone it, change it, push it; "
-    "`apps:destroy demo --force` takes it away.",
+    "create and deploy a small demo app",
+    details="Its image is built FROM scratch and needs no registry. Clone it, change it and push it. "
+    "`apps:destroy demo --force` deletes it.",
     examples=("demo:create", "demo:create first"),
 )
 def create(

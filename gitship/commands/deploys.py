@@ -21,26 +21,26 @@ from gitship.model import App, Deploy, Role
 MOST_DEPLOYS = 1000
 OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 
-Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")]
-DeployId = Annotated[int | None, Parameter(name="ID", help="from `deploys:list`; else the newest")]
+Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="number of entries")]
+DeployId = Annotated[int | None, Parameter(name="ID", help="from `deploys:list` (default: the latest)")]
 
 
 COLUMNS = (
     Column("id", "for `logs:deploy`"),
     Column("kind", "push, config, rollback, scale, restart, stop, start, rename, promote or image"),
-    Column("cause", "what asked for it"),
+    Column("cause", "what started it"),
     Column("state", "received, queued, building, ..., canary, ..., live, failed, canceled or superseded"),
-    Column("release", "number of the release it made or led to, null for none", version),
-    Column("commit", "what was deployed", short_commit),
-    Column("created_at", "when it was asked for"),
-    Column("finished_at", "when it ended"),
-    Column("seconds", "from when it was asked for to its end", lambda s: NOTHING if s is None else f"{s:.1f}"),
-    Column("created_by", "whose key asked for it"),
-    Column("stages", "each with its name, start and seconds", lambda stages: _stages(stages)),
-    Column("failed_stage", "where it failed, null unless it did"),
-    Column("reason", "why it ended early, or what went wrong after its switch; else empty"),
-    Column("hint", "what to do then"),
-    Column("request", "the id under which the server's log has what belongs to it, empty for none"),
+    Column("release", "its release's number, null if none", version),
+    Column("commit", "the deployed commit", short_commit),
+    Column("created_at", "when it was created"),
+    Column("finished_at", "when it finished"),
+    Column("seconds", "from when it was created to its end", lambda s: NOTHING if s is None else f"{s:.1f}"),
+    Column("created_by", "the key that started it"),
+    Column("stages", "name, start and seconds of each", lambda stages: _stages(stages)),
+    Column("failed_stage", "the stage that failed, null if none"),
+    Column("reason", "why it ended early, or what failed after traffic was switched; else empty"),
+    Column("hint", "what to do about it"),
+    Column("request", "its request id in the server's log, empty if none"),
 )
 ONLY_OF_ONE = {"finished_at", "stages", "failed_stage", "hint", "request"}  # too wide for a table of many
 
@@ -48,7 +48,7 @@ ONLY_OF_ONE = {"finished_at", "stages", "failed_stage", "hint", "request"}  # to
 @command(
     "deploys:list",
     Role.VIEWER,
-    "an app's deploys, newest first",
+    "list an app's deploys, newest first",
     columns=tuple(replace(column, json_only=column.key in ONLY_OF_ONE) for column in COLUMNS),
     examples=("deploys:list shop", "deploys:list shop -n 1 --format json"),
     aliases=("deploys",),
@@ -70,8 +70,8 @@ def _row(context: Context, deploy: Deploy) -> dict[str, object]:
 @command(
     "deploys:retry",
     Role.DEPLOYER,
-    "the newest deploy of a commit again, when it failed, was canceled or rolled back by itself",
-    details="The commit is in the repository already: nothing has to be pushed.",
+    "retry the latest deploy of a commit that failed, was canceled or was rolled back automatically",
+    details="The commit is in the repository already, so no push is needed.",
     examples=("deploys:retry shop",),
 )
 def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
@@ -82,7 +82,7 @@ def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
 @command(
     "deploys:info",
     Role.VIEWER,
-    "one deploy: its stages with their times, and why it ended",
+    "show a deploy: its stages with their times, and why it ended",
     one=True,
     columns=COLUMNS,
     examples=("deploys:info shop", "deploys:info shop 12 --format json"),
@@ -100,7 +100,7 @@ def _deploy(context: Context, app: App, deploy_id: int | None) -> Deploy:
     if deploy_id is None:
         newest = context.store.deploys(app.id, limit=1)
         if not newest:
-            raise NotFound(f"{app.name} was never deployed", "push to it: git push deploy main")
+            raise NotFound(f"{app.name} has never been deployed", "push to it: git push deploy main")
         return newest[0]
     try:
         found = context.store.deploy(deploy_id)
@@ -114,7 +114,7 @@ def _deploy(context: Context, app: App, deploy_id: int | None) -> Deploy:
 @command(
     "deploys:cancel",
     Role.DEPLOYER,
-    "end an app's running or queued deploy; what is live stays",
+    "cancel an app's running or queued deploy; the live release stays",
     examples=("deploys:cancel shop",),
 )
 def cancel(app: AppName, /, *, context: Ctx) -> None:
@@ -126,8 +126,9 @@ def cancel(app: AppName, /, *, context: Ctx) -> None:
 @command(
     "deploys:promote",
     Role.DEPLOYER,
-    "end a canary: all visitors get the new release now",
-    details="`git push -o canary=5%` begins one, and so does `canary` in gitship.toml; gitship ends it by itself, too.",
+    "promote a canary: send all visitors to the new release now",
+    details="`git push -o canary=5%` or `canary` in gitship.toml starts one; gitship also promotes or aborts it "
+    "by itself.",
     examples=("deploys:promote shop",),
 )
 def promote(app: AppName, /, *, context: Ctx) -> None:
@@ -141,7 +142,7 @@ def promote(app: AppName, /, *, context: Ctx) -> None:
 @command(
     "deploys:abort",
     Role.DEPLOYER,
-    "end a canary: all visitors get the release before, and the deploy has failed",
+    "abort a canary: send all visitors to the previous release, and fail the deploy",
     examples=("deploys:abort shop",),
 )
 def abort(app: AppName, /, *, context: Ctx) -> None:
@@ -155,7 +156,7 @@ def abort(app: AppName, /, *, context: Ctx) -> None:
 @command(
     "deploy:pushed",
     Role.ADMIN,
-    "deploy what a push by another road has put into the repository; its post-receive hook says this",
+    "deploy what was pushed by other means; called by the repository's post-receive hook",
     hidden=True,
 )
 def pushed(

@@ -15,18 +15,16 @@ from gitship.errors import AlreadyGone, Conflict, UsageError, nearest
 from gitship.model import WILDCARD, App, Role
 from gitship.routing import hostnames
 
-DomainName = Annotated[
-    str, Parameter(name="DOMAIN", help="a host name, or *.example.com for all just below one; there may be several")
-]
+DomainName = Annotated[str, Parameter(name="DOMAIN", help="a host name, or *.example.com; may be repeated")]
 
 
 @command(
     "domains:add",
     Role.DEPLOYER,
-    "lead a host name to an app",
-    details="*.example.com leads each name with one more label to the app, as a certificate for it would cover it; "
-    "names that an app has by themselves come first. A wildcard below the server's own domain needs the role admin; "
-    "names directly below it belong to apps, each to the one that is called so.",
+    "route a host name to an app",
+    details="*.example.com routes each name with one more label, as a wildcard certificate covers them; exact "
+    "names take precedence. A wildcard below the server's domain needs the role admin. Names directly "
+    "below the server's domain belong to the app of that name.",
     examples=("domains:add shop www.example.com", "domains:add shop example.com '*.example.com'"),
 )
 def add(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
@@ -40,7 +38,7 @@ def add(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
         context.operations.add_domain(found, name, context.identity)
         context.line(f"added {name} to {found.name}")
     if not added:
-        context.note("it is so already: nothing to do")
+        context.note("no change")
 
 
 def _named(context: Context, domains: tuple[str, ...]) -> list[str]:
@@ -55,7 +53,7 @@ def _patterns(context: Context, domains: tuple[str, ...]) -> list[str]:
     context.record(" ".join(names))
     everywhere = f"{WILDCARD}{context.settings.domain}"
     if everywhere in names:
-        context.require(Role.ADMIN, f"{everywhere}, where apps have their own names")
+        context.require(Role.ADMIN, f"{everywhere}, which holds the apps' own names")
     return names
 
 
@@ -72,14 +70,14 @@ def _refuse_taken(context: Context, app: App, name: str) -> None:
         raise Conflict(f"{app.name} has {name} already", f"see `domains:list {app.name}`")
     if owner:
         whose = f"the app '{owner.name}'" if context.identity.sees(owner.id) else "another app"
-        raise Conflict(f"{name} leads to {whose}", "choose another name, or remove it there first")
+        raise Conflict(f"{name} belongs to {whose}", "choose another name, or remove it there first")
 
 
 @command(
     "domains:set",
     Role.DEPLOYER,
-    "lead exactly these host names to an app, beside its own",
-    details="What it has and is not named is removed; none at all removes every one.",
+    "route exactly these host names to an app, besides its own",
+    details="Removes all others. Without a name, removes every one.",
     examples=("domains:set shop www.example.com example.com", "domains:set shop"),
 )
 def set_domains(
@@ -101,13 +99,13 @@ def set_domains(
         context.operations.remove_domain(found, name, context.identity)
         context.line(f"removed {name} from {found.name}")
     if not added and not gone:
-        context.note("it is so already: nothing to do")
+        context.note("no change")
 
 
 @command(
     "domains:remove",
     Role.DEPLOYER,
-    "stop leading a host name to an app",
+    "stop routing a host name to an app",
     examples=("domains:remove shop www.example.com",),
 )
 def remove(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
@@ -116,7 +114,7 @@ def remove(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
     there = {domain.name for domain in context.store.domains(found.id)}
     for name in names:  # all are looked at before the first is removed
         if name == f"{found.name}.{context.settings.domain}":
-            raise Conflict(f"{name} is the app's own name and stays", "an app always answers there")
+            raise Conflict(f"cannot remove {name}: it is the app's own name", "every app answers at its own name")
         if name not in there:
             near = nearest(name, there)
             hint = f"did you mean '{near}'?" if near else f"see `domains:list {found.name}`"
@@ -129,10 +127,10 @@ def remove(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
 @command(
     "domains:list",
     Role.VIEWER,
-    "an app's host names",
+    "list an app's host names",
     columns=(
         Column("domain", "the host name"),
-        Column("own", "true for `<app>.<server's domain>`, which the app always has"),
+        Column("own", "true for `<app>.<server's domain>`, which every app has"),
     ),
     examples=("domains:list shop", "domains:list shop --format json"),
     aliases=("domains",),

@@ -19,16 +19,16 @@ SHELL = "/bin/sh"
 _CONTAINER = re.compile(r"([a-z][a-z0-9-]*)(?:\.([1-9][0-9]{0,3}))?")
 
 Process = Annotated[
-    str | None, Parameter(name="PROCESS[.N]", help="which container, as in web or web.2; else the first web")
+    str | None, Parameter(name="PROCESS[.N]", help="the container, for example web or web.2 (default: the first web)")
 ]
-Words = Annotated[str, Parameter(name="COMMAND", help=f"the command and its arguments, else {SHELL}")]
+Words = Annotated[str, Parameter(name="COMMAND", help=f"the command and its arguments (default {SHELL})")]
 
 
 @command(
     "enter",
     Role.DEPLOYER,
-    "a shell or another command in a running container",
-    details="Streams and exit code are as with `run`. The command is killed when the client goes away.",
+    "open a shell or run a command in a running container",
+    details="Streams and exit code are as with `run`. The command is killed when the client disconnects.",
     examples=("enter shop", "enter shop web ls -l", "enter shop worker.2"),
     aliases=("ps:exec",),
     program_after=2,
@@ -42,7 +42,7 @@ def enter(app: AppName, process: Process = None, /, *words: Words, context: Ctx)
         if known and (match is None or match[1] not in known):
             error = no_process(found.name, process, known)
             if not error.hint.startswith("did you mean"):  # the command itself, without the process before it
-                error.hint = f"name a process before the command: {context.command.name} {found.name} {known[0]} ..."
+                error.hint = f"give a process before the command: {context.command.name} {found.name} {known[0]} ..."
             raise error
         if match is not None:
             type_, number = match[1], int(match[2]) if match[2] else None

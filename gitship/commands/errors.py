@@ -19,8 +19,9 @@ from gitship.model import Role
 @command(
     "errors:set",
     Role.DEPLOYER,
-    "answer with an own page, 503 and Retry-After while the app does not answer",
-    details="What is cached goes on being served; an error page that the app itself sends is left as it is.",
+    "serve your own 503 page while the app is down",
+    details="Sent with Retry-After. Cached pages are still served. Error pages sent by the app itself are not "
+    "replaced.",
     examples=("errors:set shop --page - < down.html",),
 )
 def set_page(
@@ -40,28 +41,28 @@ def set_page(
     found = context.app(app)
     text = read_all(context.session, PAGE_BYTES)
     if not text.strip():
-        raise GitshipError("the page on standard input is empty", "`errors:unset` brings gitship's own page back")
+        raise GitshipError("the page on standard input is empty", "to use gitship's error page again: errors:unset")
     try:
         check_page(text)
     except ValueError:
         raise GitshipError("the page has control characters", "send HTML as UTF-8 text") from None
     context.operations.serving.set_error_page(found, text, context.identity)
-    context.line(f"{found.name} has an error page of its own")
+    context.line(f"{found.name} has its own error page")
 
 
-@command("errors:unset", Role.DEPLOYER, "use gitship's own error page again", examples=("errors:unset shop",))
+@command("errors:unset", Role.DEPLOYER, "use gitship's error page again", examples=("errors:unset shop",))
 def unset(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
     context.operations.serving.set_error_page(found, None, context.identity)
-    context.line(f"{found.name} has gitship's error page")
+    context.line(f"{found.name} uses gitship's error page")
 
 
 @command(
     "errors:show",
     Role.VIEWER,
-    "whether an app has an error page of its own",
+    "show whether an app has its own error page",
     one=True,
-    columns=(Column("page_bytes", "size of the app's own page; null: gitship's page"),),
+    columns=(Column("page_bytes", "size of the app's own page, null for gitship's page"),),
     examples=("errors:show shop", "errors:show shop --format json"),
     aliases=("errors",),
 )

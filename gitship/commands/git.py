@@ -18,15 +18,18 @@ from gitship.model import Role
 MOST_STRIPPED = 100
 
 Revision = Annotated[str, Parameter(name="REVISION", help="a branch, a tag, or a commit with 7 digits or more")]
-ImageName = Annotated[str, Parameter(name="IMAGE", help="as in registry.example.com/shop:1.2; also @sha256:...")]
+ImageName = Annotated[
+    str, Parameter(name="IMAGE", help="for example registry.example.com/shop:1.2, or with @sha256:...")
+]
 Setting = Annotated[Literal["deploy-branch"], Parameter(name="SETTING", help="what to set")]
 
 
 @command(
     "git:deploy",
     Role.DEPLOYER,
-    "deploy a branch or commit that the repository has",
-    details="The deploy branch moves to it when it is live. Branches come in with `git push -o no-deploy`.",
+    "deploy a branch or commit from the repository",
+    details="The deploy branch moves to it once it is live. To push a branch without deploying it: `git push -o "
+    "no-deploy`.",
     examples=("git:deploy shop feature", "git:deploy shop 1a2b3c4 --force"),
 )
 def deploy(
@@ -35,9 +38,7 @@ def deploy(
     /,
     *,
     context: Ctx,
-    force: Annotated[
-        bool, Parameter(name="--force", help="also when it leaves out commits that the deploy branch has")
-    ] = False,
+    force: Annotated[bool, Parameter(name="--force", help="even if it drops commits of the deploy branch")] = False,
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
@@ -49,9 +50,9 @@ def deploy(
 @command(
     "git:from-image",
     Role.DEPLOYER,
-    "deploy an image by its name, without a build",
-    details="The engine's own image counts, else it is pulled; its CMD runs as web. The release keeps the image as it "
-    "is now, whatever its tag names later. Logins: `registry:login`.",
+    "deploy an existing image without a build",
+    details="Uses the image on this server if there is one, else pulls it; its CMD runs as web. The release "
+    "keeps this image even if the tag moves. To log in to a registry: `registry:login`.",
     examples=("git:from-image shop registry.example.com/shop:1.2", "git:from-image shop shop:latest --pull"),
 )
 def from_image(
@@ -60,7 +61,7 @@ def from_image(
     /,
     *,
     context: Ctx,
-    pull: Annotated[bool, Parameter(name="--pull", help="ask the registry even when the engine has it")] = False,
+    pull: Annotated[bool, Parameter(name="--pull", help="pull even if the image is on this server")] = False,
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
@@ -72,9 +73,9 @@ def from_image(
 @command(
     "git:from-archive",
     Role.DEPLOYER,
-    "deploy the files of a tar, plain or gzipped, that is piped in",
-    details="It becomes a commit on the deploy branch, with exactly these files, and can be fetched once it is live. "
-    "A single directory at its top is kept unless --strip 1 leaves it out.",
+    "deploy a tar archive, plain or gzipped, from standard input",
+    details="It becomes a commit with exactly these files on the deploy branch, and can be fetched once it is "
+    "live. Use --strip 1 to remove a single top directory.",
     examples=("git:from-archive shop < shop.tar.gz", "git:from-archive shop --strip 1 < shop-1.2.tar.gz"),
 )
 def from_archive(
@@ -83,7 +84,7 @@ def from_archive(
     *,
     context: Ctx,
     strip: Annotated[
-        int, Parameter(name="--strip", metavar="N", help="leave so many leading directories of each name out")
+        int, Parameter(name="--strip", metavar="N", help="number of leading directories to remove from file names")
     ] = 0,
     detach: Detach = False,
 ) -> None:
@@ -91,7 +92,9 @@ def from_archive(
         raise UsageError(f"--strip {strip} is out of range", f"0 to {MOST_STRIPPED}")
     found = context.app(app)
     if context.terminal:
-        raise GitshipError("an archive cannot come from a terminal", f"pipe it in: git:from-archive {app} < app.tar.gz")
+        raise GitshipError(
+            "refusing to read an archive from a terminal", f"pipe it in: git:from-archive {app} < app.tar.gz"
+        )
     begun = context.operations.sources.archive(found, context.session.stdin, context.identity, strip=strip)
     context.record(f"{begun.cause}, deploy {begun.id}")
     follow(context, found.name, begun, detach=detach)
@@ -100,8 +103,8 @@ def from_archive(
 @command(
     "git:set",
     Role.DEPLOYER,
-    "say which branch deploys, from the next push on",
-    details="What is live stays. The branch need not be there yet.",
+    "set the deploy branch, from the next push on",
+    details="The live release stays. The branch need not exist yet.",
     examples=("git:set shop deploy-branch production",),
 )
 def set_branch(
@@ -122,13 +125,13 @@ def set_branch(
 @command(
     "git:info",
     Role.VIEWER,
-    "an app's repository: the branch that deploys, its refs, its size",
+    "show an app's repository: deploy branch, refs and size",
     one=True,
     columns=(
-        Column("deploy_branch", "the branch that deploys, null until the first push says"),
-        Column("commit", "what that branch names, null when it is not there", short_commit),
+        Column("deploy_branch", "the deploy branch, null before the first push"),
+        Column("commit", "that branch's commit, null if it does not exist", short_commit),
         Column("refs", "branches and tags, each with its commit or tag object", lambda refs: _refs(refs)),
-        Column("repository_bytes", "what it takes on the server's disk", size),
+        Column("repository_bytes", "its size on disk", size),
     ),
     examples=("git:info shop", "git:info shop --format json"),
     aliases=("git", "git:report"),

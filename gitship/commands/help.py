@@ -29,8 +29,8 @@ TEXT_COLUMNS = 100  # in a pipe, where most help is read: `ssh` alone asks for n
 COLUMNS = (
     Column("name", "the command's or topic's name"),
     Column("kind", "command or topic"),
-    Column("about", "what it does, or is about"),
-    Column("text", "a topic's text as Markdown; null for a command, and where NAME is not given"),
+    Column("about", "a summary"),
+    Column("text", "a topic's text as Markdown; null for a command, or without NAME"),
 )
 
 
@@ -53,7 +53,7 @@ class Page(Markdown):
 @command(
     "help",
     Role.VIEWER,
-    "all commands and topics, or one in detail",
+    "list all commands and topics, or show one in detail",
     columns=COLUMNS,
     examples=("help", "help config:set", "help config", "help rollbacks", "help volumes --format json"),
 )
@@ -83,7 +83,7 @@ def help_command(
         context.line(f"gitship {__version__}: commands for `ssh -p {port} deploy@{host} COMMAND`")
         _overview(context, allowed)
         _section(context, "Topics", [(topic.name, topic.about) for topic in docs.topics().values()])
-        context.line("\n`help NAME` tells more; `--format json` and `--quiet` make listings fit for scripts.")
+        context.line("\n`help NAME` shows details. For scripts, use `--format json` or `--quiet`.")
     elif of_noun:
         _overview(context, of_noun)
     elif found:
@@ -151,9 +151,7 @@ def _details(context: Context, command: Command) -> None:
             context.line(f"  {line}")
     arguments = command_registry.arguments(command)
     rows = [(", ".join(a.names) + ("" if a.flag or a.positional else f" {a.value}"), _about(a)) for a in arguments]
-    rows.append(
-        (", ".join(command_registry.QUIET_FLAGS), "no remarks and no progress; of a listing the first column only")
-    )
+    rows.append((", ".join(command_registry.QUIET_FLAGS), "no remarks or progress; only the first column of a listing"))
     rows.append(("-h, --help", "this text"))
     _section(context, "Arguments and options", rows)
     if command.columns:
@@ -184,6 +182,6 @@ def _wrapped(context: Context, text: str, indent: int) -> list[str]:
     return textwrap.wrap(text, max(24, columns - indent), break_long_words=False, break_on_hyphens=False)
 
 
-@command("version", Role.VIEWER, "the server's version", examples=("version",))
+@command("version", Role.VIEWER, "print the server's version", examples=("version",))
 def version_command(*, context: Ctx) -> None:
     context.line(f"gitship {__version__}")

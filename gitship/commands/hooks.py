@@ -14,22 +14,22 @@ from gitship.model import Role
 @command(
     "hooks:list",
     Role.ADMIN,
-    "the server's own hooks, in the order of a deploy, and whether each would run",
+    "list the server's deploy hooks in order, and whether each would run",
     details=(
-        f"A hook is an executable in `<data_dir>/hooks/<point>.d/`; the points are {', '.join(Point)}. It runs without"
-        " a shell, with GITSHIP_APP, GITSHIP_KIND (push, config, ...), GITSHIP_DEPLOY, GITSHIP_RELEASE, GITSHIP_COMMIT,"
-        " GITSHIP_STAGE, GITSHIP_REASON, GITSHIP_URL and GITSHIP_POINT in its environment, and the deploy as JSON on"
-        " standard input; what it prints stands in the deploy's log. After `hooks.timeout` seconds it is killed with"
-        " all it started. When one of the first three points does not exit 0, or may not be run, the deploy fails and"
-        " nothing has changed; the others change nothing. before-build and after-build are for pushes, rebuilds and"
-        " retries, the rest for every deploy; on-failure not for one that was canceled or that gitship's own end cut"
-        " short."
+        f"A hook is an executable in `<data_dir>/hooks/<point>.d/`; the points are {', '.join(Point)}. It runs "
+        "without a shell, with GITSHIP_APP, GITSHIP_KIND (push, config, ...), GITSHIP_DEPLOY, GITSHIP_RELEASE, "
+        "GITSHIP_COMMIT, GITSHIP_STAGE, GITSHIP_REASON, GITSHIP_URL and GITSHIP_POINT in its environment, and "
+        "the deploy as JSON on standard input. Its output goes to the deploy's log. After `hooks.timeout` "
+        "seconds it is killed with its child processes. If a hook of the first three points exits non-zero or "
+        "may not be run, the deploy fails and nothing changes; the other points do not affect the deploy. "
+        "before-build and after-build run for pushes, rebuilds and retries, the others for every deploy. "
+        "on-failure does not run for a deploy that was canceled, or cut short because gitship stopped."
     ),
     columns=(
         Column("point", "when it runs"),
-        Column("name", "the file's name; they run in this order"),
-        Column("runs", "true when it would run"),
-        Column("reason", "why it would not"),
+        Column("name", "the file's name; hooks run in this order"),
+        Column("runs", "whether it would run"),
+        Column("reason", "why it would not run"),
     ),
     examples=("hooks:list", "hooks:list --format json"),
     aliases=("hooks",),

@@ -21,10 +21,10 @@ from gitship.model import STATUS_PAGE, App, Role, Site
 HSTS_DAYS = 180
 DAY_S = 86_400
 
-OptionalApp = Annotated[str | None, Parameter(name="APP", help="the app's name; every app without it")]
+OptionalApp = Annotated[str | None, Parameter(name="APP", help="the app's name (default: all apps)")]
 AppOrStatusPage = Annotated[str | None, Parameter(name="APP", help="the app's name")]
 OfStatusPage = Annotated[
-    bool, Parameter(name="--status-page", help="the status page at web.domain, in place of an app; for admins")
+    bool, Parameter(name="--status-page", help="the status page at web.domain instead of an app; for admins")
 ]
 
 
@@ -50,7 +50,7 @@ def site(context: Context, app: str | None, status_page: bool) -> Site:
     """What the command is for. Raises UsageError unless it is exactly one of the two."""
     if (app is None) != status_page:
         raise UsageError(
-            "name either an app or --status-page", f"for instance `{context.command.name} shop`; see `apps:list`"
+            "give either an app or --status-page", f"for instance `{context.command.name} shop`; see `apps:list`"
         )
     if app is not None:
         return context.app(app)
@@ -67,14 +67,13 @@ def site(context: Context, app: str | None, status_page: bool) -> Site:
 @command(
     "https:enable",
     Role.DEPLOYER,
-    "serve an app by HTTPS: get a certificate for its domains, renew it in time, and send http visitors there",
+    "turn HTTPS on for an app: obtain and renew a certificate, and redirect http to https",
     details=(
-        "With it you agree to the terms of the certificate authority in [https] directory. Domains have to lead to "
-        "this server, with port 80 open. Names that only this machine knows (.localhost) get a certificate of "
-        "gitship's own, which browsers warn of, and are not sent to https. "
-        "--hsts tells browsers to come by https alone from now on, for 180 days after each visit: they keep to that "
-        "even after https:disable, so use it only when you are sure. --hsts off takes it back, as browsers come by. "
-        "--status-page does all this for the status page, once it has a host name in web.domain."
+        "By this you agree to the terms of the certificate authority in [https] directory. Domains must resolve "
+        "to this server, with port 80 open. Local names (.localhost) get a self-signed certificate, which "
+        "browsers warn about, and are not redirected to https. --hsts tells browsers to use only https for 180 "
+        "days after each visit, even after https:disable, so use it only if you are sure. --hsts off revokes it "
+        "at a browser's next visit. --status-page does the same for the status page, once web.domain is set."
     ),
     examples=("https:enable shop", "https:enable shop --hsts on", "https:enable --status-page"),
 )
@@ -85,7 +84,7 @@ def enable(
     context: Ctx,
     status_page: OfStatusPage = False,
     hsts: Annotated[
-        str | None, Parameter(name="--hsts", metavar="on|off", help="tell browsers to come by https alone")
+        str | None, Parameter(name="--hsts", metavar="on|off", help="tell browsers to use only https")
     ] = None,
 ) -> None:
     if hsts not in (None, "on", "off"):
@@ -99,21 +98,21 @@ def enable(
     if hsts == "on":
         told = [row.host for row in rows if row.state == "ok"]
         note = f"browsers now refuse http at {', '.join(told)} for {HSTS_DAYS} days after each visit"
-        context.note(note if told else "--hsts counts once a host has a certificate that browsers trust")
+        context.note(note if told else "--hsts takes effect once a host has a certificate that browsers trust")
 
 
 @command(
     "https:disable",
     Role.DEPLOYER,
-    "serve an app by http alone",
-    details="Its certificates are kept for the next https:enable. Browsers that were told by --hsts still refuse http.",
+    "turn HTTPS off for an app",
+    details="Its certificates are kept for the next https:enable. Browsers that received --hsts still refuse http.",
     examples=("https:disable shop", "https:disable --status-page"),
 )
 def disable(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStatusPage = False) -> None:
     found = site(context, app, status_page)
     hsts = wish_of(context.store, context.settings, found).hsts_s
     context.operations.https.disable(found, context.identity)
-    context.line(f"{called(found)} is served by http alone")
+    context.line(f"{called(found)} is served by http only")
     if hsts:
         context.note(f"browsers that have been there still refuse http, for up to {hsts // DAY_S} days")
 
@@ -121,8 +120,8 @@ def disable(app: AppOrStatusPage = None, /, *, context: Ctx, status_page: OfStat
 @command(
     "https:renew",
     Role.DEPLOYER,
-    "ask for an app's certificate now, if it is time or names are missing",
-    details="gitship does so by itself. Until the new one is there, and when there is none, the old one serves on.",
+    "renew an app's certificate now, if it is due or names are missing",
+    details="gitship does this by itself. Until there is a new certificate, the old one stays in use.",
     examples=("https:renew shop", "https:renew shop --force", "https:renew --status-page"),
 )
 def renew(
@@ -132,7 +131,7 @@ def renew(
     context: Ctx,
     status_page: OfStatusPage = False,
     force: Annotated[
-        bool, Parameter(name="--force", help="also when it need not be yet, or the last attempts have failed")
+        bool, Parameter(name="--force", help="even if it is not due, or the last attempts failed")
     ] = False,
 ) -> None:
     found = site(context, app, status_page)
@@ -144,18 +143,18 @@ def renew(
 @command(
     "https:status",
     Role.VIEWER,
-    "each host's HTTPS, its certificate, and what is wrong",
+    "show the HTTPS state, certificate and problems of each host",
     columns=(
         Column("app", "the app; null for the status page"),
-        Column("host", "where it answers"),
+        Column("host", "the host name"),
         Column("state", "ok, off, self-signed, expired, or none: no certificate yet"),
         Column("source", "own, acme or self-signed; null without a certificate"),
-        Column("issuer", "who vouches for it", json_only=True),
-        Column("not_after", "when the certificate ends", json_only=True),
+        Column("issuer", "its issuer", json_only=True),
+        Column("not_after", "when the certificate expires", json_only=True),
         Column("days", "whole days until then"),
-        Column("renew_at", "when the next one is asked for", json_only=True),
-        Column("problem", "why there is none, or no newer one"),
-        Column("retry_at", "when that is tried again", json_only=True),
+        Column("renew_at", "when it is renewed", json_only=True),
+        Column("problem", "why there is none, or why it was not renewed"),
+        Column("retry_at", "when it is retried", json_only=True),
     ),
     examples=("https:status", "https:status shop --format json"),
     aliases=("https",),
@@ -185,6 +184,6 @@ def _said(row: HostStatus) -> str:
     if row.certificate is None:
         return f"no certificate{f' ({row.problem})' if row.problem else ''}"
     trusted = row.certificate.source.trusted
-    kind = f"certificate of {row.certificate.issuer}" if trusted else "self-signed certificate, browsers warn of it"
+    kind = f"certificate of {row.certificate.issuer}" if trusted else "self-signed certificate, browsers show a warning"
     days = days_left(row.certificate.not_after)
     return f"{kind}, expired" if row.state == "expired" else f"{kind}, valid for {days} days"

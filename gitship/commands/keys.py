@@ -21,17 +21,17 @@ from gitship.model import App, Key, Role
 KEY_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?")
 KEY_TEXT_BYTES = 16 * 1024  # an RSA key of 16,384 bits takes 2.8 kB
 
-KeyName = Annotated[str, Parameter(name="NAME", help="the key's name, for instance its owner's")]
-KeyText = Annotated[str, Parameter(name="KEY", help="the public key; else it is read from standard input")]
+KeyName = Annotated[str, Parameter(name="NAME", help="the key's name, for example its owner's")]
+KeyText = Annotated[str, Parameter(name="KEY", help="the public key (default: read from standard input)")]
 
 
 @command(
     "keys:add",
     Role.ADMIN,
-    "let a public key log in",
-    details="Roles: viewer looks, deployer also pushes and runs apps, admin also manages keys and destroys apps."
-    " With --app the role counts for those apps alone: to such a key all others do not exist, and it makes none."
-    " With --no-apps it has none until `keys:grant` gives it some; so has one whose apps were all destroyed.",
+    "add a public key that may log in",
+    details="Roles: viewer may look, deployer may also push and run apps, admin may also manage keys and destroy "
+    "apps. --app limits the key to those apps: it cannot see other apps or create any. With --no-apps it "
+    "may use none until `keys:grant`; the same holds for a key whose apps were all destroyed.",
     examples=(
         "keys:add ada < ~/.ssh/id_ed25519.pub",
         "keys:add ci --role deployer ssh-ed25519 AAAAC3...",
@@ -47,7 +47,7 @@ def add(
     app: Annotated[
         list[str] | None, Parameter(name="--app", metavar="APP", help="limit it to this app; may be repeated")
     ] = None,
-    no_apps: Annotated[bool, Parameter(name=NO_APPS, help="limit it to no app at all")] = False,
+    no_apps: Annotated[bool, Parameter(name=NO_APPS, help="allow no apps yet")] = False,
 ) -> None:
     context.record(f"{name} as {role}")
     if not KEY_NAME.fullmatch(name):
@@ -68,7 +68,7 @@ def add(
     parsed = public_key.parse(text)
     there = next((k for k in context.store.keys() if k.name == name), None)  # noqa: SIM118
     if there and (there.fingerprint, there.role, there.apps) == (parsed.fingerprint, role, limit):
-        context.note("it is so already: nothing to do")
+        context.note("no change")
         return
     with context.store.acting_for_all(context.identity):
         for app_id in limit or ():
@@ -105,11 +105,11 @@ def _apps_text(names: list[str] | None) -> str:
 @command(
     "keys:list",
     Role.ADMIN,
-    "all keys that may log in",
+    "list the keys that may log in",
     columns=(
         Column("name", "the key's name"),
         Column("role", "viewer, deployer or admin"),
-        Column("apps", "the apps it is limited to, null when it may use all", _apps_text),
+        Column("apps", "the apps it is limited to, null for all", _apps_text),
         Column("fingerprint", "as `ssh-keygen -l` prints it"),
         Column("public_key", "type and base64", json_only=True),
         Column("created_at", "when it was added"),
@@ -135,9 +135,9 @@ def list_keys(*, context: Ctx, format: Format = "table") -> None:
 @command(
     "keys:remove",
     Role.ADMIN,
-    "shut a key out; the last admin key stays",
-    details="What it has open ends at once: shells, logs, one-off commands, pushes, pages. A deploy that it began and"
-    " that is not live yet fails. Detached commands and cron runs go on.",
+    "remove a key; the last admin key cannot be removed",
+    details="Its sessions end at once: shells, logs, one-off commands, pushes, pages. Its deploys that are not "
+    "live yet fail. Detached commands and cron runs go on.",
     examples=("keys:remove ci",),
 )
 def remove(name: KeyName, /, *, context: Ctx) -> None:

@@ -17,15 +17,15 @@ from gitship.console.visible_apps import NO_APPS
 from gitship.errors import AlreadyGone, Conflict, UsageError
 from gitship.model import Key, Role
 
-Apps = Annotated[str, Parameter(name="APP", help="an app's name; there may be several")]
+Apps = Annotated[str, Parameter(name="APP", help="an app's name; may be repeated")]
 
 
 @command(
     "keys:limit",
     Role.ADMIN,
-    "let a key use these apps and no other",
-    details="To it, the others do not exist from now on: what it has open there ends at once. Its role stays what it"
-    " is. With --no-apps it may use none until `keys:grant` gives it some.",
+    "limit a key to these apps",
+    details="It no longer sees other apps; its sessions there end at once. Its role stays the same. With "
+    "--no-apps it may use none until `keys:grant`.",
     examples=("keys:limit ci shop", "keys:limit ci shop blog", "keys:limit ci --no-apps"),
 )
 def limit(
@@ -39,7 +39,7 @@ def limit(
     if app and no_apps:
         raise UsageError(f"give the apps, or {NO_APPS}", f"for instance: keys:limit {name} shop")
     if not app and not no_apps:
-        raise UsageError("APP is missing", f"name every app that the key shall use; for none at all: {NO_APPS}")
+        raise UsageError("APP is missing", f"name every app that the key may use; for none: {NO_APPS}")
     with context.store.acting_for_all(context.identity):
         key = _limitable(context, name)
         context.store.limit_key(key.id, _ids(context, app))
@@ -49,8 +49,8 @@ def limit(
 @command(
     "keys:grant",
     Role.ADMIN,
-    "let a key that is limited to some apps use further ones",
-    details="With --all it may use every app again.",
+    "allow a limited key to use more apps",
+    details="With --all it may use every app.",
     examples=("keys:grant ci blog", "keys:grant ci --all"),
 )
 def grant(
@@ -74,9 +74,8 @@ def grant(
 @command(
     "keys:revoke",
     Role.ADMIN,
-    "take apps from a key that is limited to some",
-    details="What it has open there ends at once. A key that may use all apps has no list to take from: `keys:limit`"
-    " gives it one first.",
+    "remove apps from a limited key",
+    details="Its sessions there end at once. A key that may use all apps has no list: run `keys:limit` first.",
     examples=("keys:revoke ci blog",),
 )
 def revoke(name: KeyName, /, *app: Apps, context: Ctx) -> None:
@@ -87,8 +86,8 @@ def revoke(name: KeyName, /, *app: Apps, context: Ctx) -> None:
         key = _limitable(context, name)
         if key.apps is None:
             raise Conflict(
-                f"'{name}' may use all apps, so there is no list to take one from",
-                f"name the apps that it shall keep: keys:limit {name} APP ...",
+                f"'{name}' may use all apps and has no list",
+                f"name the apps that it keeps: keys:limit {name} APP ...",
             )
         gone = _ids(context, app)
         for app_id in gone - key.apps:
@@ -118,4 +117,4 @@ def _say(context: Context, name: str) -> None:
         context.line(f"{name} may use all apps")
         return
     names = [app.name for app in context.apps() if app.id in key.apps]
-    context.line(f"{name} may use {', '.join(names)} and no other app" if names else f"{name} may use no app")
+    context.line(f"{name} may use only {', '.join(names)}" if names else f"{name} may use no app")

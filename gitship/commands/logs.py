@@ -29,18 +29,20 @@ from gitship.model import App, Role
 MOST_LINES = 100_000
 MOST_PATTERN_CHARS = 1000
 
-Lines = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of each container's last lines")]
-Follow = Annotated[bool, Parameter(name=("-f", "--follow"), help="go on with new lines until Ctrl-C")]
+Lines = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="number of last lines of each container")]
+Follow = Annotated[bool, Parameter(name=("-f", "--follow"), help="show new lines until Ctrl-C")]
 OfProcess = Annotated[str | None, Parameter(name=("-p", "--process"), metavar="TYPE", help="only this process type")]
 Since = Annotated[
     str | None,
-    Parameter(name="--since", metavar="WHEN", help="only lines since then: 30s, 10m, 2h, 1d, or a time in UTC"),
+    Parameter(name="--since", metavar="WHEN", help="only lines since: 30s, 10m, 2h, 1d, or a time in UTC"),
 ]
-Grep = Annotated[str | None, Parameter(name="--grep", metavar="PATTERN", help="only lines that have this text")]
+Grep = Annotated[str | None, Parameter(name="--grep", metavar="PATTERN", help="only lines with this text")]
 Regex = Annotated[bool, Parameter(name=("-E", "--regex"), help="the pattern is a regular expression")]
-IgnoreCase = Annotated[bool, Parameter(name=("-i", "--ignore-case"), help="the pattern's letters match in both cases")]
+IgnoreCase = Annotated[bool, Parameter(name=("-i", "--ignore-case"), help="ignore case")]
 Invert = Annotated[bool, Parameter(name=("-v", "--invert"), help="only lines that do not match")]
-OfRelease = Annotated[str | None, Parameter(name="--release", metavar="RELEASE", help="an earlier release, as in v11")]
+OfRelease = Annotated[
+    str | None, Parameter(name="--release", metavar="RELEASE", help="an earlier release, for example v11")
+]
 
 
 def parse_since(text: str, now: float) -> float:
@@ -60,7 +62,7 @@ def parse_since(text: str, now: float) -> float:
 @command(
     "logs",
     Role.VIEWER,
-    "what an app's containers print, and what happened to them",
+    "show an app's logs and container events",
     columns=(
         Column("at", "when"),
         Column("process", "the process type and number, as in web.1"),
@@ -68,10 +70,11 @@ def parse_since(text: str, now: float) -> float:
         Column("stream", "stdout, stderr, or event for what happened to the container"),
         Column("text", "the line, exactly"),
     ),
-    details="JSON comes as one object per line. Crashes, out of memory and restarts stand among the lines. With "
-    "--grep, -n counts lines that match. A regular expression follows RE2's syntax: no back-references or look-around, "
-    "and \\d, \\w and \\b are ASCII. With --release come the lines of all containers that a release has had: the last "
-    "10,000 of each are kept when it ends, for as many releases as the server's setting deploy.keep_releases says.",
+    details="JSON output is one object per line. Crashes, out of memory and restarts appear among the lines. "
+    "With --grep, -n counts matching lines. Regular expressions use RE2 syntax: no back-references or "
+    "look-around, and \\d, \\w and \\b are ASCII. --release shows the lines of all containers of that "
+    "release: the last 10,000 of each are kept, for as many releases as the server setting "
+    "deploy.keep_releases.",
     examples=(
         "logs shop -f",
         "logs shop -n 20 --process worker",
@@ -103,7 +106,7 @@ def show_logs(
     matches = parse_grep(grep, regex=regex, ignore_case=ignore_case, invert=invert)
     number = release_number(release) if release is not None else None
     if follow and number is not None:
-        raise UsageError("--follow and --release do not go together", "without --release it follows what is live")
+        raise UsageError("--follow and --release exclude each other", "leave out --release to follow the live release")
     found = context.app(app)
     if number is None and not found.live_release and not follow:
         number = _failed_first(context, found)
@@ -124,15 +127,15 @@ def parse_grep(pattern: str | None, *, regex: bool, ignore_case: bool, invert: b
     """What says of a line whether it is wanted; None wants all. Raises UsageError."""
     if pattern is None:
         if regex or ignore_case or invert:
-            raise UsageError("--regex, --ignore-case and --invert say how --grep looks", "add --grep PATTERN")
+            raise UsageError("--regex, --ignore-case and --invert need --grep", "add --grep PATTERN")
         return None
     if not pattern or len(pattern) > MOST_PATTERN_CHARS:
         raise UsageError("the pattern is empty or too long", f"1 to {MOST_PATTERN_CHARS:,} characters")
     try:
         wanted = matcher(pattern, regex=regex, ignore_case=ignore_case, invert=invert)
     except ValueError as error:
-        hint = "put a \\ before what stands for itself, or leave out --regex"
-        raise UsageError(f"'{printable(pattern[:80])}' cannot be looked for: {printable(str(error))}", hint) from None
+        hint = "escape special characters with \\, or leave out --regex"
+        raise UsageError(f"'{printable(pattern[:80])}' is not a valid pattern: {printable(str(error))}", hint) from None
     return lambda text: wanted(plain(text))  # colours stand within words
 
 
@@ -152,14 +155,14 @@ def _failed_first(context: Context, app: App) -> int | None:
     newest = next(iter(context.store.releases(app.id)), None)
     if newest is None:
         return None
-    context.note(f"nothing of {app.name} is live: this is what {newest.label} printed, whose deploy failed")
+    context.note(f"{app.name} has no live release: showing {newest.label}, whose deploy failed")
     return newest.number
 
 
 def _check_live(context: Context, app: App, process: str | None) -> None:
     if not app.live_release:
         raise GitshipError(
-            f"nothing of {app.name} is live",
+            f"{app.name} has no live release",
             "push to it first; `logs:deploy` shows its deploys, `logs --release v1` what one of them started",
         )
     known = [p.type for p in context.store.release(app.live_release).processes]
@@ -170,13 +173,13 @@ def _check_live(context: Context, app: App, process: str | None) -> None:
 @command(
     "logs:deploy",
     Role.VIEWER,
-    "a deploy's output, live while it runs",
-    details="The exit code is 1 when the deploy did not go live.",
+    "show a deploy's output, live while it runs",
+    details="The exit code is 1 if the deploy did not go live.",
     examples=("logs:deploy shop", "logs:deploy shop 42"),
 )
 def deploy_log(
     app: AppName,
-    deploy: Annotated[int | None, Parameter(name="ID", help="from deploys:list; else the newest")] = None,
+    deploy: Annotated[int | None, Parameter(name="ID", help="from `deploys:list` (default: the latest)")] = None,
     /,
     *,
     context: Ctx,
@@ -185,7 +188,7 @@ def deploy_log(
     if deploy is None:
         newest = context.store.deploys(found.id, limit=1)
         if not newest:
-            raise NotFound(f"{found.name} has had no deploy", "push to it first")
+            raise NotFound(f"{found.name} has never been deployed", "push to it first")
         follow(context, found.name, newest[0], raw=True)
         return
     missing = NotFound(f"{found.name} has no deploy {deploy}", f"see `deploys:list {found.name}`")

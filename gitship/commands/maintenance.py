@@ -22,8 +22,9 @@ from gitship.routing.gate_settings import gate_of
 @command(
     "maintenance:on",
     Role.DEPLOYER,
-    "answer all visitors with 503, Retry-After and a page; deploys go on as ever",
-    details="Given again, it replaces page and addresses. Requests under way are still answered by the app.",
+    "turn maintenance mode on: answer visitors with a 503 page; deploys still work",
+    details="Sent with Retry-After. Run it again to replace page and addresses. The app still answers requests "
+    "in progress.",
     examples=(
         "maintenance:on shop",
         "maintenance:on shop --page - < closed.html",
@@ -44,7 +45,7 @@ def on(
     allow: Annotated[
         tuple[str, ...],
         Parameter(
-            name="--allow", metavar="CIDR", help="an address or network that sees the app; may be given several times"
+            name="--allow", metavar="CIDR", help="an address or network that still sees the app; may be repeated"
         ),
     ] = (),
 ) -> None:
@@ -54,7 +55,7 @@ def on(
     found = context.app(app)
     text = read_all(context.session, PAGE_BYTES) if page else None
     if text is not None and not text.strip():
-        raise GitshipError("the page on standard input is empty", "leave --page out to get gitship's own page")
+        raise GitshipError("the page on standard input is empty", "leave out --page for gitship's page")
     try:
         wanted = Maintenance(text, allowed)
     except ValueError:
@@ -65,7 +66,7 @@ def on(
         context.note(f"these see the app: {', '.join(allowed)}")
 
 
-@command("maintenance:off", Role.DEPLOYER, "let visitors see the app again", examples=("maintenance:off shop",))
+@command("maintenance:off", Role.DEPLOYER, "turn maintenance mode off", examples=("maintenance:off shop",))
 def off(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
     context.operations.gates.change(found, lambda gate: replace(gate, maintenance=None), context.identity)
@@ -75,12 +76,12 @@ def off(app: AppName, /, *, context: Ctx) -> None:
 @command(
     "maintenance:list",
     Role.VIEWER,
-    "which apps are in maintenance",
+    "list the apps and whether each is in maintenance",
     columns=(
         Column("app", "the app's name"),
-        Column("on", "true while visitors get the page"),
-        Column("page_bytes", "size of the app's own page; null: gitship's page"),
-        Column("allow", "networks that see the app all the same"),
+        Column("on", "true if visitors get the page"),
+        Column("page_bytes", "size of the app's own page, null for gitship's page"),
+        Column("allow", "networks that still see the app"),
     ),
     examples=("maintenance:list", "maintenance:list --format json"),
 )
@@ -92,12 +93,12 @@ def list_maintenance(*, context: Ctx, format: Format = "table") -> None:
 @command(
     "maintenance:show",
     Role.VIEWER,
-    "whether an app is in maintenance",
+    "show whether an app is in maintenance",
     one=True,
     columns=(
-        Column("on", "true while visitors get the page"),
-        Column("page_bytes", "size of the app's own page; null: gitship's page"),
-        Column("allow", "networks that see the app all the same"),
+        Column("on", "true if visitors get the page"),
+        Column("page_bytes", "size of the app's own page, null for gitship's page"),
+        Column("allow", "networks that still see the app"),
     ),
     examples=("maintenance:show shop", "maintenance:show shop --format json"),
     aliases=("maintenance",),

@@ -28,21 +28,21 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 SECRET_BYTES = 1024
 FOR_ALL_APPS = "webhooks of all apps"
 
-WebhookName = Annotated[str, Parameter(name="NAME", help="what the webhook is called")]
+WebhookName = Annotated[str, Parameter(name="NAME", help="the webhook's name")]
 
 
 @command(
     "notify:add",
     Role.DEPLOYER,
-    "tell a URL what happens, by a POST for each event",
+    "add a webhook: POST each event to a URL",
     details=(
-        "Without --app it hears of all apps, which needs the role admin; with --no-apps of none. Events: "
+        "Without --app it covers all apps, which needs the role admin; with --no-apps none. Events: "
         + ", ".join(webhooks.EVENTS)
-        + ". The body is JSON with event, id, at, app, text and deploy, or one line as Slack or Discord take it. With"
-        " --secret it is signed as GitHub does: X-Gitship-Signature-256: sha256=HMAC of the body. What is not answered"
-        " by 2xx within 10 s is sent again, five times in half an hour, under the same X-Gitship-Delivery. Redirects"
-        " are not followed. Only a webhook that an admin has made may lead to private addresses, or to a port of this"
-        " server that is not for visitors."
+        + ". The body is JSON with event, id, at, app, text and deploy, or one line in Slack's or "
+        "Discord's format. With --secret it is signed as GitHub does: X-Gitship-Signature-256: "
+        "sha256=HMAC of the body. Without a 2xx answer within 10 s it is sent again, five times in half "
+        "an hour, with the same X-Gitship-Delivery. Redirects are not followed. Only an admin's webhook "
+        "may use private addresses, or a port of this server that is not for visitors."
     ),
     examples=(
         "notify:add ops https://hooks.example.com/deploys",
@@ -52,20 +52,20 @@ WebhookName = Annotated[str, Parameter(name="NAME", help="what the webhook is ca
 )
 def add(
     name: WebhookName,
-    url: Annotated[str, Parameter(name="URL", help="where to; https:// or http://")],
+    url: Annotated[str, Parameter(name="URL", help="its URL, https:// or http://")],
     /,
     *,
     context: Ctx,
     app: Annotated[
-        list[str] | None, Parameter(name="--app", metavar="APP", help="only of this app; may be repeated")
+        list[str] | None, Parameter(name="--app", metavar="APP", help="only for this app; may be repeated")
     ] = None,
-    no_apps: Annotated[bool, Parameter(name=NO_APPS, help="of no app")] = False,
-    events: Annotated[str, Parameter(name="--events", metavar="LIST", help="with commas between them")] = "all",
+    no_apps: Annotated[bool, Parameter(name=NO_APPS, help="for no app")] = False,
+    events: Annotated[str, Parameter(name="--events", metavar="LIST", help="events, separated by commas")] = "all",
     format: Annotated[
-        Literal["json", "slack", "discord"], Parameter(name="--format", help="the shape of the body")
+        Literal["json", "slack", "discord"], Parameter(name="--format", help="the format of the body")
     ] = "json",
     secret: Annotated[
-        bool, Parameter(name="--secret", help="sign with a secret from standard input, or asked for on a terminal")
+        bool, Parameter(name="--secret", help="sign with a secret, read from standard input or a prompt")
     ] = False,
 ) -> None:
     apps = limit_of(context, app, no_apps)
@@ -76,7 +76,7 @@ def add(
     host = webhooks.split(url).hostname or ""
     anywhere = context.identity.role is Role.ADMIN
     if not anywhere and _private(host):
-        raise GitshipError(f"{host} is no public address", "an admin can add a webhook that leads there")
+        raise GitshipError(f"{host} is not a public address", "an admin can add a webhook for that address")
     wanted = webhooks.events(events)
     context.record(f"{name} to {host}")
     key = _secret(context) if secret else ""
@@ -87,7 +87,7 @@ def add(
             name, url, format=format, events=wanted, secret=key, apps=None if apps is None else {a.id for a in apps},
             anywhere=anywhere, created_by=context.identity.key_name,
         )  # fmt: skip
-    context.line(f"added {name}: {host} hears of {', '.join(wanted) or 'everything'}")
+    context.line(f"added {name}: {host} receives {', '.join(wanted) or 'all events'}")
     context.note(f"try it: notify:test {name}")
 
 
@@ -112,17 +112,17 @@ def _secret(context: Context) -> str:
 @command(
     "notify:list",
     Role.VIEWER,
-    "the webhooks, and how the newest message to each fared",
+    "list the webhooks and the state of each one's latest message",
     columns=(
-        Column("name", "what it is called"),
-        Column("host", "where it leads"),
-        Column("url", "the whole URL, null unless the key is an admin's", json_only=True),
+        Column("name", "its name"),
+        Column("host", "the host of its URL"),
+        Column("url", "the whole URL; null unless you are an admin", json_only=True),
         Column("format", "json, slack or discord"),
-        Column("events", "what it hears of, empty for everything", lambda e: ", ".join(e) or "all"),
-        Column("apps", "the apps it hears of, null for all", lambda a: "all" if a is None else ", ".join(a) or "none"),
-        Column("signed", "true when it has a secret"),
-        Column("created_by", "whose key added it"),
-        Column("last", "status of the newest message, null when there was none"),
+        Column("events", "its events, empty for all", lambda e: ", ".join(e) or "all"),
+        Column("apps", "its apps, null for all", lambda a: "all" if a is None else ", ".join(a) or "none"),
+        Column("signed", "true if it has a secret"),
+        Column("created_by", "the key that added it"),
+        Column("last", "status of the latest message, null if none"),
     ),
     examples=("notify:list", "notify:list --format json"),
     aliases=("notify",),
@@ -152,7 +152,7 @@ def list_webhooks(*, context: Ctx, format: Format = "table") -> None:
 @command(
     "notify:remove",
     Role.DEPLOYER,
-    "forget a webhook, with the messages that wait for it",
+    "remove a webhook and its waiting messages",
     examples=("notify:remove chat",),
 )
 def remove(name: WebhookName, /, *, context: Ctx) -> None:
@@ -166,8 +166,8 @@ def remove(name: WebhookName, /, *, context: Ctx) -> None:
 @command(
     "notify:test",
     Role.DEPLOYER,
-    "send a message to a webhook now, and say what came of it",
-    details="The exit code is 1 when it was not delivered. It is sent once.",
+    "send a test message to a webhook and show the result",
+    details="The exit code is 1 if it was not delivered. It is sent once.",
     examples=("notify:test chat",),
 )
 def test(name: WebhookName, /, *, context: Ctx) -> None:
@@ -175,23 +175,23 @@ def test(name: WebhookName, /, *, context: Ctx) -> None:
     context.record(webhook.name)
     delivery = context.operations.notifications.test(webhook)
     if delivery.status is not DeliveryStatus.DELIVERED:
-        raise GitshipError(f"not delivered: {delivery.answer}", "see that the URL is right and its server is up")
+        raise GitshipError(f"not delivered: {delivery.answer}", "check that the URL is right and its server is up")
     context.line(f"delivered: {delivery.answer}")
 
 
 @command(
     "notify:log",
     Role.DEPLOYER,
-    "the newest messages to a webhook, and what came of each",
+    "show the latest messages to a webhook and their results",
     columns=(
         Column("at", "when it happened"),
         Column("event", "what happened"),
-        Column("app", "to which app, empty for none"),
+        Column("app", "the app, empty if none"),
         Column("status", "waiting, delivered, failed (given up) or dropped (too many were waiting)"),
-        Column("tries", "how often it was sent"),
-        Column("next_at", "when it is sent next, null when it is not", json_only=True),
-        Column("answer", "what came of the last try"),
-        Column("id", "as in X-Gitship-Delivery", json_only=True),
+        Column("tries", "number of attempts"),
+        Column("next_at", "when it is sent next, null if it is not", json_only=True),
+        Column("answer", "the result of the last attempt"),
+        Column("id", "its X-Gitship-Delivery", json_only=True),
     ),
     examples=("notify:log chat", "notify:log chat --format json"),
 )

@@ -16,15 +16,15 @@ def _patterns(found: list[str]) -> str:
 @command(
     "policy:show",
     Role.VIEWER,
-    "what this server lets through: base images, root, size",
+    "show the server's image policy: base images, root, size",
     details=(
-        "Set in the server's own settings, [policy]. Base images are looked for before a build, in FROM, COPY --from,"
-        " RUN --mount=from and `# syntax=`; root and size once the image is there. A push that is refused changes"
-        " nothing. Rollbacks and changes of config use images that were let through, and are not asked again."
+        "Set in [policy] of the server's settings. Base images are checked before a build, in FROM, COPY --from, "
+        "RUN --mount=from and `# syntax=`; root and size after it. A refused push changes nothing. Rollbacks and "
+        "config changes use images that passed, and are not checked again."
     ),
     one=True,
     columns=(
-        Column("base_images", "patterns of the images that builds may use, empty for all", _patterns),
+        Column("base_images", "patterns of allowed base images, empty for all", _patterns),
         Column("root", "allow, warn or refuse: images that run as root"),
         Column("max_image_bytes", "the largest image, null for any", size),
     ),

@@ -23,8 +23,8 @@ PortNumber = Annotated[str, Parameter(name="PORT", help="1 to 65535")]
 @command(
     "ports:set",
     Role.DEPLOYER,
-    "say where web listens, and put it live",
-    details="It comes before gitship.toml, config PORT and EXPOSE. The app finds it in its variable PORT.",
+    "set the port that web listens on, and deploy",
+    details="Overrides gitship.toml, config PORT and EXPOSE. The app gets it in its variable PORT.",
     examples=("ports:set shop 3000",),
 )
 def set_port(
@@ -38,7 +38,7 @@ def set_port(
 @command(
     "ports:unset",
     Role.DEPLOYER,
-    "let gitship.toml, config PORT or EXPOSE say again where web listens",
+    "remove the port set by command; gitship.toml, config PORT or EXPOSE apply again",
     examples=("ports:unset shop",),
 )
 def unset(app: AppName, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
@@ -48,12 +48,12 @@ def unset(app: AppName, /, *, context: Ctx, no_restart: NoRestart = False, detac
 @command(
     "ports:show",
     Role.VIEWER,
-    "where web listens, and what says so",
+    "show the port that web listens on, and where it was set",
     one=True,
     columns=(
-        Column("port", "the next release's; before the first push its EXPOSE is not known yet"),
+        Column("port", "the next release's port; EXPOSE is unknown before the first push"),
         Column("source", "ports:set, gitship.toml, config PORT, EXPOSE, the default, or an earlier release"),
-        Column("live", "the live release's, null when nothing is live"),
+        Column("live", "the live release's port, null if nothing is live"),
     ),
     examples=("ports:show shop", "ports:show shop --format json"),
     aliases=("ports",),

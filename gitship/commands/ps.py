@@ -18,14 +18,16 @@ from gitship.model import PROCESS_TYPE, App, Role
 
 MOST_CONTAINERS = 100  # per process type: a /26 network has 61 addresses, so more is a slip of the finger
 
-Quantities = Annotated[str, Parameter(name="PROCESS=N", help=f"how many, 0 to {MOST_CONTAINERS}; without any: show")]
+Quantities = Annotated[
+    str, Parameter(name="PROCESS=N", help=f"how many, 0 to {MOST_CONTAINERS}; without any, show them")
+]
 
 
 @command(
     "ps:scale",
     Role.DEPLOYER,
-    "say how many containers each process type has, or show it",
-    columns=(Column("process", "the process type"), Column("quantity", "how many containers it shall have")),
+    "set or show the number of containers of each process type",
+    columns=(Column("process", "the process type"), Column("quantity", "its number of containers")),
     examples=("ps:scale shop", "ps:scale shop web=2 worker=1"),
 )
 def scale(
@@ -39,7 +41,7 @@ def scale(
         return
     _check_types(context, found, wanted)
     if _is_so(context, found, wanted):
-        context.note("it is so already: nothing to do")
+        context.note("no change")
         return
     context.record(" ".join(quantities))
     deploy = context.operations.scale(found, wanted, context.identity)
@@ -105,24 +107,24 @@ def no_process(app: str, process: str, known: list[str]) -> NotFound:
 @command(
     "ps:stop",
     Role.DEPLOYER,
-    "end an app's containers; visitors read that it is stopped",
-    details="Requests in flight are answered first. Config and scale that are set meanwhile wait for the start; "
-    "a push, rollback, restart or rebuild starts the app, too.",
+    "stop an app's containers; visitors see a page that says so",
+    details="Requests in progress are answered first. Config and scale changes wait for the next start. A push, "
+    "rollback, restart or rebuild also starts the app.",
     examples=("ps:stop shop",),
 )
 def stop(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
     if context.operations.lifecycle.stopped(found):
-        context.note(f"{found.name} is stopped already: nothing to do")
+        context.note(f"{found.name} is already stopped: no change")
         return
     follow(context, found.name, context.operations.lifecycle.stop(found, context.identity), detach=detach)
 
 
-@command("ps:start", Role.DEPLOYER, "start a stopped app, with config as it is set now", examples=("ps:start shop",))
+@command("ps:start", Role.DEPLOYER, "start a stopped app with its current config", examples=("ps:start shop",))
 def start(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
     if found.live_release and not context.operations.lifecycle.stopped(found):
-        context.note(f"{found.name} is started already: nothing to do; for new containers: ps:restart {found.name}")
+        context.note(f"{found.name} is already started: no change; for new containers: ps:restart {found.name}")
         return
     follow(context, found.name, context.operations.lifecycle.start(found, context.identity), detach=detach)
 
@@ -130,8 +132,8 @@ def start(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
 @command(
     "ps:rebuild",
     Role.DEPLOYER,
-    "build the live commit again and put it live as a new release",
-    details="The repository must still have the commit.",
+    "rebuild the live commit and deploy it as a new release",
+    details="The commit must still be in the repository.",
     examples=("ps:rebuild shop", "ps:rebuild shop --no-cache"),
 )
 def rebuild(
@@ -139,9 +141,7 @@ def rebuild(
     /,
     *,
     context: Ctx,
-    no_cache: Annotated[
-        bool, Parameter(name="--no-cache", help="this once without the cache of earlier builds")
-    ] = False,
+    no_cache: Annotated[bool, Parameter(name="--no-cache", help="don't use the build cache")] = False,
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
@@ -152,11 +152,11 @@ def rebuild(
 @command(
     "ps:restart",
     Role.DEPLOYER,
-    "new containers of the live release, with no failed request",
+    "restart the live release's containers with no failed request",
     examples=("ps:restart shop",),
 )
 def restart(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
     if not found.live_release:
-        raise GitshipError(f"nothing of {found.name} is live", "push to it first")
+        raise GitshipError(f"{found.name} has no live release", "push to it first")
     follow(context, found.name, context.operations.restart(found, context.identity), detach=detach)

@@ -16,8 +16,8 @@ from gitship.model import Role
 from gitship.operations.processes import ProcessStatus
 from gitship.store.container_events import KEPT_PER_APP
 
-MaybeApp = Annotated[str | None, Parameter(name="APP", help="the app's name; else all apps")]
-Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="how many of the newest")]
+MaybeApp = Annotated[str | None, Parameter(name="APP", help="the app's name (default: all apps)")]
+Count = Annotated[int, Parameter(name=("-n", "--lines"), metavar="N", help="number of entries")]
 
 
 def percent(value: float | None) -> str:
@@ -28,25 +28,25 @@ def percent(value: float | None) -> str:
 @command(
     "ps:list",
     Role.VIEWER,
-    "an app's containers, how they are and what they use; without an app those of all",
+    "list containers with their state and resource use",
     columns=(
         Column("app", "the app", json_only=True),
         Column("process", "the process type", json_only=True),
         Column("container", "the container's name"),
         Column("release", "the release it runs", json_only=True),
         Column("status", "created, running, restarting, exited, paused, dead, missing, or crash loop"),
-        Column("health", "starting, healthy or unhealthy, when the image has a HEALTHCHECK"),
-        Column("cpu_percent", "processor time in the last seconds, 100 for one processor", percent),
-        Column("memory_bytes", "memory without file cache that is not in use", size),
-        Column("memory_limit_bytes", "most memory it may use, null for no limit", size),
+        Column("health", "starting, healthy or unhealthy, if the image has a HEALTHCHECK"),
+        Column("cpu_percent", "CPU use in the last seconds, 100 for one CPU", percent),
+        Column("memory_bytes", "memory in use, without inactive file cache", size),
+        Column("memory_limit_bytes", "its memory limit, null for none", size),
         Column("address", "its address in the app's network"),
-        Column("port", "where it listens, null when it gets no traffic"),
-        Column("restarts", "how often it was started again after a crash"),
-        Column("ooms", "how often a process in it was killed because it ran out of memory"),
+        Column("port", "the port it listens on, null if it gets no traffic"),
+        Column("restarts", "restarts after a crash"),
+        Column("ooms", "out-of-memory kills"),
         Column("uptime", "seconds since it started", duration),
-        Column("started_at", "since when it runs", json_only=True),
+        Column("started_at", "when it started", json_only=True),
     ),
-    details="What a container uses is null when Docker runs on another machine, and cpu_percent in its first seconds.",
+    details="Resource use is null if Docker runs on another machine; cpu_percent also in a container's first seconds.",
     examples=("ps:list shop", "ps:list shop --format json", "ps:list"),
     aliases=("ps",),
 )
@@ -79,18 +79,18 @@ def _row(app: str, status: ProcessStatus) -> dict[str, Any]:
 @command(
     "ps:events",
     Role.VIEWER,
-    "what happened to an app's live containers, oldest first: crashes, out of memory, restarts",
+    "list events of an app's live containers, oldest first: crashes, out of memory, restarts",
     columns=(
         Column("at", "when"),
         Column("container", "the container's name"),
         Column("process", "the process type", json_only=True),
         Column("release", "the release it ran", version),
         Column("kind", "crashed, oom, crash_loop, restarted or unhealthy", json_only=True),
-        Column("exit_code", "how it ended, null when it did not or nobody saw it", json_only=True),
+        Column("exit_code", "its exit code, null if it did not end or the code is unknown", json_only=True),
         Column("text", "what happened"),
     ),
-    details=f"A container that gitship itself ends, in a deploy or by ps:stop, is no event. The last {KEPT_PER_APP} of "
-    "an app are kept.",
+    details="A container that gitship stops itself, in a deploy or by ps:stop, is not an event. The last "
+    f"{KEPT_PER_APP} of an app are kept.",
     examples=("ps:events shop", "ps:events shop -n 5 --format json"),
 )
 def list_events(app: AppName, /, *, context: Ctx, lines: Count = 50, format: Format = "table") -> None:
@@ -109,4 +109,4 @@ def list_events(app: AppName, /, *, context: Ctx, lines: Count = 50, format: For
         }
         for event in context.store.container_events(found.id, limit=lines)
     ]
-    show(context, rows, format, empty="nothing has happened")
+    show(context, rows, format, empty="no events")

@@ -27,11 +27,11 @@ Code = Annotated[Literal["301", "302", "307", "308"], Parameter(name="--code", h
 @command(
     "redirects:add",
     Role.DEPLOYER,
-    "send visitors of a path or host elsewhere",
+    "redirect a path or host",
     details=(
-        "What follows /path/* is appended to TO; a host keeps path and query; a path its query, unless TO has one. "
-        "A FROM that is there already is replaced. Hosts are tried first, then paths, then the longest /path/*. "
-        "301 and 308 are for good: browsers remember them. 307 and 308 keep the method."
+        "The part after /path/ is appended to TO. A host keeps path and query; a path keeps its query unless TO "
+        "has one. Replaces an existing redirect of FROM. Hosts are matched first, then paths, then the longest "
+        "/path/*. 301 and 308 are permanent: browsers remember them. 307 and 308 keep the method."
     ),
     examples=(
         "redirects:add shop /old /new",
@@ -51,9 +51,9 @@ def add(app: AppName, source: Source, target: Target, /, *, context: Ctx, code: 
     def added(gate: Gate) -> Gate:
         redirects = (*(r for r in gate.redirects if r.source != wanted.source), wanted)
         if len(redirects) > MOST_REDIRECTS:
-            raise Conflict(f"more than {MOST_REDIRECTS} redirects", "one with /path/* does the work of many")
+            raise Conflict(f"more than {MOST_REDIRECTS} redirects", "combine several into one /path/*")
         if (loop := looping(redirects, hosts)) is not None:
-            raise Conflict(f"visitors of {loop.source} would be sent in a circle", f"see `redirects:list {found.name}`")
+            raise Conflict(f"{loop.source} would redirect in a loop", f"see `redirects:list {found.name}`")
         return replace(gate, redirects=redirects)
 
     context.record(wanted.source)
@@ -82,10 +82,10 @@ def remove(app: AppName, source: Source, /, *, context: Ctx) -> None:
 @command(
     "redirects:list",
     Role.VIEWER,
-    "an app's redirects",
+    "list an app's redirects",
     columns=(
-        Column("from", "a path, all below a path, or a host"),
-        Column("to", "where visitors are sent"),
+        Column("from", "a path, /path/*, or a host"),
+        Column("to", "the target"),
         Column("code", "the status"),
     ),
     examples=("redirects:list shop", "redirects:list shop --format json"),

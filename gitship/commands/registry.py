@@ -18,24 +18,24 @@ from gitship.model import Role
 PASSWORD_BYTES = 16 << 10  # some registries take whole JSON keys and tokens
 
 Server = Annotated[
-    str, Parameter(name="SERVER", help="as names of images begin; `default` where they begin without one")
+    str, Parameter(name="SERVER", help="the registry's host, as in image names; `default` for Docker Hub")
 ]
 
 
 @command(
     "registry:login",
     Role.ADMIN,
-    "let all apps pull from a registry; the password is piped in",
-    details="It is kept when the registry has taken it. On a terminal it is asked for.",
+    "log in to a registry for all apps; the password is read from standard input",
+    details="Stored once the registry accepts it. Prompts on a terminal.",
     examples=("registry:login registry.example.com ci < password.txt",),
 )
 def login(
     server: Server,
-    user: Annotated[str, Parameter(name="USER", help="the user's name there")],
+    user: Annotated[str, Parameter(name="USER", help="the user name")],
     /,
     *,
     context: Ctx,
-    no_check: Annotated[bool, Parameter(name="--no-check", help="keep it without asking the registry")] = False,
+    no_check: Annotated[bool, Parameter(name="--no-check", help="store it without asking the registry")] = False,
 ) -> None:
     password = _password(context)
     if not password:
@@ -51,7 +51,7 @@ def _password(context: Ctx) -> str:
     return read_all(context.session, PASSWORD_BYTES).removesuffix("\n").removesuffix("\r")
 
 
-@command("registry:logout", Role.ADMIN, "forget a login", examples=("registry:logout registry.example.com",))
+@command("registry:logout", Role.ADMIN, "log out of a registry", examples=("registry:logout registry.example.com",))
 def logout(server: Server, /, *, context: Ctx) -> None:
     context.record(server)
     with idempotence.is_done():
@@ -62,8 +62,8 @@ def logout(server: Server, /, *, context: Ctx) -> None:
 @command(
     "registry:list",
     Role.ADMIN,
-    "the registries with a login",
-    columns=(Column("server", "as names of images begin"), Column("user", "the user's name there")),
+    "list the registries with a login",
+    columns=(Column("server", "the registry's host"), Column("user", "the user name")),
     examples=("registry:list", "registry:list --format json"),
     aliases=("registry",),
 )

@@ -17,9 +17,11 @@ from gitship.model import Release, Role
 
 SHORT_COMMIT = 7
 
-ReleaseName = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the last good one before")]
-LiveOrNamed = Annotated[str | None, Parameter(name="RELEASE", help="as in v3; else the live one")]
-TargetApp = Annotated[str, Parameter(name="TO_APP", help="the app that gets it")]
+ReleaseName = Annotated[
+    str | None, Parameter(name="RELEASE", help="for example v3 (default: the last good one before)")
+]
+LiveOrNamed = Annotated[str | None, Parameter(name="RELEASE", help="for example v3 (default: the live one)")]
+TargetApp = Annotated[str, Parameter(name="TO_APP", help="the app to deploy to")]
 
 
 def release_number(text: str) -> int:
@@ -38,22 +40,22 @@ def short_commit(commit: str | None) -> str:
 @command(
     "releases:list",
     Role.VIEWER,
-    "an app's releases, newest first",
+    "list an app's releases, newest first",
     columns=(
         Column("release", "its number", version),
-        Column("live", "true for the one that visitors see"),
+        Column("live", "true for the live release"),
         Column(
             "went_live",
-            "false for one that never was: its deploy failed",
+            "false if its deploy failed",
             lambda was: NOTHING if was else "never live",
             title="note",
         ),
-        Column("commit", "the commit it was built from", short_commit),
+        Column("commit", "its commit", short_commit),
         Column("image_bytes", "the image's size", size),
-        Column("growth_bytes", "against the release that was live before, null for the first", growth),
+        Column("growth_bytes", "compared with the previous live release, null for the first", growth),
         Column("created_at", "when it was made"),
-        Column("created_by", "whose key asked for it"),
-        Column("cause", "what it came from"),
+        Column("created_by", "the key that started it"),
+        Column("cause", "what created it"),
     ),
     examples=("releases:list shop", "releases:list shop --format json"),
     aliases=("releases",),
@@ -88,9 +90,10 @@ def list_releases(app: AppName, /, *, context: Ctx, format: Format = "table") ->
 @command(
     "releases:rollback",
     Role.DEPLOYER,
-    "put an earlier release live again, with its image, config and processes",
-    details="Volumes have the content that they have now. A release with a directory of the host that the app may not"
-    " have any more is refused: an admin gives it again, or `git:deploy` brings the old commit without it.",
+    "roll back to an earlier release, with its image, config and processes",
+    details="Volumes keep their current content. A release that mounts a host directory which the app may no "
+    "longer use is refused: an admin can mount it again, or `git:deploy` deploys the old commit without "
+    "it.",
     examples=("releases:rollback shop", "releases:rollback shop v3"),
     aliases=("rollback",),
 )
@@ -104,9 +107,9 @@ def rollback(app: AppName, release: ReleaseName = None, /, *, context: Ctx, deta
 @command(
     "releases:promote",
     Role.DEPLOYER,
-    "put an app's release live as another app's next one, without a build",
-    details="The other app keeps its own config and scale, and what commands have set for it; image and processes are "
-    "the release's. The image stays for as long as one of the two needs it.",
+    "deploy an app's release to another app, without a build",
+    details="The other app keeps its config, scale and settings made by command; image and processes come from "
+    "the release. The image is kept as long as either app needs it.",
     examples=("releases:promote staging shop", "releases:promote staging shop v3"),
 )
 def promote(

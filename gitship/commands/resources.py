@@ -25,25 +25,28 @@ MEMORY, CPUS, PIDS, READ_ONLY = "memory_bytes", "cpus", "pids", "read_only"
 MOST_PIDS = 4_000_000  # the kernel's own limit on 64 bits is 2^22
 ALL = "all"  # how every process is called in a listing
 
-Memory = Annotated[str | None, Parameter(name="--memory", metavar="SIZE", help="most memory, for instance 512m or 2g")]
-Cpus = Annotated[float | None, Parameter(name="--cpus", metavar="N", help="most processors, for instance 0.5")]
-ReadOnly = Annotated[
-    bool, Parameter(name="--read-only", help="its containers write to their volumes, /tmp and /run only")
+Memory = Annotated[
+    str | None, Parameter(name="--memory", metavar="SIZE", help="the memory limit, for example 512m or 2g")
 ]
-Writable = Annotated[bool, Parameter(name="--writable", help="they write anywhere, whatever gitship.toml says")]
-Pids = Annotated[int | None, Parameter(name="--pids", metavar="N", help="most processes and threads")]
+Cpus = Annotated[float | None, Parameter(name="--cpus", metavar="N", help="the CPU limit, for example 0.5")]
+ReadOnly = Annotated[
+    bool, Parameter(name="--read-only", help="containers may write only to their volumes, /tmp and /run")
+]
+Writable = Annotated[bool, Parameter(name="--writable", help="containers may write anywhere, despite gitship.toml")]
+Pids = Annotated[int | None, Parameter(name="--pids", metavar="N", help="the limit of processes and threads")]
 
 
 @command(
     "resources:limit",
     Role.DEPLOYER,
-    "limit each container of an app or of one process type, and put it live",
-    details="A limit without --process counts for every process type, and for one-off containers, that have none of"
-    " their own by command. Both come before gitship.toml. `--process run` is for one-off containers: `run`, cron, and"
-    " the commands of a deploy; the next one has it, without a deploy. `--process build` is for builds by the classic"
-    " builder; BuildKit's are limited for the whole server, by docker.build_memory and docker.build_cpus. A process"
-    " type that is called run or build shares these limits. With --read-only the root file system of the containers"
-    " is read-only; /tmp and /run are in memory, up to 256 MiB each, and count against the container's own.",
+    "limit the resources of an app's containers, and deploy",
+    details="Without --process a limit applies to one-off containers and every process type without a limit of "
+    "its own by command. Both override gitship.toml. `--process run` limits one-off containers: `run`, "
+    "cron, and the commands of a deploy; it applies to the next one, without a deploy. `--process build` "
+    "limits builds by the classic builder; BuildKit is limited for the whole server by "
+    "docker.build_memory and docker.build_cpus. A process type named run or build shares these limits. "
+    "With --read-only the containers' root file system is read-only; /tmp and /run are in memory, up to "
+    "256 MiB each, and count towards the memory limit.",
     examples=(
         "resources:limit shop --memory 512m",
         "resources:limit shop --process worker --cpus 0.5 --pids 200",
@@ -73,7 +76,7 @@ def limit(
     if pids is not None:
         values[PIDS] = _option("--pids", pids).whole(1, MOST_PIDS)
     if read_only and writable:
-        raise UsageError("--read-only or --writable?", "give one of them")
+        raise UsageError("--read-only and --writable exclude each other", "give one of them")
     if read_only or writable:
         values[READ_ONLY] = read_only
     if not values:
@@ -93,11 +96,11 @@ def _whose(context: Context, app: App, process: str, values: dict[str, Any]) -> 
         return process_type(context, app, process)
     if context.settings.docker.builder != "classic":
         raise GitshipError(
-            "BuildKit has no limits of one app's builds",
+            "BuildKit has no limit per app",
             "an admin can limit all builds together with build_memory and build_cpus in [docker] on the server",
         )
     if PIDS in values or READ_ONLY in values:
-        raise UsageError("builds can be limited in memory and processors only", "give --memory or --cpus")
+        raise UsageError("builds can be limited only in memory and CPUs", "give --memory or --cpus")
     return process
 
 
@@ -108,10 +111,10 @@ def _option(name: str, value: Any) -> Value:
 def _refuse_more_than_there_is(context: Ctx, values: dict[str, Any]) -> None:
     there = context.operations.tuning.capacity()
     if values.get(CPUS, 0) > there.cpus:
-        raise GitshipError(f"{values[CPUS]:g} processors are more than there are", f"the machine has {there.cpus}")
+        raise GitshipError(f"{values[CPUS]:g} CPUs are more than the machine has", f"the machine has {there.cpus}")
     if values.get(MEMORY, 0) > there.memory_bytes:
         raise GitshipError(
-            f"{shown_memory(values[MEMORY])} is more memory than there is",
+            f"{shown_memory(values[MEMORY])} is more memory than the machine has",
             f"the machine has {there.memory_bytes >> 20}m",
         )
 
@@ -119,8 +122,8 @@ def _refuse_more_than_there_is(context: Ctx, values: dict[str, Any]) -> None:
 @command(
     "resources:unset",
     Role.DEPLOYER,
-    "take back limits that were set by command",
-    details="Without --process all of the app's, else those of that process type. gitship.toml counts again.",
+    "remove limits set by command",
+    details="Without --process, removes all of the app's limits. gitship.toml applies again.",
     examples=("resources:unset shop", "resources:unset shop --process worker"),
 )
 def unset(
@@ -155,17 +158,17 @@ def _others(own: Overrides, used: Collection[str]) -> dict[str, dict[str, Any]]:
 @command(
     "resources:show",
     Role.VIEWER,
-    "the limits of each process type's containers",
+    "show the limits of each process type's containers",
     columns=(
         Column(
             "process",
             f"the process type; run for one-offs, build for builds, {ALL} for every one, before the first push",
         ),
-        Column(MEMORY, "most memory in bytes, null for no limit", shown_memory),
-        Column(CPUS, "most processors, null for no limit"),
-        Column(PIDS, "most processes and threads, null for no limit"),
-        Column(READ_ONLY, "true when its containers write to their volumes, /tmp and /run only"),
-        Column("by_command", "which of them are set by command; the others come from gitship.toml"),
+        Column(MEMORY, "memory limit in bytes, null for none", shown_memory),
+        Column(CPUS, "CPU limit, null for none"),
+        Column(PIDS, "limit of processes and threads, null for none"),
+        Column(READ_ONLY, "true if containers may write only to their volumes, /tmp and /run"),
+        Column("by_command", "the limits set by command; others come from gitship.toml"),
     ),
     examples=("resources:show shop", "resources:show shop --format json"),
     aliases=("resources",),

@@ -23,22 +23,22 @@ DETACHED_TIMEOUT = "24h"
 LONGEST_S = 30 * 86_400
 
 Words = Annotated[str, Parameter(name="COMMAND", help="the command and its arguments, run without a shell")]
-Name = Annotated[str, Parameter(name="NAME", help="the container's name, or its short form as in run.3")]
-Detached = Annotated[bool, Parameter(name="--detach", help="return at once; the output goes to logs:run")]
+Name = Annotated[str, Parameter(name="NAME", help="the container's name, or its short form, for example run.3")]
+Detached = Annotated[bool, Parameter(name="--detach", help="return at once; see the output with logs:run")]
 Limit = Annotated[
     str | None,
     Parameter(
         name="--timeout",
         metavar="TIME",
-        help=f"end it then: 30s, 10m, 2h, 1d (else {DETACHED_TIMEOUT} with --detach, and none without)",
+        help=f"stop it after this time: 30s, 10m, 2h, 1d (default {DETACHED_TIMEOUT} with --detach, else none)",
     ),
 ]
 Env = Annotated[
     list[str] | None,
-    Parameter(name=("-e", "--env"), metavar="NAME=VALUE", help="a further variable; may be given several times"),
+    Parameter(name=("-e", "--env"), metavar="NAME=VALUE", help="set a variable; may be repeated"),
 ]
-Entrypoint = Annotated[bool, Parameter(name="--entrypoint", help="pass the words to the image's ENTRYPOINT")]
-NoEntrypoint = Annotated[bool, Parameter(name="--no-entrypoint", help="run them without it, whatever it does")]
+Entrypoint = Annotated[bool, Parameter(name="--entrypoint", help="always use the image's ENTRYPOINT")]
+NoEntrypoint = Annotated[bool, Parameter(name="--no-entrypoint", help="never use the image's ENTRYPOINT")]
 
 
 def seconds(text: str) -> float:
@@ -64,12 +64,11 @@ def variables(pairs: list[str]) -> dict[str, str]:
     "run",
     Role.DEPLOYER,
     "run a command in a new container of the live release",
-    details="A process type (`run shop worker`) stands for its line of the Procfile; anything else runs as it is,"
-    ' without a shell. An ENTRYPOINT that runs what it is given (`tini`, a script with `exec "$@"`) comes before it,'
-    " any other is left out."
-    " With `ssh -t` it has a terminal; without, standard input is passed on and stdout and stderr stay apart."
-    " The exit code is the command's; 124 when its time was up, 127 when it is not in the image."
-    " The container is removed at the end, or when the client goes away.",
+    details="A process type (`run shop worker`) runs its line of the Procfile; anything else runs as given, "
+    'without a shell. An ENTRYPOINT that runs its arguments (`tini`, a script with `exec "$@"`) is '
+    "used, any other is skipped. `ssh -t` gives it a terminal; without it, standard input is passed on "
+    "and stdout and stderr stay separate. Exits with the command's exit code, 124 if it timed out, or "
+    "127 if it is not in the image. The container is removed when it ends or the client disconnects.",
     examples=("run shop ./manage.py migrate", "run shop cat < dump.sql", "run --detach --timeout 2h shop ./import -v"),
     program_after=1,
 )
@@ -78,7 +77,7 @@ def run(
     entrypoint: Entrypoint = False, no_entrypoint: NoEntrypoint = False,
 ) -> int | None:  # fmt: skip
     if entrypoint and no_entrypoint:
-        raise UsageError("--entrypoint and --no-entrypoint do not go together", "leave one of them out")
+        raise UsageError("--entrypoint and --no-entrypoint exclude each other", "leave one of them out")
     if not words:
         raise UsageError("which command?", f"for instance `run {app} ls -l`")
     limit_s = seconds(timeout or DETACHED_TIMEOUT) if timeout or detach else None
@@ -96,16 +95,16 @@ def run(
 @command(
     "run:list",
     Role.DEPLOYER,
-    "the one-off containers that an app has now",
+    "list an app's one-off containers",
     columns=(
         Column("name", "the container's name"),
         Column("release", "the release it runs", version),
         Column("mode", "attached or detached"),
         Column("status", "created, running or exited"),
-        Column("by", "whose key started it"),
-        Column("started_at", "since when it runs"),
-        Column("ends_at", "when it is ended at the latest, null for no limit"),
-        Column("command", "what it runs"),
+        Column("by", "the key that started it"),
+        Column("started_at", "when it started"),
+        Column("ends_at", "when it is stopped at the latest, null for no limit"),
+        Column("command", "its command"),
     ),
     examples=("run:list shop", "run:list shop --format json"),
 )
@@ -124,10 +123,10 @@ def list_runs(app: AppName, /, *, context: Ctx, format: Format = "table") -> Non
         }
         for one in context.operations.programs.one_offs(found)
     ]
-    show(context, rows, format, empty="no one-off container runs")
+    show(context, rows, format, empty="no one-off containers")
 
 
-@command("run:stop", Role.DEPLOYER, "end a one-off container", examples=("run:stop shop run.3",))
+@command("run:stop", Role.DEPLOYER, "stop a one-off container", examples=("run:stop shop run.3",))
 def stop(app: AppName, name: Name, /, *, context: Ctx) -> None:
     found = context.app(app)
     with idempotence.is_done():
@@ -138,7 +137,7 @@ def stop(app: AppName, name: Name, /, *, context: Ctx) -> None:
 @command(
     "logs:run",
     Role.DEPLOYER,
-    "what a detached one-off has printed so far, also after its end",
+    "show the output of a detached one-off so far, also after its end",
     examples=("logs:run shop run.3",),
 )
 def run_log(app: AppName, name: Name, /, *, context: Ctx) -> None:

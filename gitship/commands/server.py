@@ -29,18 +29,18 @@ from gitship.serverfile import (
 from gitship.serverfile.document import APPS, CONFIG, KEYS, STATUS, WEBHOOKS, Step
 from gitship.serverfile.plan import plan
 
-NoSecrets = Annotated[bool, Parameter(name="--no-secrets", help="without variables, passwords and webhooks")]
-DryRun = Annotated[bool, Parameter(name="--dry-run", help="only print what would be done")]
+NoSecrets = Annotated[bool, Parameter(name="--no-secrets", help="leave out variables, passwords and webhooks")]
+DryRun = Annotated[bool, Parameter(name="--dry-run", help="only show what would be done")]
 
 
 @command(
     "server:export",
     Role.ADMIN,
-    "apps, their config and settings, keys: all that was set, as one TOML document",
-    details="`server:apply` reads it, here or on another server. In it are config values, passwords and webhooks: keep "
-    "it as you keep a password. Not in it: repositories, releases and what is in volumes; certificates, logins at "
-    "registries and tokens of the status page; what holds for now alone, as a stopped app, `checks:skip --once` or "
-    "`cron:suspend` of an entry that a file of the app has. `server:backup` has all of these.",
+    "export apps, config, settings and keys as one TOML document",
+    details="`server:apply` reads it, here or on another server. It contains config values, passwords and "
+    "webhooks: store it safely. Not included: repositories, releases and volumes; certificates, registry "
+    "logins and tokens of the status page; temporary states such as a stopped app, `checks:skip --once` "
+    "or `cron:suspend` of an entry from the app's files. `server:backup` includes all of these.",
     examples=("server:export", "server:export --no-secrets"),
 )
 def export(*, context: Ctx, no_secrets: NoSecrets = False) -> None:
@@ -69,26 +69,26 @@ def _key(context: Context, key: Key) -> dict[str, Any]:
 @command(
     "server:apply",
     Role.ADMIN,
-    "make the server as a TOML document on standard input says",
-    details="Each section that the document has is the whole truth of its subject: a variable that [apps.shop.config] "
-    "does not name is unset. What it leaves out stays as it is, and no app is ever destroyed. Done by the commands "
-    "that the plan shows, with one deploy per app; a step that fails does not hold up other apps. Doing it again does "
-    "only what is missing. A key or webhook without `apps` is for all of them, with an empty list for none.",
-    columns=(Column("step", "the command, without secret values"), Column("subject", "the app or key it is about")),
+    "apply a TOML document from standard input to the server",
+    details="Each section in the document is complete: a variable that [apps.shop.config] does not name is "
+    "unset. Sections left out change nothing, and no app is ever destroyed. Runs the commands that the "
+    "plan shows, with one deploy per app; a failed step does not stop other apps. Running it again does "
+    "only what is missing. A key or webhook without `apps` is for all apps, with an empty list for none.",
+    columns=(Column("step", "the command, without secret values"), Column("subject", "the app or key it changes")),
     examples=("server:apply < server.toml", "server:apply --dry-run < server.toml"),
 )
 def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") -> None:
     wanted = blueprint.parse(read_all(context.session, blueprint.DOCUMENT_BYTES))
     if wanted == blueprint.Blueprint():
-        raise UsageError("the document on standard input says nothing", "`server:export` shows how it looks")
+        raise UsageError("the document on standard input is empty", "`server:export` prints one")
     steps = plan(context, wanted)
     context.record(f"{len(steps)} steps{', dry run' if dry_run else ''}")
     if dry_run:
         rows = [{"step": step.text, "subject": _subject(step)} for step in steps]
-        show(context, rows, format, empty="nothing to do: the server is so already")
+        show(context, rows, format, empty="no change")
         return
     if not steps:
-        context.note("nothing to do: the server is so already")
+        context.note("no change")
         return
     _carry_out(context, steps)
 
@@ -96,17 +96,16 @@ def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") ->
 @command(
     "server:reconcile",
     Role.ADMIN,
-    "compare what is wanted with what Docker and Varnish have, and put it right",
-    details="gitship does this by itself at its start, whenever Docker tells of a container, every minute, and "
-    "sooner after something failed: what is missing is started or made anew, what nobody wants is drained and removed, "
-    "Varnish is brought to what the store says. An app that is being deployed is left to its deploy. What "
-    "fails for one app holds up no other: the command ends with an error that names each, and `gitship doctor` shows "
-    "it.",
+    "compare the wanted state with Docker and Varnish, and repair differences",
+    details="gitship does this by itself at start, after container events, every minute, and sooner after a "
+    "failure. Missing containers are started or recreated, unwanted ones are drained and removed, and "
+    "Varnish is updated. An app that is being deployed is left alone. A failure of one app does not stop "
+    "the others: the command ends with an error that names each, and `gitship doctor` shows it.",
     columns=(
-        Column("app", "the app, empty for what belongs to none"),
+        Column("app", "the app, empty if none"),
         Column("action", "start, make anew, drain, remove or reload"),
-        Column("subject", "what was changed"),
-        Column("why", "how it was found"),
+        Column("subject", "the container or other part"),
+        Column("why", "what was wrong"),
     ),
     examples=("server:reconcile --dry-run", "server:reconcile", "server:reconcile --format json"),
 )
@@ -115,7 +114,7 @@ def reconcile(*, context: Ctx, dry_run: DryRun = False, format: Format = "table"
     changes = reconciling.look() if dry_run else reconciling.reconcile()
     context.record(f"{len(changes)} changes{', dry run' if dry_run else ''}")
     rows = [{"app": c.app, "action": c.action.value, "subject": c.subject, "why": c.why} for c in changes]
-    show(context, rows, format, empty="nothing to do: all is as it should be")
+    show(context, rows, format, empty="no change: everything is as it should be")
 
 
 def _subject(step: Step) -> str:
@@ -142,7 +141,7 @@ def _carry_out(context: Context, steps: list[Step]) -> None:
     if failed:
         raise GitshipError(
             f"{len(failed)} of {len(steps)} steps failed: {'; '.join(failed)[:400]}",
-            "mend what is said above and apply the same document again: what is done stays done",
+            "fix the errors above and apply the same document again: finished steps stay done",
         )
 
 

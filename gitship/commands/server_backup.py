@@ -15,25 +15,25 @@ from gitship.containers.attach import ClientLeft
 from gitship.errors import UsageError
 from gitship.model import Role
 
-Logs = Annotated[bool, Parameter(name="--logs", help="with the logs of deploys, runs and ended containers")]
-Volumes = Annotated[bool, Parameter(name="--volumes", help="with what is in the apps' volumes")]
+Logs = Annotated[bool, Parameter(name="--logs", help="include the logs of deploys, runs and ended containers")]
+Volumes = Annotated[bool, Parameter(name="--volumes", help="include the content of the apps' volumes")]
 
 
 @command(
     "server:backup",
     Role.ADMIN,
-    "the whole server as a tar archive on stdout, taken while it works",
-    details="The database, repositories, keys, certificates, accounts at certificate authorities, hooks and the"
-    " settings file, all of one moment: pushes and deploys go on. Not in it: images (`gitship restore FILE` on a bare"
-    " machine, then `gitship serve`, builds every live app again from its commit) and what is in directories of the"
-    " host. What an app writes into a volume meanwhile may be in it or not: for a database use its own dump. It has"
-    " passwords and private keys in it, so keep it as you keep these. An exit code other than 0 means that it is not"
-    " whole, and restore refuses it.",
+    "write a backup of the whole server to stdout as a tar archive, while it runs",
+    details="The database, repositories, keys, certificates, accounts at certificate authorities, hooks and the "
+    "settings file, as of one moment; pushes and deploys go on. Not included: images (`gitship restore "
+    "FILE` on a new machine, then `gitship serve`, rebuilds every live app from its commit) and host "
+    "directories. What apps write into volumes during the backup may be missing: for a database use its "
+    "own dump. The archive contains passwords and private keys: store it safely. A non-zero exit code "
+    "means that it is incomplete; restore refuses such an archive.",
     examples=("server:backup > gitship.tar", "server:backup --volumes --logs > gitship.tar"),
 )
 def backup(*, context: Ctx, logs: Logs = False, volumes: Volumes = False) -> None:
     if context.terminal:
-        raise UsageError("a backup is no text for a terminal", "send it to a file: server:backup > gitship.tar")
+        raise UsageError("refusing to write a backup to a terminal", "send it to a file: server:backup > gitship.tar")
     session, progress = context.session, Progress(context, "backup:")
 
     def write(piece: bytes) -> None:
@@ -48,8 +48,8 @@ def backup(*, context: Ctx, logs: Logs = False, volumes: Volumes = False) -> Non
     finally:
         context.record(size(progress.bytes))
     context.note(
-        f"backup of {made.apps} apps{f' and {made.volumes} volumes' if volumes else ''}: {size(made.bytes)}, whole;"
-        " it has keys and passwords in it: chmod 600"
+        f"backup of {made.apps} apps{f' and {made.volumes} volumes' if volumes else ''}: {size(made.bytes)}, "
+        "complete; it contains keys and passwords: chmod 600"
     )
     for app in made.without:
-        context.note(f"without the repository of {app}, which is not there: push {app} once, and take another backup")
+        context.note(f"the repository of {app} is missing: push {app} once, and take another backup")

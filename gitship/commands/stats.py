@@ -18,12 +18,12 @@ POINT_S = 60  # in the history of an hour
 
 Since = Annotated[
     Literal["1m", "10m", "1h", "24h", "7d", "30d"],
-    Parameter(name="--since", help="how far back; beyond an hour it is counted by full hours"),
+    Parameter(name="--since", help="how far back; beyond 1h in full hours"),
 ]
 DETAILS = (
-    "Requests to an app are counted from Varnish's own log, whatever host name they came by; gitship's own checks are "
-    "not. Times are from a request's arrival to the first byte of its answer, to within 26 %. Websockets are counted "
-    "when they end. A kill of gitship loses a minute at most, and the seconds until it is back."
+    "Counted from Varnish's log for all host names, without gitship's own checks. Times run from the request's "
+    "arrival to the first byte of the response, to within 26 %. Websockets count when they end. If gitship is "
+    "killed, at most a minute is lost, plus the time until it is back."
 )
 
 
@@ -46,21 +46,21 @@ def _milliseconds(milliseconds: float | None) -> str:
 
 
 FIGURES = (
-    Column("requests", "how many there were"),
-    Column("requests_per_s", "on average over the time asked for"),
-    Column("hit_ratio", "share that the cache answered of what is for the app, null for none", _percent),
-    Column("error_ratio", "share of answers with a status from 500 on, null without requests", _percent),
-    Column("p50_ms", "half of the answers began within this time, null without any", _milliseconds),
-    Column("p95_ms", "19 of 20 answers began within this time", _milliseconds),
-    Column("p99_ms", "99 of 100 answers began within this time", _milliseconds),
-    Column("sent_bytes", "headers and bodies, to visitors", size),
+    Column("requests", "number of requests"),
+    Column("requests_per_s", "average over the period"),
+    Column("hit_ratio", "share of the app's requests answered from the cache, null if none", _percent),
+    Column("error_ratio", "share of 5xx responses, null without requests", _percent),
+    Column("p50_ms", "median response time, null if none", _milliseconds),
+    Column("p95_ms", "95th percentile", _milliseconds),
+    Column("p99_ms", "99th percentile", _milliseconds),
+    Column("sent_bytes", "bytes sent to visitors, headers and bodies", size),
 )
 
 
 @command(
     "stats:list",
     Role.VIEWER,
-    "traffic of all apps: requests, cache hits, errors, times",
+    "show the traffic of all apps: requests, cache hits, errors, response times",
     columns=(Column("app", "the app's name"), *FIGURES),
     examples=("stats:list", "stats:list --since 24h --format json"),
     details=DETAILS,
@@ -74,20 +74,20 @@ def list_stats(*, context: Ctx, since: Since = "1h", format: Format = "table") -
 @command(
     "stats:show",
     Role.VIEWER,
-    "traffic of one app in detail",
+    "show the traffic of one app in detail",
     one=True,
     columns=(
         *FIGURES,
         Column("hits", "answered from the cache"),
-        Column("stale", "answered from the cache though too old, while the app was asked or failed"),
-        Column("misses", "answered by the app, for the cache"),
-        Column("passes", "answered by the app, not for the cache"),
+        Column("stale", "answered with an expired page while the app was asked or failed"),
+        Column("misses", "answered by the app, cacheable"),
+        Column("passes", "answered by the app, not cacheable"),
         Column("pipes", "websockets that have ended"),
-        Column("own", "answered by gitship alone: redirects, sign-in, maintenance, a page that says nothing runs"),
+        Column("own", "answered by gitship: redirects, sign-in, maintenance, not running"),
         Column("failed", "no container answered"),
-        Column("app_errors", "answers of the app with a status from 500 on"),
-        Column("front_errors", "answers of gitship with such a status: what failed, maintenance, stopped"),
-        Column("history", "the same figures by the minute, or the hour; idle ones are left out", json_only=True),
+        Column("app_errors", "5xx responses of the app"),
+        Column("front_errors", "5xx responses of gitship: failed, maintenance, stopped"),
+        Column("history", "the same figures per minute or hour, without idle ones", json_only=True),
     ),
     examples=("stats:show shop", "stats:show shop --since 30d --format json"),
     aliases=("stats",),

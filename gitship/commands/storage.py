@@ -20,29 +20,29 @@ from gitship.errors import GitshipError
 from gitship.model import App, Role
 
 SourceAndPath = Annotated[
-    str, Parameter(name="SOURCE:PATH", help="a volume's name, or a directory of the host, and the path in containers")
+    str, Parameter(name="SOURCE:PATH", help="a volume's name or a host directory, and the path in containers")
 ]
 MountWord = Annotated[str, Parameter(name="MOUNT", help="its source, its path, or both as SOURCE:PATH")]
 VolumeName = Annotated[str, Parameter(name="NAME", help="the volume's name")]
 Processes = Annotated[
     list[str] | None,
-    Parameter(name="--process", metavar="P", help="only for this process type; may be given several times"),
+    Parameter(name="--process", metavar="P", help="only for this process type; may be repeated"),
 ]
-ReadOnly = Annotated[bool, Parameter(name="--read-only", help="containers may only read there")]
+ReadOnly = Annotated[bool, Parameter(name="--read-only", help="mount it read-only")]
 Force = Annotated[bool, Parameter(name="--force", help="don't ask")]
 
 
 @command(
     "storage:mount",
     Role.DEPLOYER,
-    "give an app's containers a directory that outlives them, and put it live",
-    details="SOURCE is the name of a volume, made when the app has none of that name: it belongs to the app, and keeps"
-    " its data over every deploy until storage:destroy or apps:destroy. An empty volume first gets what the image has"
-    " at the path. A SOURCE that begins with / is a directory of the host; for that a key has to be admin, and the"
-    " directory below one of docker.host_paths. It is refused within a directory that an app has mounted writable and,"
-    " unless --read-only, around one that an app has. One-off containers (run, release command) have all mounts. While"
-    " a deploy switches, old and new containers have the directory together: for a program that cannot share it (most"
-    " databases), ps:stop before a deploy.",
+    "mount a persistent volume or host directory in an app's containers, and deploy",
+    details="SOURCE is the name of a volume, created if the app has none of that name. It belongs to the app and "
+    "keeps its data until storage:destroy or apps:destroy. An empty volume first gets the image's files "
+    "at the path. A SOURCE that begins with / is a host directory; it needs the role admin and must be "
+    "below one of docker.host_paths. It must not lie within a directory that an app mounts writable or, "
+    "unless --read-only, contain one that an app mounts. One-off containers (run, release command) have "
+    "all mounts. During a deploy, old and new containers share the directory: for a program that cannot "
+    "share it (most databases), run ps:stop before a deploy.",
     examples=(
         "storage:mount shop data:/var/lib/shop",
         "storage:mount shop uploads:/app/uploads --process web --process worker",
@@ -61,7 +61,7 @@ def mount(
     detach: Detach = False,
 ) -> None:
     if spec.startswith("/"):
-        context.require(Role.ADMIN, "mounting a directory of the host")
+        context.require(Role.ADMIN, "mounting a host directory")
     source, path = mounts.parse(spec)
     found = context.app(app)
     processes = None
@@ -74,9 +74,10 @@ def mount(
 @command(
     "storage:unmount",
     Role.DEPLOYER,
-    "take a mount from an app's containers; the data stay",
-    details="A directory of the host is gone for good: no rollback, restart, repair, cron run or one-off has it again."
-    " What would need it fails and says how to go on. With --no-restart, containers that run keep it until they end.",
+    "remove a mount from an app's containers; the data stays",
+    details="A host directory is gone permanently: no rollback, restart, repair, cron run or one-off mounts it "
+    "again. Anything that needs it fails and says what to do. With --no-restart, running containers keep "
+    "it until they end.",
     examples=("storage:unmount shop data", "storage:unmount shop data:/var/lib/shop"),
 )
 def unmount(
@@ -95,16 +96,16 @@ def _types(processes: list[str] | None) -> str:
 @command(
     "storage:list",
     Role.VIEWER,
-    "an app's volumes and mounts",
+    "list an app's volumes and mounts",
     columns=(
-        Column("name", "the volume's name, null for a directory of the host"),
+        Column("name", "the volume's name, null for a host directory"),
         Column("kind", "volume or host"),
-        Column("path", "where containers have it, null for a volume that is mounted nowhere"),
-        Column("read_only", "whether containers may only read there"),
-        Column("processes", "the process types that have it, null for all", _types),
-        Column("size_bytes", "what a volume's files take, null when that cannot be told in a moment", size),
-        Column("mounted", "whether the live release has it"),
-        Column("source", "what Docker calls the volume, or the directory"),
+        Column("path", "its path in containers, null if not mounted"),
+        Column("read_only", "whether it is read-only"),
+        Column("processes", "the process types that mount it, null for all", _types),
+        Column("size_bytes", "size of its files, null if unknown", size),
+        Column("mounted", "whether the live release mounts it"),
+        Column("source", "Docker's name of the volume, or the directory"),
     ),
     examples=("storage:list shop", "storage:list shop --format json"),
     aliases=("storage",),
@@ -131,8 +132,8 @@ def list_storage(app: AppName, /, *, context: Ctx, format: Format = "table") -> 
 @command(
     "storage:destroy",
     Role.DEPLOYER,
-    "remove a volume with its data, for good",
-    details="It must not be mounted. On a terminal it asks for the volume's name first; elsewhere it needs --force.",
+    "delete a volume with its data permanently",
+    details="It must not be mounted. Asks for the volume's name on a terminal; otherwise --force is required.",
     examples=("storage:destroy shop data", "storage:destroy shop data --force"),
 )
 def destroy(app: AppName, name: VolumeName, /, *, context: Ctx, force: Force = False) -> None:
@@ -149,8 +150,8 @@ def destroy(app: AppName, name: VolumeName, /, *, context: Ctx, force: Force = F
 def _confirm(context: Context, app: App, name: str) -> None:
     if not context.terminal:
         raise GitshipError(
-            f"the data of '{name}' would be removed for good", "add --force, or use a terminal (`ssh -t`)"
+            f"the data of '{name}' would be deleted permanently", "add --force, or use a terminal (`ssh -t`)"
         )
-    question = f"This removes all data of {name} of {app.name} for good. The volume's name, to go on: "
+    question = f"This deletes all data of {name} of {app.name} permanently. Type the volume's name to continue: "
     if ask(context.session, question).strip() != name:
-        raise GitshipError("that is not its name: nothing was removed")
+        raise GitshipError("the name does not match: nothing was removed")

@@ -22,15 +22,16 @@ READ_BYTES = 64 << 10
 CTRL_C = b"\x03"
 
 Gzip = Annotated[bool, Parameter(name="--gzip", help="compress it")]
-Replace = Annotated[bool, Parameter(name="--replace", help="also when the volume is not empty: what it has goes")]
+Replace = Annotated[bool, Parameter(name="--replace", help="replace the content of a volume that is not empty")]
 
 
 @command(
     "storage:export",
     Role.DEPLOYER,
-    "a volume's content as a tar archive on stdout",
-    details="Owners, modes, links and file capabilities are in it. What is written meanwhile may be in it or not: for a"
-    " database use its own dump, or ps:stop first. An exit code other than 0 means that the archive is not whole.",
+    "write a volume's content to stdout as a tar archive",
+    details="Includes owners, modes, links and file capabilities. What is written during the export may be "
+    "missing: for a database use its own dump, or ps:stop first. A non-zero exit code means that the "
+    "archive is incomplete.",
     examples=("storage:export shop data > data.tar", "storage:export shop data --gzip > data.tar.gz"),
 )
 def export(app: AppName, name: VolumeName, /, *, context: Ctx, gzip: Gzip = False) -> None:
@@ -55,10 +56,10 @@ def export(app: AppName, name: VolumeName, /, *, context: Ctx, gzip: Gzip = Fals
 @command(
     "storage:import",
     Role.DEPLOYER,
-    "fill a volume from a tar archive on stdin, and put it live",
-    details="Plain tar or tar with gzip, as storage:export makes it. The archive is unpacked beside the volume and"
-    " takes its place only when it is whole and new containers run with it; until then nothing changes. What the app"
-    " writes into the old content meanwhile is lost: ps:stop first where that matters.",
+    "fill a volume from a tar archive on stdin, and deploy",
+    details="Takes tar, plain or gzipped, as from storage:export. The archive is unpacked beside the volume and "
+    "replaces it only once it is complete and new containers run with it; until then nothing changes. "
+    "What the app writes in the meantime is lost: ps:stop first where that matters.",
     examples=("storage:import shop data < data.tar", "storage:import shop data --replace < data.tar.gz"),
 )
 def import_(app: AppName, name: VolumeName, /, *, context: Ctx, replace: Replace = False) -> None:
@@ -78,7 +79,7 @@ def import_(app: AppName, name: VolumeName, /, *, context: Ctx, replace: Replace
             follow(context, found.name, deploy)
         except DeployError:
             newer = context.store.deploy(deploy.id).state is DeployState.SUPERSEDED
-            context.note(f"{name} has the content that it had" if not newer else f"it brings {name}'s new content, too")
+            context.note(f"{name} keeps its old content" if not newer else f"it also brings {name}'s new content")
             raise
     context.line(f"imported {size(progress.bytes)} into {name} of {found.name}")
 

@@ -19,7 +19,7 @@ from gitship.model import Role
 from gitship.operations.sign_ins import LINK_S, SESSION_S
 from gitship.routing import status_page_address
 
-TokenName = Annotated[str, Parameter(name="NAME", help="what the token is for")]
+TokenName = Annotated[str, Parameter(name="NAME", help="the token's name")]
 
 # Two rows of a QR code in one line of text, in black on white whatever the terminal's own colours are.
 _HALVES = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
@@ -29,9 +29,9 @@ _BLACK_ON_WHITE, _RESET = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
 @command(
     "web",
     Role.VIEWER,
-    "a link that signs a browser in to the status page, once",
-    details=f"It works for {LINK_S / 60:.0f} minutes; the browser then stays signed in for {SESSION_S / 3600:.0f} hours"
-    " with the role and the apps of your key. On a terminal there is a QR code, too.",
+    "print a one-time link that signs a browser in to the status page",
+    details=f"It works for {LINK_S / 60:.0f} minutes; the browser then stays signed in for {SESSION_S / 3600:.0f} "
+    "hours, with your key's role and apps. On a terminal it also shows a QR code.",
     examples=("web",),
 )
 def link(*, context: Ctx) -> None:
@@ -46,8 +46,8 @@ def link(*, context: Ctx) -> None:
     if not status_page_address.reachable(context.settings):
         listen = context.settings.web.listen
         context.note(
-            f"the page listens on the server alone; to reach it from here: ssh -N -L {listen.port}:{listen} YOU@SERVER,"
-            " or set web.domain"
+            f"the page listens only on the server; to reach it from here: ssh -N -L {listen.port}:{listen} "
+            "YOU@SERVER, or set web.domain"
         )
 
 
@@ -64,8 +64,8 @@ def qr_code(text: str, *, colours: bool) -> list[str]:
 @command(
     "web:token",
     Role.VIEWER,
-    "a token for the status page's JSON API",
-    details="It has the role and the apps of your key, now and later, and ends with the key. It is shown this once.",
+    "create a token for the status page's JSON API",
+    details="It has your key's current role and apps, and is removed with the key. It is shown only once.",
     examples=("web:token grafana",),
 )
 def add_token(name: TokenName, /, *, context: Ctx) -> None:
@@ -80,8 +80,8 @@ def add_token(name: TokenName, /, *, context: Ctx) -> None:
 @command(
     "web:tokens",
     Role.VIEWER,
-    "your tokens for the JSON API",
-    columns=(Column("name", "what it is for"), Column("created_at", "when it was made")),
+    "list your tokens for the JSON API",
+    columns=(Column("name", "its name"), Column("created_at", "when it was made")),
     examples=("web:tokens", "web:tokens --format json"),
 )
 def list_tokens(*, context: Ctx, format: Format = "table") -> None:
@@ -90,7 +90,7 @@ def list_tokens(*, context: Ctx, format: Format = "table") -> None:
     show(context, rows, format, empty="no tokens; `web:token NAME` makes one")
 
 
-@command("web:token:remove", Role.VIEWER, "end a token of yours", examples=("web:token:remove grafana",))
+@command("web:token:remove", Role.VIEWER, "remove one of your tokens", examples=("web:token:remove grafana",))
 def remove_token(name: TokenName, /, *, context: Ctx) -> None:
     context.record(_named(name))
     context.trail.begin()

@@ -13,7 +13,9 @@ from gitship.console.follow_deploy import follow
 from gitship.errors import UsageError
 from gitship.model import PROCESS_TYPE, App
 
-NoRestart = Annotated[bool, Parameter(name="--no-restart", help="only store it; the next deploy or start uses it")]
+NoRestart = Annotated[
+    bool, Parameter(name="--no-restart", help="only store the change; the next deploy or start uses it")
+]
 OneProcess = Annotated[str | None, Parameter(name="--process", metavar="P", help="only for this process type")]
 
 
@@ -25,14 +27,14 @@ def change(context: Context, app: App, changes: Mapping[str, Any], *, detach: bo
     if not under_way and (no_restart or not context.operations.tuning.pending(app)):
         changes = {name: value for name, value in changes.items() if stored.get(name) != value}
     if not changes:
-        context.note("it is so already: nothing to do")
+        context.note("no change")
         return
     deploy = context.operations.tuning.change(app, changes, context.identity, restart=not no_restart)
     what = overrides.describe(changes)
     context.record(what)
     context.line(f"{'changed' if deploy is None else 'changing'} {what} for {app.name}")
     if deploy is None:
-        context.note(f"the next {_users(changes)} will use it")
+        context.note(f"the next {_users(changes)} uses it")
         return
     follow(context, app.name, deploy, detach=detach)
 
@@ -56,6 +58,6 @@ def note_pending(context: Context, app: App) -> None:
     if not context.operations.tuning.pending(app):
         return
     if app.live_release is None:
-        context.note("nothing of it is live yet: the first push uses it")
+        context.note("nothing is live yet: the first push uses it")
         return
-    context.note(f"not all of it is live yet: `ps:restart {app.name}` makes it so")
+    context.note(f"not yet fully live: run `ps:restart {app.name}`")

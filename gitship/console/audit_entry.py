@@ -24,7 +24,7 @@ from gitship.store import Store
 log = logging.getLogger("gitship.audit")
 
 MOST_CHARS = 200  # of the names that were typed
-CUT = "ended: the key lost its right to it"
+CUT = "ended: the key is no longer allowed to"
 APP_NAMES = {"APP", "TO_APP", "--app"}
 
 

@@ -20,5 +20,5 @@ def rate_seconds(text: str) -> int:
     """``10s``, ``1m``. Raises UsageError."""
     value = typed_seconds(text, 5)
     if not value or value > MOST_PER_S:
-        raise UsageError(f"'{text[:80]}' is not a time to count in", "for instance 10s, 1m or 1h; 1s to 1d")
+        raise UsageError(f"'{text[:80]}' is not a period", "for instance 10s, 1m or 1h; 1s to 1d")
     return value

@@ -39,7 +39,11 @@ def parse(text: str) -> Iterator[tuple[int, str, str]]:
         if start is None:
             raise _wrong(line, "is not NAME=VALUE", "each line is NAME=VALUE, a comment, or empty")
         if not CONFIG_NAME.fullmatch(start[1]):
-            raise _wrong(line, f"'{start[1][:80]}' is not a variable name", "use letters, digits and _, no digit first")
+            raise _wrong(
+                line,
+                f"'{start[1][:80]}' is not a variable name",
+                "use letters, digits and _, not beginning with a digit",
+            )
         value, at = _value(text, start.end(), line)
         yield line, start[1], value
 
@@ -70,7 +74,7 @@ def _value(text: str, at: int, line: int) -> tuple[str, int]:
         parts.append(part)
     rest = _BLANK.match(text, at)
     if rest is None:
-        raise _wrong(line, "has something behind the closing quote", 'put the whole value in quotes; \\" is one inside')
+        raise _wrong(line, "has text after the closing quote", 'quote the whole value; write \\" for a quote inside')
     return "".join(parts), rest.end()
 
 

@@ -24,7 +24,7 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
     """
     _note(context, deploy)
     if detach:
-        context.line(f"deploy {deploy.id} of {app} has begun; `logs:deploy {app} {deploy.id}` shows it")
+        context.line(f"deploy {deploy.id} of {app} has started; to see it: `logs:deploy {app} {deploy.id}` shows it")
         return
     last_lines: deque[str] = deque(maxlen=LAST_LINES)
 
@@ -55,7 +55,7 @@ def _note(context: Context, deploy: Deploy) -> None:
 def _not_live(app: str, deploy: Deploy, *, reason_shown: bool) -> DeployError:
     what = f"deploy {deploy.id} of {app}"
     if deploy.state is DeployState.SUPERSEDED:
-        return DeployError(f"{what} gave way to a newer one", f"see `deploys:list {app}`")
+        return DeployError(f"{what} was superseded by a newer one", f"see `deploys:list {app}`")
     how = "was canceled" if deploy.state is DeployState.CANCELED else "failed"
     if reason_shown or not deploy.reason:  # its own last lines have said why and what to do
         return DeployError(f"{what} {how}")

@@ -16,11 +16,9 @@ def domain_name(text: str) -> str:
     hint = "give a host name alone, for instance shop.example.com"
     name = text.strip().removesuffix(".")
     if "*" in name:
-        raise UsageError(
-            f"'{text[:80]}' is a pattern, not a host name", "an asterisk can only stand for the first label"
-        )
+        raise UsageError(f"'{text[:80]}' is a wildcard, not a host name", "* may only be the first label")
     if "/" in name or ":" in name:
-        raise UsageError(f"'{text[:80]}' is more than a host name", f"{hint}, without http://, port or path")
+        raise UsageError(f"'{text[:80]}' is not only a host name", f"{hint}, without http://, port or path")
     try:
         name = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
     except idna.IDNAError as error:
@@ -39,5 +37,5 @@ def domain_pattern(text: str) -> str:
         return domain_name(text)
     parent = domain_name(text.removeprefix(WILDCARD))
     if "." not in parent and parent != "localhost":
-        raise UsageError(f"'{text[:80]}' would be every name below .{parent}", "for instance *.example.com")
+        raise UsageError(f"'{text[:80]}' would match every name below .{parent}", "for instance *.example.com")
     return WILDCARD + parent

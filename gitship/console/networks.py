@@ -20,20 +20,20 @@ def network(text: str) -> str:
     hint = "give addresses or networks, for instance 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32"
     try:
         if "%" in text:
-            raise ValueError("an interface's name means nothing here")
+            raise ValueError("leave out the interface's name")
         found = ip_interface(text.strip())
     except ValueError:
         raise UsageError(f"'{text[:80]}' is not an address or network", hint) from None
     whole = found.network
     if found.ip != whole.network_address:
-        raise UsageError(f"{text[:80]} is an address within a network", f"give {whole}, or {found.ip} alone")
+        raise UsageError(f"{text[:80]} is an address, not a network", f"give {whole}, or {found.ip} alone")
     if isinstance(whole, IPv6Network) and whole.network_address.ipv4_mapped is not None:
-        raise UsageError(f"{text[:80]} is an IPv4 address written as IPv6", f"give {whole.network_address.ipv4_mapped}")
+        raise UsageError(f"{text[:80]} is an IPv4 address in IPv6 form", f"give {whole.network_address.ipv4_mapped}")
     return str(whole)
 
 
 def within_limit(wanted: tuple[str, ...]) -> tuple[str, ...]:
     """``wanted``. Raises Conflict when it is more than an app may have."""
     if len(wanted) > MOST_NETWORKS:
-        raise Conflict(f"more than {MOST_NETWORKS} networks", "name larger networks")
+        raise Conflict(f"more than {MOST_NETWORKS} networks", "use larger networks")
     return wanted

@@ -26,7 +26,7 @@ def redirect(source: str, target: str, code: int) -> Redirect:
             hint = "a path without ? and #, for instance /old, or /old/* for all below it"
             raise UsageError(f"'{source[:80]}' is not a path to redirect", hint) from None
     hint = "give /path or https://host/path; with a FROM of a host or /path/*, without ? and #"
-    raise UsageError(f"'{target[:80]}' is not where visitors can be sent", hint)
+    raise UsageError(f"'{target[:80]}' is not a redirect target", hint)
 
 
 def named(source: str) -> str:

@@ -15,7 +15,7 @@ from gitship.console import command_registry, dispatch, suggestions
 from gitship.console.command_registry import Command
 
 EXIT_CODES = (
-    (dispatch.EXIT_OK, "done, or no change, which stderr says"),
+    (dispatch.EXIT_OK, "success, or no change (stderr says so)"),
     (dispatch.EXIT_ERROR, "an error, no permission, or a deploy that did not go live"),
     (
         dispatch.EXIT_USAGE,
@@ -23,20 +23,20 @@ EXIT_CODES = (
     ),
     (
         dispatch.EXIT_UNCHANGED,
-        "no change: what was to be made exists already, or what was to be removed does not exist. An app that does not"
-        " exist is an error (1), also for a key that may not see it",
+        "no change: what should be created exists, or what should be removed does not. An app that does not "
+        "exist is an error (1), also for a key that may not see it",
     ),
-    (dispatch.EXIT_INTERRUPTED, "ended by Ctrl-C; a deploy that was being shown goes on"),
+    (dispatch.EXIT_INTERRUPTED, "interrupted by Ctrl-C; a deploy that was being shown goes on"),
     ("any", "`run`, `enter` and `cron:run` exit with the program's own code; 124: it timed out, 127: it was not found"),
     (255, "from `ssh` itself: no connection, or the key may not log in"),
 )
 ROLES = (
-    ("viewer", "sees everything but config values and keys"),
-    ("deployer", "also pushes, deploys and changes apps"),
-    ("admin", "also manages keys and destroys apps"),
+    ("viewer", "view everything except config values and keys"),
+    ("deployer", "also push, deploy and change apps"),
+    ("admin", "also manage keys and destroy apps"),
     (
         "viewer or deployer with a list of apps (`keys:limit`)",
-        "does the same for these apps; all others do not exist for it, and it creates none",
+        "the same for these apps only; it cannot see other apps or create any",
     ),
 )
 
@@ -47,7 +47,7 @@ def blocks() -> dict[str, str]:
         "commands": _commands(),
         "dokku": suggestions.table(),
         "exit-codes": _table(("code", "meaning"), ((str(code), text) for code, text in EXIT_CODES)),
-        "roles": _table(("role", "a key with it"), ROLES),
+        "roles": _table(("role", "a key with it may"), ROLES),
         "settings": _settings(config.reference()),
         "gitship-toml": _settings(gitship_toml.reference()),
         "app-json": _settings(app_json.KEYS),

@@ -64,4 +64,4 @@ class Session:
     def about(self, app: App) -> None:
         """Notes that it is about this app. Raises Conflict when the name was another app's before in this session."""
         if self.apps.setdefault(app.name, app.id) != app.id:
-            raise Conflict(f"'{app.name}' is another app by now", "nothing was done to it; see `apps:list`")
+            raise Conflict(f"'{app.name}' is now a different app", "nothing was changed; see `apps:list`")

@@ -26,7 +26,7 @@ OTHERS: Mapping[str, str] = {
     "backup:*": "`server:backup`, `storage:export`",
     "backups:*": "`server:backup`, `storage:export`",
     "bash": "`run APP COMMAND` in a new container, `enter APP` in a running one",
-    "build": "`ps:rebuild`; a push builds by itself",
+    "build": "`ps:rebuild`; a push builds automatically",
     "build:arg": "`builder:set APP --arg-from-config NAME`, or `--arg NAME=VALUE`",
     "build:args": "`builder:set APP --arg-from-config NAME`, or `--arg NAME=VALUE`",
     "certs:auto": "`https:status`",
@@ -50,7 +50,7 @@ OTHERS: Mapping[str, str] = {
     "http-auth:*": "`auth:set`, `auth:list`, `auth:remove`, `auth:off`; networks: `allow:add`",
     "info": "`apps:info`",
     "launch": "`apps:create`, or the first push",
-    "letsencrypt:*": "`https:enable`, `https:disable`, `https:renew`, `https:status`; renewal is by itself",
+    "letsencrypt:*": "`https:enable`, `https:disable`, `https:renew`, `https:status`; renewal is automatic",
     "list": "`apps:list`",
     "lock": "`apps:lock`, `apps:unlock`",
     "ls": "`apps:list`",
@@ -65,7 +65,7 @@ OTHERS: Mapping[str, str] = {
     "pg:*": DATABASES,
     "pipelines:*": "`releases:promote`, `apps:clone`",
     "postgres:*": DATABASES,
-    "prune": "`server:cleanup`; mostly by itself",
+    "prune": "`server:cleanup`; mostly automatic",
     "ps:limit": "`resources:limit`",
     "ps:kill": "`ps:restart`, `ps:stop`",
     "redeploy": "`ps:rebuild`, or without a build `ps:restart`",
@@ -104,7 +104,7 @@ def here(name: str) -> str | None:
     found = exact or [ours for pattern, ours in known if "*" in pattern and fnmatchcase(name, pattern)]
     if not found:
         return None
-    ours = re.sub(r"^none(?: yet)?: ", "there is no such thing here: ", found[0])
+    ours = re.sub(r"^none(?: yet)?: ", "gitship has no such command: ", found[0])
     return ours if ours.startswith(("by itself", "there is no")) else f"use {ours}"
 
 

@@ -47,7 +47,7 @@ def require_all_apps(identity: Identity, what: str) -> None:
     if identity.limited:
         raise NoPermission(
             f"no permission for {what}",
-            f"the key '{identity.key_name}' is limited to some apps; an admin can do it, then `keys:grant`",
+            f"the key '{identity.key_name}' is limited to some apps; ask an admin to do it and run `keys:grant`",
         )
 
 
@@ -55,5 +55,5 @@ def denied(what: str, identity: Identity, role: Role) -> NoPermission:
     """The answer to a key that may not: made before any look-up, so that it tells nothing of what exists."""
     return NoPermission(
         f"no permission for {what}",
-        f"it needs the role {role}, and the key '{identity.key_name}' is {identity.role}; ask an admin",
+        f"it needs the role {role}; the key '{identity.key_name}' has {identity.role}; ask an admin",
     )

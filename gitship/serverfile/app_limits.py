@@ -69,7 +69,7 @@ def _vcl(value: Value) -> Any:
     try:
         return checked(value.text())
     except ValueError as error:
-        raise value.error(f"cannot be an app's own VCL: {error}") from None
+        raise value.error(f"is not valid as custom VCL: {error}") from None
 
 
 def _vcl_steps(app: str, before: Any, wanted: Any) -> Iterable[Step]:

@@ -173,7 +173,7 @@ def _capabilities(value: Value) -> list[str]:
     try:
         return sorted({capability(text) for text in texts(value)})
     except ValueError as error:
-        raise value.error(f"has one too many: {error}") from None
+        raise value.error(f"has too many: {error}") from None
 
 
 def _capabilities_now(context: Context, app: App) -> list[str]:

@@ -162,7 +162,7 @@ section(Section("error_page", Value.text, lambda c, app: c.operations.serving.er
 
 def _unless_false(value: Value, read: Callable[[Value], Any], nothing: Any) -> Any:
     """``nothing`` for ``false``. An empty list would let nobody in, and must not come to mean everybody."""
-    return nothing if value.raw is False else read(some(value, "false lets everybody in"))
+    return nothing if value.raw is False else read(some(value, "false lets everyone in"))
 
 
 def _allow_steps(app: str, before: list[str], wanted: list[str]) -> Iterable[Step]:

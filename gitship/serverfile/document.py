@@ -123,7 +123,7 @@ def some(value: Value, without: str) -> Value:
     ``without`` is what to write for no limit. Raises ConfigError.
     """
     if value.raw in ([], {}):
-        raise value.error("is empty, which would be nothing at all", without)
+        raise value.error("is empty", without)
     return value
 
 

@@ -60,13 +60,15 @@ def _refuse_clashes(context: Context, wanted: Blueprint, webhooks: Mapping[str, 
         domains = apps.get(name, {}).get("domains", before)
         for domain in (f"{name}.{context.settings.domain}", *domains):
             if domain in owners:
-                raise Conflict(f"{owners[domain]} and {name} would both have {domain}", "a name leads to one app")
+                raise Conflict(
+                    f"{owners[domain]} and {name} would both have {domain}", "a name can belong to only one app"
+                )
             owners[domain] = name
         added += [(name, domain) for domain in domains if domain not in before]
     for name, domain in added:
         hostnames.refuse_directly_below(name, domain, context.settings.domain)
     if wanted.keys is not None and not any(key.role == Role.ADMIN for key in wanted.keys.values()):
-        raise Conflict("no admin key would be left", "give at least one key the role admin, or leave out the keys")
+        raise Conflict("no admin key would be left", "give at least one key the role admin, or leave out the section")
     named = [name for key in (wanted.keys or {}).values() for name in key.apps or ()]
     for name in (*named, *(name for webhook in webhooks.values() for name in webhook.get("apps", []))):
         if name not in apps:

@@ -81,5 +81,5 @@ class Rights(Apps, Keys):
 def ensure_live(app: App) -> App:
     """Raises Conflict when it was never deployed."""
     if app.live_release is None:
-        raise Conflict(f"{app.name} was never deployed", "push to it first: git push deploy main")
+        raise Conflict(f"{app.name} has never been deployed", "push to it first: git push deploy main")
     return app

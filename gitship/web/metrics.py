@@ -158,7 +158,7 @@ class Figures(Collector):
         traffic = {app.name: counted[app.name] for app in self._apps if app.name in counted}
         requests = CounterMetricFamily("gitship_requests", "requests of visitors", labels=["app", "answered_by"])
         errors = CounterMetricFamily("gitship_errors", "answers from status 500 on", labels=["app", "made_by"])
-        sent = CounterMetricFamily("gitship_sent_bytes", "headers and bodies, to visitors", labels=["app"])
+        sent = CounterMetricFamily("gitship_sent_bytes", "bytes sent to visitors, headers and bodies", labels=["app"])
         seconds = HistogramMetricFamily("gitship_first_byte_seconds", "until an answer began", labels=["app"])
         for name, found in traffic.items():
             for how in ("hits", "stale", "misses", "passes", "pipes", "own", "failed"):

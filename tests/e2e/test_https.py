@@ -169,7 +169,7 @@ def test_ones_own_certificate_comes_first_and_goes_again(server: Server, authori
     assert "not valid for shop.localhost" in ok(server, "certs:add", "shop", stdin=bundle(WWW, BARE))
     assert certificate(server, WWW).issuer.rfc4514_string() == "CN=Test Intermediate"
     for bad, reason in (
-        ("", "nothing on standard input"),
+        ("", "standard input is empty"),
         (bundle(WWW, days=-0.5), "expired"),
         (bundle("other.example.net"), "answers at none of these"),
         (bundle(WWW).partition("-----BEGIN PRIVATE")[0], "no private key"),

@@ -77,7 +77,7 @@ def test_a_first_push_that_was_dropped_leaves_what_others_have_set(server: Serve
 def test_the_answer_to_a_question_is_for_the_app_that_was_asked_about(server: Server) -> None:
     ok(server, "apps:create", "old")
     held = HeldCommand(server, server.key, "apps:destroy", "old", terminal=True)
-    held.until_said("Its name, to go on")
+    held.until_said("Type its name to continue")
     ok(server, "apps:rename", "old", "older")
     ok(server, "apps:create", "old")
     there = {app: app_id(server, app) for app in ("old", "older")}

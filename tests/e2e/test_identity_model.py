@@ -146,7 +146,7 @@ class Acts:
             before = self._begun(kind)
             act = HeldCommand(server, private, kind, name, *more, terminal=kind == "apps:destroy")
             if kind == "apps:destroy":
-                act.until_said("Its name, to go on")
+                act.until_said("Type its name to continue")
             else:
                 wait_until(lambda: self._begun(kind) > before, 20, f"{kind} has begun")
         self.held.append(Held(world.numbers, kind, app_id, name, key_id, act))

@@ -75,7 +75,7 @@ def test_what_is_live_and_broken_is_put_right_and_its_visitors_do_not_meet_it(
     [doomed] = [name for name in server.containers("gitship.app=pair") if restarts(server, name)]
     docker(server, "rm", "-f", doomed)
     wait_until(lambda: len(server.containers("gitship.app=pair")) == 2, 60, "it is made anew")
-    wait_until(lambda: reconciled(server, "--dry-run") == [], 60, "all is as it should be")
+    wait_until(lambda: reconciled(server, "--dry-run") == [], 60, "everything is as it should be")
 
 
 def restarts(server: Server, name: str) -> int:
@@ -93,7 +93,7 @@ def test_a_container_cut_off_from_its_network_is_made_anew_with_it(
     docker(server, "network", "rm", network.strip())
     wait_until(lambda: server.get("cut").status == 200, 60, "it serves again")
     assert server.get("cut").body == "v1\n"
-    wait_until(lambda: reconciled(server, "--dry-run") == [], 60, "all is as it should be")
+    wait_until(lambda: reconciled(server, "--dry-run") == [], 60, "everything is as it should be")
 
 
 def test_a_route_that_could_not_be_brought_is_told_and_does_not_wait_for_the_next_minute(

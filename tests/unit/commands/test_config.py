@@ -50,7 +50,7 @@ def test_an_app_without_a_release_only_remembers(world: World) -> None:
     world.ok("apps:create", "shop")
     client = world.ok("config:set", "shop", "A=1")
     assert client.out == "set A for shop\n"
-    assert "the next deploy will use it" in client.err
+    assert "the next deploy uses it" in client.err
     assert values(world) == {"A": "1"}
 
 
@@ -118,7 +118,7 @@ def test_all_together_have_a_limit(world: World) -> None:
         world.ok("config:set", "shop", f"V{number}={each}")
     client = world.run("config:set", "shop", f"LAST={each}")
     assert client.code == 1
-    assert "are the limit" in client.err
+    assert "the limit is" in client.err
 
 
 def test_every_variable_is_unset_at_once_when_that_is_said(world: World) -> None:

@@ -147,7 +147,7 @@ def test_history_is_newest_first_and_can_be_cut(shop: World) -> None:
     ("typed", "code", "said"),
     [
         (("cron:add", "shop", "Nightly!", "@daily", "x"), 2, "not a name"),
-        (("cron:add", "shop", "n"), 2, "when, and which command?"),
+        (("cron:add", "shop", "n"), 2, "the schedule or the command is missing"),
         (("cron:add", "shop", "n", "@daily"), 2, "which command?"),
         (("cron:add", "shop", "n", "0", "3", "*", "*", "*"), 2, "which command?"),
         (("cron:add", "shop", "n", "0 3 * *", "x"), 2, "five fields"),

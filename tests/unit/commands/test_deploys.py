@@ -76,7 +76,7 @@ def test_a_connection_that_breaks_in_mid_deploy_does_not_end_it(shop: World) -> 
 
 @pytest.mark.parametrize(
     ("state", "says"),
-    [(DeployState.CANCELED, "was canceled"), (DeployState.SUPERSEDED, "gave way to a newer one")],
+    [(DeployState.CANCELED, "was canceled"), (DeployState.SUPERSEDED, "was superseded by a newer one")],
 )
 def test_other_ends_exit_1_and_are_named(shop: World, state: DeployState, says: str) -> None:
     shop.operations.fail_next = Failure(DeployState.QUEUED, "ada asked for it", "", state)
@@ -105,7 +105,7 @@ def test_another_apps_deploy_is_as_good_as_none(shop: World) -> None:
 
 def test_an_app_without_deploys_says_so(world: World) -> None:
     world.ok("apps:create", "new")
-    assert "has had no deploy" in world.run("logs:deploy", "new").err
+    assert "has never been deployed" in world.run("logs:deploy", "new").err
     assert "no deploys yet" in world.ok("deploys:list", "new").err
 
 

@@ -106,12 +106,12 @@ def test_redirects_are_added_replaced_listed_and_removed(shop: World) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [
-        (("/a", "/a"), 1, "in a circle"),
-        (("/a", "http://shop.example.com/a"), 1, "in a circle"),
+        (("/a", "/a"), 1, "redirect in a loop"),
+        (("/a", "http://shop.example.com/a"), 1, "redirect in a loop"),
         (("www.other.example", "/a"), 1, "domains:add shop www.other.example"),
-        (("/a", "evil"), 2, "not where visitors can be sent"),
+        (("/a", "evil"), 2, "not a redirect target"),
         (("/a?b", "/c"), 2, "not a path to redirect"),
-        (("/a/*", "/c?d"), 2, "not where visitors can be sent"),
+        (("/a/*", "/c?d"), 2, "not a redirect target"),
         (("a b", "/c"), 2, "not a host name"),
         (("/a", "/b", "--code", "303"), 2, "303"),
     ],

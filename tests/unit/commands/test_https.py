@@ -31,7 +31,7 @@ def test_one_command_is_enough(shop: World) -> None:
     row = status(shop)
     assert (row["state"], row["source"], row["days"], row["problem"]) == ("ok", "acme", 89, "")
     assert row["renew_at"] and row["retry_at"] is None
-    assert shop.ok("https:disable", "shop").out == "shop is served by http alone\n"
+    assert shop.ok("https:disable", "shop").out == "shop is served by http only\n"
     assert status(shop)["state"] == "off"
 
 
@@ -84,7 +84,7 @@ def test_ones_own_certificate(shop: World) -> None:
     assert (status(shop)["source"], shop.operations.authority.asked) == ("own", [])
     made = leaf(OWN, days=3)
     _, _, err = add(shop, made.pem + made.key_pem)
-    assert "no intermediate certificate" in err and "ends in 2 days" in err
+    assert "the intermediate certificate is missing" in err and "ends in 2 days" in err
     [row] = shop.ok("certs:list", "shop", "--format", "json").json
     assert (row["domains"], row["source"], row["issuer"]) == ([OWN], "own", "Test Intermediate")
     shop.ok("certs:remove", "shop")
@@ -95,7 +95,7 @@ def test_ones_own_certificate(shop: World) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "nothing on standard input"),
+        ("", "standard input is empty"),
         ("x" * 70_000, "longer than"),
         ("no PEM", "there is no private key"),
         (bundle(OWN, days=-0.5), "expired on"),
@@ -166,7 +166,7 @@ def test_the_status_page_is_named_by_a_flag(with_page: World) -> None:
     assert with_page.run("certs:remove", "--status-page").code == 3
     assert with_page.run("certs:add", "--status-page", stdin=bundle(STATUS).encode()).code == 0
     with_page.ok("certs:remove", "--status-page")
-    assert with_page.ok("https:disable", "--status-page").out == "the status page is served by http alone\n"
+    assert with_page.ok("https:disable", "--status-page").out == "the status page is served by http only\n"
 
 
 def test_a_key_that_is_limited_does_not_see_the_status_page(with_page: World) -> None:
@@ -180,7 +180,7 @@ def test_the_status_page_is_for_admins_and_one_thing_at_a_time(with_page: World,
     refused = with_page.run(name, "--status-page", role=Role.DEPLOYER)
     assert refused.code != 0 and "needs the role admin" in refused.err
     for words in ([], ["shop", "--status-page"]):
-        assert "name either an app or --status-page" in with_page.run(name, *words).err
+        assert "give either an app or --status-page" in with_page.run(name, *words).err
     assert with_page.operations.authority.asked == []
 
 

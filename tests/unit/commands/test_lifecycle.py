@@ -62,7 +62,7 @@ def test_rename_says_how_to_push_from_now_on(shop: World) -> None:
 
 
 def test_stop_and_start_take_turns(shop: World) -> None:
-    assert "started already" in shop.ok("ps:start", "shop").err
+    assert "already started" in shop.ok("ps:start", "shop").err
     shop.ok("ps:stop", "shop")
     assert "stopped already" in shop.ok("ps:stop", "shop").err
     assert shop.ok("apps:info", "shop", "--format", "json").json["stopped"] is True

@@ -48,8 +48,8 @@ def test_a_body_limit_set_shown_and_taken_back(shop: World) -> None:
     ("words", "reason"),
     [
         (("ratelimit:set", "shop"), "--requests"),
-        (("ratelimit:set", "shop", "--requests", "0"), "is not how many requests"),
-        (("ratelimit:set", "shop", "--requests", "9" * 30), "is not how many requests"),
+        (("ratelimit:set", "shop", "--requests", "0"), "is not a valid number of requests"),
+        (("ratelimit:set", "shop", "--requests", "9" * 30), "is not a valid number of requests"),
         (("ratelimit:set", "shop", "--requests", "ten"), "ten"),
         (("ratelimit:set", "shop", "--requests", "1", "--per", "0s"), "is not a time"),
         (("ratelimit:set", "shop", "--requests", "1", "--per", "2d"), "is not a time"),
@@ -58,7 +58,7 @@ def test_a_body_limit_set_shown_and_taken_back(shop: World) -> None:
         (("bodylimit:set", "shop"), "SIZE is missing"),
         (("bodylimit:set", "shop", "much"), "must be a size"),
         (("bodylimit:set", "shop", "-1"), "-1"),
-        (("bodylimit:set", "shop", str(MOST_BYTES)), "as good as no limit"),
+        (("bodylimit:set", "shop", str(MOST_BYTES)), "too large for a limit"),
     ],
 )
 def test_bad_input_changes_nothing(shop: World, words: tuple[str, ...], reason: str) -> None:

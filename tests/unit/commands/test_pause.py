@@ -27,7 +27,7 @@ def test_a_limit_that_cannot_be_one(world: World, limit: str) -> None:
 def test_what_cannot_be_paused_or_resumed(world: World) -> None:
     world.operations.push("shop")
     world.ok("apps:create", "new")
-    assert "was never deployed" in world.run("ps:pause", "new").err
+    assert "has never been deployed" in world.run("ps:pause", "new").err
     assert "is not paused" in world.run("ps:resume", "shop").err
     world.ok("ps:pause", "shop")
     client = world.run("ps:pause", "shop")

@@ -76,7 +76,7 @@ def test_global_config_deploys_the_apps_that_it_reaches(shop: World) -> None:
 
 def test_global_config_without_a_restart_deploys_nothing(shop: World) -> None:
     client = shop.ok("config:global:set", "A_B=1", "--no-restart")
-    assert "the next deploy of each app will use it" in client.err
+    assert "the next deploy of each app uses it" in client.err
     assert len(shop.store.deploys(1)) == 4
     shop.ok("config:global:unset", "A_B", "--no-restart")
     assert shop.store.global_config() == {}

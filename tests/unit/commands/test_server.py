@@ -258,7 +258,7 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
         ("[apps.shop]\nratelimit = 3", "apps.shop.ratelimit must be a table"),
         ('[apps.shop.ratelimit]\nper = "1m"', "needs requests"),
         ('[apps.shop.ratelimit]\nrequests = 1\nper = "1y"', "apps.shop.ratelimit.per: '1y' is not a time"),
-        ('[apps.shop]\nvcl = "sub vcl_recv { }"', "apps.shop.vcl cannot be an app's own VCL: line 1"),
+        ('[apps.shop]\nvcl = "sub vcl_recv { }"', "apps.shop.vcl is not valid as custom VCL: line 1"),
         ('[apps.shop]\nbodylimit = "much"', "apps.shop.bodylimit must be a size"),
         ("[apps.shop]\nmaintenance = 3", "maintenance must be a table"),
         ('[apps.shop.mounts."/proc"]\nsource = "a"', "the system's own"),
@@ -368,4 +368,4 @@ def test_reconcile_shows_what_it_does_and_a_dry_run_does_nothing(world: World) -
     for words in (("--dry-run",), ()):
         assert world.ok("server:reconcile", *words, "--format", "json").json == rows
     assert world.ok("server:reconcile", "--format", "json").json == []
-    assert "all is as it should be" in world.run("server:reconcile").err
+    assert "everything is as it should be" in world.run("server:reconcile").err

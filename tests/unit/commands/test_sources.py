@@ -34,7 +34,7 @@ def test_a_promotion_is_the_others_release(shop: World) -> None:
     [entry] = [e for e in shop.store.audit() if e.action == "releases:promote"]
     assert entry.app == "shop, blog"
     shop.operations.create_app("empty", GITSHIP)
-    assert "empty was never deployed" in shop.run("releases:promote", "empty", "shop").err
+    assert "empty has never been deployed" in shop.run("releases:promote", "empty", "shop").err
     shop.ok("apps:lock", "blog")
     assert "blog is locked" in shop.run("releases:promote", "shop", "blog").err
     for argv, said in (
@@ -146,5 +146,5 @@ def test_a_clone_says_that_volumes_stay_behind(shop: World) -> None:
     assert "volume" not in shop.ok("apps:clone", "shop", "bare").err
     shop.ok("storage:mount", "shop", "data:/var/lib/shop")
     said = shop.ok("apps:clone", "shop", "copy").err
-    assert "volumes do not come along: data at /var/lib/shop" in said
+    assert "volumes are not copied: data at /var/lib/shop" in said
     assert "storage:mount copy data:/var/lib/shop" in said and "storage:import copy data" in said

@@ -64,7 +64,7 @@ def test_mounts_can_be_for_some_processes_and_read_only(shop: World) -> None:
 
 
 def test_what_waits_for_a_restart_says_so(shop: World) -> None:
-    assert "the next deploy will use it" in shop.ok("storage:mount", "shop", "data:/data", "--no-restart").err
+    assert "the next deploy uses it" in shop.ok("storage:mount", "shop", "data:/data", "--no-restart").err
     client = shop.ok("storage:list", "shop", "--format", "json")
     assert client.json[0]["mounted"] is False and "ps:restart shop" in client.err and deploys(shop) == 1
 
@@ -77,7 +77,7 @@ def test_an_unmounted_volume_keeps_its_data_until_it_is_destroyed_by_name(shop: 
     assert (row["name"], row["path"], row["mounted"]) == ("data", None, False)
     assert "add --force" in shop.run("storage:destroy", "shop", "data").err
     wrong = shop.run("storage:destroy", "shop", "data", pty=True, stdin=b"shop\r")
-    assert wrong.code == 1 and "not its name" in wrong.err and volumes(shop)
+    assert wrong.code == 1 and "the name does not match" in wrong.err and volumes(shop)
     assert shop.run("storage:destroy", "shop", "data", pty=True, stdin=b"data\r").code == 0
     assert shown(shop) == [] and volumes(shop) == set()
 

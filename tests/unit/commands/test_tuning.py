@@ -55,7 +55,7 @@ def test_the_bounds_of_ports_are_fine(shop: World, port: str) -> None:
 
 def test_what_waits_for_a_restart_says_so_and_can_be_set_again_at_once(shop: World) -> None:
     client = shop.ok("ports:set", "shop", "3000", "--no-restart")
-    assert client.out == "changed port for shop\n" and "the next deploy will use it" in client.err
+    assert client.out == "changed port for shop\n" and "the next deploy uses it" in client.err
     assert deploys(shop) == 1
     assert "ps:restart shop" in shop.ok("ports:show", "shop").err
     shop.ok("ports:set", "shop", "3000")  # the same, but now
@@ -189,7 +189,7 @@ def test_limits_of_one_offs_hold_without_a_deploy(shop: World) -> None:
 
 def test_buildkit_cannot_limit_one_apps_builds_and_says_so(shop: World) -> None:
     refused = shop.run("resources:limit", "shop", "--process", "build", "--memory", "1g")
-    assert refused.code == 1 and "BuildKit has no limits of one app's builds" in refused.err
+    assert refused.code == 1 and "BuildKit has no limit per app" in refused.err
     assert "build_memory and build_cpus in [docker]" in refused.err
     assert stored(shop) == {}
 
@@ -198,9 +198,9 @@ def test_the_classic_builder_can(shop: World) -> None:
     shop.settings = dataclasses.replace(shop.settings, docker=DockerSettings(builder="classic"))
     shop.services = Services(shop.store, shop.settings, shop.operations)
     done = shop.ok("resources:limit", "shop", "--process", "build", "--memory", "1g", "--cpus", "0.5")
-    assert "the next build will use it" in done.err and deploys(shop) == 1
+    assert "used from the next build on" in done.err and deploys(shop) == 1
     assert shown(shop, "resources:show", "shop")[-1]["process"] == "build"
-    assert "memory and processors only" in shop.run("resources:limit", "shop", "--process", "build", "--pids", "5").err
+    assert "only in memory and CPUs" in shop.run("resources:limit", "shop", "--process", "build", "--pids", "5").err
 
 
 def test_memory_is_shown_as_it_is_typed(shop: World) -> None:

@@ -27,7 +27,7 @@ def test_set_shown_and_unset(shop: World) -> None:
     shop.ok("vcl:unset", "shop")
     shop.ok("vcl:unset", "shop")
     assert own(shop) == ""
-    assert "has no VCL of its own" in shop.run("vcl:show", "shop").err
+    assert "has no custom VCL" in shop.run("vcl:show", "shop").err
     assert shop.store.settings(shop.store.app("shop").id) == {}
 
 

@@ -117,5 +117,5 @@ def test_a_bad_file_changes_nothing(world: World) -> None:
 def test_without_a_restart_it_waits_and_says_so(world: World) -> None:
     world.operations.push("shop")
     client = world.run("config:import", "shop", "--no-restart", stdin=b"A=1")
-    assert client.code == 0 and "the next deploy will use it" in client.err
+    assert client.code == 0 and "the next deploy uses it" in client.err
     assert world.store.config(1) == {"A": "1"} and len(world.store.deploys(1)) == 1
