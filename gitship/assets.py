@@ -18,4 +18,4 @@ def asset(name: str, package: Path = PACKAGE) -> Path:
     for root in (package, package.parent):  # so that a stray site-packages/hooks never wins
         if (path := root / name).exists():
             return path
-    raise GitshipError(f"gitship's own file '{name}' is missing", "install gitship again")
+    raise GitshipError(f"gitship's file '{name}' is missing", "reinstall gitship")

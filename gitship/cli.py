@@ -21,11 +21,11 @@ from gitship.configvalues import Address
 from gitship.errors import GitshipError
 
 OWN = ("init", "serve", "stop-front", "attend", "limit-builds", "doctor", "restore")
-EPILOG = """Any other word is an admin command for the running server, for instance:
+EPILOG = """Any other argument is an admin command for the running server, for instance:
   gitship apps:list            gitship logs shop -f            gitship help
 The same commands work from anywhere: ssh -p 2222 deploy@HOST apps:list"""
 WITHOUT_RIGHTS = "run this as root, or as the user that owns data_dir"
-NO_PLACE = "see whether data_dir in the settings file is what it should be"
+NO_PLACE = "check data_dir in the settings file"
 
 log = logging.getLogger("gitship")
 
@@ -41,32 +41,38 @@ def parser() -> argparse.ArgumentParser:
     main.add_argument("--version", action="version", version=f"gitship {__version__}")
     verbs = main.add_subparsers(dest="verb", metavar="VERB", required=True)
     init = verbs.add_parser("init", help="write config, directories and host key; may be repeated")
-    init.add_argument("--admin-key", metavar="PUBKEY_FILE", type=Path, help="public key that may do everything")
-    init.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="a setting for a config that is written anew"
-    )
-    serve = verbs.add_parser("serve", help="run in the foreground; SIGTERM ends it, the sites stay up")
+    init.add_argument("--admin-key", metavar="PUBKEY_FILE", type=Path, help="public key of an administrator")
+    init.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="a setting for a new config file")
+    serve = verbs.add_parser("serve", help="run the server in the foreground; on SIGTERM it stops, and sites stay up")
     serve.add_argument("--verbose", action="store_true", help="log more")
     serve.add_argument(
-        "--log-format", choices=log_format.FORMATS, help="lines for people or JSON; default: log.format of the settings"
+        "--log-format", choices=log_format.FORMATS, help="text or JSON (default: log.format of the settings)"
     )
-    stop = verbs.add_parser("stop-front", help="end Varnish and haproxy: sites are down until the next `gitship serve`")
-    attend = verbs.add_parser("attend", help="what a service unit runs: starts a program when gitship says so")
+    stop = verbs.add_parser(
+        "stop-front", help="stop Varnish and haproxy: sites are down until the next `gitship serve`"
+    )
+    attend = verbs.add_parser("attend", help="run by a service unit: start a program on gitship's request")
     attend.add_argument("program", choices=("varnish", "websockets", "tls"), help="Varnish, or a haproxy")
-    limit = verbs.add_parser("limit-builds", help="what the service unit runs as root: sets the limits of all builds")
+    limit = verbs.add_parser("limit-builds", help="run by a service unit as root: set the limits of all builds")
     limit.add_argument(
-        "--keep", action="store_true", help="go on keeping them, where Docker's cgroup driver is systemd (a unit's own)"
+        "--keep", action="store_true", help="keep running, if Docker's cgroup driver is systemd (for the unit)"
     )
-    doctor = verbs.add_parser("doctor", help="look for everything that usually is wrong; 1 when something fails")
-    doctor.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
-    restore = verbs.add_parser("restore", help="make the server of a backup (`server:backup`), before `gitship serve`")
+    doctor = verbs.add_parser(
+        "doctor", help="check the installation for common problems; exits with 1 if a check fails"
+    )
+    doctor.add_argument("--format", choices=("text", "json"), default="text", help="text or JSON")
+    restore = verbs.add_parser(
+        "restore", help="restore the server from a backup (`server:backup`), before `gitship serve`"
+    )
     restore.add_argument("file", metavar="FILE", nargs="?", help="the archive; - for standard input")
-    restore.add_argument("--force", action="store_true", help="move data that are there aside, and restore")
-    restore.add_argument("--check", action="store_true", help="only read the archive: is it whole, and what is in it")
+    restore.add_argument("--force", action="store_true", help="move existing data aside, and restore")
     restore.add_argument(
-        "--newest-copy", action="store_true", help="instead: put the newest automatic copy in the database's place"
+        "--check", action="store_true", help="only check that the archive is complete and list its contents"
     )
-    restore.add_argument("--format", choices=("text", "json"), default="text", help="lines for people or JSON")
+    restore.add_argument(
+        "--newest-copy", action="store_true", help="restore the database from its newest automatic copy instead"
+    )
+    restore.add_argument("--format", choices=("text", "json"), default="text", help="text or JSON")
     for verb in (init, serve, stop, attend, limit, doctor, restore):
         verb.add_argument("--config", metavar="FILE", type=Path, default=default_config(), help="default: %(default)s")
     return main

@@ -25,13 +25,13 @@ def setting(default: Any, parse: Callable[[Value], Any], about: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class SshSettings:
-    listen: Address = setting(Address("0.0.0.0", 2222), values.address, "where `git push` and the commands arrive")  # noqa: S104,
-    max_pack: int = setting(1 << 30, Value.size, "largest pack that a push may send")
+    listen: Address = setting(Address("0.0.0.0", 2222), values.address, "address for `git push` and commands")  # noqa: S104,
+    max_pack: int = setting(1 << 30, Value.size, "largest pack of a push")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    listen: Address = setting(Address("0.0.0.0", 80), values.address, "where Varnish serves the apps")  # noqa: S104
+    listen: Address = setting(Address("0.0.0.0", 80), values.address, "address where Varnish serves the apps")  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,12 @@ class HttpsSettings:
     listen: Address = setting(
         Address("0.0.0.0", 443),  # noqa: S104
         values.bound_address,
-        "where haproxy serves the apps by HTTPS, once it is used",
+        "address where haproxy serves the apps over HTTPS, once one uses it",
     )
     email: str = setting(
         "",
         values.email,
-        "every app with a public domain, and the status page at one, gets HTTPS by itself;"
-        " the authority writes there about problems",
+        "turns HTTPS on for every public domain; the certificate authority reports problems to this address",
     )
     directory: str = setting(
         "https://acme-v02.api.letsencrypt.org/directory",
@@ -53,148 +52,139 @@ class HttpsSettings:
         "ACME directory of the certificate authority",
     )
     directory_ca: str = setting(
-        "", values.optional_path, "file with the root certificates of an authority of one's own; empty: the system's"
+        "", values.optional_path, "file with the root certificates of a private authority; empty: the system's"
     )
-    eab_kid: str = setting("", values.line, "key id of an account that the authority wants to be bound to (EAB)")
-    eab_hmac_key: str = setting("", values.line, "its key, in base64url")
+    eab_kid: str = setting("", values.line, "key id for external account binding (EAB)")
+    eab_hmac_key: str = setting("", values.line, "HMAC key for external account binding, in base64url")
     renew_before: float = setting(
         0.0,
         lambda v: v.seconds(0, 90 * 86400),
-        "seconds before its end at which a certificate is renewed; 0: a third of its life",
+        "seconds before expiry at which a certificate is renewed; 0: a third of its lifetime",
     )
     check_dns: bool = setting(
         True,
         Value.flag,
-        "look whether a domain leads here before the authority is asked; false where that can't be seen",
+        "check that a domain resolves to this server before requesting a certificate",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    listen: Address = setting(Address("127.0.0.1", 8484), values.address, "where the status page is served")
+    listen: Address = setting(Address("127.0.0.1", 8484), values.address, "address of the status page")
     domain: str = setting(
         "",
         values.domain_name,
-        "host name by which Varnish serves the status page, too, if need be by HTTPS; empty: it does not",
+        "host name at which Varnish also serves the status page; empty: none",
     )
     public: bool = setting(
-        False, Value.flag, "whether strangers see which apps are up or down, and the manual at /docs, and nothing else"
+        False, Value.flag, "true: visitors who are not signed in see which apps are up, and the manual at /docs"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class DockerSettings:
     host: str = setting("unix:///var/run/docker.sock", values.text, "the Docker engine's address")
-    timeout: float = setting(
-        60.0, lambda v: v.seconds(1, 600), "seconds that Docker may take for a plain call until it is given up"
-    )
+    timeout: float = setting(60.0, lambda v: v.seconds(1, 600), "timeout of Docker calls, in seconds")
     max_builds: int = setting(2, lambda v: v.whole(1, 64), "how many builds may run at once")
-    build_timeout: float = setting(1800.0, lambda v: v.seconds(1, 86400), "a build is ended after this many seconds")
+    build_timeout: float = setting(1800.0, lambda v: v.seconds(1, 86400), "timeout of a build, in seconds")
     builder: str = setting(
         "buildkit", lambda v: v.choice("buildkit", "classic"), 'the builder; "classic" for engines without BuildKit'
     )
     address_pool: IPv4Network = setting(
-        IPv4Network("10.231.0.0/16"), values.pool, "private network from which each app gets a /26 of its own"
+        IPv4Network("10.231.0.0/16"), values.pool, "private network from which each app gets its own /26"
     )
     build_memory: int = setting(
-        0, Value.size, "most memory of all builds together, of each with the classic builder; 0: no limit"
+        0, Value.size, "memory limit of all builds together, or of each with the classic builder; 0: none"
     )
     build_cpus: float = setting(
         0.0,
         lambda v: v.number(0, 1024),
-        "most processors of all builds together, of each with the classic builder; 0: no limit",
+        "CPU limit of all builds together, or of each with the classic builder; 0: none",
     )
     build_share: float = setting(
         0.25,
         lambda v: v.number(0.01, 1),
-        "processor time of all builds together, against 1 for a container, when both want it; 1: builds do not yield",
+        "CPU weight of all builds together, relative to 1 for a container; 1: builds do not yield",
     )
     build_output: int = setting(
         50 << 20,
         Value.size,
-        "a build that prints more is ended; a line counts as 200 bytes or more; 0: no limit",
+        "largest build output; a build that prints more is stopped; a line counts as at least 200 bytes; 0: no limit",
     )
     build_network: str = setting(
         "default",
         lambda v: v.choice("default", "none"),
-        'what a build\'s RUN lines may reach; "none": nothing, whatever the app says',
+        "network of a build's RUN lines; \"none\" overrides the app's setting",
     )
     build_pids: int = setting(
         4096,
         lambda v: v.whole(0, 4_000_000),
-        "most processes and threads of all builds together, where BuildKit's can be limited; 0: no limit",
+        "limit of processes and threads of all builds together, with BuildKit; 0: none",
     )
-    cgroup_parent: str = setting(
-        "/docker", values.cgroup, "the cgroup below which Docker runs builds, as in its own `cgroup-parent`"
-    )
-    min_free: int = setting(500 << 20, Value.size, "a build is refused when the disk has less free space than this")
+    cgroup_parent: str = setting("/docker", values.cgroup, "parent cgroup of builds, as in Docker's `cgroup-parent`")
+    min_free: int = setting(500 << 20, Value.size, "free disk space that a build needs")
     firewall: bool = setting(
         True,
         Value.flag,
-        "iptables rules keep apps and builds from link-local addresses (a cloud's metadata) and from gitship's own"
-        " ports",
+        "use iptables to block apps and builds from link-local addresses (cloud metadata) and gitship's own ports",
     )
     host_paths: tuple[Path, ...] = setting(
         (),
         values.directories,
-        "directories of the host that `storage:mount` may give to apps, with all that is below them",
+        "host directories that apps may mount with `storage:mount`, including everything below them",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class DiskSettings:
-    min_free: int = setting(
-        100 << 20, Value.size, "a push is refused when the disk of `data_dir` has less free space than this"
-    )
+    min_free: int = setting(100 << 20, Value.size, "free space on the disk of `data_dir` that a push needs")
     copies: int = setting(
         7,
         lambda v: v.whole(0, 1000),
-        "automatic copies of the database: so many daily ones, and of those before upgrades",
+        "number of automatic database copies to keep, of daily ones and of those before upgrades",
     )
-    log_days: int = setting(90, lambda v: v.whole(0, 36500), "logs of deploys and runs go after so many days; 0: never")
+    log_days: int = setting(90, lambda v: v.whole(0, 36500), "days to keep logs of deploys and runs; 0: forever")
     image_days: int = setting(
-        0, lambda v: v.whole(0, 36500), "images of older releases go after so many days, too; 0: by their number alone"
+        0, lambda v: v.whole(0, 36500), "days to keep images of old releases; 0: limit only their number"
     )
     build_cache: int = setting(
-        20 << 30, Value.size, "most build cache that Docker keeps, what was used last stays; 0: no limit"
+        20 << 30, Value.size, "largest build cache of Docker; the least recently used is removed; 0: no limit"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class DeploySettings:
     keep_releases: int = setting(
-        5, lambda v: v.whole(1, 1000), "how many releases keep their image, the live one included"
+        5, lambda v: v.whole(1, 1000), "number of releases whose image is kept, including the live one"
     )
     drain_timeout: float = setting(
-        30.0, lambda v: v.seconds(0, 3600), "seconds that requests in flight may take after a switch"
+        30.0, lambda v: v.seconds(0, 3600), "seconds to let requests in progress finish after a switch"
     )
     socket_drain_timeout: float = setting(
-        60.0, lambda v: v.seconds(0, 3600), "seconds that open websockets may go on after a switch"
+        60.0, lambda v: v.seconds(0, 3600), "seconds to keep websockets open after a switch"
     )
-    check_timeout: float = setting(
-        60.0, lambda v: v.seconds(1, 3600), "seconds that a container may take until it is healthy"
-    )
+    check_timeout: float = setting(60.0, lambda v: v.seconds(1, 3600), "seconds until a container must be healthy")
     watch: float = setting(
         30.0,
         lambda v: v.seconds(0, 3600),
-        "seconds after its switch in which a release that crashes again and again, or fails too many requests, is "
-        "rolled back by itself; 0: never",
+        "seconds after a switch during which a release that keeps crashing, or fails too many requests, is "
+        "rolled back automatically; 0: never",
     )
     watch_errors: float = setting(
         50.0,
         lambda v: v.number(0, 100),
-        "percent of requests that may fail meanwhile, of 20 at least; 0: nobody looks at them",
+        "percentage of failed requests, of at least 20, above which it is rolled back; 0: ignore them",
     )
     on_new_push: str = setting(
         "queue",
         lambda v: v.choice("queue", "cancel"),
-        'a newer push waits ("queue") or ends the running build ("cancel")',
+        'a newer push waits for the running build ("queue") or cancels it ("cancel")',
     )
 
 
 @dataclass(frozen=True, slots=True)
 class HooksSettings:
-    timeout: float = setting(30.0, lambda v: v.seconds(0.1, 3600), "a hook is killed after this many seconds")
+    timeout: float = setting(30.0, lambda v: v.seconds(0.1, 3600), "timeout of a hook, in seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +192,15 @@ class PolicySettings:
     base_images: tuple[str, ...] = setting(
         (),
         values.globs,
-        'images that a build may use, for instance `["python:*", "registry.example.com/team/*"]`; `[]`: all',
+        'images that builds may use, for instance `["python:*", "registry.example.com/team/*"]`; `[]`: all',
     )
     root: str = setting(
         "allow",
         lambda v: v.choice("allow", "warn", "refuse"),
-        'an image that runs as root goes live ("allow"), with a line in the push ("warn"), or not at all ("refuse")',
+        'whether images that run as root are deployed ("allow"), deployed with a warning ("warn"), or '
+        'refused ("refuse")',
     )
-    max_image: int = setting(0, Value.size, "largest image that may go live; 0: any")
+    max_image: int = setting(0, Value.size, "largest image that may be deployed; 0: no limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +215,7 @@ class VarnishSettings:
 
 @dataclass(frozen=True, slots=True)
 class CronSettings:
-    timezone: str = setting("UTC", Value.timezone, "whose clock counts for cron entries that name no time zone")
+    timezone: str = setting("UTC", Value.timezone, "default time zone of cron entries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +223,7 @@ class LogSettings:
     format: str = setting(
         "text",
         lambda v: v.choice("text", "json"),
-        'what `gitship serve` logs: lines for people ("text") or JSON ("json")',
+        'log format of `gitship serve`: "text" or "json"',
     )
 
 
@@ -240,8 +231,8 @@ class LogSettings:
 class Settings:
     """All settings of a server; ``load`` fills it from a file."""
 
-    data_dir: Path = setting(Path("/var/lib/gitship"), values.absolute_path, "where everything is kept")
-    domain: str = setting("localhost", values.domain_name, "an app is served at `<app>.<domain>` without further ado")
+    data_dir: Path = setting(Path("/var/lib/gitship"), values.absolute_path, "directory of all data")
+    domain: str = setting("localhost", values.domain_name, "apps are served at `<app>.<domain>`")
     ssh: SshSettings = field(default_factory=SshSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     https: HttpsSettings = field(default_factory=HttpsSettings)
@@ -328,7 +319,7 @@ def load(path: Path) -> Settings:
     try:
         content = path.read_bytes()
     except PermissionError:
-        raise ConfigError(f"you may not read {path}", "run this as root: sudo gitship ...") from None
+        raise ConfigError(f"no permission to read {path}", "run this as root: sudo gitship ...") from None
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror}", "run `gitship init` first, or give --config FILE"

@@ -44,7 +44,7 @@ def line(value: Value) -> str:
 
 def text(value: Value) -> str:
     if not line(value):
-        raise value.error("must be a text that is not empty")
+        raise value.error("must be a non-empty string")
     return line(value)
 
 

@@ -98,11 +98,11 @@ def _add_key(store: Store, file: Path) -> str:
     except UnicodeDecodeError:
         raise GitshipError(f"{file} is not a public key", "give the path of a .pub file") from None
     if public_key.is_private(text):  # which has gone nowhere: no reason to make a new one
-        raise GitshipError(f"{file} is the private half of a key", f"give the public one, for instance {file}.pub")
+        raise GitshipError(f"{file} is a private key", f"give the public one, for instance {file}.pub")
     key = public_key.parse(text)
     known = store.key_by_fingerprint(key.fingerprint)
     if known is not None:
-        return f"key     {known.name} ({known.role}, {key.fingerprint}) is there already"
+        return f"key     {known.name} ({known.role}, {key.fingerprint}) exists already"
     listed = store.keys()
     names = {k.name for k in listed}
     base = key.comment or file.stem

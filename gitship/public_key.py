@@ -54,7 +54,7 @@ def parse(text: str) -> PublicKey:
     kind = words[0]
     _refuse_type(kind, line)
     if len(words) < 2:
-        raise GitshipError(f"the public key stops after '{kind}'", "give the whole line of the .pub file, in quotes")
+        raise GitshipError(f"the public key ends after '{kind}'", "give the whole line of the .pub file, in quotes")
     blob = _blob(kind, words[1])
     comment = "".join(c for c in words[2] if c.isprintable()).strip() if len(words) > 2 else ""
     return PublicKey(kind, base64.b64encode(blob).decode("ascii"), comment, fingerprint(blob))
@@ -67,8 +67,8 @@ def is_private(text: str) -> bool:
 def _one_line(text: str) -> str:
     if is_private(text):
         raise GitshipError(
-            "that is a private key, which nobody but you may have",
-            "give the .pub file beside it; since this key has left its file, better make a new one",
+            "that is a private key: never share it",
+            "give its .pub file; since the private key was sent, you should replace it",
         )
     if "BEGIN" in text and "PUBLIC KEY" in text:
         raise GitshipError(
@@ -77,7 +77,7 @@ def _one_line(text: str) -> str:
         )
     lines = [stripped for line in text.splitlines() if (stripped := line.strip())]
     if not lines:
-        raise GitshipError("no public key was given", HOW_TO_MAKE)
+        raise GitshipError("no public key given", HOW_TO_MAKE)
     if len(lines) > 1:
         raise GitshipError(f"{len(lines)} lines were given", "give one key at a time, on one line")
     if len(lines[0]) > MAX_KEY_CHARACTERS:
@@ -94,9 +94,9 @@ def _refuse_type(kind: str, line: str) -> None:
     if kind.startswith("sk-"):
         raise GitshipError(f"security keys ({kind}) are not supported", HOW_TO_MAKE)
     if kind in ("ssh-dss", "ssh-dsa"):
-        raise GitshipError("DSA keys are not secure any more", HOW_TO_MAKE)
+        raise GitshipError("DSA keys are no longer secure", HOW_TO_MAKE)
     if any(_KEY_TYPE.fullmatch(word) for word in line.split()[1:]):
-        raise GitshipError("options before the key are not supported", "give the line from its 'ssh-...' word on")
+        raise GitshipError("options before the key are not supported", "give the line from 'ssh-...' on")
     if _KEY_TYPE.fullmatch(kind):
         raise GitshipError(f"keys of type {kind} are not supported", HOW_TO_MAKE)
     if "/" in kind or kind.endswith(".pub"):

@@ -28,7 +28,7 @@ from gitship.store.database_copies import Copies
 def restore(path: Path, file: str | None, format: str, *, force: bool, check: bool, copy: bool) -> list[str]:
     """What was done, a line each, or one JSON document. Raises GitshipError; then nothing has changed."""
     if copy == (file is not None):
-        raise GitshipError("what shall be restored?", "give the FILE of a backup (- for stdin), or --newest-copy")
+        raise GitshipError("nothing to restore", "give the FILE of a backup (- for stdin), or --newest-copy")
     with private_files.to_others():
         if copy:
             said = _newest_copy(path)
@@ -137,5 +137,5 @@ def _newest_copy(path: Path) -> dict[str, Any]:
         "copy": copy.path.name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(copy.at)),
         "aside": str(aside) if aside else None,
-        "next": "gitship serve: what was deployed after the copy was made is to be pushed again",
+        "next": "gitship serve: push again what was deployed after the copy was made",
     }

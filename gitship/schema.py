@@ -30,11 +30,11 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 def decode(file: str, content: bytes, most_bytes: int = MOST_BYTES) -> str:
     """UTF-8 with or without a byte order mark. Raises ConfigError."""
     if len(content) > most_bytes:
-        raise ConfigError(f"{file} has more than {most_bytes >> 10} KB", "keep there what gitship reads, and no more")
+        raise ConfigError(f"{file} has more than {most_bytes >> 10} KB", "keep only what gitship reads")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{file} is not UTF-8 text (byte {error.start})", "save it anew, in UTF-8") from None
+        raise ConfigError(f"{file} is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
 
 
 def read_toml(file: str, text: str) -> Value:
@@ -42,7 +42,9 @@ def read_toml(file: str, text: str) -> Value:
     try:
         return Value(file, "", tomllib.loads(text))
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}", "texts need quotes, tables are [in.brackets]") from None
+        raise ConfigError(
+            f"{file} is not valid TOML: {error}", "strings need quotes, tables are [in.brackets]"
+        ) from None
 
 
 def zone(name: str) -> ZoneInfo:
@@ -51,7 +53,7 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         such = nearest(name, available_timezones()) or "Europe/Berlin"
-        raise ValueError(f"is no time zone that is known here, such as {such}") from None
+        raise ValueError(f"is not a known time zone, for instance {such}") from None
 
 
 _COMMAND = re.compile(r"[a-z]+(?::[a-z]+)+")
@@ -74,7 +76,7 @@ class Value:
         if _COMMAND.fullmatch(self.file):
             return UsageError(f"{self.path} {must}", hint or f"not {shortened(self.raw)}; see `help {self.file}`")
         where = f"{self.file}: {self.path}" if self.path else self.file
-        return ConfigError(f"{where} {must}", hint or f"it is {shortened(self.raw)} now")
+        return ConfigError(f"{where} {must}", hint or f"it is {shortened(self.raw)}")
 
     def table(self) -> dict[str, Value]:
         """By key; what is null counts as not there."""
@@ -103,9 +105,9 @@ class Value:
     def text(self) -> str:
         """May be empty; never holds NUL or half a character."""
         if not isinstance(self.raw, str):
-            raise self.error("must be a text")
+            raise self.error("must be a string")
         if "\0" in self.raw or any("\ud800" <= c <= "\udfff" for c in self.raw):
-            raise self.error("must be a text without NUL characters and half surrogates")
+            raise self.error("must be a string without NUL characters or lone surrogates")
         return self.raw
 
     def line(self) -> str:
@@ -167,7 +169,7 @@ class Value:
     def http_path(self) -> str:
         """With the query, as it goes into a request line."""
         if not _HTTP_PATH.fullmatch(self.text()):
-            raise self.error("must be a path that begins with '/', without blanks", "write other characters as %20")
+            raise self.error("must be a path that begins with '/', without spaces", "write other characters as %20")
         return self.text()
 
     def header_name(self) -> str:

@@ -39,47 +39,47 @@ _HIGH = 86_400
 
 # Every key that is read, as (path, default, sentence), for the manual; a test holds it against the parser.
 KEYS = (
-    ("formation.<type>.quantity", "", "how many containers of a process type run"),
+    ("formation.<type>.quantity", "", "number of containers of a process type"),
     (
         "scripts.dokku.predeploy",
         "none",
-        "runs in the new release before `release:` of the Procfile and before the switch",
+        "command run in the new release, before `release:` of the Procfile and the switch",
     ),
-    ("scripts.dokku.postdeploy", "none", "runs once the release is live"),
-    ("scripts.postdeploy", "none", "runs once the app's first release is live, as on Heroku"),
-    ("env.<name>", "", "a text is its `value`; else an object with the keys below"),
-    ("env.<name>.value", "none", "what the variable is set to where the app has none"),
-    ("env.<name>.generator", "none", '"secret": 64 random hexadecimal digits'),
+    ("scripts.dokku.postdeploy", "none", "command run once the release is live"),
+    ("scripts.postdeploy", "none", "command run once the app's first release is live, as on Heroku"),
+    ("env.<name>", "", "its value as a string, or an object with the keys below"),
+    ("env.<name>.value", "none", "value to set if the app has none"),
+    ("env.<name>.generator", "none", '"secret" generates 64 random hexadecimal digits'),
     ("env.<name>.required", "true", "a push without this variable is refused"),
-    ("env.<name>.sync", "false", "true: every push sets the value again"),
+    ("env.<name>.sync", "false", "true: set the value again on every push"),
     ("env.<name>.description", "none", "shown when the variable is missing"),
-    ("cron[].command", "", "what runs: a command or a process type; the entry is named after it"),
-    ("cron[].schedule", "", "five fields as in crontab(5), or a word such as @daily"),
+    ("cron[].command", "", "a command or a process type; the entry is named after it"),
+    ("cron[].schedule", "", "five fields as in crontab(5), or a name such as @daily"),
     (
         "cron[].concurrency_policy",
         "forbid",
-        "while an earlier run lasts: forbid (skip), allow, or replace (it is ended)",
+        "if the previous run is still running: forbid (skip), allow, or replace (stop it)",
     ),
     ("cron[].maintenance", "false", "true: only `cron:run` runs it, until `cron:resume`"),
     ("healthchecks.<type>[].type", STARTUP, "startup: checked in a deploy; readiness and liveness have no effect"),
-    ("healthchecks.<type>[].name", "none", "what the check is called"),
+    ("healthchecks.<type>[].name", "none", "the check's name"),
     ("healthchecks.<type>[].path", "", "the path that must answer with a status below 400"),
     ("healthchecks.<type>[].listening", "false", "true: the port must accept connections"),
-    ("healthchecks.<type>[].command", "", "this command in the container must exit 0: a list of words"),
+    ("healthchecks.<type>[].command", "", "a command in the container that must exit 0, as a list"),
     (
         "healthchecks.<type>[].uptime",
         f"{UPTIME_S:g}",
-        "seconds that the container must stay up, where nothing else is checked",
+        "seconds that the container must stay up, if there is no other check",
     ),
-    ("healthchecks.<type>[].port", "the process's port", "another port to check"),
+    ("healthchecks.<type>[].port", "the process's port", "the port to check"),
     ("healthchecks.<type>[].scheme", "http", "http or https"),
-    ("healthchecks.<type>[].httpHeaders", "none", 'further request headers, each `{"name": ..., "value": ...}`'),
+    ("healthchecks.<type>[].httpHeaders", "none", 'request headers, each `{"name": ..., "value": ...}`'),
     ("healthchecks.<type>[].content", "none", "text that the response must contain"),
-    ("healthchecks.<type>[].attempts", f"{ATTEMPTS}", "how many tries fit into the deadline"),
-    ("healthchecks.<type>[].wait", f"{WAIT_S}", "seconds between two tries, as the deadline counts them"),
+    ("healthchecks.<type>[].attempts", f"{ATTEMPTS}", "number of attempts before the deadline"),
+    ("healthchecks.<type>[].wait", f"{WAIT_S}", "seconds between attempts, used to compute the deadline"),
     ("healthchecks.<type>[].timeout", f"{TIMEOUT_S}", "seconds per attempt"),
-    ("healthchecks.<type>[].initialDelay", "0", "seconds before the first try"),
-    ("healthchecks.<type>[].warn", "false", "true: the check cannot fail a deploy, so it is not made"),
+    ("healthchecks.<type>[].initialDelay", "0", "seconds before the first attempt"),
+    ("healthchecks.<type>[].warn", "false", "true: the check cannot fail a deploy, so it is skipped"),
 )
 
 
@@ -107,7 +107,7 @@ def parse(content: bytes) -> AppJson:
         data = json.loads(decode(FILE, content))
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{FILE} is not valid JSON: {error}", "commas stand between entries, none at the end"
+            f"{FILE} is not valid JSON: {error}", "separate entries with commas, with none at the end"
         ) from None
     top = Value(FILE, "", data).table()
     formation: dict[str, int] = {}

@@ -41,7 +41,9 @@ def parse(table: Value) -> dict[str, Wanted]:
     wanted: dict[str, Wanted] = {}
     for name, value in table.table().items():
         if not CONFIG_NAME.fullmatch(name):
-            raise value.error("is not the name of a variable", "use letters, digits and '_', not a digit first")
+            raise value.error(
+                "is not the name of a variable", "use letters, digits and '_', not beginning with a digit"
+            )
         wanted[name] = _wanted(value)
     return wanted
 
@@ -78,7 +80,7 @@ def _unset(missing: Mapping[str, Wanted], app: str) -> DeployError:
     said = [f"  {name}: {want.description}" for name, want in missing.items() if want.description]
     first = f"config:set {app} {' '.join(f'{name}=...' for name in names)}  then push again"
     return DeployError(
-        f"app.json wants {listed}, which {'is' if len(names) == 1 else 'are'} not set", "\n".join([first, *said])
+        f"app.json requires {listed}, which {'is' if len(names) == 1 else 'are'} not set", "\n".join([first, *said])
     )
 
 
@@ -86,7 +88,7 @@ def _wanted(value: Value) -> Wanted:
     if isinstance(value.raw, str | int | float):
         return Wanted(_text(value))
     if not isinstance(value.raw, dict):
-        raise value.error("must be a text or an object")
+        raise value.error("must be a string or an object")
     entry = value.table()
     return Wanted(
         value=_text(entry["value"]) if "value" in entry else None,

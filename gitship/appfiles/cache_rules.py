@@ -57,7 +57,7 @@ def _names(value: Value) -> list[str]:
     words = _words(value)
     for word in words:
         if not is_name(word.text()):
-            raise word.error("must be names of letters, digits, '_', '.' and '-', maybe with a '*' at their end")
+            raise word.error("must be names of letters, digits, '_', '.' and '-', optionally ending with '*'")
     return _bounded(value, [word.text() for word in words], MOST_NAMES)
 
 
@@ -71,7 +71,7 @@ def _paths(value: Value) -> list[str]:
     words = _words(value)
     for word in words:
         if not is_path(word.text()):
-            raise word.error("must be paths that begin with '/', without blanks", "write other characters as %20")
+            raise word.error("must be paths that begin with '/', without spaces", "write other characters as %20")
     return _bounded(value, [word.text() for word in words], MOST_WARM)
 
 
@@ -89,21 +89,21 @@ def _bounded(value: Value, words: list[str], most: int) -> list[str]:
 
 
 RULES = (
-    Rule("ttl", "ttl_s", "0", "how long a page is cached of which the app does not say it; 0: not at all",
+    Rule("ttl", "ttl_s", "0", "how long to cache pages without cache headers; 0: not at all",
         Value.duration),
-    Rule("grace", "grace_s", "1d", "how long after its time a cached page is served while the app fails",
+    Rule("grace", "grace_s", "1d", "how long to serve expired pages while the app fails",
         Value.duration),
     Rule("ignore_cookies", "ignore_cookies", "off",
-        "cookies that do not keep a page from the cache: names (`_ga*`), or `on` for all; what isn't cached gets them",
+        "cookies that do not prevent caching: names (`_ga*`), or `on` for all; uncached requests still get them",
         _cookies),
     Rule("strip_query", "strip_query", "off",
         "query query parameters to remove from GET requests for cache and app, for instance `utm_*,fbclid`", _names),
     Rule("assets_for", "assets_for_s", "1h",
-        "how long cached files of the release before are served where the live one answers 404; 0: not at all",
+        "how long to serve the previous release's cached files where the live one answers 404; 0: not at all",
         Value.duration),
-    Rule("warm", "warm", "off", "paths that are fetched into the cache before a new release is switched to", _paths),
+    Rule("warm", "warm", "off", "paths to fetch into the cache before switching to a new release", _paths),
     Rule("sticky", "sticky", "off",
-        "`on`: a visitor stays with one container, by a cookie, as socket.io's polling needs it", _flag),
+        "`on`: keep each visitor on one container, by a cookie, as socket.io's polling needs it", _flag),
 )  # fmt: skip
 
 

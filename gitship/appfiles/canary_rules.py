@@ -92,7 +92,7 @@ def judge(plan: Plan, elapsed_s: float, old: Traffic, new: Traffic) -> Judgement
     if new.asked < MIN_REQUESTS:
         if elapsed_s < plan.most_s:
             return WAIT
-        return Judgement(Verdict.PROMOTE, f"only {new.asked} requests came, none the worse")
+        return Judgement(Verdict.PROMOTE, f"only {new.asked} requests, no worse than before")
     if old.asked >= MIN_REQUESTS and (slower := _slower(old.percentile(0.95), new.percentile(0.95))):
         return Judgement(Verdict.ABORT, slower)
     return Judgement(Verdict.PROMOTE, f"{new.asked} requests, no worse than before")

@@ -40,7 +40,7 @@ def parse_command(text: str) -> Command:
     if _SYNTAX.search(bare) or _ASSIGNMENT.match(bare) or (words and _BUILT_IN.fullmatch(words[0])):
         return (SHELL, "-c", text)
     if not words or not words[0]:
-        raise ValueError("names no program")
+        raise ValueError("has no program")
     return words
 
 

@@ -47,7 +47,7 @@ def parse(text: str) -> str:
     except (CronSimError, ValueError) as error:
         raise ValueError(_wrong(fields.split(), str(error))) from None
     except StopIteration:
-        raise ValueError("names a day that never comes") from None
+        raise ValueError("names a day that does not exist") from None
     return text
 
 
@@ -98,8 +98,8 @@ def _wrong(fields: list[str], error: str) -> str:
         return "cannot be read"
     field = fields[names.index(name)]
     if name == "day-of-month" and fields[3] != "*" and _wrong_in_every_month(field) is None:
-        return "names a day that never comes"
-    return f"has a wrong {name} '{field[:40]}': {FIELDS[name]}, with `,` `-` `/` and `*`"
+        return "names a day that does not exist"
+    return f"has an invalid {name} '{field[:40]}': {FIELDS[name]}, with `,` `-` `/` and `*`"
 
 
 def _wrong_in_every_month(day: str) -> str | None:

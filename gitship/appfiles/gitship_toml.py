@@ -85,7 +85,7 @@ class Key:
 def _args(value: Value) -> dict[str, str]:
     for name, arg in value.table().items():
         if not CONFIG_NAME.fullmatch(name):
-            raise arg.error("must have a name of letters, digits and '_'", f"it is {name!r} now")
+            raise arg.error("must have a name of letters, digits and '_'", f"it is {name!r}")
         try:
             build_arguments.ensure_allowed(name)
         except UsageError as error:
@@ -96,9 +96,9 @@ def _args(value: Value) -> dict[str, str]:
 def _secrets(value: Value) -> dict[str, str]:
     for name, variable in value.table().items():
         if not SECRET_ID.fullmatch(name):
-            raise variable.error("must have an id of letters, digits, '.', '_' and '-'", f"it is {name!r} now")
+            raise variable.error("must have an id of letters, digits, '.', '_' and '-'", f"it is {name!r}")
         if not CONFIG_NAME.fullmatch(variable.text()):
-            raise variable.error("must be the name of a config variable", "the value itself belongs in no commit")
+            raise variable.error("must be the name of a config variable", "don't commit the value itself")
     return {name: variable.text() for name, variable in value.table().items()}
 
 
@@ -113,65 +113,65 @@ def _headers(value: Value) -> dict[str, str]:
 
 
 TOP = (
-    Key("port", "config PORT, else EXPOSE, else 5000", "where `web` listens", lambda v: v.whole(1, 65535)),
-    Key("entrypoint", "whether it runs what it is given", "true: commands of the Procfile, `run` and cron are words for"
-        " the image's ENTRYPOINT; false: they run without it", Value.flag),
+    Key("port", "config PORT, else EXPOSE, else 5000", "port that `web` listens on", lambda v: v.whole(1, 65535)),
+    Key("entrypoint", "true if it runs its arguments",
+        "true: run Procfile, `run` and cron commands through the image's ENTRYPOINT", Value.flag),
 )  # fmt: skip
 BUILD = (
     Key("dockerfile", "Dockerfile", "the Dockerfile, the Dockerfile's path within the context", Value.inside),
-    Key("context", "the repository", "the directory that is sent to the build", Value.inside),
-    Key("target", "the last stage", "the stage of the Dockerfile to build", Value.line),
+    Key("context", "the repository", "directory sent to the build", Value.inside),
+    Key("target", "the last stage", "stage of the Dockerfile to build", Value.line),
     Key("args", "none", 'build arguments, for instance `{ NODE_ENV = "production" }`', _args),
-    Key("platform", "the machine's", "the platform to build for, one that the machine can run", _platform),
-    Key("network", "default", "the network of RUN lines: `\"none\"` for nothing; base images come in any case",
+    Key("platform", "the machine's", "platform to build for; the machine must be able to run it", _platform),
+    Key("network", "default", 'network of RUN lines; `"none"` for no network; base images are pulled in any case',
         lambda v: v.choice("default", "none")),
     Key("secrets", "none", 'config variables for `RUN --mount=type=secret`, for instance `{ npmrc = "NPM_TOKEN" }`',
         _secrets),
 )  # fmt: skip
 DEPLOY = (
-    Key("drain_timeout", "the server's", "seconds that requests in flight may take after a switch", Value.seconds),
-    Key("socket_drain_timeout", "the server's", "seconds that open websockets may go on after a switch", Value.seconds),
-    Key("check_timeout", "the server's", "seconds that a container may take until it is healthy",
+    Key("drain_timeout", "the server's", "seconds to let requests in progress finish after a switch", Value.seconds),
+    Key("socket_drain_timeout", "the server's", "seconds to keep websockets open after a switch", Value.seconds),
+    Key("check_timeout", "the server's", "seconds until a container must be healthy",
         lambda v: v.seconds(1)),
-    Key("canary", "none", 'the share of visitors that tries a new release first, and how long: "5% for 2m"',
+    Key("canary", "none", 'share of visitors that gets a new release first, and for how long: "5% for 2m"',
         lambda v: v.parsed(canary_rules.parse)),
-    Key("watch", "the server's", "seconds after a switch in which a release that fails is rolled back by itself",
+    Key("watch", "the server's", "seconds after a switch during which a failing release is rolled back automatically",
         Value.seconds),
-    Key("watch_errors", "the server's", "percent of requests that may fail meanwhile; 0: nobody looks at them",
+    Key("watch_errors", "the server's", "percentage of failed requests above which it is rolled back; 0: ignore them",
         lambda v: v.number(0, 100)),
 )  # fmt: skip
 CACHE = tuple(Key(rule.key, rule.default, rule.about, rule.read) for rule in cache_rules.RULES)
 PROCESS = (
-    Key("memory", "no limit", 'most memory of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
-    Key("cpus", "no limit", "most processors of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
-    Key("pids", "no limit", "most processes and threads of a container", lambda v: v.whole(1, 4_000_000)),
+    Key("memory", "no limit", 'memory limit of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
+    Key("cpus", "no limit", "CPU limit of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
+    Key("pids", "no limit", "limit of processes and threads of a container", lambda v: v.whole(1, 4_000_000)),
     Key("read_only", "false", "true: containers may write only to their volumes, /tmp and /run", Value.flag),
     Key("stop_timeout", "30", "seconds from SIGTERM to SIGKILL", Value.seconds),
-    Key("checks", "app.json's, else by the image", "what makes a container healthy, one table each; `[]` for nothing",
+    Key("checks", "app.json's, else by the image", "health checks, one table each; `[]` for none",
         lambda v: tuple(_check(item) for item in v.items())),
 )  # fmt: skip
 CHECK = (
     Key("path", "", "the path that must answer with a status below 400", Value.http_path),
     Key("listening", "", "true: the port must accept connections", Value.flag),
-    Key("command", "", "this command in the container must exit 0: a text, or a list of words", read_command),
-    Key("uptime", "", "the container must stay up for this many seconds", lambda v: v.seconds(0.1)),
+    Key("command", "", "a command in the container that must exit 0, as a string or a list", read_command),
+    Key("uptime", "", "seconds that the container must stay up", lambda v: v.seconds(0.1)),
     Key("image", "", "true: the image's HEALTHCHECK must pass", Value.flag),
-    Key("name", "none", "what the check is called", Value.line),
-    Key("port", "the process's port", "another port to check", lambda v: v.whole(1, 65535)),
+    Key("name", "none", "the check's name", Value.line),
+    Key("port", "the process's port", "the port to check", lambda v: v.whole(1, 65535)),
     Key("scheme", "http", "http or https (any certificate will do)", lambda v: v.choice("http", "https")),
-    Key("headers", "none", 'further request headers, for instance `{ Host = "example.com" }`', _headers),
+    Key("headers", "none", 'request headers, for instance `{ Host = "example.com" }`', _headers),
     Key("content", "none", "text that the response must contain", Value.text),
-    Key("initial_delay", "0", "seconds before the first try", Value.seconds),
+    Key("initial_delay", "0", "seconds before the first attempt", Value.seconds),
     Key("timeout", "5", "seconds per attempt", lambda v: v.seconds(0.1)),
-    Key("deadline", "deploy.check_timeout", "seconds until the check has to have passed", lambda v: v.seconds(1)),
+    Key("deadline", "deploy.check_timeout", "seconds until the check must have passed", lambda v: v.seconds(1)),
 )
 CRON = (
-    Key("schedule", "", 'when it runs: five fields as in crontab(5), for instance "0 3 * * mon", or "@daily"',
+    Key("schedule", "", 'schedule: five fields as in crontab(5), for instance "0 3 * * mon", or "@daily"',
         lambda v: v.parsed(cron_schedule.parse)),
-    Key("command", "", "what runs, in a container of its own: a text, a list of words, or a process type",
+    Key("command", "", "command, run in its own container: a string, a list, or a process type",
         read_command),
-    Key("timezone", "the server's cron.timezone", 'whose clock counts, for instance "Europe/Berlin"', Value.timezone),
-    Key("overlap", "skip", 'while an earlier run lasts: "skip", "queue", "replace" (it is ended) or "allow"',
+    Key("timezone", "the server's cron.timezone", 'time zone, for instance "Europe/Berlin"', Value.timezone),
+    Key("overlap", "skip", 'if the previous run is still running: "skip", "queue", "replace" (stop it) or "allow"',
         lambda v: Overlap(v.choice(*Overlap))),
     Key("timeout", "86400", "seconds after which a run is stopped", lambda v: v.seconds(1, LONGEST_CRON_S)),
 )  # fmt: skip

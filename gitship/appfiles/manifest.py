@@ -119,7 +119,7 @@ def plan(manifest: Manifest, image: Image, config: Mapping[str, str], settings: 
     if not manifest.processes and not image.has_command:
         raise DeployError(
             "the image has no CMD and no ENTRYPOINT, and the commit has no Procfile",
-            'say what to run: end the Dockerfile with CMD ["..."], or commit a Procfile with a line `web: ...`',
+            'set a command: end the Dockerfile with CMD ["..."], or commit a Procfile with a line `web: ...`',
         )
     commands: Mapping[str, Command | None] = manifest.processes or {WEB: None}
     for name in manifest.limits:
@@ -128,7 +128,7 @@ def plan(manifest: Manifest, image: Image, config: Mapping[str, str], settings: 
             hint = f"did you mean 'processes.{near}'?" if near else f"the app has: {', '.join(commands)}"
             if name == "run":
                 hint = "one-off containers are limited by command: resources:limit APP --process run"
-            raise ConfigError(f"{gitship_toml.FILE}: processes.{name} is not a process of the app", hint)
+            raise ConfigError(f"{gitship_toml.FILE}: processes.{name} is not a process type of the app", hint)
     first = _started_by_itself(commands, manifest.formation)
     return tuple(
         _process(type_, command, type_ == first, manifest, image, config, settings)
@@ -181,7 +181,7 @@ def _port(manifest: Manifest, image: Image, config: Mapping[str, str]) -> int:
         text = config[PORT].strip()
         if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
             raise ConfigError(
-                f"config {PORT} is '{text[:20]}', which is no port", f"set a number: config:set {PORT}=5000"
+                f"config {PORT} is '{text[:20]}', which is not a port", f"set a number: config:set {PORT}=5000"
             )
         return int(text)
     return image.tcp_ports[0] if image.tcp_ports else DEFAULT_PORT

@@ -48,7 +48,7 @@ def parse(text: str) -> tuple[str, str]:
     if not colon or not source or not path:
         raise UsageError(f"'{text[:200]}' is not SOURCE:PATH", "for instance data:/var/lib/shop")
     if ":" in path:
-        raise UsageError(f"'{text[:200]}' has more than SOURCE:PATH", "`--read-only` is an option of its own")
+        raise UsageError(f"'{text[:200]}' has more than SOURCE:PATH", "for a read-only mount, add `--read-only`")
     if source.startswith("/"):
         return _clean(source), container_path(path)
     return volume_name(source), container_path(path)
@@ -67,9 +67,9 @@ def container_path(text: str) -> str:
     """``text`` without a slash at its end. Raises UsageError when nothing can be mounted there."""
     path = _clean(text)
     if path == "/":
-        raise UsageError("nothing can be mounted at /", "choose a directory, for instance /data")
+        raise UsageError("cannot mount at /", "choose a directory, for instance /data")
     if path in RESERVED_FILES or any(path == root or path.startswith(f"{root}/") for root in RESERVED):
-        raise UsageError(f"{path} is the system's own in every container", "choose another path, for instance /data")
+        raise UsageError(f"{path} is a system directory in every container", "choose another path, for instance /data")
     return path
 
 
@@ -124,7 +124,7 @@ def found_again(target: Release, settings: Mapping[str, Any]) -> tuple[Process, 
         if not mount.host and volumes.get(mount.source) is None:
             raise DeployError(
                 f"{target.label} has the volume '{mount.source}' at {mount.path}, which has been destroyed",
-                f"go back to a release without it, or make it again: storage:mount {mount.source}:{mount.path}",
+                f"go back to a release without it, or create it again: storage:mount {mount.source}:{mount.path}",
             )
     return tuple(
         dataclasses.replace(

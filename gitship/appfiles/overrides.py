@@ -121,7 +121,7 @@ def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]
     for name in overrides.args_from_config:
         if name not in config:
             raise ConfigError(
-                f"the build argument {name} comes from config, which has no {name}",
+                f"the build argument {name} comes from config, which does not have {name}",
                 f"config:set APP {name}=..., or builder:unset APP --arg {name}",
             )
         args[name] = config[name]
@@ -134,7 +134,7 @@ def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]
     for name, variable in secrets.items():
         if variable not in config:
             raise ConfigError(
-                f"the build secret {name} comes from config, which has no {variable}",
+                f"the build secret {name} comes from config, which does not have {variable}",
                 f"config:set APP {variable}=..., or builder:unset APP --secret {name}, or see {FILE}",
             )
     values = {name: config[variable] for name, variable in secrets.items()}

@@ -36,7 +36,7 @@ def parse(content: bytes) -> dict[str, Command]:
                 "use letters, digits, '-' and '_', at most 63, beginning and ending with a letter or digit",
             )
         if name in commands:
-            raise ConfigError(f"{FILE} line {number}: '{name}' is there twice", "keep one of the two lines")
+            raise ConfigError(f"{FILE} line {number}: '{name}' is given twice", "keep one of the two lines")
         try:
             commands[name] = parse_command(text)
         except ValueError as error:

@@ -36,9 +36,8 @@ def still(app: str, release: Release, settings: Mapping[str, Any], otherwise: st
     """
     for mount in taken_away(release, settings):
         raise DeployError(
-            f"{release.label} has the host's directory {mount.source} at {mount.path},"
-            f" which {app} may not have any more",
-            f"an admin can give it again: {again(app, mount)}; {otherwise}",
+            f"{release.label} mounts the host directory {mount.source} at {mount.path}, which {app} may no longer use",
+            f"an admin can mount it again: {again(app, mount)}; {otherwise}",
         )
     capabilities = stored(settings)
     processes = tuple(

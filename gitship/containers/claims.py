@@ -77,7 +77,7 @@ class Claims:
         timeout_s = self._timeout_s if wait else 0.0
         with self._changed:
             if app_id in self._ending:
-                raise Conflict("the app is being destroyed already", "see `apps:list`")
+                raise Conflict("the app is already being destroyed", "see `apps:list`")
             self._ending.add(app_id)
         try:
             self._take(app_id, timeout_s, lambda: False)
@@ -96,9 +96,9 @@ class Claims:
         with self._changed:
             while app_id in self._claimed:
                 if given_up():
-                    raise DeployCanceled("canceled while it waited for its turn at the app's containers")
+                    raise DeployCanceled("canceled while waiting for the app's containers")
                 if time.monotonic() > deadline:
-                    raise Conflict("something else is at work on the app's containers", "try again in a moment")
+                    raise Conflict("another operation is using the app's containers", "try again in a moment")
                 self._changed.wait(LOOK_S)
             self._claimed.add(app_id)
 
@@ -110,4 +110,4 @@ class Claims:
     def _until_alone(self, app_id: int, timeout_s: float) -> None:
         with self._changed:
             if not self._changed.wait_for(lambda: not self._joined.get(app_id), timeout_s):
-                raise Conflict("a command in a container of the app is just starting", "try again in a moment")
+                raise Conflict("a command in one of the app's containers is just starting", "try again in a moment")

@@ -24,7 +24,7 @@ def told_now(events: Sequence[ContainerEvent], at: float) -> str:
     if loops and _no_peace(events, loops[-1], at):
         return ""
     took = max(1, round(at - crashes[0]))
-    return f"crashed {len(crashes)} times within {took} s; it is started again after ever longer pauses, up to 60 s"
+    return f"crashed {len(crashes)} times within {took} s; it is restarted after increasing delays, up to 60 s"
 
 
 def is_looping(events: Sequence[ContainerEvent], now: float) -> bool:

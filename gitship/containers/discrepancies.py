@@ -73,7 +73,7 @@ def discrepancies(
     for container in live:
         state = present.pop(container.id, None)
         if state is None:
-            found.append(_amiss(app, Action.MAKE, "it was gone", container, None))
+            found.append(_amiss(app, Action.MAKE, "it was missing", container, None))
         elif state.status in DOWN:
             found.append(_amiss(app, Action.START, f"it was {state.status}", container, state))
         elif _lost_its_address(container, state):
@@ -81,7 +81,7 @@ def discrepancies(
             found.append(_amiss(app, Action.MAKE, why, container, state))
     for state in present.values():
         if not spared(state):
-            change = Change(app, Action.DRAIN, state.name, "nothing leads to it")
+            change = Change(app, Action.DRAIN, state.name, "it was not in use")
             found.append(Discrepancy(change, None, state))
     return found
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 
 HINT = (
-    "switch early hints off in the app (Puma: `early_hints false`, Node: no writeEarlyHints); "
-    "a header Link in the real answer is passed on"
+    "turn early hints off in the app (Puma: `early_hints false`, Node: no writeEarlyHints); a Link header in the "
+    "final response is passed on"
 )
-_BEFORE = "before the real answer: Varnish cannot pass that on, visitors would get 503"
+_BEFORE = "before the final response: Varnish cannot pass that on, visitors would get 503"
 
 
 def cause(path: str, status: int) -> str:

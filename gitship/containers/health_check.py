@@ -181,7 +181,7 @@ class Checker:
             elif process.type != WEB and process.checks != UNCHECKED:
                 self._tell_second_server(container, round)
         except Interrupted:
-            raise DeployCanceled("canceled while it was checked") from None
+            raise DeployCanceled("canceled during its checks") from None
         round.ready(container)
         return passed
 
@@ -221,24 +221,24 @@ class Checker:
         try:
             state = self._engine.inspect(container.id)
         except NotFound:
-            raise DeployError(f"container {container.name} was removed by somebody", "push again") from None
+            raise DeployError(f"container {container.name} was removed from outside", "push again") from None
         if state.oom_killed:
             limit = f" (limit {process.memory_bytes >> 20} MB)" if process.memory_bytes else ""
             raise DeployError(
                 f"{container.process} ran out of memory{limit} and was killed",
-                f"give it more memory (resources:limit {round.app} --memory SIZE), or make it need less{more}",
+                f"give it more memory (resources:limit {round.app} --memory SIZE), or reduce its memory use{more}",
                 self._last_lines(container),
             )
         if state.status in ("exited", "dead", "restarting") or state.restarts:
             state = self._after_its_end(container, state, round.ends)
-            ended = "crashed and was started again" if state.status == "running" else f"exited {state.exit_code}"
+            ended = "crashed and was restarted" if state.status == "running" else f"exited {state.exit_code}"
             meaning = state.error or NO_COMMAND.get(state.exit_code, "")
             fix = f"if a variable is missing: config:set {round.app} NAME=VALUE"
             if state.exit_code in NO_COMMAND:
                 fix = "see CMD in the Dockerfile, or the Procfile"
             raise DeployError(
                 f"{container.process} {ended}" + (f": {meaning}" if meaning else ""),
-                f"the lines above are its last words; {fix}{more}",
+                f"see its last lines above; {fix}{more}",
                 self._last_lines(container),
             )
         return state

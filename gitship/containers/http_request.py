@@ -100,7 +100,7 @@ def look_up(host: str, port: int, timeout_s: float) -> list[Address]:
     thread.start()
     thread.join(max(0.0, timeout_s))
     if thread.is_alive():
-        raise TimeoutError(errno.ETIMEDOUT, "the name's look-up hangs")
+        raise TimeoutError(errno.ETIMEDOUT, "the DNS lookup timed out")
     return list(found)
 
 
@@ -133,7 +133,7 @@ class _Wire(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self._left <= 0:
-            raise TooMuch("the answer is too long")
+            raise TooMuch("the response is too long")
         view = memoryview(buffer)[: self._left]
         count = _patiently(self._sock, self._patience, select.POLLIN, lambda: self._sock.recv_into(view))
         self._left -= count

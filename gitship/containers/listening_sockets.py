@@ -50,7 +50,7 @@ def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> Diagn
     loopback = sorted(a for a, p in sockets if p == port and ipaddress.ip_address(a).is_loopback)
     if loopback and not any(p == port and a not in loopback for a, p in sockets):
         return Diagnosis(
-            f"listens on {loopback[0]}:{port} only, where nobody outside the container can reach it",
+            f"listens only on {loopback[0]}:{port}, which is not reachable from outside the container",
             f"make the app listen on 0.0.0.0:{port}",
         )
     others = sorted({p for a, p in sockets if not ipaddress.ip_address(a).is_loopback})
@@ -58,8 +58,8 @@ def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> Diagn
         listed = ", ".join(map(str, others))
         return Diagnosis(
             f"listens on {listed}, expected {port}",
-            f"make the app listen on $PORT ({port}), or say where it does: ports:set {app} {others[0]},"
-            f" `port = {others[0]}` in a gitship.toml in the repository, or `EXPOSE {others[0]}` in the Dockerfile",
+            f"make the app listen on $PORT ({port}), or set the port: ports:set {app} {others[0]}, `port = "
+            f"{others[0]}` in a gitship.toml in the repository, or `EXPOSE {others[0]}` in the Dockerfile",
             others=tuple(others),
         )
     if not sockets:

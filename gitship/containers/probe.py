@@ -46,16 +46,16 @@ def http_answer(
     except OSError as error:
         return False, _network_cause(error, port, limit_s)
     except TooMuch:
-        return False, f"GET {check.path} was answered with more than {HEAD_BYTES >> 10} KB of headers"
+        return False, f"GET {check.path} returned more than {HEAD_BYTES >> 10} KB of headers"
     except http.client.HTTPException as error:
-        return False, f"GET {check.path} was answered with something that is not HTTP ({type(error).__name__})"
+        return False, f"GET {check.path} returned something that is not HTTP ({type(error).__name__})"
     if response.status < 200:
         return False, early_responses.cause(check.path, response.status)
     seen = f"GET {check.path} {response.status}"
     if response.status >= (500 if check.lenient else 400):
         return False, f"GET {check.path} answered {response.status}"
     if check.content and check.content.encode() not in body:
-        return False, f"{seen}, but without {check.content!r} in the answer"
+        return False, f"{seen}, but the response does not contain {check.content!r}"
     return True, seen
 
 

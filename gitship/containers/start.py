@@ -172,7 +172,7 @@ def image_gone(app: App, release: Release) -> DeployError:
     """What a release is run from has been removed by hand."""
     again = f"git:deploy {app.name} {release.commit[:12]} --force" if release.commit else ""
     hint = f"build it again: {again}" if again else f"fetch it again: git:from-image {app.name} IMAGE"
-    return DeployError(f"the image of {release.label} is gone", hint)
+    return DeployError(f"the image of {release.label} no longer exists", hint)
 
 
 def labels(server_id: str, app: App, release: Release, process: str) -> dict[str, str]:

@@ -15,10 +15,10 @@ def switched(rollout: Rollout) -> str:
     """The headline of the switch."""
     release, previous = rollout.release, rollout.previous
     if rollout.stopped:
-        return f"Switched, visitors read that {rollout.app.name} is stopped"
+        return f"Switched, visitors see that {rollout.app.name} is stopped"
     was = f" (was {previous.label})" if previous and previous.id != release.id else ""
     if not rollout.wanted:
-        return f"Switched, {release.label} runs nothing{was}"
+        return f"Switched, {release.label} has no containers{was}"
     return f"Switched, {release.label} is live{was}"
 
 
@@ -31,7 +31,7 @@ def result(rollout: Rollout, url: str, seconds: float) -> str:
     where = url
     if not running:
         first = WEB if release.process(WEB) else release.processes[0].type
-        where = f"{rollout.app.name} runs nothing: ps:scale {rollout.app.name} {first}=1"
+        where = f"{rollout.app.name} has no containers: ps:scale {rollout.app.name} {first}=1"
     elif WEB not in running:
         listed = ", ".join(f"{process} x{count}" for process, count in sorted(running.items()))
         where = f"{rollout.app.name} runs {listed}, no web"

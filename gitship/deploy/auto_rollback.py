@@ -191,7 +191,7 @@ class Probation:
 
     def _bad(self, case: Case, why: str) -> None:
         """A deploy that is under way decides first: if it comes to nothing, the bad release is still there."""
-        why = f"{why} within {max(1, round(time.monotonic() - case.began))} s of its switch"
+        why = f"{why} within {max(1, round(time.monotonic() - case.began))} s of the switch"
         self._store.set_setting(case.app.id, f"{BAD}{case.release.number}", why)
         while self._queue().running(case.app.id) is not None:
             if self._stopping.wait(TICK_S):
@@ -200,18 +200,18 @@ class Probation:
             return
         stays = self._why_it_stays(case)
         if stays:
-            self._tell(case, f"{case.release.label} is bad: {why}. It stays live: {stays}", "mend it, then push again")
+            self._tell(case, f"{case.release.label} is bad: {why}. It stays live: {stays}", "fix it, then push again")
             return
         self._roll_back(case, why)
 
     def _why_it_stays(self, case: Case) -> str:
         if case.previous is None:
-            return "there is no release before it"
+            return "there is no earlier release"
         if case.previous_trouble:
-            return f"{case.previous.label} before it was no better ({case.previous_trouble})"
+            return f"{case.previous.label} had problems, too ({case.previous_trouble})"
         for mount in capabilities.taken_away(case.previous, self._store.settings(case.app.id)):
-            which = f"{case.previous.label} before it has the host's directory {mount.source}"
-            return f"{which}, which the app may not have any more"
+            which = f"{case.previous.label} mounts the host directory {mount.source}"
+            return f"{which}, which the app may no longer use"
         return ""
 
     def _roll_back(self, case: Case, why: str) -> None:
@@ -219,7 +219,7 @@ class Probation:
         bad, target, deploy = case.release, case.previous, case.journal.deploy
         app = self._store.app_by_id(case.app.id)  # by its name of now
         withdrawal = Withdrawal(bad.id, deploy.ref, deploy.commit, deploy.old)
-        cause = f"rollback to {target.label} by itself: {bad.label} {why}"
+        cause = f"automatic rollback to {target.label}: {bad.label} {why}"
         try:
             made = self._rolls_back(app, target, withdrawal, cause)
         except Conflict as error:
@@ -227,9 +227,9 @@ class Probation:
             return
         what = f"commit {bad.commit[:7]}" if bad.commit else bad.label
         text = f"{bad.label} is bad: {why}. Rolled back to {target.label} by deploy {made.id}; {what} is not live"
-        hint = "mend it and push again"
+        hint = "fix it and push again"
         if deploy.ref and deploy.old:
-            hint += "; the branch is back where it was, so the same commit can be pushed once more, too"
+            hint += "; the branch was reset, so the same commit can also be pushed again"
         self._tell(case, text, hint)
 
     def _tell(self, case: Case, text: str, hint: str) -> None:

@@ -126,11 +126,11 @@ class Builder:
     def _wait_for_slot(self, stage: Stage, cancel: threading.Event) -> None:
         if self._slots.acquire(blocking=False):
             return
-        stage.detail("waiting for another build to end")
-        stage.now = lambda: "waiting for another build to end"
+        stage.detail("waiting for another build")
+        stage.now = lambda: "waiting for another build"
         while not self._slots.acquire(timeout=0.25):
             if cancel.is_set():
-                raise DeployCanceled("canceled while it waited for another build")
+                raise DeployCanceled("canceled while waiting for another build")
 
 
 def _commit_args(dockerfile: bytes | None, commit: str) -> dict[str, str]:
@@ -209,7 +209,7 @@ class Progress:
         if 0 < self._most_bytes < self._bytes:
             step = self._names.get(output.number, "")
             raise DeployError(
-                f"the build printed more than {self._most_bytes >> 20} MB" + (f", last in {step}" if step else ""),
-                "make it print less, or raise build_output in [docker] on the server",
+                f"the build's output exceeded {self._most_bytes >> 20} MB" + (f", last in {step}" if step else ""),
+                "print less, or raise build_output in [docker] on the server",
                 (output.text[:LINE_BYTES],),
             )

@@ -116,7 +116,7 @@ class Canary:
             return None
         sides = (rollout.running, rollout.wanted)
         if not all(any(c.process == WEB and c.port is not None for c in side) for side in sides):
-            job.journal.detail("no canary: it needs a web process that serves now, and one to come")
+            job.journal.detail("no canary: it needs a web process in the live and the new release")
             return None
         return asked
 
@@ -126,7 +126,7 @@ class Canary:
         self._front.canaries.share(app.slug, trial.share)
         vcl = self._front.canaries.vcl(app.slug)
         if vcl is None:
-            raise FrontError("Varnish has lost the canary", "push again")
+            raise FrontError("Varnish no longer has the canary", "push again")
         front = self._gatekeeper.canary_front(app, trial)
         switched = Switched(vcl, None, front.verify_token, front.backends)
         self._switch.verify(app, switched, verify_path(trial.release), trial.share.canary, cancel)
@@ -158,13 +158,13 @@ class Canary:
         if trial.promoted_by:
             return f"Canary promoted by {trial.promoted_by}"
         if trial.aborted_by:
-            raise DeployError(f"aborted by {trial.aborted_by}", "push again when it is mended")
+            raise DeployError(f"aborted by {trial.aborted_by}", "fix it, then push again")
         if judgement.verdict is Verdict.ABORT:
-            raise DeployError(judgement.reason, "mend it, then push again", self._said(rollout))
+            raise DeployError(judgement.reason, "fix it, then push again", self._said(rollout))
         if not self._counting():
             raise DeployError(
-                "visitors cannot be counted: varnishncsa does not run",
-                "see the server's log; to do without: git push -o canary=off deploy main",
+                "visitors cannot be counted: varnishncsa is not running",
+                "see the server's log; to deploy without a canary: git push -o canary=off deploy main",
             )
         return f"Canary promoted: {judgement.reason}"
 

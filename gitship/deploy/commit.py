@@ -39,7 +39,7 @@ class Commit:
         if now in (deploy.old, deploy.commit) or (now is not None and repository.is_ancestor(now, deploy.commit)):
             return now
         raise Conflict(
-            f"{deploy.ref.removeprefix('refs/heads/')} moved to {(now or 'nothing')[:7]} while this push waited",
+            f"{deploy.ref.removeprefix('refs/heads/')} moved to {(now or 'nothing')[:7]} while this push was waiting",
             "git fetch, merge or rebase, and push again; or repeat the command",
         )
 

@@ -50,7 +50,7 @@ def _images(text: str, arguments: Mapping[str, str]) -> list[Use]:
     if len(text) > MOST_CHARS:
         raise Unreadable(1, f"is the first of more than {MOST_CHARS >> 10} KB")
     if text.lstrip().startswith("{"):
-        raise Unreadable(1, "begins like JSON")
+        raise Unreadable(1, "looks like JSON")
     escape, uses = _directives(text)
     if SYNTAX_ARGUMENT in arguments:
         uses.append(Use(arguments[SYNTAX_ARGUMENT].split(" ")[0], 1))
@@ -164,7 +164,7 @@ class _Reading:
     def _from(self, line: int, rest: str) -> None:
         found = self._flags(line, rest)[1].split()
         if len(found) not in (1, 3) or (len(found) == 3 and found[1].lower() != "as"):
-            raise NotFrom(line, "has a FROM that is neither `FROM IMAGE` nor `FROM IMAGE AS NAME`")
+            raise NotFrom(line, "must be `FROM IMAGE` or `FROM IMAGE AS NAME`")
         if len(self.stages) >= MOST_STAGES:
             raise Unreadable(line, f"has stage {MOST_STAGES + 1}")
         image = expand(found[0], self.declared, self.escape, line)
@@ -175,7 +175,7 @@ class _Reading:
     def _use(self, line: int, name: str) -> None:
         """A stage by name or number, or an image. Builders substitute nothing here."""
         if "$" in name:
-            raise Unreadable(line, "has a variable where builders take none")
+            raise Unreadable(line, "has a variable where none is allowed")
         stage = name.lower() in self.stages or (re.fullmatch(r"[0-9]{1,9}", name) and int(name) < len(self.stages))
         if name and not stage:
             self._image(line, name)

@@ -80,7 +80,7 @@ def _variable(word: str, position: int, values: Mapping[str, str | None], escape
     braces = word[position + 1 : position + 2] == "{"
     match = _NAME.match(word, position + 2 if braces else position + 1)
     if match is None:
-        raise Unreadable(line, "has a $ without a name behind it")
+        raise Unreadable(line, "has a $ without a name")
     if not braces:
         return _value(match[0], values, line), match.end()
     end = _closing(word, position + 1, line)

@@ -54,7 +54,7 @@ class Foreign:
         try:
             self._engine.images.tag(release.image_id, tag_of(self._store, app, job.deploy.id))
         except NotFound:
-            raise DeployError("the image was removed at this very moment", "try again") from None
+            raise DeployError("the image was just removed", "try again") from None
         if passing:
             self._engine.images.untag(passing)
 
@@ -67,7 +67,8 @@ class Foreign:
             image = self._engine.images.inspect(source.image_id)
         except NotFound:
             raise DeployError(
-                f"the image of {owner.name} {source.label} is gone", f"choose a newer one: releases:list {owner.name}"
+                f"the image of {owner.name} {source.label} no longer exists",
+                f"choose a newer one: releases:list {owner.name}",
             ) from None
         return Taken(
             image,

@@ -64,13 +64,11 @@ class Failure:
                 self._renaming.undo(app, job.new_name)
         if job.ref_moved and deploy.ref:
             self._repositories.open(app.name).compare_and_set(deploy.ref, deploy.commit, deploy.old)
-        standing = "nothing was live before, nothing is now"
+        standing = "nothing was live before"
         if live:
-            standing = f"{live.label} serves on, unchanged"
+            standing = f"{live.label} keeps serving, unchanged"
             if self._all_gone(app):
-                standing = (
-                    f"{live.label} stays live, unchanged, but none of its containers is there: ps:list {app.name}"
-                )
+                standing = f"{live.label} stays live, unchanged, but has no containers: ps:list {app.name}"
         if live and self._store.setting(app.id, STOPPED):
             standing = f"{app.name} stays stopped"
         standing += f"; this was deploy {deploy.id}" + (f", request {deploy.request}" if deploy.request else "")

@@ -73,12 +73,12 @@ class Fetcher:
         if reference.id or reference.repository.startswith(PREFIX) or reference.repository == EMPTY_IMAGE:
             raise DeployError(
                 f"the engine has no image {reference} that {app.name} may use",
-                "an app's image goes to another app by `releases:promote`; others go by name",
+                "use `releases:promote` for an image of another app",
             )
         self._pull(reference, journal, stage, cancel)
         image = self._on_engine(app, reference)
         if image is None:
-            raise DeployError(f"the pull of {reference} brought no image", "try again")
+            raise DeployError(f"pulling {reference} returned no image", "try again")
         return Fetched(image, source_of(reference, image), "" if there is not None else str(reference))
 
     def _on_engine(self, app: App, reference: Reference) -> Image | None:

@@ -66,7 +66,7 @@ def _looked_at(point: Point, path: Path) -> HookFile:
     except (OSError, RuntimeError) as error:  # the latter for links that lead in a circle
         return HookFile(point, path, f"it cannot be read: {getattr(error, 'strerror', None) or error}")
     if not stat.S_ISREG(file.st_mode):
-        return HookFile(point, path, skipped="it is no file")
+        return HookFile(point, path, skipped="it is not a file")
     refusals = [_unsafe(found, what) for what, found in (("it", file), *places)]
     if any(refusals):
         return HookFile(point, path, next(filter(None, refusals)))
@@ -75,7 +75,7 @@ def _looked_at(point: Point, path: Path) -> HookFile:
 
 def _unsafe(found: os.stat_result, what: str) -> str:
     if found.st_uid not in (0, os.geteuid()):
-        return f"{what} belongs to user {found.st_uid}, not to root or gitship's own user"
+        return f"{what} belongs to user {found.st_uid}, not to root or gitship's user"
     if found.st_mode & stat.S_IWOTH:
-        return f"{what} can be written by everybody (chmod o-w)"
+        return f"{what} is writable by everyone (chmod o-w)"
     return ""

@@ -131,7 +131,7 @@ class _Lines:
         if self._count <= MOST_LINES:
             self._on_line(text)
         elif self._count == MOST_LINES + 1:
-            self._on_line("... (what it prints from here on is not kept)")
+            self._on_line("... (further output is not kept)")
         self.last = text or self.last
 
 

@@ -66,7 +66,9 @@ class Hooks:
             try:
                 self._run(hook, app, job)
             except DeployCanceled:
-                job.journal.line(f" !     hook {point}/{hook.name} was ended: the server stops, or the app goes")
+                job.journal.line(
+                    f" !     hook {point}/{hook.name} was stopped: the server is stopping, or the app is being deleted"
+                )
             except GitshipError as error:
                 job.journal.line(f" !     {error.message}; this changes nothing")
             except Exception:
@@ -74,9 +76,9 @@ class Hooks:
 
     def _run(self, hook: HookFile, app: App, job: Job) -> None:
         name = f"hook {hook.point}/{hook.name}"
-        hint = f"it is the server's own: ask who runs the server; {hook.path}"
+        hint = f"it is a hook of the server: ask its administrator; {hook.path}"
         if hook.skipped:
-            job.journal.detail(f"{name} is passed over: {hook.skipped}")
+            job.journal.detail(f"{name} is skipped: {hook.skipped}")
             return
         if hook.refusal:
             raise DeployError(f"{name} must not run: {hook.refusal}", hint)
@@ -92,7 +94,7 @@ class Hooks:
         except DeployError as error:
             raise DeployError(f"{name} {error.message}", hint) from None
         if ended.code:
-            how = f"exited {ended.code}" if ended.code > 0 else f"was ended by signal {-ended.code}"
+            how = f"exited {ended.code}" if ended.code > 0 else f"was killed by signal {-ended.code}"
             raise DeployError(f"{name} {how}{': ' if ended.last_line else ''}{ended.last_line}", hint)
         job.journal.raw(f"{name} done {time.monotonic() - began:.1f}s")
 

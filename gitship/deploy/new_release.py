@@ -31,8 +31,8 @@ from gitship.store import Store
 
 # gitship.toml, which is named otherwise, does not count then.
 WHO_SAID_DOCKERFILE = (
-    "a command has set that path: builder:set {app} --dockerfile PATH, or builder:unset {app} --dockerfile;"
-    " then push again"
+    "the path was set by command: builder:set {app} --dockerfile PATH, or builder:unset {app} --dockerfile; then "
+    "push again"
 )
 MOST_IGNORED = 6  # of an app.json, in one line
 
@@ -139,7 +139,7 @@ class Releasing:
             job.journal.detail(f"config by {app_json.FILE}: {app_json_env.told(manifest.env, found)}")
         if manifest.ignored:
             shown = ", ".join(manifest.ignored[:MOST_IGNORED]) + (", ..." if manifest.ignored[MOST_IGNORED:] else "")
-            job.journal.detail(f"{app_json.FILE}: not honoured here: {shown}")
+            job.journal.detail(f"{app_json.FILE}: ignored: {shown}")
         once = {name for name, wanted in manifest.env.items() if wanted.optional}
         if once - before:
             job.settings = {**job.settings, app_json_env.GIVEN: sorted(once | before)}
@@ -184,8 +184,8 @@ class Releasing:
         manifest = manifest_of(self._store, self._repositories, app, live)
         if manifest is None and job.settings:
             raise DeployError(
-                f"the repository does not have the commit of {live.label}, so its Procfile and checks are not known",
-                "push again, then set it",
+                f"the commit of {live.label} is not in the repository, so its Procfile and checks are unknown",
+                "push again, then repeat the command",
             )
         kept = self._store.release_manifest(live.id)
         return self._create(app, job, image, manifest, live.commit, config, what, live, kept)
@@ -226,7 +226,7 @@ class Releasing:
         ):
             job.journal.detail(f"config: {changes}")
         elif release_difference.alike(target, live):
-            job.journal.detail(f"{target.label} differs in nothing from {live.label}")
+            job.journal.detail(f"{target.label} is identical to {live.label}")
             older = [r for r in self._store.good_releases(app.id) if r.number < target.number]
             if other := release_difference.other_than(live, older):
                 job.journal.detail(f"for an earlier one: releases:rollback {app.name} {other.label}")

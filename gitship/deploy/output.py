@@ -45,7 +45,7 @@ def result(where: str, release: str, seconds: float, image_bytes: int, growth_by
 
 def stopped(url: str, release: str, seconds: float) -> str:
     """The last line of a deploy after which nothing runs."""
-    return f"=====> {url}   stopped in {seconds:.1f}s; ps:start begins with {release}"
+    return f"=====> {url}   stopped in {seconds:.1f}s; ps:start starts {release}"
 
 
 def failure(stage: str, reason: str, hint: str, lines: tuple[str, ...], standing: str) -> list[str]:

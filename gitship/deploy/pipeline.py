@@ -155,7 +155,7 @@ class Pipeline:
     def _begin(self, job: Job) -> Rollout:
         app = job.confirm(self._store)  # it may have waited for long
         if job.withdrawal is not None and app.live_release != job.withdrawal.release_id:
-            raise DeployCanceled("another release has become live meanwhile")
+            raise DeployCanceled("another release has gone live in the meantime")
         self._engine.ping()
         ensure_front(self._front)
         previous = self._store.release(app.live_release) if app.live_release else None
@@ -260,9 +260,9 @@ class Pipeline:
 
         def drained(cut: CutConnections) -> None:
             if cut.requests:
-                journal.detail(f"{cut.requests} requests were still open after the drain limit and were ended")
+                journal.detail(f"{cut.requests} requests were still open after the drain timeout and were cut")
             if cut.sockets:
-                journal.detail(f"{cut.sockets} websockets were still open after their limit and were ended")
+                journal.detail(f"{cut.sockets} websockets were still open after their timeout and were closed")
             journal.finish(DeployState.LIVE, DeployState.DRAINING, started_at, time.monotonic() - began)
             retire_images(self._engine, self._store, app, self._settings.deploy.keep_releases)
             self._keeper.clear(app)

@@ -51,7 +51,7 @@ def ensure_reference(settings: Settings, image: str, where: str = "") -> None:
         return
     found = image_patterns.parse(image)
     if found is None:
-        raise _refused(settings, f"{where}'{image[:200]}' is no name of an image")
+        raise _refused(settings, f"{where}'{image[:200]}' is not an image name")
     if not any(image_patterns.matches(found, pattern) for pattern in settings.policy.base_images):
         raise _refused(settings, f"{where}the image {found} is not allowed on this server")
 
@@ -61,7 +61,7 @@ def ensure_image(settings: Settings, image: Image) -> tuple[str, ...]:
     policy = settings.policy
     if policy.max_image and image.size_bytes > policy.max_image:
         raise DeployError(
-            f"the image has {image.size_bytes / 1e6:.0f} MB, and this server takes {policy.max_image / 1e6:.0f} MB",
+            f"the image has {image.size_bytes / 1e6:.0f} MB, and this server allows {policy.max_image / 1e6:.0f} MB",
             "build in several stages and copy only what is needed into the last, or start from a smaller image",
         )
     if policy.root == "allow" or not runs_as_root(image.user):

@@ -97,7 +97,7 @@ class DeployQueue:
         if refused is not None:
             _end(job, DeployState.CANCELED, refused)
         for old in superseded:
-            _end(old, DeployState.SUPERSEDED, "a newer one replaced it in the queue")
+            _end(old, DeployState.SUPERSEDED, "superseded by a newer one in the queue")
 
     def _place(self, job: Job, superseded: list[Job]) -> str | None:
         """Puts it into the queue, and those it replaces into ``superseded``; why the app takes none, else None."""
@@ -122,7 +122,7 @@ class DeployQueue:
                 running.cancel.set()
             job.journal.update(state=DeployState.QUEUED)
             if running is not None or len(waiting) > 1:
-                job.journal.detail("waiting for the deploy before this one to end")
+                job.journal.detail("waiting for the previous deploy to finish")
             self._ensure_thread(job.app_id)
         return None
 
@@ -137,7 +137,7 @@ class DeployQueue:
                     return None
                 job.cancel.set()
                 return job
-        _end(job, DeployState.CANCELED, "canceled while it waited")
+        _end(job, DeployState.CANCELED, "canceled while waiting")
         return job
 
     def clear(self, app_id: int, reason: str, timeout_s: float) -> bool:
@@ -225,7 +225,7 @@ def _confirm(store: Store, app: App, by: Identity) -> App:
         return store.confirm(app, by)
     except OutOfReach:  # in the key's own words; those who still see the app read this in the deploy
         raise NoPermission(
-            f"the key '{by.key_name}' may not use {app.name} any more", "nothing was done; ask an admin"
+            f"the key '{by.key_name}' may no longer use {app.name}", "nothing was changed; ask an admin"
         ) from None
 
 

@@ -93,5 +93,5 @@ class ReleaseCommands:
         code = self._engine.run(spec, stage.detail, cancel, TIMEOUT_S)
         if code != 0:
             raise DeployError(
-                f"{what}`{shlex.join(command)}` exited {code}", "the lines above are its output; nothing was switched"
+                f"{what}`{shlex.join(command)}` exited {code}", "see its output above; nothing was switched"
             )

@@ -44,7 +44,7 @@ class Renaming:
                 raise Conflict(f"{app.name} is being renamed to {name}", "choose another name")
         host = f"{name}.{self._settings.domain}"
         if host == self._settings.web.domain:
-            raise Conflict(f"{host} is the status page", "choose another name, or another web.domain")
+            raise Conflict(f"{host} is the status page's host name", "choose another name, or another web.domain")
         if any(d.name == host and d.app_id != except_for for d in self._store.domains()):
             raise Conflict(f"another app has the domain {host}", "choose another name, or remove that domain first")
 
@@ -58,7 +58,7 @@ class Renaming:
     def ensure_begun(self, app: App, new: str) -> None:
         """Raises Conflict when the name is not kept for the app."""
         if self._store.setting(app.id, RENAMING) != new:
-            raise Conflict(f"{app.name} is not being renamed to {new} any more", "try again")
+            raise Conflict(f"{app.name} is no longer being renamed to {new}", "try again")
 
     def route(self) -> None:
         """Both hosts are served from now on. Raises FrontError."""
@@ -104,10 +104,10 @@ class Renaming:
         with self._store.acting(app, by) as app:
             # in here: a deploy that begins meanwhile would go on under the old name, which may be another app's soon
             if app.live_release is not None:
-                raise Conflict(f"{app.name} has gone live meanwhile", "try again")
+                raise Conflict(f"{app.name} has gone live in the meantime", "try again")
             if any(d.app_id == app.id for d in self._store.unfinished_deploys()):
                 raise Conflict(
-                    f"the first deploy of {app.name} is under way", "wait for its end, or `deploys:cancel` it"
+                    f"the first deploy of {app.name} is in progress", "wait for it, or cancel it with `deploys:cancel`"
                 )
             self.commit(app, new)
         self.end(app)

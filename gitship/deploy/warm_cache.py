@@ -93,7 +93,7 @@ class Warmer:
         address = self._front.address
         to = numeric(reachable(address.host), address.port)
         sent = {"Host": host, "User-Agent": "gitship-warm", "Accept-Encoding": "gzip", **headers}
-        late = f"{path} was not fetched: no time was left"
+        late = f"{path} was not fetched: out of time"
         try:
             patience = Patience(limit, (cancel,))
             with http_request.request("GET", to, path, sent, patience, most_bytes=MOST_BYTES) as response:
@@ -106,5 +106,5 @@ class Warmer:
         if response.status >= 400:
             return f"{path} at {host} answered {response.status}"
         if response.headers.get("X-Cache") == "pass":
-            return f"{path} at {host} may not be cached: the app does not say so"
+            return f"{path} at {host} cannot be cached: the app does not allow it"
         return None

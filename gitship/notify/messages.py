@@ -26,7 +26,7 @@ def text_of(event: str, app: str, text: str, deploy: Mapping[str, Any] | None) -
         size += "" if deploy["growth_bytes"] is None else f" ({deploy['growth_bytes'] / 1e6:+.1f})"
         return f"{app}: v{deploy['release']} is live ({what}) in {deploy['seconds']:.1f}s{size}, {deploy['url']}"
     if event == Topic.DEPLOY_STARTED:
-        return f"{app}: deploy {deploy['id']} has begun ({what})"
+        return f"{app}: deploy {deploy['id']} has started ({what})"
     why = f": {deploy['reason']}" if deploy["reason"] else ""
     where = f" in {deploy['failed_stage']}" if deploy["failed_stage"] else ""
     return f"{app}: deploy {deploy['id']} ({what}) {deploy['state']}{where}{why}"

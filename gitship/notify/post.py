@@ -47,7 +47,7 @@ def post(
     if not private and port not in own_ports:
         private = [f"port {port} of this server" for _, a in found if is_ours(a[0])]
     if private and not anywhere:
-        raise Undelivered(f"leads to {private[0]}, which only a webhook that an admin has made may reach")
+        raise Undelivered(f"resolves to {private[0]}, which only an admin's webhook may use")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     at = f"[{host}]" if ":" in host else host
     sent = {"Host": at if port == DEFAULT_PORTS[parts.scheme] else f"{at}:{port}", **headers}
@@ -84,7 +84,7 @@ def _resolve(host: str, port: int, timeout_s: float) -> list[Address]:
     try:
         found = http_request.look_up(host, port, timeout_s)
     except TimeoutError:
-        raise Undelivered("the name's look-up hangs") from None
+        raise Undelivered("the DNS lookup timed out") from None
     if not found:
         raise Undelivered(f"the name {host} has no address")
     return found
@@ -97,4 +97,4 @@ def _words(error: Exception) -> str:
         return "could not be reached in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return "gave no HTTP answer"
+    return "did not answer with HTTP"

@@ -52,7 +52,7 @@ class Cron:
         with self._store.acting(app, by):
             before = crontab.entries(self._store, app)
             if entry.name not in before and len(before) >= crontab.MOST_PER_APP:
-                raise Conflict(f"{app.name} has {len(before)} cron entries already", f"see `cron:list {app.name}`")
+                raise Conflict(f"{app.name} already has {len(before)} cron entries", f"see `cron:list {app.name}`")
             self._store.set_setting(app.id, crontab.ENTRY + entry.name, crontab.stored(entry))
             self._store.set_setting(app.id, crontab.STATE + entry.name, None)
         return entry.name in before
@@ -63,7 +63,7 @@ class Cron:
         if entry.source != crontab.COMMAND:
             raise Conflict(
                 f"{name} comes from {entry.source} of {app.name}",
-                f"take it out there and push, or for now: cron:suspend {app.name} {name}",
+                f"remove it there and push, or suspend it: cron:suspend {app.name} {name}",
             )
         with self._store.acting(app, by):
             self._store.set_setting(app.id, crontab.ENTRY + name, None)
@@ -125,7 +125,7 @@ class Cron:
         runs = self.history(app, name, KEPT_PER_ENTRY)
         found = next((r for r in runs if (r.container if number is None else r.number == number)), None)
         if found is None:
-            which = "that has run" if number is None else str(number)
+            which = "that ran" if number is None else str(number)
             raise NotFound(f"{name} of {app.name} has no run {which}", f"see `cron:history {app.name} {name}`")
         return found
 

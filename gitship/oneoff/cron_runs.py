@@ -72,8 +72,8 @@ class Runs:
             others = self._open(app, entry.name)
             if others and entry.overlap in (Overlap.SKIP, Overlap.QUEUE):
                 raise Conflict(
-                    f"{entry.name} of {app.name} runs already (run {others[0].number})",
-                    f"wait for its end, or end it: run:stop {app.name} {others[0].container or 'NAME'}",
+                    f"{entry.name} of {app.name} is already running (run {others[0].number})",
+                    f"wait for it, or stop it: run:stop {app.name} {others[0].container or 'NAME'}",
                 )
             run = self._store.add_cron_run(app.id, entry.name, CronOutcome.RUNNING, by=by.key_name)
             assert run is not None
@@ -108,7 +108,7 @@ class Runs:
     def _end_others(self, app: App, run: CronRun) -> None:
         for other in self._open(app, run.entry):
             if other.id < run.id:
-                self._end(other, CronOutcome.REPLACED, reason=f"run {run.number} took its place")
+                self._end(other, CronOutcome.REPLACED, reason=f"replaced by run {run.number}")
                 if other.container and self._one_offs.is_there(other.container):
                     self._one_offs.stop(app, other.container, GITSHIP)
 
@@ -142,9 +142,7 @@ class Runs:
             if not waiting or any(run.outcome is CronOutcome.RUNNING for run in others):
                 return
             run, entry = waiting[0], crontab.entries(self._store, app).get(name)
-            gone = (
-                "it is not in the crontab any more" if entry is None else "it was suspended" if entry.suspended else ""
-            )
+            gone = "it is no longer in the crontab" if entry is None else "it was suspended" if entry.suspended else ""
             if self._store.setting(app.id, STOPPED):
                 gone = "the app was stopped"
             if entry is None or gone:
@@ -171,9 +169,9 @@ class Runs:
         if run.outcome is CronOutcome.QUEUED:
             self._go_on(self._store.app_by_id(run.app_id), run.entry)
         elif not run.container:
-            self._end(run, CronOutcome.FAILED, reason="gitship was stopped before it began")
+            self._end(run, CronOutcome.FAILED, reason="gitship was stopped before it started")
         elif not self._one_offs.is_there(run.container):
-            self._end(run, CronOutcome.FAILED, reason="its container is gone, and nobody saw how it ended")
+            self._end(run, CronOutcome.FAILED, reason="its container is gone; how it ended is unknown")
 
     # -- looking
 
@@ -203,17 +201,17 @@ def _by_policy(entry: CronEntry, others: list[CronRun]) -> tuple[CronOutcome, st
     waits = any(run.outcome is CronOutcome.QUEUED for run in others)
     if entry.overlap is Overlap.QUEUE and not waits:
         return CronOutcome.QUEUED, ""
-    return CronOutcome.SKIPPED, f"run {others[0].number} {'and one that waits were' if waits else 'was'} not over"
+    return CronOutcome.SKIPPED, f"run {others[0].number} {'and a waiting one were' if waits else 'was'} not finished"
 
 
 def _how(ending: Ending) -> tuple[CronOutcome, str]:
     if ending.code is None:
-        return CronOutcome.FAILED, "somebody removed its container"
+        return CronOutcome.FAILED, "its container was removed"
     if ending.by_hand:
-        return CronOutcome.STOPPED, "ended by run:stop"
+        return CronOutcome.STOPPED, "stopped by run:stop"
     if ending.late:
-        return CronOutcome.TIMED_OUT, "it was ended at its time limit"
+        return CronOutcome.TIMED_OUT, "it was stopped at its time limit"
     if ending.out_of_memory or ending.code == KILLED:  # Docker may come to know the cause after the end
-        sure = "it took more memory than its limit" if ending.out_of_memory else "out of memory?"
+        sure = "it exceeded its memory limit" if ending.out_of_memory else "out of memory?"
         return CronOutcome.FAILED, f"exit code {ending.code}: killed, {sure} (see `resources:show APP`)"
     return (CronOutcome.OK, "") if ending.code == 0 else (CronOutcome.FAILED, f"exit code {ending.code}")

@@ -150,8 +150,8 @@ class OneOffs:
             own = {n for n in self._active if n.startswith(prefix)}
             if len(there | own) >= MOST_PER_APP:
                 raise Conflict(
-                    f"{app.name} has {MOST_PER_APP} one-off containers already",
-                    f"wait for one to end, or end one: `run:list {app.name}`, `run:stop {app.name} NAME`",
+                    f"{app.name} already has {MOST_PER_APP} one-off containers",
+                    f"wait for one to end, or stop one: `run:list {app.name}`, `run:stop {app.name} NAME`",
                 )
             if wanted:
                 self._active[wanted] = threading.Event()
@@ -323,7 +323,7 @@ class OneOffs:
         known = list(runs.names(directory))
         full = chosen(name, known)
         if full is None:
-            raise no_run(app.name, name, known, "only detached ones have a log: `run APP --detach`")
+            raise no_run(app.name, name, known, "only detached one-offs have a log: `run APP --detach`")
         return runs.read(directory, full)
 
     def _directory(self, app: App) -> Path:

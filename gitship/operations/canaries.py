@@ -50,4 +50,4 @@ class RunningCanaries:
 
 
 def no_canary(app: str) -> NotFound:
-    return NotFound(f"{app} has no canary now", "one begins with: git push -o canary=5% deploy main")
+    return NotFound(f"{app} has no canary", "to start one: git push -o canary=5% deploy main")

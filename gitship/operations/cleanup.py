@@ -56,7 +56,9 @@ class Cleanup:
         items += self._logs(lambda log: None)
         items += [item for item, _ in self._scattered()]
         if build_cache:
-            items.append(Item("build cache", "all", None, self._engine.images.cache_bytes(), "of all who build here"))
+            items.append(
+                Item("build cache", "all", None, self._engine.images.cache_bytes(), "of everyone who builds here")
+            )
         return items
 
     def free(self, *, build_cache: bool = False) -> list[Item]:
@@ -66,7 +68,7 @@ class Cleanup:
         items += self.pack()
         if build_cache:
             freed = self._engine.images.prune_cache(0)
-            items.append(Item("build cache", "all", None, freed, "of all who build here"))
+            items.append(Item("build cache", "all", None, freed, "of everyone who builds here"))
         return items
 
     def prune_logs(self) -> list[Item]:
@@ -106,9 +108,9 @@ class Cleanup:
             owner = next(
                 (apps[app_id] for app_id in (*self._taggers(image), *sorted(released)) if app_id in apps), None
             )
-            why = "of a release that is too old to go back to" if released else "left behind by a build"
+            why = "of an old release" if released else "left behind by a build"
             if owner is None:
-                why = "of an app that is gone"
+                why = "of a deleted app"
             name = image.tags[0] if image.tags else image.id.removeprefix("sha256:")[:12]
             yield Item("image", name, owner.name if owner else None, image.size_bytes, why), image
 
@@ -132,7 +134,7 @@ class Cleanup:
         return [
             Item(
                 "logs", "1 file" if count == 1 else f"{count} files", app, size,
-                "of an app that is gone" if app is None else f"older than {days} days",
+                "of a deleted app" if app is None else f"older than {days} days",
             )
             for (_, app), (count, size) in totals.items()
         ]  # fmt: skip

@@ -97,11 +97,11 @@ class Lifecycle:
         found = self._store.confirm(app, by)
         newest = next((d for d in self._store.deploys(found.id) if d.kind is DeployKind.PUSH), None)
         if newest is None or newest.commit is None:
-            raise NotFound(f"{found.name} has no deploy of a commit to try again", "push to it: git push deploy main")
+            raise NotFound(f"{found.name} has no deploy of a commit to retry", "push to it: git push deploy main")
         if not newest.state.ended and not newest.state.switched:
             raise Conflict(
-                f"deploy {newest.id} of {found.name} is under way: {newest.state}",
-                f"see it with `logs:deploy {found.name}`, or end it with `deploys:cancel {found.name}`",
+                f"deploy {newest.id} of {found.name} is in progress: {newest.state}",
+                f"see `logs:deploy {found.name}`, or cancel it: deploys:cancel {found.name}",
             )
         rolled_back = newest.state.switched and newest.reason  # by itself, see ``auto_rollback``
         if newest.state not in (DeployState.FAILED, DeployState.CANCELED) and not rolled_back:

@@ -17,17 +17,17 @@ from gitship.model import App, Deploy, DeployState, Identity
 from gitship.operations.server import ServerOperations
 
 PUSH_OPTIONS = {
-    "detach": "return at once, the deploy goes on",
-    "no-cache": "build without the cache of earlier builds",
-    "no-deploy": "only store other branches and tags, for `git:deploy`",
-    "canary=5%": "a share of the visitors tries it first",
-    "canary=off": "all visitors at once, whatever gitship.toml says",
+    "detach": "return at once; the deploy goes on",
+    "no-cache": "build without the build cache",
+    "no-deploy": "store other branches and tags without deploying, for `git:deploy`",
+    "canary=5%": "send a share of the visitors to it first",
+    "canary=off": "switch all visitors at once, despite gitship.toml",
 }
 LEAVING_AFTER_S = 3.0  # a deploy that takes longer is one that people leave
 NO_DEPLOY = "no-deploy"
 CANARY = "canary="
 NO_CANARY = "canary=off"
-BRANCH_STAYS = "the deploy branch stays; to remove the app: apps:destroy"
+BRANCH_STAYS = "the deploy branch cannot be deleted; to delete the app: apps:destroy"
 
 
 class PushHost:
@@ -93,7 +93,7 @@ class PushHost:
                     return {}
         except GitshipError as error:
             return {update.ref: error.message}
-        return {update.ref: "the tag moved meanwhile; fetch and push again"}
+        return {update.ref: "the tag has moved; fetch and push again"}
 
     def _store(self, updates: Sequence[RefUpdate], progress: Callable[[str], None]) -> Mapping[str, str]:
         """Moves the refs and that is all; those of an atomic push together."""
@@ -123,8 +123,8 @@ class PushHost:
             return error.message
         self.deploy = deploy
         if "detach" in options:
-            progress(output.headline(f"deploy {deploy.id} goes on without you"))
-            progress(output.detail(f"watch it with the command: logs:deploy {self._app.name} {deploy.id}"))
+            progress(output.headline(f"deploy {deploy.id} goes on in the background"))
+            progress(output.detail(f"to see it: logs:deploy {self._app.name} {deploy.id}"))
             return ""
 
         def write(line: str) -> None:
@@ -190,15 +190,15 @@ def refusal(update: RefUpdate, branch: str, deploys: bool) -> str:
         return ""
     if update.new is None:
         name = update.ref.removeprefix(HEADS).removeprefix(TAGS)
-        return f"removing it deploys nothing; to remove it: git push -o {NO_DEPLOY} deploy --delete {name}"
+        return f"to delete it: git push -o {NO_DEPLOY} deploy --delete {name}"
     # In full: git guesses no name that the server does not have yet for a tag's commit or a detached HEAD.
     target = HEADS + branch
     if update.ref.startswith(TAGS):
         tag = update.ref.removeprefix(TAGS)
-        return f"a tag alone deploys nothing; deploy it with: git push deploy {tag}^{{}}:{target}"
+        return f"a tag is not deployed; to deploy it: git push deploy {tag}^{{}}:{target}"
     return (
-        f"gitship deploys '{branch}' only; to deploy what you have here: git push deploy HEAD:{target};"
-        f" to store it for `git:deploy`: git push -o {NO_DEPLOY}"
+        f"gitship deploys only '{branch}'; to deploy this commit: git push deploy HEAD:{target}; to store it for "
+        f"`git:deploy`: git push -o {NO_DEPLOY}"
     )
 
 

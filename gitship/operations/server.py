@@ -148,9 +148,9 @@ class ServerOperations:
         """Its repository is still found by its name. Raises NotFound, NoPermission or Conflict when it isn't."""
         now = self._store.confirm(app, by)
         if self._store.setting(now.id, DESTROYING) is not None:
-            raise Conflict(f"{now.name} is being destroyed", "see `apps:list`: its name is free when it is gone")
+            raise Conflict(f"{now.name} is being destroyed", "see `apps:list`: its name is free once it is deleted")
         if now.name != app.name:
-            raise Conflict(f"{app.name} was renamed to {now.name} meanwhile", "use it under its new name")
+            raise Conflict(f"{app.name} was renamed to {now.name}", "use it under its new name")
 
     def mend_repository(self, app: App) -> None:
         """One that somebody took off the disk is there again, empty: whoever pushes has all that it needs."""
@@ -254,7 +254,7 @@ class ServerOperations:
         else:
             target = self._store.release_number(found.id, number)
             if target.id == live.id:
-                raise Conflict(f"{target.label} is live already", "see `releases:list`")
+                raise Conflict(f"{target.label} is already live", "see `releases:list`")
         job = self._jobs.make(found, DeployKind.ROLLBACK, by, cause=f"rollback to {target.label}", commit=target.commit)
         job.release_id = target.id
         return self._jobs.submit(job)

@@ -114,8 +114,8 @@ class Sources:
         if now is not None and not force and not repository.is_ancestor(now, commit):
             branch = ref.removeprefix(HEADS)
             raise Conflict(
-                f"{commit[:7]} does not contain what '{branch}' has: {now[:7]}",
-                f"merge '{branch}' into it first, or, to leave that out, add --force",
+                f"{commit[:7]} does not contain '{branch}' ({now[:7]})",
+                f"merge '{branch}' into it first, or add --force to drop those commits",
             )
         cause = f"deploy {revision[:100]}" + (f", {commit[:7]}" if not commit.startswith(revision) else "")
         return self._deploy(found, DeployKind.PUSH, by, cause=cause, commit=commit, ref=ref, old=now)
@@ -127,7 +127,7 @@ class Sources:
         ref = HEADS + branch
         refusal = ref_names.refusal(ref)
         if refusal:
-            raise UsageError(f"'{branch[:80]}' is no branch: {refusal}", "for instance main")
+            raise UsageError(f"'{branch[:80]}' is not a valid branch: {refusal}", "for instance main")
         with self._store.acting(app, by) as found:
             ensure_unlocked(self._store, found)
             repository = self._repositories.open(found.name)

@@ -107,7 +107,7 @@ class Storage:
         source = self._volumes.host_path(wanted.source)
         own = self._data_dir.resolve()
         if own.is_relative_to(source) or Path(source).is_relative_to(own):
-            raise GitshipError(f"{source} has gitship's own data", "no app may have these: choose another directory")
+            raise GitshipError(f"{source} contains gitship's own data", "choose another directory")
         self._host_directories.ensure_apart(source, read_only=wanted.read_only)
         return Wanted(source, wanted.path, wanted.read_only, wanted.processes)
 
@@ -134,7 +134,7 @@ class Storage:
                 f"the live release of {app.name} still has '{name}'", f"ps:restart {app.name} ends its containers"
             )
         if self._keeper.deploying(app):
-            raise Conflict(f"a deploy of {app.name} is under way", "wait for its end, or `deploys:cancel` it")
+            raise Conflict(f"a deploy of {app.name} is in progress", "wait for it, or cancel it with `deploys:cancel`")
 
     def destroy(self, app: App, name: str, by: Identity) -> None:
         """Removes the volume with its data."""
@@ -164,7 +164,7 @@ class Storage:
                     write(piece)
         except volume_archive.Broken:
             raise GitshipError(
-                "the content changed while it was read: the archive is not whole",
+                "the content changed while it was read: the archive is incomplete",
                 f"try again, or while nothing writes to it: `ps:stop {app.name}`, export, `ps:start {app.name}`",
             ) from None
         except (OSError, Interrupted):
@@ -200,7 +200,7 @@ class Storage:
     def _ensure_empty(self, app: App, name: str, gone: threading.Event) -> None:
         with self._read(app, name, self._keeper.named(app, name), gone) as chunks:
             if not volume_archive.is_empty(chunks):
-                raise Conflict(f"'{name}' of {app.name} is not empty", "add --replace to have its content replaced")
+                raise Conflict(f"'{name}' of {app.name} is not empty", "add --replace to replace its content")
 
     def _bring_in(self, app: App, name: str, fresh: str, by: Identity) -> Deploy | None:
         """Containers that have the volume are replaced by a deploy; for all others it is a matter of the record."""
@@ -213,7 +213,7 @@ class Storage:
             under_way = self._keeper.deploying(app)
             runs = now.live_release is not None and not self._store.setting(app.id, STOPPED)
             if not runs and under_way:
-                raise Conflict(f"a deploy of {app.name} is under way", "import again after it")
+                raise Conflict(f"a deploy of {app.name} is in progress", "import again when it has finished")
             if not runs or (not under_way and not any(m.source == name for m in self._live_mounts(now))):
                 for key, value in changes.items():
                     self._store.set_setting(app.id, key, value)

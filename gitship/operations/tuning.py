@@ -180,7 +180,7 @@ class Tuning:
         """One try of each check of the live release in each running container. Raises Conflict when nothing runs."""
         live, containers = self._live(app), self._store.containers(app.id)
         if live is None or not containers:
-            raise Conflict(f"nothing of {app.name} runs", f"see `ps:list {app.name}`")
+            raise Conflict(f"no process of {app.name} is running", f"see `ps:list {app.name}`")
         checker = Checker(self._engine, self._settings.deploy.check_timeout)
         host = f"{app.name}.{self._settings.domain}"
         wanted = [(c, p) for c in containers if (p := live.process(c.process)) is not None]

@@ -83,9 +83,7 @@ class Destroying:
                 self._engine.ping()  # while Docker is down nothing is begun
                 with self._front.holding(found.id), self._store.acting(found, by) as now:
                     if now.name != app.name:  # a rename may have ended meanwhile
-                        raise Conflict(
-                            f"{app.name} is called {now.name} by now", "nothing was removed; see `apps:list`"
-                        )
+                        raise Conflict(f"{app.name} is now called {now.name}", "nothing was removed; see `apps:list`")
                     self._store.set_setting(now.id, DESTROYING, time.time())
                 self._finish(now)
 
@@ -132,8 +130,8 @@ class Destroying:
             self._remove(app)
         except GitshipError as error:
             raise GitshipError(
-                f"{app.name} could not be removed to its end: {error.message}",
-                f"{error.hint or 'see the log of the server'}; the server goes on with it by itself",
+                f"{app.name} could not be deleted completely: {error.message}",
+                f"{error.hint or 'see the log of the server'}; the server retries by itself",
             ) from error
 
     def _remove(self, app: App) -> None:

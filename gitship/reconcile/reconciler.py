@@ -180,21 +180,19 @@ class Reconciler:
     def _alone(self) -> Iterator[None]:
         """One round at a time. Raises Conflict."""
         if not self._one_at_a_time.acquire(timeout=ALONE_S):
-            raise Conflict(
-                "a look at everything is under way already, and Docker or Varnish holds it up", "try again in a moment"
-            )
+            raise Conflict("a reconciliation is already running, held up by Docker or Varnish", "try again in a moment")
         try:
             yield
         finally:
             self._one_at_a_time.release()
 
     def _varnish(self) -> list[Change]:
-        changes = [Change("", Action.START, WEBSOCKETS, "it was gone")] if self._front.bring_websockets() else []
+        changes = [Change("", Action.START, WEBSOCKETS, "it was missing")] if self._front.bring_websockets() else []
         if self._front.alive():
             return changes
         self._front.ensure_running()
         self._rounds.ask_whole()
-        return [*changes, Change("", Action.START, VARNISH, "it was gone")]
+        return [*changes, Change("", Action.START, VARNISH, "it was missing")]
 
     def _containers(self, unmended: list[GitshipError]) -> list[Change]:
         with self._apart.round():

@@ -81,7 +81,7 @@ class Repair:
                             restarts = [one for one in amiss if self._restart(one)]
                             changes += self._mended(app, restarts, failed, partial(self._restarted, app))
         for state in (state for left in of_app.values() for state in left):
-            with self._apart.part("", f"container {state.name} of an app that is gone", failed):
+            with self._apart.part("", f"container {state.name} of a deleted app", failed):
                 self._engine.remove(state.id)
                 changes.append(Change("", Action.REMOVE, state.name, "its app is gone"))
         return changes
@@ -115,7 +115,7 @@ class Repair:
         """What an earlier gitship has left to Docker is gitship's to start again from now on, where it has to look."""
         live = self._store.containers()
         for container in live:
-            with self._apart.part("", f"{container.name}: that Docker does not start it again by itself", failed):
+            with self._apart.part("", f"{container.name}: that Docker does not restart it", failed):
                 if container.id not in self._left and self._attends(container):
                     self._engine.leave_down(container.id)
                     self._left.add(container.id)
@@ -147,7 +147,7 @@ class Repair:
             live = [repaired.get(c.id, c) for c in self._store.containers(app.id)]
             self._store.set_live(app.id, app.live_release, live)
             for container in repaired.values():
-                self._watcher.restarted(container, "it was gone or had lost its address, and was made anew")
+                self._watcher.restarted(container, "it was missing or had lost its address, and was recreated")
         orphans = [one.state for one in found if one.container is None and one.state is not None]
         if orphans:
             self._drain(app, orphans)

@@ -23,7 +23,7 @@ from gitship.store.settings import RENAMING
 
 HOSTS = "the table of hosts"
 ROUTE = "its route in Varnish"
-WHY = "it was not as the store and its containers are"
+WHY = "it was out of date"
 
 
 class Routes:
@@ -108,7 +108,7 @@ class Routes:
         going = self._store.apps_with_setting(DESTROYING)
         found = {}
         for app in apps:
-            with self._apart.part(app.name, "what Varnish is to know of it", failed), suppress(NotFound):
+            with self._apart.part(app.name, "its Varnish configuration", failed), suppress(NotFound):
                 if app.id not in going:
                     found[app] = self._wanted.front(app)
         return found

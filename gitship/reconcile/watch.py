@@ -129,7 +129,7 @@ class Watcher:
         elif event.action == "start" and (
             ended is Ended.FROM_OUTSIDE or (ended is Ended.UNSEEN and self._has_ended(container))
         ):
-            why = "somebody stopped it, or Docker was restarted; now it runs again"
+            why = "it was stopped, or Docker was restarted; it is running again"
             self._record(container, event.at, Happening.RESTARTED, why)
         elif event.action == "health_status" and event.health == "unhealthy":
             self._record(container, event.at, Happening.UNHEALTHY, "the image's HEALTHCHECK fails")

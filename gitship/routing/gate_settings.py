@@ -49,8 +49,8 @@ class Gates(Protocol):
 
 def no_rates() -> FrontError:
     return FrontError(
-        "this server's Varnish cannot limit rates: it has no module vsthrottle",
-        "an admin installs it: apt-get install varnish-modules; then repeat the command",
+        "rate limits need Varnish's module vsthrottle, which is not installed",
+        "ask an admin to run: apt-get install varnish-modules; then repeat the command",
     )
 
 

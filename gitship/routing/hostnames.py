@@ -27,9 +27,9 @@ def ensure_addable(store: Store, settings: Settings, app: App, name: str) -> Non
     """
     domain = settings.domain
     if name == settings.web.domain:
-        raise Conflict(f"{name} is the status page", "choose another domain, or another web.domain")
+        raise Conflict(f"{name} is the status page's host name", "choose another domain, or another web.domain")
     if name == f"{app.name}.{domain}":
-        raise Conflict(f"{app.name} answers at {name} anyway", "there is nothing to add")
+        raise Conflict(f"{app.name} already answers at {name}", "nothing to add")
     refuse_directly_below(app.name, name, domain)
     label = name.removesuffix(f".{domain}")
     if label != name and (store.find_app(label) is not None or label in _coming(store)):
@@ -41,8 +41,8 @@ def refuse_directly_below(app: str, name: str, domain: str) -> None:
     label = directly_below(name, domain)
     if label:
         raise Conflict(
-            f"{name} is directly below {domain}, where names belong to apps",
-            f"an app has it by being called {label}: apps:create {label}, or apps:rename {app} {label}",
+            f"{name} is directly below {domain}, where each name belongs to the app of that name",
+            f"name an app {label} to use it: apps:create {label}, or apps:rename {app} {label}",
         )
 
 

@@ -170,8 +170,8 @@ def ensure_can_pause(store: Store, app: App, paused: Paused | None) -> None:
 
 def already_paused(app: App, paused: Paused | None) -> Conflict:
     left = f" for {paused.left_s:.0f} s more" if paused else ""
-    return Conflict(f"{app.name} is paused already{left}", f"let its requests go first: ps:resume {app.name}")
+    return Conflict(f"{app.name} is already paused{left}", f"resume it first: ps:resume {app.name}")
 
 
 def not_paused(app: App) -> AlreadyGone:
-    return AlreadyGone(f"{app.name} is not paused", f"a pause ends by itself after {MOST_S:g} s at most")
+    return AlreadyGone(f"{app.name} is not paused", f"a pause ends by itself after at most {MOST_S:g} s")

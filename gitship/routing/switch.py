@@ -111,7 +111,7 @@ class Switch:
         try:
             self._verify(app, switched, switched.token, path, side, Patience(time.monotonic() + VERIFY_MOST_S, events))
         except Interrupted:
-            raise DeployCanceled("canceled while the switch was verified") from None
+            raise DeployCanceled("canceled while verifying the switch") from None
 
     def _verify(self, app: App, switched: Switched, token: str, path: str, side: str, patience: Patience) -> None:
         seen = ""
@@ -139,7 +139,7 @@ class Switch:
                 raise DeployError(told, early_responses.HINT)
         raise DeployError(
             f"the request through Varnish did not come from the new release: GET {path} {seen}",
-            "push again; if it stays, see the server's log",
+            "push again; if it happens again, see the server's log",
         )
 
     def before(self, switched: Switched, app: App) -> list[str]:

@@ -50,7 +50,7 @@ def unlock(store: Store, app: App) -> Lock:
 def ensure_unlocked(store: Store, app: App) -> None:
     """Raises Conflict that says who locked the app and why, or that it is being destroyed."""
     if store.setting(app.id, DESTROYING) is not None:
-        raise Conflict(f"{app.name} is being destroyed", "see `apps:list`: its name is free when it is gone")
+        raise Conflict(f"{app.name} is being destroyed", "see `apps:list`: its name is free once it is deleted")
     found = lock_of(store, app)
     if found is not None:
         raise Conflict(

@@ -27,7 +27,7 @@ class Rights(Apps, Keys):
         try:
             return self.app_by_id(app.id)
         except NotFound:
-            raise NotFound(f"{app.name} was destroyed meanwhile", "nothing was done; see `apps:list`") from None
+            raise NotFound(f"{app.name} was destroyed meanwhile", "nothing was changed; see `apps:list`") from None
 
     def confirm_live(self, app: App, by: Identity) -> App:
         """The same for an app with a live release. Raises also Conflict when it was never deployed."""
@@ -38,7 +38,7 @@ class Rights(Apps, Keys):
         key = self._key_now(by)
         if key is not None and key.apps is not None and by.apps is None:
             raise NoPermission(
-                f"the key '{by.key_name}' was limited to some apps meanwhile", "nothing was done; ask an admin"
+                f"the key '{by.key_name}' was limited to some apps meanwhile", "nothing was changed; ask an admin"
             )
 
     def still_may(self, by: Identity, apps: frozenset[int]) -> bool:
@@ -70,10 +70,10 @@ class Rights(Apps, Keys):
             return None
         key = self.key_by_id(by.key_id)
         if key is None:
-            raise NoPermission(f"the key '{by.key_name}' was removed meanwhile", "nothing was done; ask an admin")
+            raise NoPermission(f"the key '{by.key_name}' was removed meanwhile", "nothing was changed; ask an admin")
         if not key.role.allows(by.role):
             raise NoPermission(
-                f"the key '{by.key_name}' is {key.role} now, no longer {by.role}", "nothing was done; ask an admin"
+                f"the key '{by.key_name}' is {key.role} now, no longer {by.role}", "nothing was changed; ask an admin"
             )
         return key
 

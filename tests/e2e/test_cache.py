@@ -99,7 +99,7 @@ def test_pages_are_in_the_cache_before_the_first_visitor(server: Server, tiny_ap
     told = server.push_ok(repository, "warm")
     assert "Warmed 1 of 3 pages" in told
     assert "/public/gone at warm.localhost" in told and "answered 404" in told
-    assert "may not be cached" in told
+    assert "cannot be cached" in told
     ok(server, "maintenance:off", "warm")
     answer = server.get("warm", "/public/a")
     assert (answer.body, answer.headers["x-cache"]) == ("v2\n", "hit")

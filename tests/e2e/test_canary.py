@@ -243,7 +243,9 @@ def test_a_push_option_that_is_no_canary_and_a_first_push_with_one(
     refused = server.push(repository, "first", "-o", "canary=all")
     assert refused.returncode != 0
     assert "push option 'canary=all' must be a share of visitors, \"5%\"" in refused.stderr
-    assert "no canary: it needs a web process that serves now" in server.push_ok(repository, "first", "-o", "canary=5%")
+    assert "no canary: it needs a web process in the live and the new release" in server.push_ok(
+        repository, "first", "-o", "canary=5%"
+    )
     all_have(server, "first", "v1")
 
 

@@ -165,7 +165,7 @@ def test_a_container_that_somebody_stops_is_started_again_and_that_is_said(
     # the reconciler does it in its own time, too: whoever comes second may be refused, and then makes it anew
     docker_cli.docker(server.docker_host, "start", "stopped.web.1.v1", check=False)
     wait_until(lambda: events(server, "stopped"), 40, "the restart is told")
-    wait_until(lambda: server.get("stopped").status == 200, 40, "it runs again")
+    wait_until(lambda: server.get("stopped").status == 200, 40, "it is running again")
     told = len(events(server, "stopped"))
     docker_cli.docker(server.docker_host, "rm", "-f", "stopped.web.1.v1")
     wait_until(lambda: len(events(server, "stopped")) > told, 40, "the reconciler has made it anew")

@@ -115,8 +115,8 @@ def test_a_container_that_vanished_while_gitship_was_down_does_not_run_for_ever(
     [name] = [n for n in one_offs(shop) if f"cron-{_newest(shop)}." in n]
     docker_cli.docker(shop.docker_host, "rm", "-f", name)
     shop.start()
-    wait_until(lambda: history(shop, "slow")[0]["outcome"] == "failed", 20, "it is ended", every_s=0.3)
-    assert "nobody saw how it ended" in history(shop, "slow")[0]["reason"]
+    wait_until(lambda: history(shop, "slow")[0]["outcome"] == "failed", 20, "it is stopped", every_s=0.3)
+    assert "how it ended is unknown" in history(shop, "slow")[0]["reason"]
 
 
 def _newest(server: Server) -> int:

@@ -68,7 +68,7 @@ def test_it_fails_at_its_limit(server: Server, base: Path) -> None:
 def test_cancel_ends_it(server: Server, base: Path) -> None:
     push = checking(server, dripping(base / "tocancel"), "tocancel")
     assert server.ssh("deploys:cancel", "tocancel").returncode == 0
-    assert "canceled while it was checked" in ended(push)
+    assert "canceled during its checks" in ended(push)
     assert not server.containers("gitship.app=tocancel")
 
 

@@ -80,7 +80,7 @@ def test_a_hook_before_the_switch_that_fails_changes_nothing(
     apps.commit(repository, "Version two", {"Dockerfile": apps.tiny_dockerfile("v2")})
     for point, stage, text, why in (
         ("before-build", "building", "echo looking; echo 'CVE found' >&2; exit 3", "exited 3: CVE found"),
-        ("after-build", "building", "kill -9 $$", "was ended by signal 9"),
+        ("after-build", "building", "kill -9 $$", "was killed by signal 9"),
         ("before-switch", "checking", "sleep 60", "took longer than 1 s and was killed"),
     ):
         gate = hook(point, "10-gate", text)

@@ -59,7 +59,7 @@ def test_a_release_that_crashes_again_and_again(server: Server, tiny_app: Callab
     assert f"commit {bad[:7]} is not live" in told["reason"]
     assert f"commit {bad[:7]} is not live" in server.ssh("logs:deploy", "looping", str(pushed["id"])).stdout
     assert "crash_loop" in {row["kind"] for row in shown(server, "ps:events", "looping")}
-    wait_until(lambda: server.server_ref("looping") == good, WAIT_S, "the branch is back where it was")
+    wait_until(lambda: server.server_ref("looping") == good, WAIT_S, "the branch was reset")
 
     server.push_ok(repository, "looping")  # the same commit once more
     assert server.get("looping").body == "v2\n" and server.server_ref("looping") == bad
@@ -79,8 +79,6 @@ def test_a_release_that_fails_its_visitors(server: Server, tiny_app: Callable[..
 def test_the_first_release_stays_and_that_is_said(server: Server, tiny_app: Callable[..., Path]) -> None:
     server.push_ok(tiny_app("first", files={"gitship.toml": LONG}), "first")
     server.get("first", "/doom")
-    wait_until(
-        lambda: "no release before it" in deploys(server, "first")[0]["reason"], WAIT_S, "it is told", every_s=0.5
-    )
+    wait_until(lambda: "no earlier release" in deploys(server, "first")[0]["reason"], WAIT_S, "it is told", every_s=0.5)
     assert [d["kind"] for d in deploys(server, "first")] == ["push"]
     wait_until(lambda: shown(server, "ps:list", "first")[0]["status"] == "crash loop", WAIT_S, "ps:list says so")

@@ -261,7 +261,7 @@ def test_env_of_app_json_is_set_and_asked_for(server: Server, tiny_app: Callable
 
     said = server.push_ok(repository, "wishes")
     assert "config by app.json: COLOUR, KEY (generated), MODE" in said, said
-    assert "app.json: not honoured here: addons" in said
+    assert "app.json: ignored: addons" in said
     assert said.count("migrating v1") == 1 and "First postdeploy: /tiny release" in said
     key = server.get("wishes", "/env?KEY").body
     assert len(key) == 64 and key not in said

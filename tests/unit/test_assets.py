@@ -29,7 +29,7 @@ def test_an_installed_package_prefers_its_own_over_a_stray_directory_beside_it(t
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(GitshipError, match="hooks/none") as caught:
         asset("hooks/none")
-    assert caught.value.hint == "install gitship again"
+    assert caught.value.hint == "reinstall gitship"
 
 
 def test_pyproject_names_every_package() -> None:

@@ -56,8 +56,8 @@ def test_a_comment_cannot_carry_control_characters() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no public key was given"),
-        (" \n\n", "no public key was given"),
+        ("", "no public key given"),
+        (" \n\n", "no public key given"),
         ("hello world", "is not a public key"),
         ("~/.ssh/id_ed25519.pub", "is a file name"),
         ("key.pub", "is a file name"),

@@ -6,8 +6,6 @@ import ast
 import tomllib
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 GITSHIP = ROOT / "gitship"
 MOST_LINES = 350

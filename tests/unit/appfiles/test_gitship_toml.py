@@ -206,7 +206,7 @@ def test_an_empty_file_changes_nothing() -> None:
         ("build.secrets = { 'a/b' = 'C' }",
          "build.secrets.a/b must have an id of letters, digits, '.', '_' and '-'", "it is 'a/b' now"),
         ("build.secrets = { a = 'not a name' }",
-         "build.secrets.a must be the name of a config variable", "the value itself belongs in no commit"),
+         "build.secrets.a must be the name of a config variable", "don't commit the value itself"),
         ("build.dockerfile = '../x'", "build.dockerfile must be a path within the repository", 'it is "../x" now'),
         ("build.context = '/etc'", "build.context must be a path within the repository", 'it is "/etc" now'),
         ("build.args.A = 1", "build.args.A must be a text", "it is 1 now"),

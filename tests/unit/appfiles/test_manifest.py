@@ -146,7 +146,7 @@ def test_the_port_of_web(toml: str, config: dict[str, str], ports: tuple[int, ..
 def test_a_port_in_the_config_that_is_none_is_an_error(port: str) -> None:
     with pytest.raises(ConfigError) as caught:
         planned(Manifest(), config={"PORT": port})
-    assert caught.value.message == f"config PORT is '{port}', which is no port"
+    assert caught.value.message == f"config PORT is '{port}', which is not a port"
     assert caught.value.hint == "set a number: config:set PORT=5000"
 
 
@@ -193,7 +193,7 @@ def test_limits_for_a_process_that_there_is_not_are_an_error(procfile: str, hint
     made = read(Procfile=procfile, gitship="[processes.wroker]\npids = 9\n")
     with pytest.raises(ConfigError) as caught:
         planned(made)
-    assert caught.value.message == "gitship.toml: processes.wroker is not a process of the app"
+    assert caught.value.message == "gitship.toml: processes.wroker is not a process type of the app"
     assert caught.value.hint == hint
 
 

@@ -443,7 +443,7 @@ def test_what_root_restores_belongs_to_the_services_user(here: Here) -> None:
 
 def test_the_command_says_what_it_needs(here: Here) -> None:
     for file, copy in ((None, False), ("x.tar", True)):
-        with pytest.raises(GitshipError, match="what shall be restored"):
+        with pytest.raises(GitshipError, match="nothing to restore"):
             command(here.path, file, "text", force=False, check=False, copy=copy)
     with pytest.raises(GitshipError, match="cannot read /nowhere"):
         command(here.path, "/nowhere", "text", force=False, check=True, copy=False)

@@ -112,10 +112,10 @@ def test_the_secret_comes_from_standard_input(two: World) -> None:
         (("x", "ftp://example.com/secret"), "begins with https://"),
         (("x", "https://"), "begins with https://"),
         (("x", "https://u:secret@example.com/"), "name or password"),
-        (("x", "https://example.com:secret/"), "no URL"),
-        (("x", "https://example.com/secret\r\nX: y"), "without blanks"),
+        (("x", "https://example.com:secret/"), "not a URL"),
+        (("x", "https://example.com/secret\r\nX: y"), "without spaces"),
         (("x", URL, "--events", "deploy.lives"), "no event 'deploy.lives'"),
-        (("x", URL, "--events", ","), "no event is named"),
+        (("x", URL, "--events", ","), "no event is given"),
         (("x", URL, "--app", "shpo"), "no app 'shpo'"),
         (("ops", URL), "is there already"),
     ],
@@ -164,4 +164,4 @@ def test_hooks_are_listed_with_why_one_would_not_run(world: World) -> None:
         ("on-failure", "10-tell", True),
         ("on-failure", "20-open", False),
     ]
-    assert "written by everybody" in rows[1]["reason"]
+    assert "writable by everyone" in rows[1]["reason"]

@@ -261,7 +261,7 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
         ('[apps.shop]\nvcl = "sub vcl_recv { }"', "apps.shop.vcl is not valid as custom VCL: line 1"),
         ('[apps.shop]\nbodylimit = "much"', "apps.shop.bodylimit must be a size"),
         ("[apps.shop]\nmaintenance = 3", "maintenance must be a table"),
-        ('[apps.shop.mounts."/proc"]\nsource = "a"', "the system's own"),
+        ('[apps.shop.mounts."/proc"]\nsource = "a"', "a system directory"),
         ('[apps.shop.cron.a]\nschedule = "@daily"', "needs command"),
         ('[apps.shop.cron.a]\nschedule = "61 * * * *"\ncommand = ["a"]', "apps.shop.cron.a.schedule"),
         ("[apps.shop.cache]\ntll = 3", "did you mean 'apps.shop.cache.ttl'"),

@@ -100,8 +100,8 @@ def test_a_mount_is_named_by_source_path_or_both(shop: World, word: str) -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("data",), "not SOURCE:PATH"), (("data:/",), "nothing can be mounted at /"),
-        (("data:/proc",), "system's own"), (("data:x",), "not an absolute path"),
+        (("data",), "not SOURCE:PATH"), (("data:/",), "cannot mount at /"),
+        (("data:/proc",), "system directory"), (("data:x",), "not an absolute path"),
         (("da/ta:/x",), "neither a volume's name"), (("data:/x:ro",), "--read-only"),
         (("data:/x", "--process", "ghost"), "no process type 'ghost'"),
         (("data:/x", "--process", "a b"), "not a process"),

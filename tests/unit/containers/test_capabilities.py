@@ -37,7 +37,7 @@ def test_a_directory_that_the_app_may_not_have_is_an_error_with_its_name_and_the
     with pytest.raises(DeployError) as caught:
         still("shop", release(PHOTOS), changes, "do this")
     assert "v3 has the host's directory /srv/photos at /photos" in caught.value.message
-    assert caught.value.hint == "an admin can give it again: storage:mount shop /srv/photos:/photos; do this"
+    assert caught.value.hint == "an admin can mount it again: storage:mount shop /srv/photos:/photos; do this"
 
 
 @pytest.mark.parametrize("processes", [None, ["web"], ["worker", "web"]])
@@ -127,7 +127,7 @@ def test_a_rollback_fails_before_it_makes_a_container(photos: Bench) -> None:
     state, reason, hint = photos.go(DeployKind.ROLLBACK, release_id=v2.id)
     assert (state, reason, len(photos.specs)) == (DeployState.FAILED, LOST, asked)
     assert hint == (
-        "an admin can give it again: storage:mount shop /srv/photos:/photos;"
+        "an admin can mount it again: storage:mount shop /srv/photos:/photos;"
         " without it: git:deploy shop 1a1a1a1a1a1a --force"
     )
     assert photos.is_live("v3")

@@ -41,7 +41,7 @@ def test_who_waits_gets_it_when_it_is_given_back() -> None:
 def test_who_gives_up_was_canceled_and_who_waits_too_long_is_told() -> None:
     claims = Claims(0.0)
     with claims.held(SHOP):
-        with pytest.raises(DeployCanceled, match="waited for its turn"), claims.held(SHOP, lambda: True):
+        with pytest.raises(DeployCanceled, match="waiting for the app's containers"), claims.held(SHOP, lambda: True):
             pass
         with pytest.raises(Conflict, match="at work"), claims.held(SHOP):
             pass

@@ -19,7 +19,7 @@ def loop(at: float) -> ContainerEvent:
 def test_the_third_crash_within_a_while_makes_it_a_loop() -> None:
     assert crash_loops.told_now([crash(0), crash(1)], 1) == ""
     said = crash_loops.told_now([crash(0), crash(1), crash(3)], 3)
-    assert said.startswith("crashed 3 times within 3 s; it is started again after ever longer pauses")
+    assert said.startswith("crashed 3 times within 3 s; it is restarted after increasing delays")
 
 
 def test_crashes_far_apart_are_none() -> None:

@@ -10,7 +10,6 @@ from gitship.core import started
 from gitship.errors import GitshipError
 
 
-
 @dataclass
 class Recorded:
     name: str

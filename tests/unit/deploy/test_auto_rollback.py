@@ -141,7 +141,7 @@ def test_a_release_that_crashes_is_rolled_back_and_its_record_says_so(bench: Ben
     assert withdrawal == Withdrawal(bad.id, "refs/heads/main", "1a" * 20, "2b" * 20)
     record = bench.store.deploy(job.deploy.id)
     assert "v2 is bad: shop.web.1.v2 crashed 3 times" in record.reason and "Rolled back to v1" in record.reason
-    assert "commit 1a1a1a1 is not live" in record.reason and "pushed once more" in record.hint
+    assert "commit 1a1a1a1 is not live" in record.reason and "pushed again" in record.hint
     event = bench.news.get(0)
     assert event is not None and event.text == record.reason and event.app == "shop"
     assert record.reason in job.journal.path.read_text()
@@ -184,7 +184,7 @@ def test_the_first_release_stays_and_that_is_said(bench: Bench) -> None:
     bench.crash()
     bench.ended()
     assert bench.asked == []
-    assert "It stays live: there is no release before it" in bench.store.deploy(job.deploy.id).reason
+    assert "It stays live: there is no earlier release" in bench.store.deploy(job.deploy.id).reason
 
 
 def test_nobody_goes_back_to_a_release_that_is_bad_itself(bench: Bench) -> None:

@@ -90,5 +90,5 @@ def test_after_the_last_word_nobody_can_decide() -> None:
 
 
 def test_a_release_is_not_promoted_when_nobody_was_counted() -> None:
-    with pytest.raises(DeployError, match="varnishncsa does not run"):
+    with pytest.raises(DeployError, match="varnishncsa is not running"):
         World(counting=False).last_word()

@@ -118,9 +118,9 @@ def test_what_somebody_else_could_have_written_is_refused(tmp_path: Path) -> Non
     (point(tmp_path) / "d").symlink_to("nowhere")
     (point(tmp_path) / "e").symlink_to("e")
     a, b, c, d, e = hook_files.at(tmp_path, Point.BEFORE_BUILD)
-    assert "written by everybody" in a.refusal
+    assert "writable by everyone" in a.refusal
     assert (b.refusal, "not executable" in b.skipped) == ("", True)
-    assert (c.refusal, c.skipped) == ("", "it is no file")
+    assert (c.refusal, c.skipped) == ("", "it is not a file")
     assert "cannot be read" in d.refusal and "cannot be read" in e.refusal
 
 

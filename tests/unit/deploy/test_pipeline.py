@@ -231,7 +231,7 @@ def test_a_deploy_that_waits_for_its_turn_can_be_canceled(bench: Bench) -> None:
     with bench.claims.held(bench.app.id):
         deploy = bench.run(job)
     assert (deploy.state, deploy.reason) == (
-        DeployState.CANCELED, "canceled while it waited for its turn at the app's containers",
+        DeployState.CANCELED, "canceled while waiting for the app's containers",
     )  # fmt: skip
     assert bench.is_live("v1")
 
@@ -256,7 +256,7 @@ def test_a_release_whose_containers_are_all_gone_is_not_said_to_serve_on(bench: 
     bench.memory.before["load"] = front_fails
     assert bench.run(job).state is DeployState.FAILED
     assert "serves on" not in bench.said(job)
-    assert "v1 stays live, unchanged, but none of its containers is there: ps:list shop" in bench.said(job)
+    assert "v1 stays live, unchanged, but has no containers: ps:list shop" in bench.said(job)
 
 
 def test_a_varnish_that_dies_before_the_proof_comes_back_with_the_old_release(bench: Bench) -> None:
@@ -319,7 +319,7 @@ def test_what_fails_after_the_commit_leaves_the_deploy_live_and_told_so(bench: B
     assert bench.visitors_have == "v2" and bench.app.live_release == deploy.release_id
     assert job.journal.answered.is_set() and job.journal.ended.is_set()
     assert "failed" not in bench.said(job)
-    assert bench.settle() == ["draining shop.web.1.v1: nothing leads to it"]  # the rest, by the reconciler
+    assert bench.settle() == ["draining shop.web.1.v1: it was not in use"]  # the rest, by the reconciler
 
 
 def test_a_varnish_that_dies_between_the_proof_and_the_commit_changes_nothing_of_it(bench: Bench) -> None:

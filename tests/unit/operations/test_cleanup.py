@@ -130,8 +130,8 @@ def test_what_builds_and_apps_that_are_gone_have_left_goes(server: Server) -> No
     server.image("sha256:stranger", app=gone)  # no release of anybody has it: its labels prove nothing
     found = {item.name: (item.app, item.why) for item in server.cleanup.look()}
     assert found == {
-        image.tags[0]: (None, "of an app that is gone"),
-        "dangling1234": ("shop", "of a release that is too old to go back to"),
+        image.tags[0]: (None, "of a deleted app"),
+        "dangling1234": ("shop", "of an old release"),
     }
 
 
@@ -168,7 +168,7 @@ def test_logs_go_by_age(server: Server) -> None:
     ]  # fmt: skip
     found = {item.app: item for item in server.cleanup.look()}
     assert found["shop"].name == "3 files" and found[None].name == "1 file"
-    assert found[None].why == "of an app that is gone" and (found["shop"].bytes or 0) >= 15_000
+    assert found[None].why == "of a deleted app" and (found["shop"].bytes or 0) >= 15_000
     assert all(path.exists() for path in [*stay, *go])
     server.cleanup.free()
     assert all(path.exists() for path in stay) and not any(path.exists() for path in go)

@@ -53,7 +53,7 @@ def test_any_ref_but_the_deploy_branch_may_be_stored_only() -> None:
     for ref, new in (("refs/heads/feature", NEW), ("refs/heads/feature", None), ("refs/tags/v1", NEW)):
         assert unstorable(update(ref, new), "main") == ""
     assert "moves only with its deploy" in unstorable(update("refs/heads/main"), "main")
-    assert "the deploy branch stays" in unstorable(update("refs/heads/main", None), "main")
+    assert "the deploy branch cannot be deleted" in unstorable(update("refs/heads/main", None), "main")
 
 
 @pytest.mark.parametrize("option", ["detach", "no-cache", "canary=5%", "canary=0.5% for 90s", "canary=off"])

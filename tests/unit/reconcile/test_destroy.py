@@ -46,7 +46,7 @@ class Bench(Whole):
     def cut_short(self) -> None:
         """The app's containers are gone, its network and record are not."""
         once(self, "remove_network", breaks("Docker went away"))
-        with pytest.raises(GitshipError, match="could not be removed to its end"):
+        with pytest.raises(GitshipError, match="could not be deleted completely"):
             self.destroying.destroy(self.store.app("shop"), GITSHIP)
 
 

@@ -205,7 +205,7 @@ def test_one_that_docker_is_just_starting_again_has_no_address_and_is_left_alone
 
 def test_what_nothing_leads_to_is_drained(bench: Bench) -> None:
     second = bench.deploy()
-    assert bench.settle() == ["draining shop.web.1.v1: nothing leads to it"]
+    assert bench.settle() == ["draining shop.web.1.v1: it was not in use"]
     assert bench.settled() == []
     assert bench.engine.names() == [second.name]
 
@@ -216,7 +216,7 @@ def test_an_app_is_not_destroyed_in_the_middle_of_a_repair(bench: Bench) -> None
     refused: list[str] = []
 
     def destroy() -> None:
-        with pytest.raises(Conflict, match="at work on the app's containers") as error:
+        with pytest.raises(Conflict, match="another operation is using the app's containers") as error:
             bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
         refused.append(error.value.message)
 

@@ -157,7 +157,7 @@ def test_each_out_of_memory_of_a_crash_loop_is_told(bench: Bench) -> None:
     events = bench.store.container_events(bench.app.id)
     assert [e.deaths for e in events if e.exit_code is not None] == [1, 2, 3]
     assert [e.text for e in events if e.kind is Happening.CRASH_LOOP] == [
-        "crash loop: crashed 3 times within 2 s; it is started again after ever longer pauses, up to 60 s"
+        "crash loop: crashed 3 times within 2 s; it is restarted after increasing delays, up to 60 s"
     ]
 
 
@@ -177,7 +177,7 @@ def test_a_new_container_has_not_restarted(bench: Bench) -> None:
 @pytest.mark.parametrize("before", [[at(1, "kill", signal=9), at(1, "die", exit_code=137)], []], ids=["seen", "unseen"])
 def test_a_start_that_no_crash_explains_is_a_restart(bench: Bench, before: list[EngineEvent]) -> None:
     bench.tell(*before, at(9, "start"))
-    assert bench.texts == ["shop.web.1.v1 restarted: somebody stopped it, or Docker was restarted; now it runs again"]
+    assert bench.texts == ["shop.web.1.v1 restarted: it was stopped, or Docker was restarted; it is running again"]
 
 
 def test_only_a_bad_health_is_told(bench: Bench) -> None:
@@ -204,8 +204,7 @@ def test_the_next_gitship_takes_up_where_a_killed_one_stopped(bench: Bench, kill
         "shop.web.1.v1 crashed: exit code 3, restarting (1st time)",
         "shop.web.1.v1 killed: out of memory (limit 256 MB), restarting (2nd time)",
         "shop.web.1.v1 crashed: exit code 1, restarting (3rd time)",
-        "shop.web.1.v1 crash loop: crashed 3 times within 4 s; it is started again after ever longer pauses, up to"
-        " 60 s",
+        "shop.web.1.v1 crash loop: crashed 3 times within 4 s; it is restarted after increasing delays, up to 60 s",
     ]
 
 
