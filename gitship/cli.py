@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gitship import __version__, log_format
 from gitship.config import DEFAULT_CONFIG, Settings, load
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import GitshipError
 
 OWN = ("init", "serve", "stop-front", "attend", "limit-builds", "doctor", "restore")
@@ -121,7 +121,7 @@ def _own(args: argparse.Namespace) -> int:
     if args.verb == "doctor":
         return _doctor(args.config, args.format)
     if args.verb == "restore":
-        from gitship.restore import restore
+        from gitship.restore_command import restore
 
         for line in restore(
             args.config, args.file, args.format, force=args.force, check=args.check, copy=args.newest_copy

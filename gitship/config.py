@@ -9,9 +9,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from gitship import configvalues as values
+from gitship import config_values as values
 from gitship import machine_memory
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import ConfigError
 from gitship.schema import Value, decode, read_toml
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gitship.apart import Apart
 from gitship.config import Settings
 from gitship.events import Bus
+from gitship.per_app_errors import Apart
 from gitship.store import Store
 
 

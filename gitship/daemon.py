@@ -15,7 +15,7 @@ from gitship.containers import room as containers_room
 from gitship.core import Core, Part, started
 from gitship.deploy import room as deploy_room
 from gitship.disk import room as disk_room
-from gitship.disk.docker import ReserveImage
+from gitship.disk.docker_space import ReserveImage
 from gitship.engine import room as engine_room
 from gitship.git import room as git_room
 from gitship.https import room as https_room

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from gitship.engine import values
-from gitship.engine.values import ContainerState
+from gitship.engine import types
+from gitship.engine.types import ContainerState
 from gitship.store import Store
 
 PROCESS, ONE_OFF, HELPER = "process", "one-off", "helper"
@@ -52,7 +52,7 @@ class Ownership:
     def _of_another(self, state: ContainerState) -> int | None:
         """The app of one that is not live."""
         if sealed(state):
-            return number_in(state.labels.get(values.LABEL_APP_ID))
+            return number_in(state.labels.get(types.LABEL_APP_ID))
         return self._store.app_of_container_name(state.name)
 
 
@@ -63,7 +63,7 @@ def helpers(states: Iterable[ContainerState]) -> list[ContainerState]:
 
 def sealed(state: ContainerState) -> bool:
     """gitship gave this very container its labels."""
-    return values.LABEL_SERVER in state.labels
+    return types.LABEL_SERVER in state.labels
 
 
 def number_in(text: str | None) -> int | None:
@@ -75,8 +75,8 @@ def _kind(state: ContainerState) -> str:
     """What it is when it is gitship's own; of one without a seal the name tells."""
     if not sealed(state):
         return ONE_OFF if _ONE_OFF_NAME.fullmatch(state.name) else PROCESS
-    if values.LABEL_ONE_OFF in state.labels:
+    if types.LABEL_ONE_OFF in state.labels:
         return ONE_OFF
-    if values.LABEL_HELPER in state.labels:
+    if types.LABEL_HELPER in state.labels:
         return HELPER
-    return PROCESS if values.LABEL_PROCESS in state.labels else ""
+    return PROCESS if types.LABEL_PROCESS in state.labels else ""

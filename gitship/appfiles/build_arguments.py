@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitship.engine.values import CACHE_NAMESPACE, PROXIES
+from gitship.engine.types import CACHE_NAMESPACE, PROXIES
 from gitship.errors import UsageError
 
 SYNTAX = "BUILDKIT_SYNTAX"  # an image that reads the Dockerfile, in the place of `# syntax=`

@@ -15,7 +15,7 @@ from gitship.appfiles.canary_rules import Plan
 from gitship.appfiles.command_line import Command
 from gitship.appfiles.gitship_toml import Build, GitshipToml, Limits
 from gitship.config import Settings
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.errors import ConfigError, DeployError, nearest
 from gitship.model import DEFAULT_PORT, WEB, Check, CronEntry, Process
 

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitship import __version__
-from gitship.backup import layout
-from gitship.backup.layout import About, VolumePiece
+from gitship.backup import archive_format
+from gitship.backup.archive_format import About, VolumePiece
 from gitship.backup.writing import Writer
 from gitship.config import Settings
-from gitship.containers.attach import ClientLeft
+from gitship.containers.attach_client import ClientLeft
 from gitship.engine import volume_archive
-from gitship.engine.deadlines import Interrupted
 from gitship.engine.interface import Volumes
+from gitship.engine.timeouts import Interrupted
 from gitship.errors import Conflict, GitshipError
 from gitship.git import repository_files
 from gitship.git.repository import Repositories
@@ -121,10 +121,12 @@ class Backups:
             ends.callback(shutil.rmtree, place, ignore_errors=True)
             ends.enter_context(self._repositories.unpacked)  # nothing is packed anew, and so no object moves
             repositories = self._freeze(place / "gitship.db")
-            yield from writer.document(layout.HEADER, dataclasses.asdict(self._about(len(repositories), logs, volumes)))
+            yield from writer.document(
+                archive_format.HEADER, dataclasses.asdict(self._about(len(repositories), logs, volumes))
+            )
             if self._config is not None:
-                yield from writer.data(layout.CONFIG, self._config.read_bytes())
-            yield from writer.file(f"{layout.DATA}gitship.db", place / "gitship.db")
+                yield from writer.data(archive_format.CONFIG, self._config.read_bytes())
+            yield from writer.file(f"{archive_format.DATA}gitship.db", place / "gitship.db")
             (place / "gitship.db").unlink()
             yield from self._own_files(writer, logs)
             for repository in repositories:
@@ -139,7 +141,7 @@ class Backups:
             ) from error
 
     def _about(self, apps: int, logs: bool, volumes: bool) -> About:
-        return About(layout.FORMAT, __version__, time.time(), self._store.server_id(), apps, logs, volumes)
+        return About(archive_format.FORMAT, __version__, time.time(), self._store.server_id(), apps, logs, volumes)
 
     def _freeze(self, target: Path) -> list[_Repository]:
         """One state: the database goes to ``target``, and the refs are those that belong to it."""
@@ -186,11 +188,11 @@ class Backups:
                     yield from opened
 
     def _name(self, path: Path) -> str:
-        return f"{layout.DATA}{path.relative_to(self._settings.data_dir)}"
+        return f"{archive_format.DATA}{path.relative_to(self._settings.data_dir)}"
 
     def _repository(self, writer: Writer, found: _Repository) -> Iterator[bytes]:
         """Under the name that the database has, even if the app is called otherwise by now."""
-        name = f"{layout.DATA}repos/{found.app.name}.git"
+        name = f"{archive_format.DATA}repos/{found.app.name}.git"
         for directory in repository_files.DIRECTORIES:
             yield from writer.directory(f"{name}/{directory}".rstrip("/"), 0o755)
         if found.there:
@@ -205,7 +207,7 @@ class Backups:
             try:
                 with self._keeper.moving(app), self._volumes.read(volume, self._keeper.labels(app, name), gone) as read:
                     for number, piece in enumerate(
-                        volume_archive.gathered(volume_archive.whole(read), layout.PIECE_BYTES)
+                        volume_archive.gathered(volume_archive.whole(read), archive_format.PIECE_BYTES)
                     ):
                         yield from writer.data(VolumePiece(app.id, name, number).entry, piece)
             except Interrupted:

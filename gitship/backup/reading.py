@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from gitship.backup import layout
-from gitship.backup.layout import About, NotWhole
+from gitship.backup import archive_format
+from gitship.backup.archive_format import About, NotWhole
 
 READ_BYTES = 256 << 10
 
@@ -41,13 +41,13 @@ class Reader:
             first = self._tar.next()
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
             raise NotWhole(f"it is no tar archive ({error})") from None
-        if first is None or first.name != layout.HEADER:
+        if first is None or first.name != archive_format.HEADER:
             raise NotWhole("its first entry is not that of a gitship backup")
         self.about = About.read(self._document(first))
 
     def __iter__(self) -> Iterator[Entry]:
         while (info := self._next()) is not None:
-            if info.name == layout.MANIFEST:
+            if info.name == archive_format.MANIFEST:
                 self._compare(self._document(info, noted=False))
                 return
             yield self._entry(info)
@@ -105,7 +105,7 @@ class Reader:
         data = bytearray()
         for piece in content:
             data += piece
-            if len(data) > layout.MOST_BYTES.get(name, 0):
+            if len(data) > archive_format.MOST_BYTES.get(name, 0):
                 raise NotWhole(f"its {name[:200]} is too large")
         return bytes(data)
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO
 
 from gitship import config
-from gitship.backup import layout
-from gitship.backup.fill_volumes import VolumeFilling
-from gitship.backup.layout import About, NotWhole
+from gitship.backup import archive_format
+from gitship.backup.archive_format import About, NotWhole
 from gitship.backup.reading import Entry, Reader
+from gitship.backup.restore_volumes import VolumeFilling
 from gitship.config import Settings
 from gitship.engine.interface import Volumes
 from gitship.errors import Conflict, GitshipError
@@ -69,7 +69,7 @@ def restore(stream: IO[bytes], path: Path, *, force: bool, volumes_of: Callable[
     entries = iter(reader)
     first = next(entries, None)
     text = b""
-    if first is not None and first.name == layout.CONFIG:
+    if first is not None and first.name == archive_format.CONFIG:
         text = reader.small(first)
         first = next(entries, None)
     config_kept = path.exists()
@@ -117,7 +117,7 @@ def _unpack(
     filling: VolumeFilling | None = None
     entry = first
     while entry is not None:
-        if layout.volume_piece(entry.name) is None:
+        if archive_format.volume_piece(entry.name) is None:
             _write(staging, entry)
             entry = next(entries, None)
             continue
@@ -144,7 +144,7 @@ def _opened(staging: Path, undo: ExitStack) -> Store:
 
 
 def _write(staging: Path, entry: Entry) -> None:
-    place = staging / layout.inside_data(entry.name)
+    place = staging / archive_format.inside_data(entry.name)
     if entry.kind == "directory":
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gitship import tar
-from gitship.backup import layout
+from gitship.backup import archive_format
 from gitship.errors import GitshipError
 
 READ_BYTES = 256 << 10
@@ -47,10 +47,10 @@ class Writer:
 
     def end(self) -> Iterator[bytes]:
         """The manifest, and the archive's end."""
-        content = json.dumps({"format": layout.FORMAT, "entries": self._entries}, sort_keys=True).encode(
+        content = json.dumps({"format": archive_format.FORMAT, "entries": self._entries}, sort_keys=True).encode(
             "utf-8", "surrogatepass"
         )
-        yield tar.file(layout.MANIFEST, len(content), 0o600)
+        yield tar.file(archive_format.MANIFEST, len(content), 0o600)
         yield content + tar.padding(len(content)) + tar.END
 
     def _entry(self, name: str, size: int, mode: int, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Ctx
+from gitship.console.ip_networks import networks, within_limit
 from gitship.console.listing import Format, show
-from gitship.console.networks import networks, within_limit
 from gitship.errors import AlreadyGone, Conflict, UsageError
 from gitship.front.gate import Gate
 from gitship.model import Role

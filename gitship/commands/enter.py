@@ -11,7 +11,7 @@ from gitship.commands.ps import no_process
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Ctx
 from gitship.console.prompt import Interrupted
-from gitship.containers.attach import ClientLeft
+from gitship.containers.attach_client import ClientLeft
 from gitship.model import Role
 from gitship.oneoff.programs import Command
 

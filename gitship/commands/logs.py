@@ -22,7 +22,7 @@ from gitship.console.grep import matcher
 from gitship.console.listing import Format
 from gitship.console.log_lines import writer
 from gitship.console.prompt import Interrupted
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import GitshipError, NotFound, UsageError
 from gitship.model import App, Role
 

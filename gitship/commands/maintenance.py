@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Context, Ctx
+from gitship.console.ip_networks import networks, within_limit
 from gitship.console.listing import Format, show, show_one
-from gitship.console.networks import networks, within_limit
 from gitship.console.prompt import read_all
 from gitship.errors import GitshipError, UsageError
 from gitship.front.gate import PAGE_BYTES, Maintenance

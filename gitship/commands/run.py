@@ -14,7 +14,7 @@ from gitship.console.context import AppName, Ctx
 from gitship.console.durations import typed_seconds
 from gitship.console.listing import Format, moment, show, version
 from gitship.console.prompt import Interrupted
-from gitship.containers.attach import ClientLeft
+from gitship.containers.attach_client import ClientLeft
 from gitship.errors import UsageError
 from gitship.model import Role
 from gitship.oneoff.programs import Command

@@ -11,7 +11,7 @@ from gitship.console.context import Ctx
 from gitship.console.listing import size
 from gitship.console.progress import Progress
 from gitship.console.prompt import Interrupted
-from gitship.containers.attach import ClientLeft
+from gitship.containers.attach_client import ClientLeft
 from gitship.errors import UsageError
 from gitship.model import Role
 

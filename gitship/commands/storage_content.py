@@ -14,7 +14,7 @@ from gitship.console.follow_deploy import follow
 from gitship.console.listing import size
 from gitship.console.progress import Progress
 from gitship.console.prompt import Interrupted
-from gitship.containers.attach import ClientLeft
+from gitship.containers.attach_client import ClientLeft
 from gitship.errors import DeployError
 from gitship.model import DeployState, Role
 

@@ -9,7 +9,7 @@ from rich.style import Style
 
 from gitship.console.context import Context
 from gitship.console.listing import iso, moment, print_json_line
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.logs.stream import EVENT
 
 PROCESS_COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gitship.engine.values import ContainerState
+from gitship.engine.types import ContainerState
 from gitship.model import Container
 
 DOWN = frozenset({"created", "exited", "dead"})  # Docker does not start these by itself

@@ -17,9 +17,9 @@ from gitship.containers import early_responses
 from gitship.containers.listening_sockets import SLOW, Diagnosis, explain, listening
 from gitship.containers.probe import REFUSED, Events, http_answer, listens
 from gitship.containers.wrong_port import Suspicion
-from gitship.engine.deadlines import Interrupted, Patience
 from gitship.engine.interface import Engine
-from gitship.engine.values import ContainerState
+from gitship.engine.timeouts import Interrupted, Patience
+from gitship.engine.types import ContainerState
 from gitship.errors import DeployCanceled, DeployError, GitshipError, NotFound
 from gitship.model import WEB, Check, Container, Process
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from gitship.engine.deadlines import Expired, Interrupted, Patience
+from gitship.engine.timeouts import Expired, Interrupted, Patience
 
 __all__ = ["Interrupted", "Patience", "TooMuch", "connected", "insecure", "look_up", "numeric", "request"]
 

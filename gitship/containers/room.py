@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitship.containers.claims import Claims
+from gitship.containers.container_starter import Starter
 from gitship.containers.restarts import Restarts
-from gitship.containers.start import Starter
 from gitship.core import Core
 from gitship.engine.room import EngineRoom
 from gitship.logs.archive import KeptLogs

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gitship.apart import Apart
 from gitship.appfiles.manifest import Manifest
 from gitship.config import Settings
 from gitship.containers import capabilities
@@ -26,6 +25,7 @@ from gitship.events import Bus, Event
 from gitship.front.traffic_counters import ReleaseCounters, TrafficCounters
 from gitship.model import App, Deploy, DeployKind, DeployState, Release, Topic
 from gitship.model.traffic import together
+from gitship.per_app_errors import Apart
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")

@@ -8,17 +8,17 @@ import threading
 
 from gitship.appfiles.gitship_toml import Limits
 from gitship.appfiles.manifest import Manifest
-from gitship.containers.start import COMMIT_NAMES
+from gitship.containers.container_starter import COMMIT_NAMES
 from gitship.deploy import send_context
 from gitship.deploy.build_cache import shares_layers
 from gitship.deploy.image_tags import cache_of, layers_of, tag_of
 from gitship.deploy.journal import Journal, Stage
-from gitship.disk.docker import ensure_for_images
+from gitship.disk.docker_space import ensure_for_images
 from gitship.disk.free_space import Room
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.build_errors import SEE_LOG
 from gitship.engine.interface import Engine
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployCanceled, DeployError
 from gitship.git.build_context import prepare
 from gitship.git.repository import Repository
@@ -83,9 +83,9 @@ class Builder:
                 target=manifest.build.target or "",
                 build_args={**_commit_args(dockerfile, commit), **manifest.build.args},
                 labels={
-                    values.LABEL_SERVER: self._server_id,
-                    values.LABEL_APP: app.name,
-                    values.LABEL_APP_ID: str(app.id),
+                    types.LABEL_SERVER: self._server_id,
+                    types.LABEL_APP: app.name,
+                    types.LABEL_APP_ID: str(app.id),
                 },
                 no_cache=no_cache,
                 platform=manifest.build.platform,

@@ -11,7 +11,7 @@ from gitship.deploy.image_tags import tag_of
 from gitship.deploy.manifest_source import NO_FILES, Kept
 from gitship.deploy.queue import Job
 from gitship.engine.interface import Engine
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.errors import DeployError, NotFound
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployKind, DeployState, Release

@@ -11,7 +11,7 @@ from gitship.deploy.hooks import Hooks
 from gitship.deploy.queue import Job
 from gitship.deploy.rename import Renaming
 from gitship.engine.interface import Engine
-from gitship.engine.values import LABEL_APP_ID
+from gitship.engine.types import LABEL_APP_ID
 from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployState

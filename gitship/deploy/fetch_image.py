@@ -10,12 +10,12 @@ from gitship.config import Settings
 from gitship.deploy import policy
 from gitship.deploy.image_tags import PREFIX, held_by
 from gitship.deploy.journal import Journal, Stage
-from gitship.disk.docker import ensure_for_images
+from gitship.disk.docker_space import ensure_for_images
 from gitship.engine import image_references
 from gitship.engine import pull as pulls
 from gitship.engine.image_references import Reference
 from gitship.engine.interface import Engine
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.engine.volumes import EMPTY_IMAGE
 from gitship.errors import DeployError, NotFound
 from gitship.model import App

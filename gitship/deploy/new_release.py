@@ -13,7 +13,7 @@ from gitship.appfiles.manifest import Manifest
 from gitship.appfiles.overrides import Overrides
 from gitship.config import Settings
 from gitship.containers import capabilities
-from gitship.containers.start import image_gone
+from gitship.containers.container_starter import image_gone
 from gitship.deploy import output, policy, release_difference
 from gitship.deploy.build import Builder
 from gitship.deploy.external_image import Foreign
@@ -21,7 +21,7 @@ from gitship.deploy.image_tags import held_by, only_of
 from gitship.deploy.manifest_source import Kept, manifest_of
 from gitship.deploy.queue import Job
 from gitship.engine.interface import Engine
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.errors import DeployError, EngineError, GitshipError, NoDockerfile, NotFound
 from gitship.git.build_context import tree_summary
 from gitship.git.repository import Repositories, Repository

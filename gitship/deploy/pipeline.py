@@ -14,13 +14,13 @@ from gitship.appfiles import formation, overrides
 from gitship.appfiles.manifest import Manifest
 from gitship.config import Settings
 from gitship.containers.claims import Claims
+from gitship.containers.container_starter import Starter
 from gitship.containers.health_check import Checker, unchecked
-from gitship.containers.start import Starter
 from gitship.deploy import announcement, output, unkept
 from gitship.deploy.auto_rollback import Probation
 from gitship.deploy.canary import Canary
-from gitship.deploy.commit import Commit
 from gitship.deploy.failure import Failure
+from gitship.deploy.go_live import Commit
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.new_release import Releasing
 from gitship.deploy.queue import Job

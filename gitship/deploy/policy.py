@@ -12,7 +12,7 @@ from gitship.appfiles.gitship_toml import Build
 from gitship.config import Settings
 from gitship.deploy import dockerfile, image_patterns
 from gitship.deploy.dockerfile_words import Unreadable
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.errors import DeployError
 from gitship.git.repository import Repository
 

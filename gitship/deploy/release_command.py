@@ -10,13 +10,13 @@ import threading
 
 from gitship.appfiles import overrides
 from gitship.containers import capabilities
-from gitship.containers.start import environment, labels
+from gitship.containers.container_starter import environment, labels
 from gitship.deploy.journal import Stage
 from gitship.deploy.rollout import Rollout
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
-from gitship.engine.values import ContainerSpec
+from gitship.engine.types import ContainerSpec
 from gitship.errors import DeployError, GitshipError
 from gitship.model import DeployKind, DeployState
 from gitship.store import Store
@@ -81,7 +81,7 @@ class ReleaseCommands:
             command=command,
             entrypoint=release.entrypoint,
             env=environment(app, release, None),
-            labels={**labels(self._server_id, app, release, PROCESS), values.LABEL_DEPLOY: str(deploy.id)},
+            labels={**labels(self._server_id, app, release, PROCESS), types.LABEL_DEPLOY: str(deploy.id)},
             restart=False,
             memory_bytes=limits.memory_bytes,
             cpus=limits.cpus,

@@ -10,12 +10,12 @@ import dataclasses
 import logging
 from contextlib import suppress
 
-from gitship.apart import Apart
 from gitship.config import Settings
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
 from gitship.model import App, Identity
+from gitship.per_app_errors import Apart
 from gitship.routing import switch
 from gitship.store import Store
 from gitship.store.settings import RENAMING

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gitship.engine.build_context import Contents, SourceFile, SourceTree, by_name
+from gitship.engine.source_tree import Contents, SourceFile, SourceTree, by_name
 from gitship.git import file_times, snapshot
 from gitship.git.build_context import Context
 from gitship.git.snapshot import Entry

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from gitship.deploy.rollout import Rollout
 from gitship.engine.interface import Engine
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.errors import GitshipError
 from gitship.model import Mount
 

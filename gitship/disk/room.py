@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitship.core import Core
-from gitship.disk.docker import DockerRoom
+from gitship.disk.docker_space import DockerRoom
 from gitship.disk.free_space import Room
 from gitship.engine.docker import DockerEngine
 

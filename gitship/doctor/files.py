@@ -13,7 +13,7 @@ from gitship.backup.create import LAST as LAST_BACKUP
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.front.varnishd import check_reachable
-from gitship.reconcile.troubles import TROUBLES
+from gitship.reconcile.problems import TROUBLES
 from gitship.store import integrity
 from gitship.store.database_copies import DAY_S, Copies
 

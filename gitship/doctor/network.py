@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 
 from gitship.config import Settings
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.doctor.firewalls import firewall
 from gitship.doctor.report import Finding, Look, fail, ok, warn
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall import missing, rules_of, wanted
 from gitship.errors import GitshipError
@@ -148,7 +148,7 @@ def guard(settings: Settings) -> Iterator[Finding]:
 def _with_ipv6(settings: Settings, server_id: str) -> list[str]:
     with suppress(GitshipError):  # a Docker that does not answer is told elsewhere
         engine = DockerEngine(settings.docker.host, builder=settings.docker.builder)
-        return engine.networks_with_ipv6({values.LABEL_SERVER: server_id})
+        return engine.networks_with_ipv6({types.LABEL_SERVER: server_id})
     return []
 
 

@@ -9,7 +9,7 @@ from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.engine.build_limits import SYSTEMD, UNIT, BuildLimits, impossible
 from gitship.engine.docker import DockerEngine
 from gitship.engine.docker_host import is_here
-from gitship.engine.values import About
+from gitship.engine.types import About
 from gitship.errors import FrontError
 from gitship.front.early_responses import interim_answers
 from gitship.front.haproxy import Haproxy

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from gitship.engine.interface import Engine
-from gitship.engine.values import LABEL_APP, LABEL_SERVER
+from gitship.engine.types import LABEL_APP, LABEL_SERVER
 from gitship.errors import Conflict, EngineError, GitshipError
 from gitship.model import App
 from gitship.store import Store

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from gitship.engine import oneoff
-from gitship.engine.deadlines import Patience
+from gitship.engine.docker_http import READ_BYTES, Stream, Wire
 from gitship.engine.errors import runtime_cause
-from gitship.engine.http import READ_BYTES, Stream, Wire
 from gitship.engine.stream_frames import frames
+from gitship.engine.timeouts import Patience
 from gitship.errors import EngineError
 
 # Docker switches to the stream before it starts a command, and writes into it why that failed.

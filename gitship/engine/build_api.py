@@ -16,12 +16,12 @@ from typing import Protocol
 
 from gitship.engine.build_cgroup import PERIOD_US
 from gitship.engine.build_errors import Failure, explain
-from gitship.engine.deadlines import Expired, Interrupted, Patience
-from gitship.engine.http import Stream, Wire
+from gitship.engine.docker_http import Stream, Wire
 from gitship.engine.progress_buildkit import BuildKitTrace
 from gitship.engine.progress_classic import ClassicTrace
 from gitship.engine.stream_frames import messages
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.timeouts import Expired, Interrupted, Patience
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipError
 
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from gitship.engine import build_secrets
 from gitship.engine.build_errors import Failure, explain
-from gitship.engine.deadlines import POLL_S, Expired, Interrupted, Patience
 from gitship.engine.progress_plain import PlainTrace
 from gitship.engine.stream_frames import Lines
-from gitship.engine.values import CACHE_NAMESPACE, BuildOptions, BuildOutput, BuildStep
+from gitship.engine.timeouts import POLL_S, Expired, Interrupted, Patience
+from gitship.engine.types import CACHE_NAMESPACE, BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
 PROBE_S = 15.0

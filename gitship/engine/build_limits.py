@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from gitship.config import DockerSettings
 from gitship.engine import build_cgroup
 from gitship.engine.docker_host import is_here
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep
 
 log = logging.getLogger("gitship.docker")
 CGROUPFS, SYSTEMD = "cgroupfs", "systemd"  # Docker's cgroup drivers

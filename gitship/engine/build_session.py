@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 
 from gitship.engine import build_api, buildkit_session
-from gitship.engine.build_context import SourceTree
-from gitship.engine.deadlines import Expired, Interrupted, Patience
-from gitship.engine.http import Wire
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.docker_http import Wire
+from gitship.engine.source_tree import SourceTree
+from gitship.engine.timeouts import Expired, Interrupted, Patience
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
 log = logging.getLogger("gitship.build")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from gitship.engine import protobuf
-from gitship.engine.build_context import Contents, SourceFile
+from gitship.engine.source_tree import Contents, SourceFile
 
 # Packet
 _TYPE, _STAT, _ID, _DATA = 1, 2, 3, 4

@@ -17,11 +17,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from gitship.engine.build_context import SourceTree
 from gitship.engine.buildkit_filesync import Sender
-from gitship.engine.deadlines import Patience
+from gitship.engine.docker_http import READ_BYTES, Stream, Wire
 from gitship.engine.grpc import NOT_FOUND, GrpcServer, Headers, Refused
-from gitship.engine.http import READ_BYTES, Stream, Wire
+from gitship.engine.source_tree import SourceTree
+from gitship.engine.timeouts import Patience
 from gitship.errors import GitshipError
 
 log = logging.getLogger("gitship.build")

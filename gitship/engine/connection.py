@@ -15,8 +15,8 @@ from requests import PreparedRequest, Response
 from gitship.engine import data_directories
 from gitship.engine.api_versions import api_version, other_path, says_other_version
 from gitship.engine.data_directories import Places
+from gitship.engine.docker_http import Wire
 from gitship.engine.errors import refused, translated
-from gitship.engine.http import Wire
 from gitship.engine.interface import Spare
 from gitship.engine.retry_when_full import NoSpare
 

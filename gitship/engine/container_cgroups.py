@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitship.engine.values import Usage
+from gitship.engine.types import Usage
 
 NO_LIMIT_BYTES = 1 << 60  # version 1 says "no limit" with the largest number that is a multiple of a page
 

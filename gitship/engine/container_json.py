@@ -9,7 +9,7 @@ from typing import Any
 
 from gitship.engine import hardening
 from gitship.engine.errors import runtime_cause
-from gitship.engine.values import ContainerSpec, ContainerState
+from gitship.engine.types import ContainerSpec, ContainerState
 from gitship.model import Mount
 
 LOG_FILE_SIZE = "10m"

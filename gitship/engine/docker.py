@@ -27,16 +27,16 @@ from gitship.engine import (
     platforms,
 )
 from gitship.engine.build_limits import BuildLimits
+from gitship.engine.cgroup_meters import Meters
 from gitship.engine.connection import Connection
-from gitship.engine.container_usage import Meters
 from gitship.engine.docker_host import is_here
 from gitship.engine.docker_images import DockerImages
 from gitship.engine.errors import conflict, start_failed, translated
 from gitship.engine.interface import ImageGone, Program, Spare
-from gitship.engine.label_seal import Seal
+from gitship.engine.label_hmac import Seal
 from gitship.engine.reserve_image import Kept
 from gitship.engine.retry_when_full import needs_room
-from gitship.engine.values import (
+from gitship.engine.types import (
     About,
     Capacity,
     ContainerSpec,

@@ -29,16 +29,16 @@ from gitship.engine import (
 from gitship.engine import (
     pull as pulls,
 )
-from gitship.engine.build_context import SourceTree
 from gitship.engine.build_limits import BuildLimits, Limiter
 from gitship.engine.connection import Connection
-from gitship.engine.deadlines import Expired, Patience
 from gitship.engine.errors import refused, translated, unreachable
 from gitship.engine.image_references import Reference
 from gitship.engine.interface import Spare
 from gitship.engine.reserve_image import ImageBallast, Kept
 from gitship.engine.retry_when_full import needs_room
-from gitship.engine.values import (
+from gitship.engine.source_tree import SourceTree
+from gitship.engine.timeouts import Expired, Patience
+from gitship.engine.types import (
     LABEL_HELPER,
     LABEL_SERVER,
     BuildOptions,

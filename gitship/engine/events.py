@@ -8,10 +8,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gitship.engine.deadlines import Interrupted, Patience
-from gitship.engine.http import Wire
+from gitship.engine.docker_http import Wire
 from gitship.engine.stream_frames import messages
-from gitship.engine.values import EngineEvent
+from gitship.engine.timeouts import Interrupted, Patience
+from gitship.engine.types import EngineEvent
 from gitship.errors import EngineError
 
 ACTIONS = ("create", "start", "kill", "die", "oom", "health_status", "destroy")

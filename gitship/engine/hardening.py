@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gitship.engine.values import ContainerSpec
+from gitship.engine.types import ContainerSpec
 
 KEPT = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
 # What an app can be given back. None of these reaches out of the container, so an admin of gitship does not become the

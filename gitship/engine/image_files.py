@@ -14,7 +14,7 @@ from docker import errors as docker_errors
 
 from gitship.engine import entrypoints
 from gitship.engine.oneoff import Containers
-from gitship.engine.values import ContainerSpec
+from gitship.engine.types import ContainerSpec
 from gitship.errors import GitshipError
 
 log = logging.getLogger("gitship.engine")

@@ -9,7 +9,7 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
-from gitship.engine.values import HeldImage, Image
+from gitship.engine.types import HeldImage, Image
 
 UNTAGGED = "<none>:<none>"
 BEING_REMOVED = "unrecognized image ID"  # Docker's own store answers 500 where another call removes it at this moment

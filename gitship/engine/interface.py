@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gitship.engine.image_references import Reference
-from gitship.engine.values import (
+from gitship.engine.types import (
     BuildOptions,
     BuildOutput,
     BuildStep,
@@ -257,7 +257,7 @@ class Engine(Protocol):
         """All containers, running or not, that carry these labels, none meaning every container.
 
         Cheap: one call, without addresses or health in detail. Labels only find: a container that has them from its
-        image is among these, and its state has none of gitship's (see ``label_seal``).
+        image is among these, and its state has none of gitship's (see ``label_hmac``).
         """
         ...
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gitship.engine.container_json import epoch
-from gitship.engine.deadlines import POLL_S, Interrupted, Patience
-from gitship.engine.http import Wire
+from gitship.engine.docker_http import Wire
 from gitship.engine.stream_frames import Lines, frames
-from gitship.engine.values import LogLine
+from gitship.engine.timeouts import POLL_S, Interrupted, Patience
+from gitship.engine.types import LogLine
 from gitship.errors import EngineError, NotFound
 
 RECORD_BYTES = 16 << 10  # Docker cuts a line into records of just this size

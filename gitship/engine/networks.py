@@ -9,7 +9,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 from docker.types import IPAMConfig, IPAMPool
 
-from gitship.engine.values import LABEL_SERVER
+from gitship.engine.types import LABEL_SERVER
 from gitship.errors import Conflict
 
 

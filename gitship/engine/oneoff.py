@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from gitship.engine.deadlines import Expired, Interrupted, Patience
+from gitship.engine.docker_http import Stream, Wire
 from gitship.engine.errors import refused
-from gitship.engine.http import Stream, Wire
 from gitship.engine.stream_frames import Lines, frames
-from gitship.engine.values import ContainerSpec, ContainerState
+from gitship.engine.timeouts import Expired, Interrupted, Patience
+from gitship.engine.types import ContainerSpec, ContainerState
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
 STOP_GRACE_S = 5.0  # what a one-off command gets to end by itself when it is canceled or takes too long

@@ -14,7 +14,7 @@ from typing import Any
 
 from gitship.engine.protobuf import Message, fields
 from gitship.engine.stream_frames import Lines, error_of, shown
-from gitship.engine.values import BuildOutput, BuildStep
+from gitship.engine.types import BuildOutput, BuildStep
 from gitship.errors import EngineError
 
 LAST_LINES = 20

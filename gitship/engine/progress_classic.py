@@ -10,7 +10,7 @@ from typing import Any
 
 from gitship.engine.progress_buildkit import LAST_LINES, MAX_LAST_LINE_CHARS
 from gitship.engine.stream_frames import Lines, error_of, shown
-from gitship.engine.values import PROXIES, BuildOptions, BuildOutput, BuildStep
+from gitship.engine.types import PROXIES, BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployError
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")

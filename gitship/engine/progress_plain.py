@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gitship.engine.progress_buildkit import CANCELED, LAST_LINES, MAX_LAST_LINE_CHARS
 from gitship.engine.stream_frames import shown
-from gitship.engine.values import BuildOutput, BuildStep
+from gitship.engine.types import BuildOutput, BuildStep
 
 _LINE = re.compile(r"#(\d+) (.*)")
 _OUTPUT = re.compile(r"\d+\.\d+ (.*)")  # seconds since the step began

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gitship.engine.deadlines import Expired, Interrupted, Patience
+from gitship.engine.docker_http import Wire
 from gitship.engine.errors import NO_SPACE
-from gitship.engine.http import Wire
 from gitship.engine.image_references import DEFAULT_SERVER, Reference
 from gitship.engine.stream_frames import error_of, messages
+from gitship.engine.timeouts import Expired, Interrupted, Patience
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
 _REFUSED = re.compile(r"unauthorized|authentication required|no basic auth|denied|forbidden|incorrect username", re.I)

@@ -18,11 +18,11 @@ from docker import errors as docker_errors
 
 from gitship import tar
 from gitship.engine.connection import Connection
-from gitship.engine.deadlines import Patience
 from gitship.engine.errors import refused, translated
 from gitship.engine.oneoff import check
 from gitship.engine.stream_frames import error_of, messages
-from gitship.engine.values import LABEL_RESERVE, LABEL_SERVER
+from gitship.engine.timeouts import Patience
+from gitship.engine.types import LABEL_RESERVE, LABEL_SERVER
 from gitship.errors import EngineError
 
 FILES = 256  # a disk may be out of inodes, too

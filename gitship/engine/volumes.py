@@ -24,12 +24,12 @@ from docker import errors as docker_errors
 from gitship import tar
 from gitship.engine import host_paths as hostpaths
 from gitship.engine import volume_archive
-from gitship.engine.deadlines import Patience
 from gitship.engine.docker_host import is_here
+from gitship.engine.docker_http import Wire
 from gitship.engine.errors import translated
-from gitship.engine.http import Wire
 from gitship.engine.oneoff import Containers, check
-from gitship.engine.values import LABEL_HELPER, LABEL_SERVER, LABEL_VOLUME, ContainerSpec
+from gitship.engine.timeouts import Patience
+from gitship.engine.types import LABEL_HELPER, LABEL_SERVER, LABEL_VOLUME, ContainerSpec
 from gitship.errors import GitshipError, NotFound
 from gitship.model import Mount
 

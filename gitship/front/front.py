@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.app_vcl import APP_PREFIX, UNAVAILABLE, AppFront, label_name
 from gitship.front.backend_vcl import Backend, LocalBackend
 from gitship.front.cache import Purge

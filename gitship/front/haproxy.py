@@ -9,7 +9,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front import daemon_process
 from gitship.front.daemon_process import Daemonized

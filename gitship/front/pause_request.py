@@ -6,7 +6,7 @@ import select
 import socket
 from contextlib import suppress
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front import unix_socket
 from gitship.front.pause_vcl import Pause

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front import acme_challenges, boot_order, compiled_vcls, launch_record
 from gitship.front.app_vcl import unavailable_vcl

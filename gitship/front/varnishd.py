@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from gitship import machine_memory
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front import compiled_vcls, daemon_process
 from gitship.front.daemon_process import Daemonized

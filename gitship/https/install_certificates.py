@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from gitship.apart import Apart
 from gitship.config import Settings
 from gitship.errors import FrontError, NotFound
 from gitship.front.gate import Gate, HttpsRedirect
@@ -19,6 +18,7 @@ from gitship.https.choose_certificate import chosen, secured
 from gitship.https.sites import hosts_of, public, sites
 from gitship.https.wanted_certificates import WantedCertificate, wish_of
 from gitship.model import GITSHIP, App, CertificateSource, Site, StoredCertificate
+from gitship.per_app_errors import Apart
 from gitship.routing.gate_settings import Gates, gate_of, status_https
 from gitship.store import Store
 

@@ -8,7 +8,6 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from gitship.apart import Apart
 from gitship.config import Settings
 from gitship.errors import Conflict, GitshipError
 from gitship.events import Bus, Event
@@ -20,6 +19,7 @@ from gitship.https.rate_limits import BudgetSpent
 from gitship.https.sites import called, is_status_page, sites, word
 from gitship.https.wanted_certificates import wish_of
 from gitship.model import CertificateSource, Site, StoredCertificate
+from gitship.per_app_errors import Apart
 from gitship.store import Store
 
 INTERVAL_S = 10.0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitship.engine.interface import Engine
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import GitshipError, NotFound
 from gitship.logs import directories
 from gitship.model import App, Container

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from gitship.engine import values
+from gitship.engine import types as values
 from gitship.engine.interface import Engine
 from gitship.engine.logs import Together, merge
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import NotFound
 from gitship.events import Bus, Event
 from gitship.logs.archive import KeptLogs

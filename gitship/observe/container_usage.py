@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 
 from gitship.engine.interface import Engine
-from gitship.engine.values import Usage
+from gitship.engine.types import Usage
 from gitship.errors import GitshipError
 from gitship.store import Store
 

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from gitship.containers import http_request
 from gitship.containers.http_request import Patience, numeric
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.interface import Engine
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.front.tcp_ports import reachable
@@ -62,7 +62,7 @@ class ServerFacts:
 
     def containers(self) -> Mapping[str, str]:
         """See ``Facts.containers``."""
-        states = self._engine.list({values.LABEL_SERVER: self._server_id})
+        states = self._engine.list({types.LABEL_SERVER: self._server_id})
         return {s.id: UNHEALTHY if s.health == UNHEALTHY and s.status == RUNNING else s.status for s in states}
 
     def front_answers(self) -> bool:

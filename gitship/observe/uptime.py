@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from gitship.apart import Apart
 from gitship.errors import GitshipError
 from gitship.model import App, UptimeDay
 from gitship.model.uptime import DAY_S
 from gitship.observe.app_state import UNANSWERED_S, AppStates, Words, unanswered
 from gitship.observe.status_facts import Facts
 from gitship.observe.traffic import Stats
+from gitship.per_app_errors import Apart
 from gitship.routing.pause import AppPauses
 from gitship.store import Store
 

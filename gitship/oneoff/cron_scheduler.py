@@ -12,11 +12,11 @@ import threading
 import time
 from typing import Protocol
 
-from gitship.apart import Apart
 from gitship.appfiles import cron_schedule
 from gitship.model import App
 from gitship.oneoff import crontab
-from gitship.oneoff.cron_runs import Runs
+from gitship.oneoff.cron_runner import Runs
+from gitship.per_app_errors import Apart
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 

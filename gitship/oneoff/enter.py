@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from gitship.containers.attach import Client, ClientLeft, attend
-from gitship.engine.deadlines import Interrupted
+from gitship.containers.attach_client import Client, ClientLeft, attend
 from gitship.engine.interface import Engine
+from gitship.engine.timeouts import Interrupted
 from gitship.errors import EngineError, NotFound
 from gitship.model import App, Container
 from gitship.oneoff.programs import NOT_EXECUTABLE, NOT_FOUND, Command

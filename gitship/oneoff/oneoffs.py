@@ -14,17 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gitship.apart import Apart
 from gitship.appfiles import overrides
 from gitship.containers import capabilities
-from gitship.containers.attach import Client, ClientLeft, attend
+from gitship.containers.attach_client import Client, ClientLeft, attend
 from gitship.containers.claims import Claims
 from gitship.containers.discrepancies import Action, Change
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.addresses import Addresses
-from gitship.engine.deadlines import Expired, Interrupted
 from gitship.engine.interface import Engine
-from gitship.engine.values import ContainerState
+from gitship.engine.timeouts import Expired, Interrupted
+from gitship.engine.types import ContainerState
 from gitship.errors import Conflict, EngineError, GitshipError, NotFound
 from gitship.logs import directories, runs
 from gitship.model import App, Identity, Release
@@ -43,6 +42,7 @@ from gitship.oneoff.spec import (
     shown,
 )
 from gitship.ownership import Ownership, sealed
+from gitship.per_app_errors import Apart
 from gitship.store import Store
 
 log = logging.getLogger("gitship.oneoffs")
@@ -283,7 +283,7 @@ class OneOffs:
 
     def _is_detached(self, state: ContainerState) -> bool:
         if sealed(state):
-            return state.labels.get(values.LABEL_ONE_OFF) == DETACHED
+            return state.labels.get(types.LABEL_ONE_OFF) == DETACHED
         return self._has_log(state)  # made by a gitship from before the seals; Docker keeps no log of an attached one
 
     def _has_log(self, state: ContainerState) -> bool:
@@ -330,7 +330,7 @@ class OneOffs:
         return directories.directory(self._logs, app.id)
 
     def _states(self, app: App) -> list[ContainerState]:
-        labels = {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)}
+        labels = {types.LABEL_SERVER: self._server_id, types.LABEL_APP_ID: str(app.id)}
         return self._ownership.one_offs(self._engine.list(labels)).get(app.id, [])
 
     def enter(
@@ -341,4 +341,4 @@ class OneOffs:
 
 
 def _removed(app: App | None, state: ContainerState, why: str) -> Change:
-    return Change(app.name if app else state.labels.get(values.LABEL_APP, ""), Action.REMOVE, state.name, why)
+    return Change(app.name if app else state.labels.get(types.LABEL_APP, ""), Action.REMOVE, state.name, why)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gitship.containers.attach import Client
+from gitship.containers.attach_client import Client
 from gitship.model import App, Identity
 
 MOST_PER_APP = 20

@@ -8,7 +8,7 @@ from gitship.containers.claims import Claims
 from gitship.core import Core
 from gitship.engine.room import EngineRoom
 from gitship.oneoff.cron import Cron
-from gitship.oneoff.cron_runs import Runs
+from gitship.oneoff.cron_runner import Runs
 from gitship.oneoff.cron_scheduler import Scheduler
 from gitship.oneoff.oneoffs import OneOffs
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gitship.appfiles.gitship_toml import Limits
-from gitship.containers.attach import Client
-from gitship.containers.start import environment, labels
-from gitship.engine import values
-from gitship.engine.values import ContainerSpec, ContainerState
+from gitship.containers.attach_client import Client
+from gitship.containers.container_starter import environment, labels
+from gitship.engine import types
+from gitship.engine.types import ContainerSpec, ContainerState
 from gitship.errors import NotFound, nearest
 from gitship.model import App, Identity, Release
 from gitship.oneoff.programs import Command, OneOff
@@ -21,10 +21,10 @@ from gitship.ownership import number_in
 
 PROCESS = "run"
 ATTACHED, DETACHED = "attached", "detached"
-LABEL_COMMAND = f"{values.LABEL_ONE_OFF}.command"
-LABEL_BY = f"{values.LABEL_ONE_OFF}.by"
-LABEL_STARTED = f"{values.LABEL_ONE_OFF}.started"  # epoch seconds
-LABEL_ENDS = f"{values.LABEL_ONE_OFF}.ends"  # epoch seconds, or "" for no limit
+LABEL_COMMAND = f"{types.LABEL_ONE_OFF}.command"
+LABEL_BY = f"{types.LABEL_ONE_OFF}.by"
+LABEL_STARTED = f"{types.LABEL_ONE_OFF}.started"  # epoch seconds
+LABEL_ENDS = f"{types.LABEL_ONE_OFF}.ends"  # epoch seconds, or "" for no limit
 SHOWN_COMMAND_CHARS = 200
 NO_LIMITS = Limits()
 _NUMBER = re.compile(r".+\.run\.([0-9]{1,12})\.v[0-9]+")
@@ -73,7 +73,7 @@ def made_of(
         env={**environment(app, release, None), **({"TERM": pty.term} if pty else {}), **command.env},
         labels={
             **labels(server_id, app, release, PROCESS),
-            values.LABEL_ONE_OFF: DETACHED if client is None else ATTACHED,
+            types.LABEL_ONE_OFF: DETACHED if client is None else ATTACHED,
             LABEL_COMMAND: shlex.join(command.words)[:SHOWN_COMMAND_CHARS],
             LABEL_BY: by.key_name,
             LABEL_STARTED: str(now),
@@ -103,8 +103,8 @@ def shown(state: ContainerState) -> OneOff:
     return OneOff(
         name=state.name,
         command=state.labels.get(LABEL_COMMAND, ""),
-        release=number_in(state.labels.get(values.LABEL_RELEASE)) or 0,
-        attached=state.labels.get(values.LABEL_ONE_OFF) == ATTACHED,
+        release=number_in(state.labels.get(types.LABEL_RELEASE)) or 0,
+        attached=state.labels.get(types.LABEL_ONE_OFF) == ATTACHED,
         by=state.labels.get(LABEL_BY, ""),
         status=state.status,
         started_at=_time(state.labels.get(LABEL_STARTED)) or 0.0,

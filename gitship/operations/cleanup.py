@@ -16,9 +16,9 @@ from pathlib import Path
 from gitship.config import Settings
 from gitship.deploy.image_tags import PREFIX, deploy_of, let_go_by_all
 from gitship.deploy.retire_images import images_to_keep
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.interface import Engine
-from gitship.engine.values import HeldImage
+from gitship.engine.types import HeldImage
 from gitship.errors import GitshipError, NotFound
 from gitship.git import repack
 from gitship.git.repository import Repositories
@@ -92,7 +92,7 @@ class Cleanup:
     def _images(self) -> Iterator[tuple[Item, HeldImage]]:
         """Images that a deploy has tagged or a release has had, and that nothing needs."""
         mine = let_go_by_all(self._store)  # before the releases: what ends in between is among those
-        found = self._engine.images.held(values.LABEL_SERVER, self._server_id, f"{PREFIX}*")
+        found = self._engine.images.held(types.LABEL_SERVER, self._server_id, f"{PREFIX}*")
         apps = {app.id: app for app in self._store.apps()}
         days = self._settings.disk.image_days
         building = bool(self._store.unfinished_deploys())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from gitship.backup.create import Backups
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.https.app_https import AppHttps
 from gitship.model import App, Deploy, Identity
 from gitship.notify.webhooks import Notifications

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gitship.containers import crash_loops
 from gitship.engine.interface import Engine
-from gitship.engine.values import ContainerState, LogLine
+from gitship.engine.types import ContainerState, LogLine
 from gitship.errors import NotFound
 from gitship.logs.stream import Tails, Wanted
 from gitship.model import App, Container, Happening

@@ -26,7 +26,7 @@ from gitship.routing.switch import STOPPED
 from gitship.store import Store, app_lock
 from gitship.volumes.lifecycle import VolumeLifecycle
 
-log = logging.getLogger("gitship.restore")
+log = logging.getLogger("gitship.restore_command")
 BY = Identity("restore", Role.ADMIN)
 LOOK_S = 1.0
 PULL_AGAIN_S = (10.0, 30.0, 60.0, 300.0, 900.0)  # after each pull that failed

@@ -18,7 +18,7 @@ from gitship.deploy.queue import DeployQueue, Withdrawal
 from gitship.deploy.rename import Renaming
 from gitship.disk.free_space import Room
 from gitship.engine.interface import Engine
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event
 from gitship.front.front import Front
@@ -42,7 +42,7 @@ from gitship.operations.sign_ins import SignIns
 from gitship.operations.sources import Sources
 from gitship.operations.storage import Storage
 from gitship.operations.tuning import Tuning
-from gitship.reconcile.destroy import Destroying
+from gitship.reconcile.destroy_app import Destroying
 from gitship.reconcile.reconciler import Reconciling
 from gitship.routing import hostnames, switch, urls
 from gitship.routing.gate_settings import Gates

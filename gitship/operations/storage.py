@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from gitship.appfiles import mounts, overrides
 from gitship.appfiles.mounts import Wanted
-from gitship.containers.attach import ClientLeft
+from gitship.containers.attach_client import ClientLeft
 from gitship.engine import gzip_stream, volume_archive
-from gitship.engine.deadlines import Interrupted
 from gitship.engine.interface import Volumes
+from gitship.engine.timeouts import Interrupted
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
 from gitship.model import App, Deploy, Identity, Mount
 from gitship.routing.switch import STOPPED

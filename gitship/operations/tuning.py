@@ -15,7 +15,7 @@ from gitship.config import Settings
 from gitship.containers.health_check import PARALLEL, Checker, Look, title
 from gitship.deploy.new_release import planned
 from gitship.engine.interface import Engine
-from gitship.engine.values import Capacity, Image
+from gitship.engine.types import Capacity, Image
 from gitship.errors import Conflict, NotFound
 from gitship.model import DEFAULT_PORT, WEB, App, Check, Deploy, Identity, Process, Release
 from gitship.routing.switch import STOPPED

@@ -9,15 +9,15 @@ import logging
 import threading
 from collections.abc import Callable
 
-from gitship.apart import Apart
 from gitship.config import Settings
 from gitship.deploy.retire_images import retire_images
-from gitship.disk.docker import DockerRoom
+from gitship.disk.docker_space import DockerRoom
 from gitship.disk.free_space import Room
 from gitship.disk.image_store import ImageStoreWatch
 from gitship.engine.interface import Engine
 from gitship.errors import GitshipError
 from gitship.operations.cleanup import Cleanup
+from gitship.per_app_errors import Apart
 from gitship.store import Store
 from gitship.store.database_copies import DAILY
 

@@ -6,9 +6,9 @@ import dataclasses
 import logging
 import time
 
-from gitship.apart import Apart
 from gitship.git.repository import Repositories
 from gitship.model import Deploy, DeployState
+from gitship.per_app_errors import Apart
 from gitship.store import Store
 
 log = logging.getLogger("gitship.reconcile")

@@ -5,12 +5,12 @@ gitship may have been killed when a container had just gone, or Docker when it s
 
 from __future__ import annotations
 
-from gitship.apart import Apart
 from gitship.containers.claims import Claims
 from gitship.deploy.queue import DeployQueue
 from gitship.engine.interface import Engine
-from gitship.engine.values import LABEL_SERVER
+from gitship.engine.types import LABEL_SERVER
 from gitship.errors import GitshipError
+from gitship.per_app_errors import Apart
 from gitship.store import Store
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from gitship.engine.values import ContainerState
+from gitship.engine.types import ContainerState
 from gitship.model import Container
 
 BACK_AFTER_S = 5.0

@@ -2,7 +2,7 @@
 
 Idempotent. What is live is touched only when it is broken; what nobody wants is drained before it goes. Containers are
 looked at every ``INTERVAL_S`` and right after Docker told of one; all else every ``WHOLE_S``, when Docker or Varnish
-has come back, and soon again after something failed (see ``rounds``).
+has come back, and soon again after something failed (see ``schedule``).
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
-from gitship.apart import Apart
 from gitship.containers.discrepancies import Action, Change
 from gitship.deploy.rename import Renaming
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
 from gitship.errors import Conflict, GitshipError
 from gitship.front.front import Front
 from gitship.oneoff.oneoffs import OneOffs
-from gitship.reconcile.destroy import Destroying
+from gitship.per_app_errors import Apart
+from gitship.reconcile.destroy_app import Destroying
 from gitship.reconcile.interrupted_deploys import Interrupted
 from gitship.reconcile.lost_addresses import LostAddresses
 from gitship.reconcile.outages import Outages
-from gitship.reconcile.repair import Repair
-from gitship.reconcile.rounds import Rounds
-from gitship.reconcile.routes import Routes
-from gitship.reconcile.troubles import Troubles
+from gitship.reconcile.problems import Troubles
+from gitship.reconcile.repair_containers import Repair
+from gitship.reconcile.repair_routes import Routes
+from gitship.reconcile.schedule import Rounds
 from gitship.store import Store
 from gitship.volumes.lifecycle import VolumeLifecycle
 
@@ -96,7 +96,7 @@ class Reconciler:
         self._lost = lost
         self._apart = apart
         self._troubles = troubles
-        self._labels = {values.LABEL_SERVER: store.server_id()}
+        self._labels = {types.LABEL_SERVER: store.server_id()}
         self._one_at_a_time = threading.Lock()
         self._awake = threading.Event()
         self._stopping = threading.Event()

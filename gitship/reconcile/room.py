@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitship.apart import Apart
 from gitship.containers.room import ContainersRoom
 from gitship.core import Core
 from gitship.deploy.queue import DeployQueue
@@ -12,16 +11,17 @@ from gitship.deploy.rename import Renaming
 from gitship.engine.room import EngineRoom
 from gitship.git.repository import Repositories
 from gitship.oneoff.oneoffs import OneOffs
-from gitship.reconcile.clock import ClockWatch
-from gitship.reconcile.destroy import Destroying
+from gitship.per_app_errors import Apart
+from gitship.reconcile.clock_watch import ClockWatch
+from gitship.reconcile.container_watcher import Watcher
+from gitship.reconcile.destroy_app import Destroying
 from gitship.reconcile.interrupted_deploys import Interrupted
 from gitship.reconcile.lost_addresses import LostAddresses
 from gitship.reconcile.outages import Outages
+from gitship.reconcile.problems import Troubles
 from gitship.reconcile.reconciler import Reconciler
-from gitship.reconcile.repair import Repair
-from gitship.reconcile.routes import Routes
-from gitship.reconcile.troubles import Troubles
-from gitship.reconcile.watch import Watcher
+from gitship.reconcile.repair_containers import Repair
+from gitship.reconcile.repair_routes import Routes
 from gitship.routing.room import RoutingRoom
 from gitship.volumes.lifecycle import VolumeLifecycle
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gitship.containers.start import Starter
+from gitship.containers.container_starter import Starter
 from gitship.errors import GitshipError
 from gitship.front.front import Front
 from gitship.front.websocket_count import BUSY_PER_SOCKET

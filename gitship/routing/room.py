@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gitship.config import Settings
-from gitship.containers.start import Starter
+from gitship.containers.container_starter import Starter
 from gitship.core import Core
 from gitship.front.front import Front
 from gitship.model import App

@@ -9,7 +9,7 @@ from typing import Any
 from gitship.appfiles import cache_rules
 from gitship.console.context import Context
 from gitship.console.host_names import domain_pattern
-from gitship.console.networks import networks
+from gitship.console.ip_networks import networks
 from gitship.console.redirect_targets import redirect
 from gitship.errors import ConfigError, GitshipError
 from gitship.front.cache import ALL_COOKIES

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from paramiko import AuthenticationException, Channel, SSHException
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import GitshipError
 from gitship.ssh import host_key
 from gitship.ssh.client_terminal import PROGRAM_COMMANDS, Typing, raw, window_size

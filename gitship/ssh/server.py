@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.console.session import Session
 from gitship.errors import ConfigError
 from gitship.ssh import host_key as hostkey
 from gitship.ssh.connection import LAST_WORDS_S, Authenticate, Connection, Run
 from gitship.ssh.connection_limits import FULL, Entrance, Limits, network
-from gitship.ssh.pending import Lobby
+from gitship.ssh.pending_connections import Lobby
 
 log = logging.getLogger("gitship.ssh")
 

@@ -6,7 +6,6 @@ from gitship.store.audit import Audit
 from gitship.store.certificates import Certificates
 from gitship.store.container_events import Happenings
 from gitship.store.cron import CronRuns
-from gitship.store.deadlines import Deadlines
 from gitship.store.deploys import Deploys
 from gitship.store.image_stores import ImageStores
 from gitship.store.live_releases import Live
@@ -14,9 +13,10 @@ from gitship.store.registries import Registries
 from gitship.store.releases import Releases
 from gitship.store.rights import Rights
 from gitship.store.settings import AppSettings
+from gitship.store.shifted_deadlines import Deadlines
 from gitship.store.traffic import TrafficHistory
 from gitship.store.uptime import Uptimes
-from gitship.store.webaccess import WebAccess
+from gitship.store.web_access import WebAccess
 from gitship.store.webhooks import Webhooks
 
 __all__ = ["Store"]

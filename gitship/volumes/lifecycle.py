@@ -14,15 +14,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from gitship.apart import Apart
 from gitship.appfiles import overrides
 from gitship.containers.discrepancies import Action, Change
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.interface import Engine
-from gitship.engine.values import ContainerState
+from gitship.engine.types import ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
 from gitship.model import App, DeployState
 from gitship.ownership import helpers, number_in
+from gitship.per_app_errors import Apart
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.volumes import volume_names
@@ -225,8 +225,8 @@ class VolumeLifecycle:
         """Volumes of apps that this database has had and has no more: gitship was killed while it destroyed them."""
         there = {app.id for app in self._store.apps()}
         changes = []
-        for name, labels in self._engine.volumes.find({values.LABEL_SERVER: self._server_id}).items():
-            app_id = number_in(labels.get(values.LABEL_APP_ID)) or 0
+        for name, labels in self._engine.volumes.find({types.LABEL_SERVER: self._server_id}).items():
+            app_id = number_in(labels.get(types.LABEL_APP_ID)) or 0
             if not name.startswith(volume_names.prefix(self._server_id, app_id)):
                 continue  # a stranger's, whatever its labels say
             # an id that was never given: the database is a backup from before, and the data may be needed yet
@@ -237,11 +237,11 @@ class VolumeLifecycle:
         return changes
 
     def _owned_by(self, app_id: int) -> Mapping[str, str]:
-        return {values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app_id)}
+        return {types.LABEL_SERVER: self._server_id, types.LABEL_APP_ID: str(app_id)}
 
 
 def _idle(state: ContainerState) -> Change:
-    return Change(state.labels.get(values.LABEL_APP, ""), Action.REMOVE, state.name, "its client is gone")
+    return Change(state.labels.get(types.LABEL_APP, ""), Action.REMOVE, state.name, "its client is gone")
 
 
 def _discarded(app: App, name: str) -> Change:

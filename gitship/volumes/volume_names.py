@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from gitship.engine import values
+from gitship.engine import types
 from gitship.model import App
 
 NAME_BYTES = 4
@@ -23,8 +23,8 @@ def prefix(server_id: str, app_id: int) -> str:
 def labels(server_id: str, app: App, name: str) -> dict[str, str]:
     """``name`` is what the app calls it."""
     return {
-        values.LABEL_SERVER: server_id,
-        values.LABEL_APP: app.name,
-        values.LABEL_APP_ID: str(app.id),
-        values.LABEL_VOLUME: name,
+        types.LABEL_SERVER: server_id,
+        types.LABEL_APP: app.name,
+        types.LABEL_APP_ID: str(app.id),
+        types.LABEL_VOLUME: name,
     }

@@ -14,7 +14,7 @@ from gitship.errors import GitshipError
 from gitship.model import App, Deploy
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
-from gitship.web import api_json, figures, traffic_chart, warnings
+from gitship.web import api_json, traffic_chart, usage, warnings
 from gitship.web.app_log_stream import past
 from gitship.web.app_page import measure
 from gitship.web.page import Page
@@ -152,7 +152,7 @@ class ServerJson(Json):
     async def get(self) -> None:
         visible_apps.require_all_apps(self.me, "the server's figures")
         await self.services.health.fresh()
-        machine = figures.machine(self.services.settings.data_dir)
+        machine = usage.machine(self.services.settings.data_dir)
         found = warnings.of_server(self.services.settings, self.services.health)
         self.write(
             {

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.model import Container
 from gitship.observe.status_facts import Facts

@@ -11,9 +11,9 @@ from gitship.errors import NotFound
 from gitship.model import App
 from gitship.web import log_positions
 from gitship.web.app_log_stream import READ_LINES, AppLog, AppLogs, frame, past, row, suited
+from gitship.web.event_stream import LEFT, RETRY_MS, Stream
 from gitship.web.log_positions import MARGIN_S, Position
 from gitship.web.page import Page, Services
-from gitship.web.stream import LEFT, RETRY_MS, Stream
 
 SHOWN_LINES = 200  # of each container
 MOST_SHOWN = 1000

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 
-from gitship.apart import Apart
 from gitship.containers import crash_loops
 from gitship.errors import GitshipError, NotFound
 from gitship.https.app_https import HostStatus
@@ -19,13 +18,14 @@ from gitship.observe import app_state
 from gitship.observe.app_state import Words
 from gitship.operations.interface import Operations
 from gitship.operations.processes import CRASH_LOOP
+from gitship.per_app_errors import Apart
 from gitship.routing.gate_settings import MAINTENANCE
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.store.app_lock import LOCK
-from gitship.web import figures
-from gitship.web.figures import Visits
+from gitship.web import usage
 from gitship.web.live_updates import Live
+from gitship.web.usage import Visits
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Health:
         self.visits: Mapping[int, Visits] = {}
         self.unanswered: Collection[int] = ()
         self.looping: Collection[str] = ()
-        self._processor = figures.Processor()
+        self._processor = usage.Processor()
         self.cpu_percent: float | None = None
         self._visits_told_at = 0.0
         self.certificates: Mapping[int, list[HostStatus]] = {}
@@ -97,7 +97,7 @@ class Health:
         found: dict[int, Visits | None] = {}
         for app in self._store.apps():
             with self._apart.part(app.name, "its traffic"):
-                found[app.id] = figures.visits(self._stats, app)
+                found[app.id] = usage.visits(self._stats, app)
         failing = app_state.unanswered(self._stats.all_traffic(app_state.UNANSWERED_S))
         return {app_id: visits for app_id, visits in found.items() if visits}, failing
 

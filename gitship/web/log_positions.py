@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 
 Position = tuple[float, int]
 Positions = Mapping[str, Position]  # by container's name

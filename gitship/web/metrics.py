@@ -22,7 +22,7 @@ from gitship.model.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.model.uptime import DAY_S
 from gitship.observe.traffic import Stats
 from gitship.store import Store
-from gitship.web import figures
+from gitship.web import usage
 from gitship.web.health import Health
 from gitship.web.page import Page, Services
 from gitship.web.status import Statuses
@@ -71,7 +71,7 @@ class Figures(Collector):
         yield from self._traffic()
         yield from self._certificates()
         if self._whole:
-            machine = figures.machine(self._data_dir)
+            machine = usage.machine(self._data_dir)
             yield _gauge("gitship_disk_free_bytes", "free on the disk of data_dir", machine.disk_free_bytes)
             yield _gauge("gitship_memory_free_bytes", "memory that can be had", machine.memory_free_bytes)
             yield _gauge("gitship_load1", "load of the last minute", machine.load)

@@ -28,7 +28,7 @@ from gitship.operations.interface import Operations
 from gitship.operations.sign_ins import SESSION_S
 from gitship.routing.status_page_address import is_loopback
 from gitship.store import Store
-from gitship.web import ages, stage_bar
+from gitship.web import humanize, stage_bar
 from gitship.web.commits import Commits
 from gitship.web.deploy_log_file import LogFile
 from gitship.web.health import Health
@@ -228,7 +228,7 @@ class Page(RequestHandler):
 
     def get_template_namespace(self) -> dict[str, Any]:
         return super().get_template_namespace() | {
-            "ages": ages,
+            "ages": humanize,
             "stagebar": stage_bar,
             "now": time.time(),
             "settings": self.services.settings,

@@ -13,7 +13,7 @@ from gitship.console import visible_apps
 from gitship.model import STATUS_PAGE, Identity, UptimeDay
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
-from gitship.web import ansi, figures, uptime_bar, warnings
+from gitship.web import ansi, uptime_bar, usage, warnings
 from gitship.web.page import Page, Services
 from gitship.web.page_cache import KeptPages
 from gitship.web.push_line import look, shown
@@ -63,7 +63,7 @@ class OverviewPage(Page):
             dense=len(statuses) > DENSE_FROM,
             commits=commits,
             warnings=found,
-            machine=None if self.me.limited else figures.machine(services.settings.data_dir),
+            machine=None if self.me.limited else usage.machine(services.settings.data_dir),
             own_hosts=services.health.certificates.get(STATUS_PAGE.id, ()),
             cpu_percent=services.health.cpu_percent,
             measured=any(s.visits for s in statuses),

@@ -13,7 +13,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, StaticFileHandler, url
 
 from gitship.config import Settings
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
 from gitship.front import unix_socket
@@ -27,10 +27,10 @@ from gitship.web import (
     app_page,
     badges,
     docs,
+    event_stream,
     metrics,
     pages,
     sign_in,
-    stream,
 )
 from gitship.web import (
     app_logs as logs,
@@ -162,14 +162,14 @@ def application(services: Services, app_logs: AppLogs) -> Application:
         [
             url(r"/", pages.OverviewPage, {**reads, "kept": kept}),
             url(app, app_page.AppPage, {**reads, "kept": kept}),
-            url(rf"{app}/changes", stream.ChangeStream, reads),
+            url(rf"{app}/changes", event_stream.ChangeStream, reads),
             url(rf"{app}/actions/([a-z-]+)", actions.ActionPage, reads),
             url(rf"{app}/logs", logs.LogsPage, reads),
             url(rf"{app}/logs/stream", logs.LogStream, {**reads, "logs": app_logs}),
             url(deploy, pages.DeployPage, reads),
             url(rf"{deploy}/log", pages.DeployLog, reads),
-            url(rf"{deploy}/stream", stream.DeployStream, {**reads, "frames": Frames()}),
-            url(r"/changes", stream.ChangeStream, reads),
+            url(rf"{deploy}/stream", event_stream.DeployStream, {**reads, "frames": Frames()}),
+            url(r"/changes", event_stream.ChangeStream, reads),
             url(r"/sign-in/([A-Za-z0-9_-]{1,100})", sign_in.SignIn, reads),
             url(r"/sign-out", sign_in.SignOut, reads),
             url(r"/docs", docs.DocsIndex, reads),

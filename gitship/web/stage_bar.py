@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitship.model import Deploy, DeployState
-from gitship.web.ages import duration
+from gitship.web.humanize import duration
 
 BAR_WIDTH = 1000  # units of the drawing, stretched to the page's width
 MIN_WIDTH = 4  # so that a stage of some milliseconds can be seen

@@ -15,8 +15,8 @@ from gitship.operations.interface import Operations
 from gitship.store import Store
 from gitship.store.app_lock import LOCK
 from gitship.web.commits import Known
-from gitship.web.figures import Visits
 from gitship.web.health import Health
+from gitship.web.usage import Visits
 
 
 @dataclass(frozen=True, slots=True)

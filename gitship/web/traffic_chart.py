@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gitship.model.traffic import Span, Traffic, together
-from gitship.web import ages
+from gitship.web import humanize
 
 HIGH = 100  # units of a drawing, which is stretched to its place; a step is one unit wide
 SHORTEST_S = 60.0  # of a step that is not over, for its rate to mean anything
@@ -126,13 +126,13 @@ def _requests(reach: Reach, found: list[Step]) -> Panel:
         ratio = step.traffic.hit_ratio
         more = "" if ratio is None else f", {100 * ratio:.0f} % from the cache"
         old = f", {step.traffic.stale} of them old" if step.traffic.stale else ""
-        sent = f", {ages.size(step.traffic.sent_bytes)} sent" if step.traffic.sent_bytes else ""
-        return f"{ages.rate(step.traffic.requests / step.seconds)}{more}{old}{sent}"
+        sent = f", {humanize.size(step.traffic.sent_bytes)} sent" if step.traffic.sent_bytes else ""
+        return f"{humanize.rate(step.traffic.requests / step.seconds)}{more}{old}{sent}"
 
     layers = [("all", "by the app", area(rates, top)), ("cached", "from the cache", area(cached, top))]
     if any(stale):
         layers.append(("stale", "old, from the cache", area(stale, top)))
-    return _panel(reach, "Requests", ages.rate(top) if top else "", layers, found, told)
+    return _panel(reach, "Requests", humanize.rate(top) if top else "", layers, found, told)
 
 
 def _errors(reach: Reach, found: list[Step]) -> Panel:
@@ -142,7 +142,9 @@ def _errors(reach: Reach, found: list[Step]) -> Panel:
     def told(step: Step) -> str:
         return f"{step.traffic.errors} answers with 5xx, {100 * (step.traffic.error_ratio or 0):.1f} %"
 
-    return _panel(reach, "5xx answers", ages.rate(top) if top else "", [("errors", "", area(rates, top))], found, told)
+    return _panel(
+        reach, "5xx answers", humanize.rate(top) if top else "", [("errors", "", area(rates, top))], found, told
+    )
 
 
 def _times(reach: Reach, found: list[Step]) -> Panel:
@@ -151,10 +153,10 @@ def _times(reach: Reach, found: list[Step]) -> Panel:
     top = max((v for v in p95 if v is not None), default=0.0)
 
     def told(step: Step) -> str:
-        return ages.times(step.traffic) or "no requests"
+        return humanize.times(step.traffic) or "no requests"
 
     layers = [("p50", "half of them", line(p50, top)), ("p95", "95 of 100", line(p95, top))]
-    return _panel(reach, "Time to first byte", ages.quick(top) if top else "", layers, found, told)
+    return _panel(reach, "Time to first byte", humanize.quick(top) if top else "", layers, found, told)
 
 
 def _panel(

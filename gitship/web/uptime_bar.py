@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from gitship.model import UptimeDay
 from gitship.model.uptime import DAY_S, share
 from gitship.store.uptime import KEPT_DAYS
-from gitship.web import ages
+from gitship.web import humanize
 
 LONG_S = 3600.0  # a day with more of it down is a bad one
 NOTHING = "unknown"
@@ -34,7 +34,7 @@ class Bar:
 
     @property
     def told(self) -> str:
-        return "not known yet" if self.share is None else ages.percent(self.share)
+        return "not known yet" if self.share is None else humanize.percent(self.share)
 
     @property
     def alt(self) -> str:
@@ -70,4 +70,4 @@ def _look(day: UptimeDay | None) -> str:
 
 def _told(day: UptimeDay) -> str:
     date = datetime.fromtimestamp(day.day * DAY_S, UTC).strftime("%-d %b")
-    return f"{date}: down for {ages.duration(day.down_s)}"
+    return f"{date}: down for {humanize.duration(day.down_s)}"

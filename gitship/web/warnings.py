@@ -13,7 +13,7 @@ from gitship.model import STATUS_PAGE, CertificateSource, Container, Deploy, Dep
 from gitship.observe.app_state import AppState
 from gitship.operations.processes import CRASH_LOOP
 from gitship.store import Store
-from gitship.web import figures
+from gitship.web import usage
 from gitship.web.health import Health
 from gitship.web.status import AppStatus
 
@@ -53,7 +53,7 @@ def of_server(settings: Settings, health: Health) -> list[Warning]:
         found.append(Warning(f"Docker: {health.silent}", "gitship doctor", on_server=True))
     if not health.front_answers:
         found.append(Warning("Varnish does not answer: no site can be reached", "gitship doctor", on_server=True))
-    machine = figures.machine(settings.data_dir)
+    machine = usage.machine(settings.data_dir)
     if machine.disk_free_bytes < max(LOW_DISK * machine.disk_bytes, 2 * settings.docker.min_free):
         share = machine.disk_free_bytes / machine.disk_bytes
         found.append(Warning(f"The disk is filling: {share:.0%} is free", FREES_DISK, on_server=True))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.tls import self_signed
 from gitship.front.tls.served_certificates import ServedCertificate
 from gitship.front.tls.terminator import Terminator

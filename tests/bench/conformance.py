@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.app_vcl import KEEP_S, app_vcl
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.tcp_ports import free_port

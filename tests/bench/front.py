@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.tcp_ports import free_port
 from tests.bench.table import median, paired_ratio, show, spread

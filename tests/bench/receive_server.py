@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.console.session import Session
 from gitship.git.ingest import choose
 from gitship.git.push_limits import ReceiveLimits

@@ -21,7 +21,7 @@ from pathlib import Path
 from time import monotonic as now
 from time import time_ns
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.boot_order import AT_ONCE
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.host_table_vcl import TOP_PREFIX, top_vcl

@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.front import Front
 from gitship.front.traffic_counters import TrafficCounters, parse
 from gitship.front.visitor_log import VisitorLog

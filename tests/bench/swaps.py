@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gitship.configvalues import Address
-from gitship.containers.start import Starter
+from gitship.config_values import Address
+from gitship.containers.container_starter import Starter
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.tcp_ports import free_port
 from gitship.model import App, Container

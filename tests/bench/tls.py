@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.front import Front
 from gitship.front.tls import self_signed
 from gitship.front.tls.haproxy_config import CIPHERS, CURVES

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.app_vcl import AppFront, app_vcl
 from gitship.front.front import Front
 from tests.bench.table import median, paired_ratio, show, spread

@@ -26,7 +26,7 @@ import tomli_w
 
 from gitship.engine import firewall
 from gitship.engine.firewall_rules import Rules
-from gitship.engine.label_seal import Seal
+from gitship.engine.label_hmac import Seal
 from tests.e2e import docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.forks import Forked, Forks

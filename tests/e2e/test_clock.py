@@ -1,7 +1,7 @@
 """The clock is set a day forward or an hour back while a gitship runs: deploys, limits, sign-ins, records.
 
 Only this process sees the other time of day: containers, Varnish and Docker go by the machine's. What the scheduler of
-cron does then is in tests/unit/oneoff/test_cron_runs.py.
+cron does then is in tests/unit/oneoff/test_cron_runner.py.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def seconds_of_push(server: Server, repository: Path, version: str) -> float:
     return float(line.rpartition(" in ")[2].partition("s")[0])
 
 
-@pytest.mark.parametrize("step_s", [DAY_S, -HOUR_S])  # all four in tests/unit/reconcile/test_clock.py
+@pytest.mark.parametrize("step_s", [DAY_S, -HOUR_S])  # all four in tests/unit/reconcile/test_clock_watch.py
 def test_nothing_ends_at_once_or_never_and_no_record_is_absurd(
     server: Server, clock: Clock, tiny_app: Callable[..., Path], step_s: int
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gitship.reconcile.watch import OOM_DIES_WITHIN_S
+from gitship.reconcile.container_watcher import OOM_DIES_WITHIN_S
 from tests.e2e import apps, docker_cli
 from tests.e2e.harness import Server
 from tests.waiting import wait_until

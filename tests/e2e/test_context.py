@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep
 from tests.e2e import docker_cli
 from tests.places import own_name
 from tests.unit.git.commits import SUBMODULE, Content, bare, build_context, commit, executable, link

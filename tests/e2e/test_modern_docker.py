@@ -17,7 +17,7 @@ import pytest
 
 from gitship.disk.reserve import Reserve
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import BuildOptions
+from gitship.engine.types import BuildOptions
 from tests.e2e import apps, docker_cli
 from tests.e2e.dockerd import OwnEngine, own_engine
 from tests.e2e.engine.context import BASE, big_context, context

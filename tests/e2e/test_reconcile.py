@@ -11,7 +11,7 @@ import pytest
 
 from gitship.config import load
 from gitship.front.varnish_service import VarnishService as Varnish
-from gitship.reconcile.rounds import WHOLE_S
+from gitship.reconcile.schedule import WHOLE_S
 from tests.e2e import docker_cli
 from tests.e2e.harness import Server
 from tests.waiting import wait_until

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from tests.e2e import apps
 from tests.e2e.front.socketing import GOING_AWAY, closed, said, websocket
 from tests.e2e.harness import Server

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front.atomic_file import write_atomically
 from gitship.front.haproxy import CertificatesRefused, Haproxy, program, proxy_user

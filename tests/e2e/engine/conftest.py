@@ -10,7 +10,7 @@ import pytest
 
 from gitship.engine.docker import DockerEngine
 from gitship.engine.interface import Engine
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, ContainerSpec, Image
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, ContainerSpec, Image
 from tests.e2e import docker_cli
 from tests.e2e.engine.context import BASE, context
 from tests.places import free_network, own_name

@@ -18,7 +18,7 @@ from gitship.doctor.report import Level
 from gitship.doctor.services import builds as builds_of_doctor
 from gitship.engine.build_limits import BuildLimits, Limiter
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployError
 from tests.e2e.engine.context import BASE, context
 from tests.e2e.engine.isolated_docker import IsolatedEngine, isolated_engine

@@ -15,7 +15,7 @@ import pytest
 
 from gitship.engine import build_cli, build_secrets
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployCanceled, DeployError, NotFound
 from tests.e2e import docker_cli
 from tests.e2e.engine.conftest import Lab, wait_for

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gitship.engine.values import EngineEvent, Usage
+from gitship.engine.types import EngineEvent, Usage
 from tests.e2e import docker_cli
 from tests.e2e.engine.conftest import Lab, wait_for
 

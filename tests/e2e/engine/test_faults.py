@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep
 from gitship.errors import EngineError
 from tests.e2e.engine.context import BASE, context
 from tests.e2e.engine.isolated_docker import IsolatedEngine, isolated_engine

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from gitship.deploy import send_context
-from gitship.engine.build_context import Contents, SourceTree
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
+from gitship.engine.source_tree import Contents, SourceTree
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployCanceled, GitError
 from gitship.git import file_times
 from gitship.git.build_context import prepare

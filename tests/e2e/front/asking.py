@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.front import AppFront, Backend
 from gitship.front.probe_vcl import Probe
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.front import AppFront, Front
 from tests.e2e.front.asking import Listening, app
 from tests.e2e.front.origin import Origin

@@ -9,7 +9,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from tests.e2e.front.asking import TIMEOUT_S
 
 

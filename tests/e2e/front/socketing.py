@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from tests.e2e.front.asking import TIMEOUT_S
 
 TEXT, CLOSE = 0x81, 0x88

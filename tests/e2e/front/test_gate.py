@@ -9,7 +9,7 @@ import pytest
 
 from gitship.commands.auth import MOST_USERS
 from gitship.commands.redirects import MOST_REDIRECTS
-from gitship.console.networks import MOST_NETWORKS
+from gitship.console.ip_networks import MOST_NETWORKS
 from gitship.front.front import Front
 from gitship.front.gate import Gate, Login, Maintenance, Redirect
 from tests.e2e.front.asking import TOKEN, app, ask

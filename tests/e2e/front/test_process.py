@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front import boot_order, varnishd, varnishd_parameters
 from gitship.front.front import Front
@@ -310,7 +310,7 @@ _AS_NOBODY = f"""
 import ctypes, os, sys
 import encodings.idna  # loaded late, and a Python in a home directory is closed to the new user
 from pathlib import Path
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front.front import Front
 

@@ -11,7 +11,7 @@ from gitship.appfiles import manifest
 from gitship.appfiles.gitship_toml import Build
 from gitship.appfiles.manifest import Manifest, plan
 from gitship.config import DeploySettings, Settings
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.errors import ConfigError, DeployError, GitError, GitshipError
 from gitship.model import Check, Process
 

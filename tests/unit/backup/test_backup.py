@@ -17,19 +17,19 @@ import pytest
 
 from gitship import __version__, config
 from gitship.appfiles import overrides
-from gitship.backup import layout
+from gitship.backup import archive_format
 from gitship.backup import restore as restoring
+from gitship.backup.archive_format import NotWhole
 from gitship.backup.create import LAST, Backups
-from gitship.backup.layout import NotWhole
 from gitship.config import Settings
-from gitship.containers.attach import ClientLeft
+from gitship.containers.attach_client import ClientLeft
 from gitship.engine.interface import Volumes
 from gitship.errors import Conflict, GitshipError
 from gitship.git.repository import Repositories, Repository
 from gitship.init import initialise
 from gitship.logs import directories
 from gitship.model import DeployKind
-from gitship.restore import restore as command
+from gitship.restore_command import restore as command
 from gitship.store import Store, data_directory_lock
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.e2e.apps import git
@@ -240,7 +240,7 @@ def test_volumes_come_back_under_new_names(here: Here) -> None:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
         info = tarfile.TarInfo("./big")
-        info.size = layout.PIECE_BYTES + 100_000  # two pieces
+        info.size = archive_format.PIECE_BYTES + 100_000  # two pieces
         archive.addfile(info, io.BytesIO(b"\7" * info.size))
     volumes.write(old, [content.getvalue()], {}, threading.Event())
     data, fresh = here.take(volumes=True), MemoryVolumes()
@@ -252,14 +252,14 @@ def test_volumes_come_back_under_new_names(here: Here) -> None:
     assert name != old and list(fresh.content) == [name]
     with tarfile.open(fileobj=io.BytesIO(fresh.content[name])) as archive:
         member = archive.extractfile("./big")
-        assert member is not None and member.read() == b"\7" * (layout.PIECE_BYTES + 100_000)
+        assert member is not None and member.read() == b"\7" * (archive_format.PIECE_BYTES + 100_000)
 
 
 def test_volumes_that_were_filled_go_when_the_rest_is_cut_off(here: Here) -> None:
     here.keeper.ensure(here.app, "data")
     data, fresh = here.take(volumes=True), MemoryVolumes()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        manifest = archive.getmember(layout.MANIFEST)
+        manifest = archive.getmember(archive_format.MANIFEST)
     made: list[str] = []
     make = fresh.make
 
@@ -300,7 +300,7 @@ def test_an_archive_that_ends_between_two_entries_is_refused(here: Here) -> None
     """tar itself takes it for a whole one."""
     data = here.take()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        manifest = archive.getmember(layout.MANIFEST)
+        manifest = archive.getmember(archive_format.MANIFEST)
     with pytest.raises(NotWhole, match="ends before its manifest"):
         restoring.check(io.BytesIO(data[: manifest.offset]))
     with pytest.raises(NotWhole, match="ends before its manifest"):
@@ -321,7 +321,7 @@ def changed(data: bytes, name: str, content: bytes | None, kind: bytes = tarfile
     out = io.BytesIO()
     with tarfile.open(fileobj=io.BytesIO(data)) as old, tarfile.open(fileobj=out, mode="w") as new:
         for member in old:
-            if member.name == layout.MANIFEST and content is not None:
+            if member.name == archive_format.MANIFEST and content is not None:
                 extra = tarfile.TarInfo(name)
                 extra.size, extra.type, extra.linkname = len(content), kind, "/etc/passwd"
                 new.addfile(extra, io.BytesIO(content))
@@ -358,7 +358,7 @@ def test_no_entry_is_written_through_a_link(here: Here) -> None:
 def test_a_backup_of_a_newer_gitship_is_refused_with_its_version(here: Here) -> None:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
-        info = tarfile.TarInfo(layout.HEADER)
+        info = tarfile.TarInfo(archive_format.HEADER)
         text = b'{"format": 2, "gitship": "9.9", "something": "new"}'
         info.size = len(text)
         archive.addfile(info, io.BytesIO(text))

@@ -10,7 +10,7 @@ from gitship.engine.build_limits import BuildLimits
 from gitship.engine.connection import Connection
 from gitship.engine.docker import DockerEngine
 from gitship.engine.docker_images import DockerImages
-from gitship.engine.values import Capacity, Image
+from gitship.engine.types import Capacity, Image
 from gitship.errors import EngineError
 from gitship.model import Check
 from tests.unit.commands.volumes import MemoryVolumes

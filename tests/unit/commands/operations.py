@@ -16,7 +16,7 @@ from gitship.containers.discrepancies import Change
 from gitship.deploy import output
 from gitship.deploy.rename import Renaming
 from gitship.disk.free_space import Room
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import FrontError, GitshipError, NotFound
 from gitship.events import Bus, Event
 from gitship.front.cache import Purge

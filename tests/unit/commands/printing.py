@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import ContainerState, LogLine
+from gitship.engine.types import ContainerState, LogLine
 from gitship.errors import NotFound
 from gitship.store import Store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-from gitship.containers.attach import Client, ClientLeft
+from gitship.containers.attach_client import Client, ClientLeft
 from gitship.errors import NotFound
 from gitship.model import App, CronEntry, CronOutcome, CronRun, Identity
 from gitship.oneoff.programs import Command, OneOff

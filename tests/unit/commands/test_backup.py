@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from gitship.backup import layout, restore
+from gitship.backup import archive_format, restore
 from gitship.git.repository import Repositories
 from gitship.model import Role
 from tests.unit.commands.world import World
@@ -40,7 +40,7 @@ def test_a_failure_on_the_way_is_an_error_and_no_whole_archive(full: World, monk
     monkeypatch.setattr("gitship.git.repository_files.files", lost)
     client = full.run("server:backup")
     assert client.code == 1 and "the backup is not whole: gone" in client.err
-    with pytest.raises(layout.NotWhole):
+    with pytest.raises(archive_format.NotWhole):
         restore.check(io.BytesIO(bytes(client.stdout.data)))
 
 
@@ -59,4 +59,4 @@ def test_a_compressed_archive_is_read_as_well(full: World) -> None:
     data = gzip.compress(bytes(full.run("server:backup").stdout.data))
     assert restore.check(io.BytesIO(data))[0].apps == 1
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        assert archive.getnames()[0] == layout.HEADER and archive.getnames()[-1] == layout.MANIFEST
+        assert archive.getnames()[0] == archive_format.HEADER and archive.getnames()[-1] == archive_format.MANIFEST

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.console.networks import network
+from gitship.console.ip_networks import network
 from gitship.console.redirect_targets import redirect
 from gitship.errors import GitshipError
 from gitship.front.gate import OPEN, PAGE_BYTES, Gate, Login, Maintenance, Redirect

@@ -10,7 +10,7 @@ import pytest
 from gitship.commands.logs import parse_since
 from gitship.console.log_lines import short_name
 from gitship.engine import logs
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import UsageError
 from gitship.logs import stream as tail
 from gitship.logs.archive import KeptLogs

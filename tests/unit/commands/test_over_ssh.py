@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.console.dispatch import run
 from gitship.console.session import Session
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.model import DeployState, Identity, Role
 from gitship.ssh.server import SshServer
 from tests.unit.commands.world import ADA, World

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from gitship.config import WebSettings
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.model import Role
 from gitship.routing import status_page_address
 from tests.unit.commands.world import World

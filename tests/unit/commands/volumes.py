@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gitship import tar
 from gitship.engine import host_paths, volume_archive
-from gitship.engine.deadlines import Interrupted
+from gitship.engine.timeouts import Interrupted
 from gitship.errors import EngineError
 from gitship.model import Mount
 

@@ -13,7 +13,7 @@ from gitship.console import command_registry
 from gitship.console.listing import ago, iso, size
 from gitship.containers.discrepancies import Action, Change
 from gitship.deploy.hook_files import Point, directory
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.git.repository import Repositories
 from gitship.model import Role
 from tests.unit.commands.happenings import crash

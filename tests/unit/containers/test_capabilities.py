@@ -14,7 +14,7 @@ from gitship.containers.capabilities import still
 from gitship.deploy.journal import Journal
 from gitship.deploy.manifest_source import NO_FILES
 from gitship.deploy.queue import Job
-from gitship.engine.values import ContainerSpec
+from gitship.engine.types import ContainerSpec
 from gitship.errors import DeployError
 from gitship.events import Bus
 from gitship.model import GITSHIP, Container, DeployKind, DeployState, Mount, Process, Release

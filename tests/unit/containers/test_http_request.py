@@ -14,7 +14,7 @@ from gitship.containers.health_check import Checker
 from gitship.containers.http_request import Interrupted, Patience, TooMuch, numeric
 from gitship.containers.probe import http_answer
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import ContainerState
+from gitship.engine.types import ContainerState
 from gitship.errors import DeployCanceled, DeployError
 from gitship.model import Check, Container, Process
 from tests.unit.deploy.strangers import DRIPS, FLOODS, WAIT_S, dripped, stranger, within

@@ -15,7 +15,7 @@ from gitship.containers import wrong_port
 from gitship.containers.health_check import Checker
 from gitship.containers.wrong_port import Suspicion
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import ContainerState, LogLine
+from gitship.engine.types import ContainerState, LogLine
 from gitship.errors import DeployError
 from gitship.model import Check, Container, Process
 from tests.places import refusing_port

@@ -6,7 +6,7 @@ import pytest
 
 from gitship import config
 from gitship.config import Settings
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import ConfigError
 
 

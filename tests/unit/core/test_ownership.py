@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from gitship.apart import Apart
-from gitship.engine.values import ContainerState
+from gitship.engine.types import ContainerState
 from gitship.errors import GitshipError
 from gitship.ownership import Ownership, helpers
-from gitship.reconcile.troubles import TROUBLES, Troubles
-from tests.unit.reconcile.test_repair import Bench, bench
+from gitship.per_app_errors import Apart
+from gitship.reconcile.problems import TROUBLES, Troubles
+from tests.unit.reconcile.test_repair_containers import Bench, bench
 
 __all__ = ["bench"]
 

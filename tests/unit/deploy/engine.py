@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from gitship.engine.values import ContainerSpec, ContainerState, Image, LogLine
+from gitship.engine.types import ContainerSpec, ContainerState, Image, LogLine
 from gitship.errors import Conflict, EngineError, GitshipError, NotFound
 from gitship.model import Mount
 

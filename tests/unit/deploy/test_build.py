@@ -13,7 +13,7 @@ from gitship.appfiles.manifest import Manifest
 from gitship.deploy.build import LINE_BYTES, Builder, Progress
 from gitship.deploy.journal import Journal
 from gitship.disk.free_space import Room
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep, Image
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployError
 from gitship.events import Bus
 from gitship.git.repository import Repositories

@@ -6,7 +6,7 @@ import pytest
 
 from gitship.deploy.fetch_image import source_of
 from gitship.engine.image_references import parse
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 
 DIGEST = "sha256:" + "1a" * 32
 

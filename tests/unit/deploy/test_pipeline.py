@@ -17,8 +17,8 @@ from gitship.deploy.journal import Journal
 from gitship.deploy.new_release import Releasing
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import Job, Withdrawal
-from gitship.engine.deadlines import Patience
 from gitship.engine.interface import Engine
+from gitship.engine.timeouts import Patience
 from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
 from gitship.front.front import AppFront, Front
@@ -31,7 +31,7 @@ from gitship.routing.switch import Switch
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.engine import MemoryFront
 from tests.unit.git import commits
-from tests.unit.reconcile import test_repair
+from tests.unit.reconcile import test_repair_containers
 
 MAIN = "refs/heads/main"
 WAIT_S = 10.0
@@ -114,7 +114,7 @@ class AskedSwitch(Switch):
         return "backend", front.labels["shop"], 200
 
 
-class Bench(test_repair.Bench):
+class Bench(test_repair_containers.Bench):
     """``shop`` is live at v1. A change of its config is the deploy: the same image, new containers, v2."""
 
     FRONT = LabellingFront
@@ -205,7 +205,7 @@ def test_nothing_is_repaired_while_a_deploy_replaces_it(bench: Bench, point: str
         bench.engine.remove(bench.live.id)
         repaired.append(bench.settle())
 
-    test_repair.once(bench, point, lost)
+    test_repair_containers.once(bench, point, lost)
     assert bench.run(bench.job()).state is DeployState.LIVE
     assert repaired == [[]] and bench.is_live("v2")
 

@@ -9,7 +9,7 @@ import pytest
 from gitship.appfiles.gitship_toml import Build
 from gitship.config import PolicySettings, Settings
 from gitship.deploy import image_patterns, policy
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.errors import DeployError
 
 DIGEST = "sha256:" + "a" * 64

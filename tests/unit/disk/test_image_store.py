@@ -13,7 +13,7 @@ from gitship.config import Settings
 from gitship.disk.image_store import ImageStoreWatch, listed
 from gitship.doctor.images import images as look
 from gitship.doctor.report import Level
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.errors import NotFound
 from gitship.model import App, DeployKind, DeployState
 from gitship.store import Store

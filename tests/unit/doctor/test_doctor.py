@@ -15,7 +15,7 @@ from gitship import cli, doctor
 from gitship.config import Settings, load
 from gitship.doctor import Finding, Level, files, machine, network
 from gitship.init import initialise
-from gitship.reconcile.troubles import TROUBLES
+from gitship.reconcile.problems import TROUBLES
 from gitship.store import Store
 from tests.unit.commands.world import ADA
 

@@ -11,7 +11,7 @@ import pytest
 from gitship.config import Settings, load
 from gitship.doctor import Finding, Level, examine, services
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import About
+from gitship.engine.types import About
 
 pytestmark = pytest.mark.clients
 

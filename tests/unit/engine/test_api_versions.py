@@ -12,7 +12,7 @@ import pytest
 
 from gitship.engine.api_versions import NEWEST_API, api_version
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import BuildOptions
+from gitship.engine.types import BuildOptions
 from gitship.errors import EngineError
 from tests.unit.engine.fakedocker import FakeDocker, fake_docker
 

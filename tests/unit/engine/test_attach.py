@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from gitship.engine.attach import Attached, execute
-from gitship.engine.deadlines import Interrupted
-from gitship.engine.http import Wire
+from gitship.engine.docker_http import Wire
+from gitship.engine.timeouts import Interrupted
 from gitship.errors import EngineError
 from tests.listening import until_closed
-from tests.unit.engine.test_http import server
+from tests.unit.engine.test_docker_http import server
 
 UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\n\r\n"
 REFUSAL = b'OCI runtime exec failed: exec failed: unable to start container process: exec: "x": not found: unknown\r\n'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from gitship.engine.build_api import query
-from gitship.engine.values import CACHE_NAMESPACE, BuildOptions
+from gitship.engine.types import CACHE_NAMESPACE, BuildOptions
 
 
 def test_a_build_asks_for_buildkit_with_all_its_options() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from gitship.engine import build_cli, build_secrets, platforms
 from gitship.engine.progress_plain import PlainTrace
-from gitship.engine.values import CACHE_NAMESPACE, BuildOptions, BuildOutput, BuildStep
+from gitship.engine.types import CACHE_NAMESPACE, BuildOptions, BuildOutput, BuildStep
 
 OPTIONS = BuildOptions(
     tag="shop:1",

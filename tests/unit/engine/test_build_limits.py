@@ -12,7 +12,7 @@ import pytest
 from gitship.engine import build_cgroup
 from gitship.engine.build_errors import Failure, explain
 from gitship.engine.build_limits import KEEPER, BuildLimits, Limiter, of_one
-from gitship.engine.values import BuildOptions, BuildOutput, BuildStep
+from gitship.engine.types import BuildOptions, BuildOutput, BuildStep
 
 UNIX = "unix:///var/run/docker.sock"
 MB = 1 << 20

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.engine import protobuf
-from gitship.engine.build_context import Contents, SourceFile, by_name
 from gitship.engine.buildkit_filesync import DATA, ERR, FIN, MAX_DATA_BYTES, REQ, STAT, Sender
+from gitship.engine.source_tree import Contents, SourceFile, by_name
 from gitship.errors import GitError
 
 CHUNK = 1000

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from gitship.engine import build_session, protobuf
-from gitship.engine.build_context import Contents, SourceFile, SourceTree
 from gitship.engine.buildkit_session import Session
+from gitship.engine.docker_http import Wire
 from gitship.engine.grpc import NOT_FOUND, Refused
-from gitship.engine.http import Wire
-from gitship.engine.values import BuildOptions
+from gitship.engine.source_tree import Contents, SourceFile, SourceTree
+from gitship.engine.types import BuildOptions
 from gitship.errors import DeployCanceled, DeployError, EngineError
 from tests.listening import answering, at_path, until_closed
 

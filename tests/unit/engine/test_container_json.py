@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gitship.engine.container_json import arguments, epoch, healthcheck, state, summary
-from gitship.engine.values import ContainerSpec
+from gitship.engine.types import ContainerSpec
 from gitship.model import Mount
 
 GOLDEN = Path(__file__).parent / "golden"

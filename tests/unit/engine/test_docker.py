@@ -16,11 +16,11 @@ from gitship.engine.errors import runtime_cause, unreachable
 from gitship.engine.image_references import parse
 from gitship.engine.images import describe
 from gitship.engine.interface import Engine, Images, Volumes
-from gitship.engine.values import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec
+from gitship.engine.types import LABEL_SERVER, LABEL_VOLUME, BuildOptions, ContainerSpec
 from gitship.errors import EngineError
 from gitship.model import Mount
 from tests.listening import until_closed
-from tests.unit.engine.test_http import server
+from tests.unit.engine.test_docker_http import server
 
 SPEC = ContainerSpec("x", "sha256:1", "net")
 LABELS = {LABEL_SERVER: "s", LABEL_VOLUME: "x"}

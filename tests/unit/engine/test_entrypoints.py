@@ -7,7 +7,7 @@ import pytest
 from gitship.engine import image_files
 from gitship.engine.docker import DockerEngine
 from gitship.engine.entrypoints import runs_words
-from gitship.engine.values import LABEL_HELPER, LABEL_SERVER, ContainerSpec
+from gitship.engine.types import LABEL_HELPER, LABEL_SERVER, ContainerSpec
 
 
 def scripts(**texts: str) -> dict[str, str]:

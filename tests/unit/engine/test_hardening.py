@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitship.engine.hardening import ADDABLE, KEPT, PIDS_LIMIT, arguments, capability
-from gitship.engine.values import ContainerSpec
+from gitship.engine.types import ContainerSpec
 from gitship.model import Mount
 
 OWNS_THE_MACHINE = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gitship.engine.logs import lines, merge
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import EngineError
 from tests.unit.engine.test_stream_frames import frame
 

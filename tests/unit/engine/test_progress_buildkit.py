@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.engine.progress_buildkit import BuildKitTrace, wire_fields
-from gitship.engine.values import BuildOutput, BuildStep
+from gitship.engine.types import BuildOutput, BuildStep
 from gitship.errors import EngineError
 
 RECORDED = Path(__file__).parent / "recorded"

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from gitship.engine.progress_classic import ClassicTrace
-from gitship.engine.values import BuildOutput, BuildStep
+from gitship.engine.types import BuildOutput, BuildStep
 
 RECORDED = Path(__file__).parent / "recorded"
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from gitship.engine.http import Wire
+from gitship.engine.docker_http import Wire
 from gitship.engine.image_references import DEFAULT_SERVER, Reference, parse
 from gitship.engine.pull import Progress, authorization, failed, login, pull
 from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipError
 from tests.listening import until_closed
-from tests.unit.engine.test_http import OK, server
+from tests.unit.engine.test_docker_http import OK, server
 
 DIGEST = "sha256:" + "a" * 64
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front import launch_record
 from gitship.front.launch_record import Launch
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front import pause_request as hold_module
 from gitship.front.pause_request import PauseRequest

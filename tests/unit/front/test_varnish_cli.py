@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front.varnish_cli import VarnishCli
 

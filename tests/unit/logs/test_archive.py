@@ -12,7 +12,7 @@ import pytest
 
 from gitship.config import Settings
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import EngineError
 from gitship.logs import archive, directories
 from gitship.logs.archive import KeptLogs

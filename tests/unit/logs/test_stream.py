@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from gitship.containers.start import Starter
+from gitship.containers.container_starter import Starter
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
-from gitship.engine.values import ContainerState, LogLine
+from gitship.engine.types import ContainerState, LogLine
 from gitship.errors import NotFound
 from gitship.events import Bus
 from gitship.logs.archive import KeptLogs

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import Usage
+from gitship.engine.types import Usage
 from gitship.errors import EngineError
 from gitship.model import Container
 from gitship.observe.container_usage import UNKNOWN, Figures, Sampler

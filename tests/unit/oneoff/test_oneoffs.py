@@ -16,7 +16,13 @@ import pytest
 from gitship.containers.claims import Claims
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
-from gitship.engine.values import LABEL_ONE_OFF, LABEL_SERVER, ContainerSpec, ContainerState, LogLine
+from gitship.engine.types import (
+    LABEL_ONE_OFF,
+    LABEL_SERVER,
+    ContainerSpec,
+    ContainerState,
+    LogLine,
+)
 from gitship.errors import Conflict, EngineError, GitshipError, NotFound
 from gitship.logs import runs
 from gitship.model import App, Identity, Process, Role

@@ -11,8 +11,8 @@ import pytest
 
 from gitship.config import DeploySettings, DiskSettings, Settings
 from gitship.deploy import retire_images
-from gitship.engine import values
-from gitship.engine.values import HeldImage
+from gitship.engine import types
+from gitship.engine.types import HeldImage
 from gitship.git.repository import Repositories
 from gitship.logs import retention
 from gitship.model import App, DeployKind, DeployState
@@ -69,7 +69,7 @@ class Server:
         return self.image(image, f"gitship/shop:{self.store.server_id()}-{deploy.id}")
 
     def image(self, name: str, *tags: str, in_use: bool = False, app: App | None = None) -> HeldImage:
-        labels = {values.LABEL_SERVER: self.store.server_id(), values.LABEL_APP_ID: str((app or self.app).id)}
+        labels = {types.LABEL_SERVER: self.store.server_id(), types.LABEL_APP_ID: str((app or self.app).id)}
         found = HeldImage(name, tags, labels, 1000, in_use)
         self.images.there.append(found)
         return found
@@ -103,8 +103,8 @@ def test_what_is_in_use_or_somebody_elses_stays(server: Server) -> None:
     server.image("tagged by a person", ours, "mine:1")
     server.image("another server's", "gitship/shop:other-1")
     server.image("empty", f"gitship-empty:{server.store.server_id()}")
-    server.images.there.append(HeldImage("foreign", (), {values.LABEL_SERVER: "other"}, 1, False))
-    own = {values.LABEL_SERVER: server.store.server_id(), values.LABEL_RESERVE: "1"}
+    server.images.there.append(HeldImage("foreign", (), {types.LABEL_SERVER: "other"}, 1, False))
+    own = {types.LABEL_SERVER: server.store.server_id(), types.LABEL_RESERVE: "1"}
     server.images.there.append(HeldImage("the reserve", (), own, 1, False))
     assert server.shown() == []
 

@@ -7,7 +7,7 @@ import time
 
 from gitship.containers.health_check import Checker, title, unchecked
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import ContainerState
+from gitship.engine.types import ContainerState
 from gitship.errors import NotFound
 from gitship.model import Check, Container, Process
 

@@ -14,7 +14,7 @@ import pytest
 from gitship.appfiles import overrides
 from gitship.backup.restore import RESTORED
 from gitship.deploy.manifest_source import IMAGE, NO_FILES
-from gitship.engine.values import Image
+from gitship.engine.types import Image
 from gitship.errors import EngineError, NotFound
 from gitship.git.repository import Repositories
 from gitship.model import DeployKind, DeployState
@@ -127,7 +127,7 @@ def test_one_that_cannot_be_built_is_told_and_holds_up_nobody(
     restored.store.set_setting(restored.store.app("idle").id, STOPPED, None)
     Repositories(restored.world.settings.repositories, None).remove("idle")
     restored.world.operations.fail_next = Failure(DeployState.BUILDING, "no base image", "log in")
-    with caplog.at_level(logging.WARNING, "gitship.restore"):
+    with caplog.at_level(logging.WARNING, "gitship.restore_command"):
         restored.until_done()
     said = " ".join(record.getMessage() for record in caplog.records)
     assert "idle" in said and "cannot be built again" in said
@@ -216,7 +216,7 @@ def test_what_was_promoted_from_a_release_that_is_no_more_is_told(
         db.execute(
             "UPDATE releases SET commit_sha = ?, manifest = ? WHERE id = ?", ("1a" * 20, kept, idle.live_release)
         )
-    with caplog.at_level(logging.WARNING, "gitship.restore"):
+    with caplog.at_level(logging.WARNING, "gitship.restore_command"):
         restored.until_done()
     assert restored.new("idle") == [] and "idle: v1 cannot be built again: the repository" in caplog.text
 
@@ -233,7 +233,7 @@ class Failing:
 def test_volumes_that_no_backup_had_are_made_and_told(restored: Restored, caplog: pytest.LogCaptureFixture) -> None:
     app = restored.store.app("shop")
     restored.store.set_setting(app.id, overrides.VOLUME + "data", "gitship-s1-1-data-aa")
-    with caplog.at_level(logging.WARNING, "gitship.restore"):
+    with caplog.at_level(logging.WARNING, "gitship.restore_command"):
         restored.until_done()
     assert restored.engine.volumes.exists("gitship-s1-1-data-aa")
     assert "storage:import shop data" in caplog.text

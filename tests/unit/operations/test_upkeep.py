@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitship.config import DiskSettings, Settings
-from gitship.disk.docker import DockerRoom
+from gitship.disk.docker_space import DockerRoom
 from gitship.disk.free_space import Room
 from gitship.disk.reserve import RESERVE
 from gitship.errors import EngineError

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gitship.reconcile.lost_addresses import LostAddresses
-from tests.unit.reconcile.test_repair import Bench
+from tests.unit.reconcile.test_repair_containers import Bench
 
 GONE, LIVE = "shop.web.1.v9", "shop.web.1.v1"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine.values import ContainerState
+from gitship.engine.types import ContainerState
 from gitship.model import Container, Process
 from gitship.reconcile.outages import BACK_AFTER_S, Outages
 from gitship.routing.desired_state import DesiredState

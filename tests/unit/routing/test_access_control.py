@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitship.config import Settings
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.errors import Conflict, FrontError
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import OPEN, Gate

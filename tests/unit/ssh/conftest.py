@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.console.session import Session
 from gitship.model import Identity, Role
 from gitship.public_key import parse

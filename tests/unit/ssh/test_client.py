@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.console import command_registry
 from gitship.console.session import Session
 from gitship.errors import GitshipError
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.clients
 PROGRAM = """
 import sys
 from pathlib import Path
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.ssh.client import run_remote
 port, key, host_key, pty, *argv = sys.argv[1:]
 sys.exit(run_remote(Address("127.0.0.1", int(port)), Path(key), host_key, argv,

@@ -11,7 +11,7 @@ import threading
 import paramiko
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.console.session import Session
 from gitship.errors import ConfigError
 from gitship.ssh.execution import first_words

@@ -12,7 +12,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from gitship.ssh import pending
+from gitship.ssh import pending_connections
 from gitship.ssh.connection_limits import Limits
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads
 from tests.waiting import wait_until
@@ -138,7 +138,7 @@ def test_a_flood_of_silent_connections_that_does_not_end_keeps_nobody_out(serve:
 
 
 def test_the_lobby_ends_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "LOOK_S", 1e6)  # whoever waited for that would wait in vain
+    monkeypatch.setattr(pending_connections, "LOOK_S", 1e6)  # whoever waited for that would wait in vain
     server = serve(lambda session: 0)
     server.server.stop(0.0)
     assert "gitship-ssh-lobby" not in ssh_threads()

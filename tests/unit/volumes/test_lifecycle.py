@@ -12,7 +12,7 @@ import pytest
 from gitship.appfiles import overrides
 from gitship.containers.discrepancies import Change
 from gitship.engine.interface import Engine
-from gitship.engine.values import LABEL_HELPER, LABEL_SERVER, ContainerState
+from gitship.engine.types import LABEL_HELPER, LABEL_SERVER, ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Mount, Process
 from gitship.routing.switch import STOPPED

@@ -17,13 +17,13 @@ import pytest
 from tornado.routing import PathMatches
 
 from gitship.config import Settings, WebSettings
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.deploy.journal import Journal
 from gitship.events import Bus
 from gitship.model import App, DeployKind, Identity, Process, Release, Role
 from gitship.routing import urls
 from gitship.store import Store
-from gitship.web import live_updates, stream
+from gitship.web import event_stream, live_updates
 from gitship.web.server import WebServer, application
 from tests.unit.commands.operations import StoreOperations
 
@@ -190,8 +190,8 @@ def addresses() -> list[str]:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr(live_updates, "TICK_S", 0.1)  # so that what only a tick brings takes less of the suite's time
-    monkeypatch.setattr(stream, "LATE_LINES_S", 0.3)
-    monkeypatch.setattr(stream, "CHANGE_EVERY_S", 0.1)
+    monkeypatch.setattr(event_stream, "LATE_LINES_S", 0.3)
+    monkeypatch.setattr(event_stream, "CHANGE_EVERY_S", 0.1)
     site = Site(tmp_path / "data", Bus())
     site.server.start()
     yield site

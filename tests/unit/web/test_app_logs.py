@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.model import Container
 from gitship.web import app_log_stream, log_positions
 from tests.unit.web.conftest import TIMEOUT_S, EventStream, Site

@@ -10,9 +10,9 @@ import pytest
 
 from gitship.model import UptimeDay
 from gitship.model.traffic import Span, Traffic, bucket, no_latency
-from gitship.web import ages, traffic_chart, uptime_bar
-from gitship.web.figures import Processor, spark
+from gitship.web import humanize, traffic_chart, uptime_bar
 from gitship.web.traffic_chart import DAY, HOUR, MONTH, Reach
+from gitship.web.usage import Processor, spark
 
 NOW = 1_700_000_000.0 + 1234
 
@@ -54,7 +54,7 @@ def test_a_step_that_is_not_over_has_the_rate_of_what_is_over_of_it() -> None:
     steps = traffic_chart.steps(DAY, [Span(NOW // 3600 * 3600, 3600, Traffic(misses=600))], NOW)
     drawn = traffic_chart.plot(DAY, steps, [], NOW)
     assert steps[-1].seconds == NOW % 3600
-    assert drawn.panels[0].most == ages.rate(600 / (NOW % 3600))
+    assert drawn.panels[0].most == humanize.rate(600 / (NOW % 3600))
     assert drawn.wide == round(23 + NOW % 3600 / 3600, 3)  # it ends now
 
 
@@ -110,7 +110,7 @@ def test_nothing_known_is_no_uptime() -> None:
     ("share", "told"), [(1.0, "100 %"), (0.999999, "99.99 %"), (0.5, "50 %"), (0.99951, "99.95 %"), (0.0, "0 %")]
 )
 def test_only_the_whole_is_100_percent(share: float, told: str) -> None:
-    assert ages.percent(share) == told
+    assert humanize.percent(share) == told
 
 
 @pytest.mark.parametrize(
@@ -118,21 +118,21 @@ def test_only_the_whole_is_100_percent(share: float, told: str) -> None:
     [(120.4, "120/s"), (2.04, "2.0/s"), (0.1, "0.1/s"), (0.05, "3.0/min"), (0.0005, "1.8/h"), (0, "0/s")],
 )
 def test_a_rate_is_never_0_when_something_came(per_s: float, told: str) -> None:
-    assert ages.rate(per_s) == told
+    assert humanize.rate(per_s) == told
 
 
 @pytest.mark.parametrize(
     ("seconds", "told"), [(0.0042, "4.2 ms"), (0.084, "84 ms"), (1.26, "1.3 s"), (0.9999, "1.0 s")]
 )
 def test_answer_times_have_two_digits(seconds: float, told: str) -> None:
-    assert ages.quick(seconds) == told
+    assert humanize.quick(seconds) == told
 
 
 def test_what_is_still_to_come_is_told_so() -> None:
     now = time.time()
-    assert ages.until(now + 6.2 * 86_400, now) == "in 6 d"
-    assert ages.until(now - 120, now) == "2 min ago"
-    assert ages.until(now + 2, now) == "just now"
+    assert humanize.until(now + 6.2 * 86_400, now) == "in 6 d"
+    assert humanize.until(now - 120, now) == "2 min ago"
+    assert humanize.until(now + 2, now) == "just now"
 
 
 def test_processors_are_as_busy_as_between_two_looks() -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from gitship import log_format
 from gitship.appfiles import cache_rules
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.deploy.deploy_json import deploy_document
-from gitship.engine.values import LogLine
+from gitship.engine.types import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.front.traffic_counters import TrafficMinute
 from gitship.https.app_https import HostStatus, ServerHttps
@@ -32,7 +32,7 @@ from gitship.model import (
     UptimeDay,
 )
 from gitship.model.traffic import Traffic, bucket, no_latency
-from gitship.web import figures, health
+from gitship.web import health, usage
 from tests.unit.web.conftest import COMMIT, Site, addresses
 from tests.waiting import wait_until
 
@@ -508,8 +508,8 @@ def test_a_deploy_that_waits_long_names_what_it_waits_for(site: Site) -> None:
 
 def test_a_filling_disk_and_a_silent_varnish_are_warnings(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     go_live(site, "shop")
-    full = replace(figures.machine(site.settings.data_dir), disk_bytes=100 << 30, disk_free_bytes=5 << 30)
-    monkeypatch.setattr(figures, "machine", lambda data_dir: full)
+    full = replace(usage.machine(site.settings.data_dir), disk_bytes=100 << 30, disk_free_bytes=5 << 30)
+    monkeypatch.setattr(usage, "machine", lambda data_dir: full)
     site.operations.facts.front = False
     found = {w["text"]: w["command"] for w in site.get("/api/server").json()["warnings"]}
     assert found == {

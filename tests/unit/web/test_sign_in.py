@@ -123,7 +123,7 @@ def bob_of(site: Site) -> int:
 
 
 def test_an_open_stream_ends_at_once_when_its_key_is_removed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gitship.web.stream.IDENTITY_EVERY_S", 1e9)  # never by itself
+    monkeypatch.setattr("gitship.web.event_stream.IDENTITY_EVERY_S", 1e9)  # never by itself
     site.store.rights_changed = site.server.rights_changed
     go_live(site, "shop")
     cookie = site.sign_in("bob", Role.VIEWER)
@@ -146,7 +146,7 @@ def test_a_session_ends_when_its_key_is_limited_and_a_token_narrows(site: Site) 
 
 
 def test_an_open_stream_ends_with_the_session(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gitship.web.stream.IDENTITY_EVERY_S", 0.05)
+    monkeypatch.setattr("gitship.web.event_stream.IDENTITY_EVERY_S", 0.05)
     go_live(site, "shop")
     cookie = site.sign_in("bob", Role.VIEWER)
     journal = site.deploy(site.store.app("shop"))

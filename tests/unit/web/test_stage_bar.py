@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from gitship.model import Deploy, DeployKind, DeployState, StageTime
-from gitship.web import ages
+from gitship.web import humanize
 from gitship.web.stage_bar import BAR_WIDTH, MIN_WIDTH, stages, total_seconds
 
 DEPLOY = Deploy(1, 1, DeployKind.PUSH, DeployState.STARTING, "ada", 100.0)
@@ -67,7 +67,7 @@ def test_a_running_deploy_has_taken_until_now() -> None:
     ],
 )
 def test_ages_are_rounded_down(seconds: float, text: str) -> None:
-    assert ages.ago(1000.0, 1000.0 + seconds) == text
+    assert humanize.ago(1000.0, 1000.0 + seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_ages_are_rounded_down(seconds: float, text: str) -> None:
     [(0.04, "0.0s"), (59.94, "59.9s"), (59.96, "1m 00s"), (185, "3m 05s"), (3720, "1h 02m")],
 )
 def test_durations_change_unit_without_a_sixty(seconds: float, text: str) -> None:
-    assert ages.duration(seconds) == text
+    assert humanize.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (84_000_000, "84 MB"), (1_500_000_000, "1.5 GB")]
 )
 def test_sizes_are_short(count: int, text: str) -> None:
-    assert ages.size(count) == text
+    assert humanize.size(count) == text
 
 
 def test_exact_times_are_utc() -> None:
-    assert ages.exact(0) == "1970-01-01T00:00:00Z"
+    assert humanize.exact(0) == "1970-01-01T00:00:00Z"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.configvalues import Address
+from gitship.config_values import Address
 from gitship.front.tls.haproxy_config import haproxy_config
 from gitship.front.tls.served_certificates import HOSTS_PER_ENTRY, ServedCertificate, crt_list, entries, line, names_in
 from tests.unit.front.golden import check

@@ -13,7 +13,7 @@ from gitship.deploy import output
 from gitship.deploy.journal import Journal
 from gitship.events import Event
 from gitship.model import DeployState
-from gitship.web import live_updates, stream
+from gitship.web import event_stream, live_updates
 from tests.unit.web.conftest import TIMEOUT_S, EventStream, Site
 from tests.waiting import wait_until
 
@@ -131,7 +131,7 @@ def test_state_changes_bring_the_head_of_the_page(site: Site, journal: Journal) 
 def test_lines_written_after_the_end_was_recorded_still_arrive(
     site: Site, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "LATE_LINES_S", 2.0)
+    monkeypatch.setattr(event_stream, "LATE_LINES_S", 2.0)
     with site.stream(stream_path(journal)) as viewer:
         journal.update(state=DeployState.FAILED, reason="exited 1", finished_at=time.time())
         while json.loads(viewer.until("state").data)["state"] != "failed":
@@ -262,7 +262,7 @@ def test_the_stream_ends_when_the_app_is_destroyed(site: Site, journal: Journal)
 def test_silence_is_broken_so_that_proxies_keep_the_stream(
     site: Site, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "KEEPALIVE_S", 0.1)
+    monkeypatch.setattr(event_stream, "KEEPALIVE_S", 0.1)
     with site.stream(stream_path(journal)) as viewer:
         viewer.until("state")
         assert viewer.answer.readline() == b":\n"
@@ -307,7 +307,7 @@ def test_stopping_the_server_ends_its_threads_and_subscription(site: Site, journ
 
 
 def test_figures_are_told_anew_while_no_state_changes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "FIGURES_S", 0.2)
+    monkeypatch.setattr(event_stream, "FIGURES_S", 0.2)
     site.store.create_app("shop")
     page = site.get("/").text
     with site.stream(page[page.index("/changes?after=") :].partition('"')[0]) as viewer:

@@ -35,7 +35,7 @@ def ahead_s() -> float:
 
 
 class ClockWatch:
-    """Owns the thread ``clock``."""
+    """Owns the thread ``clock_watch``."""
 
     def __init__(self, store: Store, ahead: Callable[[], float] = ahead_s, boot_id: str | None = None) -> None:
         self._store = store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gitship.engine import container_cgroups
-from gitship.engine.values import Usage
+from gitship.engine.types import Usage
 from gitship.errors import NotFound
 
 

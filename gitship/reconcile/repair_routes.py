@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from gitship.apart import Apart
 from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.discrepancies import Action, Change
@@ -13,6 +12,7 @@ from gitship.deploy.queue import DeployQueue
 from gitship.errors import GitshipError, NotFound
 from gitship.front.front import AppFront, Front
 from gitship.model import App
+from gitship.per_app_errors import Apart
 from gitship.routing import switch
 from gitship.routing.access_control import AccessControl
 from gitship.routing.desired_state import DesiredState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.reconcile.rounds import AGAIN_S, INTERVAL_S, LOOK_AGAIN_S, WHOLE_S, Rounds
+from gitship.reconcile.schedule import AGAIN_S, INTERVAL_S, LOOK_AGAIN_S, WHOLE_S, Rounds
 
 
 class Clock:

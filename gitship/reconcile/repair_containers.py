@@ -6,21 +6,21 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from gitship.apart import Apart
 from gitship.config import Settings
 from gitship.containers.claims import Claims
+from gitship.containers.container_starter import Starter
 from gitship.containers.discrepancies import DOWN, Action, Change, Discrepancy, discrepancies
 from gitship.containers.restarts import Restarts
-from gitship.containers.start import Starter
 from gitship.deploy.queue import DeployQueue
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.interface import Engine
-from gitship.engine.values import ContainerState
+from gitship.engine.types import ContainerState
 from gitship.errors import GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.model import App, Container, Release
 from gitship.ownership import Ownership, number_in
-from gitship.reconcile.watch import Watcher
+from gitship.per_app_errors import Apart
+from gitship.reconcile.container_watcher import Watcher
 from gitship.routing.drain import Drainer, DrainLimits
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
@@ -139,7 +139,7 @@ class Repair:
             app = self._store.app_by_id(app_id)
         except NotFound:
             return []
-        labels = {values.LABEL_SERVER: self._starter.server_id, values.LABEL_APP_ID: str(app_id)}
+        labels = {types.LABEL_SERVER: self._starter.server_id, types.LABEL_APP_ID: str(app_id)}
         found = self._amiss(app, self._ownership.processes(self._engine.list(labels)).get(app.id, []))
         repaired: dict[str, Container] = {}
         changes = self._mended(app, found, failed, lambda one, container: self._mend(app, one, container, repaired))
@@ -200,14 +200,14 @@ class Repair:
     def _owned(self, app: App, state: ContainerState) -> bool:
         """True while the deploy that made the container is under way."""
         try:
-            deploy = self._store.deploy(number_in(state.labels.get(values.LABEL_DEPLOY)) or 0)
+            deploy = self._store.deploy(number_in(state.labels.get(types.LABEL_DEPLOY)) or 0)
         except NotFound:
             return False
         return deploy.app_id == app.id and not deploy.state.ended
 
     def _drain(self, app: App, orphans: list[ContainerState]) -> None:
         containers = [
-            (Container(s.id, s.name, app.id, 0, s.labels.get(values.LABEL_PROCESS, ""), 0, "", None), ORPHAN_GRACE_S)
+            (Container(s.id, s.name, app.id, 0, s.labels.get(types.LABEL_PROCESS, ""), 0, "", None), ORPHAN_GRACE_S)
             for s in orphans
         ]
         vcls = self._front.unlabelled(app.slug)

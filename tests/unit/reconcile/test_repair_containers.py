@@ -15,22 +15,22 @@ import pytest
 from gitship.appfiles.overrides import MOUNT
 from gitship.config import Settings
 from gitship.containers.claims import Claims
+from gitship.containers.container_starter import Starter
 from gitship.containers.restarts import Restarts
-from gitship.containers.start import Starter
 from gitship.deploy.queue import DeployQueue, Job
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine, ImageGone
-from gitship.engine.values import LABEL_SERVER, ContainerState
+from gitship.engine.types import LABEL_SERVER, ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
 from gitship.logs.archive import KeptLogs
 from gitship.model import GITSHIP, App, Container, Mount, Process
-from gitship.reconcile.destroy import Destroying
+from gitship.reconcile.container_watcher import Watcher
+from gitship.reconcile.destroy_app import Destroying
 from gitship.reconcile.outages import Outages
-from gitship.reconcile.repair import Repair
-from gitship.reconcile.watch import Watcher
+from gitship.reconcile.repair_containers import Repair
 from gitship.routing.drain import Drainer
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING

@@ -10,13 +10,12 @@ import logging
 import time
 from contextlib import ExitStack, suppress
 
-from gitship.apart import Apart
 from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.discrepancies import Action, Change
 from gitship.deploy.image_tags import held_by, only_of
 from gitship.deploy.queue import DeployQueue
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
 from gitship.errors import Conflict, GitshipError, NotFound
@@ -26,6 +25,7 @@ from gitship.git.repository import Repositories
 from gitship.logs import directories
 from gitship.model import GITSHIP, App, Identity
 from gitship.ownership import Ownership
+from gitship.per_app_errors import Apart
 from gitship.routing import switch
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
@@ -158,7 +158,7 @@ class Destroying:
         self._bus.publish(Event("app", app.name))
 
     def _remove_containers(self, app: App) -> None:
-        found = self._engine.list({values.LABEL_SERVER: self._server_id, values.LABEL_APP_ID: str(app.id)})
+        found = self._engine.list({types.LABEL_SERVER: self._server_id, types.LABEL_APP_ID: str(app.id)})
         for container in self._ownership.all(found).get(app.id, []):
             self._engine.stop(container.id, STOP_GRACE_S)
             self._engine.remove(container.id)

@@ -10,10 +10,10 @@ from typing import cast
 
 import pytest
 
-from gitship.containers.start import NAME_TRIES, Starter
+from gitship.containers.container_starter import NAME_TRIES, Starter
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine, NameTaken
-from gitship.engine.values import ContainerSpec, ContainerState
+from gitship.engine.types import ContainerSpec, ContainerState
 from gitship.errors import DeployError
 from gitship.logs.archive import KeptLogs
 from gitship.model import Process

@@ -160,7 +160,7 @@ class ContainerSpec:
 class ContainerState:
     """A container as the engine sees it. ``status`` is created, running, restarting, exited, paused, removing or dead.
 
-    ``labels`` has those of gitship's namespace only when gitship gave them to this very container (see ``label_seal``).
+    ``labels`` has those of gitship's namespace only when gitship gave them to this very container (see ``label_hmac``).
     ``health`` is "", starting, healthy or unhealthy; ``error`` the engine's own words when it could not start it;
     ``started_at`` epoch seconds or None; ``finished_at``, too, None of one that has never ended.
     """

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from gitship import config, private_files
 from gitship.backup import restore as restoring
-from gitship.backup.layout import About
+from gitship.backup.archive_format import About
 from gitship.config import Settings
 from gitship.engine.docker import DockerEngine
 from gitship.engine.interface import Volumes

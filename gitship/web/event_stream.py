@@ -157,7 +157,7 @@ class DeployStream(Stream):
 class ChangeStream(Stream):
     """An event ``changed`` when some app's state did since the page was made; the page then fetches itself anew.
 
-    ``figures`` comes every FIGURES_S: processors, memory and ages are others now.
+    ``usage`` comes every FIGURES_S: processors, memory and ages are others now.
     Of one app, or of all that the key may know of: what other apps do changes nothing here, not even an id.
     """
 

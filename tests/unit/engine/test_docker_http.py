@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine.deadlines import Expired, Interrupted, Patience
-from gitship.engine.http import Wire
+from gitship.engine.docker_http import Wire
+from gitship.engine.timeouts import Expired, Interrupted, Patience
 from gitship.errors import ConfigError, EngineError
 from tests.listening import answering, at_path, until_closed
 

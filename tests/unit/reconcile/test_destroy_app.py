@@ -9,21 +9,21 @@ from typing import Any, cast
 
 import pytest
 
-from gitship.apart import Apart
 from gitship.engine.interface import Engine
 from gitship.errors import Conflict, GitshipError
 from gitship.front.front import Front
 from gitship.model import GITSHIP
+from gitship.per_app_errors import Apart
 from gitship.reconcile.interrupted_deploys import Interrupted
 from gitship.reconcile.lost_addresses import LostAddresses
 from gitship.reconcile.outages import Outages
+from gitship.reconcile.problems import Troubles
 from gitship.reconcile.reconciler import Reconciler
-from gitship.reconcile.routes import Routes
-from gitship.reconcile.troubles import Troubles
+from gitship.reconcile.repair_routes import Routes
 from gitship.store.app_lock import DESTROYING, ensure_unlocked
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.test_pipeline import Bench as Whole
-from tests.unit.reconcile.test_repair import breaks, once
+from tests.unit.reconcile.test_repair_containers import breaks, once
 
 
 class Bench(Whole):

@@ -7,15 +7,15 @@ import threading
 from collections.abc import Iterator
 
 from gitship.appfiles import overrides
-from gitship.backup import layout
-from gitship.backup.layout import NotWhole
+from gitship.backup import archive_format
+from gitship.backup.archive_format import NotWhole
 from gitship.backup.reading import Entry
 from gitship.engine.interface import Volumes
 from gitship.errors import GitshipError, NotFound
 from gitship.store import Store
 from gitship.volumes import volume_names
 
-log = logging.getLogger("gitship.restore")
+log = logging.getLogger("gitship.restore_command")
 
 
 class VolumeFilling:
@@ -30,7 +30,7 @@ class VolumeFilling:
 
     def fill(self, first: Entry, entries: Iterator[Entry]) -> Entry | None:
         """Takes the volume that ``first`` begins from the entries; the one that comes after it, None at the end."""
-        piece = layout.volume_piece(first.name)
+        piece = archive_format.volume_piece(first.name)
         if piece is None or piece.number != 0 or (piece.app_id, piece.volume) in self.filled:
             raise NotWhole(f"'{first.name[:200]}' is not where it should be")
         after: list[Entry | None] = []
@@ -38,10 +38,10 @@ class VolumeFilling:
         def content() -> Iterator[bytes]:
             entry: Entry | None = first
             wanted = piece
-            while entry is not None and layout.volume_piece(entry.name) == wanted:
+            while entry is not None and archive_format.volume_piece(entry.name) == wanted:
                 yield from entry.content
                 entry = next(entries, None)
-                wanted = layout.VolumePiece(wanted.app_id, wanted.volume, wanted.number + 1)
+                wanted = archive_format.VolumePiece(wanted.app_id, wanted.volume, wanted.number + 1)
             after.append(entry)
 
         chunks = content()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gitship.disk.docker import DockerRoom, ensure_for_images
+from gitship.disk.docker_space import DockerRoom, ensure_for_images
 from gitship.disk.free_space import Room
 from gitship.disk.reserve import LOW_BYTES, RESERVE, RESERVE_BYTES
 from gitship.engine.errors import refused
@@ -66,7 +66,7 @@ class Disks:
 def disks(monkeypatch: pytest.MonkeyPatch) -> Disks:
     made = Disks()
     monkeypatch.setattr("gitship.disk.reserve.shutil.disk_usage", made.usage)
-    monkeypatch.setattr("gitship.disk.docker.same_disk", lambda one, other: False)
+    monkeypatch.setattr("gitship.disk.docker_space.same_disk", lambda one, other: False)
     return made
 
 

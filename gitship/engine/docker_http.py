@@ -17,8 +17,8 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from gitship.engine import api_versions
-from gitship.engine.deadlines import Expired, Patience, PatientSocket
 from gitship.engine.errors import unreachable
+from gitship.engine.timeouts import Expired, Patience, PatientSocket
 from gitship.errors import ConfigError, EngineError
 
 READ_BYTES = 65536

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from gitship.engine.docker import DockerEngine
-from gitship.engine.values import ContainerState, EngineEvent, Usage
+from gitship.engine.types import ContainerState, EngineEvent, Usage
 from gitship.errors import NotFound
 from gitship.events import Bus, Event, Subscription
 from gitship.model import Container, Happening, Process
+from gitship.reconcile.container_watcher import Watcher, exit_cause
 from gitship.reconcile.outages import Outages
-from gitship.reconcile.watch import Watcher, exit_cause
 from gitship.store import Store
 from gitship.store.container_events import KEPT_PER_APP
 
@@ -240,7 +240,7 @@ def test_an_exit_code_is_named_where_it_is_a_signal() -> None:
 def test_a_clock_that_was_set_back_hides_no_crash(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.store.set_events_seen_until(T + 3600)
     bench.start()
-    monkeypatch.setattr("gitship.reconcile.watch.time.time", lambda: T + 10)
+    monkeypatch.setattr("gitship.reconcile.container_watcher.time.time", lambda: T + 10)
     bench.tell(at(10.1, "die", exit_code=3), at(10.2, "start"))
     assert bench.texts == ["shop.web.1.v1 crashed: exit code 3, restarting (1st time)"]
     bench.tell(at(10.3, "die", exit_code=4))

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gitship.apart import Apart
 from gitship.deploy import journal
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus, Event
@@ -22,6 +21,7 @@ from gitship.oneoff import crontab
 from gitship.oneoff.oneoffs import OneOffs
 from gitship.oneoff.programs import Command
 from gitship.oneoff.spec import PROCESS, Ending, Task
+from gitship.per_app_errors import Apart
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.store.rights import ensure_live

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gitship.engine.container_json import summary
 from gitship.engine.events import event
 from gitship.engine.images import describe
-from gitship.engine.label_seal import LABEL, NAMESPACE, Seal
+from gitship.engine.label_hmac import LABEL, NAMESPACE, Seal
 
 TEXT = st.text(max_size=20)
 OWN = st.dictionaries(st.builds("gitship.{}".format, TEXT) | TEXT, TEXT, max_size=5).map(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from enum import Enum, auto
 
-from gitship.engine.values import EngineEvent
+from gitship.engine.types import EngineEvent
 
 # What Docker, too, takes for a wish that the container ends: it does not restart one after these.
 STOPS = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGQUIT})

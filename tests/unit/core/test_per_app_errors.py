@@ -14,7 +14,7 @@ from gitship.config import Settings
 from gitship.deploy.auto_rollback import Probation
 from gitship.deploy.rename import Renaming
 from gitship.engine.interface import Engine
-from gitship.engine.values import Usage
+from gitship.engine.types import Usage
 from gitship.errors import NotFound
 from gitship.events import Bus
 from gitship.front.traffic_counters import TrafficCounters

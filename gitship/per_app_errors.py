@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from gitship.errors import GitshipError
 
-log = logging.getLogger("gitship.apart")
+log = logging.getLogger("gitship.per_app_errors")
 INTERNAL = "internal error"
 INTERNAL_HINT = "the server's log has it"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitship.apart import Apart
+from gitship.per_app_errors import Apart
 from gitship.store import Store
 
 TROUBLES = "troubles"  # a setting of the server: [app, what is wrong with it] each

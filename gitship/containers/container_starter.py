@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from gitship.containers import capabilities
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine, ImageGone, NameTaken
-from gitship.engine.values import ContainerSpec
+from gitship.engine.types import ContainerSpec
 from gitship.errors import Conflict, DeployCanceled, DeployError, EngineError, GitshipError
 from gitship.logs.archive import KeptLogs
 from gitship.model import App, Container, Process, Release
@@ -70,7 +70,7 @@ class Starter:
             command=process.command,
             entrypoint=process.entrypoint,
             env=environment(app, release, process),
-            labels={**labels(self.server_id, app, release, process.type), values.LABEL_DEPLOY: str(deploy_id)},
+            labels={**labels(self.server_id, app, release, process.type), types.LABEL_DEPLOY: str(deploy_id)},
             address=address,
             restart=not process.host_mounts,  # ``restarts`` looks at the directories first
             stop_timeout_s=process.stop_timeout_s,
@@ -178,11 +178,11 @@ def image_gone(app: App, release: Release) -> DeployError:
 def labels(server_id: str, app: App, release: Release, process: str) -> dict[str, str]:
     """Whose a container is and what it runs; every container of gitship's has these."""
     return {
-        values.LABEL_SERVER: server_id,
-        values.LABEL_APP: app.name,
-        values.LABEL_APP_ID: str(app.id),
-        values.LABEL_RELEASE: str(release.number),
-        values.LABEL_PROCESS: process,
+        types.LABEL_SERVER: server_id,
+        types.LABEL_APP: app.name,
+        types.LABEL_APP_ID: str(app.id),
+        types.LABEL_RELEASE: str(release.number),
+        types.LABEL_PROCESS: process,
     }
 
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from gitship.engine.deadlines import Expired, Interrupted
 from gitship.engine.interface import Program
+from gitship.engine.timeouts import Expired, Interrupted
 from gitship.errors import EngineError
 
 READ_BYTES = 32 << 10

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine.values import ContainerState
+from gitship.engine.types import ContainerState
 from gitship.errors import Conflict
 from gitship.events import Bus
 from gitship.logs import runs
 from gitship.model import App, CronEntry, CronOutcome, CronRun, Overlap
 from gitship.oneoff import crontab
-from gitship.oneoff.cron_runs import TOPIC, Runs
+from gitship.oneoff.cron_runner import TOPIC, Runs
 from gitship.oneoff.cron_scheduler import LATE_S, Scheduler
 from gitship.oneoff.programs import MOST_PER_APP
 from gitship.routing.switch import STOPPED

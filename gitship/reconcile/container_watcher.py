@@ -12,15 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 
-from gitship.apart import Apart
 from gitship.containers import crash_loops
-from gitship.engine import values
+from gitship.engine import types
 from gitship.engine.interface import Engine
-from gitship.engine.values import ContainerState, EngineEvent
+from gitship.engine.types import ContainerState, EngineEvent
 from gitship.errors import GitshipError, NotFound
 from gitship.events import Bus, Event
 from gitship.model import Container, ContainerEvent, Happening
-from gitship.reconcile.exits import Ended, Lives
+from gitship.per_app_errors import Apart
+from gitship.reconcile.container_exits import Ended, Lives
 from gitship.reconcile.outages import Outages
 from gitship.store import Store
 
@@ -44,7 +44,7 @@ class Watcher:
         self._store = store
         self._bus = bus
         self._engine = engine
-        self._labels = {values.LABEL_SERVER: store.server_id()}
+        self._labels = {types.LABEL_SERVER: store.server_id()}
         self._apart = Apart()
         self._lives = Lives()
         self._until = store.events_seen_until() or time.time()

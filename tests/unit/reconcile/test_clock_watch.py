@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from gitship.model import CertificateAttempt, WebAccessKind
-from gitship.reconcile import clock
-from gitship.reconcile.clock import ClockWatch, ahead_s
+from gitship.reconcile import clock_watch
+from gitship.reconcile.clock_watch import ClockWatch, ahead_s
 from gitship.store import Store
-from gitship.store.webaccess import KEPT_PER_KEY
+from gitship.store.web_access import KEPT_PER_KEY
 from tests.waiting import wait_until
 
 HOUR_S, DAY_S, YEARS_S = 3600.0, 86_400.0, 56 * 365 * 86_400.0
@@ -160,20 +160,22 @@ def test_that_it_was_set_while_no_gitship_ran_is_noticed_unless_the_machine_was_
 def test_a_clock_that_is_only_slewed_changes_nothing(store: Store, machine: Clock) -> None:
     watching = watch(store, machine)
     session(store, "short", 60)
-    machine.set_s += clock.STEP_S / 2
+    machine.set_s += clock_watch.STEP_S / 2
     watching.look()
     machine.set_s += 60
     assert not holds(store, "short")
 
 
 def test_it_looks_by_itself_at_the_machines_own_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "LOOK_S", 0.01)
-    assert ahead_s() == pytest.approx(ahead_s(), abs=clock.SURE_S + 0.1)
+    monkeypatch.setattr(clock_watch, "LOOK_S", 0.01)
+    assert ahead_s() == pytest.approx(ahead_s(), abs=clock_watch.SURE_S + 0.1)
     steps = iter([0.0, 0.0])
     watching = ClockWatch(store, lambda: next(steps, HOUR_S))
     watching.start()
     try:
-        wait_until(lambda: (store.server_setting(clock.CLOCK) or {}).get("ahead_s") == HOUR_S, 20, "it has noticed")
+        wait_until(
+            lambda: (store.server_setting(clock_watch.CLOCK) or {}).get("ahead_s") == HOUR_S, 20, "it has noticed"
+        )
     finally:
         watching.stop()
 
