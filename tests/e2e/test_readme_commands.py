@@ -39,6 +39,7 @@ NOT_RUN = {
     "sudo ./install.sh --stop": BARE,
     "sudo ./install.sh --uninstall": BARE,
     "sudo ./install.sh --test": "it is what runs this",
+    "sudo ./install.sh --test -- tests/unit": "it is what runs this",
     ".ci/quick": "it is part of what runs this",
     "sudo .ci/pytest tests/e2e/test_queue.py": "it runs beside this",
     "ship https:enable hello": NO_AUTHORITY,
