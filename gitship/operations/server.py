@@ -316,14 +316,7 @@ class ServerOperations:
         release: int | None = None,
     ) -> Iterator[LogLine]:
         return self._looking.logs(
-            app,
-            process=process,
-            tail=tail,
-            since=since,
-            follow=follow,
-            stop=stop,
-            matches=matches,
-            release=release,
+            app, process=process, tail=tail, since=since, follow=follow, stop=stop, matches=matches, release=release
         )
 
     # -- within
