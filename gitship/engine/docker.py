@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +18,7 @@ from gitship.engine import (  # fmt: skip
 )
 from gitship.engine import (
     container_json,
+    containers,
     events,
     logs,
     networks,
@@ -31,8 +30,8 @@ from gitship.engine.cgroup_meters import Meters
 from gitship.engine.connection import Connection
 from gitship.engine.docker_host import is_here
 from gitship.engine.docker_images import DockerImages
-from gitship.engine.errors import conflict, start_failed, translated
-from gitship.engine.interface import ImageGone, Program, Spare
+from gitship.engine.errors import translated
+from gitship.engine.interface import Program, Spare
 from gitship.engine.label_hmac import Seal
 from gitship.engine.reserve_image import Kept
 from gitship.engine.retry_when_full import needs_room
@@ -50,7 +49,6 @@ from gitship.errors import EngineError, NotFound
 
 TIMEOUT_S = 60.0
 PRUNE_S = 600.0
-_REMOVAL_POLL_S = 0.05
 
 
 class DockerEngine:
@@ -186,26 +184,14 @@ class DockerEngine:
         image = self._config_of(spec)
         spec = dataclasses.replace(spec, labels=self._seal.labels(spec.name, spec.labels, image.get("Labels") or {}))
         with translated(self.host, f"create container {spec.name}"):
-            try:
-                created = self._docker.create_container_from_config(  # type: ignore[no-untyped-call]
-                    container_json.arguments(spec) | container_json.healthcheck(image), spec.name
-                )
-            except docker_errors.NotFound as error:
-                if "no such image" in str(error.explanation).lower():
-                    raise _image_gone(spec) from error
-                raise NotFound(
-                    f"container {spec.name} cannot be created: {error.explanation}", "deploy again"
-                ) from error
-            except docker_errors.APIError as error:
-                raise conflict(spec.name, error) or error from None
-            return str(created["Id"])
+            return containers.create(self._docker, spec, image)
 
     def _config_of(self, spec: ContainerSpec) -> Mapping[str, Any]:
         """The image's, which Docker gives to the container, too, where ``spec`` says nothing else."""
         try:
             return self._images.config(spec.image_id)
         except NotFound:
-            raise _image_gone(spec) from None
+            raise containers.image_gone(spec) from None
 
     def _known(self, state: ContainerState) -> ContainerState:
         return dataclasses.replace(state, labels=self._seal.believed(state.name, state.labels))
@@ -214,15 +200,7 @@ class DockerEngine:
     def start(self, container_id: str) -> None:
         """Raises Conflict when the container's address is in use, EngineError with the runtime's words otherwise."""
         with translated(self.host, "start the container", missing=f"container {container_id[:12]}"):
-            try:
-                self._docker.start(container_id)
-            except docker_errors.NotFound as error:
-                # the runtime's "no such file" for a command comes as a 404 on newer engines
-                if "no such container" in str(error.explanation).lower():
-                    raise
-                raise start_failed(error) from error
-            except docker_errors.APIError as error:
-                raise conflict("", error) or start_failed(error) from error
+            containers.start(self._docker, container_id)
 
     def inspect(self, container_id: str) -> ContainerState:
         with translated(self.host, "look at a container", missing=f"container {container_id[:12]}"):
@@ -241,34 +219,12 @@ class DockerEngine:
 
     def stop(self, container_id: str, timeout_s: float) -> None:
         with translated(self.host, "stop a container"):
-            try:
-                self._docker.stop(container_id, timeout=math.ceil(timeout_s))
-            except docker_errors.NotFound:
-                return
+            containers.stop(self._docker, container_id, timeout_s)
 
     def remove(self, container_id: str) -> None:
         self._meters.forget(container_id)
         with translated(self.host, "remove a container"):
-            try:
-                self._docker.remove_container(container_id, v=True, force=True)
-            except docker_errors.NotFound:
-                return
-            except docker_errors.APIError as error:
-                if "already in progress" not in str(error.explanation):
-                    raise
-                self._await_removal(container_id)
-
-    def _await_removal(self, container_id: str) -> None:
-        deadline = time.monotonic() + self._timeout_s
-        while time.monotonic() < deadline:
-            try:
-                self._docker.inspect_container(container_id)
-            except docker_errors.NotFound:
-                return
-            time.sleep(_REMOVAL_POLL_S)
-        raise EngineError(
-            f"container {container_id[:12]} is being removed and does not go away", "see `docker ps -a` on the server"
-        )
+            containers.remove(self._docker, container_id, self._timeout_s)
 
     # -- commands and logs
 
@@ -337,10 +293,6 @@ class DockerEngine:
     def _here(self) -> bool:
         """Its containers run on this machine."""
         return is_here(self.host)
-
-
-def _image_gone(spec: ContainerSpec) -> ImageGone:
-    return ImageGone(f"the image of container {spec.name} is gone", "build it again")
 
 
 def _free_bytes(directory: Path) -> int:
