@@ -29,7 +29,7 @@ BEFORE_THE_COMMIT = [
     Point("after", "Progress.__call__", 3),  # in the middle of the build
     Point("after", "ReleaseCommands._run"),
     Point("after", "DockerEngine.start", 2),  # of web
-    Point("before", "Programs.save"),  # labelled, and not written down
+    Point("before", "LoadedVcls.save"),  # labelled, and not written down
     Point("after", "Repository.compare_and_set"),
     Point("after", "Live.set_live"),  # within the transaction
     *long(
@@ -223,7 +223,7 @@ def test_renamed_app_has_one_of_its_names(
 def test_canary_ends_with_the_gitship_that_watches_it(stage: Stage) -> None:
     server = stage.server
     stage.commit()
-    stage.push_until(Point("after", "Canaries.share"), "-o", "canary=50%")
+    stage.push_until(Point("after", "CanaryRoutes.share"), "-o", "canary=50%")
     stage.comes_back()
     assert {server.get(APP).body.strip() for _ in range(20)} == {stage.live}
     stage.check_visitors()
