@@ -9,6 +9,7 @@ from docker import APIClient
 
 from gitship.config import load
 from gitship.errors import FrontError
+from gitship.front.app_vcl import LABEL_PREFIX
 from gitship.front.varnish_cli import LoadedVcl, VarnishCli
 from gitship.front.varnish_service import VarnishService as Varnish
 from tests.e2e.harness import Server
@@ -100,7 +101,9 @@ def _routes(server: Server) -> list[str]:
     """Each app's label leads to its live web containers, and no VCL is loaded for nothing."""
     with closing(control_of(server)) as control:
         loaded = control.loaded()
-        labels = {vcl.name.removeprefix("L_"): vcl.target for vcl in loaded if vcl.name.startswith("L_")}
+        labels = {
+            vcl.name.removeprefix(LABEL_PREFIX): vcl.target for vcl in loaded if vcl.name.startswith(LABEL_PREFIX)
+        }
         texts = {target: control.text(target) for target in labels.values() if target is not None}
     wrong = []
     for app, app_id in server.database("SELECT name, id FROM apps"):
