@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dulwich.errors import NotTreeError
 from dulwich.object_store import BaseObjectStore, tree_lookup_path
-from dulwich.objects import S_ISGITLINK, ObjectID, RawObjectID, Tree, sha_to_hex
+from dulwich.objects import ObjectID, RawObjectID, sha_to_hex
 from dulwich.repo import Repo
 
 from gitship.errors import Conflict, GitError, NotFound
@@ -129,21 +129,6 @@ class Repository:
             except (KeyError, NotTreeError, ValueError):
                 return False
             return stat.S_ISLNK(mode)
-
-    def file_count(self, commit: str) -> int:
-        """How many files a commit has; submodules are not counted. Raises NotFound."""
-        with open_store(self.objects) as store:
-            count, todo = 0, [_hex(_commit(store, commit).tree)]
-            while todo:
-                tree = store[todo.pop()]
-                assert isinstance(tree, Tree)
-                for _, mode, sha in tree.iteritems():
-                    assert mode is not None and sha is not None
-                    if mode & 0o170000 == 0o040000:
-                        todo.append(sha)
-                    elif not S_ISGITLINK(mode):
-                        count += 1
-            return count
 
 
 class Repositories:

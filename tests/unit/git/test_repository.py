@@ -195,12 +195,6 @@ def test_large_file_is_refused_before_it_is_read(filled: Repository, work: Work)
 
 
 @pytest.mark.clients
-def test_files_are_counted(filled: Repository, work: Work) -> None:
-    first, head = work.head("HEAD~1"), work.head()
-    assert (filled.file_count(first), filled.file_count(head)) == (3, 4)
-
-
-@pytest.mark.clients
 def test_ancestors(filled: Repository, work: Work) -> None:
     first, head = work.head("HEAD~1"), work.head()
     assert filled.is_ancestor(first, head) and filled.is_ancestor(head, head)
