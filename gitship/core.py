@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gitship.config import Settings
 from gitship.events import Bus
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
 
 
@@ -47,12 +47,12 @@ class Core:
     store: Store
     server_id: str
     bus: Bus
-    apart: Apart
+    apart: PerAppErrors
 
     @classmethod
     def of(cls, settings: Settings, config: Path | None) -> Core:
         store = Store(settings.database, copies=settings.disk.copies)
-        return cls(settings, config, store, store.server_id(), Bus(), Apart())
+        return cls(settings, config, store, store.server_id(), Bus(), PerAppErrors())
 
     def start(self) -> None:
         """Nothing: the store is open."""

@@ -15,7 +15,7 @@ from gitship.containers import room as containers_room
 from gitship.core import Core, Part, started
 from gitship.deploy import room as deploy_room
 from gitship.disk import room as disk_room
-from gitship.disk.docker_space import ReserveImage
+from gitship.disk.docker_space import ReserveImageSetting
 from gitship.engine import room as engine_room
 from gitship.git import room as git_room
 from gitship.https import room as https_room
@@ -42,7 +42,7 @@ class Daemon:
     def __init__(self, settings: Settings, config: Path | None = None) -> None:
         """``config`` is the settings' own file, for backups."""
         core = Core.of(settings, config)
-        engine = engine_room.build(core, ReserveImage(core.store))
+        engine = engine_room.build(core, ReserveImageSetting(core.store))
         docker = engine.docker
         disk = disk_room.build(core, docker)
         front, tls = front_of(settings, core.store), tls_of(settings)

@@ -6,7 +6,7 @@ from gitship.config import Settings
 from gitship.model import Identity, Role
 from gitship.public_key import parse
 from gitship.ssh import host_key
-from gitship.ssh.unknown_keys import Strangers
+from gitship.ssh.unknown_keys import UnknownKeys
 from gitship.store import Store
 
 LOCAL = "local"  # the key name shown for `gitship <command>` typed on the server itself
@@ -18,7 +18,7 @@ class Identities:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
         self._local = parse(host_key.public_line(host_key.ensure(settings.local_key))).fingerprint
-        self._strangers = Strangers(store.audit_stranger)
+        self._strangers = UnknownKeys(store.audit_stranger)
 
     def at_the_door(self, fingerprint: str, public_key: str, address: str) -> Identity | None:
         """As ``of``; who is not known is noted."""

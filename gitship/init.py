@@ -12,7 +12,7 @@ import tomli_w
 from gitship import config, private_files, public_key
 from gitship.config import Settings
 from gitship.deploy import hook_files
-from gitship.deploy.hook_files import Point
+from gitship.deploy.hook_files import HookPoint
 from gitship.errors import ConfigError, GitshipError
 from gitship.git import post_receive_hook
 from gitship.model import Role
@@ -85,7 +85,7 @@ def _directories(settings: Settings) -> None:
     settings.websockets_dir.mkdir(exist_ok=True)
     for place in (settings.tls_dir, settings.certificates):  # there before haproxy's unit looks for them
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for place in (settings.hooks_dir, *(hook_files.directory(settings.hooks_dir, point) for point in Point)):
+    for place in (settings.hooks_dir, *(hook_files.directory(settings.hooks_dir, point) for point in HookPoint)):
         place.mkdir(mode=0o700, exist_ok=True)
     settings.data_dir.chmod(private_files.THROUGH)
 

@@ -14,7 +14,7 @@ FORMATS = ("text", "json")
 QUIET = ("urllib3", "docker", "asyncio", "tornado.access", "acme", "dulwich")
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """``2026-01-02 03:04:05,678 INFO    gitship.deploy: live [app=shop deploy=12 request=1a2b3c4d]``."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Text(logging.Formatter):
         return super().formatMessage(record) + known
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One object a line: ``at`` (ISO 8601, UTC), ``level``, ``logger``, ``message``, the fields, ``exception``."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -53,7 +53,7 @@ def one_line(text: str) -> str:
 def configure(format: str, *, verbose: bool, stream: TextIO) -> None:
     """Everything that is logged from now on goes there."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(Json() if format == "json" else Text())
+    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)

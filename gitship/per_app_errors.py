@@ -18,7 +18,7 @@ INTERNAL = "internal error"
 INTERNAL_HINT = "the server's log has it"
 
 
-class Apart:
+class PerAppErrors:
     """Safe from any thread."""
 
     def __init__(self) -> None:

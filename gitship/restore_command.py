@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from gitship import config, private_files
 from gitship.backup import restore as restoring
-from gitship.backup.archive_format import About
+from gitship.backup.archive_format import BackupHeader
 from gitship.config import Settings
 from gitship.engine.docker import DockerEngine
 from gitship.engine.interface import Volumes
@@ -22,7 +22,7 @@ from gitship.git import ref_names
 from gitship.git.repository import Repositories
 from gitship.init import initialise
 from gitship.store import Store, data_directory_lock
-from gitship.store.database_copies import Copies
+from gitship.store.database_copies import DatabaseCopies
 
 
 def restore(path: Path, file: str | None, format: str, *, force: bool, check: bool, copy: bool) -> list[str]:
@@ -58,7 +58,7 @@ def _checked(stream: IO[bytes]) -> dict[str, Any]:
     return {**_about(about), "bytes": size, "state": "whole"}
 
 
-def _about(about: About) -> dict[str, Any]:
+def _about(about: BackupHeader) -> dict[str, Any]:
     holds = ["logs"] * about.logs + ["volumes"] * about.volumes
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(about.created_at)),
@@ -124,7 +124,7 @@ def _volumes_of(settings: Settings) -> Volumes:
 def _newest_copy(path: Path) -> dict[str, Any]:
     settings = config.load(path)
     with data_directory_lock.claimed(settings.data_dir):
-        copy, aside = Copies(settings.database).bring_back()
+        copy, aside = DatabaseCopies(settings.database).bring_back()
         store = Store(settings.database, copies=settings.disk.copies)
         try:
             # images of releases from before may be gone: what was live then is built again where that is so

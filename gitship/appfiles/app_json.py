@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gitship.appfiles import app_json_env, cron_schedule
-from gitship.appfiles.app_json_env import Wanted
+from gitship.appfiles.app_json_env import DeclaredVariable
 from gitship.appfiles.command_line import Command, read_command
 from gitship.errors import ConfigError
 from gitship.model import Check, CronEntry, Overlap
@@ -96,7 +96,7 @@ class AppJson:
     predeploy: Command | None = None
     postdeploy: Command | None = None
     cron: tuple[CronEntry, ...] = ()
-    env: Mapping[str, Wanted] = field(default_factory=dict)
+    env: Mapping[str, DeclaredVariable] = field(default_factory=dict)
     first_postdeploy: Command | None = None
     ignored: tuple[str, ...] = ()
 

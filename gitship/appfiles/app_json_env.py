@@ -21,7 +21,7 @@ SECRET_BYTES = 32  # 64 hexadecimal digits, as at Heroku
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DeclaredVariable:
     """``value`` None: it has to be set by hand, unless it is ``generated``."""
 
     value: str | None = None
@@ -36,9 +36,9 @@ class Wanted:
         return not self.required and not self.sync and (self.generated or self.value is not None)
 
 
-def parse(table: Value) -> dict[str, Wanted]:
+def parse(table: Value) -> dict[str, DeclaredVariable]:
     """By name. Raises ConfigError naming the key."""
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, DeclaredVariable] = {}
     for name, value in table.table().items():
         if not CONFIG_NAME.fullmatch(name):
             raise value.error(
@@ -48,10 +48,12 @@ def parse(table: Value) -> dict[str, Wanted]:
     return wanted
 
 
-def given(wanted: Mapping[str, Wanted], config: Mapping[str, str], before: Collection[str], app: str) -> dict[str, str]:
+def given(
+    wanted: Mapping[str, DeclaredVariable], config: Mapping[str, str], before: Collection[str], app: str
+) -> dict[str, str]:
     """What a push sets, beside ``config``; ``before`` are names that were given once. Raises DeployError."""
     found: dict[str, str] = {}
-    missing: dict[str, Wanted] = {}
+    missing: dict[str, DeclaredVariable] = {}
     for name, want in wanted.items():
         if want.sync and want.value is not None:
             if config.get(name) != want.value:
@@ -69,12 +71,12 @@ def given(wanted: Mapping[str, Wanted], config: Mapping[str, str], before: Colle
     return found
 
 
-def told(wanted: Mapping[str, Wanted], names: Collection[str]) -> str:
+def told(wanted: Mapping[str, DeclaredVariable], names: Collection[str]) -> str:
     """The names, and which were made up; never a value."""
     return ", ".join(f"{name} (generated)" if wanted[name].generated else name for name in sorted(names))
 
 
-def _unset(missing: Mapping[str, Wanted], app: str) -> DeployError:
+def _unset(missing: Mapping[str, DeclaredVariable], app: str) -> DeployError:
     names = list(missing)
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     said = [f"  {name}: {want.description}" for name, want in missing.items() if want.description]
@@ -84,13 +86,13 @@ def _unset(missing: Mapping[str, Wanted], app: str) -> DeployError:
     )
 
 
-def _wanted(value: Value) -> Wanted:
+def _wanted(value: Value) -> DeclaredVariable:
     if isinstance(value.raw, str | int | float):
-        return Wanted(_text(value))
+        return DeclaredVariable(_text(value))
     if not isinstance(value.raw, dict):
         raise value.error("must be a string or an object")
     entry = value.table()
-    return Wanted(
+    return DeclaredVariable(
         value=_text(entry["value"]) if "value" in entry else None,
         generated="generator" in entry and bool(entry["generator"].choice(SECRET)),
         required=entry["required"].flag() if "required" in entry else True,

@@ -18,7 +18,7 @@ BY_COMMAND, BY_FILE, BY_DEFAULT = "cache:set", "gitship.toml", "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CacheRule:
     """``key`` is its name in gitship.toml, ``field`` the one in Cache; ``option`` is how a command calls it."""
 
     key: str
@@ -33,13 +33,13 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleInUse:
+class CacheRuleInUse:
     """``value`` is seconds, true or false, a list of names, or None for nothing.
 
     ``source`` is BY_COMMAND, BY_FILE or BY_DEFAULT.
     """
 
-    rule: Rule
+    rule: CacheRule
     value: int | bool | list[str] | None
     source: str
 
@@ -89,20 +89,20 @@ def _bounded(value: Value, words: list[str], most: int) -> list[str]:
 
 
 RULES = (
-    Rule("ttl", "ttl_s", "0", "how long to cache pages without cache headers; 0: not at all",
+    CacheRule("ttl", "ttl_s", "0", "how long to cache pages without cache headers; 0: not at all",
         Value.duration),
-    Rule("grace", "grace_s", "1d", "how long to serve expired pages while the app fails",
+    CacheRule("grace", "grace_s", "1d", "how long to serve expired pages while the app fails",
         Value.duration),
-    Rule("ignore_cookies", "ignore_cookies", "off",
+    CacheRule("ignore_cookies", "ignore_cookies", "off",
         "cookies that do not prevent caching: names (`_ga*`), or `on` for all; uncached requests still get them",
         _cookies),
-    Rule("strip_query", "strip_query", "off",
+    CacheRule("strip_query", "strip_query", "off",
         "query query parameters to remove from GET requests for cache and app, for instance `utm_*,fbclid`", _names),
-    Rule("assets_for", "assets_for_s", "1h",
+    CacheRule("assets_for", "assets_for_s", "1h",
         "how long to serve the previous release's cached files where the live one answers 404; 0: not at all",
         Value.duration),
-    Rule("warm", "warm", "off", "paths to fetch into the cache before switching to a new release", _paths),
-    Rule("sticky", "sticky", "off",
+    CacheRule("warm", "warm", "off", "paths to fetch into the cache before switching to a new release", _paths),
+    CacheRule("sticky", "sticky", "off",
         "`on`: keep each visitor on one container, by a cookie, as socket.io's polling needs it", _flag),
 )  # fmt: skip
 
@@ -125,12 +125,12 @@ def cache(of_release: Mapping[str, Any], settings: Mapping[str, Any]) -> CacheSe
     return dataclasses.replace(DEFAULT, **fields)
 
 
-def in_use(of_release: Mapping[str, Any], settings: Mapping[str, Any]) -> list[RuleInUse]:
+def in_use(of_release: Mapping[str, Any], settings: Mapping[str, Any]) -> list[CacheRuleInUse]:
     """Every rule, with where it comes from."""
     now, own = cache(of_release, settings), by_command(settings)
     found = []
     for rule in RULES:
         value = getattr(now, rule.field)
         source = BY_COMMAND if rule.field in own else BY_FILE if rule.field in of_release else BY_DEFAULT
-        found.append(RuleInUse(rule, list(value) if isinstance(value, tuple) else value, source))
+        found.append(CacheRuleInUse(rule, list(value) if isinstance(value, tuple) else value, source))
     return found

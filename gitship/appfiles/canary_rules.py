@@ -33,7 +33,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CanaryPlan:
     """``percent`` of the visitors have the new release for ``window_s`` before all do."""
 
     percent: float
@@ -49,24 +49,24 @@ class Plan:
         return f"{self.percent:g}% of visitors for {self.window_s / size:g}{unit}"
 
 
-class Verdict(StrEnum):
+class CanaryVerdict(StrEnum):
     WAIT = "wait"
     PROMOTE = "promote"
     ABORT = "abort"
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class CanaryJudgement:
     """``reason`` is a sentence for people; empty while it is to wait."""
 
-    verdict: Verdict
+    verdict: CanaryVerdict
     reason: str = ""
 
 
-WAIT = Judgement(Verdict.WAIT)
+WAIT = CanaryJudgement(CanaryVerdict.WAIT)
 
 
-def parse(text: str) -> Plan:
+def parse(text: str) -> CanaryPlan:
     """A plan from EXAMPLE. Raises ValueError that says what it must be."""
     match = _PLAN.fullmatch(text.strip().lower())
     if match is None:
@@ -77,25 +77,25 @@ def parse(text: str) -> Plan:
         raise ValueError(f"must be from {LEAST_PERCENT:g}% to {MOST_PERCENT:g}% of the visitors")
     if not LEAST_WINDOW_S <= window_s <= MOST_WINDOW_S:
         raise ValueError(f"must last from {LEAST_WINDOW_S:g}s to {MOST_WINDOW_S / 3600:g}h")
-    return Plan(percent, window_s)
+    return CanaryPlan(percent, window_s)
 
 
-def judge(plan: Plan, elapsed_s: float, old: Traffic, new: Traffic) -> Judgement:
+def judge(plan: CanaryPlan, elapsed_s: float, old: Traffic, new: Traffic) -> CanaryJudgement:
     """The verdict after ``elapsed_s``, by what the app's releases have answered since the canary began."""
     if new.errors >= MIN_ERRORS:
         ours, theirs = _error_share(new), _error_share(old)
         if ours > theirs + ERROR_MARGIN and ours > theirs * ERROR_FACTOR:
             reason = f"{new.errors} of {new.asked} requests failed ({_percent(ours)}; {_percent(theirs)} before)"
-            return Judgement(Verdict.ABORT, reason)
+            return CanaryJudgement(CanaryVerdict.ABORT, reason)
     if elapsed_s < plan.window_s:
         return WAIT
     if new.asked < MIN_REQUESTS:
         if elapsed_s < plan.most_s:
             return WAIT
-        return Judgement(Verdict.PROMOTE, f"only {new.asked} requests, no worse than before")
+        return CanaryJudgement(CanaryVerdict.PROMOTE, f"only {new.asked} requests, no worse than before")
     if old.asked >= MIN_REQUESTS and (slower := _slower(old.percentile(0.95), new.percentile(0.95))):
-        return Judgement(Verdict.ABORT, slower)
-    return Judgement(Verdict.PROMOTE, f"{new.asked} requests, no worse than before")
+        return CanaryJudgement(CanaryVerdict.ABORT, slower)
+    return CanaryJudgement(CanaryVerdict.PROMOTE, f"{new.asked} requests, no worse than before")
 
 
 def described(traffic: Traffic) -> str:

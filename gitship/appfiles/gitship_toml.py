@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gitship.appfiles import build_arguments, cache_rules, canary_rules, cron_schedule
-from gitship.appfiles.canary_rules import Plan
+from gitship.appfiles.canary_rules import CanaryPlan
 from gitship.appfiles.command_line import read_command
 from gitship.engine.platforms import PLATFORM
 from gitship.errors import ConfigError, UsageError
@@ -23,7 +23,7 @@ LONGEST_CRON_S = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class BuildTable:
     """How the image is built; ``context`` is the directory that is sent, ``dockerfile`` a path within it.
 
     ``secrets`` are names of config variables by the id that the Dockerfile mounts; ``values`` theirs, at build time.
@@ -40,7 +40,7 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProcessLimits:
     """What the containers of one process type may use, and the seconds from SIGTERM to SIGKILL."""
 
     memory_bytes: int | None = None
@@ -59,21 +59,21 @@ class GitshipToml:
 
     port: int | None = None
     entrypoint: bool | None = None
-    build: Build = field(default_factory=Build)
+    build: BuildTable = field(default_factory=BuildTable)
     drain_timeout_s: float | None = None
     socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
-    canary: Plan | None = None
+    canary: CanaryPlan | None = None
     watch_s: float | None = None
     watch_errors: float | None = None
-    limits: Mapping[str, Limits] = field(default_factory=dict)
+    limits: Mapping[str, ProcessLimits] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     cron: tuple[CronEntry, ...] = ()
     cache: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class TomlKey:
     """A key of one table: its default as the manual shows it, what it means, and how it is read."""
 
     name: str
@@ -113,67 +113,70 @@ def _headers(value: Value) -> dict[str, str]:
 
 
 TOP = (
-    Key("port", "config PORT, else EXPOSE, else 5000", "port that `web` listens on", lambda v: v.whole(1, 65535)),
-    Key("entrypoint", "true if it runs its arguments",
+    TomlKey("port", "config PORT, else EXPOSE, else 5000", "port that `web` listens on", lambda v: v.whole(1, 65535)),
+    TomlKey("entrypoint", "true if it runs its arguments",
         "true: run Procfile, `run` and cron commands through the image's ENTRYPOINT", Value.flag),
 )  # fmt: skip
 BUILD = (
-    Key("dockerfile", "Dockerfile", "the Dockerfile, the Dockerfile's path within the context", Value.inside),
-    Key("context", "the repository", "directory sent to the build", Value.inside),
-    Key("target", "the last stage", "stage of the Dockerfile to build", Value.line),
-    Key("args", "none", 'build arguments, for instance `{ NODE_ENV = "production" }`', _args),
-    Key("platform", "the machine's", "platform to build for; the machine must be able to run it", _platform),
-    Key("network", "default", 'network of RUN lines; `"none"` for no network; base images are pulled in any case',
+    TomlKey("dockerfile", "Dockerfile", "the Dockerfile, the Dockerfile's path within the context", Value.inside),
+    TomlKey("context", "the repository", "directory sent to the build", Value.inside),
+    TomlKey("target", "the last stage", "stage of the Dockerfile to build", Value.line),
+    TomlKey("args", "none", 'build arguments, for instance `{ NODE_ENV = "production" }`', _args),
+    TomlKey("platform", "the machine's", "platform to build for; the machine must be able to run it", _platform),
+    TomlKey("network", "default", 'network of RUN lines; `"none"` for no network; base images are pulled in any case',
         lambda v: v.choice("default", "none")),
-    Key("secrets", "none", 'config variables for `RUN --mount=type=secret`, for instance `{ npmrc = "NPM_TOKEN" }`',
+    TomlKey("secrets", "none", 'config variables for `RUN --mount=type=secret`, for instance `{ npmrc = "NPM_TOKEN" }`',
         _secrets),
 )  # fmt: skip
 DEPLOY = (
-    Key("drain_timeout", "the server's", "seconds to let requests in progress finish after a switch", Value.seconds),
-    Key("socket_drain_timeout", "the server's", "seconds to keep websockets open after a switch", Value.seconds),
-    Key("check_timeout", "the server's", "seconds until a container must be healthy",
+    TomlKey("drain_timeout", "the server's", "seconds to let requests in progress finish after a switch",
+    Value.seconds),
+    TomlKey("socket_drain_timeout", "the server's", "seconds to keep websockets open after a switch", Value.seconds),
+    TomlKey("check_timeout", "the server's", "seconds until a container must be healthy",
         lambda v: v.seconds(1)),
-    Key("canary", "none", 'share of visitors that gets a new release first, and for how long: "5% for 2m"',
+    TomlKey("canary", "none", 'share of visitors that gets a new release first, and for how long: "5% for 2m"',
         lambda v: v.parsed(canary_rules.parse)),
-    Key("watch", "the server's", "seconds after a switch during which a failing release is rolled back automatically",
+    TomlKey("watch", "the server's",
+    "seconds after a switch during which a failing release is rolled back automatically",
         Value.seconds),
-    Key("watch_errors", "the server's", "percentage of failed requests above which it is rolled back; 0: ignore them",
+    TomlKey("watch_errors", "the server's",
+    "percentage of failed requests above which it is rolled back; 0: ignore them",
         lambda v: v.number(0, 100)),
 )  # fmt: skip
-CACHE = tuple(Key(rule.key, rule.default, rule.about, rule.read) for rule in cache_rules.RULES)
+CACHE = tuple(TomlKey(rule.key, rule.default, rule.about, rule.read) for rule in cache_rules.RULES)
 PROCESS = (
-    Key("memory", "no limit", 'memory limit of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
-    Key("cpus", "no limit", "CPU limit of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
-    Key("pids", "no limit", "limit of processes and threads of a container", lambda v: v.whole(1, 4_000_000)),
-    Key("read_only", "false", "true: containers may write only to their volumes, /tmp and /run", Value.flag),
-    Key("stop_timeout", "30", "seconds from SIGTERM to SIGKILL", Value.seconds),
-    Key("checks", "app.json's, else by the image", "health checks, one table each; `[]` for none",
+    TomlKey("memory", "no limit", 'memory limit of a container, for instance "256m"', lambda v: v.size(MIN_MEMORY)),
+    TomlKey("cpus", "no limit", "CPU limit of a container, for instance 0.5", lambda v: v.number(0.01, 1024)),
+    TomlKey("pids", "no limit", "limit of processes and threads of a container", lambda v: v.whole(1, 4_000_000)),
+    TomlKey("read_only", "false", "true: containers may write only to their volumes, /tmp and /run", Value.flag),
+    TomlKey("stop_timeout", "30", "seconds from SIGTERM to SIGKILL", Value.seconds),
+    TomlKey("checks", "app.json's, else by the image", "health checks, one table each; `[]` for none",
         lambda v: tuple(_check(item) for item in v.items())),
 )  # fmt: skip
 CHECK = (
-    Key("path", "", "the path that must answer with a status below 400", Value.http_path),
-    Key("listening", "", "true: the port must accept connections", Value.flag),
-    Key("command", "", "a command in the container that must exit 0, as a string or a list", read_command),
-    Key("uptime", "", "seconds that the container must stay up", lambda v: v.seconds(0.1)),
-    Key("image", "", "true: the image's HEALTHCHECK must pass", Value.flag),
-    Key("name", "none", "the check's name", Value.line),
-    Key("port", "the process's port", "the port to check", lambda v: v.whole(1, 65535)),
-    Key("scheme", "http", "http or https (any certificate will do)", lambda v: v.choice("http", "https")),
-    Key("headers", "none", 'request headers, for instance `{ Host = "example.com" }`', _headers),
-    Key("content", "none", "text that the response must contain", Value.text),
-    Key("initial_delay", "0", "seconds before the first attempt", Value.seconds),
-    Key("timeout", "5", "seconds per attempt", lambda v: v.seconds(0.1)),
-    Key("deadline", "deploy.check_timeout", "seconds until the check must have passed", lambda v: v.seconds(1)),
+    TomlKey("path", "", "the path that must answer with a status below 400", Value.http_path),
+    TomlKey("listening", "", "true: the port must accept connections", Value.flag),
+    TomlKey("command", "", "a command in the container that must exit 0, as a string or a list", read_command),
+    TomlKey("uptime", "", "seconds that the container must stay up", lambda v: v.seconds(0.1)),
+    TomlKey("image", "", "true: the image's HEALTHCHECK must pass", Value.flag),
+    TomlKey("name", "none", "the check's name", Value.line),
+    TomlKey("port", "the process's port", "the port to check", lambda v: v.whole(1, 65535)),
+    TomlKey("scheme", "http", "http or https (any certificate will do)", lambda v: v.choice("http", "https")),
+    TomlKey("headers", "none", 'request headers, for instance `{ Host = "example.com" }`', _headers),
+    TomlKey("content", "none", "text that the response must contain", Value.text),
+    TomlKey("initial_delay", "0", "seconds before the first attempt", Value.seconds),
+    TomlKey("timeout", "5", "seconds per attempt", lambda v: v.seconds(0.1)),
+    TomlKey("deadline", "deploy.check_timeout", "seconds until the check must have passed", lambda v: v.seconds(1)),
 )
 CRON = (
-    Key("schedule", "", 'schedule: five fields as in crontab(5), for instance "0 3 * * mon", or "@daily"',
+    TomlKey("schedule", "", 'schedule: five fields as in crontab(5), for instance "0 3 * * mon", or "@daily"',
         lambda v: v.parsed(cron_schedule.parse)),
-    Key("command", "", "command, run in its own container: a string, a list, or a process type",
+    TomlKey("command", "", "command, run in its own container: a string, a list, or a process type",
         read_command),
-    Key("timezone", "the server's cron.timezone", 'time zone, for instance "Europe/Berlin"', Value.timezone),
-    Key("overlap", "skip", 'if the previous run is still running: "skip", "queue", "replace" (stop it) or "allow"',
+    TomlKey("timezone", "the server's cron.timezone", 'time zone, for instance "Europe/Berlin"', Value.timezone),
+    TomlKey("overlap", "skip", 'if the previous run is still running: "skip", "queue", "replace" (stop it) or "allow"',
         lambda v: Overlap(v.choice(*Overlap))),
-    Key("timeout", "86400", "seconds after which a run is stopped", lambda v: v.seconds(1, LONGEST_CRON_S)),
+    TomlKey("timeout", "86400", "seconds after which a run is stopped", lambda v: v.seconds(1, LONGEST_CRON_S)),
 )  # fmt: skip
 KINDS = {"path": "http", "listening": "listening", "command": "command", "uptime": "uptime", "image": "image"}
 TABLES = (
@@ -201,7 +204,7 @@ def parse(content: bytes) -> GitshipToml:
     cache = cache_rules.stored(_read(sections["cache"], CACHE))
     deploy = _read(sections["deploy"], DEPLOY)
     deploy = {name if name in ("canary", "watch_errors") else f"{name}_s": value for name, value in deploy.items()}
-    limits: dict[str, Limits] = {}
+    limits: dict[str, ProcessLimits] = {}
     checks: dict[str, tuple[Check, ...]] = {}
     for name, table in sections["processes"].table().items():
         if not PROCESS_TYPE.fullmatch(name):
@@ -210,9 +213,11 @@ def parse(content: bytes) -> GitshipToml:
         if "checks" in process:
             checks[name] = process.pop("checks")
         renamed = {"memory": "memory_bytes", "stop_timeout": "stop_timeout_s"}
-        limits[name] = Limits(**{renamed.get(key, key): value for key, value in process.items()})
+        limits[name] = ProcessLimits(**{renamed.get(key, key): value for key, value in process.items()})
     cron = tuple(_cron(name, table) for name, table in sections["cron"].table().items())
-    return GitshipToml(build=Build(**build), limits=limits, checks=checks, cron=cron, cache=cache, **values, **deploy)
+    return GitshipToml(
+        build=BuildTable(**build), limits=limits, checks=checks, cron=cron, cache=cache, **values, **deploy
+    )
 
 
 def reference() -> list[tuple[str, str, str]]:
@@ -222,7 +227,7 @@ def reference() -> list[tuple[str, str, str]]:
     ]
 
 
-def _read(table: Value, keys: tuple[Key, ...], sections: tuple[str, ...] = ()) -> dict[str, Any]:
+def _read(table: Value, keys: tuple[TomlKey, ...], sections: tuple[str, ...] = ()) -> dict[str, Any]:
     """The values of a table by key, without its ``sections``."""
     read = {key.name: key.read for key in keys}
     found = table.known((*read, *sections))

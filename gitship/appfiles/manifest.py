@@ -10,10 +10,10 @@ from typing import Any
 
 from gitship.appfiles import app_json, gitship_toml, procfile
 from gitship.appfiles.app_json import UPTIME_S, AppJson
-from gitship.appfiles.app_json_env import Wanted
-from gitship.appfiles.canary_rules import Plan
+from gitship.appfiles.app_json_env import DeclaredVariable
+from gitship.appfiles.canary_rules import CanaryPlan
 from gitship.appfiles.command_line import Command
-from gitship.appfiles.gitship_toml import Build, GitshipToml, Limits
+from gitship.appfiles.gitship_toml import BuildTable, GitshipToml, ProcessLimits
 from gitship.config import Settings
 from gitship.engine.types import Image
 from gitship.errors import ConfigError, DeployError, nearest
@@ -40,8 +40,8 @@ class Manifest:
     formation: Mapping[str, int] = field(default_factory=dict)
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     check_sources: Mapping[str, str] = field(default_factory=dict)
-    limits: Mapping[str, Limits] = field(default_factory=dict)
-    build: Build = field(default_factory=Build)
+    limits: Mapping[str, ProcessLimits] = field(default_factory=dict)
+    build: BuildTable = field(default_factory=BuildTable)
     cache: Mapping[str, Any] = field(default_factory=dict)
     port: int | None = None
     entrypoint: bool | None = None
@@ -49,10 +49,10 @@ class Manifest:
     socket_drain_timeout_s: float | None = None
     check_timeout_s: float | None = None
     cron: tuple[CronEntry, ...] = ()
-    canary: Plan | None = None
+    canary: CanaryPlan | None = None
     watch_s: float | None = None
     watch_errors: float | None = None
-    env: Mapping[str, Wanted] = field(default_factory=dict)
+    env: Mapping[str, DeclaredVariable] = field(default_factory=dict)
     first_postdeploy: Command | None = None
     ignored: tuple[str, ...] = ()
 
@@ -155,7 +155,7 @@ def _process(
     config: Mapping[str, str],
     settings: Settings,
 ) -> Process:
-    limits = manifest.limits.get(type_, Limits())
+    limits = manifest.limits.get(type_, ProcessLimits())
     deadline_s = settings.deploy.check_timeout if manifest.check_timeout_s is None else manifest.check_timeout_s
     checks = manifest.checks.get(type_, _default_checks(type_, image))
     process = Process(

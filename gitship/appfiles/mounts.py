@@ -21,7 +21,7 @@ RESERVED_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/sbin/dock
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DeclaredMount:
     """``source`` is a volume's name or a directory of the host; ``processes`` None means every type."""
 
     source: str
@@ -82,13 +82,13 @@ def _clean(text: str) -> str:
     return path
 
 
-def stored(settings: Mapping[str, Any]) -> list[Wanted]:
+def stored(settings: Mapping[str, Any]) -> list[DeclaredMount]:
     """All that are set, by path."""
     found = []
     for path, value in sorted(overrides.below(settings, overrides.MOUNT).items()):
         if value is not None:
             processes = None if value["processes"] is None else tuple(value["processes"])
-            found.append(Wanted(value["source"], path, value["read_only"], processes))
+            found.append(DeclaredMount(value["source"], path, value["read_only"], processes))
     return found
 
 

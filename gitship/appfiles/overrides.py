@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gitship.appfiles import build_arguments
-from gitship.appfiles.gitship_toml import FILE, Limits
+from gitship.appfiles.gitship_toml import FILE, ProcessLimits
 from gitship.appfiles.manifest import Manifest
 from gitship.errors import ConfigError, UsageError
 from gitship.model import WEB, Check
@@ -94,7 +94,7 @@ def running(manifest: Manifest, overrides: Overrides) -> Manifest:
     for process in types:
         values = {**overrides.limits.get(EVERY, {}), **overrides.limits.get(process, {})}
         if values:
-            limits[process] = dataclasses.replace(limits.get(process, Limits()), **values)
+            limits[process] = dataclasses.replace(limits.get(process, ProcessLimits()), **values)
     checks = {process: (check,) for process, check in overrides.checks.items() if process in types}
     return dataclasses.replace(
         manifest,
@@ -105,14 +105,14 @@ def running(manifest: Manifest, overrides: Overrides) -> Manifest:
     )
 
 
-def limits_of_one_offs(overrides: Overrides) -> Limits:
+def limits_of_one_offs(overrides: Overrides) -> ProcessLimits:
     """What `run`, cron entries and the steps of a deploy may use."""
-    return Limits(**{**overrides.limits.get(EVERY, {}), **overrides.limits.get(RUN, {})})
+    return ProcessLimits(**{**overrides.limits.get(EVERY, {}), **overrides.limits.get(RUN, {})})
 
 
-def limits_of_builds(overrides: Overrides) -> Limits:
+def limits_of_builds(overrides: Overrides) -> ProcessLimits:
     """What one build may use; the classic builder alone can keep to it."""
-    return Limits(**overrides.limits.get(BUILDS, {}))
+    return ProcessLimits(**overrides.limits.get(BUILDS, {}))
 
 
 def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]) -> Manifest:

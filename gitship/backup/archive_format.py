@@ -25,7 +25,7 @@ MOST_BYTES = {HEADER: 1 << 20, CONFIG: 1 << 20, MANIFEST: _DOCUMENT_BYTES}
 _VOLUME = re.compile(r"volumes/([0-9]+)/([A-Za-z0-9][A-Za-z0-9_.-]{0,99})\.tar\.([0-9]{6})")
 
 
-class NotWhole(GitshipError):
+class IncompleteBackup(GitshipError):
     """The archive is no backup, or not all of one."""
 
     def __init__(self, reason: str) -> None:
@@ -33,7 +33,7 @@ class NotWhole(GitshipError):
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class BackupHeader:
     """The header: what is in the backup and where it comes from."""
 
     format: int
@@ -45,14 +45,14 @@ class About:
     volumes: bool
 
     @classmethod
-    def read(cls, document: Any) -> About:
+    def read(cls, document: Any) -> BackupHeader:
         """Raises NotWhole, and GitshipError for a backup that a newer gitship has made."""
         try:
             about = cls(**document)
         except TypeError:
             number = document.get("format") if isinstance(document, dict) else None
             if not isinstance(number, int) or number <= FORMAT:
-                raise NotWhole("its first entry is not that of a gitship backup") from None
+                raise IncompleteBackup("its first entry is not that of a gitship backup") from None
             about = cls(number, str(document.get("gitship")), 0.0, "", 0, False, False)
         if about.format > FORMAT:
             raise GitshipError(
@@ -86,5 +86,5 @@ def inside_data(entry: str) -> str:
     name = entry.removeprefix(DATA)
     parts = name.split("/")
     if not entry.startswith(DATA) or any(part in ("", ".", "..") for part in parts) or "\0" in name:
-        raise NotWhole(f"'{entry[:200]}' has no place in it")
+        raise IncompleteBackup(f"'{entry[:200]}' has no place in it")
     return name

@@ -19,13 +19,13 @@ from pathlib import Path
 
 from gitship import __version__
 from gitship.backup import archive_format
-from gitship.backup.archive_format import About, VolumePiece
-from gitship.backup.writing import Writer
+from gitship.backup.archive_format import BackupHeader, VolumePiece
+from gitship.backup.writing import BackupWriter
 from gitship.config import Settings
 from gitship.containers.attach_client import ClientLeft
 from gitship.engine import volume_archive
 from gitship.engine.interface import Volumes
-from gitship.engine.timeouts import Interrupted
+from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import Conflict, GitshipError
 from gitship.git import repository_files
 from gitship.git.repository import Repositories
@@ -39,7 +39,7 @@ UNFINISHED = ".backup-"
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class BackupSummary:
     """What a backup came to."""
 
     bytes: int
@@ -82,7 +82,7 @@ class Backups:
 
     def write(
         self, write: Callable[[bytes], object], gone: threading.Event, *, logs: bool = False, volumes: bool = False
-    ) -> Made:
+    ) -> BackupSummary:
         """Hands the archive over as it is made. Raises ClientLeft when ``write`` fails or ``gone`` is set.
 
         Raises GitshipError (Conflict while another is made); what was handed over is then no whole archive.
@@ -94,9 +94,11 @@ class Backups:
         finally:
             self._one.release()
 
-    def _write(self, write: Callable[[bytes], object], gone: threading.Event, logs: bool, volumes: bool) -> Made:
+    def _write(
+        self, write: Callable[[bytes], object], gone: threading.Event, logs: bool, volumes: bool
+    ) -> BackupSummary:
         sent = 0
-        writer = Writer()
+        writer = BackupWriter()
         apps = self._store.apps()
         held = sum(len(self._keeper.of(app)) for app in apps) if volumes else 0
         with ExitStack() as ends:
@@ -109,12 +111,12 @@ class Backups:
                     raise ClientLeft from None
                 sent += len(piece)
         without = tuple(app.name for app in apps if not self._repositories.has(app.name))
-        made = Made(sent, writer.count, len(apps), held, without)
+        made = BackupSummary(sent, writer.count, len(apps), held, without)
         self._store.set_server_setting(LAST, {"at": time.time(), **dataclasses.asdict(made)})
         return made
 
     def _entries(
-        self, writer: Writer, ends: ExitStack, logs: bool, volumes: bool, gone: threading.Event
+        self, writer: BackupWriter, ends: ExitStack, logs: bool, volumes: bool, gone: threading.Event
     ) -> Iterator[bytes]:
         try:
             place = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._settings.data_dir))
@@ -140,8 +142,10 @@ class Backups:
                 f"the backup is not whole: {error}", "run server:backup again; an app that was destroyed may be why"
             ) from error
 
-    def _about(self, apps: int, logs: bool, volumes: bool) -> About:
-        return About(archive_format.FORMAT, __version__, time.time(), self._store.server_id(), apps, logs, volumes)
+    def _about(self, apps: int, logs: bool, volumes: bool) -> BackupHeader:
+        return BackupHeader(
+            archive_format.FORMAT, __version__, time.time(), self._store.server_id(), apps, logs, volumes
+        )
 
     def _freeze(self, target: Path) -> list[_Repository]:
         """One state: the database goes to ``target``, and the refs are those that belong to it."""
@@ -158,7 +162,7 @@ class Backups:
             snapshot(state, target)
         return found
 
-    def _own_files(self, writer: Writer, logs: bool) -> Iterator[bytes]:
+    def _own_files(self, writer: BackupWriter, logs: bool) -> Iterator[bytes]:
         settings = self._settings
         for key in (settings.host_key, settings.local_key):
             for path in (key, key.with_name(f"{key.name}.pub")):
@@ -168,7 +172,7 @@ class Backups:
         for tree in [*trees, settings.logs] if logs else trees:
             yield from self._tree(writer, tree)
 
-    def _tree(self, writer: Writer, root: Path) -> Iterator[bytes]:
+    def _tree(self, writer: BackupWriter, root: Path) -> Iterator[bytes]:
         """All files; those that go while they are looked at, such as logs of an app that is destroyed, are left out."""
         for place, directories, names in os.walk(root):
             directories.sort()
@@ -190,7 +194,7 @@ class Backups:
     def _name(self, path: Path) -> str:
         return f"{archive_format.DATA}{path.relative_to(self._settings.data_dir)}"
 
-    def _repository(self, writer: Writer, found: _Repository) -> Iterator[bytes]:
+    def _repository(self, writer: BackupWriter, found: _Repository) -> Iterator[bytes]:
         """Under the name that the database has, even if the app is called otherwise by now."""
         name = f"{archive_format.DATA}repos/{found.app.name}.git"
         for directory in repository_files.DIRECTORIES:
@@ -202,7 +206,7 @@ class Backups:
         yield from writer.data(f"{name}/packed-refs", repository_files.packed_refs(found.refs), 0o644)
         yield from writer.data(f"{name}/HEAD", repository_files.head(found.head), 0o644)
 
-    def _volumes_of(self, writer: Writer, app: App, gone: threading.Event) -> Iterator[bytes]:
+    def _volumes_of(self, writer: BackupWriter, app: App, gone: threading.Event) -> Iterator[bytes]:
         for name, volume in sorted(self._keeper.of(app).items()):
             try:
                 with self._keeper.moving(app), self._volumes.read(volume, self._keeper.labels(app, name), gone) as read:
@@ -210,9 +214,9 @@ class Backups:
                         volume_archive.gathered(volume_archive.whole(read), archive_format.PIECE_BYTES)
                     ):
                         yield from writer.data(VolumePiece(app.id, name, number).entry, piece)
-            except Interrupted:
+            except WaitInterrupted:
                 raise ClientLeft from None
-            except volume_archive.Broken:
+            except volume_archive.BrokenArchive:
                 raise GitshipError(
                     f"volume {name} of {app.name} changed while it was read",
                     f"run it again, or while nothing writes to it: `ps:stop {app.name}`",

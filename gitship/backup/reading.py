@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from gitship.backup import archive_format
-from gitship.backup.archive_format import About, NotWhole
+from gitship.backup.archive_format import BackupHeader, IncompleteBackup
 
 READ_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BackupEntry:
     """``kind`` is file, directory or link; ``content`` must be read to its end before the next entry is asked for."""
 
     name: str
@@ -27,7 +27,7 @@ class Entry:
     content: Iterator[bytes]
 
 
-class Reader:
+class BackupReader:
     """Iterates over the entries between the header and the manifest, which are checked here.
 
     Iterating raises NotWhole at whatever is not as the manifest says, at the latest in place of the end.
@@ -40,20 +40,20 @@ class Reader:
             self._tar = tarfile.open(fileobj=stream, mode="r|*", errorlevel=2)  # noqa: SIM115 (lives as long as the reader); gzip as well
             first = self._tar.next()
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-            raise NotWhole(f"it is no tar archive ({error})") from None
+            raise IncompleteBackup(f"it is no tar archive ({error})") from None
         if first is None or first.name != archive_format.HEADER:
-            raise NotWhole("its first entry is not that of a gitship backup")
-        self.about = About.read(self._document(first))
+            raise IncompleteBackup("its first entry is not that of a gitship backup")
+        self.about = BackupHeader.read(self._document(first))
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[BackupEntry]:
         while (info := self._next()) is not None:
             if info.name == archive_format.MANIFEST:
                 self._compare(self._document(info, noted=False))
                 return
             yield self._entry(info)
-        raise NotWhole("it ends before its manifest: it was cut off, or is still being written")
+        raise IncompleteBackup("it ends before its manifest: it was cut off, or is still being written")
 
-    def small(self, entry: Entry) -> bytes:
+    def small(self, entry: BackupEntry) -> bytes:
         """The whole content of one of the entries that are held in memory."""
         return self._bounded(entry.name, entry.content)
 
@@ -63,19 +63,19 @@ class Reader:
             self._tar.members = []  # type: ignore[attr-defined]  # else it remembers every one
             return found
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-            raise NotWhole(f"it is damaged or cut off ({error})") from None
+            raise IncompleteBackup(f"it is damaged or cut off ({error})") from None
 
-    def _entry(self, info: tarfile.TarInfo) -> Entry:
+    def _entry(self, info: tarfile.TarInfo) -> BackupEntry:
         if info.name in self._seen:
-            raise NotWhole(f"'{info.name[:200]}' is in it twice")
+            raise IncompleteBackup(f"'{info.name[:200]}' is in it twice")
         if info.isdir():
-            return Entry(info.name, "directory", info.mode & 0o777, "", iter(()))
+            return BackupEntry(info.name, "directory", info.mode & 0o777, "", iter(()))
         if info.issym():
             self._seen[info.name] = [0, hashlib.sha256(os.fsencode(info.linkname)).hexdigest()]
-            return Entry(info.name, "link", 0o777, info.linkname, iter(()))
+            return BackupEntry(info.name, "link", 0o777, info.linkname, iter(()))
         if not info.isreg():
-            raise NotWhole(f"'{info.name[:200]}' is neither file, directory nor link")
-        return Entry(info.name, "file", info.mode & 0o777, "", self._content(info))
+            raise IncompleteBackup(f"'{info.name[:200]}' is neither file, directory nor link")
+        return BackupEntry(info.name, "file", info.mode & 0o777, "", self._content(info))
 
     def _content(self, info: tarfile.TarInfo) -> Iterator[bytes]:
         digest, size = hashlib.sha256(), 0
@@ -87,16 +87,16 @@ class Reader:
                 size += len(piece)
                 yield piece
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-            raise NotWhole(f"it is damaged or cut off ({error})") from None
+            raise IncompleteBackup(f"it is damaged or cut off ({error})") from None
         if size != info.size:
-            raise NotWhole(f"it ends within '{info.name[:200]}'")
+            raise IncompleteBackup(f"it ends within '{info.name[:200]}'")
         self._seen[info.name] = [size, digest.hexdigest()]
 
     def _document(self, info: tarfile.TarInfo, *, noted: bool = True) -> Any:
         try:
             document = json.loads(self._bounded(info.name, self._content(info)))
         except (ValueError, RecursionError):
-            raise NotWhole(f"its {info.name} cannot be read") from None
+            raise IncompleteBackup(f"its {info.name} cannot be read") from None
         if not noted:
             self._seen.pop(info.name, None)
         return document
@@ -106,14 +106,14 @@ class Reader:
         for piece in content:
             data += piece
             if len(data) > archive_format.MOST_BYTES.get(name, 0):
-                raise NotWhole(f"its {name[:200]} is too large")
+                raise IncompleteBackup(f"its {name[:200]} is too large")
         return bytes(data)
 
     def _compare(self, manifest: Any) -> None:
         """Every entry is there, each with its size and sum, and none beside them."""
         entries = manifest.get("entries") if isinstance(manifest, dict) else None
         if not isinstance(entries, dict):
-            raise NotWhole("its manifest cannot be read")
+            raise IncompleteBackup("its manifest cannot be read")
         for name in sorted(entries.keys() | self._seen.keys()):
             if entries.get(name) != self._seen.get(name):
-                raise NotWhole(f"'{name[:200]}' is not what was written into it")
+                raise IncompleteBackup(f"'{name[:200]}' is not what was written into it")

@@ -18,9 +18,9 @@ from typing import IO
 
 from gitship import config
 from gitship.backup import archive_format
-from gitship.backup.archive_format import About, NotWhole
-from gitship.backup.reading import Entry, Reader
-from gitship.backup.restore_volumes import VolumeFilling
+from gitship.backup.archive_format import BackupHeader, IncompleteBackup
+from gitship.backup.reading import BackupEntry, BackupReader
+from gitship.backup.restore_volumes import VolumeRestore
 from gitship.config import Settings
 from gitship.engine.interface import Volumes
 from gitship.errors import Conflict, GitshipError
@@ -37,16 +37,16 @@ RUNTIME = ("varnish", "tls")  # of a front that may be running; made anew from t
 class Restored:
     """``aside`` is where the data are that were there before; ``config_kept``: the settings' file was there already."""
 
-    about: About
+    about: BackupHeader
     data_dir: Path
     aside: Path | None
     config_kept: bool
     volumes: int
 
 
-def check(stream: IO[bytes]) -> tuple[About, int]:
+def check(stream: IO[bytes]) -> tuple[BackupHeader, int]:
     """Reads the archive to its end: what it is, and its bytes of content. Raises NotWhole."""
-    reader, total = Reader(stream), 0
+    reader, total = BackupReader(stream), 0
     for entry in reader:
         total += sum(len(piece) for piece in entry.content)
     return reader.about, total
@@ -65,7 +65,7 @@ def restore(stream: IO[bytes], path: Path, *, force: bool, volumes_of: Callable[
     changed: NotWhole for an archive that is damaged or cut off, Conflict when there are data and not ``force``, or a
     gitship runs on them.
     """
-    reader = Reader(stream)
+    reader = BackupReader(stream)
     entries = iter(reader)
     first = next(entries, None)
     text = b""
@@ -110,11 +110,15 @@ def _there(data_dir: Path) -> bool:
 
 
 def _unpack(
-    staging: Path, first: Entry | None, entries: Iterator[Entry], undo: ExitStack, volumes: Callable[[], Volumes]
+    staging: Path,
+    first: BackupEntry | None,
+    entries: Iterator[BackupEntry],
+    undo: ExitStack,
+    volumes: Callable[[], Volumes],
 ) -> int:
     """Everything into ``staging``, the volumes into Docker; ready to be put in place. How many volumes."""
     store: Store | None = None
-    filling: VolumeFilling | None = None
+    filling: VolumeRestore | None = None
     entry = first
     while entry is not None:
         if archive_format.volume_piece(entry.name) is None:
@@ -123,7 +127,7 @@ def _unpack(
             continue
         if filling is None:
             store = _opened(staging, undo)
-            filling = VolumeFilling(store, volumes())
+            filling = VolumeRestore(store, volumes())
             undo.callback(filling.undo)
         entry = filling.fill(entry, entries)
     store = store or _opened(staging, undo)
@@ -137,19 +141,19 @@ def _unpack(
 def _opened(staging: Path, undo: ExitStack) -> Store:
     """The restored database, checked and brought to this gitship's schema."""
     if not (staging / DATABASE).exists():
-        raise NotWhole("it has no database")
+        raise IncompleteBackup("it has no database")
     store = Store(staging / DATABASE, copies=0)  # the backup itself is the copy
     undo.callback(store.close)
     return store
 
 
-def _write(staging: Path, entry: Entry) -> None:
+def _write(staging: Path, entry: BackupEntry) -> None:
     place = staging / archive_format.inside_data(entry.name)
     if entry.kind == "directory":
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return
     if any(parent.is_symlink() for parent in place.parents if parent.is_relative_to(staging)):
-        raise NotWhole(f"'{entry.name[:200]}' leads through a link")
+        raise IncompleteBackup(f"'{entry.name[:200]}' leads through a link")
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if entry.kind == "link":
         place.symlink_to(entry.target)

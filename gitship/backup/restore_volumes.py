@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from gitship.appfiles import overrides
 from gitship.backup import archive_format
-from gitship.backup.archive_format import NotWhole
-from gitship.backup.reading import Entry
+from gitship.backup.archive_format import IncompleteBackup
+from gitship.backup.reading import BackupEntry
 from gitship.engine.interface import Volumes
 from gitship.errors import GitshipError, NotFound
 from gitship.store import Store
@@ -18,7 +18,7 @@ from gitship.volumes import volume_names
 log = logging.getLogger("gitship.restore_command")
 
 
-class VolumeFilling:
+class VolumeRestore:
     """Fills volumes as their entries come by. What other servers or an earlier life of this one have stays theirs."""
 
     def __init__(self, store: Store, volumes: Volumes) -> None:
@@ -28,15 +28,15 @@ class VolumeFilling:
         self._server_id = store.server_id()
         self.filled: dict[tuple[int, str], str] = {}
 
-    def fill(self, first: Entry, entries: Iterator[Entry]) -> Entry | None:
+    def fill(self, first: BackupEntry, entries: Iterator[BackupEntry]) -> BackupEntry | None:
         """Takes the volume that ``first`` begins from the entries; the one that comes after it, None at the end."""
         piece = archive_format.volume_piece(first.name)
         if piece is None or piece.number != 0 or (piece.app_id, piece.volume) in self.filled:
-            raise NotWhole(f"'{first.name[:200]}' is not where it should be")
-        after: list[Entry | None] = []
+            raise IncompleteBackup(f"'{first.name[:200]}' is not where it should be")
+        after: list[BackupEntry | None] = []
 
         def content() -> Iterator[bytes]:
-            entry: Entry | None = first
+            entry: BackupEntry | None = first
             wanted = piece
             while entry is not None and archive_format.volume_piece(entry.name) == wanted:
                 yield from entry.content
@@ -54,7 +54,7 @@ class VolumeFilling:
         try:
             app = self._store.app_by_id(app_id)
         except NotFound:
-            raise NotWhole(f"it has a volume of an app that is not in it ({app_id})") from None
+            raise IncompleteBackup(f"it has a volume of an app that is not in it ({app_id})") from None
         labels = volume_names.labels(self._server_id, app, name)
         made = volume_names.fresh(self._server_id, app, name)
         self._volumes.make(made, labels)

@@ -16,7 +16,7 @@ from gitship.errors import GitshipError
 READ_BYTES = 256 << 10
 
 
-class Writer:
+class BackupWriter:
     """Every method gives the bytes of one entry, to be sent before the next is asked for."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Context, Ctx
 from gitship.console.listing import Format, moment, show
-from gitship.console.prompt import Interrupted
+from gitship.console.prompt import PromptInterrupted
 from gitship.errors import GitshipError, UsageError
 from gitship.model import App, CronOutcome, CronRun, Role
 from gitship.oneoff.programs import TIMED_OUT
@@ -44,7 +44,7 @@ def _attend(context: Context, app: App, begun: CronRun) -> int:
     """Shows the run to its end; the exit code. Raises GitshipError when it did not come to one of its own."""
     ended = context.operations.cron.follow(begun, context.foreign_line, context.session.closed)
     if not ended.outcome.ended:
-        raise Interrupted
+        raise PromptInterrupted
     if ended.outcome is CronOutcome.OK:
         return 0
     if ended.outcome is CronOutcome.TIMED_OUT:

@@ -10,10 +10,10 @@ from cyclopts import Parameter
 from gitship.commands.ps import no_process
 from gitship.console.command_registry import command
 from gitship.console.context import AppName, Ctx
-from gitship.console.prompt import Interrupted
+from gitship.console.prompt import PromptInterrupted
 from gitship.containers.attach_client import ClientLeft
 from gitship.model import Role
-from gitship.oneoff.programs import Command
+from gitship.oneoff.programs import ProgramCommand
 
 SHELL = "/bin/sh"
 _CONTAINER = re.compile(r"([a-z][a-z0-9-]*)(?:\.([1-9][0-9]{0,3}))?")
@@ -48,7 +48,7 @@ def enter(app: AppName, process: Process = None, /, *words: Words, context: Ctx)
             type_, number = match[1], int(match[2]) if match[2] else None
     try:
         return context.operations.programs.enter(
-            found, type_, number, Command(words or (SHELL,)), context.session, context.identity
+            found, type_, number, ProgramCommand(words or (SHELL,)), context.session, context.identity
         )
     except ClientLeft:
-        raise Interrupted from None
+        raise PromptInterrupted from None

@@ -18,7 +18,7 @@ from gitship.console.columns import Column
 from gitship.console.command_registry import Argument, Command, command
 from gitship.console.context import Context, Ctx
 from gitship.console.listing import Format
-from gitship.docs import Topic
+from gitship.docs import ManualTopic
 from gitship.errors import UsageError, nearest
 from gitship.model import Role
 
@@ -46,7 +46,7 @@ class Title(Heading):
     LEVEL_ALIGN: ClassVar = {}  # all to the left
 
 
-class Page(Markdown):
+class HelpPage(Markdown):
     elements: ClassVar = {**Markdown.elements, "fence": Verbatim, "heading_open": Title}
 
 
@@ -102,13 +102,13 @@ def _unknown(name: str, allowed: list[Command]) -> UsageError:
     return UsageError(f"no command or topic '{name[:80]}'", hint)
 
 
-def _rows(commands: Iterable[Command], topics: Iterable[Topic], whole: bool) -> list[dict[str, Any]]:
+def _rows(commands: Iterable[Command], topics: Iterable[ManualTopic], whole: bool) -> list[dict[str, Any]]:
     rows: list[tuple[Any, ...]] = [(c.name, "command", c.about, None) for c in commands]
     rows += [(t.name, "topic", t.about, t.text if whole else None) for t in topics]
     return [dict(zip((c.key for c in COLUMNS), row, strict=True)) for row in rows]
 
 
-def _read(context: Context, topic: Topic) -> None:
+def _read(context: Context, topic: ManualTopic) -> None:
     """Wrapped to the reader's width. Links to other topics become the command that shows them."""
     text = re.sub(r"\[([^\]]+)\]\(([a-z-]+)\.md[^)]*\)", r"\1 (`help \2`)", topic.text)
     text = re.sub(r"\[([^\]]+)\]\(#[^)]*\)", r"\1", text)
@@ -116,7 +116,7 @@ def _read(context: Context, topic: Topic) -> None:
         prose_and_code = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
         prose_and_code[::2] = [_marked(prose) for prose in prose_and_code[::2]]
         text = "".join(prose_and_code)
-    page = Page(text, hyperlinks=False)
+    page = HelpPage(text, hyperlinks=False)
     width = context.console.width if context.terminal else TEXT_COLUMNS
     with context.console.capture() as shown:
         context.console.print(page, width=width, crop=False)

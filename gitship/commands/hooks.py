@@ -7,7 +7,7 @@ from gitship.console.command_registry import command
 from gitship.console.context import Ctx
 from gitship.console.listing import Format, show
 from gitship.deploy import hook_files
-from gitship.deploy.hook_files import Point
+from gitship.deploy.hook_files import HookPoint
 from gitship.model import Role
 
 
@@ -16,7 +16,7 @@ from gitship.model import Role
     Role.ADMIN,
     "list the server's deploy hooks in order, and whether each would run",
     details=(
-        f"A hook is an executable in `<data_dir>/hooks/<point>.d/`; the points are {', '.join(Point)}. It runs "
+        f"A hook is an executable in `<data_dir>/hooks/<point>.d/`; the points are {', '.join(HookPoint)}. It runs "
         "without a shell, with GITSHIP_APP, GITSHIP_KIND (push, config, ...), GITSHIP_DEPLOY, GITSHIP_RELEASE, "
         "GITSHIP_COMMIT, GITSHIP_STAGE, GITSHIP_REASON, GITSHIP_URL and GITSHIP_POINT in its environment, and "
         "the deploy as JSON on standard input. Its output goes to the deploy's log. After `hooks.timeout` "

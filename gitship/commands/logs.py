@@ -21,7 +21,7 @@ from gitship.console.follow_deploy import follow
 from gitship.console.grep import matcher
 from gitship.console.listing import Format
 from gitship.console.log_lines import writer
-from gitship.console.prompt import Interrupted
+from gitship.console.prompt import PromptInterrupted
 from gitship.engine.types import LogLine
 from gitship.errors import GitshipError, NotFound, UsageError
 from gitship.model import App, Role
@@ -120,7 +120,7 @@ def show_logs(
         for line in stream:
             write(line)
     if follow or gone.is_set():
-        raise Interrupted
+        raise PromptInterrupted
 
 
 def parse_grep(pattern: str | None, *, regex: bool, ignore_case: bool, invert: bool) -> Callable[[str], bool] | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gitship.appfiles import overrides
-from gitship.appfiles.gitship_toml import MIN_MEMORY, Limits
+from gitship.appfiles.gitship_toml import MIN_MEMORY, ProcessLimits
 from gitship.appfiles.overrides import Overrides
 from gitship.console.apply_settings import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.console.columns import Column
@@ -151,7 +151,7 @@ def _others(own: Overrides, used: Collection[str]) -> dict[str, dict[str, Any]]:
     return {
         name: {MEMORY: limits.memory_bytes, CPUS: limits.cpus, PIDS: limits.pids, READ_ONLY: bool(limits.read_only)}
         for name, limits in found.items()
-        if limits != Limits() and name not in used and overrides.EVERY not in used
+        if limits != ProcessLimits() and name not in used and overrides.EVERY not in used
     }
 
 

@@ -13,11 +13,11 @@ from gitship.console.command_registry import command
 from gitship.console.context import AppName, Ctx
 from gitship.console.durations import typed_seconds
 from gitship.console.listing import Format, moment, show, version
-from gitship.console.prompt import Interrupted
+from gitship.console.prompt import PromptInterrupted
 from gitship.containers.attach_client import ClientLeft
 from gitship.errors import UsageError
 from gitship.model import Role
-from gitship.oneoff.programs import Command
+from gitship.oneoff.programs import ProgramCommand
 
 DETACHED_TIMEOUT = "24h"
 LONGEST_S = 30 * 86_400
@@ -81,7 +81,7 @@ def run(
     if not words:
         raise UsageError("which command?", f"for instance `run {app} ls -l`")
     limit_s = seconds(timeout or DETACHED_TIMEOUT) if timeout or detach else None
-    program = Command(words, variables(env or []), limit_s, entrypoint or (False if no_entrypoint else None))
+    program = ProgramCommand(words, variables(env or []), limit_s, entrypoint or (False if no_entrypoint else None))
     found = context.app(app)
     if detach:
         context.line(context.operations.programs.run_detached(found, program, context.identity))
@@ -89,7 +89,7 @@ def run(
     try:
         return context.operations.programs.run(found, program, context.session, context.identity)
     except ClientLeft:
-        raise Interrupted from None
+        raise PromptInterrupted from None
 
 
 @command(

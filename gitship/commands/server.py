@@ -14,7 +14,7 @@ from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import Context, Ctx, Services
 from gitship.console.listing import Format, show
-from gitship.console.prompt import Interrupted, read_all
+from gitship.console.prompt import PromptInterrupted, read_all
 from gitship.errors import GitshipError, UsageError
 from gitship.model import Key, Role
 from gitship.serverfile import (
@@ -134,7 +134,7 @@ def _carry_out(context: Context, steps: list[Step]) -> None:
         context.line(f"-----> {step.text}")
         code = _run(context, step)
         if code == dispatch.EXIT_INTERRUPTED:
-            raise Interrupted
+            raise PromptInterrupted
         if code:
             failed.append(step.text)
             broken.add(_subject(step))

@@ -10,7 +10,7 @@ from gitship.console.command_registry import command
 from gitship.console.context import Ctx
 from gitship.console.listing import size
 from gitship.console.progress import Progress
-from gitship.console.prompt import Interrupted
+from gitship.console.prompt import PromptInterrupted
 from gitship.containers.attach_client import ClientLeft
 from gitship.errors import UsageError
 from gitship.model import Role
@@ -44,7 +44,7 @@ def backup(*, context: Ctx, logs: Logs = False, volumes: Volumes = False) -> Non
         made = context.operations.backups.write(write, session.closed, logs=logs, volumes=volumes)
     except ClientLeft:
         session.closed.set()
-        raise Interrupted from None
+        raise PromptInterrupted from None
     finally:
         context.record(size(progress.bytes))
     context.note(

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship.appfiles import mounts
-from gitship.appfiles.mounts import Wanted
+from gitship.appfiles.mounts import DeclaredMount
 from gitship.console import idempotence
 from gitship.console.apply_settings import NoRestart, change, note_pending, process_type
 from gitship.console.columns import Column
@@ -67,7 +67,9 @@ def mount(
     processes = None
     if process:
         processes = tuple(dict.fromkeys(process_type(context, found, word) for word in process))
-    changes = context.operations.storage.mount(found, Wanted(source, path, read_only, processes), context.identity)
+    changes = context.operations.storage.mount(
+        found, DeclaredMount(source, path, read_only, processes), context.identity
+    )
     change(context, found, changes, detach=detach, no_restart=no_restart)
 
 

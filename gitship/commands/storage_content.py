@@ -13,7 +13,7 @@ from gitship.console.context import AppName, Context, Ctx
 from gitship.console.follow_deploy import follow
 from gitship.console.listing import size
 from gitship.console.progress import Progress
-from gitship.console.prompt import Interrupted
+from gitship.console.prompt import PromptInterrupted
 from gitship.containers.attach_client import ClientLeft
 from gitship.errors import DeployError
 from gitship.model import DeployState, Role
@@ -46,7 +46,7 @@ def export(app: AppName, name: VolumeName, /, *, context: Ctx, gzip: Gzip = Fals
         context.operations.storage.export(found, name, write, session.closed, gzip=gzip)
     except ClientLeft:
         session.closed.set()
-        raise Interrupted from None
+        raise PromptInterrupted from None
     finally:
         progress.clear()
         context.record(f"volume {name}, {size(progress.bytes)}")
@@ -70,7 +70,7 @@ def import_(app: AppName, name: VolumeName, /, *, context: Ctx, replace: Replace
             found, name, _chunks(context, progress), context.session.closed, context.identity, replace=replace
         )
     except (ClientLeft, OSError):
-        raise Interrupted from None
+        raise PromptInterrupted from None
     finally:
         progress.clear()
         context.record(f"volume {name}, {size(progress.bytes)}")
@@ -91,6 +91,6 @@ def _chunks(context: Context, progress: Progress) -> Iterator[bytes]:
         session.pty.raw = True
     while chunk := session.stdin.read(READ_BYTES):
         if context.terminal and progress.bytes == 0 and chunk[:1] == CTRL_C:  # nobody has piped anything in
-            raise Interrupted
+            raise PromptInterrupted
         progress.add(len(chunk))
         yield chunk

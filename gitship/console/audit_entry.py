@@ -28,7 +28,7 @@ CUT = "ended: the key is no longer allowed to"
 APP_NAMES = {"APP", "TO_APP", "--app"}
 
 
-class Trail:
+class SessionAuditEntry:
     """``begin`` before anything happens, ``end`` when it is over; ``detail`` may be set in between."""
 
     def __init__(self, store: Store, identity: Identity, action: str, app: str = "") -> None:

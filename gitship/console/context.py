@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gitship.config import Settings
 from gitship.console import visible_apps
-from gitship.console.audit_entry import Trail
+from gitship.console.audit_entry import SessionAuditEntry
 from gitship.console.command_registry import Command
 from gitship.console.escapes import coloured, plain
 from gitship.console.session import Session
@@ -42,7 +42,7 @@ class Context:
     console: Console
     errors: Console
     command: Command
-    trail: Trail
+    trail: SessionAuditEntry
     quiet: bool = False
 
     @property

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 
 from gitship.console import command_registry, suggestions, visible_apps
-from gitship.console.audit_entry import Trail, apps_named, apps_typed
+from gitship.console.audit_entry import SessionAuditEntry, apps_named, apps_typed
 from gitship.console.command_registry import Command
 from gitship.console.context import Context, Services, report
 from gitship.console.escapes import printable
-from gitship.console.prompt import Interrupted
+from gitship.console.prompt import PromptInterrupted
 from gitship.console.session import Session
 from gitship.console.terminal import ClientGone, consoles
 from gitship.errors import AlreadyGone, AlreadyThere, GitshipError, NotFound, UsageError, nearest
@@ -37,7 +37,7 @@ def run(services: Services, session: Session) -> int:
     console, errors = consoles(session)
     name, tokens = _words(session)
     named = command_registry.spoken(name, tokens)
-    trail = Trail(services.store, session.identity, named.name if named else "")
+    trail = SessionAuditEntry(services.store, session.identity, named.name if named else "")
     tokens, quiet = command_registry.quieted(named, tokens) if named else (tokens, False)
     try:
         try:
@@ -63,7 +63,7 @@ def run(services: Services, session: Session) -> int:
                 error.hint = f"did you mean `{meant.name}`? see `help {meant.name}`"
             report(errors, error)
             return _code(error)
-    except (ClientGone, Interrupted):
+    except (ClientGone, PromptInterrupted):
         if session.cut.is_set():
             trail.cut()
         return EXIT_INTERRUPTED
@@ -89,7 +89,9 @@ def _code(error: GitshipError) -> int:
     return EXIT_UNCHANGED if isinstance(error, AlreadyThere | AlreadyGone) else EXIT_ERROR
 
 
-def _end(trail: Trail, error: GitshipError, named: Command | None, tokens: tuple[str, ...], session: Session) -> None:
+def _end(
+    trail: SessionAuditEntry, error: GitshipError, named: Command | None, tokens: tuple[str, ...], session: Session
+) -> None:
     """Notes how a command came to nothing; a hidden one that the key may not run is refused, too."""
     denied = named is not None and not session.identity.role.allows(named.role)
     if denied and named is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gitship.console.context import Context
-from gitship.console.prompt import Interrupted
+from gitship.console.prompt import PromptInterrupted
 from gitship.deploy import output
 from gitship.errors import DeployError
 from gitship.model import Deploy, DeployState
@@ -41,7 +41,7 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
             f"deploy {deploy.id} of {app} goes on; to see it: logs:deploy {app} {deploy.id};"
             f" to end it: deploys:cancel {app}"
         )
-        raise Interrupted
+        raise PromptInterrupted
     raise _not_live(app, ended, reason_shown=any(ended.reason in line for line in last_lines))
 
 

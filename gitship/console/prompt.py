@@ -10,7 +10,7 @@ READ_BYTES = 4096
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 
 
-class Interrupted(Exception):
+class PromptInterrupted(Exception):
     """Ctrl-C, Ctrl-D at a question, or the client has gone: exit code 130."""
 
 
@@ -25,17 +25,17 @@ def ask(session: Session, question: str, *, hidden: bool = False) -> str:
         while not line.ended:
             data = session.stdin.read(READ_BYTES)
             if not data:
-                raise Interrupted
+                raise PromptInterrupted
             echo = line.feed(data)
             if not hidden:
                 session.stdout.write(echo)
             elif line.ended or line.interrupted:
                 session.stdout.write(b"\r\n")
             if line.interrupted:
-                raise Interrupted
+                raise PromptInterrupted
     except OSError as error:
         session.closed.set()
-        raise Interrupted from error
+        raise PromptInterrupted from error
     return line.text
 
 
@@ -50,12 +50,12 @@ def read_all(session: Session, limit_bytes: int) -> str:
         _tell(session, b"waiting for standard input, as in `COMMAND < FILE`; Ctrl-C leaves\r\n")
     while chunk := session.stdin.read(READ_BYTES):
         if session.pty is not None and (CTRL_C in chunk or CTRL_D in chunk):
-            raise Interrupted
+            raise PromptInterrupted
         data += chunk
         if len(data) > limit_bytes:
             raise GitshipError(f"standard input is longer than {limit_bytes:,} bytes", "send less")
     if session.closed.is_set():
-        raise Interrupted
+        raise PromptInterrupted
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -67,7 +67,7 @@ def _tell(session: Session, text: bytes) -> None:
         session.stderr.write(text)
     except OSError as error:
         session.closed.set()
-        raise Interrupted from error
+        raise PromptInterrupted from error
 
 
 class _Line:

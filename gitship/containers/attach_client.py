@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gitship.engine.interface import Program
-from gitship.engine.timeouts import Expired, Interrupted
+from gitship.engine.timeouts import TimeoutExpired, WaitInterrupted
 from gitship.errors import EngineError
 
 READ_BYTES = 32 << 10
@@ -45,7 +45,7 @@ class Output(Protocol):
     def write(self, data: bytes, /) -> int: ...
 
 
-class Client(Protocol):
+class AttachedClient(Protocol):
     """Who sits there, as ``commands.session.Session`` does; ``closed`` is set when it has gone."""
 
     @property
@@ -64,7 +64,7 @@ class Client(Protocol):
     def closed(self) -> threading.Event: ...
 
 
-def attend(program: Program, client: Client, start: Callable[[], None]) -> int:
+def attend(program: Program, client: AttachedClient, start: Callable[[], None]) -> int:
     """Connects the two, calls ``start``, and waits for the program's end; its exit code.
 
     Raises ClientLeft, ``patience.Expired`` when its time is up, and whatever ``start`` raises.
@@ -82,7 +82,7 @@ def attend(program: Program, client: Client, start: Callable[[], None]) -> int:
         except OSError as error:
             raise ClientLeft from error
         return program.exit_code()
-    except Interrupted:
+    except WaitInterrupted:
         raise ClientLeft from None
     finally:
         if window is not None:
@@ -95,7 +95,7 @@ def _feed(program: Program, stdin: Input) -> None:
             if not program.send(data):
                 return
         program.end_input()
-    except (Interrupted, Expired, EngineError):
+    except (WaitInterrupted, TimeoutExpired, EngineError):
         return  # whoever reads the output meets the same, and tells it
 
 
@@ -127,5 +127,5 @@ class _Window:
                     if self._program.resize(*size):
                         break
                     time.sleep(RESIZE_EVERY_S)
-            except (EngineError, Expired):
+            except (EngineError, TimeoutExpired):
                 return  # the terminal keeps its size; the program's own stream tells what is wrong

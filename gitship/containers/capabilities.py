@@ -67,7 +67,7 @@ def again(app: str, mount: Mount) -> str:
     return f"storage:mount {app} {mount.source}:{mount.path}{' --read-only' if mount.read_only else ''}"
 
 
-def _has(given: mounts.Wanted | None, process: Process, mount: Mount) -> bool:
+def _has(given: mounts.DeclaredMount | None, process: Process, mount: Mount) -> bool:
     if given is None or (given.read_only and not mount.read_only):
         return False
     return given.processes is None or process.type in given.processes

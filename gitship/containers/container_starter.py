@@ -13,7 +13,7 @@ from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine, ImageGone, NameTaken
 from gitship.engine.types import ContainerSpec
 from gitship.errors import Conflict, DeployCanceled, DeployError, EngineError, GitshipError
-from gitship.logs.archive import KeptLogs
+from gitship.logs.archive import LogArchive
 from gitship.model import App, Container, Process, Release
 
 PARALLEL_STOPS = 8
@@ -21,14 +21,14 @@ NAME_TRIES = 5
 COMMIT_NAMES = ("GIT_REV", "SOURCE_VERSION")  # as Dokku and Heroku call it
 
 
-class Starter:
+class ContainerStarter:
     """Makes containers with gitship's own addresses and labels; ``server_id`` marks them as this installation's.
 
     ``settings`` gives those of an app by its id: a container mounts only what the app may have as it is made.
     """
 
     def __init__(
-        self, engine: Engine, addresses: Addresses, kept: KeptLogs, server_id: str,
+        self, engine: Engine, addresses: Addresses, kept: LogArchive, server_id: str,
         settings: Callable[[int], Mapping[str, Any]],
     ) -> None:  # fmt: skip
         self._engine = engine

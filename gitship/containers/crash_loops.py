@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from gitship.model import ContainerEvent, Happening
+from gitship.model import ContainerEvent, ContainerEventKind
 
 CRASHES = 3
 WITHIN_S = 180.0  # at Docker's longest pause of a minute a loop has so many crashes in it
@@ -20,7 +20,7 @@ def told_now(events: Sequence[ContainerEvent], at: float) -> str:
     crashes = [e.at for e in events if e.exit_code is not None and at - WITHIN_S <= e.at <= at]
     if len(crashes) < CRASHES:
         return ""
-    loops = [e.at for e in events if e.kind is Happening.CRASH_LOOP and e.at <= at]
+    loops = [e.at for e in events if e.kind is ContainerEventKind.CRASH_LOOP and e.at <= at]
     if loops and _no_peace(events, loops[-1], at):
         return ""
     took = max(1, round(at - crashes[0]))
@@ -29,7 +29,7 @@ def told_now(events: Sequence[ContainerEvent], at: float) -> str:
 
 def is_looping(events: Sequence[ContainerEvent], now: float) -> bool:
     """True from when the loop was told until it has had a while of peace."""
-    loops = [e.at for e in events if e.kind is Happening.CRASH_LOOP]
+    loops = [e.at for e in events if e.kind is ContainerEventKind.CRASH_LOOP]
     crashes = [e.at for e in events if e.exit_code is not None]
     return (
         bool(loops and crashes) and abs(now - crashes[-1]) < WITHIN_S / 2 and _no_peace(events, loops[-1], crashes[-1])

@@ -12,7 +12,7 @@ from gitship.model import Container
 DOWN = frozenset({"created", "exited", "dead"})  # Docker does not start these by itself
 
 
-class Action(StrEnum):
+class RepairAction(StrEnum):
     """What is done, as an order; ``done`` is the same when it has been done."""
 
     START = "start"
@@ -28,12 +28,12 @@ class Action(StrEnum):
 
 
 _DONE = {
-    Action.START: "started",
-    Action.MAKE: "made anew",
-    Action.DRAIN: "draining",
-    Action.REMOVE: "removed",
-    Action.RELOAD: "reloaded",
-    Action.END: "ended",
+    RepairAction.START: "started",
+    RepairAction.MAKE: "made anew",
+    RepairAction.DRAIN: "draining",
+    RepairAction.REMOVE: "removed",
+    RepairAction.RELOAD: "reloaded",
+    RepairAction.END: "ended",
 }
 
 
@@ -42,7 +42,7 @@ class Change:
     """``subject`` is what is changed (a container, a network, a deploy), ``why`` a few words; ``app`` may be ""."""
 
     app: str
-    action: Action
+    action: RepairAction
     subject: str
     why: str
 
@@ -73,15 +73,15 @@ def discrepancies(
     for container in live:
         state = present.pop(container.id, None)
         if state is None:
-            found.append(_amiss(app, Action.MAKE, "it was missing", container, None))
+            found.append(_amiss(app, RepairAction.MAKE, "it was missing", container, None))
         elif state.status in DOWN:
-            found.append(_amiss(app, Action.START, f"it was {state.status}", container, state))
+            found.append(_amiss(app, RepairAction.START, f"it was {state.status}", container, state))
         elif _lost_its_address(container, state):
             why = f"it had {state.address or 'no address'} and not {container.address}"
-            found.append(_amiss(app, Action.MAKE, why, container, state))
+            found.append(_amiss(app, RepairAction.MAKE, why, container, state))
     for state in present.values():
         if not spared(state):
-            change = Change(app, Action.DRAIN, state.name, "it was not in use")
+            change = Change(app, RepairAction.DRAIN, state.name, "it was not in use")
             found.append(Discrepancy(change, None, state))
     return found
 
@@ -93,5 +93,5 @@ def _lost_its_address(container: Container, state: ContainerState) -> bool:
     return state.status == "running"
 
 
-def _amiss(app: str, action: Action, why: str, container: Container, state: ContainerState | None) -> Discrepancy:
+def _amiss(app: str, action: RepairAction, why: str, container: Container, state: ContainerState | None) -> Discrepancy:
     return Discrepancy(Change(app, action, container.name, why), container, state)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gitship.containers import early_responses
-from gitship.containers.listening_sockets import SLOW, Diagnosis, explain, listening
+from gitship.containers.listening_sockets import SLOW, PortDiagnosis, explain, listening
 from gitship.containers.probe import REFUSED, Events, http_answer, listens
-from gitship.containers.wrong_port import Suspicion
+from gitship.containers.wrong_port import WrongPortSuspicion
 from gitship.engine.interface import Engine
-from gitship.engine.timeouts import Interrupted, Patience
+from gitship.engine.timeouts import Timeout, WaitInterrupted
 from gitship.engine.types import ContainerState
 from gitship.errors import DeployCanceled, DeployError, GitshipError, NotFound
 from gitship.model import WEB, Check, Container, Process
@@ -41,7 +41,7 @@ def unchecked(process: Process) -> Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class CheckAttempt:
     """What one try of a check saw; ``seen`` is a line for people."""
 
     container: str
@@ -51,7 +51,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CheckResult:
     """The same within; ``output`` are lines that a command printed, ``refused`` that nobody has the port open."""
 
     passed: bool
@@ -60,7 +60,7 @@ class Seen:
     refused: bool = False
 
 
-class Watched(Protocol):
+class CheckedStage(Protocol):
     """The stage that people look at."""
 
     now: Callable[[], str]
@@ -68,7 +68,7 @@ class Watched(Protocol):
     def detail(self, text: str) -> None: ...
 
 
-class Round:
+class CheckRound:
     """What the checks of one deploy share: whom they ask for, what ends them, and what people are told meanwhile."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Round:
         self._told: set[str] = set()
         self._waiting: dict[str, str] = {}  # by the container's name: what was seen of it last
 
-    def see(self, container: Container, text: str, found: Diagnosis | None) -> None:
+    def see(self, container: Container, text: str, found: PortDiagnosis | None) -> None:
         """A container that is not ready: a wrong port is told at once, the rest when it lasts."""
         line = f"{container.process} {found.cause}" if found else f"{container.process} is not ready: {text}"
         with self._lock:
@@ -111,7 +111,7 @@ class Round:
         return lines[0] + more if lines else ""
 
 
-class Checker:
+class HealthChecker:
     """Waits until containers are ready. ``deadline_s`` bounds each check that has no limit of its own."""
 
     def __init__(self, engine: Engine, deadline_s: float) -> None:
@@ -120,7 +120,7 @@ class Checker:
 
     def wait_ready(
         self, wanted: Sequence[tuple[Container, Process]], app: str, host: str, cancel: threading.Event,
-        stage: Watched | None = None, web_port: int | None = None,
+        stage: CheckedStage | None = None, web_port: int | None = None,
     ) -> list[str]:  # fmt: skip
         """What passed, such as ``GET /healthz 200``; without doubles. ``host`` is sent as the Host header.
 
@@ -129,7 +129,7 @@ class Checker:
         """
         if not wanted:
             return []
-        round = Round(app, host, cancel, stage.detail if stage else lambda line: None, web_port)
+        round = CheckRound(app, host, cancel, stage.detail if stage else lambda line: None, web_port)
         if stage:
             stage.now = round.now
         with ThreadPoolExecutor(min(PARALLEL, len(wanted)), thread_name_prefix="check") as pool:
@@ -154,7 +154,7 @@ class Checker:
                     return DeployError(f"{container.process} {found.cause}", found.hint, lines)
         return None
 
-    def look(self, container: Container, process: Process, host: str) -> list[Look]:
+    def look(self, container: Container, process: Process, host: str) -> list[CheckAttempt]:
         """Tries each check of a running container once, now."""
         try:
             state = self._engine.inspect(container.id)
@@ -162,16 +162,16 @@ class Checker:
         except NotFound:
             fault = "the container is gone"
         if fault:
-            return [Look(container.name, title(c), False, fault) for c in process.checks]
+            return [CheckAttempt(container.name, title(c), False, fault) for c in process.checks]
         up_s = max(0.0, time.time() - state.started_at) if state.started_at else 0.0
         found = []
         for check in process.checks:
             limit_s = min(check.timeout_s, self._limit_s(check))
             seen = self._try(check, container, state, host, up_s, limit_s, ())
-            found.append(Look(container.name, title(check), seen.passed, seen.text))
+            found.append(CheckAttempt(container.name, title(check), seen.passed, seen.text))
         return found
 
-    def _container(self, container: Container, process: Process, round: Round) -> list[str]:
+    def _container(self, container: Container, process: Process, round: CheckRound) -> list[str]:
         """Raises DeployCanceled as soon as the round ends, in the middle of a check, too."""
         try:
             passed = [self._check(check, container, process, round) for check in process.checks]
@@ -180,12 +180,12 @@ class Checker:
                 self._check(Check(kind="listening"), container, process, round)
             elif process.type != WEB and process.checks != UNCHECKED:
                 self._tell_second_server(container, round)
-        except Interrupted:
+        except WaitInterrupted:
             raise DeployCanceled("canceled during its checks") from None
         round.ready(container)
         return passed
 
-    def _tell_second_server(self, container: Container, round: Round) -> None:
+    def _tell_second_server(self, container: Container, round: CheckRound) -> None:
         """A worker whose words were arguments of a server, or whose command is that of `web`."""
         with suppress(GitshipError):
             if round.web_port in {port for _, port in listening(self._engine.inspect(container.id).pid)}:
@@ -196,12 +196,12 @@ class Checker:
         limit = check.deadline_s if check.deadline_s is not None else self._deadline_s
         return max(limit, check.uptime_s + POLL_S)
 
-    def _check(self, check: Check, container: Container, process: Process, round: Round) -> str:
+    def _check(self, check: Check, container: Container, process: Process, round: CheckRound) -> str:
         began, limit = time.monotonic(), self._limit_s(check)
-        suspicion = Suspicion(container, check.port or container.port or 0, round.host, round.app, round.ends)
+        suspicion = WrongPortSuspicion(container, check.port or container.port or 0, round.host, round.app, round.ends)
         wake = began + check.initial_delay_s
         while True:
-            Patience(events=round.ends).rest(wake - time.monotonic())
+            Timeout(events=round.ends).rest(wake - time.monotonic())
             state = self._must_live(container, process, round)
             elapsed_s, try_s = time.monotonic() - began, min(check.timeout_s, limit)
             seen = self._try(check, container, state, round.host, elapsed_s, try_s, round.ends)
@@ -215,7 +215,7 @@ class Checker:
                 raise self._not_ready(container, seen, found, time.monotonic() - began)
             wake = time.monotonic() + POLL_S
 
-    def _must_live(self, container: Container, process: Process, round: Round) -> ContainerState:
+    def _must_live(self, container: Container, process: Process, round: CheckRound) -> ContainerState:
         label = container.name.rpartition(".")[2]
         more = f"; all of it: logs {round.app} --release {label}"
         try:
@@ -247,7 +247,7 @@ class Checker:
         """The state between two starts: while a restarted container runs, Docker shows the exit code as 0."""
         deadline = time.monotonic() + NEXT_CRASH_S
         while state.status == "running" and time.monotonic() < deadline:
-            Patience(events=ends).rest(CRASH_POLL_S)
+            Timeout(events=ends).rest(CRASH_POLL_S)
             try:
                 state = self._engine.inspect(container.id)
             except GitshipError:
@@ -257,32 +257,34 @@ class Checker:
     def _try(
         self, check: Check, container: Container, state: ContainerState, host: str, elapsed_s: float, limit_s: float,
         ends: Events,
-    ) -> Seen:  # fmt: skip
+    ) -> CheckResult:  # fmt: skip
         """What was seen of one try, which takes at most ``limit_s``."""
         if check.kind == "uptime":
-            return Seen(elapsed_s >= check.uptime_s, f"up for {check.uptime_s:g} s")
+            return CheckResult(elapsed_s >= check.uptime_s, f"up for {check.uptime_s:g} s")
         if check.kind == "image" and not check.command:
             said = f"HEALTHCHECK {state.health or 'has not run yet'}"
-            return Seen(state.health == "healthy", *_with_output(said, state.health_output))
+            return CheckResult(state.health == "healthy", *_with_output(said, state.health_output))
         if check.kind in ("command", "image"):
             try:
                 code, text = self._engine.exec(container.id, check.command, limit_s, ends)
             except DeployCanceled:
                 raise
             except GitshipError as error:
-                return Seen(False, error.message)
+                return CheckResult(False, error.message)
             shown = "HEALTHCHECK" if check.kind == "image" else " ".join(check.command)
-            return Seen(code == 0, *_with_output(f"{shown} exited {code}", text if code else ""))
+            return CheckResult(code == 0, *_with_output(f"{shown} exited {code}", text if code else ""))
         port = check.port or container.port
         if port is None:
-            return Seen(False, "the process has no port to check")
+            return CheckResult(False, "the process has no port to check")
         if check.kind == "listening":
             passed, text = listens(container.address, port, limit_s, ends)
         else:
             passed, text = http_answer(check, container.address, port, host, timeout_s=limit_s, events=ends)
-        return Seen(passed, text, refused=not passed and text.startswith(REFUSED))
+        return CheckResult(passed, text, refused=not passed and text.startswith(REFUSED))
 
-    def _not_ready(self, container: Container, seen: Seen, found: Diagnosis | None, after_s: float) -> DeployError:
+    def _not_ready(
+        self, container: Container, seen: CheckResult, found: PortDiagnosis | None, after_s: float
+    ) -> DeployError:
         hint = f"see the lines above; if the app is only slow to start: {SLOW}"
         return DeployError(
             f"{container.process} is not healthy after {_seconds(after_s)} s: {found.cause if found else seen.text}",

@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from gitship.engine.timeouts import Expired, Interrupted, Patience
+from gitship.engine.timeouts import Timeout, TimeoutExpired, WaitInterrupted
 
-__all__ = ["Interrupted", "Patience", "TooMuch", "connected", "insecure", "look_up", "numeric", "request"]
+__all__ = ["ResponseTooLarge", "Timeout", "WaitInterrupted", "connected", "insecure", "look_up", "numeric", "request"]
 
 HEAD_BYTES = 256 << 10  # status lines and headers together, those of 1xx answers and of chunks too
 _PIECE = 1 << 16
@@ -29,7 +29,7 @@ Address = tuple[socket.AddressFamily, Any]
 _T = TypeVar("_T")
 
 
-class TooMuch(http.client.HTTPException):
+class ResponseTooLarge(http.client.HTTPException):
     """The other end has sent more bytes than it may."""
 
 
@@ -39,7 +39,7 @@ def request(
     to: Sequence[Address],
     target: str,
     headers: Mapping[str, str],
-    patience: Patience,
+    patience: Timeout,
     *,
     body: bytes = b"",
     most_bytes: int = 0,
@@ -65,7 +65,7 @@ def request(
         sock.close()
 
 
-def connected(to: Sequence[Address], patience: Patience) -> socket.socket:
+def connected(to: Sequence[Address], patience: Timeout) -> socket.socket:
     """To the first that takes it; the socket never blocks. Raises TimeoutError, Interrupted, or OSError of the last."""
     last = OSError(errno.EADDRNOTAVAIL, "no address")
     for family, address in to:
@@ -117,7 +117,7 @@ def insecure() -> ssl.SSLContext:
 class _Wire(io.RawIOBase):
     """What ``http.client`` takes for a socket, and reads from: it never waits longer than the patience says."""
 
-    def __init__(self, sock: socket.socket, patience: Patience, most_bytes: int) -> None:
+    def __init__(self, sock: socket.socket, patience: Timeout, most_bytes: int) -> None:
         self._sock = sock
         self._patience = patience
         self._left = most_bytes
@@ -133,7 +133,7 @@ class _Wire(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self._left <= 0:
-            raise TooMuch("the response is too long")
+            raise ResponseTooLarge("the response is too long")
         view = memoryview(buffer)[: self._left]
         count = _patiently(self._sock, self._patience, select.POLLIN, lambda: self._sock.recv_into(view))
         self._left -= count
@@ -146,7 +146,7 @@ class _Wire(io.RawIOBase):
             view = view[sent:]
 
 
-def _patiently(sock: socket.socket, patience: Patience, event: int, act: Callable[[], _T]) -> _T:
+def _patiently(sock: socket.socket, patience: Timeout, event: int, act: Callable[[], _T]) -> _T:
     """What ``act`` gives once it need not wait; the socket never blocks."""
     while True:
         _check(patience)
@@ -160,21 +160,21 @@ def _patiently(sock: socket.socket, patience: Patience, event: int, act: Callabl
             _wait(sock, patience, event)
 
 
-def _wait(sock: socket.socket, patience: Patience, event: int) -> None:
+def _wait(sock: socket.socket, patience: Timeout, event: int) -> None:
     poll = select.poll()
     poll.register(sock, event)
     while not poll.poll(max(0.0, min(patience.slice_s(), patience.deadline - time.monotonic())) * 1000):
         _check(patience)
 
 
-def _check(patience: Patience) -> None:
+def _check(patience: Timeout) -> None:
     try:
         patience.check()
-    except Expired:
+    except TimeoutExpired:
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
 
 
-def _secured(sock: socket.socket, tls: ssl.SSLContext, name: str, patience: Patience) -> socket.socket:
+def _secured(sock: socket.socket, tls: ssl.SSLContext, name: str, patience: Timeout) -> socket.socket:
     """Takes ``sock`` over, also when it fails."""
     try:
         secured = tls.wrap_socket(sock, server_hostname=name or None, do_handshake_on_connect=False)

@@ -28,7 +28,7 @@ def listening(pid: int) -> set[tuple[str, int]]:
     return found
 
 
-class Diagnosis(NamedTuple):
+class PortDiagnosis(NamedTuple):
     """Why nothing answers, and what to do; ``others`` are the ports that outsiders reach instead.
 
     ``wrong`` is False when nothing listens: that may still come.
@@ -40,30 +40,30 @@ class Diagnosis(NamedTuple):
     others: tuple[int, ...] = ()
 
 
-def explain(pid: int, port: int, app: str = "APP") -> Diagnosis | None:
+def explain(pid: int, port: int, app: str = "APP") -> PortDiagnosis | None:
     """Why a connection to ``port`` from outside is refused, or None when the sockets do not tell."""
     return diagnose(listening(pid) if pid else set(), port, app)
 
 
-def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> Diagnosis | None:
+def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> PortDiagnosis | None:
     """The same of sockets that were read already."""
     loopback = sorted(a for a, p in sockets if p == port and ipaddress.ip_address(a).is_loopback)
     if loopback and not any(p == port and a not in loopback for a, p in sockets):
-        return Diagnosis(
+        return PortDiagnosis(
             f"listens only on {loopback[0]}:{port}, which is not reachable from outside the container",
             f"make the app listen on 0.0.0.0:{port}",
         )
     others = sorted({p for a, p in sockets if not ipaddress.ip_address(a).is_loopback})
     if others and port not in others:
         listed = ", ".join(map(str, others))
-        return Diagnosis(
+        return PortDiagnosis(
             f"listens on {listed}, expected {port}",
             f"make the app listen on $PORT ({port}), or set the port: ports:set {app} {others[0]}, `port = "
             f"{others[0]}` in a gitship.toml in the repository, or `EXPOSE {others[0]}` in the Dockerfile",
             others=tuple(others),
         )
     if not sockets:
-        return Diagnosis(
+        return PortDiagnosis(
             f"nothing listens on port {port}",
             f"make the app listen on 0.0.0.0:$PORT ({port}); if it is slow to start: {SLOW};"
             " if it serves no visitors: a Procfile in the repository with `worker: COMMAND`",

@@ -10,7 +10,7 @@ import threading
 import time
 
 from gitship.containers import early_responses, http_request
-from gitship.containers.http_request import HEAD_BYTES, Patience, TooMuch, numeric
+from gitship.containers.http_request import HEAD_BYTES, ResponseTooLarge, Timeout, numeric
 from gitship.model import Check
 
 BODY_BYTES = 1 << 20  # enough to look for `content`
@@ -21,7 +21,7 @@ Events = tuple[threading.Event, ...]
 def listens(address: str, port: int, timeout_s: float, events: Events = ()) -> tuple[bool, str]:
     """(passed, what was seen) of one TCP connection."""
     try:
-        http_request.connected(numeric(address, port), Patience(time.monotonic() + timeout_s, events)).close()
+        http_request.connected(numeric(address, port), Timeout(time.monotonic() + timeout_s, events)).close()
     except OSError as error:
         return False, _network_cause(error, port, timeout_s)
     return True, f"listens on {port}"
@@ -38,14 +38,14 @@ def http_answer(
     headers = {"Host": host, "User-Agent": "gitship-check", "Accept": "*/*", **check.headers}
     try:
         with http_request.request(
-            "GET", numeric(address, port), check.path, headers, Patience(time.monotonic() + limit_s, events),
+            "GET", numeric(address, port), check.path, headers, Timeout(time.monotonic() + limit_s, events),
             most_bytes=BODY_BYTES if check.content else 0,
             tls=http_request.insecure() if check.scheme == "https" else None,
         ) as response:  # fmt: skip
             body = response.read(BODY_BYTES) if check.content else b""
     except OSError as error:
         return False, _network_cause(error, port, limit_s)
-    except TooMuch:
+    except ResponseTooLarge:
         return False, f"GET {check.path} returned more than {HEAD_BYTES >> 10} KB of headers"
     except http.client.HTTPException as error:
         return False, f"GET {check.path} returned something that is not HTTP ({type(error).__name__})"

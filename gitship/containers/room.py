@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitship.containers.claims import Claims
-from gitship.containers.container_starter import Starter
+from gitship.containers.container_starter import ContainerStarter
 from gitship.containers.restarts import Restarts
 from gitship.core import Core
 from gitship.engine.room import EngineRoom
-from gitship.logs.archive import KeptLogs
+from gitship.logs.archive import LogArchive
 
 
 @dataclass(frozen=True, slots=True)
 class ContainersRoom:
-    starter: Starter
+    starter: ContainerStarter
     claims: Claims
     restarts: Restarts
 
 
-def build(core: Core, engine: EngineRoom, kept: KeptLogs) -> ContainersRoom:
-    starter = Starter(engine.docker, engine.addresses, kept, core.server_id, core.store.settings)
+def build(core: Core, engine: EngineRoom, kept: LogArchive) -> ContainersRoom:
+    starter = ContainerStarter(engine.docker, engine.addresses, kept, core.server_id, core.store.settings)
     return ContainersRoom(starter, Claims(), Restarts(core.store))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from gitship.containers import listening_sockets
-from gitship.containers.listening_sockets import Diagnosis
+from gitship.containers.listening_sockets import PortDiagnosis
 from gitship.containers.probe import Events, http_answer
 from gitship.model import Check, Container
 
@@ -17,7 +17,7 @@ GRACE_S = 5.0  # from the last change of its sockets on
 HTTP_TIMEOUT_S = 1.0
 
 
-class Suspicion:
+class WrongPortSuspicion:
     """Of one container and one of its checks. For one thread."""
 
     def __init__(self, container: Container, port: int, host: str, app: str, ends: Events = ()) -> None:
@@ -30,7 +30,7 @@ class Suspicion:
         self._since = 0.0
         self._is_the_app = False
 
-    def look(self, pid: int) -> Diagnosis | None:
+    def look(self, pid: int) -> PortDiagnosis | None:
         """What the sockets say now, if that explains a refused connection."""
         there = listening_sockets.listening(pid) if pid else set()
         found = listening_sockets.diagnose(there, self._port, self._app)
@@ -44,7 +44,7 @@ class Suspicion:
         """True when waiting on would only cost time."""
         return self._is_the_app and time.monotonic() - self._since >= GRACE_S
 
-    def _answers(self, found: Diagnosis | None) -> bool:
+    def _answers(self, found: PortDiagnosis | None) -> bool:
         if found is None or not found.others:
             return found is not None
         check = Check(timeout_s=HTTP_TIMEOUT_S, lenient=True)

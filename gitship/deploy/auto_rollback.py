@@ -17,7 +17,7 @@ from gitship.appfiles.manifest import Manifest
 from gitship.config import Settings
 from gitship.containers import capabilities
 from gitship.deploy import auto_rollback_rules
-from gitship.deploy.journal import Journal
+from gitship.deploy.journal import DeployJournal
 from gitship.deploy.queue import DeployQueue, Withdrawal
 from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict, NotFound
@@ -25,7 +25,7 @@ from gitship.events import Bus, Event
 from gitship.front.traffic_counters import ReleaseCounters, TrafficCounters
 from gitship.model import App, Deploy, DeployKind, DeployState, Release, Topic
 from gitship.model.traffic import together
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
@@ -45,20 +45,20 @@ class RollsBack(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class WatchedRelease:
     """A release that is watched for ``seconds``, what was live before it, and whether that was in trouble itself."""
 
     app: App
     release: Release
     previous: Release | None
     previous_trouble: str
-    journal: Journal
+    journal: DeployJournal
     seconds: float
     most_percent: float
     began: float  # monotonic seconds, of the switch
 
 
-class Probation:
+class AutoRollback:
     """One thread per release that is watched."""
 
     def __init__(
@@ -94,17 +94,17 @@ class Probation:
 
     def take_up(self) -> None:
         """What an earlier gitship was watching: for the rest of its time, and with what the store has of it."""
-        apart = Apart()
+        apart = PerAppErrors()
         for app in self._store.apps():
             with apart.part(app.name, "watching its release again"):
                 case = self._case_left(app)
                 if case is not None:
                     self._start(case)
 
-    def _start(self, case: Case) -> None:
+    def _start(self, case: WatchedRelease) -> None:
         threading.Thread(target=self._run, args=(case,), name=f"probation-{case.app.name}", daemon=True).start()
 
-    def _case_left(self, app: App) -> Case | None:
+    def _case_left(self, app: App) -> WatchedRelease | None:
         recent = self._store.deploys(app.id, limit=RECENT)
         deploy = next((d for d in recent if d.release_id == app.live_release and d.kind in WATCHED), None)
         if deploy is None or app.live_release is None or deploy.reason:
@@ -119,11 +119,11 @@ class Probation:
             return None
         previous = next((r for r in self._store.good_releases(app.id) if r.number < release.number), None)
         trouble = str(self._store.setting(app.id, f"{BAD}{previous.number}") or "") if previous else ""
-        journal = Journal(deploy, app, self._store, self._bus, self._settings.logs)
+        journal = DeployJournal(deploy, app, self._store, self._bus, self._settings.logs)
         began = time.monotonic() - passed_s
-        return Case(app, release, previous, trouble, journal, seconds - passed_s, percent, began)
+        return WatchedRelease(app, release, previous, trouble, journal, seconds - passed_s, percent, began)
 
-    def _case(self, rollout: Rollout) -> Case | None:
+    def _case(self, rollout: Rollout) -> WatchedRelease | None:
         seconds, percent = self._terms(rollout.manifest)
         candidate = rollout.candidate
         if not seconds or rollout.job.kind not in WATCHED or candidate is None or not candidate.is_new:
@@ -132,7 +132,7 @@ class Probation:
             return None
         since = time.time() - (time.monotonic() - rollout.switch_began)
         before = self._trouble_before(rollout.app, rollout.previous, since, percent)
-        return Case(
+        return WatchedRelease(
             rollout.app,
             rollout.release,
             rollout.previous,
@@ -162,7 +162,7 @@ class Probation:
 
     # -- the thread
 
-    def _run(self, case: Case) -> None:
+    def _run(self, case: WatchedRelease) -> None:
         try:
             with self._tally.watching(case.app.id) as watch:
                 why = self._watch(case, watch)
@@ -174,7 +174,7 @@ class Probation:
             if not self._stopping.is_set():  # else the store is closed
                 log.exception("%s: watching %s", case.app.name, case.release.label)
 
-    def _watch(self, case: Case, watch: ReleaseCounters) -> str:
+    def _watch(self, case: WatchedRelease, watch: ReleaseCounters) -> str:
         """What is wrong with it; "" when its time has passed, or it is live no more."""
         ends = time.monotonic() + case.seconds
         while time.monotonic() < ends and self._is_live(case):
@@ -186,10 +186,10 @@ class Probation:
                 return why
         return ""
 
-    def _is_live(self, case: Case) -> bool:
+    def _is_live(self, case: WatchedRelease) -> bool:
         return self._store.app_by_id(case.app.id).live_release == case.release.id
 
-    def _bad(self, case: Case, why: str) -> None:
+    def _bad(self, case: WatchedRelease, why: str) -> None:
         """A deploy that is under way decides first: if it comes to nothing, the bad release is still there."""
         why = f"{why} within {max(1, round(time.monotonic() - case.began))} s of the switch"
         self._store.set_setting(case.app.id, f"{BAD}{case.release.number}", why)
@@ -204,7 +204,7 @@ class Probation:
             return
         self._roll_back(case, why)
 
-    def _why_it_stays(self, case: Case) -> str:
+    def _why_it_stays(self, case: WatchedRelease) -> str:
         if case.previous is None:
             return "there is no earlier release"
         if case.previous_trouble:
@@ -214,7 +214,7 @@ class Probation:
             return f"{which}, which the app may no longer use"
         return ""
 
-    def _roll_back(self, case: Case, why: str) -> None:
+    def _roll_back(self, case: WatchedRelease, why: str) -> None:
         assert case.previous is not None and self._rolls_back is not None
         bad, target, deploy = case.release, case.previous, case.journal.deploy
         app = self._store.app_by_id(case.app.id)  # by its name of now
@@ -232,7 +232,7 @@ class Probation:
             hint += "; the branch was reset, so the same commit can also be pushed again"
         self._tell(case, text, hint)
 
-    def _tell(self, case: Case, text: str, hint: str) -> None:
+    def _tell(self, case: WatchedRelease, text: str, hint: str) -> None:
         """In the deploy's record and log, to webhooks, open pages and the server's log."""
         case.journal.remark(text, hint)
         log.warning("%s: %s", case.app.name, text)

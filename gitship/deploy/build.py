@@ -6,15 +6,15 @@ import posixpath
 import re
 import threading
 
-from gitship.appfiles.gitship_toml import Limits
+from gitship.appfiles.gitship_toml import ProcessLimits
 from gitship.appfiles.manifest import Manifest
 from gitship.containers.container_starter import COMMIT_NAMES
 from gitship.deploy import send_context
 from gitship.deploy.build_cache import shares_layers
 from gitship.deploy.image_tags import cache_of, layers_of, tag_of
-from gitship.deploy.journal import Journal, Stage
+from gitship.deploy.journal import DeployJournal, StageHeading
 from gitship.disk.docker_space import ensure_for_images
-from gitship.disk.free_space import Room
+from gitship.disk.free_space import FreeSpace
 from gitship.engine import types
 from gitship.engine.build_errors import SEE_LOG
 from gitship.engine.interface import Engine
@@ -40,7 +40,7 @@ class Builder:
     """Builds at most ``max_builds`` images at once; the others wait their turn."""
 
     def __init__(
-        self, engine: Engine, store: Store, *, max_builds: int, timeout_s: float, min_free_bytes: int, room: Room,
+        self, engine: Engine, store: Store, *, max_builds: int, timeout_s: float, min_free_bytes: int, room: FreeSpace,
         output_bytes: int = 0, network: str = DEFAULT,
     ) -> None:  # fmt: skip
         """``output_bytes`` bounds what a build may print (0: nothing does); ``network`` none is none for every app."""
@@ -60,12 +60,12 @@ class Builder:
         repository: Repository,
         commit: str,
         manifest: Manifest,
-        journal: Journal,
-        stage: Stage,
+        journal: DeployJournal,
+        stage: StageHeading,
         cancel: threading.Event,
         *,
         no_cache: bool,
-        limits: Limits,
+        limits: ProcessLimits,
     ) -> Image:
         """Raises DeployError (with the failed step's last lines), DeployCanceled, GitError or EngineError."""
         self._guard_disk()
@@ -99,7 +99,7 @@ class Builder:
                 network=NONE if NONE in (self._network, manifest.build.network) else DEFAULT,
             )
             files = send_context.sent(repository.path, context)
-            progress = Progress(journal, stage, self._output_bytes)
+            progress = BuildProgress(journal, stage, self._output_bytes)
             stage.now = progress.now
             return self._engine.images.build(files, options, progress, cancel)
         except DeployError as error:
@@ -123,7 +123,7 @@ class Builder:
                 f"it can for {', '.join(known)}; more come with the Debian package qemu-user-static",
             )
 
-    def _wait_for_slot(self, stage: Stage, cancel: threading.Event) -> None:
+    def _wait_for_slot(self, stage: StageHeading, cancel: threading.Event) -> None:
         if self._slots.acquire(blocking=False):
             return
         stage.detail("waiting for another build")
@@ -150,10 +150,10 @@ def _dockerfile(repository: Repository, commit: str, manifest: Manifest) -> byte
     return None if repository.is_link(commit, path) else repository.blob(commit, path)
 
 
-class Progress:
+class BuildProgress:
     """Build events to lines: slow steps for the push, everything for the log."""
 
-    def __init__(self, journal: Journal, stage: Stage, most_bytes: int = 0) -> None:
+    def __init__(self, journal: DeployJournal, stage: StageHeading, most_bytes: int = 0) -> None:
         self._journal = journal
         self._stage = stage
         self._most_bytes = most_bytes

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from gitship.appfiles.build_arguments import SYNTAX, is_proxy
-from gitship.appfiles.gitship_toml import Build
+from gitship.appfiles.gitship_toml import BuildTable
 
 # The one frontend that is known to make of a Dockerfile what it says; names of others may be written in many ways.
 _OFFICIAL = re.compile(
@@ -21,7 +21,7 @@ _OFFICIAL = re.compile(
 )
 
 
-def shares_layers(dockerfile: bytes | None, build: Build) -> bool:
+def shares_layers(dockerfile: bytes | None, build: BuildTable) -> bool:
     """False for what is keyed by more than BuildKit looks at; ``dockerfile`` is None when it cannot be read here."""
     if dockerfile is None or build.values or SYNTAX in build.args or any(map(is_proxy, build.args)):
         return False

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from gitship.appfiles import canary_rules
-from gitship.appfiles.canary_rules import Judgement, Plan, Verdict
-from gitship.deploy.journal import Stage
+from gitship.appfiles.canary_rules import CanaryJudgement, CanaryPlan, CanaryVerdict
+from gitship.deploy.journal import StageHeading
 from gitship.deploy.rollout import Rollout
 from gitship.engine.interface import Engine
 from gitship.errors import DeployCanceled, DeployError, FrontError, GitshipError
@@ -107,7 +107,7 @@ class Canary:
         finally:
             self._trials.end(app.id)
 
-    def _plan(self, rollout: Rollout) -> Plan | None:
+    def _plan(self, rollout: Rollout) -> CanaryPlan | None:
         job = rollout.job
         asked = job.canary or (rollout.manifest.canary if rollout.manifest else None)
         if asked is None or job.skip_canary or rollout.stopped or job.new_name:
@@ -132,8 +132,8 @@ class Canary:
         self._switch.verify(app, switched, verify_path(trial.release), trial.share.canary, cancel)
 
     def _watch(
-        self, rollout: Rollout, plan: Plan, trial: ActiveCanary, watch: ReleaseCounters, stage: Stage
-    ) -> Judgement:
+        self, rollout: Rollout, plan: CanaryPlan, trial: ActiveCanary, watch: ReleaseCounters, stage: StageHeading
+    ) -> CanaryJudgement:
         """What the figures say; WAIT when somebody has decided before. Raises DeployCanceled."""
         assert rollout.previous is not None
         before, now = rollout.previous.label, rollout.release.label
@@ -144,7 +144,7 @@ class Canary:
             old, new = self._tally.seen(watch, before), self._tally.seen(watch, now)
             elapsed_s = time.monotonic() - began
             judgement = canary_rules.judge(plan, elapsed_s, old, new)
-            if judgement.verdict is not Verdict.WAIT:
+            if judgement.verdict is not CanaryVerdict.WAIT:
                 return judgement
             if elapsed_s - told_s >= max(PROGRESS_S, plan.window_s / 6):
                 told_s = elapsed_s
@@ -152,14 +152,14 @@ class Canary:
                 stage.detail(f"{before}: {canary_rules.described(old)}")
         return canary_rules.WAIT
 
-    def _last_word(self, rollout: Rollout, trial: ActiveCanary, judgement: Judgement) -> str:
+    def _last_word(self, rollout: Rollout, trial: ActiveCanary, judgement: CanaryJudgement) -> str:
         """About a canary that held. Raises DeployError about one that did not."""
         self._trials.settle(trial)
         if trial.promoted_by:
             return f"Canary promoted by {trial.promoted_by}"
         if trial.aborted_by:
             raise DeployError(f"aborted by {trial.aborted_by}", "fix it, then push again")
-        if judgement.verdict is Verdict.ABORT:
+        if judgement.verdict is CanaryVerdict.ABORT:
             raise DeployError(judgement.reason, "fix it, then push again", self._said(rollout))
         if not self._counting():
             raise DeployError(

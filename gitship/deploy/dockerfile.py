@@ -30,14 +30,14 @@ class NotFrom(Unreadable):
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class ImageUse:
     """An image's name as it stands after substitution, and the line (from 1) that names it."""
 
     image: str
     line: int
 
 
-def images(text: str, arguments: Mapping[str, str]) -> list[Use]:
+def images(text: str, arguments: Mapping[str, str]) -> list[ImageUse]:
     """The images used, ``arguments`` being the build's; stages, and ``scratch``, are none. Raises Unreadable."""
     try:
         return _images(text, arguments)
@@ -45,7 +45,7 @@ def images(text: str, arguments: Mapping[str, str]) -> list[Use]:
         raise Unreadable(1, "is followed by more substitutions within substitutions than can be read") from None
 
 
-def _images(text: str, arguments: Mapping[str, str]) -> list[Use]:
+def _images(text: str, arguments: Mapping[str, str]) -> list[ImageUse]:
     text = text.removeprefix("\ufeff")
     if len(text) > MOST_CHARS:
         raise Unreadable(1, f"is the first of more than {MOST_CHARS >> 10} KB")
@@ -53,7 +53,7 @@ def _images(text: str, arguments: Mapping[str, str]) -> list[Use]:
         raise Unreadable(1, "looks like JSON")
     escape, uses = _directives(text)
     if SYNTAX_ARGUMENT in arguments:
-        uses.append(Use(arguments[SYNTAX_ARGUMENT].split(" ")[0], 1))
+        uses.append(ImageUse(arguments[SYNTAX_ARGUMENT].split(" ")[0], 1))
     reading = _Reading(arguments, escape)
     for line, instruction in _instructions(text, escape, heredocs=True):
         reading.feed(line, instruction)
@@ -65,7 +65,7 @@ def _images(text: str, arguments: Mapping[str, str]) -> list[Use]:
     return uses
 
 
-def _without_heredocs(text: str, arguments: Mapping[str, str], escape: str) -> list[Use]:
+def _without_heredocs(text: str, arguments: Mapping[str, str], escape: str) -> list[ImageUse]:
     reading = _Reading(arguments, escape)
     for line, instruction in _instructions(text, escape, heredocs=False):
         with suppress(NotFrom):  # a script's line, at which that builder stops
@@ -73,7 +73,7 @@ def _without_heredocs(text: str, arguments: Mapping[str, str], escape: str) -> l
     return reading.uses
 
 
-def _directives(text: str) -> tuple[str, list[Use]]:
+def _directives(text: str) -> tuple[str, list[ImageUse]]:
     """The escape character, and the image of the syntax."""
     escape, uses = "\\", []
     for number, line in enumerate(text.split("\n"), 1):
@@ -83,7 +83,7 @@ def _directives(text: str) -> tuple[str, list[Use]]:
         if match is None:
             break
         if match[1].lower() == "syntax":
-            uses.append(Use(match[2].split(" ")[0], number))
+            uses.append(ImageUse(match[2].split(" ")[0], number))
         elif match[1].lower() == "escape":
             if match[2] not in ("\\", "`"):
                 raise Unreadable(number, "has an escape character that is neither \\ nor `")
@@ -128,7 +128,7 @@ class _Reading:
     arguments: Mapping[str, str]
     escape: str
     stages: list[str] = field(default_factory=list)
-    uses: list[Use] = field(default_factory=list)
+    uses: list[ImageUse] = field(default_factory=list)
     declared: dict[str, str | None] = field(default_factory=dict)  # before the first FROM; None: without a value
 
     def feed(self, line: int, instruction: str) -> None:
@@ -182,7 +182,7 @@ class _Reading:
 
     def _image(self, line: int, name: str) -> None:
         if name != SCRATCH:
-            self.uses.append(Use(name, line))
+            self.uses.append(ImageUse(name, line))
 
     def _mount(self, line: int, text: str) -> None:
         try:

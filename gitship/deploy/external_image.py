@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gitship.appfiles.manifest import Manifest
 from gitship.deploy import manifest_source, output
-from gitship.deploy.fetch_image import Fetcher
+from gitship.deploy.fetch_image import ImageFetcher
 from gitship.deploy.image_tags import tag_of
 from gitship.deploy.manifest_source import NO_FILES, Kept
 from gitship.deploy.queue import Job
@@ -19,7 +19,7 @@ from gitship.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ExternalImage:
     """What the release will be made of; without a ``manifest`` it runs what ``like``, the other app's release, does."""
 
     image: Image
@@ -31,23 +31,23 @@ class Taken:
     passing: str = ""
 
 
-class Foreign:
+class ExternalImages:
     """``take`` changes nothing; once the release is made, ``hold`` makes its image the app's own."""
 
-    def __init__(self, store: Store, engine: Engine, repositories: Repositories, fetcher: Fetcher) -> None:
+    def __init__(self, store: Store, engine: Engine, repositories: Repositories, fetcher: ImageFetcher) -> None:
         self._store = store
         self._engine = engine
         self._repositories = repositories
         self._fetcher = fetcher
 
-    def take(self, app: App, job: Job) -> Taken:
+    def take(self, app: App, job: Job) -> ExternalImage:
         """Raises DeployError, DeployCanceled or EngineError."""
         if job.kind is DeployKind.PROMOTE:
             return self._promoted(app, job)
         with job.journal.stage(DeployState.BUILDING, f"Fetching {job.image}") as stage:
             fetched = self._fetcher.fetch(app, job.image, job.journal, stage, job.cancel, pull=job.pull)
         kept = {**NO_FILES, manifest_source.IMAGE: fetched.source}
-        return Taken(fetched.image, job.deploy.cause, None, Manifest(), kept, passing=fetched.passing)
+        return ExternalImage(fetched.image, job.deploy.cause, None, Manifest(), kept, passing=fetched.passing)
 
     def hold(self, app: App, job: Job, release: Release, passing: str = "") -> None:
         """From here on the image stays for as long as the app needs it. Raises DeployError when it is gone."""
@@ -58,7 +58,7 @@ class Foreign:
         if passing:
             self._engine.images.untag(passing)
 
-    def _promoted(self, app: App, job: Job) -> Taken:
+    def _promoted(self, app: App, job: Job) -> ExternalImage:
         source = self._store.release(job.release_id or 0)
         owner = self._store.app_by_id(source.app_id)
         commit = (source.commit or "no commit")[:7]
@@ -70,7 +70,7 @@ class Foreign:
                 f"the image of {owner.name} {source.label} no longer exists",
                 f"choose a newer one: releases:list {owner.name}",
             ) from None
-        return Taken(
+        return ExternalImage(
             image,
             job.deploy.cause,
             source.commit,

@@ -9,7 +9,7 @@ from contextlib import suppress
 from gitship.deploy import output
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.queue import Job
-from gitship.deploy.rename import Renaming
+from gitship.deploy.rename import AppRename
 from gitship.engine.interface import Engine
 from gitship.engine.types import LABEL_APP_ID
 from gitship.errors import DeployCanceled, DeployError, GitshipError
@@ -22,11 +22,11 @@ log = logging.getLogger("gitship.deploy")
 MOST_REASON_CHARS = 1000
 
 
-class Failure:
+class DeployFailure:
     """Containers and Varnish are as they were before already: see ``Pipeline``."""
 
     def __init__(
-        self, store: Store, engine: Engine, repositories: Repositories, renaming: Renaming, hooks: Hooks
+        self, store: Store, engine: Engine, repositories: Repositories, renaming: AppRename, hooks: Hooks
     ) -> None:
         self._store = store
         self._engine = engine

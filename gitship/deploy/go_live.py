@@ -7,7 +7,7 @@ import logging
 from gitship.appfiles import overrides
 from gitship.deploy.new_release import Candidate, with_changes
 from gitship.deploy.queue import Job
-from gitship.deploy.rename import Renaming
+from gitship.deploy.rename import AppRename
 from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict, GitshipError
 from gitship.git.repository import Repositories
@@ -18,10 +18,10 @@ from gitship.store import Store
 log = logging.getLogger("gitship.deploy")
 
 
-class Commit:
+class GoLive:
     """Makes a rollout true: all of it or nothing."""
 
-    def __init__(self, store: Store, repositories: Repositories, renaming: Renaming) -> None:
+    def __init__(self, store: Store, repositories: Repositories, renaming: AppRename) -> None:
         self._store = store
         self._repositories = repositories
         self._renaming = renaming

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 
-class Point(StrEnum):
+class HookPoint(StrEnum):
     """Where in a deploy hooks run."""
 
     BEFORE_BUILD = "before-build"
@@ -27,7 +27,7 @@ class Point(StrEnum):
 class HookFile:
     """``refusal`` says why it must not run, ``skipped`` why it need not; both are empty for one that runs."""
 
-    point: Point
+    point: HookPoint
     path: Path
     refusal: str = ""
     skipped: str = ""
@@ -37,11 +37,11 @@ class HookFile:
         return self.path.name
 
 
-def directory(hooks_dir: Path, point: Point) -> Path:
+def directory(hooks_dir: Path, point: HookPoint) -> Path:
     return hooks_dir / f"{point}.d"
 
 
-def at(hooks_dir: Path, point: Point) -> list[HookFile]:
+def at(hooks_dir: Path, point: HookPoint) -> list[HookFile]:
     """What lies there for a point, by name; hidden files and editors' copies (``~``) do not count."""
     place = directory(hooks_dir, point)
     try:
@@ -55,10 +55,10 @@ def at(hooks_dir: Path, point: Point) -> list[HookFile]:
 
 def everything(hooks_dir: Path) -> list[HookFile]:
     """What lies there for all points, in the order of a deploy."""
-    return [hook for point in Point for hook in at(hooks_dir, point)]
+    return [hook for point in HookPoint for hook in at(hooks_dir, point)]
 
 
-def _looked_at(point: Point, path: Path) -> HookFile:
+def _looked_at(point: HookPoint, path: Path) -> HookFile:
     try:
         real = path.resolve(strict=True)
         file = real.stat()

@@ -22,7 +22,7 @@ LOOK_S = 0.02  # how often a silent hook's end, limit and cancel are looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class HookResult:
     """``code`` is negative for a signal; ``last_line`` what it printed last."""
 
     code: int
@@ -36,7 +36,7 @@ def run(
     on_line: Callable[[str], None],
     cancel: threading.Event,
     timeout_s: float,
-) -> Ended:
+) -> HookResult:
     """Runs it with ``document`` on its standard input, handing over each line as it comes.
 
     What it leaves running in its process group is killed with it. Raises DeployError when it cannot be started or
@@ -55,7 +55,7 @@ def run(
         _attend(process, document, lines, cancel, deadline, timeout_s)
     finally:
         _end(process)
-    return Ended(process.returncode, lines.last)
+    return HookResult(process.returncode, lines.last)
 
 
 def _attend(

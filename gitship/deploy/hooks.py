@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gitship.config import Settings
 from gitship.deploy import hook_files, hook_run
 from gitship.deploy.deploy_json import iso, told_document
-from gitship.deploy.hook_files import HookFile, Point
+from gitship.deploy.hook_files import HookFile, HookPoint
 from gitship.deploy.queue import Job
 from gitship.deploy.rollout import Rollout
 from gitship.errors import DeployCanceled, DeployError, GitshipError
@@ -36,31 +36,31 @@ class Hooks:
     def before_build(self, rollout: Rollout) -> None:
         """Only when something is built. Raises DeployError when a hook fails or must not run, DeployCanceled."""
         if rollout.job.kind is DeployKind.PUSH:
-            self._must_pass(Point.BEFORE_BUILD, rollout, DeployState.BUILDING)
+            self._must_pass(HookPoint.BEFORE_BUILD, rollout, DeployState.BUILDING)
 
     def after_build(self, rollout: Rollout) -> None:
         """As ``before_build``, with the release known."""
         if rollout.job.kind is DeployKind.PUSH:
-            self._must_pass(Point.AFTER_BUILD, rollout, DeployState.BUILDING)
+            self._must_pass(HookPoint.AFTER_BUILD, rollout, DeployState.BUILDING)
 
     def before_switch(self, rollout: Rollout) -> None:
         """In every deploy, once the new containers are healthy. Raises as ``before_build``."""
-        self._must_pass(Point.BEFORE_SWITCH, rollout, DeployState.CHECKING)
+        self._must_pass(HookPoint.BEFORE_SWITCH, rollout, DeployState.CHECKING)
 
     def after_deploy(self, rollout: Rollout) -> None:
         """Once visitors have the release. A failure is told, and takes nothing back."""
-        self._listen(Point.AFTER_DEPLOY, rollout.app, rollout.job)
+        self._listen(HookPoint.AFTER_DEPLOY, rollout.app, rollout.job)
 
     def on_failure(self, app: App, job: Job) -> None:
         """Once a failed deploy's record is complete. A failure is told."""
-        self._listen(Point.ON_FAILURE, app, job)
+        self._listen(HookPoint.ON_FAILURE, app, job)
 
-    def _must_pass(self, point: Point, rollout: Rollout, state: DeployState) -> None:
+    def _must_pass(self, point: HookPoint, rollout: Rollout, state: DeployState) -> None:
         for hook in hook_files.at(self._directory, point):
             with rollout.job.journal.stage(state):
                 self._run(hook, rollout.app, rollout.job)
 
-    def _listen(self, point: Point, app: App, job: Job) -> None:
+    def _listen(self, point: HookPoint, app: App, job: Job) -> None:
         """Never raises: the deploy has its result already."""
         for hook in hook_files.at(self._directory, point):
             try:
@@ -98,7 +98,7 @@ class Hooks:
             raise DeployError(f"{name} {how}{': ' if ended.last_line else ''}{ended.last_line}", hint)
         job.journal.raw(f"{name} done {time.monotonic() - began:.1f}s")
 
-    def _environment(self, point: Point, app: App, job: Job) -> dict[str, str]:
+    def _environment(self, point: HookPoint, app: App, job: Job) -> dict[str, str]:
         deploy = job.deploy
         release = self._store.release(deploy.release_id) if deploy.release_id else None
         values = {
@@ -114,7 +114,7 @@ class Hooks:
         }
         return {f"GITSHIP_{n}": str(v).replace("\0", "")[:ENVIRONMENT_CHARS] for n, v in values.items()}
 
-    def _document(self, point: Point, app: App, job: Job) -> bytes:
+    def _document(self, point: HookPoint, app: App, job: Job) -> bytes:
         deploy = job.deploy
         now = time.time()
         told = told_document(self._store, deploy, self._url(app), state=deploy.state.value, at=now)

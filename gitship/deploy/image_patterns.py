@@ -21,7 +21,7 @@ _REFERENCE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ImageName:
     """``name`` with its host; ``tag`` empty beside a digest."""
 
     name: str
@@ -32,16 +32,16 @@ class Reference:
         return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag}"
 
 
-def parse(text: str) -> Reference | None:
+def parse(text: str) -> ImageName | None:
     """None for what is no image's name."""
     match = _REFERENCE.fullmatch(text)
     if match is None:
         return None
     digest = match["digest"] or ""
-    return Reference(_full(match["name"]), "" if digest else match["tag"] or "latest", digest)
+    return ImageName(_full(match["name"]), "" if digest else match["tag"] or "latest", digest)
 
 
-def matches(reference: Reference, pattern: str) -> bool:
+def matches(reference: ImageName, pattern: str) -> bool:
     """``python:3.*``, ``registry.example.com/team/*``, ``python@sha256:...``."""
     name, _, digest = pattern.partition("@")
     at = name.find(":", name.rfind("/") + 1)

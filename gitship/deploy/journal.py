@@ -31,7 +31,7 @@ def log_file(logs: Path, app_id: int, deploy_id: int) -> Path:
     return directories.directory(logs, app_id) / f"{deploy_id}.log"
 
 
-class Journal:
+class DeployJournal:
     """Written by the thread that runs the deploy (headlines also by a timer); read by anyone through file and bus."""
 
     def __init__(self, deploy: Deploy, app: App, store: Store, bus: Bus, logs: Path) -> None:
@@ -104,13 +104,13 @@ class Journal:
                 log.info("%s %s%s", deploy.kind, deploy.state, f": {deploy.reason}" if deploy.reason else "")
 
     @contextmanager
-    def stage(self, state: DeployState, text: str = "", began: float | None = None) -> Iterator[Stage]:
+    def stage(self, state: DeployState, text: str = "", began: float | None = None) -> Iterator[StageHeading]:
         """A stage of the pipeline: recorded with its time; its line is printed when it ends, or after a second.
 
         ``began`` (monotonic seconds) is for a stage whose first steps were taken already.
         """
         self.update(state=state)
-        stage = Stage(self, text, began)
+        stage = StageHeading(self, text, began)
         try:
             yield stage
         except BaseException:
@@ -142,13 +142,13 @@ class Journal:
         self._bus.publish(Event("deploy.state", self._app.name, self.deploy.id, str(self.deploy.state)))
 
 
-class Stage:
+class StageHeading:
     """The headline of a running stage: printed once, with its time when that is known early enough.
 
     After each SILENCE_S without a line it says ``now()``, which must be safe from any thread.
     """
 
-    def __init__(self, journal: Journal, text: str, began: float | None) -> None:
+    def __init__(self, journal: DeployJournal, text: str, began: float | None) -> None:
         self.text = text
         self.began = time.monotonic() if began is None else began
         self._journal = journal

@@ -16,7 +16,7 @@ from gitship.containers import capabilities
 from gitship.containers.container_starter import image_gone
 from gitship.deploy import output, policy, release_difference
 from gitship.deploy.build import Builder
-from gitship.deploy.external_image import Foreign
+from gitship.deploy.external_image import ExternalImages
 from gitship.deploy.image_tags import held_by, only_of
 from gitship.deploy.manifest_source import Kept, manifest_of
 from gitship.deploy.queue import Job
@@ -54,7 +54,7 @@ class Candidate:
     pending: float | None = None
 
 
-class Releasing:
+class NewReleases:
     """Makes the candidate of a job; the only place that creates releases."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Releasing:
         engine: Engine,
         repositories: Repositories,
         builder: Builder,
-        foreign: Foreign,
+        foreign: ExternalImages,
         settings: Settings,
     ) -> None:
         self._foreign = foreign

@@ -14,21 +14,21 @@ from gitship.appfiles import formation, overrides
 from gitship.appfiles.manifest import Manifest
 from gitship.config import Settings
 from gitship.containers.claims import Claims
-from gitship.containers.container_starter import Starter
-from gitship.containers.health_check import Checker, unchecked
+from gitship.containers.container_starter import ContainerStarter
+from gitship.containers.health_check import HealthChecker, unchecked
 from gitship.deploy import announcement, output, unkept
-from gitship.deploy.auto_rollback import Probation
+from gitship.deploy.auto_rollback import AutoRollback
 from gitship.deploy.canary import Canary
-from gitship.deploy.failure import Failure
-from gitship.deploy.go_live import Commit
+from gitship.deploy.failure import DeployFailure
+from gitship.deploy.go_live import GoLive
 from gitship.deploy.hooks import Hooks
-from gitship.deploy.new_release import Releasing
+from gitship.deploy.new_release import NewReleases
 from gitship.deploy.queue import Job
 from gitship.deploy.release_command import ReleaseCommands
-from gitship.deploy.rename import Renaming
+from gitship.deploy.rename import AppRename
 from gitship.deploy.retire_images import retire_images
 from gitship.deploy.rollout import Rollout
-from gitship.deploy.warm_cache import Warmer
+from gitship.deploy.warm_cache import CacheWarmer
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
 from gitship.errors import DeployCanceled, DeployError, GitshipError
@@ -61,15 +61,15 @@ class Pipeline:
         front: Front,
         repositories: Repositories,
         addresses: Addresses,
-        releasing: Releasing,
-        starter: Starter,
+        releasing: NewReleases,
+        starter: ContainerStarter,
         drainer: Drainer,
         hooks: Hooks,
         keeper: VolumeLifecycle,
         switch: Switch,
         canary: Canary,
         claims: Claims,
-        probation: Probation,
+        probation: AutoRollback,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -80,12 +80,12 @@ class Pipeline:
         self._drainer = drainer
         self._hooks = hooks
         self._keeper = keeper
-        self._checker = Checker(engine, settings.deploy.check_timeout)
-        self._renaming = Renaming(settings, store, front, repositories)
+        self._checker = HealthChecker(engine, settings.deploy.check_timeout)
+        self._renaming = AppRename(settings, store, front, repositories)
         self._release_commands = ReleaseCommands(store, engine, addresses, starter.server_id)
-        self._commit = Commit(store, repositories, self._renaming)
-        self._failure = Failure(store, engine, repositories, self._renaming, hooks)
-        self._warmer = Warmer(settings, store, front)
+        self._commit = GoLive(store, repositories, self._renaming)
+        self._failure = DeployFailure(store, engine, repositories, self._renaming, hooks)
+        self._warmer = CacheWarmer(settings, store, front)
         self._switch = switch
         self._canary = canary
         self._claims = claims

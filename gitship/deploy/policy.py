@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from gitship.appfiles.gitship_toml import Build
+from gitship.appfiles.gitship_toml import BuildTable
 from gitship.config import Settings
 from gitship.deploy import dockerfile, image_patterns
 from gitship.deploy.dockerfile_words import Unreadable
@@ -19,7 +19,7 @@ from gitship.git.repository import Repository
 NOT_ROOT = "end the Dockerfile with a line such as `USER 10001`"
 
 
-def ensure_commit(settings: Settings, repository: Repository, commit: str, build: Build) -> None:
+def ensure_commit(settings: Settings, repository: Repository, commit: str, build: BuildTable) -> None:
     """Every image that the commit's Dockerfile uses is allowed. Raises DeployError; a missing file is the build's."""
     if not settings.policy.base_images:
         return
@@ -31,7 +31,7 @@ def ensure_commit(settings: Settings, repository: Repository, commit: str, build
         ensure_dockerfile(settings, content, build)
 
 
-def ensure_dockerfile(settings: Settings, content: bytes, build: Build) -> None:
+def ensure_dockerfile(settings: Settings, content: bytes, build: BuildTable) -> None:
     """Raises DeployError that names the line and the image."""
     if not settings.policy.base_images:
         return

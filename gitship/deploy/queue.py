@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitship.appfiles.canary_rules import Plan
-from gitship.deploy.journal import Journal
+from gitship.appfiles.canary_rules import CanaryPlan
+from gitship.deploy.journal import DeployJournal
 from gitship.errors import GitshipError, NoPermission, OutOfReach
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity
 from gitship.store import Store
@@ -41,7 +41,7 @@ class Job:
 
     app: App  # as it was when this was asked
     kind: DeployKind
-    journal: Journal
+    journal: DeployJournal
     by: tuple[Identity, ...]  # whoever has asked for a part of it
     ref_moved: bool = False  # by git itself, for a push over a file path; taken back when the deploy fails
     no_cache: bool = False
@@ -54,7 +54,7 @@ class Job:
     image: str = ""  # a reference, as `git:from-image` got it
     pull: bool = False  # ask the registry even for an image that the engine has
     new_name: str | None = None  # of a rename
-    canary: Plan | None = None  # in the place of what the commit says
+    canary: CanaryPlan | None = None  # in the place of what the commit says
     skip_canary: bool = False
     cancel: threading.Event = field(default_factory=threading.Event)
     canceled_by: DeployState = DeployState.CANCELED

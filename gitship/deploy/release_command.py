@@ -11,7 +11,7 @@ import threading
 from gitship.appfiles import overrides
 from gitship.containers import capabilities
 from gitship.containers.container_starter import environment, labels
-from gitship.deploy.journal import Stage
+from gitship.deploy.journal import StageHeading
 from gitship.deploy.rollout import Rollout
 from gitship.engine import types
 from gitship.engine.addresses import Addresses
@@ -68,7 +68,7 @@ class ReleaseCommands:
             rollout.job.journal.update(reason=f"{name.lower()} failed: {error.message}", hint=hint)
 
     def _run(
-        self, rollout: Rollout, command: tuple[str, ...], stage: Stage, cancel: threading.Event, what: str = ""
+        self, rollout: Rollout, command: tuple[str, ...], stage: StageHeading, cancel: threading.Event, what: str = ""
     ) -> None:
         app, deploy = rollout.app, rollout.job.deploy
         settings = {**self._store.settings(app.id), **rollout.job.settings}

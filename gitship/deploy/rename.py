@@ -15,7 +15,7 @@ from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
 from gitship.model import App, Identity
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.routing import switch
 from gitship.store import Store
 from gitship.store.settings import RENAMING
@@ -23,7 +23,7 @@ from gitship.store.settings import RENAMING
 log = logging.getLogger("gitship.deploy")
 
 
-class Renaming:
+class AppRename:
     """The steps of a rename, in the order in which the pipeline takes them; ``undo`` fits at any point before the end.
 
     Apps without a live release have nothing to switch: ``at_once`` is all.
@@ -114,7 +114,7 @@ class Renaming:
 
     def settle(self) -> None:
         """After a crash: whatever was being renamed has its old name, and its repository, too."""
-        apart = Apart()
+        apart = PerAppErrors()
         for app in self._store.apps():
             with apart.part(app.name, "taking its renaming back"):
                 new = self._store.setting(app.id, RENAMING)

@@ -7,17 +7,17 @@ from functools import partial
 
 from gitship.containers.room import ContainersRoom
 from gitship.core import Core
-from gitship.deploy.auto_rollback import Probation
+from gitship.deploy.auto_rollback import AutoRollback
 from gitship.deploy.build import Builder
 from gitship.deploy.canary import Canary
-from gitship.deploy.external_image import Foreign
-from gitship.deploy.fetch_image import Fetcher
+from gitship.deploy.external_image import ExternalImages
+from gitship.deploy.fetch_image import ImageFetcher
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.manifest_source import manifest_of
-from gitship.deploy.new_release import Releasing
+from gitship.deploy.new_release import NewReleases
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import DeployQueue
-from gitship.disk.free_space import Room
+from gitship.disk.free_space import FreeSpace
 from gitship.engine.room import EngineRoom
 from gitship.git.repository import Repositories
 from gitship.observe.room import ObserveRoom
@@ -28,7 +28,7 @@ from gitship.volumes.lifecycle import VolumeLifecycle
 @dataclass(frozen=True, slots=True)
 class DeployRoom:
     queue: DeployQueue
-    probation: Probation
+    probation: AutoRollback
 
     def start(self) -> None:
         self.probation.take_up()
@@ -40,7 +40,7 @@ class DeployRoom:
 
 
 def build(
-    core: Core, engine: EngineRoom, repositories: Repositories, space: Room, keeper: VolumeLifecycle,
+    core: Core, engine: EngineRoom, repositories: Repositories, space: FreeSpace, keeper: VolumeLifecycle,
     containers: ContainersRoom, routing: RoutingRoom, observe: ObserveRoom,
 ) -> DeployRoom:  # fmt: skip
     settings, store, docker = core.settings, core.store, core.settings.docker
@@ -54,14 +54,14 @@ def build(
         output_bytes=docker.build_output,
         network=docker.build_network,
     )
-    foreign = Foreign(store, engine.docker, repositories, Fetcher(engine.docker, store, settings))
-    releasing = Releasing(store, engine.docker, repositories, builder, foreign, settings)
+    foreign = ExternalImages(store, engine.docker, repositories, ImageFetcher(engine.docker, store, settings))
+    releasing = NewReleases(store, engine.docker, repositories, builder, foreign, settings)
     canary = Canary(
         engine.docker, routing.front, routing.drainer, routing.gates, routing.canaries, routing.switch,
         observe.tally, lambda: observe.visitors.running, settings.deploy.drain_timeout,
     )  # fmt: skip
     read_manifest = partial(manifest_of, store, repositories)
-    probation = Probation(settings, store, core.bus, observe.tally, lambda: queue, read_manifest)
+    probation = AutoRollback(settings, store, core.bus, observe.tally, lambda: queue, read_manifest)
     pipeline = Pipeline(
         settings, store, engine.docker, routing.front, repositories, engine.addresses, releasing, containers.starter,
         routing.drainer, Hooks(store, settings, routing.url), keeper, routing.switch, canary, containers.claims,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from gitship.engine.source_tree import Contents, SourceFile, SourceTree, by_name
 from gitship.git import file_times, snapshot
-from gitship.git.build_context import Context
-from gitship.git.snapshot import Entry
+from gitship.git.build_context import BuildContext
+from gitship.git.snapshot import TreeEntry
 
 
-def sent(repository: Path, context: Context) -> Iterable[bytes]:
+def sent(repository: Path, context: BuildContext) -> Iterable[bytes]:
     """The context as a SourceTree; as a tar when a name is no UTF-8, or the Dockerfile a link. Raises GitError."""
     entries = sorted(zip(context.entries, context.sizes, strict=True), key=lambda pair: by_name(pair[0].path))
     targets = _targets(context, [entry for entry, _ in entries if entry.kind == snapshot.SYMLINK])
@@ -37,7 +37,7 @@ def sent(repository: Path, context: Context) -> Iterable[bytes]:
     return SourceTree(kept.key, context.dockerfile, files, contents, context.tar)
 
 
-def _targets(context: Context, links: Sequence[Entry]) -> dict[str, str]:
+def _targets(context: BuildContext, links: Sequence[TreeEntry]) -> dict[str, str]:
     found = {}
     for link, (_, chunks) in zip(links, context.reader.contents([link.id for link in links]), strict=True):
         found[link.path] = b"".join(chunks).decode("utf-8", "surrogateescape")
@@ -48,7 +48,7 @@ def _is_text(text: str) -> bool:
     return text.isascii() or text.encode("utf-8", "surrogateescape") == text.encode("utf-8", "replace")
 
 
-def _mode(entry: Entry) -> int:
+def _mode(entry: TreeEntry) -> int:
     if entry.kind == snapshot.SYMLINK:
         return stat.S_IFLNK | 0o777
     if entry.kind == snapshot.FILE:

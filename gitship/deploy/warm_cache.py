@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from gitship.config import Settings
 from gitship.containers import http_request
-from gitship.containers.http_request import Interrupted, Patience, numeric
+from gitship.containers.http_request import Timeout, WaitInterrupted, numeric
 from gitship.deploy import output
 from gitship.deploy.rollout import Rollout
 from gitship.errors import GitshipError
@@ -33,7 +33,7 @@ TOLD = 5  # failures
 
 
 @dataclass(frozen=True, slots=True)
-class Warmed:
+class WarmedPages:
     """How many of ``pages`` are in the cache now; ``failures`` say why others are not, a sentence each."""
 
     pages: int
@@ -43,7 +43,7 @@ class Warmed:
         return f"Warmed {self.pages - len(self.failures)} of {self.pages} pages"
 
 
-class Warmer:
+class CacheWarmer:
     """Never raises: a page that is not in the cache costs its first visitor a little time, no more."""
 
     def __init__(self, settings: Settings, store: Store, front: Front) -> None:
@@ -66,7 +66,7 @@ class Warmer:
         for failure in warmed.failures[:TOLD]:
             journal.detail(failure)
 
-    def _warm(self, wanted: AppFront, found: Sequence[str], cancel: threading.Event) -> Warmed:
+    def _warm(self, wanted: AppFront, found: Sequence[str], cancel: threading.Event) -> WarmedPages:
         """Fetches the paths from ``wanted``, at each of the URLs ``found``, where no visitor gets to it."""
         pages = [(urlsplit(url).netloc, path) for url in found[:MOST_HOSTS] for path in wanted.cache.warm]
         deadline = time.monotonic() + MOST_S
@@ -83,7 +83,7 @@ class Warmer:
                 self._front.discard(vcl)
         except GitshipError as error:
             failures = [error.message] * len(pages)
-        return Warmed(len(pages), tuple(failures))
+        return WarmedPages(len(pages), tuple(failures))
 
     def _fetch(
         self, host: str, path: str, headers: dict[str, str], deadline: float, cancel: threading.Event
@@ -95,11 +95,11 @@ class Warmer:
         sent = {"Host": host, "User-Agent": "gitship-warm", "Accept-Encoding": "gzip", **headers}
         late = f"{path} was not fetched: out of time"
         try:
-            patience = Patience(limit, (cancel,))
+            patience = Timeout(limit, (cancel,))
             with http_request.request("GET", to, path, sent, patience, most_bytes=MOST_BYTES) as response:
                 while response.read(1 << 16):
                     pass
-        except Interrupted:
+        except WaitInterrupted:
             return late
         except (OSError, http.client.HTTPException) as error:
             return late if time.monotonic() >= deadline else f"{path} at {host}: {error or type(error).__name__}"

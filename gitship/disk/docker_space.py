@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from gitship.disk.reserve import Ballast, Reserve
+from gitship.disk.reserve import DiskReserve, ReserveFiller
 from gitship.engine.interface import Engine
 from gitship.errors import DeployError, EngineError
 from gitship.store import Store
@@ -27,29 +27,29 @@ def ensure_for_images(engine: Engine, min_free_bytes: int, what: str) -> None:
         )
 
 
-class DockerRoom:
+class DockerSpace:
     """The engine's ``spare``: asked before Docker writes, and when it had no room to. Safe from any thread."""
 
-    def __init__(self, root: Callable[[], Path | None], ballast: Ballast, data: Reserve) -> None:
+    def __init__(self, root: Callable[[], Path | None], ballast: ReserveFiller, data: DiskReserve) -> None:
         """``root`` is ``Engine.image_root``; ``data`` the reserve of gitship's own data, for one disk of both."""
         self._root = root
         self._ballast = ballast
         self._data = data
-        self._found: tuple[Path, Reserve] | None = None
+        self._found: tuple[Path, DiskReserve] | None = None
 
     def look(self) -> None:
         """Gives the reserve up when it is needed. Never raises."""
-        self._with(Reserve.look)
+        self._with(DiskReserve.look)
 
     def give_up(self) -> bool:
         """True when there is room now that was not there before. Never raises."""
-        return bool(self._with(Reserve.give_up))
+        return bool(self._with(DiskReserve.give_up))
 
     def restock(self) -> None:
         """Makes the reserve again when there is room for it. Never raises."""
-        self._with(Reserve.restock)
+        self._with(DiskReserve.restock)
 
-    def _with(self, act: Callable[[Reserve], Got]) -> Got | None:
+    def _with(self, act: Callable[[DiskReserve], Got]) -> Got | None:
         with suppress(OSError, EngineError):  # its disk is not mounted just now, Docker does not answer
             self._find()
         return act(self._found[1]) if self._found is not None else None
@@ -60,10 +60,10 @@ class DockerRoom:
         if root is None or (self._found is not None and self._found[0] == root) or not root.exists():
             return
         one = same_disk(root, self._data.directory)
-        self._found = root, self._data if one else Reserve(root, self._ballast)
+        self._found = root, self._data if one else DiskReserve(root, self._ballast)
 
 
-class ReserveImage:
+class ReserveImageSetting:
     """Which image the reserve is (see ``engine.ballast``), in the store."""
 
     def __init__(self, store: Store) -> None:

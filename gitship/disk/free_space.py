@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gitship.disk.reserve import RESERVE, File, Reserve
+from gitship.disk.reserve import RESERVE, DiskReserve, ReserveFile
 from gitship.errors import DeployError
 
 
-class Room:
+class FreeSpace:
     """Safe from any thread."""
 
     def __init__(self, data_dir: Path, min_free_bytes: int) -> None:
         self._data_dir = data_dir
         self._min_free_bytes = min_free_bytes
-        self.reserve = Reserve(data_dir, File(data_dir / RESERVE))
+        self.reserve = DiskReserve(data_dir, ReserveFile(data_dir / RESERVE))
 
     @property
     def free_bytes(self) -> int:

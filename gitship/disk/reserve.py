@@ -1,4 +1,4 @@
-"""Ballast whose content is worth nothing: given up when its disk is nearly full, for what must always work.
+"""Reserved space whose content is worth nothing: given up when its disk is nearly full, for what must always work.
 
 On a disk without a free byte neither a rollback nor `ps:stop` could be written down, nor could Docker make a container.
 """
@@ -23,7 +23,7 @@ RESERVE_SHARE = 20  # of a small disk no more than 1/20
 LOW_BYTES = 4 << 20  # below this the reserve is given up
 
 
-class Ballast(Protocol):
+class ReserveFiller(Protocol):
     """What takes the room. Raises OSError or EngineError."""
 
     def there(self) -> bool: ...
@@ -37,10 +37,10 @@ class Ballast(Protocol):
     def drop(self) -> None: ...
 
 
-class Reserve:
+class DiskReserve:
     """Safe from any thread, never raises. What it looks at is one statvfs(2), 2 microseconds."""
 
-    def __init__(self, directory: Path, ballast: Ballast) -> None:
+    def __init__(self, directory: Path, ballast: ReserveFiller) -> None:
         """The reserve of the disk that the directory is on."""
         self.directory = directory
         self._ballast = ballast
@@ -84,8 +84,8 @@ class Reserve:
                 self._held = True
 
 
-class File:
-    """Ballast in a directory that gitship may write in."""
+class ReserveFile:
+    """A file in a directory that gitship may write in."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitship.core import Core
-from gitship.disk.docker_space import DockerRoom
-from gitship.disk.free_space import Room
+from gitship.disk.docker_space import DockerSpace
+from gitship.disk.free_space import FreeSpace
 from gitship.engine.docker import DockerEngine
 
 
 @dataclass(frozen=True, slots=True)
 class DiskRoom:
-    data: Room
-    docker: DockerRoom
+    data: FreeSpace
+    docker: DockerSpace
 
 
 def build(core: Core, engine: DockerEngine) -> DiskRoom:
-    data = Room(core.settings.data_dir, core.settings.disk.min_free)
+    data = FreeSpace(core.settings.data_dir, core.settings.disk.min_free)
     core.store.before_writing = data.look
-    engine.spare = docker = DockerRoom(engine.image_root, engine.images.ballast, data.reserve)
+    engine.spare = docker = DockerSpace(engine.image_root, engine.images.ballast, data.reserve)
     return DiskRoom(data, docker)

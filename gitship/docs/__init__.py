@@ -26,7 +26,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class ManualTopic:
     """``about`` is its first paragraph, a line; ``text`` the whole of it as Markdown, without comments."""
 
     name: str
@@ -36,15 +36,15 @@ class Topic:
 
 
 @functools.cache
-def topics() -> Mapping[str, Topic]:
+def topics() -> Mapping[str, ManualTopic]:
     """By name, in the order of SECTIONS."""
     return {name: _topic(name) for names in SECTIONS.values() for name in names}
 
 
-def _topic(name: str) -> Topic:
+def _topic(name: str) -> ManualTopic:
     text = re.sub(r"<!--.*?-->\n*", "", (HERE / f"{name}.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     title, about, _ = text.split("\n\n", 2)
-    return Topic(name, title.removeprefix("# "), " ".join(about.split()), text)
+    return ManualTopic(name, title.removeprefix("# "), " ".join(about.split()), text)
 
 
 def anchor(heading: str) -> str:

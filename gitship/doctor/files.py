@@ -15,7 +15,7 @@ from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.front.varnishd import check_reachable
 from gitship.reconcile.problems import TROUBLES
 from gitship.store import integrity
-from gitship.store.database_copies import DAY_S, Copies
+from gitship.store.database_copies import DAY_S, DatabaseCopies
 
 BRING_BACK = "stop gitship, then: gitship restore --newest-copy"
 OLD_COPY_S = 3 * DAY_S
@@ -50,7 +50,7 @@ def _open_to_others(path: Path) -> bool:
 def database(settings: Settings) -> Iterator[Finding]:
     """Whole, and with an admin key. Read without a lock that the running server would feel."""
     if not settings.database.exists():
-        if Copies(settings.database).all():
+        if DatabaseCopies(settings.database).all():
             yield fail("database", f"{settings.database} is gone", BRING_BACK)
         return
     try:
@@ -90,7 +90,7 @@ def _backup(at: float | None, port: int) -> Finding:
 
 def _copies(settings: Settings) -> Iterator[Finding]:
     """How old the newest automatic copy is; a server that never ran for a while has none yet."""
-    found = Copies(settings.database).all()
+    found = DatabaseCopies(settings.database).all()
     if not found:
         yield ok("database", "whole; `gitship serve` makes its first automatic copy")
         return

@@ -9,7 +9,7 @@ from gitship.doctor.report import Finding, Look, fail, ok, warn
 from gitship.engine.build_limits import SYSTEMD, UNIT, BuildLimits, impossible
 from gitship.engine.docker import DockerEngine
 from gitship.engine.docker_host import is_here
-from gitship.engine.types import About
+from gitship.engine.types import EngineInfo
 from gitship.errors import FrontError
 from gitship.front.early_responses import interim_answers
 from gitship.front.haproxy import Haproxy
@@ -45,7 +45,7 @@ def docker(settings: Settings) -> Iterator[Finding]:
         yield ok("docker", f"{free / (1 << 30):.1f} GB free for images")
 
 
-def _confinement(about: About) -> Finding:
+def _confinement(about: EngineInfo) -> Finding:
     if not about.seccomp:
         return warn(
             "docker", "containers may use every system call: the engine has no seccomp",

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from gitship.engine import oneoff
-from gitship.engine.docker_http import READ_BYTES, Stream, Wire
+from gitship.engine.docker_http import READ_BYTES, DockerHttp, HttpStream
 from gitship.engine.errors import runtime_cause
 from gitship.engine.stream_frames import frames
-from gitship.engine.timeouts import Patience
+from gitship.engine.timeouts import Timeout
 from gitship.errors import EngineError
 
 # Docker switches to the stream before it starts a command, and writes into it why that failed.
@@ -28,8 +28,8 @@ class Attached:
 
     def __init__(
         self,
-        wire: Wire,
-        stream: Stream,
+        wire: DockerHttp,
+        stream: HttpStream,
         path: str,
         terminal: bool,
         code: Callable[[], int],
@@ -90,7 +90,7 @@ class Attached:
 
     def resize(self, columns: int, rows: int) -> bool:
         query = {"w": str(columns), "h": str(rows)}
-        patience = Patience(time.monotonic() + self._wire.timeout_s)
+        patience = Timeout(time.monotonic() + self._wire.timeout_s)
         with self._wire.open("POST", f"{self._path}/resize", query=query, patience=patience) as answer:
             return answer.status < 300
 
@@ -104,8 +104,8 @@ class Attached:
 
 
 def attach(
-    engine: oneoff.Containers,
-    wire: Wire,
+    engine: oneoff.TemporaryContainers,
+    wire: DockerHttp,
     api: str,
     container_id: str,
     terminal: bool,
@@ -113,7 +113,7 @@ def attach(
     timeout_s: float,
 ) -> Attached:
     """The streams of a container; attached before its start, so that not a byte is lost."""
-    patience = Patience(time.monotonic() + timeout_s, (gone,))
+    patience = Timeout(time.monotonic() + timeout_s, (gone,))
     path = f"{api}/containers/{container_id}"
     query = {"stream": "1", "stdin": "1", "stdout": "1", "stderr": "1"}
     stream = _upgraded(wire, f"{path}/attach", query, b"", patience)
@@ -121,7 +121,7 @@ def attach(
 
 
 def execute(
-    wire: Wire,
+    wire: DockerHttp,
     api: str,
     container_id: str,
     command: tuple[str, ...],
@@ -130,7 +130,7 @@ def execute(
     gone: threading.Event,
 ) -> Attached:
     """A command in a running container, with streams. Raises EngineError when Docker refuses."""
-    patience = Patience(math.inf, (gone,))
+    patience = Timeout(math.inf, (gone,))
     body = {
         "AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": terminal is not None,
         "Cmd": list(command), "Env": [f"{name}={value}" for name, value in env.items()],
@@ -150,7 +150,7 @@ def execute(
     )
 
 
-def _upgraded(wire: Wire, path: str, query: Mapping[str, str], body: bytes, patience: Patience) -> Stream:
+def _upgraded(wire: DockerHttp, path: str, query: Mapping[str, str], body: bytes, patience: Timeout) -> HttpStream:
     stream = wire.open("POST", path, query=query, body=body, patience=patience, upgrade="tcp")
     try:
         oneoff.check(stream, "connect to the program")

@@ -15,12 +15,12 @@ from contextlib import suppress
 from typing import Protocol
 
 from gitship.engine.build_cgroup import PERIOD_US
-from gitship.engine.build_errors import Failure, explain
-from gitship.engine.docker_http import Stream, Wire
+from gitship.engine.build_errors import BuildFailure, explain
+from gitship.engine.docker_http import DockerHttp, HttpStream
 from gitship.engine.progress_buildkit import BuildKitTrace
 from gitship.engine.progress_classic import ClassicTrace
 from gitship.engine.stream_frames import messages
-from gitship.engine.timeouts import Expired, Interrupted, Patience
+from gitship.engine.timeouts import Timeout, TimeoutExpired, WaitInterrupted
 from gitship.engine.types import BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipError
 
@@ -70,7 +70,7 @@ def query(options: BuildOptions, builder: str, build_id: str, session: str = "")
 
 
 def build(
-    wire: Wire,
+    wire: DockerHttp,
     api: str,
     builder: str,
     context: Iterable[bytes],
@@ -91,7 +91,7 @@ def build(
     """
     trace: Trace = BuildKitTrace() if builder == "buildkit" else ClassicTrace()
     build_id = uuid.uuid4().hex
-    patience = Patience(time.monotonic() + options.timeout_s, (cancel,))
+    patience = Timeout(time.monotonic() + options.timeout_s, (cancel,))
     try:
         with wire.open(
             "POST",
@@ -110,10 +110,10 @@ def build(
     except DeployError:  # of whoever gets the events: it is enough
         _end(wire, api, build_id)
         raise
-    except Interrupted:
+    except WaitInterrupted:
         _end(wire, api, build_id)
         raise DeployCanceled("the build was canceled") from None
-    except Expired:
+    except TimeoutExpired:
         _end(wire, api, build_id)
         step, lines = trace.running_step()
         raise DeployError(
@@ -123,13 +123,13 @@ def build(
         ) from None
     if trace.error:
         step, lines = trace.failed_step()
-        raise DeployError(*explain(Failure(trace.error, step, lines, options.dockerfile, memory_limit)), lines)
+        raise DeployError(*explain(BuildFailure(trace.error, step, lines, options.dockerfile, memory_limit)), lines)
     if not trace.image_id:
         raise EngineError("Docker ended the build without a result", "push again; see `journalctl -u docker`")
     return trace.image_id
 
 
-def _refusal(stream: Stream) -> str:
+def _refusal(stream: HttpStream) -> str:
     """The message of an answer that is no build; a Docker that is no builder at all raises EngineError."""
     text = stream.read_all(1 << 20)
     try:
@@ -140,7 +140,7 @@ def _refusal(stream: Stream) -> str:
         ) from None
 
 
-def _end(wire: Wire, api: str, build_id: str) -> None:
+def _end(wire: DockerHttp, api: str, build_id: str) -> None:
     """Ends the build for certain; the closed connection has told Docker already, so that a failure here is harmless."""
     with suppress(GitshipError):
         wire.json("POST", f"{api}/build/cancel?id={build_id}")

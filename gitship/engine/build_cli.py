@@ -18,10 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitship.engine import build_secrets
-from gitship.engine.build_errors import Failure, explain
+from gitship.engine.build_errors import BuildFailure, explain
 from gitship.engine.progress_plain import PlainTrace
 from gitship.engine.stream_frames import Lines
-from gitship.engine.timeouts import POLL_S, Expired, Interrupted, Patience
+from gitship.engine.timeouts import POLL_S, Timeout, TimeoutExpired, WaitInterrupted
 from gitship.engine.types import CACHE_NAMESPACE, BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
@@ -137,7 +137,7 @@ def build(
 ) -> str:
     """The id of the image; as ``builds.build``. Raises DeployError, DeployCanceled or EngineError."""
     trace = PlainTrace()
-    patience = Patience(time.monotonic() + options.timeout_s, (cancel,))
+    patience = Timeout(time.monotonic() + options.timeout_s, (cancel,))
     try:
         with build_secrets.directory(owner) as home:
             result = home / "image"
@@ -145,9 +145,9 @@ def build(
             command = arguments(program, host, options, files, result)
             code = _run(command, environment(options, home), home, context, trace, on_event, patience)
             image_id = result.read_text().strip() if code == 0 and result.exists() else ""
-    except Interrupted:
+    except WaitInterrupted:
         raise DeployCanceled("the build was canceled") from None
-    except Expired:
+    except TimeoutExpired:
         step, lines = trace.running_step()
         raise DeployError(
             f"the build took longer than {options.timeout_s:g} s" + (f", last in {step}" if step else ""),
@@ -156,7 +156,7 @@ def build(
         ) from None
     if code != 0:
         step, lines = trace.failed_step()
-        raise DeployError(*explain(Failure(trace.error, step, lines, options.dockerfile)), lines)
+        raise DeployError(*explain(BuildFailure(trace.error, step, lines, options.dockerfile)), lines)
     if not image_id:
         raise EngineError("docker's client ended the build without a result", "push again; see `journalctl -u docker`")
     return image_id
@@ -169,7 +169,7 @@ def _run(
     context: Iterable[bytes],
     trace: PlainTrace,
     on_event: Callable[[BuildStep | BuildOutput], None],
-    patience: Patience,
+    patience: Timeout,
 ) -> int:
     """The client's exit code; whatever happens, neither it nor the thread that feeds it is left."""
     process = subprocess.Popen(
@@ -194,7 +194,7 @@ def _run(
     return code
 
 
-def _lines(process: subprocess.Popen[bytes], patience: Patience) -> Iterable[str]:
+def _lines(process: subprocess.Popen[bytes], patience: Timeout) -> Iterable[str]:
     """What the client says, as it says it; its exit ends it, too, for a child of its own may keep the pipe."""
     assert process.stderr is not None
     lines, number = Lines(), process.stderr.fileno()

@@ -20,7 +20,7 @@ _NEWER = re.compile(r"unknown instruction|unknown flag", re.I)
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class BuildFailure:
     """``error`` is the builder's last word, ``step`` the name of the step that failed, ``lines`` its last output.
 
     ``memory_limit`` is what the build might use, in words; "" for no limit.
@@ -48,7 +48,7 @@ SEE_LOG = "the build log shows every line"  # whoever knows the app says by whic
 Explanation = tuple[str, str]
 
 
-def explain(failure: Failure) -> Explanation:
+def explain(failure: BuildFailure) -> Explanation:
     """(what happened, what to do), by the first rule that knows the error."""
     for rule in _RULES:
         found = rule(failure)
@@ -58,7 +58,7 @@ def explain(failure: Failure) -> Explanation:
     return f"{where}{failure.cause}", SEE_LOG
 
 
-def _disk(failure: Failure) -> Explanation | None:
+def _disk(failure: BuildFailure) -> Explanation | None:
     # Docker has no error of its own for this: the step exits 1, and only its output says why
     if not any("no space left on device" in text.lower() for text in (failure.error, *failure.lines)):
         return None
@@ -66,7 +66,7 @@ def _disk(failure: Failure) -> Explanation | None:
     return f"the server's disk is full (no space left on device){where}", "free space on it: `docker system prune`"
 
 
-def _secret(failure: Failure) -> Explanation | None:
+def _secret(failure: BuildFailure) -> Explanation | None:
     if not re.search(r"no active sessions?|--mount=type=(?:secret|ssh)", failure.cause + failure.step):
         return None
     where = failure.where or "the Dockerfile"
@@ -82,7 +82,7 @@ def _secret(failure: Failure) -> Explanation | None:
     )
 
 
-def _classic_mount(failure: Failure) -> Explanation | None:
+def _classic_mount(failure: BuildFailure) -> Explanation | None:
     if "requires BuildKit" not in failure.cause:
         return None
     return (
@@ -91,7 +91,7 @@ def _classic_mount(failure: Failure) -> Explanation | None:
     )
 
 
-def _frontend(failure: Failure) -> Explanation | None:
+def _frontend(failure: BuildFailure) -> Explanation | None:
     if not re.search(r"resolve image config for|docker/dockerfile", failure.step + failure.cause):
         return None
     return (
@@ -100,7 +100,7 @@ def _frontend(failure: Failure) -> Explanation | None:
     )
 
 
-def _syntax(failure: Failure) -> Explanation | None:
+def _syntax(failure: BuildFailure) -> Explanation | None:
     match = re.search(r"dockerfile parse error (?:on )?line (\d+): (.*)", failure.cause, re.I)
     if not match:
         return None
@@ -110,20 +110,20 @@ def _syntax(failure: Failure) -> Explanation | None:
     return f"{failure.dockerfile} line {match[1]}: {match[2]}", hint
 
 
-def _no_dockerfile(failure: Failure) -> Explanation | None:
+def _no_dockerfile(failure: BuildFailure) -> Explanation | None:
     if not re.search(r"failed to read dockerfile|cannot locate specified dockerfile", failure.cause, re.I):
         return None
     return f"there is no {failure.dockerfile} in the commit", "add one, or name the right path"
 
 
-def _target(failure: Failure) -> Explanation | None:
+def _target(failure: BuildFailure) -> Explanation | None:
     match = re.search(r"target stage \"?([^\s\"]+)\"? could not be|build target (\S+) in", failure.cause)
     if not match:
         return None
     return f"{failure.dockerfile} has no stage '{match[1] or match[2]}'", "name a stage that a FROM ... AS line makes"
 
 
-def _missing_file(failure: Failure) -> Explanation | None:
+def _missing_file(failure: BuildFailure) -> Explanation | None:
     match = re.search(
         r'"([^"]+)"(?: not found)?: not found|stat ([^\s:]+): file does not exist|forbidden path', failure.cause
     )
@@ -134,7 +134,7 @@ def _missing_file(failure: Failure) -> Explanation | None:
     return f"{failure.where}: {what}", "commit the file, or take it out of .dockerignore"
 
 
-def _base(failure: Failure) -> Explanation | None:
+def _base(failure: BuildFailure) -> Explanation | None:
     match = _BASE_STEP.match(failure.step)
     if not match:
         return None
@@ -149,7 +149,7 @@ def _base(failure: Failure) -> Explanation | None:
     return f"the base image {name} cannot be pulled: {_short(failure)}", hint
 
 
-def _exit_code(failure: Failure) -> Explanation | None:
+def _exit_code(failure: BuildFailure) -> Explanation | None:
     match = re.search(r".*(?:exit code|returned a non-zero code): (\d+)", failure.cause)  # the last: RUN may print such
     if not match:
         return None
@@ -163,11 +163,11 @@ def _exit_code(failure: Failure) -> Explanation | None:
     return f"{where} ended with exit code {match[1]}{meaning.get(match[1], '')}", "its last lines tell why"
 
 
-def _short(failure: Failure) -> str:
+def _short(failure: BuildFailure) -> str:
     """A registry error without the request that it repeats."""
     return re.sub(r'^(?:failed to do request: )?(?:Head|Get) "[^"]*": ', "", failure.cause)
 
 
-_RULES: tuple[Callable[[Failure], Explanation | None], ...] = (
+_RULES: tuple[Callable[[BuildFailure], Explanation | None], ...] = (
     _secret, _classic_mount, _frontend, _disk, _no_dockerfile, _syntax, _target, _base, _missing_file, _exit_code,
 )  # fmt: skip

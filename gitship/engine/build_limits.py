@@ -69,7 +69,7 @@ def of_one(options: BuildOptions, limits: BuildLimits) -> tuple[BuildOptions, st
     return replace(options, memory_bytes=memory, cpus=cpus), f"this build ({memory >> 20}m)" if memory else ""
 
 
-class Limiter:
+class BuildLimiter:
     """Keeps BuildKit's builds on this machine within the limits. Safe from any thread."""
 
     def __init__(self, limits: BuildLimits, host: str) -> None:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 from gitship.engine import build_api, buildkit_session
-from gitship.engine.docker_http import Wire
+from gitship.engine.docker_http import DockerHttp
 from gitship.engine.source_tree import SourceTree
-from gitship.engine.timeouts import Expired, Interrupted, Patience
+from gitship.engine.timeouts import Timeout, TimeoutExpired, WaitInterrupted
 from gitship.engine.types import BuildOptions, BuildOutput, BuildStep
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
@@ -18,7 +18,7 @@ log = logging.getLogger("gitship.build")
 
 
 def build(
-    wire: Wire,
+    wire: DockerHttp,
     api: str,
     tree: SourceTree,
     options: BuildOptions,
@@ -29,7 +29,7 @@ def build(
     """The id of the image, as ``builds.build`` has it; raises what that raises, and GitError for a file."""
     deadline = time.monotonic() + options.timeout_s
     try:
-        with buildkit_session.opened(wire, api, tree, Patience(deadline, (cancel,))) as served:
+        with buildkit_session.opened(wire, api, tree, Timeout(deadline, (cancel,))) as served:
             if served is not None:
                 try:
                     return build_api.build(
@@ -40,8 +40,8 @@ def build(
                         raise served.failed from None
                     if not served.broken:
                         raise
-    except Interrupted:
+    except WaitInterrupted:
         raise DeployCanceled("the build was canceled") from None
-    except Expired:
+    except TimeoutExpired:
         raise EngineError("Docker took no session for the build", "see `journalctl -u docker` on the server") from None
     return build_api.build(wire, api, "buildkit", tree, options, on_event, cancel, memory_limit)

@@ -25,7 +25,7 @@ _GO_DIRECTORY, _GO_SYMLINK = 1 << 31, 1 << 27
 MAX_DATA_BYTES = 1 << 20  # a gRPC message may have 4 MiB
 
 
-class Sender:
+class FileSyncSender:
     """One transfer: feed it the receiver's packets, and send what ``messages`` gives.
 
     ``failed`` is what reading the contents raised; the receiver is told, and its build fails.

@@ -17,11 +17,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from gitship.engine.buildkit_filesync import Sender
-from gitship.engine.docker_http import READ_BYTES, Stream, Wire
+from gitship.engine.buildkit_filesync import FileSyncSender
+from gitship.engine.docker_http import READ_BYTES, DockerHttp, HttpStream
 from gitship.engine.grpc import NOT_FOUND, GrpcServer, Headers, Refused
 from gitship.engine.source_tree import SourceTree
-from gitship.engine.timeouts import Patience
+from gitship.engine.timeouts import Timeout
 from gitship.errors import GitshipError
 
 log = logging.getLogger("gitship.build")
@@ -31,7 +31,7 @@ SERVING = b"\x08\x01"
 END_S = 10.0
 
 
-class Session:
+class BuildKitSession:
     """What a build needs to know of it. ``failed``: the context could not be read, and why.
 
     ``broken``: engine and gitship did not understand each other; the tar may do.
@@ -41,13 +41,13 @@ class Session:
         self.id = uuid.uuid4().hex
         self.broken = False
         self._tree = tree
-        self._senders: list[Sender] = []
+        self._senders: list[FileSyncSender] = []
 
     @property
     def failed(self) -> Exception | None:
         return next((sender.failed for sender in self._senders if sender.failed is not None), None)
 
-    def diff_copy(self, asked: Headers) -> Sender:
+    def diff_copy(self, asked: Headers) -> FileSyncSender:
         """The files that a step asks for, and perhaps more: BuildKit takes what it wants of them.
 
         Patterns that it would have left out are not looked at: the tree has nothing that `.dockerignore` leaves out.
@@ -63,8 +63,8 @@ class Session:
             raise Refused(NOT_FOUND)
         return self._sender([n for n, file in enumerate(self._tree.files) if file.path in wanted])
 
-    def _sender(self, indices: Sequence[int]) -> Sender:
-        sender = Sender(
+    def _sender(self, indices: Sequence[int]) -> FileSyncSender:
+        sender = FileSyncSender(
             [self._tree.files[n] for n in indices],
             lambda wanted: self._tree.contents([indices[n] for n in wanted]),
         )
@@ -91,12 +91,12 @@ class _Health:
 
 
 @contextmanager
-def opened(wire: Wire, api: str, tree: SourceTree, patience: Patience) -> Iterator[Session | None]:
+def opened(wire: DockerHttp, api: str, tree: SourceTree, patience: Timeout) -> Iterator[BuildKitSession | None]:
     """A session that serves the tree until the block ends; None when the engine has none.
 
     Raises EngineError, or Interrupted or Expired by ``patience``.
     """
-    session = Session(tree)
+    session = BuildKitSession(tree)
     headers = {
         "X-Docker-Expose-Session-Uuid": session.id,
         "X-Docker-Expose-Session-Name": "gitship",
@@ -119,10 +119,10 @@ def opened(wire: Wire, api: str, tree: SourceTree, patience: Patience) -> Iterat
 class _Serving(threading.Thread):
     """Answers what the engine asks, until the connection ends."""
 
-    def __init__(self, stream: Stream, session: Session) -> None:
+    def __init__(self, stream: HttpStream, session: BuildKitSession) -> None:
         super().__init__(name="build-session", daemon=True)
         self._socket, self._reader = stream.hijack()
-        self._socket.patience = Patience()  # the build is canceled first: it would fail if its session went before it
+        self._socket.patience = Timeout()  # the build is canceled first: it would fail if its session went before it
         self._session = session
         self._grpc = GrpcServer({DIFF_COPY: session.diff_copy, HEALTH: _Health})
 

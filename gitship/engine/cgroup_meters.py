@@ -9,7 +9,7 @@ from gitship.engine.types import Usage
 from gitship.errors import NotFound
 
 
-class Meters:
+class CgroupMeters:
     """Remembers each container's cgroup: it stays the same when the container starts again.
 
     ``pid_of`` gives a container's first process and raises NotFound when the container is gone.
@@ -17,7 +17,7 @@ class Meters:
 
     def __init__(self, pid_of: Callable[[str], int]) -> None:
         self._pid_of = pid_of
-        self._groups: dict[str, container_cgroups.Group] = {}
+        self._groups: dict[str, container_cgroups.ContainerCgroup] = {}
 
     def forget(self, container_id: str) -> None:
         """The container goes."""

@@ -14,24 +14,24 @@ from requests import PreparedRequest, Response
 
 from gitship.engine import data_directories
 from gitship.engine.api_versions import api_version, other_path, says_other_version
-from gitship.engine.data_directories import Places
-from gitship.engine.docker_http import Wire
+from gitship.engine.data_directories import DataDirectories
+from gitship.engine.docker_http import DockerHttp
 from gitship.engine.errors import refused, translated
-from gitship.engine.interface import Spare
-from gitship.engine.retry_when_full import NoSpare
+from gitship.engine.interface import ReserveSpace
+from gitship.engine.retry_when_full import NoReserveSpace
 
 
-class Connection:
+class EngineConnection:
     """Safe from any thread. ``timeout_s`` bounds every plain call; ``spare`` gives room on the engine's disk.
 
     Raises ConfigError when ``host`` is neither unix:// nor tcp://.
     """
 
     def __init__(self, host: str, timeout_s: float) -> None:
-        self.wire = Wire(host, timeout_s, self.renegotiated)
-        self.spare: Spare = NoSpare()
+        self.wire = DockerHttp(host, timeout_s, self.renegotiated)
+        self.spare: ReserveSpace = NoReserveSpace()
         self._client: APIClient | None = None
-        self._places: Places | None = None
+        self._places: DataDirectories | None = None
         self._connecting = threading.Lock()
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class Connection:
         """What paths of the Engine API begin with. Raises EngineError."""
         return f"/v{self.client().api_version}"
 
-    def places(self) -> Places:
+    def places(self) -> DataDirectories:
         """Where Docker keeps what it has; asked once as long as Docker runs. Raises EngineError."""
         found = self._places
         if found is None:

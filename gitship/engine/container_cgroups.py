@@ -16,7 +16,7 @@ NO_LIMIT_BYTES = 1 << 60  # version 1 says "no limit" with the largest number th
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ContainerCgroup:
     """Where a container's files are."""
 
     cpu: Path
@@ -24,7 +24,7 @@ class Group:
     unified: bool  # version 2
 
 
-def find(container_id: str, pid: int, proc: Path = Path("/proc")) -> Group | None:
+def find(container_id: str, pid: int, proc: Path = Path("/proc")) -> ContainerCgroup | None:
     """The control group of the container whose first process is ``pid``, or None when it cannot be told.
 
     A path without the container's id is another machine's process, or another's: it is not believed.
@@ -36,14 +36,16 @@ def find(container_id: str, pid: int, proc: Path = Path("/proc")) -> Group | Non
         return None
     paths = {name: path for _, names, path in rows for name in names.split(",") if container_id in path}
     if "memory" in paths and "cpuacct" in paths and {"memory", "cpuacct"} <= mounted.keys():
-        return Group(_below(mounted["cpuacct"], paths["cpuacct"]), _below(mounted["memory"], paths["memory"]), False)
+        return ContainerCgroup(
+            _below(mounted["cpuacct"], paths["cpuacct"]), _below(mounted["memory"], paths["memory"]), False
+        )
     if "" in paths and "" in mounted:
         group = _below(mounted[""], paths[""])
-        return Group(group, group, True)
+        return ContainerCgroup(group, group, True)
     return None
 
 
-def read(group: Group) -> Usage | None:
+def read(group: ContainerCgroup) -> Usage | None:
     """None when the container has ended, or its files may not be read."""
     try:
         return _unified(group) if group.unified else _legacy(group)
@@ -51,7 +53,7 @@ def read(group: Group) -> Usage | None:
         return None
 
 
-def _unified(group: Group) -> Usage:
+def _unified(group: ContainerCgroup) -> Usage:
     memory = _fields(group.memory / "memory.stat")
     limit = (group.memory / "memory.max").read_text().strip()
     return Usage(
@@ -63,7 +65,7 @@ def _unified(group: Group) -> Usage:
     )
 
 
-def _legacy(group: Group) -> Usage:
+def _legacy(group: ContainerCgroup) -> Usage:
     memory = _fields(group.memory / "memory.stat")
     limit = _number(group.memory / "memory.limit_in_bytes")
     return Usage(

@@ -14,7 +14,7 @@ SNAPSHOTTER = "io.containerd.snapshotter.v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class DataDirectories:
     """``store`` names the way images are kept, for people: images of one way are not there in another."""
 
     data: Path
@@ -23,14 +23,14 @@ class Places:
     store: str
 
 
-def of(info: Mapping[str, Any], host: str) -> Places:
+def of(info: Mapping[str, Any], host: str) -> DataDirectories:
     """From ``GET /info``."""
     data = Path(info["DockerRootDir"])
     status = {str(pair[0]): str(pair[1]) for pair in info.get("DriverStatus") or () if len(pair) == 2}
     by_containerd = status.get("driver-type") == SNAPSHOTTER
     driver = str(info.get("Driver", ""))
     if not by_containerd:
-        return Places(data, data, False, f"its own store ({driver})")
+        return DataDirectories(data, data, False, f"its own store ({driver})")
     address = str((info.get("Containerd") or {}).get("Address", ""))
     images = containerd.root(address) if is_here(host) else None
-    return Places(data, images or data, True, f"containerd's store ({driver})")
+    return DataDirectories(data, images or data, True, f"containerd's store ({driver})")

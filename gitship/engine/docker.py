@@ -26,21 +26,21 @@ from gitship.engine import (
     platforms,
 )
 from gitship.engine.build_limits import BuildLimits
-from gitship.engine.cgroup_meters import Meters
-from gitship.engine.connection import Connection
+from gitship.engine.cgroup_meters import CgroupMeters
+from gitship.engine.connection import EngineConnection
 from gitship.engine.docker_host import is_here
 from gitship.engine.docker_images import DockerImages
 from gitship.engine.errors import translated
-from gitship.engine.interface import Program, Spare
-from gitship.engine.label_hmac import Seal
-from gitship.engine.reserve_image import Kept
+from gitship.engine.interface import Program, ReserveSpace
+from gitship.engine.label_hmac import LabelHmac
+from gitship.engine.reserve_image import StoredImageId
 from gitship.engine.retry_when_full import needs_room
 from gitship.engine.types import (
-    About,
     Capacity,
     ContainerSpec,
     ContainerState,
     EngineEvent,
+    EngineInfo,
     LogLine,
     Usage,
 )
@@ -65,7 +65,7 @@ class DockerEngine:
         private: Sequence[Path] = (),
         owner: str = "",
         secret: bytes = b"",
-        kept: Kept | None = None,
+        kept: StoredImageId | None = None,
     ) -> None:
         """``builder`` is buildkit or classic; ``host_paths`` are directories that containers may have, and all below,
         but for ``private``; ``owner`` marks what it makes as this server's: files of builds on disk, the reserve.
@@ -75,17 +75,17 @@ class DockerEngine:
         """
         self.host = host
         self._timeout_s = timeout_s
-        self._connection = Connection(host, timeout_s)
+        self._connection = EngineConnection(host, timeout_s)
         self._wire = self._connection.wire
         limits = build_limits or BuildLimits()
         self._images = DockerImages(
             self._connection, builder, limits, lambda: self.about().cgroup_driver, owner, kept, self
         )
-        self._seal = Seal(secret)
+        self._seal = LabelHmac(secret)
         self._volumes = DockerVolumes(
             self._wire, self._connection.client, self, host_paths, private, self._images.helpers
         )
-        self._meters = Meters(lambda container_id: self.inspect(container_id).pid)
+        self._meters = CgroupMeters(lambda container_id: self.inspect(container_id).pid)
 
     def close(self) -> None:
         """Closes idle connections; the engine may be used again afterwards."""
@@ -108,12 +108,12 @@ class DockerEngine:
         return self._volumes
 
     @property
-    def spare(self) -> Spare:
+    def spare(self) -> ReserveSpace:
         """What gives room on its disk when it has none."""
         return self._connection.spare
 
     @spare.setter
-    def spare(self, spare: Spare) -> None:
+    def spare(self, spare: ReserveSpace) -> None:
         self._connection.spare = spare
 
     # -- the engine itself
@@ -122,12 +122,12 @@ class DockerEngine:
         with translated(self.host, "tell its version"):
             return str(self._docker.version()["Version"])
 
-    def about(self) -> About:
+    def about(self) -> EngineInfo:
         """Raises EngineError."""
         with translated(self.host, "tell about itself"):
             info = self._docker.info()
         security = {part for option in info.get("SecurityOptions") or () for part in str(option).split(",")}
-        return About(
+        return EngineInfo(
             version=str(info["ServerVersion"]),
             live_restore=bool(info.get("LiveRestoreEnabled")),
             seccomp="name=seccomp" in security,

@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from gitship.engine import api_versions
 from gitship.engine.errors import unreachable
-from gitship.engine.timeouts import Expired, Patience, PatientSocket
+from gitship.engine.timeouts import Timeout, TimeoutExpired, TimeoutSocket
 from gitship.errors import ConfigError, EngineError
 
 READ_BYTES = 65536
@@ -44,7 +44,7 @@ def _pieces(body: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(gathered)
 
 
-class Stream:
+class HttpStream:
     """An answer being read; a context manager, because its socket must be closed."""
 
     def __init__(self, host: str, connection: _Connection, response: http.client.HTTPResponse) -> None:
@@ -79,7 +79,7 @@ class Stream:
         self._ahead = self.read_all(limit)
         return self._ahead
 
-    def hijack(self) -> tuple[PatientSocket, io.BufferedReader]:
+    def hijack(self) -> tuple[TimeoutSocket, io.BufferedReader]:
         """The connection after Docker has switched it to raw bytes: what to write to, and what to read from."""
         return self._connection.sock, self._response.fp
 
@@ -97,14 +97,14 @@ class Stream:
 class _Connection(http.client.HTTPConnection):
     """An HTTP connection over a Unix or TCP socket that was made by the wire."""
 
-    sock: PatientSocket
+    sock: TimeoutSocket
 
-    def __init__(self, sock: PatientSocket) -> None:
+    def __init__(self, sock: TimeoutSocket) -> None:
         super().__init__("docker")
         self.sock = sock
 
 
-class Wire:
+class DockerHttp:
     """Opens streams to one Docker engine. ``timeout_s`` bounds connecting and every silence in which Docker is dead.
 
     ``renegotiated`` tells the API version to speak in place of one that Docker refuses.
@@ -133,16 +133,16 @@ class Wire:
         body: bytes | Iterable[bytes] | None = None,
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
-        patience: Patience | None = None,
+        patience: Timeout | None = None,
         upgrade: str = "",
-    ) -> Stream:
+    ) -> HttpStream:
         """Sends a request and returns its answer, whatever the status.
 
         A ``body`` in pieces goes out as it comes; with ``upgrade``, a protocol's name, the answer may be hijacked.
         Raises EngineError, or Interrupted or Expired by ``patience``. When Docker does not speak the version in
         ``path`` (any more), the request is made in the one that it speaks.
         """
-        patience = patience or Patience(time.monotonic() + self.timeout_s)
+        patience = patience or Timeout(time.monotonic() + self.timeout_s)
         version = api_versions.of_path(path) if self._renegotiated is not None else ""
         if version and not (body is None or isinstance(body, bytes)):  # it cannot be sent twice: this is asked first
             with self._once("GET", f"/v{version}/_ping", None, None, "", {}, patience, "") as asked:
@@ -153,7 +153,7 @@ class Wire:
             return self._once(method, other, query, body, content_type, headers or {}, patience, upgrade)
         return stream
 
-    def _other_path(self, path: str, answer: Stream) -> str | None:
+    def _other_path(self, path: str, answer: HttpStream) -> str | None:
         """Where the call is to be made again; None when its version was not refused."""
         if answer.status != 400 or not api_versions.says_other_version(answer.peek(REFUSAL_BYTES)):
             return None
@@ -168,9 +168,9 @@ class Wire:
         body: bytes | Iterable[bytes] | None,
         content_type: str,
         headers: Mapping[str, str],
-        patience: Patience,
+        patience: Timeout,
         upgrade: str,
-    ) -> Stream:
+    ) -> HttpStream:
         sock = self._connect(patience)
         connection = _Connection(sock)
         try:
@@ -192,7 +192,7 @@ class Wire:
         except BaseException:
             connection.close()
             raise
-        return Stream(self.host, connection, response)
+        return HttpStream(self.host, connection, response)
 
     def _exchange(
         self,
@@ -223,9 +223,9 @@ class Wire:
             pass  # Docker said no before it had read everything: its answer tells why
         return connection.getresponse()
 
-    def _connect(self, patience: Patience) -> PatientSocket:
+    def _connect(self, patience: Timeout) -> TimeoutSocket:
         patience.check()
-        sock = PatientSocket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
+        sock = TimeoutSocket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
         try:
             sock.settimeout(self.timeout_s)
             sock.connect(self._target)
@@ -244,11 +244,11 @@ class Wire:
 
     def json(self, method: str, path: str) -> Any:
         """A small answer, decoded where it is JSON. Raises EngineError, also when it takes over ``timeout_s``."""
-        patience = Patience(time.monotonic() + self.timeout_s)
+        patience = Timeout(time.monotonic() + self.timeout_s)
         try:
             with self.open(method, path, patience=patience) as stream:
                 text = stream.read_all(1 << 20)
-        except Expired as error:
+        except TimeoutExpired as error:
             raise unreachable(self.host, "timed out") from error
         try:
             return json.loads(text)

@@ -29,15 +29,15 @@ from gitship.engine import (
 from gitship.engine import (
     pull as pulls,
 )
-from gitship.engine.build_limits import BuildLimits, Limiter
-from gitship.engine.connection import Connection
+from gitship.engine.build_limits import BuildLimiter, BuildLimits
+from gitship.engine.connection import EngineConnection
 from gitship.engine.errors import refused, translated, unreachable
-from gitship.engine.image_references import Reference
-from gitship.engine.interface import Spare
-from gitship.engine.reserve_image import ImageBallast, Kept
+from gitship.engine.image_references import ImageReference
+from gitship.engine.interface import ReserveSpace
+from gitship.engine.reserve_image import ReserveImage, StoredImageId
 from gitship.engine.retry_when_full import needs_room
 from gitship.engine.source_tree import SourceTree
-from gitship.engine.timeouts import Expired, Patience
+from gitship.engine.timeouts import Timeout, TimeoutExpired
 from gitship.engine.types import (
     LABEL_HELPER,
     LABEL_SERVER,
@@ -58,13 +58,13 @@ class DockerImages:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: EngineConnection,
         builder: str,
         build_limits: BuildLimits,
         cgroup_driver: Callable[[], str],
         owner: str,
-        kept: Kept | None = None,
-        containers: oneoff.Containers | None = None,
+        kept: StoredImageId | None = None,
+        containers: oneoff.TemporaryContainers | None = None,
     ) -> None:
         """As for ``DockerEngine``; ``cgroup_driver`` is asked before a build is limited.
 
@@ -76,15 +76,15 @@ class DockerImages:
         self._host = connection.wire.host
         self._builder = builder
         self._build_limits = build_limits
-        self._limiter = Limiter(build_limits, self._host)
+        self._limiter = BuildLimiter(build_limits, self._host)
         self._cgroup_driver = cgroup_driver
         self._owner = owner
-        self.ballast = ImageBallast(connection, owner, kept)
+        self.ballast = ReserveImage(connection, owner, kept)
         self._lock = threading.Lock()
         self._helpers: set[str] = set()
 
     @property
-    def spare(self) -> Spare:
+    def spare(self) -> ReserveSpace:
         return self._connection.spare
 
     @property
@@ -158,7 +158,7 @@ class DockerImages:
 
     def pull(
         self,
-        reference: Reference,
+        reference: ImageReference,
         auth: str,
         on_line: Callable[[str], None],
         on_bytes: Callable[[int, int], None],
@@ -211,12 +211,12 @@ class DockerImages:
 
     def _answer(self, doing: str, method: str, path: str, query: Mapping[str, str]) -> dict[str, Any]:
         """Of a call that may take long. Raises EngineError."""
-        patience = Patience(time.monotonic() + PRUNE_S)
+        patience = Timeout(time.monotonic() + PRUNE_S)
         try:
             with self._wire.open(method, f"{self._api}{path}", query=query, patience=patience) as stream:
                 oneoff.check(stream, doing)
                 answer = json.loads(stream.read_all(64 << 20))
-        except Expired as error:
+        except TimeoutExpired as error:
             raise unreachable(self._host, "timed out") from error
         except ValueError as error:
             raise refused(doing, "what it answers is not JSON") from error

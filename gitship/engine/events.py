@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gitship.engine.docker_http import Wire
+from gitship.engine.docker_http import DockerHttp
 from gitship.engine.stream_frames import messages
-from gitship.engine.timeouts import Interrupted, Patience
+from gitship.engine.timeouts import Timeout, WaitInterrupted
 from gitship.engine.types import EngineEvent
 from gitship.errors import EngineError
 
@@ -19,7 +19,7 @@ STOP_POLL_S = 0.5  # a stream that stays open for weeks need not look twenty tim
 
 
 def events(
-    wire: Wire, api: str, labels: Mapping[str, str], since: float, until: float | None, stop: threading.Event
+    wire: DockerHttp, api: str, labels: Mapping[str, str], since: float, until: float | None, stop: threading.Event
 ) -> Iterator[EngineEvent]:
     """Ends when ``stop`` is set or at ``until``. Raises EngineError when Docker goes away."""
     filters = {
@@ -30,7 +30,7 @@ def events(
     query = {"filters": json.dumps(filters), "since": f"{since:.9f}"}
     if until is not None:
         query["until"] = f"{until:.9f}"
-    patience = Patience(events=(stop,), poll_s=STOP_POLL_S)
+    patience = Timeout(events=(stop,), poll_s=STOP_POLL_S)
     try:
         with wire.open("GET", f"{api}/events", query=query, patience=patience) as stream:
             if stream.status != 200:
@@ -38,7 +38,7 @@ def events(
                 raise EngineError(f"Docker does not tell its events: {said}", "see `docker info` on the server")
             for message in messages(stream.read):
                 yield event(message)
-    except Interrupted:
+    except WaitInterrupted:
         return
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from gitship.config import Settings
 from gitship.engine import engine_cgroup
 from gitship.engine.docker_host import is_here
-from gitship.engine.firewall_rules import DOCKER_USER, FORWARD, Rules
+from gitship.engine.firewall_rules import DOCKER_USER, FORWARD, FirewallRules
 from gitship.errors import EngineError, GitshipError
 
 log = logging.getLogger("gitship.firewall")
@@ -30,7 +30,7 @@ HINT = "run gitship as root (with CAP_NET_ADMIN) where iptables is, or set firew
 class Firewall:
     """``rules`` is asked each time, since Docker's bridge may be known only later."""
 
-    def __init__(self, rules: Callable[[], Rules]) -> None:
+    def __init__(self, rules: Callable[[], FirewallRules]) -> None:
         self._rules = rules
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -68,17 +68,17 @@ def wanted(settings: Settings) -> bool:
     return settings.docker.firewall and is_here(settings.docker.host)
 
 
-def rules_of(settings: Settings, server_id: str, default_bridge: Callable[[], str] = str) -> Rules:
+def rules_of(settings: Settings, server_id: str, default_bridge: Callable[[], str] = str) -> FirewallRules:
     """Those that these settings want; when Docker's ``default_bridge`` cannot be told, builds are left out."""
     bridge = ""
     with suppress(GitshipError):
         bridge = default_bridge()
     group = engine_cgroup.find(settings.docker.host) if wanted(settings) else ""
     ports = [settings.ssh.listen.port, settings.web.listen.port]
-    return Rules(server_id, settings.docker.address_pool, bridge, [port for port in ports if port], group)
+    return FirewallRules(server_id, settings.docker.address_pool, bridge, [port for port in ports if port], group)
 
 
-def ensure(rules: Rules) -> None:
+def ensure(rules: FirewallRules) -> None:
     """Nothing changes when all is there. Raises EngineError."""
     _put(rules.text(), rules.jumps(_passing()))
     if rules.engine:
@@ -92,14 +92,14 @@ def _put(text: str, jumps: list[tuple[str, ...]]) -> None:
             _checked("iptables", "-I", *jump)
 
 
-def missing(rules: Rules) -> list[str]:
+def missing(rules: FirewallRules) -> list[str]:
     """Rules that are not there, as people would type them. Raises EngineError when that cannot be seen."""
     _checked("iptables", "-S", FORWARD)
     jumps = [*rules.jumps(_passing()), *(rules.engine_jumps() if rules.engine else ())]
     return [f"iptables -I {' '.join(jump)}" for jump in jumps if not _run("iptables", "-C", *jump)]
 
 
-def remove(rules: Rules) -> None:
+def remove(rules: FirewallRules) -> None:
     """Takes away what ``ensure`` has made, for whichever bridge; nothing happens when nothing is there."""
     for chain in (rules.to_machine, rules.through, rules.outgoing):
         if not _run("iptables", "-S", chain):

@@ -20,7 +20,7 @@ NAMES = 53  # DNS
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class FirewallRules:
     """Of the server ``server_id``: containers in ``pool`` and behind ``bridge`` do not reach ``ports`` of the machine.
 
     ``bridge`` is where RUN steps of builds are, with whatever else runs in Docker's default network; "" for none.

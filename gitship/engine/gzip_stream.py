@@ -8,7 +8,7 @@ import itertools
 import zlib
 from collections.abc import Iterable, Iterator
 
-from gitship.engine.volume_archive import PIECE_BYTES, Broken
+from gitship.engine.volume_archive import PIECE_BYTES, BrokenArchive
 
 MAGIC = b"\x1f\x8b"
 LEVEL = 4  # source code: 94 MB/s at 24 % of its size, at level 6 39 MB/s and 22 % (measured)
@@ -37,7 +37,7 @@ def unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
             while piece := archive.read(PIECE_BYTES):
                 yield piece
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise Broken("the archive ends early or is damaged (gzip)", "send the whole file again") from error
+            raise BrokenArchive("the archive ends early or is damaged (gzip)", "send the whole file again") from error
 
 
 class _File(io.RawIOBase):

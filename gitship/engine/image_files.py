@@ -13,7 +13,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship.engine import entrypoints
-from gitship.engine.oneoff import Containers
+from gitship.engine.oneoff import TemporaryContainers
 from gitship.engine.types import ContainerSpec
 from gitship.errors import GitshipError
 
@@ -25,7 +25,9 @@ DIRECTORY = 1 << 31  # in a mode as Go writes it
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker's own default
 
 
-def runs_words(docker: APIClient, inspected: Mapping[str, Any], containers: Containers, spec: ContainerSpec) -> bool:
+def runs_words(
+    docker: APIClient, inspected: Mapping[str, Any], containers: TemporaryContainers, spec: ContainerSpec
+) -> bool:
     """See ``entrypoints.runs_words``, for an image as ``GET /images/<id>/json`` has it; by a container of ``spec``."""
     config = inspected.get("Config") or {}
     env = dict(text.partition("=")[::2] for text in config.get("Env") or ())
@@ -41,7 +43,7 @@ def runs_words(docker: APIClient, inspected: Mapping[str, Any], containers: Cont
 class _Files:
     """Makes its container when the first file is asked for."""
 
-    def __init__(self, docker: APIClient, containers: Containers, spec: ContainerSpec) -> None:
+    def __init__(self, docker: APIClient, containers: TemporaryContainers, spec: ContainerSpec) -> None:
         self._docker = docker
         self._containers = containers
         self._spec = spec

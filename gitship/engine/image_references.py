@@ -25,7 +25,7 @@ SERVER_NAME = re.compile(_SERVER)
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ImageReference:
     """``repository`` has the server in it; it is empty for an image's ``id``, which only the engine itself knows."""
 
     repository: str
@@ -45,11 +45,11 @@ class Reference:
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
 
-def parse(text: str) -> Reference:
+def parse(text: str) -> ImageReference:
     """The tag is ``latest`` where nothing is said; beside a digest it means nothing. Raises UsageError."""
     if len(text) <= MAX_CHARS:
         if _ID.fullmatch(text):
-            return Reference("", id=text)
+            return ImageReference("", id=text)
         if match := _NAME.fullmatch(text):
             server = match["server"] or ""
             repository = match["repository"]
@@ -60,7 +60,7 @@ def parse(text: str) -> Reference:
                     raise _wrong(text)
             digest = match["digest"] or ""
             tag = "" if digest else match["tag"] or "latest"
-            return Reference(repository, server, tag, digest)
+            return ImageReference(repository, server, tag, digest)
     raise _wrong(text)
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from gitship.engine.image_references import Reference
+from gitship.engine.image_references import ImageReference
 from gitship.engine.types import (
     BuildOptions,
     BuildOutput,
@@ -70,7 +70,7 @@ class NoSpace(EngineError):
     """The engine's disk is full."""
 
 
-class Spare(Protocol):
+class ReserveSpace(Protocol):
     """What can be given up for room on the engine's disk."""
 
     def look(self) -> None:
@@ -157,7 +157,7 @@ class Images(Protocol):
 
     def pull(
         self,
-        reference: Reference,
+        reference: ImageReference,
         auth: str,
         on_line: Callable[[str], None],
         on_bytes: Callable[[int, int], None],

@@ -16,7 +16,7 @@ LABEL = f"{NAMESPACE}seal"
 CHARS = 32
 
 
-class Seal:
+class LabelHmac:
     """Pure. ``key`` is a secret of this server."""
 
     def __init__(self, key: bytes) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gitship.engine.container_json import epoch
-from gitship.engine.docker_http import Wire
+from gitship.engine.docker_http import DockerHttp
 from gitship.engine.stream_frames import Lines, frames
-from gitship.engine.timeouts import POLL_S, Interrupted, Patience
+from gitship.engine.timeouts import POLL_S, Timeout, WaitInterrupted
 from gitship.engine.types import LogLine
 from gitship.errors import EngineError, NotFound
 
@@ -30,7 +30,7 @@ class ContainerLog(Iterator[LogLine]):
 
     def __init__(
         self,
-        wire: Wire,
+        wire: DockerHttp,
         api: str,
         container_id: str,
         name: str,
@@ -49,7 +49,7 @@ class ContainerLog(Iterator[LogLine]):
         if follow:
             self._query["follow"] = "1"
         self._closed = threading.Event()
-        self._patience = Patience(events=(self._closed,) if stop is None else (self._closed, stop))
+        self._patience = Timeout(events=(self._closed,) if stop is None else (self._closed, stop))
         self._lines = self._read()
 
     def __next__(self) -> LogLine:
@@ -70,7 +70,7 @@ class ContainerLog(Iterator[LogLine]):
                         f"Docker could not read the log of {self._name}: {said}", "see `docker info` on the server"
                     )
                 yield from lines(stream.read, self._name)
-        except Interrupted:
+        except WaitInterrupted:
             return
 
 
@@ -103,7 +103,7 @@ def merge(logs: Sequence[Iterator[LogLine]], *, follow: bool = False) -> Iterato
     """
     if not follow:
         return heapq.merge(*logs, key=lambda line: line.at)
-    together = Together()
+    together = MergedLogs()
     for number, log in enumerate(logs):
         together.add(str(number), log)
     return together.lines()
@@ -117,7 +117,7 @@ class _End:
     error: Exception | None = None
 
 
-class Together:
+class MergedLogs:
     """Live logs as one, in the order of their lines' times. Logs may be added while it is read, by the reader only.
 
     Each log has a thread of its own until it ends or ``lines`` is closed.

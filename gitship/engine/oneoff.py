@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from gitship.engine.docker_http import Stream, Wire
+from gitship.engine.docker_http import DockerHttp, HttpStream
 from gitship.engine.errors import refused
 from gitship.engine.stream_frames import Lines, frames
-from gitship.engine.timeouts import Expired, Interrupted, Patience
+from gitship.engine.timeouts import Timeout, TimeoutExpired, WaitInterrupted
 from gitship.engine.types import ContainerSpec, ContainerState
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
@@ -27,7 +27,7 @@ TIMED_OUT = 124  # the exit code that timeout(1) gives
 _WAIT_S = 0.1
 
 
-class Containers(Protocol):
+class TemporaryContainers(Protocol):
     """What a one-off needs of the engine."""
 
     def create(self, spec: ContainerSpec) -> str: ...
@@ -42,8 +42,8 @@ class Containers(Protocol):
 
 
 def run(
-    engine: Containers,
-    wire: Wire,
+    engine: TemporaryContainers,
+    wire: DockerHttp,
     api: str,
     spec: ContainerSpec,
     on_line: Callable[[str], None],
@@ -55,7 +55,7 @@ def run(
     Raises DeployCanceled when ``cancel`` is set, DeployError after ``timeout_s``. In every case the
     container is removed.
     """
-    patience = Patience(time.monotonic() + timeout_s, (cancel,))
+    patience = Timeout(time.monotonic() + timeout_s, (cancel,))
     if cancel.is_set():
         raise DeployCanceled("the command was canceled")
     container_id = engine.create(replace(spec, restart=False))
@@ -71,17 +71,17 @@ def run(
             engine.start(container_id)
             _hand_over(stream, on_line)
         return exit_code(engine, container_id, patience)
-    except Interrupted:
+    except WaitInterrupted:
         engine.stop(container_id, STOP_GRACE_S)
         raise DeployCanceled("the command was canceled") from None
-    except Expired:
+    except TimeoutExpired:
         engine.stop(container_id, STOP_GRACE_S)
         raise DeployError(f"the command took longer than {timeout_s:g} s", "make it shorter, or do it later") from None
     finally:
         engine.remove(container_id)
 
 
-def _hand_over(stream: Stream, on_line: Callable[[str], None]) -> None:
+def _hand_over(stream: HttpStream, on_line: Callable[[str], None]) -> None:
     lines = {"stdout": Lines(), "stderr": Lines()}
     for name, data in frames(stream.read):
         for line in lines[name].feed(data):
@@ -91,7 +91,7 @@ def _hand_over(stream: Stream, on_line: Callable[[str], None]) -> None:
             on_line(line)
 
 
-def exit_code(engine: Containers, container_id: str, patience: Patience) -> int:
+def exit_code(engine: TemporaryContainers, container_id: str, patience: Timeout) -> int:
     """Waits for the end; a process may close its output long before."""
     while True:
         state = engine.inspect(container_id)
@@ -102,7 +102,7 @@ def exit_code(engine: Containers, container_id: str, patience: Patience) -> int:
 
 
 def execute(
-    wire: Wire, api: str, container_id: str, command: tuple[str, ...], timeout_s: float,
+    wire: DockerHttp, api: str, container_id: str, command: tuple[str, ...], timeout_s: float,
     events: tuple[threading.Event, ...] = (),
 ) -> tuple[int, str]:  # fmt: skip
     """Exit code and the last OUTPUT_BYTES of output of a command in a running container.
@@ -110,7 +110,7 @@ def execute(
     A command that takes longer than ``timeout_s`` is killed and gives TIMED_OUT. Raises EngineError when it cannot
     be run, DeployCanceled once one of ``events`` is set: it is killed then, too.
     """
-    patience = Patience(time.monotonic() + timeout_s, events)
+    patience = Timeout(time.monotonic() + timeout_s, events)
     body = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}
     exec_id = post(wire, f"{api}/containers/{container_id}/exec", body)["Id"]
     output = bytearray()
@@ -123,15 +123,15 @@ def execute(
                 output += data
                 del output[:-OUTPUT_BYTES]
         code = exec_code(wire, api, exec_id, patience)
-    except (Expired, Interrupted) as over:
+    except (TimeoutExpired, WaitInterrupted) as over:
         kill(wire.json("GET", f"{api}/exec/{exec_id}/json") or {}, container_id)
-        if isinstance(over, Interrupted):
+        if isinstance(over, WaitInterrupted):
             raise DeployCanceled("the command was canceled") from None
         code = TIMED_OUT
     return code, output.decode("utf-8", "replace")
 
 
-def exec_code(wire: Wire, api: str, exec_id: str, patience: Patience) -> int:
+def exec_code(wire: DockerHttp, api: str, exec_id: str, patience: Timeout) -> int:
     while True:
         found = wire.json("GET", f"{api}/exec/{exec_id}/json")
         if not found["Running"]:
@@ -161,17 +161,17 @@ def _with_children(pid: int) -> list[int]:
     return found
 
 
-def post(wire: Wire, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def post(wire: DockerHttp, path: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
         with wire.open("POST", path, body=json.dumps(body).encode()) as stream:
             check(stream, "run the command")
             answer: dict[str, Any] = json.loads(stream.read_all(1 << 20))
             return answer
-    except Expired:
+    except TimeoutExpired:
         raise EngineError("Docker did not answer in time", "see `docker ps` on the server") from None
 
 
-def check(stream: Stream, doing: str) -> None:
+def check(stream: HttpStream, doing: str) -> None:
     """Raises EngineError unless Docker said yes."""
     if stream.status < 300:
         return

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gitship.engine.docker_http import Wire
+from gitship.engine.docker_http import DockerHttp
 from gitship.engine.errors import NO_SPACE
-from gitship.engine.image_references import DEFAULT_SERVER, Reference
+from gitship.engine.image_references import DEFAULT_SERVER, ImageReference
 from gitship.engine.stream_frames import error_of, messages
-from gitship.engine.timeouts import Expired, Interrupted, Patience
+from gitship.engine.timeouts import Timeout, TimeoutExpired, WaitInterrupted
 from gitship.errors import DeployCanceled, DeployError, EngineError
 
 _REFUSED = re.compile(r"unauthorized|authentication required|no basic auth|denied|forbidden|incorrect username", re.I)
@@ -23,7 +23,7 @@ MAX_ERROR_CHARS = 300
 MOST_LAYERS = 1000  # whose progress is told
 
 
-class Progress:
+class PullProgress:
     """Feed it the stream's messages: it gives a line for every change, and knows how much of the layers is here."""
 
     def __init__(self) -> None:
@@ -58,9 +58,9 @@ def authorization(server: str, username: str, password: str) -> str:
 
 
 def pull(
-    wire: Wire,
+    wire: DockerHttp,
     api: str,
-    reference: Reference,
+    reference: ImageReference,
     auth: str,
     on_line: Callable[[str], None],
     on_bytes: Callable[[int, int], None],
@@ -68,9 +68,9 @@ def pull(
     timeout_s: float,
 ) -> None:
     """Brings the image to the engine. Raises DeployError, DeployCanceled or EngineError."""
-    progress = Progress()
+    progress = PullProgress()
     query = {"fromImage": reference.repository, "tag": reference.version}
-    patience = Patience(time.monotonic() + timeout_s, (cancel,))
+    patience = Timeout(time.monotonic() + timeout_s, (cancel,))
     headers = {"X-Registry-Auth": auth} if auth else {}
     try:
         with wire.open("POST", f"{api}/images/create", query=query, headers=headers, patience=patience) as stream:
@@ -80,9 +80,9 @@ def pull(
                 for line in progress.feed(message):
                     on_line(line)
                 on_bytes(*progress.received)
-    except Interrupted:  # the closed connection ends the pull
+    except WaitInterrupted:  # the closed connection ends the pull
         raise DeployCanceled("canceled while the image was pulled") from None
-    except Expired:
+    except TimeoutExpired:
         raise DeployError(
             f"pulling {reference} took longer than {timeout_s:g} s", "try again, or raise build_timeout in [docker]"
         ) from None
@@ -90,14 +90,14 @@ def pull(
         raise failed(reference, progress.error)
 
 
-def login(wire: Wire, api: str, server: str, username: str, password: str) -> None:
+def login(wire: DockerHttp, api: str, server: str, username: str, password: str) -> None:
     """Raises EngineError when the registry does not take these, or does not answer."""
     address = "" if server == DEFAULT_SERVER else server
     body = json.dumps({"username": username, "password": password, "serveraddress": address}).encode()
     try:
         with wire.open("POST", f"{api}/auth", body=body) as stream:
             status, text = stream.status, _message(stream.read_all(1 << 16))
-    except Expired:
+    except TimeoutExpired:
         raise EngineError(f"the registry {server} does not answer in time", "can this server reach it?") from None
     if status not in (200, 204):
         cause = " ".join(text.split())[:MAX_ERROR_CHARS]
@@ -112,7 +112,7 @@ def _message(answer: bytes) -> str:
         return answer.decode("utf-8", "replace")
 
 
-def failed(reference: Reference, text: str) -> DeployError:
+def failed(reference: ImageReference, text: str) -> DeployError:
     """Why, and what helps."""
     text = " ".join(text.split())[:MAX_ERROR_CHARS]
     if _REFUSED.search(text):

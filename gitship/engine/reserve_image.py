@@ -17,11 +17,11 @@ from typing import Any, Protocol
 from docker import errors as docker_errors
 
 from gitship import tar
-from gitship.engine.connection import Connection
+from gitship.engine.connection import EngineConnection
 from gitship.engine.errors import refused, translated
 from gitship.engine.oneoff import check
 from gitship.engine.stream_frames import error_of, messages
-from gitship.engine.timeouts import Patience
+from gitship.engine.timeouts import Timeout
 from gitship.engine.types import LABEL_RESERVE, LABEL_SERVER
 from gitship.errors import EngineError
 
@@ -32,7 +32,7 @@ MAKE_S = 120.0
 _ID = re.compile("sha256:[0-9a-f]{64}")
 
 
-class Kept(Protocol):
+class StoredImageId(Protocol):
     """Where the id of the reserve outlives gitship."""
 
     def get(self) -> str:
@@ -42,10 +42,10 @@ class Kept(Protocol):
     def set(self, image_id: str) -> None: ...
 
 
-class ImageBallast:
-    """A Ballast (see ``deploy.reserve``) of one server."""
+class ReserveImage:
+    """A ReserveFiller (see ``disk.reserve``) of one server."""
 
-    def __init__(self, connection: Connection, server_id: str, kept: Kept | None = None) -> None:
+    def __init__(self, connection: EngineConnection, server_id: str, kept: StoredImageId | None = None) -> None:
         """Without ``kept`` it is known only to this object."""
         self._connection = connection
         self._wire = connection.wire
@@ -74,7 +74,7 @@ class ImageBallast:
             query={"fromSrc": "-", "changes": labels},
             body=_archive(size_bytes),
             content_type="application/x-tar",
-            patience=Patience(time.monotonic() + MAKE_S),
+            patience=Timeout(time.monotonic() + MAKE_S),
         ) as stream:
             check(stream, "make a reserve")
             self._id = _made(messages(stream.read))

@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from gitship.engine.interface import NoSpace, Spare
+from gitship.engine.interface import NoSpace, ReserveSpace
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-class NoSpare:
+class NoReserveSpace:
     """A Spare that has nothing to give."""
 
     def look(self) -> None: ...
@@ -21,12 +21,12 @@ class NoSpare:
         return False
 
 
-class HasSpare(Protocol):
+class HasReserveSpace(Protocol):
     @property
-    def spare(self) -> Spare: ...
+    def spare(self) -> ReserveSpace: ...
 
 
-Owner = TypeVar("Owner", bound=HasSpare)
+Owner = TypeVar("Owner", bound=HasReserveSpace)
 
 
 def needs_room(

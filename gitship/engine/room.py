@@ -10,7 +10,7 @@ from gitship.engine.addresses import Addresses
 from gitship.engine.build_limits import BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.engine.firewall import Firewall
-from gitship.engine.reserve_image import Kept
+from gitship.engine.reserve_image import StoredImageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class EngineRoom:
         self.firewall.stop()
 
 
-def build(core: Core, reserve: Kept) -> EngineRoom:
+def build(core: Core, reserve: StoredImageId) -> EngineRoom:
     """``reserve`` is where the id of the reserve image is kept."""
     settings, docker = core.settings, core.settings.docker
     engine = DockerEngine(

@@ -13,16 +13,16 @@ from typing import Any
 POLL_S = 0.05  # how soon an event is noticed; half of what a cancelled build may take
 
 
-class Interrupted(Exception):
-    """An event of a Patience was set."""
+class WaitInterrupted(Exception):
+    """An event of a Timeout was set."""
 
 
-class Expired(Exception):
-    """The deadline of a Patience has passed."""
+class TimeoutExpired(Exception):
+    """The deadline of a Timeout has passed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeout:
     """How long to go on: until ``deadline`` (``time.monotonic``) or until one of ``events`` is set.
 
     An event is seen within ``poll_s``.
@@ -35,9 +35,9 @@ class Patience:
     def check(self) -> None:
         """Raises Interrupted or Expired when it is over."""
         if any(event.is_set() for event in self.events):
-            raise Interrupted
+            raise WaitInterrupted
         if time.monotonic() >= self.deadline:
-            raise Expired
+            raise TimeoutExpired
 
     def rest(self, seconds: float) -> None:
         """Nothing happens for so long. Raises Interrupted or Expired when that is over before."""
@@ -53,10 +53,10 @@ class Patience:
         return self.poll_s if self.events else min(1.0, max(POLL_S, self.deadline - time.monotonic()))
 
 
-class PatientSocket(socket.socket):
+class TimeoutSocket(socket.socket):
     """Waits in slices, so that the patience is looked at; after ``idle_s`` of silence it asks whether Docker lives."""
 
-    patience = Patience()
+    patience = Timeout()
     idle_s = math.inf
 
     def alive(self) -> None:

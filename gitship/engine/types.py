@@ -118,7 +118,7 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class EngineInfo:
     """The engine itself. ``live_restore``: containers go on while it restarts.
 
     ``seccomp``: containers have a list of system calls; ``user_namespaces``: their root is nobody on the machine;

@@ -27,12 +27,12 @@ _WITHOUT_CONTENT = (
 _WITHOUT_SPARSE = "make it without --sparse"
 
 
-class Broken(GitshipError):
+class BrokenArchive(GitshipError):
     """It is no tar archive, or not all of one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveEntry:
     """``info`` is what all its headers say together, ``head`` these as they came, ``body`` the content with padding."""
 
     info: tarfile.TarInfo
@@ -40,7 +40,7 @@ class Entry:
     body: Iterator[bytes]
 
 
-def entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
+def entries(chunks: Iterable[bytes]) -> Iterator[ArchiveEntry]:
     """Entry by entry to the mark at the archive's end. Raises Broken when that does not come."""
     source = _Source(chunks)
     common: dict[str, str] = {}
@@ -50,7 +50,7 @@ def entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
         info = _header(block)
         while info.type in _EXTENSIONS:
             if not 0 <= info.size <= NAME_LIMIT:
-                raise Broken("the archive has a header without measure", "make it anew")
+                raise BrokenArchive("the archive has a header without measure", "make it anew")
             text = source.exactly(_padded(info.size))
             block = source.exactly(tar.BLOCK)
             head += text + block
@@ -58,7 +58,7 @@ def entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
             info = _header(block)
         _complete(info, {**common, **own})
         body = source.pieces(_padded(info.size))
-        yield Entry(info, bytes(head), body)
+        yield ArchiveEntry(info, bytes(head), body)
         for _ in body:  # what the caller had no use for
             pass
     source.exhaust()
@@ -132,7 +132,9 @@ class _Source:
             while not self._rest:
                 chunk = next(self._chunks, None)
                 if chunk is None:
-                    raise Broken("the archive ends early", "send the whole file again; is the disk it lies on full?")
+                    raise BrokenArchive(
+                        "the archive ends early", "send the whole file again; is the disk it lies on full?"
+                    )
                 self._rest = memoryview(chunk)
             piece, self._rest = self._rest[:size], self._rest[size:]
             size -= len(piece)
@@ -152,9 +154,11 @@ def _header(block: bytes) -> tarfile.TarInfo:
     try:
         info = tarfile.TarInfo.frombuf(block, *tar.TEXT)
     except tarfile.HeaderError as error:
-        raise Broken("this is not a tar archive, or a damaged one", "plain tar or tar with gzip is taken") from error
+        raise BrokenArchive(
+            "this is not a tar archive, or a damaged one", "plain tar or tar with gzip is taken"
+        ) from error
     if info.type == tarfile.GNUTYPE_SPARSE:
-        raise Broken(f"the archive has a sparse file, '{info.name[:200]}'", _WITHOUT_SPARSE)
+        raise BrokenArchive(f"the archive has a sparse file, '{info.name[:200]}'", _WITHOUT_SPARSE)
     return info
 
 
@@ -165,7 +169,7 @@ def _extension(info: tarfile.TarInfo, text: bytes, common: dict[str, str]) -> di
         return {key: text.partition(b"\0")[0].decode(*tar.TEXT)}
     records = _records(text)
     if any(key.startswith("GNU.sparse.") for key in records):
-        raise Broken("the archive has a sparse file", _WITHOUT_SPARSE)
+        raise BrokenArchive("the archive has a sparse file", _WITHOUT_SPARSE)
     if info.type == tarfile.XGLTYPE:
         common |= records
         return {}
@@ -180,7 +184,7 @@ def _records(text: bytes) -> dict[str, str]:
         end = int(length) if blank and length.isdigit() and len(length) < 8 else 0
         key, equals, value = text[len(length) + 1 : end - 1].partition(b"=")
         if not equals or end > len(text) or text[end - 1 : end] != b"\n":
-            raise Broken("the archive has a damaged header", "make it anew")
+            raise BrokenArchive("the archive has a damaged header", "make it anew")
         found[key.decode(*tar.TEXT)] = value.decode(*tar.TEXT)
         text = text[end:]
     return found
@@ -197,11 +201,11 @@ def _complete(info: tarfile.TarInfo, records: dict[str, str]) -> None:
         info.size = int(records.pop("size", info.size))
         info.mtime = float(records.pop("mtime", info.mtime))
     except ValueError as error:
-        raise Broken("the archive has a damaged header", "make it anew") from error
+        raise BrokenArchive("the archive has a damaged header", "make it anew") from error
     if info.type in _WITHOUT_CONTENT:
         info.size = 0
     if info.size < 0 or not math.isfinite(info.mtime):
-        raise Broken("the archive has a damaged header", "make it anew")
+        raise BrokenArchive("the archive has a damaged header", "make it anew")
     info.pax_headers = records
 
 

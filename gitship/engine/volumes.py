@@ -25,10 +25,10 @@ from gitship import tar
 from gitship.engine import host_paths as hostpaths
 from gitship.engine import volume_archive
 from gitship.engine.docker_host import is_here
-from gitship.engine.docker_http import Wire
+from gitship.engine.docker_http import DockerHttp
 from gitship.engine.errors import translated
-from gitship.engine.oneoff import Containers, check
-from gitship.engine.timeouts import Patience
+from gitship.engine.oneoff import TemporaryContainers, check
+from gitship.engine.timeouts import Timeout
 from gitship.engine.types import LABEL_HELPER, LABEL_SERVER, LABEL_VOLUME, ContainerSpec
 from gitship.errors import GitshipError, NotFound
 from gitship.model import Mount
@@ -45,9 +45,9 @@ class DockerVolumes:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: DockerHttp,
         docker: Callable[[], APIClient],
-        containers: Containers,
+        containers: TemporaryContainers,
         host_paths: Sequence[Path],
         private: Sequence[Path] = (),
         others: Callable[[], set[str]] = set,
@@ -147,7 +147,7 @@ class DockerVolumes:
     def read(self, name: str, labels: Mapping[str, str], gone: threading.Event) -> Iterator[Iterator[bytes]]:
         with (
             self._helper(name, labels, read_only=True) as path,
-            self._wire.open("GET", path, query={"path": f"/{ROOT}/."}, patience=Patience(events=(gone,))) as stream,
+            self._wire.open("GET", path, query={"path": f"/{ROOT}/."}, patience=Timeout(events=(gone,))) as stream,
         ):
             check(stream, "read the volume")
             yield iter(stream.read, b"")
@@ -164,7 +164,7 @@ class DockerVolumes:
                 query={"path": "/"},
                 body=body,
                 content_type="application/x-tar",
-                patience=Patience(events=(gone,)),
+                patience=Timeout(events=(gone,)),
             ) as stream,
         ):
             check(stream, "unpack the archive")

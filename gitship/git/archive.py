@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 from dulwich.objects import Commit, ObjectID, Tree
 
 from gitship.errors import GitError
-from gitship.git.gunzip import EARLY, Unpacked
+from gitship.git.gunzip import EARLY, GunzipStream
 from gitship.git.loose_objects import LooseWriter
 from gitship.git.push_limits import size
 from gitship.git.quarantine import Quarantine
@@ -71,7 +71,7 @@ def commit_archive(
     archive's checksum. Within ``admitted`` the repository changes. Raises GitError, and what ``admitted`` raises; then
     the repository is as it was.
     """
-    unpacked = Unpacked(source, limit_bytes)
+    unpacked = GunzipStream(source, limit_bytes)
     try:
         with Quarantine(repository.objects) as quarantine:
             writer = LooseWriter(quarantine.path)
@@ -102,7 +102,7 @@ class _Member(tarfile.TarInfo):
         return found
 
 
-def _read(unpacked: Unpacked, writer: LooseWriter, strip: int) -> Directory:
+def _read(unpacked: GunzipStream, writer: LooseWriter, strip: int) -> Directory:
     top, count = Directory(), 0
     names: dict[str, tuple[int, bytes]] = {}  # for hard links, which name what came before
     try:

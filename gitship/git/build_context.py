@@ -16,7 +16,7 @@ from gitship import tar
 from gitship.errors import GitError
 from gitship.git import blobs, dockerignore, snapshot
 from gitship.git.build_context_checks import check_contents, no_dockerfile
-from gitship.git.snapshot import Entry, Snapshot, printable
+from gitship.git.snapshot import Snapshot, TreeEntry, printable
 
 CHUNK_BYTES = 64 * 1024  # small files are sent together: fewer writes to the engine's socket
 MAX_DOCKERIGNORE_BYTES = 64 << 10
@@ -42,7 +42,7 @@ def tree_summary(repository_path: Path, commit: str, *, subdirectory: str = "") 
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class BuildContext:
     """What a build gets of a commit: ``entries``, a directory before what it holds, with the ``sizes`` of contents.
 
     ``dockerfile`` is one of the paths; ``when`` is the commit's time, epoch seconds.
@@ -50,7 +50,7 @@ class Context:
 
     reader: blobs.Blobs
     dockerfile: str
-    entries: Sequence[Entry]
+    entries: Sequence[TreeEntry]
     sizes: Sequence[int]  # bytes; 0 for a directory
     when: int
 
@@ -66,7 +66,7 @@ def prepare(
     subdirectory: str = "",
     dockerfile: str = "Dockerfile",
     reader: blobs.Blobs | None = None,
-) -> Context:
+) -> BuildContext:
     """The context of the commit's tree, or of its ``subdirectory``; ``dockerfile`` is a path within it.
 
     Everything that can be wrong with the commit is looked for before this returns, so that a build never begins with
@@ -83,7 +83,7 @@ def prepare(
             raise no_dockerfile(dockerfile, [e.path for e in everything if e.kind in _HAS_CONTENT])
         sizes = iter(check_contents(reader, [e for e in entries if e.kind in _HAS_CONTENT]))
         all_sizes = [next(sizes) if e.kind in _HAS_CONTENT else 0 for e in entries]
-        return Context(reader, dockerfile, entries, all_sizes, min(max(tree.time, 0), tar.MAX_TIME_S))
+        return BuildContext(reader, dockerfile, entries, all_sizes, min(max(tree.time, 0), tar.MAX_TIME_S))
 
 
 def _inside(key: str, path: str) -> str:
@@ -109,13 +109,13 @@ def _dockerignore(tree: Snapshot, reader: blobs.Blobs, top: bytes, dockerfile: s
     return dockerignore.Dockerignore(always=(dockerfile,))
 
 
-def _kept(tree: Snapshot, top: bytes, ignore: dockerignore.Dockerignore) -> list[Entry]:
+def _kept(tree: Snapshot, top: bytes, ignore: dockerignore.Dockerignore) -> list[TreeEntry]:
     """The entries to send. An ignored directory is among them only when something in it is kept."""
     matched = {"": ignore.root}
-    withheld: dict[str, Entry] = {}
-    kept: list[Entry] = []
+    withheld: dict[str, TreeEntry] = {}
+    kept: list[TreeEntry] = []
 
-    def enters(directory: Entry) -> bool:
+    def enters(directory: TreeEntry) -> bool:
         return directory.path not in withheld or ignore.may_keep_below(directory.path)
 
     for entry in tree.walk(top, enters):
@@ -134,7 +134,7 @@ def _kept(tree: Snapshot, top: bytes, ignore: dockerignore.Dockerignore) -> list
     return kept
 
 
-def _stream(reader: blobs.Blobs, entries: Sequence[Entry], when: int) -> Generator[bytes, None, None]:
+def _stream(reader: blobs.Blobs, entries: Sequence[TreeEntry], when: int) -> Generator[bytes, None, None]:
     contents = reader.contents([e.id for e in entries if e.kind in _HAS_CONTENT])
     pending = bytearray(tar.directory(".", when=when))  # plain, and so BuildKit takes the stream for an archive
     try:

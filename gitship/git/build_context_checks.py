@@ -9,7 +9,7 @@ from itertools import compress
 from gitship.errors import GitError, NoDockerfile
 from gitship.git import snapshot
 from gitship.git.blobs import Blobs
-from gitship.git.snapshot import Entry, printable
+from gitship.git.snapshot import TreeEntry, printable
 from gitship.git.starter_dockerfile import starting_dockerfile
 
 MAX_CONTEXT_BYTES = 10 << 30  # a few kB of pack can unfold to any size
@@ -42,7 +42,7 @@ def no_dockerfile(dockerfile: str, paths: Collection[str]) -> NoDockerfile:
     )
 
 
-def check_contents(reader: Blobs, files: Sequence[Entry]) -> list[int]:
+def check_contents(reader: Blobs, files: Sequence[TreeEntry]) -> list[int]:
     """Looks at sizes (which it returns), link targets and Git LFS pointers. Raises GitError naming the files."""
     sizes = reader.sizes([e.id for e in files])
     if sum(sizes) > MAX_CONTEXT_BYTES:
@@ -66,6 +66,6 @@ def check_contents(reader: Blobs, files: Sequence[Entry]) -> list[int]:
     return sizes
 
 
-def _lfs_pointers(reader: Blobs, files: Sequence[Entry]) -> list[str]:
+def _lfs_pointers(reader: Blobs, files: Sequence[TreeEntry]) -> list[str]:
     contents = zip(files, reader.contents([e.id for e in files]), strict=True)
     return [printable(e.path) for e, (_, chunks) in contents if b"".join(chunks).startswith(LFS_BEGINNINGS)]

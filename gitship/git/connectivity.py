@@ -14,7 +14,7 @@ from gitship.git.object_headers import BLOB, COMMIT, TAG, TREE, peek
 _DIRECTORY, _SUBMODULE, _KIND = 0o040000, 0o160000, 0o170000
 
 
-class Walk:
+class ConnectivityWalk:
     """Walks from tips into the history that refs vouch for, checking that each object on the way exists.
 
     An object that merely exists proves nothing: what a failed deploy left behind may be half gone. So an old commit

@@ -23,7 +23,7 @@ _CLASS = re.compile(r"\[\^?(?:(?:\\.|[^\\\]-])(?:-(?:\\.|[^\\\]-]))?)+\]", re.DO
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class IgnorePattern:
     """One line: ``text`` is cleaned and has no leading slash; ``keeps`` marks an exception, which begins with `!`."""
 
     text: str
@@ -34,7 +34,7 @@ class Pattern:
 class Dockerignore:
     """The patterns of a `.dockerignore`, asked from the top of a tree downwards."""
 
-    def __init__(self, patterns: Iterable[Pattern] = (), always: Iterable[str] = ()) -> None:
+    def __init__(self, patterns: Iterable[IgnorePattern] = (), always: Iterable[str] = ()) -> None:
         """``always`` names files (slash-delimited paths) that no pattern can leave out."""
         self._patterns = tuple(patterns)
         self._always = frozenset(always)
@@ -67,9 +67,9 @@ class Dockerignore:
         )
 
 
-def parse(text: bytes, file: str = ".dockerignore") -> list[Pattern]:
+def parse(text: bytes, file: str = ".dockerignore") -> list[IgnorePattern]:
     """The patterns of a file. Raises GitError naming ``file`` and the line when one is malformed."""
-    patterns: list[Pattern] = []
+    patterns: list[IgnorePattern] = []
     content = text.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     for number, line in enumerate(content.split("\n"), start=1):
         stripped = line.strip()
@@ -85,7 +85,7 @@ def parse(text: bytes, file: str = ".dockerignore") -> list[Pattern]:
                 )
             continue  # "/" matches nothing
         try:
-            patterns.append(Pattern(cleaned, keeps, re.compile(_regex(cleaned), re.DOTALL)))
+            patterns.append(IgnorePattern(cleaned, keeps, re.compile(_regex(cleaned), re.DOTALL)))
         except (ValueError, re.error) as error:
             raise GitError(
                 f"{file} line {number}: '{cleaned[:80]}' is not a pattern: {error}",

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitship.errors import GitError
-from gitship.git.snapshot import Entry
+from gitship.git.snapshot import TreeEntry
 
 NAME = "build-times"
 _FORMAT = b"gitship build times 1"
@@ -32,7 +32,7 @@ _SECOND_NS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class FileTimes:
     """``key`` stands for all builds that these times are of; ``at_ns`` (epoch nanoseconds) are the entries' own."""
 
     key: str
@@ -46,7 +46,7 @@ class _Known:
     files: Mapping[bytes, tuple[bytes, int]]  # by path: the object's id (hex), its time
 
 
-def of(repository: Path, entries: Sequence[Entry], when: int) -> Times:
+def of(repository: Path, entries: Sequence[TreeEntry], when: int) -> FileTimes:
     """The times of a build's entries, in their order; ``when`` is the commit's, epoch seconds.
 
     On the disk before they are returned: once a build has used a time, no other content can get it, whatever happens.
@@ -66,7 +66,7 @@ def of(repository: Path, entries: Sequence[Entry], when: int) -> Times:
                 _write(repository / NAME, _Known(known.key, newest_s, files))
     except OSError as error:
         raise GitError(f"the times of files cannot be kept: {error.strerror or error}", "look at the disk") from error
-    return Times(known.key, [files[path][1] for path in paths])
+    return FileTimes(known.key, [files[path][1] for path in paths])
 
 
 @contextmanager

@@ -29,7 +29,7 @@ _SETTINGS = ("-c", "core.packedGitWindowSize=32m", "-c", "core.packedGitLimit=51
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class GitResult:
     """How a child ended; ``code`` is negative for a signal, as subprocess has it."""
 
     code: int
@@ -72,7 +72,7 @@ def start(
     return process
 
 
-def finish(process: subprocess.Popen[bytes], timeout_s: float, stalled: Callable[[], bool] | None = None) -> Result:
+def finish(process: subprocess.Popen[bytes], timeout_s: float, stalled: Callable[[], bool] | None = None) -> GitResult:
     """Collects both outputs until the child ends; the exit code and at most 64 KiB of each.
 
     The child's exit ends the wait, never the end of the client's stream, which may not come. A child that outlives
@@ -103,7 +103,7 @@ def finish(process: subprocess.Popen[bytes], timeout_s: float, stalled: Callable
             raise TimeoutError from None
     finally:
         end(process)
-    return Result(code, bytes(first), second.decode("utf-8", "replace"))
+    return GitResult(code, bytes(first), second.decode("utf-8", "replace"))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

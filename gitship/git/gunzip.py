@@ -15,7 +15,7 @@ OTHERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip", b"\x28\xb5\x
 EARLY = "the archive ended early"
 
 
-class Unpacked:
+class GunzipStream:
     """A file to read from, for tarfile. ``limit_bytes`` bounds what comes, and what it becomes."""
 
     def __init__(self, source: ByteSource, limit_bytes: int) -> None:

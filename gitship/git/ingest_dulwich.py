@@ -18,7 +18,7 @@ from dulwich.object_store import DiskObjectStore
 from dulwich.objects import RawObjectID
 from dulwich.pack import Pack, apply_delta, extend_pack, write_pack_index
 
-from gitship.git.connectivity import Walk
+from gitship.git.connectivity import ConnectivityWalk
 from gitship.git.fsck import Fsck
 from gitship.git.history import BadObject
 from gitship.git.ingest import MISSING, UNPACK_LIMIT, IngestError
@@ -34,7 +34,7 @@ from gitship.git.object_headers import (
     peek,
 )
 from gitship.git.pack_feed import PackFeed
-from gitship.git.pack_stream import DAMAGED, Entry, PackStream
+from gitship.git.pack_stream import DAMAGED, PackEntry, PackStream
 from gitship.git.push_limits import ReceiveLimits, size
 from gitship.git.quarantine import Quarantine
 from gitship.git.repository import Repository
@@ -63,7 +63,7 @@ class _Intake:
         self._quarantine = quarantine
         self._limits = limits
         self._fsck = Fsck()
-        self._entries: list[Entry] = []
+        self._entries: list[PackEntry] = []
         self._largest = 0
         self.types: dict[bytes, int] = {}
         self._wanted: dict[bytes, int] = {}
@@ -124,13 +124,13 @@ class _Intake:
                 self._allow(info.size, 0)
                 kind, content = store.get_raw(RawObjectID(sha))
                 outside.append(sha)
-                self._follow(pack, deltas, Entry(-1, kind, info.size, sha=sha), content, check_time)
+                self._follow(pack, deltas, PackEntry(-1, kind, info.size, sha=sha), content, check_time)
         if deltas.waiting:
             raise IngestError(MISSING)
         return outside
 
     def _follow(
-        self, pack: mmap.mmap, deltas: _Deltas, base: Entry, content: bytes, check_time: Callable[[], None]
+        self, pack: mmap.mmap, deltas: _Deltas, base: PackEntry, content: bytes, check_time: Callable[[], None]
     ) -> None:
         """Everything that builds on ``base``, depth first, so that only one chain's contents are held."""
         levels = [(content, children)] if (children := deltas.pop(base)) else []
@@ -167,7 +167,7 @@ class _Intake:
             checksum, added = extend_pack(file, set(shas), store.get_raw, SHA1)
         file.flush()
         for sha, offset, crc32 in added:
-            self._entries.append(Entry(offset, 0, 0, crc32, sha))
+            self._entries.append(PackEntry(offset, 0, 0, crc32, sha))
         return checksum
 
     def _write_index(self, path: Path, checksum: bytes) -> None:
@@ -208,26 +208,26 @@ class _Intake:
         if not tips:
             return ()
         with open_store(self._quarantine.path, self._quarantine.objects) as store:
-            walk = Walk(store, self.types, repository.refs().values())
+            walk = ConnectivityWalk(store, self.types, repository.refs().values())
             return [tip for tip in tips if not walk.connected(bytes.fromhex(tip))]
 
 
 class _Deltas:
     """The entries that wait for their base, by its place or by its name."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.by_offset: dict[int, list[Entry]] = defaultdict(list)
-        self.by_sha: dict[bytes, list[Entry]] = defaultdict(list)
+    def __init__(self, entries: Sequence[PackEntry]) -> None:
+        self.by_offset: dict[int, list[PackEntry]] = defaultdict(list)
+        self.by_sha: dict[bytes, list[PackEntry]] = defaultdict(list)
         for entry in entries:
             if isinstance(entry.base, int):
                 self.by_offset[entry.base].append(entry)
             elif entry.base is not None:
                 self.by_sha[entry.base].append(entry)
 
-    def wait_for(self, base: Entry) -> bool:
+    def wait_for(self, base: PackEntry) -> bool:
         return base.offset in self.by_offset or base.sha in self.by_sha
 
-    def pop(self, base: Entry) -> list[Entry]:
+    def pop(self, base: PackEntry) -> list[PackEntry]:
         return self.by_offset.pop(base.offset, []) + self.by_sha.pop(base.sha, [])
 
     @property

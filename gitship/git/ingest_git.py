@@ -60,7 +60,7 @@ class GitIngest:
 
     def _take(
         self, feed: PackFeed, quarantine: Quarantine, repository: Repository, limits: ReceiveLimits, args: list[str]
-    ) -> git_process.Result:
+    ) -> git_process.GitResult:
         command = git_process.git_command([*args, f"--max-input-size={limits.max_pack_bytes}"])
         reader = feed.pipe()
         try:
@@ -122,7 +122,7 @@ def _in_packs(quarantine: Quarantine, sha: str) -> bool:
     return False
 
 
-def reason(result: git_process.Result, limits: ReceiveLimits) -> str:
+def reason(result: git_process.GitResult, limits: ReceiveLimits) -> str:
     """What the user is told, from what git said on its standard error."""
     text = result.stderr
     if match := _FSCK.search(text):

@@ -37,7 +37,7 @@ DAMAGED = "the pack is damaged"
 
 
 @dataclass(slots=True)
-class Entry:
+class PackEntry:
     """An object of the pack. ``sha`` (20 bytes) is known at once unless it is a delta against ``base``.
 
     ``base`` is an offset or a sha; ``type`` is the pack's own, so a delta type until it is resolved.
@@ -69,7 +69,7 @@ class PackStream:
         self._sum = hashlib.sha1(usedforsecurity=False)
         self.checksum = b""
 
-    def __iter__(self) -> Iterator[tuple[Entry, bytes | None]]:
+    def __iter__(self) -> Iterator[tuple[PackEntry, bytes | None]]:
         self._need(12)
         head = bytes(self._take(12))
         if head[:4] != b"PACK" or head[4:8] not in (b"\0\0\0\2", b"\0\0\0\3"):
@@ -86,10 +86,10 @@ class PackStream:
             raise IngestError(f"{DAMAGED} (its checksum is wrong)")
         self._file.write(self.checksum)
 
-    def _entry(self) -> tuple[Entry, bytes | None]:
+    def _entry(self) -> tuple[PackEntry, bytes | None]:
         self._need(_HEADER_BYTES)
         kind, length, end = object_header(self._buffer, self._at)
-        entry = Entry(self._offset + self._at, kind, length)
+        entry = PackEntry(self._offset + self._at, kind, length)
         if kind == OFS_DELTA:
             distance, end = delta_distance(self._buffer, end)
             entry.base = entry.offset - distance
@@ -105,7 +105,7 @@ class PackStream:
             raise IngestError(f"{DAMAGED} (an object of an unknown type)")
         return entry, self._inflate(entry)
 
-    def _inflate(self, entry: Entry) -> bytes | None:
+    def _inflate(self, entry: PackEntry) -> bytes | None:
         """Reads an entry to its end and names it, unless it is a delta. The content of all but deltas and blobs."""
         full = entry.type in TYPE_NAMES
         name = hashlib.sha1(usedforsecurity=False)

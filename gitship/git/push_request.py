@@ -20,7 +20,7 @@ _ABSENT = "0" * 40
 MAX_OPTION_BYTES = 4096
 
 
-class ClientGone(Exception):
+class ClientHungUp(Exception):
     """The client hung up before it had said what it wants; there is nobody to tell."""
 
 
@@ -42,7 +42,7 @@ class PushRequest:
         return "atomic" in self.capabilities
 
 
-class Wire(ReceivableProtocol):
+class PktLines(ReceivableProtocol):
     """Dulwich's pkt-lines over a client's streams; never reads beyond the line it was asked for."""
 
     def __init__(self, stdin: ByteSource, stdout: ByteSink) -> None:
@@ -52,7 +52,7 @@ class Wire(ReceivableProtocol):
         return super().read(size) if size else b""  # Dulwich's asserts on the empty packet of `git push -o ""`
 
 
-def read_request(wire: Wire, limits: ReceiveLimits) -> PushRequest | None:
+def read_request(wire: PktLines, limits: ReceiveLimits) -> PushRequest | None:
     """The push that the client wants, or None when it wants nothing (it only looked at the refs).
 
     Never reads beyond the request: what follows is the pack. Raises ClientGone and BadRequest.
@@ -95,16 +95,16 @@ def _command(text: bytes) -> tuple[str | None, str | None, str]:
     )
 
 
-def _lines(wire: Wire) -> Iterator[bytes]:
+def _lines(wire: PktLines) -> Iterator[bytes]:
     """Pkt-lines up to the next flush, each without its line feed."""
     while True:
         try:
             line = wire.read_pkt_line()
         except HangupException:
-            raise ClientGone from None
+            raise ClientHungUp from None
         except GitProtocolError as error:
             if isinstance(error.__cause__, OSError):
-                raise ClientGone from error
+                raise ClientHungUp from error
             raise BadRequest(f"not git's protocol: {error}", "use git or another client that speaks it") from None
         if line is None:
             return

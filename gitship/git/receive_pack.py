@@ -19,7 +19,7 @@ from gitship.git.object_headers import COMMIT, open_store, peek
 from gitship.git.pack_feed import PackFeed
 from gitship.git.push_host import ReceiveHost
 from gitship.git.push_limits import ReceiveLimits
-from gitship.git.push_request import BadRequest, ClientGone, PushRequest, Wire, read_request
+from gitship.git.push_request import BadRequest, ClientHungUp, PktLines, PushRequest, read_request
 from gitship.git.quarantine import Quarantine
 from gitship.git.refs import MOVED_MEANWHILE, RefUpdate
 from gitship.git.repository import Repository
@@ -59,13 +59,13 @@ def receive_pack(
     client wished for any. The caller closes ``stdin`` afterwards: that ends the thread reading it.
     """
     limits = limits or ReceiveLimits()
-    wire = Wire(stdin, stdout)
+    wire = PktLines(stdin, stdout)
     try:
         refs = repository.refs()
         opened()
         stdout.write(advertisement(refs))
         request = read_request(wire, limits)
-    except (ClientGone, OSError):
+    except (ClientHungUp, OSError):
         return 0  # a client that found nothing to push hangs up here, too
     except BadRequest as error:
         # Nothing is agreed on yet, so this is the one form that every client shows.
@@ -106,7 +106,7 @@ class _Push:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: PktLines,
         repository: Repository,
         host: ReceiveHost,
         request: PushRequest,
@@ -132,7 +132,7 @@ class _Push:
             self._receive(stdin)
             if self._live:
                 self._refuse(self._host.accept(self._live, self._request.options, self._side.progress, self._side.gone))
-        except ClientGone:
+        except ClientHungUp:
             return 1
         except IngestError as error:
             missing = error.message == MISSING
@@ -190,9 +190,9 @@ class _Push:
         try:
             head = self._wire.read(12)
         except OSError:
-            raise ClientGone from None
+            raise ClientHungUp from None
         if len(head) < 12:
-            raise ClientGone
+            raise ClientHungUp
         self._feed = PackFeed(stdin, head)
         if head[:4] != b"PACK":
             raise IngestError("what came is not a pack")

@@ -31,7 +31,7 @@ _PLAIN = re.compile(rb"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?")  # most 
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """``path`` is slash-delimited (not UTF-8: surrogate escapes), ``mode`` git's, ``id`` the object's."""
 
     path: str
@@ -96,9 +96,9 @@ class Snapshot:
             raise GitError(f"the commit has no directory '{printable(path)}'", f"at the top it has: {self._listing()}")
         return found.id
 
-    def find(self, tree: bytes, path: str) -> Entry | None:
+    def find(self, tree: bytes, path: str) -> TreeEntry | None:
         """What is at ``path`` (slash-delimited) below ``tree``."""
-        found: Entry | None = None
+        found: TreeEntry | None = None
         for name in path.split("/"):
             if found is not None and found.kind != DIRECTORY:
                 return None
@@ -107,7 +107,7 @@ class Snapshot:
                 return None
         return found
 
-    def walk(self, tree: bytes, enters: Callable[[Entry], bool]) -> Iterator[Entry]:
+    def walk(self, tree: bytes, enters: Callable[[TreeEntry], bool]) -> Iterator[TreeEntry]:
         """All entries below ``tree``, a directory before what it holds; ``enters`` says which directories are read."""
         stack = [iter(self._children(tree, ""))]
         count = 0
@@ -123,13 +123,13 @@ class Snapshot:
             if entry.kind == DIRECTORY and enters(entry):
                 stack.append(iter(self._children(entry.id, f"{entry.path}/")))
 
-    def _children(self, tree_id: bytes, prefix: str) -> list[Entry]:
+    def _children(self, tree_id: bytes, prefix: str) -> list[TreeEntry]:
         with reading(f"directory '{prefix.rstrip('/') or '.'}' of the commit"):
             tree = self._store[ObjectID(tree_id)]
             if not isinstance(tree, Tree):
                 raise GitError(f"'{prefix.rstrip('/')}' is not a directory", "run `git fsck` and push again")
             items = tree.items()
-        entries = [Entry(prefix + safe(item.path, prefix), item.mode, bytes(item.sha)) for item in items]
+        entries = [TreeEntry(prefix + safe(item.path, prefix), item.mode, bytes(item.sha)) for item in items]
         for entry in entries:
             if entry.kind not in (FILE, SYMLINK, DIRECTORY, GITLINK):
                 raise GitError(f"'{printable(entry.path)}' is neither file, link nor directory", "run `git fsck`")

@@ -19,7 +19,7 @@ from dulwich.repo import Repo
 from dulwich.server import Backend, BackendRepo, UploadPackHandler
 
 from gitship.git import git_process
-from gitship.git.push_request import Wire
+from gitship.git.push_request import PktLines
 from gitship.git.ref_names import HIDDEN_PREFIX
 from gitship.git.repository import Repository
 from gitship.git.streams import ByteSink, ByteSource
@@ -113,7 +113,7 @@ def _pass_on(stdin: ByteSource, writer: int) -> None:
 
 
 def _serve_by_dulwich(stdin: ByteSource, stdout: ByteSink, repository: Repository, opened: Callable[[], None]) -> int:
-    wire = Wire(stdin, stdout)
+    wire = PktLines(stdin, stdout)
     with _VisibleRepo(str(repository.path)) as repo:
         opened()
         try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gitship.containers import http_request
-from gitship.containers.http_request import Address, Patience
+from gitship.containers.http_request import Address, Timeout
 from gitship.front.acme_challenges import PATH
 from gitship.front.tcp_ports import is_ours
 from gitship.https.acme import Answer
@@ -66,7 +66,7 @@ def _problem(host: str, addresses: Sequence[Address], token: str, deadline: floa
 
 
 def _answers(to: Address, host: str, token: str, deadline: float) -> bool:
-    patience = Patience(min(deadline, time.monotonic() + TIMEOUT_S))
+    patience = Timeout(min(deadline, time.monotonic() + TIMEOUT_S))
     try:
         with http_request.request(
             "GET", [to], f"{PATH}{token}", {"Host": host}, patience, most_bytes=len(token) + 1

@@ -18,7 +18,7 @@ from gitship.https.choose_certificate import chosen, secured
 from gitship.https.sites import hosts_of, public, sites
 from gitship.https.wanted_certificates import WantedCertificate, wish_of
 from gitship.model import GITSHIP, App, CertificateSource, Site, StoredCertificate
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.routing.gate_settings import Gates, gate_of, status_https
 from gitship.store import Store
 
@@ -47,7 +47,7 @@ class CertificateInstaller:
         self._terminator = terminator
         self._gates = gates
         self._lock = threading.Lock()
-        self._apart = Apart()
+        self._apart = PerAppErrors()
         self._in_force: dict[int, dict[str, StoredCertificate]] = {}  # site -> what haproxy was last brought to show
 
     def bring(self) -> dict[str, FrontError]:

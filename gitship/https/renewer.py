@@ -19,7 +19,7 @@ from gitship.https.rate_limits import BudgetSpent
 from gitship.https.sites import called, is_status_page, sites, word
 from gitship.https.wanted_certificates import wish_of
 from gitship.model import CertificateSource, Site, StoredCertificate
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
 
 INTERVAL_S = 10.0
@@ -55,7 +55,7 @@ class CertificateRenewer:
         self._suggested: dict[int, float] = {}  # certificate -> when the authority was asked, monotonic
         self._told_delay: dict[int, float] = {}  # site -> monotonic
         self._said = ""
-        self._apart = Apart()
+        self._apart = PerAppErrors()
         self._stop = threading.Event()
         self._changes = bus.subscribe(lambda event: event.topic == CHANGED)
         self._thread = threading.Thread(target=self._loop, name="certificates", daemon=True)

@@ -39,7 +39,7 @@ _STREAMS = {mark: stream for stream, mark in _MARKS.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ArchivedLog:
     """The file of a container."""
 
     path: Path
@@ -60,7 +60,7 @@ class Kept:
                 yield LogLine(name, float(at), _STREAMS[stream], text)
 
 
-class KeptLogs:
+class LogArchive:
     """Safe from any thread."""
 
     def __init__(self, store: Store, engine: Engine, logs: Path, keep_releases: int) -> None:
@@ -94,11 +94,11 @@ class KeptLogs:
         finally:
             timer.cancel()
 
-    def of_release(self, app: App, number: int) -> list[Kept]:
+    def of_release(self, app: App, number: int) -> list[ArchivedLog]:
         """Oldest first."""
         return sorted((k for k in self._kept(app) if k.release == number), key=lambda kept: kept.at)
 
-    def of_container(self, app: App, container_id: str) -> Kept | None:
+    def of_container(self, app: App, container_id: str) -> ArchivedLog | None:
         """That of one container, if it is kept."""
         return next((kept for kept in self._kept(app) if kept.container_id == container_id[:12]), None)
 
@@ -106,7 +106,7 @@ class KeptLogs:
         """Numbers of the releases of which a log is kept, newest first."""
         return sorted({kept.release for kept in self._kept(app)}, reverse=True)
 
-    def _kept(self, app: App) -> list[Kept]:
+    def _kept(self, app: App) -> list[ArchivedLog]:
         return _files(self._directory(app.id))
 
     def _directory(self, app_id: int) -> Path:
@@ -139,7 +139,7 @@ class KeptLogs:
                 kept.path.unlink(missing_ok=True)
 
 
-def _files(directory: Path) -> list[Kept]:
+def _files(directory: Path) -> list[ArchivedLog]:
     found = []
     for path in directory.iterdir() if directory.is_dir() else ():
         match = _FILE.fullmatch(path.name)
@@ -147,7 +147,9 @@ def _files(directory: Path) -> list[Kept]:
             if match:
                 release, process, index, container_id = match.groups()
                 stat = path.stat()
-                found.append(Kept(path, int(release), process, int(index), container_id, stat.st_mtime, stat.st_size))
+                found.append(
+                    ArchivedLog(path, int(release), process, int(index), container_id, stat.st_mtime, stat.st_size)
+                )
     return found
 
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from gitship.core import Core
 from gitship.engine.interface import Engine
 from gitship.logs import directories
-from gitship.logs.archive import KeptLogs
-from gitship.logs.stream import Tails
+from gitship.logs.archive import LogArchive
+from gitship.logs.stream import LogReader
 
 
 @dataclass(frozen=True, slots=True)
 class LogsRoom:
-    kept: KeptLogs
-    tails: Tails
+    kept: LogArchive
+    tails: LogReader
 
 
 def build(core: Core, engine: Engine) -> LogsRoom:
-    kept = KeptLogs(core.store, engine, core.settings.logs, core.settings.deploy.keep_releases)
+    kept = LogArchive(core.store, engine, core.settings.logs, core.settings.deploy.keep_releases)
     kept.sweep()
     directories.bring_over(core.settings.logs, core.store)
-    return LogsRoom(kept, Tails(core.store, core.bus, engine, kept))
+    return LogsRoom(kept, LogReader(core.store, core.bus, engine, kept))

@@ -17,11 +17,11 @@ from itertools import chain
 
 from gitship.engine import types as values
 from gitship.engine.interface import Engine
-from gitship.engine.logs import Together, merge
+from gitship.engine.logs import MergedLogs, merge
 from gitship.engine.types import LogLine
 from gitship.errors import NotFound
 from gitship.events import Bus, Event
-from gitship.logs.archive import KeptLogs
+from gitship.logs.archive import LogArchive
 from gitship.model import App, Container, ContainerEvent
 from gitship.ownership import Ownership
 from gitship.store import Store
@@ -33,7 +33,7 @@ OVERLAP_S = 1e-6  # a float holds today's times to 0.24 us; what comes twice is 
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LogSelection:
     """Which lines: the last ``tail`` of each container, of those not before ``since`` (epoch seconds) that match."""
 
     process: str | None = None
@@ -49,27 +49,27 @@ class Wanted:
         yield from deque(filter(self.passes, lines), maxlen=self.tail)
 
 
-class Tails:
+class LogReader:
     """Reads logs for ``ServerOperations.logs``."""
 
-    def __init__(self, store: Store, bus: Bus, engine: Engine, kept: KeptLogs) -> None:
+    def __init__(self, store: Store, bus: Bus, engine: Engine, kept: LogArchive) -> None:
         self._store = store
         self._bus = bus
         self._engine = engine
         self._kept = kept
-        self._whole = Whole(engine, kept)
+        self._whole = WholeLog(engine, kept)
         self._server_id = store.server_id()
         self._ownership = Ownership(store)
 
-    def past(self, app: App, wanted: Wanted, stop: threading.Event) -> Iterator[LogLine]:
+    def past(self, app: App, wanted: LogSelection, stop: threading.Event) -> Iterator[LogLine]:
         """Of the live containers, up to now."""
         return self._tail(app, wanted, stop).past()
 
-    def live(self, app: App, wanted: Wanted, stop: threading.Event) -> Iterator[LogLine]:
+    def live(self, app: App, wanted: LogSelection, stop: threading.Event) -> Iterator[LogLine]:
         """Of the live containers, and of all that will be, until ``stop`` is set or the app is destroyed (NotFound)."""
         return self._tail(app, wanted, stop).lines()
 
-    def of_release(self, app: App, number: int, wanted: Wanted, stop: threading.Event) -> Iterator[LogLine]:
+    def of_release(self, app: App, number: int, wanted: LogSelection, stop: threading.Event) -> Iterator[LogLine]:
         """Of all containers that a release has had, as far as they are kept or still there. Raises NotFound."""
         release = self._store.release_number(app.id, number)
         types = [process.type for process in release.processes]
@@ -97,19 +97,19 @@ class Tails:
         events = [event for event in self._store.container_events(app.id) if event.release == number]
         return _with_events(merge(logs), events, wanted)
 
-    def _tail(self, app: App, wanted: Wanted, stop: threading.Event) -> Tail:
-        return Tail(self._store, self._bus, self._engine, self._whole, app, wanted, stop)
+    def _tail(self, app: App, wanted: LogSelection, stop: threading.Event) -> LogTail:
+        return LogTail(self._store, self._bus, self._engine, self._whole, app, wanted, stop)
 
 
-class Whole:
+class WholeLog:
     """A container's log up to now also while the container goes: from Docker, or else from the file that was kept."""
 
-    def __init__(self, engine: Engine, kept: KeptLogs) -> None:
+    def __init__(self, engine: Engine, kept: LogArchive) -> None:
         self._engine = engine
         self._kept = kept
 
     def last(
-        self, app: App, container_id: str, wanted: Wanted, read: Callable[[], Iterable[LogLine]]
+        self, app: App, container_id: str, wanted: LogSelection, read: Callable[[], Iterable[LogLine]]
     ) -> Iterator[LogLine]:
         """``read`` reads it from Docker. What came counts if the container is still there after: else it may be cut."""
         lines: list[LogLine] = []
@@ -122,11 +122,18 @@ class Whole:
         yield from wanted.last(kept.lines(app)) if kept else lines
 
 
-class Tail:
+class LogTail:
     """One reading of an app's logs."""
 
     def __init__(
-        self, store: Store, bus: Bus, engine: Engine, whole: Whole, app: App, wanted: Wanted, stop: threading.Event
+        self,
+        store: Store,
+        bus: Bus,
+        engine: Engine,
+        whole: WholeLog,
+        app: App,
+        wanted: LogSelection,
+        stop: threading.Event,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -135,7 +142,7 @@ class Tail:
         self._app = app
         self._wanted = wanted
         self._stop = stop
-        self._together = Together()
+        self._together = MergedLogs()
         self._read_until: dict[str, float] = {}  # container id -> time of the last line read, wanted or not
         self._attached_at: dict[str, float] = {}  # monotonic seconds
         self._first: set[str] = set()  # the containers that were there when it began
@@ -233,7 +240,7 @@ def event_line(event: ContainerEvent) -> LogLine:
     return LogLine(event.container, event.at, EVENT, event.text)
 
 
-def _with_events(lines: Iterator[LogLine], events: list[ContainerEvent], wanted: Wanted) -> Iterator[LogLine]:
+def _with_events(lines: Iterator[LogLine], events: list[ContainerEvent], wanted: LogSelection) -> Iterator[LogLine]:
     """The events stand where they belong; with a number of lines only, none from before the first of them."""
     told = [event_line(e) for e in events if wanted.process in (None, e.process)]
     told = list(wanted.last(told))

@@ -13,7 +13,7 @@ from gitship.model.certificates import (
     StatusPage,
     StoredCertificate,
 )
-from gitship.model.containers import Container, ContainerEvent, Happening, ordinal
+from gitship.model.containers import Container, ContainerEvent, ContainerEventKind, ordinal
 from gitship.model.cron import CRON_TIMEOUT_S, CronEntry, CronOutcome, CronRun, Overlap
 from gitship.model.deploys import Deploy, DeployKind, DeployState, StageTime
 from gitship.model.names import (
@@ -52,6 +52,7 @@ __all__ = [
     "Check",
     "Container",
     "ContainerEvent",
+    "ContainerEventKind",
     "CronEntry",
     "CronOutcome",
     "CronRun",
@@ -61,7 +62,6 @@ __all__ = [
     "DeployKind",
     "DeployState",
     "Domain",
-    "Happening",
     "Identity",
     "Key",
     "Mount",

@@ -20,7 +20,7 @@ class Container:
     port: int | None
 
 
-class Happening(StrEnum):
+class ContainerEventKind(StrEnum):
     """What can happen to a live container that nobody has asked for."""
 
     CRASHED = "crashed"
@@ -43,7 +43,7 @@ class ContainerEvent:
     process: str
     release: int
     at: float
-    kind: Happening
+    kind: ContainerEventKind
     exit_code: int | None = None
     detail: str = ""
     deaths: int = 0
@@ -57,11 +57,11 @@ class ContainerEvent:
 
 
 _HAPPENED = {
-    Happening.CRASHED: "crashed",
-    Happening.OOM: "killed",
-    Happening.CRASH_LOOP: "crash loop",
-    Happening.RESTARTED: "restarted",
-    Happening.UNHEALTHY: "unhealthy",
+    ContainerEventKind.CRASHED: "crashed",
+    ContainerEventKind.OOM: "killed",
+    ContainerEventKind.CRASH_LOOP: "crash loop",
+    ContainerEventKind.RESTARTED: "restarted",
+    ContainerEventKind.UNHEALTHY: "unhealthy",
 }
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Mapping
 
 from gitship.containers import http_request
-from gitship.containers.http_request import Address, Patience
+from gitship.containers.http_request import Address, Timeout
 from gitship.front.tcp_ports import is_ours
 from gitship.notify.webhooks import split
 
@@ -51,7 +51,7 @@ def post(
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     at = f"[{host}]" if ":" in host else host
     sent = {"Host": at if port == DEFAULT_PORTS[parts.scheme] else f"{at}:{port}", **headers}
-    patience, tls = Patience(deadline), ssl.create_default_context() if secure else None
+    patience, tls = Timeout(deadline), ssl.create_default_context() if secure else None
     try:
         with http_request.request("POST", found, path, sent, patience, body=body, tls=tls, name=host) as answer:
             status = answer.status

@@ -35,7 +35,7 @@ FROM_BUS = frozenset({
 _WAKING = FROM_BUS | {"deploy.state", "app"}
 
 
-class Notifier:
+class WebhookSender:
     """Owns the thread `notify`, and one for each webhook that is being called."""
 
     def __init__(

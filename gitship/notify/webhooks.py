@@ -13,7 +13,7 @@ EVENTS = tuple(event.value for event in Topic if event is not Topic.TEST)
 URL_CHARS = 2048
 
 
-class Notifications(Protocol):
+class WebhookNotifications(Protocol):
     """How a message is sent by hand; all others are sent as things happen."""
 
     def test(self, webhook: Webhook) -> Delivery:

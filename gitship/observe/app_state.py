@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from gitship.model import WEB, App, Container, Deploy, DeployState
 from gitship.model.traffic import Traffic
-from gitship.observe.status_facts import RUNNING, Facts
+from gitship.observe.status_facts import RUNNING, StatusFacts
 from gitship.routing.gate_settings import MAINTENANCE
 from gitship.routing.pause import AppPauses
 from gitship.routing.switch import STOPPED
@@ -55,13 +55,13 @@ def unanswered(traffic: Mapping[int, Traffic]) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What ``Facts.containers`` has said, None while Docker is silent, and which containers there were before it."""
+    """What ``StatusFacts.containers`` has said, None while Docker is silent; then the containers from before it."""
 
     said: Mapping[str, str] | None = None
     asked_for: frozenset[str] = frozenset()
 
     @classmethod
-    def ask(cls, store: Store, facts: Facts) -> Words:
+    def ask(cls, store: Store, facts: StatusFacts) -> Words:
         """Raises EngineError."""
         asked_for = frozenset(container.id for container in store.containers())
         return cls(facts.containers(), asked_for)
@@ -85,7 +85,7 @@ class AppStates:
         self, store: Store, pauses: AppPauses, words: Words, unanswered: Collection[int] = (), *,
         front_answers: bool = True,
     ) -> None:  # fmt: skip
-        """``front_answers`` is what ``Facts`` says; ``unanswered`` are ids, by the function above."""
+        """``front_answers`` is what ``StatusFacts`` says; ``unanswered`` are ids, by the function above."""
         self._pauses = pauses
         self._words = words
         self._unanswered = unanswered

@@ -21,7 +21,7 @@ STOP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ContainerUsage:
     """``cpu_percent`` is of one processor, None until it can be told; memory as `docker stats` counts it."""
 
     cpu_percent: float | None = None
@@ -29,10 +29,10 @@ class Figures:
     limit_bytes: int | None = None
 
 
-UNKNOWN = Figures()
+UNKNOWN = ContainerUsage()
 
 
-class Sampler:
+class UsageSampler:
     """Owns the thread ``figures``."""
 
     def __init__(self, store: Store, engine: Engine) -> None:
@@ -50,7 +50,7 @@ class Sampler:
         if self._thread.is_alive():
             self._thread.join(STOP_S)
 
-    def figures(self, container_id: str) -> Figures:
+    def figures(self, container_id: str) -> ContainerUsage:
         """As of now; nothing is known of a container on another machine."""
         try:
             now = self._engine.usage(container_id)
@@ -60,7 +60,7 @@ class Sampler:
             return UNKNOWN
         percent = self._cpu_percent(container_id, now)
         self._readings.setdefault(container_id, (now,))  # of a new one: whoever asks again need not wait for the thread
-        return Figures(percent, now.memory_bytes, now.limit_bytes)
+        return ContainerUsage(percent, now.memory_bytes, now.limit_bytes)
 
     def sample(self) -> None:
         """Reads all live containers once; of one that cannot be read nothing is known."""

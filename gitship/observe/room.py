@@ -9,7 +9,7 @@ from gitship.engine.interface import Engine
 from gitship.front.front import Front
 from gitship.front.traffic_counters import TrafficCounters
 from gitship.front.visitor_log import VisitorLog
-from gitship.observe.container_usage import Sampler
+from gitship.observe.container_usage import UsageSampler
 from gitship.observe.traffic import StoredStats
 
 
@@ -17,7 +17,7 @@ from gitship.observe.traffic import StoredStats
 class ObserveRoom:
     tally: TrafficCounters
     visitors: VisitorLog
-    usage: Sampler
+    usage: UsageSampler
     traffic: StoredStats
 
     def start(self) -> None:
@@ -32,4 +32,4 @@ class ObserveRoom:
 def build(core: Core, engine: Engine, front: Front) -> ObserveRoom:
     tally = TrafficCounters()
     visitors = VisitorLog(front.workdir, tally.take)
-    return ObserveRoom(tally, visitors, Sampler(core.store, engine), StoredStats(core.store, tally, visitors))
+    return ObserveRoom(tally, visitors, UsageSampler(core.store, engine), StoredStats(core.store, tally, visitors))

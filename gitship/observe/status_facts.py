@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from gitship.containers import http_request
-from gitship.containers.http_request import Patience, numeric
+from gitship.containers.http_request import Timeout, numeric
 from gitship.engine import types
 from gitship.engine.interface import Engine
 from gitship.engine.types import LogLine
@@ -27,7 +27,7 @@ FRONT_TIMEOUT_S = 5.0
 NO_HOST = "gitship.invalid"  # no app's: what Varnish says to it is counted for none (RFC 6761, 6.4)
 
 
-class Facts(Protocol):
+class StatusFacts(Protocol):
     """Everything here may take long: not for an event loop."""
 
     def containers(self) -> Mapping[str, str]:
@@ -61,15 +61,15 @@ class ServerFacts:
         self._commit = functools.lru_cache(KEPT_COMMITS)(self._read_commit)  # a commit never changes
 
     def containers(self) -> Mapping[str, str]:
-        """See ``Facts.containers``."""
+        """See ``StatusFacts.containers``."""
         states = self._engine.list({types.LABEL_SERVER: self._server_id})
         return {s.id: UNHEALTHY if s.health == UNHEALTHY and s.status == RUNNING else s.status for s in states}
 
     def front_answers(self) -> bool:
-        """See ``Facts.front_answers``. Asks as a visitor does: Varnish's control port waits while it compiles."""
+        """See ``StatusFacts.front_answers``. Asks as a visitor does: Varnish's control port waits while it compiles."""
         try:
             address = self._front.address
-            patience = Patience(time.monotonic() + FRONT_TIMEOUT_S)
+            patience = Timeout(time.monotonic() + FRONT_TIMEOUT_S)
             to = numeric(reachable(address.host), address.port)
             with http_request.request("HEAD", to, "/", {"Host": NO_HOST}, patience):
                 pass
@@ -78,7 +78,7 @@ class ServerFacts:
         return True
 
     def commit(self, app: App, sha: str) -> Commit | None:
-        """See ``Facts.commit``."""
+        """See ``StatusFacts.commit``."""
         try:
             return self._commit(app.name, sha)
         except NotFound:
@@ -88,7 +88,7 @@ class ServerFacts:
         self, container: Container, *, tail: int, since: float | None, follow: bool = False,
         stop: threading.Event | None = None,
     ) -> Iterator[LogLine]:  # fmt: skip
-        """See ``Facts.log``."""
+        """See ``StatusFacts.log``."""
         return self._engine.logs(container.id, tail=tail, since=since, follow=follow, stop=stop)
 
     def _read_commit(self, name: str, sha: str) -> Commit:

@@ -24,7 +24,7 @@ log = logging.getLogger("gitship.stats")
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class TrafficMetrics:
     """All figures at this moment, for whoever publishes them.
 
     ``apps`` has by name what each app's visitors have asked for since gitship started: these only grow, so rates and
@@ -52,7 +52,7 @@ class Stats(Protocol):
         """``traffic`` of every app by its id; those without visitors are left out."""
         ...
 
-    def metrics(self) -> Metrics: ...
+    def metrics(self) -> TrafficMetrics: ...
 
 
 class StoredStats:
@@ -110,10 +110,10 @@ class StoredStats:
         steps = {app.id: self._tally.steps(app.id, since_s) for app in self._store.apps()}
         return {app_id: together(s.traffic for s in spans) for app_id, spans in steps.items() if spans}
 
-    def metrics(self) -> Metrics:
+    def metrics(self) -> TrafficMetrics:
         names = {app.id: app.name for app in self._store.apps()}
         totals = self._tally.totals()
-        return Metrics(
+        return TrafficMetrics(
             apps={names[app_id]: traffic for app_id, traffic in totals.items() if app_id in names},
             overruns=self._visitors.overruns if self._visitors else 0,
             counting=self._visitors is not None and self._visitors.running,

@@ -11,9 +11,9 @@ from gitship.errors import GitshipError
 from gitship.model import App, UptimeDay
 from gitship.model.uptime import DAY_S
 from gitship.observe.app_state import UNANSWERED_S, AppStates, Words, unanswered
-from gitship.observe.status_facts import Facts
+from gitship.observe.status_facts import StatusFacts
 from gitship.observe.traffic import Stats
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.routing.pause import AppPauses
 from gitship.store import Store
 
@@ -32,14 +32,14 @@ class Uptime:
     """
 
     def __init__(
-        self, store: Store, facts: Facts, pauses: AppPauses, stats: Stats, clock: Callable[[], float] = time.time
+        self, store: Store, facts: StatusFacts, pauses: AppPauses, stats: Stats, clock: Callable[[], float] = time.time
     ) -> None:
         self._store = store
         self._facts = facts
         self._pauses = pauses
         self._stats = stats
         self._clock = clock
-        self._apart = Apart()
+        self._apart = PerAppErrors()
         self._looked_at: float | None = None
         self._saved_at = time.monotonic()
         self._unsaved: list[UptimeDay] = []

@@ -17,7 +17,7 @@ from gitship.store import Store
 from gitship.store.cron import KEPT_PER_ENTRY
 
 
-class Running(Protocol):
+class StartsRuns(Protocol):
     """What runs entries, as ``cronruns.Runs`` does."""
 
     def begin_now(self, app: App, entry: CronEntry, by: Identity) -> CronRun: ...
@@ -40,7 +40,7 @@ class Scheduled:
 class Cron:
     """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then nothing has changed."""
 
-    def __init__(self, store: Store, timezone: str, runs: Running) -> None:
+    def __init__(self, store: Store, timezone: str, runs: StartsRuns) -> None:
         self._store = store
         self._timezone = timezone
         self._runs = runs

@@ -19,9 +19,9 @@ from gitship.logs import directories, runs
 from gitship.model import GITSHIP, App, CronEntry, CronOutcome, CronRun, Identity, Overlap, Role, Topic
 from gitship.oneoff import crontab
 from gitship.oneoff.oneoffs import OneOffs
-from gitship.oneoff.programs import Command
-from gitship.oneoff.spec import PROCESS, Ending, Task
-from gitship.per_app_errors import Apart
+from gitship.oneoff.programs import ProgramCommand
+from gitship.oneoff.spec import PROCESS, ContainerEnding, Task
+from gitship.per_app_errors import PerAppErrors
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.store.rights import ensure_live
@@ -34,7 +34,7 @@ KILLED = 137  # the exit code after SIGKILL
 BY_THE_CLOCK = Identity("cron", Role.DEPLOYER)
 
 
-class Runs:
+class CronRunner:
     """Safe from any thread. A run in ``_starting`` has a thread that will give it a container, or end it."""
 
     def __init__(self, store: Store, bus: Bus, one_offs: OneOffs, logs: Path) -> None:
@@ -42,7 +42,7 @@ class Runs:
         self._bus = bus
         self._one_offs = one_offs
         self._logs = logs
-        self._apart = Apart()
+        self._apart = PerAppErrors()
         self._lock = threading.Lock()
         self._starting: set[int] = set()
         self._pool = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="cron-start")
@@ -94,7 +94,7 @@ class Runs:
             name = f"{app.name}.{PROCESS}.cron-{run.number}.{release.label}"
             begun = self._store.begin_cron_run(run, name)
             if begun is not None:
-                command = Command(entry.command, timeout_s=entry.timeout_s)
+                command = ProgramCommand(entry.command, timeout_s=entry.timeout_s)
                 self._one_offs.run_task(app, release, Task(entry.name, run.id), name, command, by)
         except GitshipError as error:
             self._end(run, CronOutcome.FAILED, reason=error.message)
@@ -114,7 +114,7 @@ class Runs:
 
     # -- ending
 
-    def ended(self, run_id: int, ending: Ending) -> None:
+    def ended(self, run_id: int, ending: ContainerEnding) -> None:
         """A run's container has ended. May be told again: only the first time counts."""
         try:
             run = self._store.cron_run(run_id)
@@ -204,7 +204,7 @@ def _by_policy(entry: CronEntry, others: list[CronRun]) -> tuple[CronOutcome, st
     return CronOutcome.SKIPPED, f"run {others[0].number} {'and a waiting one were' if waits else 'was'} not finished"
 
 
-def _how(ending: Ending) -> tuple[CronOutcome, str]:
+def _how(ending: ContainerEnding) -> tuple[CronOutcome, str]:
     if ending.code is None:
         return CronOutcome.FAILED, "its container was removed"
     if ending.by_hand:

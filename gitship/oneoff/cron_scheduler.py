@@ -15,8 +15,8 @@ from typing import Protocol
 from gitship.appfiles import cron_schedule
 from gitship.model import App
 from gitship.oneoff import crontab
-from gitship.oneoff.cron_runner import Runs
-from gitship.per_app_errors import Apart
+from gitship.oneoff.cron_runner import CronRunner
+from gitship.per_app_errors import PerAppErrors
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 
@@ -52,12 +52,12 @@ class SystemClock:
 class Scheduler:
     """Owns the thread ``cron``. ``timezone`` is for entries that name none."""
 
-    def __init__(self, store: Store, runs: Runs, timezone: str, clock: Clock | None = None) -> None:
+    def __init__(self, store: Store, runs: CronRunner, timezone: str, clock: Clock | None = None) -> None:
         self._store = store
         self._runs = runs
         self._timezone = timezone
         self._clock = clock or SystemClock()
-        self._apart = Apart()
+        self._apart = PerAppErrors()
         self._seen = 0.0  # everything due until then is begun, or passed over for good
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="cron", daemon=True)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from gitship.containers.attach_client import Client, ClientLeft, attend
+from gitship.containers.attach_client import AttachedClient, ClientLeft, attend
 from gitship.engine.interface import Engine
-from gitship.engine.timeouts import Interrupted
+from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import EngineError, NotFound
 from gitship.model import App, Container
-from gitship.oneoff.programs import NOT_EXECUTABLE, NOT_FOUND, Command
+from gitship.oneoff.programs import NOT_EXECUTABLE, NOT_FOUND, ProgramCommand
 
 
 def enter(
@@ -20,8 +20,8 @@ def enter(
     containers: Sequence[Container],
     process: str | None,
     number: int | None,
-    command: Command,
-    client: Client,
+    command: ProgramCommand,
+    client: AttachedClient,
 ) -> int:
     """The exit code. Raises NotFound when no such container of the app runs, ClientLeft, EngineError."""
     fitting = [c for c in containers if process in (None, c.process) and number in (None, c.index)]
@@ -41,13 +41,13 @@ def enter(
             return attend(program, client, lambda: None)
         finally:
             program.close()
-    except Interrupted:
+    except WaitInterrupted:
         raise ClientLeft from None
     except EngineError as error:
         return not_run(error, client)
 
 
-def not_run(error: EngineError, client: Client) -> int:
+def not_run(error: EngineError, client: AttachedClient) -> int:
     """The exit code of a command that could not be started; any other error is raised again."""
     text = error.message
     if re.search(r"not found|no such file", text, re.I) and "exec" in text:
@@ -60,6 +60,6 @@ def not_run(error: EngineError, client: Client) -> int:
     return code
 
 
-def tell(client: Client, text: str) -> None:
+def tell(client: AttachedClient, text: str) -> None:
     with suppress(OSError):
         client.stderr.write(text.encode("utf-8", "replace") + (b"\r\n" if client.pty is not None else b"\n"))

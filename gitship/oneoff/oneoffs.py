@@ -16,23 +16,23 @@ from pathlib import Path
 
 from gitship.appfiles import overrides
 from gitship.containers import capabilities
-from gitship.containers.attach_client import Client, ClientLeft, attend
+from gitship.containers.attach_client import AttachedClient, ClientLeft, attend
 from gitship.containers.claims import Claims
-from gitship.containers.discrepancies import Action, Change
+from gitship.containers.discrepancies import Change, RepairAction
 from gitship.engine import types
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
-from gitship.engine.timeouts import Expired, Interrupted
+from gitship.engine.timeouts import TimeoutExpired, WaitInterrupted
 from gitship.engine.types import ContainerState
 from gitship.errors import Conflict, EngineError, GitshipError, NotFound
 from gitship.logs import directories, runs
 from gitship.model import App, Identity, Release
 from gitship.oneoff.enter import enter, not_run, tell
-from gitship.oneoff.programs import MOST_PER_APP, TIMED_OUT, Command, OneOff
+from gitship.oneoff.programs import MOST_PER_APP, TIMED_OUT, OneOff, ProgramCommand
 from gitship.oneoff.spec import (
     DETACHED,
     PROCESS,
-    Ending,
+    ContainerEnding,
     Task,
     chosen,
     left_s,
@@ -42,7 +42,7 @@ from gitship.oneoff.spec import (
     shown,
 )
 from gitship.ownership import Ownership, sealed
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
 
 log = logging.getLogger("gitship.oneoffs")
@@ -57,7 +57,7 @@ class OneOffs:
 
     def __init__(
         self, store: Store, engine: Engine, addresses: Addresses, claims: Claims, logs: Path, server_id: str,
-        apart: Apart | None = None,
+        apart: PerAppErrors | None = None,
     ) -> None:  # fmt: skip
         self._store = store
         self._engine = engine
@@ -65,16 +65,16 @@ class OneOffs:
         self._claims = claims
         self._logs = logs
         self._server_id = server_id
-        self._apart = apart or Apart()
+        self._apart = apart or PerAppErrors()
         self._ownership = Ownership(store)
         self._lock = threading.Lock()
         self._active: dict[str, threading.Event] = {}  # by container name; set to end the watch of a detached one
         self._last: dict[int, int] = {}  # app id -> the highest number given: a name is not used again
         self._stopped: set[str] = set()  # names of those that somebody has ended
         self._closing = False
-        self._told: Callable[[int, Ending], None] = lambda run_id, ending: None
+        self._told: Callable[[int, ContainerEnding], None] = lambda run_id, ending: None
 
-    def tell_ends(self, told: Callable[[int, Ending], None]) -> None:
+    def tell_ends(self, told: Callable[[int, ContainerEnding], None]) -> None:
         """``told`` gets the end of each cron run by its id, before its container is removed; once at least."""
         self._told = told
 
@@ -90,7 +90,7 @@ class OneOffs:
 
     # -- running
 
-    def run(self, app: App, command: Command, client: Client, by: Identity) -> int:
+    def run(self, app: App, command: ProgramCommand, client: AttachedClient, by: Identity) -> int:
         found, release = self._live(app, by)
         name = self._claim(found, release)
         container_id = ""
@@ -106,25 +106,27 @@ class OneOffs:
                 program.close()
         except EngineError as error:
             return not_run(error, client)
-        except (ClientLeft, Interrupted, Expired) as ended:
+        except (ClientLeft, WaitInterrupted, TimeoutExpired) as ended:
             self._engine.stop(container_id, LEFT_GRACE_S)
-            if isinstance(ended, Expired):
+            if isinstance(ended, TimeoutExpired):
                 tell(client, f"gitship: ended after {command.timeout_s:g} s")
                 return TIMED_OUT
             raise ClientLeft from None
         finally:
             self._remove(found, name, container_id)
 
-    def run_detached(self, app: App, command: Command, by: Identity) -> str:
+    def run_detached(self, app: App, command: ProgramCommand, by: Identity) -> str:
         found, release = self._live(app, by)
         return self._detach(found, release, self._claim(found, release), command, by)
 
-    def run_task(self, app: App, release: Release, task: Task, name: str, command: Command, by: Identity) -> None:
+    def run_task(
+        self, app: App, release: Release, task: Task, name: str, command: ProgramCommand, by: Identity
+    ) -> None:
         """Starts a cron run as a detached one-off of that name; its end is told (``tell_ends``)."""
         self._detach(app, release, self._claim(app, release, name), command, by, task)
 
     def _detach(
-        self, app: App, release: Release, name: str, command: Command, by: Identity, task: Task | None = None
+        self, app: App, release: Release, name: str, command: ProgramCommand, by: Identity, task: Task | None = None
     ) -> str:
         container_id = ""
         try:
@@ -164,7 +166,13 @@ class OneOffs:
         return name
 
     def _create(
-        self, app: App, release: Release, name: str, command: Command, by: Identity, client: Client | None
+        self,
+        app: App,
+        release: Release,
+        name: str,
+        command: ProgramCommand,
+        by: Identity,
+        client: AttachedClient | None,
     ) -> str:
         with self._claims.joined(app):
             self._store.confirm(app, by)  # nobody destroys it from here on
@@ -213,7 +221,7 @@ class OneOffs:
             self._engine.stop(container_id, LEFT_GRACE_S if late else STOP_GRACE_S)
             state = self._engine.inspect(container_id)
             if task is not None:
-                self._told(task.run_id, Ending(state.exit_code, late, state.oom_killed, name in self._stopped))
+                self._told(task.run_id, ContainerEnding(state.exit_code, late, state.oom_killed, name in self._stopped))
             else:
                 said = f"[{'ended at its time limit, ' if late else ''}exit code {state.exit_code}]"
                 runs.append(directory, name, said)
@@ -221,7 +229,7 @@ class OneOffs:
         except NotFound:
             done = True  # somebody has removed it
             if task is not None:
-                self._told(task.run_id, Ending(None))
+                self._told(task.run_id, ContainerEnding(None))
         except GitshipError as error:
             log.warning("%s: %s", name, error.message)  # `settle` takes it up again
         except Exception:
@@ -334,11 +342,17 @@ class OneOffs:
         return self._ownership.one_offs(self._engine.list(labels)).get(app.id, [])
 
     def enter(
-        self, app: App, process: str | None, number: int | None, command: Command, client: Client, by: Identity
+        self,
+        app: App,
+        process: str | None,
+        number: int | None,
+        command: ProgramCommand,
+        client: AttachedClient,
+        by: Identity,
     ) -> int:
         found, _ = self._live(app, by)
         return enter(self._engine, found, self._store.containers(found.id), process, number, command, client)
 
 
 def _removed(app: App | None, state: ContainerState, why: str) -> Change:
-    return Change(app.name if app else state.labels.get(types.LABEL_APP, ""), Action.REMOVE, state.name, why)
+    return Change(app.name if app else state.labels.get(types.LABEL_APP, ""), RepairAction.REMOVE, state.name, why)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gitship.containers.attach_client import Client
+from gitship.containers.attach_client import AttachedClient
 from gitship.model import App, Identity
 
 MOST_PER_APP = 20
@@ -16,7 +16,7 @@ TIMED_OUT = 124  # the exit code that timeout(1) gives
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class ProgramCommand:
     """``env`` is added to the app's config; ``timeout_s`` None is no limit.
 
     ``entrypoint`` says whether the words are for the image's ENTRYPOINT; None: as the release has it, and a single word
@@ -46,11 +46,11 @@ class OneOff:
 class Programs(Protocol):
     """Every method raises GitshipError (NotFound, Conflict, ...) with a hint."""
 
-    def run(self, app: App, command: Command, client: Client, by: Identity) -> int:
+    def run(self, app: App, command: ProgramCommand, client: AttachedClient, by: Identity) -> int:
         """Runs it in a container of its own, which is gone afterwards; the exit code. Raises ClientLeft."""
         ...
 
-    def run_detached(self, app: App, command: Command, by: Identity) -> str:
+    def run_detached(self, app: App, command: ProgramCommand, by: Identity) -> str:
         """Starts it in a container of its own, which is removed at its end; the container's name."""
         ...
 
@@ -65,7 +65,13 @@ class Programs(Protocol):
         ...
 
     def enter(
-        self, app: App, process: str | None, number: int | None, command: Command, client: Client, by: Identity
+        self,
+        app: App,
+        process: str | None,
+        number: int | None,
+        command: ProgramCommand,
+        client: AttachedClient,
+        by: Identity,
     ) -> int:
         """Runs it in a running container of the live release; the exit code. Raises ClientLeft."""
         ...

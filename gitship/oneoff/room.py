@@ -8,7 +8,7 @@ from gitship.containers.claims import Claims
 from gitship.core import Core
 from gitship.engine.room import EngineRoom
 from gitship.oneoff.cron import Cron
-from gitship.oneoff.cron_runner import Runs
+from gitship.oneoff.cron_runner import CronRunner
 from gitship.oneoff.cron_scheduler import Scheduler
 from gitship.oneoff.oneoffs import OneOffs
 
@@ -31,5 +31,5 @@ class OneOffRoom:
 def build(core: Core, engine: EngineRoom, claims: Claims) -> OneOffRoom:
     store, logs, timezone = core.store, core.settings.logs, core.settings.cron.timezone
     one_offs = OneOffs(store, engine.docker, engine.addresses, claims, logs, core.server_id, core.apart)
-    runs = Runs(store, core.bus, one_offs, logs)
+    runs = CronRunner(store, core.bus, one_offs, logs)
     return OneOffRoom(one_offs, Cron(store, timezone, runs), Scheduler(store, runs, timezone))

@@ -9,14 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gitship.appfiles.gitship_toml import Limits
-from gitship.containers.attach_client import Client
+from gitship.appfiles.gitship_toml import ProcessLimits
+from gitship.containers.attach_client import AttachedClient
 from gitship.containers.container_starter import environment, labels
 from gitship.engine import types
 from gitship.engine.types import ContainerSpec, ContainerState
 from gitship.errors import NotFound, nearest
 from gitship.model import App, Identity, Release
-from gitship.oneoff.programs import Command, OneOff
+from gitship.oneoff.programs import OneOff, ProgramCommand
 from gitship.ownership import number_in
 
 PROCESS = "run"
@@ -26,7 +26,7 @@ LABEL_BY = f"{types.LABEL_ONE_OFF}.by"
 LABEL_STARTED = f"{types.LABEL_ONE_OFF}.started"  # epoch seconds
 LABEL_ENDS = f"{types.LABEL_ONE_OFF}.ends"  # epoch seconds, or "" for no limit
 SHOWN_COMMAND_CHARS = 200
-NO_LIMITS = Limits()
+NO_LIMITS = ProcessLimits()
 _NUMBER = re.compile(r".+\.run\.([0-9]{1,12})\.v[0-9]+")
 
 
@@ -39,7 +39,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ContainerEnding:
     """How a container ended; ``code`` None when it is gone and nobody saw; ``by_hand``: somebody asked for its end."""
 
     code: int | None
@@ -52,13 +52,13 @@ def made_of(
     app: App,
     release: Release,
     name: str,
-    command: Command,
+    command: ProgramCommand,
     network: str,
     address: str,
     server_id: str,
     by: Identity,
-    client: Client | None,
-    limits: Limits = NO_LIMITS,
+    client: AttachedClient | None,
+    limits: ProcessLimits = NO_LIMITS,
 ) -> ContainerSpec:
     """``client`` is who sits at it, None for a detached one."""
     pty = client.pty if client is not None else None
@@ -92,7 +92,7 @@ def made_of(
     )
 
 
-def _resolved(command: Command, release: Release) -> tuple[str, ...] | None:
+def _resolved(command: ProgramCommand, release: Release) -> tuple[str, ...] | None:
     """The words, or what the process type runs that they name; None for the image's own command."""
     process = release.process(command.words[0]) if len(command.words) == 1 and command.entrypoint is None else None
     return process.command if process else command.words

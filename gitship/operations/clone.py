@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gitship.appfiles import overrides
-from gitship.deploy.rename import Renaming
+from gitship.deploy.rename import AppRename
 from gitship.git.copy_repository import prepared
 from gitship.git.repository import Repositories
 from gitship.model import App, Deploy, DeployKind, Identity, app_name
@@ -35,7 +35,7 @@ class Cloning:
         self,
         store: Store,
         repositories: Repositories,
-        renaming: Renaming,
+        renaming: AppRename,
         deploy: Deploying,
         made: Callable[[App], None],
     ) -> None:

@@ -10,8 +10,8 @@ from gitship.backup.create import Backups
 from gitship.engine.types import LogLine
 from gitship.https.app_https import AppHttps
 from gitship.model import App, Deploy, Identity
-from gitship.notify.webhooks import Notifications
-from gitship.observe.status_facts import Facts
+from gitship.notify.webhooks import WebhookNotifications
+from gitship.observe.status_facts import StatusFacts
 from gitship.observe.traffic import Stats
 from gitship.oneoff.cron import Cron
 from gitship.oneoff.programs import Programs
@@ -78,7 +78,7 @@ class Operations(Protocol):
         ...
 
     @property
-    def notifications(self) -> Notifications:
+    def notifications(self) -> WebhookNotifications:
         """Messages to webhooks."""
         ...
 
@@ -128,7 +128,7 @@ class Operations(Protocol):
         ...
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> StatusFacts:
         """What the status page shows beside the store."""
         ...
 

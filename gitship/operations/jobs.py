@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from gitship.config import Settings
-from gitship.deploy.journal import Journal, follow, log_file
+from gitship.deploy.journal import DeployJournal, follow, log_file
 from gitship.deploy.queue import DeployQueue, Job
 from gitship.events import Bus
 from gitship.model import App, Deploy, DeployKind, Identity
@@ -22,7 +22,7 @@ class Jobs:
         self._store = store
         self._bus = bus
         self._queue = queue
-        self._journals: dict[int, Journal] = {}
+        self._journals: dict[int, DeployJournal] = {}
         self._lock = threading.Lock()
 
     def make(
@@ -43,7 +43,7 @@ class Jobs:
         with self._store.acting(app, by) as app:
             ensure_unlocked(self._store, app)
             deploy = self._store.create_deploy(app.id, kind, by.key_name, cause=cause, commit=commit, ref=ref, old=old)
-        journal = Journal(deploy, app, self._store, self._bus, self._settings.logs)
+        journal = DeployJournal(deploy, app, self._store, self._bus, self._settings.logs)
         with self._lock:
             self._journals = {i: j for i, j in self._journals.items() if not j.ended.is_set()}
             self._journals[deploy.id] = journal

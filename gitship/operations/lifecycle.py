@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from gitship.deploy.new_release import with_changes
-from gitship.deploy.rename import Renaming
+from gitship.deploy.rename import AppRename
 from gitship.errors import Conflict, GitshipError, NotFound, OutOfReach
 from gitship.git.repository import Commit, Repositories
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity, app_name
 from gitship.routing.switch import STOPPED
 from gitship.store import Store, app_lock
-from gitship.store.app_lock import Lock
+from gitship.store.app_lock import AppLock
 
 
 class Deploying(Protocol):
@@ -27,7 +27,7 @@ class Deploying(Protocol):
 class Lifecycle:
     """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then nothing has changed."""
 
-    def __init__(self, store: Store, repositories: Repositories, renaming: Renaming, deploy: Deploying) -> None:
+    def __init__(self, store: Store, repositories: Repositories, renaming: AppRename, deploy: Deploying) -> None:
         self._store = store
         self._repositories = repositories
         self._renaming = renaming
@@ -40,12 +40,12 @@ class Lifecycle:
         with self._store.acting(app, by) as found:
             app_lock.set_lock(self._store, found, by, message)
 
-    def unlock(self, app: App, by: Identity) -> Lock:
+    def unlock(self, app: App, by: Identity) -> AppLock:
         """The lock that is gone."""
         with self._store.acting(app, by) as found:
             return app_lock.unlock(self._store, found)
 
-    def locked(self, app: App) -> Lock | None:
+    def locked(self, app: App) -> AppLock | None:
         return app_lock.lock_of(self._store, app)
 
     # -- name

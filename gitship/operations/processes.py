@@ -12,9 +12,9 @@ from gitship.containers import crash_loops
 from gitship.engine.interface import Engine
 from gitship.engine.types import ContainerState, LogLine
 from gitship.errors import NotFound
-from gitship.logs.stream import Tails, Wanted
-from gitship.model import App, Container, Happening
-from gitship.observe.container_usage import UNKNOWN, Figures, Sampler
+from gitship.logs.stream import LogReader, LogSelection
+from gitship.model import App, Container, ContainerEventKind
+from gitship.observe.container_usage import UNKNOWN, ContainerUsage, UsageSampler
 from gitship.store import Store
 
 PARALLEL_LOOKS = 4  # an inspect takes 2 ms; more at once only queue in Docker
@@ -39,13 +39,13 @@ class ProcessStatus:
     restarts: int
     started_at: float | None
     ooms: int = 0
-    figures: Figures = UNKNOWN
+    figures: ContainerUsage = UNKNOWN
 
 
 class Looking:
     """Every method raises GitshipError with a hint."""
 
-    def __init__(self, store: Store, engine: Engine, sampler: Sampler, tails: Tails) -> None:
+    def __init__(self, store: Store, engine: Engine, sampler: UsageSampler, tails: LogReader) -> None:
         self._store = store
         self._engine = engine
         self._sampler = sampler
@@ -76,7 +76,7 @@ class Looking:
             port=container.port,
             restarts=max([state.restarts, *(event.deaths for event in events)]),
             started_at=state.started_at if running else None,
-            ooms=sum(event.kind is Happening.OOM for event in events),
+            ooms=sum(event.kind is ContainerEventKind.OOM for event in events),
             figures=self._sampler.figures(container.id) if running else UNKNOWN,
         )
 
@@ -99,7 +99,7 @@ class Looking:
         release: int | None,
     ) -> Iterator[LogLine]:
         found = self._store.app_by_id(app.id)
-        wanted = Wanted(process, tail, since, matches)
+        wanted = LogSelection(process, tail, since, matches)
         if release is not None:
             return self._tails.of_release(found, release, wanted, stop or NEVER)
         containers = self._store.containers(found.id)

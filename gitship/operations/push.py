@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from gitship.appfiles import canary_rules
-from gitship.appfiles.canary_rules import Plan
+from gitship.appfiles.canary_rules import CanaryPlan
 from gitship.deploy import output
 from gitship.errors import GitshipError, nearest
 from gitship.git.receive_pack import RefUpdate
@@ -168,7 +168,7 @@ def option_error(option: str) -> str:
     return f"unknown push option '{option}'; {told}"
 
 
-def canary_of(options: Sequence[str]) -> Plan | None:
+def canary_of(options: Sequence[str]) -> CanaryPlan | None:
     """The canary that the push asks for; the last one counts."""
     asked = [option for option in options if option.startswith(CANARY) and option != NO_CANARY]
     return canary_rules.parse(asked[-1].removeprefix(CANARY)) if asked else None

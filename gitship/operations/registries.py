@@ -7,7 +7,7 @@ from gitship.engine.interface import Engine
 from gitship.errors import GitshipError
 from gitship.model import Identity
 from gitship.store import Store
-from gitship.store.registries import Registry
+from gitship.store.registries import RegistryLogin
 
 
 class Registries:
@@ -26,11 +26,11 @@ class Registries:
         if check:
             self._engine.images.login(server, username, password)
         with self._store.acting_for_all(by):
-            self._store.set_registry(Registry(server, username, password))
+            self._store.set_registry(RegistryLogin(server, username, password))
 
     def logout(self, server: str, by: Identity) -> None:
         with self._store.acting_for_all(by):
             self._store.remove_registry(server)
 
-    def all(self) -> list[Registry]:
+    def all(self) -> list[RegistryLogin]:
         return self._store.registries()

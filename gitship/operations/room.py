@@ -11,8 +11,8 @@ from gitship.disk.room import DiskRoom
 from gitship.engine.interface import Engine
 from gitship.git.repository import Repositories
 from gitship.https.app_https import ServerHttps
-from gitship.logs.stream import Tails
-from gitship.notify.sender import Notifier
+from gitship.logs.stream import LogReader
+from gitship.notify.sender import WebhookSender
 from gitship.observe.room import ObserveRoom
 from gitship.observe.uptime import Uptime
 from gitship.oneoff.room import OneOffRoom
@@ -49,9 +49,9 @@ class OperationsRoom:
 
 
 def build(
-    core: Core, engine: Engine, repositories: Repositories, disk: DiskRoom, keeper: VolumeLifecycle, tails: Tails,
+    core: Core, engine: Engine, repositories: Repositories, disk: DiskRoom, keeper: VolumeLifecycle, tails: LogReader,
     routing: RoutingRoom, observe: ObserveRoom, https: ServerHttps, backups: Backups, deploy: DeployRoom,
-    one_off: OneOffRoom, notifier: Notifier, reconcile: ReconcileRoom, identify: Identify,
+    one_off: OneOffRoom, notifier: WebhookSender, reconcile: ReconcileRoom, identify: Identify,
 ) -> OperationsRoom:  # fmt: skip
     settings, store, queue, gates = core.settings, core.store, deploy.queue, routing.gates
     operations = ServerOperations(

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from gitship.appfiles.canary_rules import Plan
+from gitship.appfiles.canary_rules import CanaryPlan
 from gitship.backup.create import Backups
 from gitship.config import Settings
 from gitship.deploy.auto_rollback import is_bad
 from gitship.deploy.manifest_source import manifest_of
 from gitship.deploy.new_release import with_changes
 from gitship.deploy.queue import DeployQueue, Withdrawal
-from gitship.deploy.rename import Renaming
-from gitship.disk.free_space import Room
+from gitship.deploy.rename import AppRename
+from gitship.disk.free_space import FreeSpace
 from gitship.engine.interface import Engine
 from gitship.engine.types import LogLine
 from gitship.errors import Conflict, NotFound
@@ -25,7 +25,7 @@ from gitship.front.front import Front
 from gitship.git.repository import Repositories
 from gitship.https.app_https import AppHttps
 from gitship.model import GITSHIP, App, Deploy, DeployKind, Identity, Release, app_name
-from gitship.notify.webhooks import Notifications
+from gitship.notify.webhooks import WebhookNotifications
 from gitship.observe.status_facts import ServerFacts
 from gitship.observe.traffic import Stats
 from gitship.oneoff.cron import Cron
@@ -42,7 +42,7 @@ from gitship.operations.sign_ins import SignIns
 from gitship.operations.sources import Sources
 from gitship.operations.storage import Storage
 from gitship.operations.tuning import Tuning
-from gitship.reconcile.destroy_app import Destroying
+from gitship.reconcile.destroy_app import AppDestruction
 from gitship.reconcile.reconciler import Reconciling
 from gitship.routing import hostnames, switch, urls
 from gitship.routing.gate_settings import Gates
@@ -68,11 +68,11 @@ class ServerOperations:
         front: Front,
         repositories: Repositories,
         queue: DeployQueue,
-        destroying: Destroying,
+        destroying: AppDestruction,
         programs: Programs,
         gates: Gates,
         cron: Cron,
-        notifications: Notifications,
+        notifications: WebhookNotifications,
         keeper: VolumeLifecycle,
         looking: Looking,
         serving: Serving,
@@ -83,7 +83,7 @@ class ServerOperations:
         sign_ins: SignIns,
         reconciling: Reconciling,
         backups: Backups,
-        room: Room,
+        room: FreeSpace,
     ) -> None:
         self.backups = backups
         self.room = room
@@ -110,7 +110,7 @@ class ServerOperations:
         self.sign_ins = sign_ins
         self.facts = ServerFacts(engine, front, repositories, store.server_id())
         self.reconciling = reconciling
-        self._renaming = Renaming(settings, store, front, repositories)
+        self._renaming = AppRename(settings, store, front, repositories)
         self.lifecycle = Lifecycle(store, repositories, self._renaming, self._deploy)
         self.sources = Sources(settings, store, repositories, self.pushing, self._deploy)
         self.cloning = Cloning(store, repositories, self._renaming, self._deploy, self._publish)
@@ -180,7 +180,7 @@ class ServerOperations:
         by: Identity,
         *,
         no_cache: bool = False,
-        canary: Plan | None = None,
+        canary: CanaryPlan | None = None,
         skip_canary: bool = False,
         moved: bool = False,
     ) -> Deploy:

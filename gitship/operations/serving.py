@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gitship.appfiles import cache_rules
-from gitship.appfiles.cache_rules import RuleInUse
+from gitship.appfiles.cache_rules import CacheRuleInUse
 from gitship.front.cache import Purge
 from gitship.model import App, Identity
 from gitship.routing.desired_state import BEFORE, ERROR_PAGE, owner
@@ -45,7 +45,7 @@ class Serving:
 
     # -- looking
 
-    def rules(self, app: App) -> list[RuleInUse]:
+    def rules(self, app: App) -> list[CacheRuleInUse]:
         """Of the live release; before the first one, those set by command."""
         of_release = self._store.release(app.live_release).cache if app.live_release else {}
         return cache_rules.in_use(of_release, self._store.settings(app.id))

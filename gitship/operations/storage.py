@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gitship.appfiles import mounts, overrides
-from gitship.appfiles.mounts import Wanted
+from gitship.appfiles.mounts import DeclaredMount
 from gitship.containers.attach_client import ClientLeft
 from gitship.engine import gzip_stream, volume_archive
 from gitship.engine.interface import Volumes
-from gitship.engine.timeouts import Interrupted
+from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
 from gitship.model import App, Deploy, Identity, Mount
 from gitship.routing.switch import STOPPED
@@ -87,7 +87,7 @@ class Storage:
 
     # -- mounts: the settings to change, which `tuning.change` brings live
 
-    def mount(self, app: App, wanted: Wanted, by: Identity) -> dict[str, Any]:
+    def mount(self, app: App, wanted: DeclaredMount, by: Identity) -> dict[str, Any]:
         """Makes the volume when it is not there yet."""
         app = self._store.confirm(app, by)
         ensure_unlocked(self._store, app)
@@ -103,13 +103,13 @@ class Storage:
             self._keeper.ensure(app, wanted.source)
         return {overrides.MOUNT + wanted.path: wanted.stored}
 
-    def _on_the_host(self, wanted: Wanted) -> Wanted:
+    def _on_the_host(self, wanted: DeclaredMount) -> DeclaredMount:
         source = self._volumes.host_path(wanted.source)
         own = self._data_dir.resolve()
         if own.is_relative_to(source) or Path(source).is_relative_to(own):
             raise GitshipError(f"{source} contains gitship's own data", "choose another directory")
         self._host_directories.ensure_apart(source, read_only=wanted.read_only)
-        return Wanted(source, wanted.path, wanted.read_only, wanted.processes)
+        return DeclaredMount(source, wanted.path, wanted.read_only, wanted.processes)
 
     def unmount(self, app: App, word: str) -> dict[str, Any]:
         """``word`` is a source, a path, or both with a colon. The data stay."""
@@ -162,12 +162,12 @@ class Storage:
                 pieces = volume_archive.whole(chunks)
                 for piece in volume_archive.gathered(gzip_stream.zipped(pieces) if gzip else pieces):
                     write(piece)
-        except volume_archive.Broken:
+        except volume_archive.BrokenArchive:
             raise GitshipError(
                 "the content changed while it was read: the archive is incomplete",
                 f"try again, or while nothing writes to it: `ps:stop {app.name}`, export, `ps:start {app.name}`",
             ) from None
-        except (OSError, Interrupted):
+        except (OSError, WaitInterrupted):
             raise ClientLeft from None
 
     def restore(
@@ -191,7 +191,7 @@ class Storage:
                 if not replace:  # what the app has written meanwhile
                     self._ensure_empty(app, name, gone)
                 return self._bring_in(app, name, fresh, by)
-        except Interrupted:
+        except WaitInterrupted:
             raise ClientLeft from None
 
     def _read(self, app: App, name: str, volume: str, gone: threading.Event) -> Any:

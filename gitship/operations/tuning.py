@@ -12,7 +12,7 @@ from gitship.appfiles import overrides
 from gitship.appfiles.manifest import PORT, Manifest
 from gitship.appfiles.overrides import Overrides
 from gitship.config import Settings
-from gitship.containers.health_check import PARALLEL, Checker, Look, title
+from gitship.containers.health_check import PARALLEL, CheckAttempt, HealthChecker, title
 from gitship.deploy.new_release import planned
 from gitship.engine.interface import Engine
 from gitship.engine.types import Capacity, Image
@@ -176,12 +176,12 @@ class Tuning:
                 found.append(CheckInUse(process.type, title(check), check, source))
         return found
 
-    def run_checks(self, app: App) -> list[Look]:
+    def run_checks(self, app: App) -> list[CheckAttempt]:
         """One try of each check of the live release in each running container. Raises Conflict when nothing runs."""
         live, containers = self._live(app), self._store.containers(app.id)
         if live is None or not containers:
             raise Conflict(f"no process of {app.name} is running", f"see `ps:list {app.name}`")
-        checker = Checker(self._engine, self._settings.deploy.check_timeout)
+        checker = HealthChecker(self._engine, self._settings.deploy.check_timeout)
         host = f"{app.name}.{self._settings.domain}"
         wanted = [(c, p) for c in containers if (p := live.process(c.process)) is not None]
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="checks-run") as pool:

@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 from gitship.config import Settings
 from gitship.deploy.retire_images import retire_images
-from gitship.disk.docker_space import DockerRoom
-from gitship.disk.free_space import Room
+from gitship.disk.docker_space import DockerSpace
+from gitship.disk.free_space import FreeSpace
 from gitship.disk.image_store import ImageStoreWatch
 from gitship.engine.interface import Engine
 from gitship.errors import GitshipError
 from gitship.operations.cleanup import Cleanup
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
 from gitship.store.database_copies import DAILY
 
@@ -36,8 +36,8 @@ class Upkeep:
         settings: Settings,
         store: Store,
         engine: Engine,
-        room: Room,
-        docker_room: DockerRoom,
+        room: FreeSpace,
+        docker_room: DockerSpace,
         cleanup: Cleanup,
     ) -> None:
         self._settings = settings
@@ -46,7 +46,7 @@ class Upkeep:
         self._room = room
         self._docker_room = docker_room
         self._cleanup = cleanup
-        self._apart = Apart()
+        self._apart = PerAppErrors()
         self._image_store = ImageStoreWatch(store, engine)
         self._told: dict[str, str] = {}
         self._stop = threading.Event()

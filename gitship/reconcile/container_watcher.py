@@ -18,9 +18,9 @@ from gitship.engine.interface import Engine
 from gitship.engine.types import ContainerState, EngineEvent
 from gitship.errors import GitshipError, NotFound
 from gitship.events import Bus, Event
-from gitship.model import Container, ContainerEvent, Happening
-from gitship.per_app_errors import Apart
-from gitship.reconcile.container_exits import Ended, Lives
+from gitship.model import Container, ContainerEvent, ContainerEventKind
+from gitship.per_app_errors import PerAppErrors
+from gitship.reconcile.container_exits import ContainerExit, ContainerExits
 from gitship.reconcile.outages import Outages
 from gitship.store import Store
 
@@ -35,7 +35,7 @@ OOM_AT_ONCE_S = 0.2
 KILLED = 128 + signal.SIGKILL
 
 
-class Watcher:
+class ContainerWatcher:
     """Owns the thread ``docker-events``, which has a connection of its own."""
 
     def __init__(self, store: Store, bus: Bus, engine: Engine, outages: Outages) -> None:
@@ -45,8 +45,8 @@ class Watcher:
         self._bus = bus
         self._engine = engine
         self._labels = {types.LABEL_SERVER: store.server_id()}
-        self._apart = Apart()
-        self._lives = Lives()
+        self._apart = PerAppErrors()
+        self._lives = ContainerExits()
         self._until = store.events_seen_until() or time.time()
         self._saved_at = 0.0  # monotonic seconds
         self._down = False
@@ -69,7 +69,7 @@ class Watcher:
 
     def restarted(self, container: Container, why: str) -> None:
         """gitship itself had to put a live container in its place again."""
-        self._record(container, time.time(), Happening.RESTARTED, why)
+        self._record(container, time.time(), ContainerEventKind.RESTARTED, why)
 
     # -- listening
 
@@ -115,7 +115,7 @@ class Watcher:
         if time.monotonic() - self._saved_at >= SAVE_EVERY_S:  # after it was told: a kill -9 must not lose it
             self._save()
 
-    def _tell(self, event: EngineEvent, ended: Ended) -> None:
+    def _tell(self, event: EngineEvent, ended: ContainerExit) -> None:
         container = next((c for c in self._store.containers() if c.id == event.container_id), None)
         if container is None:
             return
@@ -124,15 +124,15 @@ class Watcher:
         self._wake(whole=False)
         if event.action == "oom":
             self._out_of_memory(container, event.at)
-        elif event.action == "die" and ended is Ended.BY_ITSELF:
+        elif event.action == "die" and ended is ContainerExit.BY_ITSELF:
             self._crashed(container, event)
         elif event.action == "start" and (
-            ended is Ended.FROM_OUTSIDE or (ended is Ended.UNSEEN and self._has_ended(container))
+            ended is ContainerExit.FROM_OUTSIDE or (ended is ContainerExit.UNSEEN and self._has_ended(container))
         ):
             why = "it was stopped, or Docker was restarted; it is running again"
-            self._record(container, event.at, Happening.RESTARTED, why)
+            self._record(container, event.at, ContainerEventKind.RESTARTED, why)
         elif event.action == "health_status" and event.health == "unhealthy":
-            self._record(container, event.at, Happening.UNHEALTHY, "the image's HEALTHCHECK fails")
+            self._record(container, event.at, ContainerEventKind.UNHEALTHY, "the image's HEALTHCHECK fails")
 
     def _save(self) -> None:
         self._saved_at = time.monotonic()
@@ -156,7 +156,7 @@ class Watcher:
         peak = self._peak(container)
         known += [f"peak {peak >> 20} MB"] if peak else []
         detail = f"out of memory ({', '.join(known)})" if known else "out of memory"
-        self._record(container, at, Happening.OOM, detail)
+        self._record(container, at, ContainerEventKind.OOM, detail)
 
     def _peak(self, container: Container) -> int | None:
         """The most memory it had; None when it has ended already, with its control group."""
@@ -170,7 +170,7 @@ class Watcher:
         code, deaths = event.exit_code or 0, self._deaths(container) + 1
         oom = self._open_oom(container, event.at - OOM_DIES_WITHIN_S) if code == KILLED else None
         if oom is None:
-            self._record(container, event.at, Happening.CRASHED, exit_cause(code), code, deaths)
+            self._record(container, event.at, ContainerEventKind.CRASHED, exit_cause(code), code, deaths)
         else:
             with self._store.transaction():  # one death, told once
                 self._store.end_of_container_event(oom, code, deaths)
@@ -181,7 +181,7 @@ class Watcher:
         """A loop is told once, until there was peace."""
         found = crash_loops.told_now(self._store.events_of_container(container.id), at)
         if found:
-            self._record(container, at, Happening.CRASH_LOOP, found)
+            self._record(container, at, ContainerEventKind.CRASH_LOOP, found)
 
     def _tell_missed(self, looked: list[tuple[Container, ContainerState]]) -> None:
         """Crashes that Docker's memory of events does not reach back to."""
@@ -191,7 +191,7 @@ class Watcher:
                 if missed > 0:
                     detail = f"{missed} {'time' if missed == 1 else 'times'} while gitship was not watching"
                     at = state.started_at or time.time()
-                    self._record(container, at, Happening.CRASHED, detail, None, state.restarts)
+                    self._record(container, at, ContainerEventKind.CRASHED, detail, None, state.restarts)
 
     def _look(self) -> list[tuple[Container, ContainerState]]:
         found = []
@@ -205,7 +205,7 @@ class Watcher:
     def _open_oom(self, container: Container, since: float) -> ContainerEvent | None:
         """The newest event of the container if it is an OOM not before ``since`` that has not ended it (yet)."""
         for last in self._store.events_of_container(container.id)[-1:]:
-            if last.kind is Happening.OOM and last.exit_code is None and last.at >= since:
+            if last.kind is ContainerEventKind.OOM and last.exit_code is None and last.at >= since:
                 return last
         return None
 
@@ -213,7 +213,13 @@ class Watcher:
         return max((event.deaths for event in self._store.events_of_container(container.id)), default=0)
 
     def _record(
-        self, container: Container, at: float, kind: Happening, detail: str, code: int | None = None, deaths: int = 0
+        self,
+        container: Container,
+        at: float,
+        kind: ContainerEventKind,
+        detail: str,
+        code: int | None = None,
+        deaths: int = 0,
     ) -> None:
         try:
             app = self._store.app_by_id(container.app_id)

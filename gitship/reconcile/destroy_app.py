@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 
 from gitship.config import Settings
 from gitship.containers.claims import Claims
-from gitship.containers.discrepancies import Action, Change
+from gitship.containers.discrepancies import Change, RepairAction
 from gitship.deploy.image_tags import held_by, only_of
 from gitship.deploy.queue import DeployQueue
 from gitship.engine import types
@@ -25,7 +25,7 @@ from gitship.git.repository import Repositories
 from gitship.logs import directories
 from gitship.model import GITSHIP, App, Identity
 from gitship.ownership import Ownership
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.routing import switch
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
@@ -37,7 +37,7 @@ STOP_GRACE_S = 10.0
 NETWORK_TRIES = 3  # a container that Docker made just before the list, for a client that has gone, is not in it
 
 
-class Destroying:
+class AppDestruction:
     """Safe from any thread."""
 
     def __init__(
@@ -52,9 +52,9 @@ class Destroying:
         queue: DeployQueue,
         keeper: VolumeLifecycle,
         claims: Claims,
-        apart: Apart | None = None,
+        apart: PerAppErrors | None = None,
     ) -> None:
-        self._apart = apart or Apart()
+        self._apart = apart or PerAppErrors()
         self._ownership = Ownership(store)
         self._settings = settings
         self._store = store
@@ -165,4 +165,4 @@ class Destroying:
 
 
 def _rest(app: App) -> Change:
-    return Change(app.name, Action.REMOVE, f"what is left of {app.name}", "it is being destroyed")
+    return Change(app.name, RepairAction.REMOVE, f"what is left of {app.name}", "it is being destroyed")

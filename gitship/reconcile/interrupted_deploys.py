@@ -8,13 +8,13 @@ import time
 
 from gitship.git.repository import Repositories
 from gitship.model import Deploy, DeployState
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
 
 log = logging.getLogger("gitship.reconcile")
 
 
-class Interrupted:
+class InterruptedDeploys:
     """To be settled before a deploy of this gitship begins."""
 
     def __init__(self, store: Store, repositories: Repositories) -> None:
@@ -23,7 +23,7 @@ class Interrupted:
 
     def settle(self) -> None:
         """Switched means live, else it has failed. One that can't be told holds up none."""
-        apart = Apart()
+        apart = PerAppErrors()
         for deploy in self._store.unfinished_deploys():
             with apart.part("", f"deploy {deploy.id}, which was interrupted"):
                 self._settle(deploy)

@@ -10,7 +10,7 @@ from gitship.deploy.queue import DeployQueue
 from gitship.engine.interface import Engine
 from gitship.engine.types import LABEL_SERVER
 from gitship.errors import GitshipError
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
 
 
@@ -18,9 +18,9 @@ class LostAddresses:
     """Safe from any thread, also beside deploys and one-offs, which have an address before they have a container."""
 
     def __init__(
-        self, store: Store, engine: Engine, claims: Claims, queue: DeployQueue, apart: Apart | None = None
+        self, store: Store, engine: Engine, claims: Claims, queue: DeployQueue, apart: PerAppErrors | None = None
     ) -> None:
-        self._apart = apart or Apart()
+        self._apart = apart or PerAppErrors()
         self._store = store
         self._engine = engine
         self._claims = claims

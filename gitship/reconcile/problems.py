@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
 
 TROUBLES = "troubles"  # a setting of the server: [app, what is wrong with it] each
@@ -12,10 +12,10 @@ MOST = 50
 MOST_CHARS = 300
 
 
-class Troubles:
+class Problems:
     """Safe from any thread."""
 
-    def __init__(self, store: Store, aparts: Sequence[Apart]) -> None:
+    def __init__(self, store: Store, aparts: Sequence[PerAppErrors]) -> None:
         self._store = store
         self._aparts = aparts
 

@@ -15,23 +15,23 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
-from gitship.containers.discrepancies import Action, Change
-from gitship.deploy.rename import Renaming
+from gitship.containers.discrepancies import Change, RepairAction
+from gitship.deploy.rename import AppRename
 from gitship.engine import types
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
 from gitship.errors import Conflict, GitshipError
 from gitship.front.front import Front
 from gitship.oneoff.oneoffs import OneOffs
-from gitship.per_app_errors import Apart
-from gitship.reconcile.destroy_app import Destroying
-from gitship.reconcile.interrupted_deploys import Interrupted
+from gitship.per_app_errors import PerAppErrors
+from gitship.reconcile.destroy_app import AppDestruction
+from gitship.reconcile.interrupted_deploys import InterruptedDeploys
 from gitship.reconcile.lost_addresses import LostAddresses
 from gitship.reconcile.outages import Outages
-from gitship.reconcile.problems import Troubles
-from gitship.reconcile.repair_containers import Repair
-from gitship.reconcile.repair_routes import Routes
-from gitship.reconcile.schedule import Rounds
+from gitship.reconcile.problems import Problems
+from gitship.reconcile.repair_containers import ContainerRepair
+from gitship.reconcile.repair_routes import RouteRepair
+from gitship.reconcile.schedule import ReconcileSchedule
 from gitship.store import Store
 from gitship.volumes.lifecycle import VolumeLifecycle
 
@@ -68,17 +68,17 @@ class Reconciler:
         engine: Engine,
         front: Front,
         addresses: Addresses,
-        interrupted: Interrupted,
-        renaming: Renaming,
-        destroying: Destroying,
-        repair: Repair,
+        interrupted: InterruptedDeploys,
+        renaming: AppRename,
+        destroying: AppDestruction,
+        repair: ContainerRepair,
         one_offs: OneOffs,
         keeper: VolumeLifecycle,
         outages: Outages,
-        routes: Routes,
+        routes: RouteRepair,
         lost: LostAddresses,
-        apart: Apart,
-        troubles: Troubles,
+        apart: PerAppErrors,
+        troubles: Problems,
     ) -> None:
         """``apart`` is what the parts of a round share that look after containers."""
         self._store = store
@@ -100,7 +100,7 @@ class Reconciler:
         self._one_at_a_time = threading.Lock()
         self._awake = threading.Event()
         self._stopping = threading.Event()
-        self._rounds = Rounds()
+        self._rounds = ReconcileSchedule()
         self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
 
     def start(self) -> None:
@@ -143,9 +143,9 @@ class Reconciler:
         """See ``Reconciling``."""
         with self._alone():
             states = self._engine.list(self._labels)
-            changes = [] if self._front.alive() else [Change("", Action.START, VARNISH, "it does not run")]
+            changes = [] if self._front.alive() else [Change("", RepairAction.START, VARNISH, "it does not run")]
             if not self._front.takes_websockets():
-                changes.append(Change("", Action.START, WEBSOCKETS, "it does not run"))
+                changes.append(Change("", RepairAction.START, WEBSOCKETS, "it does not run"))
             changes += self._destroying.amiss()
             changes += self._one_offs.amiss(states)
             changes += self._repair.amiss(states)
@@ -187,12 +187,14 @@ class Reconciler:
             self._one_at_a_time.release()
 
     def _varnish(self) -> list[Change]:
-        changes = [Change("", Action.START, WEBSOCKETS, "it was missing")] if self._front.bring_websockets() else []
+        changes = (
+            [Change("", RepairAction.START, WEBSOCKETS, "it was missing")] if self._front.bring_websockets() else []
+        )
         if self._front.alive():
             return changes
         self._front.ensure_running()
         self._rounds.ask_whole()
-        return [*changes, Change("", Action.START, VARNISH, "it was missing")]
+        return [*changes, Change("", RepairAction.START, VARNISH, "it was missing")]
 
     def _containers(self, unmended: list[GitshipError]) -> list[Change]:
         with self._apart.round():
@@ -269,4 +271,4 @@ def _logged(step: Callable[[], list[Change] | None]) -> list[Change]:
 
 
 def _network(name: str) -> Change:
-    return Change("", Action.REMOVE, f"network {name}", "its app is gone")
+    return Change("", RepairAction.REMOVE, f"network {name}", "its app is gone")

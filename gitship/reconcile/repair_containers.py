@@ -8,8 +8,8 @@ from functools import partial
 
 from gitship.config import Settings
 from gitship.containers.claims import Claims
-from gitship.containers.container_starter import Starter
-from gitship.containers.discrepancies import DOWN, Action, Change, Discrepancy, discrepancies
+from gitship.containers.container_starter import ContainerStarter
+from gitship.containers.discrepancies import DOWN, Change, Discrepancy, RepairAction, discrepancies
 from gitship.containers.restarts import Restarts
 from gitship.deploy.queue import DeployQueue
 from gitship.engine import types
@@ -19,8 +19,8 @@ from gitship.errors import GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.model import App, Container, Release
 from gitship.ownership import Ownership, number_in
-from gitship.per_app_errors import Apart
-from gitship.reconcile.container_watcher import Watcher
+from gitship.per_app_errors import PerAppErrors
+from gitship.reconcile.container_watcher import ContainerWatcher
 from gitship.routing.drain import Drainer, DrainLimits
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
@@ -30,7 +30,7 @@ ORPHAN_GRACE_S = 10.0
 REPAIRED = 0  # the deploy id on containers made anew
 
 
-class Repair:
+class ContainerRepair:
     """Looks at one list of all containers first, which claims nothing; only where something is amiss it is sure."""
 
     def __init__(
@@ -39,13 +39,13 @@ class Repair:
         store: Store,
         engine: Engine,
         front: Front,
-        starter: Starter,
+        starter: ContainerStarter,
         drainer: Drainer,
         queue: DeployQueue,
-        watcher: Watcher,
+        watcher: ContainerWatcher,
         claims: Claims,
         restarts: Restarts,
-        apart: Apart | None = None,
+        apart: PerAppErrors | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -58,7 +58,7 @@ class Repair:
         self._claims = claims
         self._restarts = restarts
         self._left: set[str] = set()  # containers that Docker leaves to gitship
-        self._apart = apart or Apart()
+        self._apart = apart or PerAppErrors()
         self._ownership = Ownership(store)
 
     def settle(self, states: Iterable[ContainerState], failed: list[GitshipError]) -> list[Change]:
@@ -83,7 +83,7 @@ class Repair:
         for state in (state for left in of_app.values() for state in left):
             with self._apart.part("", f"container {state.name} of a deleted app", failed):
                 self._engine.remove(state.id)
-                changes.append(Change("", Action.REMOVE, state.name, "its app is gone"))
+                changes.append(Change("", RepairAction.REMOVE, state.name, "its app is gone"))
         return changes
 
     def next_s(self) -> float:
@@ -97,7 +97,7 @@ class Repair:
         for app in self._store.apps():
             changes += [found.change for found in self._amiss(app, of_app.pop(app.id, []))]
         gone = [state for left in of_app.values() for state in left]
-        return changes + [Change("", Action.REMOVE, s.name, "its app is gone") for s in gone]
+        return changes + [Change("", RepairAction.REMOVE, s.name, "its app is gone") for s in gone]
 
     def _amiss(self, app: App, actual: Iterable[ContainerState]) -> list[Discrepancy]:
         if self._store.setting(app.id, DESTROYING) is not None:
@@ -131,7 +131,7 @@ class Repair:
 
     def _restart(self, one: Discrepancy) -> bool:
         """True when it is what Docker does for other containers."""
-        return one.change.action is Action.START and one.container is not None and self._attends(one.container)
+        return one.change.action is RepairAction.START and one.container is not None and self._attends(one.container)
 
     def _app(self, app_id: int, failed: list[GitshipError]) -> list[Change]:
         """Everything is read once more: it was seen without the claim."""
@@ -172,14 +172,14 @@ class Repair:
 
     def _mend(self, app: App, one: Discrepancy, container: Container, repaired: dict[str, Container]) -> Change:
         release = self._store.release(container.release_id)
-        if one.change.action is Action.START:
+        if one.change.action is RepairAction.START:
             self._ensure_directories(container)  # to make it anew would need them, too
             try:
                 return self._again(app, release, container, one.change)
             except GitshipError as error:  # its network may be gone, another may have its address
                 log.warning("%s: %s; it is made anew", container.name, error.message)
         repaired[container.id] = self._starter.again(app, release, container, REPAIRED)
-        return Change(app.name, Action.MAKE, container.name, one.change.why)
+        return Change(app.name, RepairAction.MAKE, container.name, one.change.why)
 
     def _again(self, app: App, release: Release, container: Container, change: Change) -> Change:
         self._starter.start_again(app, release, container)

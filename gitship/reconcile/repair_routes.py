@@ -7,12 +7,12 @@ from contextlib import suppress
 
 from gitship.config import Settings
 from gitship.containers.claims import Claims
-from gitship.containers.discrepancies import Action, Change
+from gitship.containers.discrepancies import Change, RepairAction
 from gitship.deploy.queue import DeployQueue
 from gitship.errors import GitshipError, NotFound
 from gitship.front.front import AppFront, Front
 from gitship.model import App
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.routing import switch
 from gitship.routing.access_control import AccessControl
 from gitship.routing.desired_state import DesiredState
@@ -26,7 +26,7 @@ ROUTE = "its route in Varnish"
 WHY = "it was out of date"
 
 
-class Routes:
+class RouteRepair:
     """Safe from any thread, also beside deploys: an app that has one is left to it."""
 
     def __init__(
@@ -38,9 +38,9 @@ class Routes:
         gatekeeper: AccessControl,
         queue: DeployQueue,
         claims: Claims,
-        apart: Apart | None = None,
+        apart: PerAppErrors | None = None,
     ) -> None:
-        self._apart = apart or Apart()
+        self._apart = apart or PerAppErrors()
         self._settings = settings
         self._store = store
         self._front = front
@@ -62,7 +62,7 @@ class Routes:
         with self._apart.round():
             changes = self.of(self._store.apps(), failed)
         if self._front.bring_hosts(self._hosts):
-            changes.append(Change("", Action.RELOAD, HOSTS, WHY))
+            changes.append(Change("", RepairAction.RELOAD, HOSTS, WHY))
         return changes
 
     def of(self, apps: Sequence[App], failed: list[GitshipError]) -> list[Change]:
@@ -79,7 +79,7 @@ class Routes:
         """What ``settle`` would do now."""
         changes = [_changed(app) for app in self._wrong(self._store.apps(), [])]
         if self._front.hosts() != self._hosts():
-            changes.append(Change("", Action.RELOAD, HOSTS, WHY))
+            changes.append(Change("", RepairAction.RELOAD, HOSTS, WHY))
         return changes
 
     def _bring(self, app: App) -> bool:
@@ -122,4 +122,4 @@ class Routes:
 
 
 def _changed(app: App) -> Change:
-    return Change(app.name, Action.RELOAD, f"{app.name}: {ROUTE}", WHY)
+    return Change(app.name, RepairAction.RELOAD, f"{app.name}: {ROUTE}", WHY)

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from gitship.containers.room import ContainersRoom
 from gitship.core import Core
 from gitship.deploy.queue import DeployQueue
-from gitship.deploy.rename import Renaming
+from gitship.deploy.rename import AppRename
 from gitship.engine.room import EngineRoom
 from gitship.git.repository import Repositories
 from gitship.oneoff.oneoffs import OneOffs
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.reconcile.clock_watch import ClockWatch
-from gitship.reconcile.container_watcher import Watcher
-from gitship.reconcile.destroy_app import Destroying
-from gitship.reconcile.interrupted_deploys import Interrupted
+from gitship.reconcile.container_watcher import ContainerWatcher
+from gitship.reconcile.destroy_app import AppDestruction
+from gitship.reconcile.interrupted_deploys import InterruptedDeploys
 from gitship.reconcile.lost_addresses import LostAddresses
 from gitship.reconcile.outages import Outages
-from gitship.reconcile.problems import Troubles
+from gitship.reconcile.problems import Problems
 from gitship.reconcile.reconciler import Reconciler
-from gitship.reconcile.repair_containers import Repair
-from gitship.reconcile.repair_routes import Routes
+from gitship.reconcile.repair_containers import ContainerRepair
+from gitship.reconcile.repair_routes import RouteRepair
 from gitship.routing.room import RoutingRoom
 from gitship.volumes.lifecycle import VolumeLifecycle
 
@@ -29,9 +29,9 @@ from gitship.volumes.lifecycle import VolumeLifecycle
 @dataclass(frozen=True, slots=True)
 class ReconcileRoom:
     clock: ClockWatch
-    destroying: Destroying
+    destroying: AppDestruction
     reconciler: Reconciler
-    watcher: Watcher
+    watcher: ContainerWatcher
 
     def start(self) -> None:
         self.clock.start()
@@ -50,10 +50,12 @@ def build(
 ) -> ReconcileRoom:  # fmt: skip
     settings, store, bus, apart = core.settings, core.store, core.bus, core.apart
     docker, addresses, front, claims = engine.docker, engine.addresses, routing.front, containers.claims
-    routes_apart = Apart()
-    watcher = Watcher(store, bus, docker, outages)
-    destroying = Destroying(settings, store, bus, docker, front, repositories, addresses, queue, keeper, claims, apart)
-    repair = Repair(
+    routes_apart = PerAppErrors()
+    watcher = ContainerWatcher(store, bus, docker, outages)
+    destroying = AppDestruction(
+        settings, store, bus, docker, front, repositories, addresses, queue, keeper, claims, apart
+    )
+    repair = ContainerRepair(
         settings, store, docker, front, containers.starter, routing.drainer, queue, watcher, claims,
         containers.restarts, apart,
     )  # fmt: skip
@@ -62,17 +64,17 @@ def build(
         docker,
         front,
         addresses,
-        Interrupted(store, repositories),
-        Renaming(settings, store, front, repositories),
+        InterruptedDeploys(store, repositories),
+        AppRename(settings, store, front, repositories),
         destroying,
         repair,
         one_offs,
         keeper,
         outages,
-        Routes(settings, store, front, routing.desired, routing.gates, queue, claims, routes_apart),
+        RouteRepair(settings, store, front, routing.desired, routing.gates, queue, claims, routes_apart),
         LostAddresses(store, docker, claims, queue, apart),
         apart,
-        Troubles(store, (apart, routes_apart)),
+        Problems(store, (apart, routes_apart)),
     )
     watcher.on_change(reconciler.wake)
     return ReconcileRoom(ClockWatch(store), destroying, reconciler, watcher)

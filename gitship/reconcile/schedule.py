@@ -11,7 +11,7 @@ LOOK_AGAIN_S = 2.0  # while a container is out of service: it may come back
 AGAIN_S = 2.0  # after a whole round in which something failed; twice as long each time, up to WHOLE_S
 
 
-class Rounds:
+class ReconcileSchedule:
     """Safe from any thread: each method does one thing at once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

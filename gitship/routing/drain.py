@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gitship.containers.container_starter import Starter
+from gitship.containers.container_starter import ContainerStarter
 from gitship.errors import GitshipError
 from gitship.front.front import Front
 from gitship.front.websocket_count import BUSY_PER_SOCKET
@@ -41,7 +41,7 @@ class CutConnections:
 class Drainer:
     """Each drain has a thread of its own, so that the next deploy need not wait for an open websocket."""
 
-    def __init__(self, front: Front, starter: Starter) -> None:
+    def __init__(self, front: Front, starter: ContainerStarter) -> None:
         self._front = front
         self._starter = starter
         self._stop = threading.Event()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gitship.config import Settings
-from gitship.containers.container_starter import Starter
+from gitship.containers.container_starter import ContainerStarter
 from gitship.core import Core
 from gitship.front.front import Front
 from gitship.model import App
@@ -44,7 +44,7 @@ class RoutingRoom:
         self.drainer.stop()
 
 
-def build(core: Core, front: Front, starter: Starter, out: Callable[[], Collection[str]]) -> RoutingRoom:
+def build(core: Core, front: Front, starter: ContainerStarter, out: Callable[[], Collection[str]]) -> RoutingRoom:
     """``out`` says which containers get no traffic."""
     settings, store, drain_limit_s = core.settings, core.store, core.settings.deploy.drain_timeout
     drainer, canaries = Drainer(front, starter), ActiveCanaries()

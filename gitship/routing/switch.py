@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitship.containers import early_responses, http_request
-from gitship.containers.http_request import Interrupted, Patience, numeric
+from gitship.containers.http_request import Timeout, WaitInterrupted, numeric
 from gitship.containers.probe import http_answer
 from gitship.errors import DeployCanceled, DeployError, FrontError
 from gitship.front.canary_vcl import COOKIE
@@ -109,11 +109,11 @@ class Switch:
             return
         events = (cancel,) if cancel is not None else ()
         try:
-            self._verify(app, switched, switched.token, path, side, Patience(time.monotonic() + VERIFY_MOST_S, events))
-        except Interrupted:
+            self._verify(app, switched, switched.token, path, side, Timeout(time.monotonic() + VERIFY_MOST_S, events))
+        except WaitInterrupted:
             raise DeployCanceled("canceled while verifying the switch") from None
 
-    def _verify(self, app: App, switched: Switched, token: str, path: str, side: str, patience: Patience) -> None:
+    def _verify(self, app: App, switched: Switched, token: str, path: str, side: str, patience: Timeout) -> None:
         seen = ""
         host = f"{app.name}.{self._domain}"
         for attempt in range(VERIFY_TRIES):
@@ -160,14 +160,14 @@ class Switch:
             ensure_front(self._front)
             self._front.label(app.slug, self._front.load(self._wanted.front(app)))
 
-    def _ask(self, host: str, path: str, token: str, side: str, patience: Patience) -> tuple[str, str, int]:
+    def _ask(self, host: str, path: str, token: str, side: str, patience: Timeout) -> tuple[str, str, int]:
         address = self._front.address
         deadline = min(patience.deadline, time.monotonic() + VERIFY_TIMEOUT_S)
         headers = {"Host": host, "X-Gitship-Verify": token, "User-Agent": "gitship-verify"}
         if side:
             headers["Cookie"] = f"{COOKIE}={side}"
         to = numeric(reachable(address.host), address.port)
-        with http_request.request("GET", to, path, headers, Patience(deadline, patience.events)) as response:
+        with http_request.request("GET", to, path, headers, Timeout(deadline, patience.events)) as response:
             return (
                 response.headers.get("X-Gitship-Origin", ""),
                 response.headers.get("X-Gitship-Release", ""),

@@ -17,7 +17,7 @@ from gitship.config_values import Address
 from gitship.errors import GitshipError
 from gitship.ssh import host_key
 from gitship.ssh.client_terminal import PROGRAM_COMMANDS, Typing, raw, window_size
-from gitship.ssh.connection_limits import Limits
+from gitship.ssh.connection_limits import ConnectionLimits
 from gitship.ssh.transport import Transport
 
 CONNECT_TIMEOUT_S = 5.0
@@ -84,7 +84,7 @@ def _connected(address: Address, key_path: Path, host_key_line: str) -> Iterator
             f"the server is not running: nothing answers at {address} ({error.strerror or error})",
             "start `gitship serve`",
         ) from None
-    transport = Transport(sock, Limits())
+    transport = Transport(sock, ConnectionLimits())
     transport.name = "gitship-client"
     try:
         try:

@@ -22,7 +22,7 @@ from paramiko.pkey import PKey
 from gitship import public_key
 from gitship.console.session import Session
 from gitship.model import Identity
-from gitship.ssh.connection_limits import Entrance, Limits
+from gitship.ssh.connection_limits import ConnectionLimiter, ConnectionLimits
 from gitship.ssh.execution import CUT_GRACE_S, Execution
 from gitship.ssh.transport import ServerTransport, UnusableKey
 
@@ -42,7 +42,7 @@ class _Offer:
     identity: Identity
 
 
-class Connection(ServerInterface):
+class SshConnection(ServerInterface):
     """A client from accept to hang-up. The base class refuses passwords, forwarding and all else that is not here."""
 
     def __init__(
@@ -50,11 +50,11 @@ class Connection(ServerInterface):
         sock: socket.socket,
         address: str,
         host_key: PKey,
-        limits: Limits,
-        entrance: Entrance[Connection],
+        limits: ConnectionLimits,
+        entrance: ConnectionLimiter[SshConnection],
         authenticate: Authenticate,
         run: Run,
-        ended: Callable[[Connection], None],
+        ended: Callable[[SshConnection], None],
     ) -> None:
         self.address = address
         self._sock = sock

@@ -15,7 +15,7 @@ Visitor = TypeVar("Visitor", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """All numbers of the SSH server; sizes in bytes, times in seconds."""
 
     connections: int = 200
@@ -60,7 +60,7 @@ class _Stay:
     deadline: float
 
 
-class Entrance(Generic[Visitor]):
+class ConnectionLimiter(Generic[Visitor]):
     """Counts visitors by address. When there is no room, the longest silent one of the busiest address makes way.
 
     So nobody is kept out by connections that are opened and say nothing, whoever opens them: ``silent`` tells which
@@ -69,7 +69,7 @@ class Entrance(Generic[Visitor]):
 
     def __init__(
         self,
-        limits: Limits,
+        limits: ConnectionLimits,
         clock: Callable[[], float] = time.monotonic,
         silent: Callable[[Visitor], bool] = lambda visitor: False,
     ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gitship.console import dispatch as commands
 from gitship.console import visible_apps
-from gitship.console.audit_entry import Trail
+from gitship.console.audit_entry import SessionAuditEntry
 from gitship.console.context import Services
 from gitship.console.escapes import coloured
 from gitship.console.session import Session
@@ -48,10 +48,14 @@ class Dispatcher:
         return commands.run(self._services, session)
 
     def _serve(
-        self, session: Session, action: str, name: str, service: Callable[[Session, str, Trail], tuple[int, Outcome]]
+        self,
+        session: Session,
+        action: str,
+        name: str,
+        service: Callable[[Session, str, SessionAuditEntry], tuple[int, Outcome]],
     ) -> int:
         """Runs one of git's services, with its entry in the audit log; the exit code."""
-        trail = Trail(self._services.store, session.identity, action, name)
+        trail = SessionAuditEntry(self._services.store, session.identity, action, name)
         outcome = Outcome.FAILED
         try:
             code, outcome = service(session, name, trail)
@@ -65,7 +69,7 @@ class Dispatcher:
                 trail.end(outcome)
         return code
 
-    def _receive(self, session: Session, name: str, trail: Trail) -> tuple[int, Outcome]:
+    def _receive(self, session: Session, name: str, trail: SessionAuditEntry) -> tuple[int, Outcome]:
         store, identity = self._services.store, session.identity
         if not identity.role.allows(Role.DEPLOYER):
             raise visible_apps.denied("`git push`", identity, Role.DEPLOYER)
@@ -114,7 +118,7 @@ class Dispatcher:
             return Outcome.OK
         return Outcome.FAILED if state.ended else Outcome.STARTED  # started: the deploy goes on without its pusher
 
-    def _forget(self, app: App, trail: Trail) -> None:
+    def _forget(self, app: App, trail: SessionAuditEntry) -> None:
         """An app that this push made without deploying anything leaves no trace, unless somebody else took it up."""
         try:
             if self._operations.discard_app(app):
@@ -122,7 +126,7 @@ class Dispatcher:
         except GitshipError as error:  # the reconciler goes on with it; the pusher gets the true answer
             log.warning("%s: taking back the app of a push: %s", app.name, error.message)
 
-    def _upload(self, session: Session, name: str, trail: Trail) -> tuple[int, Outcome]:
+    def _upload(self, session: Session, name: str, trail: SessionAuditEntry) -> tuple[int, Outcome]:
         app = visible_apps.app(self._services.store, session.identity, name)
         session.about(app)
         code = upload_pack(

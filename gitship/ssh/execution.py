@@ -20,7 +20,7 @@ from gitship.errors import GitshipError
 from gitship.model import Identity
 from gitship.ssh.channel import ChannelInput, ChannelOutput
 from gitship.ssh.channel_buffer import BoundedPipe
-from gitship.ssh.connection_limits import Limits
+from gitship.ssh.connection_limits import ConnectionLimits
 
 log = logging.getLogger("gitship.ssh")
 
@@ -47,7 +47,7 @@ class Execution:
     def __init__(
         self,
         channel: Channel,
-        limits: Limits,
+        limits: ConnectionLimits,
         identity: Callable[[], Identity | None],
         run: Callable[[Session], int],
         finished: Callable[[Execution], None],

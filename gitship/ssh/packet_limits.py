@@ -9,7 +9,7 @@ import time
 from paramiko import SSHException
 from paramiko.packet import Packetizer
 
-from gitship.ssh.connection_limits import Limits
+from gitship.ssh.connection_limits import ConnectionLimits
 from gitship.ssh.read_ahead import ReadAhead
 
 MAX_BANNER_BYTES = 8192
@@ -18,7 +18,7 @@ MAX_BANNER_BYTES = 8192
 class Packets(Packetizer):
     """One connection's packets. ``authenticated`` lifts the length limit from the RFC's minimum to the server's own."""
 
-    def __init__(self, stream: ReadAhead, limits: Limits) -> None:
+    def __init__(self, stream: ReadAhead, limits: ConnectionLimits) -> None:
         super().__init__(stream)  # type: ignore[arg-type]  # a socket in all that Paramiko calls
         self._stream = stream
         self._limits = limits

@@ -20,14 +20,14 @@ LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class _Guest:
+class _PendingConnection:
     sock: socket.socket
     address: str
     reason: str
     until: float
 
 
-class Lobby:
+class PendingConnections:
     """``spoken`` is called with a socket and its peer's address, ``left`` with a socket and why it had no place.
 
     Both take the socket over; they are called in the lobby's thread, or in ``wait``'s when there is no room.
@@ -45,7 +45,7 @@ class Lobby:
         self._spoken = spoken
         self._left = left
         self._lock = threading.Lock()
-        self._guests: dict[int, _Guest] = {}  # by file descriptor, in the order in which they came
+        self._guests: dict[int, _PendingConnection] = {}  # by file descriptor, in the order in which they came
         self._poll = select.epoll()  # what is registered meanwhile counts at once
         self._wake, self._waker = socket.socketpair()  # for the end
         self._poll.register(self._wake, select.EPOLLIN)
@@ -69,7 +69,7 @@ class Lobby:
 
     def wait(self, sock: socket.socket, address: str, reason: str) -> None:
         """Takes a guest in; when there is no room, who has waited longest leaves."""
-        guest = _Guest(sock, address, reason, time.monotonic() + self._patience_s)
+        guest = _PendingConnection(sock, address, reason, time.monotonic() + self._patience_s)
         oldest = None
         with self._lock:
             if len(self._guests) >= self._most:
@@ -94,12 +94,12 @@ class Lobby:
     def _overdue(self, number: int) -> bool:
         return self._guests[number].until < time.monotonic()
 
-    def _leaving(self, which: Callable[[int], bool]) -> list[_Guest]:
+    def _leaving(self, which: Callable[[int], bool]) -> list[_PendingConnection]:
         """Those whose file descriptors are meant."""
         with self._lock:
             return [self._out(number) for number in list(self._guests) if which(number)]
 
-    def _out(self, number: int) -> _Guest:
+    def _out(self, number: int) -> _PendingConnection:
         guest = self._guests.pop(number)
         with contextlib.suppress(OSError, ValueError):
             self._poll.unregister(guest.sock)

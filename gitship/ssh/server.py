@@ -14,9 +14,9 @@ from gitship.config_values import Address
 from gitship.console.session import Session
 from gitship.errors import ConfigError
 from gitship.ssh import host_key as hostkey
-from gitship.ssh.connection import LAST_WORDS_S, Authenticate, Connection, Run
-from gitship.ssh.connection_limits import FULL, Entrance, Limits, network
-from gitship.ssh.pending_connections import Lobby
+from gitship.ssh.connection import LAST_WORDS_S, Authenticate, Run, SshConnection
+from gitship.ssh.connection_limits import FULL, ConnectionLimiter, ConnectionLimits, network
+from gitship.ssh.pending_connections import PendingConnections
 
 log = logging.getLogger("gitship.ssh")
 
@@ -38,21 +38,28 @@ class SshServer:
     """
 
     def __init__(
-        self, listen: Address, host_key: Path, authenticate: Authenticate, run: Run, limits: Limits | None = None
+        self,
+        listen: Address,
+        host_key: Path,
+        authenticate: Authenticate,
+        run: Run,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self._listen = listen
-        self._limits = limits or Limits()
+        self._limits = limits or ConnectionLimits()
         self._host_key_path = host_key
         self._host_key = hostkey.ensure(host_key)
         self._authenticate = authenticate
         self._run = run
-        self._entrance: Entrance[Connection] = Entrance(self._limits, silent=lambda connection: connection.silent)
-        self._lobby = Lobby(self._limits.lobby, self._limits.lobby_s, self._speaks, _turn_away)
+        self._entrance: ConnectionLimiter[SshConnection] = ConnectionLimiter(
+            self._limits, silent=lambda connection: connection.silent
+        )
+        self._lobby = PendingConnections(self._limits.lobby, self._limits.lobby_s, self._speaks, _turn_away)
         self._listener: socket.socket | None = None
         self._bound = listen
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._connections: set[Connection] = set()
+        self._connections: set[SshConnection] = set()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -114,7 +121,7 @@ class SshServer:
                 log.warning("%s does not end", thread.name)
         self._listener.close()
 
-    def _snapshot(self) -> list[Connection]:
+    def _snapshot(self) -> list[SshConnection]:
         with self._lock:
             return list(self._connections)
 
@@ -140,7 +147,7 @@ class SshServer:
 
     def _welcome(self, sock: socket.socket, address: str, *, speaks: bool = False) -> None:
         _keep_alive(sock)
-        connection = Connection(
+        connection = SshConnection(
             sock,
             address,
             self._host_key,
@@ -169,7 +176,7 @@ class SshServer:
             self._forget(connection)
             raise
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: SshConnection) -> None:
         with self._lock:
             self._connections.discard(connection)
 

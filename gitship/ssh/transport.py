@@ -17,7 +17,7 @@ from paramiko.pkey import PKey
 
 from gitship import __version__
 from gitship.ssh.channel_buffer import BoundedPipe
-from gitship.ssh.connection_limits import Limits
+from gitship.ssh.connection_limits import ConnectionLimits
 from gitship.ssh.packet_limits import Packets
 from gitship.ssh.read_ahead import ReadAhead
 
@@ -50,7 +50,7 @@ class Transport(paramiko.Transport):
     # took 3.3 % of a cpu.
     _active_check_timeout = 1.0
 
-    def __init__(self, sock: socket.socket, limits: Limits) -> None:
+    def __init__(self, sock: socket.socket, limits: ConnectionLimits) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(
             ReadAhead(sock),  # type: ignore[arg-type]
@@ -141,7 +141,7 @@ class ServerTransport(Transport):
         MSG_CHANNEL_REQUEST: _on_request,
     }
 
-    def __init__(self, sock: socket.socket, limits: Limits, host_key: PKey, peer: Peer) -> None:
+    def __init__(self, sock: socket.socket, limits: ConnectionLimits, host_key: PKey, peer: Peer) -> None:
         super().__init__(sock, limits)
         self.peer = peer
         self.add_server_key(host_key)

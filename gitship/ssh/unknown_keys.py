@@ -11,7 +11,7 @@ NOTED_EVERY_S = 60.0
 REMEMBERED = 4096  # also the most that are noted in a minute
 
 
-class Strangers:
+class UnknownKeys:
     """Calls ``note`` with (fingerprint, address), at most once per pair and ``NOTED_EVERY_S``. Safe from any thread."""
 
     def __init__(self, note: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from gitship.store.audit import Audit
 from gitship.store.certificates import Certificates
-from gitship.store.container_events import Happenings
+from gitship.store.container_events import ContainerEvents
 from gitship.store.cron import CronRuns
 from gitship.store.deploys import Deploys
 from gitship.store.image_stores import ImageStores
-from gitship.store.live_releases import Live
-from gitship.store.registries import Registries
+from gitship.store.live_releases import LiveReleases
+from gitship.store.registries import RegistryLogins
 from gitship.store.releases import Releases
 from gitship.store.rights import Rights
 from gitship.store.settings import AppSettings
@@ -25,14 +25,14 @@ __all__ = ["Store"]
 class Store(
     Rights,
     Releases,
-    Live,
+    LiveReleases,
     Deploys,
     AppSettings,
     Audit,
     CronRuns,
     Webhooks,
-    Registries,
-    Happenings,
+    RegistryLogins,
+    ContainerEvents,
     TrafficHistory,
     Uptimes,
     Certificates,

@@ -14,7 +14,7 @@ DESTROYING = "destroying"  # an app's setting: since when (epoch seconds) it is 
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
+class AppLock:
     """``at`` is epoch seconds; ``message`` may be empty."""
 
     by: str
@@ -22,10 +22,10 @@ class Lock:
     at: float
 
 
-def lock_of(store: Store, app: App) -> Lock | None:
+def lock_of(store: Store, app: App) -> AppLock | None:
     """The app's lock, or None."""
     found = store.setting(app.id, LOCK)
-    return Lock(**found) if found else None
+    return AppLock(**found) if found else None
 
 
 def set_lock(store: Store, app: App, by: Identity, message: str) -> None:
@@ -37,7 +37,7 @@ def set_lock(store: Store, app: App, by: Identity, message: str) -> None:
         store.set_setting(app.id, LOCK, {"by": by.key_name, "message": message, "at": time.time()})
 
 
-def unlock(store: Store, app: App) -> Lock:
+def unlock(store: Store, app: App) -> AppLock:
     """The lock that is gone. Raises Conflict when there was none."""
     with store.transaction():
         found = lock_of(store, app)
@@ -58,5 +58,5 @@ def ensure_unlocked(store: Store, app: App) -> None:
         )
 
 
-def _why(lock: Lock) -> str:
+def _why(lock: AppLock) -> str:
     return f": {lock.message}" if lock.message else ""

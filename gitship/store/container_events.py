@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitship.model import ContainerEvent, Happening
+from gitship.model import ContainerEvent, ContainerEventKind
 from gitship.store.database import Database
 
 KEPT_PER_APP = 500
@@ -13,7 +13,7 @@ _EVENT = "app_id, docker_id, container, process, release, at, kind, exit_code, d
 _SEEN_UNTIL = "container_events_until"
 
 
-class Happenings(Database):
+class ContainerEvents(Database):
     """The newest ``KEPT_PER_APP`` events of each app; none is stored twice, however often Docker tells it."""
 
     def add_container_event(self, event: ContainerEvent) -> bool:
@@ -67,5 +67,5 @@ class Happenings(Database):
 def _event(row: Any) -> ContainerEvent:
     app_id, docker_id, container, process, release, at, kind, exit_code, detail, deaths = row
     return ContainerEvent(
-        app_id, docker_id, container, process, release, at, Happening(kind), exit_code, detail, deaths
+        app_id, docker_id, container, process, release, at, ContainerEventKind(kind), exit_code, detail, deaths
     )

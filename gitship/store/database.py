@@ -14,7 +14,7 @@ from typing import Any
 
 from gitship.errors import GitshipError
 from gitship.store import integrity
-from gitship.store.database_copies import KEPT, Copies
+from gitship.store.database_copies import KEPT, DatabaseCopies
 from gitship.store.migrations import MIGRATIONS
 
 DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
@@ -53,7 +53,7 @@ class Database:
         self.before_writing: Callable[[], None] = lambda: None  # whoever watches over the disk's room sets it
         self.rights_changed: Callable[[], None] = lambda: None  # whoever ends what may not go on sets it
         self._rights_change = False  # in the transaction under way
-        self.copies = Copies(path, copies)
+        self.copies = DatabaseCopies(path, copies)
         path.parent.mkdir(parents=True, exist_ok=True)
         # A new one would take every site off the air: Varnish is told what the store knows.
         if (lost := _lost(path)) and self.copies.newest_whole():

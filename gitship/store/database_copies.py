@@ -28,7 +28,7 @@ _UNFINISHED = ".copying-"
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class DatabaseCopy:
     """``why`` is ``daily``, or ``schema-7``: made before schema 7 became a newer one. ``at`` is epoch seconds."""
 
     path: Path
@@ -40,7 +40,7 @@ class Copy:
         return self.why.partition("-")[0]
 
 
-class Copies:
+class DatabaseCopies:
     """Of one database. Any process may look; only the server makes some."""
 
     def __init__(self, database: Path, keep: int = KEPT) -> None:
@@ -49,15 +49,15 @@ class Copies:
         self._keep = keep
         self.directory = database.parent / DIRECTORY
 
-    def all(self) -> list[Copy]:
+    def all(self) -> list[DatabaseCopy]:
         """Newest first."""
         found = []
         for path in self.directory.iterdir() if self.directory.is_dir() else ():
             if match := _NAME.fullmatch(path.name):
-                found.append(Copy(path, match[2], _epoch(match[1])))
+                found.append(DatabaseCopy(path, match[2], _epoch(match[1])))
         return sorted(found, key=lambda copy: (copy.at, copy.path.name), reverse=True)
 
-    def newest_whole(self) -> Copy | None:
+    def newest_whole(self) -> DatabaseCopy | None:
         """The newest that passes the check that a damaged database fails."""
         return next((copy for copy in self.all() if not integrity.problem_of(copy.path)), None)
 
@@ -100,7 +100,7 @@ class Copies:
             for old in [copy for copy in found if copy.kind == kind][self._keep :]:
                 old.path.unlink(missing_ok=True)
 
-    def bring_back(self) -> tuple[Copy, Path | None]:
+    def bring_back(self) -> tuple[DatabaseCopy, Path | None]:
         """The newest whole copy takes the database's place; that one is kept aside, if it is there: which copy, where.
 
         Only while no server runs. Raises GitshipError, and then nothing has changed.

@@ -12,7 +12,7 @@ from gitship.model import (
 from gitship.store.database import Database
 
 
-class Live(Database):
+class LiveReleases(Database):
     """What visitors see: the live release, its containers, and their addresses."""
 
     def set_live(self, app_id: int, release_id: int, containers: Iterable[Container]) -> None:

@@ -9,7 +9,7 @@ from gitship.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class RegistryLogin:
     """A login; the password shows in no log, not even in a traceback's."""
 
     server: str
@@ -17,22 +17,22 @@ class Registry:
     password: str = field(repr=False)
 
 
-class Registries(Database):
+class RegistryLogins(Database):
     """At most one login per server."""
 
-    def set_registry(self, registry: Registry) -> None:
+    def set_registry(self, registry: RegistryLogin) -> None:
         """Takes the place of the server's login, if it has one."""
         with self.transaction() as db:
             values = (registry.server, registry.username, registry.password)
             db.execute("INSERT OR REPLACE INTO registries VALUES (?, ?, ?)", values)
 
-    def registry(self, server: str) -> Registry | None:
+    def registry(self, server: str) -> RegistryLogin | None:
         row = self._row("SELECT server, username, password FROM registries WHERE server = ?", server)
-        return Registry(*row) if row else None
+        return RegistryLogin(*row) if row else None
 
-    def registries(self) -> list[Registry]:
+    def registries(self) -> list[RegistryLogin]:
         rows = self._rows("SELECT server, username, password FROM registries ORDER BY server")
-        return [Registry(*row) for row in rows]
+        return [RegistryLogin(*row) for row in rows]
 
     def remove_registry(self, server: str) -> None:
         """Raises NotFound."""

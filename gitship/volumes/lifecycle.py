@@ -15,14 +15,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from gitship.appfiles import overrides
-from gitship.containers.discrepancies import Action, Change
+from gitship.containers.discrepancies import Change, RepairAction
 from gitship.engine import types
 from gitship.engine.interface import Engine
 from gitship.engine.types import ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
 from gitship.model import App, DeployState
 from gitship.ownership import helpers, number_in
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.volumes import volume_names
@@ -33,8 +33,8 @@ log = logging.getLogger("gitship.volumes")
 class VolumeLifecycle:
     """Safe from any thread."""
 
-    def __init__(self, store: Store, engine: Engine, server_id: str, apart: Apart | None = None) -> None:
-        self._apart = apart or Apart()
+    def __init__(self, store: Store, engine: Engine, server_id: str, apart: PerAppErrors | None = None) -> None:
+        self._apart = apart or PerAppErrors()
         self._store = store
         self._engine = engine
         self._server_id = server_id
@@ -233,7 +233,7 @@ class VolumeLifecycle:
             if app_id in there or not 0 < app_id <= self._store.last_app_id():
                 continue
             if self._engine.volumes.remove(name):
-                changes.append(Change("", Action.REMOVE, f"volume {name}", "its app is gone"))
+                changes.append(Change("", RepairAction.REMOVE, f"volume {name}", "its app is gone"))
         return changes
 
     def _owned_by(self, app_id: int) -> Mapping[str, str]:
@@ -241,8 +241,8 @@ class VolumeLifecycle:
 
 
 def _idle(state: ContainerState) -> Change:
-    return Change(state.labels.get(types.LABEL_APP, ""), Action.REMOVE, state.name, "its client is gone")
+    return Change(state.labels.get(types.LABEL_APP, ""), RepairAction.REMOVE, state.name, "its client is gone")
 
 
 def _discarded(app: App, name: str) -> Change:
-    return Change(app.name, Action.REMOVE, f"volume {name}", "it was discarded")
+    return Change(app.name, RepairAction.REMOVE, f"volume {name}", "it was discarded")

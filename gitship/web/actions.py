@@ -17,7 +17,7 @@ from tornado.web import HTTPError
 from gitship import log_context
 from gitship.commands.cache import ensure_own_host, purge_of
 from gitship.console import visible_apps
-from gitship.console.audit_entry import Trail
+from gitship.console.audit_entry import SessionAuditEntry
 from gitship.deploy import release_difference
 from gitship.errors import Conflict, GitshipError
 from gitship.front.cache import Purge
@@ -51,7 +51,7 @@ Deed = Callable[[Operations, App, Identity, Given], Deploy | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class PageAction:
     """``command`` is the one that does the same; it wants a release, or a path, as said."""
 
     command: str
@@ -76,29 +76,29 @@ def _purge(operations: Operations, app: App, by: Identity, given: Given) -> None
 
 
 ACTIONS = {
-    "rollback": Action(
+    "rollback": PageAction(
         "releases:rollback", "Roll {app} back to v{number}?",
         "A new release with the image, config and processes of v{number} is checked and put live. No request fails.",
         "Roll back", lambda operations, app, by, given: operations.rollback(app, given.number, by),
         of_release=True,
     ),
-    "restart": Action(
+    "restart": PageAction(
         "ps:restart", "Restart {app}?", "New containers of the live release replace the old ones. No request fails.",
         "Restart", lambda operations, app, by, given: operations.restart(app, by),
     ),
-    "cancel": Action(
+    "cancel": PageAction(
         "deploys:cancel", "Cancel the deploy of {app}?", "What is live stays live.",
         "Cancel the deploy", lambda operations, app, by, given: operations.cancel(app, by),
     ),
-    "maintenance-on": Action(
+    "maintenance-on": PageAction(
         "maintenance:on", "Put {app} into maintenance?", "All visitors get a page with status 503 until it is over.",
         "Begin maintenance", _maintenance(True),
     ),
-    "maintenance-off": Action(
+    "maintenance-off": PageAction(
         "maintenance:off", "End the maintenance of {app}?", "Visitors see the app again.",
         "End maintenance", _maintenance(False),
     ),
-    "purge": Action(
+    "purge": PageAction(
         "cache:purge", "Purge the cache of {app}?",
         "Nothing that is kept now is served any more, of no release; the app is asked again. No request fails.",
         "Purge", _purge, of_path=True,
@@ -122,7 +122,7 @@ class ActionPage(Page):
 
     async def post(self, name: str, word: str) -> None:
         self.check_form()
-        trail = Trail(self.services.store, self.me, ACTIONS[word].command if word in ACTIONS else BY, name)
+        trail = SessionAuditEntry(self.services.store, self.me, ACTIONS[word].command if word in ACTIONS else BY, name)
         trail.detail = BY
         try:
             action = self._action(word)
@@ -147,7 +147,7 @@ class ActionPage(Page):
         path = f"/apps/{url_escape(app.name, plus=False)}"
         self.redirect(f"{path}/deploys/{deploy.id}" if deploy else path, status=303)
 
-    def _action(self, word: str) -> Action:
+    def _action(self, word: str) -> PageAction:
         action = ACTIONS.get(word)
         if action is None:
             raise HTTPError(404, "there is no such page")
@@ -163,7 +163,7 @@ class ActionPage(Page):
         live = store.release(app.live_release).config if app.live_release else {}
         return release_difference.told({**live, **store.global_config(), **store.config(app.id)}, target.config)
 
-    def _given(self, action: Action, app: App) -> Given:
+    def _given(self, action: PageAction, app: App) -> Given:
         """Raises HTTPError 400 for what is no number, UsageError for what cannot be purged."""
         if action.of_path:
             purge = purge_of(self.get_argument("url", "") or None, None)
@@ -177,7 +177,7 @@ class ActionPage(Page):
         return Given(int(text))
 
 
-def _told(action: Action, given: Given) -> str:
+def _told(action: PageAction, given: Given) -> str:
     """For the audit log."""
     if action.of_path:
         return f"url {given.purge.url}" if given.purge.url else "all"

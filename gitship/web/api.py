@@ -26,7 +26,7 @@ MOST_EVENTS = 100
 MOST_LINES = 1000  # of each container
 
 
-class Json(Page):
+class JsonHandler(Page):
     """Also says in JSON what is wrong."""
 
     tokens = True
@@ -37,7 +37,7 @@ class Json(Page):
         self.finish({"error": message, "hint": hint})
 
 
-class AppsJson(Json):
+class AppsHandler(JsonHandler):
     async def get(self) -> None:
         services = self.services
         await services.health.fresh()
@@ -47,7 +47,7 @@ class AppsJson(Json):
     head = get
 
 
-class AppJson(Json):
+class AppHandler(JsonHandler):
     async def get(self, name: str) -> None:
         services, store = self.services, self.services.store
         app = self.app(name)
@@ -77,7 +77,7 @@ class AppJson(Json):
     head = get
 
 
-class TrafficJson(Json):
+class TrafficHandler(JsonHandler):
     async def get(self, name: str) -> None:
         app = self.app(name)
         word = self.get_query_argument("span", traffic_chart.HOUR.name)
@@ -90,7 +90,7 @@ class TrafficJson(Json):
     head = get
 
 
-class ReleasesJson(Json):
+class ReleasesHandler(JsonHandler):
     async def get(self, name: str) -> None:
         app = self.app(name)
         releases = self.services.store.releases(app.id)[:MOST_DEPLOYS]
@@ -103,7 +103,7 @@ class ReleasesJson(Json):
     head = get
 
 
-class _OfDeploys(Json):
+class _DeploysHandlerBase(JsonHandler):
     async def told(self, app: App, deploys: list[Deploy]) -> list[dict[str, Any]]:
         """Each with its release and what its commit says of itself."""
         by_id = {release.id: release for release in self.services.store.releases(app.id)}
@@ -112,7 +112,7 @@ class _OfDeploys(Json):
         return [found | api_json.said_of(found["commit"], commits) for found in told]
 
 
-class DeploysJson(_OfDeploys):
+class DeploysHandler(_DeploysHandlerBase):
     async def get(self, name: str) -> None:
         app = self.app(name)
         deploys = self.services.store.deploys(app.id, limit=MOST_DEPLOYS)
@@ -121,7 +121,7 @@ class DeploysJson(_OfDeploys):
     head = get
 
 
-class DeployJson(_OfDeploys):
+class DeployHandler(_DeploysHandlerBase):
     async def get(self, name: str, deploy_id: str) -> None:
         app = self.app(name)
         [told] = await self.told(app, [self.deploy(app, deploy_id)])
@@ -130,7 +130,7 @@ class DeployJson(_OfDeploys):
     head = get
 
 
-class LogsJson(Json):
+class LogsHandler(JsonHandler):
     """The last lines of the live containers; text as it was printed."""
 
     async def get(self, name: str) -> None:
@@ -146,7 +146,7 @@ class LogsJson(Json):
     head = get
 
 
-class ServerJson(Json):
+class ServerHandler(JsonHandler):
     """For keys that may know of all apps."""
 
     async def get(self) -> None:
@@ -170,7 +170,7 @@ class ServerJson(Json):
     head = get
 
 
-class NoSuchJson(Json):
+class NotFoundHandler(JsonHandler):
     def get(self) -> None:
         raise HTTPError(404, "there is no such address")
 
@@ -189,7 +189,7 @@ class ApiPage(Page):
     head = get
 
 
-class Healthz(Json):
+class Healthz(JsonHandler):
     """200 as long as the store answers: for whatever watches the server."""
 
     open_to_all = True

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gitship.appfiles.cache_rules import RuleInUse
+from gitship.appfiles.cache_rules import CacheRuleInUse
 from gitship.https.app_https import HostStatus
 from gitship.model import Container, ContainerEvent, UptimeDay
 from gitship.model.traffic import COUNTS, Traffic
 from gitship.model.uptime import DAY_S, share
 from gitship.operations.processes import ProcessStatus
 from gitship.web.commits import Known
-from gitship.web.traffic_chart import Reach, Step
+from gitship.web.traffic_chart import ChartStep, Reach
 
 
 def host(row: HostStatus) -> dict[str, Any]:
@@ -58,20 +58,20 @@ def uptime(days: list[UptimeDay]) -> dict[str, Any]:
     return {"share": share(days), "days": told}
 
 
-def rules(found: Iterable[RuleInUse], files_until: float | None) -> dict[str, Any]:
+def rules(found: Iterable[CacheRuleInUse], files_until: float | None) -> dict[str, Any]:
     """The cache's rules, by the names that `cache:set` takes."""
     in_use = {use.rule.option: {"value": use.value, "source": use.source} for use in found}
     return {"rules": in_use, "files_until": files_until}
 
 
-def traffic(reach: Reach, found: list[Step], live: Iterable[tuple[float, str, int]]) -> dict[str, Any]:
+def traffic(reach: Reach, found: list[ChartStep], live: Iterable[tuple[float, str, int]]) -> dict[str, Any]:
     """What the plots draw."""
     since = found[0].start
     marks = [{"at": at, "release": name, "deploy": number} for at, name, number in sorted(live) if at >= since]
     return {"span": reach.name, "steps": [_step(step) for step in found], "live": marks}
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: ChartStep) -> dict[str, Any]:
     counts: Traffic = step.traffic
     return {
         "at": step.start,

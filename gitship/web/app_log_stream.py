@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gitship.engine.types import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.model import Container
-from gitship.observe.status_facts import Facts
+from gitship.observe.status_facts import StatusFacts
 from gitship.store import Store
 from gitship.web import ansi, log_positions
 from gitship.web.log_positions import BEGIN, MARGIN_S, Chain, Position, Positions
@@ -83,7 +83,7 @@ def instance(container: str) -> str:
     return ".".join(parts[1:3]) if len(parts) == 4 else container
 
 
-def past(facts: Facts, containers: Iterable[Container], seen: Positions, tail: int) -> list[Placed]:
+def past(facts: StatusFacts, containers: Iterable[Container], seen: Positions, tail: int) -> list[Placed]:
     """The last ``tail`` lines of each container that come after ``seen``, by time. Not for an event loop."""
     found: list[Placed] = []
     for container in containers:
@@ -102,7 +102,7 @@ class AppLog:
     """``lines`` are gathered by threads; frames are made, and read, on the event loop."""
 
     def __init__(
-        self, app_id: int, begin: Positions, store: Store, facts: Facts, loop: asyncio.AbstractEventLoop,
+        self, app_id: int, begin: Positions, store: Store, facts: StatusFacts, loop: asyncio.AbstractEventLoop,
         wake: Callable[[], None],
     ) -> None:  # fmt: skip
         """``begin`` is where its first viewer stands: it has every line after that."""
@@ -224,7 +224,7 @@ class AppLog:
 class AppLogs:
     """The logs that are watched at this moment. Used on the event loop."""
 
-    def __init__(self, store: Store, facts: Facts) -> None:
+    def __init__(self, store: Store, facts: StatusFacts) -> None:
         self._store = store
         self._facts = facts
         self._logs: dict[int, AppLog] = {}

@@ -11,9 +11,9 @@ from gitship.errors import NotFound
 from gitship.model import App
 from gitship.web import log_positions
 from gitship.web.app_log_stream import READ_LINES, AppLog, AppLogs, frame, past, row, suited
-from gitship.web.event_stream import LEFT, RETRY_MS, Stream
+from gitship.web.event_stream import LEFT, RETRY_MS, EventStream
 from gitship.web.log_positions import MARGIN_S, Position
-from gitship.web.page import Page, Services
+from gitship.web.page import Page, PageServices
 
 SHOWN_LINES = 200  # of each container
 MOST_SHOWN = 1000
@@ -51,10 +51,10 @@ class LogsPage(Page):
     head = get
 
 
-class LogStream(Stream):
+class LogStream(EventStream):
     """Events ``lines``: a JSON list of [time, process, stream, HTML]; the id is where the viewer stands then."""
 
-    def initialize(self, services: Services, logs: AppLogs) -> None:  # type: ignore[override]
+    def initialize(self, services: PageServices, logs: AppLogs) -> None:  # type: ignore[override]
         super().initialize(services)
         self.logs = logs
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gitship.appfiles.cache_rules import RuleInUse
+from gitship.appfiles.cache_rules import CacheRuleInUse
 from gitship.commands.cache import shown_time, shown_value
 from gitship.errors import GitshipError
 from gitship.model import App, Deploy, Release
@@ -16,10 +16,10 @@ from gitship.operations.processes import ProcessStatus
 from gitship.routing.gate_settings import MAINTENANCE
 from gitship.store.uptime import KEPT_DAYS
 from gitship.web import stage_bar, traffic_chart, uptime_bar, warnings
-from gitship.web.page import Page, Services
-from gitship.web.page_cache import KeptPages
+from gitship.web.page import Page, PageServices
+from gitship.web.page_cache import PageCache
 from gitship.web.status import Statuses, timeline
-from gitship.web.traffic_chart import Reach, Step
+from gitship.web.traffic_chart import ChartStep, Reach
 
 SHOWN_DEPLOYS = 30
 MARKED_DEPLOYS = 500  # that are looked through for marks in a plot
@@ -35,16 +35,16 @@ class Measured:
     """
 
     processes: dict[str, ProcessStatus]
-    steps: list[Step]
+    steps: list[ChartStep]
     live: list[tuple[float, str, int]]
-    rules: list[RuleInUse]
+    rules: list[CacheRuleInUse]
     files_until: float | None
 
 
 class AppPage(Page):
     """``span`` in the query says how far back the plots go."""
 
-    def initialize(self, services: Services, kept: KeptPages) -> None:  # type: ignore[override]
+    def initialize(self, services: PageServices, kept: PageCache) -> None:  # type: ignore[override]
         super().initialize(services)
         self.kept = kept
 
@@ -98,7 +98,7 @@ class AppPage(Page):
     head = get
 
 
-def measure(services: Services, app: App, reach: Reach) -> Measured:
+def measure(services: PageServices, app: App, reach: Reach) -> Measured:
     """Not for an event loop."""
     store, operations = services.store, services.operations
     try:

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 
 from gitship.git.repository import Commit
 from gitship.model import App
-from gitship.observe.status_facts import Facts
+from gitship.observe.status_facts import StatusFacts
 
 MOST_KEPT = 5000
 
@@ -18,7 +18,7 @@ Known = Mapping[str, Commit]
 class Commits:
     """Used on the event loop."""
 
-    def __init__(self, facts: Facts, work: Executor) -> None:
+    def __init__(self, facts: StatusFacts, work: Executor) -> None:
         self._facts = facts
         self._work = work
         self._kept: dict[tuple[int, str], Commit] = {}

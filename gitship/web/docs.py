@@ -15,7 +15,7 @@ from markdown_it.utils import OptionsDict
 from tornado.web import HTTPError
 
 from gitship import __version__, docs
-from gitship.docs import Topic
+from gitship.docs import ManualTopic
 from gitship.errors import NotFound, nearest
 from gitship.web.page import Page
 
@@ -37,7 +37,7 @@ class Rendered:
 
 
 @functools.cache
-def rendered(topic: Topic) -> Rendered:
+def rendered(topic: ManualTopic) -> Rendered:
     """Markup in the text is shown, not obeyed. What can be wider than a phone scrolls by itself, by keyboard too."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.add_render_rule("fence", _fence)
@@ -106,7 +106,7 @@ class Manual(Page):
         if self.identity is None and not self.services.settings.web.public:
             raise HTTPError(401, "sign in with your SSH key")
 
-    def show(self, topic: Topic | None, page: Rendered | None) -> None:
+    def show(self, topic: ManualTopic | None, page: Rendered | None) -> None:
         self.render("docs.html", topic=topic, page=page, topics=docs.topics(), parts=docs.SECTIONS, version=__version__)
 
 

@@ -19,8 +19,8 @@ from gitship.console import visible_apps
 from gitship.errors import NotFound
 from gitship.model import App, Deploy
 from gitship.web.deploy_log_file import LogFile, Position
-from gitship.web.live_updates import ALL_APPS, Watch
-from gitship.web.page import Page, Services
+from gitship.web.live_updates import ALL_APPS, Viewer
+from gitship.web.page import Page, PageServices
 from gitship.web.sse_frames import Frames
 
 RETRY_MS = 1000
@@ -40,12 +40,12 @@ class SignedOutError(Exception):
 LEFT = (StreamClosedError, TimeoutError, SignedOutError)
 
 
-class Stream(Page):
+class EventStream(Page):
     """An answer that goes on until the viewer, or the server, leaves."""
 
     last_write = 0.0
     checked_at = 0.0
-    watch: Watch | None = None
+    watch: Viewer | None = None
 
     def begin(self) -> None:
         """Raises HTTPError 503 when there are as many viewers as the server takes."""
@@ -75,7 +75,7 @@ class Stream(Page):
         await taken  # which raises when the viewer is gone
         await asyncio.sleep(0)  # and one that takes a long log at once leaves the others their turn
 
-    async def woken(self, watch: Watch) -> None:
+    async def woken(self, watch: Viewer) -> None:
         """The next wake-up; a sign of life to the viewer when there was none for long."""
         await watch.woken()
         now = time.monotonic()
@@ -97,10 +97,10 @@ class Stream(Page):
             connection.stream.close()
 
 
-class DeployStream(Stream):
+class DeployStream(EventStream):
     """Events: one of logline.LOOKS for each line; ``state`` (JSON with the page's head as HTML); ``end``."""
 
-    def initialize(self, services: Services, frames: Frames) -> None:  # type: ignore[override]
+    def initialize(self, services: PageServices, frames: Frames) -> None:  # type: ignore[override]
         super().initialize(services)
         self.frames = frames
 
@@ -119,7 +119,7 @@ class DeployStream(Stream):
             except LEFT:
                 self.cut()
 
-    async def _follow(self, app: App, deploy_id: int, file: LogFile, at: Position, watch: Watch) -> None:
+    async def _follow(self, app: App, deploy_id: int, file: LogFile, at: Position, watch: Viewer) -> None:
         shown: Deploy | None = None
         ended_at = math.inf  # monotonic: a clock that is set back must not hold up the end
         while not watch.closed:
@@ -154,7 +154,7 @@ class DeployStream(Stream):
         return f"event: state\ndata: {json.dumps({'state': deploy.state, 'head': head})}\n\n".encode()
 
 
-class ChangeStream(Stream):
+class ChangeStream(EventStream):
     """An event ``changed`` when some app's state did since the page was made; the page then fetches itself anew.
 
     ``usage`` comes every FIGURES_S: processors, memory and ages are others now.

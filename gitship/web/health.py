@@ -18,13 +18,13 @@ from gitship.observe import app_state
 from gitship.observe.app_state import Words
 from gitship.operations.interface import Operations
 from gitship.operations.processes import CRASH_LOOP
-from gitship.per_app_errors import Apart
+from gitship.per_app_errors import PerAppErrors
 from gitship.routing.gate_settings import MAINTENANCE
 from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.store.app_lock import LOCK
 from gitship.web import usage
-from gitship.web.live_updates import Live
+from gitship.web.live_updates import LiveUpdates
 from gitship.web.usage import Visits
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Health:
     the processors together.
     """
 
-    def __init__(self, store: Store, operations: Operations, live: Live, work: Executor) -> None:
+    def __init__(self, store: Store, operations: Operations, live: LiveUpdates, work: Executor) -> None:
         self._store = store
         self._facts = operations.facts
         self._stats = operations.stats
@@ -65,7 +65,7 @@ class Health:
         self._visits_told_at = 0.0
         self.certificates: Mapping[int, list[HostStatus]] = {}
         self._certificates_at = 0.0
-        self._apart = Apart()
+        self._apart = PerAppErrors()
 
     async def fresh(self) -> None:
         """Waits a moment for an answer when the last one is too old; never raises."""

@@ -23,7 +23,7 @@ ALL_APPS = "apps"  # the key of watches on whatever changes a state, of any app
 Key = int | str  # a deploy's id, ALL_APPS, or the name of something else that wakes its viewers
 
 
-class Watch:
+class Viewer:
     """One viewer's. ``closed`` once it or the server has left; ``state_changed`` since the viewer last reset it.
 
     ``recheck``: keys have changed, so perhaps this viewer may see no more.
@@ -48,12 +48,12 @@ class Watch:
         self.wake()
 
 
-class Live:
+class LiveUpdates:
     """Started and stopped on the event loop; ``watch`` belongs to the event loop too."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._watches: dict[Key, set[Watch]] = {}
+        self._watches: dict[Key, set[Viewer]] = {}
         self._count = 0
         self.version = _now_ms()  # goes up with every change of a state, and over a restart
         self._begun = self.version
@@ -119,9 +119,9 @@ class Live:
         return self._count >= MAX_WATCHES
 
     @contextmanager
-    def watch(self, key: Key) -> Iterator[Watch]:
+    def watch(self, key: Key) -> Iterator[Viewer]:
         """A watch on the deploy with this id, or on whatever ``wake`` is called for."""
-        watch = Watch()
+        watch = Viewer()
         self._watches.setdefault(key, set()).add(watch)
         self._count += 1
         try:

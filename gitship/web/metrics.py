@@ -24,14 +24,14 @@ from gitship.observe.traffic import Stats
 from gitship.store import Store
 from gitship.web import usage
 from gitship.web.health import Health
-from gitship.web.page import Page, Services
+from gitship.web.page import Page, PageServices
 from gitship.web.status import Statuses
 
 BUCKETS_S = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0)
 MOST_DEPLOYS = 10_000  # per app
 
 
-class Metrics(Page):
+class MetricsPage(Page):
     """For a token of a key, with its apps, or to whoever asks on the server itself."""
 
     open_to_all = True
@@ -44,17 +44,19 @@ class Metrics(Page):
         store = self.services.store
         apps = store.apps() if self.identity is None else visible_apps.apps(store, self.identity)
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Figures(self.services, apps, whole=self.identity is None or not self.identity.limited))
+        registry.register(
+            MetricsCollector(self.services, apps, whole=self.identity is None or not self.identity.limited)
+        )
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest(registry))
 
     head = get
 
 
-class Figures(Collector):
+class MetricsCollector(Collector):
     """One scrape's."""
 
-    def __init__(self, services: Services, apps: list[App], *, whole: bool) -> None:
+    def __init__(self, services: PageServices, apps: list[App], *, whole: bool) -> None:
         self._store: Store = services.store
         self._health: Health = services.health
         self._operations = services.operations

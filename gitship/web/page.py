@@ -32,7 +32,7 @@ from gitship.web import humanize, stage_bar
 from gitship.web.commits import Commits
 from gitship.web.deploy_log_file import LogFile
 from gitship.web.health import Health
-from gitship.web.live_updates import Live
+from gitship.web.live_updates import LiveUpdates
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -50,13 +50,13 @@ SECURE_COOKIE = "__Host-gitship"  # no other host, an app's for instance, can se
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class PageServices:
     """``work`` is where slow reads run, ``deeds`` what is asked for; ``only_local``: the server listens on loopback."""
 
     store: Store
     settings: Settings
     operations: Operations
-    live: Live
+    live: LiveUpdates
     health: Health
     commits: Commits
     work: Executor
@@ -83,7 +83,7 @@ class Page(RequestHandler):
     identity: Identity | None = None
     trouble = ""  # the id under which the log has what went wrong here
 
-    def initialize(self, services: Services) -> None:
+    def initialize(self, services: PageServices) -> None:
         self.services = services
 
     def set_default_headers(self) -> None:

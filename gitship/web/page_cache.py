@@ -9,7 +9,7 @@ KEPT_S = 1.0
 MOST = 50
 
 
-class KeptPages:
+class PageCache:
     """Used on the event loop. A key names all that a page depends on: who may see what, by which address, and so on."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

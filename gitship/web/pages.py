@@ -14,8 +14,8 @@ from gitship.model import STATUS_PAGE, Identity, UptimeDay
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
 from gitship.web import ansi, uptime_bar, usage, warnings
-from gitship.web.page import Page, Services
-from gitship.web.page_cache import KeptPages
+from gitship.web.page import Page, PageServices
+from gitship.web.page_cache import PageCache
 from gitship.web.push_line import look, shown
 from gitship.web.status import Statuses
 
@@ -35,7 +35,7 @@ class OverviewPage(Page):
 
     open_to_all = True
 
-    def initialize(self, services: Services, kept: KeptPages) -> None:  # type: ignore[override]
+    def initialize(self, services: PageServices, kept: PageCache) -> None:  # type: ignore[override]
         super().initialize(services)
         self.kept = kept
 

@@ -39,9 +39,9 @@ from gitship.web.app_log_stream import AppLogs
 from gitship.web.commits import Commits
 from gitship.web.connection_limit import BoundedServer
 from gitship.web.health import Health
-from gitship.web.live_updates import Live
-from gitship.web.page import CONTENT_SECURITY_POLICY, Services
-from gitship.web.page_cache import KeptPages
+from gitship.web.live_updates import LiveUpdates
+from gitship.web.page import CONTENT_SECURITY_POLICY, PageServices
+from gitship.web.page_cache import PageCache
 from gitship.web.sse_frames import Frames
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class WebServer:
         self._operations = operations
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
-        self._live: Live | None = None
+        self._live: LiveUpdates | None = None
         self.address = listen
 
     def start(self) -> None:
@@ -121,14 +121,14 @@ class WebServer:
     async def _serve(self, sockets: list[socket.socket]) -> None:
         self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
-        live = self._live = Live(self._bus)
+        live = self._live = LiveUpdates(self._bus)
         with (
             ThreadPoolExecutor(WORKERS, thread_name_prefix="web-work") as work,
             ThreadPoolExecutor(DEEDS, thread_name_prefix="web-work-deeds") as deeds,
         ):
             facts = self._operations.facts
             health = Health(self._store, self._operations, live, work)
-            services = Services(
+            services = PageServices(
                 self._store, self._settings, self._operations, live, health, Commits(facts, work), work, deeds,
                 is_loopback(self._listen.host),
             )  # fmt: skip
@@ -153,11 +153,11 @@ class WebServer:
             await server.close_all_connections()
 
 
-def application(services: Services, app_logs: AppLogs) -> Application:
+def application(services: PageServices, app_logs: AppLogs) -> Application:
     """All addresses of the status page."""
     app, deploy = r"/apps/([^/]+)", r"/apps/([^/]+)/deploys/([0-9]{1,19})"
     reads = {"services": services}
-    kept = KeptPages()
+    kept = PageCache()
     return Application(
         [
             url(r"/", pages.OverviewPage, {**reads, "kept": kept}),
@@ -176,18 +176,18 @@ def application(services: Services, app_logs: AppLogs) -> Application:
             url(r"/docs/index\.json", docs.DocsSearch, reads),
             url(r"/docs/([a-z-]+)", docs.DocsPage, reads),
             url(r"/api", api.ApiPage, reads),
-            url(r"/api/apps", api.AppsJson, reads),
-            url(r"/api/apps/([^/]+)", api.AppJson, reads),
-            url(r"/api/apps/([^/]+)/releases", api.ReleasesJson, reads),
-            url(r"/api/apps/([^/]+)/deploys", api.DeploysJson, reads),
-            url(r"/api/apps/([^/]+)/deploys/([0-9]{1,19})", api.DeployJson, reads),
+            url(r"/api/apps", api.AppsHandler, reads),
+            url(r"/api/apps/([^/]+)", api.AppHandler, reads),
+            url(r"/api/apps/([^/]+)/releases", api.ReleasesHandler, reads),
+            url(r"/api/apps/([^/]+)/deploys", api.DeploysHandler, reads),
+            url(r"/api/apps/([^/]+)/deploys/([0-9]{1,19})", api.DeployHandler, reads),
             url(r"/api/apps/([^/]+)/deploys/([0-9]{1,19})/log", pages.DeployLog, reads),
-            url(r"/api/apps/([^/]+)/traffic", api.TrafficJson, reads),
-            url(r"/api/apps/([^/]+)/logs", api.LogsJson, reads),
-            url(r"/api/server", api.ServerJson, reads),
-            url(r"/api/.*", api.NoSuchJson, reads),
+            url(r"/api/apps/([^/]+)/traffic", api.TrafficHandler, reads),
+            url(r"/api/apps/([^/]+)/logs", api.LogsHandler, reads),
+            url(r"/api/server", api.ServerHandler, reads),
+            url(r"/api/.*", api.NotFoundHandler, reads),
             url(r"/badge/([^/]+)\.svg", badges.Badge, reads),
-            url(r"/metrics", metrics.Metrics, reads),
+            url(r"/metrics", metrics.MetricsPage, reads),
             url(r"/healthz", api.Healthz, reads),
         ],
         default_handler_class=pages.NoSuchPage,

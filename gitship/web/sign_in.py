@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitship.console.audit_entry import Trail
+from gitship.console.audit_entry import SessionAuditEntry
 from gitship.model import Outcome
 from gitship.web.page import Page
 
@@ -28,7 +28,7 @@ class SignIn(Page):
             self._refuse()
             return
         session, identity = made
-        trail = Trail(self.services.store, identity, "web")
+        trail = SessionAuditEntry(self.services.store, identity, "web")
         trail.detail = "signed in"
         trail.begin()
         trail.end(Outcome.OK)

@@ -16,7 +16,7 @@ _ORDER = tuple(DeployState)
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageBox:
     """``look`` is done, now, failed or later; ``x`` and ``width`` in units of BAR_WIDTH, 0 without a time."""
 
     name: str
@@ -26,26 +26,26 @@ class Stage:
     width: float = 0
 
 
-def stages(deploy: Deploy) -> list[Stage]:
+def stages(deploy: Deploy) -> list[StageBox]:
     """Every stage the deploy went through, in order, then, while it runs, the one it is in and those to come."""
     total = stage_seconds(deploy) or 1.0
     scale = (BAR_WIDTH - MIN_WIDTH * len(deploy.stages)) / total
-    shown: list[Stage] = []
+    shown: list[StageBox] = []
     x = 0.0
     for time in deploy.stages:
         width = MIN_WIDTH + time.seconds * scale
         running = not deploy.state.ended and time.stage is deploy.state
         look = "failed" if time.stage is deploy.failed_stage else "now" if running else "done"
-        shown.append(Stage(time.stage, look, duration(time.seconds), round(x, 1), round(width, 1)))
+        shown.append(StageBox(time.stage, look, duration(time.seconds), round(x, 1), round(width, 1)))
         x += width
     names = {s.name for s in shown}
     if deploy.failed_stage and deploy.failed_stage not in names:
-        shown.append(Stage(deploy.failed_stage, "failed"))
+        shown.append(StageBox(deploy.failed_stage, "failed"))
     if not deploy.state.ended:
         if deploy.state not in names:
-            shown.append(Stage(deploy.state, "now"))
+            shown.append(StageBox(deploy.state, "now"))
         done = _ORDER.index(deploy.state)
-        shown += [Stage(s, "later") for s in _EXPECTED if _ORDER.index(s) > done]
+        shown += [StageBox(s, "later") for s in _EXPECTED if _ORDER.index(s) > done]
     return shown
 
 

@@ -155,7 +155,7 @@ def _urls(app: App, operations: Operations) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimelineDeploy:
     """A deploy in the app's timeline. ``growth`` in bytes, against what was live before; ``subject`` of its commit."""
 
     deploy: Deploy
@@ -167,7 +167,9 @@ class Step:
     may_return: bool
 
 
-def timeline(deploys: Iterable[Deploy], releases: Iterable[Release], app: App, commits: Known, keep: int) -> list[Step]:
+def timeline(
+    deploys: Iterable[Deploy], releases: Iterable[Release], app: App, commits: Known, keep: int
+) -> list[TimelineDeploy]:
     """Newest first, as they come. ``may_return``: its image is kept, so that one can roll back to it."""
     by_id = {r.id: r for r in releases}
     # A failed deploy may have made a release, which was never live.
@@ -182,7 +184,7 @@ def timeline(deploys: Iterable[Deploy], releases: Iterable[Release], app: App, c
         commit = commits.get(deploy.commit or (release.commit if release else None) or "")
         shown = release if deploy.state.switched or not deploy.state.ended else None
         steps.append(
-            Step(
+            TimelineDeploy(
                 deploy=deploy,
                 release=shown,
                 live=shown is not None and shown.id == app.live_release,

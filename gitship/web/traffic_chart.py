@@ -46,7 +46,7 @@ REACHES = {reach.name: reach for reach in (HOUR, DAY, MONTH)}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChartStep:
     """``seconds`` is how much of it is over."""
 
     start: float
@@ -91,7 +91,7 @@ class Plot:
     whole: Traffic
 
 
-def plot(reach: Reach, found: list[Step], live: Sequence[tuple[float, str, int]], now: float) -> Plot:
+def plot(reach: Reach, found: list[ChartStep], live: Sequence[tuple[float, str, int]], now: float) -> Plot:
     """Of ``steps``; ``live`` says when a release went live, its name and the deploy's id, in any order."""
     begin = found[0].start
     seconds = min(reach.seconds, now - begin)
@@ -105,24 +105,24 @@ def plot(reach: Reach, found: list[Step], live: Sequence[tuple[float, str, int]]
     )
 
 
-def steps(reach: Reach, spans: Iterable[Span], now: float) -> list[Step]:
+def steps(reach: Reach, spans: Iterable[Span], now: float) -> list[ChartStep]:
     """All steps of the reach, also those without visitors, oldest first."""
     begin = reach.begin(now)
     starts = [begin + n * reach.step_s for n in range(reach.steps)]
-    found = [Step(start, max(SHORTEST_S, min(reach.step_s, now - start))) for start in starts]
+    found = [ChartStep(start, max(SHORTEST_S, min(reach.step_s, now - start))) for start in starts]
     for span in spans:
         if 0 <= (number := int((span.start - begin) // reach.step_s)) < reach.steps:
             found[number].traffic.add(span.traffic)
     return found
 
 
-def _requests(reach: Reach, found: list[Step]) -> Panel:
+def _requests(reach: Reach, found: list[ChartStep]) -> Panel:
     rates = [s.traffic.requests / s.seconds for s in found]
     top = max(rates)
     cached = [(s.traffic.hits + s.traffic.stale) / s.seconds for s in found]
     stale = [s.traffic.stale / s.seconds for s in found]
 
-    def told(step: Step) -> str:
+    def told(step: ChartStep) -> str:
         ratio = step.traffic.hit_ratio
         more = "" if ratio is None else f", {100 * ratio:.0f} % from the cache"
         old = f", {step.traffic.stale} of them old" if step.traffic.stale else ""
@@ -135,11 +135,11 @@ def _requests(reach: Reach, found: list[Step]) -> Panel:
     return _panel(reach, "Requests", humanize.rate(top) if top else "", layers, found, told)
 
 
-def _errors(reach: Reach, found: list[Step]) -> Panel:
+def _errors(reach: Reach, found: list[ChartStep]) -> Panel:
     rates = [s.traffic.errors / s.seconds for s in found]
     top = max(rates)
 
-    def told(step: Step) -> str:
+    def told(step: ChartStep) -> str:
         return f"{step.traffic.errors} answers with 5xx, {100 * (step.traffic.error_ratio or 0):.1f} %"
 
     return _panel(
@@ -147,12 +147,12 @@ def _errors(reach: Reach, found: list[Step]) -> Panel:
     )
 
 
-def _times(reach: Reach, found: list[Step]) -> Panel:
+def _times(reach: Reach, found: list[ChartStep]) -> Panel:
     p50 = [s.traffic.percentile(0.5) for s in found]
     p95 = [s.traffic.percentile(0.95) for s in found]
     top = max((v for v in p95 if v is not None), default=0.0)
 
-    def told(step: Step) -> str:
+    def told(step: ChartStep) -> str:
         return humanize.times(step.traffic) or "no requests"
 
     layers = [("p50", "half of them", line(p50, top)), ("p95", "95 of 100", line(p95, top))]
@@ -164,8 +164,8 @@ def _panel(
     title: str,
     most: str,
     layers: list[tuple[str, str, str]],
-    found: list[Step],
-    told: Callable[[Step], str],
+    found: list[ChartStep],
+    told: Callable[[ChartStep], str],
 ) -> Panel:
     return Panel(
         title=title,

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitship.config_values import Address
-from gitship.containers.container_starter import Starter
+from gitship.containers.container_starter import ContainerStarter
 from gitship.front.front import AppFront, Backend, Front
 from gitship.front.tcp_ports import free_port
 from gitship.model import App, Container
@@ -37,7 +37,7 @@ LOAD_BEFORE_S = 2.0
 
 
 @dataclass
-class Releases(Starter):
+class Releases(ContainerStarter):
     """Processes of the tiny app; ``retire`` is what a drain calls at its end."""
 
     binary: Path

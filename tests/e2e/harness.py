@@ -25,8 +25,8 @@ from typing import Any, ClassVar
 import tomli_w
 
 from gitship.engine import firewall
-from gitship.engine.firewall_rules import Rules
-from gitship.engine.label_hmac import Seal
+from gitship.engine.firewall_rules import FirewallRules
+from gitship.engine.label_hmac import LabelHmac
 from tests.e2e import docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.forks import Forked, Forks
@@ -282,7 +282,7 @@ class Server:
     def sealed(self, name: str, labels: Mapping[str, str]) -> list[str]:
         """Words for `docker create` of a container that gitship takes for one that it has made itself."""
         [(secret,)] = self.database("SELECT value FROM meta WHERE key = 'secret'")
-        own = Seal(bytes.fromhex(secret)).labels(name, {"gitship.server": self.server_id(), **labels}, {})
+        own = LabelHmac(bytes.fromhex(secret)).labels(name, {"gitship.server": self.server_id(), **labels}, {})
         return [word for label, text in own.items() for word in ("--label", f"{label}={text}")]
 
     def database(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -422,7 +422,7 @@ def remove_chains(server: str) -> list[str]:
     found = subprocess.run(["iptables", "-w", "-S"], capture_output=True, text=True, timeout=20, check=False).stdout
     chains = [line.split()[1] for line in found.splitlines() if line.startswith(f"-N GITSHIP-{server[:12]}-")]
     if chains:
-        firewall.remove(Rules(server, IPv4Network("10.0.0.0/8"), "", ()))
+        firewall.remove(FirewallRules(server, IPv4Network("10.0.0.0/8"), "", ()))
     return [f"the firewall's chain {chain} was left" for chain in chains]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gitship.appfiles import overrides
-from gitship.appfiles.mounts import Wanted
+from gitship.appfiles.mounts import DeclaredMount
 from gitship.store import Store
 from tests.e2e import apps, docker_cli
 from tests.e2e.agreement import await_agreement
@@ -162,7 +162,7 @@ def test_what_an_earlier_gitship_allowed_is_looked_at_again_before_a_container_i
     ok(server, "storage:mount", "within", f"{inner}:/www/data")
     server.stop()
     store = Store(server.data_dir / "gitship.db")
-    above = Wanted(str(inner.parent), "/www/data")
+    above = DeclaredMount(str(inner.parent), "/www/data")
     store.set_setting(store.app("above").id, overrides.MOUNT + above.path, above.stored)
     store.close()
     server.start()

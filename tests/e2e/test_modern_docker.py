@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.disk.reserve import Reserve
+from gitship.disk.reserve import DiskReserve
 from gitship.engine.docker import DockerEngine
 from gitship.engine.types import BuildOptions
 from tests.e2e import apps, docker_cli
@@ -127,7 +127,7 @@ def test_the_reserve_is_made_where_three_times_its_size_is_free_and_given_up(
     ballast.drop()
     assert not ballast.there()
     wait_until(lambda: shutil.disk_usage(disk).free > before - SLACK, 30, "containerd has cleared it away")
-    reserve = Reserve(disk, ballast)
+    reserve = DiskReserve(disk, ballast)
     reserve.restock()
     assert ballast.there() and reserve.give_up() and not ballast.there()
 

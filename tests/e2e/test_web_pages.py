@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from gitship import docs
 from gitship.deploy import output
-from gitship.deploy.journal import Journal
+from gitship.deploy.journal import DeployJournal
 from gitship.model import DeployState
 from tests.bench.web import full_site
 from tests.e2e.browser import axe_source, chromium, violations
@@ -172,7 +172,7 @@ def test_strangers_see_90_days_in_a_picture_that_can_be_read_out(site: Site, bro
 
 
 @pytest.fixture
-def journal(site: Site) -> Iterator[Journal]:
+def journal(site: Site) -> Iterator[DeployJournal]:
     """A deploy that has built within a second: its headline came after its lines."""
     journal = site.deploy(site.store.app("app-009"))
     journal.line(output.headline("app-009: 4 files", 0.1))
@@ -183,7 +183,7 @@ def journal(site: Site) -> Iterator[Journal]:
     journal.close()
 
 
-def test_a_step_folds_with_the_lines_that_are_its_own(site: Site, browser: Browser, journal: Journal) -> None:
+def test_a_step_folds_with_the_lines_that_are_its_own(site: Site, browser: Browser, journal: DeployJournal) -> None:
     path = f"/apps/app-009/deploys/{journal.deploy.id}"
     page = opened(site, browser, path)
     first, building = page.locator("#log .headline").all()
@@ -202,7 +202,7 @@ def test_a_step_folds_with_the_lines_that_are_its_own(site: Site, browser: Brows
 
 
 def test_a_log_follows_until_one_scrolls_up_and_a_line_has_an_address(
-    site: Site, browser: Browser, journal: Journal
+    site: Site, browser: Browser, journal: DeployJournal
 ) -> None:
     for number in range(200):
         journal.line(f"line {number}")

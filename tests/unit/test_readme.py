@@ -15,7 +15,7 @@ from gitship.engine.hardening import KEPT, PIDS_LIMIT
 from gitship.front.varnishd import Varnishd
 from gitship.git.build_context import MAX_DOCKERIGNORE_BYTES
 from gitship.schema import MOST_BYTES
-from gitship.ssh.connection_limits import Limits
+from gitship.ssh.connection_limits import ConnectionLimits
 from tests.manual import PROSE, README, TEXTS, blocks
 
 COMMAND = re.compile(r"[a-z]+(?::[a-z-]+)+")
@@ -124,7 +124,10 @@ def test_varnishs_log_is_looked_for_where_it_is() -> None:
 
 def test_figures_of_limits_are_the_codes() -> None:
     security = " ".join(docs.topics()["security"].text.split())
-    limits, words = Limits(), ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    limits, words = (
+        ConnectionLimits(),
+        ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    )
     assert limits.failed_logins_window_s == 60
     assert f"{limits.failed_logins_per_address} wrong keys a minute and address" in security
     assert f"with {words[len(KEPT)]} capabilities" in security

@@ -16,7 +16,7 @@ import tomli_w
 from gitship.config import load
 from gitship.doctor.report import Level
 from gitship.doctor.services import builds as builds_of_doctor
-from gitship.engine.build_limits import BuildLimits, Limiter
+from gitship.engine.build_limits import BuildLimiter, BuildLimits
 from gitship.engine.docker import DockerEngine
 from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployError
@@ -110,7 +110,7 @@ def test_what_root_has_set_before_the_start_holds_for_a_gitship_that_is_not_root
     def asked() -> list[BuildStep | BuildOutput]:
         events: list[BuildStep | BuildOutput] = []
         with as_nobody():
-            Limiter(limits, own.host).limit(lambda: "cgroupfs", events.append)
+            BuildLimiter(limits, own.host).limit(lambda: "cgroupfs", events.append)
         return events
 
     BuildLimits(cgroup_parent=PARENT).bring()  # what earlier tests had

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitship.appfiles import build_arguments, gitship_toml, overrides
-from gitship.appfiles.gitship_toml import Build
+from gitship.appfiles.gitship_toml import BuildTable
 from gitship.appfiles.manifest import Manifest
 from gitship.errors import ConfigError, GitshipError, UsageError
 
@@ -26,7 +26,7 @@ def test_refused_in_the_file_at_the_command_and_when_it_was_set_by_an_earlier_gi
         with pytest.raises(GitshipError, match=name):
             overrides.building(Manifest(), overrides.parse({stored: "/etc/shadow"}), {name: "x"})
     with pytest.raises(GitshipError, match=name):
-        overrides.building(Manifest(build=Build(args={name: "x"})), overrides.parse({}), {})
+        overrides.building(Manifest(build=BuildTable(args={name: "x"})), overrides.parse({}), {})
 
 
 @pytest.mark.parametrize("name", ALLOWED)

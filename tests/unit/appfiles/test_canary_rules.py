@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.appfiles.canary_rules import MIN_REQUESTS, Plan, Verdict, described, judge, parse
+from gitship.appfiles.canary_rules import MIN_REQUESTS, CanaryPlan, CanaryVerdict, described, judge, parse
 from gitship.model.traffic import Traffic, bucket
 
-PLAN = Plan(5, 60)
+PLAN = CanaryPlan(5, 60)
 
 
 def had(requests: int, errors: int = 0, took_s: float = 0.01) -> Traffic:
@@ -19,11 +19,11 @@ def had(requests: int, errors: int = 0, took_s: float = 0.01) -> Traffic:
 @pytest.mark.parametrize(
     ("text", "plan"),
     [
-        ("5%", Plan(5, 120)), ("5% for 2m", Plan(5, 120)), ("0.5% for 90s", Plan(0.5, 90)),
-        (" 25 % for 1 H ", Plan(25, 3600)), ("90%", Plan(90, 120)),
+        ("5%", CanaryPlan(5, 120)), ("5% for 2m", CanaryPlan(5, 120)), ("0.5% for 90s", CanaryPlan(0.5, 90)),
+        (" 25 % for 1 H ", CanaryPlan(25, 3600)), ("90%", CanaryPlan(90, 120)),
     ],
 )  # fmt: skip
-def test_a_plan_is_a_share_and_a_time(text: str, plan: Plan) -> None:
+def test_a_plan_is_a_share_and_a_time(text: str, plan: CanaryPlan) -> None:
     assert parse(text) == plan
 
 
@@ -40,28 +40,28 @@ def test_a_share_or_a_time_out_of_range_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "text"), [(Plan(5), "5% of visitors for 2m"), (Plan(0.5, 90), "0.5% of visitors for 90s")]
+    ("plan", "text"), [(CanaryPlan(5), "5% of visitors for 2m"), (CanaryPlan(0.5, 90), "0.5% of visitors for 90s")]
 )
-def test_a_plan_is_told_as_it_was_asked_for(plan: Plan, text: str) -> None:
+def test_a_plan_is_told_as_it_was_asked_for(plan: CanaryPlan, text: str) -> None:
     assert str(plan) == text
 
 
 def test_a_good_release_is_promoted_at_the_end_and_not_before() -> None:
-    assert judge(PLAN, 59, had(1000), had(50)).verdict is Verdict.WAIT
-    assert judge(PLAN, 60, had(1000), had(50)).verdict is Verdict.PROMOTE
+    assert judge(PLAN, 59, had(1000), had(50)).verdict is CanaryVerdict.WAIT
+    assert judge(PLAN, 60, had(1000), had(50)).verdict is CanaryVerdict.PROMOTE
 
 
 def test_a_failing_release_is_aborted_as_soon_as_it_is_certain() -> None:
-    assert judge(PLAN, 1, had(100), had(10, errors=2)).verdict is Verdict.WAIT, "two errors are too few to tell"
+    assert judge(PLAN, 1, had(100), had(10, errors=2)).verdict is CanaryVerdict.WAIT, "two errors are too few to tell"
     verdict = judge(PLAN, 1, had(100), had(15, errors=3))
     assert (verdict.verdict, verdict.reason) == (
-        Verdict.ABORT, "3 of 15 requests failed (20.0%; 0.0% before)",
+        CanaryVerdict.ABORT, "3 of 15 requests failed (20.0%; 0.0% before)",
     )  # fmt: skip
-    assert judge(PLAN, 1, had(0), had(3, errors=3)).verdict is Verdict.ABORT
+    assert judge(PLAN, 1, had(0), had(3, errors=3)).verdict is CanaryVerdict.ABORT
 
 
 def test_containers_that_do_not_answer_count_as_failing() -> None:
-    assert judge(PLAN, 1, had(100), Traffic(failed=3, front_errors=3)).verdict is Verdict.ABORT
+    assert judge(PLAN, 1, had(100), Traffic(failed=3, front_errors=3)).verdict is CanaryVerdict.ABORT
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_containers_that_do_not_answer_count_as_failing() -> None:
     ],
 )
 def test_errors_count_against_those_of_the_old_release(old: Traffic, new: Traffic, aborted: bool) -> None:
-    assert (judge(PLAN, 60, old, new).verdict is Verdict.ABORT) == aborted
+    assert (judge(PLAN, 60, old, new).verdict is CanaryVerdict.ABORT) == aborted
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,22 @@ def test_errors_count_against_those_of_the_old_release(old: Traffic, new: Traffi
 )
 def test_a_release_that_is_much_slower_is_aborted_at_the_end(old_s: float, new_s: float, aborted: bool) -> None:
     old, new = had(1000, took_s=old_s), had(100, took_s=new_s)
-    assert judge(PLAN, 59, old, new).verdict is Verdict.WAIT
+    assert judge(PLAN, 59, old, new).verdict is CanaryVerdict.WAIT
     judgement = judge(PLAN, 60, old, new)
-    assert (judgement.verdict is Verdict.ABORT) == aborted
+    assert (judgement.verdict is CanaryVerdict.ABORT) == aborted
     assert ("slower" in judgement.reason) == aborted
 
 
 def test_with_too_few_requests_it_goes_on_and_in_the_end_says_so() -> None:
     few = MIN_REQUESTS - 1
-    assert judge(PLAN, 60, had(1000), had(few)).verdict is Verdict.WAIT
-    assert judge(PLAN, 179, had(1000), had(few)).verdict is Verdict.WAIT
+    assert judge(PLAN, 60, had(1000), had(few)).verdict is CanaryVerdict.WAIT
+    assert judge(PLAN, 179, had(1000), had(few)).verdict is CanaryVerdict.WAIT
     judgement = judge(PLAN, 180, had(1000), had(few, took_s=5))
-    assert judgement.verdict is Verdict.PROMOTE
+    assert judgement.verdict is CanaryVerdict.PROMOTE
     assert f"only {few} requests" in judgement.reason
-    assert judge(PLAN, 60, had(few), had(MIN_REQUESTS, took_s=5)).verdict is Verdict.PROMOTE, "nothing to compare with"
+    assert judge(PLAN, 60, had(few), had(MIN_REQUESTS, took_s=5)).verdict is CanaryVerdict.PROMOTE, (
+        "nothing to compare with"
+    )
 
 
 def test_figures_are_told_in_one_line() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitship.appfiles import gitship_toml
-from gitship.appfiles.canary_rules import Plan
-from gitship.appfiles.gitship_toml import Build, GitshipToml, Limits
+from gitship.appfiles.canary_rules import CanaryPlan
+from gitship.appfiles.gitship_toml import BuildTable, GitshipToml, ProcessLimits
 from gitship.errors import ConfigError
 from gitship.model import Check, CronEntry, Overlap
 
@@ -89,7 +89,7 @@ def test_every_key_is_read() -> None:
     assert gitship_toml.parse(FULL) == GitshipToml(
         entrypoint=True,
         port=8080,
-        build=Build(
+        build=BuildTable(
             dockerfile="docker/prod.Dockerfile",
             context="services/api",
             target="runtime",
@@ -101,13 +101,13 @@ def test_every_key_is_read() -> None:
         drain_timeout_s=60,
         socket_drain_timeout_s=600,
         check_timeout_s=12.5,
-        canary=Plan(5, 90),
+        canary=CanaryPlan(5, 90),
         watch_s=60,
         watch_errors=20,
         limits={
-            "web": Limits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45, read_only=True),
-            "celery_beat": Limits(),
-            "cron": Limits(),
+            "web": ProcessLimits(memory_bytes=256 << 20, cpus=0.5, pids=100, stop_timeout_s=45, read_only=True),
+            "celery_beat": ProcessLimits(),
+            "cron": ProcessLimits(),
         },
         checks={
             "web": (
@@ -176,7 +176,7 @@ def test_the_reference_says_something_of_every_key() -> None:
     assert len({name for name, _, _ in rows}) == len(rows)
     assert all(about for _, _, about in rows)
     defaults = {name: default for name, default, _ in rows}
-    assert defaults["build.dockerfile"] == Build().dockerfile
+    assert defaults["build.dockerfile"] == BuildTable().dockerfile
     assert defaults["processes.<type>.checks[].timeout"] == f"{Check().timeout_s:g}"
     assert defaults["processes.<type>.checks[].scheme"] == Check().scheme
 
@@ -338,7 +338,7 @@ def test_a_file_that_is_made_to_take_long_is_refused(text: str, message: str) ->
 
 def test_a_canary_is_read_with_the_deploys_other_settings() -> None:
     parsed = gitship_toml.parse(b'[deploy]\ncanary = "5% for 90s"\ndrain_timeout = 5')
-    assert (parsed.canary, parsed.drain_timeout_s) == (Plan(5, 90), 5)
+    assert (parsed.canary, parsed.drain_timeout_s) == (CanaryPlan(5, 90), 5)
     assert gitship_toml.parse(b"").canary is None
     with pytest.raises(ConfigError, match=r"deploy\.canary must be a share of visitors"):
         gitship_toml.parse(b'[deploy]\ncanary = "some"')

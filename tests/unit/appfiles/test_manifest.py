@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from gitship.appfiles import manifest
-from gitship.appfiles.gitship_toml import Build
+from gitship.appfiles.gitship_toml import BuildTable
 from gitship.appfiles.manifest import Manifest, plan
 from gitship.config import DeploySettings, Settings
 from gitship.engine.types import Image
@@ -36,7 +36,7 @@ def planned(made: Manifest, image: Image = IMAGE, config: Mapping[str, str] | No
 
 def test_a_commit_without_any_file_has_an_empty_manifest() -> None:
     assert manifest.read(lambda path: None) == Manifest()
-    assert Manifest().build == Build(dockerfile="Dockerfile", context="", target="", args={})
+    assert Manifest().build == BuildTable(dockerfile="Dockerfile", context="", target="", args={})
 
 
 def test_cron_is_that_of_both_files_and_may_name_a_process() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gitship.appfiles import overrides
-from gitship.appfiles.gitship_toml import Build, Limits
+from gitship.appfiles.gitship_toml import BuildTable, ProcessLimits
 from gitship.appfiles.manifest import Manifest, read
 from gitship.appfiles.overrides import Overrides, building, describe, parse, running
 from gitship.errors import ConfigError
@@ -13,7 +13,7 @@ MANIFEST = Manifest(
     processes={"web": ("a",), "worker": ("b",)},
     checks={"web": (Check(path="/file"),), "worker": (Check(path="/file"),)},
     check_sources={"web": "gitship.toml", "worker": "app.json"},
-    limits={"worker": Limits(pids=90, stop_timeout_s=5)},
+    limits={"worker": ProcessLimits(pids=90, stop_timeout_s=5)},
     port=8000,
 )
 
@@ -40,8 +40,8 @@ def test_what_is_set_comes_before_the_files_value_by_value() -> None:
     assert made.checks == {"web": (Check(path="/set", timeout_s=2),), "worker": (Check(path="/file"),)}
     assert made.check_sources == {"web": "checks:set", "worker": "app.json"}
     assert made.limits == {
-        "web": Limits(memory_bytes=64 << 20, cpus=1.5),
-        "worker": Limits(memory_bytes=64 << 20, cpus=0.5, pids=90, stop_timeout_s=5),
+        "web": ProcessLimits(memory_bytes=64 << 20, cpus=1.5),
+        "worker": ProcessLimits(memory_bytes=64 << 20, cpus=0.5, pids=90, stop_timeout_s=5),
     }
 
 
@@ -49,20 +49,20 @@ def test_settings_of_a_process_that_the_commit_does_not_have_wait() -> None:
     gone = {overrides.CHECK + "cron": {"path": "/"}, overrides.LIMIT + "cron.pids": 5}
     assert running(MANIFEST, parse(gone)) == MANIFEST
     only_web = running(Manifest(), parse({overrides.LIMIT + "web.pids": 5, overrides.LIMIT + "worker.pids": 6}))
-    assert only_web.limits == {"web": Limits(pids=5)}
+    assert only_web.limits == {"web": ProcessLimits(pids=5)}
 
 
 def test_build_settings() -> None:
-    manifest = Manifest(build=Build(dockerfile="D", target="old", args={"A": "1", "B": "1"}))
+    manifest = Manifest(build=BuildTable(dockerfile="D", target="old", args={"A": "1", "B": "1"}))
     own = parse({overrides.TARGET: "new", overrides.ARGUMENT + "B": "2", overrides.ARGUMENT_FROM_CONFIG + "C": True})
     made = building(manifest, own, {"C": "3", "D": "4"})
-    assert made.build == Build(dockerfile="D", target="new", args={"A": "1", "B": "2", "C": "3"})
+    assert made.build == BuildTable(dockerfile="D", target="new", args={"A": "1", "B": "2", "C": "3"})
     with pytest.raises(ConfigError, match="config, which has no C"):
         building(manifest, own, {})
 
 
 def test_build_secrets_are_variables_by_name_and_their_values_are_shown_nowhere() -> None:
-    manifest = Manifest(build=Build(secrets={"npmrc": "NPM_TOKEN"}))
+    manifest = Manifest(build=BuildTable(secrets={"npmrc": "NPM_TOKEN"}))
     own = parse({overrides.SECRET + "key": "DEPLOY_KEY", overrides.PLATFORM: "linux/386"})
     made = building(manifest, own, {"NPM_TOKEN": "swordfish", "DEPLOY_KEY": "k"})
     assert made.build.secrets == {"npmrc": "NPM_TOKEN", "key": "DEPLOY_KEY"} and made.build.platform == "linux/386"

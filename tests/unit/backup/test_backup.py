@@ -19,7 +19,7 @@ from gitship import __version__, config
 from gitship.appfiles import overrides
 from gitship.backup import archive_format
 from gitship.backup import restore as restoring
-from gitship.backup.archive_format import NotWhole
+from gitship.backup.archive_format import IncompleteBackup
 from gitship.backup.create import LAST, Backups
 from gitship.config import Settings
 from gitship.containers.attach_client import ClientLeft
@@ -268,7 +268,7 @@ def test_volumes_that_were_filled_go_when_the_rest_is_cut_off(here: Here) -> Non
         made.append(name)
 
     fresh.make = noted  # type: ignore[method-assign]
-    with pytest.raises(NotWhole):
+    with pytest.raises(IncompleteBackup):
         restore(here, data[: manifest.offset], force=True, volumes=fresh)
     assert len(made) == 1 and not fresh.content
 
@@ -290,7 +290,7 @@ def test_an_archive_that_is_cut_off_changes_nothing(here: Here, share: float) ->
     data = here.take()
     here.store.close()
     before = contents(here.settings.data_dir)
-    with pytest.raises(NotWhole):
+    with pytest.raises(IncompleteBackup):
         restore(here, data[: int((len(data) - 2048) * share)], force=True)
     assert contents(here.settings.data_dir) == before
     assert not (here.settings.data_dir / restoring.STAGING).exists()
@@ -301,9 +301,9 @@ def test_an_archive_that_ends_between_two_entries_is_refused(here: Here) -> None
     data = here.take()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         manifest = archive.getmember(archive_format.MANIFEST)
-    with pytest.raises(NotWhole, match="ends before its manifest"):
+    with pytest.raises(IncompleteBackup, match="ends before its manifest"):
         restoring.check(io.BytesIO(data[: manifest.offset]))
-    with pytest.raises(NotWhole, match="ends before its manifest"):
+    with pytest.raises(IncompleteBackup, match="ends before its manifest"):
         restoring.check(io.BytesIO(data[: manifest.offset] + bytes(1024)))
 
 
@@ -312,7 +312,7 @@ def test_a_flipped_bit_is_found(here: Here) -> None:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         place = archive.getmember("data/gitship.db").offset_data + 5000
     data[place] ^= 1
-    with pytest.raises(NotWhole, match=r"'data/gitship\.db' is not what was written"):
+    with pytest.raises(IncompleteBackup, match=r"'data/gitship\.db' is not what was written"):
         restoring.check(io.BytesIO(bytes(data)))
 
 
@@ -334,7 +334,7 @@ def test_an_entry_that_is_missing_or_was_put_in_is_found(here: Here) -> None:
     data = here.take()
     assert restoring.check(io.BytesIO(changed(data, "nothing", None)))
     for wrong in (changed(data, "data/gitship.db", None), changed(data, "data/hooks/evil", b"#!/bin/sh\n")):
-        with pytest.raises(NotWhole):
+        with pytest.raises(IncompleteBackup):
             restoring.check(io.BytesIO(wrong))
 
 
@@ -342,7 +342,7 @@ def test_an_entry_that_is_missing_or_was_put_in_is_found(here: Here) -> None:
 def test_no_entry_leaves_the_data_directory(here: Here, name: str) -> None:
     data = changed(here.take(), name, b"x")
     before = contents(here.base)
-    with pytest.raises(NotWhole):
+    with pytest.raises(IncompleteBackup):
         restore(here, data, force=True)
     after = contents(here.base)
     assert after.keys() - before.keys() <= {"data/gitship.db-wal"} and "evil" not in str(after.keys())
@@ -351,7 +351,7 @@ def test_no_entry_leaves_the_data_directory(here: Here, name: str) -> None:
 def test_no_entry_is_written_through_a_link(here: Here) -> None:
     data = changed(here.take(), "data/linked", b"", tarfile.SYMTYPE)
     data = changed(data, "data/linked/evil", b"x")
-    with pytest.raises(NotWhole, match="leads through a link"):
+    with pytest.raises(IncompleteBackup, match="leads through a link"):
         restore(here, data, force=True)
 
 
@@ -368,7 +368,7 @@ def test_a_backup_of_a_newer_gitship_is_refused_with_its_version(here: Here) -> 
 
 @pytest.mark.parametrize("data", [b"", b"no archive" * 1000, b"\0" * 10240])
 def test_what_is_no_backup_is_told_so(here: Here, data: bytes) -> None:
-    with pytest.raises(NotWhole):
+    with pytest.raises(IncompleteBackup):
         restoring.check(io.BytesIO(data))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitship.model import ContainerEvent, Happening
+from gitship.model import ContainerEvent, ContainerEventKind
 from tests.unit.commands.world import World
 
 
@@ -19,7 +19,7 @@ def crash(world: World, app: str = "shop", **changes: Any) -> ContainerEvent:
         "process": container.process,
         "release": world.store.release(container.release_id).number,
         "at": 1_700_000_002.5,
-        "kind": Happening.CRASHED,
+        "kind": ContainerEventKind.CRASHED,
         "exit_code": 3,
         "detail": "exit code 3",
         "deaths": 2,

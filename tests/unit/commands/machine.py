@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gitship.appfiles.gitship_toml import Limits
+from gitship.appfiles.gitship_toml import ProcessLimits
 from gitship.appfiles.manifest import Manifest
 from gitship.engine.build_limits import BuildLimits
-from gitship.engine.connection import Connection
+from gitship.engine.connection import EngineConnection
 from gitship.engine.docker import DockerEngine
 from gitship.engine.docker_images import DockerImages
 from gitship.engine.types import Capacity, Image
@@ -19,7 +19,7 @@ MANIFEST = Manifest(
     processes={"web": ("serve",), "worker": ("work",)},
     checks={"worker": (Check(kind="command", command=("look",)),)},
     check_sources={"worker": "app.json"},
-    limits={"worker": Limits(pids=90)},
+    limits={"worker": ProcessLimits(pids=90)},
 )
 
 
@@ -27,7 +27,7 @@ class MachineImages(DockerImages):
     """There is every image. Never connects."""
 
     def __init__(self) -> None:
-        super().__init__(Connection("unix:///nowhere", 1), "buildkit", BuildLimits(), lambda: "", "")
+        super().__init__(EngineConnection("unix:///nowhere", 1), "buildkit", BuildLimits(), lambda: "", "")
 
     def store(self) -> str:
         return "its own store (overlay2)"

@@ -14,8 +14,8 @@ from gitship.backup.create import Backups
 from gitship.config import HttpsSettings, Settings, WebSettings
 from gitship.containers.discrepancies import Change
 from gitship.deploy import output
-from gitship.deploy.rename import Renaming
-from gitship.disk.free_space import Room
+from gitship.deploy.rename import AppRename
+from gitship.disk.free_space import FreeSpace
 from gitship.engine.types import LogLine
 from gitship.errors import FrontError, GitshipError, NotFound
 from gitship.events import Bus, Event
@@ -26,8 +26,8 @@ from gitship.front.traffic_counters import TrafficCounters
 from gitship.git.repository import Commit, Repositories
 from gitship.https.app_https import ServerHttps
 from gitship.https.install_certificates import CertificateInstaller
-from gitship.logs.archive import KeptLogs
-from gitship.logs.stream import Tails
+from gitship.logs.archive import LogArchive
+from gitship.logs.stream import LogReader
 from gitship.model import (
     GITSHIP,
     App,
@@ -41,8 +41,8 @@ from gitship.model import (
     Release,
     app_name,
 )
-from gitship.notify.sender import Notifier
-from gitship.observe.container_usage import Figures, Sampler
+from gitship.notify.sender import WebhookSender
+from gitship.observe.container_usage import ContainerUsage, UsageSampler
 from gitship.observe.traffic import StoredStats
 from gitship.oneoff.cron import Cron
 from gitship.operations.canaries import no_canary
@@ -204,7 +204,9 @@ class StoreOperations:
         self._store = store
         self._domain = domain
         self.gates = StoreGates(store)
-        self.notifications = Notifier(store, Bus(), lambda app: self.urls(app)[0])  # never started: only `test` sends
+        self.notifications = WebhookSender(
+            store, Bus(), lambda app: self.urls(app)[0]
+        )  # never started: only `test` sends
         self.pauses = StorePauses(store)
         self.tls = Curtain()
         self.showing = CertificateInstaller(self._settings, store, self.tls, self.gates)
@@ -227,7 +229,7 @@ class StoreOperations:
             self._settings, None, store, Repositories(self._settings.repositories, None), self.machine.volumes,
             self._keeper,
         )  # fmt: skip
-        self.room = Room(data_dir, 0)
+        self.room = FreeSpace(data_dir, 0)
         self.cleanup = Cleanup(self._settings, store, self.machine, Repositories(self._settings.repositories, None))
         self.canaries = StoreCanaries(self)
         self.tally = TrafficCounters()
@@ -252,7 +254,7 @@ class StoreOperations:
         settings = Settings(data_dir=self._data_dir, domain=self._domain)
         repositories = Repositories(settings.repositories, None)
         front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.cache_bytes)
-        return Lifecycle(self._store, repositories, Renaming(settings, self._store, front, repositories), self._deploy)
+        return Lifecycle(self._store, repositories, AppRename(settings, self._store, front, repositories), self._deploy)
 
     @property
     def sources(self) -> Sources:
@@ -268,7 +270,7 @@ class StoreOperations:
         settings = Settings(data_dir=self._data_dir, domain=self._domain)
         repositories = Repositories(settings.repositories, None)
         front = Front(settings.http.listen, settings.varnish_dir, settings.varnish.cache_bytes)
-        renaming = Renaming(settings, self._store, front, repositories)
+        renaming = AppRename(settings, self._store, front, repositories)
         return Cloning(self._store, repositories, renaming, self._deploy, lambda app: None)
 
     @property
@@ -503,7 +505,7 @@ class StoreOperations:
                 0,
                 1_700_000_000.0,
                 1,
-                Figures(12.5, 84_000_000, 268_435_456),
+                ContainerUsage(12.5, 84_000_000, 268_435_456),
             )
             for c in self._store.containers(found.id)
         ]
@@ -534,9 +536,9 @@ class StoreOperations:
         release: int | None = None,
     ) -> Iterator[LogLine]:
         """The real ones; only the engine is made up."""
-        kept = KeptLogs(self._store, self.engine, self._data_dir / "logs", keep_releases=5)
-        tails = Tails(self._store, self._bus, self.engine, kept)
-        looking = Looking(self._store, self.engine, Sampler(self._store, self.engine), tails)
+        kept = LogArchive(self._store, self.engine, self._data_dir / "logs", keep_releases=5)
+        tails = LogReader(self._store, self._bus, self.engine, kept)
+        looking = Looking(self._store, self.engine, UsageSampler(self._store, self.engine), tails)
         return looking.logs(
             app, process=process, tail=tail, since=since, follow=follow, stop=stop, matches=matches, release=release
         )

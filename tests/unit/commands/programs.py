@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-from gitship.containers.attach_client import Client, ClientLeft
+from gitship.containers.attach_client import AttachedClient, ClientLeft
 from gitship.errors import NotFound
 from gitship.model import App, CronEntry, CronOutcome, CronRun, Identity
-from gitship.oneoff.programs import Command, OneOff
+from gitship.oneoff.programs import OneOff, ProgramCommand
 from gitship.store import Store
 
 
@@ -18,16 +18,16 @@ class EchoPrograms:
     def __init__(self) -> None:
         self.code = 0
         self.leaves = False
-        self.ran: list[tuple[str, Command]] = []
-        self.entered: list[tuple[str, str | None, int | None, Command]] = []
+        self.ran: list[tuple[str, ProgramCommand]] = []
+        self.entered: list[tuple[str, str | None, int | None, ProgramCommand]] = []
         self.there: list[OneOff] = []
         self.printed: dict[str, list[str]] = {}
 
-    def run(self, app: App, command: Command, client: Client, by: Identity) -> int:
+    def run(self, app: App, command: ProgramCommand, client: AttachedClient, by: Identity) -> int:
         self.ran.append((app.name, command))
         return self._talk(client)
 
-    def run_detached(self, app: App, command: Command, by: Identity) -> str:
+    def run_detached(self, app: App, command: ProgramCommand, by: Identity) -> str:
         self.ran.append((app.name, command))
         return f"{app.name}.run.1.v1"
 
@@ -43,12 +43,18 @@ class EchoPrograms:
         return iter(self.printed[name])
 
     def enter(
-        self, app: App, process: str | None, number: int | None, command: Command, client: Client, by: Identity
+        self,
+        app: App,
+        process: str | None,
+        number: int | None,
+        command: ProgramCommand,
+        client: AttachedClient,
+        by: Identity,
     ) -> int:
         self.entered.append((app.name, process, number, command))
         return self._talk(client)
 
-    def _talk(self, client: Client) -> int:
+    def _talk(self, client: AttachedClient) -> int:
         if self.leaves:
             raise ClientLeft
         while data := client.stdin.read(4):

@@ -13,7 +13,7 @@ from gitship.engine import logs
 from gitship.engine.types import LogLine
 from gitship.errors import UsageError
 from gitship.logs import stream as tail
-from gitship.logs.archive import KeptLogs
+from gitship.logs.archive import LogArchive
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import Client, World
 from tests.waiting import wait_until
@@ -287,7 +287,7 @@ def test_a_release_that_has_ended_shows_what_was_kept(shop: World) -> None:
         dataclasses.replace(container, id=f"{n:064x}") for n, container in enumerate(shop.store.containers(app.id))
     ]
     shop.store.set_live(app.id, app.live_release or 0, as_docker_names_them)
-    kept = KeptLogs(shop.store, shop.operations.engine, shop.settings.logs, 5)
+    kept = LogArchive(shop.store, shop.operations.engine, shop.settings.logs, 5)
     for container in as_docker_names_them:
         kept.keep(container)
     shop.operations.happen(crash(shop))

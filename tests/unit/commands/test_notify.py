@@ -8,7 +8,7 @@ import pytest
 
 from gitship.config import PolicySettings
 from gitship.console.session import Session
-from gitship.deploy.hook_files import Point, directory
+from gitship.deploy.hook_files import HookPoint, directory
 from gitship.model import Identity, Role
 from tests.unit.commands.world import Client, World
 
@@ -154,7 +154,7 @@ def test_policy_shows_what_is_in_force(world: World) -> None:
 
 def test_hooks_are_listed_with_why_one_would_not_run(world: World) -> None:
     assert "no hooks" in world.ok("hooks:list").err
-    place = directory(world.settings.hooks_dir, Point.ON_FAILURE)
+    place = directory(world.settings.hooks_dir, HookPoint.ON_FAILURE)
     place.mkdir(parents=True)
     (place / "10-tell").touch(mode=0o755)
     (place / "20-open").touch()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gitship.config import WebSettings
-from gitship.containers.discrepancies import Action, Change
+from gitship.containers.discrepancies import Change, RepairAction
 from gitship.git.repository import Repositories
 from gitship.model import Role
 from gitship.serverfile import document
@@ -362,7 +362,7 @@ def test_any_value_survives_the_round_trip(world: World, value: str) -> None:
 
 
 def test_reconcile_shows_what_it_does_and_a_dry_run_does_nothing(world: World) -> None:
-    amiss = [Change("shop", Action.START, "shop.web.1.v3", "it was exited")]
+    amiss = [Change("shop", RepairAction.START, "shop.web.1.v3", "it was exited")]
     world.operations.reconciling.amiss = list(amiss)
     rows = [{"app": "shop", "action": "start", "subject": "shop.web.1.v3", "why": "it was exited"}]
     for words in (("--dry-run",), ()):

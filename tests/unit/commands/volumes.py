@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gitship import tar
 from gitship.engine import host_paths, volume_archive
-from gitship.engine.timeouts import Interrupted
+from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import EngineError
 from gitship.model import Mount
 
@@ -48,7 +48,7 @@ class MemoryVolumes:
     @contextmanager
     def read(self, name: str, labels: Mapping[str, str], gone: threading.Event) -> Iterator[Iterator[bytes]]:
         if gone.is_set():
-            raise Interrupted
+            raise WaitInterrupted
         yield iter([self.content[name]])
 
     def write(self, name: str, chunks: Iterable[bytes], labels: Mapping[str, str], gone: threading.Event) -> None:

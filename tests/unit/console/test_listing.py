@@ -11,8 +11,8 @@ from rich.cells import cell_len
 
 from gitship.console import command_registry
 from gitship.console.listing import ago, iso, size
-from gitship.containers.discrepancies import Action, Change
-from gitship.deploy.hook_files import Point, directory
+from gitship.containers.discrepancies import Change, RepairAction
+from gitship.deploy.hook_files import HookPoint, directory
 from gitship.engine.types import LogLine
 from gitship.git.repository import Repositories
 from gitship.model import Role
@@ -43,7 +43,7 @@ ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 @pytest.fixture
 def full(everything: World) -> World:
     """A reconciliation puts right what is amiss."""
-    everything.operations.reconciling.amiss = [Change("shop", Action.START, "shop.web.1.v3", "it was exited")]
+    everything.operations.reconciling.amiss = [Change("shop", RepairAction.START, "shop.web.1.v3", "it was exited")]
     return everything
 
 
@@ -69,7 +69,7 @@ def everything(settled: World) -> World:
     world.operations.happen(crash(world))
     world.ok("web:token", "grafana")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
-    hook = directory(world.settings.hooks_dir, Point.BEFORE_BUILD) / "10-scan"
+    hook = directory(world.settings.hooks_dir, HookPoint.BEFORE_BUILD) / "10-scan"
     hook.parent.mkdir(parents=True)
     hook.touch(mode=0o755)
     assert world.run("registry:login", "registry.example.com", "ci", stdin=b"a long password\n").code == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.console.prompt import Interrupted, ask, read_all
+from gitship.console.prompt import PromptInterrupted, ask, read_all
 from gitship.errors import GitshipError
 from tests.unit.commands.world import World
 
@@ -30,7 +30,7 @@ def test_a_line_is_edited_as_on_a_terminal(world: World, typed: bytes, line: str
 
 @pytest.mark.parametrize("typed", [b"sho\x03p\r", b"\x04shop\r", b"sho", b""])
 def test_leaving_is_no_answer(world: World, typed: bytes) -> None:
-    with pytest.raises(Interrupted):
+    with pytest.raises(PromptInterrupted):
         ask(world.client(pty=True, stdin=typed).session, "? ")
 
 
@@ -43,7 +43,7 @@ def test_what_is_typed_is_echoed_without_escape_sequences(world: World) -> None:
 def test_a_client_that_has_gone_is_no_answer(world: World) -> None:
     client = world.client(pty=True, stdin=b"shop\r")
     client.stdout.broken = True
-    with pytest.raises(Interrupted):
+    with pytest.raises(PromptInterrupted):
         ask(client.session, "? ")
     assert client.closed.is_set()
 
@@ -59,12 +59,12 @@ def test_standard_input_is_bounded_and_text(world: World) -> None:
 @pytest.mark.parametrize("typed", [b"\x03", b"\x04", b"A=1\r\x04"])
 def test_on_a_terminal_where_a_file_should_come_a_key_leaves(world: World, typed: bytes) -> None:
     client = world.client(pty=True, stdin=typed)
-    with pytest.raises(Interrupted):
+    with pytest.raises(PromptInterrupted):
         read_all(client.session, 100)
     assert "Ctrl-C leaves" in client.err
     client = world.client(pty=True, stdin=typed)
     client.stderr.broken = True
-    with pytest.raises(Interrupted):
+    with pytest.raises(PromptInterrupted):
         read_all(client.session, 100)
 
 
@@ -75,5 +75,5 @@ def test_a_file_can_be_piped_in_beside_a_terminal(world: World) -> None:
 def test_half_a_file_of_a_client_that_has_gone_is_no_file(world: World) -> None:
     client = world.client(stdin=b"TOKEN=ab")
     client.closed.set()
-    with pytest.raises(Interrupted):
+    with pytest.raises(PromptInterrupted):
         read_all(client.session, 100)

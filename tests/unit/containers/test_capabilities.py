@@ -11,7 +11,7 @@ import pytest
 
 from gitship.appfiles.overrides import CAPABILITY, MOUNT, PENDING, VOLUME
 from gitship.containers.capabilities import still
-from gitship.deploy.journal import Journal
+from gitship.deploy.journal import DeployJournal
 from gitship.deploy.manifest_source import NO_FILES
 from gitship.deploy.queue import Job
 from gitship.engine.types import ContainerSpec
@@ -80,7 +80,7 @@ class Bench(test_pipeline.Bench):
 
     def go(self, kind: DeployKind, **more: Any) -> tuple[DeployState, str, str]:
         deploy = self.store.create_deploy(self.app.id, kind, "ada", cause=str(kind))
-        journal = Journal(deploy, self.app, self.store, Bus(), self.settings.logs)
+        journal = DeployJournal(deploy, self.app, self.store, Bus(), self.settings.logs)
         done = self.run(Job(self.app, kind, journal, (GITSHIP,), **more))
         return done.state, done.reason, done.hint
 

@@ -10,12 +10,12 @@ from typing import cast
 
 import pytest
 
-from gitship.containers.container_starter import NAME_TRIES, Starter
+from gitship.containers.container_starter import NAME_TRIES, ContainerStarter
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine, NameTaken
 from gitship.engine.types import ContainerSpec, ContainerState
 from gitship.errors import DeployError
-from gitship.logs.archive import KeptLogs
+from gitship.logs.archive import LogArchive
 from gitship.model import Process
 from gitship.store import Store
 
@@ -67,7 +67,7 @@ def started(directory: Path, engine: Crowded) -> list[str]:
         created_by="ada",
     )  # fmt: skip
     addresses = Addresses(store, cast(Engine, engine), IPv4Network("10.9.0.0/20"), "s1")
-    starter = Starter(cast(Engine, engine), addresses, cast(KeptLogs, NoLogs()), "s1", store.settings)
+    starter = ContainerStarter(cast(Engine, engine), addresses, cast(LogArchive, NoLogs()), "s1", store.settings)
     try:
         return [c.name for c in starter.start(app, release, [(WEB, 2)], 1, threading.Event(), {})]
     finally:

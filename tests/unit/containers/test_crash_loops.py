@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from gitship.containers import crash_loops
 from gitship.deploy.auto_rollback_rules import CRASHES, MIN_REQUESTS, crash_loop, too_many_errors, trouble
-from gitship.model import ContainerEvent, Happening
+from gitship.model import ContainerEvent, ContainerEventKind
 from gitship.model.traffic import Traffic
 
 
 def crash(at: float, *, container: str = "shop.web.1.v2", release: int = 2) -> ContainerEvent:
-    return ContainerEvent(1, container, container, "web", release, at, Happening.CRASHED, 3, "exit code 3", 1)
+    return ContainerEvent(1, container, container, "web", release, at, ContainerEventKind.CRASHED, 3, "exit code 3", 1)
 
 
 def loop(at: float) -> ContainerEvent:
-    return ContainerEvent(1, "shop.web.1.v2", "shop.web.1.v2", "web", 2, at, Happening.CRASH_LOOP, None, "...")
+    return ContainerEvent(1, "shop.web.1.v2", "shop.web.1.v2", "web", 2, at, ContainerEventKind.CRASH_LOOP, None, "...")
 
 
 def test_the_third_crash_within_a_while_makes_it_a_loop() -> None:

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from gitship.containers import http_request
-from gitship.containers.health_check import Checker
-from gitship.containers.http_request import Interrupted, Patience, TooMuch, numeric
+from gitship.containers.health_check import HealthChecker
+from gitship.containers.http_request import ResponseTooLarge, Timeout, WaitInterrupted, numeric
 from gitship.containers.probe import http_answer
 from gitship.engine.docker import DockerEngine
 from gitship.engine.types import ContainerState
@@ -20,7 +20,7 @@ from gitship.model import Check, Container, Process
 from tests.unit.deploy.strangers import DRIPS, FLOODS, WAIT_S, dripped, stranger, within
 
 
-def read(port: int, patience: Patience, most_bytes: int = 1 << 20) -> bytes:
+def read(port: int, patience: Timeout, most_bytes: int = 1 << 20) -> bytes:
     to = numeric("127.0.0.1", port)
     with http_request.request("GET", to, "/", {"Host": "a"}, patience, most_bytes=most_bytes) as answer:
         return answer.read()
@@ -29,7 +29,7 @@ def read(port: int, patience: Patience, most_bytes: int = 1 << 20) -> bytes:
 @pytest.mark.parametrize("where", DRIPS)
 def test_whoever_drips_has_its_time_as_a_whole(where: str) -> None:
     with stranger(DRIPS[where]) as found:
-        raised = within(lambda: read(found.port, Patience(time.monotonic() + 0.5)))
+        raised = within(lambda: read(found.port, Timeout(time.monotonic() + 0.5)))
         assert isinstance(raised[0], TimeoutError)
         assert found.closed.wait(WAIT_S)
 
@@ -39,22 +39,22 @@ def test_an_event_closes_the_connection(where: str) -> None:
     gone = threading.Event()
     with stranger(DRIPS[where]) as found:
         found.sets(gone)
-        raised = within(lambda: read(found.port, Patience(time.monotonic() + 10 * WAIT_S, (gone,))))
-        assert isinstance(raised[0], Interrupted)
+        raised = within(lambda: read(found.port, Timeout(time.monotonic() + 10 * WAIT_S, (gone,))))
+        assert isinstance(raised[0], WaitInterrupted)
         assert found.closed.wait(WAIT_S)
 
 
 @pytest.mark.parametrize("where", FLOODS)
 def test_bytes_are_bounded_wherever_they_come(where: str) -> None:
     with stranger(FLOODS[where]) as found:
-        raised = within(lambda: read(found.port, Patience(time.monotonic() + 10 * WAIT_S)))
-        assert isinstance(raised[0], TooMuch)
+        raised = within(lambda: read(found.port, Timeout(time.monotonic() + 10 * WAIT_S)))
+        assert isinstance(raised[0], ResponseTooLarge)
         assert found.closed.wait(WAIT_S)
 
 
 def test_a_whole_answer_comes_as_it_is() -> None:
     with stranger(lambda: [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]) as found:
-        assert read(found.port, Patience(time.monotonic() + WAIT_S)) == b"abc"
+        assert read(found.port, Timeout(time.monotonic() + WAIT_S)) == b"abc"
 
 
 def test_a_port_that_takes_nobody_in_is_given_up() -> None:
@@ -67,10 +67,10 @@ def test_a_port_that_takes_nobody_in_is_given_up() -> None:
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
-        assert isinstance(within(lambda: read(port, Patience(time.monotonic() + 0.3)))[0], TimeoutError)
+        assert isinstance(within(lambda: read(port, Timeout(time.monotonic() + 0.3)))[0], TimeoutError)
         threading.Timer(0.2, gone.set).start()
-        raised = within(lambda: read(port, Patience(time.monotonic() + 10 * WAIT_S, (gone,))))
-        assert isinstance(raised[0], Interrupted)
+        raised = within(lambda: read(port, Timeout(time.monotonic() + 10 * WAIT_S, (gone,))))
+        assert isinstance(raised[0], WaitInterrupted)
         for one in waiting:
             one.close()
 
@@ -78,7 +78,7 @@ def test_a_port_that_takes_nobody_in_is_given_up() -> None:
 def test_tls_with_whoever_says_nothing_ends_too() -> None:
     def quiet() -> None:
         to = numeric("127.0.0.1", found.port)
-        patience = Patience(time.monotonic() + 0.3)
+        patience = Timeout(time.monotonic() + 0.3)
         with http_request.request("GET", to, "/", {}, patience, tls=http_request.insecure()):
             raise AssertionError("it answered")
 
@@ -157,7 +157,7 @@ def test_cancel_ends_a_check_that_drips(where: str) -> None:
     with stranger(DRIPS[where]) as found:
         check = web(found.port, timeout_s=1000.0, content="welcome")
         found.sets(cancel)
-        checker = Checker(Running(), 1000)
+        checker = HealthChecker(Running(), 1000)
         raised = within(lambda: checker.wait_ready([(CONTAINER, check)], "shop", "shop.localhost", cancel))
         assert isinstance(raised[0], DeployCanceled)
         assert found.closed.wait(WAIT_S)
@@ -167,7 +167,9 @@ def test_cancel_ends_a_command_of_a_check() -> None:
     cancel, engine = threading.Event(), Running()
     process = Process("web", checks=(Check(kind="command", command=("sleep", "1000"), timeout_s=1000.0),))
     engine.cancels = cancel
-    raised = within(lambda: Checker(engine, 1000).wait_ready([(CONTAINER, process)], "shop", "shop.localhost", cancel))
+    raised = within(
+        lambda: HealthChecker(engine, 1000).wait_ready([(CONTAINER, process)], "shop", "shop.localhost", cancel)
+    )
     assert isinstance(raised[0], DeployCanceled)
 
 
@@ -179,7 +181,7 @@ def test_a_container_that_fails_ends_the_checks_of_the_others(how: str) -> None:
         slow = web(found.port, timeout_s=1000.0, initial_delay_s=delay)
         wanted = [(CONTAINER, slow), (CONTAINER, bad)]
         raised = within(
-            lambda: Checker(Running(), 1000).wait_ready(wanted, "shop", "shop.localhost", threading.Event())
+            lambda: HealthChecker(Running(), 1000).wait_ready(wanted, "shop", "shop.localhost", threading.Event())
         )
         assert isinstance(raised[0], DeployError) and not isinstance(raised[0], DeployCanceled)
 
@@ -188,7 +190,7 @@ def test_no_try_outlives_the_checks_own_limit() -> None:
     with stranger(DRIPS["headers"]) as found:
         process = web(found.port, timeout_s=1000.0, deadline_s=0.3)
         raised = within(
-            lambda: Checker(Running(), 1000).wait_ready(
+            lambda: HealthChecker(Running(), 1000).wait_ready(
                 [(CONTAINER, process)], "shop", "shop.localhost", threading.Event()
             )
         )
@@ -197,4 +199,4 @@ def test_no_try_outlives_the_checks_own_limit() -> None:
 
 
 def test_an_answer_that_is_no_http_stays_an_error_of_http() -> None:
-    assert issubclass(TooMuch, http.client.HTTPException)
+    assert issubclass(ResponseTooLarge, http.client.HTTPException)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from gitship.containers import wrong_port
-from gitship.containers.health_check import Checker
-from gitship.containers.wrong_port import Suspicion
+from gitship.containers.health_check import HealthChecker
+from gitship.containers.wrong_port import WrongPortSuspicion
 from gitship.engine.docker import DockerEngine
 from gitship.engine.types import ContainerState, LogLine
 from gitship.errors import DeployError
@@ -33,8 +33,10 @@ def refused() -> Iterator[int]:
         yield port
 
 
-def suspicion(port: int) -> Suspicion:
-    return Suspicion(Container("1", "shop.web.1.v1", 1, 1, "web", 1, "127.0.0.1", port), port, "shop.localhost", "shop")
+def suspicion(port: int) -> WrongPortSuspicion:
+    return WrongPortSuspicion(
+        Container("1", "shop.web.1.v1", 1, 1, "web", 1, "127.0.0.1", port), port, "shop.localhost", "shop"
+    )
 
 
 def test_a_web_server_on_another_port_is_the_app(refused: int) -> None:
@@ -93,7 +95,7 @@ def failed(said: str, engine: type[Sick] = Sick) -> DeployError:
     container = Container("1", "shop.worker.1.v1", 1, 1, "worker", 1, "127.0.0.1", None)
     process = Process("worker", checks=(Check(kind="image", command=("probe",), deadline_s=0.0),))
     with pytest.raises(DeployError) as caught:
-        Checker(engine(said), 0.0).wait_ready([(container, process)], "shop", "shop.localhost", threading.Event())
+        HealthChecker(engine(said), 0.0).wait_ready([(container, process)], "shop", "shop.localhost", threading.Event())
     return caught.value
 
 

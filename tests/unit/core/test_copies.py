@@ -13,7 +13,7 @@ import pytest
 
 from gitship.errors import GitshipError
 from gitship.store import Store, database, database_copies
-from gitship.store.database_copies import Copies
+from gitship.store.database_copies import DatabaseCopies
 from gitship.store.migrations import MIGRATIONS
 
 
@@ -36,7 +36,7 @@ def damage(path: Path) -> None:
 
 
 def test_a_damaged_page_is_refused_with_the_way_out(path: Path) -> None:
-    Copies(path).make(database_copies.DAILY)
+    DatabaseCopies(path).make(database_copies.DAILY)
     damage(path)
     with pytest.raises(GitshipError, match="is damaged") as refused:
         Store(path)
@@ -64,13 +64,13 @@ def test_a_row_that_refers_to_nothing_is_refused(path: Path) -> None:
 
 
 def test_the_newest_whole_copy_comes_back_and_the_damaged_one_is_kept(path: Path) -> None:
-    kept = Copies(path)
+    kept = DatabaseCopies(path)
     kept.make(database_copies.DAILY)
     newer = kept.make("schema-1")
     assert newer is not None
     damage(newer)
     damage(path)
-    copy, aside = Copies(path).bring_back()
+    copy, aside = DatabaseCopies(path).bring_back()
     assert copy.why == database_copies.DAILY and aside is not None and aside.exists()
     store = Store(path)
     assert len(store.apps()) == 300
@@ -80,7 +80,7 @@ def test_the_newest_whole_copy_comes_back_and_the_damaged_one_is_kept(path: Path
 
 @pytest.mark.parametrize("how", ["gone", "empty"])
 def test_a_database_that_is_not_there_is_not_made_anew_while_there_is_a_copy(path: Path, how: str) -> None:
-    Copies(path).make(database_copies.DAILY)
+    DatabaseCopies(path).make(database_copies.DAILY)
     path.unlink()
     if how == "empty":
         path.touch()
@@ -88,7 +88,7 @@ def test_a_database_that_is_not_there_is_not_made_anew_while_there_is_a_copy(pat
         Store(path)
     assert "gitship restore --newest-copy" in refused.value.hint
     assert path.exists() == (how == "empty")
-    _, aside = Copies(path).bring_back()
+    _, aside = DatabaseCopies(path).bring_back()
     assert (aside is None) == (how == "gone")
     store = Store(path)
     assert len(store.apps()) == 300
@@ -98,7 +98,7 @@ def test_a_database_that_is_not_there_is_not_made_anew_while_there_is_a_copy(pat
 def test_with_no_whole_copy_nothing_is_touched(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(GitshipError, match="no whole copy"):
-        Copies(path).bring_back()
+        DatabaseCopies(path).bring_back()
     assert path.read_bytes() == before
 
 
@@ -106,7 +106,7 @@ def test_a_change_of_the_schema_copies_the_old_one_first(path: Path, monkeypatch
     monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE newer (x)"))
     store = Store(path)
     store.close()
-    [copy] = Copies(path).all()
+    [copy] = DatabaseCopies(path).all()
     assert copy.why == f"schema-{len(MIGRATIONS)}"
     with closing(sqlite3.connect(copy.path)) as db:
         assert db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
@@ -123,16 +123,16 @@ def test_a_schema_that_cannot_be_copied_is_not_changed(path: Path, monkeypatch: 
 
 
 def test_so_many_of_each_kind_are_kept(path: Path) -> None:
-    kept = Copies(path, keep=2)
+    kept = DatabaseCopies(path, keep=2)
     for why in ("daily", "schema-1", "daily", "daily", "schema-2", "schema-3"):
         kept.make(why)
     assert sorted(copy.kind for copy in kept.all()) == ["daily"] * 2 + ["schema"] * 2
     assert {copy.why for copy in kept.all()} == {"daily", "schema-2", "schema-3"}
-    assert Copies(path, keep=0).make(database_copies.DAILY) is None
+    assert DatabaseCopies(path, keep=0).make(database_copies.DAILY) is None
 
 
 def test_a_daily_copy_is_due_a_day_after_the_last(path: Path) -> None:
-    kept = Copies(path)
+    kept = DatabaseCopies(path)
     assert kept.daily_is_due()
     made = kept.make(database_copies.DAILY)
     assert made is not None and not kept.daily_is_due()

@@ -10,8 +10,8 @@ import pytest
 from gitship.engine.types import ContainerState
 from gitship.errors import GitshipError
 from gitship.ownership import Ownership, helpers
-from gitship.per_app_errors import Apart
-from gitship.reconcile.problems import TROUBLES, Troubles
+from gitship.per_app_errors import PerAppErrors
+from gitship.reconcile.problems import TROUBLES, Problems
 from tests.unit.reconcile.test_repair_containers import Bench, bench
 
 __all__ = ["bench"]
@@ -77,8 +77,8 @@ def test_a_fault_of_one_app_is_that_apps_in_a_round_of_repairs(bench: Bench, mon
 
 
 def test_what_could_not_be_done_is_written_down_until_it_can(bench: Bench, tmp_path: Path) -> None:
-    apart, failed = Apart(), list[GitshipError]()
-    troubles = Troubles(bench.store, [apart])
+    apart, failed = PerAppErrors(), list[GitshipError]()
+    troubles = Problems(bench.store, [apart])
 
     def look(*broken: str) -> Any:
         with apart.round():

@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from gitship.config import Settings
-from gitship.deploy.auto_rollback import Probation
-from gitship.deploy.rename import Renaming
+from gitship.deploy.auto_rollback import AutoRollback
+from gitship.deploy.rename import AppRename
 from gitship.engine.interface import Engine
 from gitship.engine.types import Usage
 from gitship.errors import NotFound
@@ -20,9 +20,9 @@ from gitship.events import Bus
 from gitship.front.traffic_counters import TrafficCounters
 from gitship.git.repository import Repositories
 from gitship.model import App, Container, DeployKind, DeployState, Process
-from gitship.observe.container_usage import Sampler
+from gitship.observe.container_usage import UsageSampler
 from gitship.oneoff.cron_scheduler import Scheduler
-from gitship.reconcile.interrupted_deploys import Interrupted
+from gitship.reconcile.interrupted_deploys import InterruptedDeploys
 from gitship.store import Store
 from gitship.store.settings import RENAMING
 
@@ -96,7 +96,7 @@ def test_a_container_that_is_gone_hides_no_other_ones_figures(bench: Bench) -> N
                 raise NotFound("no container")
             return Usage(time.monotonic(), 1.0, 7, None)
 
-    sampler = Sampler(bench.store, cast(Engine, Meters()))
+    sampler = UsageSampler(bench.store, cast(Engine, Meters()))
     sampler.sample()
     assert set(sampler._readings) == {"id-good"}
 
@@ -111,7 +111,7 @@ def test_deploys_that_were_interrupted_get_their_end(bench: Bench, monkeypatch: 
         update(deploy)
 
     monkeypatch.setattr(bench.store, "update_deploy", broken)
-    Interrupted(bench.store, cast(Repositories, None)).settle()
+    InterruptedDeploys(bench.store, cast(Repositories, None)).settle()
     assert [bench.store.deploy(d.id).state for d in made] == [DeployState.RECEIVED, DeployState.FAILED]
 
 
@@ -120,7 +120,7 @@ def test_renamings_that_were_interrupted_are_taken_back(bench: Bench, monkeypatc
         bench.store.set_setting(app.id, RENAMING, f"new-{app.name}")
     bench.break_(monkeypatch, "setting")
     repositories = Repositories(bench.directory / "repos", None)
-    Renaming(Settings(data_dir=bench.directory), bench.store, cast(Any, None), repositories).settle()
+    AppRename(Settings(data_dir=bench.directory), bench.store, cast(Any, None), repositories).settle()
     monkeypatch.undo()
     left = [bench.store.setting(app.id, RENAMING) for app in bench.apps.values()]
     assert left == ["new-bad", None]
@@ -137,5 +137,5 @@ def test_releases_are_watched_again(bench: Bench, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(bench.store, "deploys", ask)
     queue, manifest = cast(Any, None), cast(Any, None)
-    Probation(Settings(), bench.store, Bus(), TrafficCounters(), queue, manifest).take_up()
+    AutoRollback(Settings(), bench.store, Bus(), TrafficCounters(), queue, manifest).take_up()
     assert asked == [app.id for app in bench.apps.values()]

@@ -14,8 +14,8 @@ import pytest
 from gitship.appfiles.manifest import Manifest
 from gitship.config import DeploySettings, Settings
 from gitship.deploy import auto_rollback
-from gitship.deploy.auto_rollback import Probation, is_bad
-from gitship.deploy.journal import Journal
+from gitship.deploy.auto_rollback import AutoRollback, is_bad
+from gitship.deploy.journal import DeployJournal
 from gitship.deploy.new_release import Candidate
 from gitship.deploy.queue import DeployQueue, Job, Withdrawal
 from gitship.deploy.rollout import Rollout
@@ -26,10 +26,10 @@ from gitship.model import (
     GITSHIP,
     App,
     ContainerEvent,
+    ContainerEventKind,
     Deploy,
     DeployKind,
     DeployState,
-    Happening,
     Mount,
     Process,
     Release,
@@ -64,7 +64,7 @@ class Bench:
     def start(self) -> None:
         """As the next gitship."""
         queue = cast(DeployQueue, self)
-        self.probation = Probation(
+        self.probation = AutoRollback(
             self._settings, self.store, self.bus, self.tally, lambda: queue, lambda app, release: self.manifest
         )
         self.probation.rolls_back_by(self.roll_back)
@@ -91,7 +91,7 @@ class Bench:
         self.releases.append(made)
         ref, commit, old = ("refs/heads/main", "1a" * 20, "2b" * 20) if kind is DeployKind.PUSH else (None, None, None)
         deploy = self.store.create_deploy(self.app.id, kind, "ada", commit=commit, ref=ref, old=old)
-        job = Job(self.app, kind, Journal(deploy, self.app, self.store, self.bus, self.logs), (GITSHIP,))
+        job = Job(self.app, kind, DeployJournal(deploy, self.app, self.store, self.bus, self.logs), (GITSHIP,))
         job.journal.update(state=DeployState.DRAINING)
         self.store.set_live(self.app.id, made.id, [])
         before = self.store.release(previous) if previous else None
@@ -106,7 +106,9 @@ class Bench:
         for n in range(times):
             at = time.time() + n / 1000
             name = f"shop.web.1.v{number}"
-            event = ContainerEvent(self.app.id, name, name, "web", number, at, Happening.CRASHED, 3, "exit code 3", n)
+            event = ContainerEvent(
+                self.app.id, name, name, "web", number, at, ContainerEventKind.CRASHED, 3, "exit code 3", n
+            )
             self.store.add_container_event(event)
 
     def visit(self, count: int, status: int) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gitship.appfiles.gitship_toml import Build, Limits
+from gitship.appfiles.gitship_toml import BuildTable, ProcessLimits
 from gitship.appfiles.manifest import Manifest
-from gitship.deploy.build import LINE_BYTES, Builder, Progress
-from gitship.deploy.journal import Journal
-from gitship.disk.free_space import Room
+from gitship.deploy.build import LINE_BYTES, Builder, BuildProgress
+from gitship.deploy.journal import DeployJournal
+from gitship.disk.free_space import FreeSpace
 from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, Image
 from gitship.errors import DeployError
 from gitship.events import Bus
@@ -68,16 +68,16 @@ def build(
     repository = Repositories(directory, None).create("shop")
     commit = apps.commit(apps.new_repository(directory / f"src{made.id}", {"Dockerfile": "FROM scratch\n"}), "x")
     git(repository.path, "fetch", "-q", str(directory / f"src{made.id}"), "+main:main")
-    journal = Journal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), directory / "logs")
+    journal = DeployJournal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), directory / "logs")
     builder = Builder(
-        Roomy(printer), store, max_builds=1, timeout_s=9, min_free_bytes=0, room=Room(directory, 0),
+        Roomy(printer), store, max_builds=1, timeout_s=9, min_free_bytes=0, room=FreeSpace(directory, 0),
         output_bytes=output_bytes, network=server,
     )  # fmt: skip
     try:
         with journal.stage(DeployState.BUILDING, "Building") as stage:
             builder.build(
-                made, repository, commit, Manifest(build=Build(network=app)), journal, stage, threading.Event(),
-                no_cache=False, limits=Limits(),
+                made, repository, commit, Manifest(build=BuildTable(network=app)), journal, stage, threading.Event(),
+                no_cache=False, limits=ProcessLimits(),
             )  # fmt: skip
     finally:
         journal.close()
@@ -116,9 +116,9 @@ def test_no_network_wins(store: Store, tmp_path: Path, server: str, app: str, wa
 
 def test_what_a_build_is_at_is_its_oldest_step_and_last_line(store: Store, tmp_path: Path) -> None:
     made = store.create_app("shop")
-    journal = Journal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), tmp_path)
+    journal = DeployJournal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), tmp_path)
     with journal.stage(DeployState.BUILDING, "Building") as stage:
-        progress = Progress(journal, stage)
+        progress = BuildProgress(journal, stage)
         assert progress.now() == ""
         progress(BuildStep(1, "[internal] load build context"))
         progress(BuildStep(2, "[2/4] RUN pip wheel ."))

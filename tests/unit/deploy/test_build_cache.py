@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.appfiles.gitship_toml import Build
+from gitship.appfiles.gitship_toml import BuildTable
 from gitship.deploy.build_cache import shares_layers
 
 PLAIN = b"FROM debian\nARG X\nRUN apt-get install -y x\nCOPY . .\n"
@@ -20,7 +20,7 @@ PLAIN = b"FROM debian\nARG X\nRUN apt-get install -y x\nCOPY . .\n"
     ],
 )
 def test_what_the_dockerfile_and_its_files_alone_decide_is_shared(dockerfile: bytes) -> None:
-    assert shares_layers(dockerfile, Build(args={"NODE_ENV": "production", "BUILDKIT_SANDBOX_HOSTNAME": "x"}))
+    assert shares_layers(dockerfile, BuildTable(args={"NODE_ENV": "production", "BUILDKIT_SANDBOX_HOSTNAME": "x"}))
 
 
 @pytest.mark.parametrize(
@@ -40,17 +40,17 @@ def test_what_the_dockerfile_and_its_files_alone_decide_is_shared(dockerfile: by
     ],
 )
 def test_what_something_else_may_decide_is_the_apps_own(dockerfile: bytes | None) -> None:
-    assert not shares_layers(dockerfile, Build())
+    assert not shares_layers(dockerfile, BuildTable())
 
 
 @pytest.mark.parametrize(
     "build",
     [
-        Build(secrets={"token": "TOKEN"}, values={"token": "x"}),
-        Build(args={"http_proxy": "http://proxy"}),
-        Build(args={"Https_Proxy": "http://proxy"}),
-        Build(args={"BUILDKIT_SYNTAX": "docker/dockerfile:1"}),
+        BuildTable(secrets={"token": "TOKEN"}, values={"token": "x"}),
+        BuildTable(args={"http_proxy": "http://proxy"}),
+        BuildTable(args={"Https_Proxy": "http://proxy"}),
+        BuildTable(args={"BUILDKIT_SYNTAX": "docker/dockerfile:1"}),
     ],
 )
-def test_secrets_and_what_no_builder_has_in_its_key_make_it_the_apps_own(build: Build) -> None:
+def test_secrets_and_what_no_builder_has_in_its_key_make_it_the_apps_own(build: BuildTable) -> None:
     assert not shares_layers(PLAIN, build)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from gitship.appfiles.canary_rules import Judgement, Plan, Verdict
+from gitship.appfiles.canary_rules import CanaryJudgement, CanaryPlan, CanaryVerdict
 from gitship.deploy.canary import Canary
 from gitship.errors import DeployCanceled, DeployError, EngineError
 from gitship.front.canary_vcl import CanaryShare
@@ -17,8 +17,8 @@ from gitship.model import WEB, Container, Process, Release
 from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
 
 APP = 7
-PLAN = Plan(50, 0.2)
-PROMOTE = Judgement(Verdict.PROMOTE, "all is well")
+PLAN = CanaryPlan(50, 0.2)
+PROMOTE = CanaryJudgement(CanaryVerdict.PROMOTE, "all is well")
 
 
 class NoLogs:
@@ -45,20 +45,20 @@ class World:
             cast(Any, NoLogs()), none, none, none, self.trials, none, self.tally, lambda: counting, 1.0
         )
 
-    def watch(self, plan: Plan = PLAN) -> Judgement:
+    def watch(self, plan: CanaryPlan = PLAN) -> CanaryJudgement:
         stage: Any = SimpleNamespace(detail=lambda *words: None)
         with self.tally.watching(APP) as watch:
             threading.Timer(0.05, self.tally.take, [b"7 v2 pass 500 0.01 100\n" * 3]).start()
             return self.canary._watch(self.rollout, plan, self.trial, watch, stage)
 
-    def last_word(self, judgement: Judgement = PROMOTE) -> str:
+    def last_word(self, judgement: CanaryJudgement = PROMOTE) -> str:
         return self.canary._last_word(self.rollout, self.trial, judgement)
 
 
 def test_figures_that_come_in_end_it() -> None:
     world = World()
     judgement = world.watch()
-    assert judgement.verdict is Verdict.ABORT
+    assert judgement.verdict is CanaryVerdict.ABORT
     with pytest.raises(DeployError, match="3 of 3 requests failed"):
         world.last_word(judgement)
 
@@ -75,7 +75,7 @@ def test_people_come_before_figures_and_the_first_of_them_counts(promote: bool) 
     world = World()
     assert world.trials.decide(APP, "ada", promote=promote) is world.trial
     assert world.trials.decide(APP, "bob", promote=not promote) is None
-    assert world.watch(Plan(50, 1e6)).verdict is Verdict.WAIT
+    assert world.watch(CanaryPlan(50, 1e6)).verdict is CanaryVerdict.WAIT
     if promote:
         assert world.last_word() == "Canary promoted by ada"
     else:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitship.deploy import hook_files, hook_run
-from gitship.deploy.hook_files import Point
-from gitship.deploy.hook_run import Ended
+from gitship.deploy.hook_files import HookPoint
+from gitship.deploy.hook_run import HookResult
 from gitship.errors import DeployCanceled, DeployError
 from tests.waiting import wait_until
 
@@ -30,7 +30,7 @@ def script(directory: Path, name: str, text: str, mode: int = 0o755) -> Path:
 
 def run(
     path: Path, document: bytes = b"{}", timeout_s: float = LIMIT_S, cancel: threading.Event | None = None, **env: str
-) -> tuple[Ended, list[str]]:
+) -> tuple[HookResult, list[str]]:
     lines: list[str] = []
     return hook_run.run(path, env, document, lines.append, cancel or threading.Event(), timeout_s), lines
 
@@ -38,7 +38,7 @@ def run(
 def test_a_hook_gets_its_environment_alone_and_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_SECRET_OF_THE_SERVER", "swordfish")
     ended, lines = run(script(tmp_path, "h", "env | sort; cat; exit 3"), b'{"a": 1}', GITSHIP_APP="shop; rm -rf /")
-    assert ended == Ended(3, '{"a": 1}')
+    assert ended == HookResult(3, '{"a": 1}')
     assert "GITSHIP_APP=shop; rm -rf /" in lines
     assert {line.partition("=")[0] for line in lines[:-1]} <= {"GITSHIP_APP", "PATH", "LANG", "PWD", "SHLVL", "_"}
 
@@ -58,7 +58,7 @@ def test_a_hook_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) 
 
 def test_a_hook_that_leaves_a_child_with_its_output_ends_all_the_same(tmp_path: Path) -> None:
     path = script(tmp_path, "h", f"sleep 300 & echo $! > {tmp_path}/child; echo done")
-    assert run(path) == (Ended(0, "done"), ["done"])
+    assert run(path) == (HookResult(0, "done"), ["done"])
     ensure_gone(int((tmp_path / "child").read_text()))
 
 
@@ -100,15 +100,15 @@ def _state(pid: int) -> str:
 
 
 def point(tmp_path: Path) -> Path:
-    return hook_files.directory(tmp_path, Point.BEFORE_BUILD)
+    return hook_files.directory(tmp_path, HookPoint.BEFORE_BUILD)
 
 
 def test_hooks_come_by_name_and_copies_of_editors_do_not(tmp_path: Path) -> None:
     for name in ("20-b", "10-a", "10-a~", ".hidden", "9-c"):
         script(point(tmp_path), name, "true")
-    assert [h.name for h in hook_files.at(tmp_path, Point.BEFORE_BUILD)] == ["10-a", "20-b", "9-c"]
-    assert hook_files.at(tmp_path, Point.AFTER_BUILD) == []
-    assert [h.point for h in hook_files.everything(tmp_path)] == [Point.BEFORE_BUILD] * 3
+    assert [h.name for h in hook_files.at(tmp_path, HookPoint.BEFORE_BUILD)] == ["10-a", "20-b", "9-c"]
+    assert hook_files.at(tmp_path, HookPoint.AFTER_BUILD) == []
+    assert [h.point for h in hook_files.everything(tmp_path)] == [HookPoint.BEFORE_BUILD] * 3
 
 
 def test_what_somebody_else_could_have_written_is_refused(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_what_somebody_else_could_have_written_is_refused(tmp_path: Path) -> Non
     (point(tmp_path) / "c").mkdir()
     (point(tmp_path) / "d").symlink_to("nowhere")
     (point(tmp_path) / "e").symlink_to("e")
-    a, b, c, d, e = hook_files.at(tmp_path, Point.BEFORE_BUILD)
+    a, b, c, d, e = hook_files.at(tmp_path, HookPoint.BEFORE_BUILD)
     assert "writable by everyone" in a.refusal
     assert (b.refusal, "not executable" in b.skipped) == ("", True)
     assert (c.refusal, c.skipped) == ("", "it is not a file")
@@ -128,22 +128,22 @@ def test_a_directory_that_everybody_can_write_makes_its_hooks_unsafe(tmp_path: P
     path = script(point(tmp_path), "a", "true")
     for open_one in (path.parent, tmp_path):
         open_one.chmod(0o777)
-        [hook] = hook_files.at(tmp_path, Point.BEFORE_BUILD)
+        [hook] = hook_files.at(tmp_path, HookPoint.BEFORE_BUILD)
         assert str(open_one) in hook.refusal
         open_one.chmod(0o755)
-    assert hook_files.at(tmp_path, Point.BEFORE_BUILD)[0].refusal == ""
+    assert hook_files.at(tmp_path, HookPoint.BEFORE_BUILD)[0].refusal == ""
 
 
 def test_a_link_counts_as_what_it_leads_to(tmp_path: Path) -> None:
     target = script(tmp_path / "elsewhere", "real", "true")
     point(tmp_path).mkdir(parents=True)
     (point(tmp_path) / "a").symlink_to(target)
-    assert hook_files.at(tmp_path, Point.BEFORE_BUILD)[0].refusal == ""
+    assert hook_files.at(tmp_path, HookPoint.BEFORE_BUILD)[0].refusal == ""
     target.parent.chmod(0o777)
-    assert "elsewhere" in hook_files.at(tmp_path, Point.BEFORE_BUILD)[0].refusal
+    assert "elsewhere" in hook_files.at(tmp_path, HookPoint.BEFORE_BUILD)[0].refusal
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_hook_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(script(point(tmp_path), "a", "true"), 12345, 0)
-    assert "belongs to user 12345" in hook_files.at(tmp_path, Point.BEFORE_BUILD)[0].refusal
+    assert "belongs to user 12345" in hook_files.at(tmp_path, HookPoint.BEFORE_BUILD)[0].refusal

@@ -8,7 +8,7 @@ import pytest
 
 from gitship.deploy import journal as journal_module
 from gitship.deploy import output
-from gitship.deploy.journal import Journal, follow, hand_over
+from gitship.deploy.journal import DeployJournal, follow, hand_over
 from gitship.events import Bus
 from gitship.model import DeployKind, DeployState
 from gitship.store import Store
@@ -21,9 +21,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def make(store: Store, directory: Path, bus: Bus) -> Journal:
+def make(store: Store, directory: Path, bus: Bus) -> DeployJournal:
     app = store.find_app("shop") or store.create_app("shop")
-    return Journal(store.create_deploy(app.id, DeployKind.PUSH, "me"), app, store, bus, directory / "logs")
+    return DeployJournal(store.create_deploy(app.id, DeployKind.PUSH, "me"), app, store, bus, directory / "logs")
 
 
 def test_a_short_stage_prints_one_line_with_its_time(store: Store, tmp_path: Path) -> None:

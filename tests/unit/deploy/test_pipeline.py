@@ -11,14 +11,14 @@ import pytest
 
 from gitship.deploy import journal
 from gitship.deploy.canary import Canary
-from gitship.deploy.external_image import Foreign
+from gitship.deploy.external_image import ExternalImages
 from gitship.deploy.hooks import Hooks
-from gitship.deploy.journal import Journal
-from gitship.deploy.new_release import Releasing
+from gitship.deploy.journal import DeployJournal
+from gitship.deploy.new_release import NewReleases
 from gitship.deploy.pipeline import Pipeline
 from gitship.deploy.queue import Job, Withdrawal
 from gitship.engine.interface import Engine
-from gitship.engine.timeouts import Patience
+from gitship.engine.timeouts import Timeout
 from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
 from gitship.front.front import AppFront, Front
@@ -108,7 +108,7 @@ class LabellingFront(MemoryFront):
 class AskedSwitch(Switch):
     """Its request through Varnish is answered by what the label leads to."""
 
-    def _ask(self, host: str, path: str, token: str, side: str, patience: Patience) -> tuple[str, str, int]:
+    def _ask(self, host: str, path: str, token: str, side: str, patience: Timeout) -> tuple[str, str, int]:
         front = cast(LabellingFront, self._front)
         front._hook("ask")
         return "backend", front.labels["shop"], 200
@@ -132,10 +132,11 @@ class Bench(test_repair_containers.Bench):
         self.gates = gates = AccessControl(self.store, front, self.drainer, 1.0, wanted, self.settings, trials)
         none = cast(Any, None)
         canary = Canary(engine, front, self.drainer, gates, trials, switch, none, lambda: False, 1.0)
-        foreign = Foreign(self.store, engine, self.repositories, none)
+        foreign = ExternalImages(self.store, engine, self.repositories, none)
         self.pipeline = Pipeline(
             self.settings, self.store, engine, front, self.repositories, self.starter._addresses,
-            Releasing(self.store, engine, self.repositories, none, foreign, self.settings), self.starter, self.drainer,
+            NewReleases(self.store, engine, self.repositories, none, foreign, self.settings), self.starter,
+            self.drainer,
             Hooks(self.store, self.settings, lambda app: ""), VolumeLifecycle(self.store, engine,
             self.store.server_id()),
             switch, canary, self.claims, cast(Any, SimpleNamespace(begin=lambda rollout: None)),
@@ -148,7 +149,7 @@ class Bench(test_repair_containers.Bench):
         deploy = self.store.create_deploy(
             self.app.id, DeployKind.CONFIG, "ada", commit=commit, ref=MAIN if commit else None, old=old
         )
-        journal = Journal(deploy, self.app, self.store, Bus(), self.settings.logs)
+        journal = DeployJournal(deploy, self.app, self.store, Bus(), self.settings.logs)
         return Job(self.app, DeployKind.CONFIG, journal, (GITSHIP,), config={"COLOUR": "blue"}, **more)
 
     def run(self, job: Job) -> Deploy:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.appfiles.gitship_toml import Build
+from gitship.appfiles.gitship_toml import BuildTable
 from gitship.config import PolicySettings, Settings
 from gitship.deploy import image_patterns, policy
 from gitship.engine.types import Image
@@ -60,16 +60,16 @@ def test_what_is_no_image_is_refused(text: str) -> None:
 def test_a_dockerfile_is_refused_with_line_image_and_what_is_allowed() -> None:
     content = b"FROM python:3 AS a\nFROM scratch\nCOPY --from=alpine / /\n"
     with pytest.raises(DeployError) as caught:
-        policy.ensure_dockerfile(settings("python:*"), content, Build())
+        policy.ensure_dockerfile(settings("python:*"), content, BuildTable())
     assert caught.value.message.startswith(
         "Dockerfile line 3: the image docker.io/library/alpine:latest is not allowed"
     )
     assert caught.value.hint == "this server builds from: python:*"
-    policy.ensure_dockerfile(settings("python:*", "alpine"), content, Build())
+    policy.ensure_dockerfile(settings("python:*", "alpine"), content, BuildTable())
 
 
 def test_without_a_policy_nothing_is_read() -> None:
-    policy.ensure_dockerfile(settings(), b"FROM $X\xff", Build())
+    policy.ensure_dockerfile(settings(), b"FROM $X\xff", BuildTable())
     policy.ensure_reference(settings(), "???")
     assert policy.ensure_image(settings(), Image("i", 1 << 40)) == ()
 
@@ -77,7 +77,7 @@ def test_without_a_policy_nothing_is_read() -> None:
 def test_what_cannot_be_read_is_refused_once_there_is_a_policy() -> None:
     for content in (b"FROM $X", b"FROM a\xff"):
         with pytest.raises(DeployError):
-            policy.ensure_dockerfile(settings("*"), content, Build())
+            policy.ensure_dockerfile(settings("*"), content, BuildTable())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.deploy.journal import Journal
+from gitship.deploy.journal import DeployJournal
 from gitship.deploy.queue import DeployQueue, Job
 from gitship.errors import NoPermission
 from gitship.events import Bus
@@ -53,7 +53,7 @@ class Bench:
     def submit(self, app: str, kind: DeployKind = DeployKind.PUSH) -> Job:
         owner = self.app(app)
         deploy = self.store.create_deploy(owner.id, kind, "me")
-        job = Job(owner, kind, Journal(deploy, owner, self.store, self.bus, self.logs), (GITSHIP,))
+        job = Job(owner, kind, DeployJournal(deploy, owner, self.store, self.bus, self.logs), (GITSHIP,))
         self.queue.submit(job)
         return job
 
@@ -114,7 +114,7 @@ def test_a_newer_config_change_carries_the_older_one(bench: Bench) -> None:
     older.settings.update({"run.port": 1, "limit.web.pids": 5})
     owner = bench.app("shop")
     deploy = bench.store.create_deploy(owner.id, DeployKind.CONFIG, "me")
-    newer = Job(owner, DeployKind.CONFIG, Journal(deploy, owner, bench.store, bench.bus, bench.logs), (GITSHIP,))
+    newer = Job(owner, DeployKind.CONFIG, DeployJournal(deploy, owner, bench.store, bench.bus, bench.logs), (GITSHIP,))
     newer.config = {"B": None}
     newer.settings = {"run.port": None}
     bench.queue.submit(newer)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitship.config import Settings
-from gitship.deploy.rename import Renaming
+from gitship.deploy.rename import AppRename
 from gitship.errors import Conflict
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
@@ -24,7 +24,7 @@ class Bench:
         self.store = Store(self.settings.database)
         self.repositories = Repositories(self.settings.repositories, None)
         front = Front(self.settings.http.listen, self.settings.varnish_dir, self.settings.varnish.cache_bytes)
-        self.renaming = Renaming(self.settings, self.store, front, self.repositories)
+        self.renaming = AppRename(self.settings, self.store, front, self.repositories)
         self.app = self.store.create_app("old")
         self.repositories.create("old")
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from gitship.disk.docker_space import DockerRoom, ensure_for_images
-from gitship.disk.free_space import Room
+from gitship.disk.docker_space import DockerSpace, ensure_for_images
+from gitship.disk.free_space import FreeSpace
 from gitship.disk.reserve import LOW_BYTES, RESERVE, RESERVE_BYTES
 from gitship.engine.errors import refused
 from gitship.engine.image_references import parse
-from gitship.engine.interface import NoSpace, Spare
+from gitship.engine.interface import NoSpace, ReserveSpace
 from gitship.engine.pull import failed
-from gitship.engine.retry_when_full import NoSpare, needs_room
+from gitship.engine.retry_when_full import NoReserveSpace, needs_room
 from gitship.errors import DeployError, EngineError
 from tests.unit.commands.machine import Machine
 
@@ -72,7 +72,7 @@ def disks(monkeypatch: pytest.MonkeyPatch) -> Disks:
 
 def test_a_reserve_on_dockers_disk_goes_when_it_is_needed_and_comes_again(disks: Disks, tmp_path: Path) -> None:
     images = Images()
-    mine = DockerRoom(lambda: tmp_path, images, Room(tmp_path, 0).reserve)
+    mine = DockerSpace(lambda: tmp_path, images, FreeSpace(tmp_path, 0).reserve)
     mine.restock()
     assert images.bytes == RESERVE_BYTES
     mine.look()
@@ -88,7 +88,7 @@ def test_a_reserve_on_dockers_disk_goes_when_it_is_needed_and_comes_again(disks:
 
 def test_one_that_somebody_else_has_removed_comes_again_and_is_not_given_up_twice(disks: Disks, tmp_path: Path) -> None:
     images = Images()
-    mine = DockerRoom(lambda: tmp_path, images, Room(tmp_path, 0).reserve)
+    mine = DockerSpace(lambda: tmp_path, images, FreeSpace(tmp_path, 0).reserve)
     mine.restock()
     images.drop()
     assert not mine.give_up()
@@ -100,7 +100,7 @@ def test_one_that_somebody_else_has_removed_comes_again_and_is_not_given_up_twic
 
 def test_where_it_takes_twice_its_size_three_times_must_be_free(disks: Disks, tmp_path: Path) -> None:
     images = Images()
-    mine = DockerRoom(lambda: tmp_path, images, Room(tmp_path, 0).reserve)
+    mine = DockerSpace(lambda: tmp_path, images, FreeSpace(tmp_path, 0).reserve)
     disks.free = 2 * RESERVE_BYTES
     images.times = 2
     mine.restock()
@@ -117,7 +117,7 @@ def test_where_it_takes_twice_its_size_three_times_must_be_free(disks: Disks, tm
 
 def test_a_docker_that_was_led_to_another_disk_has_its_reserve_there(disks: Disks, tmp_path: Path) -> None:
     images, places = Images(), [tmp_path]
-    mine = DockerRoom(lambda: places[-1], images, Room(tmp_path, 0).reserve)
+    mine = DockerSpace(lambda: places[-1], images, FreeSpace(tmp_path, 0).reserve)
     mine.look()
     places.append(tmp_path / "other")
     places[-1].mkdir()
@@ -130,12 +130,12 @@ def test_a_docker_that_was_led_to_another_disk_has_its_reserve_there(disks: Disk
 def test_a_gitship_that_was_killed_knows_its_reserve_again(disks: Disks, tmp_path: Path) -> None:
     images = Images()
     images.make(1)
-    assert DockerRoom(lambda: tmp_path, images, Room(tmp_path, 0).reserve).give_up()
+    assert DockerSpace(lambda: tmp_path, images, FreeSpace(tmp_path, 0).reserve).give_up()
 
 
 def test_a_docker_that_does_not_answer_is_asked_again_later(disks: Disks, tmp_path: Path) -> None:
     images = Images()
-    mine = DockerRoom(lambda: tmp_path, images, Room(tmp_path, 0).reserve)
+    mine = DockerSpace(lambda: tmp_path, images, FreeSpace(tmp_path, 0).reserve)
     mine.restock()
     images.down, disks.free = True, 0
     mine.look()
@@ -146,9 +146,9 @@ def test_a_docker_that_does_not_answer_is_asked_again_later(disks: Disks, tmp_pa
 
 
 def test_on_one_disk_there_is_one_reserve_and_it_is_dockers_too(tmp_path: Path) -> None:
-    images, data = Images(), Room(tmp_path, 0).reserve
+    images, data = Images(), FreeSpace(tmp_path, 0).reserve
     data.restock()
-    mine = DockerRoom(lambda: tmp_path, images, data)
+    mine = DockerSpace(lambda: tmp_path, images, data)
     mine.restock()
     assert not images.bytes
     assert mine.give_up() and not (tmp_path / RESERVE).exists()
@@ -157,7 +157,7 @@ def test_on_one_disk_there_is_one_reserve_and_it_is_dockers_too(tmp_path: Path) 
 @pytest.mark.parametrize("place", [None, Path("/nowhere/at/all")])
 def test_where_dockers_disk_is_another_machines_there_is_none(place: Path | None, disks: Disks, tmp_path: Path) -> None:
     images = Images()
-    mine = DockerRoom(lambda: place, images, Room(tmp_path, 0).reserve)
+    mine = DockerSpace(lambda: place, images, FreeSpace(tmp_path, 0).reserve)
     mine.restock()
     mine.look()
     assert not mine.give_up() and not images.bytes
@@ -177,7 +177,7 @@ class Full:
     """Refuses until something was given up."""
 
     def __init__(self, gives: int) -> None:
-        self.spare: Spare = self
+        self.spare: ReserveSpace = self
         self.gives = gives
         self.said: list[str] = []
 
@@ -203,7 +203,7 @@ def test_a_call_that_found_no_room_is_done_once_more_when_some_was_made() -> Non
     with pytest.raises(NoSpace, match="its disk is full") as no:
         Full(gives=0).create("web")
     assert "server:cleanup --build-cache" in no.value.hint
-    assert not NoSpare().give_up()
+    assert not NoReserveSpace().give_up()
 
 
 def test_a_pull_that_fills_the_disk_says_so() -> None:

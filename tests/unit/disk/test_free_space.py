@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gitship.disk import reserve as reserves
-from gitship.disk.free_space import Room
+from gitship.disk.free_space import FreeSpace
 from gitship.errors import DeployError
 from gitship.store import Store
 
@@ -32,7 +32,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def test_too_little_room_is_refused_with_the_figures_and_the_way_out(tmp_path: Path, disk: Disk) -> None:
-    mine = Room(tmp_path, 100 << 20)
+    mine = FreeSpace(tmp_path, 100 << 20)
     mine.ensure("a push")
     disk.free = 99 << 20
     with pytest.raises(DeployError, match=r"99 MB are free, a push needs 100 MB \(disk\.min_free\)") as refused:
@@ -43,7 +43,7 @@ def test_too_little_room_is_refused_with_the_figures_and_the_way_out(tmp_path: P
 def test_the_reserve_is_given_up_when_it_is_needed_and_made_again_when_there_is_room(
     tmp_path: Path, disk: Disk
 ) -> None:
-    mine, reserve = Room(tmp_path, 0), tmp_path / reserves.RESERVE
+    mine, reserve = FreeSpace(tmp_path, 0), tmp_path / reserves.RESERVE
     mine.restock()
     assert reserve.stat().st_blocks * 512 >= reserves.RESERVE_BYTES, "real blocks, not a hole"
     mine.look()
@@ -59,9 +59,9 @@ def test_the_reserve_is_given_up_when_it_is_needed_and_made_again_when_there_is_
 
 
 def test_a_gitship_that_was_killed_knows_its_reserve_again(tmp_path: Path, disk: Disk) -> None:
-    Room(tmp_path, 0).restock()
+    FreeSpace(tmp_path, 0).restock()
     disk.free = 0
-    Room(tmp_path, 0).look()
+    FreeSpace(tmp_path, 0).look()
     assert not (tmp_path / reserves.RESERVE).exists()
 
 

@@ -11,11 +11,11 @@ import pytest
 from gitship.config import Settings, load
 from gitship.doctor import Finding, Level, examine, services
 from gitship.engine.docker import DockerEngine
-from gitship.engine.types import About
+from gitship.engine.types import EngineInfo
 
 pytestmark = pytest.mark.clients
 
-GOOD = About("26.1.5+dfsg1", live_restore=True)
+GOOD = EngineInfo("26.1.5+dfsg1", live_restore=True)
 GB = 1 << 30
 
 
@@ -25,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
     return load(tmp_path / "gitship.toml")
 
 
-def of_docker(settings: Settings, patch: pytest.MonkeyPatch, about: About, free: int = 50 * GB) -> list[Finding]:
+def of_docker(settings: Settings, patch: pytest.MonkeyPatch, about: EngineInfo, free: int = 50 * GB) -> list[Finding]:
     patch.setattr(DockerEngine, "about", lambda engine: about)
     patch.setattr(DockerEngine, "free_bytes", lambda engine: free)
     return list(services.docker(settings))
@@ -45,7 +45,7 @@ def test_a_good_docker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_a_docker_that_lacks_something(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, about: About, free: int, level: Level, said: str, fix: str
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, about: EngineInfo, free: int, level: Level, said: str, fix: str
 ) -> None:
     [bad] = [f for f in of_docker(settings, monkeypatch, about, free) if f.level is not Level.OK]
     assert bad.level is level

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitship.engine.attach import Attached, execute
-from gitship.engine.docker_http import Wire
-from gitship.engine.timeouts import Interrupted
+from gitship.engine.docker_http import DockerHttp
+from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import EngineError
 from tests.listening import until_closed
 from tests.unit.engine.test_docker_http import server
@@ -46,7 +46,7 @@ def docker(code: int, talk: Callable[[socket.socket], None]) -> Callable[[socket
 
 
 def program(host: str, gone: threading.Event | None = None) -> Attached:
-    return execute(Wire(host, 5.0), "/v1.41", "c1", ("x",), {}, None, gone or threading.Event())
+    return execute(DockerHttp(host, 5.0), "/v1.41", "c1", ("x",), {}, None, gone or threading.Event())
 
 
 def test_streams_stay_apart_and_input_is_half_closed(tmp_path: Path) -> None:
@@ -86,6 +86,6 @@ def test_a_client_that_goes_ends_the_wait(tmp_path: Path) -> None:
     with server(tmp_path / "s", docker(0, until_closed)) as host:
         talk = program(host, gone)
         threading.Timer(0.1, gone.set).start()
-        with pytest.raises(Interrupted):
+        with pytest.raises(WaitInterrupted):
             list(talk.output())
         talk.close()

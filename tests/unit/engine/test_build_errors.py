@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.engine.build_errors import Failure, explain
+from gitship.engine.build_errors import BuildFailure, explain
 
 LLB = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: "
 NO_HOST = 'failed to do request: Head "https://nosuch.invalid/v2/thing/manifests/1": dial tcp: lookup: no such host'
@@ -126,14 +126,14 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_cause_stands_in_one_line_with_a_next_step(case: str) -> None:
     error, step, expected = CASES[case]
-    message, hint = explain(Failure(error, step, (), "Dockerfile"))
+    message, hint = explain(BuildFailure(error, step, (), "Dockerfile"))
     assert message == expected
     assert hint
     assert "\n" not in message + hint
 
 
 def test_a_full_disk_is_seen_in_what_the_step_printed() -> None:
-    failure = Failure(
+    failure = BuildFailure(
         "executor failed running [cp]: exit code: 1", "[2/2] RUN cp", ("cp: No space left on device",), "Dockerfile"
     )
     assert explain(failure)[0] == "the server's disk is full (no space left on device) in [2/2] RUN cp"
@@ -150,19 +150,19 @@ def test_a_full_disk_is_seen_in_what_the_step_printed() -> None:
 )
 def test_the_hint_for_a_base_image_depends_on_why(cause: str, hint: str) -> None:
     step = "[internal] load metadata for registry.example.com/a:1"
-    assert hint in explain(Failure(cause, step, (), "Dockerfile"))[1]
+    assert hint in explain(BuildFailure(cause, step, (), "Dockerfile"))[1]
 
 
 def test_a_here_document_on_an_old_engine_is_explained() -> None:
     error = LLB + "dockerfile parse error line 5: unknown instruction: ECHO"
-    assert "here-documents" in explain(Failure(error, "", (), "Dockerfile"))[1]
+    assert "here-documents" in explain(BuildFailure(error, "", (), "Dockerfile"))[1]
 
 
 def test_a_long_step_is_cut() -> None:
-    message, _ = explain(Failure("exit code: 1", "[2/2] RUN " + "x" * 500, (), "Dockerfile"))
+    message, _ = explain(BuildFailure("exit code: 1", "[2/2] RUN " + "x" * 500, (), "Dockerfile"))
     assert len(message) < 140
 
 
 def test_another_path_of_the_dockerfile_is_named() -> None:
     error = "Cannot locate specified Dockerfile: deploy/Dockerfile"
-    assert explain(Failure(error, "", (), "deploy/Dockerfile"))[0] == "there is no deploy/Dockerfile in the commit"
+    assert explain(BuildFailure(error, "", (), "deploy/Dockerfile"))[0] == "there is no deploy/Dockerfile in the commit"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gitship.engine import build_cgroup
-from gitship.engine.build_errors import Failure, explain
-from gitship.engine.build_limits import KEEPER, BuildLimits, Limiter, of_one
+from gitship.engine.build_errors import BuildFailure, explain
+from gitship.engine.build_limits import KEEPER, BuildLimiter, BuildLimits, of_one
 from gitship.engine.types import BuildOptions, BuildOutput, BuildStep
 
 UNIX = "unix:///var/run/docker.sock"
@@ -107,7 +107,7 @@ def test_where_it_cannot_be_kept_the_build_and_the_log_say_so(
     (tmp_path / "memory").write_text("in the way")
     monkeypatch.setattr(build_cgroup.apply, "__defaults__", (tmp_path,))
     events: list[BuildStep | BuildOutput] = []
-    limiter = Limiter(BuildLimits(memory_bytes=100 * MB), host)
+    limiter = BuildLimiter(BuildLimits(memory_bytes=100 * MB), host)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert limiter.limit(lambda: driver, events.append) == ""
@@ -120,7 +120,7 @@ def test_without_limits_docker_is_not_asked_and_nothing_is_said() -> None:
     def driver() -> str:
         raise AssertionError
 
-    assert Limiter(BuildLimits(cgroup_parent="/gitship-no-such-parent"), UNIX).limit(driver, print) == ""
+    assert BuildLimiter(BuildLimits(cgroup_parent="/gitship-no-such-parent"), UNIX).limit(driver, print) == ""
 
 
 def test_the_smaller_limit_of_app_and_server_is_the_classic_builders() -> None:
@@ -131,7 +131,7 @@ def test_the_smaller_limit_of_app_and_server_is_the_classic_builders() -> None:
 
 
 def test_a_killed_step_names_the_limit() -> None:
-    failure = Failure("executor failed running [make]: exit code: 137", "[2/2] RUN make", (), "Dockerfile",
+    failure = BuildFailure("executor failed running [make]: exit code: 137", "[2/2] RUN make", (), "Dockerfile",
                       "all builds together (100m)")  # fmt: skip
     said, hint = explain(failure)
     assert said == (
@@ -170,7 +170,7 @@ def test_where_they_cannot_yield_no_build_is_troubled(tmp_path: Path, monkeypatc
     monkeypatch.setattr(build_cgroup.apply, "__defaults__", (tmp_path,))
     events: list[BuildStep | BuildOutput] = []
     for driver in ("cgroupfs", "systemd"):
-        assert Limiter(BuildLimits(share=0.25, pids=10), UNIX).limit(partial(str, driver), events.append) == ""
+        assert BuildLimiter(BuildLimits(share=0.25, pids=10), UNIX).limit(partial(str, driver), events.append) == ""
     assert events == []
 
 
@@ -187,7 +187,7 @@ def test_with_the_systemd_driver_the_units_cgroup_counts(v2: Path, monkeypatch: 
         (unit / name).write_text(f"{text}\n")
     assert ALL.hold("systemd") and not ALL.hold("cgroupfs")
     events: list[BuildStep | BuildOutput] = []
-    assert Limiter(ALL, UNIX).limit(lambda: "systemd", events.append) == "all builds together (100m)"
+    assert BuildLimiter(ALL, UNIX).limit(lambda: "systemd", events.append) == "all builds together (100m)"
     assert events == []
 
 
@@ -211,11 +211,11 @@ def test_what_is_so_already_is_not_written_once_more(
     with monkeypatch.context() as readonly:
         readonly.setattr(Path, "write_text", refuse)
         events: list[BuildStep | BuildOutput] = []
-        assert Limiter(ALL, UNIX).limit(lambda: "cgroupfs", events.append) == "all builds together (100m)"
+        assert BuildLimiter(ALL, UNIX).limit(lambda: "cgroupfs", events.append) == "all builds together (100m)"
         assert events == []
         for other in (replace(ALL, memory_bytes=MB), replace(ALL, cpus=1.0)):
             assert not other.hold("cgroupfs")
-            assert Limiter(other, UNIX).limit(lambda: "cgroupfs", events.append) == ""
+            assert BuildLimiter(other, UNIX).limit(lambda: "cgroupfs", events.append) == ""
     assert len(events) == 2
     for other in (replace(ALL, pids=51), replace(ALL, share=0.5)):
         assert not other.hold("cgroupfs")

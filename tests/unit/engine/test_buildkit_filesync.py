@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.engine import protobuf
-from gitship.engine.buildkit_filesync import DATA, ERR, FIN, MAX_DATA_BYTES, REQ, STAT, Sender
+from gitship.engine.buildkit_filesync import DATA, ERR, FIN, MAX_DATA_BYTES, REQ, STAT, FileSyncSender
 from gitship.engine.source_tree import Contents, SourceFile, by_name
 from gitship.errors import GitError
 
@@ -37,14 +37,14 @@ class Source:
             content = self.files[self.listed[index].path][2]
             yield len(content), iter([content[at : at + CHUNK] for at in range(0, len(content), CHUNK)])
 
-    def sender(self) -> Sender:
-        return Sender(self.listed, self.contents)
+    def sender(self) -> FileSyncSender:
+        return FileSyncSender(self.listed, self.contents)
 
 
 class Receiver:
     """Asks for each regular file, as soon as it is told; ``found`` is what it got."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: FileSyncSender) -> None:
         self.sender = sender
         self.found: dict[str, tuple[int, int, bytes]] = {}
         self.order: list[bytes] = []
@@ -122,11 +122,11 @@ def test_what_is_asked_for_meanwhile_is_read_in_one_pass() -> None:
 def test_a_large_file_goes_in_messages_that_grpc_takes() -> None:
     content = bytes(3 * MAX_DATA_BYTES)
     file = SourceFile("a", stat.S_IFREG | 0o644, len(content), 1)
-    sender = Sender([file], lambda indices: ((len(content), iter([content])) for _ in indices))
+    sender = FileSyncSender([file], lambda indices: ((len(content), iter([content])) for _ in indices))
     receiver = Receiver(sender)
     receiver.run()
     assert receiver.found["a"][2] == content
-    sender = Sender([file], lambda indices: ((len(content), iter([content])) for _ in indices))
+    sender = FileSyncSender([file], lambda indices: ((len(content), iter([content])) for _ in indices))
     messages = sender.messages()
     next(messages), next(messages)
     sender.feed(protobuf.number(1, REQ))
@@ -143,7 +143,7 @@ def test_a_content_that_cannot_be_read_ends_the_transfer_with_an_error(when: str
         raise GitError("gone", "")
 
     files = [SourceFile(name, stat.S_IFREG | 0o644, 1, 1) for name in "ab"]
-    sender = Sender(files, contents if when == "begun" else refused)
+    sender = FileSyncSender(files, contents if when == "begun" else refused)
     receiver = Receiver(sender)
     receiver.run()
     assert len(receiver.errors) == 1
@@ -151,7 +151,9 @@ def test_a_content_that_cannot_be_read_ends_the_transfer_with_an_error(when: str
 
 
 def test_a_content_of_another_size_ends_it_too() -> None:
-    sender = Sender([SourceFile("a", stat.S_IFREG | 0o644, 2, 1)], lambda indices: ((1, iter([b"x"])) for _ in indices))
+    sender = FileSyncSender(
+        [SourceFile("a", stat.S_IFREG | 0o644, 2, 1)], lambda indices: ((1, iter([b"x"])) for _ in indices)
+    )
     receiver = Receiver(sender)
     receiver.run()
     assert receiver.errors and "has 1 bytes, not 2" in str(sender.failed)
@@ -165,7 +167,7 @@ def test_a_content_of_another_size_ends_it_too() -> None:
 def test_a_receiver_that_asks_for_what_is_none_is_an_error(packet: bytes) -> None:
     files = [SourceFile("a", stat.S_IFDIR | 0o755, 0, 1), SourceFile("b", stat.S_IFREG | 0o644, 0, 1)]
     with pytest.raises(ValueError):
-        Sender(files, Source({}).contents).feed(packet)
+        FileSyncSender(files, Source({}).contents).feed(packet)
 
 
 def test_contents_are_closed_when_the_transfer_is_left() -> None:
@@ -177,7 +179,7 @@ def test_contents_are_closed_when_the_transfer_is_left() -> None:
         finally:
             closed.append(True)
 
-    sender = Sender([SourceFile("a", stat.S_IFREG | 0o644, 2, 1)], contents)
+    sender = FileSyncSender([SourceFile("a", stat.S_IFREG | 0o644, 2, 1)], contents)
     messages = sender.messages()
     next(messages), next(messages)
     sender.feed(protobuf.number(1, REQ))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gitship.engine import build_session, protobuf
-from gitship.engine.buildkit_session import Session
-from gitship.engine.docker_http import Wire
+from gitship.engine.buildkit_session import BuildKitSession
+from gitship.engine.docker_http import DockerHttp
 from gitship.engine.grpc import NOT_FOUND, Refused
 from gitship.engine.source_tree import Contents, SourceFile, SourceTree
 from gitship.engine.types import BuildOptions
@@ -40,7 +40,9 @@ def tree(dockerfile: str = "Dockerfile") -> SourceTree:
 
 
 @contextmanager
-def engine(path: Path, session: Callable[[socket.socket], None], build: bytes) -> Iterator[tuple[Wire, list[bytes]]]:
+def engine(
+    path: Path, session: Callable[[socket.socket], None], build: bytes
+) -> Iterator[tuple[DockerHttp, list[bytes]]]:
     """Answers to a session by ``session``, to a build that has one with ``build``; the requests as they came."""
     requests: list[bytes] = []
 
@@ -55,10 +57,10 @@ def engine(path: Path, session: Callable[[socket.socket], None], build: bytes) -
             connection.sendall(OK + (build if b"client-session" in came else BUILT))
 
     with answering(at_path(str(path)), answer, together=True):
-        yield Wire(f"unix://{path}", 10), requests
+        yield DockerHttp(f"unix://{path}", 10), requests
 
 
-def build(wire: Wire, cancel: threading.Event | None = None) -> str:
+def build(wire: DockerHttp, cancel: threading.Event | None = None) -> str:
     options = BuildOptions("shop:1", timeout_s=10)
     return build_session.build(wire, "/v1.41", tree(), options, lambda event: None, cancel or threading.Event())
 
@@ -118,7 +120,7 @@ def test_an_engine_that_does_not_answer_is_not_waited_for_after_a_cancel(tmp_pat
 
 def test_no_engine_is_an_engine_error(tmp_path: Path) -> None:
     with pytest.raises(EngineError):
-        build(Wire(f"unix://{tmp_path / 'none'}", 1))
+        build(DockerHttp(f"unix://{tmp_path / 'none'}", 1))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_no_engine_is_an_engine_error(tmp_path: Path) -> None:
     ],
 )
 def test_a_step_is_shown_what_it_asks_for(asked: dict[str, list[str]], shown: list[str]) -> None:
-    sender = Session(tree("sub/Web")).diff_copy(asked)
+    sender = BuildKitSession(tree("sub/Web")).diff_copy(asked)
     found = []
     for message in sender.messages():
         if not message:
@@ -142,5 +144,5 @@ def test_a_step_is_shown_what_it_asks_for(asked: dict[str, list[str]], shown: li
 
 def test_other_directories_are_nobodys(tmp_path: Path) -> None:
     with pytest.raises(Refused) as refusal:
-        Session(tree()).diff_copy({"dir-name": ["/etc"]})
+        BuildKitSession(tree()).diff_copy({"dir-name": ["/etc"]})
     assert refusal.value.code == NOT_FOUND

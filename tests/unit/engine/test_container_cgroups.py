@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitship.engine import container_cgroups
-from gitship.engine.container_cgroups import Group
+from gitship.engine.container_cgroups import ContainerCgroup
 
 ID = "bb81786ba44b" + "0" * 52
 MIB = 1 << 20
@@ -37,7 +37,7 @@ class Machine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def find(self) -> Group | None:
+    def find(self) -> ContainerCgroup | None:
         return container_cgroups.find(ID, 77, self.proc)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gitship.engine.docker_http import Wire
-from gitship.engine.timeouts import Expired, Interrupted, Patience
+from gitship.engine.docker_http import DockerHttp
+from gitship.engine.timeouts import Timeout, TimeoutExpired, WaitInterrupted
 from gitship.errors import ConfigError, EngineError
 from tests.listening import answering, at_path, until_closed
 
@@ -33,19 +33,19 @@ def test_a_wait_ends_when_the_event_is_set(tmp_path: Path) -> None:
 
     stop = threading.Event()
     with server(tmp_path / "s", half) as host:
-        stream = Wire(host, 30).open("GET", "/x", patience=Patience(events=(stop,)))
+        stream = DockerHttp(host, 30).open("GET", "/x", patience=Timeout(events=(stop,)))
         assert stream.read() == b"one"
         timer = threading.Timer(0.2, stop.set)
         timer.start()
-        with pytest.raises(Interrupted):
+        with pytest.raises(WaitInterrupted):
             stream.read()
         stream.close()
         timer.join()
 
 
 def test_a_wait_ends_at_the_deadline_though_docker_lives(tmp_path: Path) -> None:
-    with server(tmp_path / "s", until_closed) as host, pytest.raises(Expired):
-        Wire(host, 30).open("GET", "/x", patience=Patience(time.monotonic() + 0.2))
+    with server(tmp_path / "s", until_closed) as host, pytest.raises(TimeoutExpired):
+        DockerHttp(host, 30).open("GET", "/x", patience=Timeout(time.monotonic() + 0.2))
 
 
 def test_a_silent_stream_goes_on_as_long_as_docker_answers_pings(tmp_path: Path) -> None:
@@ -65,14 +65,14 @@ def test_a_silent_stream_goes_on_as_long_as_docker_answers_pings(tmp_path: Path)
         with connection:
             connection.sendall(b"3\r\none\r\n0\r\n\r\n")
 
-    with server(tmp_path / "s", answer) as host, Wire(host, 1.0).open("GET", "/x", patience=Patience()) as stream:
+    with server(tmp_path / "s", answer) as host, DockerHttp(host, 1.0).open("GET", "/x", patience=Timeout()) as stream:
         assert stream.read() == b"one"
         assert stream.read() == b""
 
 
 def test_a_silent_stream_ends_when_docker_does_not_answer_pings(tmp_path: Path) -> None:
     with server(tmp_path / "s", until_closed) as host, pytest.raises(EngineError, match="in time"):
-        Wire(host, 0.5).open("GET", "/x", patience=Patience())
+        DockerHttp(host, 0.5).open("GET", "/x", patience=Timeout())
 
 
 def test_a_server_that_reads_nothing_does_not_hold_up_a_big_body(tmp_path: Path) -> None:
@@ -82,8 +82,10 @@ def test_a_server_that_reads_nothing_does_not_hold_up_a_big_body(tmp_path: Path)
         released.wait()
 
     with server(tmp_path / "s", deaf) as host:
-        with pytest.raises(Expired):
-            Wire(host, 30).open("POST", "/build", body=[b"x" * 10_000_000], patience=Patience(time.monotonic() + 0.3))
+        with pytest.raises(TimeoutExpired):
+            DockerHttp(host, 30).open(
+                "POST", "/build", body=[b"x" * 10_000_000], patience=Timeout(time.monotonic() + 0.3)
+            )
         released.set()
 
 
@@ -93,7 +95,7 @@ def test_a_refusal_before_the_whole_body_was_read_is_still_heard(tmp_path: Path)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
 
     big = iter([b"x" * 50_000] * 200)
-    with server(tmp_path / "s", early) as host, Wire(host, 10).open("POST", "/build", body=big) as stream:
+    with server(tmp_path / "s", early) as host, DockerHttp(host, 10).open("POST", "/build", body=big) as stream:
         assert stream.status == 400
         assert stream.read_all(10) == b"no"
 
@@ -103,7 +105,7 @@ def test_an_answer_that_breaks_off_is_an_engine_error(tmp_path: Path) -> None:
         connection.recv(65536)
         connection.sendall(OK + b"ff\r\nonly this")
 
-    with server(tmp_path / "s", broken) as host, Wire(host, 10).open("GET", "/x") as stream:
+    with server(tmp_path / "s", broken) as host, DockerHttp(host, 10).open("GET", "/x") as stream:
         assert stream.read() == b"only this"
         with pytest.raises(EngineError, match="broke off"):
             stream.read()
@@ -115,12 +117,12 @@ def test_an_error_of_the_body_stays_what_it_is(tmp_path: Path) -> None:
         raise FileNotFoundError("a blob is missing")
 
     with server(tmp_path / "s", until_closed) as host, pytest.raises(FileNotFoundError, match="a blob is missing"):
-        Wire(host, 10).open("POST", "/build", body=body())
+        DockerHttp(host, 10).open("POST", "/build", body=body())
 
 
 def test_no_socket_means_docker_is_not_running(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="is it running") as caught:
-        Wire(f"unix://{tmp_path}/none", 1).ping()
+        DockerHttp(f"unix://{tmp_path}/none", 1).ping()
     assert "systemctl start docker" in caught.value.hint
 
 
@@ -129,4 +131,4 @@ def test_no_socket_means_docker_is_not_running(tmp_path: Path) -> None:
 )
 def test_an_address_of_another_kind_is_refused_by_name(host: str) -> None:
     with pytest.raises(ConfigError, match=r"docker\.host"):
-        Wire(host, 1)
+        DockerHttp(host, 1)

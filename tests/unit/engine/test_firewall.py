@@ -10,11 +10,11 @@ import pytest
 
 from gitship.config import parse
 from gitship.engine import firewall
-from gitship.engine.firewall_rules import Rules
+from gitship.engine.firewall_rules import FirewallRules
 from gitship.errors import EngineError
 
 pytestmark = pytest.mark.clients
-RULES = Rules("0123456789ab", IPv4Network("10.231.0.0/16"), "docker0", [2222, 8484, 2222])
+RULES = FirewallRules("0123456789ab", IPv4Network("10.231.0.0/16"), "docker0", [2222, 8484, 2222])
 
 
 def test_the_chains_are_made_anew_in_one_step() -> None:
@@ -38,7 +38,7 @@ def test_apps_and_builds_are_led_into_them_and_nobody_else() -> None:
         ("DOCKER-USER", "-s", "10.231.0.0/16", "-j", "GITSHIP-0123456789ab-FWD"),
         ("DOCKER-USER", "-i", "docker0", "-j", "GITSHIP-0123456789ab-FWD"),
     ]
-    assert len(Rules("a", IPv4Network("10.0.0.0/8"), "", []).jumps("FORWARD")) == 2
+    assert len(FirewallRules("a", IPv4Network("10.0.0.0/8"), "", []).jumps("FORWARD")) == 2
 
 
 def test_what_the_engine_fetches_itself_is_told_by_its_control_group() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gitship.engine.container_json import summary
 from gitship.engine.events import event
 from gitship.engine.images import describe
-from gitship.engine.label_hmac import LABEL, NAMESPACE, Seal
+from gitship.engine.label_hmac import LABEL, NAMESPACE, LabelHmac
 
 TEXT = st.text(max_size=20)
 OWN = st.dictionaries(st.builds("gitship.{}".format, TEXT) | TEXT, TEXT, max_size=5).map(
@@ -30,7 +30,7 @@ def in_docker(given_: dict[str, str], image: dict[str, str]) -> dict[str, str]:
 def test_what_gitship_says_is_believed_and_what_the_image_says_is_not(
     own: dict[str, str], image: dict[str, str]
 ) -> None:
-    seal = Seal(b"secret")
+    seal = LabelHmac(b"secret")
     believed = seal.believed("shop.web.1.v1", in_docker(seal.labels("shop.web.1.v1", own, image), image))
     of_gitship = {name: text for name, text in believed.items() if name.startswith(NAMESPACE) and name != LABEL}
     assert of_gitship == {name: text for name, text in own.items() if name.startswith(NAMESPACE) and text}
@@ -38,12 +38,12 @@ def test_what_gitship_says_is_believed_and_what_the_image_says_is_not(
 
 @given(ANY)
 def test_without_the_secret_nothing_is_believed(labels: dict[str, str]) -> None:
-    believed = Seal(b"secret").believed("shop.web.1.v1", labels)
+    believed = LabelHmac(b"secret").believed("shop.web.1.v1", labels)
     assert believed == {name: text for name, text in labels.items() if not name.startswith(NAMESPACE)}
 
 
 def test_a_seal_holds_for_one_name_one_server_and_these_very_labels() -> None:
-    seal, own = Seal(b"secret"), {"gitship.server": "s1", "gitship.app-id": "1"}
+    seal, own = LabelHmac(b"secret"), {"gitship.server": "s1", "gitship.app-id": "1"}
     sealed = seal.labels("shop.web.1.v1", own, {})
     assert seal.believed("shop.web.1.v1", sealed) == sealed
     for name, labels in (
@@ -52,7 +52,7 @@ def test_a_seal_holds_for_one_name_one_server_and_these_very_labels() -> None:
         ("shop.web.1.v1", {**sealed, "gitship.one-off": "detached"}),
     ):
         assert seal.believed(name, labels) == {}
-    assert Seal(b"another").believed("shop.web.1.v1", sealed) == {}
+    assert LabelHmac(b"another").believed("shop.web.1.v1", sealed) == {}
 
 
 def test_a_container_has_its_own_name_also_when_another_is_linked_to_it() -> None:

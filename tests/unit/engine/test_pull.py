@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from gitship.engine.docker_http import Wire
-from gitship.engine.image_references import DEFAULT_SERVER, Reference, parse
-from gitship.engine.pull import Progress, authorization, failed, login, pull
+from gitship.engine.docker_http import DockerHttp
+from gitship.engine.image_references import DEFAULT_SERVER, ImageReference, parse
+from gitship.engine.pull import PullProgress, authorization, failed, login, pull
 from gitship.errors import DeployCanceled, DeployError, EngineError, GitshipError
 from tests.listening import until_closed
 from tests.unit.engine.test_docker_http import OK, server
@@ -52,7 +52,7 @@ def test_what_is_no_name_is_refused(text: str) -> None:
 
 
 def test_a_pull_is_told_by_its_layers_and_their_bytes() -> None:
-    progress = Progress()
+    progress = PullProgress()
     stream: list[dict[str, Any]] = [
         {"status": "Pulling from shop", "id": "1.2"},
         {"status": "Downloading", "progressDetail": {"current": 10, "total": 100}, "id": "a"},
@@ -74,7 +74,7 @@ def test_a_pull_is_told_by_its_layers_and_their_bytes() -> None:
     ],
 )
 def test_a_failed_pull_says_what_to_do(text: str, hint: str) -> None:
-    assert hint in failed(Reference("r.example.com/a", "r.example.com", "1"), text).hint
+    assert hint in failed(ImageReference("r.example.com/a", "r.example.com", "1"), text).hint
 
 
 def test_the_default_registry_is_the_engines_to_know() -> None:
@@ -98,7 +98,7 @@ def test_an_error_in_the_stream_of_a_200_is_an_error_and_the_login_goes_with_the
 
     lines: list[str] = []
     with server(tmp_path / "s", answer) as host, pytest.raises(DeployError, match="no basic auth"):
-        pull(Wire(host, 5), "/v1.41", parse("r.example.com/a:1"), "abc=", lines.append, lambda *_: None,
+        pull(DockerHttp(host, 5), "/v1.41", parse("r.example.com/a:1"), "abc=", lines.append, lambda *_: None,
              threading.Event(), 10)  # fmt: skip
     assert lines == ["Pulling"]
     assert asked[0].startswith(b"POST /v1.41/images/create?fromImage=r.example.com%2Fa&tag=1 ")
@@ -118,7 +118,7 @@ def test_a_pull_ends_when_it_is_canceled_and_at_its_limit(tmp_path: Path) -> Non
         ):
             cancel.clear()
             with pytest.raises(expected):
-                pull(Wire(host, 5), "", parse("a"), "", on_line, lambda *_: None, cancel, timeout_s)
+                pull(DockerHttp(host, 5), "", parse("a"), "", on_line, lambda *_: None, cancel, timeout_s)
 
 
 def test_a_login_that_is_refused_says_so_without_the_password(tmp_path: Path) -> None:
@@ -127,5 +127,5 @@ def test_a_login_that_is_refused_says_so_without_the_password(tmp_path: Path) ->
         connection.sendall(b'HTTP/1.1 500 No\r\nContent-Length: 26\r\n\r\n{"message":"unauthorized"}')
 
     with server(tmp_path / "s", answer) as host, pytest.raises(EngineError, match="unauthorized") as caught:
-        login(Wire(host, 5), "", "r.example.com", "me", "swordfish")
+        login(DockerHttp(host, 5), "", "r.example.com", "me", "swordfish")
     assert "swordfish" not in caught.value.message + caught.value.hint and "password" in caught.value.hint

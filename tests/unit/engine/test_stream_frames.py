@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gitship.engine.progress_buildkit import BuildKitTrace
 from gitship.engine.progress_classic import ClassicTrace
-from gitship.engine.pull import Progress
+from gitship.engine.pull import PullProgress
 from gitship.engine.stream_frames import MAX_LINE_BYTES, Lines, error_of, frames, messages, shown
 from gitship.errors import EngineError
 
@@ -87,9 +87,9 @@ def test_an_error_is_read_where_newer_engines_have_it(message: dict[str, object]
     assert error_of(message) == error
 
 
-@pytest.mark.parametrize("reader", [BuildKitTrace, ClassicTrace, Progress])
+@pytest.mark.parametrize("reader", [BuildKitTrace, ClassicTrace, PullProgress])
 def test_builds_and_pulls_fail_by_the_error_that_newer_engines_give(
-    reader: type[BuildKitTrace | ClassicTrace | Progress],
+    reader: type[BuildKitTrace | ClassicTrace | PullProgress],
 ) -> None:
     reading = reader()
     assert list(reading.feed({"errorDetail": {"code": 1, "message": "exit code: 1"}})) == []

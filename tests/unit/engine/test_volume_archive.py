@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from gitship.engine import gzip_stream, volume_archive
-from gitship.engine.volume_archive import Broken
+from gitship.engine.volume_archive import BrokenArchive
 from gitship.errors import GitshipError
 from gitship.tar import END
 
@@ -67,7 +67,7 @@ def test_a_whole_archive_passes_as_it_is(size: int) -> None:
 @pytest.mark.parametrize("cut", [0, 100, 512, 1024, 2048, 2049, len(SAMPLE.rstrip(b"\0")) // 512 * 512])
 def test_an_archive_that_ends_early_is_broken_also_between_two_entries(cut: int) -> None:
     for walk in (volume_archive.whole, lambda chunks: volume_archive.inside(chunks, "v")):
-        with pytest.raises(Broken, match="ends early"):
+        with pytest.raises(BrokenArchive, match="ends early"):
             list(walk(pieces(SAMPLE[:cut])))
 
 
@@ -138,14 +138,14 @@ def test_devices_are_refused(type_: bytes) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_archive_that_can_be_taken_is_broken(data: bytes) -> None:
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenArchive):
         inside(data)
 
 
 def test_a_header_without_measure_is_not_read_into_memory() -> None:
     big = entry("x", tarfile.XHDTYPE)
     big.size = 1 << 40
-    with pytest.raises(Broken, match="measure"):
+    with pytest.raises(BrokenArchive, match="measure"):
         inside(big.tobuf(tarfile.GNU_FORMAT) + SAMPLE)
 
 
@@ -167,7 +167,7 @@ def test_gzip_is_undone_and_anything_else_left() -> None:
 )
 def test_damaged_gzip_is_broken(damaged: object) -> None:
     assert callable(damaged)
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenArchive):
         b"".join(gzip_stream.unzipped(pieces(damaged(gzip.compress(SAMPLE)))))
 
 

@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 
 from gitship.errors import GitError
 from gitship.git import file_times
-from gitship.git.snapshot import Entry
+from gitship.git.snapshot import TreeEntry
 
 WHEN = 1_700_000_000
 SECOND_NS = 10**9
 
 
-def entries(files: Mapping[str, str]) -> list[Entry]:
+def entries(files: Mapping[str, str]) -> list[TreeEntry]:
     """Plain files of these contents."""
-    return [Entry(path, 0o100644, content.encode().ljust(20, b"0").hex().encode()) for path, content in files.items()]
+    return [
+        TreeEntry(path, 0o100644, content.encode().ljust(20, b"0").hex().encode()) for path, content in files.items()
+    ]
 
 
 def of(repository: Path, files: Mapping[str, str], when: int = WHEN) -> tuple[str, dict[str, int]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gitship.git import sideband as sideband_module
 from gitship.git.pack_feed import PackFeed
 from gitship.git.push_limits import ReceiveLimits
-from gitship.git.push_request import BadRequest, ClientGone, PushRequest, Wire, read_request
+from gitship.git.push_request import BadRequest, ClientHungUp, PktLines, PushRequest, read_request
 from gitship.git.receive_pack import _Taking, advertisement, one_line
 from gitship.git.ref_names import refusal
 from gitship.git.refs import RefUpdate
@@ -30,7 +30,7 @@ lines = st.binary(max_size=80)
 def read(said: bytes, chunk: int = 1 << 16) -> tuple[PushRequest | None, bytes]:
     """The request, and what it left in the stream for the pack."""
     stream = Scripted(said, chunk=chunk)
-    request = read_request(Wire(stream, Sink()), ReceiveLimits(max_refs=50))
+    request = read_request(PktLines(stream, Sink()), ReceiveLimits(max_refs=50))
     rest = b""
     while part := stream.read(1 << 16):
         rest += part
@@ -70,7 +70,7 @@ def test_capabilities_count_on_the_first_command_only() -> None:
 def test_any_bytes_are_a_request_or_a_clean_error(said: bytes) -> None:
     try:
         request, _ = read(said)
-    except (BadRequest, ClientGone):
+    except (BadRequest, ClientHungUp):
         return
     assert request is None or request.updates
 
@@ -80,7 +80,7 @@ def test_any_bytes_are_a_request_or_a_clean_error(said: bytes) -> None:
 def test_any_packets_are_a_request_or_a_clean_error(said: list[bytes]) -> None:
     try:
         request, rest = read(b"".join(map(packet, said)) + b"0000PACK")
-    except (BadRequest, ClientGone):
+    except (BadRequest, ClientHungUp):
         return
     assert request is None or (len(request.updates) <= len(said) and rest == b"PACK")
 

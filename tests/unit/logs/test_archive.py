@@ -15,7 +15,7 @@ from gitship.engine.docker import DockerEngine
 from gitship.engine.types import LogLine
 from gitship.errors import EngineError
 from gitship.logs import archive, directories
-from gitship.logs.archive import KeptLogs
+from gitship.logs.archive import LogArchive
 from gitship.model import Container
 from gitship.store import Store
 
@@ -41,7 +41,7 @@ class Bench:
         self.store = Store(self.settings.database)
         self.app = self.store.create_app("shop")
         self.engine = Spoken()
-        self.kept = KeptLogs(self.store, self.engine, self.settings.logs, keep_releases=3)
+        self.kept = LogArchive(self.store, self.engine, self.settings.logs, keep_releases=3)
         self._count = 0
 
     def keep(self, release: int, lines: Iterable[str] = ("x",)) -> Container:

@@ -11,14 +11,14 @@ from typing import Any, cast
 
 import pytest
 
-from gitship.containers.container_starter import Starter
+from gitship.containers.container_starter import ContainerStarter
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
 from gitship.engine.types import ContainerState, LogLine
 from gitship.errors import NotFound
 from gitship.events import Bus
-from gitship.logs.archive import KeptLogs
-from gitship.logs.stream import Tails, Wanted
+from gitship.logs.archive import LogArchive
+from gitship.logs.stream import LogReader, LogSelection
 from gitship.model import Process
 from gitship.store import Store
 from tests.unit.deploy.engine import MemoryEngine
@@ -82,11 +82,11 @@ class Bench:
             app.id, commit="1a" * 20, image_id="sha256:1", image_bytes=1, config={},
             processes=(Process("web", port=5000),), cause="push", created_by="ada",
         )  # fmt: skip
-        self.kept = KeptLogs(self.store, engine, directory / "logs", 5)
+        self.kept = LogArchive(self.store, engine, directory / "logs", 5)
         server_id = self.store.server_id()
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), server_id)
-        self.starter = Starter(engine, addresses, self.kept, server_id, self.store.settings)
-        self.tails = Tails(self.store, Bus(), engine, self.kept)
+        self.starter = ContainerStarter(engine, addresses, self.kept, server_id, self.store.settings)
+        self.tails = LogReader(self.store, Bus(), engine, self.kept)
         [made] = self.starter.start(app, release, [(release.processes[0], 1)], 0, threading.Event(), {})
         self.container = replace(made, id="c0ffee" * 10)
         self.engine.containers = {
@@ -99,10 +99,10 @@ class Bench:
 
     def of_release(self) -> list[str]:
         app = self.store.app("shop")
-        return [line.text for line in self.tails.of_release(app, 1, Wanted(), threading.Event())]
+        return [line.text for line in self.tails.of_release(app, 1, LogSelection(), threading.Event())]
 
     def past(self) -> list[str]:
-        return [line.text for line in self.tails.past(self.store.app("shop"), Wanted(), threading.Event())]
+        return [line.text for line in self.tails.past(self.store.app("shop"), LogSelection(), threading.Event())]
 
 
 @pytest.fixture

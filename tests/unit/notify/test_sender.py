@@ -27,7 +27,7 @@ from gitship.events import Bus, Event
 from gitship.model import DeliveryStatus, DeployKind, DeployState, Topic, Webhook
 from gitship.notify import messages, post, sender
 from gitship.notify.post import Undelivered
-from gitship.notify.sender import Notifier
+from gitship.notify.sender import WebhookSender
 from gitship.store import Store
 from tests.waiting import wait_until
 
@@ -80,7 +80,7 @@ def receiver() -> Iterator[Receiver]:
 class Bench:
     store: Store
     bus: Bus
-    sender: Notifier = field(init=False)
+    sender: WebhookSender = field(init=False)
 
     def __post_init__(self) -> None:
         self.notifier = self.again()
@@ -91,8 +91,10 @@ class Bench:
         }  # fmt: skip
         return self.store.add_webhook(name, url, **options)
 
-    def again(self) -> Notifier:
-        return Notifier(self.store, self.bus, lambda app: f"http://{app.name}.example.com", (0.01, 0.01, 0.01, 0.01))
+    def again(self) -> WebhookSender:
+        return WebhookSender(
+            self.store, self.bus, lambda app: f"http://{app.name}.example.com", (0.01, 0.01, 0.01, 0.01)
+        )
 
 
 @pytest.fixture

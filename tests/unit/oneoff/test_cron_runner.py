@@ -15,7 +15,7 @@ from gitship.events import Bus
 from gitship.logs import runs
 from gitship.model import App, CronEntry, CronOutcome, CronRun, Overlap
 from gitship.oneoff import crontab
-from gitship.oneoff.cron_runner import TOPIC, Runs
+from gitship.oneoff.cron_runner import TOPIC, CronRunner
 from gitship.oneoff.cron_scheduler import LATE_S, Scheduler
 from gitship.oneoff.programs import MOST_PER_APP
 from gitship.routing.switch import STOPPED
@@ -84,7 +84,7 @@ class Lab(Bench):
     def boot(self) -> None:
         """What a new gitship has."""
         self.one_offs = self.make()
-        self.runs = Runs(self.store, self.bus, self.one_offs, self.logs)
+        self.runs = CronRunner(self.store, self.bus, self.one_offs, self.logs)
         self.scheduler = Scheduler(self.store, self.runs, "UTC", self.clock)
 
     def die(self) -> None:

@@ -27,7 +27,7 @@ from gitship.errors import Conflict, EngineError, GitshipError, NotFound
 from gitship.logs import runs
 from gitship.model import App, Identity, Process, Role
 from gitship.oneoff.oneoffs import OneOffs
-from gitship.oneoff.programs import MOST_PER_APP, Command
+from gitship.oneoff.programs import MOST_PER_APP, ProgramCommand
 from gitship.oneoff.spec import LABEL_ENDS, LABEL_STARTED, left_s
 from gitship.store import Store
 from tests.waiting import wait_until
@@ -120,7 +120,7 @@ class Bench:
 
     def detach(self, *words: str, **more: float) -> str:
         return self.one_offs.run_detached(
-            self.store.app("shop"), Command(words, {"B": "3"}, more.get("timeout_s", 3600.0)), ADA
+            self.store.app("shop"), ProgramCommand(words, {"B": "3"}, more.get("timeout_s", 3600.0)), ADA
         )
 
     def wait_gone(self, name: str) -> None:
@@ -187,7 +187,7 @@ def test_one_that_cannot_be_started_leaves_nothing(bench: Bench) -> None:
 def test_an_app_that_was_never_deployed_has_nothing_to_run(bench: Bench) -> None:
     bench.store.create_app("empty")
     with pytest.raises(Conflict, match="never deployed"):
-        bench.one_offs.run_detached(bench.store.app("empty"), Command(("x",)), ADA)
+        bench.one_offs.run_detached(bench.store.app("empty"), ProgramCommand(("x",)), ADA)
 
 
 def test_none_begins_in_an_app_that_is_being_destroyed(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gitship.config import Settings
-from gitship.deploy.rename import Renaming
+from gitship.deploy.rename import AppRename
 from gitship.errors import NotFound, OutOfReach
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
@@ -37,7 +37,7 @@ def with_three_apps(directory: Path, wrong: Exception) -> tuple[Store, Lifecycle
     for name in ("a", "b", "c"):
         app = store.create_app(name)
         store.set_live(app.id, release(store, app.id).id, [])
-    return store, Lifecycle(store, repositories, Renaming(settings, store, front, repositories), deploy), deployed
+    return store, Lifecycle(store, repositories, AppRename(settings, store, front, repositories), deploy), deployed
 
 
 def test_an_app_that_is_destroyed_meanwhile_does_not_keep_config_from_the_others(tmp_path: Path) -> None:

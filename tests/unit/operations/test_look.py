@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from gitship.containers.health_check import Checker, title, unchecked
+from gitship.containers.health_check import HealthChecker, title, unchecked
 from gitship.engine.docker import DockerEngine
 from gitship.engine.types import ContainerState
 from gitship.errors import NotFound
@@ -34,7 +34,7 @@ class OneContainer(DockerEngine):
 
 
 def looks(engine: OneContainer) -> list[tuple[str, bool]]:
-    return [(look.check, look.passed) for look in Checker(engine, 1).look(CONTAINER, WORKER, "shop")]
+    return [(look.check, look.passed) for look in HealthChecker(engine, 1).look(CONTAINER, WORKER, "shop")]
 
 
 def test_every_check_is_tried_though_one_before_it_failed() -> None:

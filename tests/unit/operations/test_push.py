@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.appfiles.canary_rules import Plan
+from gitship.appfiles.canary_rules import CanaryPlan
 from gitship.git.refs import RefUpdate
 from gitship.model import App
 from gitship.operations.push import canary_of, deploy_branch, option_error, refusal, unstorable
@@ -74,5 +74,5 @@ def test_any_other_is_refused_with_what_it_could_be(option: str, told: str) -> N
 
 
 def test_the_last_canary_that_a_push_asks_for_counts() -> None:
-    assert canary_of(["detach", "canary=5%", "canary=10% for 60s"]) == Plan(10, 60)
+    assert canary_of(["detach", "canary=5%", "canary=10% for 60s"]) == CanaryPlan(10, 60)
     assert canary_of(["canary=off"]) is None

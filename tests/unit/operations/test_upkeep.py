@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gitship.config import DiskSettings, Settings
-from gitship.disk.docker_space import DockerRoom
-from gitship.disk.free_space import Room
+from gitship.disk.docker_space import DockerSpace
+from gitship.disk.free_space import FreeSpace
 from gitship.disk.reserve import RESERVE
 from gitship.errors import EngineError
 from gitship.operations.upkeep import Upkeep
@@ -28,8 +28,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def upkeep(server: Server, *, min_free: int = 0, **disk: int) -> Upkeep:
     settings = Settings(data_dir=server.settings.data_dir, disk=DiskSettings(**disk))
-    room = Room(settings.data_dir, min_free)
-    docker_room = DockerRoom(server.engine.image_root, server.images.ballast, room.reserve)
+    room = FreeSpace(settings.data_dir, min_free)
+    docker_room = DockerSpace(server.engine.image_root, server.images.ballast, room.reserve)
     return Upkeep(settings, server.store, server.engine, room, docker_room, server.cleanup)
 
 

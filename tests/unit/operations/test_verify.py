@@ -14,7 +14,7 @@ import pytest
 
 from gitship.config import Settings
 from gitship.deploy import warm_cache
-from gitship.deploy.warm_cache import Warmer
+from gitship.deploy.warm_cache import CacheWarmer
 from gitship.errors import DeployCanceled, DeployError
 from gitship.front.cache import DEFAULT
 from gitship.front.front import AppFront, Backend, Front
@@ -79,7 +79,7 @@ def test_warming_ends(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(warm_cache, "MOST_S", 1000.0)
     cancel = threading.Event()
     with stranger(DRIPS["headers"]) as found, closing(Store(tmp_path / "gitship.db")) as store:
-        warmer = Warmer(Settings(), store, cast(Front, OneFront(found.port)))
+        warmer = CacheWarmer(Settings(), store, cast(Front, OneFront(found.port)))
         backend = Backend("b", "127.0.0.1", found.port)
         cache = replace(DEFAULT, warm=("/",))
         wanted = AppFront("shop", "shop", "v1", "1/v1", (backend,), "0123456789abcdef", cache=cache)

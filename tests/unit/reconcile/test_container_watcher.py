@@ -14,8 +14,8 @@ from gitship.engine.docker import DockerEngine
 from gitship.engine.types import ContainerState, EngineEvent, Usage
 from gitship.errors import NotFound
 from gitship.events import Bus, Event, Subscription
-from gitship.model import Container, Happening, Process
-from gitship.reconcile.container_watcher import Watcher, exit_cause
+from gitship.model import Container, ContainerEventKind, Process
+from gitship.reconcile.container_watcher import ContainerWatcher, exit_cause
 from gitship.reconcile.outages import Outages
 from gitship.store import Store
 from gitship.store.container_events import KEPT_PER_APP
@@ -69,7 +69,7 @@ class Bench:
         """As the next gitship."""
         bus = Bus()
         self.news: Subscription = bus.subscribe()
-        self.watcher = Watcher(self.store, bus, self.engine, Outages())
+        self.watcher = ContainerWatcher(self.store, bus, self.engine, Outages())
 
     def tell(self, *events: EngineEvent) -> None:
         self.engine.told += events
@@ -156,7 +156,7 @@ def test_each_out_of_memory_of_a_crash_loop_is_told(bench: Bench) -> None:
         bench.tell(at(n, "oom"), at(n + 0.1, "die", exit_code=137), at(n + 0.5, "start"))
     events = bench.store.container_events(bench.app.id)
     assert [e.deaths for e in events if e.exit_code is not None] == [1, 2, 3]
-    assert [e.text for e in events if e.kind is Happening.CRASH_LOOP] == [
+    assert [e.text for e in events if e.kind is ContainerEventKind.CRASH_LOOP] == [
         "crash loop: crashed 3 times within 2 s; it is restarted after increasing delays, up to 60 s"
     ]
 
@@ -222,10 +222,10 @@ def test_crashes_that_docker_has_forgotten_are_counted_once(bench: Bench) -> Non
 def test_the_newest_are_kept_and_those_of_other_apps_untouched(bench: Bench) -> None:
     other = bench.store.create_app("other")
     bench.watcher._record(Container("o", "other.web.1.v1", other.id, bench.live[0].release_id, "web", 1, "", None),
-                          T, Happening.CRASHED, "exit code 1", 1, 1)  # fmt: skip
+                          T, ContainerEventKind.CRASHED, "exit code 1", 1, 1)  # fmt: skip
     with bench.store.transaction():
         for n in range(KEPT_PER_APP + 5):
-            bench.watcher._record(bench.live[0], T + n, Happening.CRASHED, f"{n}", 1, n)
+            bench.watcher._record(bench.live[0], T + n, ContainerEventKind.CRASHED, f"{n}", 1, n)
     events = bench.store.container_events(bench.app.id)
     assert (len(events), events[0].detail) == (KEPT_PER_APP, "5")
     assert len(bench.store.container_events(other.id)) == 1

@@ -13,13 +13,13 @@ from gitship.engine.interface import Engine
 from gitship.errors import Conflict, GitshipError
 from gitship.front.front import Front
 from gitship.model import GITSHIP
-from gitship.per_app_errors import Apart
-from gitship.reconcile.interrupted_deploys import Interrupted
+from gitship.per_app_errors import PerAppErrors
+from gitship.reconcile.interrupted_deploys import InterruptedDeploys
 from gitship.reconcile.lost_addresses import LostAddresses
 from gitship.reconcile.outages import Outages
-from gitship.reconcile.problems import Troubles
+from gitship.reconcile.problems import Problems
 from gitship.reconcile.reconciler import Reconciler
-from gitship.reconcile.repair_routes import Routes
+from gitship.reconcile.repair_routes import RouteRepair
 from gitship.store.app_lock import DESTROYING, ensure_unlocked
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.test_pipeline import Bench as Whole
@@ -32,15 +32,15 @@ class Bench(Whole):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         engine, front = cast(Engine, self.engine), cast(Front, self.front)
-        self.routes = Routes(self.settings, self.store, front, self.wanted, self.gates, self.queue, self.claims)
+        self.routes = RouteRepair(self.settings, self.store, front, self.wanted, self.gates, self.queue, self.claims)
         nothing = cast(Any, SimpleNamespace(settle=lambda *states: [], amiss=lambda *states: []))
         no_orphans = cast(Any, SimpleNamespace(orphans=list, remove_orphans=list))
         self.reconciler = Reconciler(
-            self.store, engine, front, no_orphans, Interrupted(self.store, self.repositories), nothing,
+            self.store, engine, front, no_orphans, InterruptedDeploys(self.store, self.repositories), nothing,
             self.destroying, self.repair, nothing, VolumeLifecycle(self.store, engine, self.store.server_id()),
             Outages(),
-            self.routes, LostAddresses(self.store, engine, self.claims, self.queue), Apart(),
-            Troubles(self.store, ()),
+            self.routes, LostAddresses(self.store, engine, self.claims, self.queue), PerAppErrors(),
+            Problems(self.store, ()),
         )  # fmt: skip
 
     def cut_short(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from gitship.appfiles.overrides import MOUNT
 from gitship.config import Settings
 from gitship.containers.claims import Claims
-from gitship.containers.container_starter import Starter
+from gitship.containers.container_starter import ContainerStarter
 from gitship.containers.restarts import Restarts
 from gitship.deploy.queue import DeployQueue, Job
 from gitship.engine.addresses import Addresses
@@ -25,12 +25,12 @@ from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus
 from gitship.front.front import Front
 from gitship.git.repository import Repositories
-from gitship.logs.archive import KeptLogs
+from gitship.logs.archive import LogArchive
 from gitship.model import GITSHIP, App, Container, Mount, Process
-from gitship.reconcile.container_watcher import Watcher
-from gitship.reconcile.destroy_app import Destroying
+from gitship.reconcile.container_watcher import ContainerWatcher
+from gitship.reconcile.destroy_app import AppDestruction
 from gitship.reconcile.outages import Outages
-from gitship.reconcile.repair_containers import Repair
+from gitship.reconcile.repair_containers import ContainerRepair
 from gitship.routing.drain import Drainer
 from gitship.store import Store
 from gitship.store.app_lock import DESTROYING
@@ -65,17 +65,17 @@ class Bench:
         engine, front, server_id = cast(Engine, self.engine), cast(Front, self.front), self.store.server_id()
         bus = Bus()
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), server_id)
-        kept = KeptLogs(self.store, engine, settings.logs, 5)
-        self.starter = Starter(engine, addresses, kept, server_id, self.store.settings)
+        kept = LogArchive(self.store, engine, settings.logs, 5)
+        self.starter = ContainerStarter(engine, addresses, kept, server_id, self.store.settings)
         self.drainer = Drainer(front, self.starter)
         keeper = VolumeLifecycle(self.store, engine, server_id)
         repositories = Repositories(directory / "repos", directory / "hook")
-        self.destroying = Destroying(
+        self.destroying = AppDestruction(
             settings, self.store, bus, engine, front, repositories, addresses, self.queue, keeper, self.claims
         )
-        self.repair = Repair(
+        self.repair = ContainerRepair(
             settings, self.store, engine, front, self.starter, self.drainer, self.queue,
-            Watcher(self.store, bus, engine, Outages()), self.claims, Restarts(self.store, lambda: self.now),
+            ContainerWatcher(self.store, bus, engine, Outages()), self.claims, Restarts(self.store, lambda: self.now),
         )  # fmt: skip
         self.store.create_app("shop")
         self.release = self.store.create_release(

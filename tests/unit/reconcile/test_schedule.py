@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.reconcile.schedule import AGAIN_S, INTERVAL_S, LOOK_AGAIN_S, WHOLE_S, Rounds
+from gitship.reconcile.schedule import AGAIN_S, INTERVAL_S, LOOK_AGAIN_S, WHOLE_S, ReconcileSchedule
 
 
 class Clock:
@@ -21,7 +21,7 @@ def clock() -> Clock:
 
 
 def test_the_first_is_whole_and_then_one_every_minute(clock: Clock) -> None:
-    rounds = Rounds(clock)
+    rounds = ReconcileSchedule(clock)
     assert rounds.whole
     rounds.begun_whole()
     rounds.succeeded()
@@ -36,7 +36,7 @@ def test_the_first_is_whole_and_then_one_every_minute(clock: Clock) -> None:
 
 
 def test_what_failed_does_not_wait_for_the_minute_but_longer_each_time(clock: Clock) -> None:
-    rounds = Rounds(clock)
+    rounds = ReconcileSchedule(clock)
     waited = []
     for _ in range(7):
         rounds.begun_whole()
@@ -54,8 +54,8 @@ def test_what_failed_does_not_wait_for_the_minute_but_longer_each_time(clock: Cl
 
 
 def test_what_is_asked_for_while_a_round_is_under_way_is_done_after_it(clock: Clock) -> None:
-    for ends in (Rounds.succeeded, Rounds.failed):
-        rounds = Rounds(clock)
+    for ends in (ReconcileSchedule.succeeded, ReconcileSchedule.failed):
+        rounds = ReconcileSchedule(clock)
         rounds.begun_whole()
         rounds.ask_whole()
         ends(rounds)

@@ -15,7 +15,7 @@ from gitship.config_values import Address
 from gitship.console.session import Session
 from gitship.model import Identity, Role
 from gitship.public_key import parse
-from gitship.ssh.connection_limits import Limits
+from gitship.ssh.connection_limits import ConnectionLimits
 from gitship.ssh.server import SshServer
 from tests.waiting import wait_until
 
@@ -130,7 +130,7 @@ def serve(tmp_path: Path, keys: dict[str, KeyFile]) -> Iterator[Serve]:
     """Starts servers: ``serve(run, limits)``. Every key but the stranger's may log in."""
     started: list[Running] = []
 
-    def start(run: Run, limits: Limits | None = None) -> Running:
+    def start(run: Run, limits: ConnectionLimits | None = None) -> Running:
         known = {
             key.fingerprint: Identity(name, Role.DEPLOYER, key.fingerprint)
             for name, key in keys.items()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.ssh.connection_limits import Admission, Entrance, Limits, network
+from gitship.ssh.connection_limits import Admission, ConnectionLimiter, ConnectionLimits, network
 
 
 class Clock:
@@ -19,7 +19,9 @@ class Clock:
 
 def test_a_full_address_gives_the_place_of_its_oldest_silent_connection_to_a_newcomer() -> None:
     clock = Clock()
-    door: Entrance[str] = Entrance(Limits(unauthenticated_per_address=2, eviction_age_s=1.0), clock)
+    door: ConnectionLimiter[str] = ConnectionLimiter(
+        ConnectionLimits(unauthenticated_per_address=2, eviction_age_s=1.0), clock
+    )
     assert door.admit("a", "1.1.1.1") == Admission()
     assert door.admit("b", "1.1.1.1") == Admission()
     assert door.admit("c", "1.1.1.1").refused == "too many connections"
@@ -31,7 +33,9 @@ def test_a_full_address_gives_the_place_of_its_oldest_silent_connection_to_a_new
 def test_whoever_speaks_takes_the_place_of_the_longest_silent_one_at_once() -> None:
     clock = Clock()
     silent = {"s1", "s2"}
-    door: Entrance[str] = Entrance(Limits(unauthenticated=3), clock, lambda visitor: visitor in silent)
+    door: ConnectionLimiter[str] = ConnectionLimiter(
+        ConnectionLimits(unauthenticated=3), clock, lambda visitor: visitor in silent
+    )
     for visitor, address in (("busy", "1.1.1.1"), ("s1", "2.2.2.2"), ("s2", "3.3.3.3")):
         assert door.admit(visitor, address) == Admission()
     assert door.admit("mute", "4.4.4.4").refused == "too many connections"
@@ -44,7 +48,7 @@ def test_whoever_speaks_takes_the_place_of_the_longest_silent_one_at_once() -> N
 
 def test_a_full_house_makes_the_busiest_address_give_way() -> None:
     clock = Clock()
-    door: Entrance[str] = Entrance(Limits(unauthenticated=4), clock)
+    door: ConnectionLimiter[str] = ConnectionLimiter(ConnectionLimits(unauthenticated=4), clock)
     for visitor, address in (("quiet", "9.9.9.9"), ("a", "1.1.1.1"), ("b", "1.1.1.1"), ("c", "1.1.1.1")):
         assert door.admit(visitor, address) == Admission()
     clock.now += 1.0
@@ -53,7 +57,7 @@ def test_a_full_house_makes_the_busiest_address_give_way() -> None:
 
 def test_logged_in_connections_are_never_evicted_and_count_against_the_total() -> None:
     clock = Clock()
-    door: Entrance[str] = Entrance(Limits(connections=2), clock)
+    door: ConnectionLimiter[str] = ConnectionLimiter(ConnectionLimits(connections=2), clock)
     for visitor in ("a", "b"):
         door.admit(visitor, "1.1.1.1")
         assert door.logged_in(visitor)
@@ -65,7 +69,7 @@ def test_logged_in_connections_are_never_evicted_and_count_against_the_total() -
 
 def test_an_evicted_connection_cannot_log_in_any_more() -> None:
     clock = Clock()
-    door: Entrance[str] = Entrance(Limits(unauthenticated_per_address=1), clock)
+    door: ConnectionLimiter[str] = ConnectionLimiter(ConnectionLimits(unauthenticated_per_address=1), clock)
     door.admit("a", "1.1.1.1")
     clock.now += 1.0
     assert door.admit("b", "1.1.1.1").evicted == "a"
@@ -74,7 +78,9 @@ def test_an_evicted_connection_cannot_log_in_any_more() -> None:
 
 def test_login_grace_counts_from_the_connection_and_ends_with_the_login() -> None:
     clock = Clock()
-    door: Entrance[str] = Entrance(Limits(login_grace_s=20.0, passphrase_grace_s=120.0), clock)
+    door: ConnectionLimiter[str] = ConnectionLimiter(
+        ConnectionLimits(login_grace_s=20.0, passphrase_grace_s=120.0), clock
+    )
     for visitor in ("silent", "typing", "inside"):
         door.admit(visitor, "1.1.1.1")
     door.key_known("typing")
@@ -87,7 +93,9 @@ def test_login_grace_counts_from_the_connection_and_ends_with_the_login() -> Non
 
 def test_failed_logins_refuse_their_address_until_the_window_has_passed() -> None:
     clock = Clock()
-    door: Entrance[str] = Entrance(Limits(failed_logins_per_address=2, failed_logins_window_s=60.0), clock)
+    door: ConnectionLimiter[str] = ConnectionLimiter(
+        ConnectionLimits(failed_logins_per_address=2, failed_logins_window_s=60.0), clock
+    )
     door.login_failed("1.1.1.1")
     clock.now += 59.0
     door.login_failed("1.1.1.1")
@@ -98,7 +106,7 @@ def test_failed_logins_refuse_their_address_until_the_window_has_passed() -> Non
 
 
 def test_failures_from_ever_new_addresses_are_remembered_only_so_far() -> None:
-    door: Entrance[str] = Entrance(Limits(addresses_remembered=10))
+    door: ConnectionLimiter[str] = ConnectionLimiter(ConnectionLimits(addresses_remembered=10))
     for number in range(1000):
         door.login_failed(f"10.0.{number // 250}.{number % 250}")
     assert len(door._failures) == 10
@@ -120,8 +128,8 @@ def test_what_counts_as_one_address(address: str, counted_as: str) -> None:
 @given(st.lists(st.tuples(st.sampled_from("ailx"), st.integers(0, 9), st.integers(0, 3), st.floats(0, 2))))
 def test_whatever_happens_the_limits_hold(events: list[tuple[str, int, int, float]]) -> None:
     clock = Clock()
-    limits = Limits(connections=6, unauthenticated=4, unauthenticated_per_address=2)
-    door: Entrance[int] = Entrance(limits, clock)
+    limits = ConnectionLimits(connections=6, unauthenticated=4, unauthenticated_per_address=2)
+    door: ConnectionLimiter[int] = ConnectionLimiter(limits, clock)
     waiting: dict[int, int] = {}
     inside: set[int] = set()
     for kind, visitor, address, later in events:

@@ -13,7 +13,7 @@ import paramiko
 import pytest
 
 from gitship.ssh import pending_connections
-from gitship.ssh.connection_limits import Limits
+from gitship.ssh.connection_limits import ConnectionLimits
 from tests.unit.ssh.conftest import TIMEOUT_S, KeyFile, Running, Serve, ssh_threads
 from tests.waiting import wait_until
 
@@ -68,7 +68,7 @@ def test_a_packet_of_64_mib_before_login_is_cut_at_once(serve: Serve) -> None:
 
 def test_a_banner_without_end_is_cut(serve: Serve) -> None:
     """Paramiko collects it in quadratic time for as long as it comes."""
-    server = serve(lambda session: 0, Limits(login_grace_s=60.0))
+    server = serve(lambda session: 0, ConnectionLimits(login_grace_s=60.0))
     with connect(server) as sock:
         sock.sendall(b"A" * 8000)
         assert not is_cut(sock)
@@ -112,20 +112,20 @@ def test_a_key_of_absurd_length_is_refused_without_being_read(serve: Serve, capl
 
 def test_300_silent_connections_do_not_keep_others_out(serve: Serve) -> None:
     """From many addresses and from the client's own: the longest silent one makes way."""
-    server = serve(lambda session: 0, Limits(eviction_age_s=0.2))
+    server = serve(lambda session: 0, ConnectionLimits(eviction_age_s=0.2))
     for sources in (5, 1):
         with contextlib.ExitStack() as stack:
             for number in range(300):
                 last = stack.enter_context(connect(server, f"127.0.0.{1 + number % sources}"))
             assert last.recv(1), "the server has come to the last of them"
-            wait_until(lambda: len(ssh_threads()) <= Limits().unauthenticated + 3, what="the evicted to end")
+            wait_until(lambda: len(ssh_threads()) <= ConnectionLimits().unauthenticated + 3, what="the evicted to end")
             time.sleep(0.3)  # longer than eviction_age_s
             assert server.ssh("x").returncode == 0
 
 
 def test_a_flood_of_silent_connections_that_does_not_end_keeps_nobody_out(serve: Serve) -> None:
     """All places are taken by connections too young to be evicted, and more come all the time."""
-    server = serve(lambda session: 0, Limits(unauthenticated=10, lobby=20, lobby_s=20.0, eviction_age_s=60.0))
+    server = serve(lambda session: 0, ConnectionLimits(unauthenticated=10, lobby=20, lobby_s=20.0, eviction_age_s=60.0))
     with contextlib.ExitStack() as stack:
         for number in range(50):  # places, lobby, and others that have to leave it
             stack.enter_context(connect(server, f"127.0.0.{2 + number}"))
@@ -145,7 +145,7 @@ def test_the_lobby_ends_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_one_address_gets_only_its_share_of_places(serve: Serve) -> None:
-    server = serve(lambda session: 0, Limits(unauthenticated_per_address=3))
+    server = serve(lambda session: 0, ConnectionLimits(unauthenticated_per_address=3))
     with contextlib.ExitStack() as stack:
         first = [stack.enter_context(connect(server)) for _ in range(3)]
         wait_until(lambda: len(server.server._snapshot()) == 3, what="three connections")
@@ -159,7 +159,7 @@ def test_one_address_gets_only_its_share_of_places(serve: Serve) -> None:
 
 def test_whoever_does_not_log_in_is_cut_after_the_login_grace(serve: Serve) -> None:
     """Silent, only a banner, and a finished key exchange: Paramiko itself would keep the last one for ever."""
-    server = serve(lambda session: 0, Limits(login_grace_s=0.5))
+    server = serve(lambda session: 0, ConnectionLimits(login_grace_s=0.5))
     with connect(server) as silent, connect(server) as banner, connect(server) as exchanged:
         banner.sendall(b"SSH-2.0-x\r\n")
         transport = paramiko.Transport(exchanged)
@@ -173,7 +173,7 @@ def test_whoever_does_not_log_in_is_cut_after_the_login_grace(serve: Serve) -> N
 
 def test_places_are_free_again_after_use(serve: Serve, keys: dict[str, KeyFile]) -> None:
     """However connections end: after a command, without a login, in a broken handshake."""
-    server = serve(lambda session: 0, Limits(connections=2))
+    server = serve(lambda session: 0, ConnectionLimits(connections=2))
     for _ in range(3):
         assert server.ssh("x").returncode == 0
         assert server.ssh("x", key=keys["stranger"]).returncode == 255
@@ -187,11 +187,11 @@ def test_a_login_ends_the_grace(serve: Serve) -> None:
         time.sleep(1.2)
         return 5
 
-    assert serve(run, Limits(login_grace_s=0.3)).ssh("x").returncode == 5
+    assert serve(run, ConnectionLimits(login_grace_s=0.3)).ssh("x").returncode == 5
 
 
 def test_who_knows_a_good_key_gets_time_to_type_its_passphrase(serve: Serve) -> None:
-    server = serve(lambda session: 0, Limits(login_grace_s=0.3))
+    server = serve(lambda session: 0, ConnectionLimits(login_grace_s=0.3))
     with connect(server) as sock:
         transport = paramiko.Transport(sock)
         transport.start_client(timeout=TIMEOUT_S)
@@ -213,7 +213,7 @@ def test_who_knows_a_good_key_gets_time_to_type_its_passphrase(serve: Serve) -> 
 
 def test_after_too_many_failed_logins_an_address_is_refused(serve: Serve, keys: dict[str, KeyFile]) -> None:
     """Until the window has passed, which test_limits.py shows by a clock of its own."""
-    server = serve(lambda session: 0, Limits(failed_logins_per_address=3))
+    server = serve(lambda session: 0, ConnectionLimits(failed_logins_per_address=3))
     for _ in range(3):
         assert server.ssh("x", key=keys["stranger"]).returncode == 255
     wait_until(lambda: not server.server._snapshot(), what="the failures to be counted")
@@ -225,7 +225,7 @@ def test_after_too_many_failed_logins_an_address_is_refused(serve: Serve, keys: 
 
 
 def test_a_connection_that_runs_nothing_is_cut_after_a_while(serve: Serve) -> None:
-    server = serve(lambda session: 0, Limits(idle_s=0.5))
+    server = serve(lambda session: 0, ConnectionLimits(idle_s=0.5))
     with connect(server) as sock:
         transport = paramiko.Transport(sock)
         transport.start_client(timeout=TIMEOUT_S)

@@ -15,7 +15,7 @@ import paramiko
 import pytest
 
 from gitship.console.session import Session
-from gitship.ssh.connection_limits import Limits
+from gitship.ssh.connection_limits import ConnectionLimits
 from gitship.ssh.packet_limits import Packets
 from tests.unit.ssh.conftest import TIMEOUT_S, Running, Serve
 from tests.waiting import wait_until
@@ -124,7 +124,7 @@ def test_input_that_nobody_reads_stays_within_the_window(serve: Serve) -> None:
         return digest_of_input(session)
 
     window = 1 << 20
-    server = serve(run, Limits(window_bytes=window))
+    server = serve(run, ConnectionLimits(window_bytes=window))
     data = bytes(8 << 20)
     sent: list[bytes] = []
     client = threading.Thread(target=lambda: sent.append(server.ssh("x", stdin=data).stdout))
@@ -151,7 +151,7 @@ def test_a_client_that_ignores_the_window_is_cut_off(serve: Serve) -> None:
         session.closed.wait(TIMEOUT_S)
         return 0
 
-    server = serve(run, Limits(window_bytes=1 << 20))
+    server = serve(run, ConnectionLimits(window_bytes=1 << 20))
     with logged_in(server) as transport:
         channel = transport.open_session()
         channel.exec_command("x")
@@ -209,7 +209,7 @@ def test_a_client_that_stops_reading_ends_the_write_and_the_session(serve: Serve
             assert session.closed.is_set()
             raise
 
-    server = serve(run, Limits(stalled_write_s=0.5))
+    server = serve(run, ConnectionLimits(stalled_write_s=0.5))
     child = server.popen("x")
     assert child.stdout is not None
     child.stdout.read(10)
@@ -228,7 +228,7 @@ def test_a_client_whose_machine_takes_nothing_ends_the_write(serve: Serve) -> No
         finally:
             ended.set()
 
-    server = serve(run, Limits(stalled_write_s=0.5))
+    server = serve(run, ConnectionLimits(stalled_write_s=0.5))
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         transport = paramiko.Transport(sock, default_window_size=1 << 30)
         transport.start_client(timeout=TIMEOUT_S)

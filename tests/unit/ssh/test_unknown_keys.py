@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gitship.ssh.unknown_keys import NOTED_EVERY_S, REMEMBERED, Strangers
+from gitship.ssh.unknown_keys import NOTED_EVERY_S, REMEMBERED, UnknownKeys
 
 
 class Book:
@@ -9,7 +9,7 @@ class Book:
     def __init__(self) -> None:
         self.now = 100.0
         self.noted: list[tuple[str, str]] = []
-        self.strangers = Strangers(lambda key, address: self.noted.append((key, address)), lambda: self.now)
+        self.strangers = UnknownKeys(lambda key, address: self.noted.append((key, address)), lambda: self.now)
 
 
 def test_a_key_from_an_address_is_noted_once_a_minute() -> None:

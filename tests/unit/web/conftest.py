@@ -18,7 +18,7 @@ from tornado.routing import PathMatches
 
 from gitship.config import Settings, WebSettings
 from gitship.config_values import Address
-from gitship.deploy.journal import Journal
+from gitship.deploy.journal import DeployJournal
 from gitship.events import Bus
 from gitship.model import App, DeployKind, Identity, Process, Release, Role
 from gitship.routing import urls
@@ -162,10 +162,10 @@ class Site:
         finally:
             connection.close()
 
-    def deploy(self, app: App, commit: str = COMMIT, cause: str = "push by ada") -> Journal:
+    def deploy(self, app: App, commit: str = COMMIT, cause: str = "push by ada") -> DeployJournal:
         """A deploy that has begun; the journal is how a pipeline tells of it."""
         deploy = self.store.create_deploy(app.id, DeployKind.PUSH, "ada", commit=commit, cause=cause)
-        return Journal(deploy, app, self.store, self.bus, self.settings.logs)
+        return DeployJournal(deploy, app, self.store, self.bus, self.settings.logs)
 
     def release(self, app: App, commit: str = COMMIT, cause: str = "push by ada") -> Release:
         return self.store.create_release(

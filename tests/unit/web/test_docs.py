@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 from gitship import docs
-from gitship.docs import Topic
+from gitship.docs import ManualTopic
 from gitship.model import Role
 from gitship.web.docs import rendered
 from gitship.web.page import CONTENT_SECURITY_POLICY
@@ -53,7 +53,7 @@ def test_markup_in_the_text_is_shown_not_obeyed() -> None:
         "# T\n\nabout <script>alert(1)</script> <b onclick=x>.\n\n<img src=x onerror=alert(1)>\n\n"
         "```\n</code></pre><script>\n```\n\n[x](javascript:alert(1)) [y](volumes.md#a) `<i>`\n"
     )
-    html = rendered(Topic("t", "T", "about", text)).html
+    html = rendered(ManualTopic("t", "T", "about", text)).html
     assert not re.search(r"<(script|img|b |i>)", html)
     assert "&lt;script&gt;" in html
     assert 'href="javascript' not in html

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from gitship.deploy import output
-from gitship.deploy.journal import Journal
+from gitship.deploy.journal import DeployJournal
 from gitship.events import Event
 from gitship.model import DeployState
 from gitship.web import event_stream, live_updates
@@ -19,15 +19,15 @@ from tests.waiting import wait_until
 
 
 @pytest.fixture
-def journal(site: Site) -> Journal:
+def journal(site: Site) -> DeployJournal:
     return site.deploy(site.store.create_app("shop"))
 
 
-def stream_path(journal: Journal) -> str:
+def stream_path(journal: DeployJournal) -> str:
     return f"/apps/shop/deploys/{journal.deploy.id}/stream"
 
 
-def finish(journal: Journal) -> None:
+def finish(journal: DeployJournal) -> None:
     journal.update(state=DeployState.LIVE, finished_at=time.time())
     journal.close()
 
@@ -42,7 +42,7 @@ def drain(viewer: EventStream) -> list[str]:
 
 
 def test_lines_arrive_in_order_while_they_are_written(
-    site: Site, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    site: Site, journal: DeployJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_updates, "TICK_S", 3600)  # they come by the bus alone
     time.sleep(0.2)  # the last tick of the old length
@@ -56,7 +56,7 @@ def test_lines_arrive_in_order_while_they_are_written(
     journal.close()
 
 
-def test_a_line_is_announced_by_its_look(site: Site, journal: Journal) -> None:
+def test_a_line_is_announced_by_its_look(site: Site, journal: DeployJournal) -> None:
     for line in ("-----> Building", "=====> http://x", " !     failed: y", output.raw("raw"), "plain"):
         journal.line(line)
     with site.stream(stream_path(journal)) as viewer:
@@ -64,7 +64,7 @@ def test_a_line_is_announced_by_its_look(site: Site, journal: Journal) -> None:
     journal.close()
 
 
-def test_a_viewer_cut_off_again_and_again_gets_every_line_once(site: Site, journal: Journal) -> None:
+def test_a_viewer_cut_off_again_and_again_gets_every_line_once(site: Site, journal: DeployJournal) -> None:
     count = 3000
 
     def write() -> None:
@@ -85,7 +85,7 @@ def test_a_viewer_cut_off_again_and_again_gets_every_line_once(site: Site, journ
     assert seen == [f"line {number}" for number in range(count)]
 
 
-def test_a_page_goes_on_where_it_ends(site: Site, journal: Journal) -> None:
+def test_a_page_goes_on_where_it_ends(site: Site, journal: DeployJournal) -> None:
     for number in range(10):
         journal.line(f"line {number}")
     text = site.get(f"/apps/shop/deploys/{journal.deploy.id}").text
@@ -97,7 +97,7 @@ def test_a_page_goes_on_where_it_ends(site: Site, journal: Journal) -> None:
     journal.close()
 
 
-def test_a_viewer_resumes_after_the_server_was_restarted(site: Site, journal: Journal) -> None:
+def test_a_viewer_resumes_after_the_server_was_restarted(site: Site, journal: DeployJournal) -> None:
     journal.line("one")
     with site.stream(stream_path(journal)) as viewer:
         (event,) = viewer.lines(1)
@@ -112,7 +112,7 @@ def test_a_viewer_resumes_after_the_server_was_restarted(site: Site, journal: Jo
     journal.close()
 
 
-def test_state_changes_bring_the_head_of_the_page(site: Site, journal: Journal) -> None:
+def test_state_changes_bring_the_head_of_the_page(site: Site, journal: DeployJournal) -> None:
     with site.stream(stream_path(journal)) as viewer:
         assert json.loads(viewer.until("state").data)["state"] == "received"
         journal.update(state=DeployState.BUILDING)
@@ -129,7 +129,7 @@ def test_state_changes_bring_the_head_of_the_page(site: Site, journal: Journal) 
 
 
 def test_lines_written_after_the_end_was_recorded_still_arrive(
-    site: Site, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    site: Site, journal: DeployJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "LATE_LINES_S", 2.0)
     with site.stream(stream_path(journal)) as viewer:
@@ -141,7 +141,7 @@ def test_lines_written_after_the_end_was_recorded_still_arrive(
     journal.close()
 
 
-def test_what_was_written_without_an_event_arrives_too(site: Site, journal: Journal) -> None:
+def test_what_was_written_without_an_event_arrives_too(site: Site, journal: DeployJournal) -> None:
     with site.stream(stream_path(journal)) as viewer:
         viewer.until("state")
         with journal.path.open("a") as file:
@@ -150,7 +150,7 @@ def test_what_was_written_without_an_event_arrives_too(site: Site, journal: Jour
     journal.close()
 
 
-def test_the_stream_of_a_deploy_that_ended_gives_its_log_and_ends(site: Site, journal: Journal) -> None:
+def test_the_stream_of_a_deploy_that_ended_gives_its_log_and_ends(site: Site, journal: DeployJournal) -> None:
     journal.line("one")
     journal.update(state=DeployState.LIVE, finished_at=time.time() - 60)
     journal.close()
@@ -161,7 +161,7 @@ def test_the_stream_of_a_deploy_that_ended_gives_its_log_and_ends(site: Site, jo
         assert viewer.next() is None
 
 
-def test_a_clock_that_is_set_back_does_not_hold_up_the_end(site: Site, journal: Journal) -> None:
+def test_a_clock_that_is_set_back_does_not_hold_up_the_end(site: Site, journal: DeployJournal) -> None:
     journal.line("one")
     journal.update(state=DeployState.LIVE, finished_at=time.time() + 3600)
     journal.close()
@@ -169,7 +169,7 @@ def test_a_clock_that_is_set_back_does_not_hold_up_the_end(site: Site, journal: 
         assert drain(viewer) == ["one"]
 
 
-def test_a_line_cannot_forge_an_event(site: Site, journal: Journal) -> None:
+def test_a_line_cannot_forge_an_event(site: Site, journal: DeployJournal) -> None:
     journal.raw("a\rid: 999\revent: end\rdata: b")
     journal.raw("\x1b[31mred\x1b[0m \x1b]0;title\x07<script>\x00")
     with site.stream(stream_path(journal)) as viewer:
@@ -180,7 +180,9 @@ def test_a_line_cannot_forge_an_event(site: Site, journal: Journal) -> None:
     journal.close()
 
 
-def test_a_viewer_that_never_reads_holds_up_neither_publisher_nor_other_viewers(site: Site, journal: Journal) -> None:
+def test_a_viewer_that_never_reads_holds_up_neither_publisher_nor_other_viewers(
+    site: Site, journal: DeployJournal
+) -> None:
     lines = [f"{number:06} " + "x" * 3900 for number in range(5_000)]  # 20 MB: more than sockets take by themselves
     with site.stream(stream_path(journal)) as asleep:
         asleep.until("state")
@@ -193,7 +195,7 @@ def test_a_viewer_that_never_reads_holds_up_neither_publisher_nor_other_viewers(
 
 
 def test_a_viewer_that_leaves_is_no_error_in_the_log(
-    site: Site, journal: Journal, caplog: pytest.LogCaptureFixture
+    site: Site, journal: DeployJournal, caplog: pytest.LogCaptureFixture
 ) -> None:
     with journal.path.open("a") as file:
         file.write(("x" * 1000 + "\n") * 20_000)  # more than sockets take, so that it leaves in the middle
@@ -205,7 +207,7 @@ def test_a_viewer_that_leaves_is_no_error_in_the_log(
     journal.close()
 
 
-def test_any_number_of_viewers_costs_the_bus_one_subscription_and_no_thread(site: Site, journal: Journal) -> None:
+def test_any_number_of_viewers_costs_the_bus_one_subscription_and_no_thread(site: Site, journal: DeployJournal) -> None:
     assert len(site.bus._subscriptions) == 1
     viewers = [site.connect() for _ in range(50)]
     try:
@@ -224,7 +226,7 @@ def test_any_number_of_viewers_costs_the_bus_one_subscription_and_no_thread(site
 
 
 def test_more_viewers_than_the_server_takes_are_told_so(
-    site: Site, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    site: Site, journal: DeployJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_updates, "MAX_WATCHES", 1)
     with site.stream(stream_path(journal)) as viewer:
@@ -243,7 +245,7 @@ def test_more_viewers_than_the_server_takes_are_told_so(
 
 
 @pytest.mark.parametrize("bad", ["x", "-1", "1.5", "٣"])
-def test_an_event_id_that_is_no_number_is_refused(site: Site, journal: Journal, bad: str) -> None:
+def test_an_event_id_that_is_no_number_is_refused(site: Site, journal: DeployJournal, bad: str) -> None:
     connection = site.connect()
     connection.request("GET", stream_path(journal), headers={"Cookie": site.cookie, "Last-Event-ID": bad.encode()})
     assert connection.getresponse().status == 400
@@ -251,7 +253,7 @@ def test_an_event_id_that_is_no_number_is_refused(site: Site, journal: Journal, 
     journal.close()
 
 
-def test_the_stream_ends_when_the_app_is_destroyed(site: Site, journal: Journal) -> None:
+def test_the_stream_ends_when_the_app_is_destroyed(site: Site, journal: DeployJournal) -> None:
     with site.stream(stream_path(journal)) as viewer:
         viewer.until("state")
         site.store.delete_app(journal.deploy.app_id)
@@ -260,7 +262,7 @@ def test_the_stream_ends_when_the_app_is_destroyed(site: Site, journal: Journal)
 
 
 def test_silence_is_broken_so_that_proxies_keep_the_stream(
-    site: Site, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    site: Site, journal: DeployJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "KEEPALIVE_S", 0.1)
     with site.stream(stream_path(journal)) as viewer:
@@ -269,7 +271,7 @@ def test_silence_is_broken_so_that_proxies_keep_the_stream(
     journal.close()
 
 
-def test_the_overview_is_told_of_a_change_since_it_was_made(site: Site, journal: Journal) -> None:
+def test_the_overview_is_told_of_a_change_since_it_was_made(site: Site, journal: DeployJournal) -> None:
     page = site.get("/").text
     path = page[page.index("/changes?after=") :].partition('"')[0]
     journal.update(state=DeployState.BUILDING)
@@ -281,7 +283,7 @@ def test_the_overview_is_told_of_a_change_since_it_was_made(site: Site, journal:
     journal.close()
 
 
-def test_a_line_alone_does_not_make_the_overview_fetch_itself_anew(site: Site, journal: Journal) -> None:
+def test_a_line_alone_does_not_make_the_overview_fetch_itself_anew(site: Site, journal: DeployJournal) -> None:
     def version() -> str:
         page = site.get("/").text
         return page[page.index("/changes?after=") :].partition('"')[0]
@@ -294,7 +296,7 @@ def test_a_line_alone_does_not_make_the_overview_fetch_itself_anew(site: Site, j
     journal.close()
 
 
-def test_stopping_the_server_ends_its_threads_and_subscription(site: Site, journal: Journal) -> None:
+def test_stopping_the_server_ends_its_threads_and_subscription(site: Site, journal: DeployJournal) -> None:
     with site.stream(stream_path(journal)) as viewer:
         viewer.until("state")
         site.server.stop()

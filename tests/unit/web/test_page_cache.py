@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from gitship.model import Role
-from gitship.web.page_cache import KEPT_S, MOST, KeptPages
+from gitship.web.page_cache import KEPT_S, MOST, PageCache
 from tests.unit.web.conftest import Site
 from tests.unit.web.test_pages import go_live
 
 
 def test_a_page_is_kept_for_its_key_and_a_moment() -> None:
     now = 100.0
-    kept = KeptPages(lambda: now)
+    kept = PageCache(lambda: now)
     kept.keep(("ada", 1), b"page")
     assert kept.find(("ada", 1)) == b"page"
     assert kept.find(("bob", 1)) is None
@@ -20,7 +20,7 @@ def test_a_page_is_kept_for_its_key_and_a_moment() -> None:
 
 
 def test_no_more_than_some_pages_are_kept() -> None:
-    kept = KeptPages()
+    kept = PageCache()
     for number in range(MOST + 1):
         kept.keep(number, b"page")
     assert [n for n in range(MOST + 1) if kept.find(n, 60.0)] == [MOST]

@@ -24,9 +24,9 @@ from gitship.model import (
     CertificateSource,
     Container,
     ContainerEvent,
+    ContainerEventKind,
     DeployKind,
     DeployState,
-    Happening,
     Role,
     StoredCertificate,
     UptimeDay,
@@ -291,7 +291,7 @@ def test_an_error_inside_shows_no_traceback_but_the_id_under_which_the_log_has_i
     site.store.close()
     logged = StringIO()
     handler = logging.StreamHandler(logged)
-    handler.setFormatter(log_format.Text())
+    handler.setFormatter(log_format.TextFormatter())
     logging.getLogger("gitship.web.page").addHandler(handler)
     try:
         page = site.get("/")
@@ -371,8 +371,8 @@ def test_a_crash_loop_is_told_between_two_crashes_too(site: Site) -> None:
     go_live(site, "loop")
     app = site.store.app("loop")
     container, now = site.store.containers(app.id)[0], time.time()
-    for n, kind in enumerate([*[Happening.CRASHED] * 3, Happening.CRASH_LOOP]):
-        code = 3 if kind is Happening.CRASHED else None
+    for n, kind in enumerate([*[ContainerEventKind.CRASHED] * 3, ContainerEventKind.CRASH_LOOP]):
+        code = 3 if kind is ContainerEventKind.CRASHED else None
         site.store.add_container_event(
             ContainerEvent(app.id, container.id, container.name, "web", 1, now - 3 + n / 2, kind, code, "exit code 3")
         )
@@ -578,7 +578,7 @@ def test_what_happened_to_containers_is_on_the_app_page(site: Site) -> None:
     go_live(site, "shop")
     app_id = site.store.app("shop").id
     event = ContainerEvent(
-        app_id, "id0", "shop.web.0.v1", "web", 1, time.time(), Happening.OOM, 137, "out of memory", 2
+        app_id, "id0", "shop.web.0.v1", "web", 1, time.time(), ContainerEventKind.OOM, 137, "out of memory", 2
     )
     site.store.add_container_event(event)
     assert "killed: out of memory, restarting (2nd time)" in site.get("/apps/shop").text
@@ -590,7 +590,7 @@ def test_every_answer_of_the_api_is_on_its_page(site: Site) -> None:
     go_live(site, "shop")
     app_id, now = site.store.app("shop").id, int(time.time())
     site.store.add_uptime([UptimeDay(app_id, now // 86_400, up_s=5.0)])
-    site.store.add_container_event(ContainerEvent(app_id, "id0", "c", "web", 1, 5.0, Happening.CRASHED, 3))
+    site.store.add_container_event(ContainerEvent(app_id, "id0", "c", "web", 1, 5.0, ContainerEventKind.CRASHED, 3))
     site.operations.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 60, Traffic(misses=1))])
     site.operations.facts.lines.append(LogLine("shop.web.0.v1", time.time(), "stdout", "listening"))
     page = site.get("/api").text
@@ -619,8 +619,15 @@ def names_in(document: object) -> set[str]:
 def test_a_container_that_crashes_again_and_again_is_told_so_while_it_happens_to_run(site: Site) -> None:
     go_live(site, "shop")
     app_id, now = site.store.app("shop").id, time.time()
-    for n, kind in enumerate((Happening.CRASHED, Happening.CRASHED, Happening.CRASHED, Happening.CRASH_LOOP)):
-        code = None if kind is Happening.CRASH_LOOP else 3
+    for n, kind in enumerate(
+        (
+            ContainerEventKind.CRASHED,
+            ContainerEventKind.CRASHED,
+            ContainerEventKind.CRASHED,
+            ContainerEventKind.CRASH_LOOP,
+        )
+    ):
+        code = None if kind is ContainerEventKind.CRASH_LOOP else 3
         event = ContainerEvent(app_id, "id0", "shop.web.0.v1", "web", 1, now - 40 + 10 * n, kind, code, "", n + 1)
         site.store.add_container_event(event)
     [warning] = site.get("/api/apps/shop").json()["warnings"]

@@ -13,8 +13,8 @@ from gitship.model import (
     STATUS_PAGE,
     CertificateSource,
     ContainerEvent,
+    ContainerEventKind,
     DeployState,
-    Happening,
     Outcome,
     Role,
     UptimeDay,
@@ -295,7 +295,7 @@ def test_metrics_tell_when_certificates_end_and_what_happened_to_containers(site
         app.id, CertificateSource.OWN, domains=("shop.example.com",), issuer="a CA", not_before=0.0,
         not_after=2_000_000_000.0, pem="",
     )  # fmt: skip
-    crash = ContainerEvent(app.id, "id", "shop.web.1.v1", "web", 1, 5.0, Happening.CRASHED, 3)
+    crash = ContainerEvent(app.id, "id", "shop.web.1.v1", "web", 1, 5.0, ContainerEventKind.CRASHED, 3)
     assert site.store.add_container_event(crash)
     text = site.get("/metrics", cookie="").text
     assert 'gitship_certificate_expires_seconds{app="shop",source="own"} 2e+09' in text
@@ -317,7 +317,9 @@ def test_metrics_have_every_series_that_readme_promises(site: Site) -> None:
         not_after=time.time() + 10.5 * 86_400, pem="",
     )  # fmt: skip
     for deaths in (1, 2):
-        crash = ContainerEvent(app.id, "id0", "shop.web.0.v1", "web", 1, 5.0 + deaths, Happening.CRASHED, 3, "", deaths)
+        crash = ContainerEvent(
+            app.id, "id0", "shop.web.0.v1", "web", 1, 5.0 + deaths, ContainerEventKind.CRASHED, 3, "", deaths
+        )
         site.store.add_container_event(crash)
     site.operations.tally.take(f"{app.id} v1 hit 200 0.001 300\n{app.id} v1 miss 502 0.04 300\n".encode())
     text = site.get("/metrics", cookie="").text
