@@ -53,7 +53,7 @@ def check_told_the_truth(stage: Stage, code: int, output: str, version: str) -> 
 @pytest.mark.parametrize(
     ("point", "stands"),
     [
-        (Point("after", "Progress.__call__", 3), False),
+        (Point("after", "BuildProgress.__call__", 3), False),
         (Point("after", "DockerEngine.start"), False),
         (Point("after", "Front.label"), True),  # from here on Docker is asked for nothing
         *long(
@@ -81,9 +81,9 @@ def test_killed_dockerd_costs_no_visitor_anything(stage: Stage, engine: OwnEngin
 @pytest.mark.parametrize(
     "point",
     [
-        Point("after", "Checker.wait_ready"),
+        Point("after", "HealthChecker.wait_ready"),
         Point("after", "Front.label"),
-        Point("after", "Commit.make"),
+        Point("after", "GoLive.make"),
         *long(Point("after", "Front.load"), Point("after", "Switch._ask"), Point("after", "Drainer.start")),
     ],
     ids=str,

@@ -26,22 +26,22 @@ TOML = "[[processes.worker.checks]]\nuptime = 0.3\n"  # instead of 3 s
 BEFORE_THE_COMMIT = [
     Point("after", "Quarantine.__enter__"),
     Point("after", "Deploys.create_deploy"),
-    Point("after", "Progress.__call__", 3),  # in the middle of the build
+    Point("after", "BuildProgress.__call__", 3),  # in the middle of the build
     Point("after", "ReleaseCommands._run"),
     Point("after", "DockerEngine.start", 2),  # of web
     Point("before", "LoadedVcls.save"),  # labelled, and not written down
     Point("after", "Repository.compare_and_set"),
-    Point("after", "Live.set_live"),  # within the transaction
+    Point("after", "LiveReleases.set_live"),  # within the transaction
     *long(
         Point("after", "Quarantine.keep"),
         Point("after", "Pipeline._begin"),
         Point("after", "Builder.build"),  # built and tagged
         Point("after", "DockerEngine.start"),
-        Point("after", "Checker.wait_ready"),
+        Point("after", "HealthChecker.wait_ready"),
         Point("after", "Front.label"),
         Point("before", "Builder.build"),
         Point("after", "DockerEngine.create", 2),
-        Point("before", "Checker.wait_ready"),
+        Point("before", "HealthChecker.wait_ready"),
         Point("after", "BootFiles._put"),
         Point("before", "Repository.compare_and_set"),
         Point("after", "_Push._take_in"),  # the pack is whole in its quarantine
@@ -55,30 +55,30 @@ BEFORE_THE_COMMIT = [
     ),
 ]
 AFTER_THE_COMMIT = [
-    Point("after", "Commit.make"),
+    Point("after", "GoLive.make"),
     Point("after", "Drainer.start"),
     Point("after", "DockerEngine.stop"),
-    Point("after", "Journal.finish"),
+    Point("after", "DeployJournal.finish"),
     *long(
         Point("after", "Front.busy"),
         Point("after", "DockerEngine.remove", 2),  # the first one is of the release command
         Point("after", "Pipeline._answer"),
-        Point("after", "KeptLogs.keep"),
-        Point("after", "Live.release_address"),
+        Point("after", "LogArchive.keep"),
+        Point("after", "LiveReleases.release_address"),
         Point("before", "Pipeline._answer"),
         Point("after", "Front.discard"),
-        Point("before", "Journal.finish"),
+        Point("before", "DeployJournal.finish"),
     ),
 ]
 # Of other deploys, where they go another way: the point, and whether what is new stands.
 FIRST = [
     (Point("after", "DockerEngine.start"), False),
-    (Point("after", "Commit.make"), True),
+    (Point("after", "GoLive.make"), True),
     *long(
         (Point("after", "Deploys.create_deploy"), False),
         (Point("after", "Builder.build"), False),
         (Point("after", "Front.label"), False),
-        (Point("before", "Journal.finish"), True),
+        (Point("before", "DeployJournal.finish"), True),
         (Point("after", "Repository.compare_and_set"), False),
     ),
 ]
@@ -87,16 +87,16 @@ ROLLBACK = [
     (Point("after", "DockerEngine.stop"), True),
     *long(
         (Point("after", "DockerEngine.create"), False),
-        (Point("after", "Live.set_live"), False),
-        (Point("after", "Commit.make"), True),
+        (Point("after", "LiveReleases.set_live"), False),
+        (Point("after", "GoLive.make"), True),
     ),
 ]
 RENAME = [
     (Point("after", "Repositories.rename"), False),  # within the store's transaction
-    (Point("after", "Commit.make"), True),
+    (Point("after", "GoLive.make"), True),
     *long(
-        (Point("after", "Renaming.begin"), False),
-        (Point("after", "Renaming.end"), True),
+        (Point("after", "AppRename.begin"), False),
+        (Point("after", "AppRename.end"), True),
         (Point("after", "Front.label"), False),
     ),
 ]
@@ -232,7 +232,7 @@ def test_canary_ends_with_the_gitship_that_watches_it(stage: Stage) -> None:
 def test_failed_deploy_is_undone_by_the_next_gitship(stage: Stage) -> None:
     server = stage.server
     stage.commit(CRASH="3")
-    stage.push_until(Point("before", "Starter.remove"))
+    stage.push_until(Point("before", "ContainerStarter.remove"))
     stage.comes_back()
     assert server.get(APP).body.strip() == stage.live
     stage.check_visitors()
