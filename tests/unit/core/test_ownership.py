@@ -71,7 +71,7 @@ def test_a_fault_of_one_app_is_that_apps_in_a_round_of_repairs(bench: Bench, mon
         return containers(app_id)
 
     monkeypatch.setattr(bench.store, "containers", broken)
-    assert bench.settle() == ["made anew shop.web.1.v1: it was gone"]
+    assert bench.settle() == ["made anew shop.web.1.v1: it was missing"]
     [error] = bench.failed
     assert error.message.startswith("afflicted: its containers: internal error: ValueError")
 
