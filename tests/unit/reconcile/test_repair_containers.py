@@ -147,7 +147,7 @@ def test_what_keeps_a_container_away_is_told_once_until_it_changes(
         "no such image",
         "its disk is full",
     ]
-    assert bench.settle() == ["made anew shop.web.1.v1: it was gone"]
+    assert bench.settle() == ["made anew shop.web.1.v1: it was missing"]
 
 
 def test_an_image_that_was_removed_by_hand_is_told_with_the_way_to_have_it_again(
@@ -169,7 +169,7 @@ def test_an_image_that_was_removed_by_hand_is_told_with_the_way_to_have_it_again
 
 def test_a_container_that_is_gone_is_made_anew_with_its_name_and_address(bench: Bench) -> None:
     bench.engine.remove(bench.live.id)
-    assert bench.settle() == ["made anew shop.web.1.v1: it was gone"]
+    assert bench.settle() == ["made anew shop.web.1.v1: it was missing"]
     [now] = bench.store.containers(bench.app.id)
     assert (now.name, now.address) == (bench.live.name, bench.live.address) and now.id != bench.live.id
     assert bench.settled() == []
