@@ -33,7 +33,7 @@ Message = Annotated[str, Parameter(name="MESSAGE", help="the reason, shown when 
 def create(app: AppName, /, *, context: Ctx) -> None:
     visible_apps.require_all_apps(context.identity, "making apps")
     refuse_existing(context, app_name(app))
-    made = context.operations.create_app(app, context.identity)
+    made = context.operations.apps.create(app, context.identity)
     context.line(f"created {made.name}")
     context.note(f"git remote add deploy {context.remote(made.name)}\ngit push deploy main")
 
@@ -86,7 +86,7 @@ def _row(context: Ctx, app: App, known: AppStates) -> dict[str, object]:
         "state": known.of(app, newest[0] if newest else None).value,
         "release": context.store.release(app.live_release).number if app.live_release else None,
         "last_deploy": newest[0].state.value if newest else None,
-        "urls": context.operations.urls(app),
+        "urls": context.operations.domains.urls(app),
         "created_at": moment(app.created_at),
     }
 
@@ -104,7 +104,7 @@ def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = Fals
     app_name(new)
     found = context.app(app)
     context.record(f"to {new}")
-    deploy = context.operations.lifecycle.rename(found, new, context.identity)
+    deploy = context.operations.apps.rename(found, new, context.identity)
     if deploy is not None:
         follow(context, found.name, deploy, detach=detach)
     if deploy is None or not detach:
@@ -149,7 +149,7 @@ def clone(
     found = context.app(app)
     context.record(f"to {new}")
     refuse_existing(context, new)
-    deploy = context.operations.cloning.clone(found, new, context.identity, config=not no_config, deploy=not no_deploy)
+    deploy = context.operations.apps.clone(found, new, context.identity, config=not no_config, deploy=not no_deploy)
     context.line(f"cloned {found.name} to {new}")
     _tell_volumes(context, found, new)
     if deploy is not None:
@@ -170,21 +170,21 @@ def lock(app: AppName, /, *message: Message, context: Ctx) -> None:
             "the message is too long or not a single line", f"one line of at most {MESSAGE_CHARS} characters"
         )
     found = context.app(app)
-    there = context.operations.lifecycle.locked(found)
+    there = context.operations.apps.locked(found)
     if there is not None and (there.by, there.message) == (context.identity.key_name, text):
         context.note("no change")
         return
-    context.operations.lifecycle.lock(found, context.identity, text)
+    context.operations.apps.lock(found, context.identity, text)
     context.line(f"locked {found.name}")
 
 
 @command("apps:unlock", Role.DEPLOYER, "allow deploys of a locked app again", examples=("apps:unlock shop",))
 def unlock(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    if context.operations.lifecycle.locked(found) is None:
+    if context.operations.apps.locked(found) is None:
         context.note(f"{found.name} is not locked: no change")
         return
-    gone = context.operations.lifecycle.unlock(found, context.identity)
+    gone = context.operations.apps.unlock(found, context.identity)
     context.line(f"unlocked {found.name}, which {gone.by} had locked")
 
 
@@ -205,7 +205,7 @@ def destroy(
     found = context.app(app)
     if not force:
         _confirm(context, found.name)
-    context.operations.destroy_app(found, context.identity)
+    context.operations.apps.destroy(found, context.identity)
     context.line(f"destroyed {found.name}")
 
 

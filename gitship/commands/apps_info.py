@@ -61,19 +61,18 @@ def info(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
 def _row(context: Context, app: App) -> dict[str, object]:
     release = context.store.release(app.live_release) if app.live_release else None
     newest = context.store.deploys(app.id, limit=1)
-    lifecycle = context.operations.lifecycle
-    lock, stopped = lifecycle.locked(app), lifecycle.stopped(app)
+    lock, stopped = context.operations.apps.locked(app), context.operations.ps.stopped(app)
     paused = context.operations.pauses.paused(app)
     hosts = context.operations.https.status(app)
     config = context.store.config(app.id)
     locked_at = moment(lock.at) if lock else None
     scale = context.store.scale(app.id)
-    running = [p.process for p in context.operations.processes(app) if p.status == "running"]
+    running = [p.process for p in context.operations.ps.processes(app) if p.status == "running"]
     wanted = {p.type: 0 if stopped else scale.get(p.type, p.quantity) for p in release.processes} if release else scale
     return {
         "name": app.name,
         "state": states(context).of(app, newest[0] if newest else None).value,
-        "urls": context.operations.urls(app),
+        "urls": context.operations.domains.urls(app),
         "release": release.number if release else None,
         "commit": release.commit if release else None,
         "image_bytes": release.image_bytes if release else None,

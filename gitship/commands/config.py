@@ -192,7 +192,7 @@ def change(
         context.note("no change: these values are already set")
         return
     context.record(", ".join(changes))
-    deploy = context.operations.change_config(app, changes, context.identity, restart=restart)
+    deploy = context.operations.config.change(app, changes, context.identity, restart=restart)
     done, doing = verb
     context.line(f"{done if deploy is None else doing} {', '.join(changes)} for {app.name}")
     if deploy is None:

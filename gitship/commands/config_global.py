@@ -84,7 +84,7 @@ def _change(context: Context, changes: Mapping[str, str | None], verb: str, *, d
         context.note("no change: these values are already set")
         return
     context.record(", ".join(changes))
-    deploys = context.operations.lifecycle.change_shared_config(changes, context.identity, restart=restart)
+    deploys = context.operations.config.change_shared(changes, context.identity, restart=restart)
     context.line(f"{verb} {', '.join(changes)} for all apps")
     if not restart:
         context.note("the next deploy of each app uses it")

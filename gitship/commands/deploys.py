@@ -76,7 +76,7 @@ def _row(context: Context, deploy: Deploy) -> dict[str, object]:
 )
 def retry(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
-    follow(context, found.name, context.operations.lifecycle.retry(found, context.identity), detach=detach)
+    follow(context, found.name, context.operations.deploys.retry(found, context.identity), detach=detach)
 
 
 @command(
@@ -119,7 +119,7 @@ def _deploy(context: Context, app: App, deploy_id: int | None) -> Deploy:
 )
 def cancel(app: AppName, /, *, context: Ctx) -> None:
     found = context.app(app)
-    deploy = context.operations.cancel(found, context.identity)
+    deploy = context.operations.deploys.cancel(found, context.identity)
     context.line(f"canceled deploy {deploy.id} of {found.name}")
 
 
@@ -172,7 +172,7 @@ def pushed(
         if not OBJECT_ID.fullmatch(commit):
             raise UsageError(f"'{commit[:80]}' is not a commit id", "the hook gives 40 hexadecimal digits")
     found = context.app(app)
-    deploy = context.operations.deploy_pushed(found, ref, old, new, context.identity)
+    deploy = context.operations.git.deploy_pushed(found, ref, old, new, context.identity)
     if deploy is None:
         context.note(f"{ref} is not the deploy branch of {found.name}: nothing to deploy")
         return

@@ -35,7 +35,7 @@ def add(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
     for name in added:  # all are looked at before the first is added
         _refuse_taken(context, found, name)
     for name in added:
-        context.operations.add_domain(found, name, context.identity)
+        context.operations.domains.add(found, name, context.identity)
         context.line(f"added {name} to {found.name}")
     if not added:
         context.note("no change")
@@ -93,10 +93,10 @@ def set_domains(
     for name in added:
         _refuse_taken(context, found, name)
     for name in added:  # first: a visitor of a name that stays, or moves to the app, notices nothing
-        context.operations.add_domain(found, name, context.identity)
+        context.operations.domains.add(found, name, context.identity)
         context.line(f"added {name} to {found.name}")
     for name in gone:
-        context.operations.remove_domain(found, name, context.identity)
+        context.operations.domains.remove(found, name, context.identity)
         context.line(f"removed {name} from {found.name}")
     if not added and not gone:
         context.note("no change")
@@ -120,7 +120,7 @@ def remove(app: AppName, /, *domains: DomainName, context: Ctx) -> None:
             hint = f"did you mean '{near}'?" if near else f"see `domains:list {found.name}`"
             raise AlreadyGone(f"{found.name} has no domain '{name}'", hint)
     for name in names:
-        context.operations.remove_domain(found, name, context.identity)
+        context.operations.domains.remove(found, name, context.identity)
         context.line(f"removed {name} from {found.name}")
 
 

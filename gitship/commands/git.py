@@ -42,7 +42,7 @@ def deploy(
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
-    begun = context.operations.sources.deploy(found, revision, context.identity, force=force)
+    begun = context.operations.git.deploy(found, revision, context.identity, force=force)
     context.record(f"{short_commit(begun.commit)}, deploy {begun.id}")
     follow(context, found.name, begun, detach=detach)
 
@@ -65,7 +65,7 @@ def from_image(
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
-    begun = context.operations.sources.image(found, image, context.identity, pull=pull)
+    begun = context.operations.git.image(found, image, context.identity, pull=pull)
     context.record(f"{begun.cause}, deploy {begun.id}")
     follow(context, found.name, begun, detach=detach)
 
@@ -95,7 +95,7 @@ def from_archive(
         raise GitshipError(
             "refusing to read an archive from a terminal", f"pipe it in: git:from-archive {app} < app.tar.gz"
         )
-    begun = context.operations.sources.archive(found, context.session.stdin, context.identity, strip=strip)
+    begun = context.operations.git.archive(found, context.session.stdin, context.identity, strip=strip)
     context.record(f"{begun.cause}, deploy {begun.id}")
     follow(context, found.name, begun, detach=detach)
 
@@ -116,7 +116,7 @@ def set_branch(
     context: Ctx,
 ) -> None:
     found = context.app(app)
-    branch = context.operations.sources.set_branch(found, name, context.identity)
+    branch = context.operations.git.set_branch(found, name, context.identity)
     context.record(f"{setting} {branch}")
     context.line(f"{found.name} deploys '{branch}' from now on")
     context.note(f"git push deploy {branch}, or, with what is there: git:deploy {found.name} {branch}")
@@ -137,7 +137,7 @@ def set_branch(
     aliases=("git", "git:report"),
 )
 def info(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
-    report = context.operations.sources.report(context.app(app))
+    report = context.operations.git.report(context.app(app))
     row = {
         "deploy_branch": report.deploy_branch,
         "commit": report.commit,

@@ -113,7 +113,7 @@ def show_logs(
     if number is None:
         _check_live(context, found, process)
     write, gone = writer(context, format), context.session.closed
-    lines_of = context.operations.logs(
+    lines_of = context.operations.logs.read(
         found, process=process, tail=lines, since=start, follow=follow, stop=gone, matches=matches, release=number
     )
     with _closing(lines_of) as stream:

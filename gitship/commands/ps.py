@@ -44,7 +44,7 @@ def scale(
         context.note("no change")
         return
     context.record(" ".join(quantities))
-    deploy = context.operations.scale(found, wanted, context.identity)
+    deploy = context.operations.ps.scale(found, wanted, context.identity)
     what = f"{found.name} to {', '.join(f'{process}={number}' for process, number in wanted.items())}"
     context.line(f"{'scaled' if deploy is None else 'scaling'} {what}")
     if deploy is None:
@@ -114,19 +114,19 @@ def no_process(app: str, process: str, known: list[str]) -> NotFound:
 )
 def stop(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
-    if context.operations.lifecycle.stopped(found):
+    if context.operations.ps.stopped(found):
         context.note(f"{found.name} is already stopped: no change")
         return
-    follow(context, found.name, context.operations.lifecycle.stop(found, context.identity), detach=detach)
+    follow(context, found.name, context.operations.ps.stop(found, context.identity), detach=detach)
 
 
 @command("ps:start", Role.DEPLOYER, "start a stopped app with its current config", examples=("ps:start shop",))
 def start(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
-    if found.live_release and not context.operations.lifecycle.stopped(found):
+    if found.live_release and not context.operations.ps.stopped(found):
         context.note(f"{found.name} is already started: no change; for new containers: ps:restart {found.name}")
         return
-    follow(context, found.name, context.operations.lifecycle.start(found, context.identity), detach=detach)
+    follow(context, found.name, context.operations.ps.start(found, context.identity), detach=detach)
 
 
 @command(
@@ -145,7 +145,7 @@ def rebuild(
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
-    deploy = context.operations.lifecycle.rebuild(found, context.identity, no_cache=no_cache)
+    deploy = context.operations.ps.rebuild(found, context.identity, no_cache=no_cache)
     follow(context, found.name, deploy, detach=detach)
 
 
@@ -159,4 +159,4 @@ def restart(app: AppName, /, *, context: Ctx, detach: Detach = False) -> None:
     found = context.app(app)
     if not found.live_release:
         raise GitshipError(f"{found.name} has no live release", "push to it first")
-    follow(context, found.name, context.operations.restart(found, context.identity), detach=detach)
+    follow(context, found.name, context.operations.ps.restart(found, context.identity), detach=detach)

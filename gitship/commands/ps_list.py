@@ -13,7 +13,7 @@ from gitship.console.context import AppName, Ctx
 from gitship.console.listing import NOTHING, Format, duration, moment, show, size, version
 from gitship.errors import UsageError
 from gitship.model import Role
-from gitship.operations.processes import ProcessStatus
+from gitship.operations.ps import ProcessStatus
 from gitship.store.container_events import KEPT_PER_APP
 
 MaybeApp = Annotated[str | None, Parameter(name="APP", help="the app's name (default: all apps)")]
@@ -52,7 +52,7 @@ def percent(value: float | None) -> str:
 )
 def list_processes(app: MaybeApp = None, /, *, context: Ctx, format: Format = "table") -> None:
     apps = context.apps() if app is None else [context.app(app)]
-    rows = [_row(found.name, status) for found in apps for status in context.operations.processes(found)]
+    rows = [_row(found.name, status) for found in apps for status in context.operations.ps.processes(found)]
     show(context, rows, format, empty="nothing runs")
 
 

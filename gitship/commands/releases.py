@@ -100,7 +100,7 @@ def list_releases(app: AppName, /, *, context: Ctx, format: Format = "table") ->
 def rollback(app: AppName, release: ReleaseName = None, /, *, context: Ctx, detach: Detach = False) -> None:
     number = release_number(release) if release is not None else None
     found = context.app(app)
-    deploy = context.operations.rollback(found, number, context.identity)
+    deploy = context.operations.releases.rollback(found, number, context.identity)
     follow(context, found.name, deploy, detach=detach)
 
 
@@ -117,5 +117,5 @@ def promote(
 ) -> None:
     number = release_number(release) if release is not None else None
     source, target = context.app(app), context.app(to_app)
-    deploy = context.operations.sources.promote(source, target, number, context.identity)
+    deploy = context.operations.releases.promote(source, target, number, context.identity)
     follow(context, target.name, deploy, detach=detach)

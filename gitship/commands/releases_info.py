@@ -70,7 +70,7 @@ def _wanted(context: Context, app: App, number: int | None) -> Release:
 
 def _row(context: Context, app: App, release: Release, before: Release | None) -> dict[str, object]:
     old = before.commit if before else None
-    commits = context.operations.lifecycle.commits_between(app, old, release.commit, MOST_COMMITS)
+    commits = context.operations.releases.commits_between(app, old, release.commit, MOST_COMMITS)
     return {
         "release": release.number,
         "live": release.id == app.live_release,

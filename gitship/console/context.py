@@ -18,7 +18,7 @@ from gitship.console.escapes import coloured, plain
 from gitship.console.session import Session
 from gitship.errors import DeployError, GitshipError
 from gitship.model import App, Identity, Role
-from gitship.operations.interface import Operations
+from gitship.operations.operations import Operations
 from gitship.store import Store
 
 

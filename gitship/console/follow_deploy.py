@@ -33,7 +33,7 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
             last_lines.append(line)
             context.foreign_line(line)
 
-    ended = context.operations.follow(deploy, write, context.session.closed)
+    ended = context.operations.deploys.follow(deploy, write, context.session.closed)
     if ended.state.switched:
         return
     if not ended.state.ended:

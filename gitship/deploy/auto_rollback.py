@@ -17,8 +17,9 @@ from gitship.appfiles.manifest import Manifest
 from gitship.config import Settings
 from gitship.containers import capabilities
 from gitship.deploy import auto_rollback_rules
+from gitship.deploy.job import Withdrawal
 from gitship.deploy.journal import DeployJournal
-from gitship.deploy.queue import DeployQueue, Withdrawal
+from gitship.deploy.queue import DeployQueue
 from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict, NotFound
 from gitship.events import Bus, Event

@@ -109,8 +109,8 @@ class Canary:
 
     def _plan(self, rollout: Rollout) -> CanaryPlan | None:
         job = rollout.job
-        asked = job.canary or (rollout.manifest.canary if rollout.manifest else None)
-        if asked is None or job.skip_canary or rollout.stopped or job.new_name:
+        asked = job.request.canary or (rollout.manifest.canary if rollout.manifest else None)
+        if asked is None or job.request.skip_canary or rollout.stopped or job.request.new_name:
             return None
         if rollout.candidate is None or not rollout.candidate.is_new:  # a restart or a scale: there is nothing to try
             return None

@@ -8,8 +8,8 @@ from gitship.appfiles.manifest import Manifest
 from gitship.deploy import manifest_source, output
 from gitship.deploy.fetch_image import ImageFetcher
 from gitship.deploy.image_tags import tag_of
+from gitship.deploy.job import Job
 from gitship.deploy.manifest_source import NO_FILES, Kept
-from gitship.deploy.queue import Job
 from gitship.engine.interface import Engine
 from gitship.engine.types import Image
 from gitship.errors import DeployError, NotFound
@@ -44,8 +44,8 @@ class ExternalImages:
         """Raises DeployError, DeployCanceled or EngineError."""
         if job.kind is DeployKind.PROMOTE:
             return self._promoted(app, job)
-        with job.journal.stage(DeployState.BUILDING, f"Fetching {job.image}") as stage:
-            fetched = self._fetcher.fetch(app, job.image, job.journal, stage, job.cancel, pull=job.pull)
+        with job.journal.stage(DeployState.BUILDING, f"Fetching {job.request.image}") as stage:
+            fetched = self._fetcher.fetch(app, job.request.image, job.journal, stage, job.cancel, pull=job.request.pull)
         kept = {**NO_FILES, manifest_source.IMAGE: fetched.source}
         return ExternalImage(fetched.image, job.deploy.cause, None, Manifest(), kept, passing=fetched.passing)
 
@@ -59,7 +59,7 @@ class ExternalImages:
             self._engine.images.untag(passing)
 
     def _promoted(self, app: App, job: Job) -> ExternalImage:
-        source = self._store.release(job.release_id or 0)
+        source = self._store.release(job.request.release_id or 0)
         owner = self._store.app_by_id(source.app_id)
         commit = (source.commit or "no commit")[:7]
         job.journal.line(output.headline(f"{app.name}: {owner.name} {source.label}, {commit}"))

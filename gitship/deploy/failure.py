@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from gitship.deploy import output
 from gitship.deploy.hooks import Hooks
-from gitship.deploy.queue import Job
+from gitship.deploy.job import Job
 from gitship.deploy.rename import AppRename
 from gitship.engine.interface import Engine
 from gitship.engine.types import LABEL_APP_ID
@@ -59,10 +59,10 @@ class DeployFailure:
         state = job.canceled_by if isinstance(error, DeployCanceled) else DeployState.FAILED
         app = self._store.app_by_id(job.app_id)
         live = self._store.release(app.live_release) if app.live_release else None
-        if job.new_name:
+        if job.request.new_name:
             with suppress(GitshipError):  # Varnish is away: the reconciler brings it to the store's state
-                self._renaming.undo(app, job.new_name)
-        if job.ref_moved and deploy.ref:
+                self._renaming.undo(app, job.request.new_name)
+        if job.request.ref_moved and deploy.ref:
             self._repositories.open(app.name).compare_and_set(deploy.ref, deploy.commit, deploy.old)
         standing = "nothing was live before"
         if live:

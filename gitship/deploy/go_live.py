@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from gitship.appfiles import overrides
+from gitship.deploy.job import Job
 from gitship.deploy.new_release import Candidate, with_changes
-from gitship.deploy.queue import Job
 from gitship.deploy.rename import AppRename
 from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict, GitshipError
@@ -32,7 +32,7 @@ class GoLive:
         None also when no ref has to move. Raises Conflict.
         """
         deploy = job.deploy
-        if deploy.ref is None or deploy.commit is None or job.ref_moved:
+        if deploy.ref is None or deploy.commit is None or job.request.ref_moved:
             return None
         repository = self._repositories.open(app.name)
         now = repository.ref(deploy.ref)
@@ -53,7 +53,7 @@ class GoLive:
         assert candidate is not None
         rollout.job.confirm(self._store)
         moved = False
-        if deploy.ref and deploy.commit and not rollout.job.ref_moved:
+        if deploy.ref and deploy.commit and not rollout.job.request.ref_moved:
             repository = self._repositories.open(rollout.app.name)
             moved = repository.compare_and_set(deploy.ref, rollout.expected_ref, deploy.commit)
             if not moved:
@@ -66,14 +66,16 @@ class GoLive:
                 rollout.job.confirm(self._store)
                 self._store.set_live(rollout.app.id, rollout.release.id, rollout.wanted)
                 own = self._store.config(rollout.app.id) if candidate.config is None else candidate.config
-                self._store.replace_config(rollout.app.id, with_changes(own, rollout.job.config))
+                self._store.replace_config(
+                    rollout.app.id, with_changes(own, {**rollout.job.request.config, **candidate.wishes})
+                )
                 self._store.set_setting(rollout.app.id, STOPPED, rollout.stopped or None)
                 self._store.set_setting(rollout.app.id, BEFORE, rollout.left_behind)
                 self._keep_settings(rollout, candidate)
-                if rollout.job.new_name:
-                    self._renaming.ensure_begun(rollout.before, rollout.job.new_name)
-                    self._renaming.commit(rollout.before, rollout.job.new_name)
-                self._store.set_scale(rollout.app.id, rollout.job.scale)
+                if rollout.job.request.new_name:
+                    self._renaming.ensure_begun(rollout.before, rollout.job.request.new_name)
+                    self._renaming.commit(rollout.before, rollout.job.request.new_name)
+                self._store.set_scale(rollout.app.id, rollout.job.request.scale)
                 if deploy.ref:
                     self._settle_branch(rollout.app, deploy.ref, is_new=rollout.expected_ref is None)
                 rollout.job.journal.update(state=DeployState.DRAINING)
@@ -87,7 +89,7 @@ class GoLive:
 
     def _withdraw(self, rollout: Rollout) -> None:
         """The branch of a push that was rolled back from by itself is back where it was: it may be pushed again."""
-        gone = rollout.job.withdrawal
+        gone = rollout.job.request.withdrawal
         if gone is None or not gone.ref or not gone.commit or gone.commit == gone.old:
             return
         try:
@@ -105,7 +107,7 @@ class GoLive:
 
     def _keep_settings(self, rollout: Rollout, candidate: Candidate) -> None:
         app_id = rollout.app.id
-        for name, value in rollout.job.settings.items():
+        for name, value in {**rollout.job.request.settings, **candidate.settings}.items():
             self._store.set_setting(app_id, name, value)
         if candidate.is_new and self._store.setting(app_id, overrides.PENDING) == candidate.pending:
             self._store.set_setting(app_id, overrides.PENDING, None)

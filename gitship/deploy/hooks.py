@@ -14,7 +14,7 @@ from gitship.config import Settings
 from gitship.deploy import hook_files, hook_run
 from gitship.deploy.deploy_json import iso, told_document
 from gitship.deploy.hook_files import HookFile, HookPoint
-from gitship.deploy.queue import Job
+from gitship.deploy.job import Job
 from gitship.deploy.rollout import Rollout
 from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.model import App, DeployKind, DeployState

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from gitship.appfiles import app_json, app_json_env, mounts, overrides
 from gitship.appfiles import manifest as manifests
@@ -18,8 +19,8 @@ from gitship.deploy import output, policy, release_difference
 from gitship.deploy.build import Builder
 from gitship.deploy.external_image import ExternalImages
 from gitship.deploy.image_tags import held_by, only_of
+from gitship.deploy.job import Job
 from gitship.deploy.manifest_source import Kept, manifest_of
-from gitship.deploy.queue import Job
 from gitship.engine.interface import Engine
 from gitship.engine.types import Image
 from gitship.errors import DeployError, EngineError, GitshipError, NoDockerfile, NotFound
@@ -42,6 +43,7 @@ class Candidate:
     """A release on trial, and its manifest if known.
 
     ``config`` replaces the app's own once it is live; None leaves it, but for the changes that the job brings.
+    ``wishes`` and ``settings`` are changes of config and settings by the commit's own words.
     ``context`` is the build context that a command had set when the image was built, ``pending`` what the setting
     of that name was before the release was made: what is set later is not part of it.
     """
@@ -52,6 +54,8 @@ class Candidate:
     is_new: bool = True
     context: str | None = None
     pending: float | None = None
+    wishes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class NewReleases:
@@ -87,7 +91,7 @@ class NewReleases:
         if job.kind is DeployKind.CONFIG:
             return self._reconfigured(app, job, live)
         if job.kind is DeployKind.ROLLBACK:
-            return self._rolled_back(app, job, self._store.release(job.release_id or 0))
+            return self._rolled_back(app, job, self._store.release(job.request.release_id or 0))
         if job.kind in (DeployKind.RESTART, DeployKind.START) and self._is_behind(app, live, pending):
             return self._reconfigured(app, job, live)
         if job.kind is DeployKind.RENAME and not self._store.setting(app.id, STOPPED):
@@ -111,13 +115,14 @@ class NewReleases:
         files = "1 file" if summary.files == 1 else f"{summary.files} files"
         line = f'{app.name}: {files}, {commit[:7]} "{subject}"'
         job.journal.line(output.headline(line, time.monotonic() - began))
-        config = self._with_wishes(app, job, manifest)
+        wishes, given = self._wishes(app, job, manifest)
+        config = with_changes(self._store.config(app.id), wishes)
         manifest = overrides.building(manifest, changed, self._environment(config))
         with job.journal.stage(DeployState.BUILDING, f"Building {manifest.build.dockerfile}") as stage:
             policy.ensure_commit(self._settings, repository, commit, manifest.build)
             try:
                 image = self._builder.build(
-                    app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.no_cache,
+                    app, repository, commit, manifest, job.journal, stage, job.cancel, no_cache=job.request.no_cache,
                     limits=overrides.limits_of_builds(changed),
                 )  # fmt: skip
             except NoDockerfile as error:
@@ -128,10 +133,10 @@ class NewReleases:
                 self._ensure_allowed(job, image)
         with self._let_go_without_release(app, image):
             made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
-        return dataclasses.replace(made, context=changed.context)
+        return dataclasses.replace(made, context=changed.context, wishes=wishes, settings=given)
 
-    def _with_wishes(self, app: App, job: Job, manifest: Manifest) -> dict[str, str]:
-        """The app's config with what app.json wants it to have, which becomes the app's own once this is live."""
+    def _wishes(self, app: App, job: Job, manifest: Manifest) -> tuple[dict[str, str], dict[str, Any]]:
+        """Config and settings that app.json wants the app to have, which become its own once this is live."""
         config = self._store.config(app.id)
         before = set(self._store.setting(app.id, app_json_env.GIVEN) or ())
         found = app_json_env.given(manifest.env, self._environment(config), before, app.name)
@@ -141,10 +146,7 @@ class NewReleases:
             shown = ", ".join(manifest.ignored[:MOST_IGNORED]) + (", ..." if manifest.ignored[MOST_IGNORED:] else "")
             job.journal.detail(f"{app_json.FILE}: ignored: {shown}")
         once = {name for name, wanted in manifest.env.items() if wanted.optional}
-        if once - before:
-            job.settings = {**job.settings, app_json_env.GIVEN: sorted(once | before)}
-        job.config = {**job.config, **found}
-        return with_changes(config, job.config)
+        return found, {app_json_env.GIVEN: sorted(once | before)} if once - before else {}
 
     @contextmanager
     def _let_go_without_release(self, app: App, image: Image) -> Iterator[None]:
@@ -164,25 +166,26 @@ class NewReleases:
 
     def _taken(self, app: App, job: Job) -> Candidate:
         taken = self._foreign.take(app, job)
-        config = self._with_wishes(app, job, taken.manifest or Manifest())
+        wishes, given = self._wishes(app, job, taken.manifest or Manifest())
+        config = with_changes(self._store.config(app.id), wishes)
         made = self._create(
             app, job, taken.image, taken.manifest, taken.commit, config, taken.cause, taken.like, taken.kept
         )
         self._foreign.hold(app, job, made.release, taken.passing)
-        return made
+        return dataclasses.replace(made, wishes=wishes, settings=given)
 
     def _reconfigured(self, app: App, job: Job, live: Release) -> Candidate:
-        config = with_changes(self._store.config(app.id), job.config)
+        config = with_changes(self._store.config(app.id), job.request.config)
         image = self._existing_image(app, live)
-        names = ", ".join(sorted(job.config)[:5]) + (", ..." if len(job.config) > 5 else "")
+        names = ", ".join(sorted(job.request.config)[:5]) + (", ..." if len(job.request.config) > 5 else "")
         changes = [f"config {names}"] if names else []
-        changes += [overrides.describe(job.settings)] if job.settings else []
+        changes += [overrides.describe(job.request.settings)] if job.request.settings else []
         what = ", ".join(changes) or (
             job.deploy.cause if job.kind is DeployKind.CONFIG else f"{job.kind} with what was set meanwhile"
         )
         job.journal.line(output.headline(f"{app.name}: {what}, image of {live.label}"))
         manifest = manifest_of(self._store, self._repositories, app, live)
-        if manifest is None and job.settings:
+        if manifest is None and job.request.settings:
             raise DeployError(
                 f"the commit of {live.label} is not in the repository, so its Procfile and checks are unknown",
                 "push again, then repeat the command",
@@ -252,7 +255,7 @@ class NewReleases:
             manifest = overrides.running(manifest, self._overrides(app, job))
             entrypoint = self._runs_words(image, manifest)
             processes = planned(manifest, image, config, self._settings, entrypoint=entrypoint)
-        settings = {**self._store.settings(app.id), **job.settings}
+        settings = {**self._store.settings(app.id), **job.request.settings}
         processes = capabilities.attached(mounts.attached(processes, settings), settings)
         release = self._store.create_release(
             app.id,
@@ -287,7 +290,7 @@ class NewReleases:
 
     def _overrides(self, app: App, job: Job) -> Overrides:
         """What commands have set, with the job's changes."""
-        return overrides.parse({**self._store.settings(app.id), **job.settings})
+        return overrides.parse({**self._store.settings(app.id), **job.request.settings})
 
     def _live_id(self, app: App) -> int:
         if app.live_release is None:

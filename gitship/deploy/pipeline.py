@@ -22,8 +22,8 @@ from gitship.deploy.canary import Canary
 from gitship.deploy.failure import DeployFailure
 from gitship.deploy.go_live import GoLive
 from gitship.deploy.hooks import Hooks
+from gitship.deploy.job import Job
 from gitship.deploy.new_release import NewReleases
-from gitship.deploy.queue import Job
 from gitship.deploy.release_command import ReleaseCommands
 from gitship.deploy.rename import AppRename
 from gitship.deploy.retire_images import retire_images
@@ -144,23 +144,23 @@ class Pipeline:
 
     def _take_name(self, rollout: Rollout) -> None:
         """An app that is renamed runs under its new name from here on; the old containers serve under the old one."""
-        if rollout.job.new_name:
-            rollout.app = self._renaming.begin(rollout.app, rollout.job.new_name)
+        if rollout.job.request.new_name:
+            rollout.app = self._renaming.begin(rollout.app, rollout.job.request.new_name)
 
     def _leave_name(self, rollout: Rollout) -> None:
         """The old name's host leads nowhere any more; what is in flight there is drained with the rest."""
-        if rollout.job.new_name:
+        if rollout.job.request.new_name:
             rollout.left_vcls = self._renaming.end(rollout.before)
 
     def _begin(self, job: Job) -> Rollout:
         app = job.confirm(self._store)  # it may have waited for long
-        if job.withdrawal is not None and app.live_release != job.withdrawal.release_id:
+        if job.request.withdrawal is not None and app.live_release != job.request.withdrawal.release_id:
             raise DeployCanceled("another release has gone live in the meantime")
         self._engine.ping()
         ensure_front(self._front)
         previous = self._store.release(app.live_release) if app.live_release else None
         expected = self._commit.expected_ref(app, job)
-        if job.deploy.ref and not job.ref_moved:
+        if job.deploy.ref and not job.request.ref_moved:
             job.journal.update(old=expected)
         stopped = job.kind is DeployKind.STOP or (
             job.kind in KEEPS_STOPPED and bool(self._store.setting(app.id, STOPPED))
@@ -169,7 +169,7 @@ class Pipeline:
 
     def _start(self, rollout: Rollout) -> None:
         job = rollout.job
-        scale = {**self._store.scale(rollout.app.id), **job.scale}
+        scale = {**self._store.scale(rollout.app.id), **job.request.scale}
         rollout.running = tuple(self._store.containers(rollout.app.id))  # some may have been repaired during the build
         change = formation.adjust if job.kind is DeployKind.SCALE else formation.replace_all
         if rollout.stopped:
@@ -185,7 +185,7 @@ class Pipeline:
         job = rollout.job
         with job.journal.stage(DeployState.STARTING, f"Starting {rollout.formation.summary}"):
             rollout.new = self._starter.start(
-                rollout.app, rollout.release, rollout.formation.start, job.deploy.id, job.cancel, job.settings
+                rollout.app, rollout.release, rollout.formation.start, job.deploy.id, job.cancel, job.request.settings
             )
 
     def _check(self, rollout: Rollout) -> None:
@@ -213,7 +213,7 @@ class Pipeline:
         switched = self._switch.to(
             rollout.app, rollout.release, rollout.wanted, stopped=rollout.stopped, before=rollout.left_behind
         )
-        if rollout.job.new_name:
+        if rollout.job.request.new_name:
             self._renaming.route()
         return switched
 

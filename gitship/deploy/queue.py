@@ -10,70 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
-from gitship.appfiles.canary_rules import CanaryPlan
-from gitship.deploy.journal import DeployJournal
-from gitship.errors import GitshipError, NoPermission, OutOfReach
-from gitship.model import App, Deploy, DeployKind, DeployState, Identity
+from gitship.deploy.job import Job
+from gitship.errors import GitshipError
+from gitship.model import DeployKind, DeployState
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
 SUPERSEDED_BY_NEWER = frozenset({DeployKind.PUSH, DeployKind.CONFIG})
 STOP_TIMEOUT_S = 10.0
 STOPPING = "the server is stopping; try again when it is back"
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """The release that is rolled back from by itself, and the push that brought it: its branch goes back to ``old``."""
-
-    release_id: int
-    ref: str | None
-    commit: str | None
-    old: str | None
-
-
-@dataclass(slots=True)
-class Job:
-    """A deploy on its way: what is asked (``kind`` decides which fields count), its journal, and the way to end it."""
-
-    app: App  # as it was when this was asked
-    kind: DeployKind
-    journal: DeployJournal
-    by: tuple[Identity, ...]  # whoever has asked for a part of it
-    ref_moved: bool = False  # by git itself, for a push over a file path; taken back when the deploy fails
-    no_cache: bool = False
-    config: dict[str, str | None] = field(default_factory=dict)  # changes; None unsets
-    settings: dict[str, Any] = field(default_factory=dict)  # changes to what commands set; None unsets
-    scale: dict[str, int] = field(default_factory=dict)
-    release_id: int | None = None  # of a rollback, or of the other app's in a promotion
-    source: App | None = None  # that other app: whoever asks needs a right to both
-    withdrawal: Withdrawal | None = None  # of a rollback by itself, which is pointless when something newer is live
-    image: str = ""  # a reference, as `git:from-image` got it
-    pull: bool = False  # ask the registry even for an image that the engine has
-    new_name: str | None = None  # of a rename
-    canary: CanaryPlan | None = None  # in the place of what the commit says
-    skip_canary: bool = False
-    cancel: threading.Event = field(default_factory=threading.Event)
-    canceled_by: DeployState = DeployState.CANCELED
-
-    @property
-    def app_id(self) -> int:
-        return self.app.id
-
-    def confirm(self, store: Store) -> App:
-        """The app as it is now. Raises NotFound or NoPermission when it is gone, or the right of who has asked."""
-        for by in self.by:
-            if self.source is not None:
-                _confirm(store, self.source, by)
-            app = _confirm(store, self.app, by)
-        return app
-
-    @property
-    def deploy(self) -> Deploy:
-        return self.journal.deploy
 
 
 class DeployQueue:
@@ -111,14 +57,12 @@ class DeployQueue:
                 waiting[:] = [j for j in waiting if j not in superseded]
                 if job.kind is DeployKind.CONFIG:  # the newer change must not lose the older one
                     for older in superseded:
-                        job.config = {**older.config, **job.config}
-                        job.settings = {**older.settings, **job.settings}
-                        job.by = tuple(dict.fromkeys((*job.by, *older.by)))
+                        job = job.carrying(older)
             waiting.append(job)
             running = self._running.get(job.app_id)
             cancel = self._cancel_running and running is not None and running.kind is DeployKind.PUSH is job.kind
             if cancel and running is not None and not running.deploy.state.switched:
-                running.canceled_by = DeployState.SUPERSEDED
+                running.superseded.set()
                 running.cancel.set()
             job.journal.update(state=DeployState.QUEUED)
             if running is not None or len(waiting) > 1:
@@ -218,15 +162,6 @@ class DeployQueue:
             except Exception:  # it never raises; if it does all the same, the app must not be stuck for good
                 log.exception("deploy %d", job.deploy.id)
                 _end(job, DeployState.FAILED, "internal error: the server's log has it")
-
-
-def _confirm(store: Store, app: App, by: Identity) -> App:
-    try:
-        return store.confirm(app, by)
-    except OutOfReach:  # in the key's own words; those who still see the app read this in the deploy
-        raise NoPermission(
-            f"the key '{by.key_name}' may no longer use {app.name}", "nothing was changed; ask an admin"
-        ) from None
 
 
 def _replaces(newer: Job, older: Job) -> bool:

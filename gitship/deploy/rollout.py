@@ -7,8 +7,8 @@ from typing import Any
 
 from gitship.appfiles.formation import Formation
 from gitship.appfiles.manifest import Manifest
+from gitship.deploy.job import Job
 from gitship.deploy.new_release import Candidate
-from gitship.deploy.queue import Job
 from gitship.model import App, Container, Release
 
 

@@ -50,7 +50,7 @@ class LogSelection:
 
 
 class LogReader:
-    """Reads logs for ``ServerOperations.logs``."""
+    """Reads logs."""
 
     def __init__(self, store: Store, bus: Bus, engine: Engine, kept: LogArchive) -> None:
         self._store = store

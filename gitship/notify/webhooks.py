@@ -1,4 +1,4 @@
-"""Webhooks: what one may be, and the facade that commands see. ``ServerOperations.notifications``."""
+"""Webhooks: what one may be, and the facade that commands see."""
 
 from __future__ import annotations
 

@@ -6,53 +6,43 @@ import threading
 from collections.abc import Callable
 
 from gitship.config import Settings
+from gitship.deploy.job import Job, Request
 from gitship.deploy.journal import DeployJournal, follow, log_file
-from gitship.deploy.queue import DeployQueue, Job
+from gitship.deploy.queue import DeployQueue
 from gitship.events import Bus
-from gitship.model import App, Deploy, DeployKind, Identity
+from gitship.model import App, Deploy, Identity
 from gitship.store import Store
 from gitship.store.app_lock import ensure_unlocked
 
 
 class Jobs:
-    """Makes and submits jobs. Safe from any thread."""
+    """Submits jobs. Safe from any thread."""
 
     def __init__(self, settings: Settings, store: Store, bus: Bus, queue: DeployQueue) -> None:
         self._settings = settings
         self._store = store
         self._bus = bus
-        self._queue = queue
+        self.queue = queue
         self._journals: dict[int, DeployJournal] = {}
         self._lock = threading.Lock()
 
-    def make(
-        self,
-        app: App,
-        kind: DeployKind,
-        by: Identity,
-        *,
-        cause: str,
-        commit: str | None = None,
-        ref: str | None = None,
-        old: str | None = None,
-    ) -> Job:
-        """A job with its record, not queued yet: the caller says the rest.
+    def submit(self, app: App, request: Request, by: Identity) -> Deploy:
+        """Queues a deploy; its record. What is asked for is what the deploy does: nobody adds to it later.
 
         Raises Conflict when the app is locked, NotFound or NoPermission when it, or the right to it, is gone.
         """
         with self._store.acting(app, by) as app:
             ensure_unlocked(self._store, app)
-            deploy = self._store.create_deploy(app.id, kind, by.key_name, cause=cause, commit=commit, ref=ref, old=old)
+            deploy = self._store.create_deploy(
+                app.id, request.kind, by.key_name,
+                cause=request.cause, commit=request.commit, ref=request.ref, old=request.old,
+            )  # fmt: skip
         journal = DeployJournal(deploy, app, self._store, self._bus, self._settings.logs)
         with self._lock:
             self._journals = {i: j for i, j in self._journals.items() if not j.ended.is_set()}
             self._journals[deploy.id] = journal
-        return Job(app, kind, journal, (by,))
-
-    def submit(self, job: Job) -> Deploy:
-        """Queues it; its record."""
-        self._queue.submit(job)
-        return job.deploy
+        self.queue.submit(Job(app, request, journal, (by,)))
+        return journal.deploy
 
     def follow(self, deploy: Deploy, write: Callable[[str], None], gone: threading.Event) -> Deploy:
         """Hands over every output line from the beginning until the end (or ``gone``); the record as it is then."""

@@ -14,7 +14,7 @@ from gitship.git.receive_pack import RefUpdate
 from gitship.git.ref_names import HEADS, MAIN_BRANCHES, TAGS
 from gitship.git.repository import Repository
 from gitship.model import App, Deploy, DeployState, Identity
-from gitship.operations.server import ServerOperations
+from gitship.operations.operations import Operations
 
 PUSH_OPTIONS = {
     "detach": "return at once; the deploy goes on",
@@ -34,7 +34,7 @@ class PushHost:
     """The receive-pack handler's policy and end point for one push to one app."""
 
     def __init__(
-        self, operations: ServerOperations, app: App, repository: Repository, by: Identity, safe: Callable[[str], str]
+        self, operations: Operations, app: App, repository: Repository, by: Identity, safe: Callable[[str], str]
     ) -> None:
         """``safe`` takes out of a line what builds and apps may not do to the pusher's terminal."""
         self._operations = operations
@@ -60,7 +60,7 @@ class PushHost:
 
     def admitted(self) -> AbstractContextManager[None]:
         """See ``ReceiveHost.admitted``."""
-        return self._operations.pushing(self._app, self._by)
+        return self._operations.git.pushing(self._app, self._by)
 
     def accept(
         self,
@@ -113,7 +113,7 @@ class PushHost:
     ) -> str:
         assert update.new is not None
         try:
-            deploy = self._operations.push(
+            deploy = self._operations.git.push(
                 self._app, update.ref, update.old, update.new, self._by,
                 no_cache="no-cache" in options, canary=canary_of(options), skip_canary=NO_CANARY in options,
             )  # fmt: skip
@@ -148,7 +148,7 @@ class PushHost:
         timer.name, timer.daemon = "leaving", True
         timer.start()
         try:
-            return self._operations.follow(deploy, write, gone)
+            return self._operations.deploys.follow(deploy, write, gone)
         finally:
             timer.cancel()
 

@@ -17,13 +17,12 @@ from functools import partial
 
 from gitship.backup.restore import RESTORED
 from gitship.deploy.manifest_source import image_of
-from gitship.engine.interface import Engine
 from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity, Release, Role
-from gitship.operations.lifecycle import Lifecycle
-from gitship.operations.sources import Sources
+from gitship.operations.operations import Operations
+from gitship.operations.shared import Shared
 from gitship.routing.switch import STOPPED
-from gitship.store import Store, app_lock
+from gitship.store import app_lock
 from gitship.volumes.lifecycle import VolumeLifecycle
 
 log = logging.getLogger("gitship.restore_command")
@@ -45,14 +44,11 @@ class Attempt:
 class Revival:
     """Owns a thread while there is something to do."""
 
-    def __init__(
-        self, store: Store, engine: Engine, keeper: VolumeLifecycle, lifecycle: Lifecycle, sources: Sources
-    ) -> None:
-        self._store = store
-        self._engine = engine
+    def __init__(self, shared: Shared, keeper: VolumeLifecycle, operations: Operations) -> None:
+        self._store = shared.store
+        self._engine = shared.engine
         self._keeper = keeper
-        self._lifecycle = lifecycle
-        self._sources = sources
+        self._operations = operations
         self._promoted: list[App] = []  # they wait for the app that they come from
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="revival", daemon=True)
@@ -127,7 +123,7 @@ class Revival:
                 continue  # somebody has taken care of it
             again = self._promotion(app, release)
             if again is None and last:  # its own repository may have the commit, too
-                again = partial(self._lifecycle.rebuild, app, BY)
+                again = partial(self._operations.ps.rebuild, app, BY)
             if again is None:
                 self._promoted.append(app)
                 continue
@@ -146,7 +142,7 @@ class Revival:
                 continue
             theirs = self._store.release(other.live_release)
             if theirs.commit == release.commit and self._has(theirs.image_id):
-                return partial(self._sources.promote, other, app, None, BY)
+                return partial(self._operations.releases.promote, other, app, None, BY)
         return None
 
     def _has(self, image_id: str) -> bool:
@@ -168,8 +164,8 @@ class Revival:
     def _again(self, app: App, release: Release) -> Deploy:
         image = image_of(self._store, release)
         if image is not None:
-            return self._sources.image(app, image, BY, pull=True)
-        return self._lifecycle.rebuild(app, BY)
+            return self._operations.git.image(app, image, BY, pull=True)
+        return self._operations.ps.rebuild(app, BY)
 
     def _unlocked(self, app: App, deploy: Callable[[], Deploy]) -> Deploy:
         """A lock keeps changes away; that its release serves again is none."""

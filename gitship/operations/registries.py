@@ -1,21 +1,20 @@
-"""Logins at image registries. ``ServerOperations.registries``."""
+"""Logins at image registries."""
 
 from __future__ import annotations
 
 from gitship.engine.image_references import DEFAULT_SERVER, SERVER_NAME
-from gitship.engine.interface import Engine
 from gitship.errors import GitshipError
 from gitship.model import Identity
-from gitship.store import Store
+from gitship.operations.shared import Shared
 from gitship.store.registries import RegistryLogin
 
 
 class Registries:
     """Every method raises GitshipError with a hint, and then nothing has changed."""
 
-    def __init__(self, store: Store, engine: Engine) -> None:
-        self._store = store
-        self._engine = engine
+    def __init__(self, shared: Shared) -> None:
+        self._store = shared.store
+        self._engine = shared.engine
 
     def login(self, server: str, username: str, password: str, by: Identity, *, check: bool = True) -> None:
         """Kept once the registry has taken it, or, without ``check``, in any case."""

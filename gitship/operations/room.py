@@ -14,14 +14,14 @@ from gitship.https.app_https import ServerHttps
 from gitship.logs.stream import LogReader
 from gitship.notify.sender import WebhookSender
 from gitship.observe.room import ObserveRoom
+from gitship.observe.status_facts import ServerFacts
 from gitship.observe.uptime import Uptime
 from gitship.oneoff.room import OneOffRoom
-from gitship.operations.canaries import RunningCanaries
-from gitship.operations.processes import Looking
+from gitship.operations.jobs import Jobs
+from gitship.operations.operations import Operations, Rooms
 from gitship.operations.rebuild_after_restore import Revival
-from gitship.operations.server import ServerOperations
-from gitship.operations.serving import Serving
-from gitship.operations.sign_ins import Identify, SignIns
+from gitship.operations.shared import Shared
+from gitship.operations.sign_ins import Identify
 from gitship.operations.upkeep import Upkeep
 from gitship.reconcile.room import ReconcileRoom
 from gitship.routing.room import RoutingRoom
@@ -32,7 +32,7 @@ from gitship.volumes.lifecycle import VolumeLifecycle
 class OperationsRoom:
     """``start`` begins what acts by itself: after the front doors, so that a server that cannot run does nothing."""
 
-    server: ServerOperations
+    server: Operations
     uptime: Uptime
     revival: Revival
     upkeep: Upkeep
@@ -53,18 +53,33 @@ def build(
     routing: RoutingRoom, observe: ObserveRoom, https: ServerHttps, backups: Backups, deploy: DeployRoom,
     one_off: OneOffRoom, notifier: WebhookSender, reconcile: ReconcileRoom, identify: Identify,
 ) -> OperationsRoom:  # fmt: skip
-    settings, store, queue, gates = core.settings, core.store, deploy.queue, routing.gates
-    operations = ServerOperations(
-        settings, store, core.bus, engine, routing.front, repositories, queue, reconcile.destroying, one_off.one_offs,
-        gates, one_off.cron, notifier, keeper, Looking(store, engine, observe.usage, tails),
-        Serving(store, gates.keep, routing.front.purge), observe.traffic,
-        RunningCanaries(store, routing.canaries, queue), routing.pausing, https, SignIns(store, identify),
-        reconcile.reconciler, backups, disk.data,
-    )  # fmt: skip
-    deploy.probation.rolls_back_by(operations.roll_back)
+    settings, store = core.settings, core.store
+    jobs = Jobs(settings, store, core.bus, deploy.queue)
+    shared = Shared(settings, store, core.bus, engine, routing.front, repositories, jobs)
+    rooms = Rooms(
+        backups=backups,
+        cron=one_off.cron,
+        destroying=reconcile.destroying,
+        facts=ServerFacts(engine, routing.front, repositories, core.server_id),
+        gates=routing.gates,
+        https=https,
+        identify=identify,
+        keeper=keeper,
+        notifications=notifier,
+        pauses=routing.pausing,
+        programs=one_off.one_offs,
+        reconciling=reconcile.reconciler,
+        room=disk.data,
+        sampler=observe.usage,
+        stats=observe.traffic,
+        tails=tails,
+        trials=routing.canaries,
+    )
+    operations = Operations(shared, rooms)
+    deploy.probation.rolls_back_by(operations.releases.withdraw)
     return OperationsRoom(
         operations,
         Uptime(store, operations.facts, routing.pausing, observe.traffic),
-        Revival(store, engine, keeper, operations.lifecycle, operations.sources),
+        Revival(shared, keeper, operations),
         Upkeep(settings, store, engine, disk.data, disk.docker, operations.cleanup),
     )

@@ -1,47 +1,40 @@
-"""What an owner says of the cache and the error page, and what shall be forgotten. ``ServerOperations.serving``."""
+"""What an owner says of the cache and the error page, and what shall be forgotten."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from gitship.appfiles import cache_rules
 from gitship.appfiles.cache_rules import CacheRuleInUse
 from gitship.front.cache import Purge
 from gitship.model import App, Identity
+from gitship.operations.shared import Shared
 from gitship.routing.desired_state import BEFORE, ERROR_PAGE, owner
-from gitship.store import Store
+from gitship.routing.gate_settings import Gates
 
 
 class Serving:
-    """Every method raises GitshipError (NotFound, FrontError, ...) with a hint, and then nothing has changed.
+    """Every method raises GitshipError (NotFound, FrontError, ...) with a hint, and then nothing has changed."""
 
-    ``keep`` stores settings of an app and makes them true in Varnish; ``purge`` forgets in the cache.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        keep: Callable[[App, Mapping[str, Any], Identity], None],
-        purge: Callable[[str, Purge], None],
-    ) -> None:
-        self._store = store
-        self._keep = keep
-        self._purge = purge
+    def __init__(self, shared: Shared, gates: Gates) -> None:
+        self._store = shared.store
+        self._front = shared.front
+        self._gates = gates
 
     # -- changing: from the next request on
 
     def change_rules(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
         """Rules of the cache by the fields of ``Cache``; None: gitship.toml counts again."""
-        self._keep(app, {f"{cache_rules.PREFIX}{field}": value for field, value in changes.items()}, by)
+        self._gates.keep(app, {f"{cache_rules.PREFIX}{field}": value for field, value in changes.items()}, by)
 
     def set_error_page(self, app: App, page: str | None, by: Identity) -> None:
         """HTML for when the app does not answer; None: gitship's own."""
-        self._keep(app, {ERROR_PAGE: page}, by)
+        self._gates.keep(app, {ERROR_PAGE: page}, by)
 
     def purge(self, app: App, purge: Purge, by: Identity) -> None:
         """All releases of the app forget what fits."""
-        self._purge(owner(self._store.confirm(app, by)), purge)
+        self._front.purge(owner(self._store.confirm(app, by)), purge)
 
     # -- looking
 

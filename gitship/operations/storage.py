@@ -1,33 +1,27 @@
-"""What apps keep beyond a deploy: volumes, and directories of the host. ``ServerOperations.storage``."""
+"""What apps keep beyond a deploy: volumes, and directories of the host."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from gitship.appfiles import mounts, overrides
 from gitship.appfiles.mounts import DeclaredMount
 from gitship.containers.attach_client import ClientLeft
+from gitship.deploy.job import Request
 from gitship.engine import gzip_stream, volume_archive
-from gitship.engine.interface import Volumes
 from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
-from gitship.model import App, Deploy, Identity, Mount
+from gitship.model import App, Deploy, DeployKind, Identity, Mount
+from gitship.operations.shared import Shared
 from gitship.routing.switch import STOPPED
-from gitship.store import Store
 from gitship.store.app_lock import ensure_unlocked
 from gitship.volumes.host_directories import HostDirectories
 from gitship.volumes.lifecycle import VolumeLifecycle
-
-
-class Deploying(Protocol):
-    """Queues a deploy that brings the settings live with the image that is there."""
-
-    def __call__(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +43,12 @@ class Kept:
 class Storage:
     """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then no data have changed."""
 
-    def __init__(
-        self, data_dir: Path, store: Store, volumes: Volumes, keeper: VolumeLifecycle, deploy: Deploying
-    ) -> None:
-        self._data_dir = data_dir
-        self._store = store
-        self._host_directories = HostDirectories(store)
-        self._volumes = volumes
+    def __init__(self, shared: Shared, keeper: VolumeLifecycle) -> None:
+        self._shared = shared
+        self._store = shared.store
+        self._host_directories = HostDirectories(shared.store)
+        self._volumes = shared.engine.volumes
         self._keeper = keeper
-        self._deploy = deploy
 
     # -- looking
 
@@ -105,7 +96,7 @@ class Storage:
 
     def _on_the_host(self, wanted: DeclaredMount) -> DeclaredMount:
         source = self._volumes.host_path(wanted.source)
-        own = self._data_dir.resolve()
+        own = self._shared.settings.data_dir.resolve()
         if own.is_relative_to(source) or Path(source).is_relative_to(own):
             raise GitshipError(f"{source} contains gitship's own data", "choose another directory")
         self._host_directories.ensure_apart(source, read_only=wanted.read_only)
@@ -220,6 +211,7 @@ class Storage:
                 if not runs:
                     self._store.set_setting(app.id, overrides.PENDING, time.time())
                 return None
-        deploy = self._deploy(now, changes, by, cause=f"import into volume {name}")
+        request = Request(DeployKind.CONFIG, f"import into volume {name}", settings=changes)
+        deploy = self._shared.jobs.submit(now, request, by)
         self._keeper.claimed_by(app, name, deploy.id)
         return deploy

@@ -1,32 +1,26 @@
-"""What owners set by command for an app's containers and builds. ``ServerOperations.tuning``."""
+"""What owners set by command for an app's containers and builds."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from gitship.appfiles import overrides
 from gitship.appfiles.manifest import PORT, Manifest
 from gitship.appfiles.overrides import Overrides
-from gitship.config import Settings
 from gitship.containers.health_check import PARALLEL, CheckAttempt, HealthChecker, title
+from gitship.deploy.job import Request
+from gitship.deploy.manifest_source import manifest_of
 from gitship.deploy.new_release import planned
-from gitship.engine.interface import Engine
 from gitship.engine.types import Capacity, Image
 from gitship.errors import Conflict, NotFound
-from gitship.model import DEFAULT_PORT, WEB, App, Check, Deploy, Identity, Process, Release
+from gitship.model import DEFAULT_PORT, WEB, App, Check, Deploy, DeployKind, Identity, Process, Release
+from gitship.operations.shared import Shared
 from gitship.routing.switch import STOPPED
-from gitship.store import Store
 from gitship.store.app_lock import ensure_unlocked
-
-
-class Deploying(Protocol):
-    """Queues a deploy that brings the settings live with the image that is there."""
-
-    def __call__(self, app: App, changes: Mapping[str, Any], by: Identity, *, cause: str) -> Deploy: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +48,11 @@ class CheckInUse:
 class Tuning:
     """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then nothing has changed."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        engine: Engine,
-        manifest_of: Callable[[App, Release], Manifest | None],
-        deploy: Deploying,
-    ) -> None:
-        self._settings = settings
-        self._store = store
-        self._engine = engine
-        self._manifest_of = manifest_of
-        self._deploy = deploy
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._settings = shared.settings
+        self._store = shared.store
+        self._engine = shared.engine
 
     # -- changing
 
@@ -80,7 +66,8 @@ class Tuning:
         ensure_unlocked(self._store, found)
         counts = self._counts(found, changes)
         if counts and found.live_release is not None and restart and not self._store.setting(found.id, STOPPED):
-            return self._deploy(found, changes, by, cause=overrides.describe(changes))
+            request = Request(DeployKind.CONFIG, overrides.describe(changes), settings=dict(changes))
+            return self._shared.jobs.submit(found, request, by)
         with self._store.acting(app, by):
             for name, value in changes.items():
                 self._store.set_setting(found.id, name, value)
@@ -134,7 +121,7 @@ class Tuning:
         live = self._live(app)
         if live is None:
             return ()
-        manifest = self._manifest_of(app, live)
+        manifest = manifest_of(self._store, self._shared.repositories, app, live)
         if manifest is None:
             return live.processes
         manifest = overrides.running(manifest, self.overrides(app))
@@ -154,7 +141,7 @@ class Tuning:
         used = web.port if web else None
         if own.port:
             return PortInUse(own.port, "ports:set", used)
-        manifest = self._manifest_of(app, live)
+        manifest = manifest_of(self._store, self._shared.repositories, app, live)
         if manifest is None:
             return PortInUse(used, live.label, used)
         following = next((p.port for p in self.processes(app) if p.type == WEB), None)
@@ -166,7 +153,7 @@ class Tuning:
         own, live = self.overrides(app), self._live(app)
         if live is None:
             return [CheckInUse(p, title(c), c, "checks:set") for p, c in own.checks.items()]
-        manifest = self._manifest_of(app, live)
+        manifest = manifest_of(self._store, self._shared.repositories, app, live)
         known = overrides.running(manifest, own).check_sources if manifest else {}
         found = []
         for process in self.processes(app):

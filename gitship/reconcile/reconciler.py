@@ -45,7 +45,7 @@ WEBSOCKETS = "haproxy for websockets"
 
 
 class Reconciling(Protocol):
-    """How the whole is looked at, and put right, by hand. ``Operations.reconciling``."""
+    """How the whole is looked at, and put right, by hand."""
 
     def reconcile(self) -> list[Change]:
         """Puts everything right that can be now; what was changed, in order.

@@ -88,10 +88,7 @@ class AccessControl:
             self._front.discard(old)  # a page's stream that is open goes on
 
     def keep(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
-        """Stores settings of the app (None unsets) that Varnish has to know of; they hold from the next request on.
-
-        Raises NotFound, NoPermission, or FrontError when Varnish can't have them; then nothing has changed.
-        """
+        """See ``Gates.keep``."""
         with self._front.holding(app.id):
             with self._store.acting(app, by):
                 before = {name: self._store.setting(app.id, name) for name in changes}

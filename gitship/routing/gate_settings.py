@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -31,6 +31,13 @@ class Gates(Protocol):
 
         Raises what ``change`` raises, NotFound, NoPermission, or FrontError when Varnish can't have it; then nothing
         has changed.
+        """
+        ...
+
+    def keep(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
+        """Stores settings of the app (None unsets) that Varnish has to know of; they hold from the next request on.
+
+        Raises NotFound, NoPermission, or FrontError when Varnish can't have them; then nothing has changed.
         """
         ...
 

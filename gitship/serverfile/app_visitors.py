@@ -242,7 +242,7 @@ def _lock(value: Value) -> bool | str:
 
 
 def _lock_now(context: Context, app: App) -> bool | str:
-    found = context.operations.lifecycle.locked(app)
+    found = context.operations.apps.locked(app)
     return False if found is None else found.message or True
 
 

@@ -110,7 +110,7 @@ def _app(context: Context, app: App | None, name: str, wanted: Mapping[str, Any]
 
 
 def _lives(context: Context, app: App) -> bool:
-    return app.live_release is not None and not context.operations.lifecycle.stopped(app)
+    return app.live_release is not None and not context.operations.ps.stopped(app)
 
 
 def _keys(context: Context, wanted: Mapping[str, KeyEntry]) -> Iterable[Step]:

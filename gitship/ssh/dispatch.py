@@ -17,8 +17,8 @@ from gitship.git.receive_pack import ReceiveLimits, receive_pack
 from gitship.git.repository import Repositories
 from gitship.git.upload_pack import upload_pack
 from gitship.model import App, Deploy, Outcome, Role, app_name
+from gitship.operations.operations import Operations
 from gitship.operations.push import PushHost
-from gitship.operations.server import ServerOperations
 
 log = logging.getLogger("gitship.ssh")
 RECEIVE = "git-receive-pack"
@@ -28,7 +28,7 @@ UPLOAD = "git-upload-pack"
 class Dispatcher:
     """Runs one session's command; the exit code. GitshipErrors are shown by the caller."""
 
-    def __init__(self, services: Services, operations: ServerOperations, repositories: Repositories) -> None:
+    def __init__(self, services: Services, operations: Operations, repositories: Repositories) -> None:
         self._services = services
         self._operations = operations
         self._repositories = repositories
@@ -80,9 +80,9 @@ class Dispatcher:
             raise visible_apps.missing(store, identity, name)
         created = app is None
         if app is None:
-            app = self._operations.create_app(name, identity)
+            app = self._operations.apps.create(name, identity)
         else:
-            self._operations.mend_repository(app)
+            self._operations.git.mend(app)
         session.about(app)
         session.pushes = True
         host = PushHost(self._operations, app, self._repositories.open(name), identity, coloured)
@@ -97,7 +97,7 @@ class Dispatcher:
                 ingest=choose(),
                 gone=session.closed,
                 told=answers.append,
-                opened=lambda: self._operations.ensure_named(app, identity),
+                opened=lambda: self._operations.git.ensure_named(app, identity),
             )
         finally:
             if created and not host.accepted:
@@ -121,7 +121,7 @@ class Dispatcher:
     def _forget(self, app: App, trail: SessionAuditEntry) -> None:
         """An app that this push made without deploying anything leaves no trace, unless somebody else took it up."""
         try:
-            if self._operations.discard_app(app):
+            if self._operations.apps.discard(app):
                 trail.detail = "nothing was deployed, and the app that this push made is gone again"
         except GitshipError as error:  # the reconciler goes on with it; the pusher gets the true answer
             log.warning("%s: taking back the app of a push: %s", app.name, error.message)
@@ -135,7 +135,7 @@ class Dispatcher:
             self._repositories.open(app.name),
             protocol=session.env.get("GIT_PROTOCOL", ""),
             gone=session.closed,
-            opened=lambda: self._operations.ensure_named(app, session.identity),
+            opened=lambda: self._operations.git.ensure_named(app, session.identity),
         )
         return code, Outcome.FAILED if code else Outcome.OK
 

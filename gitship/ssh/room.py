@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gitship.console.context import Services
 from gitship.core import Core
 from gitship.git.repository import Repositories
-from gitship.operations.server import ServerOperations
+from gitship.operations.operations import Operations
 from gitship.ssh.connection import Authenticate
 from gitship.ssh.dispatch import Dispatcher
 from gitship.ssh.server import SshServer
@@ -31,7 +31,7 @@ class SshRoom:
         self.server.recheck(self.dispatcher.still_may)
 
 
-def build(core: Core, operations: ServerOperations, repositories: Repositories, authenticate: Authenticate) -> SshRoom:
+def build(core: Core, operations: Operations, repositories: Repositories, authenticate: Authenticate) -> SshRoom:
     dispatcher = Dispatcher(Services(core.store, core.settings, operations), operations, repositories)
     return SshRoom(
         SshServer(core.settings.ssh.listen, core.settings.host_key, authenticate, dispatcher.run), dispatcher

@@ -23,7 +23,7 @@ from gitship.errors import Conflict, GitshipError
 from gitship.front.cache import Purge
 from gitship.front.gate import Maintenance
 from gitship.model import App, Deploy, Identity, Outcome, Role
-from gitship.operations.interface import Operations
+from gitship.operations.operations import Operations
 from gitship.web.page import Page
 
 BY = "web"  # how it was done, in the audit log
@@ -79,16 +79,16 @@ ACTIONS = {
     "rollback": PageAction(
         "releases:rollback", "Roll {app} back to v{number}?",
         "A new release with the image, config and processes of v{number} is checked and put live. No request fails.",
-        "Roll back", lambda operations, app, by, given: operations.rollback(app, given.number, by),
+        "Roll back", lambda operations, app, by, given: operations.releases.rollback(app, given.number, by),
         of_release=True,
     ),
     "restart": PageAction(
         "ps:restart", "Restart {app}?", "New containers of the live release replace the old ones. No request fails.",
-        "Restart", lambda operations, app, by, given: operations.restart(app, by),
+        "Restart", lambda operations, app, by, given: operations.ps.restart(app, by),
     ),
     "cancel": PageAction(
         "deploys:cancel", "Cancel the deploy of {app}?", "What is live stays live.",
-        "Cancel the deploy", lambda operations, app, by, given: operations.cancel(app, by),
+        "Cancel the deploy", lambda operations, app, by, given: operations.deploys.cancel(app, by),
     ),
     "maintenance-on": PageAction(
         "maintenance:on", "Put {app} into maintenance?", "All visitors get a page with status 503 until it is over.",

@@ -10,7 +10,7 @@ from gitship.https.app_https import HostStatus
 from gitship.model import Container, ContainerEvent, UptimeDay
 from gitship.model.traffic import COUNTS, Traffic
 from gitship.model.uptime import DAY_S, share
-from gitship.operations.processes import ProcessStatus
+from gitship.operations.ps import ProcessStatus
 from gitship.web.commits import Known
 from gitship.web.traffic_chart import ChartStep, Reach
 

@@ -12,7 +12,7 @@ from gitship.errors import GitshipError
 from gitship.model import App, Deploy, Release
 from gitship.model.uptime import DAY_S
 from gitship.observe.app_state import AppState
-from gitship.operations.processes import ProcessStatus
+from gitship.operations.ps import ProcessStatus
 from gitship.routing.gate_settings import MAINTENANCE
 from gitship.store.uptime import KEPT_DAYS
 from gitship.web import stage_bar, traffic_chart, uptime_bar, warnings
@@ -73,7 +73,7 @@ class AppPage(Page):
             commits=commits,
             steps=timeline(deploys, releases, app, commits, services.settings.deploy.keep_releases),
             longest=max((stage_bar.stage_seconds(d) for d in deploys), default=0.0),
-            lock=services.operations.lifecycle.locked(app),
+            lock=services.operations.apps.locked(app),
             maintenance=store.setting(app.id, MAINTENANCE) is not None,
             containers=[(c, services.health.state(c), processes.get(c.name)) for c in store.containers(app.id)],
             events=list(reversed(store.container_events(app.id, since=time.time() - EVENTS_S, limit=SHOWN_EVENTS))),
@@ -102,7 +102,7 @@ def measure(services: PageServices, app: App, reach: Reach) -> Measured:
     """Not for an event loop."""
     store, operations = services.store, services.operations
     try:
-        processes = operations.processes(app)
+        processes = operations.ps.processes(app)
     except GitshipError:
         processes = []
     return Measured(

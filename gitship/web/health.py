@@ -16,8 +16,8 @@ from gitship.https.app_https import HostStatus
 from gitship.model import STATUS_PAGE, Container, Site
 from gitship.observe import app_state
 from gitship.observe.app_state import Words
-from gitship.operations.interface import Operations
-from gitship.operations.processes import CRASH_LOOP
+from gitship.operations.operations import Operations
+from gitship.operations.ps import CRASH_LOOP
 from gitship.per_app_errors import PerAppErrors
 from gitship.routing.gate_settings import MAINTENANCE
 from gitship.routing.switch import STOPPED

@@ -24,7 +24,7 @@ from gitship.console.dispatch import with_app
 from gitship.deploy import journal
 from gitship.errors import Conflict, GitshipError, NoPermission, NotFound, UsageError
 from gitship.model import App, Deploy, Identity, Role
-from gitship.operations.interface import Operations
+from gitship.operations.operations import Operations
 from gitship.operations.sign_ins import SESSION_S
 from gitship.routing.status_page_address import is_loopback
 from gitship.store import Store

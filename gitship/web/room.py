@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gitship.core import Core
-from gitship.operations.interface import Operations
+from gitship.operations.operations import Operations
 from gitship.web.server import WebServer
 
 

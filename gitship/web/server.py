@@ -18,7 +18,7 @@ from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
 from gitship.front import unix_socket
 from gitship.front.varnishd import reader_group
-from gitship.operations.interface import Operations
+from gitship.operations.operations import Operations
 from gitship.routing.status_page_address import is_loopback
 from gitship.store import Store
 from gitship.web import (

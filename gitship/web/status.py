@@ -11,7 +11,7 @@ from gitship.deploy.deploy_json import deploy_document, iso
 from gitship.errors import GitshipError, NotFound
 from gitship.model import GITSHIP, App, Deploy, DeployKind, DeployState, Release
 from gitship.observe.app_state import AppState, AppStates
-from gitship.operations.interface import Operations
+from gitship.operations.operations import Operations
 from gitship.store import Store
 from gitship.store.app_lock import LOCK
 from gitship.web.commits import Known
@@ -149,7 +149,7 @@ def _release(store: Store, release_id: int | None) -> Release | None:
 
 def _urls(app: App, operations: Operations) -> tuple[str, ...]:
     try:
-        return tuple(operations.urls(app))
+        return tuple(operations.domains.urls(app))
     except GitshipError:  # gone meanwhile; a page without an address is better than none
         return ()
 

@@ -11,7 +11,7 @@ from gitship.https.app_https import HostStatus
 from gitship.https.sites import is_status_page, word
 from gitship.model import STATUS_PAGE, CertificateSource, Container, Deploy, DeployState, Site
 from gitship.observe.app_state import AppState
-from gitship.operations.processes import CRASH_LOOP
+from gitship.operations.ps import CRASH_LOOP
 from gitship.store import Store
 from gitship.web import usage
 from gitship.web.health import Health

@@ -158,7 +158,7 @@ def full_site(directory: Path, apps: int = APPS, *, public: bool = False) -> Sit
         app = site.store.create_app(f"app-{number:03}")
         for turn in range(3):
             sha = f"{number:020x}{turn:020x}"
-            site.operations.facts.commits[sha] = Commit(sha, "Add basket to the checkout page", "Ada <a@x>", 0.0)
+            site.memory.facts.commits[sha] = Commit(sha, "Add basket to the checkout page", "Ada <a@x>", 0.0)
             deploy = site.store.create_deploy(app.id, DeployKind.PUSH, "ada", commit=sha, cause=f"push {sha[:7]}")
             release = site.store.create_release(
                 app.id, commit=sha, image_id=f"sha256:{turn}", image_bytes=84_000_000,
@@ -179,7 +179,7 @@ def full_site(directory: Path, apps: int = APPS, *, public: bool = False) -> Sit
         site.store.set_live(app.id, release.id, containers)
         now = int(time.time())
         minutes = [TrafficMinute(app.id, now - 60 * n, busy(number + n)) for n in range(60, 0, -1)]
-        site.operations.tally.restore(minutes)
+        site.memory.tally.restore(minutes)
         site.store.add_uptime(
             UptimeDay(app.id, today - n, up_s=86_400.0, down_s=60.0 if (number + n) % 17 == 0 else 0.0)
             for n in range(90 - number % 7)

@@ -31,8 +31,8 @@ from gitship.store import Store
 from tests.e2e.authority import Pebble, pebble
 from tests.places import free_port
 from tests.unit.certs import issue
-from tests.unit.commands.https import Curtain, https_of, unanswered
-from tests.unit.commands.operations import StoreGates
+from tests.unit.memory.https import Curtain, https_of, unanswered
+from tests.unit.memory.server import MemoryServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -194,7 +194,7 @@ def test_a_directory_that_fails_is_left_alone(base: Path, status: int) -> None:
     shop = store.create_app("shop")
     store.add_domain(shop.id, "www.example.com")
     store.set_setting(shop.id, "https", {"on": True, "hsts_s": 0})
-    curtain, gates = Curtain(), StoreGates(store)
+    curtain, gates = Curtain(), MemoryServer(store, settings).gates
     with serving(web, listen), contextlib.closing(store):
         for _ in range(20):  # each with parts of its own, as after a restart
             authority = AcmeAuthority(https, settings.acme_accounts, DnsHook(base / "none"), unanswered)
@@ -227,7 +227,7 @@ def test_an_app_that_asks_a_lot_leaves_others_their_certificates(binding: Pebble
     apps = {name: store.create_app(name) for name in ("flood", "calm")}
     for app in apps.values():
         store.set_setting(app.id, "https", {"on": True, "hsts_s": 0})
-    curtain, gates = Curtain(), StoreGates(store)
+    curtain, gates = Curtain(), MemoryServer(store, settings).gates
     authority = asking(https, base, web)
     showing = CertificateInstaller(settings, store, curtain, gates)
     operations = https_of(settings, store, showing, authority)

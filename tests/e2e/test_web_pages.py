@@ -27,7 +27,7 @@ def site(module_base: Path) -> Iterator[Site]:
     """Twenty-six apps, of which one is down; strangers see up or down."""
     site = full_site(module_base, 26, public=True)
     ids = [c.id for c in site.store.containers(site.store.app("app-003").id)]
-    site.operations.facts.states = dict.fromkeys(ids, "exited")
+    site.memory.facts.states = dict.fromkeys(ids, "exited")
     site.server.start()
     yield site
     site.server.stop()
@@ -107,7 +107,7 @@ def test_everything_reads_without_javascript(site: Site, browser: Browser) -> No
     page.get_by_label("Only this path").fill("/blog/*")
     page.get_by_role("button", name="Purge").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("app-007")
-    assert site.operations.purged[-1][1].url == "/blog/*"
+    assert site.memory.front.purged[-1][1].url == "/blog/*"
     page.get_by_role("link", name="Logs").click()
     expect(page.get_by_label("Search")).to_be_visible()
     page.context.close()

@@ -12,7 +12,7 @@ from tests.unit.commands.world import World
 def world(tmp_path: Path) -> Iterator[World]:
     made = World.open(tmp_path)
     yield made
-    made.store.close()
+    made.memory.close()
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +20,11 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world for all tests of a module that change nothing that another one looks at."""
     made = World.open(tmp_path_factory.mktemp("settled"))
     yield made
-    made.store.close()
+    made.memory.close()
 
 
 @pytest.fixture
 def shop(world: World) -> World:
     """`shop` is live."""
-    world.operations.push("shop")
+    world.memory.push("shop")
     return world

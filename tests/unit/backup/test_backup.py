@@ -33,8 +33,8 @@ from gitship.restore_command import restore as command
 from gitship.store import Store, data_directory_lock
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.e2e.apps import git
-from tests.unit.commands.machine import Machine
-from tests.unit.commands.volumes import MemoryVolumes
+from tests.unit.memory.engine import MemoryEngine
+from tests.unit.memory.volumes import MemoryVolumes
 
 pytestmark = pytest.mark.clients
 
@@ -49,7 +49,7 @@ class Here:
         self.settings = config.load(self.path)
         self.store = Store(self.settings.database)
         self.repositories = Repositories(self.settings.repositories, self.settings.hooks_dir / "post-receive")
-        self.machine = Machine()
+        self.machine = MemoryEngine()
         self.keeper = VolumeLifecycle(self.store, self.machine, self.store.server_id())
         self.app = self.store.create_app("shop")
         self.repository = self.repositories.create("shop")

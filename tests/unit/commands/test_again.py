@@ -86,7 +86,7 @@ ACTIONS = {
 
 @pytest.fixture
 def world_of_two(world: World) -> Iterator[World]:
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("apps:create", "blog")
     made = Repositories(world.settings.repositories, None)
     for name in ("shop", "blog", "demo"):

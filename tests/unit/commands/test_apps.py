@@ -6,8 +6,8 @@ import pytest
 
 from gitship.model import DeployState
 from gitship.routing.switch import STOPPED
-from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
+from tests.unit.memory.server import Failure
 
 
 def test_a_made_app_is_listed_and_the_next_commands_are_said(world: World) -> None:
@@ -54,14 +54,14 @@ def test_a_taken_name_is_refused(world: World) -> None:
 
 def test_the_list_tells_what_is_live_and_how_the_newest_deploy_went(world: World) -> None:
     world.ok("apps:create", "new")
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("domains:add", "shop", "www.example.net")
-    world.operations.fail_next = Failure(DeployState.CHECKING, "answered 500", "look")
-    world.operations.push("shop")
+    world.memory.fail_next = Failure(DeployState.CHECKING, "answered 500", "look")
+    world.memory.push("shop")
     rows = {row["name"]: row for row in world.ok("apps:list", "--format", "json").json}
     assert (rows["new"]["release"], rows["new"]["last_deploy"]) == (None, None)
     assert (rows["shop"]["release"], rows["shop"]["last_deploy"]) == (1, "failed")
-    assert rows["shop"]["urls"] == ["http://shop.example.com", "http://www.example.net"]
+    assert rows["shop"]["urls"] == ["http://www.example.net", "http://shop.example.com"]
 
 
 def test_the_list_says_how_each_app_is(world: World) -> None:
@@ -69,10 +69,10 @@ def test_the_list_says_how_each_app_is(world: World) -> None:
         return {row["name"]: row["state"] for row in world.ok("apps:list", "--format", "json").json}
 
     world.ok("apps:create", "new")
-    world.operations.fail_next = Failure(DeployState.CHECKING, "answered 500", "look")
-    world.operations.push("broken")
+    world.memory.fail_next = Failure(DeployState.CHECKING, "answered 500", "look")
+    world.memory.push("broken")
     for name in ("shop", "closed", "idle", "halted"):
-        world.operations.push(name)
+        world.memory.push(name)
     world.ok("maintenance:on", "closed")
     world.store.set_live(world.store.app("idle").id, world.store.app("idle").live_release or 0, [])
     world.store.set_setting(world.store.app("halted").id, STOPPED, True)
@@ -81,13 +81,13 @@ def test_the_list_says_how_each_app_is(world: World) -> None:
         "halted": "stopped",
     }  # fmt: skip
     [container] = [c for c in world.store.containers() if c.name.startswith("shop.web")]
-    world.operations.facts.states[container.id] = "exited"
+    world.memory.facts.states[container.id] = "exited"
     assert states()["shop"] == "down"
     assert "STATE" in world.ok("apps:list").out
 
 
 def test_info_has_maintenance_and_https(world: World) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     before = world.ok("apps:info", "shop", "--format", "json").json
     assert (before["state"], before["maintenance"], before["https"]) == ("live", False, "off")
     world.ok("maintenance:on", "shop")

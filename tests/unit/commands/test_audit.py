@@ -7,8 +7,8 @@ import pytest
 from gitship.console import command_registry
 from gitship.model import AuditEntry, DeployState, Identity, Outcome, Role
 from gitship.store import audit
-from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import BOB, World
+from tests.unit.memory.server import Failure
 
 
 def newest(world: World) -> AuditEntry:
@@ -58,13 +58,13 @@ def test_no_value_and_no_key_is_ever_in_it(world: World) -> None:
 
 
 def test_it_has_what_a_command_was_about(world: World) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     for words, detail in (
         (("config:set", "shop", "A=swordfish", "B=x"), "A, B, deploy"),
         (("config:set", "shop", "C=x", "--no-restart"), "C"),
         (("config:global:set", "D=x", "--no-restart"), "D"),
         (("ps:scale", "shop", "web=2"), "web=2, deploy"),
-        (("ps:restart", "shop"), "deploy "),
+        (("ps:restart", "shop"), "restart, deploy "),
         (("domains:add", "shop", "www.example.net", "example.net"), "www.example.net example.net"),
         (("redirects:add", "shop", "/old", "/new"), "/old"),
         (("allow:add", "shop", "192.0.2.1"), "192.0.2.1/32"),
@@ -84,7 +84,7 @@ def test_a_command_is_in_it_while_it_runs(world: World, monkeypatch: pytest.Monk
         seen.append((newest(world).action, newest(world).outcome))
         raise RuntimeError("the server's own fault")
 
-    monkeypatch.setattr(world.operations, "create_app", watch)
+    monkeypatch.setattr(world.operations.apps, "create", watch)
     with pytest.raises(RuntimeError):
         world.run("apps:create", "shop")
     assert seen == [("apps:create", Outcome.STARTED)]
@@ -92,8 +92,8 @@ def test_a_command_is_in_it_while_it_runs(world: World, monkeypatch: pytest.Monk
 
 
 def test_a_deploy_that_fails_is_a_command_that_failed(world: World) -> None:
-    world.operations.push("shop")
-    world.operations.fail_next = Failure(DeployState.CHECKING, "answered 500", "look")
+    world.memory.push("shop")
+    world.memory.fail_next = Failure(DeployState.CHECKING, "answered 500", "look")
     assert world.run("ps:restart", "shop").code == 1
     assert summary(world) == [("ps:restart", "shop", "failed")]
 

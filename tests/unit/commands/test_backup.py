@@ -17,7 +17,7 @@ from tests.unit.commands.world import World
 @pytest.fixture
 def full(world: World) -> World:
     world.settings.data_dir.mkdir(parents=True, exist_ok=True)
-    world.operations.push("shop")
+    world.memory.push("shop")
     Repositories(world.settings.repositories, None).create("shop")
     return world
 

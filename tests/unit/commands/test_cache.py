@@ -81,7 +81,7 @@ def test_purges_reach_varnish_as_they_were_typed(shop: World) -> None:
     assert "purged all of shop" in shop.ok("cache:purge", "shop").out
     shop.ok("cache:purge", "shop", "--url", "/blog/*")
     shop.ok("cache:purge", "shop", "--url", "https://WWW.example.net/", "--tag", "a-1")
-    assert shop.operations.purged == [
+    assert shop.memory.front.purged == [
         (owner, Purge()), (owner, Purge("/blog/*")), (owner, Purge("https://WWW.example.net/", "a-1")),
     ]  # fmt: skip
 
@@ -92,7 +92,7 @@ def test_purges_reach_varnish_as_they_were_typed(shop: World) -> None:
 )
 def test_what_is_no_purge(shop: World, words: tuple[str, ...]) -> None:
     client = shop.run("cache:purge", "shop", *words)
-    assert (client.code, client.out, shop.operations.purged) == (2, "", [])
+    assert (client.code, client.out, shop.memory.front.purged) == (2, "", [])
     assert "hint: " in client.err
 
 

@@ -16,7 +16,7 @@ ROUNDS = 2
 
 def test_sessions_at_once_get_their_own_output_whole(world: World) -> None:
     for name in ("shop", "blog"):
-        world.operations.push(name)
+        world.memory.push(name)
     calls: list[tuple[tuple[str, ...], bool]] = [
         (argv, pty)
         for argv in (
@@ -65,7 +65,7 @@ def _timeless(text: str) -> str:
 
 
 def test_a_session_that_follows_keeps_nobody_waiting(world: World) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     following = world.client("logs", "shop", "-f")
     thread = threading.Thread(target=world.go, args=(following,), name="following")
     thread.start()

@@ -17,7 +17,7 @@ FILE_ENTRY = CronEntry("report", "0 3 * * *", ("./report",), "app.json")
 @pytest.fixture
 def shop(world: World) -> World:
     """An app whose live release has an entry of its own."""
-    world.operations.push("shop")
+    world.memory.push("shop")
     app = world.store.app("shop")
     live = world.store.release(app.live_release or 0)
     release = world.store.create_release(
@@ -75,7 +75,7 @@ def test_one_by_command_counts_over_the_files_until_it_is_removed(shop: World) -
     assert listed(shop)["report"]["source"] == "app.json"
     assert shop.ok("cron:add", "shop", "report", "@weekly", "./mine").out.startswith("changed report")
     assert (listed(shop)["report"]["schedule"], listed(shop)["report"]["source"]) == ("@weekly", "command")
-    shop.operations.push("shop")  # a release without entries: those by command stay
+    shop.memory.push("shop")  # a release without entries: those by command stay
     assert listed(shop)["report"]["source"] == "command"
     shop.store.set_live(shop.store.app("shop").id, 2, [])
     removed = shop.ok("cron:remove", "shop", "report")
@@ -110,7 +110,7 @@ def test_nothing_is_due_while_the_app_is_stopped(shop: World) -> None:
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_run_shows_what_is_printed_and_ends_as_the_command_did(shop: World, code: int) -> None:
-    shop.operations.runs.code = code
+    shop.memory.runs.code = code
     done = shop.run("cron:run", "shop", "report")
     assert done.code == code
     assert done.out.startswith("./report\n") and "\x1b" not in done.out
@@ -122,12 +122,12 @@ def test_run_shows_what_is_printed_and_ends_as_the_command_did(shop: World, code
 
 
 def test_run_tells_other_ends_apart(shop: World) -> None:
-    shop.operations.runs.outcome = CronOutcome.TIMED_OUT
+    shop.memory.runs.outcome = CronOutcome.TIMED_OUT
     assert shop.run("cron:run", "shop", "report").code == 124
-    shop.operations.runs.outcome = CronOutcome.REPLACED
+    shop.memory.runs.outcome = CronOutcome.REPLACED
     replaced = shop.run("cron:run", "shop", "report")
     assert replaced.code == 1 and "run 2 of report replaced" in replaced.err
-    shop.operations.runs.outcome = CronOutcome.RUNNING
+    shop.memory.runs.outcome = CronOutcome.RUNNING
     assert shop.run("cron:run", "shop", "report").code == 130  # the client has gone, it goes on
     assert "run 4 of report has begun" in shop.ok("cron:run", "shop", "report", "--detach").out
 

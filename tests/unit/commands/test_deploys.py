@@ -8,8 +8,8 @@ import pytest
 
 from gitship.deploy import output
 from gitship.model import DeployState, Role
-from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
+from tests.unit.memory.server import Failure
 from tests.waiting import wait_until
 
 WAIT_S = 10
@@ -19,8 +19,8 @@ DEPLOYING = [("config:set", "shop", "A=1"), ("ps:scale", "shop", "web=2"), ("ps:
 
 @pytest.fixture
 def shop(world: World) -> World:
-    world.operations.push("shop")
-    world.operations.push("shop")
+    world.memory.push("shop")
+    world.memory.push("shop")
     return world
 
 
@@ -34,7 +34,7 @@ def test_what_deploys_prints_the_deploy_and_exits_0(shop: World, argv: tuple[str
 
 @pytest.mark.parametrize("argv", DEPLOYING)
 def test_a_failed_deploy_exits_1_and_says_its_reason_once(shop: World, argv: tuple[str, ...]) -> None:
-    shop.operations.fail_next = FAILURE
+    shop.memory.fail_next = FAILURE
     client = shop.run(*argv)
     assert client.code == 1
     assert (client.out + client.err).count(FAILURE.reason) == 1
@@ -44,7 +44,7 @@ def test_a_failed_deploy_exits_1_and_says_its_reason_once(shop: World, argv: tup
 
 @pytest.mark.parametrize("argv", DEPLOYING)
 def test_detached_returns_at_once_and_says_how_to_look(shop: World, argv: tuple[str, ...]) -> None:
-    shop.operations.hold()
+    shop.memory.hold()
     client = shop.ok(*argv, "--detach")
     assert "`logs:deploy shop 3` shows it" in client.out
     assert not shop.store.deploy(3).state.ended
@@ -52,24 +52,24 @@ def test_detached_returns_at_once_and_says_how_to_look(shop: World, argv: tuple[
 
 @pytest.mark.parametrize("argv", DEPLOYING)
 def test_leaving_leaves_the_deploy_running_and_says_so(shop: World, argv: tuple[str, ...]) -> None:
-    shop.operations.hold()
+    shop.memory.hold()
     client = shop.client(*argv)
     client.stdout.on_write = lambda data: client.closed.set() if b"Deploy 3" in data else None
     shop.go(client)
     assert client.code == 130
     assert "deploy 3 of shop goes on" in client.err
     assert shop.store.deploy(3).state is DeployState.STARTING
-    shop.operations.release()
+    shop.memory.release()
     assert "v3" in shop.ok("logs:deploy", "shop").out
     assert shop.store.deploy(3).state is DeployState.LIVE
 
 
 def test_a_connection_that_breaks_in_mid_deploy_does_not_end_it(shop: World) -> None:
-    shop.operations.hold()
+    shop.memory.hold()
     client = shop.client("ps:restart", "shop")
     client.stdout.broken = client.stderr.broken = True
     assert shop.go(client).code == 130
-    shop.operations.release()
+    shop.memory.release()
     shop.ok("logs:deploy", "shop", "3")
     assert shop.store.deploy(3).state is DeployState.LIVE
 
@@ -79,7 +79,7 @@ def test_a_connection_that_breaks_in_mid_deploy_does_not_end_it(shop: World) -> 
     [(DeployState.CANCELED, "was canceled"), (DeployState.SUPERSEDED, "was superseded by a newer one")],
 )
 def test_other_ends_exit_1_and_are_named(shop: World, state: DeployState, says: str) -> None:
-    shop.operations.fail_next = Failure(DeployState.QUEUED, "ada asked for it", "", state)
+    shop.memory.fail_next = Failure(DeployState.QUEUED, "ada asked for it", "", state)
     client = shop.run("ps:restart", "shop")
     assert client.code == 1
     assert says in client.err
@@ -89,14 +89,14 @@ def test_a_deploys_log_shows_everything_and_ends_as_the_deploy_did(shop: World) 
     client = shop.ok("logs:deploy", "shop", "1")
     assert f"-----> Deploy 1 of shop\n{output.raw('#5 pip install')}\n=====> " in client.out
     assert "\x1b" not in client.out
-    shop.operations.fail_next = FAILURE
+    shop.memory.fail_next = FAILURE
     shop.run("ps:restart", "shop")
     assert "Deploy 3" in shop.run("logs:deploy", "shop").out
     assert shop.run("logs:deploy", "shop").code == 1
 
 
 def test_another_apps_deploy_is_as_good_as_none(shop: World) -> None:
-    shop.operations.push("blog")
+    shop.memory.push("blog")
     of_another, of_nobody = shop.run("logs:deploy", "shop", "3"), shop.run("logs:deploy", "shop", "9")
     assert of_another.code == of_nobody.code == 1
     assert of_another.err == of_nobody.err.replace("9", "3")
@@ -110,7 +110,7 @@ def test_an_app_without_deploys_says_so(world: World) -> None:
 
 
 def test_the_list_is_newest_first_and_bounded(shop: World) -> None:
-    shop.operations.fail_next = FAILURE
+    shop.memory.fail_next = FAILURE
     shop.run("ps:restart", "shop")
     rows = shop.ok("deploys:list", "shop", "--format", "json").json
     assert all("cause" in row for row in rows)
@@ -126,7 +126,7 @@ def test_the_list_is_newest_first_and_bounded(shop: World) -> None:
 
 def test_cancel_ends_what_runs(shop: World) -> None:
     assert shop.run("deploys:cancel", "shop").code == 1
-    shop.operations.hold()
+    shop.memory.hold()
     watched = shop.client("ps:restart", "shop")
     thread = threading.Thread(target=shop.go, args=(watched,), name="a watched deploy")
     thread.start()
@@ -165,27 +165,27 @@ def test_the_hooks_command_deploys_the_deploy_branch_and_nothing_else(shop: Worl
     assert (shop.store.deploy(3).old, shop.store.deploy(3).commit) == (old, new)
     other = shop.ok("deploy:pushed", "shop", old, new, "refs/heads/topic")
     assert "not the deploy branch" in other.err
-    shop.operations.fail_next = FAILURE
+    shop.memory.fail_next = FAILURE
     assert shop.run("deploy:pushed", "shop", old, new, "refs/heads/main").code == 1
     assert shop.run("deploy:pushed", "shop", "HEAD", new, "refs/heads/main").code == 2
 
 
 def test_a_canary_is_promoted_or_aborted_by_hand(world: World) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     live = world.store.app("shop").live_release
-    tried = world.operations.try_out("shop")
+    tried = world.memory.try_out("shop")
     assert world.ok("deploys:list", "shop", "-n", "1", "--format", "json").json[0]["state"] == "canary"
     assert world.ok("deploys:abort", "shop", role=Role.DEPLOYER).out == f"aborted deploy {tried.id} of shop\n"
     assert world.store.deploy(tried.id).state is DeployState.FAILED
     assert world.store.app("shop").live_release == live
-    again = world.operations.try_out("shop")
+    again = world.memory.try_out("shop")
     assert world.ok("deploys:promote", "shop").out == f"promoted deploy {again.id} of shop\n"
     assert world.store.app("shop").live_release != live
 
 
 @pytest.mark.parametrize("verb", ["promote", "abort"])
 def test_without_a_canary_there_is_nothing_to_decide(world: World, verb: str) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     before = world.store.deploys(world.store.app("shop").id)
     refused = world.run(f"deploys:{verb}", "shop")
     assert refused.code == 1
@@ -194,9 +194,9 @@ def test_without_a_canary_there_is_nothing_to_decide(world: World, verb: str) ->
 
 
 def test_a_promotion_that_came_to_nothing_says_why(world: World) -> None:
-    world.operations.push("shop")
-    world.operations.try_out("shop")
-    world.operations.fail_next = Failure(DeployState.SWITCHING, "no answer", "push again")
+    world.memory.push("shop")
+    world.memory.try_out("shop")
+    world.memory.fail_next = Failure(DeployState.SWITCHING, "no answer", "push again")
     refused = world.run("deploys:promote", "shop")
     assert refused.code == 1
     assert "no answer" in refused.err and "push again" in refused.err

@@ -8,8 +8,8 @@ import pytest
 
 from gitship.console import suggestions
 from gitship.model import DeployState
-from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
+from tests.unit.memory.server import Failure
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_no_answer_reads_as_two_sentences_in_one() -> None:
 
 
 def test_stats_and_maintenance_without_an_app_are_about_all(shop: World) -> None:
-    shop.operations.push("blog")
+    shop.memory.push("blog")
     shop.ok("maintenance:on", "blog")
     assert [row["app"] for row in shop.ok("stats", "--since", "24h", "--format", "json").json] == ["blog", "shop"]
     rows = shop.ok("maintenance", "--format", "json").json
@@ -53,8 +53,8 @@ def test_stats_and_maintenance_without_an_app_are_about_all(shop: World) -> None
 
 
 def test_logs_of_an_app_whose_first_release_failed_are_those_of_that(world: World) -> None:
-    world.operations.fail_next = Failure(DeployState.CHECKING, "web exited 1", "look")
-    world.operations.push("broken")
+    world.memory.fail_next = Failure(DeployState.CHECKING, "web exited 1", "look")
+    world.memory.push("broken")
     app = world.store.app("broken")
     world.store.create_release(
         app.id, commit=None, image_id="i", image_bytes=1, config={}, processes=(), cause="push", created_by="ada"
@@ -76,7 +76,7 @@ def test_the_port_of_an_app_that_was_never_deployed_is_the_default(world: World)
 
 
 def test_who_leaves_a_deploy_reads_how_to_end_it(shop: World) -> None:
-    shop.operations.hold()
+    shop.memory.hold()
     client = shop.client("ps:restart", "shop")
     client.session.closed.set()
     shop.go(client)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gitship.config import Settings, WebSettings
+from gitship.config import HttpsSettings, Settings, WebSettings
 from gitship.model import Role
 from gitship.store import Store
 from tests.unit.certs import bundle, leaf
-from tests.unit.commands.operations import StoreOperations
 from tests.unit.commands.world import World
+from tests.unit.memory.server import MemoryServer
 
 OWN = "shop.example.com"  # the server's domain is example.com
 
@@ -46,10 +46,10 @@ def test_hsts_is_asked_for_and_warned_of(shop: World) -> None:
 
 
 def test_hsts_is_told_only_of_hosts_that_send_it(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, domain="localhost")
+    settings = Settings(data_dir=tmp_path, domain="localhost", https=HttpsSettings(check_dns=False))
     store = Store(settings.database)
-    world = World(store, settings, StoreOperations(store, settings.domain, tmp_path))
-    world.operations.push("shop")
+    world = World(store, settings, MemoryServer(store, settings))
+    world.memory.push("shop")
     said = world.ok("https:enable", "shop", "--hsts", "on")
     assert "self-signed" in said.out and "refuse" not in said.err and "that browsers trust" in said.err
     world.ok("domains:add", "shop", OWN)
@@ -58,12 +58,12 @@ def test_hsts_is_told_only_of_hosts_that_send_it(tmp_path: Path) -> None:
 
 
 def test_what_the_authority_says_is_shown_with_what_to_do(shop: World) -> None:
-    shop.operations.authority.fails = {OWN}
+    shop.memory.authority.fails = {OWN}
     said = shop.run("https:enable", "shop")
     assert (said.code, said.out) == (1, "")
     assert f"error: the authority could not verify {OWN}: connection refused" in said.err
     assert status(shop)["state"] == "off"
-    shop.operations.authority.fails = set()
+    shop.memory.authority.fails = set()
     assert shop.run("https:renew", "shop").code == 1
     shop.ok("https:enable", "shop")
     assert "--force" in shop.run("https:renew", "shop").err
@@ -81,7 +81,7 @@ def test_ones_own_certificate(shop: World) -> None:
         0,
         f"shop: certificate of Test Intermediate for other.example.net, {OWN}, valid for 30 days\n",
     )
-    assert (status(shop)["source"], shop.operations.authority.asked) == ("own", [])
+    assert (status(shop)["source"], shop.memory.authority.asked) == ("own", [])
     made = leaf(OWN, days=3)
     _, _, err = add(shop, made.pem + made.key_pem)
     assert "the intermediate certificate is missing" in err and "ends in 2 days" in err
@@ -107,15 +107,15 @@ def test_ones_own_certificate(shop: World) -> None:
 def test_a_certificate_that_would_not_work_changes_nothing(shop: World, text: str, reason: str) -> None:
     good = bundle(OWN)
     add(shop, good)
-    before = (shop.operations.tls.shown, shop.store.certificates())
+    before = (shop.memory.tls.shown, shop.store.certificates())
     code, out, err = add(shop, text)
     assert code != 0 and out == ""
     assert reason in err and "hint: " in err
-    assert (shop.operations.tls.shown, shop.store.certificates()) == before
+    assert (shop.memory.tls.shown, shop.store.certificates()) == before
 
 
 def test_a_domain_of_another_app_is_refused_and_its_app_only_named_to_who_may_know(shop: World) -> None:
-    shop.operations.push("secret")
+    shop.memory.push("secret")
     shop.ok("domains:add", "secret", "www.example.net")
     text = bundle(OWN, "www.example.net")
     code, _, err = add(shop, text)
@@ -140,7 +140,7 @@ def test_keys_are_never_printed_or_logged(shop: World) -> None:
 def test_expiry_is_counted_in_whole_days(shop: World) -> None:
     add(shop, bundle(OWN, days=20))
     shop.store._db.execute("UPDATE certificates SET not_after = ?", (time.time() - 3600,))
-    shop.operations.showing.bring()  # as every ten seconds
+    shop.memory.showing.bring()  # as every ten seconds
     row = status(shop)
     assert (row["state"], row["days"]) == ("expired", -1)
 
@@ -151,7 +151,7 @@ STATUS = "status.example.com"
 @pytest.fixture
 def with_page(tmp_path: Path) -> Iterator[World]:
     world = World.open(tmp_path, web=WebSettings(domain=STATUS))
-    world.operations.push("shop")
+    world.memory.push("shop")
     yield world
     world.store.close()
 
@@ -181,7 +181,7 @@ def test_the_status_page_is_for_admins_and_one_thing_at_a_time(with_page: World,
     assert refused.code != 0 and "needs the role admin" in refused.err
     for words in ([], ["shop", "--status-page"]):
         assert "give either an app or --status-page" in with_page.run(name, *words).err
-    assert with_page.operations.authority.asked == []
+    assert with_page.memory.authority.asked == []
 
 
 def test_without_a_host_name_the_status_page_has_no_https(shop: World) -> None:

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from gitship.model import DeployKind, DeployState, Role
-from tests.unit.commands.operations import Failure
 from tests.unit.commands.world import World
+from tests.unit.memory.server import Failure
 from tests.waiting import wait_until
 
 
@@ -71,7 +71,7 @@ def test_stop_and_start_take_turns(shop: World) -> None:
 
 
 def test_rebuild_without_the_commit_says_what_to_push(shop: World) -> None:
-    shop.operations.lifecycle._repositories.create("shop")
+    shop.memory.repositories.create("shop")
     client = shop.run("ps:rebuild", "shop")
     assert client.code == 1
     assert "does not have commit 1a2b3c4" in client.err and "git push deploy 1a2b3c4d1a2b:main" in client.err
@@ -80,21 +80,21 @@ def test_rebuild_without_the_commit_says_what_to_push(shop: World) -> None:
 def test_retry_is_for_what_failed_or_was_canceled(world: World) -> None:
     world.ok("apps:create", "shop")
     assert "no deploy of a commit" in world.run("deploys:retry", "shop").err
-    world.operations.push("shop")
+    world.memory.push("shop")
     assert "is live, not failed" in world.run("deploys:retry", "shop").err
-    world.operations.hold()
-    pushing = threading.Thread(target=world.operations.push, args=("shop",), name="a push")
+    world.memory.hold()
+    pushing = threading.Thread(target=world.memory.push, args=("shop",), name="a push")
     pushing.start()
     wait_until(lambda: len(world.store.deploys(world.store.app("shop").id)) == 2)
     said = world.run("deploys:retry", "shop").err
-    world.operations.release()
+    world.memory.release()
     pushing.join()
     assert "deploy 2 of shop is under way" in said and "`deploys:cancel shop`" in said
 
 
 def test_deploys_info_shows_why_one_failed(shop: World) -> None:
-    shop.operations.fail_next = Failure(DeployState.BUILDING, "step 2 exited 1", "fix the Dockerfile")
-    shop.operations.push("shop")
+    shop.memory.fail_next = Failure(DeployState.BUILDING, "step 2 exited 1", "fix the Dockerfile")
+    shop.memory.push("shop")
     shown = shop.ok("deploys:info", "shop", "--format", "json").json
     assert shown == shop.ok("deploys:list", "shop", "--format", "json").json[0]
     assert (shown["id"], shown["state"], shown["failed_stage"]) == (2, "failed", "building")
@@ -104,7 +104,7 @@ def test_deploys_info_shows_why_one_failed(shop: World) -> None:
 
 
 def test_deploys_info_knows_only_the_app_s_own(shop: World) -> None:
-    shop.operations.push("blog")
+    shop.memory.push("blog")
     for number in ("2", "99", "99999999999999999999"):
         client = shop.run("deploys:info", "shop", number)
         assert client.code == 1 and f"shop has no deploy {number}" in client.err

@@ -70,7 +70,7 @@ def test_bad_input_changes_nothing(shop: World, words: tuple[str, ...], reason: 
 
 
 def test_a_server_that_cannot_limit_rates_says_what_is_missing(shop: World) -> None:
-    shop.operations.gates.rates = False
+    shop.memory.front.rates = False
     client = shop.run("ratelimit:set", "shop", "--requests", "5")
     assert client.code == 1
     assert "apt-get install varnish-modules" in client.err

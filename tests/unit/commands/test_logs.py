@@ -25,11 +25,11 @@ WAIT_S = 10
 def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(tail, "REATTACH_S", 0.02)
     monkeypatch.setattr(logs, "LOOK_S", 0.02)
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("ps:scale", "shop", "worker=1")
     for n in range(5):
         process = "worker" if n % 2 else "web"
-        world.operations.print_line(LogLine(f"shop.{process}.1.v2", 1_700_000_000.0 + n, "stdout", f"line {n}"))
+        world.memory.engine.print_line(LogLine(f"shop.{process}.1.v2", 1_700_000_000.0 + n, "stdout", f"line {n}"))
     return world
 
 
@@ -60,7 +60,7 @@ def test_they_can_be_chosen(shop: World) -> None:
     assert texts(shop.ok("logs", "shop", "--process", "worker")) == ["line 1", "line 3"]
     assert texts(shop.ok("logs", "shop", "--since", "2023-11-14T22:13:22")) == ["line 2", "line 3", "line 4"]
     assert texts(shop.ok("logs", "shop", "--since", "1h")) == []
-    assert all(stream.ended for stream in shop.operations.engine.streams)
+    assert all(stream.ended for stream in shop.memory.engine.streams)
 
 
 def test_a_terminal_colours_each_process_in_its_own_way(shop: World) -> None:
@@ -71,7 +71,7 @@ def test_a_terminal_colours_each_process_in_its_own_way(shop: World) -> None:
 
 
 def test_an_apps_escape_sequences_reach_no_terminal_but_its_colours_do(shop: World) -> None:
-    shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_009.0, "stdout", "\x1b]0;x\x07\x1b[32mok\x1b[2J"))
+    shop.memory.engine.print_line(LogLine("shop.web.1.v2", 1_700_000_009.0, "stdout", "\x1b]0;x\x07\x1b[32mok\x1b[2J"))
     assert "\x1b[32mok" in shop.run("logs", "shop", pty=True).out
     for pty in (True, False):
         out = shop.run("logs", "shop", pty=pty).out
@@ -86,12 +86,12 @@ def test_following_goes_on_until_the_client_leaves(shop: World, pty: bool) -> No
     thread = start(shop, client)
     wait_for(client, "line 4")
     for n in range(100):  # some of them in the same instant
-        shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + n // 3, "stdout", f"new {n}."))
+        shop.memory.engine.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + n // 3, "stdout", f"new {n}."))
     wait_for(client, "new 99.")
     client.closed.set()
     thread.join(WAIT_S)
     assert not thread.is_alive()
-    assert all(stream.ended for stream in shop.operations.engine.streams)
+    assert all(stream.ended for stream in shop.memory.engine.streams)
     assert [t for t in texts(client) if "new" in t] == [f"new {n}." for n in range(100)] or pty
 
 
@@ -100,10 +100,12 @@ def test_following_goes_on_with_the_next_release_and_doubles_nothing(shop: World
     thread = start(shop, client)
     wait_for(client, "line 4")
     for number in (3, 4):
-        shop.operations.print_line(LogLine(f"shop.web.1.v{number}", 1_700_000_000.0, "stdout", f"hello from v{number}"))
+        shop.memory.engine.print_line(
+            LogLine(f"shop.web.1.v{number}", 1_700_000_000.0, "stdout", f"hello from v{number}")
+        )
         shop.ok("ps:restart", "shop")
         wait_for(client, f"hello from v{number}")
-    shop.operations.print_line(LogLine("shop.web.1.v4", 1_700_000_001.0, "stdout", "the end"))
+    shop.memory.engine.print_line(LogLine("shop.web.1.v4", 1_700_000_001.0, "stdout", "the end"))
     wait_for(client, "the end")
     client.closed.set()
     thread.join(WAIT_S)
@@ -116,9 +118,9 @@ def test_following_goes_on_when_nothing_runs_for_a_while(shop: World) -> None:
     thread = start(shop, client)
     wait_for(client, "line 3")
     shop.ok("ps:scale", "shop", "worker=0")
-    wait_until(lambda: all(stream.ended for stream in shop.operations.engine.streams))
+    wait_until(lambda: all(stream.ended for stream in shop.memory.engine.streams))
     shop.ok("ps:scale", "shop", "worker=1")
-    shop.operations.print_line(LogLine("shop.worker.1.v4", 1_700_000_001.0, "stdout", "back"))
+    shop.memory.engine.print_line(LogLine("shop.worker.1.v4", 1_700_000_001.0, "stdout", "back"))
     wait_for(client, "back")
     client.closed.set()
     thread.join(WAIT_S)
@@ -130,10 +132,10 @@ def test_following_goes_on_after_a_crash_and_doubles_nothing(shop: World) -> Non
     thread = start(shop, client)
     wait_for(client, "line 4")
     for number in range(3):
-        shop.operations.crash()
-        attached = len(shop.operations.engine.streams)
-        wait_until(lambda attached=attached: len(shop.operations.engine.streams) > attached)  # type: ignore[misc]
-        shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + number, "stdout", f"again {number}"))
+        shop.memory.engine.crash()
+        attached = len(shop.memory.engine.streams)
+        wait_until(lambda attached=attached: len(shop.memory.engine.streams) > attached)  # type: ignore[misc]
+        shop.memory.engine.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + number, "stdout", f"again {number}"))
         wait_for(client, f"again {number}")
     client.closed.set()
     thread.join(WAIT_S)
@@ -145,13 +147,13 @@ def test_following_goes_on_after_the_clock_was_set_back(shop: World) -> None:
     thread = start(shop, client)
     wait_for(client, "line 4")
     now = time.time()
-    shop.operations.print_line(LogLine("shop.web.1.v2", now + 3600, "stdout", "before"))
+    shop.memory.engine.print_line(LogLine("shop.web.1.v2", now + 3600, "stdout", "before"))
     wait_for(client, "before")
-    attached = len(shop.operations.engine.streams)
-    shop.operations.crash()
-    wait_until(lambda: len(shop.operations.engine.streams) >= attached + 2)
+    attached = len(shop.memory.engine.streams)
+    shop.memory.engine.crash()
+    wait_until(lambda: len(shop.memory.engine.streams) >= attached + 2)
     for number in range(2):
-        shop.operations.print_line(LogLine("shop.web.1.v2", now + number, "stdout", f"after {number}"))
+        shop.memory.engine.print_line(LogLine("shop.web.1.v2", now + number, "stdout", f"after {number}"))
     wait_for(client, "after 1")
     client.closed.set()
     thread.join(WAIT_S)
@@ -174,11 +176,11 @@ def test_following_ends_when_the_client_reads_no_more(shop: World) -> None:
     thread = start(shop, client)
     wait_for(client, "line 4")
     client.stdout.broken = True
-    shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0, "stdout", "unseen"))
+    shop.memory.engine.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0, "stdout", "unseen"))
     thread.join(WAIT_S)
     assert not thread.is_alive()
     assert client.code == 130
-    assert all(stream.ended for stream in shop.operations.engine.streams)
+    assert all(stream.ended for stream in shop.memory.engine.streams)
 
 
 def test_a_pattern_chooses_lines_and_n_counts_those_that_match(shop: World) -> None:
@@ -191,7 +193,7 @@ def test_a_pattern_chooses_lines_and_n_counts_those_that_match(shop: World) -> N
 
 
 def test_a_pattern_sees_the_text_without_its_colours(shop: World) -> None:
-    shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_009.0, "stdout", "\x1b[31mERR\x1b[0mOR"))
+    shop.memory.engine.print_line(LogLine("shop.web.1.v2", 1_700_000_009.0, "stdout", "\x1b[31mERR\x1b[0mOR"))
     assert texts(shop.ok("logs", "shop", "--grep", "ERROR")) == ["ERROR"]
 
 
@@ -200,8 +202,8 @@ def test_following_with_a_pattern_misses_and_doubles_nothing(shop: World) -> Non
     thread = start(shop, client)
     wait_for(client, "line 3")
     for n in range(10, 20):
-        shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + n, "stdout", f"line {n}"))
-    shop.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_200.0, "stdout", "the end"))
+        shop.memory.engine.print_line(LogLine("shop.web.1.v2", 1_700_000_100.0 + n, "stdout", f"line {n}"))
+    shop.memory.engine.print_line(LogLine("shop.web.1.v2", 1_700_000_200.0, "stdout", "the end"))
     wait_for(client, "the end")
     client.closed.set()
     thread.join(WAIT_S)
@@ -209,7 +211,7 @@ def test_following_with_a_pattern_misses_and_doubles_nothing(shop: World) -> Non
 
 
 def test_what_happened_stands_among_the_lines(shop: World) -> None:
-    shop.operations.happen(crash(shop))
+    shop.memory.happen(crash(shop))
     out = shop.ok("logs", "shop").out.splitlines()
     assert out[3] == "2023-11-14T22:13:22Z web.1 | -- crashed: exit code 3, restarting (2nd time)"
     rows = [json.loads(line) for line in shop.ok("logs", "shop", "--format", "json").out.splitlines()]
@@ -221,18 +223,18 @@ def test_what_happened_stands_among_the_lines(shop: World) -> None:
 
 
 def test_an_app_that_prints_nothing_still_shows_what_happened(world: World) -> None:
-    world.operations.push("shop")
-    world.operations.happen(crash(world))
+    world.memory.push("shop")
+    world.memory.happen(crash(world))
     assert texts(world.ok("logs", "shop")) == ["-- crashed: exit code 3, restarting (2nd time)"]
 
 
 def test_what_happens_while_following_is_told_once(shop: World) -> None:
-    shop.operations.happen(crash(shop))
+    shop.memory.happen(crash(shop))
     client = shop.client("logs", "shop", "-f")
     thread = start(shop, client)
     wait_for(client, "line 4")
     for n in (3, 4):
-        shop.operations.happen(crash(shop, at=time.time() + n, deaths=n))
+        shop.memory.happen(crash(shop, at=time.time() + n, deaths=n))
     wait_for(client, "4th time")
     client.closed.set()
     thread.join(WAIT_S)
@@ -243,8 +245,8 @@ def test_one_of_two_containers_that_crashes_is_followed_on(shop: World) -> None:
     client = shop.client("logs", "shop", "-f")
     thread = start(shop, client)
     wait_for(client, "line 4")
-    shop.operations.engine.crash_one("shop.worker.1.v2")
-    shop.operations.print_line(LogLine("shop.worker.1.v2", 1_700_000_100.0, "stdout", "back again"))
+    shop.memory.engine.crash_one("shop.worker.1.v2")
+    shop.memory.engine.print_line(LogLine("shop.worker.1.v2", 1_700_000_100.0, "stdout", "back again"))
     wait_for(client, "back again")
     client.closed.set()
     thread.join(WAIT_S)
@@ -256,10 +258,10 @@ def test_following_without_the_past_misses_nothing_of_a_container_that_crashes_b
 ) -> None:
     client = shop.client("logs", "shop", "-f", "-n", "0")
     thread = start(shop, client)
-    wait_until(lambda: len(shop.operations.engine.streams) == 2)
-    shop.operations.engine.crash_one("shop.worker.1.v2")
-    wait_until(lambda: len(shop.operations.engine.streams) > 2)
-    shop.operations.print_line(LogLine("shop.worker.1.v2", time.time() + 1, "stdout", "back again"))
+    wait_until(lambda: len(shop.memory.engine.streams) == 2)
+    shop.memory.engine.crash_one("shop.worker.1.v2")
+    wait_until(lambda: len(shop.memory.engine.streams) > 2)
+    shop.memory.engine.print_line(LogLine("shop.worker.1.v2", time.time() + 1, "stdout", "back again"))
     wait_for(client, "back again")
     client.closed.set()
     thread.join(WAIT_S)
@@ -274,11 +276,11 @@ def test_a_container_that_is_added_is_followed_though_others_run_on(shop: World)
     containers = shop.store.containers(app.id)
     added = dataclasses.replace(containers[0], id="added", name="shop.web.2.v2", index=2)
     shop.store.set_live(app.id, app.live_release or 0, [*containers, added])
-    shop.operations.print_line(LogLine("shop.web.2.v2", 1_700_000_100.0, "stdout", "me too"))
+    shop.memory.engine.print_line(LogLine("shop.web.2.v2", 1_700_000_100.0, "stdout", "me too"))
     wait_for(client, "me too")
     client.closed.set()
     thread.join(WAIT_S)
-    assert len(shop.operations.engine.streams) == 3  # one past, two live
+    assert len(shop.memory.engine.streams) == 3  # one past, two live
 
 
 def test_a_release_that_has_ended_shows_what_was_kept(shop: World) -> None:
@@ -287,10 +289,10 @@ def test_a_release_that_has_ended_shows_what_was_kept(shop: World) -> None:
         dataclasses.replace(container, id=f"{n:064x}") for n, container in enumerate(shop.store.containers(app.id))
     ]
     shop.store.set_live(app.id, app.live_release or 0, as_docker_names_them)
-    kept = LogArchive(shop.store, shop.operations.engine, shop.settings.logs, 5)
+    kept = LogArchive(shop.store, shop.memory.engine, shop.settings.logs, 5)
     for container in as_docker_names_them:
         kept.keep(container)
-    shop.operations.happen(crash(shop))
+    shop.memory.happen(crash(shop))
     shop.ok("ps:restart", "shop")
     assert texts(shop.ok("logs", "shop")) == []
     assert texts(shop.ok("logs", "shop", "--release", "v2"))[2:4] == [

@@ -132,7 +132,7 @@ def test_bad_input_is_one_error_with_a_hint_and_changes_nothing(two: World, word
 
 def test_the_log_has_what_was_sent_and_what_waits(two: World) -> None:
     two.ok("notify:add", "ops", "http://127.0.0.1:1/")
-    two.operations.push("shop")
+    two.memory.push("shop")
     failed = two.run("notify:test", "ops")
     assert (failed.code, "not delivered: connection refused" in failed.err) == (1, True)
     rows = two.ok("notify:log", "ops", "--format", "json").json

@@ -176,8 +176,8 @@ def test_ctrl_c_at_a_question_does_nothing(remote: Remote) -> None:
 
 
 def test_ctrl_c_ends_the_logs(remote: Remote) -> None:
-    remote.world.operations.push("shop")
-    remote.world.operations.print_line(LogLine("shop.web.1.v1", 1_700_000_000.0, "stdout", "hello"))
+    remote.world.memory.push("shop")
+    remote.world.memory.engine.print_line(LogLine("shop.web.1.v1", 1_700_000_000.0, "stdout", "hello"))
     child = remote.popen("logs", "shop", "-f", terminal=True)
     assert child.stdin is not None
     read_until(child, b"hello")
@@ -187,27 +187,27 @@ def test_ctrl_c_ends_the_logs(remote: Remote) -> None:
 
 
 def test_ctrl_c_leaves_the_deploy_running_and_says_so(remote: Remote) -> None:
-    remote.world.operations.push("shop")
-    remote.world.operations.hold()
+    remote.world.memory.push("shop")
+    remote.world.memory.hold()
     child = remote.popen("ps:restart", "shop", terminal=True)
     read_until(child, b"Deploy 2")
     _, errors = child.communicate(b"\x03", TIMEOUT_S)
     assert b"deploy 2 of shop goes on" in errors
     assert child.returncode == 130
     assert remote.world.store.deploy(2).state is DeployState.STARTING
-    remote.world.operations.release()
+    remote.world.memory.release()
     assert remote.ssh("logs:deploy", "shop").returncode == 0
 
 
 def test_a_killed_client_ends_its_command_and_not_the_deploy(remote: Remote) -> None:
-    remote.world.operations.push("shop")
-    remote.world.operations.hold()
+    remote.world.memory.push("shop")
+    remote.world.memory.hold()
     for argv, sign in ((("logs", "shop", "-f"), b"hello"), (("ps:restart", "shop"), b"Deploy 2")):
-        remote.world.operations.print_line(LogLine("shop.web.1.v1", 1_700_000_000.0, "stdout", "hello"))
+        remote.world.memory.engine.print_line(LogLine("shop.web.1.v1", 1_700_000_000.0, "stdout", "hello"))
         child = remote.popen(*argv)
         read_until(child, sign)
         child.kill()
         child.wait(TIMEOUT_S)
-    remote.world.operations.release()
+    remote.world.memory.release()
     assert remote.ssh("logs:deploy", "shop", "2").returncode == 0
     assert remote.world.store.deploy(2).state is DeployState.LIVE

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.model import Process
+from gitship.model import ContainerEventKind, Process
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import World
 
@@ -83,6 +83,7 @@ def test_restarting_what_never_ran_says_so(world: World) -> None:
 
 
 def test_the_list_says_what_containers_use_and_for_how_long_they_run(shop: World) -> None:
+    shop.memory.happen(crash(shop, kind=ContainerEventKind.OOM))
     [row] = shop.ok("ps:list", "shop", "--format", "json").json
     assert (row["app"], row["cpu_percent"], row["memory_bytes"]) == ("shop", 12.5, 84_000_000)
     assert (row["memory_limit_bytes"], row["ooms"]) == (268_435_456, 1)
@@ -93,7 +94,7 @@ def test_the_list_says_what_containers_use_and_for_how_long_they_run(shop: World
 
 
 def test_without_an_app_it_lists_those_that_the_key_may_see(shop: World) -> None:
-    shop.operations.push("other")
+    shop.memory.push("other")
     assert [row["app"] for row in shop.ok("ps:list", "--format", "json").json] == ["other", "shop"]
     client = shop.client("ps:list")
     client.session.identity = replace(client.session.identity, apps=frozenset({shop.store.app("shop").id}))
@@ -106,7 +107,7 @@ def test_without_an_app_it_lists_those_that_the_key_may_see(shop: World) -> None
 def test_events_are_listed_oldest_first_and_as_many_as_asked_for(shop: World) -> None:
     assert "no events" in shop.ok("ps:events", "shop").err
     for n in range(1, 4):
-        shop.operations.happen(crash(shop, at=1_700_000_000.0 + n, deaths=n))
+        shop.memory.happen(crash(shop, at=1_700_000_000.0 + n, deaths=n))
     lines = shop.ok("ps:events", "shop").out.splitlines()
     assert lines[1] == "2023-11-14T22:13:21Z  shop.web.1.v1  v1       crashed: exit code 3, restarting (1st time)"
     assert len(lines) == 4

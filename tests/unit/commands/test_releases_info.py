@@ -11,7 +11,7 @@ from tests.unit.commands.world import World
 
 @pytest.fixture
 def shop(world: World) -> World:
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("config:set", "shop", "A=swordfish", "B=1")
     world.ok("config:set", "shop", "A=other", "C=1")
     world.ok("config:unset", "shop", "B")
@@ -60,8 +60,8 @@ def test_an_unknown_release_or_none_at_all_is_said(shop: World) -> None:
 
 
 def test_global_config_deploys_the_apps_that_it_reaches(shop: World) -> None:
-    shop.operations.push("blog")
-    shop.operations.push("own")
+    shop.memory.push("blog")
+    shop.memory.push("own")
     shop.ok("config:set", "own", "LEVEL=mine")
     shop.ok("apps:create", "empty")
     before = {a.name: len(shop.store.deploys(a.id)) for a in shop.store.apps()}
@@ -84,7 +84,7 @@ def test_global_config_without_a_restart_deploys_nothing(shop: World) -> None:
 
 
 def test_a_locked_app_is_named_and_the_others_get_it(shop: World) -> None:
-    shop.operations.push("blog")
+    shop.memory.push("blog")
     shop.ok("apps:lock", "shop", "sale")
     client = shop.run("config:global:set", "LEVEL=info")
     assert client.code == 1

@@ -59,7 +59,7 @@ def test_every_command_has_a_role_and_it_is_the_agreed_one() -> None:
 
 @pytest.mark.parametrize("name", sorted(ROLES[Role.DEPLOYER] | ROLES[Role.ADMIN]))
 def test_a_viewer_is_refused_whatever_needs_more_and_learns_nothing(world: World, name: str) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     there = world.run(name, "shop", role=Role.VIEWER)
     missing = world.run(name, "nothing", role=Role.VIEWER)
     assert there.code in (1, 2)

@@ -26,9 +26,9 @@ from tests.unit.commands.world import World
 def test_all_words_after_the_first_of_the_program_are_its_own(
     world: World, typed: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok(*typed)
-    [(app, command)] = world.operations.programs.ran
+    [(app, command)] = world.memory.programs.ran
     assert (app, command.words) == ("shop", words)
 
 
@@ -40,29 +40,29 @@ def test_other_commands_words_are_left_alone() -> None:
 
 def test_help_is_runs_own_only_before_the_program(world: World) -> None:
     assert world.ok("run", "--help").out.startswith("run APP [--detach]")
-    assert world.operations.programs.ran == []
+    assert world.memory.programs.ran == []
 
 
 def test_streams_and_exit_code_are_the_programs(world: World) -> None:
-    world.operations.push("shop")
-    world.operations.programs.code = 42
+    world.memory.push("shop")
+    world.memory.programs.code = 42
     done = world.run("run", "shop", "cat", stdin=b"\x00binary\xff")
     assert (done.code, bytes(done.stdout.data), done.err) == (42, b"\x00binary\xff", "done\n")
 
 
 def test_a_client_that_leaves_ends_with_130(world: World) -> None:
-    world.operations.push("shop")
-    world.operations.programs.leaves = True
+    world.memory.push("shop")
+    world.memory.programs.leaves = True
     assert world.run("run", "shop", "cat").code == 130
     assert world.run("enter", "shop").code == 130
 
 
 def test_limits_and_variables(world: World) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("run", "shop", "-e", "A=1", "-e", "B=x=y", "env")
     assert world.ok("run", "--detach", "shop", "env").out == "shop.run.1.v1\n"
     world.ok("run", "--detach", "--timeout", "90s", "shop", "env")
-    commands = [command for _, command in world.operations.programs.ran]
+    commands = [command for _, command in world.memory.programs.ran]
     assert commands[0].env == {"A": "1", "B": "x=y"}
     assert [command.timeout_s for command in commands] == [None, 86_400.0, 90.0]
 
@@ -81,11 +81,11 @@ def test_limits_and_variables(world: World) -> None:
     ids=" ".join,
 )
 def test_what_is_typed_wrongly_starts_nothing(world: World, typed: tuple[str, ...]) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     done = world.run(*typed)
     assert done.code == 2
     assert "error: " in done.err and "hint: " in done.err
-    assert world.operations.programs.ran == []
+    assert world.memory.programs.ran == []
 
 
 @pytest.mark.parametrize(
@@ -101,24 +101,24 @@ def test_what_is_typed_wrongly_starts_nothing(world: World, typed: tuple[str, ..
 def test_enter_names_its_container(
     world: World, typed: tuple[str, ...], entered: tuple[str | None, int | None, tuple[str, ...]]
 ) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok(*typed)
-    [(app, process, number, command)] = world.operations.programs.entered
+    [(app, process, number, command)] = world.memory.programs.entered
     assert (app, (process, number, command.words)) == ("shop", entered)
 
 
 @pytest.mark.parametrize("process", ["wbe", "web.x", "web.0", "ls"])
 def test_enter_refuses_an_unknown_process(world: World, process: str) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     done = world.run("enter", "shop", process, "ls")
     assert done.code == 1
     assert "no process type" in done.err and "hint: " in done.err
-    assert world.operations.programs.entered == []
+    assert world.memory.programs.entered == []
 
 
 def test_list_stop_and_log(world: World) -> None:
-    world.operations.push("shop")
-    programs = world.operations.programs
+    world.memory.push("shop")
+    programs = world.memory.programs
     programs.there = [OneOff("shop.run.1.v1", "cat", 1, False, "ada", "running", 1_700_000_000.0, None)]
     programs.printed = {"shop.run.1.v1": ["one", "\x1b[2Jtwo"]}
     [row] = world.ok("run:list", "shop", "--format", "json").json
@@ -138,5 +138,5 @@ def test_list_stop_and_log(world: World) -> None:
 def test_viewers_may_not(world: World, typed: tuple[str, ...]) -> None:
     done = world.run(*typed, role=Role.VIEWER)
     assert done.code == 1 and "no permission" in done.err
-    assert world.operations.programs.ran == []
-    assert world.operations.programs.entered == []
+    assert world.memory.programs.ran == []
+    assert world.memory.programs.entered == []

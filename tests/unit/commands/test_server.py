@@ -86,7 +86,7 @@ def untouched(settled: World) -> World:
 
 
 def filled(world: World) -> World:
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("apps:create", "blog")
     repositories(world)
     assert world.run("keys:add", "ada", *ADA.split()[:2], "--role", "admin").code == 0
@@ -363,7 +363,7 @@ def test_any_value_survives_the_round_trip(world: World, value: str) -> None:
 
 def test_reconcile_shows_what_it_does_and_a_dry_run_does_nothing(world: World) -> None:
     amiss = [Change("shop", RepairAction.START, "shop.web.1.v3", "it was exited")]
-    world.operations.reconciling.amiss = list(amiss)
+    world.memory.reconciling.amiss = list(amiss)
     rows = [{"app": "shop", "action": "start", "subject": "shop.web.1.v3", "why": "it was exited"}]
     for words in (("--dry-run",), ()):
         assert world.ok("server:reconcile", *words, "--format", "json").json == rows

@@ -8,7 +8,6 @@ import pytest
 
 from gitship.git.repository import Repositories
 from gitship.model import GITSHIP, DeployKind, Identity, Role
-from gitship.operations.sources import Sources
 from tests.tars import tar_of
 from tests.unit.commands.world import World
 
@@ -16,8 +15,8 @@ from tests.unit.commands.world import World
 @pytest.fixture
 def shop(world: World) -> World:
     """`shop` is live, `blog` was never deployed; both have a repository."""
-    world.operations.push("shop")
-    world.operations.create_app("blog", GITSHIP)
+    world.memory.push("shop")
+    world.operations.apps.create("blog", GITSHIP)
     for name in ("shop", "blog"):
         repositories(world).create(name)
     return world
@@ -33,7 +32,7 @@ def test_a_promotion_is_the_others_release(shop: World) -> None:
     assert (deploy.kind, deploy.cause) == (DeployKind.PROMOTE, "shop v1")
     [entry] = [e for e in shop.store.audit() if e.action == "releases:promote"]
     assert entry.app == "shop, blog"
-    shop.operations.create_app("empty", GITSHIP)
+    shop.operations.apps.create("empty", GITSHIP)
     assert "empty has never been deployed" in shop.run("releases:promote", "empty", "shop").err
     shop.ok("apps:lock", "blog")
     assert "blog is locked" in shop.run("releases:promote", "shop", "blog").err
@@ -96,11 +95,11 @@ def test_an_archive_deploys_its_commit_on_top_of_the_branch(shop: World) -> None
 
 def test_a_stored_commit_deploys_forward_and_backward_only_with_force(shop: World) -> None:
     repository = repositories(shop).open("blog")
-    sources: Sources = shop.operations.sources
+    git = shop.operations.git
     by = Identity("ada", Role.ADMIN)
     commits: list[str] = []
     for content in (b"1", b"2"):
-        deploy = sources.archive(shop.store.app("blog"), io.BytesIO(tar_of(a=content)), by)
+        deploy = git.archive(shop.store.app("blog"), io.BytesIO(tar_of(a=content)), by)
         assert deploy.commit and repository.compare_and_set("refs/heads/main", deploy.old, deploy.commit)
         commits.append(deploy.commit)
     assert repository.compare_and_set("refs/heads/feature", None, commits[0])

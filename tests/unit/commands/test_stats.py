@@ -10,10 +10,10 @@ from tests.unit.commands.world import World
 
 @pytest.fixture
 def busy(world: World) -> World:
-    shop = world.operations.create_app("shop", GITSHIP)
-    world.operations.create_app("blog", GITSHIP)
+    shop = world.operations.apps.create("shop", GITSHIP)
+    world.operations.apps.create("blog", GITSHIP)
     lines = [*["v1 hit 200 0.001 1000"] * 7, "v1 miss 200 0.1 1000", "v1 pass 500 0.1 1000", "v1 error 503 0.1 1000"]
-    world.operations.tally.take("".join(f"{shop.id} {line}\n" for line in lines).encode())
+    world.memory.tally.take("".join(f"{shop.id} {line}\n" for line in lines).encode())
     return world
 
 

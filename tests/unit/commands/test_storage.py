@@ -36,7 +36,7 @@ def exported(world: World, *options: str) -> bytes:
 
 
 def volumes(world: World) -> set[str]:
-    return set(world.operations.machine.memory.content)
+    return set(world.memory.engine.volumes.content)
 
 
 def test_a_volume_is_made_mounted_by_a_deploy_and_shown(shop: World) -> None:
@@ -142,7 +142,7 @@ def test_directories_of_the_host_are_for_admins_whatever_exists(
 ) -> None:
     srv = tmp_path_factory.mktemp("srv")
     (srv / "photos").mkdir()
-    shop.operations.machine.memory.host_paths = [srv]
+    shop.memory.engine.volumes.host_paths = [srv]
     spec = f"{srv}/photos/:/photos"
     there = shop.run("storage:mount", "shop", spec, role=Role.DEPLOYER)
     missing = shop.run("storage:mount", "absent", "/nowhere:/photos", role=Role.DEPLOYER)
@@ -157,7 +157,7 @@ def test_directories_of_the_host_are_for_admins_whatever_exists(
 @pytest.mark.parametrize("source", [".", "logs", ".."])
 def test_gitships_own_data_are_nobodys(shop: World, tmp_path: Path, source: str) -> None:
     (tmp_path / "logs").mkdir(exist_ok=True)
-    shop.operations.machine.memory.host_paths = [tmp_path.parent]
+    shop.memory.engine.volumes.host_paths = [tmp_path.parent]
     path = (tmp_path / source).resolve()
     assert "gitship's own data" in shop.run("storage:mount", "shop", f"{path}:/x").err
 
@@ -199,7 +199,7 @@ def test_an_entry_that_would_lie_outside_leaves_the_old_content(shop: World) -> 
 
 def test_a_full_disk_leaves_the_old_content(shop: World) -> None:
     _with_content(shop)
-    shop.operations.machine.memory.broken = True
+    shop.memory.engine.volumes.broken = True
     assert "no space left" in shop.run("storage:import", "shop", "data", "--replace", stdin=tar_of(a=b"1")).err
     _is_as_before(shop)
 
@@ -218,7 +218,7 @@ def test_a_client_that_leaves_changes_nothing(shop: World) -> None:
 def test_an_export_that_is_not_whole_fails(shop: World) -> None:
     _with_content(shop)
     [volume] = volumes(shop)
-    memory = shop.operations.machine.memory
+    memory = shop.memory.engine.volumes
     memory.content[volume] = memory.content[volume].rstrip(b"\0").ljust(1024, b"\0")[:1024]  # a file that has shrunk
     client = shop.run("storage:export", "shop", "data")
     assert client.code == 1 and "not whole" in client.err and "ps:stop shop" in client.err
@@ -228,7 +228,7 @@ def test_an_import_before_the_first_push_or_while_stopped_needs_no_deploy(world:
     world.ok("apps:create", "shop")
     world.ok("storage:mount", "shop", "data:/data")
     assert world.run("storage:import", "shop", "data", stdin=tar_of(a=b"1")).out == "imported 10 kB into data of shop\n"
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("ps:stop", "shop")
     stop = world.store.deploys(world.store.app("shop").id)[0]
     world.store.update_deploy(dataclasses.replace(stop, state=DeployState.DRAINING))  # for as long as a request lasts
@@ -245,7 +245,7 @@ def test_an_import_into_a_volume_that_nothing_mounts_needs_no_deploy(shop: World
 
 
 def test_an_import_waits_for_the_first_deploy(world: World) -> None:
-    app = world.operations.create_app("shop", GITSHIP)
+    app = world.operations.apps.create("shop", GITSHIP)
     world.ok("storage:mount", "shop", "data:/data")
     world.store.create_deploy(app.id, DeployKind.PUSH, "ada")
     client = world.run("storage:import", "shop", "data", stdin=tar_of(a=b"1"))

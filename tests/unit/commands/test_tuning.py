@@ -68,7 +68,7 @@ def test_a_stopped_app_and_one_without_a_release_only_remember(world: World) -> 
     assert shown(world, "ports:show", "shop") == {"port": 3000, "source": "ports:set", "live": None}
     said = world.ok("resources:show", "shop").err  # not `ps:restart`, which has nothing to start
     assert "the first push uses it" in said and "ps:restart" not in said
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("ps:stop", "shop")
     before = deploys(world)
     world.ok("ports:set", "shop", "4000")

@@ -11,7 +11,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
@@ -20,7 +19,6 @@ from gitship.console.audit_entry import apps_typed
 from gitship.console.command_registry import Command
 from gitship.console.session import Session
 from gitship.errors import GitshipError
-from gitship.git.repository import Repositories
 from gitship.model import Identity, Outcome, Role
 from gitship.ssh.dispatch import RECEIVE, UPLOAD, Dispatcher
 from tests.unit.commands.world import Sink, World
@@ -35,13 +33,12 @@ class Walk:
 
     def __init__(self, world: World, directory: Path) -> None:
         self.store = world.store
-        repositories = Repositories(directory / "repos", None)
+        repositories = world.memory.repositories
         for name in (HIDDEN, "mine"):
-            world.operations.push(name)
-            repositories.create(name)
+            world.memory.push(name)
         self.mine = world.store.app("mine").id
         world.store.add_key("ci", "SHA256:ci", "ssh-ed25519 ci", Role.DEPLOYER, [self.mine])
-        self._dispatcher = Dispatcher(world.services, cast(Any, world.operations), repositories)
+        self._dispatcher = Dispatcher(world.services, world.operations, repositories)
 
     def key(self, role: Role, *, limited: bool = True) -> Identity:
         return Identity("walker", role, "SHA256:walker", "192.0.2.1", frozenset({self.mine}) if limited else None)

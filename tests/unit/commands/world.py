@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitship.config import Settings, WebSettings
+from gitship.config import HttpsSettings, Settings, WebSettings
 from gitship.console.context import Services
 from gitship.console.dispatch import run
 from gitship.console.session import Pty, Session
 from gitship.model import Identity, Role
+from gitship.operations.operations import Operations
 from gitship.store import Store
-from tests.unit.commands.operations import StoreOperations
+from tests.unit.memory.server import MemoryServer
 
 ADA = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFEeQnAGTFEzdA9Z1y618tiHXjYvxbnTtHlseYLEEvZF ada@laptop"
 BOB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAn7Um3/bUW/8ApF5DYV8slhrFbmGAHxXHTl1R0JzCqk bob"
@@ -79,18 +80,24 @@ class World:
 
     store: Store
     settings: Settings
-    operations: StoreOperations
+    memory: MemoryServer
     services: Services = field(init=False)
 
     def __post_init__(self) -> None:
         self.services = Services(self.store, self.settings, self.operations)
 
+    @property
+    def operations(self) -> Operations:
+        return self.memory.operations
+
     @classmethod
     def open(cls, directory: Path, web: WebSettings | None = None) -> World:
-        settings = Settings(data_dir=directory, domain="example.com", web=web or WebSettings())
+        settings = Settings(
+            data_dir=directory, domain="example.com", web=web or WebSettings(), https=HttpsSettings(check_dns=False)
+        )
         store = Store(settings.database)
         store._db.execute("PRAGMA synchronous = OFF")  # thousands of commands, each with an fsync or two of its own
-        return cls(store, settings, StoreOperations(store, settings.domain, directory, settings.web))
+        return cls(store, settings, MemoryServer(store, settings))
 
     def client(
         self, *argv: str, role: Role = Role.ADMIN, pty: bool = False, stdin: bytes = b"", term: str = "xterm-256color",
@@ -110,6 +117,7 @@ class World:
 
     def go(self, client: Client) -> Client:
         client.code = run(self.services, client.session)
+        self.memory.settle()
         return client
 
     def ok(self, *argv: str, role: Role = Role.ADMIN) -> Client:

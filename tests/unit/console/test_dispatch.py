@@ -62,7 +62,7 @@ def test_a_word_that_is_nothing_of_its_kind_ends_with_2(world: World, line: str)
     ],
 )
 def test_a_hint_can_be_typed_as_it_stands(world: World, line: str, hint: str) -> None:
-    world.ok("apps:create", "shop")
+    world.memory.push("shop")
     assert hint in world.run(*line.split()).err
 
 
@@ -160,7 +160,7 @@ def test_short_names_work(world: World, short: str, full: str) -> None:
 
 @pytest.mark.parametrize("short", ["config", "ps", "releases", "domains", "deploys"])
 def test_a_noun_alone_lists(world: World, short: str) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("config:set", "shop", "A=1")
     assert len(world.ok(short, "shop").out.splitlines()) >= 2
 
@@ -190,7 +190,7 @@ WORDS = st.one_of(
 @given(name=st.sampled_from(sorted(command_registry.load())), words=st.lists(WORDS, max_size=5), pty=st.booleans())
 def test_no_words_make_anything_but_an_answer(world: World, name: str, words: list[str], pty: bool) -> None:
     if world.store.find_app("shop") is None:
-        world.operations.push("shop")
+        world.memory.push("shop")
     follows = ("-f", "--follow")
     client = world.run(name, *(w for w in words if not w.startswith(follows)), pty=pty)
     assert client.code in (0, 1, 2, 3, 130)
@@ -199,8 +199,8 @@ def test_no_words_make_anything_but_an_answer(world: World, name: str, words: li
 
 
 def test_quiet_leaves_results_and_errors_only(world: World) -> None:
-    world.operations.push("shop")
-    world.operations.push("blog")
+    world.memory.push("shop")
+    world.memory.push("blog")
     assert world.ok("apps:list", "--quiet").out == "blog\nshop\n"
     assert world.ok("-h", "-q").out
     empty = world.ok("domains:list", "shop", "-q")
@@ -216,7 +216,7 @@ def test_quiet_leaves_results_and_errors_only(world: World) -> None:
 
 
 def test_quiet_after_a_programs_first_word_is_the_programs(world: World) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("run", "-q", "shop", "echo", "-q")
-    [(_, command)] = world.operations.programs.ran
+    [(_, command)] = world.memory.programs.ran
     assert command.words == ("echo", "-q")

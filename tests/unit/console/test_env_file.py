@@ -96,7 +96,7 @@ def test_a_shell_reads_what_is_exported_for_it() -> None:
 
 
 def test_import_sets_all_in_one_deploy_and_export_gives_them_back(world: World) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     client = world.run("config:import", "shop", stdin=dotenv(VALUES).encode())
     assert client.code == 0, client.err
     assert world.store.config(1) == VALUES
@@ -107,7 +107,7 @@ def test_import_sets_all_in_one_deploy_and_export_gives_them_back(world: World) 
 
 
 def test_a_bad_file_changes_nothing(world: World) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     for stdin, told in ((b"A=1\nB", "line 2"), (b"A=1\nA=2", "line 2: A is given twice"), (b"", "no variable")):
         client = world.run("config:import", "shop", stdin=stdin)
         assert client.code != 0 and told in client.err
@@ -115,7 +115,7 @@ def test_a_bad_file_changes_nothing(world: World) -> None:
 
 
 def test_without_a_restart_it_waits_and_says_so(world: World) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     client = world.run("config:import", "shop", "--no-restart", stdin=b"A=1")
     assert client.code == 0 and "the next deploy uses it" in client.err
     assert world.store.config(1) == {"A": "1"} and len(world.store.deploys(1)) == 1

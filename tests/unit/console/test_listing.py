@@ -43,7 +43,7 @@ ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 @pytest.fixture
 def full(everything: World) -> World:
     """A reconciliation puts right what is amiss."""
-    everything.operations.reconciling.amiss = [Change("shop", RepairAction.START, "shop.web.1.v3", "it was exited")]
+    everything.memory.reconciling.amiss = [Change("shop", RepairAction.START, "shop.web.1.v3", "it was exited")]
     return everything
 
 
@@ -52,7 +52,7 @@ def everything(settled: World) -> World:
     """Something of everything that is listed."""
     world = settled
     world.ok("notify:add", "shop", "https://hooks.example.com/shop")
-    world.operations.push("shop")
+    world.memory.push("shop")
     world.ok("config:set", "shop", "A=1", "B=2")
     world.ok("domains:add", "shop", "www.example.net")
     world.ok("keys:add", "ada", "--role", "admin", ADA)
@@ -66,7 +66,7 @@ def everything(settled: World) -> World:
     world.ok("storage:mount", "shop", "data:/var/lib/shop", "--no-restart")
     world.ok("https:enable", "shop")
     world.ok("config:global:set", "C=3", "--no-restart")
-    world.operations.happen(crash(world))
+    world.memory.happen(crash(world))
     world.ok("web:token", "grafana")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     hook = directory(world.settings.hooks_dir, HookPoint.BEFORE_BUILD) / "10-scan"
@@ -179,7 +179,7 @@ def test_values_cannot_break_the_table(world: World) -> None:
 
 
 def test_a_log_in_json_is_one_object_per_line(full: World) -> None:
-    full.operations.print_line(LogLine("shop.web.1.v2", 1_700_000_000.25, "stderr", "odd \x1b[1m\ttext"))
+    full.memory.engine.print_line(LogLine("shop.web.1.v2", 1_700_000_000.25, "stderr", "odd \x1b[1m\ttext"))
     rows = full.ok("logs", "shop", "--format", "json", "--grep", "odd").out.splitlines()
     assert len(rows) == 1
     client = full.ok("logs", "shop", "--format", "json", "--grep", "odd", role=Role.VIEWER)

@@ -56,7 +56,7 @@ def test_dokkus_row_comes_before_a_pattern_of_the_same_noun() -> None:
     ],
 )
 def test_a_blank_for_the_colon_is_seen(world: World, typed: tuple[str, ...], meant: str) -> None:
-    world.operations.push("shop")
+    world.memory.push("shop")
     client = world.run(*typed)
     assert client.code in (1, 2)
     assert client.err.endswith(f"hint: did you mean `{meant}`? see `help {meant}`\n")

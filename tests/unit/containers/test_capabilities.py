@@ -11,9 +11,9 @@ import pytest
 
 from gitship.appfiles.overrides import CAPABILITY, MOUNT, PENDING, VOLUME
 from gitship.containers.capabilities import still
+from gitship.deploy.job import Job, Request
 from gitship.deploy.journal import DeployJournal
 from gitship.deploy.manifest_source import NO_FILES
-from gitship.deploy.queue import Job
 from gitship.engine.types import ContainerSpec
 from gitship.errors import DeployError
 from gitship.events import Bus
@@ -81,7 +81,7 @@ class Bench(test_pipeline.Bench):
     def go(self, kind: DeployKind, **more: Any) -> tuple[DeployState, str, str]:
         deploy = self.store.create_deploy(self.app.id, kind, "ada", cause=str(kind))
         journal = DeployJournal(deploy, self.app, self.store, Bus(), self.settings.logs)
-        done = self.run(Job(self.app, kind, journal, (GITSHIP,), **more))
+        done = self.run(Job(self.app, Request(kind, **more), journal, (GITSHIP,)))
         return done.state, done.reason, done.hint
 
     @property

@@ -15,9 +15,10 @@ from gitship.appfiles.manifest import Manifest
 from gitship.config import DeploySettings, Settings
 from gitship.deploy import auto_rollback
 from gitship.deploy.auto_rollback import AutoRollback, is_bad
+from gitship.deploy.job import Job, Request, Withdrawal
 from gitship.deploy.journal import DeployJournal
 from gitship.deploy.new_release import Candidate
-from gitship.deploy.queue import DeployQueue, Job, Withdrawal
+from gitship.deploy.queue import DeployQueue
 from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict
 from gitship.events import Bus
@@ -91,7 +92,7 @@ class Bench:
         self.releases.append(made)
         ref, commit, old = ("refs/heads/main", "1a" * 20, "2b" * 20) if kind is DeployKind.PUSH else (None, None, None)
         deploy = self.store.create_deploy(self.app.id, kind, "ada", commit=commit, ref=ref, old=old)
-        job = Job(self.app, kind, DeployJournal(deploy, self.app, self.store, self.bus, self.logs), (GITSHIP,))
+        job = Job(self.app, Request(kind), DeployJournal(deploy, self.app, self.store, self.bus, self.logs), (GITSHIP,))
         job.journal.update(state=DeployState.DRAINING)
         self.store.set_live(self.app.id, made.id, [])
         before = self.store.release(previous) if previous else None

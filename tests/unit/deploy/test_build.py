@@ -21,12 +21,12 @@ from gitship.model import DeployKind, DeployState
 from gitship.store import Store
 from tests.e2e import apps
 from tests.e2e.apps import git
-from tests.unit.commands.machine import Machine, MachineImages
+from tests.unit.memory.engine import MemoryEngine, MemoryImages
 
 pytestmark = pytest.mark.clients
 
 
-class Printer(MachineImages):
+class Printer(MemoryImages):
     """Builds print these lines, each from step 2."""
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
@@ -47,7 +47,7 @@ class Printer(MachineImages):
         return Image("sha256:1", 1)
 
 
-class Roomy(Machine):
+class Roomy(MemoryEngine):
     def free_bytes(self) -> int:
         return 1 << 40
 
@@ -70,7 +70,7 @@ def build(
     git(repository.path, "fetch", "-q", str(directory / f"src{made.id}"), "+main:main")
     journal = DeployJournal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), directory / "logs")
     builder = Builder(
-        Roomy(printer), store, max_builds=1, timeout_s=9, min_free_bytes=0, room=FreeSpace(directory, 0),
+        Roomy(images=printer), store, max_builds=1, timeout_s=9, min_free_bytes=0, room=FreeSpace(directory, 0),
         output_bytes=output_bytes, network=server,
     )  # fmt: skip
     try:

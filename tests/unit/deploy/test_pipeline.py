@@ -13,10 +13,10 @@ from gitship.deploy import journal
 from gitship.deploy.canary import Canary
 from gitship.deploy.external_image import ExternalImages
 from gitship.deploy.hooks import Hooks
+from gitship.deploy.job import Job, Request, Withdrawal
 from gitship.deploy.journal import DeployJournal
 from gitship.deploy.new_release import NewReleases
 from gitship.deploy.pipeline import Pipeline
-from gitship.deploy.queue import Job, Withdrawal
 from gitship.engine.interface import Engine
 from gitship.engine.timeouts import Timeout
 from gitship.errors import FrontError, GitshipError
@@ -150,7 +150,8 @@ class Bench(test_repair_containers.Bench):
             self.app.id, DeployKind.CONFIG, "ada", commit=commit, ref=MAIN if commit else None, old=old
         )
         journal = DeployJournal(deploy, self.app, self.store, Bus(), self.settings.logs)
-        return Job(self.app, DeployKind.CONFIG, journal, (GITSHIP,), config={"COLOUR": "blue"}, **more)
+        request = Request(DeployKind.CONFIG, config={"COLOUR": "blue"}, **more)
+        return Job(self.app, request, journal, (GITSHIP,))
 
     def run(self, job: Job) -> Deploy:
         """Its record when all has ended, drains too."""

@@ -3,11 +3,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gitship.deploy.job import Job, Request
 from gitship.deploy.journal import DeployJournal
-from gitship.deploy.queue import DeployQueue, Job
+from gitship.deploy.queue import DeployQueue
 from gitship.errors import NoPermission
 from gitship.events import Bus
 from gitship.model import GITSHIP, App, DeployKind, DeployState, Identity, Key, Role
@@ -15,6 +17,7 @@ from gitship.store import Store
 from tests.waiting import wait_until
 
 WAIT_S = 5.0
+ADA = Identity("ada", Role.ADMIN)
 
 
 class Unheard(threading.Event):
@@ -50,16 +53,18 @@ class Bench:
     def app(self, name: str) -> App:
         return self.store.find_app(name) or self.store.create_app(name)
 
-    def submit(self, app: str, kind: DeployKind = DeployKind.PUSH) -> Job:
+    def submit(self, app: str, kind: DeployKind = DeployKind.PUSH, by: Identity = GITSHIP, **more: Any) -> Job:
         owner = self.app(app)
         deploy = self.store.create_deploy(owner.id, kind, "me")
-        job = Job(owner, kind, DeployJournal(deploy, owner, self.store, self.bus, self.logs), (GITSHIP,))
+        journal = DeployJournal(deploy, owner, self.store, self.bus, self.logs)
+        cancel = more.pop("cancel", threading.Event())
+        job = Job(owner, Request(kind, **more), journal, (by,), cancel)
         self.queue.submit(job)
         return job
 
-    def running(self, app: str) -> Job:
+    def running(self, app: str, by: Identity = GITSHIP, **more: Any) -> Job:
         """A deploy that has begun: one submitted before its thread runs would be superseded instead."""
-        job = self.submit(app)
+        job = self.submit(app, by=by, **more)
         assert self.began.acquire(timeout=WAIT_S)
         return job
 
@@ -109,17 +114,15 @@ def test_a_push_never_drops_a_queued_config_change(bench: Bench) -> None:
 
 def test_a_newer_config_change_carries_the_older_one(bench: Bench) -> None:
     bench.running("shop")
-    older = bench.submit("shop", DeployKind.CONFIG)
-    older.config.update({"A": "1", "B": "1"})
-    older.settings.update({"run.port": 1, "limit.web.pids": 5})
-    owner = bench.app("shop")
-    deploy = bench.store.create_deploy(owner.id, DeployKind.CONFIG, "me")
-    newer = Job(owner, DeployKind.CONFIG, DeployJournal(deploy, owner, bench.store, bench.bus, bench.logs), (GITSHIP,))
-    newer.config = {"B": None}
-    newer.settings = {"run.port": None}
-    bench.queue.submit(newer)
-    assert newer.config == {"A": "1", "B": None}
-    assert newer.settings == {"run.port": None, "limit.web.pids": 5}
+    settings = {"run.port": 1, "limit.web.pids": 5}
+    bench.submit("shop", DeployKind.CONFIG, ADA, config={"A": "1", "B": "1"}, settings=settings)
+    newer = bench.submit("shop", DeployKind.CONFIG, config={"B": None}, settings={"run.port": None})
+    bench.gate.set()
+    assert bench.state(newer) is DeployState.LIVE
+    job = bench.started[-1]
+    assert job.journal is newer.journal and job.by == (GITSHIP, ADA)
+    assert job.request.config == {"A": "1", "B": None}
+    assert job.request.settings == {"run.port": None, "limit.web.pids": 5}
 
 
 def test_cancel_ends_the_running_deploy(bench: Bench) -> None:
@@ -163,7 +166,7 @@ def test_stop_leaves_no_thread_and_no_open_record(bench: Bench) -> None:
 def test_stop_cancels_all_at_once(tmp_path: Path) -> None:
     """One that ends late keeps no other running: here each waits until the other one has been canceled."""
     bench = Bench(tmp_path)
-    first, second = bench.running("shop"), bench.running("blog")
+    first, second = bench.running("shop", cancel=Unheard()), bench.running("blog", cancel=Unheard())
     together: list[bool] = []
 
     def waits(mine: Job, other: Job) -> None:
@@ -172,8 +175,6 @@ def test_stop_cancels_all_at_once(tmp_path: Path) -> None:
         bench.gate.set()
 
     threads = [threading.Thread(target=waits, args=pair, name="waits") for pair in ((first, second), (second, first))]
-    for job in (first, second):
-        job.cancel = Unheard()
     for thread in threads:
         thread.start()
     bench.queue.stop()
@@ -192,9 +193,7 @@ def key_of(bench: Bench, *apps: App) -> tuple[Key, Identity]:
 def test_a_deploy_that_runs_ends_with_the_right_to_it(bench: Bench) -> None:
     shop, blog = bench.app("shop"), bench.app("blog")
     key, by = key_of(bench, shop, blog)
-    jobs = [bench.running(app.name) for app in (shop, blog)]
-    for job in jobs:
-        job.by = (by,)
+    jobs = [bench.running(app.name, by) for app in (shop, blog)]
     bench.store.limit_key(key.id, [shop.id])
     bench.queue.recheck(bench.store)
     assert [job.cancel.is_set() for job in jobs] == [False, True]
@@ -206,8 +205,7 @@ def test_a_deploy_that_runs_ends_with_the_right_to_it(bench: Bench) -> None:
 def test_what_visitors_have_already_goes_on_without_the_right(bench: Bench) -> None:
     shop = bench.app("shop")
     key, by = key_of(bench, shop)
-    job = bench.running("shop")
-    job.by = (by,)
+    job = bench.running("shop", by)
     job.journal.update(state=DeployState.DRAINING)
     bench.store.remove_key(key.id)
     bench.queue.recheck(bench.store)
@@ -217,8 +215,7 @@ def test_what_visitors_have_already_goes_on_without_the_right(bench: Bench) -> N
 def test_a_promotion_needs_the_right_to_both_apps(bench: Bench) -> None:
     shop, blog = bench.app("shop"), bench.app("blog")
     key, by = key_of(bench, shop, blog)
-    job = bench.running("shop")
-    job.by, job.source = (by,), blog
+    job = bench.running("shop", by, source=blog)
     assert job.confirm(bench.store).id == shop.id
     bench.store.limit_key(key.id, [shop.id])
     with pytest.raises(NoPermission, match="'ada' may not use blog any more"):

@@ -17,10 +17,10 @@ from gitship.engine.interface import NoSpace, ReserveSpace
 from gitship.engine.pull import failed
 from gitship.engine.retry_when_full import NoReserveSpace, needs_room
 from gitship.errors import DeployError, EngineError
-from tests.unit.commands.machine import Machine
+from tests.unit.memory.engine import MemoryEngine
 
 
-class Docker(Machine):
+class Docker(MemoryEngine):
     """99 MB are free."""
 
     def free_bytes(self) -> int:

@@ -18,10 +18,10 @@ from gitship.errors import NotFound
 from gitship.model import App, DeployKind, DeployState
 from gitship.store import Store
 from gitship.store.image_stores import KnownImageStore
-from tests.unit.commands.machine import Machine, MachineImages
+from tests.unit.memory.engine import MemoryEngine, MemoryImages
 
 
-class Images(MachineImages):
+class Images(MemoryImages):
     """Two stores; each has what is in it."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def images(monkeypatch: pytest.MonkeyPatch) -> Images:
     made = Images()
-    monkeypatch.setattr("gitship.doctor.images.DockerEngine", lambda host: Machine(made))
+    monkeypatch.setattr("gitship.doctor.images.DockerEngine", lambda host: MemoryEngine(images=made))
     return made
 
 
@@ -75,7 +75,7 @@ def live(store: Store, images: Images, app: App) -> str:
 def test_the_first_look_writes_down_and_a_change_that_took_nothing_is_not_told(
     store: Store, images: Images, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watch = ImageStoreWatch(store, Machine(images), lambda: 1000.0)
+    watch = ImageStoreWatch(store, MemoryEngine(images=images), lambda: 1000.0)
     watch.look()
     assert store.image_store() == KnownImageStore("old", 1000.0)
     images.stores["new"].add(live(store, images, store.create_app("shop")))
@@ -88,7 +88,7 @@ def test_the_first_look_writes_down_and_a_change_that_took_nothing_is_not_told(
 def test_a_change_that_took_images_away_is_told_once(
     store: Store, images: Images, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watch = ImageStoreWatch(store, Machine(images))
+    watch = ImageStoreWatch(store, MemoryEngine(images=images))
     watch.look()
     for name in ("a", "b", "c", "d", "e"):
         live(store, images, store.create_app(name))
@@ -109,7 +109,7 @@ def test_the_doctor_names_what_is_gone_and_tells_a_move_from_a_removal(
     shop = store.create_app("shop")
     first = live(store, images, shop)
     live(store, images, shop)
-    ImageStoreWatch(store, Machine(images)).look()
+    ImageStoreWatch(store, MemoryEngine(images=images)).look()
     [fine] = look(settings)
     assert (fine.level, "1 live release" in fine.text) == (Level.OK, True)
 
@@ -124,7 +124,7 @@ def test_the_doctor_names_what_is_gone_and_tells_a_move_from_a_removal(
     [not_seen_yet] = look(settings)
     assert not_seen_yet.level is Level.FAIL and "keeps images in new, and kept them in old before" in not_seen_yet.text
     assert "shop v2, shop v1" in not_seen_yet.text and "containerd-snapshotter" in not_seen_yet.fix
-    ImageStoreWatch(store, Machine(images), lambda: 1_800_000_000.0).look()
+    ImageStoreWatch(store, MemoryEngine(images=images), lambda: 1_800_000_000.0).look()
     [seen] = look(settings)
     assert "in new since 2027-01-1" in seen.text
 

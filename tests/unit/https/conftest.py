@@ -16,8 +16,8 @@ from gitship.https.renewer import CertificateRenewer
 from gitship.model import GITSHIP, App
 from gitship.routing.gate_settings import gate_of
 from gitship.store import Store
-from tests.unit.commands.https import Curtain, TestAuthority, https_of
-from tests.unit.commands.operations import StoreGates
+from tests.unit.memory.https import Curtain, TestAuthority, https_of
+from tests.unit.memory.server import MemoryServer
 
 
 @dataclass
@@ -35,10 +35,8 @@ class Place:
     def showing(self) -> CertificateInstaller:
         """Made anew when the settings change, as by a restart."""
         if self._showing is None or self._showing[0] is not self.settings:
-            self._showing = (
-                self.settings,
-                CertificateInstaller(self.settings, self.store, self.tls, StoreGates(self.store)),
-            )
+            gates = MemoryServer(self.store, self.settings).gates
+            self._showing = self.settings, CertificateInstaller(self.settings, self.store, self.tls, gates)
         return self._showing[1]
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship.config import Settings
 from gitship.errors import EngineError
 from gitship.model import GITSHIP, App, Container, Process, UptimeDay
 from gitship.model.traffic import Traffic
@@ -16,7 +17,7 @@ from gitship.observe.app_state import unanswered
 from gitship.observe.uptime import MOST_S, SAMPLE_S, Uptime
 from gitship.store import Store
 from gitship.store.uptime import KEPT_DAYS
-from tests.unit.commands.operations import StoreOperations
+from tests.unit.memory.server import MemoryServer
 from tests.waiting import wait_until
 
 TODAY = 20_000
@@ -27,13 +28,13 @@ class Counted:
 
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory / "gitship.db")
-        self.operations = StoreOperations(self.store, "localhost", directory)
+        self.memory = MemoryServer(self.store, Settings(data_dir=directory))
         self.now = TODAY * DAY_S + 3600.0
         self.uptime = self.new()
         self.app = self.go_live("shop")
 
     def new(self) -> Uptime:
-        operations = self.operations
+        operations = self.memory.operations
         return Uptime(self.store, operations.facts, operations.pauses, operations.stats, lambda: self.now)
 
     def go_live(self, name: str) -> App:
@@ -52,7 +53,7 @@ class Counted:
         return self.store.app(name)
 
     def say(self, **states: str) -> None:
-        self.operations.facts.states = {f"shop-{name.replace('_', '-')}": word for name, word in states.items()}
+        self.memory.facts.states = {f"shop-{name.replace('_', '-')}": word for name, word in states.items()}
 
     def look(self, seconds: float = SAMPLE_S) -> None:
         """Time goes by, then it looks."""
@@ -100,9 +101,9 @@ def test_what_its_owner_has_put_aside_counts_neither_way(counted: Counted) -> No
 
 
 def test_a_deploy_under_way_and_a_pause_take_nothing_from_it(counted: Counted) -> None:
-    counted.operations.hold()
-    counted.operations.push("shop")
-    counted.operations.pauses.pause(counted.app, 30, GITSHIP)
+    counted.memory.hold()
+    counted.memory.push("shop")
+    counted.memory.operations.pauses.pause(counted.app, 30, GITSHIP)
     counted.look()
     assert counted.day().up_s == SAMPLE_S
 
@@ -112,7 +113,7 @@ def test_of_what_nobody_saw_nothing_is_counted(counted: Counted, monkeypatch: py
         raise EngineError("Docker does not answer", "start it")
 
     counted.look(MOST_S + 1)  # the machine slept
-    monkeypatch.setattr(counted.operations.facts, "containers", silent)
+    monkeypatch.setattr(counted.memory.facts, "containers", silent)
     with pytest.raises(EngineError):
         counted.look()
     monkeypatch.undo()
@@ -136,13 +137,13 @@ def test_it_is_written_down_though_the_clock_was_set_back(counted: Counted, monk
 
 
 def test_when_varnish_does_not_answer_every_app_is_down(counted: Counted) -> None:
-    counted.operations.facts.front = False
+    counted.memory.facts.front = False
     counted.look()
     assert counted.day().down_s == SAMPLE_S
 
 
 def test_an_app_whose_visitors_get_error_pages_is_down_though_its_containers_run(counted: Counted) -> None:
-    counted.operations.tally.take(f"{counted.app.id} v1 error 503 0.001 300\n".encode() * 3)
+    counted.memory.tally.take(f"{counted.app.id} v1 error 503 0.001 300\n".encode() * 3)
     counted.look()
     assert counted.day().down_s == SAMPLE_S
 
@@ -163,7 +164,7 @@ def test_a_container_younger_than_dockers_answer_is_not_missing(
         counted.store.set_live(counted.app.id, live, [new])
         return found
 
-    monkeypatch.setattr(counted.operations.facts, "containers", switched_meanwhile)
+    monkeypatch.setattr(counted.memory.facts, "containers", switched_meanwhile)
     counted.look()
     assert counted.day() == UptimeDay(counted.app.id, TODAY, up_s=SAMPLE_S)
 

@@ -18,10 +18,10 @@ from gitship.logs import retention
 from gitship.model import App, DeployKind, DeployState
 from gitship.operations.cleanup import Cleanup
 from gitship.store import Store
-from tests.unit.commands.machine import Machine, MachineImages
+from tests.unit.memory.engine import MemoryEngine, MemoryImages
 
 
-class Images(MachineImages):
+class Images(MemoryImages):
     """Those that it is given."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Server:
         )
         self.store = Store(self.settings.database)
         self.images = Images()
-        self.engine = Machine(self.images)
+        self.engine = MemoryEngine(images=self.images)
         self.repositories = Repositories(self.settings.repositories, None)
         self.cleanup = Cleanup(self.settings, self.store, self.engine, self.repositories)
         self.app = self.store.create_app("shop")

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ from gitship.store import app_lock
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.e2e import apps
 from tests.e2e.apps import git
-from tests.unit.commands.machine import Machine, MachineImages
-from tests.unit.commands.operations import SERVER, Failure
 from tests.unit.commands.world import World
+from tests.unit.memory.engine import MemoryEngine, MemoryImages
+from tests.unit.memory.server import Failure
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.clients
@@ -35,7 +36,7 @@ END_S = 20.0
 PULLED = f"r.example/shop@sha256:{'1a' * 32}"
 
 
-class Bare(MachineImages):
+class Bare(MemoryImages):
     """Has no images but these."""
 
     def __init__(self) -> None:
@@ -59,25 +60,25 @@ class Restored:
     def __init__(self, directory: Path) -> None:
         self.world = World.open(directory)
         self.store, self.images = self.world.store, Bare()
-        self.engine = Machine(self.images)
-        self.keeper = VolumeLifecycle(self.store, self.engine, SERVER)
+        self.engine = MemoryEngine(images=self.images)
+        self.keeper = VolumeLifecycle(self.store, self.engine, self.store.server_id())
         for name in ("shop", "idle"):
-            self.world.operations.push(name)
-            repository = Repositories(self.world.settings.repositories, None).create(name)
+            self.world.memory.push(name)
+            repository = self.world.memory.repositories.open(name)
             source = apps.new_repository(directory / f"src-{name}", {"Dockerfile": "FROM scratch\n"})
             git(repository.path, "fetch", "-q", str(source), "main:main")
             app = self.store.app(name)
             with self.store.transaction() as db:
                 db.execute("DROP TRIGGER IF EXISTS releases_are_immutable")
                 sha = repository.ref("refs/heads/main")
-                db.execute("UPDATE releases SET commit_sha = ? WHERE id = ?", (sha, app.live_release))
+                db.execute("UPDATE releases SET commit_sha = ?, manifest = NULL WHERE id = ?", (sha, app.live_release))
         self.store.set_setting(self.store.app("idle").id, STOPPED, True)
         self.store.set_server_setting(RESTORED, {"at": 1.0})
         self.before = {name: len(self.store.deploys(self.store.app(name).id)) for name in ("shop", "idle")}
 
     def revive(self) -> Revival:
-        operations = self.world.operations
-        made = Revival(self.store, self.engine, self.keeper, operations.lifecycle, operations.sources)
+        shared = replace(self.world.memory.shared, engine=self.engine)
+        made = Revival(shared, self.keeper, self.world.operations)
         made.start()
         return made
 
@@ -126,7 +127,7 @@ def test_one_that_cannot_be_built_is_told_and_holds_up_nobody(
 ) -> None:
     restored.store.set_setting(restored.store.app("idle").id, STOPPED, None)
     Repositories(restored.world.settings.repositories, None).remove("idle")
-    restored.world.operations.fail_next = Failure(DeployState.BUILDING, "no base image", "log in")
+    restored.world.memory.fail_next = Failure(DeployState.BUILDING, "no base image", "log in")
     with caplog.at_level(logging.WARNING, "gitship.restore_command"):
         restored.until_done()
     said = " ".join(record.getMessage() for record in caplog.records)
@@ -167,7 +168,7 @@ def test_a_pull_that_fails_is_tried_again_so_many_times(
     monkeypatch.setattr(rebuild_after_restore, "PULL_AGAIN_S", (0.01, 0.01))
     monkeypatch.setattr(rebuild_after_restore, "LOOK_S", 0.01)
     from_image(restored, {**NO_FILES, IMAGE: PULLED}, "image r.example/shop:1")
-    monkeypatch.setattr(type(restored.world.operations), "fail_next", Failing(), raising=False)
+    monkeypatch.setattr(type(restored.world.memory), "fail_next", Failing(), raising=False)
     restored.until_done()
     assert restored.new("shop") == [DeployKind.IMAGE] * 3
     assert "refused (is it up?); it is tried again in 0.01 s" in caplog.text
@@ -180,11 +181,11 @@ def test_a_pull_is_not_tried_again_when_somebody_has_deployed_meanwhile(
     monkeypatch.setattr(rebuild_after_restore, "PULL_AGAIN_S", (0.5,))
     monkeypatch.setattr(rebuild_after_restore, "LOOK_S", 0.01)
     from_image(restored, {**NO_FILES, IMAGE: PULLED}, "image r.example/shop:1")
-    operations = restored.world.operations
-    operations.fail_next = Failure(DeployState.BUILDING, "refused", "is it up?")
+    memory = restored.world.memory
+    memory.fail_next = Failure(DeployState.BUILDING, "refused", "is it up?")
     going = restored.revive()
     wait_until(lambda: restored.new("shop"), END_S, "the first pull")
-    operations.push("shop")
+    memory.push("shop")
     wait_until(lambda: restored.store.server_setting(RESTORED) is None, END_S, "the mark goes")
     going.stop()
     assert restored.new("shop") == [DeployKind.PUSH, DeployKind.IMAGE]

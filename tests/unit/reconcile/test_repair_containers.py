@@ -17,7 +17,8 @@ from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.container_starter import ContainerStarter
 from gitship.containers.restarts import Restarts
-from gitship.deploy.queue import DeployQueue, Job
+from gitship.deploy.job import Job
+from gitship.deploy.queue import DeployQueue
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine, ImageGone
 from gitship.engine.types import LABEL_SERVER, ContainerState

@@ -19,7 +19,7 @@ from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.volumes import volume_names as volumenames
 from gitship.volumes.lifecycle import VolumeLifecycle
-from tests.unit.commands.machine import Machine
+from tests.unit.memory.engine import MemoryEngine
 
 SERVER = "s1"
 
@@ -28,13 +28,13 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory / "gitship.db")
         self.store._db.execute("PRAGMA synchronous = OFF")
-        self.machine = Machine()
+        self.machine = MemoryEngine()
         self.app = self.store.create_app("shop")
         self.keeper = self.next()
 
     @property
     def volumes(self) -> set[str]:
-        return set(self.machine.memory.content)
+        return set(self.machine.volumes.content)
 
     def next(self) -> VolumeLifecycle:
         """What a gitship that starts anew has."""
@@ -68,7 +68,7 @@ def test_a_volume_is_made_once_labelled_and_named_by_its_apps_id(bench: Bench) -
     bench.store.rename_app(bench.app.id, "store")
     assert bench.made() == name and bench.volumes == {name}
     assert name.startswith(f"gitship-{SERVER}-{bench.app.id}-data-") and "shop" not in name
-    assert bench.machine.memory.labels[name] == {
+    assert bench.machine.volumes.labels[name] == {
         "gitship.server": SERVER, "gitship.app": "shop", "gitship.app-id": str(bench.app.id), "gitship.volume": "data",
     }  # fmt: skip
     assert overrides.below(bench.store.settings(bench.app.id), overrides.DISCARDED) == {}
@@ -95,7 +95,7 @@ def test_what_was_being_filled_when_gitship_was_killed_goes_at_the_next_start(be
     kept = bench.made()
     filling = bench.keeper.filling(bench.app, "data")
     half = filling.__enter__()  # and never left
-    bench.machine.memory.make(half, {})
+    bench.machine.volumes.make(half, {})
     assert bench.keeper.settle([]) == []  # it is being filled yet
     assert texts(bench.next().settle([])) == [f"removed volume {half}: it was discarded"]
     assert bench.volumes == {kept}
@@ -103,7 +103,7 @@ def test_what_was_being_filled_when_gitship_was_killed_goes_at_the_next_start(be
 
 
 def test_containers_by_which_nobody_reads_or_writes_any_more_are_removed(bench: Bench) -> None:
-    bench.machine.memory.helping = {"busy"}
+    bench.machine.volumes.helping = {"busy"}
     labels = {LABEL_SERVER: bench.store.server_id(), LABEL_HELPER: "x"}
     helpers = [ContainerState(f"id-{name}", name, labels, "created") for name in ("busy", "left")]
     helpers.append(ContainerState("id-strange", "strange", {}, "created"))
@@ -129,7 +129,7 @@ def test_what_a_deploy_may_yet_bring_in_stays_until_it_has_ended(bench: Bench) -
 
 def test_what_counts_is_not_removed_whatever_is_written_down(bench: Bench) -> None:
     counts, live = bench.made(), "old-content"
-    bench.machine.memory.make(live, {})
+    bench.machine.volumes.make(live, {})
     bench.live(live)
     for name in (counts, live):
         bench.set(overrides.DISCARDED + name, 1.0)
@@ -141,16 +141,16 @@ def test_what_counts_is_not_removed_whatever_is_written_down(bench: Bench) -> No
 
 def test_what_a_container_uses_is_tried_again(bench: Bench) -> None:
     name = bench.made()
-    bench.machine.memory.in_use.add(name)
+    bench.machine.volumes.in_use.add(name)
     bench.keeper.discard(bench.app, "data")
     assert bench.volumes == {name} and bench.keeper.settle([]) == []
-    bench.machine.memory.in_use.clear()
+    bench.machine.volumes.in_use.clear()
     assert len(bench.keeper.settle([])) == 1 and bench.volumes == set()
 
 
 def test_what_nobody_has_written_down_stays(bench: Bench) -> None:
     """A volume with the app's labels that the database does not know, as after the return to a backup of it."""
-    bench.machine.memory.make("unknown", bench.keeper.labels(bench.app, "data"))
+    bench.machine.volumes.make("unknown", bench.keeper.labels(bench.app, "data"))
     assert bench.next().settle([]) == [] and bench.volumes == {"unknown"}
 
 
@@ -159,9 +159,9 @@ def test_volumes_of_an_app_that_is_gone_go_unless_the_database_never_had_it(benc
     later = App(gone.id + 5, "later", 0.0)
     names = {app.name: volumenames.fresh(SERVER, app, "data") for app in (gone, later)}
     for app in (gone, later):
-        bench.machine.memory.make(names[app.name], bench.keeper.labels(app, "data"))
-    bench.machine.memory.make("strange", bench.keeper.labels(gone, "data"))  # labelled by hand
-    bench.machine.memory.make("of-another-server", {**bench.keeper.labels(gone, "data"), "gitship.server": "s2"})
+        bench.machine.volumes.make(names[app.name], bench.keeper.labels(app, "data"))
+    bench.machine.volumes.make("strange", bench.keeper.labels(gone, "data"))  # labelled by hand
+    bench.machine.volumes.make("of-another-server", {**bench.keeper.labels(gone, "data"), "gitship.server": "s2"})
     bench.store.delete_app(gone.id)
     assert texts(bench.next().settle([])) == [f"removed volume {names['gone']}: its app is gone"]
     assert bench.volumes == {mine, names["later"], "strange", "of-another-server"}
@@ -171,10 +171,10 @@ def test_a_destroyed_apps_volumes_go_all_of_them(bench: Bench) -> None:
     other = bench.store.create_app("blog")
     bench.keeper.ensure(other, "data")
     bench.made("a"), bench.made("b")
-    bench.machine.memory.in_use.add(bench.made("a"))
+    bench.machine.volumes.in_use.add(bench.made("a"))
     with pytest.raises(Conflict, match="in use"):
         bench.keeper.remove_all(bench.app)
-    bench.machine.memory.in_use.clear()
+    bench.machine.volumes.in_use.clear()
     bench.keeper.remove_all(bench.app)
     assert bench.volumes == {bench.keeper.named(other, "data")}
 

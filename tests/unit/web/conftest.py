@@ -21,11 +21,10 @@ from gitship.config_values import Address
 from gitship.deploy.journal import DeployJournal
 from gitship.events import Bus
 from gitship.model import App, DeployKind, Identity, Process, Release, Role
-from gitship.routing import urls
 from gitship.store import Store
 from gitship.web import event_stream, live_updates
 from gitship.web.server import WebServer, application
-from tests.unit.commands.operations import StoreOperations
+from tests.unit.memory.server import MemoryServer
 
 TIMEOUT_S = 20.0
 COMMIT = "1a2b3c4d" * 5
@@ -92,17 +91,6 @@ class EventStream:
         raise AssertionError(f"the stream ended without {type_}")
 
 
-class Operations(StoreOperations):
-    """With the addresses that Varnish on port 8080 gives."""
-
-    def __init__(self, store: Store, settings: Settings) -> None:
-        super().__init__(store, settings.domain, settings.data_dir)
-        self._settings = settings
-
-    def urls(self, app: App) -> list[str]:
-        return urls.urls(self._store, self._settings, app, port=8080)
-
-
 class Site:
     """The server under test, what it reads from, and a client, who is signed in as ada, an admin."""
 
@@ -111,7 +99,8 @@ class Site:
         self.store = Store(self.settings.database)
         self.store._db.execute("PRAGMA synchronous = OFF")  # nothing here outlives its test
         self.bus = bus
-        self.operations = Operations(self.store, self.settings)
+        self.memory = MemoryServer(self.store, self.settings, port=8080)
+        self.operations = self.memory.operations
         self.server = self.new_server(Address("127.0.0.1", 0))
         self.cookie = self.sign_in("ada", Role.ADMIN)
 
@@ -196,7 +185,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     site.server.start()
     yield site
     site.server.stop()
-    site.store.close()
+    site.memory.close()
 
 
 @pytest.fixture
@@ -210,7 +199,7 @@ def fronted_site() -> Iterator[Site]:
         site.server.start()
         yield site
         site.server.stop()
-        site.store.close()
+        site.memory.close()
 
 
 @pytest.fixture
@@ -220,4 +209,4 @@ def public_site(tmp_path: Path) -> Iterator[Site]:
     site.server.start()
     yield site
     site.server.stop()
-    site.store.close()
+    site.memory.close()

@@ -16,8 +16,8 @@ from tests.unit.web.conftest import Answer, Site
 @pytest.fixture
 def shop(site: Site) -> Site:
     """A site with an app that has two releases."""
-    site.operations.push("shop")
-    site.operations.push("shop")
+    site.memory.push("shop")
+    site.memory.push("shop")
     return site
 
 
@@ -56,9 +56,10 @@ def test_rollback_leads_to_the_deploy_that_it_made(shop: Site) -> None:
 
 def test_the_question_of_a_rollback_names_config_that_comes_and_goes(shop: Site) -> None:
     assert "Config:" not in shop.get("/apps/shop/actions/rollback?release=1").text
-    shop.operations.change_config(
+    shop.operations.config.change(
         shop.store.app("shop"), {"DATABASE_URL": "postgres://secret"}, shop.key("cat", Role.DEPLOYER)
     )
+    shop.memory.settle()
     page = shop.get("/apps/shop/actions/rollback?release=1").text
     assert "Config: removes DATABASE_URL." in page
     assert "secret" not in page
@@ -127,7 +128,7 @@ def test_what_cannot_be_done_says_why_and_is_in_the_log(shop: Site) -> None:
     question = shop.get("/apps/shop/actions/cancel")
     form = dict(re.findall(r'name="(form_token|app_id)" value="(\w+)"', question.text))
     answer = shop.get("/apps/shop/actions/cancel", "POST", form=form)
-    assert (answer.status, "No deploy to cancel" in answer.text or "no deploy to cancel" in answer.text) == (404, True)
+    assert (answer.status, "no deploy that can be canceled" in answer.text) == (404, True)
     assert [(e.action, e.outcome) for e in shop.store.audit()] == [("deploys:cancel", Outcome.FAILED)]
 
 
@@ -143,7 +144,7 @@ def test_a_purge_forgets_all_of_the_app_or_what_a_path_fits(shop: Site) -> None:
     assert "cache:purge shop --url &#x27;/blog/*&#x27;" in question
     form = dict(re.findall(r'<input type="hidden" name="(form_token|app_id)" value="(\w+)">', question))
     assert shop.get("/apps/shop/actions/purge", "POST", form=form | {"url": "/blog/*"}).status == 303
-    assert shop.operations.purged == [("1", Purge()), ("1", Purge("/blog/*"))]  # the app's id
+    assert shop.memory.front.purged == [("1", Purge()), ("1", Purge("/blog/*"))]  # the app's id
     entries = [(e.action, e.detail, e.outcome) for e in shop.store.audit()]
     assert entries == [("cache:purge", "web, url /blog/*", Outcome.OK), ("cache:purge", "web, all", Outcome.OK)]
 
@@ -154,7 +155,7 @@ def test_what_cannot_be_purged_says_why(shop: Site) -> None:
     for url, why in (("blog", "not a path or url"), ("http://other.example.com/", "shop does not answer at")):
         answer = shop.get("/apps/shop/actions/purge", "POST", form=form | {"url": url})
         assert (answer.status, why in answer.text.lower()) == (400, True)
-    assert shop.operations.purged == []
+    assert shop.memory.front.purged == []
     assert shop.store.audit() == []  # as of a command that was typed wrongly
     assert shop.get("/apps/shop/actions/purge", "POST", form={"url": ""}).status == 403
-    assert shop.operations.purged == []
+    assert shop.memory.front.purged == []

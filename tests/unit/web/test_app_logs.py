@@ -40,7 +40,7 @@ def run(site: Site, number: int) -> None:
 
 
 def say(site: Site, text: str, process: str = "web", release: int = 1, at: float | None = None) -> None:
-    site.operations.facts.lines.append(
+    site.memory.facts.lines.append(
         LogLine(f"shop.{process}.1.v{release}", time.time() if at is None else at, "stdout", text)
     )
 

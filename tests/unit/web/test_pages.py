@@ -346,7 +346,7 @@ def test_the_state_is_what_a_visitor_gets(site: Site) -> None:
         live = site.store.app(name).live_release or 0
         containers = [replace(c, id=f"{name}-{c.id}") for c in site.store.containers(app_id)]
         site.store.set_live(app_id, live, containers)
-    site.operations.facts.states = {"half-id2": "restarting", "gone-id0": "exited", "gone-id1": "exited"}
+    site.memory.facts.states = {"half-id2": "restarting", "gone-id0": "exited", "gone-id1": "exited"}
     site.store.set_setting(ids["shut"], "stopped", True)
     site.store.set_setting(ids["closed"], "maintenance", {"page": None, "allow": []})
     site.store.set_setting(ids["well"], "lock", {"by": "ada", "message": "freeze", "at": 1.0})
@@ -393,7 +393,7 @@ def test_while_docker_is_silent_nothing_is_called_down(site: Site, monkeypatch: 
     def silent() -> dict[str, str]:
         raise EngineError("Docker does not answer", "start it")
 
-    monkeypatch.setattr(site.operations.facts, "containers", silent)
+    monkeypatch.setattr(site.memory.facts, "containers", silent)
     go_live(site, "shop")
     assert site.get("/api/apps").json()["apps"][0]["state"] == "live"
     assert "Docker does not answer" in site.get("/").text
@@ -410,7 +410,7 @@ def test_what_a_command_sets_without_a_deploy_reaches_an_open_page(site: Site, m
     with site.stream(page[page.index("/changes?after=") :].partition('"')[0]) as viewer:
         site.store.set_setting(site.store.app("shop").id, "maintenance", {"page": None, "allow": []})
         viewer.until("changed")
-        site.operations.facts.states = {"id0": "exited"}
+        site.memory.facts.states = {"id0": "exited"}
         viewer.until("changed")
 
 
@@ -421,7 +421,7 @@ def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
     latency[bucket(0.05)] = 900
     latency[bucket(2.0)] = 20
     traffic = Traffic(hits=600, misses=300, app_errors=60, sent_bytes=84_000_000, latency=latency)
-    site.operations.tally.restore([TrafficMinute(site.store.app("shop").id, int(time.time()) - 120, traffic)])
+    site.memory.tally.restore([TrafficMinute(site.store.app("shop").id, int(time.time()) - 120, traffic)])
     shop, quiet = sorted(site.get("/api/apps").json()["apps"], key=lambda a: a["name"] == "quiet")
     assert quiet["traffic"] is None
     assert (shop["traffic"]["requests_per_s"], shop["traffic"]["errors_per_s"]) == (1.5, 0.1)
@@ -481,9 +481,9 @@ def test_the_status_pages_own_certificate_is_on_it(site: Site, monkeypatch: pyte
 
 
 def test_a_crash_loop_after_a_release_that_was_good_is_ended_by_a_rollback(site: Site) -> None:
-    site.operations.push("shop")
-    site.operations.push("shop")
-    site.operations.facts.states = {c.id: "restarting" for c in site.store.containers() if c.process == "web"}
+    site.memory.push("shop")
+    site.memory.push("shop")
+    site.memory.facts.states = {c.id: "restarting" for c in site.store.containers() if c.process == "web"}
     [warning] = site.get("/api/apps/shop").json()["warnings"]
     assert warning["command"] == "releases:rollback shop"
 
@@ -510,7 +510,7 @@ def test_a_filling_disk_and_a_silent_varnish_are_warnings(site: Site, monkeypatc
     go_live(site, "shop")
     full = replace(usage.machine(site.settings.data_dir), disk_bytes=100 << 30, disk_free_bytes=5 << 30)
     monkeypatch.setattr(usage, "machine", lambda data_dir: full)
-    site.operations.facts.front = False
+    site.memory.facts.front = False
     found = {w["text"]: w["command"] for w in site.get("/api/server").json()["warnings"]}
     assert found == {
         "Varnish does not answer: no site can be reached": "gitship doctor",
@@ -522,8 +522,8 @@ def test_a_filling_disk_and_a_silent_varnish_are_warnings(site: Site, monkeypatc
 def test_old_pages_that_stand_in_for_an_app_that_is_down_are_told(site: Site) -> None:
     go_live(site, "shop")
     app_id = site.store.app("shop").id
-    site.operations.facts.states = {"id0": "exited", "id1": "exited"}
-    site.operations.tally.take(f"{app_id} v1 stale 200 0.001 300\n".encode() * 7)
+    site.memory.facts.states = {"id0": "exited", "id1": "exited"}
+    site.memory.tally.take(f"{app_id} v1 stale 200 0.001 300\n".encode() * 7)
     app = site.get("/api/apps/shop").json()
     assert (app["state"], app["traffic"]["stale"]) == ("down", 7)
     text = site.get("/").text
@@ -534,7 +534,7 @@ def test_old_pages_that_stand_in_for_an_app_that_is_down_are_told(site: Site) ->
 def test_few_old_pages_while_new_ones_are_fetched_are_not_worth_a_word(site: Site) -> None:
     go_live(site, "shop")
     line = f"{site.store.app('shop').id} v1 %s 200 0.001 300\n"
-    site.operations.tally.take(((line % "hit") * 500 + (line % "stale") * 4).encode())
+    site.memory.tally.take(((line % "hit") * 500 + (line % "stale") * 4).encode())
     assert " old</span>" not in site.get("/").text
     assert site.get("/api/apps/shop").json()["traffic"]["stale"] == 4
 
@@ -542,7 +542,7 @@ def test_few_old_pages_while_new_ones_are_fetched_are_not_worth_a_word(site: Sit
 def test_the_app_page_has_plots_of_an_hour_a_day_and_30_days_with_marks(site: Site) -> None:
     go_live(site, "shop")
     app_id, now = site.store.app("shop").id, int(time.time())
-    site.operations.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 120, Traffic(hits=600, stale=6, misses=300))])
+    site.memory.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 120, Traffic(hits=600, stale=6, misses=300))])
     hours = [(app_id, now // 3600 * 3600 - 3600 * n, Traffic(misses=1000)) for n in (2, 30, 300)]
     site.store.add_traffic(hours)
     for span, requests in (("hour", 906), ("day", 1000), ("month", 3000), ("nonsense", 906)):
@@ -565,7 +565,7 @@ def test_the_app_page_shows_the_cache_its_rules_and_what_it_answered(site: Site)
     app_id, now = site.store.app("shop").id, int(time.time())
     site.store.set_setting(app_id, "cache.ttl_s", 60)
     counts = Traffic(hits=600, stale=100, misses=200, passes=100)
-    site.operations.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 120, counts)])
+    site.memory.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 120, counts)])
     page = site.get("/apps/shop").text
     for part in ("from the cache <b>60.0 %</b>", "old, from the cache <b>10.0 %</b>", "not to be kept <b>10.0 %</b>"):
         assert part in page
@@ -591,8 +591,8 @@ def test_every_answer_of_the_api_is_on_its_page(site: Site) -> None:
     app_id, now = site.store.app("shop").id, int(time.time())
     site.store.add_uptime([UptimeDay(app_id, now // 86_400, up_s=5.0)])
     site.store.add_container_event(ContainerEvent(app_id, "id0", "c", "web", 1, 5.0, ContainerEventKind.CRASHED, 3))
-    site.operations.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 60, Traffic(misses=1))])
-    site.operations.facts.lines.append(LogLine("shop.web.0.v1", time.time(), "stdout", "listening"))
+    site.memory.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 60, Traffic(misses=1))])
+    site.memory.facts.lines.append(LogLine("shop.web.0.v1", time.time(), "stdout", "listening"))
     page = site.get("/api").text
     paths = re.findall(r"<code>GET (/api[^<?]*)", page)
     routes = [address for address in addresses() if address.startswith("/api/")]
@@ -637,7 +637,7 @@ def test_a_container_that_crashes_again_and_again_is_told_so_while_it_happens_to
 
 
 def test_a_rollback_that_gitship_made_by_itself_is_told_with_its_cause(site: Site) -> None:
-    site.operations.push("shop")
+    site.memory.push("shop")
     app_id = site.store.app("shop").id
     cause = "rollback to v1 by itself: v2 crashed 3 times within 9 s of its switch"
     for by, told in (("ada", 0), ("gitship", 1)):

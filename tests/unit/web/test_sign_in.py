@@ -102,7 +102,7 @@ def test_only_hashes_are_stored(site: Site) -> None:
 
 def test_a_session_ends_with_its_key_also_when_the_key_returns(site: Site) -> None:
     cookie = site.sign_in("bob", Role.VIEWER)
-    identity = site.operations._identity("SHA256:bob", "")
+    identity = site.memory.identify("SHA256:bob", "")
     assert identity
     bearer = {"Authorization": f"Bearer {site.operations.sign_ins.add_token(identity, 'x')}"}
     assert site.get("/", cookie=cookie).status == 200
@@ -136,7 +136,7 @@ def test_an_open_stream_ends_at_once_when_its_key_is_removed(site: Site, monkeyp
 def test_a_session_ends_when_its_key_is_limited_and_a_token_narrows(site: Site) -> None:
     go_live(site, "shop")
     cookie = site.sign_in("bob", Role.VIEWER)
-    identity = site.operations._identity("SHA256:bob", "")
+    identity = site.memory.identify("SHA256:bob", "")
     assert identity
     token = site.operations.sign_ins.add_token(identity, "x")
     site.store.limit_key(bob_of(site), [])
@@ -225,7 +225,7 @@ def test_the_public_page_says_up_or_down_and_nothing_else(public_site: Site) -> 
     go_live(site, "blog")
     site.store.create_app("unborn")
     fail(site, "shop")
-    site.operations.facts.states = {"id0": "exited", "id1": "exited"}
+    site.memory.facts.states = {"id0": "exited", "id1": "exited"}
     text = site.get("/", cookie="").text
     assert re.findall(r'class="state [a-z]+">(\w+)<', text) == ["down", "down"]  # go_live names all containers alike
     for hidden in ("unborn", "1a2b3c4", "v1", "exited 1", "web", "localhost:"):
@@ -321,7 +321,7 @@ def test_metrics_have_every_series_that_readme_promises(site: Site) -> None:
             app.id, "id0", "shop.web.0.v1", "web", 1, 5.0 + deaths, ContainerEventKind.CRASHED, 3, "", deaths
         )
         site.store.add_container_event(crash)
-    site.operations.tally.take(f"{app.id} v1 hit 200 0.001 300\n{app.id} v1 miss 502 0.04 300\n".encode())
+    site.memory.tally.take(f"{app.id} v1 hit 200 0.001 300\n{app.id} v1 miss 502 0.04 300\n".encode())
     text = site.get("/metrics", cookie="").text
     for line in (
         'gitship_app_up{app="shop"} 1.0',

@@ -1,14 +1,19 @@
-"""An engine whose containers print what a test says, and crash when it says so."""
+"""Docker in memory: a machine with two processors and 4 GB, whose containers print and crash as a test says."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
+from gitship.engine.build_limits import BuildLimits
+from gitship.engine.connection import EngineConnection
 from gitship.engine.docker import DockerEngine
-from gitship.engine.types import ContainerState, LogLine
-from gitship.errors import NotFound
+from gitship.engine.docker_images import DockerImages
+from gitship.engine.types import Capacity, ContainerState, Image, LogLine, Usage
+from gitship.errors import EngineError, NotFound
 from gitship.store import Store
+from tests.unit.memory.volumes import MemoryVolumes
 
 
 class Stream(Iterator[LogLine]):
@@ -26,17 +31,68 @@ class Stream(Iterator[LogLine]):
             raise
 
 
-class Printing(DockerEngine):
-    """Never connects. Its containers are those that the store says are live; their logs end with them."""
+class MemoryImages(DockerImages):
+    """There is every image, and each exposes 5000. Never connects."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self) -> None:
+        super().__init__(EngineConnection("unix:///nowhere", 1), "buildkit", BuildLimits(), lambda: "", "")
+
+    def store(self) -> str:
+        return "its own store (overlay2)"
+
+    def inspect(self, image_id: str) -> Image:
+        return Image(image_id, 1, tcp_ports=(5000,))
+
+    def login(self, server: str, username: str, password: str) -> None:
+        if password == "wrong":
+            raise EngineError(f"the registry {server} does not take the login", "check user and password")
+
+    def remove(self, image_id: str, mine: Callable[[str], bool], *, untagged: bool) -> bool:
+        return True
+
+
+class MemoryEngine(DockerEngine):
+    """Its containers are those that the store says are live, and their logs end with them.
+
+    Never connects: what is not answered here would fail.
+    """
+
+    def __init__(self, store: Store | None = None, images: DockerImages | None = None) -> None:
         super().__init__("unix:///nowhere")
         self._store = store
+        self._images = images or MemoryImages()
+        self._kept = MemoryVolumes()
+        self.removed: list[str] = []
         self._printed: list[LogLine] = []
         self._more = threading.Condition()
         self._crashes = 0
         self._crashed: list[str] = []
         self.streams: list[Stream] = []
+
+    @property
+    def volumes(self) -> MemoryVolumes:  # type: ignore[override]
+        return self._kept
+
+    def ping(self) -> str:
+        return "1"
+
+    def image_root(self) -> Path | None:
+        return None
+
+    def capacity(self) -> Capacity:
+        return Capacity(cpus=2, memory_bytes=4 << 30, platforms=("linux/amd64", "linux/386"))
+
+    def remove_network(self, name: str) -> None:
+        """No app has one."""
+
+    def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
+        return []
+
+    def remove(self, container_id: str) -> None:
+        self.removed.append(container_id)
+
+    def usage(self, container_id: str) -> Usage | None:
+        return None
 
     def print_line(self, line: LogLine) -> None:
         with self._more:
@@ -49,14 +105,11 @@ class Printing(DockerEngine):
     def crash_one(self, name: str) -> None:
         self._crashed.append(name)
 
-    def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
-        return []
-
     def inspect(self, container_id: str) -> ContainerState:
         name = self._name(container_id)
         if name is None:
             raise NotFound(f"no container {container_id}")
-        return ContainerState(container_id, name, {}, "running")
+        return ContainerState(container_id, name, {}, "running", started_at=1_700_000_000.0)
 
     def logs(
         self,
@@ -74,7 +127,8 @@ class Printing(DockerEngine):
         return self.streams[-1]
 
     def _name(self, container_id: str) -> str | None:
-        return next((c.name for c in self._store.containers() if c.id == container_id), None)
+        containers = self._store.containers() if self._store else ()
+        return next((c.name for c in containers if c.id == container_id), None)
 
     def _read(
         self,

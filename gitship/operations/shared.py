@@ -1,0 +1,37 @@
+"""What all operations are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitship.config import Settings
+from gitship.engine.interface import Engine
+from gitship.events import Bus, Event
+from gitship.front.front import Front
+from gitship.git.repository import Repositories
+from gitship.model import App
+from gitship.operations.jobs import Jobs
+from gitship.routing import switch
+from gitship.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Safe from any thread. What deploys goes through ``jobs``."""
+
+    settings: Settings
+    store: Store
+    bus: Bus
+    engine: Engine
+    front: Front
+    repositories: Repositories
+    jobs: Jobs
+
+    def stopped(self, app: App) -> bool:
+        return bool(self.store.setting(app.id, switch.STOPPED))
+
+    def publish_hosts(self, app: App) -> None:
+        """Tells Varnish which host leads to which app, and whoever listens that this one is new or has changed."""
+        settings = self.settings
+        self.front.bring_hosts(lambda: switch.hosts(self.store, settings.domain, settings.web.domain))
+        self.bus.publish(Event("app", app.name))
