@@ -1,4 +1,4 @@
-"""Where the files of the top-level hooks/ and varnish/ directories are, in a checkout and in an installed wheel.
+"""Locates the files of the top-level hooks/ and varnish/ directories, in a checkout or an installed wheel.
 
 pyproject.toml maps the two directories into the package (``package-dir``), so a wheel holds them as gitship/hooks and
 gitship/varnish; a checkout, and an editable install of one, has them beside the package.

@@ -1,4 +1,4 @@
-"""`gitship init | serve | stop-front | attend | limit-builds | doctor | restore`; other words are for the server."""
+"""Command line: `init | serve | stop-front | attend | limit-builds | doctor | restore`; others go to the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server settings: TOML -> frozen dataclasses. Every error names its key, and an unknown key the nearest known one."""
+"""Server settings: TOML parsed into frozen dataclasses. Errors name the key and the nearest known one."""
 
 from __future__ import annotations
 

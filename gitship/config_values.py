@@ -1,4 +1,4 @@
-"""Kinds of values that only the server's settings have; each function raises ConfigError with what it must be."""
+"""Types of values in the server settings; each parser raises ConfigError with what it expects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composition root: builds the rooms from the ground up, and starts and stops their parts in order."""
+"""Composition root of `gitship serve`: builds all parts, starts them in order and stops them."""
 
 from __future__ import annotations
 

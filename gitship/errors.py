@@ -1,4 +1,4 @@
-"""What a user may see.
+"""Error types whose message and hint are shown to users.
 
 GitshipError            message (what happened) and hint (what to do next)
 ├── UsageError          typed wrongly, whatever exists: exit code 2

@@ -1,4 +1,4 @@
-"""In-process bus: log lines and state changes, from whoever makes them to whoever watches.
+"""In-process event bus for log lines and state changes.
 
 A slow subscriber loses its oldest events, never holds up a publisher; ``Subscription.lost`` counts them.
 """

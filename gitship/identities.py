@@ -1,4 +1,4 @@
-"""Who a key is: to the front door, which notes those it does not know, and to the status page's sign-in."""
+"""Looks up the identity of an SSH key, and records unknown keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitship init`: config, directories, host key, first admin key. Doing it again changes nothing that is there."""
+"""`gitship init`: creates config, directories, host key and first admin key. Idempotent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a thread works for, so that every line of the log says it: the request, the app, the deploy.
+"""Per-thread log context: the request, app and deploy of each log line.
 
 A request is one thing that somebody asked for: a push, a command, a button of the status page. Its id goes from there
 into the log, the deploy's record, `deploys:info` and the deploy's page.

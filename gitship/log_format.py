@@ -1,4 +1,4 @@
-"""The server's own log: a line for each event, for people or as JSON, with its ``log_context``."""
+"""Format of the server's log, as text or JSON, with ``log_context``."""
 
 from __future__ import annotations
 

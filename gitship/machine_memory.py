@@ -1,4 +1,4 @@
-"""How much memory this machine has, and what gitship takes of it where the settings are silent."""
+"""The machine's memory, and default sizes derived from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which app a container is of, and what it is for it: labels find, the store says.
+"""Determines the app and role of a container: found by labels, confirmed by the store.
 
 Live containers stand in the store by Docker's id. Any other is gitship's own when its labels are under this server's
 seal (see ``engine.seal``), which no image has; those that a gitship from before the seals has made are known by their

@@ -1,4 +1,4 @@
-"""What one app fails at costs the others nothing: whoever looks after all apps does each one's part apart.
+"""Error isolation between apps: run each app's part of a task so that one failure does not stop the rest.
 
 A failure is logged when it is new, however often the round comes again, and stands here as that app's until the part
 goes well or there is no such part any more.

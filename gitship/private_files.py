@@ -1,4 +1,4 @@
-"""Files and directories that only gitship's own user may look at, whatever umask it was started with."""
+"""Creates files and directories that only gitship's user may read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitship serve` as a process: one for each data directory, what it asks of the system, and its end by a signal."""
+"""`gitship serve` as a process: one per data directory, limits, signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Varnish and haproxy as the settings want them: for `gitship serve`, which leaves them running, and `stop-front`.
+"""Varnish and haproxy as configured, for `gitship serve` and `stop-front`.
 
 Apart from the daemon, whose 300 modules take 0.9 s of a processor to import; these take 0.2 s.
 """

@@ -1,4 +1,4 @@
-"""SSH public keys as people paste them: one line of type, base64 and comment, checked before it is ever stored."""
+"""Parses and validates SSH public keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitship restore`: a server out of a backup, or its database out of an automatic copy, and what to say of it."""
+"""`gitship restore`: restores a server from a backup, or its database from an automatic copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Typed access to what a JSON or TOML file holds; errors name the file, the key and, for an unknown one, the nearest.
+"""Schema reader for JSON and TOML; errors name the file, the key and the nearest known key.
 
 Everything that people write is read with it: the server's settings, gitship.toml, app.json, the server's document.
 """

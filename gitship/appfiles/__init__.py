@@ -1,1 +1,1 @@
-"""What an app's repository says of how it runs, and what commands set over that. Pure."""
+"""Files in an app's repository (Procfile, app.json, gitship.toml) and the overrides set by command. Pure."""

@@ -1,4 +1,4 @@
-"""`app.json` as Dokku reads it: env, formation, healthchecks, cron and the deploy scripts.
+"""Parser of `app.json`, as Dokku reads it: env, formation, healthchecks, cron and deploy scripts.
 
 Source: Dokku's "app.json" and "Scheduled Cron Tasks", docker-container-healthchecker's "File Format". Everything else
 in the file (Heroku has many keys) is passed over and told of, but what is read must be of the right kind. `onFailure`

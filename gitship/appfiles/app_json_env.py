@@ -1,4 +1,4 @@
-"""`env` of app.json: config that an app wants to have, as Heroku and Dokku give it.
+"""`env` of app.json: required, default and generated config variables, as in Heroku and Dokku.
 
 A value is given where the app has none, by its own config or the server's for all apps. With `sync` it is put back at
 every push. What is not required is given once: who unsets it does without.

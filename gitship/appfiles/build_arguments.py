@@ -1,4 +1,4 @@
-"""Build arguments that mean something to the builder itself, or to docker's client, beside the Dockerfile. Pure."""
+"""Checks build arguments that would change the builder or docker's client instead of the Dockerfile. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of an app's cache: by command over its gitship.toml over the defaults. Pure.
+"""Cache rules of an app: `cache:set` over gitship.toml over the defaults. Pure.
 
 One stored setting per rule (``cache.ttl_s``), of the value that the release has when it comes from the file.
 """
@@ -97,7 +97,7 @@ RULES = (
         "cookies that do not prevent caching: names (`_ga*`), or `on` for all; uncached requests still get them",
         _cookies),
     CacheRule("strip_query", "strip_query", "off",
-        "query query parameters to remove from GET requests for cache and app, for instance `utm_*,fbclid`", _names),
+        "query parameters to remove from GET requests for cache and app, for instance `utm_*,fbclid`", _names),
     CacheRule("assets_for", "assets_for_s", "1h",
         "how long to serve the previous release's cached files where the live one answers 404; 0: not at all",
         Value.duration),

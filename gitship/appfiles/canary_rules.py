@@ -1,4 +1,4 @@
-"""When a canary is promoted and when it is aborted. Pure: figures in, a verdict out.
+"""Decides whether a canary is promoted or aborted, from its traffic figures. Pure.
 
 Only requests that reach the app count: what the cache answers says nothing of a release.
 """

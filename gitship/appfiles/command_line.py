@@ -1,4 +1,4 @@
-"""A command as people write it in a Procfile, as the words that a container is started with."""
+"""Splits a command of a Procfile into the arguments that a container is started with."""
 
 from __future__ import annotations
 

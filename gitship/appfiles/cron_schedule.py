@@ -1,4 +1,4 @@
-"""When a cron entry is due: five fields as in crontab(5), or a word such as @daily, in a time zone. Pure.
+"""Cron schedules: five fields as in crontab(5), or a name such as @daily, in a time zone. Pure.
 
 The calendar is CronSim's, which does as Debian's cron does. What names its hours runs once on the day that the clocks
 change: an hour that is skipped is made up for when it is over, one that comes twice counts once. What runs in every

@@ -1,4 +1,4 @@
-"""Which containers a release should have, against those that run: what stays, what starts, what ends. Pure."""
+"""Plans which containers of a release to keep, start and stop, from the wanted and the running ones. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitship.toml`: what a Procfile and an app.json cannot say. Every key is optional; an unknown one is refused."""
+"""Parser of `gitship.toml`: settings beyond Procfile and app.json. All keys are optional; unknown keys are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a commit wants to run: its Procfile, app.json and gitship.toml in one, and the processes of a release."""
+"""Manifest of a commit: Procfile, app.json and gitship.toml combined into a release's processes."""
 
 from __future__ import annotations
 

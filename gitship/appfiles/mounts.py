@@ -1,4 +1,4 @@
-"""What an app's containers mount: from what a user types to what a release's processes have. Pure."""
+"""Mounts of an app: parses SOURCE:PATH and computes the mounts of a release's processes. Pure."""
 
 from __future__ import annotations
 

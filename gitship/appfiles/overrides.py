@@ -1,4 +1,4 @@
-"""What owners set by command, over what the commit's files and the image say. Pure.
+"""Settings made by command, which override the commit's files and the image. Pure.
 
 One stored setting per value (``limit.web.memory_bytes``), so that two changes that wait in the queue keep each other.
 """

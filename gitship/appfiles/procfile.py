@@ -1,4 +1,4 @@
-"""`Procfile`: one `type: command` in a line, as Heroku and Dokku read it.
+"""Parser of `Procfile`: one `type: command` per line, as in Heroku and Dokku.
 
 Blank lines, lines that begin with `#` or `//`, a byte order mark and any kind of line end are taken as they are there.
 Where the two hosts would guess, this refuses: a line of another form (a merge's `<<<<<<<`) and a type named twice.

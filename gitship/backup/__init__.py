@@ -1,1 +1,1 @@
-"""The whole server in one tar archive, and a server out of one."""
+"""Backup of the whole server as one tar archive, and restore from it."""

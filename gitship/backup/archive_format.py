@@ -1,4 +1,4 @@
-"""What a backup's archive has, in which order, and how it is known to be whole.
+"""Format of a backup archive: its entries, their order, and the manifest that proves it complete.
 
 A tar archive (pax) of: HEADER, CONFIG, everything of the data directory below DATA, volumes below VOLUMES in pieces
 (tar wants a size before the content, and that of a volume is known at its end), and, last of all, MANIFEST with the
@@ -52,7 +52,7 @@ class BackupHeader:
         except TypeError:
             number = document.get("format") if isinstance(document, dict) else None
             if not isinstance(number, int) or number <= FORMAT:
-                raise IncompleteBackup("its first entry is not that of a gitship backup") from None
+                raise IncompleteBackup("it is not a gitship backup") from None
             about = cls(number, str(document.get("gitship")), 0.0, "", 0, False, False)
         if about.format > FORMAT:
             raise GitshipError(

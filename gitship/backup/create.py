@@ -1,4 +1,4 @@
-"""A backup of the running server: one state of the database and of all refs, and everything that they need.
+"""Creates a backup of the running server: a consistent state of the database, the refs and all they need.
 
 The two are looked at while no deploy can become live. What comes after that moment is not in the backup, whole or in
 part: objects that are added meanwhile do no harm, and a deploy that was under way is settled like after a crash.
@@ -88,7 +88,7 @@ class Backups:
         Raises GitshipError (Conflict while another is made); what was handed over is then no whole archive.
         """
         if not self._one.acquire(blocking=False):
-            raise Conflict("another backup is being made", "wait for its end")
+            raise Conflict("another backup is in progress", "wait for it to finish")
         try:
             return self._write(write, gone, logs, volumes)
         finally:
@@ -139,7 +139,8 @@ class Backups:
             yield from writer.end()
         except OSError as error:
             raise GitshipError(
-                f"the backup is not whole: {error}", "run server:backup again; an app that was destroyed may be why"
+                f"the backup is incomplete: {error}",
+                "run server:backup again; an app may have been destroyed during it",
             ) from error
 
     def _about(self, apps: int, logs: bool, volumes: bool) -> BackupHeader:

@@ -1,4 +1,4 @@
-"""A backup's archive, entry by entry: whole to its manifest, and every entry as it was written."""
+"""Reads a backup archive entry by entry, and checks each against the manifest."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class BackupReader:
             self._tar = tarfile.open(fileobj=stream, mode="r|*", errorlevel=2)  # noqa: SIM115 (lives as long as the reader); gzip as well
             first = self._tar.next()
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-            raise IncompleteBackup(f"it is no tar archive ({error})") from None
+            raise IncompleteBackup(f"it is not a tar archive ({error})") from None
         if first is None or first.name != archive_format.HEADER:
-            raise IncompleteBackup("its first entry is not that of a gitship backup")
+            raise IncompleteBackup("it is not a gitship backup")
         self.about = BackupHeader.read(self._document(first))
 
     def __iter__(self) -> Iterator[BackupEntry]:
@@ -116,4 +116,4 @@ class BackupReader:
             raise IncompleteBackup("its manifest cannot be read")
         for name in sorted(entries.keys() | self._seen.keys()):
             if entries.get(name) != self._seen.get(name):
-                raise IncompleteBackup(f"'{name[:200]}' is not what was written into it")
+                raise IncompleteBackup(f"'{name[:200]}' differs from what was backed up")

@@ -1,4 +1,4 @@
-"""A server out of a backup: everything is unpacked and checked beside the data directory's own, then put in place.
+"""Restores a server from a backup: unpacks and checks it beside the data directory, then swaps it in.
 
 Nothing of the old is touched before the archive is known to be whole. A gitship that is started after a restore that
 was cut short finds PLACING and refuses, instead of beginning an empty server.
@@ -78,8 +78,8 @@ def restore(stream: IO[bytes], path: Path, *, force: bool, volumes_of: Callable[
     with data_directory_lock.claimed(data_dir):
         if _there(data_dir) and not force:
             raise Conflict(
-                f"{data_dir} has data already",
-                "restore into an empty one, or add --force: what is there is then moved aside, not removed",
+                f"{data_dir} already contains data",
+                "restore into an empty directory, or add --force to move the existing data aside",
             )
         staging = data_dir / STAGING
         try:
@@ -153,7 +153,7 @@ def _write(staging: Path, entry: BackupEntry) -> None:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return
     if any(parent.is_symlink() for parent in place.parents if parent.is_relative_to(staging)):
-        raise IncompleteBackup(f"'{entry.name[:200]}' leads through a link")
+        raise IncompleteBackup(f"'{entry.name[:200]}' goes through a link")
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if entry.kind == "link":
         place.symlink_to(entry.target)

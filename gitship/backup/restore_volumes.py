@@ -1,4 +1,4 @@
-"""The volumes of a backup: each into a new volume of Docker's, which the restored database names as the app's own."""
+"""Restores the volumes of a backup, each into a new Docker volume that the restored database names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class VolumeRestore:
         """Takes the volume that ``first`` begins from the entries; the one that comes after it, None at the end."""
         piece = archive_format.volume_piece(first.name)
         if piece is None or piece.number != 0 or (piece.app_id, piece.volume) in self.filled:
-            raise IncompleteBackup(f"'{first.name[:200]}' is not where it should be")
+            raise IncompleteBackup(f"'{first.name[:200]}' is in the wrong place")
         after: list[BackupEntry | None] = []
 
         def content() -> Iterator[bytes]:

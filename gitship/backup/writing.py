@@ -1,4 +1,4 @@
-"""Entries to the bytes of a tar archive, with the size and sum of each in the manifest at the end."""
+"""Writes a backup archive: tar entries, with the size and checksum of each in the manifest at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""allow: the networks from which visitors are let in; all others get a page that says so (403)."""
+"""allow: restrict an app to visitors from some networks; others get a 403 page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""apps: make, list and destroy applications."""
+"""apps: create, list, rename, clone, lock and destroy apps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def create(app: AppName, /, *, context: Ctx) -> None:
 def refuse_existing(context: Context, name: str) -> None:
     """For a key that may know of every app. Raises AlreadyThere."""
     if context.store.find_app(name) is not None:
-        raise AlreadyThere(f"app '{name}' exists already", "choose another name, or push to it")
+        raise AlreadyThere(f"app '{name}' already exists", "choose another name, or push to it")
 
 
 @command(

@@ -1,4 +1,4 @@
-"""apps:info: all about one app at a glance."""
+"""apps:info: show everything about one app."""
 
 from __future__ import annotations
 

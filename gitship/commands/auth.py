@@ -1,4 +1,4 @@
-"""auth: visitors of an app have to sign in with a name and password (HTTP Basic)."""
+"""auth: require a user name and password from an app's visitors (HTTP Basic)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""builder: how an app's image is built, from its next build on."""
+"""builder: set how an app's image is built, from its next build on."""
 
 from __future__ import annotations
 

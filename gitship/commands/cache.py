@@ -1,4 +1,4 @@
-"""cache: for how long Varnish keeps an app's pages, for whom, and what it shall forget."""
+"""cache: rules for how long Varnish caches an app's pages, and purging them."""
 
 from __future__ import annotations
 

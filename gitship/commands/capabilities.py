@@ -1,4 +1,4 @@
-"""capabilities: what an app's containers may do beyond what every container may."""
+"""capabilities: add Linux capabilities to an app's containers."""
 
 from __future__ import annotations
 

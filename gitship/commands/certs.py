@@ -1,4 +1,4 @@
-"""certs: certificates that an app's owner brings, and a list of all there are."""
+"""certs: install your own certificates, and list all certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""checks: what makes an app's containers healthy, asked for by command."""
+"""checks: set, skip and run the health checks of an app's containers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""completion: what a shell on the laptop needs to complete commands, options and app names."""
+"""completion: shell scripts that complete commands, options and app names."""
 
 from __future__ import annotations
 

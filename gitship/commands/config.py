@@ -1,4 +1,4 @@
-"""config: an app's environment variables. A change makes a new release, without a build."""
+"""config: an app's environment variables. A change creates a new release without a build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""config:global: variables that every app gets, below its own."""
+"""config:global: variables of all apps; an app's own take precedence."""
 
 from __future__ import annotations
 

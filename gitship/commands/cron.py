@@ -1,4 +1,4 @@
-"""cron: commands that run by the clock, each in a container of its own, made from the app's live release."""
+"""cron: commands that run on a schedule, each in its own container of the app's live release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""demo: something to look at before one has a project."""
+"""demo: deploy a small demo app."""
 
 from __future__ import annotations
 

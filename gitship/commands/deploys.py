@@ -1,4 +1,4 @@
-"""deploys: what was and is being deployed."""
+"""deploys: list, show, cancel and retry deploys; promote and abort canaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""domains: the host names that lead to an app, beside `<app>.<server's domain>`."""
+"""domains: the host names that route to an app, besides `<app>.<server's domain>`."""
 
 from __future__ import annotations
 

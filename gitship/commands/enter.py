@@ -1,4 +1,4 @@
-"""enter: a command, or a shell, in a container that runs already."""
+"""enter: run a command or a shell in a running container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""errors: the page that visitors get while an app does not answer."""
+"""errors: the error page that visitors get while an app is down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""git: deploys of what no push brings, and the branch that deploys."""
+"""git: deploy revisions, archives and images without a push, and set the deploy branch."""
 
 from __future__ import annotations
 

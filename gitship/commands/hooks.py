@@ -1,4 +1,4 @@
-"""hooks: the server's own programs that run at the points of every deploy."""
+"""hooks: list the server's hooks, which run at fixed points of every deploy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""https: apps over TLS, with certificates that are got and renewed by themselves."""
+"""https: TLS for apps, with certificates that are obtained and renewed automatically."""
 
 from __future__ import annotations
 

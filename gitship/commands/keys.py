@@ -1,4 +1,4 @@
-"""keys: who may log in, and as what."""
+"""keys: SSH keys that may log in, and their roles."""
 
 from __future__ import annotations
 

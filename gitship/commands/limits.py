@@ -1,4 +1,4 @@
-"""ratelimit and bodylimit: how much visitors may send to an app; Varnish refuses the rest."""
+"""ratelimit and bodylimit: limits for visitors' requests, enforced by Varnish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""logs: what an app's containers print, and what its deploys printed."""
+"""logs: the output of an app's containers and of its deploys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""maintenance: a page for all visitors while an app is being worked on."""
+"""maintenance: a 503 page for all visitors while an app is in maintenance."""
 
 from __future__ import annotations
 

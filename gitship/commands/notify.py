@@ -1,4 +1,4 @@
-"""notify: webhooks that are told what happens.
+"""notify: webhooks that receive events.
 
 A webhook's URL is as good as a password. Only admins see it; all others see the host. A key that is limited to some
 apps sees the webhooks of these apps and no others.

@@ -1,4 +1,4 @@
-"""policy: what the owner of the server lets through."""
+"""policy: show which images the server allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ports: where an app's web process listens."""
+"""ports: the port that an app's web process listens on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ps: an app's processes, how many run, and restarting them."""
+"""ps: scale, stop, start, restart and rebuild an app's processes."""
 
 from __future__ import annotations
 

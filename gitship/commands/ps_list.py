@@ -1,4 +1,4 @@
-"""ps:list and ps:events: how containers are, what they use, and what happened to them."""
+"""ps:list and ps:events: containers with their resource use, and their crashes and restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ps:pause and ps:resume: an app's new requests wait while something behind it changes."""
+"""ps:pause and ps:resume: hold an app's new requests for a short time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""redirects: visitors of a path or host of an app are sent elsewhere, before the app is asked."""
+"""redirects: redirect a path or host of an app, before its containers are asked."""
 
 from __future__ import annotations
 

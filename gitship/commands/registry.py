@@ -1,4 +1,4 @@
-"""registry: logins at image registries, for `git:from-image` of every app."""
+"""registry: logins at image registries, for all apps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""releases: what was live, going back to it, and taking it on to another app."""
+"""releases: list releases, roll back, and promote a release to another app."""
 
 from __future__ import annotations
 

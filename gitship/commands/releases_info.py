@@ -1,4 +1,4 @@
-"""releases:info: one release, and what it changed against the one that was live before."""
+"""releases:info: show one release and its changes against the previous live one."""
 
 from __future__ import annotations
 

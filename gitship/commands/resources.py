@@ -1,4 +1,4 @@
-"""resources: how much memory, processor time and how many processes a container may use."""
+"""resources: limits of memory, CPU and processes of an app's containers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""run: a command in a container of its own, made from the app's live release."""
+"""run: run a command in a one-off container of the app's live release."""
 
 from __future__ import annotations
 

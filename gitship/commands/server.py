@@ -1,4 +1,4 @@
-"""server: the whole server as one TOML document, written and read."""
+"""server: export, apply and reconcile the whole server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""server:backup: the whole server as one archive. `gitship restore` on the machine itself reads it."""
+"""server:backup: write a backup of the whole server; `gitship restore` reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""server:cleanup: room on the disk, from what gitship has and needs no more."""
+"""server:cleanup: free disk space by removing old images and logs."""
 
 from __future__ import annotations
 

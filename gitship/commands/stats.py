@@ -1,4 +1,4 @@
-"""stats: what visitors ask of apps, and how fast and how well that is answered."""
+"""stats: an app's traffic, cache hits, errors and response times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""storage: what an app keeps beyond a deploy, and where its containers find it."""
+"""storage: volumes and mounts of an app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""storage: a volume's content as a tar archive, out to a file and back."""
+"""storage:export and storage:import: a volume's content as a tar archive."""
 
 from __future__ import annotations
 

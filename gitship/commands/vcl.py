@@ -1,4 +1,4 @@
-"""vcl: an app's own VCL, called at fixed points of the VCL that gitship writes for it."""
+"""vcl: custom VCL of an app, called at fixed points of the generated VCL."""
 
 from __future__ import annotations
 

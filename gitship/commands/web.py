@@ -1,4 +1,4 @@
-"""web: into the status page with the key that one has, in a browser or for a program."""
+"""web: sign in to the status page with your SSH key, and API tokens."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How a command is declared, found, asked and shown. The commands themselves are in ``gitship.commands``."""
+"""Framework for commands: declaring, parsing, prompting and printing. The commands are in ``gitship.commands``."""

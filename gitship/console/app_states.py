@@ -1,4 +1,4 @@
-"""How apps are, in a word, as the status page has it."""
+"""States of apps in one word, as in commands and on the status page."""
 
 from __future__ import annotations
 

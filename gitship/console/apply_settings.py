@@ -1,4 +1,4 @@
-"""What `ports`, `checks`, `resources` and `builder` have in common: changing settings, and saying what comes of it."""
+"""Applies settings of `ports`, `checks`, `resources` and `builder`, and reports the deploy they cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One session's entry in the audit log. The two dispatchers write it, so that no command can forget to.
+"""Audit log entry of one session, written by the dispatchers so that no command can forget it.
 
 What changes nothing (what viewers may do) is written only when it is refused. Of what was typed, an entry has the
 command's name, its APP and what the command says itself with ``Context.record``: never a value or a key.

@@ -1,4 +1,4 @@
-"""What a listing is made of."""
+"""Columns of a listing."""
 
 from __future__ import annotations
 

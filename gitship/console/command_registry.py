@@ -1,4 +1,4 @@
-"""How commands are declared and found. A command is a function with typed parameters in a module of this package."""
+"""Registry of commands: each is a function with typed parameters in a module of ``gitship.commands``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command gets: who asks, the store, the operations, and where to print."""
+"""Context of a running command: identity, store, operations and output."""
 
 from __future__ import annotations
 

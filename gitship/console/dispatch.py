@@ -1,4 +1,4 @@
-"""From a session's words to an exit code.
+"""Dispatches a session's command line to its command, and returns the exit code.
 
 Exit codes: 0 done, or so already; 1 an error, no permission, or a deploy that did not go live; 2 typed wrongly or no
 such command; 3 what was to be made is there, or what was to be removed is not; 130 ended by Ctrl-C or because the

@@ -1,4 +1,4 @@
-"""Spans of time as they are typed after a command: ``30s``, ``10m``, ``2h``, ``1d``."""
+"""Parser of durations: ``30s``, ``10m``, ``2h``, ``1d``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Env files: ``NAME=value`` lines as Docker, dotenv and shells read them, and back, exactly."""
+"""Parser and writer of env files: ``NAME=value`` lines as Docker, dotenv and shells read them."""
 
 from __future__ import annotations
 

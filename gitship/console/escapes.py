@@ -1,4 +1,4 @@
-"""Text from apps, builds and clients, made safe to print: escape sequences could rewrite the reader's terminal."""
+"""Escapes control sequences in text from apps, builds and clients before it is printed."""
 
 from __future__ import annotations
 

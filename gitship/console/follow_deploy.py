@@ -1,4 +1,4 @@
-"""Showing a deploy to whoever asked for it: its lines, then how it ended."""
+"""Follows a deploy: prints its log lines, then its result."""
 
 from __future__ import annotations
 

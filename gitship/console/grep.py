@@ -1,4 +1,4 @@
-"""What `logs --grep` looks for: fixed text, or a regular expression of RE2, which no line can keep busy.
+"""Pattern matching of `logs --grep`: fixed text or RE2 regular expressions, in linear time.
 
 Python's own `re` backtracks and holds the interpreter's lock while it does: `(a+)+$` on one line would stop the server.
 RE2 works in linear time without the lock: the worst pattern of MOST_INSTRUCTIONS took 3 s for a line of 64 KiB.

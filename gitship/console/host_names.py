@@ -1,4 +1,4 @@
-"""Host names as people type them, alone or as ``*.example.com``."""
+"""Parser of host names, including ``*.example.com``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is removed twice: the second time is no error that matters to a script, but a slip of the pen has to be seen.
+"""Exit codes of commands that change nothing: no error for scripts, but typing errors are reported.
 
 So it is told like an error, with an exit code of its own. An app that is not there is never answered so: a limited key
 would learn from it which apps there are.

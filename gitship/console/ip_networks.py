@@ -1,4 +1,4 @@
-"""Networks as people type them: ``10.0.0.0/8``, ``2001:db8::/32``, or a single address."""
+"""Parser of networks: ``10.0.0.0/8``, ``2001:db8::/32``, or a single address."""
 
 from __future__ import annotations
 

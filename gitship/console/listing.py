@@ -1,4 +1,4 @@
-"""One way to print a listing: a table on a terminal, aligned columns in a pipe, JSON on request."""
+"""Prints listings: a table on a terminal, aligned columns in a pipe, or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How log lines are printed: JSON objects, or text with each process in its own colour."""
+"""Prints log lines: as JSON objects, or as text with a colour per process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a long stream has passed, for whoever watches a terminal."""
+"""Progress display of a long stream on a terminal."""
 
 from __future__ import annotations
 

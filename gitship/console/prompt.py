@@ -1,4 +1,4 @@
-"""Reading what a client types or pipes in. Its terminal is raw, so echo and line editing are ours."""
+"""Prompts and standard input of a client, with echo and line editing for its raw terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redirects as people type them: from a path or a host, to a path or a URL."""
+"""Parser of redirects: from a path or host to a path or URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manual's generated parts, made from what is declared: `python -m gitship.console.reference --write`."""
+"""Generates the reference parts of the manual from the declarations: `python -m gitship.console.reference --write`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One command's world: who asked, what they typed, and the three streams. Made by ``ssh``, used by ``commands``."""
+"""Session of one command: identity, arguments and the three streams. Created by ``ssh``."""
 
 from __future__ import annotations
 

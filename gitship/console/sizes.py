@@ -1,4 +1,4 @@
-"""Sizes as people type them: ``512m``, ``2g``."""
+"""Parser of sizes: ``512m``, ``2g``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other tools call a command: the answer to a name that is none here says what does its work.
+"""Suggests the gitship command for a command of Dokku, Heroku or Kamal.
 
 The nearest name by its letters misleads there: of all that gitship has, Dokku's `apps:report` is nearest to
 `apps:create`.
@@ -105,7 +105,7 @@ def here(name: str) -> str | None:
     if not found:
         return None
     ours = re.sub(r"^none(?: yet)?: ", "gitship has no such command: ", found[0])
-    return ours if ours.startswith(("by itself", "there is no")) else f"use {ours}"
+    return ours if ours.startswith(("automatic", "gitship has no")) else f"use {ours}"
 
 
 def names(cell: str) -> list[str]:

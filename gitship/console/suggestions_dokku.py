@@ -1,4 +1,4 @@
-"""Each of Dokku's own commands that concerns apps with a Dockerfile, and what does its work here.
+"""Table of Dokku's commands and the gitship commands that replace them.
 
 The manual's table is made of this, and the hint for whoever types Dokku's name. A cell that begins with "none" or "by
 itself" gives the reason.
@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("`builds:output`, `logs:failed`", "`logs:deploy`"),
     (
         "`builds:prune`, `builds:report`, `builds:set`",
-        "by itself after each deploy: the images of `deploy.keep_releases` releases stay",
+        "automatic after each deploy: the images of `deploy.keep_releases` releases stay",
     ),
     ("`cleanup`", "`server:cleanup`; images of old releases go by themselves"),
     ("`certs:add`, `certs:update`", "`certs:add`; or `https:enable`, which gets and renews one"),
@@ -116,11 +116,11 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("`ps:inspect`, `ps:report`", "`ps:list APP --format json`, `apps:info`, `stats:show`"),
     ("`ps:rebuild`", "`ps:rebuild`"),
     ("`ps:restart`, `ps:scale`, `ps:start`, `ps:stop`", "`ps:restart`, `ps:scale`, `ps:start`, `ps:stop`"),
-    ("`ps:restore`, `ps:retire`", "by itself: at each start, and whenever a container is missing or no longer wanted"),
+    ("`ps:restore`, `ps:retire`", "automatic: at each start, and whenever a container is missing or no longer wanted"),
     ("`ps:set`", "gitship.toml `processes.<type>.stop_timeout`; containers are always started again"),
     ("`registry:login`, `registry:logout`, `registry:report`", "`registry:login`, `registry:logout`, `registry:list`"),
     ("`registry:set`", "none: images stay on this machine"),
-    ("`repo:gc`", "`server:cleanup`; repositories are packed by itself, and no commit is dropped"),
+    ("`repo:gc`", "`server:cleanup`; repositories are packed automatically, and no commit is dropped"),
     ("`repo:purge-cache`", "`git push -o no-cache`, `ps:rebuild APP --no-cache`"),
     ("`report`, `url`, `urls`", "`apps:info`"),
     (
@@ -130,7 +130,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("`resource:reserve`, `resource:reserve-clear`", "none: Docker on one machine reserves nothing"),
     ("`run`, `run:detached`", "`run`, `run --detach APP`"),
     ("`run:list`, `run:logs`, `run:stop`", "`run:list`, `logs:run`, `run:stop`"),
-    ("`run:retire`", "by itself: a one-off is removed at its end"),
+    ("`run:retire`", "automatic: a one-off is removed at its end"),
     ("`scheduler:*`, `scheduler-docker-local:*`, `scheduler-k3s:*`, `scheduler-null:*`", "none: one machine"),
     (
         "`shell`",

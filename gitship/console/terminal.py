@@ -1,4 +1,4 @@
-"""A session's two consoles. On a terminal: colour, tables and the terminal's width; else plain text without either."""
+"""Terminal output of a session: colour, tables and width on a terminal, plain text elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which apps a key may know of. Everything that takes an app's name from a client asks here, and nowhere else.
+"""Visibility of apps: looks up an app by name for a key, which may be limited to some apps.
 
 A key that is limited to some apps gets one answer for an app of others and for an app that does not exist. It is looked
 up among its own apps only, so neither the words nor the time differ. Such a key makes no apps either: else a push to a

@@ -1,1 +1,1 @@
-"""Containers of a release: started, checked, accounted for, attached to."""
+"""Starts, checks and attaches to the containers of a release."""

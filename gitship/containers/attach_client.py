@@ -1,4 +1,4 @@
-"""A client at a program: what it types goes in, what the program prints comes out, until either has gone."""
+"""Attaches a client to a program: copies its input and output until either side closes."""
 
 from __future__ import annotations
 

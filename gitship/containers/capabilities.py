@@ -1,4 +1,4 @@
-"""What an admin has given to an app's containers: capabilities, and directories of the host. Pure.
+"""Privileges that an admin granted to an app: capabilities and host directories. Pure.
 
 A release shows what its containers were made with. Whoever makes a container asks here at that moment, because no older
 release, and no live one, may bring back what was taken away since. A capability that is gone is left out; a directory

@@ -1,4 +1,4 @@
-"""Whose turn it is at an app's containers: a deploy's, the reconciler's, or that of who destroys the app.
+"""Locks on an app's containers, for deploys, the reconciler and destroying the app.
 
 Without it the reconciler would find a container gone that somebody is just removing, and make it anew.
 """

@@ -1,4 +1,4 @@
-"""New containers of a release, and the end of those that are needed no more."""
+"""Starts the containers of a release, and removes those no longer needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a container that crashes does so in a loop. The pauses between become longer, up to a minute. Pure."""
+"""Detects crash loops: restart delays grow up to a minute. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an app's containers are not as its live release wants them, and what is to be done about each. Pure."""
+"""Differences between an app's wanted and actual containers, and the action for each. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers 1xx before the real one (RFC 9110, 15.2), which Varnish takes for a broken answer: visitors get its 503."""
+"""Detects 1xx responses (RFC 9110, 15.2), such as 103 Early Hints, which Varnish answers with a 503."""
 
 from __future__ import annotations
 

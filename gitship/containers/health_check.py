@@ -1,4 +1,4 @@
-"""Readiness: every new container answers its checks before a visitor is sent there.
+"""Health checks of new containers, which must pass before visitors are sent to them.
 
 Checks run from the server to the container's own address, all containers side by side, every 0.25 s until ready.
 """

@@ -1,4 +1,4 @@
-"""One HTTP request to whoever may be a stranger: it ends at its deadline, on an event, and after so many bytes.
+"""HTTP request to an untrusted server, with limits of time and size.
 
 A socket's own time-out bounds each wait alone: who sends a byte every 3 s is never late.
 """

@@ -1,4 +1,4 @@
-"""What a container really listens on, read from its network namespace: the cause when nothing answers."""
+"""Reads the listening sockets of a container from its network namespace, to explain failed checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One try of a check over the network, and what was seen: a connection, or a GET with its answer. It ends in any case.
+"""One attempt of a network health check: a TCP connection or a GET, and its result.
 
 ``events`` end a try at once, whatever the other end does: ``Interrupted`` is raised then.
 """

@@ -1,4 +1,4 @@
-"""When containers that have ended are started again by gitship, not by Docker: those with directories of the host.
+"""Restarts ended containers that Docker must not restart: those with host directories.
 
 Docker mounts what it finds under a directory's name at that moment, and follows a symbolic link that has come there
 since; so each start is gitship's, which looks first. The pauses are Docker's: none to speak of at first, then twice as

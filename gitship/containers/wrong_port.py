@@ -1,4 +1,4 @@
-"""A container that refuses its port: its sockets tell why at the first refusal, long before the time-out.
+"""Detects a container that listens on the wrong port, before its health check times out.
 
 Told at once, and after a short grace no reason to wait on, if what it listens on instead looks like the app: its own
 port on loopback, or a port that answers HTTP. A debugger or a registrar that comes up first answers none.

@@ -1,4 +1,4 @@
-"""A small app for a server that has none yet, made on the spot: no registry, no base image, 9 kB.
+"""Demo app, built without a registry or base image (9 kB).
 
 A static server of 60 lines of C that needs no C library, compiled with the compiler that Varnish uses, FROM scratch.
 """
@@ -59,7 +59,7 @@ def server(compilers: tuple[tuple[tuple[str, ...], tuple[tuple[str, ...], ...]],
             except (OSError, subprocess.TimeoutExpired) as error:
                 failures.append(f"{tools[0]}: {error}")
     raise GitshipError(
-        f"no compiler makes the demo ({'; '.join(failures) or 'there is none'})", "apt-get install tcc binutils"
+        f"no compiler makes the demo ({'; '.join(failures) or 'none found'})", "apt-get install tcc binutils"
     )
 
 

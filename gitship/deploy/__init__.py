@@ -1,1 +1,1 @@
-"""The deploy pipeline and its stages."""
+"""Deploy pipeline and its stages."""

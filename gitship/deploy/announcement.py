@@ -1,4 +1,4 @@
-"""What a deploy says of what runs once it is through: an address only where somebody answers. Pure."""
+"""Message at the end of a deploy: what is running, and its URL if it serves. Pure."""
 
 from __future__ import annotations
 

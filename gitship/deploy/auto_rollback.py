@@ -1,4 +1,4 @@
-"""A release that fails right after its switch is rolled back by itself, once, to what was live before.
+"""Automatic rollback of a release that fails right after its switch, once, to the previous release.
 
 The rollback is a deploy like any other. It happens only while the bad release is still live: a newer push wins. A
 release that was rolled back from is remembered as bad, and so is never gone back to by itself.

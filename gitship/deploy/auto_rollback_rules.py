@@ -1,4 +1,4 @@
-"""When a release that is live is taken for bad. Pure: what was seen since its switch in, a sentence out."""
+"""Decides whether a live release is bad, from its crashes and failed requests. Pure."""
 
 from __future__ import annotations
 

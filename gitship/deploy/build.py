@@ -1,4 +1,4 @@
-"""From a commit to an image: guard the disk, stream the tree to the builder, show each step as it ends."""
+"""Build stage: checks disk space, sends the commit to the builder and shows its steps."""
 
 from __future__ import annotations
 

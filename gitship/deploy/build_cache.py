@@ -1,4 +1,4 @@
-"""Which builds may take layers from other apps' builds, and give theirs. Pure.
+"""Decides which builds may share cached layers with other apps. Pure.
 
 BuildKit finds a layer again by what it was made from: the files, the instruction, the arguments that the Dockerfile
 declares. It leaves out values of secrets, proxies and what is in a cache mount, and a frontend of one's own can leave

@@ -1,4 +1,4 @@
-"""A share of the visitors tries the new release first; the visitor log tells whether the others get it, too."""
+"""Canary stage: sends a share of visitors to the new release, then promotes or aborts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deploy as JSON, the same in commands, in the API, to hooks on standard input and in a webhook's body.
+"""JSON form of a deploy, the same in commands, the API, hooks and webhooks.
 
 The keys stay; times are ISO 8601 in UTC.
 """

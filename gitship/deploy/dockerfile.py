@@ -1,4 +1,4 @@
-"""Which images a Dockerfile makes the builder fetch: FROM, COPY --from, RUN --mount=from, `# syntax=`. Pure.
+"""Finds the images that a Dockerfile uses: FROM, COPY --from, RUN --mount=from, `# syntax=`. Pure.
 
 It is read as BuildKit reads it. Where its versions differ, or something cannot be known before the build, this errs on
 the side of naming an image too many, or raises Unreadable: what is not understood is not let through.

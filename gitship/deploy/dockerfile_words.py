@@ -1,4 +1,4 @@
-"""Words of a Dockerfile's line: quotes, escapes, and variables as its builder substitutes them. Pure."""
+"""Splits lines of a Dockerfile into words: quotes, escapes and variables. Pure."""
 
 from __future__ import annotations
 

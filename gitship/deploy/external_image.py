@@ -1,4 +1,4 @@
-"""Images that a deploy takes from elsewhere: another app's release, or any image by its name."""
+"""Deploys of existing images: of another app's release, or any image by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image that was not built here: found on the engine, or pulled. The one door by which foreign images come in."""
+"""Fetches an external image: from the engine or by a pull."""
 
 from __future__ import annotations
 

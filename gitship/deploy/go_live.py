@@ -1,4 +1,4 @@
-"""The point of no return: the ref moves, and the store says what is live. Before it, nothing has changed for good."""
+"""Commit stage of a deploy: moves the ref and records the live release; no undo after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's own hooks: executables in `<data_dir>/hooks/<point>.d/`, in the order of their names.
+"""Finds the server's hooks: executables in `<data_dir>/hooks/<point>.d/`, sorted by name.
 
 Whoever can write one acts as gitship does, which is as root on most servers; so a file, or a directory, that somebody
 else could have written is refused.

@@ -1,4 +1,4 @@
-"""One hook as a child process: no shell, an environment of its own, an end in any case."""
+"""Runs one hook as a child process: without a shell, with a clean environment and a timeout."""
 
 from __future__ import annotations
 

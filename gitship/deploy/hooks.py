@@ -1,4 +1,4 @@
-"""Runs the server's own hooks at the points of a deploy; what a hook may be is said in `hookfiles`.
+"""Runs the server's hooks at the points of a deploy; ``hook_files`` decides which may run.
 
 Hooks before the switch can fail the deploy, and then nothing has changed; the others are only listened to.
 """

@@ -1,4 +1,4 @@
-"""Names of images, read as Docker reads them, and patterns for them.
+"""Parses image names as Docker does, and matches them against patterns.
 
 A name without a host is Docker Hub's (``python`` is ``docker.io/library/python``). In a pattern ``*`` is anything, also
 ``/``; one without a tag takes every tag. A digest decides alone what is fetched, so a tag beside it counts for nothing.

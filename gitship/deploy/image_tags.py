@@ -1,4 +1,4 @@
-"""The tags by which apps hold images: ``gitship/<app>:<server>-<deploy>-<word>``, one for each deploy that took it.
+"""Docker tags that keep an app's images: ``gitship/<app>:<server>-<deploy>-<word>``, one per deploy.
 
 An image built for one app may be another's, too (`releases:promote`), and Docker keeps an image until its last tag is
 gone. So every app holds what it needs by tags of its own, and takes only those away: no list of users can be out of

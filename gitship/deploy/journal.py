@@ -1,4 +1,4 @@
-"""A deploy's own record while it runs: state and stage times in the store, lines in its log file and on the bus.
+"""Journal of a running deploy: state and stage times in the store, lines in its log and on the bus.
 
 The log file is the truth: whoever follows a deploy reads the file, and the bus only says when to look again.
 """

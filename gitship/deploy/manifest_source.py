@@ -1,4 +1,4 @@
-"""Where a release's manifest comes from: its commit in the app's repository, or files that the release keeps itself.
+"""Loads a release's manifest: from its commit in the repository, or from files kept with the release.
 
 It keeps them when the repository does not have the commit: promoted from another app, or an image from elsewhere (no
 files at all then). So config, ports, checks and limits can be changed there as anywhere.

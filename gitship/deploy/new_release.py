@@ -1,4 +1,4 @@
-"""Which release a deploy brings: a newly built one, or an image that exists with other config or an older release's."""
+"""Creates the release of a deploy: from a build, or from an image with other config or an older release."""
 
 from __future__ import annotations
 

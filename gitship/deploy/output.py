@@ -1,4 +1,4 @@
-"""What a push prints: short, timed lines. Pure text; the golden file of the tests shows a whole push."""
+"""Output of a push: short, timed lines. Pure text; a golden file in the tests shows a whole push."""
 
 from __future__ import annotations
 

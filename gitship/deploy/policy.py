@@ -1,4 +1,4 @@
-"""What the owner of the server lets through: base images before a build, the image itself after it.
+"""Enforces the server's image policy: base images before a build, the built image after it.
 
 Rollbacks, config changes and the like use an image that was let through when it was built, and are not asked again.
 """

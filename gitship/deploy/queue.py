@@ -1,4 +1,4 @@
-"""Who deploys when: per app one deploy at a time, apps in parallel. The queue owns a deploy, not the client that asked.
+"""Deploy queue: one deploy per app at a time, apps in parallel. Deploys outlive their clients.
 
 A newer push supersedes the queued one, a newer config change the queued change; anything else waits its turn.
 """
@@ -43,7 +43,7 @@ class DeployQueue:
         if refused is not None:
             _end(job, DeployState.CANCELED, refused)
         for old in superseded:
-            _end(old, DeployState.SUPERSEDED, "superseded by a newer one in the queue")
+            _end(old, DeployState.SUPERSEDED, "a newer one replaced it in the queue")
 
     def _place(self, job: Job, superseded: list[Job]) -> str | None:
         """Puts it into the queue, and those it replaces into ``superseded``; why the app takes none, else None."""

@@ -1,4 +1,4 @@
-"""The app's own steps of a deploy: `release:` of the Procfile, predeploy and postdeploy of app.json.
+"""Release and deploy commands of an app: `release:` of the Procfile, predeploy and postdeploy of app.json.
 
 Each runs once, in a container of the new release that is gone afterwards.
 """

@@ -1,4 +1,4 @@
-"""What two releases differ in, as people are told of it: names of variables, never values. Pure."""
+"""Differences between two releases, for people: names of variables, never values. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app gets another name while it serves: new containers and a new route first, then name and repository at once.
+"""Renames a serving app: new containers and route first, then name and repository together.
 
 Until then the setting ``rename`` holds the new name: it is reserved, its host is answered for the proof through
 Varnish, and a gitship that was killed in between gives the repository its old name back.
@@ -38,7 +38,7 @@ class AppRename:
     def ensure_free(self, name: str, except_for: int | None = None) -> None:
         """Raises Conflict when another app has the name, is getting it, or has its host as a domain."""
         if self._store.find_app(name) is not None:
-            raise Conflict(f"app '{name}' exists already", "choose another name")
+            raise Conflict(f"app '{name}' already exists", "choose another name")
         for app in self._store.apps():
             if app.id != except_for and self._store.setting(app.id, RENAMING) == name:
                 raise Conflict(f"{app.name} is being renamed to {name}", "choose another name")

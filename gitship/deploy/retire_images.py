@@ -1,4 +1,4 @@
-"""Old images go, releases' records stay: the last N releases that were live keep their image."""
+"""Removes images of old releases; the last N that were live keep theirs."""
 
 from __future__ import annotations
 

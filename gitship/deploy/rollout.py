@@ -1,4 +1,4 @@
-"""One run of the pipeline as its stages see it."""
+"""State of one deploy, shared by the stages of the pipeline."""
 
 from __future__ import annotations
 

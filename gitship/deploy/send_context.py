@@ -1,4 +1,4 @@
-"""How a commit goes to the engine: file by file, and only those that it does not have from an earlier build.
+"""Sends a commit to the builder: only the files that it lacks from earlier builds.
 
 Measured on Docker 20.10, a build with one changed line, against the whole as a tar: 3 files 303 and 421 ms, 100 files
 of 4 MB 207 and 465, 500 of 20 MB 233 and 1160, 3,000 of 300 MB 480 and 17,000. So the tar is only for what cannot go

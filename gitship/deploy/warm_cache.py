@@ -1,4 +1,4 @@
-"""Pages that the owner names are in the cache of a new release before the first visitor comes to it."""
+"""Fetches the owner's chosen pages into the cache of a new release before it gets visitors."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Free space: on the disk of gitship's data and on Docker's."""
+"""Free disk space, for gitship's data and for Docker."""

@@ -1,4 +1,4 @@
-"""Room on Docker's disk: builds and pulls are refused in time, and a reserve is there for a rollback's containers."""
+"""Free space check on Docker's disk, before builds and pulls, with a reserve for rollbacks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def ensure_for_images(engine: Engine, min_free_bytes: int, what: str) -> None:
     if free < min_free_bytes:
         raise DeployError(
             f"only {free >> 20} MB are free where Docker keeps its images, {what} needs {min_free_bytes >> 20} MB",
-            "`server:cleanup --dry-run` shows what gitship can do without, `server:cleanup --build-cache` removes it;"
-            " then try again. Apps serve on, and `releases:rollback` works meanwhile",
+            "`server:cleanup --dry-run` shows what gitship can remove, `server:cleanup --build-cache` removes "
+            "it; then try again. Apps keep serving, and `releases:rollback` still works",
         )
 
 

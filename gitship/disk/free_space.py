@@ -1,4 +1,4 @@
-"""Room on the disk of gitship's own data: pushes are refused in time, and a reserve is there for rollbacks."""
+"""Free space check on the disk of gitship's data, before pushes, with a reserve for rollbacks."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class FreeSpace:
             raise DeployError(
                 f"the disk of {self._data_dir} is nearly full: {free >> 20} MB are free, {what} needs"
                 f" {self._min_free_bytes >> 20} MB (disk.min_free)",
-                "free some space: `server:cleanup --dry-run` shows what gitship can do without, `server:cleanup`"
-                " removes it; apps serve on, and `releases:rollback` works meanwhile",
+                "free some space: `server:cleanup --dry-run` shows what gitship can remove, `server:cleanup` "
+                "removes it; apps keep serving, and `releases:rollback` still works",
             )
 
     def look(self) -> None:

@@ -1,4 +1,4 @@
-"""Docker has two stores for images, and each hides what is in the other: a server that is moved loses its releases'."""
+"""Detects that Docker switched its image store, which hides the images of releases."""
 
 from __future__ import annotations
 

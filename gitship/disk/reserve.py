@@ -1,4 +1,4 @@
-"""Reserved space whose content is worth nothing: given up when its disk is nearly full, for what must always work.
+"""Reserve file that is deleted when the disk is nearly full, so that rollbacks still work.
 
 On a disk without a free byte neither a rollback nor `ps:stop` could be written down, nor could Docker make a container.
 """

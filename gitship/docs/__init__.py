@@ -1,4 +1,4 @@
-"""The manual: a Markdown file a topic, shown by `help TOPIC`, by the status page and in the repository."""
+"""Manual: one Markdown file per topic, shown by `help TOPIC`, on the status page and in the repository."""
 
 from __future__ import annotations
 

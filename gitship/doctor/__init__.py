@@ -1,4 +1,4 @@
-"""`gitship doctor`: everything that a new server usually has wrong, one line each with the fix."""
+"""`gitship doctor`: checks a server for common problems and prints a fix for each."""
 
 from __future__ import annotations
 

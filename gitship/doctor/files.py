@@ -1,4 +1,4 @@
-"""Directories, keys and the database: there, closed to others, and with an admin who can log in."""
+"""Checks directories, keys and the database: existence, permissions, an admin key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gitship.reconcile.problems import TROUBLES
 from gitship.store import integrity
 from gitship.store.database_copies import DAY_S, DatabaseCopies
 
-BRING_BACK = "stop gitship, then: gitship restore --newest-copy"
+BRING_BACK = "stop gitship, then run: gitship restore --newest-copy"
 OLD_COPY_S = 3 * DAY_S
 OLD_BACKUP_S = 8 * DAY_S
 
@@ -40,7 +40,7 @@ def secrets(settings: Settings) -> Iterator[Finding]:
     for path in wide:
         yield fail("files", f"{path} can be read by others", f"chmod 600 {path}")
     if not missing and not wide:
-        yield ok("files", "database and keys are closed to others")
+        yield ok("files", "database and keys are not readable by others")
 
 
 def _open_to_others(path: Path) -> bool:
@@ -80,11 +80,11 @@ def database(settings: Settings) -> Iterator[Finding]:
 
 def _backup(at: float | None, port: int) -> Finding:
     """The copies lie on the same disk: they are no backup."""
-    fix = f"take one, to another machine: ssh -p {port} deploy@HOST server:backup > gitship.tar"
+    fix = f"back up to another machine: ssh -p {port} deploy@HOST server:backup > gitship.tar"
     if at is None:
-        return warn("backup", "there was none yet", fix)
+        return warn("backup", "no backup yet", fix)
     age = time.time() - at
-    text = f"the newest is {age / DAY_S:.0f} days old" if age > 2 * DAY_S else f"the newest is {age / 3600:.0f} h old"
+    text = f"the latest is {age / DAY_S:.0f} days old" if age > 2 * DAY_S else f"the latest is {age / 3600:.0f} h old"
     return warn("backup", text, fix) if age > OLD_BACKUP_S else ok("backup", text)
 
 

@@ -1,4 +1,4 @@
-"""What the machine's own firewall lets in: ufw (Debian, Ubuntu) and firewalld (the RHEL family) are asked.
+"""Checks the machine's firewall: ufw (Debian, Ubuntu) and firewalld (the RHEL family).
 
 What a provider's firewall in front of the machine lets in cannot be told from inside.
 """
@@ -30,11 +30,13 @@ def firewall(settings: Settings) -> Iterator[Finding]:
             continue
         asked = True
         for port in found:
-            yield warn("firewall", f"{name} lets nobody in at port {port}", fix.format(port))
+            yield warn("firewall", f"{name} blocks port {port}", fix.format(port))
         if not found:
-            yield ok("firewall", f"{name} lets visitors and pushes in")
+            yield ok("firewall", f"{name} allows visitors and pushes")
     if not asked:
-        yield ok("firewall", "neither ufw nor firewalld is on; your provider's own has to let visitors and pushes in")
+        yield ok(
+            "firewall", "neither ufw nor firewalld is active; your provider's firewall must allow visitors and pushes"
+        )
 
 
 FIREWALLD_FIX = "firewall-cmd --permanent --add-port={}/tcp && firewall-cmd --reload"

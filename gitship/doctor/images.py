@@ -1,4 +1,4 @@
-"""Images of what is live and of what can be gone back to: there, in the store that Docker keeps images in now."""
+"""Checks that Docker still has the images of live releases and rollback targets."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ def images(settings: Settings) -> Iterator[Finding]:
         yield ok("images", f"those of {releases} are there, and those to roll back to")
         return
     lost = listed(lost_live + lost_before)
-    text = f"{moved}: the images of {lost} are not there" if moved else f"the images of {lost} are gone from Docker"
-    consequence = "what lives on cannot be started again" if lost_live else "rollbacks to them fail"
+    text = (
+        f"{moved}: the images of {lost} are not there" if moved else f"the images of {lost} no longer exist in Docker"
+    )
+    consequence = "their containers cannot be started again" if lost_live else "rollbacks to them fail"
     fix = WAY_BACK if moved else "build them again: ps:rebuild APP; to go back: git:deploy APP COMMIT --force"
     yield (fail if lost_live else warn)("images", f"{text}; {consequence}", fix)
 

@@ -1,4 +1,4 @@
-"""The machine itself: disk, memory, clock, programs."""
+"""Checks the machine: disk, memory, clock, programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
     """Where the database, repositories and logs are; Docker's own disk is looked at with Docker."""
     place = next(p for p in (settings.data_dir, *settings.data_dir.parents) if p.exists())
     free = shutil.disk_usage(place).free
-    fix = "`server:cleanup --dry-run` shows what gitship can do without; `journalctl --vacuum-size=100M`"
+    fix = "`server:cleanup --dry-run` shows what gitship can remove; `journalctl --vacuum-size=100M`"
     if free < settings.disk.min_free:
         yield fail("disk", f"{free >> 20} MB free at {place}: pushes are refused, rollbacks work", fix)
     elif free < LOW_DISK_BYTES:

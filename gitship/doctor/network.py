@@ -1,4 +1,4 @@
-"""What visitors and pushes come by: the domain's address, the ports, the firewall."""
+"""Checks DNS records, ports and the firewall rules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ PROBE_LABEL = "gitship-doctor"  # any name below the domain has to lead here
 def dns(settings: Settings) -> Iterator[Finding]:
     domain = settings.domain
     if domain == "localhost":
-        yield warn("dns", "apps answer at <app>.localhost, which only this machine sees", 'set domain = "your.domain"')
+        yield warn(
+            "dns", "apps answer at <app>.localhost, which works only on this machine", 'set domain = "your.domain"'
+        )
         return
     name = f"{PROBE_LABEL}.{domain}"
     try:
@@ -40,11 +42,11 @@ def dns(settings: Settings) -> Iterator[Finding]:
         return
     here = [address for address in found if is_ours(address)]
     if here:
-        yield ok("dns", f"*.{domain} leads to {', '.join(here)}")
+        yield ok("dns", f"*.{domain} resolves to {', '.join(here)}")
     else:
         yield warn(
-            "dns", f"*.{domain} leads to {', '.join(found)}, which is no address of this machine",
-            "fine behind a router or load balancer that leads here; else mend the DNS record",
+            "dns", f"*.{domain} resolves to {', '.join(found)}, which is not an address of this machine",
+            "fine behind a router or load balancer; else fix the DNS record",
         )  # fmt: skip
     try:
         socket.getaddrinfo(domain, settings.ssh.listen.port)
@@ -67,12 +69,15 @@ def names(settings: Settings) -> Iterator[Finding]:
         label = directly_below(name, settings.domain)
         fix = f"domains:remove {app} {name}"
         if label in apps:
-            yield fail("names", f"{name}, a domain of {app}, leads to the app {label}, not to {app}", fix)
+            yield fail("names", f"{name}, a domain of {app}, routes to the app {label}, not to {app}", fix)
         else:
-            text = f"{name}, a domain of {app}, is directly below {settings.domain}, where names belong to apps"
+            text = (
+                f"{name}, a domain of {app}, is directly below {settings.domain}, where each name belongs to "
+                "the app of that name"
+            )
             yield warn("names", text, f"{fix}, then an app may be called {label}")
     if rows and not found:
-        yield ok("names", f"no domain stands in the way of an app's own name below {settings.domain}")
+        yield ok("names", f"no domain conflicts with an app's name below {settings.domain}")
 
 
 def ports(settings: Settings) -> Iterator[Finding]:
@@ -113,30 +118,28 @@ def guard(settings: Settings) -> Iterator[Finding]:
         )
         return
     if not wanted(settings):
-        yield warn(
-            "guard", "Docker is on another machine, where gitship keeps apps from nothing", "see `help security`"
-        )
+        yield warn("guard", "Docker is on another machine, where gitship sets no firewall rules", "see `help security`")
         return
     if not settings.database.exists() or not _speaks_ssh(settings.ssh.listen):
-        yield ok("guard", "`gitship serve` puts the rules there")
+        yield ok("guard", "`gitship serve` adds the rules")
         return
     try:
         rules = rules_of(settings, _server_id(settings))
         lost = missing(rules)
     except GitshipError as error:
-        yield warn("guard", f"apps may reach what they should not: {error.message}", error.hint)
+        yield warn("guard", f"apps may reach blocked addresses: {error.message}", error.hint)
         return
     if lost:
         yield warn(
             "guard", f"not there: {lost[0]}",
-            "gitship puts it back within a minute; if not, it runs without CAP_NET_ADMIN (its unit has it)",
+            "gitship restores it within a minute, unless it runs without CAP_NET_ADMIN (its unit has it)",
         )  # fmt: skip
     else:
-        yield ok("guard", "apps and builds reach no metadata service, and of gitship what visitors reach")
+        yield ok("guard", "apps and builds cannot reach metadata services or gitship's private ports")
     for name in _with_ipv6(settings, rules.server_id):
         yield warn(
-            "guard", f"the network {name} has IPv6, and by that way the rules keep nobody from anything",
-            'take "ipv6" and such options out of /etc/docker/daemon.json',
+            "guard", f"the network {name} has IPv6, which the rules do not cover",
+            'remove "ipv6" and similar options from /etc/docker/daemon.json',
         )  # fmt: skip
     if not rules.engine:
         yield warn(

@@ -1,4 +1,4 @@
-"""What was looked at and found, as a list of lines. Looking changes nothing."""
+"""Report of `gitship doctor`: a list of findings. Checks change nothing."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def _guarded(subject: str, look: Look, settings: Settings) -> Iterator[Finding]:
     except GitshipError as error:
         yield fail(subject, error.message, error.hint)
     except OSError as error:
-        yield fail(subject, f"cannot be looked at: {error}", "run this as root")
+        yield fail(subject, f"cannot be checked: {error}", "run this as root")
     except sqlite3.Error as error:
-        yield fail(subject, f"cannot be looked at without the database: {error}", "run this as root; see `database`")
+        yield fail(subject, f"cannot be checked without the database: {error}", "run this as root; see `database`")
 
 
 def shown(finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""Docker and its limits, Varnish and haproxy: there, new enough, and able to do what gitship asks of them."""
+"""Checks Docker and its limits, Varnish and haproxy: installed, recent and working."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def docker(settings: Settings) -> Iterator[Finding]:
     else:
         yield ok("docker", f"{about.version} at {settings.docker.host}")
     if about.live_restore:
-        yield ok("docker", "containers go on while Docker restarts (live-restore)")
+        yield ok("docker", "containers keep running while Docker restarts (live-restore)")
     else:
         yield warn(
             "docker", "a restart of Docker restarts every container: live-restore is off",
@@ -48,12 +48,17 @@ def docker(settings: Settings) -> Iterator[Finding]:
 def _confinement(about: EngineInfo) -> Finding:
     if not about.seccomp:
         return warn(
-            "docker", "containers may use every system call: the engine has no seccomp",
+            "docker", "containers may use every system call: Docker has no seccomp",
             "start dockerd without seccomp-profile=unconfined, on a kernel with CONFIG_SECCOMP",
         )  # fmt: skip
     if about.user_namespaces:
-        return ok("docker", "containers have seccomp, and their root is nobody on the machine (user namespace)")
-    return ok("docker", "containers have seccomp; with userns-remap in daemon.json their root would be nobody here")
+        return ok(
+            "docker", "containers have seccomp, and their root is an unprivileged user on the machine (user namespace)"
+        )
+    return ok(
+        "docker",
+        "containers have seccomp; with userns-remap in daemon.json their root would be an unprivileged user here",
+    )
 
 
 def builds(settings: Settings) -> Iterator[Finding]:
@@ -63,7 +68,7 @@ def builds(settings: Settings) -> Iterator[Finding]:
         yield ok("builds", "the classic builder limits the memory and processors of each")
         return
     if not limits.words:
-        yield ok("builds", "no limits are asked for")
+        yield ok("builds", "no limits are set")
         return
     host = settings.docker.host
     driver = DockerEngine(host).about().cgroup_driver if is_here(host) else ""
@@ -96,13 +101,13 @@ def varnish(settings: Settings) -> Iterator[Finding]:
             "apt-get install tcc (the RHEL family has none)",
         )  # fmt: skip
     pid = varnishd.pid()
-    yield ok("varnish", f"runs (pid {pid})" if pid else "does not run; `gitship serve` starts it")
+    yield ok("varnish", f"running (pid {pid})" if pid else "not running; `gitship serve` starts it")
     early = interim_answers(varnishd.workdir) if pid else None
     if early is not None and early.count:
         whose = ", ".join(slug.replace("_", ".") for slug in early.slugs) or "an app"
         yield warn(
             "varnish", f"{early.count} answers 1xx (such as 103 Early Hints) of {whose}: their visitors got 503",
-            "switch early hints off in the app; the count begins anew with Varnish",
+            "turn early hints off in the app; a restart of Varnish resets the count",
         )  # fmt: skip
 
 
@@ -118,15 +123,15 @@ def haproxy(settings: Settings) -> Iterator[Finding]:
         yield fail("haproxy", f"version {version[0]}.{version[1]} is too old", "install 2.4 or newer")
         return
     pid = found.pid()
-    running = f"HTTPS runs (pid {pid})" if pid else "HTTPS does not run; `https:enable` starts it"
+    running = f"HTTPS is running (pid {pid})" if pid else "HTTPS is not running; `https:enable` starts it"
     yield ok("haproxy", f"{version[0]}.{version[1]}, {running}")
     sockets = Haproxy(settings.websockets_dir).pid()
     if sockets:
         yield ok("haproxy", f"websockets go through it (pid {sockets})")
     elif Varnishd(settings.varnish_dir).pid():
         yield fail(
-            "haproxy", "websockets are answered 503: what they go through does not run",
-            "`gitship serve` starts it again within seconds, or its log says why not",
+            "haproxy", "websockets are answered 503: their haproxy is not running",
+            "`gitship serve` restarts it within seconds; if not, see its log",
         )  # fmt: skip
 
 

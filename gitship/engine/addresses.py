@@ -1,4 +1,4 @@
-"""Which network an app has and which container which address: handed out by gitship, so that no address changes hands.
+"""Allocates networks to apps and addresses to containers, so that no address is reused too early.
 
 Docker gives a freed address to the next container at once (measured), and a Varnish backend on it would then reach
 another app. Hence one network per app, and in it addresses that rotate and rest after use.

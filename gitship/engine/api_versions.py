@@ -1,4 +1,4 @@
-"""Versions of the Engine API: which one to speak, and what a Docker says that does not speak it (any more)."""
+"""Negotiates the version of the Docker Engine API."""
 
 from __future__ import annotations
 

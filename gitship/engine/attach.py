@@ -1,4 +1,4 @@
-"""A program's streams over a connection that Docker hands over: raw bytes in both directions after ``101 UPGRADED``."""
+"""Attached streams of a Docker container or exec: raw bytes after ``101 UPGRADED``."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Attached:
         if refusal is not None:
             if self._code() in CODES_NOT_STARTED:
                 cause = runtime_cause(refusal[1].decode("utf-8", "replace"))
-                raise EngineError(f"the command cannot be run: {cause}", "is it in the image?")
+                raise EngineError(f"the command cannot be run: {cause}", "check that it is in the image")
             yield refusal
 
     def _terminal_output(self) -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""One build through the Engine API: the context goes out as it comes, the events come in live, and it can be ended.
+"""Builds an image through the Engine API, with live progress and cancellation.
 
 ``POST /build?version=2`` is BuildKit without a session, on every engine since 18.09 (run on 20.10 and 26.1); docker-py
 has no word for it. Build secrets and SSH agents need a session: ``build_cli`` has one.
@@ -118,7 +118,7 @@ def build(
         step, lines = trace.running_step()
         raise DeployError(
             f"the build took longer than {options.timeout_s:g} s" + (f", last in {step}" if step else ""),
-            "make it shorter, or raise build_timeout in [docker] on the server",
+            "make it faster, or raise build_timeout in [docker] on the server",
             lines,
         ) from None
     if trace.error:

@@ -1,4 +1,4 @@
-"""The cgroup below which BuildKit runs every step of every build, and its limits; cgroups of version 1 and 2.
+"""Parent cgroup of all BuildKit builds and its limits; cgroup versions 1 and 2.
 
 Nothing is written that is so already: root sets the limits before a gitship starts that may only read them.
 """

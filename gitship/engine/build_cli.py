@@ -1,4 +1,4 @@
-"""One build through docker's own client: what needs a BuildKit session (`RUN --mount=type=secret` and `ssh`).
+"""Builds an image through docker's client, for builds with `RUN --mount=type=secret` or `ssh`.
 
 The context goes in by standard input, secrets by files of which only the path is in the arguments. One SIGTERM does
 nothing to a 20.10 client for 8 s; SIGKILL has the RUN process gone in 0.16 s (measured).
@@ -151,7 +151,7 @@ def build(
         step, lines = trace.running_step()
         raise DeployError(
             f"the build took longer than {options.timeout_s:g} s" + (f", last in {step}" if step else ""),
-            "make it shorter, or raise build_timeout in [docker] on the server",
+            "make it faster, or raise build_timeout in [docker] on the server",
             lines,
         ) from None
     if code != 0:
@@ -185,7 +185,7 @@ def _run(
                 on_event(event)
         code = process.wait(END_S)
     except subprocess.TimeoutExpired:
-        raise EngineError("docker's client does not end", "push again; see `journalctl -u docker`") from None
+        raise EngineError("docker's client did not exit", "push again; see `journalctl -u docker`") from None
     finally:
         _end(process)
         feed.join(END_S)

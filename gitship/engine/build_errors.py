@@ -1,4 +1,4 @@
-"""Why a build failed: the builder's words -> one line that names the step and the cause, and what to do. Pure.
+"""Explains a failed build: the builder's output -> failed step, cause and hint. Pure.
 
 The texts are those of Docker 20.10 (recorded) and of BuildKit in Docker 23 and later, which words some differently.
 """
@@ -76,9 +76,9 @@ def _secret(failure: BuildFailure) -> Explanation | None:
     if "no active session" not in failure.cause and "not found" not in failure.cause:
         return None
     return (
-        f"{where} needs a build secret or an SSH agent, which builds here do not have",
-        "do without --mount=type=secret and --mount=type=ssh, or install a docker command with BuildKit on the server"
-        " (Debian: docker-buildx, or docker.io before Debian 13) for secrets",
+        f"{where} needs a build secret or an SSH agent, which is not available here",
+        "remove --mount=type=secret and --mount=type=ssh, or install a docker command with BuildKit on the "
+        "server (Debian: docker-buildx, or docker.io before Debian 13) for secrets",
     )
 
 
@@ -96,7 +96,7 @@ def _frontend(failure: BuildFailure) -> Explanation | None:
         return None
     return (
         f'{failure.dockerfile}: the frontend that its "# syntax=" line asks for cannot be fetched: {_short(failure)}',
-        'remove the "# syntax=" line: Docker has a frontend of its own',
+        'remove the "# syntax=" line: Docker has a built-in frontend',
     )
 
 
@@ -113,14 +113,14 @@ def _syntax(failure: BuildFailure) -> Explanation | None:
 def _no_dockerfile(failure: BuildFailure) -> Explanation | None:
     if not re.search(r"failed to read dockerfile|cannot locate specified dockerfile", failure.cause, re.I):
         return None
-    return f"there is no {failure.dockerfile} in the commit", "add one, or name the right path"
+    return f"there is no {failure.dockerfile} in the commit", "add it, or set the right path"
 
 
 def _target(failure: BuildFailure) -> Explanation | None:
     match = re.search(r"target stage \"?([^\s\"]+)\"? could not be|build target (\S+) in", failure.cause)
     if not match:
         return None
-    return f"{failure.dockerfile} has no stage '{match[1] or match[2]}'", "name a stage that a FROM ... AS line makes"
+    return f"{failure.dockerfile} has no stage '{match[1] or match[2]}'", "use a stage that a FROM ... AS line defines"
 
 
 def _missing_file(failure: BuildFailure) -> Explanation | None:
@@ -130,8 +130,8 @@ def _missing_file(failure: BuildFailure) -> Explanation | None:
     if not match or not re.search(r"\b(?:COPY|ADD|--mount=type=bind)\b", failure.step):
         return None
     name = (match[1] or match[2] or "").lstrip("/")
-    what = f"'{name}' is not in the commit" if name else "the path leaves the commit's tree"
-    return f"{failure.where}: {what}", "commit the file, or take it out of .dockerignore"
+    what = f"'{name}' is not in the commit" if name else "the path is outside the repository"
+    return f"{failure.where}: {what}", "commit the file, or remove it from .dockerignore"
 
 
 def _base(failure: BuildFailure) -> Explanation | None:
@@ -145,7 +145,7 @@ def _base(failure: BuildFailure) -> Explanation | None:
     elif re.search(r"not found|manifest unknown|\b404\b", cause, re.I):
         hint = "check name and tag in the FROM line"
     else:
-        hint = f"see whether `docker pull {name}` works on the server: it may not reach the registry"
+        hint = f"try `docker pull {name}` on the server: it may not reach the registry"
     return f"the base image {name} cannot be pulled: {_short(failure)}", hint
 
 
@@ -157,10 +157,10 @@ def _exit_code(failure: BuildFailure) -> Explanation | None:
     where = failure.where or "a step"
     if match[1] == "137" and failure.memory_limit:
         return (
-            f"{where} was killed (exit code 137): it took more memory than there is for {failure.memory_limit}",
-            "let it use less, or build with less at once; an admin can raise build_memory in [docker] on the server",
+            f"{where} was killed (exit code 137): it exceeded the memory limit of {failure.memory_limit}",
+            "use less memory or fewer parallel jobs; an admin can raise build_memory in [docker] on the server",
         )
-    return f"{where} ended with exit code {match[1]}{meaning.get(match[1], '')}", "its last lines tell why"
+    return f"{where} ended with exit code {match[1]}{meaning.get(match[1], '')}", "see its last lines"
 
 
 def _short(failure: BuildFailure) -> str:

@@ -1,4 +1,4 @@
-"""What builds may use. The classic builder takes limits of each build; BuildKit takes none, but one for all together.
+"""Resource limits of builds: per build with the classic builder, for all together with BuildKit.
 
 Measured on 20.10: BuildKit ignores ``memory=``, and a limit on the cgroup below which it runs its steps kills the step
 (exit code 137). With the systemd cgroup driver each step is below nothing that could be limited: see

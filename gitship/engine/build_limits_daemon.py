@@ -1,4 +1,4 @@
-"""What root does so that builds are limited, for a gitship that is not root.
+"""`gitship limit-builds`: sets the build limits as root, for a gitship that does not run as root.
 
 With the systemd cgroup driver BuildKit puts each step into a cgroup of its own beside those of containers, which
 nothing in Docker can limit (measured on 20.10 and 26.1: `system.slice:docker:<id>`). So each step is moved into the

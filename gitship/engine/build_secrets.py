@@ -1,4 +1,4 @@
-"""Build secrets as files: the only form in which docker's client takes them without showing them to the machine.
+"""Build secrets as temporary files, for docker's client.
 
 A directory per build, in memory where there is a place for it, readable by gitship's user alone, gone when the build is
 over. A gitship that was killed finds it at its next start, with the client that may still use it, and ends both.

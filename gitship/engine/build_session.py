@@ -1,4 +1,4 @@
-"""A build that gets its context by a session: only what changed goes over. Without one it gets the tar."""
+"""Builds an image with a BuildKit session for its context, or with a tar if sessions are unavailable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BuildKit's transfer of a directory, the sender's side: tonistiigi/fsutil, send.go and types/wire.proto. Pure.
+"""BuildKit's file transfer protocol, the sender's side (tonistiigi/fsutil: send.go, types/wire.proto). Pure.
 
 The sender tells what there is, a STAT each and an empty one at the end. The receiver compares that with what it has
 (path, type, mode, size, time, link target), removes what is not told, and asks for each file that differs by its index

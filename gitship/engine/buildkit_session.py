@@ -1,4 +1,4 @@
-"""A BuildKit session: for the time of a build the engine asks for files over a connection that we opened.
+"""BuildKit session: a connection over which the engine requests files during a build.
 
 ``POST /session`` is answered with 101, and from then on gRPC goes over the connection, with the engine as the client. A
 build with ``remote=client-session&session=ID`` (every engine with BuildKit, from 18.09 on) takes its context from there

@@ -1,4 +1,4 @@
-"""What containers of this machine use, read from their cgroups without asking Docker each time."""
+"""Resource use of containers of this machine, read from their cgroups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one connection to a Docker engine, made by the first call: docker-py and the plain wire, of the same version.
+"""Connection to the Docker engine, opened by the first call: docker-py and plain HTTP.
 
 Docker may be exchanged for another while gitship runs (an upgrade in place), which may know other versions of the API.
 """

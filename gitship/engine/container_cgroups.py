@@ -1,4 +1,4 @@
-"""What a container uses, from its control group: Docker's own answer takes 1.0 s on 20.10, these files 0.1 ms.
+"""Resource use of a container, read from its cgroup: 0.1 ms, against 1.0 s by Docker 20.10.
 
 Version 1, version 2, or both side by side (hybrid); a machine that is not this one has no such files.
 """

@@ -1,4 +1,4 @@
-"""Containers in the Engine API's JSON: the arguments that make one, and what Docker says of one. Pure."""
+"""Engine API JSON of containers: creating and inspecting them. Pure."""
 
 from __future__ import annotations
 

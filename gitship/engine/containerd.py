@@ -1,4 +1,4 @@
-"""Where containerd keeps its files: Docker does not tell, so its process is asked by what it was started with.
+"""Finds containerd's data directory from the arguments of its process.
 
 Its socket is root's alone; the command line and the configuration of a process may be read by everybody.
 """

@@ -1,4 +1,4 @@
-"""Where a Docker engine keeps images and all else: its own directory, or containerd's, perhaps on another disk."""
+"""Finds the directories in which Docker or containerd keeps images and other data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Containers on one machine, by the Docker Engine API. Nothing connects before the first call."""
+"""Docker implementation of the engine: containers on one machine through the Engine API."""
 
 from __future__ import annotations
 
@@ -301,4 +301,4 @@ def _free_bytes(directory: Path) -> int:
             return shutil.disk_usage(place).free
         except (PermissionError, FileNotFoundError):
             continue
-    raise EngineError(f"the free space of {directory} cannot be told", "run gitship on Docker's own machine")
+    raise EngineError(f"the free space of {directory} cannot be told", "run gitship on the machine that runs Docker")

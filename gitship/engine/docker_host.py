@@ -1,4 +1,4 @@
-"""Where a Docker engine is, by its address: for whoever wants to know that without importing its client."""
+"""Parses the address of the Docker engine, without importing its client."""
 
 
 def is_here(host: str) -> bool:

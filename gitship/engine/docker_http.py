@@ -1,4 +1,4 @@
-"""HTTP to the Docker engine for the calls that stream: every wait ends on data, on a deadline or on an event.
+"""Streaming HTTP client for the Docker engine, with deadlines and cancellation.
 
 docker-py serves all plain calls. Its streams cannot be ended from outside while they wait for data, and it cannot send
 a build to BuildKit; closing one's own socket ends a build's RUN process within 0.05 s (measured on Docker 20.10).

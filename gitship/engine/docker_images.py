@@ -1,4 +1,4 @@
-"""Images in Docker: from builds and registries, their names, their removal, and the builder's cache."""
+"""Images in Docker: build, pull, tag, remove, and the build cache."""
 
 from __future__ import annotations
 

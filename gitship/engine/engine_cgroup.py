@@ -1,4 +1,4 @@
-"""The control group that the engine itself runs in: by it the firewall tells the engine's own requests from others.
+"""Finds the cgroup of the Docker engine, by which the firewall recognises its requests.
 
 A Dockerfile's `ADD http://...` is fetched by dockerd in the machine's own network, where no rule for containers counts.
 """

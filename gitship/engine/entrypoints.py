@@ -1,4 +1,4 @@
-"""Which ENTRYPOINT runs the words that it is given, as `tini --` or a script with `exec "$@"` do. Pure.
+"""Recognises ENTRYPOINTs that run their arguments, such as `tini --` or `exec "$@"`. Pure.
 
 Of any other the words would be arguments: `python app.py` beside `./report` is a second web server.
 """

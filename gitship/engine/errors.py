@@ -1,4 +1,4 @@
-"""What went wrong at Docker, in words for people: every way to fail becomes EngineError, NotFound or Conflict."""
+"""Translates Docker's errors into EngineError, NotFound and Conflict with hints."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def unreachable(host: str, error: object) -> EngineError:
     text = str(error)
     if _PERMISSION.search(text):
         return EngineError(
-            f"gitship may not use Docker at {host}", "run gitship as root, or add its user to the group `docker`"
+            f"no permission to use Docker at {host}", "run gitship as root, or add its user to the group `docker`"
         )
     if _TIMEOUT.search(text):
         return EngineError(
             f"Docker at {host} does not answer in time",
-            "it may be overloaded or hung: see `docker ps` on the server, or try `systemctl restart docker`",
+            "it may be overloaded or stuck: see `docker ps` on the server, or try `systemctl restart docker`",
         )
     return EngineError(f"Docker does not answer at {host}: is it running?", "try `systemctl start docker`")
 
@@ -41,7 +41,7 @@ def refused(doing: str, explanation: str) -> EngineError:
     if NO_SPACE in explanation.lower():
         return NoSpace(
             f"Docker could not {doing}: its disk is full ({runtime_cause(explanation)})",
-            "free some space there: `server:cleanup --build-cache`; `docker system df` shows what takes it",
+            "free some space there: `server:cleanup --build-cache`; `docker system df` shows what uses it",
         )
     return EngineError(f"Docker could not {doing}: {runtime_cause(explanation)}", "see `docker info` on the server")
 
@@ -63,7 +63,7 @@ def translated(host: str, doing: str, missing: str = "") -> Iterator[None]:
         yield
     except docker_errors.NotFound as error:
         if missing:
-            raise NotFound(f"no {missing}", "it was removed meanwhile, or never there") from error
+            raise NotFound(f"no {missing}", "it was removed, or never existed") from error
         raise refused(doing, str(error.explanation)) from error
     except docker_errors.APIError as error:
         raise refused(doing, str(error.explanation or error)) from error
@@ -75,9 +75,9 @@ def conflict(name: str, error: docker_errors.APIError) -> Conflict | None:
     """A name or an address that another container has; None when it is something else."""
     text = str(error.explanation)
     if error.status_code == 409 and "name" in text and name:
-        return NameTaken(f"a container named {name} is there already", f"remove it: `docker rm -f {name}`")
+        return NameTaken(f"a container named {name} already exists", f"remove it: `docker rm -f {name}`")
     if "address already in use" in text.lower():
-        return Conflict("the container's address is in use", "deploy again: it then gets another one")
+        return Conflict("the container's address is in use", "deploy again to get another address")
     return None
 
 

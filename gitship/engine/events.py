@@ -1,4 +1,4 @@
-"""What happens to containers, as Docker tells it: first what it still remembers, then live."""
+"""Container events of Docker: recent ones first, then live."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def events(
         with wire.open("GET", f"{api}/events", query=query, patience=patience) as stream:
             if stream.status != 200:
                 said = stream.read_all(500).decode("utf-8", "replace")
-                raise EngineError(f"Docker does not tell its events: {said}", "see `docker info` on the server")
+                raise EngineError(f"Docker does not send events: {said}", "see `docker info` on the server")
             for message in messages(stream.read):
                 yield event(message)
     except WaitInterrupted:

@@ -1,4 +1,4 @@
-"""The rules of ``firewall_rules`` on this machine: put there, looked after, and taken away.
+"""Installs, checks and removes the iptables rules of ``firewall_rules``.
 
 By the `iptables` command, as Docker does it, so that both use the same of its two kinds (legacy, nft). A chain of its
 own for each server; whatever else is in the tables stays as it is.

@@ -1,4 +1,4 @@
-"""What apps and builds must not reach, as rules of iptables. Pure.
+"""iptables rules that block apps and builds from metadata services and private ports. Pure.
 
 Docker itself keeps the bridges of two apps apart. What it leaves open from inside a container: the link-local range,
 where clouds hand out the machine's own credentials (169.254.169.254), and each port that listens on an address of the

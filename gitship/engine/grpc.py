@@ -1,4 +1,4 @@
-"""gRPC's server side over one connection that somebody else opened: HTTP/2 by h2, nothing that needs a port. Pure.
+"""gRPC server over an existing connection, with HTTP/2 by h2. Pure.
 
 Source: gRPC over HTTP2 (PROTOCOL-HTTP2.md). A message is one byte 0 (not compressed), four of length, and its bytes;
 the answer ends with trailers that carry ``grpc-status``.

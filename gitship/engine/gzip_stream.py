@@ -1,4 +1,4 @@
-"""Archives with gzip, piece by piece: the memory that it takes does not grow."""
+"""Streaming gzip with constant memory."""
 
 from __future__ import annotations
 

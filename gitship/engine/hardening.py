@@ -1,4 +1,4 @@
-"""What a container may do to the machine under it: capabilities, privileges, its root file system. Pure.
+"""Security options of containers: capabilities, privileges, read-only root file system. Pure.
 
 Docker gives 14 of the kernel's capabilities to every container. A web application needs the eight that are kept here:
 its entry point changes owners and modes, becomes another user, ends its children and listens below 1024. What goes:

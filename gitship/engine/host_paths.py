@@ -1,4 +1,4 @@
-"""Directories of the host that containers may have: those of the setting ``docker.host_paths`` and what is below.
+"""Host directories that may be mounted: those below the setting ``docker.host_paths``.
 
 Never, whatever the setting says: what rules the engine or gitship itself, as a container that has Docker's socket, its
 files or gitship's keys owns the machine.
@@ -24,24 +24,22 @@ def resolved(path: str, allowed: Sequence[Path], private: Sequence[Path] = ()) -
     ``private`` are further files and directories that no container may have, nor what they lie in.
     """
     if not allowed:
-        raise GitshipError(
-            "directories of the host cannot be mounted on this server", f"list them in its setting {SETTING}"
-        )
+        raise GitshipError("host directories cannot be mounted on this server", f"allow them in its setting {SETTING}")
     if not path.startswith("/") or ".." in Path(path).parts:
         raise UsageError(f"'{path[:200]}' is not an absolute path", "without '..', for instance /srv/data/shop")
     real = os.path.realpath(path)
     if not any(Path(real).is_relative_to(os.path.realpath(root)) for root in allowed):
         leads = "" if real == path.rstrip("/") else f", which is {real},"
         raise GitshipError(
-            f"{path[:200]}{leads} is not below a directory that may be mounted",
+            f"{path[:200]}{leads} is not below an allowed directory",
             f"{SETTING} has: {', '.join(map(str, allowed))}",
         )
     for place in map(Path, map(os.path.realpath, (*ENGINES, *private))):
         if place.is_relative_to(real) or Path(real).is_relative_to(place):
             raise GitshipError(
-                f"{path[:200]} cannot be mounted: whoever has {place} owns the server",
-                "choose a directory that has nothing of Docker's or gitship's own in it",
+                f"{path[:200]} cannot be mounted: access to {place} would give control of the server",
+                "choose a directory without files of Docker or gitship",
             )
     if not Path(real).is_dir():
-        raise NotFound(f"there is no directory {path[:200]} on the server", f"make it there: mkdir -p {path[:200]}")
+        raise NotFound(f"there is no directory {path[:200]} on the server", f"create it: mkdir -p {path[:200]}")
     return real

@@ -1,4 +1,4 @@
-"""A file as an image has it: read from a container that is made for that and never started."""
+"""Reads a file of an image through a container that is never started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How people name images: ``[server/]path[:tag][@digest]``, or an image's whole id. Pure.
+"""Parser of image references: ``[server/]path[:tag][@digest]``, or an image id. Pure.
 
 Source: the grammar of distribution's reference package, without the upper-case forms that no registry takes.
 """

@@ -1,4 +1,4 @@
-"""Images in Docker: what the pipeline needs to know of one, and removal that takes only what is gitship's."""
+"""Interface for images: inspects them, and removes only gitship's own."""
 
 from __future__ import annotations
 

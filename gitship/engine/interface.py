@@ -1,4 +1,4 @@
-"""Where containers run: the interface that ``deploy`` knows. ``docker.py`` is the one for a single machine."""
+"""Interface of the container engine; ``docker.py`` implements it for a single machine."""
 
 from __future__ import annotations
 

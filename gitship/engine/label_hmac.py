@@ -1,4 +1,4 @@
-"""The seal on a container's labels: by it gitship's own words are told from those of an image.
+"""Signature on a container's labels, which tells gitship's labels from an image's.
 
 Docker gives a container the labels of its image, so whoever pushes a Dockerfile could say that a container is another
 app's, or a cron run. What gitship makes gets all labels of its namespace from gitship, and one over them and the name

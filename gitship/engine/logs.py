@@ -1,4 +1,4 @@
-"""Container logs: one container's lines with their times, and those of several containers interleaved."""
+"""Container logs from Docker: lines with times, of one container or several interleaved."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ContainerLog(Iterator[LogLine]):
         try:
             with self._wire.open("GET", self._path, query=self._query, patience=self._patience) as stream:
                 if stream.status in (404, 409):  # gone, or being removed
-                    raise NotFound(f"no container {self._name}", "it was removed meanwhile")
+                    raise NotFound(f"no container {self._name}", "it was removed")
                 if stream.status != 200:
                     said = stream.read_all(500).decode("utf-8", "replace")
                     raise EngineError(

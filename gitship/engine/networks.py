@@ -1,4 +1,4 @@
-"""Networks in Docker, each with the subnet that gitship chose for it."""
+"""Docker networks, each with the subnet that gitship allocated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ensure(docker: APIClient, name: str, subnet: str, labels: Mapping[str, str])
         # the other labels tell what the app was called when it was made
         if (found.get("Labels") or {}).get(LABEL_SERVER) != labels.get(LABEL_SERVER):
             raise Conflict(
-                f"a network named {name} is there that gitship did not make", f"remove it: `docker network rm {name}`"
+                f"a network named {name} exists that gitship did not create", f"remove it: `docker network rm {name}`"
             )
         remove(docker, name)
     try:

@@ -1,4 +1,4 @@
-"""Commands in containers: in one of their own that is always removed, or in one that is there already."""
+"""Runs commands in one-off containers, or in running ones."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def run(
         raise DeployCanceled("the command was canceled") from None
     except TimeoutExpired:
         engine.stop(container_id, STOP_GRACE_S)
-        raise DeployError(f"the command took longer than {timeout_s:g} s", "make it shorter, or do it later") from None
+        raise DeployError(f"the command took longer than {timeout_s:g} s", "make it faster, or run it later") from None
     finally:
         engine.remove(container_id)
 

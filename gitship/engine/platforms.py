@@ -1,4 +1,4 @@
-"""Which platforms a machine builds and runs: its own, what its processor runs besides, and what is emulated."""
+"""Platforms that this machine can build and run: native and emulated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BuildKit's trace to build events: the stream that ``POST /build?version=2`` answers with. Pure.
+"""Parses BuildKit's trace (``POST /build?version=2``) into build events. Pure.
 
 Each ``moby.buildkit.trace`` message carries a base64 protobuf ``StatusResponse`` (moby/buildkit, api/services/control).
 Four message types with ten fields in all are read here.

@@ -1,4 +1,4 @@
-"""The classic builder's stream to build events: the answer to ``POST /build`` without BuildKit. Pure."""
+"""Parses the classic builder's output (``POST /build``) into build events. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of `docker build --progress=plain` to build events. Pure. Like BuildKitTrace, for a line at a time."""
+"""Parses `docker build --progress=plain` into build events, line by line. Pure."""
 
 from __future__ import annotations
 

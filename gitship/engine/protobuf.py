@@ -1,4 +1,4 @@
-"""Protobuf's wire format, as much as BuildKit's messages need: no library and no generated code for a dozen fields."""
+"""Minimal protobuf wire format, for BuildKit's messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pull through the Engine API: its progress comes in live, and it can be ended. Credentials go with the call."""
+"""Pulls an image through the Engine API, with live progress, credentials and cancellation."""
 
 from __future__ import annotations
 
@@ -98,11 +98,13 @@ def login(wire: DockerHttp, api: str, server: str, username: str, password: str)
         with wire.open("POST", f"{api}/auth", body=body) as stream:
             status, text = stream.status, _message(stream.read_all(1 << 16))
     except TimeoutExpired:
-        raise EngineError(f"the registry {server} does not answer in time", "can this server reach it?") from None
+        raise EngineError(
+            f"the registry {server} does not answer in time", "check that this server can reach it"
+        ) from None
     if status not in (200, 204):
         cause = " ".join(text.split())[:MAX_ERROR_CHARS]
-        hint = "check user and password" if _REFUSED.search(cause) else "can this server reach it?"
-        raise EngineError(f"the registry {server} does not take the login: {cause}", hint)
+        hint = "check user and password" if _REFUSED.search(cause) else "check that this server can reach it"
+        raise EngineError(f"the registry {server} rejected the login: {cause}", hint)
 
 
 def _message(answer: bytes) -> str:
@@ -117,14 +119,14 @@ def failed(reference: ImageReference, text: str) -> DeployError:
     text = " ".join(text.split())[:MAX_ERROR_CHARS]
     if _REFUSED.search(text):
         return DeployError(
-            f"the registry does not give {reference} away: {text}",
-            f"check the name; if it is right, it takes an admin: registry:login {reference.server} USER",
+            f"the registry denied access to {reference}: {text}",
+            f"check the name; if it is right, ask an admin to run: registry:login {reference.server} USER",
         )
     if _MISSING.search(text):
         return DeployError(f"the registry has no {reference}: {text}", "check the name and the tag")
     if NO_SPACE in text.lower():
         return DeployError(
             f"{reference} cannot be pulled: Docker's disk is full ({text})",
-            "free some space there: `server:cleanup --build-cache`; `docker system df` shows what takes it",
+            "free some space there: `server:cleanup --build-cache`; `docker system df` shows what uses it",
         )
-    return DeployError(f"{reference} cannot be pulled: {text}", "can this server reach the registry?")
+    return DeployError(f"{reference} cannot be pulled: {text}", "check that this server can reach the registry")

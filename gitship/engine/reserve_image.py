@@ -1,4 +1,4 @@
-"""An image that only takes room in Docker's data directory, where gitship itself need not be able to write.
+"""Reserve image that takes space on Docker's disk, removed when the disk is full.
 
 It has no tag: to take one away Docker writes its list of tags anew, which fails on a full disk, while an image without
 one goes (measured on 20.10). `docker image prune` takes it, too; the next look makes it again. Which image it is the

@@ -1,4 +1,4 @@
-"""Calls that need room on Docker's disk: some is made before them, and they are done once more when there was none."""
+"""Retries Docker calls that failed because its disk was full, after freeing space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A build context of which only what changed need be sent: the engine asks for the files that it does not have."""
+"""Incremental build context: the engine requests only the files that it lacks."""
 
 from __future__ import annotations
 

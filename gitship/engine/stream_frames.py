@@ -1,4 +1,4 @@
-"""Bytes from Docker to records: the frames of an attached container, whole lines, JSON messages. Pure."""
+"""Decodes Docker's streams: frames of attached containers, lines and JSON messages. Pure."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _message(line: bytes) -> dict[str, Any]:
     try:
         message = json.loads(line)
     except ValueError as error:
-        raise EngineError("Docker sent something that is not JSON", "is 'docker.host' really Docker?") from error
+        raise EngineError("Docker sent something that is not JSON", "check docker.host") from error
     if not isinstance(message, dict):
-        raise EngineError("Docker sent something that is not a message", "is 'docker.host' really Docker?")
+        raise EngineError("Docker sent something that is not a message", "check docker.host")
     return message

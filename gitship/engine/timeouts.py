@@ -1,4 +1,4 @@
-"""Waiting that ends: on data, on a deadline, on an event, or because Docker itself does not answer any more."""
+"""Waits for data with a deadline, a cancel event and detection of a stuck Docker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes over the engine's interface: labels, options of builds, images, containers, log lines, events."""
+"""Data types of the engine interface: labels, build options, images, containers, log lines, events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tar archives of volumes as they pass by: whole to the end, and, on the way in, with nothing that leaves the volume.
+"""Checks tar archives of volumes as they stream: complete, and with no path outside the volume.
 
 Docker takes an archive that ends between two entries for a whole one (measured on 20.10), and when a file shrinks while
 it is read, the archive that it sends just stops. So both ways every header is read here. Memory is constant but for
@@ -24,7 +24,7 @@ _KEPT = (*_FILES, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIF
 _WITHOUT_CONTENT = (
     tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE,
 )  # fmt: skip
-_WITHOUT_SPARSE = "make it without --sparse"
+_WITHOUT_SPARSE = "create it without --sparse"
 
 
 class BrokenArchive(GitshipError):
@@ -50,7 +50,7 @@ def entries(chunks: Iterable[bytes]) -> Iterator[ArchiveEntry]:
         info = _header(block)
         while info.type in _EXTENSIONS:
             if not 0 <= info.size <= NAME_LIMIT:
-                raise BrokenArchive("the archive has a header without measure", "make it anew")
+                raise BrokenArchive("the archive has a header that is too large", "create it again")
             text = source.exactly(_padded(info.size))
             block = source.exactly(tar.BLOCK)
             head += text + block
@@ -82,7 +82,9 @@ def inside(chunks: Iterable[bytes], root: str) -> Iterator[bytes]:
         info = entry.info
         name = _place(info.name, info.name, links)
         if info.type not in _KEPT:
-            raise GitshipError(f"the archive has a device, '{info.name[:200]}'", "a volume holds files: leave it out")
+            raise GitshipError(
+                f"the archive has a device, '{info.name[:200]}'", "leave it out: volumes can hold only files"
+            )
         if not name and info.type != tarfile.DIRTYPE:
             raise _leaving(info.name)
         target = _place(info.linkname, info.name, links) if info.type == tarfile.LNKTYPE else ""
@@ -132,9 +134,7 @@ class _Source:
             while not self._rest:
                 chunk = next(self._chunks, None)
                 if chunk is None:
-                    raise BrokenArchive(
-                        "the archive ends early", "send the whole file again; is the disk it lies on full?"
-                    )
+                    raise BrokenArchive("the archive ends early", "send the whole file again; its disk may be full")
                 self._rest = memoryview(chunk)
             piece, self._rest = self._rest[:size], self._rest[size:]
             size -= len(piece)
@@ -154,9 +154,7 @@ def _header(block: bytes) -> tarfile.TarInfo:
     try:
         info = tarfile.TarInfo.frombuf(block, *tar.TEXT)
     except tarfile.HeaderError as error:
-        raise BrokenArchive(
-            "this is not a tar archive, or a damaged one", "plain tar or tar with gzip is taken"
-        ) from error
+        raise BrokenArchive("this is not a tar archive, or a damaged one", "send tar, plain or gzipped") from error
     if info.type == tarfile.GNUTYPE_SPARSE:
         raise BrokenArchive(f"the archive has a sparse file, '{info.name[:200]}'", _WITHOUT_SPARSE)
     return info
@@ -184,7 +182,7 @@ def _records(text: bytes) -> dict[str, str]:
         end = int(length) if blank and length.isdigit() and len(length) < 8 else 0
         key, equals, value = text[len(length) + 1 : end - 1].partition(b"=")
         if not equals or end > len(text) or text[end - 1 : end] != b"\n":
-            raise BrokenArchive("the archive has a damaged header", "make it anew")
+            raise BrokenArchive("the archive has a damaged header", "create it again")
         found[key.decode(*tar.TEXT)] = value.decode(*tar.TEXT)
         text = text[end:]
     return found
@@ -201,11 +199,11 @@ def _complete(info: tarfile.TarInfo, records: dict[str, str]) -> None:
         info.size = int(records.pop("size", info.size))
         info.mtime = float(records.pop("mtime", info.mtime))
     except ValueError as error:
-        raise BrokenArchive("the archive has a damaged header", "make it anew") from error
+        raise BrokenArchive("the archive has a damaged header", "create it again") from error
     if info.type in _WITHOUT_CONTENT:
         info.size = 0
     if info.size < 0 or not math.isfinite(info.mtime):
-        raise BrokenArchive("the archive has a damaged header", "make it anew")
+        raise BrokenArchive("the archive has a damaged header", "create it again")
     info.pax_headers = records
 
 
@@ -221,5 +219,5 @@ def _place(name: str, entry: str, links: set[str]) -> str:
 
 def _leaving(name: str) -> GitshipError:
     return GitshipError(
-        f"the archive's entry '{name[:200]}' would lie outside of the volume", "make it with names relative to the root"
+        f"the archive's entry '{name[:200]}' is outside the volume", "create it with names relative to the root"
     )

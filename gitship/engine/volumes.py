@@ -1,4 +1,4 @@
-"""Volumes in Docker: made, found, removed, and read and written as archives.
+"""Docker volumes: create, find, remove, export and import.
 
 What is in a volume is reached through a container that never runs, with the volume mounted in it: Docker's archive
 calls work on it, and its image need have nothing in it. It is an image of gitship's own, of 0 bytes.
@@ -108,7 +108,7 @@ class DockerVolumes:
     def host_path(self, path: str) -> str:
         if self._host_paths and not is_here(self._wire.host):
             raise GitshipError(
-                "directories of another machine cannot be mounted", "run gitship on Docker's own machine"
+                "cannot mount directories of another machine", "run gitship on the machine that runs Docker"
             )
         return hostpaths.resolved(path, self._host_paths, self._private)
 
@@ -122,12 +122,12 @@ class DockerVolumes:
             if self.host_path(mount.source) != mount.source:  # looked at again each time: what is below may be an app's
                 raise GitshipError(
                     f"{mount.source} has become a symbolic link",
-                    "mount the directory that is meant by its own name",
+                    "mount the directory under its real name",
                 )
         elif not self.exists(mount.volume):
             raise NotFound(
-                f"the volume '{mount.source}' is gone from Docker",
-                "bring back a backup with `storage:import --replace`, or `storage:unmount` it",
+                f"the volume '{mount.source}' no longer exists in Docker",
+                "restore a backup with `storage:import --replace`, or `storage:unmount` it",
             )
 
     def _ensure_nobody_swaps(self, mount: Mount, beside: Sequence[Mount]) -> None:
@@ -137,7 +137,7 @@ class DockerVolumes:
         above = above or next((source for source in own if Path(mount.source).is_relative_to(source)), None)
         if above:
             raise GitshipError(
-                f"{mount.source} lies in {above}, where containers may write: they could put a link in its place",
+                f"{mount.source} lies in {above}, where containers may write: they could replace it with a link",
                 "storage:unmount one of them, or mount the one above --read-only",
             )
 

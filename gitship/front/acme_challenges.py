@@ -1,4 +1,4 @@
-"""Answers to a certificate authority's HTTP-01 challenges (RFC 8555, section 8.3), as a VCL of their own.
+"""VCL that answers HTTP-01 challenges of certificate authorities (RFC 8555, section 8.3).
 
 The table of hosts leads the path there before any app is asked: it works for an app that is down, in maintenance, or
 behind passwords, and without gitship running.

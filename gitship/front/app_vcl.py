@@ -1,4 +1,4 @@
-"""The VCL of one app, as text. Nothing here talks to Varnish.
+"""Generates the VCL of one app.
 
 Names: ``app_<slug>_<release>_<ms>`` is one release's VCL, ``z_<slug>`` the label that leads to the one that serves.
 """

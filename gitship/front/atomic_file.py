@@ -1,4 +1,4 @@
-"""A file that is either the old one or the new one, whenever somebody reads it and whenever the power fails."""
+"""Writes files atomically, safe against crashes and power failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app's containers in its VCL: backends, and who of them gets a request."""
+"""Generates the backends and load balancing of an app's VCL."""
 
 from __future__ import annotations
 

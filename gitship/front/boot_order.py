@@ -1,4 +1,4 @@
-"""What a new varnishd compiles before it serves, and what while it does.
+"""Splits what a new varnishd compiles before it serves from what it compiles afterwards.
 
 A start with 1000 apps compiles for 20 s, in a row. Everything but the apps' own VCLs is there within a second, and a
 label whose app is not loaded yet leads to a page that says "down, try again": no visitor ever meets another app's VCL.

@@ -1,4 +1,4 @@
-"""What an app's owner may say of its cache, what the release before left in it, and which of it shall be forgotten."""
+"""Cache settings of an app's VCL: rules, previous release's files and purges."""
 
 from __future__ import annotations
 

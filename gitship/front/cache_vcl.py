@@ -1,4 +1,4 @@
-"""What an app's owner has said of its cache, as the statements that fill the gaps of varnish/app.vcl."""
+"""Generates the cache rules of an app's VCL."""
 
 from __future__ import annotations
 

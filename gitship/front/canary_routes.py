@@ -1,4 +1,4 @@
-"""Canaries: a second VCL of an app, for a share of its visitors (see ``canary_vcl``)."""
+"""Routes of canaries: a second VCL of an app, for a share of its visitors (see ``canary_vcl``)."""
 
 from __future__ import annotations
 

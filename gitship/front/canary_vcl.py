@@ -1,4 +1,4 @@
-"""A canary in Varnish: the table of hosts leads a share of an app's visitors to a second VCL, and there they stay.
+"""Generates the VCL of a canary: sends a share of visitors to a second VCL, by a cookie.
 
 Each side has a VCL of its own, whole and unmixed: its own containers, cache keys and rules. A visitor's first answer
 has a cookie with the side's name; visitors without one are led by chance.

@@ -1,4 +1,4 @@
-"""An app's own VCL: subs that gitship calls at fixed points of the VCL that it writes.
+"""Validates and embeds an app's custom VCL.
 
 It is part of that app's VCL alone. What reaches beyond it (other apps' VCLs, bans, files) is refused before Varnish
 sees it, and what could bring down the worker that all apps share (a stack frame of its size) is kept small.
@@ -41,11 +41,11 @@ _TOKENS = re.compile(
 )
 _VERSION = re.compile(r"\A(\s*)vcl\s+4\.[01]\s*;")
 _REFUSED = (
-    (r"\binclude\b", "include: everything has to be in this text"),
-    (r"\bimport\s+\w+\s+from\b", "import from a file: only Varnish's own modules"),
+    (r"\binclude\b", "include: put everything into this text"),
+    (r"\bimport\s+\w+\s+from\b", "import from a file: only Varnish's modules are allowed"),
     (r"\bvcl\s*\(", "return (vcl(...)): it leads to another app"),
-    (r"\brestart\b", "restart: gitship asks each request once"),
-    (r"\bban\b", "ban: it reaches the cached pages of all apps"),
+    (r"\brestart\b", "restart: not supported by gitship"),
+    (r"\bban\b", "ban: it affects the cached pages of all apps"),
     (r"\bC\s*\{", "inline C"),
 )
 
@@ -55,7 +55,7 @@ def checked(text: str) -> str:
     if len(text.encode()) > MOST_BYTES:
         raise ValueError(f"longer than {MOST_BYTES >> 10} KB")
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
-        raise ValueError("it has control characters")
+        raise ValueError("it contains control characters")
     text = _VERSION.sub(r"\1", text.replace("\r\n", "\n"))
     program = bare(text)
     _check_braces(program)
@@ -84,7 +84,7 @@ def _check_braces(program: str) -> None:
         elif opened:
             opened.pop()
         else:
-            raise ValueError(f"line {_line(program, found.start())}: this }} closes nothing")
+            raise ValueError(f"line {_line(program, found.start())}: unmatched }}")
     if opened:
         raise ValueError(f"line {_line(program, opened[-1])}: this {{ is not closed")
 

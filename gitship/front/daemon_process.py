@@ -1,4 +1,4 @@
-"""A program that runs as a daemon of its own and outlives gitship: started, found again by its command line, ended."""
+"""Daemon processes that outlive gitship: started, found again by command line, stopped."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Daemonized:
             return
         except PermissionError:
             raise FrontError(
-                f"not allowed to end {self._name} (pid {pid})", "run it as the user who started it"
+                f"not allowed to end {self._name} (pid {pid})", "run this as the user who started it"
             ) from None
 
     def gone(self, timeout_s: float) -> bool:
@@ -104,7 +104,7 @@ def run(name: str, arguments: list[str], timeout_s: float, umask: int, hint: str
             ).returncode
         except subprocess.TimeoutExpired:
             raise FrontError(
-                f"{name} did not start within {timeout_s:g} s", "see whether the machine is busy"
+                f"{name} did not start within {timeout_s:g} s", "check whether the machine is overloaded"
             ) from None
         except OSError as error:
             raise FrontError(f"cannot run {name}: {error.strerror}", hint) from None
@@ -135,5 +135,5 @@ def not_allowed(port: int, section: str) -> FrontError:
 def in_use(port: int, section: str) -> FrontError:
     who = holder(port) or "another program"
     return FrontError(
-        f"port {port} is in use by {who}", f"end that program, or choose another port in [{section}] listen"
+        f"port {port} is in use by {who}", f"stop that program, or choose another port in [{section}] listen"
     )

@@ -1,4 +1,4 @@
-"""How often apps have answered 1xx before the real answer, which Varnish takes for a broken one: its own counters."""
+"""Counts 1xx responses of apps, which Varnish cannot pass on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Varnish as gitship sees it: which app is served by which VCL, and which host leads to which app."""
+"""Front of all apps, in Varnish: which VCL serves each app, and which host belongs to which app."""
 
 from __future__ import annotations
 

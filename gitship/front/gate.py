@@ -1,4 +1,4 @@
-"""What stands between visitors and an app, by its owner's wish: https, addresses, maintenance, redirects, passwords."""
+"""Access settings of an app: https, networks, maintenance, redirects, passwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gate as VCL: what the app's VCL declares, and asks of each request before anything else.
+"""Generates the access checks of an app's VCL, which run before anything else.
 
 Statuses above 1000 are answers of the gate itself; Varnish's own errors never have them.
 """

@@ -1,4 +1,4 @@
-"""The haproxy process: started as a daemon of its own, found again, ended. It outlives gitship, as varnishd does."""
+"""The haproxy process: a daemon that outlives gitship, started, found again, stopped."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def version() -> tuple[int, int]:
         said = ""
     found = re.search(r"version (\d+)\.(\d+)", said)
     if found is None:
-        raise FrontError("haproxy does not say its version", "run `haproxy -v`")
+        raise FrontError("haproxy does not report its version", "run `haproxy -v`")
     return int(found[1]), int(found[2])
 
 
@@ -115,10 +115,10 @@ def _start_error(said: str, listen: Address | None) -> FrontError:
     if listen is not None and "in use" in said:
         return daemon_process.in_use(listen.port, "https")
     if "crt-list" in said or ".pem" in said:
-        return CertificatesRefused(f"haproxy refuses a certificate: {_alert(said)}", "see the server's log")
+        return CertificatesRefused(f"haproxy rejected a certificate: {_alert(said)}", "see the server's log")
     return FrontError(f"haproxy did not start: {_alert(said)}", "see the server's log")
 
 
 def _alert(said: str) -> str:
     alerts = [row.partition(" : ")[2] for row in said.splitlines() if row.startswith("[ALERT]")]
-    return (alerts[0] if alerts else said.strip() or "it said nothing")[:300]
+    return (alerts[0] if alerts else said.strip() or "no output")[:300]

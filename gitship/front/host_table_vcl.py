@@ -1,4 +1,4 @@
-"""The top VCL: host name -> app's label, as a balanced tree, as text.
+"""Generates the top VCL: host name -> app's label, as a balanced tree.
 
 A chain of ifs cost the last of 1000 hosts 26 us per request; the tree does not. It is the only place where the table of
 hosts is kept, so it can be read back.

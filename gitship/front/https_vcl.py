@@ -1,4 +1,4 @@
-"""From http to https, as VCL: part of an app's gate, asked before all else: no password goes over the wire bare."""
+"""Generates the redirect from http to https in an app's VCL, before any other check."""
 
 from __future__ import annotations
 

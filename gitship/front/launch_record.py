@@ -1,4 +1,4 @@
-"""How the running varnishd was started, on disk: its ports stay the same from one varnishd to the next."""
+"""Record of how the running varnishd was started, so that its ports stay the same."""
 
 from __future__ import annotations
 

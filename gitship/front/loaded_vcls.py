@@ -1,4 +1,4 @@
-"""The VCLs that Varnish has: loaded, led to, unloaded, and written down for the next varnishd.
+"""VCLs loaded in Varnish: load, label, discard, and save for the next varnishd.
 
 What is loaded and labelled is asked of Varnish each time, never remembered, so a restart of either side, or a second
 gitship, cannot make this wrong. A switch asks only for its own label: the list takes 12 ms at 1000 apps.

@@ -1,4 +1,4 @@
-"""gitship's own request for the page that visitors of a paused app wait for (see ``pause``), and its end."""
+"""Request on which the visitors of a paused app wait, and its end (see ``pause_vcl``)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PauseRequest:
             # waited to be called would leave visitors through for all that time.
             came, _, _ = select.select([self._listener, self._asking], [], [], TIMEOUT_S)
             if self._listener not in came:
-                raise ConnectionError("it has hung up") if came else TimeoutError("timed out")
+                raise ConnectionError("it closed the connection") if came else TimeoutError("timed out")
             self._answering, _ = self._listener.accept()
         except OSError as error:
             raise FrontError(f"Varnish does not hold requests: {error}", "see the server's log") from None

@@ -1,4 +1,4 @@
-"""The pauses that apps are in (see ``pause``). Only this gitship knows of them, so they end with it."""
+"""Pauses of apps in this process; they end when gitship stops."""
 
 from __future__ import annotations
 

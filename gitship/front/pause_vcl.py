@@ -1,4 +1,4 @@
-"""A pause: new requests of an app wait in Varnish, for a while at most, and then go on as if nothing had been.
+"""Generates the VCL of a pause: new requests wait in Varnish for a limited time.
 
 Varnish makes requests wait for a page that it is fetching already. So gitship itself asks for such a page, is also who
 gets the question, and hangs up when the pause is over. A waiting request costs a connection, but no thread; its body,

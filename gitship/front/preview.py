@@ -1,4 +1,4 @@
-"""A VCL that is loaded and not switched to, tried out by gitship itself while visitors are served by another one."""
+"""Loads a VCL without switching to it, so that gitship can verify it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Preview:
     def of(self, vcl_name: str) -> Iterator[dict[str, str]]:
         """See ``Front.trial``."""
         if not self._turn.acquire(timeout=WAIT_S):
-            raise FrontError("another app is being tried out", "it is tried again with the next deploy")
+            raise FrontError("another app is being verified", "the next deploy tries it again")
         try:
             self.lead_to(vcl_name)
             yield {TRIAL_HEADER: self._token()}

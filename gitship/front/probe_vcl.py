@@ -1,4 +1,4 @@
-"""What Varnish itself asks of each container, so that one that hangs gets no visitors within seconds."""
+"""Generates Varnish's health probes of containers."""
 
 from __future__ import annotations
 

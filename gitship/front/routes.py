@@ -1,4 +1,4 @@
-"""Which host leads to which app, and whether each app is served as it shall be: compared with Varnish, and brought."""
+"""Compares the routes of hosts and apps with Varnish, and updates it."""
 
 from __future__ import annotations
 

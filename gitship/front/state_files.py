@@ -1,4 +1,4 @@
-"""What a new varnishd finds on disk: one VCL file per app, the table of hosts, and boot.cli, which names them.
+"""Files from which a new varnishd starts: a VCL per app, the host table, and boot.cli.
 
 A file is named after its VCL and never changes; boot.cli is replaced as a whole. So at any instant, also after a power
 cut, boot.cli and the files that it names fit together.

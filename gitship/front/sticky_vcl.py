@@ -1,4 +1,4 @@
-"""One visitor, one container: by a cookie of gitship's own, which neither the app nor the cache sees.
+"""Generates sticky sessions: one container per visitor, by a cookie.
 
 For what keeps something of a visitor in one container's memory, as socket.io's polling does. The container follows
 from the cookie (consistent hashing); one that is not healthy, or gone, gives its visitors to the others.

@@ -1,4 +1,4 @@
-"""Programs that a service unit runs for gitship: it leaves an order, and `gitship attend` starts it.
+"""Programs run by service units for gitship, through `gitship attend`.
 
 So varnishd and haproxy live in units of their own, each in its sandbox, and the unit alone may listen below 1024. When
 such a program ends by itself, the unit starts it again from the order that is still there, also at boot and while
@@ -114,7 +114,7 @@ class Supervised:
         except FrontError as error:
             code, said = 1, error.message
         if code and before:  # its port may not be free yet
-            print(f"{self._name} does not start again: {said}", flush=True)
+            print(f"{self._name} does not restart: {said}", flush=True)
             time.sleep(AGAIN_S)
             return False
         if code and self._read() == order:

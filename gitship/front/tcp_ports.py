@@ -1,4 +1,4 @@
-"""Who listens on a TCP port (read from /proc, Linux only), and a port that nobody has."""
+"""Finds the process on a TCP port (from /proc, Linux only), and free ports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The VCL templates and error pages of the top-level varnish/ directory, and how their gaps are filled."""
+"""Loads and fills the VCL templates and error pages of the top-level varnish/ directory."""
 
 from __future__ import annotations
 

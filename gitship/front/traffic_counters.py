@@ -1,4 +1,4 @@
-"""The figures of all apps, kept in memory while varnishncsa's lines come in: the last hour in steps, and totals."""
+"""Traffic counters of all apps in memory, from varnishncsa: the last hour in steps, and totals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Unix socket of gitship's own, on which Varnish asks it something."""
+"""Unix socket server on which Varnish sends requests to gitship."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def listen(path: Path, group: int | None) -> socket.socket:
         listener.listen(socket.SOMAXCONN)
     except OSError as error:
         listener.close()
-        raise FrontError(f"cannot listen on {path}: {error.strerror or error}", "look at data_dir") from None
+        raise FrontError(f"cannot listen on {path}: {error.strerror or error}", "check data_dir") from None
     return listener

@@ -1,4 +1,4 @@
-"""Varnish's control protocol over one open TCP connection (0.06 ms per command; a varnishadm child takes 4.3 ms).
+"""Client of Varnish's control protocol (0.06 ms per command; a varnishadm process takes 4.3 ms).
 
 A request is one line; an answer is ``<status, 3 digits> <length, 8>\\n<text>\\n``. See varnish-cli(7).
 """
@@ -36,7 +36,7 @@ _IN_USE = re.compile(r"Cannot discard (?:labeled VCL program|VCL label) ([\w-]+)
 _NAME = re.compile(r"vcl 4\.1;\n# ([\w-]+): ")  # as the templates begin
 _NOTHING = "vcl 4.1; backend default none;"
 _LIMIT_WHEN_TRUNCATED = "90m"  # Varnish allows 99,999,999 bytes
-_HINT = "see whether varnishd is running; `gitship serve` starts it"
+_HINT = "check that varnishd is running; `gitship serve` starts it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +209,8 @@ class VarnishCli:
         if reply.status != OK:
             self._close()
             raise FrontError(
-                f"{address} does not take gitship's secret: it is another varnishd",
-                "end that varnishd, then start again",
+                f"{address} rejects gitship's secret: another varnishd is running there",
+                "stop that varnishd, then start gitship again",
             )
 
     def _send(self, line: str) -> None:

@@ -1,4 +1,4 @@
-"""The running Varnish: started with the state on disk, taken over when it runs already, ended."""
+"""Starts, adopts and stops the running Varnish."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class VarnishService:
                     compiled_vcls.prune(self._directory)
                     return
                 self._stop()
-                raise BootRefused("varnishd found nothing to serve in its start file", "see the server's log")
+                raise BootRefused("varnishd found no configuration in its start file", "see the server's log")
             except AdminPortTaken:
                 if not tries_left:
                     raise

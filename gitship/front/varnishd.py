@@ -1,4 +1,4 @@
-"""The varnishd process: started as a daemon of its own, found again, ended. It outlives gitship."""
+"""The varnishd process: a daemon that outlives gitship, started, found again, stopped."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Varnishd:
                     return command
                 failures.append(f"{tools[0]}: {_last_line(said)}")
         raise FrontError(
-            f"no compiler for Varnish's configuration works ({'; '.join(failures) or 'there is none'})",
+            f"no working compiler for Varnish's configuration ({'; '.join(failures) or 'none found'})",
             "apt-get install tcc binutils gcc libc6-dev",
         )
 
@@ -135,7 +135,7 @@ def version() -> tuple[int, int]:
     _, said = _run([_program(), "-V"], COMPILER_TIMEOUT_S)
     found = re.search(r"\(varnish-(\d+)\.(\d+)", said)
     if found is None:
-        raise FrontError("varnishd does not say its version", "run `varnishd -V`")
+        raise FrontError("varnishd does not report its version", "run `varnishd -V`")
     return int(found[1]), int(found[2])
 
 
@@ -145,7 +145,7 @@ def check_reachable(directory: Path) -> None:
         return
     for place in (directory, *directory.parents):
         if not place.stat().st_mode & 0o001:
-            raise FrontError(f"varnishd cannot get at its files: {place} is closed", f"chmod o+x {place}")
+            raise FrontError(f"varnishd cannot access its files: {place} is not accessible", f"chmod o+x {place}")
 
 
 def reader_group() -> int | None:
@@ -195,7 +195,7 @@ def _error_line(said: str) -> str:
 
 
 def _last_line(said: str) -> str:
-    return next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "no output")
 
 
 def _listen(address: Address) -> str:

@@ -1,4 +1,4 @@
-"""How varnishd is set up: every parameter that differs from its default, with the reason."""
+"""Parameters of varnishd that differ from the defaults, with reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels: the names by which the table of hosts leads to an app's VCL, whichever that is at the moment."""
+"""Names of VCL labels, through which the host table refers to an app's current VCL."""
 
 from __future__ import annotations
 

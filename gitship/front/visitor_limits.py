@@ -1,4 +1,4 @@
-"""How many requests visitors may send to an app, and how large their bodies may be: as data and as VCL.
+"""Rate and body size limits of an app, as data and as VCL.
 
 Counted where a request arrives, before it waits in a pause, and before the cache is looked at.
 """

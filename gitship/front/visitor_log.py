@@ -1,4 +1,4 @@
-"""One varnishncsa for all apps: a child of gitship that prints a line per request, started again whenever it ends."""
+"""Reads requests from one varnishncsa process for all apps, restarted when it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration of the haproxy that websockets go through, as text.
+"""Generates the configuration of the haproxy for websockets.
 
 Each connection comes from Varnish and begins with a request that Varnish has written, so its headers can be believed.
 What follows on it may be a visitor's: of that nothing is a request any more.

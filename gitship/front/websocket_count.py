@@ -1,4 +1,4 @@
-"""How many websockets are open in a VCL, from Varnish's own counters."""
+"""Counts open websockets from Varnish's counters."""
 
 from __future__ import annotations
 

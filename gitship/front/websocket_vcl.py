@@ -1,4 +1,4 @@
-"""An app's websockets as VCL: who gets one, and to which container it goes, through the proxy of ``websockets``."""
+"""Generates the websocket part of an app's VCL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxy that websockets go through: a haproxy of its own, which runs whether there is HTTPS or not (6 MB).
+"""Websocket proxy: a separate haproxy that always runs (6 MB).
 
 It lets one request through on each connection, so that nobody gets past Varnish's checks on one that an app has
 declined and kept. Its configuration says nothing of apps: no deploy and no change of HTTPS touches it.

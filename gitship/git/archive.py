@@ -1,4 +1,4 @@
-"""An archive as a commit: a tar, plain or gzipped, becomes blobs and trees in a quarantine, file by file.
+"""Turns a tar archive, plain or gzipped, into a commit.
 
 Nothing is ever unpacked to paths of the archive's: its names become tree entries, and only those that git itself would
 check out. Memory: one piece of a file, and the list of names.
@@ -82,7 +82,7 @@ def commit_archive(
             with admitted():  # sending it may have taken minutes
                 quarantine.keep()
     except OSError as error:
-        raise GitError(f"the archive could not be stored: {error.strerror or error}", "look at the disk") from error
+        raise GitError(f"the archive could not be stored: {error.strerror or error}", "check the disk") from error
     return Archived(commit.id.decode(), sha256)
 
 
@@ -98,7 +98,7 @@ class _Member(tarfile.TarInfo):
         except (tarfile.HeaderError, ValueError):
             raise GitError("the archive ended early, or is damaged", HINT) from None
         if found.type in _EXTENSIONS and found.size > MAX_EXTENSION_BYTES:
-            raise GitError(f"the archive has a name or attribute above {size(MAX_EXTENSION_BYTES)}", HINT)
+            raise GitError(f"the archive has a name or attribute larger than {size(MAX_EXTENSION_BYTES)}", HINT)
         return found
 
 
@@ -117,11 +117,11 @@ def _read(unpacked: GunzipStream, writer: LooseWriter, strip: int) -> Directory:
                     count += _put(top, member.name, entry, strip)
                 count += 1
                 if count > MAX_FILES:
-                    raise GitError(f"the archive has more than {MAX_FILES} entries", "leave generated files out")
+                    raise GitError(f"the archive has more than {MAX_FILES} entries", "leave out generated files")
     except tarfile.TarError as error:
         if "unexpected end" in str(error):
             raise GitError(EARLY, "send it again") from None
-        raise GitError(f"what came is not a tar archive ({error})", HINT) from None
+        raise GitError(f"the input is not a tar archive ({error})", HINT) from None
     if not top.files and not top.directories:
         raise GitError("the archive has no files" + (f" below {strip} directories" if strip else ""), HINT)
     return top
@@ -141,10 +141,10 @@ def _entry(
         return LINK, writer.add(b"blob", target)
     if member.islnk():
         if member.linkname not in names:
-            raise GitError(f"'{name}' is a hard link to what the archive does not have before it", HINT)
+            raise GitError(f"'{name}' is a hard link to a file that is not earlier in the archive", HINT)
         return names[member.linkname]
     if not member.isreg() or member.sparse is not None or member.size < 0:
-        raise GitError(f"'{name}' is neither file, link nor directory", "leave devices, pipes and sparse files out")
+        raise GitError(f"'{name}' is neither file, link nor directory", "leave out devices, pipes and sparse files")
     content = archive.extractfile(member)
     assert content is not None
     blob = writer.stream(b"blob", member.size, content.read)
@@ -155,23 +155,23 @@ def _put(top: Directory, name: str, entry: tuple[int, bytes], strip: int) -> int
     """Puts the entry where its name says; what came twice is what came last. How many directories that made."""
     shown = printable(name)
     if name.startswith("/"):
-        raise GitError(f"the archive has a file with the absolute name '{shown}'", "make it with relative names")
+        raise GitError(f"the archive has a file with the absolute name '{shown}'", "create it with relative names")
     parts = [part for part in name.split("/") if part not in ("", ".")][strip:]
     if not parts:
         return 0
     if len(parts) > MAX_DEPTH:
-        raise GitError(f"'{shown[:120]}...' lies more than {MAX_DEPTH} directories deep", HINT)
+        raise GitError(f"'{shown[:120]}...' is more than {MAX_DEPTH} directories deep", HINT)
     directory, prefix, made = top, "", 0
     for part in parts[:-1]:
         safe(part.encode("utf-8", "surrogateescape"), prefix)
         if part in directory.files:
-            raise GitError(f"'{prefix}{printable(part)}' is a directory and something else, too", HINT)
+            raise GitError(f"'{prefix}{printable(part)}' is both a directory and something else", HINT)
         made += part not in directory.directories
         directory = directory.directories.setdefault(part, Directory())
         prefix += f"{part}/"
     safe(parts[-1].encode("utf-8", "surrogateescape"), prefix)
     if parts[-1] in directory.directories:
-        raise GitError(f"'{shown}' is a directory and something else, too", HINT)
+        raise GitError(f"'{shown}' is both a directory and something else", HINT)
     directory.files[parts[-1]] = entry
     return made
 

@@ -1,4 +1,4 @@
-"""The contents of many blobs, in order, a large one in pieces: by a `git cat-file` child, few small ones by Dulwich."""
+"""Reads blobs in order: through `git cat-file`, or Dulwich for a few small ones."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class _Child:
 
     def _read(self) -> bytes:
         if not self._poll.poll(SILENCE_S * 1000):
-            raise GitError(f"git did not answer for {SILENCE_S:g} s", "is the disk all right?")
+            raise GitError(f"git did not answer for {SILENCE_S:g} s", "check the disk")
         data = os.read(self._output.fileno(), CHUNK_BYTES)
         if not data:
             raise GitError("git ended before it had sent all files", "is the repository damaged? run `git fsck`")

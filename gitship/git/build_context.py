@@ -1,4 +1,4 @@
-"""A commit as the build context that Docker takes; as a tar stream, the same bytes for the same commit.
+"""A commit as Docker's build context, as a reproducible tar stream.
 
 Symbolic links stay links, a submodule is an empty directory, files are 0644 or 0755 and owned by root, times are the
 commit's. `.gitattributes` is not honoured: neither `export-ignore` (use .dockerignore) nor `eol` and filters. Files in
@@ -90,7 +90,9 @@ def _inside(key: str, path: str) -> str:
     """The path, cleaned; "" for the top. Raises GitError when it leads out of the commit."""
     cleaned = posixpath.normpath(path) if path else ""
     if cleaned.startswith(("/", "../")) or cleaned == ".." or "\0" in cleaned:
-        raise GitError(f"build.{key} '{printable(path)}' leads out of the commit", "give a path within the repository")
+        raise GitError(
+            f"build.{key} '{printable(path)}' is outside the repository", "give a path within the repository"
+        )
     return "" if cleaned == "." else cleaned
 
 
@@ -101,7 +103,7 @@ def _dockerignore(tree: Snapshot, reader: blobs.Blobs, top: bytes, dockerfile: s
         if entry is None or entry.kind == snapshot.DIRECTORY:
             continue
         if entry.kind != snapshot.FILE:
-            raise GitError(f"{name} is a link", "commit it as a plain file; nothing would be ignored otherwise")
+            raise GitError(f"{name} is a link", "commit it as a plain file; a link would be ignored")
         if reader.sizes([entry.id])[0] > MAX_DOCKERIGNORE_BYTES:
             raise GitError(f"{name} has more than {MAX_DOCKERIGNORE_BYTES} bytes", "use wildcards")
         text = b"".join(chunk for _, chunks in reader.contents([entry.id]) for chunk in chunks)

@@ -1,4 +1,4 @@
-"""What makes a commit impossible to build, found before the build begins and answered with what to do."""
+"""Checks before a build: missing Dockerfile, size, links, Git LFS."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def no_dockerfile(dockerfile: str, paths: Collection[str]) -> NoDockerfile:
     if same is not None:
         return NoDockerfile(
             f"{missing}; found '{printable(same)}'",
-            f"upper and lower case count: git mv {printable(same)} {printable(dockerfile)}, commit, push again",
+            f"names are case-sensitive: git mv {printable(same)} {printable(dockerfile)}, commit, push again",
         )
     others = [printable(p) for p in paths if "dockerfile" in posixpath.basename(p).lower().split(".")]
     if others:
         found = ", ".join(f"'{path}'" for path in others[:SHOWN])
         return NoDockerfile(
             f"{missing}; found {found}",
-            "name it in a gitship.toml at the top of the repository, commit, push again:"
+            "set it in a gitship.toml at the top of the repository, commit, push again:"
             f'\n\n[build]\ndockerfile = "{others[0]}"\n',
         )
     language, text = starting_dockerfile(paths)
@@ -48,18 +48,18 @@ def check_contents(reader: Blobs, files: Sequence[TreeEntry]) -> list[int]:
     if sum(sizes) > MAX_CONTEXT_BYTES:
         _, largest = max(zip(sizes, (printable(e.path) for e in files), strict=True))
         raise GitError(
-            f"the commit's files have more than {MAX_CONTEXT_BYTES >> 30} GB",
-            f"the largest is '{largest}'; name what the build does not need in .dockerignore",
+            f"the commit's files are larger than {MAX_CONTEXT_BYTES >> 30} GB",
+            f"the largest is '{largest}'; list what the build does not need in .dockerignore",
         )
     for entry, size in zip(files, sizes, strict=True):
         if entry.kind == snapshot.SYMLINK and not 0 < size <= snapshot.MAX_PATH_BYTES:
-            raise GitError(f"the link '{printable(entry.path)}' has no usable target", "make it again with `ln -s`")
+            raise GitError(f"the link '{printable(entry.path)}' has no usable target", "recreate it with `ln -s`")
     small = [e.kind == snapshot.FILE and size in LFS_BYTES for e, size in zip(files, sizes, strict=True)]
     pointers = _lfs_pointers(reader, list(compress(files, small)))
     if pointers:
         names = ", ".join(pointers[:SHOWN]) + (", ..." if len(pointers) > SHOWN else "")
         raise GitError(
-            f"in Git LFS, out of a build's reach: {names}",
+            f"stored in Git LFS, which builds cannot read: {names}",
             "commit the content itself (`git lfs migrate export --include=...`), or name it in .dockerignore and"
             " download it in the Dockerfile",
         )

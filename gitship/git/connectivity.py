@@ -1,4 +1,4 @@
-"""Is everything there that a tip leads to? The walk that ``git rev-list --objects --not --all`` does, on Dulwich."""
+"""Connectivity check of pushed objects, as ``git rev-list --objects --not --all``, on Dulwich."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A repository for a second app: its objects are linked, not copied, since nothing ever changes one."""
+"""Copies a repository for a cloned app, with hard-linked objects."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def prepared(repositories: Repositories, source: str) -> Iterator[Path]:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
-        raise GitError(f"cannot copy the repository of {source}: {error.strerror}", "look at the disk") from error
+        raise GitError(f"cannot copy the repository of {source}: {error.strerror}", "check the disk") from error
 
 
 def _link(source: str, target: str) -> None:

@@ -1,4 +1,4 @@
-"""`.dockerignore` by Docker's own rules.
+"""Matches `.dockerignore` patterns by Docker's rules.
 
 Source: "Dockerfile reference", section `.dockerignore`, and moby/patternmatcher, which the Docker clients use: a line
 is cleaned as a path; a leading or trailing slash means nothing; `*` and `?` stay within a name; `**` is any number of
@@ -81,7 +81,7 @@ def parse(text: bytes, file: str = ".dockerignore") -> list[IgnorePattern]:
         if not cleaned:
             if keeps:
                 raise GitError(
-                    f"{file} line {number}: '!' stands alone", "write what to keep, for instance '!keep.txt'"
+                    f"{file} line {number}: '!' without a pattern", "write what to keep, for instance '!keep.txt'"
                 )
             continue  # "/" matches nothing
         try:
@@ -89,7 +89,7 @@ def parse(text: bytes, file: str = ".dockerignore") -> list[IgnorePattern]:
         except (ValueError, re.error) as error:
             raise GitError(
                 f"{file} line {number}: '{cleaned[:80]}' is not a pattern: {error}",
-                "`*` and `?` match within a name, `**` any number of directories, `\\` makes the next character plain",
+                "`*` and `?` match within a name, `**` any number of directories, `\\` escapes the next character",
             ) from None
         if len(patterns) > MAX_PATTERNS:
             raise GitError(f"{file} has more than {MAX_PATTERNS} patterns", "use wildcards")
@@ -115,7 +115,7 @@ def _tokens(pattern: str) -> Iterator[str]:
         elif pattern[at] == "[":
             match = _CLASS.match(pattern, at)
             if match is None:
-                raise ValueError("a '[' is not closed, or what it holds is no list of characters")
+                raise ValueError("a '[' is not closed, or is not a list of characters")
             end = match.end()
         yield pattern[at:end]
         at = end

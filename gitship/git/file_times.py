@@ -1,4 +1,4 @@
-"""The times that the files of an app's builds have: stable while a file stays the same, another when it differs.
+"""Modification times of files in build contexts: stable while a file is unchanged.
 
 BuildKit tells by path, type, mode, size and time whether it has a file of an earlier build. So a file that a commit
 leaves alone keeps its time, and one that it changes gets a time that no file of this app had before. All that change
@@ -65,7 +65,7 @@ def of(repository: Path, entries: Sequence[TreeEntry], when: int) -> FileTimes:
             if files != known.files:
                 _write(repository / NAME, _Known(known.key, newest_s, files))
     except OSError as error:
-        raise GitError(f"the times of files cannot be kept: {error.strerror or error}", "look at the disk") from error
+        raise GitError(f"the times of files cannot be kept: {error.strerror or error}", "check the disk") from error
     return FileTimes(known.key, [files[path][1] for path in paths])
 
 

@@ -1,4 +1,4 @@
-"""What git's fsck holds of a tree, a commit or a tag, for the path without git, and which objects they refer to.
+"""git fsck checks of trees, commits and tags, for machines without git.
 
 Source: git's fsck.c and path.c (verify_path, is_hfs_dotgit, is_ntfs_dotgit).
 """

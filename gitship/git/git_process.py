@@ -1,4 +1,4 @@
-"""git as a child process: a clean environment, limits set before it sees a byte, an end in any case."""
+"""Runs git as a child process, with a clean environment, limits and a timeout."""
 
 from __future__ import annotations
 

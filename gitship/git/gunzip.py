@@ -1,4 +1,4 @@
-"""What a client pipes in, gunzipped where it is gzip, counted and hashed; ends before it becomes too much."""
+"""Decompresses and hashes an uploaded archive, with a size limit."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class GunzipStream:
         while len(self._raw) < 6 and (piece := self._take()):
             self._raw += piece
         if not self._raw:
-            raise GitError("nothing came on standard input", "for instance: git:from-archive APP < app.tar.gz")
+            raise GitError("standard input is empty", "for instance: git:from-archive APP < app.tar.gz")
         for magic, name in OTHERS.items():
             if self._raw.startswith(magic):
-                raise GitError(f"the archive is {name}", "send a tar, plain or gzipped")
+                raise GitError(f"the archive is {name}", "send a tar archive, plain or gzipped")
         return self._raw.startswith(GZIP)
 
     def _take(self) -> bytes:
@@ -93,6 +93,6 @@ class GunzipStream:
 
     def _too_large(self) -> GitError:
         return GitError(
-            f"the archive has more than {size(self._limit)}, the most that this server takes",
-            "leave generated files out, or raise max_pack in [ssh]",
+            f"the archive has more than {size(self._limit)}, the limit of this server",
+            "leave out generated files, or raise max_pack in [ssh]",
         )

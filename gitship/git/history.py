@@ -1,4 +1,4 @@
-"""Commits as raw text, and the walk through their parents.
+"""Parses commits, and walks through their history.
 
 Not Dulwich's Commit: it has no time for a commit whose date git's own fsck only warns of, and old histories have such.
 """

@@ -1,4 +1,4 @@
-"""Taking a pack in: one interface, two implementations that meet the same tests."""
+"""Interface for receiving packs, with two implementations (git and Dulwich)."""
 
 from __future__ import annotations
 

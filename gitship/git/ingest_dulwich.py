@@ -1,4 +1,4 @@
-"""Ingestion with Dulwich's parts alone, for a machine without git."""
+"""Receives packs with Dulwich, for machines without git."""
 
 from __future__ import annotations
 

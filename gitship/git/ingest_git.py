@@ -1,4 +1,4 @@
-"""Ingestion by git children: index-pack or unpack-objects, then rev-list for what the pack leaves out."""
+"""Receives packs with git: index-pack or unpack-objects, then rev-list."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class GitIngest:
         try:
             return git_process.finish(process, limits.ingest_s).code == 0
         except TimeoutError:
-            raise IngestError("the history took too long to check") from None
+            raise IngestError("checking the history took too long") from None
 
 
 def environment(quarantine: Quarantine) -> dict[str, str]:
@@ -128,7 +128,7 @@ def reason(result: git_process.GitResult, limits: ReceiveLimits) -> str:
     if match := _FSCK.search(text):
         return f"unsafe or damaged object {match[1][:10]}: {match[2]}"
     if "maximum allowed size" in text:
-        return f"the pack is larger than {size(limits.max_pack_bytes)}, the most that this server takes"
+        return f"the pack is larger than {size(limits.max_pack_bytes)}, the limit of this server"
     if (
         "expected object" in text
         or "object of unexpected type" in text

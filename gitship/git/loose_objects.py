@@ -1,4 +1,4 @@
-"""Objects written one by one, each to a file of its own: for those that come neither from a push nor from git."""
+"""Writes loose objects, for commits that do not come from a push."""
 
 from __future__ import annotations
 

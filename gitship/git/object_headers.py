@@ -1,4 +1,4 @@
-"""Type and size of an object, read from its header: a 200 MiB blob costs 64 bytes of I/O and no memory."""
+"""Reads an object's type and size from its header, without its content."""
 
 from __future__ import annotations
 

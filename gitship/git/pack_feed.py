@@ -1,4 +1,4 @@
-"""The pack on its way in: a thread moves it from the client into a pipe, so nobody waits for a client's last word."""
+"""Feeds a pack from the client into a pipe, in a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pack read once from a stream: copied to a file, checked to its last byte, its objects found and most of them named.
+"""Reads a pack from a stream once: stores, verifies and indexes it.
 
 Only one inflate per object, and no blob is ever held whole: 200 MiB of zeros in a 200 kB pack pass through 1 MiB at a
 time. The end is found by counting objects, since a client need not end its stream.
@@ -73,7 +73,7 @@ class PackStream:
         self._need(12)
         head = bytes(self._take(12))
         if head[:4] != b"PACK" or head[4:8] not in (b"\0\0\0\2", b"\0\0\0\3"):
-            raise IngestError("what came is not a pack")
+            raise IngestError("the input is not a pack")
         for _ in range(int.from_bytes(head[8:], "big")):
             try:
                 yield self._entry()
@@ -160,7 +160,7 @@ class PackStream:
             self._at = self._saved = 0
             if self._offset + len(self._buffer) > self._limits.max_pack_bytes:
                 most = size(self._limits.max_pack_bytes)
-                raise IngestError(f"the pack is larger than {most}, the most that this server takes")
+                raise IngestError(f"the pack is larger than {most}, the limit of this server")
 
     def _read(self) -> bytes:
         while not self._poll.poll(_LOOK_MS):

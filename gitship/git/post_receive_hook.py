@@ -1,4 +1,4 @@
-"""The post-receive hook of every repository: hooks/post-receive with this installation's command and settings."""
+"""Installs the post-receive hook of repositories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a push means beyond its objects: the questions that receive-pack asks."""
+"""Interface of receive-pack to the server: accepts refs and deploys them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one push may cost, in one place."""
+"""Limits of a push: sizes, counts and times."""
 
 from __future__ import annotations
 

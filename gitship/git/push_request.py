@@ -1,4 +1,4 @@
-"""What a client asks of receive-pack: shallow lines, ref updates, capabilities, push options (gitprotocol-pack(5))."""
+"""Parses a client's receive-pack request (gitprotocol-pack(5))."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def read_request(wire: PktLines, limits: ReceiveLimits) -> PushRequest | None:
     if "push-options" in capabilities:
         for line in _lines(wire):
             if len(line) > MAX_OPTION_BYTES or len(options) >= limits.max_options:
-                raise BadRequest("too many push options, or too long ones", "give fewer -o options")
+                raise BadRequest("too many push options, or too long ones", "use fewer -o options")
             options.append(line.decode("utf-8", "replace"))
     atomic = "atomic" in capabilities
     updates = tuple(RefUpdate(ref, old, new, atomic) for old, new, ref in commands)

@@ -1,4 +1,4 @@
-"""Where a push's objects wait until everything has agreed to them: a directory beside the store, gone in any case."""
+"""Quarantine directory for the objects of a push until it is accepted."""
 
 from __future__ import annotations
 

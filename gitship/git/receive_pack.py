@@ -1,4 +1,4 @@
-"""git-receive-pack: the server's side of ``git push``, on Dulwich's protocol pieces.
+"""git-receive-pack: the server side of ``git push``, on Dulwich's protocol code.
 
 The order is the promise: advertise, read the wishes, take the pack into a quarantine, check that nothing is missing,
 ask the host, keep the objects, let the host make it true (a deploy, then the ref), and only then report.
@@ -177,7 +177,7 @@ class _Push:
             if refs.get(update.ref) != update.old:
                 reason = reason or MOVED_MEANWHILE
             if update.old is None and update.new is None:
-                reason = reason or "there is no such ref"
+                reason = reason or "no such ref"
             if reason:
                 reasons[update.ref] = reason
         return reasons
@@ -195,7 +195,7 @@ class _Push:
             raise ClientHungUp
         self._feed = PackFeed(stdin, head)
         if head[:4] != b"PACK":
-            raise IngestError("what came is not a pack")
+            raise IngestError("the input is not a pack")
         if not self._live:
             return
         try:
@@ -227,7 +227,7 @@ class _Push:
     @property
     def _missing_reason(self) -> str:
         if self._request.shallow:
-            return "your clone is shallow and its history is not here, run git fetch --unshallow"
+            return "your clone is shallow and its history is not on the server, run git fetch --unshallow"
         return MISSING
 
     def _ask_host(self) -> None:

@@ -1,4 +1,4 @@
-"""Which refs a push may touch, with the reason that people see when it may not."""
+"""Checks the names of pushed refs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def refusal(ref: str) -> str | None:
     if not check_ref_format(Ref(raw)) or not name:
         return "not a valid ref name"
     if name == "HEAD":
-        return "a branch or tag named HEAD would be mistaken for HEAD itself"
+        return "a branch or tag named HEAD would be confused with HEAD"
     if name.startswith("-"):
-        return "a name that begins with '-' would be taken for an option"
+        return "a name that begins with '-' would be read as an option"
     if any(len(part) > MAX_COMPONENT_BYTES for part in raw.split(b"/")):
         return "the ref's name is too long"
     return None

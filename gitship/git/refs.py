@@ -1,4 +1,4 @@
-"""Refs on disk: read afresh each time, moved by compare-and-set under Dulwich's per-ref locks."""
+"""Reads refs from disk, and moves them by compare-and-set under per-ref locks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dulwich.refs import DiskRefsContainer, Ref, locked_ref
 
 from gitship.errors import GitError
 
-MOVED_MEANWHILE = "it moved meanwhile, fetch first"
+MOVED_MEANWHILE = "it has moved, fetch first"
 LOCKED = "locked by another push, try again"
 TRIES = 20
 Moved = TypeVar("Moved")
@@ -43,7 +43,7 @@ class _Container(DiskRefsContainer):
             file = Path(os.fsdecode(self.path)) / "packed-refs"
             raise GitError(
                 f"the refs of {file.parent.stem} cannot be read: {error}",
-                f"move {file} away on the server, and push again what is gone",
+                f"move {file} away on the server, and push the missing refs again",
             ) from None
 
 
@@ -166,8 +166,8 @@ def _as_git_error(ref: str) -> Iterator[None]:
     try:
         yield
     except FileLocked:  # not an OSError: it escapes Dulwich's own handler and the client sees a disconnect
-        raise GitError(LOCKED, f"somebody else is moving {ref} at this moment") from None
+        raise GitError(LOCKED, f"{ref} is being updated by someone else") from None
     except RefFormatError:
         raise GitError("not a valid ref name") from None
     except OSError as error:
-        raise GitError(f"cannot write {ref}: {error.strerror}", "look at the server's disk") from error
+        raise GitError(f"cannot write {ref}: {error.strerror}", "check the server's disk") from error

@@ -1,4 +1,4 @@
-"""A repository packed anew: many small pushes leave loose objects and small packs behind, of which git makes one.
+"""Packs repositories: loose objects and small packs into one.
 
 No object is ever dropped, whether a ref leads to it or not: releases, retries and rollbacks name commits that no branch
 has any more.
@@ -71,7 +71,7 @@ def pack(repository: Repository) -> None:
         raise GitError(f"packing {repository.path.name} took longer than {TIMEOUT_S:g} s", "it is as it was") from None
     if done.code != 0:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.code}"])[-1]
-        raise GitError(f"packing {repository.path.name} failed: {reason}", "it is as it was; look at the disk")
+        raise GitError(f"packing {repository.path.name} failed: {reason}", "it is unchanged; check the disk")
 
 
 def _abandoned(repository: Repository) -> Iterator[Path]:

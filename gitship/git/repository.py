@@ -152,7 +152,7 @@ class Repositories:
                 self._create(path)
             self._install_hook(path)
         except OSError as error:
-            raise GitError(f"cannot create the repository of {name}: {error.strerror}", "look at the disk") from error
+            raise GitError(f"cannot create the repository of {name}: {error.strerror}", "check the disk") from error
         return Repository(path)
 
     def _create(self, path: Path) -> None:
@@ -200,7 +200,7 @@ class Repositories:
     def open(self, name: str) -> Repository:
         """Raises NotFound when the app has no repository."""
         if not self.has(name):
-            raise NotFound(f"the repository of '{name}' is not there", f"push {name} once: a push makes it anew")
+            raise NotFound(f"the repository of '{name}' is missing", f"push {name} once: a push recreates it")
         return Repository(self._path(name))
 
     def has(self, name: str) -> bool:
@@ -222,7 +222,7 @@ class Repositories:
         """Raises NotFound when there is no ``old``, Conflict when there is a ``new``."""
         source, target = self.open(old).path, self._path(new)
         if target.exists():
-            raise Conflict(f"there is a repository named '{new}' already", "choose another name")
+            raise Conflict(f"a repository named '{new}' already exists", "choose another name")
         source.rename(target)
 
     def sweep(self, apps: Collection[str]) -> None:

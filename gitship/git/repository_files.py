@@ -1,4 +1,4 @@
-"""A repository as the files that make it again elsewhere, read while pushes go on.
+"""Exports a repository's files for a backup while pushes go on.
 
 Objects are only ever added, so what is there now has everything that the given refs need. The refs are those that the
 caller has looked up, not what the disk says by now.

@@ -1,4 +1,4 @@
-"""What people call a commit (a branch, a tag, the beginning of an id) to the commit that the repository has."""
+"""Resolves a branch, tag or abbreviated id to a commit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def resolve(repository: Repository, word: str) -> str:
     near = nearest(word, names)
     raise NotFound(
         f"the repository has no branch, tag or commit '{word[:80]}'",
-        f"did you mean '{near}'?" if near else "bring it with: git push -o no-deploy deploy BRANCH",
+        f"did you mean '{near}'?" if near else "push it with: git push -o no-deploy deploy BRANCH",
     )
 
 
@@ -42,7 +42,7 @@ def _peeled(repository: Repository, sha: str) -> str:
                 break
             found = store[found.object[1]]
         if not isinstance(found, Commit):
-            raise GitError(f"{sha[:12]} is not a commit", "name a branch, or a tag of a commit")
+            raise GitError(f"{sha[:12]} is not a commit", "give a branch, or a tag of a commit")
         return bytes(found.id).decode()
 
 
@@ -53,5 +53,5 @@ def _by_id(repository: Repository, digits: str) -> str:
     if len(commits) > 1:
         raise GitError(f"more than one commit begins with {digits}", "give more digits")
     if not commits:
-        raise NotFound(f"the repository has no commit {digits}", "bring it with: git push -o no-deploy deploy BRANCH")
+        raise NotFound(f"the repository has no commit {digits}", "push it with: git push -o no-deploy deploy BRANCH")
     return commits[0]

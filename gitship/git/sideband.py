@@ -1,4 +1,4 @@
-"""The way back to the client: report on channel 1, progress on channel 2, a sign of life in every silence."""
+"""Sideband to the client: report on channel 1, progress on channel 2, keep-alives."""
 
 from __future__ import annotations
 

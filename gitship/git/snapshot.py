@@ -1,4 +1,4 @@
-"""The tree of one commit: its entries in git's order, with names that are safe to unpack."""
+"""Tree of a commit, with names that are safe to unpack."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Snapshot:
                 continue
             count += 1
             if count > MAX_ENTRIES:
-                raise GitError(f"the commit has more than {MAX_ENTRIES} files", "leave generated files out")
+                raise GitError(f"the commit has more than {MAX_ENTRIES} files", "leave out generated files")
             yield entry
             if entry.kind == DIRECTORY and enters(entry):
                 stack.append(iter(self._children(entry.id, f"{entry.path}/")))

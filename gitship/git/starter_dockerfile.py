@@ -1,4 +1,4 @@
-"""A first Dockerfile for a commit that has none, chosen by the files that give the language away."""
+"""Suggests a Dockerfile for a commit without one, by its language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two ends of a client's connection, as far as this layer needs to know them."""
+"""Interfaces of a client connection's streams."""
 
 from __future__ import annotations
 

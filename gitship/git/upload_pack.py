@@ -1,4 +1,4 @@
-"""git-upload-pack: clone and fetch. A git child speaks it; without git, Dulwich does (protocol version 0 only)."""
+"""git-upload-pack: clone and fetch, by git or by Dulwich (protocol version 0 only)."""
 
 from __future__ import annotations
 

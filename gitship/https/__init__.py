@@ -1,1 +1,1 @@
-"""HTTPS of apps: who wants it, which certificates there are, and how they are got and renewed."""
+"""HTTPS of apps: certificates, their renewal and who gets them."""

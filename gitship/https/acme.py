@@ -1,4 +1,4 @@
-"""A certificate authority that speaks ACME (RFC 8555): from names to a certificate."""
+"""ACME client (RFC 8555): obtains certificates."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ class AcmeAuthority:
             )
         elif client.external_account_required():
             raise CertificateError(
-                "the authority wants an account that is bound to one with it",
-                "get a key id and an HMAC key there, and set eab_kid and eab_hmac_key in [https]",
+                "the certificate authority requires external account binding",
+                "get a key id and an HMAC key from it, and set eab_kid and eab_hmac_key in [https]",
             )
         client.net.account = None
         body = messages.NewRegistration.from_data(
@@ -136,7 +136,7 @@ class AcmeAuthority:
         except messages.Error as error:
             if binding is None or error.code == "rateLimited":
                 raise
-            raise refused(error, "are eab_kid and eab_hmac_key in [https] as the authority gave them?") from None
+            raise refused(error, "check eab_kid and eab_hmac_key in [https]") from None
         account.save(uri)
         client.net.account = _registration(uri)
 
@@ -191,5 +191,5 @@ def _pick(authorization: messages.AuthorizationResource) -> messages.ChallengeBo
     found = next((c for c in authorization.body.challenges if isinstance(c.chall, kind)), None)
     if found is None:
         shown = f"{WILDCARD}{name}" if authorization.body.wildcard else name
-        raise CertificateError(f"the authority offers no challenge for {shown} that gitship can meet", hosts=[shown])
+        raise CertificateError(f"the authority offers no supported challenge for {shown}", hosts=[shown])
     return found

@@ -1,4 +1,4 @@
-"""The account at a certificate authority: its key and its address there, in a file of its own (0600)."""
+"""ACME account: its key and URL, in a file (0600)."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ class Account:
             return key
         except (OSError, ValueError, KeyError, TypeError, josepy.errors.Error) as error:
             raise CertificateError(
-                f"the account's file {self._path} cannot be read: {error}", "move it away to begin a new account"
+                f"the account's file {self._path} cannot be read: {error}", "move it away to create a new account"
             ) from None

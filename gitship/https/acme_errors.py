@@ -1,4 +1,4 @@
-"""What an authority says when it refuses, with the likely cause, as an error for people."""
+"""Explains errors of certificate authorities, with likely causes."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _OF_ACCOUNT = re.compile(
     r"orders \(\d+\) from this account|new registrations|#new-orders-per-account|#new-registrations"
 )
 
-_ELSEWHERE = "the domain seems to lead to another server: look at all its A and AAAA records"
+_ELSEWHERE = "the domain seems to resolve to another server: check its A and AAAA records"
 _HINTS = {
-    "connection": "can port 80 of this server be reached from the internet? See its firewall, and `gitship doctor`",
-    "dns": "look at the domain's DNS records; new ones take a while until everybody sees them",
-    "unknownHost": "look at the domain's DNS records; new ones take a while until everybody sees them",
+    "connection": "check that port 80 is reachable from the internet; see the firewall, and `gitship doctor`",
+    "dns": "check the domain's DNS records; new records take a while to spread",
+    "unknownHost": "check the domain's DNS records; new records take a while to spread",
     "unauthorized": _ELSEWHERE,
     "incorrectResponse": _ELSEWHERE,
     "tls": _ELSEWHERE,
-    "caa": "a CAA record of the domain allows other authorities only",
-    "rejectedIdentifier": "the authority gives no certificates for this name",
-    "rateLimited": "the authority's limit is reached; gitship asks again by itself later",
+    "caa": "a CAA record of the domain allows only other authorities",
+    "rejectedIdentifier": "the authority does not issue certificates for this name",
+    "rateLimited": "the authority's rate limit is reached; gitship retries later",
     "externalAccountRequired": "set eab_kid and eab_hmac_key in [https]",
 }
 
@@ -60,16 +60,16 @@ def told(directory: str) -> Iterator[None]:
     except messages.Error as error:
         raise refused(error) from None
     except errors.TimeoutError:
-        raise CertificateError("the authority did not finish in time", "gitship tries again by itself later") from None
+        raise CertificateError("the authority did not finish in time", "gitship retries later") from None
     except requests.RequestException as error:
         raise CertificateError(
             f"the authority at {directory} cannot be reached: {_reason(error)}",
-            "see this server's network, and [https] directory",
+            "check this server's network, and [https] directory",
         ) from None
     except (errors.Error, josepy.errors.Error, KeyError, ValueError) as error:
         raise CertificateError(
-            f"the authority at {directory} does not answer as it should: {_words(str(error))}",
-            "see [https] directory: it has to be the URL of an ACME directory",
+            f"the authority at {directory} sent an unexpected answer: {_words(str(error))}",
+            "check [https] directory: it must be the URL of an ACME directory",
         ) from None
 
 
@@ -94,7 +94,7 @@ def refused(error: messages.Error, hint: str | None = None) -> CertificateError:
     hold = _hold(error.detail or "") if code == "rateLimited" else 0.0
     hint = _HINTS.get(code, "") if hint is None else hint
     return CertificateError(
-        f"the authority refuses: {words}", hint, hosts=hosts, hold_s=hold, hold_all_s=_of_all(error.detail or "", hold)
+        f"the authority refused: {words}", hint, hosts=hosts, hold_s=hold, hold_all_s=_of_all(error.detail or "", hold)
     )
 
 
@@ -119,7 +119,7 @@ def _reason(error: requests.RequestException) -> str:
     for sign, reason in (
         ("CERTIFICATE_VERIFY_FAILED", "its own certificate is not trusted (see [https] directory_ca)"),
         ("Connection refused", "connection refused"),
-        ("Name or service not known", "its name is not in DNS"),
+        ("Name or service not known", "its name does not resolve"),
         ("Temporary failure in name resolution", "DNS does not answer"),
         ("timed out", "no answer in time"),
     ):

@@ -1,4 +1,4 @@
-"""Requests to an authority, each with a limit to its time and to what it may answer, as a transport of `requests`.
+"""HTTP transport for ACME requests, with limits of time and size.
 
 `requests` itself bounds each wait alone: an authority that drips a byte every 20 s would never be late.
 """

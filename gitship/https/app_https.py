@@ -1,4 +1,4 @@
-"""What can be done about HTTPS: the facade that `commands` and `web` call."""
+"""HTTPS operations that `commands` and `web` call."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class ServerHttps:
             self._bring_back()
             raise
         if not self._wildcards() and any(h.startswith(WILDCARD) for h in hosts_of(self._store, self._settings, site)):
-            say("wildcard domains need a certificate of your own (certs:add), or the server's dns-01 hook")
+            say("wildcard domains need your own certificate (certs:add), or the server's dns-01 hook")
 
     def disable(self, site: Site, by: Identity) -> None:
         """See ``AppHttps.disable``. Certificates are kept."""
@@ -116,13 +116,13 @@ class ServerHttps:
         names = self.wanted(site)
         if not names:
             raise Conflict(
-                f"{called(site)} has no domain for which an authority is needed",
+                f"{called(site)} has no domain that needs a certificate from an authority",
                 "see `https:status`, and add one with `domains:add`",
             )
         if not force and not self.needs_asking(site):
             raise Conflict(
-                f"the certificate of {called(site)} need not be renewed yet",
-                f"`https:renew {word(site)} --force` does so",
+                f"the certificate of {called(site)} is not due for renewal",
+                f"to renew it anyway: `https:renew {word(site)} --force`",
             )
         self._say_beyond(site, say)
         self._issuer.issue(site, names, say, lambda: force or self.needs_asking(site), force=force)
@@ -141,9 +141,11 @@ class ServerHttps:
             found = shown.get(host)
             row = HostStatus(host, _state(found, now), found)
             if found is None and host.startswith(WILDCARD) and not self._wildcards():
-                row = replace(row, problem="needs a certificate of your own, or the server's dns-01 hook")
+                row = replace(row, problem="needs your own certificate, or the server's dns-01 hook")
             elif found is None and host in beyond:
-                row = replace(row, problem=f"needs a certificate of your own: gitship gets {MOST_NAMES} names an app")
+                row = replace(
+                    row, problem=f"needs your own certificate: gitship obtains at most {MOST_NAMES} names per app"
+                )
             elif public(host) and (found is None or found.source is CertificateSource.ACME):
                 renew = renewal_at(found, self._settings.https.renew_before) if found else None
                 row = replace(row, renew_at=renew)
@@ -157,7 +159,7 @@ class ServerHttps:
         hosts = hosts_of(self._store, self._settings, site)
         if not any(covers(certificate.domains, host) for host in hosts):
             raise Conflict(
-                f"the certificate is for {_shown(certificate.domains)}, and {called(site)} answers at none of these",
+                f"the certificate is for {_shown(certificate.domains)}, which are not domains of {called(site)}",
                 "use one for its host" if is_status_page(site) else f"domains:add {site.name} {certificate.domains[0]}",
             )
         before, wish = self._stored(site, CertificateSource.OWN), wish_of(self._store, self._settings, site)
@@ -180,7 +182,7 @@ class ServerHttps:
         """See ``AppHttps.remove_certificate``. Raises NotFound when there is none of its owner's."""
         with self._acting(site, by):
             if not self._store.remove_certificate(site.id, CertificateSource.OWN):
-                raise NotFound(f"{called(site)} has no certificate of its own", "see `certs:list`")
+                raise NotFound(f"{called(site)} has no certificate from certs:add", "see `certs:list`")
         self._bring(site)
 
     # -- by itself

@@ -1,4 +1,4 @@
-"""Which certificate is shown for which of an app's hosts, and whether it is time for a new one. No effects here."""
+"""Chooses a host's certificate, and decides when to renew it. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DNS-01 challenges (RFC 8555, section 8.4) by a program of the server's owner, for wildcards."""
+"""DNS-01 challenges (RFC 8555, section 8.4) through the server's hook, for wildcards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class DnsHook:
     def add(self, name: str, value: str) -> None:
         """Raises CertificateError."""
         if not self.there:
-            raise CertificateError("a wildcard needs a DNS record", f"put a program that sets it at {self.path}")
+            raise CertificateError(
+                "a wildcard certificate needs a DNS record", f"install a program that sets it at {self.path}"
+            )
         self._run("add", name, value)
 
     def remove(self, name: str, value: str) -> None:
@@ -45,10 +47,14 @@ class DnsHook:
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             late = f"{self.path} {words[0]} did not end within {TIMEOUT_S:g} s"
-            raise CertificateError(late, "run it by hand to see") from None
+            raise CertificateError(late, "run it by hand to find out why") from None
         except OSError as error:
-            raise CertificateError(f"{self.path} cannot be run: {error.strerror}", "is it executable?") from None
+            raise CertificateError(
+                f"{self.path} cannot be run: {error.strerror}", "check that it is executable"
+            ) from None
         if done.returncode != 0:
             lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-            said = lines[-1][:200] if lines else "it said nothing"
-            raise CertificateError(f"{self.path} {words[0]}: exit {done.returncode}: {said}", "run it by hand to see")
+            said = lines[-1][:200] if lines else "no output"
+            raise CertificateError(
+                f"{self.path} {words[0]}: exit {done.returncode}: {said}", "run it by hand to find out why"
+            )

@@ -1,4 +1,4 @@
-"""Whether a domain leads to this server: told before an authority is asked, whose patience is limited."""
+"""Checks that a domain resolves to this server before a certificate is requested."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT_S = 5.0  # of one address
 MOST_S = 30.0  # of all names together: their DNS and servers are strangers', and others' certificates wait meanwhile
 PARALLEL = 8
 MOST_ADDRESSES = 3
-LATE = "there was no time to look where it leads: DNS or its server is too slow"
+LATE = "checking where it resolves took too long: DNS or its server is too slow"
 
 
 def problems(hosts: Iterable[str], answer: Answer) -> dict[str, str]:
@@ -62,7 +62,7 @@ def _problem(host: str, addresses: Sequence[Address], token: str, deadline: floa
     shown = list(dict.fromkeys(str(address[0]) for _, address in addresses))[:MOST_ADDRESSES]
     if any(_answers(one, host, token, deadline) for one in addresses[:MOST_ADDRESSES]):
         return ""
-    return f"it leads to {', '.join(shown)}, and no request to it arrives here at port {PORT}"
+    return f"it resolves to {', '.join(shown)}, and requests to it do not reach this server at port {PORT}"
 
 
 def _answers(to: Address, host: str, token: str, deadline: float) -> bool:

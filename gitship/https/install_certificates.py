@@ -1,4 +1,4 @@
-"""From what the store says to what visitors meet: haproxy's certificates, and who is sent from http to https."""
+"""Installs the store's certificates in haproxy, and the redirects from http to https."""
 
 from __future__ import annotations
 

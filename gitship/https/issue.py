@@ -1,4 +1,4 @@
-"""Asking the authority for a site's certificate: at most so often, whatever happens, over any restart."""
+"""Requests a site's certificate, with retries and back-off that survive restarts."""
 
 from __future__ import annotations
 
@@ -124,18 +124,18 @@ class Issuer:
         now, attempt = time.time(), self._store.certificate_attempt(site.id)
         if (hold := self._store.authority_hold()) > now:
             reason = f": {attempt.reason}" if attempt and attempt.reason else ""
-            raise Conflict(f"the authority wants to be left alone for {span(hold - now)}{reason}", "gitship asks then")
+            raise Conflict(f"the authority accepts no requests for {span(hold - now)}{reason}", "gitship retries then")
         if attempt is None or now >= attempt.next_at or attempt.held == BUDGET:  # which is looked at next
             return
         same = set(names) == set(attempt.names)
         if same and attempt.held == AUTHORITY:
-            wait = f"the authority wants to be left alone by {called(site)} for {span(attempt.next_at - now)}"
-            raise Conflict(f"{wait}: {attempt.reason}", "gitship asks then")
+            wait = f"the authority accepts no requests for {called(site)} for {span(attempt.next_at - now)}"
+            raise Conflict(f"{wait}: {attempt.reason}", "gitship retries then")
         if force:
             return
         if (by_itself and same) or attempt.failures > FREE_ATTEMPTS:
             wait = f"{attempt.failures} attempts have failed, the next is in {span(attempt.next_at - now)}"
-            raise Conflict(f"{wait}: {attempt.reason}", f"`https:renew {word(site)} --force` asks now")
+            raise Conflict(f"{wait}: {attempt.reason}", f"to retry now: `https:renew {word(site)} --force`")
 
     def _within_budget(self, site: Site, names: Sequence[str], *, force: bool) -> list[str]:
         """``names``, or those that have to be renewed while there is no room for new ones. Raises BudgetSpent."""
@@ -178,9 +178,11 @@ class Issuer:
         left = [name for name in names if name not in problems]
         if problems and (not left or (by_itself and not missing(current, left))):
             reason = "; ".join(f"{host}: {problem}" for host, problem in problems.items())
-            hint = "add a DNS record that leads here; check_dns = false in [https] asks the authority all the same"
+            hint = "add a DNS record for this server; check_dns = false in [https] skips this check"
             self._wait(site, names, reason, hint)
-            raise CertificateError(f"no domain of {called(site)} leads here: {reason}" if not left else reason, hint)
+            raise CertificateError(
+                f"no domain of {called(site)} resolves to this server: {reason}" if not left else reason, hint
+            )
         return left
 
     def _ensure_looks(self, site: Site, names: Sequence[str]) -> None:
@@ -207,7 +209,7 @@ class Issuer:
         try:
             got = certificate.read(pem)
         except GitshipError as error:
-            raise CertificateError(f"the authority's certificate can't be used: {error.message}", error.hint) from None
+            raise CertificateError(f"the authority's certificate cannot be used: {error.message}", error.hint) from None
         self._store.put_certificate(
             site.id, CertificateSource.ACME, domains=got.domains, issuer=got.issuer, not_before=got.not_before,
             not_after=got.not_after, pem=got.pem,
@@ -223,7 +225,9 @@ class Issuer:
         before = self._store.certificate_attempt(site.id)
         failures = (before.failures if before else 0) + 1
         wait = min(FIRST_WAIT_S * 2.0 ** (failures - 1), LONGEST_WAIT_S) * random.uniform(1, 1.2)  # noqa: S311
-        attempt = CertificateAttempt(failures, time.time() + wait, tuple(names), "gitship was stopped while it asked")
+        attempt = CertificateAttempt(
+            failures, time.time() + wait, tuple(names), "gitship was stopped during the request"
+        )
         self._store.put_certificate_attempt(site.id, attempt)
         return attempt
 

@@ -1,4 +1,4 @@
-"""What may be asked of an authority: so much for one app, so much for all, and the rest is kept for renewals. Pure.
+"""Rate limits for certificate requests: per app and for all, with a share for renewals. Pure.
 
 The figures are Let's Encrypt's (https://letsencrypt.org/docs/rate-limits/, read in June 2025): 300 new orders per
 account in 3 hours; 50 certificates per registered domain and 5 for the very same names in 7 days. Each is a bucket
@@ -54,7 +54,7 @@ class BudgetSpent(Conflict):
     """``at`` (epoch seconds) there is room again."""
 
     def __init__(self, message: str, at: float) -> None:
-        super().__init__(message, "gitship asks by itself then; certificates that serve are renewed all the same")
+        super().__init__(message, "gitship retries then; existing certificates are still renewed")
         self.at = at
 
 

@@ -1,4 +1,4 @@
-"""What has been asked of the authority, over any restart: the buckets of ``rate_limits``, in the store."""
+"""Usage of the certificate rate limits, kept in the store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class RateLimitsUsed:
         now = time.time()
         at = rate_limits.room_at(self._store.authority_levels().get(f"looks/{site_id}"), APP_LOOKS, now)
         if at > now:
-            raise BudgetSpent(f"{called} has to wait: its domains were looked at too often and do not lead here", at)
+            raise BudgetSpent(
+                f"{called} has to wait: its domains were checked too often and do not resolve to this server", at
+            )
 
     def order(self, asking: CertificateOrder) -> None:
         """To be written down before the authority is asked."""

@@ -1,4 +1,4 @@
-"""HTTPS that takes care of itself: certificates are got, renewed and shown without anybody asking."""
+"""Obtains, renews and installs certificates in the background."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class CertificateRenewer:
         end = datetime.fromtimestamp(certificate.not_after, UTC)
         days = max(0, int((certificate.not_after - now) / 86400))
         names = ", ".join(certificate.domains[:3])
-        text = f"the certificate of {called(site)} ({names}) ends in {days} days, on {end:%Y-%m-%d}"
+        text = f"the certificate of {called(site)} ({names}) expires in {days} days, on {end:%Y-%m-%d}"
         if certificate.source is CertificateSource.OWN:
             return f"{text}: send a new one with certs:add {word(site)}"
         attempt = self._store.certificate_attempt(site.id)

@@ -1,4 +1,4 @@
-"""What has HTTPS: every app, and the status page when it has a host name of its own (setting ``web.domain``)."""
+"""Sites with HTTPS: every app, and the status page if it has a host name (``web.domain``)."""
 
 from __future__ import annotations
 

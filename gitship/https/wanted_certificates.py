@@ -1,4 +1,4 @@
-"""What a site's HTTPS should be: by its owner's wish, or because the server's settings ask for it."""
+"""Decides which certificates a site should have."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The logs of apps: where they are, the live stream, and what is kept of containers that are gone."""
+"""Logs of apps: directories, live stream, archive and retention."""

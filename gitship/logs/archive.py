@@ -1,4 +1,4 @@
-"""The logs of containers that are gone: their last lines, compressed, a file each beside the app's deploy logs.
+"""Archive of ended containers' logs: their last lines, compressed.
 
 Docker removes a container's log with the container, so it is kept between the two. A file is whole or not there;
 a gitship that is killed in between finds the container still there, and keeps its log when it retires it again.

@@ -1,4 +1,4 @@
-"""Where an app's logs are: in a directory by its id, so that no other app of its name ever has them.
+"""Directories of app logs, by app id.
 
     logs/app_7/42.log                                   a deploy
     logs/app_7/shop.run.3.v12.log                       a detached one-off

@@ -1,4 +1,4 @@
-"""Logs that are older than they are kept for: of deploys, of runs, and of containers that have ended."""
+"""Deletes old logs of deploys, runs and ended containers."""
 
 from __future__ import annotations
 

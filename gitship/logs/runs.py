@@ -1,4 +1,4 @@
-"""What detached one-offs print: a file each beside the app's deploy logs, the newest of them kept.
+"""Output files of detached one-offs.
 
 Those of cron entries stand in a directory per entry, so that a busy one does not push out another's.
 """

@@ -1,4 +1,4 @@
-"""What an app's containers have printed and print, by time, with what happened to them in between.
+"""Log stream of an app's containers, by time, with container events.
 
 Following outlives the containers: one that crashes is attached to again, a new release's as soon as they are live.
 """
@@ -85,8 +85,8 @@ class LogReader:
         kept = [k for k in self._kept.of_release(app, number) if k.container_id not in ids]
         if not here and not kept:
             there = [f"v{other}" for other in self._kept.releases(app)]
-            hint = f"there are logs of {', '.join(there)}" if there else "logs are kept from a release's end on"
-            raise NotFound(f"no log of {release.label} of {app.name} is kept", hint)
+            hint = f"there are logs of {', '.join(there)}" if there else "logs are kept when a release ends"
+            raise NotFound(f"there is no log of {release.label} of {app.name}", hint)
         live = {container.id: container.process for container in self._store.containers(app.id)}
         logs = [wanted.last(k.lines(app)) for k in kept if wanted.process in (None, k.process)]
         logs += [

@@ -1,4 +1,4 @@
-"""The nouns of gitship as frozen dataclasses. No I/O here."""
+"""Data model as frozen dataclasses. No I/O here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may log in, as what, and what they did."""
+"""Keys, roles and audit entries."""
 
 from __future__ import annotations
 

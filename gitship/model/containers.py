@@ -1,4 +1,4 @@
-"""Containers of live releases, and what happened to them."""
+"""Containers of live releases, and their events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that run by the clock."""
+"""Cron entries and their runs."""
 
 from __future__ import annotations
 

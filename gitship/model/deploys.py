@@ -1,4 +1,4 @@
-"""Deploys, where they stand and how long each stage took."""
+"""Deploys, their states and stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What names may look like, and the constants that go with them."""
+"""Valid names, and their constants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Apps, and the immutable releases that they run."""
+"""Apps and their immutable releases."""
 
 from __future__ import annotations
 

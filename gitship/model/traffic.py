@@ -1,4 +1,4 @@
-"""What visitors asked of an app in a span of time: counts, and how long the answers took. Pure."""
+"""Traffic figures of an app: counts and response times. Pure."""
 
 from __future__ import annotations
 

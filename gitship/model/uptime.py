@@ -1,4 +1,4 @@
-"""For how long apps answered their visitors."""
+"""Uptime of apps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other systems are told of, and how that went."""
+"""Webhooks, their events and deliveries."""
 
 from __future__ import annotations
 

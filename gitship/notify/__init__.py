@@ -1,1 +1,1 @@
-"""Webhooks: what is sent, to whom, and again when it fails."""
+"""Webhooks: messages, delivery and retries."""

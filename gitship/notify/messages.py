@@ -1,4 +1,4 @@
-"""What webhooks are sent: a JSON document, or a line of text in the shape that Slack or Discord takes. Pure text."""
+"""Webhook message bodies: JSON, Slack or Discord. Pure text."""
 
 from __future__ import annotations
 

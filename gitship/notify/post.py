@@ -1,4 +1,4 @@
-"""One POST to a webhook: to the very address that was checked, within its time, following no redirect."""
+"""Sends one webhook POST, only to the checked address, without redirects."""
 
 from __future__ import annotations
 

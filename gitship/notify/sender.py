@@ -1,4 +1,4 @@
-"""Sends what the store has for webhooks: in threads of its own, in order for each webhook, again when it fails.
+"""Delivers webhook messages in order, with retries, in its own threads.
 
 A message is in the store in the same transaction as what it tells of, and leaves it when it was delivered or given up.
 A server that is killed sends it at the next start, under the same id. No deploy ever waits for any of this.

@@ -1,4 +1,4 @@
-"""Webhooks: what one may be, and the facade that commands see."""
+"""Webhook operations that commands call."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is seen of apps while they run: state, traffic, uptime, and what their containers use."""
+"""Monitoring of running apps: state, traffic, uptime and resource use."""

@@ -1,4 +1,4 @@
-"""How an app is, in a word: what the status page says of it, and what its uptime is counted by."""
+"""State of an app in one word, for the status page and uptime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the live containers use: read every few seconds, so that a command has figures at once.
+"""Resource use of live containers, sampled every few seconds.
 
 A reading of one container takes 0.1 ms (Docker's own answer 1.0 s); processor use is the difference of two.
 """

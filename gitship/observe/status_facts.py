@@ -1,4 +1,4 @@
-"""What the status page shows beside the store: how containers and Varnish are, and what a commit says of itself."""
+"""Data of the status page from Docker, Varnish and git."""
 
 from __future__ import annotations
 

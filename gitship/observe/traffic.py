@@ -1,4 +1,4 @@
-"""Traffic of all apps, of the last hour and of 30 days: counted in memory, kept in the store."""
+"""Traffic of all apps: counted in memory, kept in the store."""
 
 from __future__ import annotations
 

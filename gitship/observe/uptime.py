@@ -1,4 +1,4 @@
-"""Counts for how long each app is up and down, whether anybody looks or not."""
+"""Records the uptime of apps."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One-off containers: `run`, `enter` and the runs of cron entries."""
+"""One-off containers: `run`, `enter` and cron runs."""

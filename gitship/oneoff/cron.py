@@ -1,4 +1,4 @@
-"""What can be done to an app's cron entries."""
+"""Operations on cron entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of cron entries: begun at most once per minute that is due, and ended with what became of their container.
+"""Runs of cron entries: at most one per due minute, with its outcome.
 
 The record comes before the container. A run whose record says "running" has a thread that ends it, or a container that
 the reconciler takes up, or ``settle`` ends it.

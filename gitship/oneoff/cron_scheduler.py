@@ -1,4 +1,4 @@
-"""Begins what is due: one thread that looks once a minute, however many apps there are.
+"""Cron scheduler: one thread that starts due entries every minute.
 
 What was due while gitship was down is not made up for, but for the minute in which it starts. When the clock is set
 forward or the machine slept, each entry runs once for the last LATE_S seconds; when it is set back, a minute that has

@@ -1,4 +1,4 @@
-"""Which cron entries an app has now: those of its live release's files, and over them what commands have set.
+"""Cron entries of an app: from its live release's files, and set by command.
 
 An entry by command is the app's setting ``cron.<name>``; it holds at once and through all deploys.
 """

@@ -1,4 +1,4 @@
-"""A command in a container of the live release that runs already."""
+"""Runs a command in a running container of the live release."""
 
 from __future__ import annotations
 

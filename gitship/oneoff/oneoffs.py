@@ -1,4 +1,4 @@
-"""One-off containers: a new one of the live release per command, removed at its end whatever happens.
+"""One-off containers: one per command, always removed at its end.
 
 An attached one lives as long as its client. A detached one lives in Docker, not in gitship: a restart of gitship takes
 it up again, and its output is read anew from Docker's own log. Which ones there are the store says: each has its

@@ -1,4 +1,4 @@
-"""What `run` and `enter` need: commands in new containers of the live release, and in running ones."""
+"""Interface of `run` and `enter` to containers."""
 
 from __future__ import annotations
 

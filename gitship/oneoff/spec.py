@@ -1,4 +1,4 @@
-"""What a one-off container is made of, and what its labels and its name say. Pure."""
+"""Container spec of a one-off: labels, name and limits. Pure."""
 
 from __future__ import annotations
 

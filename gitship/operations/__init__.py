@@ -1,1 +1,1 @@
-"""Everything that can be done to apps and to the server: what commands and the status page call."""
+"""Operations on apps and the server, called by commands and the status page."""

@@ -1,4 +1,4 @@
-"""Apps: made, named, locked, cloned, destroyed."""
+"""Create, rename, lock, clone and destroy apps."""
 
 from __future__ import annotations
 

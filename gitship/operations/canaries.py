@@ -1,4 +1,4 @@
-"""How people decide about a canary under way, before gitship does."""
+"""Promote or abort a running canary."""
 
 from __future__ import annotations
 

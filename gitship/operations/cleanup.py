@@ -1,4 +1,4 @@
-"""What gitship has and does without: shown, then freed.
+"""Shows and frees disk space that gitship uses and does not need.
 
 Only what is its own by what the store says: images that a deploy has tagged, or that a release was made of, and that no
 release needs which can be gone back to; old logs; repositories that are packed anew. A label of an image only finds it.

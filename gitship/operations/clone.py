@@ -1,4 +1,4 @@
-"""What a second app has of a first: config, scale and settings.
+"""Copies config, scale and settings of an app to a new one.
 
 Domains stay where they are, and what containers have written, too.
 """

@@ -1,4 +1,4 @@
-"""Config values: of one app, and of all apps."""
+"""Config variables of an app, and of all apps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app's deploys: watched, canceled, tried again."""
+"""Watch, cancel and retry deploys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Host names of apps, and where an app answers."""
+"""Domains of an app, and its URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app's repository, and releases of what comes into it or is there: a push, an image, an archive, a commit.
+"""The repository of an app, and deploys of a push, an image, an archive or a commit.
 
 All of them go through the queue and the pipeline.
 """

@@ -1,4 +1,4 @@
-"""Every deploy begins here: its record, its journal, its place in the queue; and whoever watches it comes back here."""
+"""Submits deploys: creates the record and journal, queues it, and follows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an app's containers print."""
+"""Logs of the containers of an app."""
 
 from __future__ import annotations
 

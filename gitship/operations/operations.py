@@ -1,4 +1,4 @@
-"""All that can be done on this server, by noun: `commands`, `web` and `ssh` call these and nothing below them."""
+"""Everything that can be done on this server, by noun; `commands`, `web` and `ssh` call these and nothing below."""
 
 from __future__ import annotations
 

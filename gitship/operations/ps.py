@@ -1,4 +1,4 @@
-"""An app's processes: scaled, restarted, stopped, started, built again, and how they are."""
+"""Scale, restart, stop, start and rebuild the processes of an app, and list its containers."""
 
 from __future__ import annotations
 

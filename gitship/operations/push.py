@@ -1,4 +1,4 @@
-"""A push becomes a deploy: which refs a push may touch, and what the pusher is told until the end."""
+"""Deploys a push: checks its refs, and reports to the client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first start after a restore: images are in no backup, so every app that was live is built again and put live.
+"""Rebuilds every live app after a restore, since backups contain no images.
 
 By the ordinary pipeline, from the commit of its live release with its config of now, as `ps:rebuild` does it; what came
 from a registry is pulled again, by its digest, and once more after a while when that fails: the registry may be an app

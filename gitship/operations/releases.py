@@ -1,4 +1,4 @@
-"""An app's releases: gone back to, promoted to another app, compared."""
+"""Roll back, promote and compare releases."""
 
 from __future__ import annotations
 

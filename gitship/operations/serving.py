@@ -1,4 +1,4 @@
-"""What an owner says of the cache and the error page, and what shall be forgotten."""
+"""Cache, purge and error page of an app."""
 
 from __future__ import annotations
 

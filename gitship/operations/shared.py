@@ -1,4 +1,4 @@
-"""What all operations are made of."""
+"""What every operation is built from: store, settings, queue and engine."""
 
 from __future__ import annotations
 

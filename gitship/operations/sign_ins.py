@@ -1,4 +1,4 @@
-"""Signing in to the status page by SSH key: a link that works once makes a session; a token is a program's session.
+"""Sign-in to the status page by SSH key: one-time links, sessions and API tokens.
 
 What is handed out is 32 random bytes; the store has only their SHA-256, which is enough for what nobody can guess.
 Who holds one is looked up with every request, so a key that is removed, or limited anew, counts at once.

@@ -1,4 +1,4 @@
-"""What apps keep beyond a deploy: volumes, and directories of the host."""
+"""Volumes and host directories of apps."""
 
 from __future__ import annotations
 

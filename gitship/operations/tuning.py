@@ -1,4 +1,4 @@
-"""What owners set by command for an app's containers and builds."""
+"""Container and build settings made by command."""
 
 from __future__ import annotations
 

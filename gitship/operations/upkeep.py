@@ -1,4 +1,4 @@
-"""What has to be done now and then: the daily copy of the database, logs and images that are too old, packing.
+"""Daily maintenance: database copies, old logs and images, repacking.
 
 A part that fails is logged and tried the next time; none keeps another from being done.
 """

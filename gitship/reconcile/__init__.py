@@ -1,1 +1,1 @@
-"""What should run against what runs: containers, routes and volumes are brought back to what the store says."""
+"""Reconciler: brings containers, routes and volumes to the state in the store."""

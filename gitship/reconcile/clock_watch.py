@@ -1,4 +1,4 @@
-"""Notices that the machine's clock is set, and moves the deadlines that are kept as a time of day along with it.
+"""Detects changes of the machine's clock, and adjusts stored deadlines.
 
 What only this process waits for goes by ``time.monotonic`` and needs none of this. What has happened keeps the time at
 which the clock showed it.

@@ -1,4 +1,4 @@
-"""From Docker's events to how a container's life ended: by itself, or because somebody stopped it. No I/O."""
+"""Classifies how containers ended, from Docker's events: crashed or stopped. No I/O."""
 
 from __future__ import annotations
 

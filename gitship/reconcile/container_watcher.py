@@ -1,4 +1,4 @@
-"""What happens to live containers beside gitship's own doing: crashes, out of memory, restarts, failing HEALTHCHECKs.
+"""Watches live containers for crashes, out of memory, restarts and failing HEALTHCHECKs.
 
 Docker tells it as events; each is stored once and published. What came while gitship or Docker was down is told as far
 as Docker remembers: its last 256 events, and how often it has restarted a container.

@@ -1,4 +1,4 @@
-"""An app goes, with all it had. Once that has begun it comes to its end, by itself if need be.
+"""Destroys an app and all its data; resumes after a restart.
 
 The setting ``destroy`` is written before anything is removed. From then on the app has no host and takes no deploy,
 nothing of it is repaired, and what could not be removed now the reconciler tries again, also in the next gitship.

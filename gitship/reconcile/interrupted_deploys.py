@@ -1,4 +1,4 @@
-"""Deploys that an earlier gitship did not bring to their end get the end that is true."""
+"""Marks deploys that a stop of gitship interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses whose container is gone for good: without this each crash at the wrong moment costs one for ever.
+"""Releases the addresses of containers that no longer exist.
 
 gitship may have been killed when a container had just gone, or Docker when it should have removed one.
 """

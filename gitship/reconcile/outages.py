@@ -1,4 +1,4 @@
-"""Which live containers are down or unhealthy: they get no traffic while others of their process serve.
+"""Takes live containers that are down or unhealthy out of traffic.
 
 One that is up again has to stay up for a while first, or a crash loop would have visitors between two crashes.
 """

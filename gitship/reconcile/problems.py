@@ -1,4 +1,4 @@
-"""What the last whole round of the reconciler could not put right, by app: written down for `gitship doctor`."""
+"""Problems of the last reconciler round by app, stored for `gitship doctor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what the store wants to what Docker and Varnish have: at the start, and again and again while gitship runs.
+"""Reconciler: compares the store with Docker and Varnish, at start and regularly.
 
 Idempotent. What is live is touched only when it is broken; what nobody wants is drained before it goes. Containers are
 looked at every ``INTERVAL_S`` and right after Docker told of one; all else every ``WHOLE_S``, when Docker or Varnish

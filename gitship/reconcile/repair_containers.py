@@ -1,4 +1,4 @@
-"""Live containers run under their own address, and what nobody wants goes: per app, under the app's claim."""
+"""Repairs an app's containers: restarts or recreates live ones, removes unwanted ones."""
 
 from __future__ import annotations
 

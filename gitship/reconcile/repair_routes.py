@@ -1,4 +1,4 @@
-"""Varnish leads where the store says, and to no container that is out of order: looked at, and put right."""
+"""Repairs the routes in Varnish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the reconciler looks next, and whether at containers alone or at everything. Pure but for its clock."""
+"""Schedules the reconciler's rounds, for containers or for everything."""
 
 from __future__ import annotations
 

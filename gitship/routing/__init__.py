@@ -1,1 +1,1 @@
-"""What Varnish is told of each app: routes, gates, pauses, canaries, and the end of old releases."""
+"""Configures Varnish for apps: routes, access, pauses, canaries and draining."""

@@ -1,4 +1,4 @@
-"""A change of an app's gate comes true in Varnish at once: no deploy, no failed request."""
+"""Applies changes of an app's access settings to Varnish, without a deploy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Canaries under way, one per app at most.
+"""Canaries in progress, at most one per app.
 
 Kept in memory alone: a gitship that starts knows of none, and leads all visitors to the live release again.
 """

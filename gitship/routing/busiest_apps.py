@@ -1,4 +1,4 @@
-"""Which apps visitors miss first: those that a Varnish with many apps loads first when it is started anew."""
+"""Orders apps by traffic, for the start of a Varnish with many apps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Varnish has to know of each app, by what the store says."""
+"""Desired Varnish configuration of each app, from the store."""
 
 from __future__ import annotations
 

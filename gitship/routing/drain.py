@@ -1,4 +1,4 @@
-"""The old release's end: no request in flight (or the limit has passed), VCL discarded, and only then SIGTERM.
+"""Drains the old release: waits for its requests, discards its VCL, then sends SIGTERM.
 
 Websockets have a limit of their own. Varnish can't close one well: the app does it when it gets SIGTERM.
 """

@@ -1,4 +1,4 @@
-"""An app's gate as the store keeps it: one setting per noun, named as the commands that change it."""
+"""Stores the access settings of an app, one per command noun."""
 
 from __future__ import annotations
 

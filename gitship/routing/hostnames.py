@@ -1,4 +1,4 @@
-"""Which host names belong to apps by their names, so that no app gets another's as a domain.
+"""Host names reserved for apps by their names.
 
 An app is at `<app>.<server's domain>`. All names directly below that domain are kept for apps, also for those that are
 not there yet: else a domain that is added today keeps an app from being made, or renamed, tomorrow. Further below,

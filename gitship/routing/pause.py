@@ -1,4 +1,4 @@
-"""Pauses: an app's new requests wait, for as long as a database migration may take, and then go on."""
+"""Pauses of apps: holds new requests, for example during a database migration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the status page is found."""
+"""URL of the status page."""
 
 from __future__ import annotations
 

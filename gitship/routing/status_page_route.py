@@ -1,4 +1,4 @@
-"""The status page behind Varnish (setting ``web.domain``): one more site there, whose only backend is gitship itself.
+"""Route to the status page in Varnish (setting ``web.domain``).
 
 It has a socket of its own for Varnish, which nobody else can connect to: whoever comes by it is a visitor, whatever the
 request says, and what Varnish says of the visitor is true.

@@ -1,4 +1,4 @@
-"""Varnish leads to the new containers, or back: one label, switched at once, then proved by a request through it."""
+"""Switches traffic to the new containers by a label, and verifies it with a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an app answers."""
+"""URLs of an app."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The whole server as one TOML document: read, compared with what is there, and applied."""
+"""The server as one TOML document: read, compared and applied."""

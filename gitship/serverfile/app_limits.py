@@ -1,4 +1,4 @@
-"""The sections of an app in a blueprint that limit what visitors may send, and its own VCL."""
+"""Sections of an app in the server file: visitor limits and custom VCL."""
 
 from __future__ import annotations
 

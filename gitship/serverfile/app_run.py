@@ -1,4 +1,4 @@
-"""The sections of an app in a blueprint that say how it is built and run."""
+"""Sections of an app in the server file: config, build and processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sections of an app in a blueprint that outlast its deploys: branch, mounts, cron entries."""
+"""Sections of an app in the server file: branch, mounts and cron entries."""
 
 from __future__ import annotations
 

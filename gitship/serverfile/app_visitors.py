@@ -1,4 +1,4 @@
-"""The sections of an app in a blueprint that say what stands between it and visitors, and whether it is locked."""
+"""Sections of an app in the server file: access, redirects, maintenance and lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole server as one TOML document: what it may say, and the commands that make a server so.
+"""Server file: its sections, and the commands that apply them.
 
 A section that the document has is the whole truth of its subject; what it leaves out stays as it is. Every change is
 made by the command that a person would type, so one set of rules holds for both.

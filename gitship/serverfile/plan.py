@@ -1,4 +1,4 @@
-"""From a blueprint to the steps that make the server so, in an order in which each finds what it needs."""
+"""Plans the steps that apply a server file, in order."""
 
 from __future__ import annotations
 

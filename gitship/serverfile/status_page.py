@@ -1,4 +1,4 @@
-"""What a blueprint says of the status page: whether it is served by HTTPS at its own name."""
+"""Section of the status page in the server file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhooks of a blueprint: URLs and secrets are values, so an export without secrets leaves them out."""
+"""Webhooks in the server file; exports without secrets leave them out."""
 
 from __future__ import annotations
 

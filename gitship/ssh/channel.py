@@ -1,4 +1,4 @@
-"""A channel's three streams as a command sees them."""
+"""Standard streams of an SSH channel."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ChannelOutput:
                     sent = self._send(rest)  # type: ignore[arg-type]  # Paramiko only slices and copies it
                 except TimeoutError:
                     self._channel.get_transport().close()
-                    raise BrokenPipeError("the client takes nothing any more") from None
+                    raise BrokenPipeError("the client no longer reads") from None
                 except (SSHException, EOFError):
                     raise BrokenPipeError("the connection has ended") from None
                 if sent == 0:

@@ -1,4 +1,4 @@
-"""What a channel has received and nobody has read yet: chunks, not one array, and never more than the window."""
+"""Receive buffer of an SSH channel, limited to its window."""
 
 from __future__ import annotations
 

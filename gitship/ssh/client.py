@@ -1,4 +1,4 @@
-"""`gitship <command>` on the server itself: the command goes to the running server over SSH, like anybody's."""
+"""`gitship <command>` on the server: sends the command to the running server over SSH."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _connected(address: Address, key_path: Path, host_key_line: str) -> Iterator
         sock = socket.create_connection((address.host, address.port), timeout=CONNECT_TIMEOUT_S)
     except OSError as error:
         raise GitshipError(
-            f"the server is not running: nothing answers at {address} ({error.strerror or error})",
+            f"the server is not running: no answer at {address} ({error.strerror or error})",
             "start `gitship serve`",
         ) from None
     transport = Transport(sock, ConnectionLimits())
@@ -92,12 +92,12 @@ def _connected(address: Address, key_path: Path, host_key_line: str) -> Iterator
             if host_key.public_line(transport.get_remote_server_key()) != host_key_line:
                 raise GitshipError(
                     f"what answers at {address} is not this gitship server: it has another host key",
-                    "end the other server, or set another ssh.listen",
+                    "stop the other server, or set another ssh.listen",
                 )
             transport.auth_publickey("gitship", host_key.ensure(key_path))
         except AuthenticationException:
             raise GitshipError(
-                "the server does not take this machine's own key", "restart `gitship serve`, which reads it at start"
+                "the server rejects this machine's key", "restart `gitship serve`, which reads the key at start"
             ) from None
         except (SSHException, EOFError) as error:
             raise GitshipError(

@@ -1,4 +1,4 @@
-"""The near end of a session: what is typed or piped in goes to the channel, and the terminal is raw meanwhile."""
+"""Client side of a session: copies input to the channel, with a raw terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client connection: who it is, what it runs, and when it has been idle for too long."""
+"""One client connection: identity, channels and idle timeout."""
 
 from __future__ import annotations
 

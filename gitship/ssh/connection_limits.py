@@ -1,4 +1,4 @@
-"""How much the SSH server takes from whom, and who may come in. Plain bookkeeping, no sockets."""
+"""Limits of SSH connections per address and in total. No sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session may ask for: the two git services, and the admin commands."""
+"""Dispatches a session to git services or admin commands."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Dispatcher:
             return self._serve(session, "git fetch", _app_of(argv), self._upload)
         if argv and argv[0] == "git-lfs-authenticate":
             raise GitshipError(
-                "gitship takes no Git LFS objects", "keep the files in git itself, or fetch them in the Dockerfile"
+                "Git LFS is not supported", "commit the files themselves, or download them in the Dockerfile"
             )
         return commands.run(self._services, session)
 
@@ -122,7 +122,7 @@ class Dispatcher:
         """An app that this push made without deploying anything leaves no trace, unless somebody else took it up."""
         try:
             if self._operations.apps.discard(app):
-                trail.detail = "nothing was deployed, and the app that this push made is gone again"
+                trail.detail = "nothing was deployed, and the app that this push created was removed"
         except GitshipError as error:  # the reconciler goes on with it; the pusher gets the true answer
             log.warning("%s: taking back the app of a push: %s", app.name, error.message)
 

@@ -1,4 +1,4 @@
-"""One session channel: what the client asks of it, and the thread in which its command runs."""
+"""Runs the command of a session channel in a thread."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_COLUMNS, DEFAULT_ROWS = 80, 24
 MAX_COLUMNS, MAX_ROWS = 1000, 1000
 MAX_TERM_CHARACTERS = 64
 CUT_GRACE_S = 2.0
-CUT = "your key may not do this any more: the command was ended"
+CUT = "your key may no longer do this: the command was stopped"
 # What `ssh` sends for a signal that ended or interrupted it (RFC 4254 section 6.9).
 ENDING_SIGNALS = frozenset({"INT", "TERM", "HUP", "QUIT", "KILL"})
 
@@ -178,7 +178,7 @@ class Execution:
         try:
             identity = self._identity()
             if identity is None:
-                raise GitshipError("your key may not log in any more", "ask an administrator to add it again")
+                raise GitshipError("your key may no longer log in", "ask an administrator to add it again")
             session = Session(
                 argv=split(command),
                 identity=identity,
@@ -192,7 +192,7 @@ class Execution:
             )
             self._session = session  # from here on ``recheck`` sees it; what changed before that is seen here
             if self._identity() != identity:
-                raise GitshipError("your key has other rights since just now", "repeat the command")
+                raise GitshipError("your key's rights have just changed", "repeat the command")
             with log_context.traced(key=identity.key_name):
                 status = self._run_command(session)
             if not session.cut.is_set():

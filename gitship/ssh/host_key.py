@@ -1,4 +1,4 @@
-"""The server's own key, and the key of `gitship <command>` on the server itself: ed25519 in OpenSSH's format."""
+"""The server's host key, and the key of `gitship <command>` on the server (ed25519)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ensure(path: Path) -> PKey:
     except (SSHException, ValueError, IndexError, AssertionError):  # what Paramiko's parser does with damaged files
         raise ConfigError(
             f"{path} is not an ed25519 key without passphrase",
-            "put the right file back, or move it away to get a new key (then clients ask to accept it anew)",
+            "restore the right file, or move it away to get a new key (clients then ask to accept it)",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Paramiko's packet layer with bounds: on a packet's length, on the banner's, and on how long a write may stall."""
+"""Paramiko's packet layer with limits on lengths and stalled writes."""
 
 from __future__ import annotations
 

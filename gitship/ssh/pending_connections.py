@@ -1,4 +1,4 @@
-"""Where connections wait when the house is full: until they say something, or for a few seconds.
+"""Pending connections beyond the limit wait until others close.
 
 Every SSH client begins to speak at once. So whoever speaks takes the place of one that is silent, and a flood of
 sockets that say nothing keeps nobody out, at one file descriptor each and one thread for all.

@@ -1,4 +1,4 @@
-"""A socket that reads ahead: Paramiko asks for 16 bytes of a packet, then for its rest, two system calls for 32 KiB."""
+"""Read-ahead socket for Paramiko: fewer system calls."""
 
 from __future__ import annotations
 

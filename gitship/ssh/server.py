@@ -1,4 +1,4 @@
-"""The SSH server: accepts connections, keeps them within the limits, and ends them in order."""
+"""SSH server: accepts, limits and closes connections."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def _bind(listen: Address) -> socket.socket:
     except OSError as error:
         raise ConfigError(
             f"cannot listen for SSH on {listen}: {error.strerror or error}",
-            "end what uses the port, or set another one as ssh.listen",
+            "stop the program on that port, or change ssh.listen",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Paramiko's Transport with fast, safe algorithms and its gaps closed; the server's half reports to a Peer."""
+"""Paramiko's Transport with modern algorithms and fixes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unknown keys that knock: each is noted once a minute, however often it is offered."""
+"""Records unknown keys in the audit log, at most once a minute each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLite (WAL): the only place that reads or writes state. Small, typed, migrated by version."""
+"""SQLite store (WAL): the only place that reads or writes state."""
 
 from __future__ import annotations
 

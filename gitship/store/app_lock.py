@@ -1,4 +1,4 @@
-"""An app that takes no deploy for now: who locked it, and why. Kept as the app's setting ``lock``."""
+"""Locks of apps against deploys. Kept as the app's setting ``lock``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def set_lock(store: Store, app: App, by: Identity, message: str) -> None:
     with store.transaction():
         found = lock_of(store, app)
         if found is not None:
-            raise Conflict(f"{app.name} is locked already by {found.by}{_why(found)}", f"see `apps:info {app.name}`")
+            raise Conflict(f"{app.name} is already locked by {found.by}{_why(found)}", f"see `apps:info {app.name}`")
         store.set_setting(app.id, LOCK, {"by": by.key_name, "message": message, "at": time.time()})
 
 
@@ -53,9 +53,7 @@ def ensure_unlocked(store: Store, app: App) -> None:
         raise Conflict(f"{app.name} is being destroyed", "see `apps:list`: its name is free once it is deleted")
     found = lock_of(store, app)
     if found is not None:
-        raise Conflict(
-            f"{app.name} is locked by {found.by}{_why(found)}", f"when it may change again: apps:unlock {app.name}"
-        )
+        raise Conflict(f"{app.name} is locked by {found.by}{_why(found)}", f"to unlock it: apps:unlock {app.name}")
 
 
 def _why(lock: AppLock) -> str:

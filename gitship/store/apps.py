@@ -1,4 +1,4 @@
-"""Apps, and what their next release will have: config, scale, host names."""
+"""Apps, with their config, scale and host names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Apps(Webhooks):
                 )
                 self.announce(Topic.APP_CREATED, made.lastrowid, name)
         except sqlite3.IntegrityError:
-            raise Conflict(f"app '{name}' exists already", "choose another name, or push to it") from None
+            raise Conflict(f"app '{name}' already exists", "choose another name, or push to it") from None
         return self.app(name)
 
     def find_app(self, name: str) -> App | None:
@@ -83,7 +83,7 @@ class Apps(Webhooks):
                 db.execute("UPDATE apps SET name = ? WHERE id = ?", (name, app_id))
                 self._change_rights()
         except sqlite3.IntegrityError:
-            raise Conflict(f"app '{name}' exists already", "choose another name") from None
+            raise Conflict(f"app '{name}' already exists", "choose another name") from None
 
     def set_deploy_branch(self, app_id: int, branch: str) -> None:
         with self.transaction() as db:
@@ -124,7 +124,7 @@ class Apps(Webhooks):
             with self.transaction() as db:
                 db.execute("INSERT INTO domains (app_id, name) VALUES (?, ?)", (app_id, name))
         except sqlite3.IntegrityError:
-            raise Conflict(f"domain '{name}' is taken already", "remove it from the app that has it first") from None
+            raise Conflict(f"domain '{name}' is already taken", "remove it from the other app first") from None
 
     def remove_domain(self, app_id: int, name: str) -> None:
         """Raises NotFound when the app does not have it."""

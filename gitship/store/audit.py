@@ -1,4 +1,4 @@
-"""The audit log: who asked for what, from where, and what came of it."""
+"""Audit log: who did what, from where, and its outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates with their keys, and what came of asking for them."""
+"""Certificates with their keys, and the results of requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to live containers: crashes, out of memory, restarts."""
+"""Events of live containers: crashes, out of memory, restarts."""
 
 from __future__ import annotations
 

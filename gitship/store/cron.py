@@ -1,4 +1,4 @@
-"""The history of cron runs, which is also what keeps a minute from being run twice."""
+"""History of cron runs, which also prevents double runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One server per data directory: a lock that its process holds, and that ends with it in whatever way."""
+"""Lock of the data directory: one server each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def claimed(data_dir: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Conflict(
-                f"a gitship runs on {data_dir} already", "stop it first: systemctl stop gitship, or end its process"
+                f"gitship is already running on {data_dir}", "stop it first: systemctl stop gitship, or end its process"
             ) from None
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The SQLite file: opened, migrated, and locked for one statement or one transaction at a time."""
+"""SQLite database: opening, migration, transactions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _translated() -> Iterator[None]:
             raise
         raise GitshipError(
             f"the disk of gitship's own data is full: {error}",
-            "free some space: `server:cleanup --dry-run` shows what can go",
+            "free some space: `server:cleanup --dry-run` shows what can be removed",
         ) from error
 
 
@@ -71,7 +71,7 @@ class Database:
         except sqlite3.OperationalError as error:  # no room, no permission, locked
             self._db.close()
             raise GitshipError(
-                f"cannot use the database {path}: {error}", f"look at the disk and the rights of {path.parent}"
+                f"cannot use the database {path}: {error}", f"check the disk and the permissions of {path.parent}"
             ) from None
         except sqlite3.DatabaseError as error:
             self._db.close()
@@ -86,7 +86,7 @@ class Database:
             way = "restore a backup: gitship restore FILE --force"
         else:
             at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(newest.at))
-            way = f"bring back the automatic copy of {at}: gitship restore --newest-copy"
+            way = f"restore the automatic copy of {at}: gitship restore --newest-copy"
         kept = " (the damaged one is kept)" if path.exists() else ""
         return GitshipError(f"the database {path} is {what}", f"{way}{kept}")
 

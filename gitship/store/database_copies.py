@@ -1,4 +1,4 @@
-"""Automatic copies of the database, beside it: one a day and one before each change of its schema, the newest kept.
+"""Automatic copies of the database: daily and before migrations.
 
 Made by SQLite's own backup, which reads one state of the database whatever is written meanwhile. A copy is one file,
 whole or not there.
@@ -107,7 +107,7 @@ class DatabaseCopies:
         """
         newest = self.newest_whole()
         if newest is None:
-            raise GitshipError(f"there is no whole copy in {self.directory}", "restore a backup: gitship restore FILE")
+            raise GitshipError(f"there is no intact copy in {self.directory}", "restore a backup: gitship restore FILE")
         aside = self._database.with_name(f"{self._database.name}.damaged-{stamp()}")
         fresh = self._database.with_name(f".{self._database.name}.fresh")
         try:
@@ -119,9 +119,7 @@ class DatabaseCopies:
                     self._database.with_name(self._database.name + ending).rename(aside.with_name(aside.name + ending))
             fresh.rename(self._database)
         except OSError as error:
-            raise GitshipError(
-                f"the copy could not be brought back: {error}", "free some space on that disk"
-            ) from error
+            raise GitshipError(f"the copy could not be restored: {error}", "free some space on that disk") from error
         finally:
             fresh.unlink(missing_ok=True)
         return newest, aside if aside.exists() else None

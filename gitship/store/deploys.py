@@ -1,4 +1,4 @@
-"""The records of deploys."""
+"""Records of deploys."""
 
 from __future__ import annotations
 

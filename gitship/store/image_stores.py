@@ -1,4 +1,4 @@
-"""Which of its stores Docker kept images in when it was last looked at."""
+"""Records which image store Docker uses."""
 
 from __future__ import annotations
 

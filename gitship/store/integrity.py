@@ -1,4 +1,4 @@
-"""Whether a database is whole: SQLite's own check of every page, and that no row refers to one that is not there."""
+"""Integrity check of a database."""
 
 from __future__ import annotations
 

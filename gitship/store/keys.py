@@ -48,7 +48,7 @@ class Keys(Database):
                 self.limit_key(made, apps)
         except sqlite3.IntegrityError as error:
             what = f"a key named '{name}'" if "name" in str(error) else f"the key {fingerprint}"
-            raise Conflict(f"{what} is there already", "see `keys:list`; remove it first to replace it") from None
+            raise Conflict(f"{what} already exists", "see `keys:list`; remove it first to replace it") from None
         return _key(self._row(f"SELECT {_KEY} FROM keys WHERE name = ?", name))
 
     def limit_key(self, key_id: int, apps: Iterable[int] | None) -> None:
@@ -63,7 +63,7 @@ class Keys(Database):
         """Raises NotFound."""
         with self.transaction() as db:
             if not db.execute("DELETE FROM keys WHERE id = ?", (key_id,)).rowcount:
-                raise NotFound("the key was removed meanwhile", "see `keys:list`")
+                raise NotFound("the key was removed", "see `keys:list`")
             self._change_rights()
 
 

@@ -1,4 +1,4 @@
-"""What visitors see: the live release, its containers, and their addresses."""
+"""Live releases, their containers and addresses."""
 
 from __future__ import annotations
 

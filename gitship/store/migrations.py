@@ -1,4 +1,4 @@
-"""The schema, a version at a time."""
+"""Schema migrations, one per version."""
 
 from __future__ import annotations
 

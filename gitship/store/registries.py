@@ -1,4 +1,4 @@
-"""Logins at image registries, for all apps: what the engine is told with each pull."""
+"""Logins at image registries."""
 
 from __future__ import annotations
 
@@ -38,4 +38,4 @@ class RegistryLogins(Database):
         """Raises NotFound."""
         with self.transaction() as db:
             if not db.execute("DELETE FROM registries WHERE server = ?", (server,)).rowcount:
-                raise NotFound(f"there is no login for '{server[:80]}'", "see `registry:list`")
+                raise NotFound(f"no login for '{server[:80]}'", "see `registry:list`")

@@ -1,4 +1,4 @@
-"""Acting by identity: at the moment of the act, the app is still the one that was meant, and the key still may.
+"""Authorisation at the moment of acting: checks app id and key again.
 
 Between a look-up and what follows from it there is always time: a prompt, standard input, a queue, a held push. So an
 act takes the ``App`` and the ``Identity`` that were looked up, and asks here again. A row that is gone, or another one
@@ -23,11 +23,11 @@ class Rights(Apps, Keys):
         """The app as it is now. Raises NotFound when it is gone, NoPermission when the key is, or has lost a right."""
         key = self._key_now(by)
         if key is not None and key.apps is not None and app.id not in key.apps:
-            raise OutOfReach(f"no app '{app.name}'", "your key was limited meanwhile: see `apps:list`")
+            raise OutOfReach(f"no app '{app.name}'", "your key was limited: see `apps:list`")
         try:
             return self.app_by_id(app.id)
         except NotFound:
-            raise NotFound(f"{app.name} was destroyed meanwhile", "nothing was changed; see `apps:list`") from None
+            raise NotFound(f"{app.name} was destroyed", "nothing was changed; see `apps:list`") from None
 
     def confirm_live(self, app: App, by: Identity) -> App:
         """The same for an app with a live release. Raises also Conflict when it was never deployed."""
@@ -37,9 +37,7 @@ class Rights(Apps, Keys):
         """For what belongs to no app. Raises NoPermission when the key is gone, or may less than when it began."""
         key = self._key_now(by)
         if key is not None and key.apps is not None and by.apps is None:
-            raise NoPermission(
-                f"the key '{by.key_name}' was limited to some apps meanwhile", "nothing was changed; ask an admin"
-            )
+            raise NoPermission(f"the key '{by.key_name}' was limited to some apps", "nothing was changed; ask an admin")
 
     def still_may(self, by: Identity, apps: frozenset[int]) -> bool:
         """False when the key is gone, or has lost its role or its right to one of these apps (ids)."""
@@ -70,10 +68,10 @@ class Rights(Apps, Keys):
             return None
         key = self.key_by_id(by.key_id)
         if key is None:
-            raise NoPermission(f"the key '{by.key_name}' was removed meanwhile", "nothing was changed; ask an admin")
+            raise NoPermission(f"the key '{by.key_name}' was removed", "nothing was changed; ask an admin")
         if not key.role.allows(by.role):
             raise NoPermission(
-                f"the key '{by.key_name}' is {key.role} now, no longer {by.role}", "nothing was changed; ask an admin"
+                f"the key '{by.key_name}' is now {key.role}, no longer {by.role}", "nothing was changed; ask an admin"
             )
         return key
 

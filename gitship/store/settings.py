@@ -1,4 +1,4 @@
-"""What was set by command: for an app (maintenance, port, ...), for the whole server, and config of all apps."""
+"""Settings made by command, per app and for the server, and global config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deadlines that were set as so many seconds from now, and stay so far away when the machine's clock is set."""
+"""Stored deadlines, adjusted when the machine's clock is set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What visitors asked for: by the minute for the last hour, by the hour for 30 days."""
+"""Traffic history: per minute for an hour, per hour for 30 days."""
 
 from __future__ import annotations
 

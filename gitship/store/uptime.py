@@ -1,4 +1,4 @@
-"""For how long each app was up and down, a row a day for 90 days."""
+"""Uptime of each app: one row a day for 90 days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may see the status page: one-time links, browsers' sessions, programs' tokens. Only hashes are kept."""
+"""Access to the status page: one-time links, sessions and tokens, stored as hashes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class WebAccess(Database):
                     db.execute(_TRIM, (fingerprint, kind, fingerprint, kind, KEPT_PER_KEY))
         except sqlite3.IntegrityError:
             raise AlreadyThere(
-                f"you have a token named '{name}' already", f"choose another name, or `web:token:remove {name}` first"
+                f"you already have a token named '{name}'", f"choose another name, or `web:token:remove {name}` first"
             ) from None
 
     def web_access(self, kind: WebAccessKind, hash_: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Webhooks: who is told of what. Every message to one is kept here until it was delivered or given up."""
+"""Webhooks and their undelivered messages."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Webhooks(Database):
                 ).lastrowid
                 db.executemany("INSERT INTO webhook_apps VALUES (?, ?)", [(made, app) for app in set(apps or ())])
         except sqlite3.IntegrityError:
-            raise AlreadyThere(f"a webhook named '{name}' is there already", "choose another name") from None
+            raise AlreadyThere(f"a webhook named '{name}' already exists", "choose another name") from None
         return _webhook(self._row(f"SELECT {_WEBHOOK} FROM webhooks WHERE id = ?", made))
 
     def remove_webhook(self, webhook_id: int) -> None:
         """With all messages to it. Raises NotFound."""
         with self.transaction() as db:
             if not db.execute("DELETE FROM webhooks WHERE id = ?", (webhook_id,)).rowcount:
-                raise NotFound("the webhook was removed meanwhile", "see `notify:list`")
+                raise NotFound("the webhook was removed", "see `notify:list`")
 
     # -- messages
 
@@ -75,7 +75,7 @@ class Webhooks(Database):
         One that is ``held`` is sent by whoever made it, and by nobody else.
         """
         moment = time.time() if at is None else at
-        status, answer = (DeliveryStatus.FAILED, "its end was not seen") if held else (DeliveryStatus.WAITING, "")
+        status, answer = (DeliveryStatus.FAILED, "its end is unknown") if held else (DeliveryStatus.WAITING, "")
         row = (webhook.id, str(uuid.uuid4()), event, moment, app, deploy_id, state, text, status, moment, answer)
         with self.transaction() as db:
             made = db.execute(

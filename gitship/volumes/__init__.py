@@ -1,1 +1,1 @@
-"""Volumes of apps, and directories of the host."""
+"""Volumes of apps, and host directories."""

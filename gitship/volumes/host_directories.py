@@ -1,4 +1,4 @@
-"""Directories of the host that apps have: none lies within another one in which an app may write.
+"""Host directories mounted by apps: checks that they do not overlap.
 
 Who may write in a directory can put a symbolic link in the place of one that lies in it, and Docker follows it when it
 mounts that one, to wherever it leads.
@@ -33,14 +33,15 @@ class HostDirectories:
         """Raises Conflict when the directory must not be given to an app beside those that apps have."""
         if above := self.writable_above(source):
             raise Conflict(
-                f"{source} lies in {above}, where an app may write: it could put a link to anywhere in its place",
-                "choose a directory beside it, or have the one above it mounted --read-only",
+                f"{source} lies in {above}, where an app may write: it could replace it with a link",
+                "choose a directory outside it, or mount the one above --read-only",
             )
         below = next((g.source for g in self._granted() if _within(g.source, source)), None)
         if below and not read_only:
             raise Conflict(
-                f"{below} lies in {source}, and an app has it: who may write above it could put a link in its place",
-                "add --read-only, or choose a directory that has no other app's in it",
+                f"{below} lies in {source}, which an app mounts: whoever may write above it could replace it with "
+                "a link",
+                "add --read-only, or choose a directory that contains no other app's",
             )
 
     def writable_above(self, source: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The volumes of apps in Docker: which belongs to whom, which content counts, and what may go.
+"""Lifecycle of Docker volumes: ownership, import, export and removal.
 
 Data goes in three cases only: an app was destroyed, a volume was destroyed by name, or another content was restored in
 its place. For the latter two, and for a volume that is just being filled, it is written down under
@@ -106,7 +106,7 @@ class VolumeLifecycle:
         with self._lock:
             moving = self._moving.get(app.id, 0)
         if moving:
-            raise Conflict(f"a volume of {app.name} is being exported or imported", "wait for its end, or end it there")
+            raise Conflict(f"a volume of {app.name} is being exported or imported", "wait for it, or stop it there")
 
     @contextmanager
     def claim(self, app: App, name: str) -> Iterator[None]:
@@ -115,7 +115,7 @@ class VolumeLifecycle:
         with self._lock:
             deploy_id = self._claims.get(key)
             if deploy_id is not None and (deploy_id == 0 or not self._brought(app, deploy_id)):
-                raise Conflict(f"an import into '{name}' of {app.name} is under way", "wait for its end")
+                raise Conflict(f"an import into '{name}' of {app.name} is in progress", "wait for it to finish")
             self._claims[key] = 0
         try:
             yield
@@ -156,7 +156,7 @@ class VolumeLifecycle:
                 continue  # a stranger's, whatever its labels say
             if not self._engine.volumes.remove(name):
                 raise Conflict(
-                    f"volume {name} of {app.name} is in use", "end the container that has it, and destroy again"
+                    f"volume {name} of {app.name} is in use", "stop the container that uses it, and try again"
                 )
 
     def amiss(self, states: list[ContainerState]) -> list[Change]:

@@ -1,4 +1,4 @@
-"""What Docker calls a volume of an app, and by which labels gitship knows it again."""
+"""Docker names and labels of volumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What deployers can do from the page: the same functions as the commands, asked twice, and in the audit log.
+"""Actions of deployers on the status page, with confirmation and audit.
 
 GET asks whether to; the form that it shows is what POST takes. Without JavaScript it is the same.
 """
@@ -78,29 +78,29 @@ def _purge(operations: Operations, app: App, by: Identity, given: Given) -> None
 ACTIONS = {
     "rollback": PageAction(
         "releases:rollback", "Roll {app} back to v{number}?",
-        "A new release with the image, config and processes of v{number} is checked and put live. No request fails.",
+        "Deploys a new release with the image, config and processes of v{number}. No request fails.",
         "Roll back", lambda operations, app, by, given: operations.releases.rollback(app, given.number, by),
         of_release=True,
     ),
     "restart": PageAction(
-        "ps:restart", "Restart {app}?", "New containers of the live release replace the old ones. No request fails.",
+        "ps:restart", "Restart {app}?", "Replaces the containers of the live release with new ones. No request fails.",
         "Restart", lambda operations, app, by, given: operations.ps.restart(app, by),
     ),
     "cancel": PageAction(
-        "deploys:cancel", "Cancel the deploy of {app}?", "What is live stays live.",
+        "deploys:cancel", "Cancel the deploy of {app}?", "The live release stays live.",
         "Cancel the deploy", lambda operations, app, by, given: operations.deploys.cancel(app, by),
     ),
     "maintenance-on": PageAction(
-        "maintenance:on", "Put {app} into maintenance?", "All visitors get a page with status 503 until it is over.",
+        "maintenance:on", "Put {app} into maintenance?", "All visitors get a 503 page until maintenance ends.",
         "Begin maintenance", _maintenance(True),
     ),
     "maintenance-off": PageAction(
-        "maintenance:off", "End the maintenance of {app}?", "Visitors see the app again.",
+        "maintenance:off", "End maintenance of {app}?", "Visitors reach the app again.",
         "End maintenance", _maintenance(False),
     ),
     "purge": PageAction(
         "cache:purge", "Purge the cache of {app}?",
-        "Nothing that is kept now is served any more, of no release; the app is asked again. No request fails.",
+        "Removes all cached pages of all releases; the next requests go to the app. No request fails.",
         "Purge", _purge, of_path=True,
     ),
 }  # fmt: skip
@@ -128,7 +128,7 @@ class ActionPage(Page):
             action = self._action(word)
             app = self.app(name)
             if self.get_body_argument("app_id", "") != str(app.id):
-                raise Conflict(f"{name} is another app than the one that was asked about", "open its page again")
+                raise Conflict(f"{name} is now a different app", "open its page again")
             given = self._given(action, app)
             trail.detail = f"{BY}, {_told(action, given)}" if _told(action, given) else BY
             trail.begin()
@@ -150,7 +150,7 @@ class ActionPage(Page):
     def _action(self, word: str) -> PageAction:
         action = ACTIONS.get(word)
         if action is None:
-            raise HTTPError(404, "there is no such page")
+            raise HTTPError(404, "no such page")
         self.require(Role.DEPLOYER, f"`{action.command}`")
         return action
 

@@ -1,4 +1,4 @@
-"""A line that a program printed, as HTML: its colours as classes, everything else escaped or left out."""
+"""Converts ANSI colours of a log line to HTML."""
 
 from __future__ import annotations
 

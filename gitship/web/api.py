@@ -1,4 +1,4 @@
-"""The same facts as JSON, for programs; documented on /api."""
+"""JSON API of the status page; documented on /api."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class JsonHandler(Page):
 
     def say_error(self, message: str, hint: str) -> None:
         if self.get_status() == 401:
-            hint = f"a token in the header `Authorization: Bearer`; `{self.command('web:token NAME')}` makes one"
+            hint = (
+                f"send a token in the header `Authorization: Bearer`; to create one: `{self.command('web:token NAME')}`"
+            )
         self.finish({"error": message, "hint": hint})
 
 
@@ -172,7 +174,7 @@ class ServerHandler(JsonHandler):
 
 class NotFoundHandler(JsonHandler):
     def get(self) -> None:
-        raise HTTPError(404, "there is no such address")
+        raise HTTPError(404, "no such address")
 
     head = get
 
@@ -202,9 +204,9 @@ class Healthz(JsonHandler):
             self.set_status(503)
             answer = {"status": error.message, "hint": error.hint}
         except Exception:  # whatever the cause, the answer to "is it well?" is no
-            log.exception("the store does not answer")
+            log.exception("the database does not answer")
             self.set_status(503)
-            answer = {"status": "the store does not answer", "hint": "see `gitship doctor`"}
+            answer = {"status": "the database does not answer", "hint": "see `gitship doctor`"}
         self.write(answer)
 
     head = get

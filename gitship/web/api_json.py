@@ -1,4 +1,4 @@
-"""The documents of the JSON API about one app, beside those of its state, releases and deploys. Pure."""
+"""JSON documents of the API about one app. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live log of an app for all who watch it: Docker is read once, each line is encoded once.
+"""Live log of an app, shared by all its viewers.
 
 A frame is what came within a moment. A viewer that is behind the frames kept is cut off; when it comes back, what it
 missed is read from Docker.

@@ -1,4 +1,4 @@
-"""What an app's containers print: a page that reads without JavaScript, and the stream that goes on from it."""
+"""Log page of an app and its live stream."""
 
 from __future__ import annotations
 

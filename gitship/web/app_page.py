@@ -1,4 +1,4 @@
-"""One app's page: what runs, how it is used, where it answers, and its releases and deploys as a timeline."""
+"""Page of one app: containers, traffic, domains, releases and deploys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/badge/APP.svg: an app's state as a picture, for a README. Whoever has its address sees it; the address is secret."""
+"""/badge/APP.svg: an app's state as an image, at a secret URL."""
 
 from __future__ import annotations
 
@@ -51,4 +51,4 @@ class Badge(Page):
         public = self.services.settings.web.public and app is not None and app.live_release is not None
         if app is not None and (public or known):
             return app
-        raise HTTPError(404, "there is no such badge, or its token is missing")
+        raise HTTPError(404, "no such badge, or its token is missing")

@@ -1,4 +1,4 @@
-"""What commits say of themselves, read beside the event loop and kept: a commit never changes."""
+"""Cache of commit subjects and authors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many connections the status page has at once, and which of them make way: those that ask for nothing."""
+"""Connection limit of the status page; idle connections are closed first."""
 
 from __future__ import annotations
 

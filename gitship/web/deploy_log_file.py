@@ -1,4 +1,4 @@
-"""A deploy's log file by line number: where a line is, what came after it. The file only ever grows."""
+"""Reads a deploy's log file by line number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/docs: the manual as pages, the same text as `help TOPIC` shows, with a search over its sections."""
+"""/docs: pages of the manual, with search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server-sent events: a deploy's lines and state as they come, a nudge when an app changes, the lines of containers.
+"""Server-sent events: deploy logs and state, app changes, container logs.
 
 A browser that was cut off says the last id that it saw (Last-Event-ID) and gets what follows: nothing twice, nothing
 left out, also over a restart of the server.
@@ -50,7 +50,7 @@ class EventStream(Page):
     def begin(self) -> None:
         """Raises HTTPError 503 when there are as many viewers as the server takes."""
         if self.services.live.full:
-            raise HTTPError(503, "too many viewers at this moment; the pages can be read all the same")
+            raise HTTPError(503, "too many live viewers; the pages still work without live updates")
         self.set_header("Content-Type", "text/event-stream")
 
     def last_id(self, default: str) -> str:

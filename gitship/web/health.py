@@ -1,4 +1,4 @@
-"""How containers and traffic are, asked once every few seconds while somebody looks, however many they are."""
+"""Cached state of containers and traffic, refreshed while somebody watches."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Health:
             self.words, self.silent = Words(), error.message
         except Exception:
             log.exception("asking Docker for the containers' states")
-            self.words, self.silent = Words(), "Docker's answer cannot be read"
+            self.words, self.silent = Words(), "cannot read Docker's answer"
         self.front_answers = await loop.run_in_executor(self._work, self._facts.front_answers)
         visits_before = self.visits
         self.visits, self.unanswered = await loop.run_in_executor(self._work, self._visits)

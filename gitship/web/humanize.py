@@ -1,4 +1,4 @@
-"""Times as people say them: ages, durations, sizes."""
+"""Formats ages, durations and sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the bus's threads to the viewers' coroutines: one subscription and one thread, whatever the number of viewers.
+"""Passes events from the bus to the viewers' coroutines.
 
 A wake-up carries no content. Whoever is woken reads what is new from the log file and the store, at its own pace, so a
 slow viewer holds up nobody and misses nothing, and neither does one whose wake-up was lost.

@@ -1,4 +1,4 @@
-"""/metrics for Prometheus: what the store and Docker say at this moment; nothing is counted on the side.
+"""/metrics for Prometheus, from the store and Docker.
 
 Totals of deploys are of all that the store remembers, so they outlive a restart; those of traffic begin with gitship.
 """
@@ -39,7 +39,7 @@ class MetricsPage(Page):
 
     async def get(self) -> None:
         if self.identity is None and not self.on_this_machine:
-            raise HTTPError(401, "a token in the header `Authorization: Bearer`, or a request on the server itself")
+            raise HTTPError(401, "send a token in the header `Authorization: Bearer`, or ask on the server itself")
         await self.services.health.fresh()
         store = self.services.store
         apps = store.apps() if self.identity is None else visible_apps.apps(store, self.identity)
@@ -74,15 +74,15 @@ class MetricsCollector(Collector):
         yield from self._certificates()
         if self._whole:
             machine = usage.machine(self._data_dir)
-            yield _gauge("gitship_disk_free_bytes", "free on the disk of data_dir", machine.disk_free_bytes)
-            yield _gauge("gitship_memory_free_bytes", "memory that can be had", machine.memory_free_bytes)
+            yield _gauge("gitship_disk_free_bytes", "free space on the disk of data_dir", machine.disk_free_bytes)
+            yield _gauge("gitship_memory_free_bytes", "available memory", machine.memory_free_bytes)
             yield _gauge("gitship_load1", "load of the last minute", machine.load)
             if self._health.cpu_percent is not None:
-                yield _gauge("gitship_cpu_percent", "use of all processors together", self._health.cpu_percent)
+                yield _gauge("gitship_cpu_percent", "CPU use of all CPUs together", self._health.cpu_percent)
 
     def _deploys(self) -> Iterator[Metric]:
         deploys = {app.name: self._store.deploys(app.id, limit=MOST_DEPLOYS) for app in self._apps}
-        results = CounterMetricFamily("gitship_deploys", "deploys that have ended", labels=["app", "result"])
+        results = CounterMetricFamily("gitship_deploys", "finished deploys", labels=["app", "result"])
         seconds = HistogramMetricFamily(
             "gitship_deploy_seconds", "from the request to the end", labels=["app", "result"]
         )
@@ -96,11 +96,11 @@ class MetricsCollector(Collector):
                 seconds.add_metric([name, state], buckets=buckets, sum_value=total)
         yield results
         yield seconds
-        yield _gauge("gitship_deploys_waiting", "deploys that wait in the queue", waiting)
+        yield _gauge("gitship_deploys_waiting", "deploys waiting in the queue", waiting)
 
     def _up(self) -> Iterator[Metric]:
         up = GaugeMetricFamily(
-            "gitship_app_up", "1 when its visitors are answered; of apps with a release", labels=["app"]
+            "gitship_app_up", "1 if the app answers its visitors; only apps with a release", labels=["app"]
         )
         statuses = Statuses(self._store, self._operations, self._health)
         for status in statuses.of_all(app for app in self._apps if app.live_release is not None):
@@ -120,10 +120,12 @@ class MetricsCollector(Collector):
 
     def _events(self) -> Iterator[Metric]:
         happened = GaugeMetricFamily(
-            "gitship_container_events", "crashes and the like that are remembered, 500 an app", labels=["app", "kind"]
+            "gitship_container_events",
+            "recorded crashes and similar events, at most 500 per app",
+            labels=["app", "kind"],
         )
         restarts = GaugeMetricFamily(
-            "gitship_container_restarts", "how often live containers had to be started again", labels=["app", "process"]
+            "gitship_container_restarts", "restarts of live containers", labels=["app", "process"]
         )
         for app in self._apps:
             events = self._store.container_events(app.id)
@@ -139,11 +141,13 @@ class MetricsCollector(Collector):
     def _certificates(self) -> Iterator[Metric]:
         ends = GaugeMetricFamily(
             "gitship_certificate_expires_seconds",
-            "when it ends, since 1970; app is empty for the status page",
+            "when the certificate expires, Unix time; app is empty for the status page",
             labels=["app", "source"],
         )
         days = GaugeMetricFamily(
-            "gitship_certificate_days", "until it ends; negative when it has", labels=["app", "source"]
+            "gitship_certificate_days",
+            "days until the certificate expires; negative if expired",
+            labels=["app", "source"],
         )
         names = {app.id: app.name for app in self._apps} | ({STATUS_PAGE.id: ""} if self._whole else {})
         for certificate in self._store.certificates():
@@ -159,9 +163,9 @@ class MetricsCollector(Collector):
         counted = self._stats.metrics().apps
         traffic = {app.name: counted[app.name] for app in self._apps if app.name in counted}
         requests = CounterMetricFamily("gitship_requests", "requests of visitors", labels=["app", "answered_by"])
-        errors = CounterMetricFamily("gitship_errors", "answers from status 500 on", labels=["app", "made_by"])
+        errors = CounterMetricFamily("gitship_errors", "5xx responses", labels=["app", "made_by"])
         sent = CounterMetricFamily("gitship_sent_bytes", "bytes sent to visitors, headers and bodies", labels=["app"])
-        seconds = HistogramMetricFamily("gitship_first_byte_seconds", "until an answer began", labels=["app"])
+        seconds = HistogramMetricFamily("gitship_first_byte_seconds", "time to first byte", labels=["app"])
         for name, found in traffic.items():
             for how in ("hits", "stale", "misses", "passes", "pipes", "own", "failed"):
                 requests.add_metric([name, how], getattr(found, how))

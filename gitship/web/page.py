@@ -1,4 +1,4 @@
-"""What all handlers share: who asks, what they read from, the headers they send, and how they say what is wrong."""
+"""Base of all handlers: identity, headers and error pages."""
 
 from __future__ import annotations
 
@@ -165,12 +165,12 @@ class Page(RequestHandler):
         """Raises HTTPError 403 for a form that was not sent from a page of this session."""
         self.check_origin()
         if not hmac.compare_digest(self.get_body_argument("form_token", "").encode(), self.form_token.encode()):
-            raise HTTPError(403, "this form is not of your session; open its page again")
+            raise HTTPError(403, "this form belongs to another session; reload its page")
 
     def check_origin(self) -> None:
         """Raises HTTPError 403 when the browser says that another site sent the form."""
         if self.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-            raise HTTPError(403, "a form of another site is not taken")
+            raise HTTPError(403, "forms of other sites are refused")
 
     def may(self, role: Role) -> bool:
         return self.identity is not None and self.identity.role.allows(role)
@@ -196,7 +196,7 @@ class Page(RequestHandler):
             except NotFound:
                 found = None
         if found is None or found.app_id != app.id:  # in the same words, whether another app has it or nobody
-            raise NotFound(f"{app.name} has no deploy {deploy_id}", "its own are on the app's page")
+            raise NotFound(f"{app.name} has no deploy {deploy_id}", "see the app's page for its deploys")
         return found
 
     def log_file(self, app: App, deploy: Deploy) -> LogFile:

@@ -1,4 +1,4 @@
-"""Pages that were just made, for others who may see the same: 200 viewers who are told of a change are one page."""
+"""Cache of pages just rendered, shared by viewers with the same rights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages for people."""
+"""HTML pages of the status page."""
 
 from __future__ import annotations
 
@@ -139,6 +139,6 @@ class DeployLog(Page):
 
 class NoSuchPage(Page):
     def get(self) -> None:
-        raise HTTPError(404, "there is no such page")
+        raise HTTPError(404, "no such page")
 
     head = get

@@ -1,4 +1,4 @@
-"""How a line of the push output is drawn, by the mark at its beginning."""
+"""Styles of push output lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status page's server: a Tornado application on an event loop and thread of its own."""
+"""HTTP server of the status page: Tornado in its own thread."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class WebServer:
         except OSError as error:
             raise GitshipError(
                 f"the status page cannot listen on {self._listen}: {error.strerror or error}",
-                "end what listens there, or set web.listen to another address",
+                "stop the program that listens there, or change web.listen",
             ) from None
         self.address = Address(self._listen.host, sockets[0].getsockname()[1])
         try:
@@ -101,7 +101,7 @@ class WebServer:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(sockets)), name="web", daemon=True)
         self._thread.start()
         if not self._ready.wait(START_TIMEOUT_S):
-            raise GitshipError("the status page does not start", "see the server's log")
+            raise GitshipError("the status page did not start", "see the server's log")
 
     def stop(self) -> None:
         """Ends open streams (browsers come back by themselves) and the thread, where they run."""

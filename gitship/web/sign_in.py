@@ -1,4 +1,4 @@
-"""Signing in by a one-time link, and out again."""
+"""Sign-in by one-time link, and sign-out."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class SignIn(Page):
 
     def _refuse(self) -> None:
         self.set_status(403)
-        hint = f"a link works once, within five minutes; get a new one: {self.command('web')}"
-        self.render("error.html", status=403, message="this link was used already, or it has expired", hint=hint)
+        hint = f"a link works once, within 5 minutes; get a new one: {self.command('web')}"
+        self.render("error.html", status=403, message="this link was already used or has expired", hint=hint)
 
 
 class SignOut(Page):

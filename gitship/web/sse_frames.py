@@ -1,4 +1,4 @@
-"""Log lines as the bytes of server-sent events (HTML standard, section 9.2); an event's id is the line's number."""
+"""Encodes log lines as server-sent events (HTML standard, section 9.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deploy's stages as the pages draw them: a list in words and a bar to scale."""
+"""Stages of a deploy, as a list and a bar to scale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages say of an app, in a word and in full."""
+"""State of an app as the pages show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app's traffic as its page draws it: requests, errors and answer times over an hour, a day or 30 days. Pure."""
+"""Traffic charts of an app: requests, errors and response times. Pure."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _requests(reach: Reach, found: list[ChartStep]) -> Panel:
     def told(step: ChartStep) -> str:
         ratio = step.traffic.hit_ratio
         more = "" if ratio is None else f", {100 * ratio:.0f} % from the cache"
-        old = f", {step.traffic.stale} of them old" if step.traffic.stale else ""
+        old = f", {step.traffic.stale} of them expired" if step.traffic.stale else ""
         sent = f", {humanize.size(step.traffic.sent_bytes)} sent" if step.traffic.sent_bytes else ""
         return f"{humanize.rate(step.traffic.requests / step.seconds)}{more}{old}{sent}"
 

@@ -1,4 +1,4 @@
-"""90 days of an app's uptime as the pages draw it: a stroke a day, and what is to be said of the bad ones. Pure."""
+"""Uptime bar of an app: 90 days. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures that the pages show of apps and of the server, in the form in which they show them."""
+"""Formats the figures of apps and the server for the pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an owner should know before visitors do, each with the command that helps."""
+"""Warnings about apps and the server, each with a command that helps."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def of_server(settings: Settings, health: Health) -> list[Warning]:
     if health.silent:
         found.append(Warning(f"Docker: {health.silent}", "gitship doctor", on_server=True))
     if not health.front_answers:
-        found.append(Warning("Varnish does not answer: no site can be reached", "gitship doctor", on_server=True))
+        found.append(Warning("Varnish does not answer: no app can be reached", "gitship doctor", on_server=True))
     machine = usage.machine(settings.data_dir)
     if machine.disk_free_bytes < max(LOW_DISK * machine.disk_bytes, 2 * settings.docker.min_free):
         share = machine.disk_free_bytes / machine.disk_bytes
@@ -67,15 +67,18 @@ def _of_app(store: Store, status: AppStatus, containers: list[Container], health
     if looping:
         before = [r for r in store.good_releases(status.app.id) if status.live and r.number < status.live.number]
         helps = f"releases:rollback {name}" if before else f"logs {name}"
-        found.append(Warning(f"{looping[0]} crashes and is started again and again", helps, name))
+        found.append(Warning(f"{looping[0]} is in a crash loop", helps, name))
     elif status.state in (AppState.DOWN, AppState.DEGRADED) and status.well < status.containers:
-        text = f"{name} is {status.state}: {status.well} of {status.containers} containers are well"
+        text = f"{name} is {status.state}: {status.well} of {status.containers} containers are healthy"
         found.append(Warning(text, f"ps:restart {name}", name))
     elif status.state is AppState.DOWN and health.front_answers:
-        text = f"{name} is down: its containers run, but visitors get error pages"
+        text = f"{name} is down: its containers are running, but visitors get error pages"
         found.append(Warning(text, f"logs {name}", name))
     if status.state is AppState.DOWN and status.visits and status.visits.stale:
-        text = f"{name}: {status.visits.stale} visits of the last ten minutes were answered by old pages from the cache"
+        text = (
+            f"{name}: {status.visits.stale} requests in the last 10 minutes were answered with expired pages "
+            "from the cache"
+        )
         found.append(Warning(text, f"cache:status {name}", name))
     return found + [w for host in health.certificates.get(status.app.id, ()) if (w := _of_host(status.app, host))]
 
@@ -114,6 +117,6 @@ def _queue(unfinished: list[Deploy], by_id: dict[int, AppStatus]) -> list[Warnin
             found.append(Warning(text, f"deploys:list {name}", name))
             continue
         owner = by_id[ahead.app_id].app.name
-        text = f"{text}, while deploy {ahead.id} of {owner} is {ahead.state}"
+        text = f"{text}: deploy {ahead.id} of {owner} is {ahead.state}"
         found.append(Warning(text, f"deploys:cancel {owner}", name))
     return found

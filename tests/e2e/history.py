@@ -20,8 +20,8 @@ ANYTHING = object()  # a value that cannot be told: see ``Storm.roll_back``
 # What people may be refused with here: another was faster, or they tried what they may not, or what cannot go live.
 _KNOWN = re.compile(
     r"no app '|no permission for|has no mount '|is being destroyed|superseded: a newer one|of \w+ was canceled"
-    r"|building failed: .*exit code 3|checking failed: web (exited 3|is not healthy)|moved to .* while this push waited"
-    r"|fetch first|nothing is live|is just ending|a deploy of \w+ is under way|Docker at .* does not answer in time"
+    r"|building failed: .*exit code 3|checking failed: web (exited 3|is not healthy)|moved to .* while this push was"
+    r"|fetch first|nothing is live|is just ending|a deploy of \w+ is in progress|Docker at .* does not answer in time"
 )
 
 

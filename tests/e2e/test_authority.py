@@ -117,7 +117,7 @@ def test_an_account_is_bound_to_the_one_of_the_settings(binding: Pebble, base: P
 @pytest.mark.parametrize(
     ("kid", "key", "message", "hint"),
     [
-        ("", "", "wants an account that is bound", "eab_kid"),
+        ("", "", "requires external account binding", "eab_kid"),
         ("kid-8", HMAC, "refuses: the field 'kid' references a key that is not known", "eab_kid"),
         (
             KID,
@@ -207,7 +207,7 @@ def test_a_directory_that_fails_is_left_alone(base: Path, status: int) -> None:
                 operations.renew(shop, lambda text: None, GITSHIP)
         assert len(web.asked) == 1 + FREE_ATTEMPTS
         attempt = store.certificate_attempt(shop.id)
-        assert attempt is not None and "does not answer as it should" in attempt.reason
+        assert attempt is not None and "sent an unexpected answer" in attempt.reason
         store.put_certificate_attempt(shop.id, replace(attempt, next_at=0.0))
         with contextlib.suppress(GitshipError):
             operations.ask(shop, lambda text: None)

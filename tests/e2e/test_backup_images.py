@@ -65,7 +65,10 @@ def test_what_came_from_a_registry_is_pulled_again_and_one_that_is_away_holds_up
         assert server.get("shop", "/env?MOTTO").body == "kept"
 
         wait_until(lambda: "late is not live: deploy" in server.logs, BACK_S, "the log says that one is missing")
-        assert f"{away}/team/late@sha256:" in server.logs and "can this server reach the registry?" in server.logs
+        assert (
+            f"{away}/team/late@sha256:" in server.logs
+            and "check that this server can reach the registry" in server.logs
+        )
         failed = shown(server, "deploys:list", "late")[0]
         assert failed["state"] == "failed" and "cannot be pulled" in failed["reason"], failed
         assert server.get("late").status == 503

@@ -152,7 +152,7 @@ def test_a_failing_release_is_aborted_by_itself_and_only_its_share_of_visitors_s
     assert push.returncode != 0
     assert "Canary: v2 for 20% of visitors for 1m" in push.stderr
     assert re.search(r"canary failed: [0-9]+ of [0-9]+ requests failed \([0-9.]+%; 0.0% before\)", push.stderr)
-    assert "v1 serves on, unchanged" in push.stderr and "| failing" in push.stderr
+    assert "v1 keeps serving, unchanged" in push.stderr and "| failing" in push.stderr
     assert server.server_ref("worse") == good
     assert {failure[:3] for failure in visitors.failures} == {"500"}
     assert visitors.visitors > 50

@@ -93,14 +93,14 @@ def test_a_wrong_entry_fails_the_push_with_its_key(shop: Server, module_base: Pa
     apps.commit(repository, "Wrong", {"gitship.toml": TOML.replace("0 4 1 1 *", "0 24 1 1 *")})
     refused = shop.push(repository, APP)
     assert refused.returncode != 0
-    assert "cron.slow.schedule has a wrong hour '24'" in refused.stderr
+    assert "cron.slow.schedule has an invalid hour '24'" in refused.stderr
     assert "slow" in entries(shop)
 
 
 def test_kill_9_takes_up_what_runs_and_runs_it_once(shop: Server) -> None:
     assert "has begun" in ok(shop, "cron:run", APP, "slow", "--detach")
     refused = shop.ssh("cron:run", APP, "slow")
-    assert refused.returncode == 1 and "slow of almanac runs already" in refused.stderr
+    assert refused.returncode == 1 and "slow of almanac is already running" in refused.stderr
     shop.kill9()
     shop.start()
     assert history(shop, "slow")[0]["outcome"] in ("running", "ok")  # a busy machine starts gitship slowly

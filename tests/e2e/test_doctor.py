@@ -31,7 +31,7 @@ def test_a_running_server_is_well(own_server: Server) -> None:
     texts = {row["subject"]: row["text"] for row in rows}
     assert "varnishd (pid" in texts["http"] or "cache-main (pid" in texts["http"]
     assert f"{own_server.ssh_port} is served by " in texts["ssh"]
-    assert texts["varnish"].startswith("runs (pid ")
+    assert texts["varnish"].startswith("running (pid ")
     assert {"config", "data", "files", "keys", "disk", "memory", "clock", "dns", "web", "docker"} <= texts.keys()
 
 

@@ -141,7 +141,7 @@ def test_a_build_reaches_no_metadata(open_server: Server, base: Path, metadata: 
 def test_rules_that_are_lost_are_told_and_put_back_and_nothing_stays_behind(open_server: Server) -> None:
     server = open_server
     chain = f"GITSHIP-{server.server_id()[:12]}-IN"
-    assert "reach no metadata service" in server.gitship("doctor").stdout
+    assert "cannot reach metadata services" in server.gitship("doctor").stdout
     rule = next(line for line in run("iptables", "-w", "-S", "INPUT").splitlines() if chain in line and "-s" in line)
 
     def told() -> bool:

@@ -58,7 +58,7 @@ def test_hooks_run_at_their_points_in_order_with_what_they_need(
         f"after-deploy push points r=1 draining {url}",
     ]
     assert said.count("10-trace: seen: points") == 4
-    assert "hook after-deploy/20-ignored is passed over: it is not executable" in said
+    assert "hook after-deploy/20-ignored is skipped: it is not executable" in said
     assert '"app": "points"' in (base / "after-deploy.json").read_text()
     trace.unlink()
     assert server.ssh("config:set", "points", "A=1").returncode == 0
@@ -87,7 +87,7 @@ def test_a_hook_before_the_switch_that_fails_changes_nothing(
         done = server.push(repository, "hooked")
         assert done.returncode != 0
         assert f"{stage} failed: hook {point}/10-gate {why}" in done.stderr
-        assert "v1 serves on, unchanged" in done.stderr
+        assert "v1 keeps serving, unchanged" in done.stderr
         assert (base / "why").read_text() == f"{stage}|hook {point}/10-gate {why}\n"
         assert server.get("hooked").body == "v1\n"
         assert server.server_ref("hooked") == before

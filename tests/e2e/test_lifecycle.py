@@ -60,7 +60,7 @@ def test_a_repository_that_is_off_the_disk_is_told_and_made_anew_by_a_push(
     server.push_ok(repository, "lost")
     shutil.rmtree(server.data_dir / "repos" / "lost.git")
     asked = server.git(repository, "ls-remote", server.url("lost"))
-    assert "the repository of 'lost' is not there" in asked.stderr and "push lost once" in asked.stderr
+    assert "the repository of 'lost' is missing" in asked.stderr and "push lost once" in asked.stderr
     assert server.get("lost").body == "v1\n"
     head = apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
     server.push_ok(repository, "lost")

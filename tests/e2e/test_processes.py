@@ -241,7 +241,7 @@ def test_what_runs_nothing_is_not_called_live(server: Server, tiny_app: Callable
     apps.commit(repository, "Two", {"Dockerfile": apps.tiny_dockerfile("v2")})
     for said in (done.stdout + done.stderr, server.push_ok(repository, "idle")):
         [last] = [line for line in said.splitlines() if "=====>" in line]
-        assert "=====> idle runs nothing: ps:scale idle web=1   v" in last, said
+        assert "=====> idle has no containers: ps:scale idle web=1   v" in last, said
         assert "is live" not in said and "http://idle" not in said, said
 
 
@@ -254,7 +254,7 @@ def test_env_of_app_json_is_set_and_asked_for(server: Server, tiny_app: Callable
     repository = tiny_app("wishes", files={"app.json": wanted})
     refused = server.push(repository, "wishes")
     assert refused.returncode == 1
-    assert "failed: app.json wants DATABASE_URL, which is not set" in refused.stderr, refused.stderr
+    assert "failed: app.json requires DATABASE_URL, which is not set" in refused.stderr, refused.stderr
     assert "config:set wishes DATABASE_URL=..." in refused.stderr
     assert "Building" not in refused.stderr
     assert server.ssh("config:set", "wishes", "DATABASE_URL=here").returncode == 0

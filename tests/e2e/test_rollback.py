@@ -96,7 +96,7 @@ def test_rollback_to_a_release_whose_image_is_gone_says_how_to_build_it_again(
     )
     docker_cli.docker(server.docker_host, "rmi", "-f", image)
     done = server.ssh("releases:rollback", "pruned", "v1")
-    assert (done.returncode, "the image of v1 is gone" in done.stdout + done.stderr) == (1, True)
+    assert (done.returncode, "the image of v1 no longer exists" in done.stdout + done.stderr) == (1, True)
     assert server.get("pruned").body == "v2\n"
     [command] = re.findall(r"build it again: (git:deploy .+)", done.stdout + done.stderr)[:1]
     assert server.ssh(*command.split()).returncode == 0
@@ -112,7 +112,7 @@ def test_rollback_takes_the_release_before_though_it_differs_in_nothing(
     assert server.ssh("ps:rebuild", "same").returncode == 0
     done = server.ssh("releases:rollback", "same")
     assert (done.returncode, "same: back to v2" in done.stderr + done.stdout) == (0, True), done.stderr
-    assert "v2 differs in nothing from v3" in done.stderr + done.stdout
+    assert "v2 is identical to v3" in done.stderr + done.stdout
     assert "for an earlier one: releases:rollback same v1" in done.stderr + done.stdout
     assert server.get("same", "/env?DATABASE_URL").body == "postgres://db"
 

@@ -234,8 +234,8 @@ def test_a_stop_of_gitship_ends_attached_ones(shop: Server) -> None:
 def test_what_cannot_be_run_says_why(shop: Server) -> None:
     shop.ssh("apps:create", "empty")
     for words, said in (
-        (["run", "empty", "ls"], "never deployed"),
-        (["enter", "empty"], "never deployed"),
+        (["run", "empty", "ls"], "never been deployed"),
+        (["enter", "empty"], "never been deployed"),
         (["enter", APP, "worker"], "no process type 'worker'"),
         (["enter", APP, "web.7"], "no web.7 of errands is running"),
         (["run:stop", APP, "run.99"], "no one-off container"),

@@ -111,7 +111,9 @@ def test_a_request_is_found_again_from_the_push_to_the_page(server: Server, base
     apps.commit(repository, "Broken", {"Dockerfile": "FROM nothing-of-that-name:none\n"})
     failed = server.push(repository, "traced")
     assert failed.returncode != 0
-    told = re.search(r"v1 serves on, unchanged; this was deploy (\d+), request ([0-9a-f]{8})\s*$", failed.stderr, re.M)
+    told = re.search(
+        r"v1 keeps serving, unchanged; this was deploy (\d+), request ([0-9a-f]{8})\s*$", failed.stderr, re.M
+    )
     assert told, failed.stderr
     new = server.logs.removeprefix(before)
     assert f"deploy={told[1]} request={told[2]}" in new

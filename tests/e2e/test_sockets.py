@@ -66,7 +66,7 @@ def test_a_killed_proxy_of_websockets_is_back_and_pages_are_served_meanwhile(
         assert said(connection, b"one") == b"v1: one"
         os.kill(int(before), signal.SIGKILL)
         assert server.get("again").body == "v1\n"
-    wait_until(lambda: pid_file.exists() and pid_file.read_text() not in ("", before), 20, "gitship starts it again")
+    wait_until(lambda: pid_file.exists() and pid_file.read_text() not in ("", before), 20, "gitship restarts it")
     wait_until(lambda: "haproxy for websockets" in server.logs, 20, "the log tells of it")
     with websocket(address, "again.localhost") as connection:
         assert said(connection, b"two") == b"v1: two"

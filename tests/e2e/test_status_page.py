@@ -93,7 +93,7 @@ def test_overview_and_app_page_show_what_a_push_and_a_failed_one_left(
     assert server.push(repository, "shown").returncode != 0
     page = read(server, "/apps/shown")
     assert "exited 6" in page
-    assert "v1 serves on" in page
+    assert "v1 keeps serving" in page
     assert "last deploy failed" in read(server, "/")
     assert '<li class="failed checking">' in page
 

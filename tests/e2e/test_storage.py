@@ -139,7 +139,7 @@ def test_data_outlive_all_that_happens_to_an_app(server: Server, module_base: Pa
     ok(server, "storage:destroy", "lasts", "data", "--force")
     assert shown(server, "lasts") == []
     said = refused(server, "releases:rollback", "lasts", "v2")
-    assert "the volume 'data' at /keep, which has been destroyed" in said and "serves on" in said
+    assert "the volume 'data' at /keep, which has been destroyed" in said and "keeps serving" in said
 
 
 def test_an_archive_goes_out_and_comes_back_whole(server: Server, module_base: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_client_or_gitship_that_goes_away_leaves_the_old_content(server: Serve
     client.stdin.write(half)
     client.stdin.flush()
     assert "exported or imported" in refused(server, "apps:destroy", "cut", "--force")
-    assert "under way" in refused(server, "storage:import", "cut", "data", "--replace")
+    assert "in progress" in refused(server, "storage:import", "cut", "data", "--replace")
     left(client)
     wait_until(lambda: not helpers(server) and volumes(server, "gitship.app=cut") == [volume], 10, "nothing is left")
 
@@ -252,7 +252,7 @@ def test_a_volume_that_is_gone_from_docker_is_named_and_not_made_empty(server: S
     [volume] = volumes(server, "gitship.app=gone")
     wait_until(lambda: not server.containers("gitship.app=gone"), 20, "its containers have ended")
     docker_cli.docker(server.docker_host, "volume", "rm", volume)
-    said = "the volume 'data' is gone from Docker"
+    said = "the volume 'data' no longer exists in Docker"
     for words in (("ps:start", "gone"), ("run", "gone", BUSYBOX, "true"), ("storage:export", "gone", "data")):
         assert said in refused(server, *words)
     assert volumes(server, "gitship.app=gone") == []
@@ -273,7 +273,7 @@ def test_directories_of_the_host_are_for_admins_and_below_the_list(
     for key, spec, said in (
         (deployer, f"{photos}:/photos", "no permission"),
         (deployer, f"{photos}:/photos", "needs the role admin"),
-        (None, f"{out}:/photos", "not below a directory that may be mounted"),
+        (None, f"{out}:/photos", "not below an allowed directory"),
         (None, f"{shared}/../private:/photos", "'..'"),
         (None, f"{module_base}/private:/photos", "not below"),
         (None, "/:/photos", "not below"),
@@ -287,12 +287,12 @@ def test_directories_of_the_host_are_for_admins_and_below_the_list(
     [row] = shown(server, "host")
     assert (row["kind"], row["name"], row["source"], row["mounted"]) == ("host", None, str(photos), True)
 
-    assert "serves on, unchanged" in refused(server, "storage:mount", "host", f"{photos}:/bin")  # no busybox there
+    assert "keeps serving, unchanged" in refused(server, "storage:mount", "host", f"{photos}:/bin")  # no busybox there
     assert [row["path"] for row in shown(server, "host")] == ["/photos"]
 
     photos.rename(shared / "moved")  # as another app could do that has the directory above
     photos.symlink_to(module_base / "private")
-    assert "not below a directory that may be mounted" in refused(server, "ps:restart", "host")
+    assert "not below an allowed directory" in refused(server, "ps:restart", "host")
     assert "not below" in refused(server, "run", "host", BUSYBOX, "true")
     assert server.get("host").status == 200
     photos.unlink()
@@ -312,7 +312,7 @@ def test_a_directory_that_an_admin_took_away_comes_back_by_no_road(
     ok(server, "storage:unmount", "taken", "/photos")  # v3
     refused(server, "releases:rollback", "taken", "v2")
     [(reason, way)] = server.database("SELECT reason, hint FROM deploys ORDER BY id DESC LIMIT 1")
-    assert reason == f"v2 has the host's directory {shared / 'photos'} at /photos, which taken may not have any more"
+    assert reason == f"v2 mounts the host directory {shared / 'photos'} at /photos, which taken may no longer use"
     assert f"storage:mount taken {pair}; without it: git:deploy taken " in way
     assert mounted(server, "taken") == [m for m in mounted(server, "taken") if m[1] != "/photos"]
     ok(server, *way.partition("without it: ")[2].split())  # the old commit, with what the app has now
@@ -320,12 +320,12 @@ def test_a_directory_that_an_admin_took_away_comes_back_by_no_road(
 
     ok(server, "storage:mount", "taken", pair)
     ok(server, "storage:unmount", "taken", "/photos", "--no-restart")
-    assert "which taken may not have any more" in refused(server, "run", "taken", BUSYBOX, "true")
-    assert "v5 serves on, unchanged" in refused(server, "ps:scale", "taken", "web=2")
+    assert "which taken may no longer use" in refused(server, "run", "taken", BUSYBOX, "true")
+    assert "v5 keeps serving, unchanged" in refused(server, "ps:scale", "taken", "web=2")
     wait_to_be(lambda: len(server.containers("gitship.app=taken", "gitship.process=web")), 1)
     [name] = server.containers("gitship.app=taken", "gitship.process=web")
     docker_cli.docker(server.docker_host, "rm", "-f", name)
-    wait_until(lambda: f"{name}: v5 has the host's directory" in server.logs, 20, "the repair is refused")
+    wait_until(lambda: f"{name}: v5 mounts the host directory" in server.logs, 20, "the repair is refused")
     assert server.containers("gitship.app=taken", "gitship.process=web") == []
     ok(server, "ps:restart", "taken")
     assert server.get("taken").status == 200

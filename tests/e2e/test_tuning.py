@@ -82,14 +82,14 @@ def test_checks_that_are_set_decide(server: Server, tiny_app: Callable[..., Path
     assert row["headers"] == {"X-Mark": "1"}
 
     said = refused(server, "checks:set", "checked", "--path", "/env?MARK", "--content", "ready")
-    assert "without 'ready' in the answer" in said and "v2 serves on" in said
+    assert "the response does not contain 'ready'" in said and "v2 keeps serving" in said
     assert shown(server, "checks:show", "checked")[0]["content"] is None
 
     assert [look["passed"] for look in shown(server, "checks:run", "checked")] == [True]
     ok(server, "checks:skip", "checked", "--once")
     ok(server, "checks:set", "checked", "--path", "/env?MARK", "--content", "ready")
     tried = server.ssh("checks:run", "checked")
-    assert tried.returncode == 1 and "without 'ready' in the answer" in tried.stdout
+    assert tried.returncode == 1 and "the response does not contain 'ready'" in tried.stdout
     assert shown(server, "checks:show", "checked")[0]["skipped"] is None  # once is over
     ok(server, "config:set", "checked", "MARK=ready")
     assert server.ssh("checks:run", "checked").returncode == 0

@@ -127,5 +127,5 @@ def test_a_public_address_of_the_server_itself_is_no_way_to_its_other_ports() ->
         capture_output=True, text=True, timeout=60, env=apps.clean_env(), check=False,
     )  # fmt: skip
     assert done.stdout.splitlines() == [
-        "leads to port 8484 of this server, which only a webhook that an admin has made may reach", "204", "204",
+        "resolves to port 8484 of this server, which only an admin's webhook may use", "204", "204",
     ], done.stderr  # fmt: skip

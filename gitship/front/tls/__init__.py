@@ -1,1 +1,1 @@
-"""HTTPS: haproxy ends TLS and hands the connections over to Varnish, with who the visitor is in front."""
+"""HTTPS: haproxy terminates TLS and passes connections to Varnish with the visitor's address."""

@@ -1,4 +1,4 @@
-"""haproxy's admin socket: certificates are added, shown and removed while connections go on (2.7 ms each)."""
+"""haproxy's admin socket: adds, lists and removes certificates at run time (2.7 ms each)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Admin:
                 while piece := connection.recv(_READ_BYTES):
                     answer += piece
         except OSError as error:
-            raise FrontError(f"haproxy does not answer: {error}", "gitship starts it again within seconds") from None
+            raise FrontError(f"haproxy does not answer: {error}", "gitship restarts it within seconds") from None
         return answer.decode(errors="replace").strip()
 
     def alive(self) -> bool:
@@ -66,4 +66,4 @@ class Admin:
         answer = self.ask(command, payload)
         if wanted not in answer:
             reason = next((row.strip() for row in answer.splitlines() if row.strip()), "no answer")
-            raise FrontError(f"haproxy does not take the certificate: {reason[:300]}", "see the server's log")
+            raise FrontError(f"haproxy rejected the certificate: {reason[:300]}", "see the server's log")

@@ -1,4 +1,4 @@
-"""A certificate with chain and key, as people send it: read, put in order, and refused when it would not work."""
+"""Parses and validates a PEM with certificate, chain and key."""
 
 from __future__ import annotations
 
@@ -59,13 +59,15 @@ def read(text: str, now: float | None = None) -> Certificate:
     certificates = _certificates(text)
     leaf = next((c for c in certificates if c.public_key() == key.public_key()), None)
     if leaf is None:
-        raise GitshipError("the private key does not belong to the certificate", "send the key that it was made with")
+        raise GitshipError(
+            "the private key does not belong to the certificate", "send the key that belongs to the certificate"
+        )
     _check_strength(key, leaf)
     _check_time(leaf, time.time() if now is None else now)
     chain = _chain(leaf, certificates)
     domains = _domains(leaf)
     if not domains:
-        raise GitshipError("the certificate names no host", "it needs them as subject alternative names")
+        raise GitshipError("the certificate contains no host name", "add subject alternative names")
     pem = "".join(c.public_bytes(serialization.Encoding.PEM).decode() for c in chain) + _key_text(key)
     if len(pem) > LARGEST_PEM_BYTES:
         raise GitshipError(
@@ -86,7 +88,7 @@ def read(text: str, now: float | None = None) -> Certificate:
 def _key(text: str) -> PrivateKey:
     found = _KEY.search(text)
     if found is None:
-        raise GitshipError("there is no private key in what was sent", _HINT)
+        raise GitshipError("no private key found in the input", _HINT)
     try:
         key = serialization.load_pem_private_key(found[0].encode(), password=None)
     except TypeError:
@@ -94,14 +96,14 @@ def _key(text: str) -> PrivateKey:
     except (ValueError, UnsupportedAlgorithm):
         raise GitshipError("the private key cannot be read", _HINT) from None
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
-        raise GitshipError("the private key is of a kind that browsers do not take", "use RSA or an EC key of P-256")
+        raise GitshipError("browsers do not support this kind of private key", "use RSA or an EC key of P-256")
     return key
 
 
 def _certificates(text: str) -> list[x509.Certificate]:
     found = _CERTIFICATE.findall(text)
     if not found:
-        raise GitshipError("there is no certificate in what was sent", _HINT)
+        raise GitshipError("no certificate found in the input", _HINT)
     try:
         return [x509.load_pem_x509_certificate(pem.encode()) for pem in found]
     except ValueError:
@@ -112,11 +114,9 @@ def _check_strength(key: PrivateKey, leaf: x509.Certificate) -> None:
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < RSA_BITS:
         raise GitshipError(f"the key is weak: RSA with {key.key_size} bits", f"make one with at least {RSA_BITS}")
     if isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, CURVES):
-        raise GitshipError(f"browsers do not take the curve {key.curve.name}", "make a key on P-256")
+        raise GitshipError(f"browsers do not support the curve {key.curve.name}", "use a key on P-256")
     if isinstance(leaf.signature_hash_algorithm, hashes.SHA1 | hashes.MD5):
-        raise GitshipError(
-            f"the signature is weak: {leaf.signature_hash_algorithm.name}", "have it issued with SHA-256"
-        )
+        raise GitshipError(f"the signature is weak: {leaf.signature_hash_algorithm.name}", "get it issued with SHA-256")
 
 
 def _check_time(leaf: x509.Certificate, now: float) -> None:

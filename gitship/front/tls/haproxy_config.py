@@ -1,4 +1,4 @@
-"""haproxy's configuration, as text.
+"""Generates the configuration of the haproxy that terminates TLS.
 
 Mozilla's intermediate profile (version 5.7) without its DHE ciphers, which need parameters of their own and which no
 client of the last ten years depends on.

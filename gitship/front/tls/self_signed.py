@@ -1,4 +1,4 @@
-"""Certificates that nobody vouches for: to try HTTPS offline, and for visitors of unknown hosts."""
+"""Creates self-signed certificates, for local names and unknown hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which certificate is shown for which host name, as files and as text. Nothing here talks to haproxy.
+"""Table of certificates by host name, as files and text for haproxy.
 
 An entry's name tells its whole content, and an entry never changes: what is new gets a new name, is added first, and
 the old one is removed after it. So no visitor ever meets a host without its certificate.

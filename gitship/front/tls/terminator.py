@@ -1,4 +1,4 @@
-"""The running haproxy with exactly the certificates that it should show."""
+"""TLS terminator: the running haproxy and its certificates."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Terminator:
         with self._lock:
             program()
             if any(letter.isspace() for letter in f"{self._directory}{self._certificates}{self._varnish}"):
-                raise FrontError("haproxy can't use a data_dir with spaces in its name", "move it, and set data_dir")
+                raise FrontError("haproxy cannot use a data_dir with spaces in its name", "move it, and set data_dir")
             self._ended = False
             self._write(wanted)
             if not self._runs_as_wanted() and self._start():

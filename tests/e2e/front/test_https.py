@@ -270,7 +270,7 @@ def test_only_haproxy_can_say_who_a_visitor_is(shared: Front, tls: Terminator) -
 
 def test_a_certificate_that_haproxy_refuses_costs_no_other_host(shared: Front, tls: Terminator) -> None:
     broken = ServedCertificate("blog", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", (OTHER,))
-    assert "does not take the certificate" in tls.bring([SHOP, broken])[broken.name].message
+    assert "rejected the certificate" in tls.bring([SHOP, broken])[broken.name].message
     assert (shown(tls, HOST), shown(tls, OTHER)) == ([HOST], ["*.example.com"])  # what it had goes on
     tls.stop()
     assert broken.name in tls.bring([SHOP, broken])

@@ -74,7 +74,7 @@ def test_the_secret_is_for_its_owner_only(front: Front, base: Path) -> None:
 
 def test_the_control_port_is_closed_to_who_does_not_know_the_secret(front: Front, base: Path) -> None:
     (base / "wrong").write_text("wrong\n")
-    with pytest.raises(FrontError, match="does not take gitship's secret"):
+    with pytest.raises(FrontError, match="rejects gitship's secret"):
         VarnishCli(front._server._admin, base / "wrong").command("status")
 
 

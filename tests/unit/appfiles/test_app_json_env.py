@@ -43,7 +43,7 @@ def test_what_is_required_and_not_there_is_named_with_what_it_is() -> None:
     }  # fmt: skip
     with pytest.raises(DeployError) as caught:
         given(env, {"HERE": ""})
-    assert caught.value.message == "app.json wants DATABASE_URL and TOKEN, which are not set"
+    assert caught.value.message == "app.json requires DATABASE_URL and TOKEN, which are not set"
     assert caught.value.hint.splitlines() == [
         "config:set shop DATABASE_URL=... TOKEN=...  then push again",
         "  DATABASE_URL: the database's address",

@@ -159,12 +159,12 @@ def test_the_last_of_several_is_the_one_that_counts() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("60 * * * *", "wrong minute '60': 0 to 59"),
-        ("0 24 * * *", "wrong hour '24'"),
-        ("0 0 0 * *", "wrong day-of-month '0'"),
-        ("0 0 1 foo *", "wrong month 'foo'"),
-        ("0 0 * * fri-mon", "wrong day-of-week 'fri-mon'"),
-        ("*/0 * * * *", "wrong minute '*/0'"),
+        ("60 * * * *", "invalid minute '60': 0 to 59"),
+        ("0 24 * * *", "invalid hour '24'"),
+        ("0 0 0 * *", "invalid day-of-month '0'"),
+        ("0 0 1 foo *", "invalid month 'foo'"),
+        ("0 0 * * fri-mon", "invalid day-of-week 'fri-mon'"),
+        ("*/0 * * * *", "invalid minute '*/0'"),
         ("0 0 30 2 *", "does not exist"),
         ("0 0 31 4,6 *", "does not exist"),
         ("0 0 * *", "five fields (minute, hour, day-of-month, month, day-of-week), not 4 fields"),

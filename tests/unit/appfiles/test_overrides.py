@@ -57,7 +57,7 @@ def test_build_settings() -> None:
     own = parse({overrides.TARGET: "new", overrides.ARGUMENT + "B": "2", overrides.ARGUMENT_FROM_CONFIG + "C": True})
     made = building(manifest, own, {"C": "3", "D": "4"})
     assert made.build == BuildTable(dockerfile="D", target="new", args={"A": "1", "B": "2", "C": "3"})
-    with pytest.raises(ConfigError, match="config, which has no C"):
+    with pytest.raises(ConfigError, match="config, which does not have C"):
         building(manifest, own, {})
 
 
@@ -67,7 +67,7 @@ def test_build_secrets_are_variables_by_name_and_their_values_are_shown_nowhere(
     made = building(manifest, own, {"NPM_TOKEN": "swordfish", "DEPLOY_KEY": "k"})
     assert made.build.secrets == {"npmrc": "NPM_TOKEN", "key": "DEPLOY_KEY"} and made.build.platform == "linux/386"
     assert made.build.values == {"npmrc": "swordfish", "key": "k"} and "swordfish" not in repr(made)
-    with pytest.raises(ConfigError, match="the build secret key comes from config, which has no DEPLOY_KEY"):
+    with pytest.raises(ConfigError, match="the build secret key comes from config, which does not have DEPLOY_KEY"):
         building(manifest, own, {"NPM_TOKEN": "swordfish"})
 
 

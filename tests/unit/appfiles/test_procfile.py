@@ -48,7 +48,7 @@ def test_names_may_be_what_heroku_and_dokku_allow() -> None:
     [
         (b"web: a\n<<<<<<< HEAD\n", "Procfile line 2 is not 'type: command'"),
         (b"python app.py\n", "Procfile line 1 is not 'type: command'"),
-        (b"web: a\r\nweb: b\r\n", "Procfile line 2: 'web' is there twice"),
+        (b"web: a\r\nweb: b\r\n", "Procfile line 2: 'web' is given twice"),
         (b"web:\n", "Procfile line 1: the command of 'web' is empty"),
         (b"web: it's\n", "Procfile line 1: the command of 'web' cannot be read: no closing quotation"),
         (b"-web: a\n", "Procfile line 1: '-web' is not a process type"),

@@ -277,7 +277,7 @@ def test_data_that_are_there_are_refused_and_with_force_kept_aside(here: Here) -
     data = here.take()
     here.store.close()
     before = contents(here.settings.data_dir)
-    with pytest.raises(Conflict, match="has data already") as refused:
+    with pytest.raises(Conflict, match="already contains data") as refused:
         restore(here, data)
     assert "--force" in refused.value.hint and contents(here.settings.data_dir) == before
     done = restore(here, data, force=True)
@@ -351,7 +351,7 @@ def test_no_entry_leaves_the_data_directory(here: Here, name: str) -> None:
 def test_no_entry_is_written_through_a_link(here: Here) -> None:
     data = changed(here.take(), "data/linked", b"", tarfile.SYMTYPE)
     data = changed(data, "data/linked/evil", b"x")
-    with pytest.raises(IncompleteBackup, match="leads through a link"):
+    with pytest.raises(IncompleteBackup, match="goes through a link"):
         restore(here, data, force=True)
 
 

@@ -39,7 +39,7 @@ def test_a_failure_on_the_way_is_an_error_and_no_whole_archive(full: World, monk
 
     monkeypatch.setattr("gitship.git.repository_files.files", lost)
     client = full.run("server:backup")
-    assert client.code == 1 and "the backup is not whole: gone" in client.err
+    assert client.code == 1 and "the backup is incomplete: gone" in client.err
     with pytest.raises(archive_format.IncompleteBackup):
         restore.check(io.BytesIO(bytes(client.stdout.data)))
 

@@ -79,7 +79,7 @@ def test_one_by_command_counts_over_the_files_until_it_is_removed(shop: World) -
     assert listed(shop)["report"]["source"] == "command"
     shop.store.set_live(shop.store.app("shop").id, 2, [])
     removed = shop.ok("cron:remove", "shop", "report")
-    assert "the one in app.json counts again: 0 3 * * *" in removed.err
+    assert "the one in app.json applies again: 0 3 * * *" in removed.err
     assert listed(shop)["report"]["schedule"] == "0 3 * * *"
     refused = shop.run("cron:remove", "shop", "report")
     assert refused.code == 1 and "comes from app.json" in refused.err and "cron:suspend shop report" in refused.err
@@ -180,14 +180,14 @@ def test_an_app_that_was_never_deployed_keeps_entries_but_runs_none(world: World
     world.ok("cron:add", "empty", "nightly", "@daily", "x")
     assert world.ok("cron:list", "empty", "--format", "json").json[0]["next_at"] is None
     refused = world.run("cron:run", "empty", "nightly")
-    assert refused.code == 1 and "never deployed" in refused.err
+    assert refused.code == 1 and "never been deployed" in refused.err
 
 
 def test_so_many_and_no_more(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crontab, "MOST_PER_APP", 2)
     shop.ok("cron:add", "shop", "one", "@daily", "x")
     refused = shop.run("cron:add", "shop", "two", "@daily", "x")
-    assert refused.code == 1 and "has 2 cron entries already" in refused.err
+    assert refused.code == 1 and "already has 2 cron entries" in refused.err
     shop.ok("cron:add", "shop", "one", "@weekly", "x")
 
 

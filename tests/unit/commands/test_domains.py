@@ -124,8 +124,11 @@ def test_names_directly_below_the_servers_domain_belong_to_apps_though_there_be_
     for command in ("domains:add", "domains:set"):
         client = two.run(command, "shop", "www.example.net", "www.example.com")
         assert client.code == 1
-        assert "www.example.com is directly below example.com, where names belong to apps" in client.err
-        assert "hint: an app has it by being called www: apps:create www, or apps:rename shop www" in client.err
+        assert (
+            "www.example.com is directly below example.com, where each name belongs to the app of that name"
+            in client.err
+        )
+        assert "hint: name an app www to use it: apps:create www, or apps:rename shop www" in client.err
         assert listed(two, "shop") == ["shop.example.com"]
     two.ok("domains:add", "shop", "www.shop.example.com")
 

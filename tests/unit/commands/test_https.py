@@ -97,7 +97,7 @@ def test_ones_own_certificate(shop: World) -> None:
     [
         ("", "standard input is empty"),
         ("x" * 70_000, "longer than"),
-        ("no PEM", "there is no private key"),
+        ("no PEM", "no private key found"),
         (bundle(OWN, days=-0.5), "expired on"),
         (bundle(OWN, since=0.5), "not valid before"),
         (bundle("elsewhere.example.net"), "shop answers at none of these"),
@@ -119,7 +119,7 @@ def test_a_domain_of_another_app_is_refused_and_its_app_only_named_to_who_may_kn
     shop.ok("domains:add", "secret", "www.example.net")
     text = bundle(OWN, "www.example.net")
     code, _, err = add(shop, text)
-    assert code == 1 and "is for www.example.net, too, which leads to the app 'secret'" in err
+    assert code == 1 and "is for www.example.net, too, which belongs to the app 'secret'" in err
     assert add(shop, bundle(OWN, "*.example.net"))[0] == 0  # whoever vouches for that has to know
     assert shop.store.certificates(shop.store.app("secret").id) == []
 
@@ -162,7 +162,7 @@ def test_the_status_page_is_named_by_a_flag(with_page: World) -> None:
     rows = with_page.ok("https:status", "--format", "json", role=Role.VIEWER).json
     assert [(row["app"], row["state"]) for row in rows] == [("shop", "off"), (None, "ok")]
     assert [row["app"] for row in with_page.ok("certs:list", "--format", "json").json] == [None]
-    assert "need not be renewed" in with_page.run("https:renew", "--status-page").err
+    assert "is not due for renewal" in with_page.run("https:renew", "--status-page").err
     assert with_page.run("certs:remove", "--status-page").code == 3
     assert with_page.run("certs:add", "--status-page", stdin=bundle(STATUS).encode()).code == 0
     with_page.ok("certs:remove", "--status-page")
@@ -191,4 +191,4 @@ def test_without_a_host_name_the_status_page_has_no_https(shop: World) -> None:
 
 def test_an_apps_certificate_may_not_name_the_status_page(with_page: World) -> None:
     said = with_page.run("certs:add", "shop", stdin=bundle(OWN, STATUS).encode())
-    assert said.code == 1 and f"is for {STATUS}, too, which leads to the status page" in said.err
+    assert said.code == 1 and f"is for {STATUS}, too, which belongs to the status page" in said.err

@@ -50,8 +50,8 @@ def test_what_is_no_key_is_refused(world: World, argv: tuple[str, ...], code: in
 
 def test_the_same_key_or_name_twice_is_refused(world: World) -> None:
     world.ok("keys:add", "ada", ADA)
-    assert "is there already" in world.run("keys:add", "ada", BOB).err
-    assert "is there already" in world.run("keys:add", "ada2", ADA).err
+    assert "already exists" in world.run("keys:add", "ada", BOB).err
+    assert "already exists" in world.run("keys:add", "ada2", ADA).err
     assert len(world.store.keys()) == 1
 
 

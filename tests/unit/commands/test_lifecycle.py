@@ -89,7 +89,7 @@ def test_retry_is_for_what_failed_or_was_canceled(world: World) -> None:
     said = world.run("deploys:retry", "shop").err
     world.memory.release()
     pushing.join()
-    assert "deploy 2 of shop is under way" in said and "`deploys:cancel shop`" in said
+    assert "deploy 2 of shop is in progress" in said and "`deploys:cancel shop`" in said
 
 
 def test_deploys_info_shows_why_one_failed(shop: World) -> None:

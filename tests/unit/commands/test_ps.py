@@ -79,7 +79,7 @@ def test_restarting_what_never_ran_says_so(world: World) -> None:
     world.ok("apps:create", "shop")
     client = world.run("ps:restart", "shop")
     assert client.code == 1
-    assert "nothing of shop is live" in client.err
+    assert "shop has no live release" in client.err
 
 
 def test_the_list_says_what_containers_use_and_for_how_long_they_run(shop: World) -> None:

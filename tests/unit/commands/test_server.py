@@ -242,7 +242,7 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
     [
         ("", "says nothing"), ("[apps.shop", "not valid TOML"), ("[app.shop]", "did you mean 'apps'"),
         ("[apps.shop]\nprot = 1", "did you mean 'apps.shop.port'"), ("[apps.shop]\nport = 70000", "apps.shop.port"),
-        ("[apps.Shop]", "is not an app name"), ("[apps.shop.config]\nA = 1", "apps.shop.config.A must be a text"),
+        ("[apps.Shop]", "is not an app name"), ("[apps.shop.config]\nA = 1", "apps.shop.config.A must be a string"),
         ("[apps.shop.scale]\nweb = -1", "apps.shop.scale.web"), ('[apps.shop]\ndomains = ["a b"]', "apps.shop.domains"),
         ('[apps.shop]\nallow = ["10.0.0.1/8"]', "apps.shop.allow"),
         ('[apps.shop]\nredirects = [{ from = "/a" }]', "needs to"),
@@ -300,7 +300,7 @@ def test_keys_are_added_changed_limited_and_removed(full: World) -> None:
     text = f'[keys.boss]\nrole = "admin"\nkey = "{bob}"\n[keys.ci]\nrole = "viewer"\nkey = "{ada}"\napps = ["blog"]\n'
     code, out, err = apply(full, text)
     assert code == 1, "each public key is in use under another name, until that one is gone"
-    assert "is there already" in err
+    assert "already exists" in err
     text = f'[keys.ada]\nrole = "admin"\nkey = "{ada}"\n[keys.ci]\nrole = "viewer"\nkey = "{bob}"\napps = ["blog"]\n'
     code, out, err = apply(full, text)
     assert code == 0, out + err

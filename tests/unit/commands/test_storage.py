@@ -193,7 +193,7 @@ def test_a_broken_archive_leaves_the_old_content(shop: World, stdin: bytes) -> N
 def test_an_entry_that_would_lie_outside_leaves_the_old_content(shop: World) -> None:
     _with_content(shop)
     client = shop.run("storage:import", "shop", "data", "--replace", stdin=tar_of(**{"a": b"1", "../b": b"2"}))
-    assert client.code == 1 and "outside of the volume" in client.err
+    assert client.code == 1 and "outside the volume" in client.err
     _is_as_before(shop)
 
 
@@ -249,7 +249,7 @@ def test_an_import_waits_for_the_first_deploy(world: World) -> None:
     world.ok("storage:mount", "shop", "data:/data")
     world.store.create_deploy(app.id, DeployKind.PUSH, "ada")
     client = world.run("storage:import", "shop", "data", stdin=tar_of(a=b"1"))
-    assert client.code == 1 and "a deploy of shop is under way" in client.err
+    assert client.code == 1 and "a deploy of shop is in progress" in client.err
     assert names(exported(world)) == []
 
 

@@ -129,7 +129,7 @@ def test_skipping_is_remembered_until_off(shop: World) -> None:
 
 def test_checks_run_needs_something_that_runs(world: World) -> None:
     world.ok("apps:create", "shop")
-    assert "nothing of shop runs" in world.run("checks:run", "shop").err
+    assert "no process of shop is running" in world.run("checks:run", "shop").err
 
 
 def test_a_process_types_own_limit_comes_before_that_for_all(shop: World) -> None:
@@ -178,7 +178,7 @@ def test_capabilities_are_given_and_taken_by_admins(shop: World) -> None:
 
 def test_limits_of_one_offs_hold_without_a_deploy(shop: World) -> None:
     done = shop.ok("resources:limit", "shop", "--process", "run", "--memory", "1g", "--pids", "70")
-    assert "the next one-off container will use it" in done.err
+    assert "the next one-off container uses it" in done.err
     assert deploys(shop) == 1 and overrides.PENDING not in shop.store.settings(shop.store.app("shop").id)
     run = shown(shop, "resources:show", "shop")[-1]
     assert (run["process"], run["memory_bytes"], run["pids"]) == ("run", 1 << 30, 70)

@@ -101,9 +101,9 @@ def test_no_line_of_help_is_longer_than_its_reader_has_room_for(world: World) ->
 def test_the_overview_gives_a_long_usage_a_line_of_its_own(world: World) -> None:
     lines = world.run("help").out.splitlines()
     at = lines.index("  capabilities:add APP [CAPABILITY ...]")
-    assert lines[at + 1].startswith(" " * 35 + "mount a persistent volume")
+    assert lines[at + 1].startswith(" " * 35 + "add kernel capabilities")
     [other] = [line for line in lines if line.startswith("  apps:list")]
-    assert other[34:].startswith(" all apps")
+    assert other[34:].startswith(" list your apps")
 
 
 def test_no_help_has_a_line_break_within_a_sentence() -> None:

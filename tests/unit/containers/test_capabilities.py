@@ -36,7 +36,7 @@ PHOTOS = Mount("/srv/photos", "/photos")
 def test_a_directory_that_the_app_may_not_have_is_an_error_with_its_name_and_the_way(changes: dict[str, Any]) -> None:
     with pytest.raises(DeployError) as caught:
         still("shop", release(PHOTOS), changes, "do this")
-    assert "v3 has the host's directory /srv/photos at /photos" in caught.value.message
+    assert "v3 mounts the host directory /srv/photos at /photos" in caught.value.message
     assert caught.value.hint == "an admin can mount it again: storage:mount shop /srv/photos:/photos; do this"
 
 
@@ -117,7 +117,7 @@ def photos(bench: Bench) -> Bench:
     return bench
 
 
-LOST = "v2 has the host's directory /srv/photos at /photos, which shop may not have any more"
+LOST = "v2 mounts the host directory /srv/photos at /photos, which shop may no longer use"
 
 
 def test_a_rollback_fails_before_it_makes_a_container(photos: Bench) -> None:
@@ -195,7 +195,7 @@ def test_a_one_off_has_it_only_while_it_is_given(tmp_path: Path) -> None:
         processes=(Process("web", port=5000, mounts=(PHOTOS,)),),
     )  # fmt: skip
     store.set_live(app.id, made.id, [])
-    with pytest.raises(DeployError, match="v2 has the host's directory /srv/photos"):
+    with pytest.raises(DeployError, match="v2 mounts the host directory /srv/photos"):
         bench.detach("x")
     assert (bench.engine.specs, store.addresses(app.id)) == ({}, {})
     store.set_setting(app.id, MOUNT + "/photos", GIVEN)

@@ -38,7 +38,7 @@ class Crowded:
 
     def create(self, spec: ContainerSpec) -> str:
         if spec.name in self._listed | self._late:
-            raise NameTaken(f"a container named {spec.name} is there already")
+            raise NameTaken(f"a container named {spec.name} already exists")
         self.made.append(spec.name)
         return spec.name
 
@@ -84,6 +84,6 @@ def test_names_that_others_have_on_this_engine_are_left_to_them(tmp_path: Path) 
 
 def test_a_name_that_is_never_free_fails_the_deploy_and_leaves_nothing(tmp_path: Path) -> None:
     engine = Crowded(set(), {f"shop.web.{n}.v1" for n in range(2, NAME_TRIES + 2)})
-    with pytest.raises((NameTaken, DeployError), match="there already"):
+    with pytest.raises((NameTaken, DeployError), match="already exists"):
         started(tmp_path, engine)
     assert engine.made == []

@@ -148,7 +148,7 @@ def test_a_check_that_floods_is_told_so() -> None:
     with stranger(FLOODS["interim answers"]) as found:
         seen: list[tuple[bool, str]] = []
         assert not within(lambda: seen.append(http_answer(Check(), "127.0.0.1", found.port, "shop.localhost")))
-        assert seen == [(False, "GET / was answered with more than 256 KB of headers")]
+        assert seen == [(False, "GET / returned more than 256 KB of headers")]
 
 
 @pytest.mark.parametrize("where", DRIPS)

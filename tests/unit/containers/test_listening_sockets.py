@@ -25,7 +25,7 @@ def test_an_app_on_loopback_only_is_told_so() -> None:
         port = server.getsockname()[1]
         told = listening_sockets.explain(os.getpid(), port)
     assert told is not None
-    assert f"127.0.0.1:{port} only" in told[0]
+    assert f"only on 127.0.0.1:{port}" in told[0]
     assert f"0.0.0.0:{port}" in told[1]
 
 

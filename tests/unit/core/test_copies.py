@@ -97,7 +97,7 @@ def test_a_database_that_is_not_there_is_not_made_anew_while_there_is_a_copy(pat
 
 def test_with_no_whole_copy_nothing_is_touched(path: Path) -> None:
     before = path.read_bytes()
-    with pytest.raises(GitshipError, match="no whole copy"):
+    with pytest.raises(GitshipError, match="no intact copy"):
         DatabaseCopies(path).bring_back()
     assert path.read_bytes() == before
 

@@ -140,7 +140,7 @@ def test_a_release_that_crashes_is_rolled_back_and_its_record_says_so(bench: Ben
     bench.ended()
     [(target, withdrawal, cause)] = bench.asked
     bad = bench.releases[1]
-    assert target == bench.releases[0] and "rollback to v1 by itself: v2" in cause and "crashed 3 times" in cause
+    assert target == bench.releases[0] and "automatic rollback to v1: v2" in cause and "crashed 3 times" in cause
     assert withdrawal == Withdrawal(bad.id, "refs/heads/main", "1a" * 20, "2b" * 20)
     record = bench.store.deploy(job.deploy.id)
     assert "v2 is bad: shop.web.1.v2 crashed 3 times" in record.reason and "Rolled back to v1" in record.reason
@@ -198,7 +198,7 @@ def test_nobody_goes_back_to_a_release_that_is_bad_itself(bench: Bench) -> None:
     bench.crash()
     bench.ended()
     assert len(bench.asked) == 1
-    assert "v2 before it was no better" in bench.store.deploy(job.deploy.id).reason
+    assert "v2 had problems, too" in bench.store.deploy(job.deploy.id).reason
 
 
 def test_nor_to_one_that_failed_its_visitors_just_as_much(bench: Bench) -> None:
@@ -206,7 +206,7 @@ def test_nor_to_one_that_failed_its_visitors_just_as_much(bench: Bench) -> None:
     job = bench.push()
     bench.visit(50, 500)
     bench.ended()
-    assert bench.asked == [] and "v1 before it was no better" in bench.store.deploy(job.deploy.id).reason
+    assert bench.asked == [] and "v1 had problems, too" in bench.store.deploy(job.deploy.id).reason
 
 
 @pytest.mark.parametrize("kind", [DeployKind.ROLLBACK, DeployKind.RESTART, DeployKind.SCALE, DeployKind.START])
@@ -249,7 +249,7 @@ def test_the_end_of_a_mount_is_not_undone_by_itself(bench: Bench) -> None:
     bench.crash()
     bench.ended()
     assert bench.asked == []
-    said = "It stays live: v2 before it has the host's directory /srv/photos, which the app may not have any more"
+    said = "It stays live: v2 mounts the host directory /srv/photos, which the app may no longer use"
     assert said in bench.store.deploy(job.deploy.id).reason
 
 

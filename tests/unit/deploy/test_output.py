@@ -15,7 +15,7 @@ FAILED = """\
        | KeyError: 'DATABASE_URL'
  !     checking failed: web exited 1
  !     look at the lines above
- !     v11 serves on, unchanged"""
+ !     v11 keeps serving, unchanged"""
 
 
 def test_a_push_reads_as_the_design_shows() -> None:
@@ -41,7 +41,7 @@ def test_an_image_that_has_not_grown_says_nothing_of_it(growth: int | None, show
 
 def test_a_failure_ends_with_cause_next_step_and_what_still_runs() -> None:
     last = ("Traceback", "KeyError: 'DATABASE_URL'")
-    lines = output.failure("checking", "web exited 1", "look at the lines above", last, "v11 serves on, unchanged")
+    lines = output.failure("checking", "web exited 1", "look at the lines above", last, "v11 keeps serving, unchanged")
     assert "\n".join(lines) == FAILED
 
 
@@ -78,4 +78,4 @@ def test_what_fails_before_the_first_stage_is_the_deploy() -> None:
 
 def test_a_stopped_app_is_not_called_live() -> None:
     line = output.stopped("http://shop.localhost", "v3", 0.25)
-    assert line == "=====> http://shop.localhost   stopped in 0.2s; ps:start begins with v3"
+    assert line == "=====> http://shop.localhost   stopped in 0.2s; ps:start starts v3"

@@ -249,7 +249,7 @@ def test_what_fails_before_the_commit_leaves_the_old_release_there(bench: Bench,
     assert (deploy.state, deploy.failed_stage) == (DeployState.FAILED, DeployState.SWITCHING)
     assert bench.is_live("v1") and bench.memory.labels == {"shop": bench.first_vcl}
     assert list(bench.memory.loaded) == [bench.first_vcl]
-    assert "v1 serves on, unchanged" in bench.said(job) and "is live" not in bench.said(job)
+    assert "v1 keeps serving, unchanged" in bench.said(job) and "is live" not in bench.said(job)
 
 
 def test_a_release_whose_containers_are_all_gone_is_not_said_to_serve_on(bench: Bench) -> None:
@@ -257,7 +257,7 @@ def test_a_release_whose_containers_are_all_gone_is_not_said_to_serve_on(bench: 
     job = bench.job()
     bench.memory.before["load"] = front_fails
     assert bench.run(job).state is DeployState.FAILED
-    assert "serves on" not in bench.said(job)
+    assert "keeps serving" not in bench.said(job)
     assert "v1 stays live, unchanged, but has no containers: ps:list shop" in bench.said(job)
 
 

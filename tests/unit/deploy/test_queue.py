@@ -218,5 +218,5 @@ def test_a_promotion_needs_the_right_to_both_apps(bench: Bench) -> None:
     job = bench.running("shop", by, source=blog)
     assert job.confirm(bench.store).id == shop.id
     bench.store.limit_key(key.id, [shop.id])
-    with pytest.raises(NoPermission, match="'ada' may not use blog any more"):
+    with pytest.raises(NoPermission, match="'ada' may no longer use blog"):
         job.confirm(bench.store)

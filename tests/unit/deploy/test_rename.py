@@ -69,7 +69,7 @@ def test_a_name_that_was_lost_meanwhile_ends_the_rename(bench: Bench) -> None:
     bench.store.remove_domain(other.id, "new.example.com")
     bench.renaming.begin(bench.app, "new")
     bench.store.set_setting(bench.app.id, RENAMING, "newer")
-    with pytest.raises(Conflict, match="is not being renamed to new any more"):
+    with pytest.raises(Conflict, match="is no longer being renamed to new"):
         bench.renaming.ensure_begun(bench.app, "new")
     assert bench.names() == ("old", ["old.git"])
 
@@ -115,6 +115,6 @@ def test_killed_between_the_repository_s_move_and_the_store_s_commit(bench: Benc
 def test_an_app_whose_first_deploy_has_just_begun_keeps_its_name(bench: Bench) -> None:
     """The deploy would go on under the old name, and by then that may be another app's."""
     bench.store.create_deploy(bench.app.id, DeployKind.PUSH, "ada")
-    with pytest.raises(Conflict, match="under way"):
+    with pytest.raises(Conflict, match="in progress"):
         bench.renaming.at_once(bench.app, "new", GITSHIP)
     assert bench.names() == ("old", ["old.git"])

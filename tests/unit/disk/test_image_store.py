@@ -116,7 +116,7 @@ def test_the_doctor_names_what_is_gone_and_tells_a_move_from_a_removal(
     images.stores["old"].remove(first)
     [by_hand] = look(settings)
     assert by_hand.level is Level.WARN and by_hand.text.startswith(
-        "the images of shop v1 are gone from Docker; rollbacks"
+        "the images of shop v1 no longer exist in Docker; rollbacks"
     )
     assert "git:deploy APP COMMIT --force" in by_hand.fix
 

@@ -165,7 +165,7 @@ def test_a_wildcard_record_does_not_lead_pushes_here(config: Path, monkeypatch: 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     config.write_text(config.read_text().replace('domain = "localhost"', 'domain = "apps.example.com"'))
     apps, itself = network.dns(load(config))
-    assert (apps.level, apps.text) == (Level.OK, "*.apps.example.com leads to 127.0.0.1")
+    assert (apps.level, apps.text) == (Level.OK, "*.apps.example.com resolves to 127.0.0.1")
     assert (itself.level, "deploy@apps.example.com" in itself.text) == (Level.WARN, True)
 
 

@@ -93,8 +93,8 @@ def test_what_ufw_keeps_closed_is_named_with_the_command_that_opens_it(path: Pat
     has(path, "ufw", UFW)
     assert closed(path, 80, 443, 8443, 7000, 8080, 8100, 2223, 2224, 98) == []
     assert closed(path, 25, 53, 99, 8, 8101) == [f"ufw allow {port}/tcp" for port in (25, 53, 99, 8, 8101)]
-    assert [f.text for f in firewall(settings(path, 80, 2222))] == ["ufw lets nobody in at port 2222"]
-    assert [f.text for f in firewall(settings(path, 80, 443))] == ["ufw lets visitors and pushes in"]
+    assert [f.text for f in firewall(settings(path, 80, 2222))] == ["ufw blocks port 2222"]
+    assert [f.text for f in firewall(settings(path, 80, 443))] == ["ufw allows visitors and pushes"]
     has(path, "ufw", UFW.replace("deny (incoming)", "allow (incoming)"))
     assert closed(path, 25, 99) == []
 

@@ -77,7 +77,7 @@ def test_a_varnish_that_compiles_nothing(settings: Settings, path: Path) -> None
     has(path, "varnishd", "varnishd (varnish-7.1.1 revision 7cee1c581bead20e88d101ab3d72afb29f14d87a)")
     [finding] = [f for f in examine(settings.data_dir / "gitship.toml") if f.subject == "varnish"]
     assert finding.level is Level.FAIL
-    assert "no compiler for Varnish's configuration works" in finding.text
+    assert "no working compiler for Varnish's configuration" in finding.text
     assert "tcc" in finding.fix
 
 
@@ -85,11 +85,11 @@ def test_a_varnish_that_compiles_nothing(settings: Settings, path: Path) -> None
     ("said", "level", "text"),
     [
         ("HAProxy version 2.0.33 2024/01/01", Level.FAIL, "version 2.0 is too old"),
-        ("HAProxy version 2.4.22 2023/02/14", Level.OK, "2.4, HTTPS does not run; `https:enable` starts it"),
+        ("HAProxy version 2.4.22 2023/02/14", Level.OK, "2.4, HTTPS is not running; `https:enable` starts it"),
         (
             "a test",
             Level.FAIL,
-            "haproxy does not say its version: websockets are answered 503, and there is no HTTPS",
+            "haproxy does not report its version: websockets are answered 503, and there is no HTTPS",
         ),
     ],
 )

@@ -86,14 +86,13 @@ CASES = {
     "secret": (
         "no active sessions",
         "[3/3] RUN --mount=type=secret,id=tok cat /run/secrets/tok",
-        "[3/3] RUN --mount=type=secret,id=tok cat /run/secrets/tok needs a build secret or an SSH agent,"
-        " which builds here do not have",
+        "[3/3] RUN --mount=type=secret,id=tok cat /run/secrets/tok needs a build secret or an SSH agent, which "
+        "is not available here",
     ),
     "frontend": (
         "failed to solve with frontend dockerfile.v0: failed to solve with frontend gateway.v0: " + NO_HOST,
         "resolve image config for docker.io/docker/dockerfile:1",
-        'Dockerfile: the frontend that its "# syntax=" line asks for cannot be fetched:'
-        " dial tcp: lookup: no such host",
+        'Dockerfile: the frontend of its "# syntax=" line cannot be fetched: dial tcp: lookup: no such host',
     ),
     "mount with the classic builder": (
         "the --mount option requires BuildKit. Refer to some page",

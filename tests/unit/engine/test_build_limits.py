@@ -135,7 +135,7 @@ def test_a_killed_step_names_the_limit() -> None:
                       "all builds together (100m)")  # fmt: skip
     said, hint = explain(failure)
     assert said == (
-        "[2/2] RUN make was killed (exit code 137): it took more memory than there is for all builds together (100m)"
+        "[2/2] RUN make was killed (exit code 137): it exceeded the memory limit of all builds together (100m)"
     )
     assert "build_memory in [docker]" in hint
 

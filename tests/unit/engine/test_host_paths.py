@@ -73,7 +73,7 @@ def test_a_directory_that_was_replaced_by_a_link_is_not_mounted_any_more(srv: Pa
 
 @pytest.mark.parametrize("path", ["/run", "/var/run", "/run/docker", "/var/lib", "/var/lib/docker", "/run/containerd"])
 def test_what_rules_docker_is_in_no_container_even_when_it_is_listed(path: str) -> None:
-    with pytest.raises(GitshipError, match="owns the server"):
+    with pytest.raises(GitshipError, match="give control of the server"):
         resolved(path, [Path("/run"), Path("/var/run"), Path("/var/lib")])
 
 
@@ -82,10 +82,10 @@ def test_the_engines_own_socket_and_gitships_own_files_are_in_no_container(srv: 
     (srv / "in" / "data" / "repos").mkdir(parents=True)
     (srv / "in" / "beside").mkdir()
     for path in ("", "shop", "in", "in/data", "in/data/repos"):
-        with pytest.raises(GitshipError, match="owns the server") as caught:
+        with pytest.raises(GitshipError, match="give control of the server") as caught:
             volumes.host_path(f"{srv}/{path}")
         assert caught.value.hint
     assert volumes.host_path(f"{srv}/in/beside") == f"{srv}/in/beside"
     (srv / "shop" / "alias").symlink_to(srv / "in" / "data")
-    with pytest.raises(GitshipError, match="owns the server"):
+    with pytest.raises(GitshipError, match="give control of the server"):
         volumes.host_path(f"{srv}/shop/alias")

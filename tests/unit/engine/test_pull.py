@@ -70,7 +70,7 @@ def test_a_pull_is_told_by_its_layers_and_their_bytes() -> None:
     [
         ("Head http://x: no basic auth credentials", "registry:login r.example.com USER"),
         ("manifest for r.example.com/a:1 not found: manifest unknown", "check the name and the tag"),
-        ("dial tcp: connection refused", "can this server reach"),
+        ("dial tcp: connection refused", "check that this server can reach"),
     ],
 )
 def test_a_failed_pull_says_what_to_do(text: str, hint: str) -> None:

@@ -114,7 +114,7 @@ def test_a_header_for_all_entries_counts_for_all(tmp_path: object) -> None:
     ],
 )  # fmt: skip
 def test_what_would_leave_the_volume_is_refused(infos: list[tarfile.TarInfo]) -> None:
-    with pytest.raises(GitshipError, match="outside of the volume"):
+    with pytest.raises(GitshipError, match="outside the volume"):
         inside(made(*infos))
 
 

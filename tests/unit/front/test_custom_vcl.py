@@ -35,7 +35,7 @@ def with_own(text: str) -> str:
         ('sub app_recv { ban("req.url ~ /"); }', "all apps"),
         ("C{ abort(); }C", "inline C"),
         ("sub app_recv {\n  if (req.url) {\n}", "line 1: this { is not closed"),
-        ("sub app_recv { }\n}", "line 2: this } closes nothing"),
+        ("sub app_recv { }\n}", "line 2: unmatched }"),
         ('sub app_recv { set req.http.x = {"a; }', "is not closed"),
         ("import debug;", "import debug"),
         ("import xkey;", "import xkey"),

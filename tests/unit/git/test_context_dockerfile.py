@@ -149,7 +149,7 @@ def test_files_in_git_lfs_are_refused_by_name(repository: Path, reader: type[Git
     )
     with pytest.raises(GitError) as caught:
         build_context(repository, made, reader=reader(repository))
-    assert caught.value.message == "in Git LFS, out of a build's reach: assets/big.bin, logo.png"
+    assert caught.value.message == "stored in Git LFS, which builds cannot read: assets/big.bin, logo.png"
     assert "git lfs migrate export" in caught.value.hint
 
 

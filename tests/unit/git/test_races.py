@@ -42,7 +42,7 @@ def test_of_twenty_racing_pushes_to_one_ref_exactly_one_is_told_ok(repository: R
     assert told_ok == [repository.ref(MAIN)]
     reasons = {answer.refs[MAIN] for tip, answer in answers.items() if tip not in told_ok}
     assert len(answers) == 20
-    assert reasons <= {"it moved meanwhile, fetch first", "locked by another push, try again"}
+    assert reasons <= {"it has moved, fetch first", "locked by another push, try again"}
     assert_nothing_left(repository)
 
 
@@ -112,7 +112,7 @@ def test_refs_that_are_another_apps_by_now_are_shown_to_nobody(repository: Repos
     shown = io.BytesIO()
 
     def opened() -> None:
-        raise Conflict("shop was renamed to store meanwhile", "use it under its new name")
+        raise Conflict("shop was renamed to store", "use it under its new name")
 
     with pytest.raises(Conflict):
         receive_pack(io.BytesIO(), shown, repository, MoveRefs(repository), opened=opened)

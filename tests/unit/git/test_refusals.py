@@ -282,9 +282,9 @@ def test_stale_old_object_is_refused(repository: Repository, ingest: Ingest) -> 
     second, more = small_push("two", [first])
     for old in (None, second, "56" * 20):
         answer = push(repository, ingest, wishes((old, second, MAIN)) + pack(*more))
-        assert answer.refs == {MAIN: "it moved meanwhile, fetch first"}
+        assert answer.refs == {MAIN: "it has moved, fetch first"}
     answer = push(repository, ingest, wishes((second, None, MAIN)))
-    assert answer.refs == {MAIN: "it moved meanwhile, fetch first"}
+    assert answer.refs == {MAIN: "it has moved, fetch first"}
     assert repository.ref(MAIN) == first
 
 
@@ -308,8 +308,8 @@ def test_ref_given_twice_and_ref_that_is_not_there(repository: Repository, inges
     tip, objects = small_push()
     answer = push(repository, ingest, wishes((None, tip, MAIN), (None, tip, MAIN)) + pack(*objects))
     assert answer.refs == {MAIN: "given twice in one push"}
-    assert push(repository, ingest, wishes((None, None, MAIN))).refs == {MAIN: "there is no such ref"}
-    assert push(repository, ingest, wishes((tip, None, MAIN))).refs == {MAIN: "it moved meanwhile, fetch first"}
+    assert push(repository, ingest, wishes((None, None, MAIN))).refs == {MAIN: "no such ref"}
+    assert push(repository, ingest, wishes((tip, None, MAIN))).refs == {MAIN: "it has moved, fetch first"}
 
 
 def test_ref_that_somebody_else_has_locked_is_refused_with_that_reason(repository: Repository, ingest: Ingest) -> None:
@@ -357,7 +357,7 @@ def test_pack_that_ends_early_is_refused(repository: Repository, ingest: Ingest,
 
 def test_something_that_is_no_pack_is_refused(repository: Repository, ingest: Ingest) -> None:
     tip, _ = small_push()
-    refused(repository, push_new(repository, ingest, tip, b"GET / HTTP/1.1\r\n\r\n"), "what came is not a pack")
+    refused(repository, push_new(repository, ingest, tip, b"GET / HTTP/1.1\r\n\r\n"), "the input is not a pack")
 
 
 @pytest.mark.parametrize("padding", [0, 150])

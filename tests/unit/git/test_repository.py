@@ -299,7 +299,7 @@ def test_moving_all_is_all_or_nothing(repositories: Repositories) -> None:
     one, two = "refs/heads/one", "refs/heads/two"
     assert repository.compare_and_set_all([RefUpdate(one, None, A), RefUpdate(two, None, A)]) == {}
     reasons = repository.compare_and_set_all([RefUpdate(one, A, B), RefUpdate(two, C, B)])
-    assert reasons == {two: "it moved meanwhile, fetch first"}
+    assert reasons == {two: "it has moved, fetch first"}
     assert repository.refs() == {one: A, two: A}
     assert repository.compare_and_set_all([RefUpdate(one, A, None), RefUpdate(two, A, B)]) == {}
     assert repository.refs() == {two: B}

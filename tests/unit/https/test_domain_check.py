@@ -81,7 +81,7 @@ def test_an_address_that_leads_here_will_do(there: Visible) -> None:
 def test_somebody_elses_server_is_told_by_its_address(there: Visible) -> None:
     there.ours = False
     problems = domain_check.problems(["a.example.com"], there.answer)
-    assert problems["a.example.com"].startswith("it leads to 127.0.0.1, and no request to it arrives here")
+    assert problems["a.example.com"].startswith("it resolves to 127.0.0.1, and requests to it do not reach this server")
     assert there.answers == {}
 
 
@@ -137,4 +137,4 @@ def test_a_server_that_drips_does_not_lead_here(there: Visible, monkeypatch: pyt
         alive = asking.is_alive()
         ends.set()
         dripping.join(20)
-    assert not alive and "no request to it arrives here" in problems["a.example.com"]
+    assert not alive and "requests to it do not reach this server" in problems["a.example.com"]

@@ -126,7 +126,7 @@ def test_a_renewal_takes_no_name_from_the_old_certificate_before_it_must(www: Pl
 
 def test_without_need_nobody_is_asked(www: Place) -> None:
     www.enable()
-    with pytest.raises(Conflict, match="need not be renewed"):
+    with pytest.raises(Conflict, match="is not due for renewal"):
         www.https.renew(www.shop, www.said.append, GITSHIP)
     www.https.disable(www.shop, GITSHIP)
     with pytest.raises(Conflict, match="has no HTTPS"):
@@ -138,7 +138,7 @@ def test_ones_own_certificate_counts_first_and_spares_the_authority(www: Place) 
     assert www.https.add_certificate(www.shop, own, GITSHIP) == []
     assert www.tls.shown == {WWW: own.pem, OWN: own.pem}
     assert (www.sent_on(), www.https.wanted(www.shop)) == ((OWN, WWW), [])
-    with pytest.raises(Conflict, match="no domain for which an authority is needed"):
+    with pytest.raises(Conflict, match="no domain that needs a certificate from an authority"):
         www.https.renew(www.shop, www.said.append, GITSHIP, force=True)
 
 

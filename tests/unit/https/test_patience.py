@@ -181,7 +181,7 @@ def test_names_beyond_what_a_certificate_holds_are_left_out(www: Place, monkeypa
     assert len(www.authority.asked) == 1
     problems = {row.host: row.problem for row in www.https.status(www.shop) if row.problem}
     assert problems.keys() == {"a.example.com", "www.example.com"}
-    assert "certificate of your own" in problems["www.example.com"]
+    assert "your own certificate" in problems["www.example.com"]
 
 
 def stored(**more: object) -> StoredCertificate:

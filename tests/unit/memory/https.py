@@ -30,7 +30,7 @@ class Curtain:
         refused: dict[str, FrontError] = {}
         for entry in entries:
             if entry.owner in self.refuses:
-                refused[entry.name] = FrontError("haproxy does not take the certificate: no", "see the server's log")
+                refused[entry.name] = FrontError("haproxy rejected the certificate: no", "see the server's log")
             else:
                 taken.update(dict.fromkeys(entry.hosts, entry.pem))
         self.shown = taken
@@ -60,7 +60,7 @@ class TestAuthority:
     def obtain(self, names: Sequence[str]) -> str:
         self.asked.append(list(names))
         if self.hold_s:
-            raise CertificateError("the authority refuses: too many", hold_s=self.hold_s, hold_all_s=self.hold_all_s)
+            raise CertificateError("the authority refused: too many", hold_s=self.hold_s, hold_all_s=self.hold_all_s)
         if bad := sorted(self.fails & set(names)):
             raise CertificateError(f"the authority could not verify {bad[0]}: connection refused", hosts=bad)
         return bundle(*names, days=self.days)

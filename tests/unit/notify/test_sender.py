@@ -285,7 +285,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(monkeypatch: 
         return [(socket.AF_INET, 0, 0, "", (address, 80)) for address in ("1.1.1.1", "169.254.169.254")]
 
     monkeypatch.setattr(socket, "getaddrinfo", look)
-    with pytest.raises(Undelivered, match=r"leads to 169\.254\.169\.254"):
+    with pytest.raises(Undelivered, match=r"resolves to 169\.254\.169\.254"):
         post.post("http://rebind.example.com/", b"", {}, anywhere=False)
 
 

@@ -321,7 +321,7 @@ def test_a_failure_is_told_on_the_bus_and_a_success_is_not(lab: Lab) -> None:
             lab.end(run.container, code, oom=oom)
         event = news.get(5)
         assert event is not None and event.app == "shop"
-        assert event.text.startswith("tick (run 2) failed: exit code 137: killed, it took more memory")
+        assert event.text.startswith("tick (run 2) failed: exit code 137: killed, it exceeded its memory limit")
         assert news.get(0) is None
 
 
@@ -379,7 +379,7 @@ def test_by_hand_it_is_refused_while_it_runs_unless_it_may(lab: Lab) -> None:
     entry = lab.add()
     run = lab.runs.begin_now(lab.app, entry, ADA)
     assert (run.by, run.due_at) == ("ada", None)
-    with pytest.raises(Conflict, match=r"tick of shop runs already \(run 1\)"):
+    with pytest.raises(Conflict, match=r"tick of shop is already running \(run 1\)"):
         lab.runs.begin_now(lab.app, entry, ADA)
     other = lab.runs.begin_now(lab.app, replace(entry, overlap=Overlap.REPLACE), ADA)
     assert lab.outcomes() == ["replaced", "running"]

@@ -171,7 +171,7 @@ def test_time_is_limited(bench: Bench) -> None:
 def test_there_are_so_many_and_no_more(bench: Bench) -> None:
     for _ in range(MOST_PER_APP):
         bench.detach("x")
-    with pytest.raises(Conflict, match="20 one-off containers already"):
+    with pytest.raises(Conflict, match="already has 20 one-off containers"):
         bench.detach("x")
     assert len(bench.engine.containers) == MOST_PER_APP
 
@@ -186,7 +186,7 @@ def test_one_that_cannot_be_started_leaves_nothing(bench: Bench) -> None:
 
 def test_an_app_that_was_never_deployed_has_nothing_to_run(bench: Bench) -> None:
     bench.store.create_app("empty")
-    with pytest.raises(Conflict, match="never deployed"):
+    with pytest.raises(Conflict, match="never been deployed"):
         bench.one_offs.run_detached(bench.store.app("empty"), ProgramCommand(("x",)), ADA)
 
 

@@ -43,7 +43,7 @@ def test_a_tag_goes_with_a_deploy_and_never_alone() -> None:
 @pytest.mark.parametrize("ref", ["refs/heads/feature", "refs/tags/feature"])
 def test_who_would_remove_a_stored_ref_is_told_how_and_not_how_to_deploy_it(ref: str) -> None:
     told = refusal(update(ref, None), "main", False)
-    assert told.endswith("to remove it: git push -o no-deploy deploy --delete feature")
+    assert told.endswith("to delete it: git push -o no-deploy deploy --delete feature")
     assert "HEAD" not in told and "^{}" not in told
     assert unstorable(update(ref, None), "main") == ""
 

@@ -157,13 +157,13 @@ def test_an_image_that_was_removed_by_hand_is_told_with_the_way_to_have_it_again
     bench.engine.remove(bench.live.id)
 
     def gone() -> None:
-        raise ImageGone("the image of container shop.web.1.v1 is gone")
+        raise ImageGone("the image of container shop.web.1.v1 no longer exists")
 
     once(bench, "create", gone)
     assert bench.settle() == []
     hint = "build it again: git:deploy shop 1a1a1a1a1a1a --force"
     [error] = bench.failed
-    assert (error.message, error.hint) == ("shop: shop.web.1.v1: the image of v1 is gone", hint)
+    assert (error.message, error.hint) == ("shop: shop.web.1.v1: the image of v1 no longer exists", hint)
     assert hint in caplog.text
     assert bench.settle() and bench.failed == []
 
@@ -299,7 +299,7 @@ def test_while_docker_is_down_nothing_is_removed(bench: Bench) -> None:
 @pytest.mark.parametrize("call", ["list", "stop", "remove", "remove_network", "images.remove"])
 def test_an_end_that_was_cut_short_is_finished_later(bench: Bench, call: str) -> None:
     once(bench, call, breaks("Docker went away"))
-    with pytest.raises(GitshipError, match="shop could not be removed to its end: Docker went away"):
+    with pytest.raises(GitshipError, match="shop could not be deleted completely: Docker went away"):
         bench.destroying.destroy(bench.store.app("shop"), GITSHIP)
     assert bench.settle() == []  # nothing comes back
     assert bench.front.hosts() == {}

@@ -130,7 +130,7 @@ def test_a_server_with_another_host_key_gets_nothing(serve: Serve, keys: dict[st
 
 
 def test_a_key_that_the_server_does_not_take_is_named(serve: Serve, keys: dict[str, KeyFile]) -> None:
-    with pytest.raises(GitshipError, match="does not take this machine's own key"):
+    with pytest.raises(GitshipError, match="rejects this machine's key"):
         call(serve(lambda session: 0), "x", key=keys["stranger"])
 
 

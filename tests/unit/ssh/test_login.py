@@ -125,7 +125,7 @@ def test_a_key_removed_after_login_runs_no_further_command(serve: Serve) -> None
         server.known.clear()
         channel = transport.open_session()
         channel.exec_command("x")
-        assert b"your key may not log in any more" in channel.makefile_stderr("rb").read()
+        assert b"your key may no longer log in" in channel.makefile_stderr("rb").read()
         assert channel.recv_exit_status() == 1
         transport.close()
     assert server.sessions == []

@@ -49,7 +49,7 @@ def test_at_the_command(
     give(store, there, read_only=read_only)
     directories = HostDirectories(store)
     if refused:
-        with pytest.raises(Conflict, match="put a link"):
+        with pytest.raises(Conflict, match="replace it with a link"):
             directories.ensure_apart(wanted, read_only=wanted_read_only)
     else:
         directories.ensure_apart(wanted, read_only=wanted_read_only)
@@ -75,10 +75,10 @@ def test_when_a_container_is_made_what_it_has_itself_counts_too(store: Store, tm
     volumes.writable_above = HostDirectories(store).writable_above
     mounts = (Mount(str(upper), "/a"), Mount(str(lower), "/b"))
     volumes.ensure_usable(mounts[1])
-    with pytest.raises(GitshipError, match="put a link"):
+    with pytest.raises(GitshipError, match="replace it with a link"):
         volumes.ensure_usable(mounts[1], mounts)
     volumes.ensure_usable(mounts[0], mounts)
     volumes.ensure_usable(mounts[1], (Mount(str(upper), "/a", read_only=True), mounts[1]))
     give(store, str(upper))
-    with pytest.raises(GitshipError, match="put a link"):
+    with pytest.raises(GitshipError, match="replace it with a link"):
         volumes.ensure_usable(mounts[1])

@@ -77,7 +77,7 @@ def test_process_and_search_hide_the_others_without_javascript(shop: Site) -> No
     say(shop, "beta", "worker")
     assert shop.get("/apps/shop/logs?process=worker").text.count('<li class="stdout" hidden') == 1
     assert shop.get("/apps/shop/logs?q=ALPHA&process=web").text.count('<li class="stdout" hidden') == 1
-    assert "No line yet that fits" in shop.get("/apps/shop/logs?q=gamma").text
+    assert "No matching lines yet" in shop.get("/apps/shop/logs?q=gamma").text
 
 
 def test_a_viewer_cut_off_again_and_again_gets_every_line_once(shop: Site) -> None:

@@ -64,7 +64,7 @@ def test_a_plot_says_what_it_draws() -> None:
     drawn = traffic_chart.plot(HOUR, traffic_chart.steps(HOUR, spans, NOW), [], NOW)
     requests, errors, times = drawn.panels
     assert (requests.most, errors.most) == ("2.0/s", "0.1/s")
-    assert requests.told[1].endswith("2.0/s, 75 % from the cache, 30 of them old")
+    assert requests.told[1].endswith("2.0/s, 75 % from the cache, 30 of them expired")
     assert errors.told[1].endswith("6 answers with 5xx, 5.0 %")
     assert times.told[0].endswith("no requests")
     assert [(name, path) for name, _, path in requests.layers] == [

@@ -122,7 +122,7 @@ def test_app_page_lists_releases_and_deploys_with_stage_times(site: Site) -> Non
     deploy_id = fail(site, "shop", reason="answered 500")
     page = site.get("/apps/shop")
     assert page.status == 200
-    for part in ("push by ada", "84 MB", f'href="/apps/shop/deploys/{deploy_id}"', "answered 500", "v1 serves on"):
+    for part in ("push by ada", "84 MB", f'href="/apps/shop/deploys/{deploy_id}"', "answered 500", "v1 keeps serving"):
         assert part in page.text
     assert re.search(r'<li class="done building">building <b>\d\.\ds</b></li>', page.text)
     assert '<li class="failed checking">checking failed</li>' in page.text
@@ -187,7 +187,7 @@ def test_a_program_with_a_token_that_asks_for_a_wrong_address_is_told_so(site: S
     for path in ("/api/nothing", "/api/apps/shop/deploys/x"):
         answer = site.get(path, cookie="", headers={"Authorization": f"Bearer {token}"})
         assert answer.status == 404
-        assert answer.json() == {"error": "there is no such address", "hint": "the page /api lists all of them"}
+        assert answer.json() == {"error": "no such address", "hint": "the page /api lists all of them"}
         assert site.get(path, cookie="").status == 401
 
 
@@ -205,7 +205,7 @@ def test_commands_of_a_hint_can_be_typed_as_they_stand(site: Site, monkeypatch: 
 def test_without_an_app_each_key_is_told_what_it_can_do(site: Site) -> None:
     assert "git push" in site.get("/").text
     viewer = site.get("/", cookie=site.sign_in("vi", Role.VIEWER)).text
-    assert "first push of a deployer" in viewer and "keys:grant" not in viewer and "git push" not in viewer
+    assert "deployer’s or admin’s first push" in viewer and "keys:grant" not in viewer and "git push" not in viewer
     assert "keys:grant li APP" in site.get("/", cookie=site.sign_in("li", Role.DEPLOYER, [])).text
 
 
@@ -284,7 +284,7 @@ def test_healthz_says_whether_the_store_answers(site: Site) -> None:
     site.store.close()
     answer = site.get("/healthz", cookie="")
     assert answer.status == 503
-    assert answer.json()["status"] == "the store does not answer"
+    assert answer.json()["status"] == "the database does not answer"
 
 
 def test_an_error_inside_shows_no_traceback_but_the_id_under_which_the_log_has_it(site: Site) -> None:
@@ -361,7 +361,7 @@ def test_the_state_is_what_a_visitor_gets(site: Site) -> None:
     assert [a["name"] for a in apps if a["locked"]] == ["well"]
     text = site.get("/").text
     assert "1 of 5 apps is down" in text
-    assert "half.worker.2.v1 crashes and is started again and again" in text
+    assert "half.worker.2.v1 is in a crash loop" in text
     assert "ssh -p 2222 deploy@localhost logs half" in text  # there is no release to go back to
     assert "Locked by ada</b>: freeze" in site.get("/apps/well").text
     assert [w["command"] for w in site.get("/api/apps/gone").json()["warnings"]] == ["ps:restart gone"]
@@ -376,7 +376,7 @@ def test_a_crash_loop_is_told_between_two_crashes_too(site: Site) -> None:
         site.store.add_container_event(
             ContainerEvent(app.id, container.id, container.name, "web", 1, now - 3 + n / 2, kind, code, "exit code 3")
         )
-    assert f"{container.name} crashes and is started again and again" in site.get("/").text
+    assert f"{container.name} is in a crash loop" in site.get("/").text
 
 
 def test_what_went_live_after_docker_was_asked_is_not_called_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +427,7 @@ def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
     assert (shop["traffic"]["requests_per_s"], shop["traffic"]["errors_per_s"]) == (1.5, 0.1)
     assert 0.04 < shop["traffic"]["p95_s"] < 0.07
     text = site.get("/").text
-    for figure in ("1.5/s", "67 %", "0.1/s", "no visitors within the hour"):
+    for figure in ("1.5/s", "67 %", "0.1/s", "no visitors in the last hour"):
         assert figure in text
     assert text.count("<path d=") == 4  # requests, hits, 5xx and p95 of the one that has visitors
     page = site.get("/apps/shop").text
@@ -437,7 +437,7 @@ def test_traffic_of_the_hour_is_drawn_and_told(site: Site) -> None:
     assert re.search(r"<title>[^<]+: 15/s, 67 % from the cache, 84 MB sent</title>", page)
     step = max(site.get("/api/apps/shop/traffic").json()["steps"], key=lambda step: step["requests"])
     assert step["sent_bytes"] == 84_000_000 and step["p50_s"] < step["p95_s"] < 0.1 < 1 < step["p99_s"]
-    assert "Nobody has visited it within the last hour" in site.get("/apps/quiet").text
+    assert "No visitors in the last hour" in site.get("/apps/quiet").text
 
 
 def test_a_certificate_that_ends_soon_or_cannot_be_had_is_a_warning(
@@ -452,14 +452,14 @@ def test_a_certificate_that_ends_soon_or_cannot_be_had_is_a_warning(
         HostStatus("a.example.com", "ok", certificate(time.time() + 6.2 * 86_400)),
         HostStatus("b.example.com", "ok", certificate(time.time() + 60 * 86_400)),
         HostStatus("c.example.com", "none", problem="its DNS record leads elsewhere", retry_at=time.time() + 900),
-        HostStatus("*.example.com", "none", problem="needs a certificate of your own"),
+        HostStatus("*.example.com", "none", problem="needs your own certificate"),
     ]
     monkeypatch.setattr(ServerHttps, "status", lambda self, app: hosts)
     warnings = site.get("/api/apps/shop").json()["warnings"]
     assert [w["text"] for w in warnings] == [
         "The certificate of a.example.com ends in 6 days",
         "HTTPS of c.example.com: its DNS record leads elsewhere",
-        "HTTPS of *.example.com: needs a certificate of your own",
+        "HTTPS of *.example.com: needs your own certificate",
     ]
     renew, bring = "https:renew shop --force", "certs:add shop < chain-and-key.pem"
     assert [w["command"] for w in warnings] == [renew, renew, bring]
@@ -497,7 +497,7 @@ def test_a_deploy_that_waits_long_names_what_it_waits_for(site: Site) -> None:
     with site.store.transaction() as db:
         db.execute("UPDATE deploys SET created_at = created_at - 600 WHERE id = ?", (waits.deploy.id,))
     text = site.get("/").text
-    assert "Deploy 2 of shop has waited for 10 min, while deploy 1 of blog is building" in text
+    assert "Deploy 2 of shop has waited for 10 min: deploy 1 of blog is building" in text
     assert "deploys:cancel blog" in text
     cookie = site.sign_in("bob", Role.VIEWER, ["shop"])
     page = site.get("/", cookie=cookie)
@@ -513,7 +513,7 @@ def test_a_filling_disk_and_a_silent_varnish_are_warnings(site: Site, monkeypatc
     site.memory.facts.front = False
     found = {w["text"]: w["command"] for w in site.get("/api/server").json()["warnings"]}
     assert found == {
-        "Varnish does not answer: no site can be reached": "gitship doctor",
+        "Varnish does not answer: no app can be reached": "gitship doctor",
         "The disk is filling: 5% is free": "docker builder prune && docker image prune",
     }
     assert site.get("/api/apps/shop").json()["state"] == "down"
@@ -527,7 +527,7 @@ def test_old_pages_that_stand_in_for_an_app_that_is_down_are_told(site: Site) ->
     app = site.get("/api/apps/shop").json()
     assert (app["state"], app["traffic"]["stale"]) == ("down", 7)
     text = site.get("/").text
-    assert "shop: 7 visits of the last ten minutes were answered by old pages from the cache" in text
+    assert "shop: 7 requests in the last 10 minutes were answered with expired pages from the cache" in text
     assert '<span class="old">0.7/min old</span>' in text
 
 
@@ -631,7 +631,7 @@ def test_a_container_that_crashes_again_and_again_is_told_so_while_it_happens_to
         event = ContainerEvent(app_id, "id0", "shop.web.0.v1", "web", 1, now - 40 + 10 * n, kind, code, "", n + 1)
         site.store.add_container_event(event)
     [warning] = site.get("/api/apps/shop").json()["warnings"]
-    assert warning["text"] == "shop.web.0.v1 crashes and is started again and again"
+    assert warning["text"] == "shop.web.0.v1 is in a crash loop"
     assert site.get("/apps/shop").text.count(">crash loop</span>") == 1
     assert site.get("/api/apps/shop").json()["instances"][0]["state"] == "crash loop"
 
@@ -639,14 +639,14 @@ def test_a_container_that_crashes_again_and_again_is_told_so_while_it_happens_to
 def test_a_rollback_that_gitship_made_by_itself_is_told_with_its_cause(site: Site) -> None:
     site.memory.push("shop")
     app_id = site.store.app("shop").id
-    cause = "rollback to v1 by itself: v2 crashed 3 times within 9 s of its switch"
+    cause = "automatic rollback to v1: v2 crashed 3 times within 9 s of the switch"
     for by, told in (("ada", 0), ("gitship", 1)):
         deploy = site.store.create_deploy(app_id, DeployKind.ROLLBACK, by, cause=cause)
         site.store.update_deploy(replace(deploy, state=DeployState.LIVE, finished_at=time.time()))
         link = f"/apps/shop/deploys/{deploy.id}"
         wait_until(lambda link=link: link in site.get("/apps/shop").text, what="pages are kept for a second")  # type: ignore[misc]
         page = site.get("/apps/shop").text
-        assert page.count("<b>Rolled back by itself:</b>") == told
+        assert page.count("<b>Rolled back automatically:</b>") == told
         overview = site.get("/", host=f"n{deploy.id}.localhost").text  # one that is not kept
-        assert overview.count("rolled back by itself</a>") == told
+        assert overview.count("rolled back</a>") == told
     assert site.get("/api/apps/shop").json()["rolled_back"] == cause

@@ -43,8 +43,8 @@ def test_a_stranger_in_the_chain_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "there is no private key"),
-        (SHOP.pem, "there is no private key"),
+        ("", "no private key found"),
+        (SHOP.pem, "no private key found"),
         (SHOP.key_pem, "there is no certificate"),
         (SHOP.pem + leaf("x.example.com").key_pem, "does not belong"),
         (SHOP.pem.replace("\nMII", "\nAAA") + SHOP.key_pem, "certificate cannot be read"),
@@ -52,8 +52,8 @@ def test_a_stranger_in_the_chain_is_left_out() -> None:
         (bundle("shop.example.com", days=-0.1), "expired on"),
         (bundle("shop.example.com", since=0.5), "not valid before"),
         (bundle("shop.example.com", key=rsa.generate_private_key(65537, 1024)), "weak: RSA with 1024"),
-        (bundle("shop.example.com", key=ec.generate_private_key(ec.SECP192R1())), "do not take the curve"),
-        ((lambda made: made.pem + made.key_pem)(issue("no hosts", by=intermediate())), "names no host"),
+        (bundle("shop.example.com", key=ec.generate_private_key(ec.SECP192R1())), "do not support the curve"),
+        ((lambda made: made.pem + made.key_pem)(issue("no hosts", by=intermediate())), "contains no host name"),
         (bundle(*(f"a-rather-long-name-{n}.example.com" for n in range(400))), "bytes, more than"),
     ],
 )  # fmt: skip
