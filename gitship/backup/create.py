@@ -64,7 +64,7 @@ class Backups:
 
     def __init__(
         self, settings: Settings, config: Path | None, store: Store, repositories: Repositories, volumes: Volumes,
-        keeper: VolumeLifecycle,
+        volume_lifecycle: VolumeLifecycle,
     ) -> None:  # fmt: skip
         """``config`` is the settings' own file, when there is one."""
         self._settings = settings
@@ -72,7 +72,7 @@ class Backups:
         self._store = store
         self._repositories = repositories
         self._volumes = volumes
-        self._keeper = keeper
+        self._volume_lifecycle = volume_lifecycle
         self._one = threading.Lock()
 
     def sweep(self) -> None:
@@ -100,7 +100,7 @@ class Backups:
         sent = 0
         writer = BackupWriter()
         apps = self._store.apps()
-        held = sum(len(self._keeper.of(app)) for app in apps) if volumes else 0
+        held = sum(len(self._volume_lifecycle.of(app)) for app in apps) if volumes else 0
         with ExitStack() as ends:
             for piece in volume_archive.gathered(self._entries(writer, ends, logs, volumes, gone)):
                 if gone.is_set():
@@ -208,9 +208,12 @@ class Backups:
         yield from writer.data(f"{name}/HEAD", repository_files.head(found.head), 0o644)
 
     def _volumes_of(self, writer: BackupWriter, app: App, gone: threading.Event) -> Iterator[bytes]:
-        for name, volume in sorted(self._keeper.of(app).items()):
+        for name, volume in sorted(self._volume_lifecycle.of(app).items()):
             try:
-                with self._keeper.moving(app), self._volumes.read(volume, self._keeper.labels(app, name), gone) as read:
+                with (
+                    self._volume_lifecycle.moving(app),
+                    self._volumes.read(volume, self._volume_lifecycle.labels(app, name), gone) as read,
+                ):
                     for number, piece in enumerate(
                         volume_archive.gathered(volume_archive.whole(read), archive_format.PIECE_BYTES)
                     ):

@@ -9,7 +9,7 @@ from gitship.git.repository import Repositories
 from gitship.volumes.lifecycle import VolumeLifecycle
 
 
-def build(core: Core, engine: Engine, repositories: Repositories, keeper: VolumeLifecycle) -> Backups:
-    backups = Backups(core.settings, core.config, core.store, repositories, engine.volumes, keeper)
+def build(core: Core, engine: Engine, repositories: Repositories, volume_lifecycle: VolumeLifecycle) -> Backups:
+    backups = Backups(core.settings, core.config, core.store, repositories, engine.volumes, volume_lifecycle)
     backups.sweep()
     return backups

@@ -67,7 +67,7 @@ class AutoRollback:
         settings: Settings,
         store: Store,
         bus: Bus,
-        tally: TrafficCounters,
+        counters: TrafficCounters,
         queue: Callable[[], DeployQueue],
         manifest_of: Callable[[App, Release], Manifest | None],
     ) -> None:
@@ -75,7 +75,7 @@ class AutoRollback:
         self._settings = settings
         self._store = store
         self._bus = bus
-        self._tally = tally
+        self._counters = counters
         self._queue = queue
         self._rolls_back: RollsBack | None = None
         self._stopping = threading.Event()
@@ -158,14 +158,14 @@ class AutoRollback:
         if why := self._store.setting(app.id, f"{BAD}{previous.number}"):
             return str(why)
         events = [e for e in self._store.container_events(app.id, since=until - BEFORE_S) if e.at < until]
-        seen = together(step.traffic for step in self._tally.steps(app.id, BEFORE_S))
+        seen = together(step.traffic for step in self._counters.steps(app.id, BEFORE_S))
         return auto_rollback_rules.trouble(events, previous.number, seen, percent)
 
     # -- the thread
 
     def _run(self, case: WatchedRelease) -> None:
         try:
-            with self._tally.watching(case.app.id) as watch:
+            with self._counters.watching(case.app.id) as watch:
                 why = self._watch(case, watch)
             if why:
                 self._bad(case, why)
@@ -182,7 +182,7 @@ class AutoRollback:
             if self._stopping.wait(TICK_S):
                 return ""
             events = self._store.container_events(case.app.id, limit=NEWEST)
-            seen = self._tally.seen(watch, case.release.label)
+            seen = self._counters.seen(watch, case.release.label)
             if why := auto_rollback_rules.trouble(events, case.release.number, seen, case.most_percent):
                 return why
         return ""

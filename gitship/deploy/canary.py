@@ -30,23 +30,24 @@ log = logging.getLogger("gitship.deploy")
 
 
 class Canary:
-    """A stage of the pipeline. From its beginning to its end the app's trial is in ``trials``.
+    """A stage of the pipeline. From its beginning to its end the app's trial is in ``active_canaries``.
 
     ``counting`` says whether the visitor log is read at all: who isn't counted can't have seen an error.
     """
 
     def __init__(
-        self, engine: Engine, front: Front, drainer: Drainer, gatekeeper: AccessControl, trials: ActiveCanaries,
+        self, engine: Engine, front: Front, drainer: Drainer, access_control: AccessControl,
+        active_canaries: ActiveCanaries,
         switch: Switch,
-        tally: TrafficCounters, counting: Callable[[], bool], drain_limit_s: float,
+        counters: TrafficCounters, counting: Callable[[], bool], drain_limit_s: float,
     ) -> None:  # fmt: skip
         self._engine = engine
         self._front = front
         self._drainer = drainer
-        self._gatekeeper = gatekeeper
-        self._trials = trials
+        self._access_control = access_control
+        self._canaries = active_canaries
         self._switch = switch
-        self._tally = tally
+        self._counters = counters
         self._counting = counting
         self._drain_limit_s = drain_limit_s
 
@@ -72,7 +73,7 @@ class Canary:
                 with self._front.holding(app.id):
                     rollout.tried = True
                     self._begin(app, trial, rollout.job.cancel)
-                with self._tally.watching(app.id) as watch:
+                with self._counters.watching(app.id) as watch:
                     judgement = self._watch(rollout, plan, trial, watch, stage)
                 stage.text = self._last_word(rollout, trial, judgement)
             except BaseException:
@@ -85,18 +86,18 @@ class Canary:
 
         To be called while the app is held. Nothing happens without a canary. Raises FrontError.
         """
-        if self._trials.of(rollout.app.id) is None:
+        if self._canaries.of(rollout.app.id) is None:
             return
         try:
             self._end(rollout)
         finally:
-            self._trials.end(rollout.app.id)
-        self._gatekeeper.bring(rollout.app.id)
+            self._canaries.end(rollout.app.id)
+        self._access_control.bring(rollout.app.id)
 
     def promoted(self, rollout: Rollout) -> None:
         """The app's own label leads to the new release now, and the store says so: there are no sides any more."""
         app = rollout.app
-        if self._trials.of(app.id) is None:
+        if self._canaries.of(app.id) is None:
             return
         try:
             self._end(rollout)
@@ -105,7 +106,7 @@ class Canary:
         except GitshipError as error:
             log.warning("%s: ending its canary: %s; both sides are the new release", app.name, error.message)
         finally:
-            self._trials.end(app.id)
+            self._canaries.end(app.id)
 
     def _plan(self, rollout: Rollout) -> CanaryPlan | None:
         job = rollout.job
@@ -121,13 +122,13 @@ class Canary:
         return asked
 
     def _begin(self, app: App, trial: ActiveCanary, cancel: threading.Event) -> None:
-        self._trials.begin(trial)
-        self._gatekeeper.bring(app.id)
+        self._canaries.begin(trial)
+        self._access_control.bring(app.id)
         self._front.canaries.share(app.slug, trial.share)
         vcl = self._front.canaries.vcl(app.slug)
         if vcl is None:
             raise FrontError("Varnish no longer has the canary", "push again")
-        front = self._gatekeeper.canary_front(app, trial)
+        front = self._access_control.canary_front(app, trial)
         switched = Switched(vcl, None, front.verify_token, front.backends)
         self._switch.verify(app, switched, verify_path(trial.release), trial.share.canary, cancel)
 
@@ -141,7 +142,7 @@ class Canary:
         while not trial.decided.wait(TICK_S):
             if rollout.job.cancel.is_set():
                 raise DeployCanceled("canceled during the canary")
-            old, new = self._tally.seen(watch, before), self._tally.seen(watch, now)
+            old, new = self._counters.seen(watch, before), self._counters.seen(watch, now)
             elapsed_s = time.monotonic() - began
             judgement = canary_rules.judge(plan, elapsed_s, old, new)
             if judgement.verdict is not CanaryVerdict.WAIT:
@@ -154,7 +155,7 @@ class Canary:
 
     def _last_word(self, rollout: Rollout, trial: ActiveCanary, judgement: CanaryJudgement) -> str:
         """About a canary that held. Raises DeployError about one that did not."""
-        self._trials.settle(trial)
+        self._canaries.settle(trial)
         if trial.promoted_by:
             return f"Canary promoted by {trial.promoted_by}"
         if trial.aborted_by:

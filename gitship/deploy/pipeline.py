@@ -65,7 +65,7 @@ class Pipeline:
         starter: ContainerStarter,
         drainer: Drainer,
         hooks: Hooks,
-        keeper: VolumeLifecycle,
+        volume_lifecycle: VolumeLifecycle,
         switch: Switch,
         canary: Canary,
         claims: Claims,
@@ -79,7 +79,7 @@ class Pipeline:
         self._starter = starter
         self._drainer = drainer
         self._hooks = hooks
-        self._keeper = keeper
+        self._volume_lifecycle = volume_lifecycle
         self._checker = HealthChecker(engine, settings.deploy.check_timeout)
         self._renaming = AppRename(settings, store, front, repositories)
         self._release_commands = ReleaseCommands(store, engine, addresses, starter.server_id)
@@ -265,7 +265,7 @@ class Pipeline:
                 journal.detail(f"{cut.sockets} websockets were still open after their timeout and were closed")
             journal.finish(DeployState.LIVE, DeployState.DRAINING, started_at, time.monotonic() - began)
             retire_images(self._engine, self._store, app, self._settings.deploy.keep_releases)
-            self._keeper.clear(app)
+            self._volume_lifecycle.clear(app)
 
         ending = [(container, self._grace(rollout, container)) for container in rollout.formation.end]
         vcls = [*rollout.left_vcls, *self._switch.before(switched, app)]

@@ -40,7 +40,7 @@ class DeployRoom:
 
 
 def build(
-    core: Core, engine: EngineRoom, repositories: Repositories, space: FreeSpace, keeper: VolumeLifecycle,
+    core: Core, engine: EngineRoom, repositories: Repositories, space: FreeSpace, volume_lifecycle: VolumeLifecycle,
     containers: ContainersRoom, routing: RoutingRoom, observe: ObserveRoom,
 ) -> DeployRoom:  # fmt: skip
     settings, store, docker = core.settings, core.store, core.settings.docker
@@ -58,13 +58,14 @@ def build(
     releasing = NewReleases(store, engine.docker, repositories, builder, foreign, settings)
     canary = Canary(
         engine.docker, routing.front, routing.drainer, routing.gates, routing.canaries, routing.switch,
-        observe.tally, lambda: observe.visitors.running, settings.deploy.drain_timeout,
+        observe.counters, lambda: observe.visitors.running, settings.deploy.drain_timeout,
     )  # fmt: skip
     read_manifest = partial(manifest_of, store, repositories)
-    probation = AutoRollback(settings, store, core.bus, observe.tally, lambda: queue, read_manifest)
+    probation = AutoRollback(settings, store, core.bus, observe.counters, lambda: queue, read_manifest)
     pipeline = Pipeline(
         settings, store, engine.docker, routing.front, repositories, engine.addresses, releasing, containers.starter,
-        routing.drainer, Hooks(store, settings, routing.url), keeper, routing.switch, canary, containers.claims,
+        routing.drainer, Hooks(store, settings, routing.url), volume_lifecycle, routing.switch, canary,
+        containers.claims,
         probation,
     )  # fmt: skip
     queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")

@@ -15,7 +15,7 @@ from gitship.observe.traffic import StoredStats
 
 @dataclass(frozen=True, slots=True)
 class ObserveRoom:
-    tally: TrafficCounters
+    counters: TrafficCounters
     visitors: VisitorLog
     usage: UsageSampler
     traffic: StoredStats
@@ -30,6 +30,8 @@ class ObserveRoom:
 
 
 def build(core: Core, engine: Engine, front: Front) -> ObserveRoom:
-    tally = TrafficCounters()
-    visitors = VisitorLog(front.workdir, tally.take)
-    return ObserveRoom(tally, visitors, UsageSampler(core.store, engine), StoredStats(core.store, tally, visitors))
+    counters = TrafficCounters()
+    visitors = VisitorLog(front.workdir, counters.take)
+    return ObserveRoom(
+        counters, visitors, UsageSampler(core.store, engine), StoredStats(core.store, counters, visitors)
+    )

@@ -59,10 +59,14 @@ class StoredStats:
     """Owns the thread that writes down what the tally has counted, and the one that reads varnishncsa."""
 
     def __init__(
-        self, store: Store, tally: TrafficCounters, visitors: VisitorLog | None, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        counters: TrafficCounters,
+        visitors: VisitorLog | None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._tally = tally
+        self._counters = counters
         self._visitors = visitors
         self._clock = clock
         self._stop = threading.Event()
@@ -71,7 +75,7 @@ class StoredStats:
     def start(self) -> None:
         """Takes up the last hour where an earlier gitship left it, and counts from now on."""
         minutes = self._store.traffic(MINUTE_S, self._clock() - KEPT_S)
-        self._tally.restore(TrafficMinute(*row) for row in minutes)
+        self._counters.restore(TrafficMinute(*row) for row in minutes)
         if self._visitors is not None:
             self._visitors.start()
         self._thread.start()
@@ -88,9 +92,9 @@ class StoredStats:
     def save(self) -> None:
         """Writes down what has been counted since the last time; what can't be written now is, the next time."""
         try:
-            self._tally.save(self._write)
+            self._counters.save(self._write)
             self._store.prune_traffic(self._clock())
-            self._tally.keep_only(app.id for app in self._store.apps())
+            self._counters.keep_only(app.id for app in self._store.apps())
         except GitshipError as error:
             log.warning("%s", error.message)
         except Exception:
@@ -101,18 +105,18 @@ class StoredStats:
 
     def history(self, app: App, since_s: float) -> list[Span]:
         if since_s <= KEPT_S:
-            return self._tally.steps(app.id, since_s)
+            return self._counters.steps(app.id, since_s)
         return self._hours(since_s, app.id).get(app.id, [])
 
     def all_traffic(self, since_s: float) -> dict[int, Traffic]:
         if since_s > KEPT_S:
             return {app_id: together(s.traffic for s in spans) for app_id, spans in self._hours(since_s).items()}
-        steps = {app.id: self._tally.steps(app.id, since_s) for app in self._store.apps()}
+        steps = {app.id: self._counters.steps(app.id, since_s) for app in self._store.apps()}
         return {app_id: together(s.traffic for s in spans) for app_id, spans in steps.items() if spans}
 
     def metrics(self) -> TrafficMetrics:
         names = {app.id: app.name for app in self._store.apps()}
-        totals = self._tally.totals()
+        totals = self._counters.totals()
         return TrafficMetrics(
             apps={names[app_id]: traffic for app_id, traffic in totals.items() if app_id in names},
             overruns=self._visitors.overruns if self._visitors else 0,
@@ -122,7 +126,7 @@ class StoredStats:
     def _hours(self, since_s: float, app_id: int | None = None) -> dict[int, list[Span]]:
         """What is stored and what is not yet, by app id."""
         spans: dict[int, dict[int, Traffic]] = {}
-        waiting = [(m.app_id, m.start // HOUR_S * HOUR_S, m.traffic) for m in self._tally.unsaved()]
+        waiting = [(m.app_id, m.start // HOUR_S * HOUR_S, m.traffic) for m in self._counters.unsaved()]
         for owner, start, traffic in (*self._store.traffic(HOUR_S, self._clock() - since_s, app_id), *waiting):
             if app_id in (None, owner):
                 spans.setdefault(owner, {}).setdefault(start, Traffic()).add(traffic)

@@ -49,7 +49,7 @@ class Rooms:
     gates: Gates  # maintenance, redirects, passwords, networks let in
     https: AppHttps  # certificates, and who is sent from http to https
     identify: Identify
-    keeper: VolumeLifecycle
+    volume_lifecycle: VolumeLifecycle
     notifications: WebhookNotifications  # messages to webhooks
     pauses: AppPauses  # requests that wait
     programs: Programs  # commands in containers of their own, and in running ones
@@ -58,7 +58,7 @@ class Rooms:
     sampler: UsageSampler
     stats: Stats  # what visitors asked for, and how that was answered
     tails: LogReader
-    trials: ActiveCanaries
+    active_canaries: ActiveCanaries
 
 
 class Operations:
@@ -70,7 +70,7 @@ class Operations:
 
     def __init__(self, shared: Shared, rooms: Rooms) -> None:
         self.apps = Apps(shared, rooms.destroying)
-        self.canaries = Canaries(shared, rooms.trials)
+        self.canaries = Canaries(shared, rooms.active_canaries)
         self.cleanup = Cleanup(shared.settings, shared.store, shared.engine, shared.repositories)
         self.config = Config(shared)
         self.deploys = Deploys(shared)
@@ -82,7 +82,7 @@ class Operations:
         self.releases = Releases(shared)
         self.serving = Serving(shared, rooms.gates)
         self.sign_ins = SignIns(shared.store, rooms.identify)
-        self.storage = Storage(shared, rooms.keeper)
+        self.storage = Storage(shared, rooms.volume_lifecycle)
         self.tuning = Tuning(shared)
 
         self.backups = rooms.backups

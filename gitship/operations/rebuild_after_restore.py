@@ -44,10 +44,10 @@ class Attempt:
 class Revival:
     """Owns a thread while there is something to do."""
 
-    def __init__(self, shared: Shared, keeper: VolumeLifecycle, operations: Operations) -> None:
+    def __init__(self, shared: Shared, volume_lifecycle: VolumeLifecycle, operations: Operations) -> None:
         self._store = shared.store
         self._engine = shared.engine
-        self._keeper = keeper
+        self._volume_lifecycle = volume_lifecycle
         self._operations = operations
         self._promoted: list[App] = []  # they wait for the app that they come from
         self._stop = threading.Event()
@@ -179,9 +179,9 @@ class Revival:
 
     def _make_volumes(self, app: App) -> None:
         """Volumes whose content was in no backup are there, empty: else no container of the app could be made."""
-        for name, volume in self._keeper.of(app).items():
+        for name, volume in self._volume_lifecycle.of(app).items():
             if not self._engine.volumes.exists(volume):
-                self._engine.volumes.make(volume, self._keeper.labels(app, name))
+                self._engine.volumes.make(volume, self._volume_lifecycle.labels(app, name))
                 log.warning(
                     "%s: volume %s is empty, its content was not in the backup; fill it with `storage:import %s %s`",
                     app.name, name, app.name, name,

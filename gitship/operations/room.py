@@ -49,7 +49,8 @@ class OperationsRoom:
 
 
 def build(
-    core: Core, engine: Engine, repositories: Repositories, disk: DiskRoom, keeper: VolumeLifecycle, tails: LogReader,
+    core: Core, engine: Engine, repositories: Repositories, disk: DiskRoom, volume_lifecycle: VolumeLifecycle,
+    tails: LogReader,
     routing: RoutingRoom, observe: ObserveRoom, https: ServerHttps, backups: Backups, deploy: DeployRoom,
     one_off: OneOffRoom, notifier: WebhookSender, reconcile: ReconcileRoom, identify: Identify,
 ) -> OperationsRoom:  # fmt: skip
@@ -64,7 +65,7 @@ def build(
         gates=routing.gates,
         https=https,
         identify=identify,
-        keeper=keeper,
+        volume_lifecycle=volume_lifecycle,
         notifications=notifier,
         pauses=routing.pausing,
         programs=one_off.one_offs,
@@ -73,13 +74,13 @@ def build(
         sampler=observe.usage,
         stats=observe.traffic,
         tails=tails,
-        trials=routing.canaries,
+        active_canaries=routing.canaries,
     )
     operations = Operations(shared, rooms)
     deploy.probation.rolls_back_by(operations.releases.withdraw)
     return OperationsRoom(
         operations,
         Uptime(store, operations.facts, routing.pausing, observe.traffic),
-        Revival(shared, keeper, operations),
+        Revival(shared, volume_lifecycle, operations),
         Upkeep(settings, store, engine, disk.data, disk.docker, operations.cleanup),
     )

@@ -43,18 +43,18 @@ class Kept:
 class Storage:
     """Every method raises GitshipError (NotFound, Conflict, ...) with a hint, and then no data have changed."""
 
-    def __init__(self, shared: Shared, keeper: VolumeLifecycle) -> None:
+    def __init__(self, shared: Shared, volume_lifecycle: VolumeLifecycle) -> None:
         self._shared = shared
         self._store = shared.store
         self._host_directories = HostDirectories(shared.store)
         self._volumes = shared.engine.volumes
-        self._keeper = keeper
+        self._volume_lifecycle = volume_lifecycle
 
     # -- looking
 
     def kept(self, app: App) -> list[Kept]:
         """Mounts by path, then the volumes that are mounted nowhere."""
-        volumes = self._keeper.of(app)
+        volumes = self._volume_lifecycle.of(app)
         sizes = {name: self._volumes.size_bytes(volume) for name, volume in volumes.items()}
         wanted = mounts.stored(self._store.settings(app.id))
         live = self._live_mounts(app)
@@ -91,7 +91,7 @@ class Storage:
                 f"choose another path, or first: storage:unmount {app.name} {there.source}:{wanted.path}",
             )
         if not wanted.host:
-            self._keeper.ensure(app, wanted.source)
+            self._volume_lifecycle.ensure(app, wanted.source)
         return {overrides.MOUNT + wanted.path: wanted.stored}
 
     def _on_the_host(self, wanted: DeclaredMount) -> DeclaredMount:
@@ -115,7 +115,7 @@ class Storage:
 
     def ensure_destroyable(self, app: App, name: str) -> None:
         """Raises NotFound, or Conflict while the volume is in use."""
-        self._keeper.named(app, name)
+        self._volume_lifecycle.named(app, name)
         if any(w.source == name for w in mounts.stored(self._store.settings(app.id))):
             raise Conflict(f"'{name}' is mounted in {app.name}", f"first: storage:unmount {app.name} {name}")
         live = self._store.app_by_id(app.id)
@@ -124,19 +124,19 @@ class Storage:
             raise Conflict(
                 f"the live release of {app.name} still has '{name}'", f"ps:restart {app.name} ends its containers"
             )
-        if self._keeper.deploying(app):
+        if self._volume_lifecycle.deploying(app):
             raise Conflict(f"a deploy of {app.name} is in progress", "wait for it, or cancel it with `deploys:cancel`")
 
     def destroy(self, app: App, name: str, by: Identity) -> None:
         """Removes the volume with its data."""
-        with self._keeper.claim(app, name):
+        with self._volume_lifecycle.claim(app, name):
             app = self._store.confirm(app, by)
             ensure_unlocked(self._store, app)
-            self._keeper.ensure_still(app)
+            self._volume_lifecycle.ensure_still(app)
             self.ensure_destroyable(app, name)
             with self._store.acting(app, by):
-                self._keeper.discard(app, name)
-            self._keeper.clear(app)
+                self._volume_lifecycle.discard(app, name)
+            self._volume_lifecycle.clear(app)
 
     # -- content
 
@@ -147,9 +147,9 @@ class Storage:
 
         Raises GitshipError when what was handed over is not whole.
         """
-        volume = self._keeper.named(app, name)
+        volume = self._volume_lifecycle.named(app, name)
         try:
-            with self._keeper.moving(app), self._read(app, name, volume, gone) as chunks:
+            with self._volume_lifecycle.moving(app), self._read(app, name, volume, gone) as chunks:
                 pieces = volume_archive.whole(chunks)
                 for piece in volume_archive.gathered(gzip_stream.zipped(pieces) if gzip else pieces):
                     write(piece)
@@ -171,12 +171,16 @@ class Storage:
         """
         app = self._store.confirm(app, by)
         ensure_unlocked(self._store, app)
-        self._keeper.named(app, name)
+        self._volume_lifecycle.named(app, name)
         try:
-            with self._keeper.claim(app, name), self._keeper.moving(app), self._keeper.filling(app, name) as fresh:
+            with (
+                self._volume_lifecycle.claim(app, name),
+                self._volume_lifecycle.moving(app),
+                self._volume_lifecycle.filling(app, name) as fresh,
+            ):
                 if not replace:
                     self._ensure_empty(app, name, gone)
-                self._volumes.write(fresh, gzip_stream.unzipped(chunks), self._keeper.labels(app, name), gone)
+                self._volumes.write(fresh, gzip_stream.unzipped(chunks), self._volume_lifecycle.labels(app, name), gone)
                 if gone.is_set():
                     raise ClientLeft
                 if not replace:  # what the app has written meanwhile
@@ -186,10 +190,10 @@ class Storage:
             raise ClientLeft from None
 
     def _read(self, app: App, name: str, volume: str, gone: threading.Event) -> Any:
-        return self._volumes.read(volume, self._keeper.labels(app, name), gone)
+        return self._volumes.read(volume, self._volume_lifecycle.labels(app, name), gone)
 
     def _ensure_empty(self, app: App, name: str, gone: threading.Event) -> None:
-        with self._read(app, name, self._keeper.named(app, name), gone) as chunks:
+        with self._read(app, name, self._volume_lifecycle.named(app, name), gone) as chunks:
             if not volume_archive.is_empty(chunks):
                 raise Conflict(f"'{name}' of {app.name} is not empty", "add --replace to replace its content")
 
@@ -198,10 +202,10 @@ class Storage:
         changes = {
             overrides.VOLUME + name: fresh,
             overrides.DISCARDED + fresh: None,
-            overrides.DISCARDED + self._keeper.named(app, name): time.time(),
+            overrides.DISCARDED + self._volume_lifecycle.named(app, name): time.time(),
         }
         with self._store.acting(app, by) as now:
-            under_way = self._keeper.deploying(app)
+            under_way = self._volume_lifecycle.deploying(app)
             runs = now.live_release is not None and not self._store.setting(app.id, STOPPED)
             if not runs and under_way:
                 raise Conflict(f"a deploy of {app.name} is in progress", "import again when it has finished")
@@ -213,5 +217,5 @@ class Storage:
                 return None
         request = Request(DeployKind.CONFIG, f"import into volume {name}", settings=changes)
         deploy = self._shared.jobs.submit(now, request, by)
-        self._keeper.claimed_by(app, name, deploy.id)
+        self._volume_lifecycle.claimed_by(app, name, deploy.id)
         return deploy

@@ -50,7 +50,7 @@ class AppDestruction:
         repositories: Repositories,
         addresses: Addresses,
         queue: DeployQueue,
-        keeper: VolumeLifecycle,
+        volume_lifecycle: VolumeLifecycle,
         claims: Claims,
         apart: PerAppErrors | None = None,
     ) -> None:
@@ -64,7 +64,7 @@ class AppDestruction:
         self._repositories = repositories
         self._addresses = addresses
         self._queue = queue
-        self._keeper = keeper
+        self._volume_lifecycle = volume_lifecycle
         self._claims = claims
         self._server_id = store.server_id()
 
@@ -74,12 +74,12 @@ class AppDestruction:
         Raises Conflict also when the app has another name by now: ``by`` has agreed to the end of the one under that.
         """
         found = self._store.confirm(app, by)
-        self._keeper.ensure_still(found)
+        self._volume_lifecycle.ensure_still(found)
         with self._queue.closed(found.id, f"{found.name} is being destroyed", CLEAR_TIMEOUT_S) as clear:
             if not clear:
                 raise Conflict(f"a deploy of {found.name} is just ending", "try again in a moment")
             with self._claims.ending(found.id):
-                self._keeper.ensure_still(found)  # once more, now that none begins
+                self._volume_lifecycle.ensure_still(found)  # once more, now that none begins
                 self._engine.ping()  # while Docker is down nothing is begun
                 with self._front.holding(found.id), self._store.acting(found, by) as now:
                     if now.name != app.name:  # a rename may have ended meanwhile
@@ -147,7 +147,7 @@ class AppDestruction:
             except Conflict:
                 if not left:
                     raise
-        self._keeper.remove_all(app)
+        self._volume_lifecycle.remove_all(app)
         mine = held_by(self._store, app)
         for image_id in {r.image_id for r in self._store.releases(app.id)}:  # those of other apps, too, stay
             self._engine.images.remove(image_id, mine, untagged=only_of(self._store, app, image_id))

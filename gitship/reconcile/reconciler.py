@@ -73,7 +73,7 @@ class Reconciler:
         destroying: AppDestruction,
         repair: ContainerRepair,
         one_offs: OneOffs,
-        keeper: VolumeLifecycle,
+        volume_lifecycle: VolumeLifecycle,
         outages: Outages,
         routes: RouteRepair,
         lost: LostAddresses,
@@ -90,7 +90,7 @@ class Reconciler:
         self._destroying = destroying
         self._repair = repair
         self._one_offs = one_offs
-        self._keeper = keeper
+        self._volume_lifecycle = volume_lifecycle
         self._outages = outages
         self._routes = routes
         self._lost = lost
@@ -149,7 +149,7 @@ class Reconciler:
             changes += self._destroying.amiss()
             changes += self._one_offs.amiss(states)
             changes += self._repair.amiss(states)
-            changes += self._keeper.amiss(states)
+            changes += self._volume_lifecycle.amiss(states)
             if self._front.alive():
                 self._outages.look(self._store.containers(), states)
                 changes += self._routes.amiss()
@@ -202,7 +202,7 @@ class Reconciler:
             states = self._engine.list(self._labels)
             changes += self._one_offs.settle(states, unmended)
             changes += self._repair.settle(states, unmended)
-            changes += self._keeper.settle(states, unmended)
+            changes += self._volume_lifecycle.settle(states, unmended)
             self._outages.look(self._store.containers(), states)
             self._lost.settle(unmended)
         return changes

@@ -35,7 +35,7 @@ class RouteRepair:
         store: Store,
         front: Front,
         wanted: DesiredState,
-        gatekeeper: AccessControl,
+        access_control: AccessControl,
         queue: DeployQueue,
         claims: Claims,
         apart: PerAppErrors | None = None,
@@ -45,7 +45,7 @@ class RouteRepair:
         self._store = store
         self._front = front
         self._wanted = wanted
-        self._gatekeeper = gatekeeper
+        self._access_control = access_control
         self._queue = queue
         self._claims = claims
         self.left: set[int] = set()  # ids of apps that were left to a deploy: it may fail, and the route stay wrong
@@ -91,7 +91,7 @@ class RouteRepair:
                 now = self._store.app_by_id(app.id)
                 if self._deploying(now) or not self._front.wrong([self._wanted.front(now)]):
                     return False
-                self._gatekeeper.bring(app.id)
+                self._access_control.bring(app.id)
                 return True
 
     def _wrong(self, apps: Iterable[App], failed: list[GitshipError]) -> list[App]:

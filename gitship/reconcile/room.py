@@ -45,7 +45,8 @@ class ReconcileRoom:
 
 
 def build(
-    core: Core, engine: EngineRoom, repositories: Repositories, keeper: VolumeLifecycle, containers: ContainersRoom,
+    core: Core, engine: EngineRoom, repositories: Repositories, volume_lifecycle: VolumeLifecycle,
+    containers: ContainersRoom,
     routing: RoutingRoom, outages: Outages, queue: DeployQueue, one_offs: OneOffs,
 ) -> ReconcileRoom:  # fmt: skip
     settings, store, bus, apart = core.settings, core.store, core.bus, core.apart
@@ -53,7 +54,7 @@ def build(
     routes_apart = PerAppErrors()
     watcher = ContainerWatcher(store, bus, docker, outages)
     destroying = AppDestruction(
-        settings, store, bus, docker, front, repositories, addresses, queue, keeper, claims, apart
+        settings, store, bus, docker, front, repositories, addresses, queue, volume_lifecycle, claims, apart
     )
     repair = ContainerRepair(
         settings, store, docker, front, containers.starter, routing.drainer, queue, watcher, claims,
@@ -69,7 +70,7 @@ def build(
         destroying,
         repair,
         one_offs,
-        keeper,
+        volume_lifecycle,
         outages,
         RouteRepair(settings, store, front, routing.desired, routing.gates, queue, claims, routes_apart),
         LostAddresses(store, docker, claims, queue, apart),

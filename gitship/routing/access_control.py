@@ -39,11 +39,11 @@ class AccessControl:
         drain_limit_s: float,
         wanted: DesiredState,
         settings: Settings,
-        trials: ActiveCanaries,
+        active_canaries: ActiveCanaries,
     ) -> None:
         self._wanted = wanted
         self._settings = settings
-        self._trials = trials
+        self._canaries = active_canaries
         self._store = store
         self._front = front
         self._drainer = drainer
@@ -132,7 +132,7 @@ class AccessControl:
         if self._store.setting(app_id, DESTROYING) is not None:
             return  # it must not come back
         ensure_front(self._front)
-        trial = self._trials.of(app.id)
+        trial = self._canaries.of(app.id)
         wanted = self._wanted.front(app)
         canary = self.canary_front(app, trial) if trial is not None else None
         if trial is not None and canary is not None:

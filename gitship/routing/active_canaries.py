@@ -43,19 +43,19 @@ class ActiveCanaries:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._trials: dict[int, ActiveCanary] = {}
+        self._canaries: dict[int, ActiveCanary] = {}
 
     def begin(self, trial: ActiveCanary) -> None:
         with self._lock:
-            self._trials[trial.app_id] = trial
+            self._canaries[trial.app_id] = trial
 
     def of(self, app_id: int) -> ActiveCanary | None:
         with self._lock:
-            return self._trials.get(app_id)
+            return self._canaries.get(app_id)
 
     def end(self, app_id: int) -> None:
         with self._lock:
-            self._trials.pop(app_id, None)
+            self._canaries.pop(app_id, None)
 
     def settle(self, trial: ActiveCanary) -> None:
         """From now on nobody else decides about it."""
@@ -65,7 +65,7 @@ class ActiveCanaries:
     def decide(self, app_id: int, by: str, *, promote: bool) -> ActiveCanary | None:
         """The first decision counts; None when there is nothing to decide any more."""
         with self._lock:
-            trial = self._trials.get(app_id)
+            trial = self._canaries.get(app_id)
             if trial is None or trial.decided.is_set():
                 return None
             if promote:

@@ -52,10 +52,10 @@ class AppPauses(Protocol):
 class ServerPauses:
     """Each pause has a thread that ends it at its limit."""
 
-    def __init__(self, store: Store, front: Front, gatekeeper: AccessControl, domain: str) -> None:
+    def __init__(self, store: Store, front: Front, access_control: AccessControl, domain: str) -> None:
         self._store = store
         self._front = front
-        self._gatekeeper = gatekeeper
+        self._access_control = access_control
         self._domain = domain
         self._lock = threading.Lock()
         self._running: dict[int, tuple[App, threading.Event, threading.Thread]] = {}  # as each app was then
@@ -78,7 +78,7 @@ class ServerPauses:
             self._running[found.id] = (found, over, thread)
         try:
             self._front.pauses.begin(found.slug, found.id, until)
-            self._gatekeeper.apply_front(found)
+            self._access_control.apply_front(found)
             self._front.pauses.hold(found.slug, self._host(found))
         except BaseException:
             self._end(found.id)
@@ -141,7 +141,7 @@ class ServerPauses:
         over.set()
         self._front.pauses.end(app.slug)
         try:
-            self._gatekeeper.apply_front(app)
+            self._access_control.apply_front(app)
         except GitshipError as error:
             log.warning("%s: after a pause: %s", app.name, error.message)
         return True

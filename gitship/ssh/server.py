@@ -54,7 +54,7 @@ class SshServer:
         self._entrance: ConnectionLimiter[SshConnection] = ConnectionLimiter(
             self._limits, silent=lambda connection: connection.silent
         )
-        self._lobby = PendingConnections(self._limits.lobby, self._limits.lobby_s, self._speaks, _turn_away)
+        self._pending = PendingConnections(self._limits.lobby, self._limits.lobby_s, self._speaks, _turn_away)
         self._listener: socket.socket | None = None
         self._bound = listen
         self._stopping = threading.Event()
@@ -68,7 +68,7 @@ class SshServer:
         logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
         self._listener = _bind(self._listen)
         self._bound = Address(*self._listener.getsockname()[:2])
-        self._lobby.start()
+        self._pending.start()
         for name, target in (("gitship-ssh-accept", self._accept), ("gitship-ssh-reaper", self._reap)):
             thread = threading.Thread(target=target, name=name, daemon=True)
             self._threads.append(thread)
@@ -101,7 +101,7 @@ class SshServer:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
         for thread in self._threads:
             thread.join(THREADS_END_S)
-        self._lobby.stop(THREADS_END_S)
+        self._pending.stop(THREADS_END_S)
         for connection in self._snapshot():
             connection.refuse_sessions()
         deadline = time.monotonic() + grace_s
@@ -161,7 +161,7 @@ class SshServer:
         if admission.evicted is not None:
             admission.evicted.close()
         if admission.refused == FULL and not speaks:
-            self._lobby.wait(sock, address, FULL)
+            self._pending.wait(sock, address, FULL)
             return
         if admission.refused:
             log.debug("%s: refused, %s", address, admission.refused)  # a flood must not fill the log

@@ -32,9 +32,9 @@ class World:
     def __init__(self, *, counting: bool = True) -> None:
         release = Release(2, APP, 2, None, "sha256:2", 1, {}, (Process(WEB),), "", "ada", 0.0)
         web = Container("2", "shop.web.1.v2", APP, 2, WEB, 1, "10.0.0.2", 5000)
-        self.trials = ActiveCanaries()
+        self.active_canaries = ActiveCanaries()
         self.trial = ActiveCanary(12, APP, release, (web,), CanaryShare("12", 50), 60)
-        self.trials.begin(self.trial)
+        self.active_canaries.begin(self.trial)
         self.tally = TrafficCounters()
         self.cancel = threading.Event()
         self.rollout: Any = SimpleNamespace(
@@ -42,7 +42,7 @@ class World:
         )
         none = cast(Any, None)
         self.canary = Canary(
-            cast(Any, NoLogs()), none, none, none, self.trials, none, self.tally, lambda: counting, 1.0
+            cast(Any, NoLogs()), none, none, none, self.active_canaries, none, self.tally, lambda: counting, 1.0
         )
 
     def watch(self, plan: CanaryPlan = PLAN) -> CanaryJudgement:
@@ -73,8 +73,8 @@ def test_it_is_canceled_as_any_deploy() -> None:
 @pytest.mark.parametrize("promote", [True, False])
 def test_people_come_before_figures_and_the_first_of_them_counts(promote: bool) -> None:
     world = World()
-    assert world.trials.decide(APP, "ada", promote=promote) is world.trial
-    assert world.trials.decide(APP, "bob", promote=not promote) is None
+    assert world.active_canaries.decide(APP, "ada", promote=promote) is world.trial
+    assert world.active_canaries.decide(APP, "bob", promote=not promote) is None
     assert world.watch(CanaryPlan(50, 1e6)).verdict is CanaryVerdict.WAIT
     if promote:
         assert world.last_word() == "Canary promoted by ada"
@@ -86,7 +86,7 @@ def test_people_come_before_figures_and_the_first_of_them_counts(promote: bool) 
 def test_after_the_last_word_nobody_can_decide() -> None:
     world = World()
     assert world.last_word() == "Canary promoted: all is well"
-    assert world.trials.decide(APP, "ada", promote=False) is None
+    assert world.active_canaries.decide(APP, "ada", promote=False) is None
 
 
 def test_a_release_is_not_promoted_when_nobody_was_counted() -> None:

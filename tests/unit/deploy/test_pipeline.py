@@ -126,12 +126,12 @@ class Bench(test_repair_containers.Bench):
         engine, front = cast(Engine, self.engine), cast(Front, self.memory)
         self.repositories = Repositories(directory / "repos", None)
         self.repository = self.repositories.create("shop")
-        wanted, trials = DesiredState(self.store, self.settings.domain), ActiveCanaries()
+        wanted, active_canaries = DesiredState(self.store, self.settings.domain), ActiveCanaries()
         self.wanted = wanted
         switch = AskedSwitch(front, self.settings.domain, wanted)
-        self.gates = gates = AccessControl(self.store, front, self.drainer, 1.0, wanted, self.settings, trials)
+        self.gates = gates = AccessControl(self.store, front, self.drainer, 1.0, wanted, self.settings, active_canaries)
         none = cast(Any, None)
-        canary = Canary(engine, front, self.drainer, gates, trials, switch, none, lambda: False, 1.0)
+        canary = Canary(engine, front, self.drainer, gates, active_canaries, switch, none, lambda: False, 1.0)
         foreign = ExternalImages(self.store, engine, self.repositories, none)
         self.pipeline = Pipeline(
             self.settings, self.store, engine, front, self.repositories, self.starter._addresses,

@@ -146,7 +146,7 @@ class MemoryServer:
         self.tls, self.authority = Curtain(), TestAuthority()
         self.facts, self.reconciling = StoreFacts(store), StoreReconciling()
         self.programs, self.runs = EchoPrograms(), EchoRuns(store)
-        self.tally, self.trials = TrafficCounters(), ActiveCanaries()
+        self.tally, self.active_canaries = TrafficCounters(), ActiveCanaries()
         engine, front, server_id = self.engine, self.front, store.server_id()
         self.repositories = repositories = Repositories(settings.repositories, None)
         self._renaming = AppRename(settings, store, front, repositories)
@@ -154,7 +154,9 @@ class MemoryServer:
         addresses = Addresses(store, engine, IPv4Network("10.9.0.0/20"), server_id)
         kept = LogArchive(store, engine, settings.logs, keep_releases=5)
         drainer = Drainer(front, ContainerStarter(engine, addresses, kept, server_id, store.settings))
-        gates = AccessControl(store, front, drainer, 0.0, DesiredState(store, settings.domain), settings, self.trials)
+        gates = AccessControl(
+            store, front, drainer, 0.0, DesiredState(store, settings.domain), settings, self.active_canaries
+        )
         self.gates = gates
         self._pausing = ServerPauses(store, front, gates, settings.domain)
         self.showing = CertificateInstaller(settings, store, self.tls, gates)
@@ -182,7 +184,7 @@ class MemoryServer:
             sampler=Busy(store, engine),
             stats=StoredStats(store, self.tally, None),
             tails=LogReader(store, self.bus, engine, kept),
-            trials=self.trials,
+            active_canaries=self.active_canaries,
         )
         self.operations = Operations(self.shared, rooms)
 
@@ -202,7 +204,7 @@ class MemoryServer:
         """No deploy is under way, but for those that are held, and canaries."""
         while (
             self._may_end.is_set()
-            and not self.trials._trials
+            and not self.active_canaries._canaries
             and (thread := next(iter(self.queue._threads.values()), None))
         ):
             thread.join(LIMIT_S)
@@ -263,11 +265,11 @@ class MemoryServer:
         """Who has aborted the canary, if anybody."""
         live = self.store.release(job.app.live_release or 0)
         trial = ActiveCanary(job.deploy.id, job.app_id, live, (), CanaryShare("5", 5), 60)
-        self.trials.begin(trial)
+        self.active_canaries.begin(trial)
         job.journal.update(state=DeployState.CANARY)
         self._trying.set()
         trial.decided.wait(LIMIT_S)
-        self.trials.end(job.app_id)
+        self.active_canaries.end(job.app_id)
         return trial.aborted_by
 
     def _fail(self, job: Job, failure: Failure) -> None:
