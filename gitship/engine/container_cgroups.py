@@ -6,11 +6,12 @@ Version 1, version 2, or both side by side (hybrid); a machine that is not this 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gitship.engine.types import Usage
+from gitship.errors import NotFound
 
 NO_LIMIT_BYTES = 1 << 60  # version 1 says "no limit" with the largest number that is a multiple of a page
 
@@ -22,6 +23,36 @@ class ContainerCgroup:
     cpu: Path
     memory: Path
     unified: bool  # version 2
+
+
+class CgroupMeters:
+    """Remembers each container's cgroup: it stays the same when the container starts again.
+
+    ``pid_of`` gives a container's first process and raises NotFound when the container is gone.
+    """
+
+    def __init__(self, pid_of: Callable[[str], int]) -> None:
+        self._pid_of = pid_of
+        self._groups: dict[str, ContainerCgroup] = {}
+
+    def forget(self, container_id: str) -> None:
+        """The container goes."""
+        self._groups.pop(container_id, None)
+
+    def usage(self, container_id: str) -> Usage | None:
+        """None when the container is gone, or its cgroup cannot be found."""
+        known = self._groups.get(container_id)
+        if known is not None and (usage := read(known)):
+            return usage
+        self.forget(container_id)
+        try:
+            found = find(container_id, self._pid_of(container_id))
+        except NotFound:
+            return None
+        if found is None:
+            return None
+        self._groups[container_id] = found
+        return read(found)
 
 
 def find(container_id: str, pid: int, proc: Path = Path("/proc")) -> ContainerCgroup | None:

@@ -26,8 +26,8 @@ from gitship.engine import (
     platforms,
 )
 from gitship.engine.build_limits import BuildLimits
-from gitship.engine.cgroup_meters import CgroupMeters
 from gitship.engine.connection import EngineConnection
+from gitship.engine.container_cgroups import CgroupMeters
 from gitship.engine.docker_host import is_here
 from gitship.engine.docker_images import DockerImages
 from gitship.engine.errors import translated
