@@ -6,11 +6,11 @@ from gitship.store.audit import Audit
 from gitship.store.certificates import Certificates
 from gitship.store.container_events import ContainerEvents
 from gitship.store.cron import CronRuns
-from gitship.store.deploys import Deploys
+from gitship.store.deploys import DeployRecords
 from gitship.store.image_stores import ImageStores
 from gitship.store.live_releases import LiveReleases
 from gitship.store.registries import RegistryLogins
-from gitship.store.releases import Releases
+from gitship.store.releases import ReleaseRecords
 from gitship.store.rights import Rights
 from gitship.store.settings import AppSettings
 from gitship.store.shifted_deadlines import Deadlines
@@ -24,9 +24,9 @@ __all__ = ["Store"]
 
 class Store(
     Rights,
-    Releases,
+    ReleaseRecords,
     LiveReleases,
-    Deploys,
+    DeployRecords,
     AppSettings,
     Audit,
     CronRuns,

@@ -17,7 +17,7 @@ from gitship.store.webhooks import Webhooks
 _APP = "id, name, created_at, deploy_branch, live_release, network"
 
 
-class Apps(Webhooks):
+class AppRecords(Webhooks):
     """Apps, and what their next release will have: config, scale, host names."""
 
     def create_app(self, name: str, made_by: int | None = None) -> App:

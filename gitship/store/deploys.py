@@ -24,7 +24,7 @@ _TOLD = {
 }
 
 
-class Deploys(Webhooks):
+class DeployRecords(Webhooks):
     """The records of deploys."""
 
     def create_deploy(

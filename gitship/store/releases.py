@@ -26,7 +26,7 @@ _RELEASE = (
 )
 
 
-class Releases(Database):
+class ReleaseRecords(Database):
     """Immutable releases."""
 
     def create_release(

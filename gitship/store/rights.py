@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 from gitship.errors import Conflict, NoPermission, NotFound, OutOfReach
 from gitship.model import App, Identity, Key
-from gitship.store.apps import Apps
+from gitship.store.apps import AppRecords
 from gitship.store.keys import Keys
 
 
-class Rights(Apps, Keys):
+class Rights(AppRecords, Keys):
     """Whether an identity still may do what it set out to do."""
 
     def confirm(self, app: App, by: Identity) -> App:

@@ -173,7 +173,7 @@ class MemoryServer:
             gates=gates,
             https=https_of(settings, store, self.showing, self.authority),
             identify=self.identify,
-            keeper=keeper,
+            volume_lifecycle=keeper,
             notifications=WebhookSender(
                 store, Bus(), lambda app: self.operations.domains.urls(app)[0]
             ),  # only `test` sends
