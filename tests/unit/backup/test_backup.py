@@ -312,7 +312,7 @@ def test_a_flipped_bit_is_found(here: Here) -> None:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         place = archive.getmember("data/gitship.db").offset_data + 5000
     data[place] ^= 1
-    with pytest.raises(IncompleteBackup, match=r"'data/gitship\.db' is not what was written"):
+    with pytest.raises(IncompleteBackup, match=r"'data/gitship\.db' differs from what was backed up"):
         restoring.check(io.BytesIO(bytes(data)))
 
 
@@ -375,7 +375,7 @@ def test_what_is_no_backup_is_told_so(here: Here, data: bytes) -> None:
 def test_not_under_a_server_that_runs(here: Here) -> None:
     data = here.take()
     here.store.close()
-    with data_directory_lock.claimed(here.settings.data_dir), pytest.raises(Conflict, match="runs on"):
+    with data_directory_lock.claimed(here.settings.data_dir), pytest.raises(Conflict, match="running on"):
         restore(here, data, force=True)
 
 

@@ -36,7 +36,7 @@ def test_a_compiler_that_fails_is_named_and_the_next_one_tried() -> None:
 
 
 def test_without_a_compiler_what_to_install_is_said() -> None:
-    with pytest.raises(GitshipError, match="there is none"):
+    with pytest.raises(GitshipError, match="none found"):
         demo.server(((("no-such-compiler",), ()),))
 
 

@@ -124,7 +124,7 @@ def test_domains_that_only_an_app_can_have_by_its_name_are_told(tmp_path: Path) 
     assert finding.fix == "domains:remove shop store.example.com, then an app may be called store"
     store.create_app("store")
     [finding] = network.names(settings)
-    assert finding.level is Level.FAIL and "leads to the app store, not to shop" in finding.text
+    assert finding.level is Level.FAIL and "routes to the app store, not to shop" in finding.text
     store.close()
 
 

@@ -61,7 +61,7 @@ def test_a_limit_holds_for_as_long_as_it_says() -> None:
         (errors.TimeoutError(), "did not finish in time"),
         (errors.ClientError("odd"), "sent an unexpected answer: odd"),
         (KeyError("newNonce"), "sent an unexpected answer"),
-        (errors.IssuanceError(messages.Error.with_code("caa", detail="no")), "refuses: no"),
+        (errors.IssuanceError(messages.Error.with_code("caa", detail="no")), "refused: no"),
         (messages.Error.with_code("malformed", detail="x" * 5000), "x" * WORDS + "..."),
     ],
 )

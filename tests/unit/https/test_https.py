@@ -146,7 +146,7 @@ def test_one_that_haproxy_refuses_is_taken_back(www: Place) -> None:
     first = read(bundle(WWW))
     www.https.add_certificate(www.shop, first, GITSHIP)
     www.tls.refuses = {"shop"}
-    with pytest.raises(FrontError, match="does not take"):
+    with pytest.raises(FrontError, match="rejected the certificate"):
         www.https.add_certificate(www.shop, read(bundle(WWW, days=30)), GITSHIP)
     [kept] = [c for c in www.store.certificates(www.shop.id) if c.source is CertificateSource.OWN]
     assert kept.pem == first.pem

@@ -81,7 +81,7 @@ def test_a_limit_of_the_authority_holds_for_every_app_and_for_everybody(www: Pla
     www.store.add_domain(other.id, "other.example.com")
     www.store.set_setting(other.id, "https", {"on": True, "hsts_s": 0})
     www.keeper.look()
-    with pytest.raises(Conflict, match="left alone for 60 min"):
+    with pytest.raises(Conflict, match="no requests for 60 min"):
         www.https.renew(other, www.said.append, GITSHIP, force=True)
     assert len(www.authority.asked) == 1
     www.store.hold_authority(time.time() - 1)
@@ -223,7 +223,7 @@ def test_valid_certificates_come_before_expired_ones_and_ones_own_before_others(
     assert chosen([mine, acme, own], hosts, 10.0)[hosts[0]].id == 1
 
 
-@pytest.mark.parametrize(("days", "announced"), [(13.9, "ends in 13 days"), (14.1, "")])
+@pytest.mark.parametrize(("days", "announced"), [(13.9, "expires in 13 days"), (14.1, "")])
 def test_the_end_of_a_certificate_is_announced_once_14_days_before(www: Place, days: float, announced: str) -> None:
     www.authority.days = days
     www.settings = replace(www.settings, https=replace(www.settings.https, renew_before=DAY))

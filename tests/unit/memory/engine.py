@@ -45,7 +45,7 @@ class MemoryImages(DockerImages):
 
     def login(self, server: str, username: str, password: str) -> None:
         if password == "wrong":
-            raise EngineError(f"the registry {server} does not take the login", "check user and password")
+            raise EngineError(f"the registry {server} rejected the login", "check user and password")
 
     def remove(self, image_id: str, mine: Callable[[str], bool], *, untagged: bool) -> bool:
         return True
