@@ -3,6 +3,7 @@
 GitshipError            message (what happened) and hint (what to do next)
 ├── UsageError          typed wrongly, whatever exists: exit code 2
 ├── ConfigError         a server setting or an app's own file is wrong
+├── DamagedSetting      the database holds a value of an app that its setting cannot have
 ├── NotFound            no such app, release, key, ... (or no permission: the same answer)
 │   ├── OutOfReach      ... for a key that is limited to some apps, whether it exists or not
 │   └── AlreadyGone     ... and so there is nothing to remove: exit code 3
@@ -39,6 +40,10 @@ class UsageError(GitshipError):
 
 class ConfigError(GitshipError):
     """A setting is unknown, of the wrong type, or out of range."""
+
+
+class DamagedSetting(GitshipError):
+    """What the database holds for an app is not a value of that setting."""
 
 
 class NotFound(GitshipError):

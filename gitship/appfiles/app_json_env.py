@@ -15,7 +15,6 @@ from gitship.errors import DeployError
 from gitship.model import CONFIG_NAME
 from gitship.schema import Value
 
-GIVEN = "app-json-env"  # an app's setting: names that need not be there and were given once
 SECRET = "secret"  # noqa: S105 (the only generator there is)
 SECRET_BYTES = 32  # 64 hexadecimal digits, as at Heroku
 

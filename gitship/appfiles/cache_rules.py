@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gitship.appsettings import CACHE
 from gitship.front.cache import ALL_COOKIES, DEFAULT, MOST_NAMES, MOST_WARM, CacheSettings, is_name, is_path
 from gitship.schema import Value
+from gitship.store.settings import AppSettings
 
-PREFIX = "cache."  # + a field of Cache
 BY_COMMAND, BY_FILE, BY_DEFAULT = "cache:set", "gitship.toml", "default"
 
 
@@ -112,22 +113,16 @@ def stored(values: Mapping[str, Any]) -> dict[str, Any]:
     return {rule.field: values[rule.key] for rule in RULES if rule.key in values}
 
 
-def by_command(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of an app's stored settings that are rules, by field."""
-    return {name.removeprefix(PREFIX): v for name, v in settings.items() if name.startswith(PREFIX) and v is not None}
-
-
-def cache(of_release: Mapping[str, Any], settings: Mapping[str, Any]) -> CacheSettings:
-    """The rules in force."""
+def cache(of_release: Mapping[str, Any], settings: AppSettings) -> CacheSettings:
+    """The rules in force. Raises DamagedSetting."""
     known = {rule.field for rule in RULES}
-    values = {n: v for n, v in {**of_release, **by_command(settings)}.items() if n in known}
-    fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-    return dataclasses.replace(DEFAULT, **fields)
+    fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in of_release.items() if n in known}
+    return dataclasses.replace(DEFAULT, **{**fields, **settings.all(CACHE)})
 
 
-def in_use(of_release: Mapping[str, Any], settings: Mapping[str, Any]) -> list[CacheRuleInUse]:
+def in_use(of_release: Mapping[str, Any], settings: AppSettings) -> list[CacheRuleInUse]:
     """Every rule, with where it comes from."""
-    now, own = cache(of_release, settings), by_command(settings)
+    now, own = cache(of_release, settings), settings.all(CACHE)
     found = []
     for rule in RULES:
         value = getattr(now, rule.field)

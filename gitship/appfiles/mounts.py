@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from gitship.appfiles import overrides
+from gitship.appsettings import MOUNT, VOLUME, MountSource
 from gitship.errors import DeployError, UsageError
 from gitship.model import Mount, Process, Release
+from gitship.store.settings import AppSettings
 
 VOLUME_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
 PATH_CHARS = 1024
@@ -34,10 +33,9 @@ class DeclaredMount:
         return self.source.startswith("/")
 
     @property
-    def stored(self) -> dict[str, Any]:
-        """As it is kept under ``overrides.MOUNT`` and the path."""
-        processes = None if self.processes is None else list(self.processes)
-        return {"source": self.source, "read_only": self.read_only, "processes": processes}
+    def setting(self) -> MountSource:
+        """As it is kept under ``MOUNT`` and the path."""
+        return MountSource(self.source, self.read_only, self.processes)
 
 
 def parse(text: str) -> tuple[str, str]:
@@ -82,19 +80,14 @@ def _clean(text: str) -> str:
     return path
 
 
-def stored(settings: Mapping[str, Any]) -> list[DeclaredMount]:
-    """All that are set, by path."""
-    found = []
-    for path, value in sorted(overrides.below(settings, overrides.MOUNT).items()):
-        if value is not None:
-            processes = None if value["processes"] is None else tuple(value["processes"])
-            found.append(DeclaredMount(value["source"], path, value["read_only"], processes))
-    return found
+def stored(settings: AppSettings) -> list[DeclaredMount]:
+    """All that are set, by path. Raises DamagedSetting."""
+    return [DeclaredMount(m.source, path, m.read_only, m.processes) for path, m in settings.all(MOUNT).items()]
 
 
-def attached(processes: tuple[Process, ...], settings: Mapping[str, Any]) -> tuple[Process, ...]:
+def attached(processes: tuple[Process, ...], settings: AppSettings) -> tuple[Process, ...]:
     """The processes of a new release with what is to be mounted now. Raises DeployError when that is gone."""
-    volumes, wanted = overrides.below(settings, overrides.VOLUME), stored(settings)
+    volumes, wanted = settings.all(VOLUME), stored(settings)
     for mount in wanted:
         if not mount.host and mount.source not in volumes:  # it was destroyed in the moment in which it was mounted
             raise DeployError(
@@ -114,12 +107,12 @@ def attached(processes: tuple[Process, ...], settings: Mapping[str, Any]) -> tup
     )
 
 
-def found_again(target: Release, settings: Mapping[str, Any]) -> tuple[Process, ...]:
+def found_again(target: Release, settings: AppSettings) -> tuple[Process, ...]:
     """The processes of an older release with its mounts, on the volumes as they are now.
 
     Raises DeployError when one is gone.
     """
-    volumes = overrides.below(settings, overrides.VOLUME)
+    volumes = settings.all(VOLUME)
     for mount in target.mounts:
         if not mount.host and volumes.get(mount.source) is None:
             raise DeployError(

@@ -6,40 +6,26 @@ One stored setting per value (``limit.web.memory_bytes``), so that two changes t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitship import appsettings
 from gitship.appfiles import build_arguments
 from gitship.appfiles.gitship_toml import FILE, ProcessLimits
 from gitship.appfiles.manifest import Manifest
+from gitship.appsettings import BUILDS, EVERY, LIMIT, RUN
 from gitship.errors import ConfigError, UsageError
 from gitship.model import WEB, Check
+from gitship.store.settings import AppSettings, Changes
 
-PORT = "run.port"
-CHECK = "check."  # + process type: the fields of a Check
-LIMIT = "limit."  # + process type or EVERY + "." + a field of Limits
-DOCKERFILE = "build.dockerfile"
-CONTEXT = "build.context"
-TARGET = "build.target"
-PLATFORM = "build.platform"
-NETWORK = "build.network"
-ARGUMENT = "build.arg."  # + name: its value
-ARGUMENT_FROM_CONFIG = "build.arg-from-config."  # + name: true
-SECRET = "build.secret."  # noqa: S105 (+ id: the name of the config variable)
-EVERY = "*"  # no process type can be called so
-# One-off containers and builds are limited like process types of these names; an app that has such a type shares them.
-RUN, BUILDS = "run", "build"
-CAPABILITY = "capability."  # + name: true, for every container of the app
-MOUNT = "mount."  # + path in the container: {"source": volume or host directory, "read_only", "processes" or null}
-VOLUME = "volume."  # + name: what Docker calls it; the volume is there, mounted or not
-DISCARDED = "volume-discarded."  # + what Docker calls it: since when (epoch seconds) nobody needs its content
-BUILD_ONLY = "build."  # what counts at the next build, and not before
-
-SKIP_CHECKS = "skip-checks"  # ONCE or ALWAYS
-ONCE, ALWAYS = "once", "always"
-PENDING = "settings-pending"  # since when (epoch seconds) something waits: set with --no-restart, or while stopped
-BUILT_CONTEXT = "built-context"  # the directory that the newest image was built from, when a command had set it
+BUILD = {
+    "dockerfile": appsettings.DOCKERFILE,
+    "context": appsettings.CONTEXT,
+    "target": appsettings.TARGET,
+    "platform": appsettings.PLATFORM,
+    "network": appsettings.NETWORK,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +51,20 @@ class Overrides:
         return self.build.get("context")
 
 
-def parse(settings: Mapping[str, Any]) -> Overrides:
-    """Those of an app's stored settings that are meant here; None counts as not set."""
-    there = {name: value for name, value in settings.items() if value is not None}
+def parse(settings: AppSettings) -> Overrides:
+    """Those of an app's settings that are meant here. Raises DamagedSetting."""
     limits: dict[str, dict[str, Any]] = {}
-    for name, value in below(there, LIMIT).items():
+    for name, value in settings.all(LIMIT).items():
         process, _, limit = name.rpartition(".")
         limits.setdefault(process, {})[limit] = value
-    build = {"dockerfile": DOCKERFILE, "context": CONTEXT, "target": TARGET, "platform": PLATFORM, "network": NETWORK}
     return Overrides(
-        port=there.get(PORT),
-        checks={process: Check(kind="http", **values) for process, values in below(there, CHECK).items()},
+        port=settings.get(appsettings.PORT),
+        checks={process: Check(**values) for process, values in settings.all(appsettings.CHECK).items()},
         limits=limits,
-        build={key: there[name] for key, name in build.items() if name in there},
-        args=below(there, ARGUMENT),
-        args_from_config=tuple(sorted(below(there, ARGUMENT_FROM_CONFIG))),
-        secrets=below(there, SECRET),
+        build={key: value for key, one in BUILD.items() if (value := settings.get(one)) is not None},
+        args=settings.all(appsettings.ARGUMENT),
+        args_from_config=tuple(settings.all(appsettings.ARGUMENT_FROM_CONFIG)),
+        secrets=settings.all(appsettings.SECRET),
     )
 
 
@@ -142,38 +126,18 @@ def building(manifest: Manifest, overrides: Overrides, config: Mapping[str, str]
     return dataclasses.replace(manifest, build=build)
 
 
-def needs_deploy(name: str, types: Collection[str]) -> bool:
-    """True for a setting that counts for containers of the live release, which has these process types."""
-    if name.startswith(LIMIT):
-        process = name.removeprefix(LIMIT).rpartition(".")[0]
-        return process not in (RUN, BUILDS) or process in types
-    return not name.startswith(BUILD_ONLY)
+def needs_deploy(changes: Changes, types: Collection[str]) -> bool:
+    """True when some of it counts for containers of the live release, which has these process types."""
+    limited = {key.rpartition(".")[0] for key in LIMIT.keys(changes)}
+    others = [one for one in appsettings.declared(changes) if not one.for_builds and not LIMIT.keys([one.name])]
+    return bool(others) or any(process not in (RUN, BUILDS) or process in types for process in limited)
 
 
-def describe(changes: Iterable[str] | Mapping[str, Any]) -> str:
+def describe(changes: Changes) -> str:
     """Settings as people call them: ``port, checks of web, no memory of worker``: what is None is unset."""
-    values = changes if isinstance(changes, Mapping) else dict.fromkeys(changes, True)
-    told = [(values[name], _words(name)) for name in sorted(values) if not name.startswith(DISCARDED)]
-    return ", ".join(dict.fromkeys(words if value is not None else f"no {words}" for value, words in told))
-
-
-def _words(name: str) -> str:
-    if name == PORT:
-        return "port"
-    if name.startswith(CHECK):
-        return f"checks of {name.removeprefix(CHECK)}"
-    if name.startswith(LIMIT):
-        process, _, limit = name.removeprefix(LIMIT).rpartition(".")
-        return f"{limit.removesuffix('_bytes').replace('_', '-')} of {'every process' if process == EVERY else process}"
-    for prefix, noun in (
-        (ARGUMENT, "build argument"), (ARGUMENT_FROM_CONFIG, "build argument"), (SECRET, "build secret"),
-        (MOUNT, "mount"), (VOLUME, "volume"), (CAPABILITY, "capability"),
-    ):  # fmt: skip
-        if name.startswith(prefix):
-            return f"{noun} {name.removeprefix(prefix)}"
-    return name.removeprefix(BUILD_ONLY)
-
-
-def below(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """What is set under names with the prefix, by the rest of the name."""
-    return {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}
+    words = [
+        said if changes[one.name] is not None else f"no {said}"
+        for one in sorted(appsettings.declared(changes), key=lambda one: one.name)
+        if (said := appsettings.told(one))
+    ]
+    return ", ".join(dict.fromkeys(words))

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from gitship.appfiles import overrides
+from gitship.appsettings import VOLUME
 from gitship.backup import archive_format
 from gitship.backup.archive_format import IncompleteBackup
 from gitship.backup.reading import BackupEntry
@@ -65,7 +65,7 @@ class VolumeRestore:
         """The apps have these volumes from now on."""
         with self._store.transaction():
             for (app_id, name), made in self.filled.items():
-                self._store.set_setting(app_id, overrides.VOLUME + name, made)
+                self._store.set_setting(app_id, VOLUME(name), made)
 
     def undo(self) -> None:
         """Removes what was filled. Never raises."""

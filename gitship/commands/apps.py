@@ -114,7 +114,7 @@ def rename(app: AppName, new: NewName, /, *, context: Ctx, detach: Detach = Fals
 
 def _tell_volumes(context: Context, app: App, new: str) -> None:
     """A clone of an app with a database in a volume comes up on an empty one."""
-    mounted = [wanted for wanted in mounts.stored(context.store.settings(app.id)) if not wanted.host]
+    mounted = [wanted for wanted in mounts.stored(context.store.app_settings(app.id)) if not wanted.host]
     if not mounted:
         return
     listed = ", ".join(f"{wanted.source} at {wanted.path}" for wanted in mounted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gitship.appsettings import MAINTENANCE
 from gitship.commands.releases import short_commit
 from gitship.commands.stats import figures, in_words
 from gitship.console.app_states import STATES, states
@@ -10,7 +11,6 @@ from gitship.console.command_registry import command
 from gitship.console.context import AppName, Context, Ctx
 from gitship.console.listing import NOTHING, Format, iso, moment, show_one, size, version
 from gitship.model import App, Role
-from gitship.routing.gate_settings import MAINTENANCE
 
 TRAFFIC_S = 3600
 

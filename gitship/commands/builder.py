@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from gitship import appsettings
 from gitship.appfiles import overrides
 from gitship.appfiles.build_arguments import ensure_allowed
 from gitship.appfiles.gitship_toml import SECRET_ID
@@ -17,14 +18,6 @@ from gitship.console.listing import Format, show
 from gitship.errors import AlreadyGone, GitshipError, UsageError
 from gitship.model import CONFIG_NAME, App, Role
 from gitship.schema import Value
-
-SETTINGS = {
-    "dockerfile": overrides.DOCKERFILE,
-    "context": overrides.CONTEXT,
-    "target": overrides.TARGET,
-    "platform": overrides.PLATFORM,
-    "network": overrides.NETWORK,
-}
 
 Dockerfile = Annotated[
     str | None, Parameter(name="--dockerfile", metavar="PATH", help="the Dockerfile's path within the context")
@@ -100,23 +93,23 @@ def set_builder(
 ) -> None:
     changes: dict[str, Any] = {}
     if dockerfile is not None:
-        changes[overrides.DOCKERFILE] = _not_empty(
-            "--dockerfile", Value("builder:set", "--dockerfile", dockerfile).inside()
-        )
+        path = Value("builder:set", "--dockerfile", dockerfile).inside()
+        changes |= appsettings.DOCKERFILE.to(_not_empty("--dockerfile", path))
     if directory is not None:
-        changes[overrides.CONTEXT] = Value("builder:set", "--context", directory).inside()
+        changes |= appsettings.CONTEXT.to(Value("builder:set", "--context", directory).inside())
     if target is not None:
-        changes[overrides.TARGET] = _not_empty("--target", Value("builder:set", "--target", target).line())
+        stage = _not_empty("--target", Value("builder:set", "--target", target).line())
+        changes |= appsettings.TARGET.to(stage)
     changes |= _arguments(arg or [], arg_from_config or []) | _secrets(secret or [])
     if network is not None:
-        changes[overrides.NETWORK] = network
+        changes |= appsettings.NETWORK.to(network)
     if not changes and platform is None:
         raise UsageError(
             "nothing to set", "give --dockerfile, --context, --target, --arg, --platform, --network or --secret"
         )
     found = context.app(app)
     if platform is not None:
-        changes[overrides.PLATFORM] = _platform(context, platform)
+        changes |= appsettings.PLATFORM.to(_platform(context, platform))
     _store(context, found, changes)
 
 
@@ -135,7 +128,7 @@ def _secrets(given: list[str]) -> dict[str, Any]:
             raise UsageError(
                 f"'{name[:80]}=...' is not ID=NAME", "NAME is a variable's name, for instance --secret npmrc=NPM_TOKEN"
             )
-        changes[overrides.SECRET + name] = variable
+        changes |= appsettings.SECRET(name).to(variable)
     return changes
 
 
@@ -157,19 +150,16 @@ def _arguments(given: list[str], from_config: list[str]) -> dict[str, Any]:
     for name in (*values, *from_config):
         ensure_allowed(name)
     for name, value in values.items():
-        changes[overrides.ARGUMENT + name] = value
-        changes[overrides.ARGUMENT_FROM_CONFIG + name] = None
+        changes |= appsettings.ARGUMENT(name).to(value) | appsettings.ARGUMENT_FROM_CONFIG(name).to(None)
     names = dict(values)
     for name in from_config:
         add_variable(names, name, "")
-        changes[overrides.ARGUMENT + name] = None
-        changes[overrides.ARGUMENT_FROM_CONFIG + name] = True
+        changes |= appsettings.ARGUMENT(name).to(None) | appsettings.ARGUMENT_FROM_CONFIG(name).to(True)
     return changes
 
 
 def _store(context: Context, app: App, changes: dict[str, Any]) -> None:
-    there = context.operations.tuning.stored(app)
-    changes = {name: value for name, value in changes.items() if there.get(name) != value}
+    changes = context.store.app_settings(app.id).differing(changes)
     if not changes:
         context.note("no change")
         return
@@ -201,21 +191,22 @@ def unset(
     secret: SecretNames = None,
 ) -> None:
     found = context.app(app)
-    there = [n for n in context.operations.tuning.stored(found) if n.startswith(overrides.BUILD_ONLY)]
+    there = [one.name for one in appsettings.declared(context.store.app_settings(found.id).values) if one.for_builds]
     asked = {
         "dockerfile": dockerfile, "context": directory, "target": target, "platform": platform, "network": network,
     }  # fmt: skip
-    names = [SETTINGS[key] for key, wanted in asked.items() if wanted]
+    names = [overrides.BUILD[key].name for key, wanted in asked.items() if wanted]
     for name in arg or []:
-        both = [prefix + name for prefix in (overrides.ARGUMENT, overrides.ARGUMENT_FROM_CONFIG)]
-        set_ones = [one for one in both if one in there]
+        both = (appsettings.ARGUMENT(name), appsettings.ARGUMENT_FROM_CONFIG(name))
+        set_ones = [one.name for one in both if one.name in there]
         if not set_ones:
             raise AlreadyGone(f"{found.name} has no build argument '{name[:80]}'", f"see `builder:show {found.name}`")
         names += set_ones
     for name in secret or []:
-        if overrides.SECRET + name not in there:
+        kept = appsettings.SECRET(name).name
+        if kept not in there:
             raise AlreadyGone(f"{found.name} has no build secret '{name[:80]}'", f"see `builder:show {found.name}`")
-        names.append(overrides.SECRET + name)
+        names.append(kept)
     everything = not any(asked.values()) and not arg and not secret
     _store(context, found, dict.fromkeys(there if everything else names))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.appfiles import overrides
+from gitship.appsettings import CAPABILITY
 from gitship.console.apply_settings import NoRestart, change, note_pending
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
@@ -31,8 +31,7 @@ Names = Annotated[str, Parameter(name="CAPABILITY", help=f"one of {', '.join(ADD
 )
 def add(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
     found = context.app(app)
-    changes = {f"{overrides.CAPABILITY}{name}": True for name in _named(names)}
-    change(context, found, changes, detach=detach, no_restart=no_restart)
+    change(context, found, CAPABILITY.to(dict.fromkeys(_named(names), True)), detach=detach, no_restart=no_restart)
 
 
 @command(
@@ -44,8 +43,7 @@ def add(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = Fa
 )
 def remove(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
     found = context.app(app)
-    changes = {f"{overrides.CAPABILITY}{name}": None for name in _named(names)}
-    change(context, found, changes, detach=detach, no_restart=no_restart)
+    change(context, found, CAPABILITY.to(dict.fromkeys(_named(names))), detach=detach, no_restart=no_restart)
 
 
 @command(
@@ -61,7 +59,7 @@ def remove(app: AppName, /, *names: Names, context: Ctx, no_restart: NoRestart =
 )
 def listed(app: AppName, /, *, context: Ctx, format: Format = "table") -> None:
     found = context.app(app)
-    own = capabilities.stored(context.operations.tuning.stored(found))
+    own = capabilities.stored(context.store.app_settings(found.id))
     rows = [{"capability": name, "from": "every container"} for name in KEPT]
     rows += [{"capability": name, "from": "capabilities:add"} for name in own]
     show(context, rows, format, empty="none")

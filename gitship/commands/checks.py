@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gitship.appfiles import overrides
+from gitship.appsettings import CHECK, HttpCheck, Skip
 from gitship.commands.ps import no_process
 from gitship.console.apply_settings import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.console.columns import Column
@@ -54,7 +54,7 @@ def set_checks(
     no_restart: NoRestart = False,
     detach: Detach = False,
 ) -> None:
-    values: dict[str, Any] = {"path": _option("--path", path).http_path()}
+    values: HttpCheck = {"path": _option("--path", path).http_path()}
     if port is not None:
         values["port"] = _option("--port", port).whole(1, 65535)
     if timeout is not None:
@@ -64,8 +64,8 @@ def set_checks(
     if header:
         values["headers"] = parse_headers(header)
     found = context.app(app)
-    name = overrides.CHECK + process_type(context, found, process)
-    change(context, found, {name: values}, detach=detach, no_restart=no_restart)
+    changes = CHECK.to({process_type(context, found, process): values})
+    change(context, found, changes, detach=detach, no_restart=no_restart)
 
 
 def parse_headers(lines: list[str]) -> dict[str, str]:
@@ -99,10 +99,8 @@ def unset(
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
-    names = [n for n in context.operations.tuning.stored(found) if n.startswith(overrides.CHECK)]
-    if process is not None:
-        names = [name for name in names if name == overrides.CHECK + process]
-    change(context, found, dict.fromkeys(names), detach=detach, no_restart=no_restart)
+    processes = [p for p in CHECK.keys(context.store.app_settings(found.id).values) if process in (None, p)]
+    change(context, found, CHECK.to(dict.fromkeys(processes)), detach=detach, no_restart=no_restart)
 
 
 @command(
@@ -154,9 +152,9 @@ def skip(app: AppName, /, *, context: Ctx, once: Once = False, off: Off = False)
     if once and off:
         raise UsageError("--once and --off exclude each other", "give one of them, or none to skip until --off")
     found = context.app(app)
-    how = None if off else overrides.ONCE if once else overrides.ALWAYS
+    how = None if off else Skip.ONCE if once else Skip.ALWAYS
     context.operations.tuning.skip_checks(found, how, context.identity)
-    said = {None: "run the checks again", overrides.ONCE: "the next deploy skips the checks"}
+    said = {None: "run the checks again", Skip.ONCE: "the next deploy skips the checks"}
     context.line(f"{found.name}: {said.get(how, 'checks are skipped until `checks:skip --off`')}")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.appfiles import overrides
+from gitship.appsettings import PORT
 from gitship.console.apply_settings import NoRestart, change, note_pending
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
@@ -32,7 +32,7 @@ def set_port(
 ) -> None:
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise UsageError(f"'{port[:80]}' is not a port", "a number from 1 to 65535")
-    change(context, context.app(app), {overrides.PORT: int(port)}, detach=detach, no_restart=no_restart)
+    change(context, context.app(app), PORT.to(int(port)), detach=detach, no_restart=no_restart)
 
 
 @command(
@@ -42,7 +42,7 @@ def set_port(
     examples=("ports:unset shop",),
 )
 def unset(app: AppName, /, *, context: Ctx, no_restart: NoRestart = False, detach: Detach = False) -> None:
-    change(context, context.app(app), {overrides.PORT: None}, detach=detach, no_restart=no_restart)
+    change(context, context.app(app), PORT.to(None), detach=detach, no_restart=no_restart)
 
 
 @command(

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from gitship.appfiles import overrides
 from gitship.appfiles.gitship_toml import MIN_MEMORY, ProcessLimits
 from gitship.appfiles.overrides import Overrides
+from gitship.appsettings import BUILDS, EVERY, LIMIT, RUN
 from gitship.console.apply_settings import NoRestart, OneProcess, change, note_pending, process_type
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
@@ -82,17 +83,17 @@ def limit(
     if not values:
         raise UsageError("nothing to limit", "give --memory, --cpus, --pids or --read-only")
     found = context.app(app)
-    whose = overrides.EVERY if process is None else _whose(context, found, process, values)
+    whose = EVERY if process is None else _whose(context, found, process, values)
     _refuse_more_than_there_is(context, values)
-    changes = {f"{overrides.LIMIT}{whose}.{name}": value for name, value in values.items()}
+    changes = LIMIT.to({f"{whose}.{name}": value for name, value in values.items()})
     change(context, found, changes, detach=detach, no_restart=no_restart)
 
 
 def _whose(context: Context, app: App, process: str, values: dict[str, Any]) -> str:
     """The process type, or what else can be limited under such a name."""
-    if process == overrides.RUN:
+    if process == RUN:
         return process
-    if process != overrides.BUILDS or any(p.type == process for p in context.operations.tuning.processes(app)):
+    if process != BUILDS or any(p.type == process for p in context.operations.tuning.processes(app)):
         return process_type(context, app, process)
     if context.settings.docker.builder != "classic":
         raise GitshipError(
@@ -136,22 +137,23 @@ def unset(
     detach: Detach = False,
 ) -> None:
     found = context.app(app)
-    prefix = overrides.LIMIT if process is None else f"{overrides.LIMIT}{process}."
-    names = [name for name in context.operations.tuning.stored(found) if name.startswith(prefix)]
-    change(context, found, dict.fromkeys(names), detach=detach, no_restart=no_restart)
+    keys = [
+        k for k in LIMIT.keys(context.store.app_settings(found.id).values) if process in (None, k.rpartition(".")[0])
+    ]
+    change(context, found, LIMIT.to(dict.fromkeys(keys)), detach=detach, no_restart=no_restart)
 
 
 def _for_every(process: str, limits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    return {} if process == overrides.BUILDS else limits.get(overrides.EVERY, {})
+    return {} if process == BUILDS else limits.get(EVERY, {})
 
 
 def _others(own: Overrides, used: Collection[str]) -> dict[str, dict[str, Any]]:
     """The limits of one-off containers and builds, where there are any."""
-    found = {overrides.RUN: overrides.limits_of_one_offs(own), overrides.BUILDS: overrides.limits_of_builds(own)}
+    found = {RUN: overrides.limits_of_one_offs(own), BUILDS: overrides.limits_of_builds(own)}
     return {
         name: {MEMORY: limits.memory_bytes, CPUS: limits.cpus, PIDS: limits.pids, READ_ONLY: bool(limits.read_only)}
         for name, limits in found.items()
-        if limits != ProcessLimits() and name not in used and overrides.EVERY not in used
+        if limits != ProcessLimits() and name not in used and EVERY not in used
     }
 
 
@@ -188,7 +190,7 @@ def show_resources(app: AppName, /, *, context: Ctx, format: Format = "table") -
         }
     rows = [
         {
-            "process": ALL if process == overrides.EVERY else process,
+            "process": ALL if process == EVERY else process,
             **values,
             "by_command": sorted(
                 name.removesuffix("_bytes") for name in {*limits.get(process, {}), *_for_every(process, limits)}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from gitship.appfiles import overrides
+from gitship.appsettings import BUILDS, LIMIT, RUN
 from gitship.console.context import Context
 from gitship.console.follow_deploy import follow
 from gitship.errors import UsageError
 from gitship.model import PROCESS_TYPE, App
+from gitship.store.settings import Changes
 
 NoRestart = Annotated[
     bool, Parameter(name="--no-restart", help="only store the change; the next deploy or start uses it")
@@ -19,13 +20,12 @@ NoRestart = Annotated[
 OneProcess = Annotated[str | None, Parameter(name="--process", metavar="P", help="only for this process type")]
 
 
-def change(context: Context, app: App, changes: Mapping[str, Any], *, detach: bool, no_restart: bool) -> None:
+def change(context: Context, app: App, changes: Changes, *, detach: bool, no_restart: bool) -> None:
     """Sets (with None, unsets) what differs, by a deploy when the app is live, and follows it."""
-    stored = context.operations.tuning.stored(app)
     # a deploy under way may be changing the very same, and what waits for a restart gets it now
     under_way = any(d.app_id == app.id and not d.state.switched for d in context.store.unfinished_deploys())
     if not under_way and (no_restart or not context.operations.tuning.pending(app)):
-        changes = {name: value for name, value in changes.items() if stored.get(name) != value}
+        changes = context.store.app_settings(app.id).differing(changes)
     if not changes:
         context.note("no change")
         return
@@ -39,8 +39,8 @@ def change(context: Context, app: App, changes: Mapping[str, Any], *, detach: bo
     follow(context, app.name, deploy, detach=detach)
 
 
-def _users(changes: Mapping[str, Any]) -> str:
-    of = {overrides.LIMIT + overrides.RUN: "one-off container", overrides.LIMIT + overrides.BUILDS: "build"}
+def _users(changes: Changes) -> str:
+    of = {LIMIT.name + RUN: "one-off container", LIMIT.name + BUILDS: "build"}
     whose = {of.get(name.rpartition(".")[0], "deploy") for name in changes}
     return whose.pop() if len(whose) == 1 else "deploy"
 

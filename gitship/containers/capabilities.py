@@ -8,27 +8,26 @@ that is gone is an error, because a program would go on writing into a container
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
-from gitship.appfiles import mounts, overrides
+from gitship.appfiles import mounts
+from gitship.appsettings import CAPABILITY
 from gitship.engine.hardening import ADDABLE
 from gitship.errors import DeployError
 from gitship.model import Mount, Process, Release
+from gitship.store.settings import AppSettings
 
 
-def stored(settings: Mapping[str, Any]) -> tuple[str, ...]:
+def stored(settings: AppSettings) -> tuple[str, ...]:
     """Capabilities, in order; what this version of gitship gives to nobody is left out."""
-    there = overrides.below(settings, overrides.CAPABILITY)
-    return tuple(sorted(name for name, value in there.items() if value and name in ADDABLE))
+    return tuple(name for name, given in settings.all(CAPABILITY).items() if given and name in ADDABLE)
 
 
-def attached(processes: tuple[Process, ...], settings: Mapping[str, Any]) -> tuple[Process, ...]:
+def attached(processes: tuple[Process, ...], settings: AppSettings) -> tuple[Process, ...]:
     """The processes of a new release with the capabilities that are granted now."""
     return tuple(dataclasses.replace(process, capabilities=stored(settings)) for process in processes)
 
 
-def still(app: str, release: Release, settings: Mapping[str, Any], otherwise: str) -> Release:
+def still(app: str, release: Release, settings: AppSettings, otherwise: str) -> Release:
     """The release with what the app may still have of it.
 
     Raises DeployError with the first directory of the host that it may not have any more; ``otherwise`` is what to do
@@ -47,12 +46,12 @@ def still(app: str, release: Release, settings: Mapping[str, Any], otherwise: st
     return dataclasses.replace(release, processes=processes)
 
 
-def live(app: str, release: Release, settings: Mapping[str, Any]) -> Release:
+def live(app: str, release: Release, settings: AppSettings) -> Release:
     """As ``still``, for further containers of a release that is live, or becomes it."""
     return still(app, release, settings, f"without it: ps:restart {app}")
 
 
-def taken_away(release: Release, settings: Mapping[str, Any]) -> list[Mount]:
+def taken_away(release: Release, settings: AppSettings) -> list[Mount]:
     """The directories of the host that the release has and the app may not have any more."""
     given = {(wanted.source, wanted.path): wanted for wanted in mounts.stored(settings) if wanted.host}
     return [

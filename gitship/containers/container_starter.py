@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from gitship.containers import capabilities
 from gitship.engine import types
@@ -15,6 +14,7 @@ from gitship.engine.types import ContainerSpec
 from gitship.errors import Conflict, DeployCanceled, DeployError, EngineError, GitshipError
 from gitship.logs.archive import LogArchive
 from gitship.model import App, Container, Process, Release
+from gitship.store.settings import AppSettings, Changes
 
 PARALLEL_STOPS = 8
 NAME_TRIES = 5
@@ -29,7 +29,7 @@ class ContainerStarter:
 
     def __init__(
         self, engine: Engine, addresses: Addresses, kept: LogArchive, server_id: str,
-        settings: Callable[[int], Mapping[str, Any]],
+        settings: Callable[[int], AppSettings],
     ) -> None:  # fmt: skip
         self._engine = engine
         self._addresses = addresses
@@ -39,7 +39,7 @@ class ContainerStarter:
 
     def start(
         self, app: App, release: Release, wanted: Iterable[tuple[Process, int]], deploy_id: int,
-        cancel: threading.Event, changes: Mapping[str, Any],
+        cancel: threading.Event, changes: Changes,
     ) -> list[Container]:  # fmt: skip
         """So many new containers of each process, all or none. ``changes`` are settings that come live with them.
 
@@ -119,8 +119,8 @@ class ContainerStarter:
         self._granted(app, release, {})
         self._engine.start(container.id)
 
-    def _granted(self, app: App, release: Release, changes: Mapping[str, Any]) -> Release:
-        return capabilities.live(app.name, release, {**self._settings(app.id), **changes})
+    def _granted(self, app: App, release: Release, changes: Changes) -> Release:
+        return capabilities.live(app.name, release, self._settings(app.id).changed(changes))
 
     def _create(self, app: App, release: Release, spec: ContainerSpec) -> str:
         try:
@@ -136,7 +136,7 @@ class ContainerStarter:
 
     def _next(
         self, app: App, release: Release, process: Process, taken: set[str], network: str, deploy_id: int,
-        changes: Mapping[str, Any],
+        changes: Changes,
     ) -> Container:  # fmt: skip
         process = self._granted(app, release, changes).process(process.type) or process
         for last in (*[False] * (NAME_TRIES - 1), True):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gitship.appfiles.manifest import Manifest
+from gitship.appsettings import BAD
 from gitship.config import Settings
 from gitship.containers import capabilities
 from gitship.deploy import auto_rollback_rules
@@ -34,7 +35,6 @@ TICK_S = 0.5
 RECENT = 10  # deploys of an app that are looked at: a scale after the push has the same release
 BEFORE_S = 60.0  # of the release before: was it any better?
 NEWEST = 50  # events that are looked at: only those of this release count, whatever the clock says
-BAD = "bad-release."  # + number, an app's setting: why gitship has rolled back from it
 # What a person has chosen, or what is no new release, is not undone.
 WATCHED = frozenset({DeployKind.PUSH, DeployKind.CONFIG, DeployKind.PROMOTE, DeployKind.IMAGE})
 
@@ -119,7 +119,7 @@ class AutoRollback:
         if not 0 <= passed_s < seconds:
             return None
         previous = next((r for r in self._store.good_releases(app.id) if r.number < release.number), None)
-        trouble = str(self._store.setting(app.id, f"{BAD}{previous.number}") or "") if previous else ""
+        trouble = (previous and self._store.setting(app.id, BAD(f"{previous.number}"))) or ""
         journal = DeployJournal(deploy, app, self._store, self._bus, self._settings.logs)
         began = time.monotonic() - passed_s
         return WatchedRelease(app, release, previous, trouble, journal, seconds - passed_s, percent, began)
@@ -155,8 +155,8 @@ class AutoRollback:
         """What was wrong with the release before, in its last minute."""
         if previous is None:
             return ""
-        if why := self._store.setting(app.id, f"{BAD}{previous.number}"):
-            return str(why)
+        if why := self._store.setting(app.id, BAD(f"{previous.number}")):
+            return why
         events = [e for e in self._store.container_events(app.id, since=until - BEFORE_S) if e.at < until]
         seen = together(step.traffic for step in self._counters.steps(app.id, BEFORE_S))
         return auto_rollback_rules.trouble(events, previous.number, seen, percent)
@@ -193,7 +193,7 @@ class AutoRollback:
     def _bad(self, case: WatchedRelease, why: str) -> None:
         """A deploy that is under way decides first: if it comes to nothing, the bad release is still there."""
         why = f"{why} within {max(1, round(time.monotonic() - case.began))} s of the switch"
-        self._store.set_setting(case.app.id, f"{BAD}{case.release.number}", why)
+        self._store.set_setting(case.app.id, BAD(f"{case.release.number}"), why)
         while self._queue().running(case.app.id) is not None:
             if self._stopping.wait(TICK_S):
                 return
@@ -210,7 +210,7 @@ class AutoRollback:
             return "there is no earlier release"
         if case.previous_trouble:
             return f"{case.previous.label} had problems, too ({case.previous_trouble})"
-        for mount in capabilities.taken_away(case.previous, self._store.settings(case.app.id)):
+        for mount in capabilities.taken_away(case.previous, self._store.app_settings(case.app.id)):
             which = f"{case.previous.label} mounts the host directory {mount.source}"
             return f"{which}, which the app may no longer use"
         return ""
@@ -242,4 +242,4 @@ class AutoRollback:
 
 def is_bad(store: Store, app_id: int, number: int) -> bool:
     """True for a release that gitship has rolled back from."""
-    return store.setting(app_id, f"{BAD}{number}") is not None
+    return store.setting(app_id, BAD(f"{number}")) is not None

@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import suppress
 
+from gitship.appsettings import STOPPED
 from gitship.deploy import output
 from gitship.deploy.hooks import Hooks
 from gitship.deploy.job import Job
@@ -15,7 +16,6 @@ from gitship.engine.types import LABEL_APP_ID
 from gitship.errors import DeployCanceled, DeployError, GitshipError
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployState
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")

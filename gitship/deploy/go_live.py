@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from gitship.appfiles import overrides
+from gitship.appsettings import BEFORE, BUILT_CONTEXT, PENDING, SKIP_CHECKS, STOPPED, Skip
 from gitship.deploy.job import Job
 from gitship.deploy.new_release import Candidate, with_changes
 from gitship.deploy.rename import AppRename
@@ -12,7 +12,6 @@ from gitship.deploy.rollout import Rollout
 from gitship.errors import Conflict, GitshipError
 from gitship.git.repository import Repositories
 from gitship.model import App, DeployKind, DeployState
-from gitship.routing.desired_state import BEFORE, STOPPED
 from gitship.store import Store
 
 log = logging.getLogger("gitship.deploy")
@@ -107,11 +106,10 @@ class GoLive:
 
     def _keep_settings(self, rollout: Rollout, candidate: Candidate) -> None:
         app_id = rollout.app.id
-        for name, value in {**rollout.job.request.settings, **candidate.settings}.items():
-            self._store.set_setting(app_id, name, value)
-        if candidate.is_new and self._store.setting(app_id, overrides.PENDING) == candidate.pending:
-            self._store.set_setting(app_id, overrides.PENDING, None)
+        self._store.change_settings(app_id, {**rollout.job.request.settings, **candidate.settings})
+        if candidate.is_new and self._store.setting(app_id, PENDING) == candidate.pending:
+            self._store.set_setting(app_id, PENDING, None)
         if rollout.job.kind is DeployKind.PUSH:
-            self._store.set_setting(app_id, overrides.BUILT_CONTEXT, candidate.context)
-        if rollout.skipped and self._store.setting(app_id, overrides.SKIP_CHECKS) == overrides.ONCE:
-            self._store.set_setting(app_id, overrides.SKIP_CHECKS, None)
+            self._store.set_setting(app_id, BUILT_CONTEXT, candidate.context)
+        if rollout.skipped and self._store.setting(app_id, SKIP_CHECKS) == Skip.ONCE:
+            self._store.set_setting(app_id, SKIP_CHECKS, None)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gitship.appfiles import manifest as manifests
-from gitship.appfiles import overrides
 from gitship.appfiles.manifest import Manifest
+from gitship.appsettings import BUILT_CONTEXT
 from gitship.errors import NotFound
 from gitship.git.repository import Repositories
 from gitship.model import App, Release
@@ -31,7 +31,7 @@ def manifest_of(store: Store, repositories: Repositories, app: App, release: Rel
         return manifests.read(files.get, kept["context"])
     read = _reader(repositories, app, release)
     try:
-        return read and manifests.read(read, store.setting(app.id, overrides.BUILT_CONTEXT))
+        return read and manifests.read(read, store.setting(app.id, BUILT_CONTEXT))
     except NotFound:
         return None
 
@@ -50,7 +50,7 @@ def keep(store: Store, repositories: Repositories, app: App, release: Release) -
             found[path] = content.decode("utf-8", "surrogateescape")
         return content
 
-    context = store.setting(app.id, overrides.BUILT_CONTEXT)
+    context = store.setting(app.id, BUILT_CONTEXT)
     try:
         manifests.read(note, context)
     except NotFound:

@@ -12,6 +12,7 @@ from gitship.appfiles import app_json, app_json_env, mounts, overrides
 from gitship.appfiles import manifest as manifests
 from gitship.appfiles.manifest import Manifest
 from gitship.appfiles.overrides import Overrides
+from gitship.appsettings import GIVEN, PENDING, STOPPED
 from gitship.config import Settings
 from gitship.containers import capabilities
 from gitship.containers.container_starter import image_gone
@@ -27,8 +28,8 @@ from gitship.errors import DeployError, EngineError, GitshipError, NoDockerfile,
 from gitship.git.build_context import tree_summary
 from gitship.git.repository import Repositories, Repository
 from gitship.model import App, Check, DeployKind, DeployState, Process, Release
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
+from gitship.store.settings import Changes
 
 # gitship.toml, which is named otherwise, does not count then.
 WHO_SAID_DOCKERFILE = (
@@ -55,7 +56,7 @@ class Candidate:
     context: str | None = None
     pending: float | None = None
     wishes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    settings: Changes = dataclasses.field(default_factory=dict)
 
 
 class NewReleases:
@@ -79,7 +80,7 @@ class NewReleases:
 
     def candidate(self, app: App, job: Job) -> Candidate:
         """Raises DeployError, DeployCanceled, GitError, ConfigError or EngineError; then nothing has changed."""
-        pending = self._store.setting(app.id, overrides.PENDING)
+        pending = self._store.setting(app.id, PENDING)
         return dataclasses.replace(self._made(app, job, pending), pending=pending)
 
     def _made(self, app: App, job: Job, pending: float | None) -> Candidate:
@@ -95,14 +96,14 @@ class NewReleases:
         if job.kind in (DeployKind.RESTART, DeployKind.START) and self._is_behind(app, live, pending):
             return self._reconfigured(app, job, live)
         if job.kind is DeployKind.RENAME and not self._store.setting(app.id, STOPPED):
-            capabilities.live(app.name, live, self._store.settings(app.id))  # told by the name that it has now
+            capabilities.live(app.name, live, self._store.app_settings(app.id))  # told by the name that it has now
         return Candidate(live, None, manifest_of(self._store, self._repositories, app, live), is_new=False)
 
     def _is_behind(self, app: App, live: Release, pending: float | None) -> bool:
         """True when something was set with --no-restart, or a directory of the host was taken away."""
         if pending or self._environment(self._store.config(app.id)) != live.config:
             return True
-        return bool(capabilities.taken_away(live, self._store.settings(app.id)))
+        return bool(capabilities.taken_away(live, self._store.app_settings(app.id)))
 
     def _built(self, app: App, job: Job) -> Candidate:
         began = time.monotonic()
@@ -138,7 +139,8 @@ class NewReleases:
     def _wishes(self, app: App, job: Job, manifest: Manifest) -> tuple[dict[str, str], dict[str, Any]]:
         """Config and settings that app.json wants the app to have, which become its own once this is live."""
         config = self._store.config(app.id)
-        before = set(self._store.setting(app.id, app_json_env.GIVEN) or ())
+        given = self._store.setting(app.id, GIVEN)
+        before = set(given or ())
         found = app_json_env.given(manifest.env, self._environment(config), before, app.name)
         if found:
             job.journal.detail(f"config by {app_json.FILE}: {app_json_env.told(manifest.env, found)}")
@@ -146,7 +148,7 @@ class NewReleases:
             shown = ", ".join(manifest.ignored[:MOST_IGNORED]) + (", ..." if manifest.ignored[MOST_IGNORED:] else "")
             job.journal.detail(f"{app_json.FILE}: ignored: {shown}")
         once = {name for name, wanted in manifest.env.items() if wanted.optional}
-        return found, {app_json_env.GIVEN: sorted(once | before)} if once - before else {}
+        return found, GIVEN.to(tuple(sorted(once | before))) if once - before else {}
 
     @contextmanager
     def _let_go_without_release(self, app: App, image: Image) -> Iterator[None]:
@@ -195,7 +197,7 @@ class NewReleases:
 
     def _rolled_back(self, app: App, job: Job, target: Release) -> Candidate:
         image = self._existing_image(app, target)
-        settings = self._store.settings(app.id)
+        settings = self._store.app_settings(app.id)
         without = (
             f"without it: git:deploy {app.name} {target.commit[:12]} --force" if target.commit else "or push again"
         )
@@ -255,7 +257,7 @@ class NewReleases:
             manifest = overrides.running(manifest, self._overrides(app, job))
             entrypoint = self._runs_words(image, manifest)
             processes = planned(manifest, image, config, self._settings, entrypoint=entrypoint)
-        settings = {**self._store.settings(app.id), **job.request.settings}
+        settings = self._store.app_settings(app.id).changed(job.request.settings)
         processes = capabilities.attached(mounts.attached(processes, settings), settings)
         release = self._store.create_release(
             app.id,
@@ -290,7 +292,7 @@ class NewReleases:
 
     def _overrides(self, app: App, job: Job) -> Overrides:
         """What commands have set, with the job's changes."""
-        return overrides.parse({**self._store.settings(app.id), **job.request.settings})
+        return overrides.parse(self._store.app_settings(app.id).changed(job.request.settings))
 
     def _live_id(self, app: App) -> int:
         if app.live_release is None:

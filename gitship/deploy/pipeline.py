@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from gitship.appfiles import formation, overrides
+from gitship.appfiles import formation
 from gitship.appfiles.manifest import Manifest
+from gitship.appsettings import SKIP_CHECKS, STOPPED
 from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.container_starter import ContainerStarter
@@ -37,7 +38,7 @@ from gitship.git.repository import Repositories
 from gitship.model import WEB, Container, DeployKind, DeployState
 from gitship.routing import status_page_address
 from gitship.routing.drain import CutConnections, Drainer, DrainLimits
-from gitship.routing.switch import STOPPED, Switch, Switched, ensure_front, verify_path
+from gitship.routing.switch import Switch, Switched, ensure_front, verify_path
 from gitship.routing.urls import urls
 from gitship.store import Store
 from gitship.volumes.lifecycle import VolumeLifecycle
@@ -163,7 +164,7 @@ class Pipeline:
         if job.deploy.ref and not job.request.ref_moved:
             job.journal.update(old=expected)
         stopped = job.kind is DeployKind.STOP or (
-            job.kind in KEEPS_STOPPED and bool(self._store.setting(app.id, STOPPED))
+            job.kind in KEEPS_STOPPED and self._store.setting(app.id, STOPPED) is True
         )
         return Rollout(app, app, job, previous, expected, stopped)
 
@@ -194,7 +195,7 @@ class Pipeline:
         job = rollout.job
         with job.journal.stage(DeployState.CHECKING, "Checking") as stage:
             wanted = [(c, p) for c in rollout.new if (p := rollout.release.process(c.process)) is not None]
-            rollout.skipped = bool(self._store.setting(rollout.app.id, overrides.SKIP_CHECKS))
+            rollout.skipped = self._store.setting(rollout.app.id, SKIP_CHECKS) is not None
             if rollout.skipped:
                 wanted = [(c, unchecked(p)) for c, p in wanted]
             host = f"{rollout.app.name}.{self._settings.domain}"

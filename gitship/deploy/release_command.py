@@ -71,7 +71,7 @@ class ReleaseCommands:
         self, rollout: Rollout, command: tuple[str, ...], stage: StageHeading, cancel: threading.Event, what: str = ""
     ) -> None:
         app, deploy = rollout.app, rollout.job.deploy
-        settings = {**self._store.settings(app.id), **rollout.job.request.settings}
+        settings = self._store.app_settings(app.id).changed(rollout.job.request.settings)
         release = capabilities.live(app.name, rollout.release, settings)
         limits = overrides.limits_of_one_offs(overrides.parse(settings))
         spec = ContainerSpec(

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 from contextlib import suppress
 
+from gitship.appsettings import RENAMING
 from gitship.config import Settings
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.front.front import Front
@@ -18,7 +19,6 @@ from gitship.model import App, Identity
 from gitship.per_app_errors import PerAppErrors
 from gitship.routing import switch
 from gitship.store import Store
-from gitship.store.settings import RENAMING
 
 log = logging.getLogger("gitship.deploy")
 
@@ -39,9 +39,11 @@ class AppRename:
         """Raises Conflict when another app has the name, is getting it, or has its host as a domain."""
         if self._store.find_app(name) is not None:
             raise Conflict(f"app '{name}' already exists", "choose another name")
-        for app in self._store.apps():
-            if app.id != except_for and self._store.setting(app.id, RENAMING) == name:
-                raise Conflict(f"{app.name} is being renamed to {name}", "choose another name")
+        for app_id, new in self._store.setting_of_all(RENAMING).items():
+            if app_id != except_for and new == name:
+                raise Conflict(
+                    f"{self._store.app_by_id(app_id).name} is being renamed to {name}", "choose another name"
+                )
         host = f"{name}.{self._settings.domain}"
         if host == self._settings.web.domain:
             raise Conflict(f"{host} is the status page's host name", "choose another name, or another web.domain")
@@ -119,7 +121,7 @@ class AppRename:
             with apart.part(app.name, "taking its renaming back"):
                 new = self._store.setting(app.id, RENAMING)
                 if new is not None:
-                    self._give_back(app, str(new))
+                    self._give_back(app, new)
 
     def _give_back(self, app: App, new: str) -> None:
         """Whatever had been moved already has the old name again, and the new one is free."""

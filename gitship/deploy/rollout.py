@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from gitship.appfiles.formation import Formation
 from gitship.appfiles.manifest import Manifest
+from gitship.appsettings import ReleaseBefore
 from gitship.deploy.job import Job
 from gitship.deploy.new_release import Candidate
 from gitship.model import App, Container, Release
@@ -30,7 +30,7 @@ class Rollout:
     formation: Formation = field(default_factory=lambda: Formation((), (), ()))
     new: list[Container] = field(default_factory=list)
     left_vcls: list[str] = field(default_factory=list)  # of the name before
-    left_behind: dict[str, Any] | None = None  # the setting BEFORE, once this is live
+    left_behind: ReleaseBefore | None = None  # the setting BEFORE, once this is live
     switch_began: float = 0.0  # monotonic seconds
     skipped: bool = False  # `checks:skip` was heeded
     tried: bool = False  # visitors of a canary may have seen the new containers

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from gitship.appsettings import RENAMING
 from gitship.model import App
 from gitship.store import Store
-from gitship.store.settings import RENAMING
 
 log = logging.getLogger("gitship.logs")
 COARSE_S = 0.1  # by which a file's time may be behind the clock's
@@ -69,7 +69,7 @@ def _bring_over(logs: Path, store: Store, app: App) -> None:
     source = logs / app.name
     new = store.setting(app.id, RENAMING)
     if new is not None and not source.exists():  # killed in a rename, between its last step and the store's commit
-        source = logs / str(new)
+        source = logs / new
     if not source.is_dir():
         return
     deploys = {deploy.id for deploy in store.deploys(app.id, limit=-1)}

@@ -6,12 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gitship.appsettings import MAINTENANCE, STOPPED
 from gitship.model import WEB, App, Container, Deploy, DeployState
 from gitship.model.traffic import Traffic
 from gitship.observe.status_facts import RUNNING, StatusFacts
-from gitship.routing.gate_settings import MAINTENANCE
 from gitship.routing.pause import AppPauses
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
 
 UNANSWERED_S = 30.0  # what visitors got in so long says whether anybody answers them

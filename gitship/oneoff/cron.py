@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gitship.appfiles import cron_schedule
+from gitship.appsettings import CRON, CRON_SUSPENDED, STOPPED
 from gitship.errors import Conflict, NotFound, nearest
 from gitship.model import App, CronEntry, CronRun, Identity
 from gitship.oneoff import crontab
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.store.cron import KEPT_PER_ENTRY
 
@@ -53,8 +53,7 @@ class Cron:
             before = crontab.entries(self._store, app)
             if entry.name not in before and len(before) >= crontab.MOST_PER_APP:
                 raise Conflict(f"{app.name} already has {len(before)} cron entries", f"see `cron:list {app.name}`")
-            self._store.set_setting(app.id, crontab.ENTRY + entry.name, crontab.stored(entry))
-            self._store.set_setting(app.id, crontab.STATE + entry.name, None)
+            self._store.change_settings(app.id, CRON(entry.name).to(entry) | CRON_SUSPENDED(entry.name).to(None))
         return entry.name in before
 
     def remove(self, app: App, name: str, by: Identity) -> CronEntry | None:
@@ -66,8 +65,7 @@ class Cron:
                 f"remove it there and push, or suspend it: cron:suspend {app.name} {name}",
             )
         with self._store.acting(app, by):
-            self._store.set_setting(app.id, crontab.ENTRY + name, None)
-            self._store.set_setting(app.id, crontab.STATE + name, None)
+            self._store.change_settings(app.id, CRON(name).to(None) | CRON_SUSPENDED(name).to(None))
         return crontab.entries(self._store, app).get(name)
 
     def suspend(self, app: App, name: str, by: Identity, *, suspended: bool) -> bool:
@@ -75,7 +73,7 @@ class Cron:
         with self._store.acting(app, by):
             if self.entry(app, name).suspended == suspended:
                 return False
-            self._store.set_setting(app.id, crontab.STATE + name, suspended)
+            self._store.set_setting(app.id, CRON_SUSPENDED(name), suspended)
         return True
 
     # -- running
@@ -93,7 +91,7 @@ class Cron:
 
     def entries(self, app: App, now: float) -> list[Scheduled]:
         """By name, with what is due after ``now``."""
-        still = app.live_release is None or bool(self._store.setting(app.id, STOPPED))
+        still = app.live_release is None or self._store.setting(app.id, STOPPED) is True
         found = []
         for entry in crontab.entries(self._store, app).values():
             timezone, next_at = entry.timezone or self._timezone, None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from gitship.appsettings import STOPPED
 from gitship.deploy import journal
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus, Event
@@ -22,7 +23,6 @@ from gitship.oneoff.oneoffs import OneOffs
 from gitship.oneoff.programs import ProgramCommand
 from gitship.oneoff.spec import PROCESS, ContainerEnding, Task
 from gitship.per_app_errors import PerAppErrors
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.store.rights import ensure_live
 

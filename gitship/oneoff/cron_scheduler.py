@@ -13,11 +13,11 @@ import time
 from typing import Protocol
 
 from gitship.appfiles import cron_schedule
+from gitship.appsettings import STOPPED
 from gitship.model import App
 from gitship.oneoff import crontab
 from gitship.oneoff.cron_runner import CronRunner
 from gitship.per_app_errors import PerAppErrors
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
 
 log = logging.getLogger("gitship.cron")

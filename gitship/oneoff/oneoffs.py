@@ -176,7 +176,7 @@ class OneOffs:
     ) -> str:
         with self._claims.joined(app):
             self._store.confirm(app, by)  # nobody destroys it from here on
-            settings = self._store.settings(app.id)
+            settings = self._store.app_settings(app.id)
             release = capabilities.live(app.name, release, settings)
             network, address = self._addresses.network(app), self._addresses.take(app, name)
             limits = overrides.limits_of_one_offs(overrides.parse(settings))

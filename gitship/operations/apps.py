@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from gitship.appsettings import AppLock
 from gitship.deploy.job import Request
 from gitship.deploy.rename import AppRename
 from gitship.git.copy_repository import prepared
 from gitship.model import App, Deploy, DeployKind, Identity, app_name
+from gitship.operations import app_lock
 from gitship.operations.clone import copy
 from gitship.operations.shared import Shared
 from gitship.reconcile.destroy_app import AppDestruction
-from gitship.store import app_lock
-from gitship.store.app_lock import AppLock
 
 
 class Apps:

@@ -8,8 +8,8 @@ from gitship.deploy.job import Request
 from gitship.deploy.new_release import with_changes
 from gitship.errors import Conflict, NotFound, OutOfReach
 from gitship.model import App, Deploy, DeployKind, Identity
+from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.shared import Shared
-from gitship.store.app_lock import ensure_unlocked
 
 
 class Config:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gitship.appfiles.canary_rules import CanaryPlan
+from gitship.appsettings import DESTROYING
 from gitship.deploy.job import Request
 from gitship.engine import image_references
 from gitship.errors import Conflict, GitshipError, NotFound, UsageError
@@ -20,8 +21,8 @@ from gitship.git.ref_names import HEADS, MAIN_BRANCHES
 from gitship.git.repository import Repositories
 from gitship.git.streams import ByteSource
 from gitship.model import App, Deploy, DeployKind, Identity
+from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.shared import Shared
-from gitship.store.app_lock import DESTROYING, ensure_unlocked
 
 log = logging.getLogger("gitship.deploy")
 

@@ -11,8 +11,8 @@ from gitship.deploy.journal import DeployJournal, follow, log_file
 from gitship.deploy.queue import DeployQueue
 from gitship.events import Bus
 from gitship.model import App, Deploy, Identity
+from gitship.operations.app_lock import ensure_unlocked
 from gitship.store import Store
-from gitship.store.app_lock import ensure_unlocked
 
 
 class Jobs:

@@ -13,9 +13,9 @@ from gitship.engine.types import ContainerState
 from gitship.errors import Conflict, NotFound
 from gitship.model import App, Container, ContainerEventKind, Deploy, DeployKind, Identity
 from gitship.observe.container_usage import UNKNOWN, ContainerUsage, UsageSampler
+from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.git import ensure_commit
 from gitship.operations.shared import Shared
-from gitship.store.app_lock import ensure_unlocked
 
 PARALLEL_LOOKS = 4  # an inspect takes 2 ms; more at once only queue in Docker
 CRASH_LOOP = "crash loop"

@@ -15,14 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from gitship.appsettings import LOCK, STOPPED
 from gitship.backup.restore import RESTORED
 from gitship.deploy.manifest_source import image_of
 from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity, Release, Role
 from gitship.operations.operations import Operations
 from gitship.operations.shared import Shared
-from gitship.routing.switch import STOPPED
-from gitship.store import app_lock
 from gitship.volumes.lifecycle import VolumeLifecycle
 
 log = logging.getLogger("gitship.restore_command")
@@ -170,12 +169,12 @@ class Revival:
     def _unlocked(self, app: App, deploy: Callable[[], Deploy]) -> Deploy:
         """A lock keeps changes away; that its release serves again is none."""
         with self._store.transaction():
-            held = self._store.setting(app.id, app_lock.LOCK)
-            self._store.set_setting(app.id, app_lock.LOCK, None)
+            held = self._store.setting(app.id, LOCK)
+            self._store.set_setting(app.id, LOCK, None)
             try:
                 return deploy()
             finally:
-                self._store.set_setting(app.id, app_lock.LOCK, held)
+                self._store.set_setting(app.id, LOCK, held)
 
     def _make_volumes(self, app: App) -> None:
         """Volumes whose content was in no backup are there, empty: else no container of the app could be made."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from gitship.appfiles import cache_rules
 from gitship.appfiles.cache_rules import CacheRuleInUse
+from gitship.appsettings import BEFORE, CACHE, ERROR_PAGE
 from gitship.front.cache import Purge
 from gitship.model import App, Identity
 from gitship.operations.shared import Shared
-from gitship.routing.desired_state import BEFORE, ERROR_PAGE, owner
+from gitship.routing.desired_state import owner
 from gitship.routing.gate_settings import Gates
+from gitship.store.settings import Changes
 
 
 class Serving:
@@ -24,13 +23,13 @@ class Serving:
 
     # -- changing: from the next request on
 
-    def change_rules(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
+    def change_rules(self, app: App, changes: Changes, by: Identity) -> None:
         """Rules of the cache by the fields of ``Cache``; None: gitship.toml counts again."""
-        self._gates.keep(app, {f"{cache_rules.PREFIX}{field}": value for field, value in changes.items()}, by)
+        self._gates.keep(app, CACHE.to(changes), by)
 
     def set_error_page(self, app: App, page: str | None, by: Identity) -> None:
         """HTML for when the app does not answer; None: gitship's own."""
-        self._gates.keep(app, {ERROR_PAGE: page}, by)
+        self._gates.keep(app, ERROR_PAGE.to(page), by)
 
     def purge(self, app: App, purge: Purge, by: Identity) -> None:
         """All releases of the app forget what fits."""
@@ -41,15 +40,14 @@ class Serving:
     def rules(self, app: App) -> list[CacheRuleInUse]:
         """Of the live release; before the first one, those set by command."""
         of_release = self._store.release(app.live_release).cache if app.live_release else {}
-        return cache_rules.in_use(of_release, self._store.settings(app.id))
+        return cache_rules.in_use(of_release, self._store.app_settings(app.id))
 
     def files_until(self, app: App) -> float | None:
         """Until when files of the release before are served (epoch seconds); None when there is none."""
         before = self._store.setting(app.id, BEFORE)
         live = self._store.release(app.live_release) if app.live_release else None
-        cache = cache_rules.cache(live.cache if live else {}, self._store.settings(app.id))
-        return before["since"] + cache.assets_for_s if before and cache.assets_for_s else None
+        cache = cache_rules.cache(live.cache if live else {}, self._store.app_settings(app.id))
+        return before.since + cache.assets_for_s if before and cache.assets_for_s else None
 
     def error_page(self, app: App) -> str | None:
-        found = self._store.setting(app.id, ERROR_PAGE)
-        return None if found is None else str(found)
+        return self._store.setting(app.id, ERROR_PAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gitship.appsettings import STOPPED
 from gitship.config import Settings
 from gitship.engine.interface import Engine
 from gitship.events import Bus, Event
@@ -28,7 +29,7 @@ class Shared:
     jobs: Jobs
 
     def stopped(self, app: App) -> bool:
-        return bool(self.store.setting(app.id, switch.STOPPED))
+        return self.store.setting(app.id, STOPPED) is True
 
     def publish_hosts(self, app: App) -> None:
         """Tells Varnish which host leads to which app, and whoever listens that this one is new or has changed."""

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gitship.appfiles import mounts, overrides
+from gitship.appfiles import mounts
 from gitship.appfiles.mounts import DeclaredMount
+from gitship.appsettings import DISCARDED, MOUNT, PENDING, STOPPED, VOLUME
 from gitship.containers.attach_client import ClientLeft
 from gitship.deploy.job import Request
 from gitship.engine import gzip_stream, volume_archive
 from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
 from gitship.model import App, Deploy, DeployKind, Identity, Mount
+from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.shared import Shared
-from gitship.routing.switch import STOPPED
-from gitship.store.app_lock import ensure_unlocked
 from gitship.volumes.host_directories import HostDirectories
 from gitship.volumes.lifecycle import VolumeLifecycle
 
@@ -56,7 +56,7 @@ class Storage:
         """Mounts by path, then the volumes that are mounted nowhere."""
         volumes = self._volume_lifecycle.of(app)
         sizes = {name: self._volumes.size_bytes(volume) for name, volume in volumes.items()}
-        wanted = mounts.stored(self._store.settings(app.id))
+        wanted = mounts.stored(self._store.app_settings(app.id))
         live = self._live_mounts(app)
         rows = [
             Kept(
@@ -84,7 +84,7 @@ class Storage:
         ensure_unlocked(self._store, app)
         if wanted.host:
             wanted = self._on_the_host(wanted)
-        there = {w.path: w for w in mounts.stored(self._store.settings(app.id))}.get(wanted.path)
+        there = {w.path: w for w in mounts.stored(self._store.app_settings(app.id))}.get(wanted.path)
         if there is not None and there.source != wanted.source:
             raise Conflict(
                 f"{there.source} is mounted at {wanted.path} of {app.name} already",
@@ -92,7 +92,7 @@ class Storage:
             )
         if not wanted.host:
             self._volume_lifecycle.ensure(app, wanted.source)
-        return {overrides.MOUNT + wanted.path: wanted.stored}
+        return MOUNT(wanted.path).to(wanted.setting)
 
     def _on_the_host(self, wanted: DeclaredMount) -> DeclaredMount:
         source = self._volumes.host_path(wanted.source)
@@ -104,22 +104,22 @@ class Storage:
 
     def unmount(self, app: App, word: str) -> dict[str, Any]:
         """``word`` is a source, a path, or both with a colon. The data stay."""
-        there = mounts.stored(self._store.settings(app.id))
+        there = mounts.stored(self._store.app_settings(app.id))
         meant = [w for w in there if word in (w.source, w.path, f"{w.source}:{w.path}")]
         if not meant:
             known = [form for w in there for form in (f"{w.source}:{w.path}", w.source, w.path)]
             near = nearest(word, known)
             hint = f"did you mean '{near}'?" if near else f"see `storage:list {app.name}`"
             raise NotFound(f"{app.name} has no mount '{word[:200]}'", hint)
-        return {overrides.MOUNT + w.path: None for w in meant}
+        return MOUNT.to(dict.fromkeys(w.path for w in meant))
 
     def ensure_destroyable(self, app: App, name: str) -> None:
         """Raises NotFound, or Conflict while the volume is in use."""
         self._volume_lifecycle.named(app, name)
-        if any(w.source == name for w in mounts.stored(self._store.settings(app.id))):
+        if any(w.source == name for w in mounts.stored(self._store.app_settings(app.id))):
             raise Conflict(f"'{name}' is mounted in {app.name}", f"first: storage:unmount {app.name} {name}")
         live = self._store.app_by_id(app.id)
-        stopped = bool(self._store.setting(app.id, STOPPED))
+        stopped = self._store.setting(app.id, STOPPED) is True
         if not stopped and any(m.source == name for m in self._live_mounts(live)):
             raise Conflict(
                 f"the live release of {app.name} still has '{name}'", f"ps:restart {app.name} ends its containers"
@@ -199,21 +199,17 @@ class Storage:
 
     def _bring_in(self, app: App, name: str, fresh: str, by: Identity) -> Deploy | None:
         """Containers that have the volume are replaced by a deploy; for all others it is a matter of the record."""
-        changes = {
-            overrides.VOLUME + name: fresh,
-            overrides.DISCARDED + fresh: None,
-            overrides.DISCARDED + self._volume_lifecycle.named(app, name): time.time(),
-        }
+        discarded = DISCARDED.to({fresh: None, self._volume_lifecycle.named(app, name): time.time()})
+        changes = VOLUME(name).to(fresh) | discarded
         with self._store.acting(app, by) as now:
             under_way = self._volume_lifecycle.deploying(app)
             runs = now.live_release is not None and not self._store.setting(app.id, STOPPED)
             if not runs and under_way:
                 raise Conflict(f"a deploy of {app.name} is in progress", "import again when it has finished")
             if not runs or (not under_way and not any(m.source == name for m in self._live_mounts(now))):
-                for key, value in changes.items():
-                    self._store.set_setting(app.id, key, value)
+                self._store.change_settings(app.id, changes)
                 if not runs:
-                    self._store.set_setting(app.id, overrides.PENDING, time.time())
+                    self._store.set_setting(app.id, PENDING, time.time())
                 return None
         request = Request(DeployKind.CONFIG, f"import into volume {name}", settings=changes)
         deploy = self._shared.jobs.submit(now, request, by)

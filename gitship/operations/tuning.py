@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from gitship.appfiles import overrides
 from gitship.appfiles.manifest import PORT, Manifest
 from gitship.appfiles.overrides import Overrides
+from gitship.appsettings import PENDING, SKIP_CHECKS, STOPPED, Skip
 from gitship.containers.health_check import PARALLEL, CheckAttempt, HealthChecker, title
 from gitship.deploy.job import Request
 from gitship.deploy.manifest_source import manifest_of
@@ -18,9 +18,9 @@ from gitship.deploy.new_release import planned
 from gitship.engine.types import Capacity, Image
 from gitship.errors import Conflict, NotFound
 from gitship.model import DEFAULT_PORT, WEB, App, Check, Deploy, DeployKind, Identity, Process, Release
+from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.shared import Shared
-from gitship.routing.switch import STOPPED
-from gitship.store.app_lock import ensure_unlocked
+from gitship.store.settings import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Tuning:
 
     # -- changing
 
-    def change(self, app: App, changes: Mapping[str, Any], by: Identity, *, restart: bool = True) -> Deploy | None:
+    def change(self, app: App, changes: Changes, by: Identity, *, restart: bool = True) -> Deploy | None:
         """Stores settings (None unsets); a live app gets a new release with them, and they are kept once it is live.
 
         None when they wait: with ``restart`` False, while nothing is live, while the app is stopped, or when they are
@@ -69,49 +69,32 @@ class Tuning:
             request = Request(DeployKind.CONFIG, overrides.describe(changes), settings=dict(changes))
             return self._shared.jobs.submit(found, request, by)
         with self._store.acting(app, by):
-            for name, value in changes.items():
-                self._store.set_setting(found.id, name, value)
-            if counts:
-                self._store.set_setting(found.id, overrides.PENDING, time.time())
+            self._store.change_settings(found.id, {**changes, **(PENDING.to(time.time()) if counts else {})})
         return None
 
-    def _counts(self, app: App, changes: Mapping[str, Any]) -> bool:
+    def _counts(self, app: App, changes: Changes) -> bool:
         """True when some of it counts for containers of the live release: the next deploy has to bring it."""
         live = self._live(app)
         types = {process.type for process in live.processes} if live is not None else set()
-        return any(overrides.needs_deploy(name, types) for name in changes)
+        return overrides.needs_deploy(changes, types)
 
-    def skip_checks(self, app: App, how: str | None, by: Identity) -> None:
-        """``overrides.ONCE``, ``overrides.ALWAYS``, or None: they count again."""
+    def skip_checks(self, app: App, how: Skip | None, by: Identity) -> None:
+        """None: they count again."""
         with self._store.acting(app, by) as found:
             ensure_unlocked(self._store, found)
-            self._store.set_setting(found.id, overrides.SKIP_CHECKS, how)
+            self._store.set_setting(found.id, SKIP_CHECKS, how)
 
     # -- looking
 
     def overrides(self, app: App) -> Overrides:
-        return overrides.parse(self._store.settings(app.id))
+        return overrides.parse(self._store.app_settings(app.id))
 
-    def stored(self, app: App) -> dict[str, Any]:
-        """What commands have set, by the names of ``overrides``."""
-        prefixes = (
-            overrides.PORT,
-            overrides.CHECK,
-            overrides.LIMIT,
-            overrides.MOUNT,
-            overrides.CAPABILITY,
-            overrides.BUILD_ONLY,
-        )
-        return {n: v for n, v in self._store.settings(app.id).items() if n.startswith(prefixes)}
-
-    def skipping(self, app: App) -> str | None:
-        """``overrides.ONCE``, ``overrides.ALWAYS`` or None."""
-        how = self._store.setting(app.id, overrides.SKIP_CHECKS)
-        return None if how is None else str(how)
+    def skipping(self, app: App) -> Skip | None:
+        return self._store.setting(app.id, SKIP_CHECKS)
 
     def pending(self, app: App) -> bool:
         """True when something is set that the live release does not have yet."""
-        return bool(self._store.setting(app.id, overrides.PENDING))
+        return self._store.setting(app.id, PENDING) is not None
 
     def capacity(self) -> Capacity:
         return self._engine.capacity()

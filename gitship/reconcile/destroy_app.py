@@ -10,6 +10,7 @@ import logging
 import time
 from contextlib import ExitStack, suppress
 
+from gitship.appsettings import DESTROYING
 from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.discrepancies import Change, RepairAction
@@ -28,7 +29,6 @@ from gitship.ownership import Ownership
 from gitship.per_app_errors import PerAppErrors
 from gitship.routing import switch
 from gitship.store import Store
-from gitship.store.app_lock import DESTROYING
 from gitship.volumes.lifecycle import VolumeLifecycle
 
 log = logging.getLogger("gitship.destroy")
@@ -103,7 +103,8 @@ class AppDestruction:
 
     def amiss(self) -> list[Change]:
         """What ``settle`` would do now."""
-        return [_rest(a) for a in self._store.apps() if self._store.setting(a.id, DESTROYING) is not None]
+        going = self._store.apps_with_setting(DESTROYING)
+        return [_rest(a) for a in self._store.apps() if a.id in going]
 
     def settle(self, failed: list[GitshipError]) -> list[Change]:
         """Goes on with what was begun. To ``failed`` is added what could not be removed, which is logged, too."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from gitship.appsettings import DESTROYING
 from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.container_starter import ContainerStarter
@@ -23,7 +24,6 @@ from gitship.per_app_errors import PerAppErrors
 from gitship.reconcile.container_watcher import ContainerWatcher
 from gitship.routing.drain import Drainer, DrainLimits
 from gitship.store import Store
-from gitship.store.app_lock import DESTROYING
 
 log = logging.getLogger("gitship.reconcile")
 ORPHAN_GRACE_S = 10.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
+from gitship.appsettings import DESTROYING, RENAMING
 from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.discrepancies import Change, RepairAction
@@ -18,8 +19,6 @@ from gitship.routing.access_control import AccessControl
 from gitship.routing.desired_state import DesiredState
 from gitship.routing.status_page_route import status_front
 from gitship.store import Store
-from gitship.store.app_lock import DESTROYING
-from gitship.store.settings import RENAMING
 
 HOSTS = "the table of hosts"
 ROUTE = "its route in Varnish"

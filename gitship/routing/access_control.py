@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from gitship.appsettings import DESTROYING
 from gitship.config import Settings
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import Gate, HttpsRedirect
@@ -23,7 +23,7 @@ from gitship.routing.gate_settings import (
 from gitship.routing.status_page_route import status_front
 from gitship.routing.switch import ensure_front
 from gitship.store import Store
-from gitship.store.app_lock import DESTROYING
+from gitship.store.settings import Changes
 
 NOWHERE = Container("", "nowhere", 0, 0, WEB, 1, "127.0.0.1", 9)  # an app that never ran is compiled with this
 
@@ -87,24 +87,19 @@ class AccessControl:
         if old is not None:
             self._front.discard(old)  # a page's stream that is open goes on
 
-    def keep(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
+    def keep(self, app: App, changes: Changes, by: Identity) -> None:
         """See ``Gates.keep``."""
         with self._front.holding(app.id):
             with self._store.acting(app, by):
-                before = {name: self._store.setting(app.id, name) for name in changes}
+                before = self._store.app_settings(app.id).stored(changes)
                 if before == changes:
                     return
-                self._set(app.id, changes)
+                self._store.change_settings(app.id, changes)
             try:
                 self.bring(app.id)
             except BaseException:
-                self._set(app.id, before)
+                self._store.change_settings(app.id, before)
                 raise
-
-    def _set(self, app_id: int, settings: Mapping[str, Any]) -> None:
-        with self._store.transaction():
-            for name, value in settings.items():
-                self._store.set_setting(app_id, name, value)
 
     def try_vcl(self, app: App, vcl: str) -> None:
         """See ``Gates.try_vcl``."""

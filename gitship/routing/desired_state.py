@@ -7,9 +7,9 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
 
 from gitship.appfiles import cache_rules
+from gitship.appsettings import BEFORE, ERROR_PAGE, STOPPED, ReleaseBefore
 from gitship.front.app_vcl import NO_RELEASE
 from gitship.front.cache import CacheSettings, PreviousCache
 from gitship.front.front import AppFront, Backend
@@ -17,10 +17,6 @@ from gitship.front.probe_vcl import Probe
 from gitship.model import WEB, App, Container, Release
 from gitship.routing.gate_settings import gate_of
 from gitship.store import Store
-
-STOPPED = "stopped"  # an app's setting: true while `ps:stop` holds
-ERROR_PAGE = "error-page"  # an app's setting: HTML
-BEFORE = "release-before"  # an app's setting: the cache key of the release before, and since when it is that
 
 
 class DesiredState:
@@ -36,7 +32,7 @@ class DesiredState:
     def front(self, app: App) -> AppFront:
         """As the app is now."""
         release = self._store.release(app.live_release) if app.live_release else None
-        stopped = bool(self._store.setting(app.id, STOPPED))
+        stopped = self._store.setting(app.id, STOPPED) is True
         before = self._store.setting(app.id, BEFORE)
         return self.after(app, release, self._store.containers(app.id), stopped=stopped, before=before)
 
@@ -47,7 +43,7 @@ class DesiredState:
         containers: Iterable[Container],
         *,
         stopped: bool,
-        before: dict[str, Any] | None,
+        before: ReleaseBefore | None,
     ) -> AppFront:
         """As the app is once ``release`` is live; without one, or without web containers, nothing is behind it.
 
@@ -58,7 +54,7 @@ class DesiredState:
         serving = [c for c in web if c.id not in out] or web
         backends = tuple(Backend(c.name, c.address, c.port) for c in serving if c.port)
         behind = f"{app.id}/{release.id if release else 0}/{' '.join(b.name for b in backends)}"
-        settings = self._store.settings(app.id)
+        settings = self._store.app_settings(app.id)
         cache = cache_rules.cache(release.cache if release else {}, settings)
         return AppFront(
             slug=app.slug,
@@ -72,23 +68,23 @@ class DesiredState:
             web=release is None or release.process(WEB) is not None,
             gate=gate_of(self._store, app.id),
             cache=cache,
-            before=PreviousCache(before["key"], before["since"] + cache.assets_for_s) if before else None,
+            before=PreviousCache(before.key, before.since + cache.assets_for_s) if before else None,
             error_page=settings.get(ERROR_PAGE),
             id=app.id,
         )
 
-    def left_behind(self, app: App, previous: Release | None, release: Release) -> dict[str, Any] | None:
+    def left_behind(self, app: App, previous: Release | None, release: Release) -> ReleaseBefore | None:
         """BEFORE once ``release`` takes the place of ``previous``: as it is, when both share their cache."""
         if previous is None:
             return None
         key = self.cache_key(app, previous)
         if key == self.cache_key(app, release):
             return self._store.setting(app.id, BEFORE)
-        return {"key": key, "since": int(time.time())}
+        return ReleaseBefore(key, int(time.time()))
 
     def cache_key(self, app: App, release: Release) -> str:
         """The one of ``release`` with the app's settings as they are now."""
-        return cache_key(app, release, cache_rules.cache(release.cache, self._store.settings(app.id)))
+        return cache_key(app, release, cache_rules.cache(release.cache, self._store.app_settings(app.id)))
 
 
 def owner(app: App) -> str:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Protocol
 
+from gitship.appsettings import ALLOW, AUTH, BODY, HTTPS_GATE, MAINTENANCE, RATE, REDIRECTS, VCL
 from gitship.errors import FrontError
-from gitship.front.gate import Gate, HttpsRedirect, Login, Maintenance, Redirect
-from gitship.front.visitor_limits import Rate, VisitorLimits
+from gitship.front.gate import Gate, HttpsRedirect
+from gitship.front.visitor_limits import VisitorLimits
 from gitship.model import App, Identity
 from gitship.store import Store
+from gitship.store.settings import Changes
 
-ALLOW = "allow"
-RATE = "ratelimit"
-BODY = "bodylimit"
-VCL = "vcl"
-AUTH = "auth"
-HTTPS_GATE = "https-gate"  # what HTTPS has come to; the wish for it is another setting
-STATUS_HTTPS_GATE = "status-https-gate"  # the same for the status page, a setting of the server
-MAINTENANCE = "maintenance"
-REDIRECTS = "redirects"
+STATUS_HTTPS_GATE = "status-https-gate"  # as HTTPS_GATE for the status page, a setting of the server
 
 
 class Gates(Protocol):
@@ -34,7 +28,7 @@ class Gates(Protocol):
         """
         ...
 
-    def keep(self, app: App, changes: Mapping[str, Any], by: Identity) -> None:
+    def keep(self, app: App, changes: Changes, by: Identity) -> None:
         """Stores settings of the app (None unsets) that Varnish has to know of; they hold from the next request on.
 
         Raises NotFound, NoPermission, or FrontError when Varnish can't have them; then nothing has changed.
@@ -62,46 +56,39 @@ def no_rates() -> FrontError:
 
 
 def gate_of(store: Store, app_id: int) -> Gate:
-    """What stands between visitors and the app."""
-    found = store.settings(app_id)
-    maintenance = found.get(MAINTENANCE)
-    https = found.get(HTTPS_GATE)
+    """What stands between visitors and the app. Raises DamagedSetting."""
+    found = store.app_settings(app_id)
     return Gate(
-        https=_https(https),
-        allow=tuple(found.get(ALLOW, ())),
-        maintenance=Maintenance(maintenance["page"], tuple(maintenance["allow"])) if maintenance else None,
-        redirects=tuple(Redirect(**redirect) for redirect in found.get(REDIRECTS, ())),
-        logins=tuple(Login(**login) for login in found.get(AUTH, ())),
-        limits=VisitorLimits(Rate(**found[RATE]) if RATE in found else None, found.get(BODY)),
-        vcl=found.get(VCL, ""),
+        https=found.get(HTTPS_GATE),
+        allow=found.get(ALLOW) or (),
+        maintenance=found.get(MAINTENANCE),
+        redirects=found.get(REDIRECTS) or (),
+        logins=found.get(AUTH) or (),
+        limits=VisitorLimits(found.get(RATE), found.get(BODY)),
+        vcl=found.get(VCL) or "",
     )
 
 
 def status_https(store: Store) -> HttpsRedirect | None:
     """What stands between visitors and the status page, besides its own sign-in."""
-    return _https(store.server_setting(STATUS_HTTPS_GATE))
+    kept = store.server_setting(STATUS_HTTPS_GATE)
+    return HTTPS_GATE.read(kept) if kept else None
 
 
 def store_status_https(store: Store, https: HttpsRedirect | None) -> None:
     store.set_server_setting(STATUS_HTTPS_GATE, asdict(https) if https else None)
 
 
-def _https(kept: dict[str, Any] | None) -> HttpsRedirect | None:
-    return HttpsRedirect(tuple(kept["hosts"]), kept["port"], kept["hsts_s"]) if kept else None
-
-
 def store_gate(store: Store, app_id: int, gate: Gate) -> None:
     """All of it or nothing."""
-    values: dict[str, Any] = {
-        HTTPS_GATE: asdict(gate.https) if gate.https else None,
-        ALLOW: list(gate.allow),
-        MAINTENANCE: asdict(gate.maintenance) if gate.maintenance else None,
-        REDIRECTS: [asdict(redirect) for redirect in gate.redirects],
-        AUTH: [asdict(login) for login in gate.logins],
-        VCL: gate.vcl,
-        RATE: asdict(gate.limits.rate) if gate.limits.rate else None,
-    }
-    with store.transaction():
-        for name, value in values.items():
-            store.set_setting(app_id, name, value or None)
-        store.set_setting(app_id, BODY, gate.limits.body_bytes)  # 0 is a limit
+    store.change_settings(
+        app_id,
+        HTTPS_GATE.to(gate.https)
+        | ALLOW.to(gate.allow or None)
+        | MAINTENANCE.to(gate.maintenance)
+        | REDIRECTS.to(gate.redirects or None)
+        | AUTH.to(gate.logins or None)
+        | VCL.to(gate.vcl or None)
+        | RATE.to(gate.limits.rate)
+        | BODY.to(gate.limits.body_bytes),  # 0 is a limit
+    )

@@ -7,11 +7,11 @@ where an app's name has dots, a name goes to whoever comes first. Domains from b
 
 from __future__ import annotations
 
+from gitship.appsettings import RENAMING
 from gitship.config import Settings
 from gitship.errors import Conflict
 from gitship.model import App
 from gitship.store import Store
-from gitship.store.settings import RENAMING
 
 
 def directly_below(name: str, domain: str) -> str:
@@ -32,7 +32,7 @@ def ensure_addable(store: Store, settings: Settings, app: App, name: str) -> Non
         raise Conflict(f"{app.name} already answers at {name}", "nothing to add")
     refuse_directly_below(app.name, name, domain)
     label = name.removesuffix(f".{domain}")
-    if label != name and (store.find_app(label) is not None or label in _coming(store)):
+    if label != name and (store.find_app(label) is not None or label in store.setting_of_all(RENAMING).values()):
         raise Conflict(f"{name} is an app's own name", "choose another name")
 
 
@@ -44,8 +44,3 @@ def refuse_directly_below(app: str, name: str, domain: str) -> None:
             f"{name} is directly below {domain}, where each name belongs to the app of that name",
             f"name an app {label} to use it: apps:create {label}, or apps:rename {app} {label}",
         )
-
-
-def _coming(store: Store) -> set[str]:
-    """The names that apps are getting."""
-    return {str(name) for app in store.apps() if (name := store.setting(app.id, RENAMING)) is not None}

@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from gitship.appsettings import STOPPED
 from gitship.errors import AlreadyGone, Conflict, GitshipError, NotFound
 from gitship.front.front import Front
 from gitship.front.pause_vcl import MOST_S
 from gitship.front.websocket_count import BUSY_PER_SOCKET
 from gitship.model import App, Identity
 from gitship.routing.access_control import AccessControl
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
 
 IN_FLIGHT_S = 5.0  # how long `ps:pause` waits for what the app was doing

@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from gitship.appsettings import DESTROYING, RENAMING, ReleaseBefore
 from gitship.containers import early_responses, http_request
 from gitship.containers.http_request import Timeout, WaitInterrupted, numeric
 from gitship.containers.probe import http_answer
@@ -19,12 +19,10 @@ from gitship.front.front import Backend, Front
 from gitship.front.tcp_ports import reachable
 from gitship.model import WEB, App, Check, Container, Release
 from gitship.routing import status_page_route
-from gitship.routing.desired_state import STOPPED, DesiredState
+from gitship.routing.desired_state import DesiredState
 from gitship.store import Store
-from gitship.store.app_lock import DESTROYING
-from gitship.store.settings import RENAMING
 
-__all__ = ["STOPPED", "Switch", "Switched", "ensure_front", "hosts"]
+__all__ = ["Switch", "Switched", "ensure_front", "hosts"]
 
 VERIFY_TRIES = 5
 VERIFY_PAUSE_S = 0.2
@@ -56,10 +54,9 @@ def hosts(store: Store, domain: str, status_domain: str = "") -> dict[str, str]:
     apps = {app.id: app for app in store.apps() if app.id not in going}
     table = {d.name: apps[d.app_id].slug for d in store.domains() if d.app_id in apps}
     table.update({f"{app.name}.{domain}": app.slug for app in apps.values()})
-    for app in list(apps.values()):
-        new = store.setting(app.id, RENAMING)
-        if new is not None:
-            table[f"{new}.{domain}"] = dataclasses.replace(app, name=new).slug
+    for app_id, new in store.setting_of_all(RENAMING).items():
+        if app_id in apps:
+            table[f"{new}.{domain}"] = dataclasses.replace(apps[app_id], name=new).slug
     if status_domain:
         table[status_domain] = status_page_route.SLUG
     return table
@@ -80,7 +77,7 @@ class Switch:
         containers: Iterable[Container],
         *,
         stopped: bool = False,
-        before: dict[str, Any] | None = None,
+        before: ReleaseBefore | None = None,
     ) -> Switched:
         """Loads the release's VCL and switches the label to it. Raises FrontError; then nothing was switched."""
         wanted = self._wanted.after(app, release, containers, stopped=stopped, before=before)
@@ -92,7 +89,7 @@ class Switch:
             raise
         return Switched(new, old, wanted.verify_token if wanted.backends else None, wanted.backends)
 
-    def left_behind(self, app: App, previous: Release | None, release: Release) -> dict[str, Any] | None:
+    def left_behind(self, app: App, previous: Release | None, release: Release) -> ReleaseBefore | None:
         """See ``DesiredState.left_behind``."""
         return self._wanted.left_behind(app, previous, release)
 

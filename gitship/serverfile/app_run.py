@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitship.appfiles import overrides
 from gitship.appfiles.gitship_toml import MIN_MEMORY
+from gitship.appsettings import CHECK, EVERY, SKIP_CHECKS, Skip
 from gitship.console import env_file
 from gitship.console.context import Context
 from gitship.console.sizes import shown_memory
@@ -85,12 +85,8 @@ def _check(value: Value) -> dict[str, Any]:
 
 
 def _checks(context: Context, app: App) -> dict[str, Any]:
-    stored = context.operations.tuning.stored(app)
-    return {
-        name.removeprefix(overrides.CHECK): {key.removesuffix("_s"): v for key, v in value.items()}
-        for name, value in stored.items()
-        if name.startswith(overrides.CHECK)
-    }
+    stored = context.store.app_settings(app.id).all(CHECK)
+    return {process: {key.removesuffix("_s"): v for key, v in check.items()} for process, check in stored.items()}
 
 
 def _check_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterable[Step]:
@@ -117,7 +113,7 @@ section(
 
 section(
     Section(
-        "skip_checks", Value.flag, lambda c, app: c.store.setting(app.id, overrides.SKIP_CHECKS) == overrides.ALWAYS,
+        "skip_checks", Value.flag, lambda c, app: c.store.setting(app.id, SKIP_CHECKS) is Skip.ALWAYS,
         lambda app, before, wanted: [Step(("checks:skip", app, *(() if wanted else ("--off",))))], False,
     )
 )  # fmt: skip
@@ -150,8 +146,8 @@ def _limits(context: Context, app: App) -> dict[str, Any]:
 def _limit_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterable[Step]:
     changed = [p for p in {**before, **wanted} if before.get(p, {}) != wanted.get(p, {})]
     gone = [p for p in changed if before.get(p, {}).keys() - wanted.get(p, {}).keys()]
-    if overrides.EVERY in gone:  # without --process, all of them are unset
-        changed, gone = [p for p in wanted if wanted[p]], [overrides.EVERY]
+    if EVERY in gone:  # without --process, all of them are unset
+        changed, gone = [p for p in wanted if wanted[p]], [EVERY]
     for process in gone:
         yield Step(("resources:unset", app, *_process(process), WAIT))
     for process in changed:
@@ -161,7 +157,7 @@ def _limit_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any])
 
 
 def _process(process: str) -> tuple[str, ...]:
-    return () if process == overrides.EVERY else ("--process", process)
+    return () if process == EVERY else ("--process", process)
 
 
 section(
@@ -177,7 +173,7 @@ def _capabilities(value: Value) -> list[str]:
 
 
 def _capabilities_now(context: Context, app: App) -> list[str]:
-    return list(capabilities.stored(context.operations.tuning.stored(app)))
+    return list(capabilities.stored(context.store.app_settings(app.id)))
 
 
 def _capability_steps(app: str, before: list[str], wanted: list[str]) -> Iterable[Step]:

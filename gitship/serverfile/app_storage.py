@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitship.appfiles import cron_schedule, mounts, overrides
+from gitship.appfiles import cron_schedule, mounts
 from gitship.appfiles.command_line import read_command
+from gitship.appsettings import MOUNT
 from gitship.console.context import Context
 from gitship.errors import ConfigError, GitshipError
 from gitship.model import CRON_TIMEOUT_S, App, Overlap
@@ -51,8 +52,12 @@ def _mounts(value: Value) -> dict[str, Any]:
 
 
 def _mounts_now(context: Context, app: App) -> dict[str, Any]:
-    found = overrides.below(context.store.settings(app.id), overrides.MOUNT)
-    return {path: {k: v for k, v in mount.items() if v not in (None, False)} for path, mount in found.items()}
+    return {
+        path: {"source": mount.source}
+        | ({"read_only": True} if mount.read_only else {})
+        | ({"processes": [*mount.processes]} if mount.processes else {})
+        for path, mount in context.store.app_settings(app.id).all(MOUNT).items()
+    }
 
 
 def _mount_steps(app: str, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterable[Step]:

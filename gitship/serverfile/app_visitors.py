@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gitship.appfiles import cache_rules
+from gitship.appsettings import CACHE
 from gitship.console.context import Context
 from gitship.console.host_names import domain_pattern
 from gitship.console.ip_networks import networks
@@ -123,12 +124,13 @@ def _rules(value: Value) -> dict[str, Any]:
 
 
 def _rules_now(context: Context, app: App) -> dict[str, Any]:
-    own = cache_rules.by_command(context.store.settings(app.id))
+    own = context.store.app_settings(app.id).all(CACHE)
     return {rule.key: _written(own[rule.field]) for rule in cache_rules.RULES if rule.field in own}
 
 
 def _written(value: Any) -> Any:
     """As it stands in a document: all cookies are ``true``."""
+    value = list(value) if isinstance(value, tuple) else value
     return True if value == [ALL_COOKIES] else value
 
 

@@ -12,7 +12,7 @@ from gitship.store.live_releases import LiveReleases
 from gitship.store.registries import RegistryLogins
 from gitship.store.releases import ReleaseRecords
 from gitship.store.rights import Rights
-from gitship.store.settings import AppSettings
+from gitship.store.settings import StoredSettings
 from gitship.store.shifted_deadlines import Deadlines
 from gitship.store.traffic import TrafficHistory
 from gitship.store.uptime import Uptimes
@@ -27,7 +27,7 @@ class Store(
     ReleaseRecords,
     LiveReleases,
     DeployRecords,
-    AppSettings,
+    StoredSettings,
     Audit,
     CronRuns,
     Webhooks,

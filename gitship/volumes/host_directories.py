@@ -51,7 +51,7 @@ class HostDirectories:
     def _granted(self) -> Iterator[Granted]:
         """What is set for every app, and what live releases still have."""
         for app in self._store.apps():
-            for wanted in mounts.stored(self._store.settings(app.id)):
+            for wanted in mounts.stored(self._store.app_settings(app.id)):
                 if wanted.host:
                     yield Granted(wanted.source, wanted.read_only)
             if app.live_release is None:

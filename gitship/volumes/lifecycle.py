@@ -2,7 +2,7 @@
 
 Data goes in three cases only: an app was destroyed, a volume was destroyed by name, or another content was restored in
 its place. For the latter two, and for a volume that is just being filled, it is written down under
-``overrides.DISCARDED`` before anything is done; so a gitship that is killed leaves nothing that the next one does not
+``DISCARDED`` before anything is done; so a gitship that is killed leaves nothing that the next one does not
 know of, and nothing is removed by a guess.
 """
 
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from gitship.appfiles import overrides
+from gitship.appsettings import DISCARDED, STOPPED, VOLUME
 from gitship.containers.discrepancies import Change, RepairAction
 from gitship.engine import types
 from gitship.engine.interface import Engine
@@ -23,7 +23,6 @@ from gitship.errors import Conflict, GitshipError, NotFound, nearest
 from gitship.model import App, DeployState
 from gitship.ownership import helpers, number_in
 from gitship.per_app_errors import PerAppErrors
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
 from gitship.volumes import volume_names
 
@@ -48,7 +47,7 @@ class VolumeLifecycle:
 
     def of(self, app: App) -> dict[str, str]:
         """What Docker calls the app's volumes, by name."""
-        return overrides.below(self._store.settings(app.id), overrides.VOLUME)
+        return self._store.app_settings(app.id).all(VOLUME)
 
     def named(self, app: App, name: str) -> str:
         """What Docker calls it. Raises NotFound with the nearest name."""
@@ -70,8 +69,7 @@ class VolumeLifecycle:
             return
         with self.filling(app, name) as made, self._store.transaction():
             if name not in self.of(app):  # somebody else was faster otherwise, and this one goes
-                self._store.set_setting(app.id, overrides.VOLUME + name, made)
-                self._store.set_setting(app.id, overrides.DISCARDED + made, None)
+                self._store.change_settings(app.id, VOLUME(name).to(made) | DISCARDED(made).to(None))
 
     @contextmanager
     def filling(self, app: App, name: str) -> Iterator[str]:
@@ -80,7 +78,7 @@ class VolumeLifecycle:
         with self._lock:
             self._filling.add(made)
         try:
-            self._store.set_setting(app.id, overrides.DISCARDED + made, time.time())
+            self._store.set_setting(app.id, DISCARDED(made), time.time())
             self._engine.volumes.make(made, self.labels(app, name))
             yield made
         finally:
@@ -146,8 +144,7 @@ class VolumeLifecycle:
         """The app has this volume no more; its data go with the next ``clear``."""
         with self._store.transaction():
             gone = self.named(app, name)
-            self._store.set_setting(app.id, overrides.DISCARDED + gone, time.time())
-            self._store.set_setting(app.id, overrides.VOLUME + name, None)
+            self._store.change_settings(app.id, DISCARDED(gone).to(time.time()) | VOLUME(name).to(None))
 
     def remove_all(self, app: App) -> None:
         """The data of an app that is being destroyed, when its containers are gone. Raises Conflict or EngineError."""
@@ -201,17 +198,17 @@ class VolumeLifecycle:
         changes = []
         for name in self._clearable(app):
             if self._engine.volumes.remove(name):
-                self._store.set_setting(app.id, overrides.DISCARDED + name, None)
+                self._store.set_setting(app.id, DISCARDED(name), None)
                 changes.append(_discarded(app, name))
         return changes
 
     def _clearable(self, app: App) -> set[str]:
-        settings = self._store.settings(app.id)
-        discarded = overrides.below(settings, overrides.DISCARDED)
+        settings = self._store.app_settings(app.id)
+        discarded = settings.all(DISCARDED)
         if not discarded or any(d.app_id == app.id for d in self._store.unfinished_deploys()):
             return set()
         with self._lock:
-            needed = self._filling | set(overrides.below(settings, overrides.VOLUME).values()) | self._live(app)
+            needed = self._filling | set(settings.all(VOLUME).values()) | self._live(app)
         return discarded.keys() - needed
 
     def _live(self, app: App) -> set[str]:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gitship.appfiles.cache_rules import CacheRuleInUse
+from gitship.appsettings import MAINTENANCE
 from gitship.commands.cache import shown_time, shown_value
 from gitship.errors import GitshipError
 from gitship.model import App, Deploy, Release
 from gitship.model.uptime import DAY_S
 from gitship.observe.app_state import AppState
 from gitship.operations.ps import ProcessStatus
-from gitship.routing.gate_settings import MAINTENANCE
 from gitship.store.uptime import KEPT_DAYS
 from gitship.web import stage_bar, traffic_chart, uptime_bar, warnings
 from gitship.web.page import Page, PageServices

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 
+from gitship.appsettings import LOCK, MAINTENANCE, STOPPED
 from gitship.containers import crash_loops
 from gitship.errors import GitshipError, NotFound
 from gitship.https.app_https import HostStatus
@@ -19,10 +20,7 @@ from gitship.observe.app_state import Words
 from gitship.operations.operations import Operations
 from gitship.operations.ps import CRASH_LOOP
 from gitship.per_app_errors import PerAppErrors
-from gitship.routing.gate_settings import MAINTENANCE
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
-from gitship.store.app_lock import LOCK
 from gitship.web import usage
 from gitship.web.live_updates import LiveUpdates
 from gitship.web.usage import Visits

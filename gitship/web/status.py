@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gitship.appsettings import LOCK
 from gitship.deploy.deploy_json import deploy_document, iso
 from gitship.errors import GitshipError, NotFound
 from gitship.model import GITSHIP, App, Deploy, DeployKind, DeployState, Release
 from gitship.observe.app_state import AppState, AppStates
 from gitship.operations.operations import Operations
 from gitship.store import Store
-from gitship.store.app_lock import LOCK
 from gitship.web.commits import Known
 from gitship.web.health import Health
 from gitship.web.usage import Visits

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from gitship.appsettings import HTTPS, HttpsWish
 from gitship.config import HttpsSettings, Settings
 from gitship.errors import CertificateError, Conflict, GitshipError
 from gitship.events import Bus
@@ -193,7 +194,7 @@ def test_a_directory_that_fails_is_left_alone(base: Path, status: int) -> None:
     store = Store(settings.database)
     shop = store.create_app("shop")
     store.add_domain(shop.id, "www.example.com")
-    store.set_setting(shop.id, "https", {"on": True, "hsts_s": 0})
+    store.set_setting(shop.id, HTTPS, HttpsWish(True))
     curtain, gates = Curtain(), MemoryServer(store, settings).gates
     with serving(web, listen), contextlib.closing(store):
         for _ in range(20):  # each with parts of its own, as after a restart
@@ -226,7 +227,7 @@ def test_an_app_that_asks_a_lot_leaves_others_their_certificates(binding: Pebble
     store, web = Store(settings.database), Web()
     apps = {name: store.create_app(name) for name in ("flood", "calm")}
     for app in apps.values():
-        store.set_setting(app.id, "https", {"on": True, "hsts_s": 0})
+        store.set_setting(app.id, HTTPS, HttpsWish(True))
     curtain, gates = Curtain(), MemoryServer(store, settings).gates
     authority = asking(https, base, web)
     showing = CertificateInstaller(settings, store, curtain, gates)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gitship.appfiles import overrides
 from gitship.appfiles.mounts import DeclaredMount
+from gitship.appsettings import MOUNT
 from gitship.store import Store
 from tests.e2e import apps, docker_cli
 from tests.e2e.agreement import await_agreement
@@ -163,7 +163,7 @@ def test_what_an_earlier_gitship_allowed_is_looked_at_again_before_a_container_i
     server.stop()
     store = Store(server.data_dir / "gitship.db")
     above = DeclaredMount(str(inner.parent), "/www/data")
-    store.set_setting(store.app("above").id, overrides.MOUNT + above.path, above.stored)
+    store.set_setting(store.app("above").id, MOUNT(above.path), above.setting)
     store.close()
     server.start()
     assert "lies in" in refused(server, "ps:restart", "within")

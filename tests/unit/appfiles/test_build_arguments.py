@@ -8,6 +8,7 @@ from gitship.appfiles import build_arguments, gitship_toml, overrides
 from gitship.appfiles.gitship_toml import BuildTable
 from gitship.appfiles.manifest import Manifest
 from gitship.errors import ConfigError, GitshipError, UsageError
+from gitship.store.settings import AppSettings
 
 REFUSED = [
     "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "experimental_x", "BUILDX_GIT_INFO", "BUILDKIT_CACHE_MOUNT_NS",
@@ -22,11 +23,11 @@ def test_refused_in_the_file_at_the_command_and_when_it_was_set_by_an_earlier_gi
         build_arguments.ensure_allowed(name)
     with pytest.raises(ConfigError, match=rf"build\.args\.{name}"):
         gitship_toml.parse(f'[build.args]\n{name} = "/etc/shadow"\n'.encode())
-    for stored in (f"{overrides.ARGUMENT}{name}", f"{overrides.ARGUMENT_FROM_CONFIG}{name}"):
+    for stored in ({f"build.arg.{name}": "/etc/shadow"}, {f"build.arg-from-config.{name}": True}):
         with pytest.raises(GitshipError, match=name):
-            overrides.building(Manifest(), overrides.parse({stored: "/etc/shadow"}), {name: "x"})
+            overrides.building(Manifest(), overrides.parse(AppSettings(1, {}).changed(stored)), {name: "x"})
     with pytest.raises(GitshipError, match=name):
-        overrides.building(Manifest(build=BuildTable(args={name: "x"})), overrides.parse({}), {})
+        overrides.building(Manifest(build=BuildTable(args={name: "x"})), overrides.Overrides(), {})
 
 
 @pytest.mark.parametrize("name", ALLOWED)

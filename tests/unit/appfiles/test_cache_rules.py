@@ -14,7 +14,9 @@ from gitship.front.probe_vcl import Probe
 from gitship.model import Check, Process, Release
 from gitship.routing.desired_state import probe_of
 from gitship.schema import Value
+from gitship.store.settings import AppSettings
 
+NOTHING = AppSettings(1, {})
 READ = {rule.key: rule.read for rule in RULES}
 
 
@@ -50,9 +52,10 @@ def test_what_is_no_rule_is_named(key: str, raw: Any) -> None:
 
 def test_a_command_comes_before_the_file_and_the_file_before_the_default() -> None:
     file = {"ttl_s": 60, "strip_query": ["a"], "gone_by_now": 1}
-    settings = {"cache.ttl_s": 0, "cache.warm": ["/"], "maintenance": {}, "cache.grace_s": None}
+    changes = {"cache.ttl_s": 0, "cache.warm": ["/"], "maintenance": {}, "cache.gone": 1, "cache.grace_s": None}
+    settings = NOTHING.changed(changes)
     assert cache_rules.cache(file, settings) == CacheSettings(ttl_s=0, strip_query=("a",), warm=("/",))
-    assert cache_rules.cache({}, {}) == DEFAULT
+    assert cache_rules.cache({}, NOTHING) == DEFAULT
     sources = {use.rule.key: (use.value, use.source) for use in cache_rules.in_use(file, settings)}
     assert sources["ttl"] == (0, BY_COMMAND)
     assert sources["strip_query"] == (["a"], BY_FILE)
@@ -60,7 +63,7 @@ def test_a_command_comes_before_the_file_and_the_file_before_the_default() -> No
 
 
 def test_the_defaults_are_what_the_reference_says() -> None:
-    for use in cache_rules.in_use({}, {}):
+    for use in cache_rules.in_use({}, NOTHING):
         said = use.rule.read(Value("", "", use.rule.default))
         assert (use.value or None) == (said or None)
 

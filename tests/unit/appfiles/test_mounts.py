@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 
 from gitship.appfiles.mounts import attached, found_again, parse
-from gitship.appfiles.overrides import DISCARDED, MOUNT, VOLUME, describe
+from gitship.appfiles.overrides import describe
 from gitship.errors import DeployError, GitshipError
 from gitship.model import Mount, Process, Release
+from gitship.store.settings import AppSettings
 
 PROCESSES = (Process("web", port=5000), Process("worker"))
-SETTINGS: dict[str, Any] = {
-    VOLUME + "data": "v1",
-    VOLUME + "idle": "v2",
-    MOUNT + "/data": {"source": "data", "read_only": False, "processes": None},
-    MOUNT + "/jobs": {"source": "data", "read_only": True, "processes": ["worker", "gone"]},
-    MOUNT + "/photos": {"source": "/srv/photos", "read_only": True, "processes": ["web"]},
-    MOUNT + "/taken-back": None,
-    DISCARDED + "v0": 1.0,
+NOTHING = AppSettings(1, {})
+SETTINGS = NOTHING.changed({
+    "volume.data": "v1",
+    "volume.idle": "v2",
+    "mount./data": {"source": "data", "read_only": False, "processes": None},
+    "mount./jobs": {"source": "data", "read_only": True, "processes": ["worker", "gone"]},
+    "mount./photos": {"source": "/srv/photos", "read_only": True, "processes": ["web"]},
+    "mount./taken-back": None,
+    "volume-discarded.v0": 1.0,
     "run.port": 80,
-}
+})  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -65,28 +66,28 @@ def test_each_process_gets_its_own_and_one_offs_all() -> None:
 
 def test_what_was_attached_before_counts_no_more() -> None:
     old = tuple(dataclasses.replace(p, mounts=(Mount("x", "/x", volume="v9"),)) for p in PROCESSES)
-    assert attached(old, {}) == PROCESSES
+    assert attached(old, NOTHING) == PROCESSES
 
 
 def test_a_mount_whose_volume_was_destroyed_meanwhile_is_an_error_for_people() -> None:
     with pytest.raises(DeployError, match=r"'data' for /data has been destroyed"):
-        attached(PROCESSES, {MOUNT + "/data": SETTINGS[MOUNT + "/data"]})
+        attached(PROCESSES, SETTINGS.changed({"volume.data": None}))
 
 
 def test_an_older_release_finds_its_volumes_as_they_are_now() -> None:
     old = release(*attached(PROCESSES, SETTINGS))
-    again = found_again(old, {VOLUME + "data": "v7"})
+    again = found_again(old, NOTHING.changed({"volume.data": "v7"}))
     assert again == old.processes  # which content a volume has makes no other release
     assert {m.volume for p in again for m in p.mounts} == {"v7", ""}
 
 
 def test_an_older_release_whose_volume_was_destroyed_is_refused_by_name() -> None:
     with pytest.raises(DeployError, match=r"v3 has the volume 'data' at /data, which has been destroyed"):
-        found_again(release(*attached(PROCESSES, SETTINGS)), {VOLUME + "idle": "v2"})
+        found_again(release(*attached(PROCESSES, SETTINGS)), NOTHING.changed({"volume.idle": "v2"}))
 
 
 def test_changes_are_described_without_what_docker_calls_them() -> None:
-    assert describe([MOUNT + "/data", VOLUME + "data", DISCARDED + "v0"]) == "mount /data, volume data"
+    assert describe({"mount./data": 1, "volume.data": 1, "volume-discarded.v0": 1}) == "mount /data, volume data"
 
 
 def release(*processes: Process) -> Release:

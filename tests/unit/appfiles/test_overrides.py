@@ -5,9 +5,10 @@ import pytest
 from gitship.appfiles import overrides
 from gitship.appfiles.gitship_toml import BuildTable, ProcessLimits
 from gitship.appfiles.manifest import Manifest, read
-from gitship.appfiles.overrides import Overrides, building, describe, parse, running
+from gitship.appfiles.overrides import Overrides, building, describe, running
 from gitship.errors import ConfigError
 from gitship.model import Check
+from gitship.store.settings import AppSettings, Changes
 
 MANIFEST = Manifest(
     processes={"web": ("a",), "worker": ("b",)},
@@ -18,8 +19,12 @@ MANIFEST = Manifest(
 )
 
 
+def parse(changes: Changes) -> Overrides:
+    return overrides.parse(AppSettings(1, {}).changed(changes))
+
+
 def test_nothing_set_changes_nothing() -> None:
-    assert parse({"lock": {"by": "ada"}, overrides.PORT: None}) == Overrides()
+    assert parse({"lock": {"by": "ada"}, "run.port": None}) == Overrides()
     assert running(MANIFEST, Overrides()) == building(MANIFEST, Overrides(), {}) == MANIFEST
 
 
@@ -28,11 +33,11 @@ def test_what_is_set_comes_before_the_files_value_by_value() -> None:
         MANIFEST,
         parse(
             {
-                overrides.PORT: 3000,
-                overrides.CHECK + "web": {"path": "/set", "timeout_s": 2},
-                overrides.LIMIT + "*.memory_bytes": 64 << 20,
-                overrides.LIMIT + "*.cpus": 0.5,
-                overrides.LIMIT + "web.cpus": 1.5,
+                "run.port": 3000,
+                "check.web": {"path": "/set", "timeout_s": 2},
+                "limit.*.memory_bytes": 64 << 20,
+                "limit.*.cpus": 0.5,
+                "limit.web.cpus": 1.5,
             }
         ),
     )
@@ -46,15 +51,15 @@ def test_what_is_set_comes_before_the_files_value_by_value() -> None:
 
 
 def test_settings_of_a_process_that_the_commit_does_not_have_wait() -> None:
-    gone = {overrides.CHECK + "cron": {"path": "/"}, overrides.LIMIT + "cron.pids": 5}
+    gone = {"check.cron": {"path": "/"}, "limit.cron.pids": 5}
     assert running(MANIFEST, parse(gone)) == MANIFEST
-    only_web = running(Manifest(), parse({overrides.LIMIT + "web.pids": 5, overrides.LIMIT + "worker.pids": 6}))
+    only_web = running(Manifest(), parse({"limit.web.pids": 5, "limit.worker.pids": 6}))
     assert only_web.limits == {"web": ProcessLimits(pids=5)}
 
 
 def test_build_settings() -> None:
     manifest = Manifest(build=BuildTable(dockerfile="D", target="old", args={"A": "1", "B": "1"}))
-    own = parse({overrides.TARGET: "new", overrides.ARGUMENT + "B": "2", overrides.ARGUMENT_FROM_CONFIG + "C": True})
+    own = parse({"build.target": "new", "build.arg.B": "2", "build.arg-from-config.C": True})
     made = building(manifest, own, {"C": "3", "D": "4"})
     assert made.build == BuildTable(dockerfile="D", target="new", args={"A": "1", "B": "2", "C": "3"})
     with pytest.raises(ConfigError, match="config, which does not have C"):
@@ -63,7 +68,7 @@ def test_build_settings() -> None:
 
 def test_build_secrets_are_variables_by_name_and_their_values_are_shown_nowhere() -> None:
     manifest = Manifest(build=BuildTable(secrets={"npmrc": "NPM_TOKEN"}))
-    own = parse({overrides.SECRET + "key": "DEPLOY_KEY", overrides.PLATFORM: "linux/386"})
+    own = parse({"build.secret.key": "DEPLOY_KEY", "build.platform": "linux/386"})
     made = building(manifest, own, {"NPM_TOKEN": "swordfish", "DEPLOY_KEY": "k"})
     assert made.build.secrets == {"npmrc": "NPM_TOKEN", "key": "DEPLOY_KEY"} and made.build.platform == "linux/386"
     assert made.build.values == {"npmrc": "swordfish", "key": "k"} and "swordfish" not in repr(made)
@@ -79,11 +84,13 @@ def test_a_context_that_is_set_is_where_the_procfile_is_looked_for() -> None:
 
 
 def test_settings_are_called_as_people_call_them() -> None:
-    names = [overrides.PORT, overrides.CHECK + "web", overrides.LIMIT + "*.memory_bytes", overrides.LIMIT + "a.pids",
-             overrides.ARGUMENT + "A", overrides.ARGUMENT_FROM_CONFIG + "A", overrides.TARGET]  # fmt: skip
-    assert describe(names) == ("build argument A, target, checks of web, memory of every process, pids of a, port")
+    names = ["run.port", "check.web", "limit.*.memory_bytes", "limit.a.pids",
+             "build.arg.A", "build.arg-from-config.A", "build.target"]  # fmt: skip
+    assert describe(dict.fromkeys(names, True)) == (
+        "build argument A, target, checks of web, memory of every process, pids of a, port"
+    )
 
 
 def test_what_is_unset_is_told_from_what_is_set() -> None:
-    changes = {overrides.MOUNT + "/data": None, overrides.PORT: 80, overrides.LIMIT + "web.pids": None}
+    changes = {"mount./data": None, "run.port": 80, "limit.web.pids": None}
     assert describe(changes) == "no pids of web, no mount /data, port"

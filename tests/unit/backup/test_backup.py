@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gitship import __version__, config
-from gitship.appfiles import overrides
+from gitship.appsettings import VOLUME
 from gitship.backup import archive_format
 from gitship.backup import restore as restoring
 from gitship.backup.archive_format import IncompleteBackup
@@ -247,7 +247,7 @@ def test_volumes_come_back_under_new_names(here: Here) -> None:
     here.lose()
     assert restore(here, data, volumes=fresh).volumes == 1
     store = Store(here.settings.database)
-    name = overrides.below(store.settings(here.app.id), overrides.VOLUME)["data"]
+    name = store.app_settings(here.app.id).all(VOLUME)["data"]
     store.close()
     assert name != old and list(fresh.content) == [name]
     with tarfile.open(fileobj=io.BytesIO(fresh.content[name])) as archive:

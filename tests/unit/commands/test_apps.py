@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.appsettings import STOPPED
 from gitship.model import DeployState
-from gitship.routing.switch import STOPPED
 from tests.unit.commands.world import World
 from tests.unit.memory.server import Failure
 

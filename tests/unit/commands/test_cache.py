@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from gitship.appsettings import BEFORE, ReleaseBefore
 from gitship.front.cache import Purge
 from gitship.model import Role
-from gitship.routing.desired_state import BEFORE
 from tests.unit.commands.world import World
 
 
@@ -18,7 +18,8 @@ def shown(world: World) -> dict[str, tuple[Any, str]]:
 
 
 def stored(world: World) -> dict[str, Any]:
-    return world.store.settings(world.store.app("shop").id)
+    found = world.store.app_settings(world.store.app("shop").id)
+    return found.stored(found.values)
 
 
 def test_rules_are_set_shown_and_taken_back(shop: World) -> None:
@@ -66,11 +67,11 @@ def test_a_rule_that_is_none_is_answered_with_the_nearest(shop: World) -> None:
 
 def test_until_when_the_files_before_are_there(shop: World) -> None:
     app_id = shop.store.app("shop").id
-    shop.store.set_setting(app_id, BEFORE, {"key": "1/0", "since": 4_000_000_000})
+    shop.store.set_setting(app_id, BEFORE, ReleaseBefore("1/0", 4_000_000_000))
     assert "served until 2096-10-02T08:06:40Z" in shop.ok("cache:status", "shop").err
-    shop.store.set_setting(app_id, BEFORE, {"key": "1/0", "since": 1_000_000_000})
+    shop.store.set_setting(app_id, BEFORE, ReleaseBefore("1/0", 1_000_000_000))
     assert "served until" not in shop.ok("cache:status", "shop").err
-    shop.store.set_setting(app_id, BEFORE, {"key": "1/0", "since": 4_000_000_000})
+    shop.store.set_setting(app_id, BEFORE, ReleaseBefore("1/0", 4_000_000_000))
     shop.ok("cache:set", "shop", "--assets-for", "0")
     assert "served until" not in shop.ok("cache:status", "shop").err
 

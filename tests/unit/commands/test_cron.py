@@ -169,10 +169,10 @@ def test_history_is_newest_first_and_can_be_cut(shop: World) -> None:
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )
 def test_bad_input_changes_nothing(shop: World, typed: tuple[str, ...], code: int, said: str) -> None:
-    before = shop.store.settings(shop.store.app("shop").id)
+    before = shop.store.app_settings(shop.store.app("shop").id)
     done = shop.run(*typed)
     assert (done.code, said in done.err, "hint: " in done.err) == (code, True, True), done.err
-    assert shop.store.settings(shop.store.app("shop").id) == before
+    assert shop.store.app_settings(shop.store.app("shop").id) == before
 
 
 def test_an_app_that_was_never_deployed_keeps_entries_but_runs_none(world: World) -> None:

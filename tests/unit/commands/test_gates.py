@@ -47,7 +47,7 @@ def test_a_gate_is_kept_as_it_is(shop: World) -> None:
     assert gate(shop) == wanted
     store_gate(shop.store, app_id, OPEN)
     assert gate(shop) == OPEN
-    assert shop.store.settings(app_id) == {}
+    assert shop.store.app_settings(app_id).values == {}
 
 
 # -- maintenance

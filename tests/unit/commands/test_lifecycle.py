@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from gitship.appsettings import RENAMING
 from gitship.model import DeployKind, DeployState, Role
 from tests.unit.commands.world import World
 from tests.unit.memory.server import Failure
@@ -48,7 +49,7 @@ def test_rename_needs_a_free_and_valid_name(shop: World) -> None:
     assert "exists already" in shop.run("apps:rename", "shop", "shop").err
     assert "domain taken.example.com" in shop.run("apps:rename", "shop", "taken").err
     assert "is not an app name" in shop.run("apps:rename", "shop", "A_B").err
-    shop.store.set_setting(2, "renaming", "soon")
+    shop.store.set_setting(2, RENAMING, "soon")
     assert "blog is being renamed to soon" in shop.run("apps:rename", "shop", "soon").err
     assert [a.name for a in shop.store.apps()] == ["blog", "shop"] and kinds(shop) == []
 

@@ -41,7 +41,7 @@ def test_a_body_limit_set_shown_and_taken_back(shop: World) -> None:
     shop.ok("bodylimit:off", "shop")
     assert limits(shop) == VisitorLimits(Rate(5, 10))
     shop.ok("ratelimit:off", "shop")
-    assert shop.store.settings(shop.store.app("shop").id) == {}
+    assert shop.store.app_settings(shop.store.app("shop").id).values == {}
 
 
 @pytest.mark.parametrize(

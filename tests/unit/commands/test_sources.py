@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
@@ -52,14 +53,13 @@ def test_a_clone_has_what_was_set_and_not_what_the_app_is_at_the_moment(shop: Wo
     store.add_domain(source, "www.example.net")
     store.set_deploy_branch(source, "production")
     copied = {"run.port": 3000, "limit.web.cpus": 2, "build.target": "x", "allow": ["10.0.0.0/8"]}
-    for name, value in {**copied, "skip-checks": "once", "stopped": True, "settings-pending": 1.0}.items():
-        store.set_setting(source, name, value)
+    store.change_settings(source, {**copied, "skip-checks": "once", "stopped": True, "settings-pending": 1.0})
     shop.ok("apps:lock", "shop")
     shop.ok("apps:clone", "shop", "copy")
     made = store.app("copy")
     assert store.config(made.id) == {"A": "1"} and store.scale(made.id) == {"web": 3}
     assert store.domains(made.id) == [] and made.deploy_branch == "production"
-    assert store.settings(made.id) == copied
+    assert store.app_settings(made.id).values == {name: json.dumps(value) for name, value in copied.items()}
     assert [d.kind for d in store.deploys(made.id)] == [DeployKind.PROMOTE]
     shop.ok("apps:clone", "shop", "bare", "--no-deploy", "--no-config")
     bare = store.app("bare")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gitship.appfiles import overrides
+from gitship.appsettings import DISCARDED, PENDING
 from gitship.model import GITSHIP, DeployKind, DeployState, Outcome, Role
 from tests.tars import tar_of
 from tests.unit.commands.world import Client, World
@@ -111,10 +111,10 @@ def test_a_mount_is_named_by_source_path_or_both(shop: World, word: str) -> None
 )  # fmt: skip
 def test_what_cannot_be_mounted_is_refused_and_nothing_changes(shop: World, words: tuple[str, ...], said: str) -> None:
     shop.ok("storage:mount", "shop", "data:/data")
-    before = (shop.store.settings(shop.store.app("shop").id), volumes(shop), deploys(shop))
+    before = (shop.store.app_settings(shop.store.app("shop").id), volumes(shop), deploys(shop))
     client = shop.run("storage:mount", "shop", *words)
     assert client.code in (1, 2) and said in client.err and "hint: " in client.err, client.err
-    assert (shop.store.settings(shop.store.app("shop").id), volumes(shop), deploys(shop)) == before
+    assert (shop.store.app_settings(shop.store.app("shop").id), volumes(shop), deploys(shop)) == before
 
 
 def test_unknown_names_are_answered_with_the_nearest(shop: World) -> None:
@@ -235,7 +235,7 @@ def test_an_import_before_the_first_push_or_while_stopped_needs_no_deploy(world:
     before = deploys(world)
     assert world.run("storage:import", "shop", "data", "--replace", stdin=tar_of(b=b"1")).code == 0
     assert deploys(world) == before and names(exported(world)) == ["b"]
-    assert world.store.setting(world.store.app("shop").id, overrides.PENDING)  # so that ps:start makes a release of it
+    assert world.store.setting(world.store.app("shop").id, PENDING)  # so that ps:start makes a release of it
 
 
 def test_an_import_into_a_volume_that_nothing_mounts_needs_no_deploy(shop: World) -> None:
@@ -281,4 +281,4 @@ def _with_content(world: World) -> None:
 def _is_as_before(world: World) -> None:
     assert names(exported(world)) == ["mine"]
     assert len(volumes(world)) == 1 and deploys(world) == 3
-    assert overrides.below(world.store.settings(world.store.app("shop").id), overrides.DISCARDED) == {}
+    assert world.store.app_settings(world.store.app("shop").id).all(DISCARDED) == {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gitship.appfiles import overrides
+from gitship.appsettings import PENDING
 from gitship.config import DockerSettings
 from gitship.console.context import Services
 from gitship.model import Role
@@ -20,7 +20,8 @@ def shown(world: World, *command: str) -> Any:
 
 
 def stored(world: World) -> dict[str, Any]:
-    return world.operations.tuning.stored(world.store.app("shop"))
+    found = world.store.app_settings(world.store.app("shop").id)
+    return found.stored(found.values)
 
 
 def deploys(world: World) -> int:
@@ -86,7 +87,7 @@ def test_a_locked_app_is_left_alone(shop: World) -> None:
     ):
         client = shop.run(*command)
         assert client.code == 1 and "sale" in client.err
-    assert stored(shop) == {}
+    assert stored(shop).keys() == {"lock"}
 
 
 def test_checks_say_where_they_come_from(shop: World) -> None:
@@ -173,13 +174,13 @@ def test_capabilities_are_given_and_taken_by_admins(shop: World) -> None:
         assert refused.code == 2 and "hint: " in refused.err
     shop.ok("capabilities:remove", "shop", "NET_RAW")
     assert own() == ["SYS_NICE"]
-    assert cloned(shop.store.settings(shop.store.app("shop").id)) == {}
+    assert cloned(shop.store.app_settings(shop.store.app("shop").id)) == {}
 
 
 def test_limits_of_one_offs_hold_without_a_deploy(shop: World) -> None:
     done = shop.ok("resources:limit", "shop", "--process", "run", "--memory", "1g", "--pids", "70")
     assert "the next one-off container uses it" in done.err
-    assert deploys(shop) == 1 and overrides.PENDING not in shop.store.settings(shop.store.app("shop").id)
+    assert deploys(shop) == 1 and PENDING.name not in stored(shop)
     run = shown(shop, "resources:show", "shop")[-1]
     assert (run["process"], run["memory_bytes"], run["pids"]) == ("run", 1 << 30, 70)
     shop.ok("resources:unset", "shop", "--process", "run")
@@ -239,8 +240,8 @@ def test_the_builder_is_set_without_a_deploy(shop: World) -> None:
         "dockerfile": "a/Dockerfile", "context": "", "arg A": None, "arg B": "x=y",
     }  # fmt: skip
     shop.ok("builder:set", "shop", "--arg", "A=2")
-    assert stored(shop) | {overrides.ARGUMENT + "A": "2"} == stored(shop)
-    assert overrides.ARGUMENT_FROM_CONFIG + "A" not in stored(shop)
+    assert stored(shop) | {"build.arg.A": "2"} == stored(shop)
+    assert "build.arg-from-config.A" not in stored(shop)
     assert shop.run("builder:unset", "shop", "--arg", "GHOST").code == 3
     shop.ok("builder:unset", "shop", "--dockerfile", "--arg", "A")
     assert [r["name"] for r in shown(shop, "builder:show", "shop")] == ["context", "arg B"]

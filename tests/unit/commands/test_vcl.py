@@ -28,7 +28,7 @@ def test_set_shown_and_unset(shop: World) -> None:
     shop.ok("vcl:unset", "shop")
     assert own(shop) == ""
     assert "has no custom VCL" in shop.run("vcl:show", "shop").err
-    assert shop.store.settings(shop.store.app("shop").id) == {}
+    assert shop.store.app_settings(shop.store.app("shop").id).values == {}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gitship.appfiles.overrides import CAPABILITY, MOUNT, PENDING, VOLUME
+from gitship.appsettings import PENDING
 from gitship.containers.capabilities import still
 from gitship.deploy.job import Job, Request
 from gitship.deploy.journal import DeployJournal
@@ -18,9 +18,11 @@ from gitship.engine.types import ContainerSpec
 from gitship.errors import DeployError
 from gitship.events import Bus
 from gitship.model import GITSHIP, Container, DeployKind, DeployState, Mount, Process, Release
+from gitship.store.settings import AppSettings
 from tests.unit.deploy import test_pipeline
 from tests.unit.oneoff import test_oneoffs
 
+NOTHING = AppSettings(1, {})
 GIVEN = {"source": "/srv/photos", "read_only": False, "processes": None}
 PHOTOS = Mount("/srv/photos", "/photos")
 
@@ -28,35 +30,37 @@ PHOTOS = Mount("/srv/photos", "/photos")
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, {MOUNT + "/photos": None}, {MOUNT + "/photos": {**GIVEN, "source": "/srv/other"}},
-        {MOUNT + "/photos": {**GIVEN, "read_only": True}}, {MOUNT + "/photos": {**GIVEN, "processes": ["worker"]}},
-        {MOUNT + "/elsewhere": GIVEN}, {MOUNT + "/photos": {**GIVEN, "processes": []}},
+        {}, {"mount./photos": None}, {"mount./photos": {**GIVEN, "source": "/srv/other"}},
+        {"mount./photos": {**GIVEN, "read_only": True}}, {"mount./photos": {**GIVEN, "processes": ["worker"]}},
+        {"mount./elsewhere": GIVEN}, {"mount./photos": {**GIVEN, "processes": []}},
     ],
 )  # fmt: skip
 def test_a_directory_that_the_app_may_not_have_is_an_error_with_its_name_and_the_way(changes: dict[str, Any]) -> None:
     with pytest.raises(DeployError) as caught:
-        still("shop", release(PHOTOS), changes, "do this")
+        still("shop", release(PHOTOS), NOTHING.changed(changes), "do this")
     assert "v3 mounts the host directory /srv/photos at /photos" in caught.value.message
     assert caught.value.hint == "an admin can mount it again: storage:mount shop /srv/photos:/photos; do this"
 
 
 @pytest.mark.parametrize("processes", [None, ["web"], ["worker", "web"]])
 def test_what_is_given_is_had(processes: list[str] | None) -> None:
-    settings = {MOUNT + "/photos": {**GIVEN, "processes": processes}}
+    settings = NOTHING.changed({"mount./photos": {**GIVEN, "processes": processes}})
     for mount in (PHOTOS, dataclasses.replace(PHOTOS, read_only=True)):
         assert still("shop", release(mount), settings, "").mounts == (mount,)
 
 
 def test_a_volume_is_the_apps_own_and_needs_no_grant() -> None:
     old = release(Mount("data", "/data", volume="v1"))
-    assert still("shop", old, {VOLUME + "data": "v1"}, "") == old
+    assert still("shop", old, NOTHING.changed({"volume.data": "v1"}), "") == old
 
 
 def test_a_capability_that_was_taken_away_is_left_out() -> None:
     had = ("NET_RAW", "SYS_CHROOT")
-    now = still("shop", release(capabilities=had), {CAPABILITY + "NET_RAW": True}, "")
+    now = still("shop", release(capabilities=had), NOTHING.changed({"capability.NET_RAW": True}), "")
     assert now.capabilities == ("NET_RAW",)
-    assert still("shop", release(), {CAPABILITY + "NET_RAW": True}, "").capabilities == (), "nor is one added"
+    assert still("shop", release(), NOTHING.changed({"capability.NET_RAW": True}), "").capabilities == (), (
+        "nor is one added"
+    )
 
 
 def release(*mounts: Mount, capabilities: tuple[str, ...] = ()) -> Release:
@@ -76,7 +80,7 @@ class Bench(test_pipeline.Bench):
         self.engine.before["create"] = lambda spec: self.specs.append(spec)  # type: ignore[arg-type]
 
     def give(self, mount: dict[str, Any] | None = GIVEN) -> None:
-        self.store.set_setting(self.app.id, MOUNT + "/photos", mount)
+        self.store.change_settings(self.app.id, {"mount./photos": mount})
 
     def go(self, kind: DeployKind, **more: Any) -> tuple[DeployState, str, str]:
         deploy = self.store.create_deploy(self.app.id, kind, "ada", cause=str(kind))
@@ -183,7 +187,7 @@ def test_what_a_deploy_itself_brings_is_given(bench: Bench) -> None:
         processes=(Process("web", port=5000),), manifest=NO_FILES,
     )  # fmt: skip
     bench.store.set_live(bench.app.id, made.id, bench.store.containers(bench.app.id))
-    assert bench.go(DeployKind.CONFIG, settings={MOUNT + "/photos": GIVEN})[0] is DeployState.LIVE
+    assert bench.go(DeployKind.CONFIG, settings={"mount./photos": GIVEN})[0] is DeployState.LIVE
     assert bench.mounted == {"/srv/photos"}
 
 
@@ -198,7 +202,7 @@ def test_a_one_off_has_it_only_while_it_is_given(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="v2 mounts the host directory /srv/photos"):
         bench.detach("x")
     assert (bench.engine.specs, store.addresses(app.id)) == ({}, {})
-    store.set_setting(app.id, MOUNT + "/photos", GIVEN)
+    store.change_settings(app.id, {"mount./photos": GIVEN})
     assert bench.engine.specs[bench.detach("x")].mounts == (PHOTOS,)
     bench.one_offs.close()
     store.close()

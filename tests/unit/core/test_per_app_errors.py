@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from gitship.appsettings import RENAMING
 from gitship.config import Settings
 from gitship.deploy.auto_rollback import AutoRollback
 from gitship.deploy.rename import AppRename
@@ -24,7 +25,6 @@ from gitship.observe.container_usage import UsageSampler
 from gitship.oneoff.cron_scheduler import Scheduler
 from gitship.reconcile.interrupted_deploys import InterruptedDeploys
 from gitship.store import Store
-from gitship.store.settings import RENAMING
 
 BAD, GOOD = "bad", "good"
 
@@ -71,13 +71,13 @@ def test_cron_of_other_apps_is_looked_at_and_the_fault_is_logged_once(
 ) -> None:
     bench.break_(monkeypatch, "setting")
     looked: list[int] = []
-    settings = bench.store.settings
+    settings = bench.store.app_settings
 
     def look(app_id: int) -> Any:
         looked.append(app_id)
         return settings(app_id)
 
-    monkeypatch.setattr(bench.store, "settings", look)
+    monkeypatch.setattr(bench.store, "app_settings", look)
     scheduler = Scheduler(bench.store, cast(Any, None), "UTC")
     with caplog.at_level(logging.WARNING):
         scheduler.tick()

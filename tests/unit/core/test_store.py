@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gitship.appsettings import MAINTENANCE, PORT
 from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.front.gate import Maintenance
 from gitship.model import (
     Check,
     Container,
@@ -197,12 +199,12 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 
 def test_settings_of_an_app_go_with_it(store: Store) -> None:
     app = store.create_app("shop")
-    store.set_setting(app.id, "maintenance", {"on": True})
-    store.set_setting(app.id, "port", 3000)
-    store.set_setting(app.id, "port", None)
-    assert store.settings(app.id) == {"maintenance": {"on": True}}
+    store.set_setting(app.id, MAINTENANCE, Maintenance(allow=("10.0.0.0/8",)))
+    store.set_setting(app.id, PORT, 3000)
+    store.set_setting(app.id, PORT, None)
+    assert store.app_settings(app.id).values == {"maintenance": '{"page": null, "allow": ["10.0.0.0/8"]}'}
     store.delete_app(app.id)
-    assert store.settings(app.id) == {}
+    assert store.app_settings(app.id).values == {}
 
 
 def test_a_database_of_the_first_schema_is_carried_forward(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship.appsettings import RENAMING
 from gitship.config import Settings
 from gitship.deploy.rename import AppRename
 from gitship.errors import Conflict
@@ -15,7 +16,6 @@ from gitship.git.repository import Repositories
 from gitship.model import GITSHIP, DeployKind
 from gitship.routing.switch import hosts
 from gitship.store import Store
-from gitship.store.settings import RENAMING
 
 
 class Bench:

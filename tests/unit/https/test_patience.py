@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.appsettings import HTTPS, HttpsWish
 from gitship.errors import CertificateError, Conflict
 from gitship.https import app_https, domain_check, renewer
 from gitship.https.choose_certificate import JITTER, RENEW_AT, chosen, renewal_at
@@ -22,7 +23,7 @@ DAY = 86400.0
 @pytest.fixture
 def www(place: Place) -> Place:
     place.store.add_domain(place.shop.id, "www.example.com")
-    place.store.set_setting(place.shop.id, "https", {"on": True, "hsts_s": 0})
+    place.store.set_setting(place.shop.id, HTTPS, HttpsWish(True))
     return place
 
 
@@ -79,7 +80,7 @@ def test_a_limit_of_the_authority_holds_for_every_app_and_for_everybody(www: Pla
     www.authority.hold_s = www.authority.hold_all_s = 0
     other = www.store.create_app("other")
     www.store.add_domain(other.id, "other.example.com")
-    www.store.set_setting(other.id, "https", {"on": True, "hsts_s": 0})
+    www.store.set_setting(other.id, HTTPS, HttpsWish(True))
     www.keeper.look()
     with pytest.raises(Conflict, match="no requests for 60 min"):
         www.https.renew(other, www.said.append, GITSHIP, force=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gitship.appsettings import HTTPS, HttpsWish
 from gitship.errors import CertificateError, Conflict
 from gitship.https import domain_check, renewer
 from gitship.model import GITSHIP, App, CertificateSource
@@ -21,14 +22,14 @@ def another(place: Place, name: str, *domains: str) -> App:
     app = place.store.create_app(name)
     for domain in domains:
         place.store.add_domain(app.id, domain)
-    place.store.set_setting(app.id, "https", {"on": True, "hsts_s": 0})
+    place.store.set_setting(app.id, HTTPS, HttpsWish(True))
     return app
 
 
 @pytest.fixture
 def www(place: Place) -> Place:
     place.store.add_domain(place.shop.id, "www.example.com")
-    place.store.set_setting(place.shop.id, "https", {"on": True, "hsts_s": 0})
+    place.store.set_setting(place.shop.id, HTTPS, HttpsWish(True))
     return place
 
 

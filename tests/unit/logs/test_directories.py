@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gitship.appsettings import RENAMING
 from gitship.logs import directories
 from gitship.logs.directories import bring_over, directory
 from gitship.model import App, DeployKind
 from gitship.store import Store
-from gitship.store.settings import RENAMING
 
 
 class Place:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 
 from gitship.appfiles import canary_rules, mounts
+from gitship.appsettings import STOPPED
 from gitship.backup.create import Backups
 from gitship.config import Settings
 from gitship.containers.claims import Claims
@@ -45,7 +46,7 @@ from gitship.operations.shared import Shared
 from gitship.reconcile.destroy_app import AppDestruction
 from gitship.routing.access_control import AccessControl
 from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
-from gitship.routing.desired_state import STOPPED, DesiredState
+from gitship.routing.desired_state import DesiredState
 from gitship.routing.drain import Drainer
 from gitship.routing.pause import ServerPauses
 from gitship.store import Store
@@ -153,7 +154,7 @@ class MemoryServer:
         self._keeper = keeper = VolumeLifecycle(store, engine, server_id)
         addresses = Addresses(store, engine, IPv4Network("10.9.0.0/20"), server_id)
         kept = LogArchive(store, engine, settings.logs, keep_releases=5)
-        drainer = Drainer(front, ContainerStarter(engine, addresses, kept, server_id, store.settings))
+        drainer = Drainer(front, ContainerStarter(engine, addresses, kept, server_id, store.app_settings))
         gates = AccessControl(
             store, front, drainer, 0.0, DesiredState(store, settings.domain), settings, self.active_canaries
         )
@@ -290,8 +291,7 @@ class MemoryServer:
                 self._renaming.commit(app, asked.new_name)
                 app = store.app_by_id(app.id)
             store.replace_config(app.id, with_changes(store.config(app.id), asked.config))
-            for name, value in asked.settings.items():
-                store.set_setting(app.id, name, value)
+            store.change_settings(app.id, asked.settings)
             store.set_scale(app.id, asked.scale)
             release = store.create_release(
                 app.id,
@@ -299,7 +299,7 @@ class MemoryServer:
                 image_id=like.image_id if like else f"sha256:{job.deploy.id}",
                 image_bytes=84_000_000,
                 config=like.config if like else store.config(app.id),
-                processes=mounts.attached(PROCESSES, store.settings(app.id)),
+                processes=mounts.attached(PROCESSES, store.app_settings(app.id)),
                 cause=str(job.kind),
                 created_by=job.deploy.created_by,
                 manifest=FILES,

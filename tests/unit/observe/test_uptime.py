@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gitship.appsettings import MAINTENANCE, STOPPED
 from gitship.config import Settings
 from gitship.errors import EngineError
+from gitship.front.gate import Maintenance
 from gitship.model import GITSHIP, App, Container, Process, UptimeDay
 from gitship.model.traffic import Traffic
 from gitship.model.uptime import DAY_S, share
@@ -91,11 +93,11 @@ def test_without_a_web_container_it_is_down_and_again_up_with_one(counted: Count
 
 
 def test_what_its_owner_has_put_aside_counts_neither_way(counted: Counted) -> None:
-    counted.store.set_setting(counted.app.id, "stopped", True)
+    counted.store.set_setting(counted.app.id, STOPPED, True)
     counted.say(web_1="exited", web_2="exited", worker_1="exited")
     counted.look()
-    counted.store.set_setting(counted.app.id, "stopped", None)
-    counted.store.set_setting(counted.app.id, "maintenance", {"page": None, "allow": []})
+    counted.store.set_setting(counted.app.id, STOPPED, None)
+    counted.store.set_setting(counted.app.id, MAINTENANCE, Maintenance())
     counted.look()
     assert counted.day() == UptimeDay(counted.app.id, TODAY, off_s=2 * SAMPLE_S)
 

@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from gitship.appsettings import CRON, CRON_SUSPENDED, LIMIT, STOPPED
 from gitship.engine.types import ContainerState
 from gitship.errors import Conflict
 from gitship.events import Bus
 from gitship.logs import runs
 from gitship.model import App, CronEntry, CronOutcome, CronRun, Overlap
-from gitship.oneoff import crontab
 from gitship.oneoff.cron_runner import TOPIC, CronRunner
 from gitship.oneoff.cron_scheduler import LATE_S, Scheduler
 from gitship.oneoff.programs import MOST_PER_APP
-from gitship.routing.switch import STOPPED
 from gitship.store import cron as history
 from tests.unit.oneoff.test_oneoffs import ADA, Bench, MemoryEngine
 from tests.waiting import wait_until
@@ -94,7 +93,7 @@ class Lab(Bench):
         self.one_offs.close()
 
     def add(self, entry: CronEntry = EVERY_MINUTE) -> CronEntry:
-        self.store.set_setting(self.app.id, crontab.ENTRY + entry.name, crontab.stored(entry))
+        self.store.set_setting(self.app.id, CRON(entry.name), entry)
         return entry
 
     def history(self, entry: str | None = None) -> list[CronRun]:
@@ -152,8 +151,8 @@ def test_a_minute_that_is_due_is_run_once_and_its_end_is_kept(lab: Lab) -> None:
 
 def test_it_is_a_one_off_of_the_live_release_with_the_entrys_own_limits(lab: Lab) -> None:
     lab.add(replace(EVERY_MINUTE, timeout_s=90.0))
-    lab.store.set_setting(lab.app.id, "limit.run.memory_bytes", 64 << 20)
-    lab.store.set_setting(lab.app.id, "limit.*.pids", 50)
+    lab.store.set_setting(lab.app.id, LIMIT("run.memory_bytes"), 64 << 20)
+    lab.store.set_setting(lab.app.id, LIMIT("*.pids"), 50)
     lab.start()
     wait_until(lab.running)
     spec = lab.engine.specs["shop.run.cron-1.v1"]
@@ -193,7 +192,7 @@ def test_what_is_suspended_stopped_or_not_live_does_not_run(lab: Lab) -> None:
     lab.add(replace(EVERY_MINUTE, suspended=True))
     lab.start()
     lab.pass_minutes(1)
-    lab.store.set_setting(lab.app.id, crontab.STATE + "tick", False)
+    lab.store.set_setting(lab.app.id, CRON_SUSPENDED("tick"), False)
     lab.store.set_setting(lab.app.id, STOPPED, True)
     lab.pass_minutes(1)
     assert lab.history() == []
@@ -215,7 +214,7 @@ def test_one_that_waits_is_dropped_when_its_entry_is_gone_or_the_app_is_stopped(
     lab.store.set_setting(lab.app.id, STOPPED, None)
     lab.pass_minutes(2)
     wait_until(lab.running)
-    lab.store.set_setting(lab.app.id, crontab.ENTRY + entry.name, None)
+    lab.store.set_setting(lab.app.id, CRON(entry.name), None)
     lab.end("shop.run.cron-3.v1")
     assert lab.outcomes() == ["ok", "skipped", "ok", "skipped"]
 

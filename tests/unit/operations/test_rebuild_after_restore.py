@@ -12,17 +12,15 @@ from typing import Any
 
 import pytest
 
-from gitship.appfiles import overrides
+from gitship.appsettings import STOPPED, VOLUME
 from gitship.backup.restore import RESTORED
 from gitship.deploy.manifest_source import IMAGE, NO_FILES
 from gitship.engine.types import Image
 from gitship.errors import EngineError, NotFound
 from gitship.git.repository import Repositories
 from gitship.model import DeployKind, DeployState
-from gitship.operations import rebuild_after_restore
+from gitship.operations import app_lock, rebuild_after_restore
 from gitship.operations.rebuild_after_restore import Revival
-from gitship.routing.switch import STOPPED
-from gitship.store import app_lock
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.e2e import apps
 from tests.e2e.apps import git
@@ -233,7 +231,7 @@ class Failing:
 
 def test_volumes_that_no_backup_had_are_made_and_told(restored: Restored, caplog: pytest.LogCaptureFixture) -> None:
     app = restored.store.app("shop")
-    restored.store.set_setting(app.id, overrides.VOLUME + "data", "gitship-s1-1-data-aa")
+    restored.store.set_setting(app.id, VOLUME("data"), "gitship-s1-1-data-aa")
     with caplog.at_level(logging.WARNING, "gitship.restore_command"):
         restored.until_done()
     assert restored.engine.volumes.exists("gitship-s1-1-data-aa")

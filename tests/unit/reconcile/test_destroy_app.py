@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import pytest
 
+from gitship.appsettings import DESTROYING
 from gitship.engine.interface import Engine
 from gitship.errors import Conflict, GitshipError
 from gitship.front.front import Front
 from gitship.model import GITSHIP
+from gitship.operations.app_lock import ensure_unlocked
 from gitship.per_app_errors import PerAppErrors
 from gitship.reconcile.interrupted_deploys import InterruptedDeploys
 from gitship.reconcile.lost_addresses import LostAddresses
@@ -20,7 +22,6 @@ from gitship.reconcile.outages import Outages
 from gitship.reconcile.problems import Problems
 from gitship.reconcile.reconciler import Reconciler
 from gitship.reconcile.repair_routes import RouteRepair
-from gitship.store.app_lock import DESTROYING, ensure_unlocked
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.test_pipeline import Bench as Whole
 from tests.unit.reconcile.test_repair_containers import breaks, once

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from gitship.appfiles.overrides import MOUNT
+from gitship.appsettings import DESTROYING
 from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.container_starter import ContainerStarter
@@ -34,7 +34,6 @@ from gitship.reconcile.outages import Outages
 from gitship.reconcile.repair_containers import ContainerRepair
 from gitship.routing.drain import Drainer
 from gitship.store import Store
-from gitship.store.app_lock import DESTROYING
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.deploy.engine import MemoryEngine, MemoryFront
 
@@ -67,7 +66,7 @@ class Bench:
         bus = Bus()
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), server_id)
         kept = LogArchive(self.store, engine, settings.logs, 5)
-        self.starter = ContainerStarter(engine, addresses, kept, server_id, self.store.settings)
+        self.starter = ContainerStarter(engine, addresses, kept, server_id, self.store.app_settings)
         self.drainer = Drainer(front, self.starter)
         keeper = VolumeLifecycle(self.store, engine, server_id)
         repositories = Repositories(directory / "repos", directory / "hook")
@@ -341,8 +340,8 @@ def photos(bench: Bench) -> Bench:
         bench.app.id, commit="1b" * 20, image_id="sha256:1", image_bytes=1, config={},
         processes=(process,), cause="storage:mount", created_by="ada",
     )  # fmt: skip
-    given = {"source": PHOTOS, "host": True, "read_only": False, "processes": None}
-    bench.store.set_setting(bench.app.id, MOUNT + "/photos", given)
+    given = {"source": PHOTOS, "read_only": False, "processes": None}
+    bench.store.change_settings(bench.app.id, {"mount./photos": given})
     bench.engine.remove(bench.live.id)
     bench.live = bench.deploy()
     return bench

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship.appsettings import CACHE
 from gitship.config import Settings
 from gitship.config_values import Address
 from gitship.errors import Conflict, FrontError
@@ -111,10 +112,10 @@ def test_a_rule_that_varnish_refuses_is_not_kept(store: Store, front: Refusing) 
         store, front, NothingToDrain(), 1.0, DesiredState(store, DOMAIN), Settings(domain=DOMAIN), ActiveCanaries()
     )
     app_id = store.app("shop").id
-    store.set_setting(app_id, "cache.ttl_s", 5)
+    store.set_setting(app_id, CACHE("ttl_s"), 5)
     with pytest.raises(FrontError):
         keeper.keep(store.app("shop"), {"cache.ttl_s": 60, "error-page": "<p>"}, GITSHIP)
     assert [(app.cache.ttl_s, app.error_page) for app in front.asked] == [(60, "<p>")]
-    assert store.settings(app_id) == {"cache.ttl_s": 5}
+    assert store.app_settings(app_id).values == {"cache.ttl_s": "5"}
     keeper.keep(store.app("shop"), {"cache.ttl_s": 5, "error-page": None}, GITSHIP)
     assert len(front.asked) == 1

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gitship.appsettings import RENAMING
 from gitship.config import Settings, WebSettings
 from gitship.errors import Conflict
 from gitship.routing.hostnames import directly_below, ensure_addable
 from gitship.store import Store
-from gitship.store.settings import RENAMING
 
 SETTINGS = Settings(domain="example.com", web=WebSettings(domain="status.example.net"))
 

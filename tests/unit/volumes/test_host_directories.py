@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gitship.appfiles import overrides
 from gitship.appfiles.mounts import DeclaredMount
+from gitship.appsettings import MOUNT
 from gitship.engine.docker import DockerEngine
 from gitship.errors import Conflict, GitshipError
 from gitship.model import Mount, Process
@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def give(store: Store, source: str, *, read_only: bool = False) -> None:
     wanted = DeclaredMount(source, "/data", read_only)
-    store.set_setting(store.app("shop").id, overrides.MOUNT + wanted.path, wanted.stored)
+    store.set_setting(store.app("shop").id, MOUNT(wanted.path), wanted.setting)
 
 
 @pytest.mark.parametrize(

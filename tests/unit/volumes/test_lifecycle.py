@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from gitship.appfiles import overrides
+from gitship.appsettings import DISCARDED, STOPPED
 from gitship.containers.discrepancies import Change
 from gitship.engine.interface import Engine
 from gitship.engine.types import LABEL_HELPER, LABEL_SERVER, ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Mount, Process
-from gitship.routing.switch import STOPPED
 from gitship.store import Store
+from gitship.store.settings import Setting
 from gitship.volumes import volume_names as volumenames
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.memory.engine import MemoryEngine
@@ -52,8 +52,8 @@ class Bench:
         )  # fmt: skip
         self.store.set_live(self.app.id, release.id, [])
 
-    def set(self, name: str, value: Any) -> None:
-        self.store.set_setting(self.app.id, name, value)
+    def set(self, setting: Setting[Any], value: Any) -> None:
+        self.store.set_setting(self.app.id, setting, value)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_volume_is_made_once_labelled_and_named_by_its_apps_id(bench: Bench) -
     assert bench.machine.volumes.labels[name] == {
         "gitship.server": SERVER, "gitship.app": "shop", "gitship.app-id": str(bench.app.id), "gitship.volume": "data",
     }  # fmt: skip
-    assert overrides.below(bench.store.settings(bench.app.id), overrides.DISCARDED) == {}
+    assert bench.store.app_settings(bench.app.id).all(DISCARDED) == {}
 
 
 def texts(changes: list[Change]) -> list[str]:
@@ -115,7 +115,7 @@ def test_containers_by_which_nobody_reads_or_writes_any_more_are_removed(bench: 
 def test_a_volume_that_never_came_to_be_is_forgotten(bench: Bench) -> None:
     with pytest.raises(GitshipError), bench.keeper.filling(bench.app, "data"):
         raise GitshipError("the archive ends early")
-    assert bench.volumes == set() and bench.store.settings(bench.app.id) == {}
+    assert bench.volumes == set() and bench.store.app_settings(bench.app.id).values == {}
 
 
 def test_what_a_deploy_may_yet_bring_in_stays_until_it_has_ended(bench: Bench) -> None:
@@ -132,7 +132,7 @@ def test_what_counts_is_not_removed_whatever_is_written_down(bench: Bench) -> No
     bench.machine.volumes.make(live, {})
     bench.live(live)
     for name in (counts, live):
-        bench.set(overrides.DISCARDED + name, 1.0)
+        bench.set(DISCARDED(name), 1.0)
     assert bench.next().settle([]) == []
     bench.set(STOPPED, True)  # the next start brings the volume that counts
     assert texts(bench.next().settle([])) == [f"removed volume {live}: it was discarded"]

@@ -13,10 +13,12 @@ import pytest
 
 from gitship import log_format
 from gitship.appfiles import cache_rules
+from gitship.appsettings import CACHE, LOCK, MAINTENANCE, STOPPED, AppLock
 from gitship.config_values import Address
 from gitship.deploy.deploy_json import deploy_document
 from gitship.engine.types import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
+from gitship.front.gate import Maintenance
 from gitship.front.traffic_counters import TrafficMinute
 from gitship.https.app_https import HostStatus, ServerHttps
 from gitship.model import (
@@ -347,9 +349,9 @@ def test_the_state_is_what_a_visitor_gets(site: Site) -> None:
         containers = [replace(c, id=f"{name}-{c.id}") for c in site.store.containers(app_id)]
         site.store.set_live(app_id, live, containers)
     site.memory.facts.states = {"half-id2": "restarting", "gone-id0": "exited", "gone-id1": "exited"}
-    site.store.set_setting(ids["shut"], "stopped", True)
-    site.store.set_setting(ids["closed"], "maintenance", {"page": None, "allow": []})
-    site.store.set_setting(ids["well"], "lock", {"by": "ada", "message": "freeze", "at": 1.0})
+    site.store.set_setting(ids["shut"], STOPPED, True)
+    site.store.set_setting(ids["closed"], MAINTENANCE, Maintenance())
+    site.store.set_setting(ids["well"], LOCK, AppLock("ada", "freeze", 1.0))
     apps = site.get("/api/apps").json()["apps"]
     assert {a["name"]: (a["state"], a["up"]) for a in apps} == {
         "well": ("live", True),
@@ -408,7 +410,7 @@ def test_what_a_command_sets_without_a_deploy_reaches_an_open_page(site: Site, m
     site.server.start()
     page = site.get("/").text
     with site.stream(page[page.index("/changes?after=") :].partition('"')[0]) as viewer:
-        site.store.set_setting(site.store.app("shop").id, "maintenance", {"page": None, "allow": []})
+        site.store.set_setting(site.store.app("shop").id, MAINTENANCE, Maintenance())
         viewer.until("changed")
         site.memory.facts.states = {"id0": "exited"}
         viewer.until("changed")
@@ -563,7 +565,7 @@ def test_the_app_page_has_plots_of_an_hour_a_day_and_30_days_with_marks(site: Si
 def test_the_app_page_shows_the_cache_its_rules_and_what_it_answered(site: Site) -> None:
     go_live(site, "shop")
     app_id, now = site.store.app("shop").id, int(time.time())
-    site.store.set_setting(app_id, "cache.ttl_s", 60)
+    site.store.set_setting(app_id, CACHE("ttl_s"), 60)
     counts = Traffic(hits=600, stale=100, misses=200, passes=100)
     site.memory.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 120, counts)])
     page = site.get("/apps/shop").text

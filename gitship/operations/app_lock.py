@@ -1,31 +1,18 @@
-"""Locks of apps against deploys. Kept as the app's setting ``lock``."""
+"""Locks of apps against deploys."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
+from gitship.appsettings import DESTROYING, LOCK, AppLock
 from gitship.errors import Conflict
 from gitship.model import App, Identity
 from gitship.store import Store
 
-LOCK = "lock"
-DESTROYING = "destroying"  # an app's setting: since when (epoch seconds) it is being removed for good
-
-
-@dataclass(frozen=True, slots=True)
-class AppLock:
-    """``at`` is epoch seconds; ``message`` may be empty."""
-
-    by: str
-    message: str
-    at: float
-
 
 def lock_of(store: Store, app: App) -> AppLock | None:
     """The app's lock, or None."""
-    found = store.setting(app.id, LOCK)
-    return AppLock(**found) if found else None
+    return store.setting(app.id, LOCK)
 
 
 def set_lock(store: Store, app: App, by: Identity, message: str) -> None:
@@ -34,7 +21,7 @@ def set_lock(store: Store, app: App, by: Identity, message: str) -> None:
         found = lock_of(store, app)
         if found is not None:
             raise Conflict(f"{app.name} is already locked by {found.by}{_why(found)}", f"see `apps:info {app.name}`")
-        store.set_setting(app.id, LOCK, {"by": by.key_name, "message": message, "at": time.time()})
+        store.set_setting(app.id, LOCK, AppLock(by.key_name, message, time.time()))
 
 
 def unlock(store: Store, app: App) -> AppLock:
