@@ -27,20 +27,10 @@ from gitship.engine.types import ContainerState
 from gitship.errors import Conflict, EngineError, GitshipError, NotFound
 from gitship.logs import directories, runs
 from gitship.model import App, Identity, Release
+from gitship.oneoff import spec
 from gitship.oneoff.enter import enter, not_run, tell
 from gitship.oneoff.programs import MOST_PER_APP, TIMED_OUT, OneOff, ProgramCommand
-from gitship.oneoff.spec import (
-    DETACHED,
-    PROCESS,
-    ContainerEnding,
-    Task,
-    chosen,
-    left_s,
-    made_of,
-    no_run,
-    number_of,
-    shown,
-)
+from gitship.oneoff.spec import ContainerEnding, Task
 from gitship.ownership import Ownership, sealed
 from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
@@ -145,7 +135,7 @@ class OneOffs:
     def _claim(self, app: App, release: Release, wanted: str = "") -> str:
         """A new name (or ``wanted``), which ``settle`` leaves alone until ``_remove``. Raises Conflict at the limit."""
         there = {s.name for s in self._states(app)}
-        prefix = f"{app.name}.{PROCESS}."
+        prefix = f"{app.name}.{spec.PROCESS}."
         foreign = {s.name for s in self._engine.list({}) if s.name.startswith(prefix)}  # of an earlier installation
         past = runs.names(self._directory(app)).values()
         with self._lock:
@@ -158,10 +148,10 @@ class OneOffs:
             if wanted:
                 self._active[wanted] = threading.Event()
                 return wanted
-            taken = [number_of(n) for n in there | own | foreign]
+            taken = [spec.number_of(n) for n in there | own | foreign]
             number = 1 + max([*taken, *past, self._last.get(app.id, 0)], default=0)
             self._last[app.id] = number
-            name = f"{app.name}.{PROCESS}.{number}.{release.label}"
+            name = f"{app.name}.{spec.PROCESS}.{number}.{release.label}"
             self._active[name] = threading.Event()
         return name
 
@@ -180,8 +170,8 @@ class OneOffs:
             release = capabilities.live(app.name, release, settings)
             network, address = self._addresses.network(app), self._addresses.take(app, name)
             limits = overrides.limits_of_one_offs(overrides.parse(settings))
-            spec = made_of(app, release, name, command, network, address, self._server_id, by, client, limits)
-            return self._engine.create(spec)
+            wanted = spec.made_of(app, release, name, command, network, address, self._server_id, by, client, limits)
+            return self._engine.create(wanted)
 
     def _remove(self, app: App, name: str, container_id: str) -> None:
         """When Docker is down now, ``settle`` will do it: the name is free for that in any case."""
@@ -274,7 +264,7 @@ class OneOffs:
         run = self._store.cron_run_in(app.id, state.name)
         with self._lock:
             self._active[state.name] = threading.Event()
-        self._watch(app, state.name, state.id, left_s(state), Task(run.entry, run.id) if run else None)
+        self._watch(app, state.name, state.id, spec.left_s(state), Task(run.entry, run.id) if run else None)
         return []
 
     def _watched(self, state: ContainerState) -> bool:
@@ -291,7 +281,7 @@ class OneOffs:
 
     def _is_detached(self, state: ContainerState) -> bool:
         if sealed(state):
-            return state.labels.get(types.LABEL_ONE_OFF) == DETACHED
+            return state.labels.get(types.LABEL_ONE_OFF) == spec.DETACHED
         return self._has_log(state)  # made by a gitship from before the seals; Docker keeps no log of an attached one
 
     def _has_log(self, state: ContainerState) -> bool:
@@ -314,13 +304,13 @@ class OneOffs:
             return False
 
     def one_offs(self, app: App) -> list[OneOff]:
-        return sorted(map(shown, self._states(app)), key=lambda one: one.started_at)
+        return sorted(map(spec.shown, self._states(app)), key=lambda one: one.started_at)
 
     def stop(self, app: App, name: str, by: Identity) -> str:
         states = {state.name: state for state in self._states(self._store.confirm(app, by))}
-        full = chosen(name, list(states))
+        full = spec.chosen(name, list(states))
         if full is None:
-            raise no_run(app.name, name, list(states), f"see `run:list {app.name}`")
+            raise spec.no_run(app.name, name, list(states), f"see `run:list {app.name}`")
         with self._lock:
             self._stopped = {full, *(n for n in self._stopped if n in self._active)}
         self._engine.stop(states[full].id, STOP_GRACE_S)
@@ -329,9 +319,9 @@ class OneOffs:
     def output(self, app: App, name: str) -> Iterator[str]:
         directory = self._directory(self._store.app_by_id(app.id))
         known = list(runs.names(directory))
-        full = chosen(name, known)
+        full = spec.chosen(name, known)
         if full is None:
-            raise no_run(app.name, name, known, "only detached one-offs have a log: `run APP --detach`")
+            raise spec.no_run(app.name, name, known, "only detached one-offs have a log: `run APP --detach`")
         return runs.read(directory, full)
 
     def _directory(self, app: App) -> Path:

@@ -75,7 +75,7 @@ BAD_COMMITS = (
     Bad(
         "app sends early hints",
         {"Dockerfile": apps.tiny_dockerfile("v2", {"EARLY": "'103 Early Hints'"})},
-        r"GET / .*\b103 Early Hints before the real answer.*\b503\b",
+        r"GET / .*\b103 Early Hints before the final response.*\b503\b",
         ("early_hints false",),
     ),
     Bad(
@@ -165,7 +165,7 @@ def test_early_hints_that_no_check_sees_are_named_by_the_request_through_varnish
     dockerfile = apps.tiny_dockerfile("v2", {"EARLY": "'103 Early Hints'"})
     apps.commit(repository, "Hint", {"Dockerfile": dockerfile, "app.json": listens})
     lines = check_refused(
-        server.push(repository, "unseen"), r"GET / .*\b103 Early Hints before the real answer.*\b503\b"
+        server.push(repository, "unseen"), r"GET / .*\b103 Early Hints before the final response.*\b503\b"
     )
     assert any("early_hints false" in line for line in lines), lines
     wait_until(lambda: len(server.containers("gitship.app=unseen")) == 1, 30, "what the new one had begun is answered")

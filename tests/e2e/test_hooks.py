@@ -139,7 +139,7 @@ def test_an_image_that_is_too_large_goes_again(server: Server, tiny_app: Callabl
     apps.commit(repository, "Heavy", {"Dockerfile": text, "ballast": b"x" * 6_000_000})
     done = server.push(repository, "heavy")
     assert done.returncode != 0
-    assert "MB, and this server takes 3 MB" in done.stderr
+    assert "MB, and this server allows 3 MB" in done.stderr
     assert server.get("heavy").body == "v1\n"
     label = f"label=gitship.server={server.server_id()}"
     images = docker_cli.docker(docker_host, "images", "-q", "--filter", label, "--filter", "label=gitship.app=heavy")

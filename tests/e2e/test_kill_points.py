@@ -25,7 +25,7 @@ TOML = "[[processes.worker.checks]]\nuptime = 0.3\n"  # instead of 3 s
 # The point of no return is the store's transaction: until then the old release stands, from there on the new one.
 BEFORE_THE_COMMIT = [
     Point("after", "Quarantine.__enter__"),
-    Point("after", "Deploys.create_deploy"),
+    Point("after", "DeployRecords.create_deploy"),
     Point("after", "BuildProgress.__call__", 3),  # in the middle of the build
     Point("after", "ReleaseCommands._run"),
     Point("after", "DockerEngine.start", 2),  # of web
@@ -46,7 +46,7 @@ BEFORE_THE_COMMIT = [
         Point("before", "Repository.compare_and_set"),
         Point("after", "_Push._take_in"),  # the pack is whole in its quarantine
         Point("before", "DeployQueue._ensure_thread"),  # queued
-        Point("after", "Releases.create_release"),
+        Point("after", "ReleaseRecords.create_release"),
         Point("after", "DockerEngine.create"),  # of the release command
         Point("after", "Addresses.take"),
         Point("after", "DockerEngine.start", 3),  # of the worker
@@ -75,7 +75,7 @@ FIRST = [
     (Point("after", "DockerEngine.start"), False),
     (Point("after", "GoLive.make"), True),
     *long(
-        (Point("after", "Deploys.create_deploy"), False),
+        (Point("after", "DeployRecords.create_deploy"), False),
         (Point("after", "Builder.build"), False),
         (Point("after", "Front.label"), False),
         (Point("before", "DeployJournal.finish"), True),

@@ -129,7 +129,7 @@ def test_stopped_means_no_container_and_a_page(server: Server, tiny_app: Callabl
     server.push_ok(tiny_app("pause"), "pause")
     done = server.ssh("ps:stop", "pause")
     assert done.returncode == 0, done.stderr
-    assert "visitors read that pause is stopped" in done.stdout and "is live" not in done.stdout
+    assert "visitors see that pause is stopped" in done.stdout and "is live" not in done.stdout
     answer = server.get("pause")
     assert answer.status == 503 and "ps:start pause" in answer.body
     wait_until(lambda: not any(n.startswith("pause.") for n in server.containers()), 20, "its container ends")
@@ -139,7 +139,7 @@ def test_stopped_means_no_container_and_a_page(server: Server, tiny_app: Callabl
     assert answer.status == 503 and "ps:start pause" in answer.body
     assert info(server, "pause")["stopped"] is True
     again = server.ssh("ps:stop", "pause")
-    assert (again.returncode, again.stdout, "nothing to do" in again.stderr) == (0, "", True)
+    assert (again.returncode, again.stdout, "pause is already stopped: no change" in again.stderr) == (0, "", True)
     assert server.ssh("config:set", "pause", "CRASH=3").returncode == 0
     failed = server.ssh("ps:start", "pause")
     assert (failed.returncode, "pause stays stopped" in failed.stdout) == (1, True), failed.stdout

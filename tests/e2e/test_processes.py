@@ -59,7 +59,7 @@ def test_a_scale_that_is_so_already_makes_no_deploy(server: Server, tiny_app: Ca
     assert server.ssh("ps:scale", "settled", "web=2").returncode == 0
     before, there = len(server.deploys("settled")), running(server, "settled")
     again = server.ssh("ps:scale", "settled", "web=2")
-    assert (again.returncode, again.stdout, "nothing to do" in again.stderr) == (0, "", True)
+    assert (again.returncode, again.stdout, "no change" in again.stderr) == (0, "", True)
     assert (len(server.deploys("settled")), running(server, "settled")) == (before, there)
 
 

@@ -174,7 +174,7 @@ def test_an_archive_goes_out_and_comes_back_whole(server: Server, module_base: P
         (out.stdout[:512], ("--replace",), b"ends early"),
         (zipped.stdout[:-20], ("--replace",), b"ends early"),
         (b"no archive at all" * 100, ("--replace",), b"not a tar archive"),
-        (evil, ("--replace",), b"outside of the volume"),
+        (evil, ("--replace",), b"outside the volume"),
         (b"", ("--replace",), b"ends early"),
     ):
         done = piped(server, "storage:import", "other", "data", *options, stdin=stdin)

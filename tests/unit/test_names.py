@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import gitship
 
 
 def test_no_class_name_occurs_twice() -> None:
-    trees = [ast.parse(path.read_text()) for path in Path(gitship.__file__).parent.rglob("*.py")]
-    names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    texts = [path.read_text() for path in Path(gitship.__file__).parent.rglob("*.py")]
+    names = Counter(name for text in texts for name in re.findall(r"^ *class (\w+)", text, re.MULTILINE))
+    assert len(names) > 300
     assert [name for name, count in names.items() if count > 1] == []

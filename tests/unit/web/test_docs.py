@@ -67,7 +67,7 @@ def test_the_search_has_every_section_once(site: Site) -> None:
     assert {f"/docs/{name}" for name in docs.topics()} <= set(addresses)
     [found] = [row for row in rows if row["address"] == "/docs/commands#configset"]
     assert (found["title"], found["topic"]) == ("config:set", "Commands")
-    assert "Set variables and put them live" in found["text"]
+    assert "Set variables, and deploy" in found["text"]
     assert "`" not in found["text"]
     [lead] = [row for row in rows if row["address"] == "/docs/volumes"]
     assert "storage:export shop data --gzip" in lead["text"]  # code is found, too
