@@ -88,7 +88,7 @@ def test_a_secret_is_in_no_argument_environment_layer_history_or_log(server: Ser
     assert secret not in history + said + server.logs + "".join(logs)
     assert secret.encode() not in saved
     ok(server, "config:unset", "secretive", "NPM_TOKEN", "--no-restart")
-    assert "config, which has no NPM_TOKEN" in refused(server, "ps:rebuild", "secretive")
+    assert "config, which does not have NPM_TOKEN" in refused(server, "ps:rebuild", "secretive")
 
 
 def test_a_killed_server_leaves_no_secret_and_no_client(server: Server, base: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_stopped_server_is_well_too_and_looking_starts_nothing(own_server: Ser
     assert own_server.gitship("stop-front").returncode == 0
     done = own_server.gitship("doctor")
     assert done.returncode == 0, done.stdout
-    assert "varnish   does not run" in done.stdout
+    assert "varnish   not running; " in done.stdout
     assert own_server.processes() == {}
 
 

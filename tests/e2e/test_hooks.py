@@ -94,7 +94,7 @@ def test_a_hook_before_the_switch_that_fails_changes_nothing(
         assert server.containers("gitship.app=hooked") == ["hooked.web.1.v1"]
         gate.unlink()
     refused = hook("before-build", "10-open", "exit 0", 0o757)
-    assert "must not run: it can be written by everybody" in server.push(repository, "hooked").stderr
+    assert "must not run: it is writable by everyone" in server.push(repository, "hooked").stderr
     refused.unlink()
     server.push_ok(repository, "hooked")
     assert server.get("hooked").body == "v2\n"

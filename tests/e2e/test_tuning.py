@@ -158,7 +158,7 @@ def test_builder_settings_count_at_the_next_build(server: Server, tiny_app: Call
         "--arg", "FLAVOUR=plum", "--arg-from-config", "SIZE",
     )  # fmt: skip
     assert server.get("built").body == "v1\n" and releases(server, "built") == 1
-    assert "config, which has no SIZE" in refused(server, "ps:rebuild", "built")
+    assert "config, which does not have SIZE" in refused(server, "ps:rebuild", "built")
     assert server.get("built").body == "v1\n"
     ok(server, "config:set", "built", "SIZE=9")
     ok(server, "ps:rebuild", "built")
