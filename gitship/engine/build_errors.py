@@ -95,7 +95,7 @@ def _frontend(failure: BuildFailure) -> Explanation | None:
     if not re.search(r"resolve image config for|docker/dockerfile", failure.step + failure.cause):
         return None
     return (
-        f'{failure.dockerfile}: the frontend that its "# syntax=" line asks for cannot be fetched: {_short(failure)}',
+        f'{failure.dockerfile}: the frontend of its "# syntax=" line cannot be fetched: {_short(failure)}',
         'remove the "# syntax=" line: Docker has a built-in frontend',
     )
 

@@ -75,7 +75,7 @@ def test_a_comment_cannot_carry_control_characters() -> None:
         ("ssh-ed25519-cert-v01@openssh.com AAAA", "certificates are not supported"),
         ("ssh-dss AAAAB3NzaC1kc3M=", "DSA keys"),
         ("ssh-ed448 AAAA", "keys of type ssh-ed448 are not supported"),
-        ("ssh-ed25519", "stops after 'ssh-ed25519'"),
+        ("ssh-ed25519", "ends after 'ssh-ed25519'"),
         (ED25519[:-8], "damaged"),
         (ED25519 + "AAAA", "damaged"),
         (ED25519.replace("ssh-ed25519", "ssh-rsa", 1), "damaged"),

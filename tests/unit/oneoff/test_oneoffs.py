@@ -186,7 +186,7 @@ def test_one_that_cannot_be_started_leaves_nothing(bench: Bench) -> None:
 
 def test_an_app_that_was_never_deployed_has_nothing_to_run(bench: Bench) -> None:
     bench.store.create_app("empty")
-    with pytest.raises(Conflict, match="never deployed"):
+    with pytest.raises(Conflict, match="empty has never been deployed"):
         bench.one_offs.run_detached(bench.store.app("empty"), ProgramCommand(("x",)), ADA)
 
 

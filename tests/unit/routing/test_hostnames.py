@@ -42,7 +42,7 @@ def test_one_label_more_is_directly_below(name: str, label: str) -> None:
         ("www.example.com",
          "www.example.com is directly below example.com, where each name belongs to the app of that name",
          "apps:create www"),
-        ("blog.example.com", "directly below", "apps:create blog"), ("shop.example.com", "shop answers at", "add"),
+        ("blog.example.com", "directly below", "apps:create blog"), ("shop.example.com", "shop already answers at", "add"),
         ("api.blog.example.com", "is an app's own name", "another"), ("store.example.com", "directly below", "rename"),
         ("a.store.example.com", "is an app's own name", "another"), ("status.example.net", "is the status page", "web"),
     ],

@@ -84,7 +84,7 @@ def test_an_answer_is_for_the_app_that_was_asked_about(shop: Site) -> None:
     shop.store.delete_app(shop.store.app("shop").id)
     new = shop.store.create_app("shop")
     answer = shop.get("/apps/shop/actions/maintenance-on", "POST", form=form)
-    assert answer.status == 409 and "another app" in answer.text
+    assert answer.status == 409 and "Shop is now a different app" in answer.text
     assert gate_of(shop.store, new.id).maintenance is None
 
 

@@ -233,7 +233,7 @@ def test_more_viewers_than_the_server_takes_are_told_so(
         viewer.until("state")
         answer = site.get(stream_path(journal))
         assert answer.status == 503
-        assert "Too many viewers" in answer.text
+        assert "Too many live viewers" in answer.text
 
     def is_taken() -> bool:
         with closing(site.connect()) as connection:

@@ -69,7 +69,7 @@ def test_a_link_signs_in_once(site: Site) -> None:
     for method in ("GET", "POST"):
         again = site.get(path, method, cookie="", form={} if method == "POST" else None)
         assert again.status == 403
-        assert "used already" in again.text
+        assert "This link was already used or has expired" in again.text
         assert "Set-Cookie" not in again.headers
     [entry] = site.store.audit()
     assert (entry.key_name, entry.action, entry.detail, entry.address) == ("bob", "web", "signed in", "127.0.0.1")

@@ -45,7 +45,7 @@ def test_a_stranger_in_the_chain_is_left_out() -> None:
     [
         ("", "no private key found"),
         (SHOP.pem, "no private key found"),
-        (SHOP.key_pem, "there is no certificate"),
+        (SHOP.key_pem, "no certificate found in the input"),
         (SHOP.pem + leaf("x.example.com").key_pem, "does not belong"),
         (SHOP.pem.replace("\nMII", "\nAAA") + SHOP.key_pem, "certificate cannot be read"),
         (SHOP.pem + SHOP.key_pem.replace("\nMI", "\nAA"), "private key cannot be read"),
