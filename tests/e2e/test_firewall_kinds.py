@@ -36,10 +36,10 @@ BUSYBOX = "/bin/busybox"
 SCRIPT = """
 from ipaddress import IPv4Network
 from gitship.engine import firewall
-from gitship.engine.firewall_rules import Rules
+from gitship.engine.firewall_rules import FirewallRules
 from gitship.errors import EngineError
 
-rules = Rules("0123456789ab", IPv4Network("10.231.0.0/16"), "docker0", [2222, 8484])
+rules = FirewallRules("0123456789ab", IPv4Network("10.231.0.0/16"), "docker0", [2222, 8484])
 try:
     firewall.ensure(rules)
     firewall.ensure(rules)

@@ -82,7 +82,7 @@ def test_the_answer_to_a_question_is_for_the_app_that_was_asked_about(server: Se
     ok(server, "apps:create", "old")
     there = {app: app_id(server, app) for app in ("old", "older")}
     assert held.give("old\r") == 1
-    assert "called older by now" in held.said
+    assert "old is now called older" in held.said
     assert {app: app_id(server, app) for app in ("old", "older")} == there
 
 
