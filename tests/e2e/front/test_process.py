@@ -434,7 +434,7 @@ def test_a_compiler_that_does_not_work_here_is_passed_over(base: Path, monkeypat
     finally:
         front.stop()
     monkeypatch.setattr(varnishd, "COMPILERS", (broken,))
-    with pytest.raises(FrontError, match=r"no compiler .* works \(ld: .*\)"):
+    with pytest.raises(FrontError, match=r"no working compiler for .* \(ld: .*\)"):
         front.ensure_running()
 
 
