@@ -27,7 +27,7 @@ def test_the_archive_goes_to_stdout_and_the_rest_to_stderr(full: World) -> None:
     assert client.code == 0, client.err
     about, _ = restore.check(io.BytesIO(bytes(client.stdout.data)))
     assert (about.apps, about.logs, about.volumes) == (1, False, False)
-    assert "whole" in client.err and "chmod 600" in client.err
+    assert "complete; it contains keys and passwords" in client.err and "chmod 600" in client.err
 
 
 def test_a_failure_on_the_way_is_an_error_and_no_whole_archive(full: World, monkeypatch: pytest.MonkeyPatch) -> None:

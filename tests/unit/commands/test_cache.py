@@ -30,12 +30,12 @@ def test_rules_are_set_shown_and_taken_back(shop: World) -> None:
     table = shop.ok("cache", "shop").out
     assert "ignore-cookies  all" in table
     assert "ttl             1m" in table
-    assert "took back ttl" in shop.ok("cache:unset", "shop", "ttl", "grace").out
+    assert "removed ttl" in shop.ok("cache:unset", "shop", "ttl", "grace").out
     assert shown(shop)["ttl"] == (None, "default")
     shop.ok("cache:set", "shop", "--ignore-cookies", "off")
     assert shown(shop)["ignore-cookies"] == ([], "cache:set")
     shop.ok("cache:unset", "shop")
-    assert "nothing to do" in shop.ok("cache:unset", "shop").err
+    assert "no change" in shop.ok("cache:unset", "shop").err
     assert stored(shop) == {}
 
 

@@ -57,7 +57,7 @@ def test_an_app_without_a_release_only_remembers(world: World) -> None:
 def test_what_is_set_already_deploys_nothing(shop: World) -> None:
     shop.ok("config:set", "shop", "A=1")
     client = shop.ok("config:set", "shop", "A=1")
-    assert "nothing to do" in client.err
+    assert "no change: these values are already set" in client.err
     assert len(shop.store.deploys(1)) == 2
 
 
@@ -128,4 +128,4 @@ def test_every_variable_is_unset_at_once_when_that_is_said(world: World) -> None
         assert world.run("config:unset", "shop", *words).code == 2
     world.ok("config:unset", "shop", "--all")
     assert world.store.config(world.store.app("shop").id) == {}
-    assert "nothing to do" in world.ok("config:unset", "shop", "--all").err
+    assert "no change" in world.ok("config:unset", "shop", "--all").err

@@ -88,7 +88,7 @@ def test_one_by_command_counts_over_the_files_until_it_is_removed(shop: World) -
 def test_suspend_and_resume_outlive_a_deploy_and_count_over_the_file(shop: World) -> None:
     shop.ok("cron:suspend", "shop", "report")
     assert (listed(shop)["report"]["suspended"], listed(shop)["report"]["next_at"]) == (True, None)
-    assert "nothing to do" in shop.ok("cron:suspend", "shop", "report").err
+    assert "no change" in shop.ok("cron:suspend", "shop", "report").err
     shop.ok("cron:resume", "shop", "report")
     assert (listed(shop)["report"]["suspended"], listed(shop)["report"]["next_at"] is None) == (False, False)
     app = shop.store.app("shop")
@@ -151,7 +151,7 @@ def test_history_is_newest_first_and_can_be_cut(shop: World) -> None:
         (("cron:add", "shop", "n", "@daily"), 2, "which command?"),
         (("cron:add", "shop", "n", "0", "3", "*", "*", "*"), 2, "which command?"),
         (("cron:add", "shop", "n", "0 3 * *", "x"), 2, "five fields"),
-        (("cron:add", "shop", "n", "61 3 * * *", "x"), 2, "wrong minute '61'"),
+        (("cron:add", "shop", "n", "61 3 * * *", "x"), 2, "invalid minute '61'"),
         (("cron:add", "shop", "n", "@never", "x"), 2, "@hourly"),
         (("cron:add", "--timezone", "Mars/Base", "shop", "n", "@daily", "x"), 2, "not a known time zone"),
         (("cron:add", "--overlap", "maybe", "shop", "n", "@daily", "x"), 2, "maybe"),

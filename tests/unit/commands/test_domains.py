@@ -75,8 +75,8 @@ def test_a_name_leads_to_one_app_only(two: World) -> None:
     two.ok("domains:add", "blog", "www.example.net")
     client = two.run("domains:add", "shop", "WWW.example.net")
     assert client.code == 1
-    assert "leads to the app 'blog'" in client.err
-    assert "nothing to do" in two.ok("domains:add", "blog", "www.example.net").err
+    assert "belongs to the app 'blog'" in client.err
+    assert "no change" in two.ok("domains:add", "blog", "www.example.net").err
 
 
 def test_all_domains_of_an_app_are_set_at_once_or_not_at_all(two: World) -> None:
@@ -86,7 +86,7 @@ def test_all_domains_of_an_app_are_set_at_once_or_not_at_all(two: World) -> None
     assert (refused.code, listed(two, "shop")) == (1, ["shop.example.com", "old.example.net"])
     two.ok("domains:set", "shop", "new.example.net", "*.example.org", "new.example.net")
     assert listed(two, "shop") == ["shop.example.com", "*.example.org", "new.example.net"]
-    assert "nothing to do" in two.ok("domains:set", "shop", "new.example.net", "*.example.org").err
+    assert "no change" in two.ok("domains:set", "shop", "new.example.net", "*.example.org").err
     two.ok("domains:set", "shop")
     assert listed(two, "shop") == ["shop.example.com"]
 
@@ -94,7 +94,7 @@ def test_all_domains_of_an_app_are_set_at_once_or_not_at_all(two: World) -> None
 def test_a_wildcard_is_kept_as_dns_knows_it_and_belongs_to_one_app(two: World) -> None:
     two.ok("domains:add", "shop", "*.Bücher.example.")
     assert listed(two, "shop") == ["shop.example.com", "*.xn--bcher-kva.example"]
-    assert "leads to the app 'shop'" in two.run("domains:add", "blog", "*.xn--bcher-kva.example").err
+    assert "belongs to the app 'shop'" in two.run("domains:add", "blog", "*.xn--bcher-kva.example").err
     two.ok("domains:remove", "shop", "*.bücher.example")
     assert listed(two, "shop") == ["shop.example.com"]
 
@@ -115,9 +115,9 @@ def test_a_host_below_a_wildcard_can_be_redirected(two: World) -> None:
 def test_another_apps_own_name_is_refused(two: World) -> None:
     client = two.run("domains:add", "shop", "blog.example.com")
     assert client.code == 1
-    assert "leads to the app 'blog'" in client.err
+    assert "belongs to the app 'blog'" in client.err
     client = two.run("domains:add", "blog", "shop.example.com", role=Role.DEPLOYER)
-    assert "leads to the app 'shop'" in client.err
+    assert "belongs to the app 'shop'" in client.err
 
 
 def test_names_directly_below_the_servers_domain_belong_to_apps_though_there_be_none(two: World) -> None:
@@ -135,7 +135,7 @@ def test_names_directly_below_the_servers_domain_belong_to_apps_though_there_be_
 
 def test_one_that_is_there_from_before_stays_until_it_is_removed(two: World) -> None:
     two.store.add_domain(two.store.app("shop").id, "www.example.com")
-    assert "nothing to do" in two.ok("domains:add", "shop", "www.example.com").err
+    assert "no change" in two.ok("domains:add", "shop", "www.example.com").err
     two.ok("domains:set", "shop", "www.example.com", "www.example.net")
     assert listed(two, "shop") == ["shop.example.com", "www.example.com", "www.example.net"]
     two.ok("domains:remove", "shop", "www.example.com")
@@ -143,8 +143,11 @@ def test_one_that_is_there_from_before_stays_until_it_is_removed(two: World) -> 
 
 
 def test_the_apps_own_name_needs_no_adding_and_stays(two: World) -> None:
-    assert "nothing to do" in two.ok("domains:add", "shop", "shop.example.com").err
-    assert "stays" in two.run("domains:remove", "shop", "shop.example.com").err
+    assert "no change" in two.ok("domains:add", "shop", "shop.example.com").err
+    assert (
+        "cannot remove shop.example.com: it is the app's own name"
+        in two.run("domains:remove", "shop", "shop.example.com").err
+    )
 
 
 def test_removing_anothers_domain_does_nothing(two: World) -> None:
@@ -156,7 +159,7 @@ def test_removing_anothers_domain_does_nothing(two: World) -> None:
 def test_several_names_are_added_and_removed_all_or_none(two: World) -> None:
     two.ok("domains:add", "blog", "taken.example.net")
     refused = two.run("domains:add", "shop", "a.example.net", "taken.example.net", "b.example.net")
-    assert (refused.code, refused.out, "leads to the app 'blog'" in refused.err) == (1, "", True)
+    assert (refused.code, refused.out, "belongs to the app 'blog'" in refused.err) == (1, "", True)
     assert listed(two, "shop") == ["shop.example.com"]
     two.ok("domains:add", "shop", "a.example.net", "A.example.net.", "*.example.org")
     assert listed(two, "shop") == ["shop.example.com", "*.example.org", "a.example.net"]

@@ -52,7 +52,7 @@ def test_a_key_may_be_limited_to_no_app(apps: World) -> None:
     assert ", for no app" in added.out
     assert may_use(apps, "bob") == []
     assert [line.split()[2] for line in apps.ok("keys:list").out.splitlines()[1:]] == ["all", "none"]
-    assert "nothing to do" in apps.ok("keys:add", "bob", "--no-apps", *BOB.split()).err
+    assert "no change" in apps.ok("keys:add", "bob", "--no-apps", *BOB.split()).err
     assert apps.run("keys:add", "bob", *BOB.split()).code == 1, "the same key without a limit is another"
     assert may_use(apps, "bob") == []
 

@@ -45,8 +45,8 @@ def test_a_lock_s_message_is_one_short_line(shop: World) -> None:
 def test_rename_needs_a_free_and_valid_name(shop: World) -> None:
     shop.ok("apps:create", "blog")
     shop.store.add_domain(2, "taken.example.com")
-    assert "exists already" in shop.run("apps:rename", "shop", "blog").err
-    assert "exists already" in shop.run("apps:rename", "shop", "shop").err
+    assert "already exists" in shop.run("apps:rename", "shop", "blog").err
+    assert "already exists" in shop.run("apps:rename", "shop", "shop").err
     assert "domain taken.example.com" in shop.run("apps:rename", "shop", "taken").err
     assert "is not an app name" in shop.run("apps:rename", "shop", "A_B").err
     shop.store.set_setting(2, RENAMING, "soon")
@@ -65,7 +65,7 @@ def test_rename_says_how_to_push_from_now_on(shop: World) -> None:
 def test_stop_and_start_take_turns(shop: World) -> None:
     assert "already started" in shop.ok("ps:start", "shop").err
     shop.ok("ps:stop", "shop")
-    assert "stopped already" in shop.ok("ps:stop", "shop").err
+    assert "shop is already stopped: no change" in shop.ok("ps:stop", "shop").err
     assert shop.ok("apps:info", "shop", "--format", "json").json["stopped"] is True
     shop.ok("ps:start", "shop")
     assert kinds(shop) == ["start", "stop", "push"]
@@ -90,7 +90,7 @@ def test_retry_is_for_what_failed_or_was_canceled(world: World) -> None:
     said = world.run("deploys:retry", "shop").err
     world.memory.release()
     pushing.join()
-    assert "deploy 2 of shop is in progress" in said and "`deploys:cancel shop`" in said
+    assert "deploy 2 of shop is in progress" in said and "or cancel it: deploys:cancel shop" in said
 
 
 def test_deploys_info_shows_why_one_failed(shop: World) -> None:

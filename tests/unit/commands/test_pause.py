@@ -11,7 +11,7 @@ def test_pause_shown_and_resumed(world: World) -> None:
     world.memory.push("shop")
     assert "wait for 10 s at most" in world.ok("ps:pause", "shop", "--for", "10s").out
     assert world.ok("apps:info", "shop", "--format", "json").json["paused_s"] > 9
-    assert "shop goes on" in world.ok("ps:resume", "shop").out
+    assert "shop is resumed" in world.ok("ps:resume", "shop").out
     assert world.ok("apps:info", "shop", "--format", "json").json["paused_s"] is None
 
 

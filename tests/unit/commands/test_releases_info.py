@@ -71,7 +71,7 @@ def test_global_config_deploys_the_apps_that_it_reaches(shop: World) -> None:
     assert shop.store.global_config() == {"LEVEL": "info"}
     assert "info" not in shop.ok("config:global:show").out
     assert shop.ok("config:global:show", "--reveal", "--format", "json").json == [{"name": "LEVEL", "value": "info"}]
-    assert "nothing to do" in shop.ok("config:global:set", "LEVEL=info").err
+    assert "no change: these values are already set" in shop.ok("config:global:set", "LEVEL=info").err
 
 
 def test_global_config_without_a_restart_deploys_nothing(shop: World) -> None:
@@ -80,7 +80,7 @@ def test_global_config_without_a_restart_deploys_nothing(shop: World) -> None:
     assert len(shop.store.deploys(1)) == 4
     shop.ok("config:global:unset", "A_B", "--no-restart")
     assert shop.store.global_config() == {}
-    assert "no variable 'A_B'" in shop.run("config:global:unset", "A_B").err
+    assert "there is no global variable 'A_B'" in shop.run("config:global:unset", "A_B").err
 
 
 def test_a_locked_app_is_named_and_the_others_get_it(shop: World) -> None:
@@ -88,7 +88,7 @@ def test_a_locked_app_is_named_and_the_others_get_it(shop: World) -> None:
     shop.ok("apps:lock", "shop", "sale")
     client = shop.run("config:global:set", "LEVEL=info")
     assert client.code == 1
-    assert "shop did not get it now" in client.err and "sale" in client.err
+    assert "shop did not get it; their next deploy applies it" in client.err and "sale" in client.err
     assert shop.store.deploys(2)[0].kind == "config"
 
 

@@ -72,7 +72,7 @@ def test_a_refusal_names_the_role_and_exits_1(world: World) -> None:
     client = world.run("apps:destroy", "shop", "--force", role=Role.DEPLOYER)
     assert client.code == 1
     assert "no permission for `apps:destroy`" in client.err
-    assert "needs the role admin, and the key 'ada' is deployer" in client.err
+    assert "needs the role admin; the key 'ada' has deployer" in client.err
 
 
 def test_a_hidden_command_is_unknown_to_those_who_may_not(world: World) -> None:

@@ -113,8 +113,8 @@ def exported(world: World, *words: str) -> str:
 def test_what_was_exported_is_there_already(untouched: World) -> None:
     code, out, err = apply(untouched, exported(untouched), "--dry-run")
     assert (code, out) == (0, ""), out
-    assert "nothing to do" in err
-    assert "nothing to do" in apply(untouched, exported(untouched))[2]
+    assert "no change" in err
+    assert "no change" in apply(untouched, exported(untouched))[2]
 
 
 def test_another_server_becomes_the_same_and_then_has_nothing_to_do(full: World, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_another_server_becomes_the_same_and_then_has_nothing_to_do(full: World,
     code, out, err = apply(other, text)
     assert code == 0, out + err
     assert exported(other) == text
-    assert "nothing to do" in apply(other, text)[2]
+    assert "no change" in apply(other, text)[2]
     other.store.close()
 
 
@@ -162,7 +162,7 @@ def test_the_status_pages_https_goes_into_it_and_comes_out_again(tmp_path: Path)
         ]
         assert apply(other, text)[0] == 0
         assert exported(other) == text
-        assert "nothing to do" in apply(other, text)[2]
+        assert "no change" in apply(other, text)[2]
     code, _, err = apply(nameless, text)
     assert (code, "the status page has no host name" in err) == (1, True)
     assert "did you mean 'status_page.https'" in apply(other, "[status_page]\nhttp = true\n")[2]
@@ -196,7 +196,7 @@ def test_an_export_without_secrets_leaves_them_alone_when_it_is_applied(untouche
     assert "swordfish" not in text
     assert "two words, $HOME" not in text.replace("[apps.shop.build", "").partition("X =")[0]
     assert "sesame" not in text
-    assert "nothing to do" in apply(untouched, text)[2]
+    assert "no change" in apply(untouched, text)[2]
 
 
 def test_changes_of_one_live_app_are_one_deploy(full: World) -> None:
@@ -240,7 +240,8 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "says nothing"), ("[apps.shop", "not valid TOML"), ("[app.shop]", "did you mean 'apps'"),
+        ("", "the document on standard input is empty"),
+        ("[apps.shop", "not valid TOML"), ("[app.shop]", "did you mean 'apps'"),
         ("[apps.shop]\nprot = 1", "did you mean 'apps.shop.port'"), ("[apps.shop]\nport = 70000", "apps.shop.port"),
         ("[apps.Shop]", "is not an app name"), ("[apps.shop.config]\nA = 1", "apps.shop.config.A must be a string"),
         ("[apps.shop.scale]\nweb = -1", "apps.shop.scale.web"), ('[apps.shop]\ndomains = ["a b"]', "apps.shop.domains"),
@@ -257,7 +258,7 @@ def test_a_locked_app_can_be_changed_by_a_document_that_says_so(full: World) -> 
          "did you mean 'shop'"),
         ("[apps.shop]\nratelimit = 3", "apps.shop.ratelimit must be a table"),
         ('[apps.shop.ratelimit]\nper = "1m"', "needs requests"),
-        ('[apps.shop.ratelimit]\nrequests = 1\nper = "1y"', "apps.shop.ratelimit.per: '1y' is not a time"),
+        ('[apps.shop.ratelimit]\nrequests = 1\nper = "1y"', "apps.shop.ratelimit.per: '1y' is not a period"),
         ('[apps.shop]\nvcl = "sub vcl_recv { }"', "apps.shop.vcl is not valid as custom VCL: line 1"),
         ('[apps.shop]\nbodylimit = "much"', "apps.shop.bodylimit must be a size"),
         ("[apps.shop]\nmaintenance = 3", "maintenance must be a table"),
@@ -285,7 +286,7 @@ def test_what_cannot_be_is_refused_before_anything_is_done(untouched: World, tex
 
 def test_a_domain_from_before_below_the_servers_own_is_no_reason_to_refuse(full: World) -> None:
     full.store.add_domain(full.store.app("blog").id, "www.example.com")
-    assert "nothing to do" in apply(full, exported(full))[2]
+    assert "no change" in apply(full, exported(full))[2]
 
 
 def test_a_domain_moves_from_one_app_to_another(full: World) -> None:
@@ -305,7 +306,7 @@ def test_keys_are_added_changed_limited_and_removed(full: World) -> None:
     code, out, err = apply(full, text)
     assert code == 0, out + err
     assert [(k.name, k.role) for k in full.store.keys()] == [("ada", Role.ADMIN), ("ci", Role.VIEWER)]  # noqa: SIM118
-    assert "nothing to do" in apply(full, text)[2]
+    assert "no change" in apply(full, text)[2]
     code, _, err = apply(full, text.replace('apps = ["blog"]\n', ""))
     assert (code, [k.apps for k in full.store.keys()]) == (0, [None, None]), err  # noqa: SIM118
 
@@ -319,7 +320,7 @@ def test_what_is_limited_to_no_app_stays_so_here_and_on_another_server(full: Wor
     full.ok("apps:destroy", "gone", "--force")
     text = exported(full)
     assert (tomllib.loads(text)["keys"]["eve"]["apps"], tomllib.loads(text)["webhooks"]["of-gone"]["apps"]) == ([], [])
-    assert "nothing to do" in apply(full, text)[2]
+    assert "no change" in apply(full, text)[2]
     other = World.open(tmp_path / "other")
     repositories(other)
     code, out, err = apply(other, text)

@@ -50,7 +50,7 @@ def test_a_volume_is_made_mounted_by_a_deploy_and_shown(shop: World) -> None:
         "name": "data", "kind": "volume", "path": "/data", "read_only": False, "processes": None, "size_bytes": 1024,
         "mounted": True, "source": next(iter(volumes(shop))),
     }  # fmt: skip
-    assert "nothing to do" in shop.ok("storage:mount", "shop", "data:/data/").err and deploys(shop) == 2
+    assert "no change" in shop.ok("storage:mount", "shop", "data:/data/").err and deploys(shop) == 2
     assert shop.ok("releases:info", "shop", "--format", "json").json["mounts"] == ["data:/data"]
 
 
@@ -221,7 +221,7 @@ def test_an_export_that_is_not_whole_fails(shop: World) -> None:
     memory = shop.memory.engine.volumes
     memory.content[volume] = memory.content[volume].rstrip(b"\0").ljust(1024, b"\0")[:1024]  # a file that has shrunk
     client = shop.run("storage:export", "shop", "data")
-    assert client.code == 1 and "not whole" in client.err and "ps:stop shop" in client.err
+    assert client.code == 1 and "the archive is incomplete" in client.err and "ps:stop shop" in client.err
 
 
 def test_an_import_before_the_first_push_or_while_stopped_needs_no_deploy(world: World) -> None:

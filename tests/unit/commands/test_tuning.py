@@ -32,7 +32,7 @@ def test_a_port_is_deployed_and_the_same_port_again_is_not(shop: World) -> None:
     assert shown(shop, "ports:show", "shop") == {"port": 5000, "source": "EXPOSE", "live": 5000}
     assert shop.ok("ports:set", "shop", "3000").out.startswith("changing port for shop\n-----> Deploy 2")
     assert shown(shop, "ports:show", "shop")["port"] == 3000
-    assert "nothing to do" in shop.ok("ports:set", "shop", "3000").err
+    assert "no change" in shop.ok("ports:set", "shop", "3000").err
     assert deploys(shop) == 2
 
 
@@ -199,7 +199,7 @@ def test_the_classic_builder_can(shop: World) -> None:
     shop.settings = dataclasses.replace(shop.settings, docker=DockerSettings(builder="classic"))
     shop.services = Services(shop.store, shop.settings, shop.operations)
     done = shop.ok("resources:limit", "shop", "--process", "build", "--memory", "1g", "--cpus", "0.5")
-    assert "used from the next build on" in done.err and deploys(shop) == 1
+    assert "the next build uses it" in done.err and deploys(shop) == 1
     assert shown(shop, "resources:show", "shop")[-1]["process"] == "build"
     assert "only in memory and CPUs" in shop.run("resources:limit", "shop", "--process", "build", "--pids", "5").err
 

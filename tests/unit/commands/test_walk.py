@@ -167,5 +167,5 @@ def test_a_host_name_of_others_does_not_name_their_app(walk: Walk) -> None:
     admin, limited = walk.key(Role.ADMIN, limited=False), walk.key(Role.DEPLOYER)
     assert walk.run(admin, "domains:add", HIDDEN, "www.example.net")[0] == 0
     code, printed = walk.run(limited, "domains:add", "mine", "www.example.net")
-    assert (code, HIDDEN in printed, "leads to another app" in printed) == (1, False, True)
+    assert (code, HIDDEN in printed, "www.example.net belongs to another app" in printed) == (1, False, True)
     assert f"'{HIDDEN}'" in walk.run(admin, "domains:add", "mine", "www.example.net")[1]
