@@ -238,7 +238,7 @@ class HealthChecker:
                 fix = "see CMD in the Dockerfile, or the Procfile"
             raise DeployError(
                 f"{container.process} {ended}" + (f": {meaning}" if meaning else ""),
-                f"see its last lines above; {fix}{more}",
+                f"see its last lines above{more}; {fix}",
                 self._last_lines(container),
             )
         return state

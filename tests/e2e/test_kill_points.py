@@ -29,7 +29,7 @@ BEFORE_THE_COMMIT = [
     Point("after", "BuildProgress.__call__", 3),  # in the middle of the build
     Point("after", "ReleaseCommands._run"),
     Point("after", "DockerEngine.start", 2),  # of web
-    Point("before", "LoadedVcls.save"),  # labelled, and not written down
+    Point("before", "BootFiles.lead"),  # labelled, and not written down
     Point("after", "Repository.compare_and_set"),
     Point("after", "LiveReleases.set_live"),  # within the transaction
     *long(

@@ -45,7 +45,7 @@ TARGETS = (
     "gitship.containers.health_check:HealthChecker.wait_ready",
     "gitship.front.canary_routes:CanaryRoutes.share",
     "gitship.front.front:Front.load",
-    "gitship.front.loaded_vcls:LoadedVcls.save",
+    "gitship.front.state_files:BootFiles.lead",
     "gitship.front.state_files:BootFiles._put",
     "gitship.front.front:Front.label",
     "gitship.routing.switch:Switch.verify",
