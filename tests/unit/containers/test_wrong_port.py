@@ -136,4 +136,4 @@ def test_a_command_that_is_not_there_is_told_as_that(code: str, cause: str) -> N
     assert error.message == f"worker exited {code}{cause}"
     assert ("see CMD in the Dockerfile, or the Procfile" in error.hint) is bool(cause)
     assert ("config:set shop NAME=VALUE" in error.hint) is not bool(cause)
-    assert error.hint.endswith("all of it: logs shop --release v1")
+    assert error.hint.startswith("see its last lines above; all of it: logs shop --release v1; ")
