@@ -15,11 +15,12 @@ from gitship.console.redirect_targets import redirect
 from gitship.errors import ConfigError, GitshipError
 from gitship.front.cache import ALL_COOKIES
 from gitship.front.gate import REDIRECT_CODES
-from gitship.https.wanted_certificates import WantedCertificate, wish_of
+from gitship.https.wanted_certificates import wish_of
 from gitship.model import App
 from gitship.routing.gate_settings import gate_of
 from gitship.schema import Value
 from gitship.serverfile.document import Section, Step, section, some, texts, variables
+from gitship.serverfile.https_entry import https_step, https_wish, read_https
 
 
 def _parsed(value: Value, read: Any) -> Any:
@@ -206,21 +207,6 @@ def _logins(context: Context, app: App) -> dict[str, str]:
 section(Section("auth", lambda v: _unless_false(v, variables, {}), _logins, _auth_steps, {}, secret=True))
 
 
-def read_https(value: Value) -> Any:
-    """``false``, or a table with ``hsts``. Raises ConfigError."""
-    if isinstance(value.raw, bool):
-        return {"hsts": False} if value.raw else False
-    hsts = value.known(("hsts",)).get("hsts")
-    if hsts is not None and not isinstance(hsts.raw, bool):
-        raise hsts.error("must be true or false")
-    return {"hsts": bool(hsts is not None and hsts.raw)}
-
-
-def https_wish(wish: WantedCertificate) -> Any:
-    """As ``read_https`` reads it."""
-    return {"hsts": bool(wish.hsts_s)} if wish.on else False
-
-
 def _https_now(context: Context, app: App) -> Any:
     wish = wish_of(context.store, context.settings, app)
     return https_wish(wish) if wish.said else None
@@ -228,12 +214,6 @@ def _https_now(context: Context, app: App) -> Any:
 
 def _https_steps(app: str, before: Any, wanted: Any) -> Iterable[Step]:
     yield https_step(app, wanted)
-
-
-def https_step(site: str, wanted: Any) -> Step:
-    if wanted is False:
-        return Step(("https:disable", site))
-    return Step(("https:enable", site, "--hsts", "on" if wanted["hsts"] else "off"))
 
 
 section(Section("https", read_https, _https_now, _https_steps, None))

@@ -65,7 +65,8 @@ def section(made: Section) -> Section:
 
 def sections() -> tuple[Section, ...]:
     """In the order in which a document has them: what a section needs stands before it."""
-    for name in ("app_storage", "app_limits", "app_run", "app_visitors"):  # each declares its sections
+    # Each of these declares its sections when it is first imported, so nothing else imports one.
+    for name in ("app_storage", "app_limits", "app_run", "app_visitors"):
         importlib.import_module(f"gitship.serverfile.{name}")
     return tuple(_sections.values())
 
@@ -140,5 +141,6 @@ def _key(value: Value) -> KeyEntry:
 
 
 def _app(value: Value) -> dict[str, Any]:
-    table = value.known(tuple(_sections))
-    return {one.key: one.read(table[one.key]) for one in sections() if one.key in table}
+    known = sections()
+    table = value.known(tuple(one.key for one in known))
+    return {one.key: one.read(table[one.key]) for one in known if one.key in table}

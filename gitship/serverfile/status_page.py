@@ -10,8 +10,8 @@ from gitship.errors import Conflict
 from gitship.https.wanted_certificates import wish_of
 from gitship.model import STATUS_PAGE
 from gitship.schema import Value
-from gitship.serverfile.app_visitors import https_step, https_wish, read_https
 from gitship.serverfile.document import Step
+from gitship.serverfile.https_entry import https_step, https_wish, read_https
 
 
 def read(value: Value) -> dict[str, Any]:

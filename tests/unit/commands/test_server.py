@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -126,6 +128,21 @@ def test_another_server_becomes_the_same_and_then_has_nothing_to_do(full: World,
     assert exported(other) == text
     assert "no change" in apply(other, text)[2]
     other.store.close()
+
+
+def test_the_sections_are_known_and_in_order_whatever_was_imported_first() -> None:
+    """In a process of its own: as a server has it whose first command is `server:apply`."""
+    program = (
+        "from gitship.console import command_registry; command_registry.load();"
+        "from gitship.serverfile import document; document.parse('[apps.shop.config]');"
+        "print(*[one.key for one in document.sections()])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        "deploy_branch", "mounts", "cron", "ratelimit", "bodylimit", "vcl", "config", "scale", "port", "checks",
+        "skip_checks", "limits", "capabilities", "build", "domains", "maintenance", "redirects", "cache", "error_page",
+        "allow", "auth", "https", "lock",
+    ]  # fmt: skip
 
 
 def test_every_section_is_in_the_full_document(untouched: World) -> None:
