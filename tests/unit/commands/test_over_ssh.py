@@ -156,7 +156,7 @@ def test_a_question_is_answered_on_a_terminal(remote: Remote) -> None:
     remote.ssh("apps:create", "shop")
     child = remote.popen("apps:destroy", "shop", terminal=True)
     assert child.stdin is not None
-    read_until(child, b"Its name, to go on: ")
+    read_until(child, b"Type its name to continue: ")
     child.stdin.write(b"shpo\x7f\x7fop\r")
     child.stdin.flush()
     assert b"destroyed shop" in read_until(child, b"destroyed shop\r\n")
@@ -168,7 +168,7 @@ def test_ctrl_c_at_a_question_does_nothing(remote: Remote) -> None:
     remote.ssh("apps:create", "shop")
     child = remote.popen("apps:destroy", "shop", terminal=True)
     assert child.stdin is not None
-    read_until(child, b"Its name, to go on: ")
+    read_until(child, b"Type its name to continue: ")
     child.stdin.write(b"shop\x03")
     child.stdin.flush()
     assert child.wait(TIMEOUT_S) == 130
