@@ -130,6 +130,7 @@ def test_another_server_becomes_the_same_and_then_has_nothing_to_do(full: World,
     other.store.close()
 
 
+@pytest.mark.clients
 def test_the_sections_are_known_and_in_order_whatever_was_imported_first() -> None:
     """In a process of its own: as a server has it whose first command is `server:apply`."""
     program = (
