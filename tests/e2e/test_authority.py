@@ -119,11 +119,11 @@ def test_an_account_is_bound_to_the_one_of_the_settings(binding: Pebble, base: P
     ("kid", "key", "message", "hint"),
     [
         ("", "", "requires external account binding", "eab_kid"),
-        ("kid-8", HMAC, "refuses: the field 'kid' references a key that is not known", "eab_kid"),
+        ("kid-8", HMAC, "refused: the field 'kid' references a key that is not known", "eab_kid"),
         (
             KID,
             base64.urlsafe_b64encode(bytes(32)).rstrip(b"=").decode(),
-            "refuses: external account binding JWS verification error",
+            "refused: external account binding JWS verification error",
             "eab_hmac_key",
         ),
     ],
@@ -142,7 +142,7 @@ def test_an_authority_that_cannot_be_reached_is_named(binding: Pebble, base: Pat
     unknown = replace(settings, directory="https://ca.gitship.invalid/dir")
     strange = replace(settings, directory_ca="")
     for bad, reason in (
-        (silent, "connection refused"), (unknown, "DNS"), (strange, "its own certificate is not trusted"),
+        (silent, "connection refused"), (unknown, "its name does not resolve"), (strange, "its own certificate is not trusted"),
     ):  # fmt: skip
         with pytest.raises(CertificateError) as told:
             asking(bad, base, Web()).obtain([HOST])

@@ -52,7 +52,7 @@ def test_a_network_of_that_name_that_gitship_did_not_make_is_left_alone(lab: Lab
     name = f"{lab.network}-foreign"
     docker_cli.docker(lab.host, "network", "create", "--label", f"{LABEL}={lab.run}", name)
     before = subnet(lab, name)
-    with pytest.raises(Conflict, match="did not make"):
+    with pytest.raises(Conflict, match="did not create"):
         lab.engine.ensure_network(name, lab.subnet, {"gitship.server": "me"})
     assert subnet(lab, name) == before
     lab.engine.remove_network(name)
