@@ -117,7 +117,7 @@ def test_everything_is_lost_and_back(own_server: Server, base: Path, tiny_app: C
     ok(server, "ps:rebuild", "idle")
     assert server.get("idle").status == 200
     refused = server.gitship("restore", str(archive), "--force")
-    assert refused.returncode == 1 and "runs on" in refused.stderr
+    assert refused.returncode == 1 and "gitship is already running on" in refused.stderr
 
 
 def test_a_damaged_database_is_refused_and_brought_back(own_server: Server, tiny_app: Callable[..., Path]) -> None:
