@@ -169,7 +169,7 @@ def test_a_container_that_somebody_stops_is_started_again_and_that_is_said(
     told = len(events(server, "stopped"))
     docker_cli.docker(server.docker_host, "rm", "-f", "stopped.web.1.v1")
     wait_until(lambda: len(events(server, "stopped")) > told, 40, "the reconciler has made it anew")
-    assert "made anew" in events(server, "stopped")[-1]["text"]
+    assert "was recreated" in events(server, "stopped")[-1]["text"]
     assert {row["kind"] for row in events(server, "stopped")} == {"restarted"}
 
 

@@ -69,7 +69,7 @@ def test_a_first_push_that_was_dropped_leaves_what_others_have_set(server: Serve
         held.process.kill()
         held.ended()
     wait_until(lambda: not app_id(server, "untouched"), 10, "the app of the dropped push is gone")
-    sql = "SELECT 1 FROM audit WHERE action = 'git push' AND app = 'untouched' AND detail LIKE '%gone again'"
+    sql = "SELECT 1 FROM audit WHERE action = 'git push' AND app = 'untouched' AND detail LIKE '%was removed'"
     wait_until(lambda: server.database(sql), 10, "the audit log says so")
     assert ok(server, "config:get", "wanted", "A") == "1\n"
 
