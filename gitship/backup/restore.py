@@ -62,8 +62,8 @@ def restore(stream: IO[bytes], path: Path, *, force: bool, volumes_of: Callable[
     """Makes the server of the backup, with its settings in ``path``, or with those that are there already.
 
     ``volumes_of`` gives the engine's volumes when the backup has some. Raises GitshipError, and then nothing has
-    changed: IncompleteBackup for an archive that is damaged or cut off, Conflict when there are data and not ``force``, or a
-    gitship runs on them.
+    changed: IncompleteBackup for an archive that is damaged or cut off, Conflict when there are data and not
+    ``force``, or a gitship runs on them.
     """
     reader = BackupReader(stream)
     entries = iter(reader)

@@ -142,7 +142,8 @@ def test_an_authority_that_cannot_be_reached_is_named(binding: Pebble, base: Pat
     unknown = replace(settings, directory="https://ca.gitship.invalid/dir")
     strange = replace(settings, directory_ca="")
     for bad, reason in (
-        (silent, "connection refused"), (unknown, "its name does not resolve"), (strange, "its own certificate is not trusted"),
+        (silent, "connection refused"), (unknown, "its name does not resolve"),
+        (strange, "its own certificate is not trusted"),
     ):  # fmt: skip
         with pytest.raises(CertificateError) as told:
             asking(bad, base, Web()).obtain([HOST])
