@@ -120,14 +120,14 @@ def test_builds_that_begin_at_once_share_no_time(tmp_path: Path) -> None:
 KILLED = """
 import os, pathlib, signal, sys
 from gitship.git import file_times
-from gitship.git.snapshot import Entry
+from gitship.git.snapshot import TreeEntry
 steps = iter(range(int(sys.argv[2])))
 def trace(frame, event, arg):
     if frame.f_code.co_filename == file_times.__file__ and next(steps, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     return trace
 sys.settrace(trace)
-file_times.of(pathlib.Path(sys.argv[1]), [Entry("a", 0o100644, b"2" * 40), Entry("b", 0o100644, b"3" * 40)], 1)
+file_times.of(pathlib.Path(sys.argv[1]), [TreeEntry("a", 0o100644, b"2" * 40), TreeEntry("b", 0o100644, b"3" * 40)], 1)
 """
 
 
