@@ -24,6 +24,7 @@ SAMPLES = 20  # failures that are kept word for word
 REQUEST_S = 60.0
 AT_LEAST_S = 180.0  # how long the load may go on to reach its number of requests
 SLOW_MS = 5000
+SLOW = 2
 STREAMS = 2
 STREAM_PIECES = 8
 PIECE_MS = 500
@@ -153,13 +154,13 @@ class Visitors:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.stop.wait(), self.pause_s)
 
-    async def run(self, workers: int, streams: int, at_least: int) -> None:
+    async def run(self, workers: int, slow: int, streams: int, at_least: int) -> None:
         asks: list[tuple[str, Callable[[aiohttp.ClientSession], Awaitable[str]], bool]] = [
             *[("GET", self.get, True)] * (workers // 2),
             *[("POST", self.post, True)] * (workers - workers // 2),
             ("GET new connection", self.get, False),
             ("POST new connection", self.post, False),
-            *[("GET slow", self.slow, True)] * 2,
+            *[("GET slow", self.slow, True)] * slow,
             *[("GET stream", self.stream, True)] * streams,
         ]
         async with self.session() as session:
@@ -209,13 +210,13 @@ class Load:
 @contextmanager
 def load(
     port: int, host: str, allowed: Sequence[str], *, workers: int = 12, pause_ms: int = 15, at_least: int = 0,
-    slow_ms: int = SOON_MS, piece_ms: int = SOON_PIECE_MS, streams: int = STREAMS,
+    slow_ms: int = SOON_MS, piece_ms: int = SOON_PIECE_MS, slow: int = SLOW, streams: int = STREAMS,
 ) -> Iterator[Load]:  # fmt: skip
     """Visitors of one app while the body runs, and until there were ``at_least`` requests; ``end`` gives the report."""
     command = [
         sys.executable, "-m", "tests.e2e.load", "--port", str(port), "--host", host, "--allow", ",".join(allowed),
         "--workers", str(workers), "--pause-ms", str(pause_ms), "--at-least", str(at_least),
-        "--slow-ms", str(slow_ms), "--piece-ms", str(piece_ms), "--streams", str(streams),
+        "--slow-ms", str(slow_ms), "--piece-ms", str(piece_ms), "--slow", str(slow), "--streams", str(streams),
     ]  # fmt: skip
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -242,8 +243,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--pause-ms", type=int, default=15)
     parser.add_argument("--at-least", type=int, default=0, help="go on until there were so many requests")
-    parser.add_argument("--slow-ms", type=int, default=SLOW_MS, help="how long the two slow requests take")
+    parser.add_argument("--slow-ms", type=int, default=SLOW_MS, help="how long a slow answer takes")
     parser.add_argument("--piece-ms", type=int, default=PIECE_MS, help="between the pieces of a stream")
+    parser.add_argument("--slow", type=int, default=SLOW, help="visitors with slow answers")
     parser.add_argument("--streams", type=int, default=STREAMS, help="visitors with answers in pieces")
     given = parser.parse_args()
 
@@ -251,7 +253,7 @@ def main() -> None:
         visitors = Visitors(
             given.port, given.host, given.allow.split(","), given.pause_ms / 1000, given.slow_ms, given.piece_ms
         )
-        await visitors.run(given.workers, given.streams, given.at_least)
+        await visitors.run(given.workers, given.slow, given.streams, given.at_least)
 
     asyncio.run(run())
 
