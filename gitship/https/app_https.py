@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from gitship.config import Settings
 from gitship.errors import Conflict, GitshipError, NotFound
@@ -39,31 +38,12 @@ class HostStatus:
     held: bool = False
 
 
-class AppHttps(Protocol):
-    """Every method takes an app that exists, or the status page, and raises GitshipError with a hint.
-
-    Then all is as it was.
-    """
-
-    def enable(self, site: Site, hsts_s: int | None, say: Say, by: Identity) -> None:
-        """``hsts_s`` None: as it is. ``say`` gets what else is to be known, a sentence each."""
-        ...
-
-    def disable(self, site: Site, by: Identity) -> None: ...
-
-    def renew(self, site: Site, say: Say, by: Identity, *, force: bool = False) -> None: ...
-
-    def status(self, site: Site) -> list[HostStatus]: ...
-
-    def add_certificate(self, site: Site, certificate: Certificate, by: Identity) -> list[str]:
-        """Hosts of the app that it is not valid for."""
-        ...
-
-    def remove_certificate(self, site: Site, by: Identity) -> None: ...
-
-
 class ServerHttps:
-    """Safe from any thread."""
+    """Safe from any thread.
+
+    What commands call takes an app that exists, or the status page, and raises GitshipError with a hint; then all is as
+    it was.
+    """
 
     def __init__(
         self,
@@ -83,7 +63,7 @@ class ServerHttps:
     # -- by command
 
     def enable(self, site: Site, hsts_s: int | None, say: Say, by: Identity) -> None:
-        """See ``AppHttps.enable``."""
+        """``hsts_s`` None: as it is. ``say`` gets what else is to be known, a sentence each."""
         with self._acting(site, by):
             before = wish_of(self._store, self._settings, site)
             store_wish(self._store, site, WantedCertificate(True, before.hsts_s if hsts_s is None else hsts_s))
@@ -103,13 +83,12 @@ class ServerHttps:
             say("wildcard domains need your own certificate (certs:add), or the server's dns-01 hook")
 
     def disable(self, site: Site, by: Identity) -> None:
-        """See ``AppHttps.disable``. Certificates are kept."""
+        """Certificates are kept."""
         with self._acting(site, by):
             store_wish(self._store, site, WantedCertificate(False))
         self._bring(site)
 
     def renew(self, site: Site, say: Say, by: Identity, *, force: bool = False) -> None:
-        """See ``AppHttps.renew``."""
         self._confirm(site, by)
         if not wish_of(self._store, self._settings, site).on:
             raise Conflict(f"{called(site)} has no HTTPS", f"https:enable {word(site)}")
@@ -129,7 +108,6 @@ class ServerHttps:
         self._bring(site)
 
     def status(self, site: Site) -> list[HostStatus]:
-        """See ``AppHttps.status``."""
         hosts = hosts_of(self._store, self._settings, site)
         if not wish_of(self._store, self._settings, site).on:
             return [HostStatus(host, "off") for host in hosts]
@@ -155,7 +133,7 @@ class ServerHttps:
         return rows
 
     def add_certificate(self, site: Site, certificate: Certificate, by: Identity) -> list[str]:
-        """See ``AppHttps.add_certificate``."""
+        """Hosts of the app that it is not valid for."""
         hosts = hosts_of(self._store, self._settings, site)
         if not any(covers(certificate.domains, host) for host in hosts):
             raise Conflict(
@@ -179,7 +157,7 @@ class ServerHttps:
         return [host for host in hosts if not covers(certificate.domains, host)]
 
     def remove_certificate(self, site: Site, by: Identity) -> None:
-        """See ``AppHttps.remove_certificate``. Raises NotFound when there is none of its owner's."""
+        """Raises NotFound when there is none of its owner's."""
         with self._acting(site, by):
             if not self._store.remove_certificate(site.id, CertificateSource.OWN):
                 raise NotFound(f"{called(site)} has no certificate from certs:add", "see `certs:list`")

@@ -19,7 +19,8 @@ from gitship.https.sites import hosts_of, public, sites
 from gitship.https.wanted_certificates import WantedCertificate, wish_of
 from gitship.model import GITSHIP, App, CertificateSource, Site, StoredCertificate
 from gitship.per_app_errors import PerAppErrors
-from gitship.routing.gate_settings import Gates, gate_of, status_https
+from gitship.routing.access_control import AccessControl
+from gitship.routing.gate_settings import gate_of, status_https
 from gitship.store import Store
 
 SELF_SIGNED_DAYS = 365
@@ -41,7 +42,7 @@ class TlsEndpoint(Protocol):
 class CertificateInstaller:
     """Safe from any thread, and idempotent: it can be interrupted anywhere and repeated."""
 
-    def __init__(self, settings: Settings, store: Store, terminator: TlsEndpoint, gates: Gates) -> None:
+    def __init__(self, settings: Settings, store: Store, terminator: TlsEndpoint, gates: AccessControl) -> None:
         self._settings = settings
         self._store = store
         self._terminator = terminator

@@ -72,7 +72,7 @@ class WebhookSender:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def test(self, webhook: Webhook) -> Delivery:
-        """See ``Notifications.test``."""
+        """Sends one message now, once, and waits for what comes of it; all others are sent as things happen."""
         text = f"a test of the webhook {webhook.name}"
         delivery = self._written(webhook, self._store.add_delivery(webhook, Topic.TEST, text=text, held=True))
         return self._tried(webhook, delivery, last=True)

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from gitship.errors import UsageError, nearest
-from gitship.model import Delivery, Topic, Webhook
+from gitship.model import Topic
 
 FORMATS = ("json", "slack", "discord")
 EVENTS = tuple(event.value for event in Topic if event is not Topic.TEST)
 URL_CHARS = 2048
-
-
-class WebhookNotifications(Protocol):
-    """How a message is sent by hand; all others are sent as things happen."""
-
-    def test(self, webhook: Webhook) -> Delivery:
-        """Sends one message now, once, and waits for what comes of it."""
-        ...
 
 
 def split(url: str) -> SplitResult:

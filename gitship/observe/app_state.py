@@ -10,7 +10,7 @@ from gitship.appsettings import MAINTENANCE, STOPPED
 from gitship.model import WEB, App, Container, Deploy, DeployState
 from gitship.model.traffic import Traffic
 from gitship.observe.status_facts import RUNNING, StatusFacts
-from gitship.routing.pause import AppPauses
+from gitship.routing.pause import ServerPauses
 from gitship.store import Store
 
 UNANSWERED_S = 30.0  # what visitors got in so long says whether anybody answers them
@@ -81,7 +81,7 @@ class AppStates:
     """Reads what all apps share once, then says of each how it is."""
 
     def __init__(
-        self, store: Store, pauses: AppPauses, words: Words, unanswered: Collection[int] = (), *,
+        self, store: Store, pauses: ServerPauses, words: Words, unanswered: Collection[int] = (), *,
         front_answers: bool = True,
     ) -> None:  # fmt: skip
         """``front_answers`` is what ``StatusFacts`` says; ``unanswered`` are ids, by the function above."""

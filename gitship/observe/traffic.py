@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from gitship.errors import GitshipError
 from gitship.front.traffic_counters import KEPT_S, TrafficCounters, TrafficMinute
@@ -37,26 +36,11 @@ class TrafficMetrics:
     counting: bool
 
 
-class Stats(Protocol):
-    """What is known of apps' visitors. Spans without any are left out; nothing raises but for a broken store."""
-
-    def traffic(self, app: App, since_s: float) -> Traffic:
-        """Of the last ``since_s``: to 10 s within ten minutes, to the minute within an hour, else to the hour."""
-        ...
-
-    def history(self, app: App, since_s: float) -> list[Span]:
-        """The same piece by piece, oldest first."""
-        ...
-
-    def all_traffic(self, since_s: float) -> dict[int, Traffic]:
-        """``traffic`` of every app by its id; those without visitors are left out."""
-        ...
-
-    def metrics(self) -> TrafficMetrics: ...
-
-
 class StoredStats:
-    """Owns the thread that writes down what the tally has counted, and the one that reads varnishncsa."""
+    """What is known of apps' visitors. Spans without any are left out; nothing raises but for a broken store.
+
+    Owns the thread that writes down what the tally has counted, and the one that reads varnishncsa.
+    """
 
     def __init__(
         self,
@@ -101,14 +85,17 @@ class StoredStats:
             log.exception("writing down what visitors asked for")
 
     def traffic(self, app: App, since_s: float) -> Traffic:
+        """Of the last ``since_s``: to 10 s within ten minutes, to the minute within an hour, else to the hour."""
         return together(span.traffic for span in self.history(app, since_s))
 
     def history(self, app: App, since_s: float) -> list[Span]:
+        """The same piece by piece, oldest first."""
         if since_s <= KEPT_S:
             return self._counters.steps(app.id, since_s)
         return self._hours(since_s, app.id).get(app.id, [])
 
     def all_traffic(self, since_s: float) -> dict[int, Traffic]:
+        """``traffic`` of every app by its id; those without visitors are left out."""
         if since_s > KEPT_S:
             return {app_id: together(s.traffic for s in spans) for app_id, spans in self._hours(since_s).items()}
         steps = {app.id: self._counters.steps(app.id, since_s) for app in self._store.apps()}

@@ -12,9 +12,9 @@ from gitship.model import App, UptimeDay
 from gitship.model.uptime import DAY_S
 from gitship.observe.app_state import UNANSWERED_S, AppStates, Words, unanswered
 from gitship.observe.status_facts import StatusFacts
-from gitship.observe.traffic import Stats
+from gitship.observe.traffic import StoredStats
 from gitship.per_app_errors import PerAppErrors
-from gitship.routing.pause import AppPauses
+from gitship.routing.pause import ServerPauses
 from gitship.store import Store
 
 SAMPLE_S = 20.0
@@ -32,7 +32,12 @@ class Uptime:
     """
 
     def __init__(
-        self, store: Store, facts: StatusFacts, pauses: AppPauses, stats: Stats, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        facts: StatusFacts,
+        pauses: ServerPauses,
+        stats: StoredStats,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._facts = facts

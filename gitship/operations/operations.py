@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from gitship.backup.create import Backups
 from gitship.disk.free_space import FreeSpace
-from gitship.https.app_https import AppHttps
+from gitship.https.app_https import ServerHttps
 from gitship.logs.stream import LogReader
-from gitship.notify.webhooks import WebhookNotifications
+from gitship.notify.sender import WebhookSender
 from gitship.observe.container_usage import UsageSampler
 from gitship.observe.status_facts import StatusFacts
-from gitship.observe.traffic import Stats
+from gitship.observe.traffic import StoredStats
 from gitship.oneoff.cron import Cron
 from gitship.oneoff.programs import Programs
 from gitship.operations.apps import Apps
@@ -32,9 +32,9 @@ from gitship.operations.storage import Storage
 from gitship.operations.tuning import Tuning
 from gitship.reconcile.destroy_app import AppDestruction
 from gitship.reconcile.reconciler import Reconciling
+from gitship.routing.access_control import AccessControl
 from gitship.routing.active_canaries import ActiveCanaries
-from gitship.routing.gate_settings import Gates
-from gitship.routing.pause import AppPauses
+from gitship.routing.pause import ServerPauses
 from gitship.volumes.lifecycle import VolumeLifecycle
 
 
@@ -46,17 +46,17 @@ class Rooms:
     cron: Cron  # commands that run by the clock
     destroying: AppDestruction
     facts: StatusFacts  # what the status page shows beside the store
-    gates: Gates  # maintenance, redirects, passwords, networks let in
-    https: AppHttps  # certificates, and who is sent from http to https
+    gates: AccessControl  # maintenance, redirects, passwords, networks let in
+    https: ServerHttps  # certificates, and who is sent from http to https
     identify: Identify
     volume_lifecycle: VolumeLifecycle
-    notifications: WebhookNotifications  # messages to webhooks
-    pauses: AppPauses  # requests that wait
+    notifications: WebhookSender  # messages to webhooks
+    pauses: ServerPauses  # requests that wait
     programs: Programs  # commands in containers of their own, and in running ones
     reconciling: Reconciling  # what is wanted and what there is, compared and put right
     room: FreeSpace  # on the disk
     sampler: UsageSampler
-    stats: Stats  # what visitors asked for, and how that was answered
+    stats: StoredStats  # what visitors asked for, and how that was answered
     tails: LogReader
     active_canaries: ActiveCanaries
 

@@ -8,15 +8,15 @@ from gitship.appsettings import BEFORE, CACHE, ERROR_PAGE
 from gitship.front.cache import Purge
 from gitship.model import App, Identity
 from gitship.operations.shared import Shared
+from gitship.routing.access_control import AccessControl
 from gitship.routing.desired_state import owner
-from gitship.routing.gate_settings import Gates
 from gitship.store.settings import Changes
 
 
 class Serving:
     """Every method raises GitshipError (NotFound, FrontError, ...) with a hint, and then nothing has changed."""
 
-    def __init__(self, shared: Shared, gates: Gates) -> None:
+    def __init__(self, shared: Shared, gates: AccessControl) -> None:
         self._store = shared.store
         self._front = shared.front
         self._gates = gates

@@ -50,7 +50,11 @@ class AccessControl:
         self._drain_limit_s = drain_limit_s
 
     def change(self, app: App, change: Callable[[Gate], Gate], by: Identity) -> Gate:
-        """See ``Gates.change``."""
+        """Replaces the app's gate by what ``change`` makes of it, and gives it back; it holds from the next request on.
+
+        Raises what ``change`` raises, NotFound, NoPermission, or FrontError when Varnish can't have it; then nothing
+        has changed.
+        """
         with self._front.holding(app.id):
             with self._store.acting(app, by):
                 before = gate_of(self._store, app.id)
@@ -66,7 +70,7 @@ class AccessControl:
             return after
 
     def change_status_page(self, https: HttpsRedirect | None) -> None:
-        """See ``Gates.change_status_page``."""
+        """The same for the status page: who comes by http to its host is sent on, or not any more."""
         with self._front.holding(STATUS_PAGE.id):
             before = status_https(self._store)
             if https == before:
@@ -88,7 +92,10 @@ class AccessControl:
             self._front.discard(old)  # a page's stream that is open goes on
 
     def keep(self, app: App, changes: Changes, by: Identity) -> None:
-        """See ``Gates.keep``."""
+        """Stores settings of the app (None unsets) that Varnish has to know of; they hold from the next request on.
+
+        Raises NotFound, NoPermission, or FrontError when Varnish can't have them; then nothing has changed.
+        """
         with self._front.holding(app.id):
             with self._store.acting(app, by):
                 before = self._store.app_settings(app.id).stored(changes)
@@ -102,7 +109,7 @@ class AccessControl:
                 raise
 
     def try_vcl(self, app: App, vcl: str) -> None:
-        """See ``Gates.try_vcl``."""
+        """Compiles it as the app's own, and leaves everything as it is. Raises FrontError with the compiler's words."""
         found = self._store.app_by_id(app.id)
         ensure_front(self._front)
         gate = dataclasses.replace(gate_of(self._store, found.id), vcl=vcl)
@@ -111,7 +118,7 @@ class AccessControl:
         self._front.discard(self._front.load(wanted))
 
     def ensure_rates(self) -> None:
-        """See ``Gates.ensure_rates``."""
+        """Raises FrontError when the Varnish of this server cannot limit rates."""
         ensure_front(self._front)
         if not self._front.limits_rates():
             raise no_rates()

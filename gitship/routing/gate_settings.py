@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import Protocol
 
 from gitship.appsettings import ALLOW, AUTH, BODY, HTTPS_GATE, MAINTENANCE, RATE, REDIRECTS, VCL
 from gitship.errors import FrontError
 from gitship.front.gate import Gate, HttpsRedirect
 from gitship.front.visitor_limits import VisitorLimits
-from gitship.model import App, Identity
 from gitship.store import Store
-from gitship.store.settings import Changes
 
 STATUS_HTTPS_GATE = "status-https-gate"  # as HTTPS_GATE for the status page, a setting of the server
-
-
-class Gates(Protocol):
-    """How a gate is changed."""
-
-    def change(self, app: App, change: Callable[[Gate], Gate], by: Identity) -> Gate:
-        """Replaces the app's gate by what ``change`` makes of it, and gives it back; it holds from the next request on.
-
-        Raises what ``change`` raises, NotFound, NoPermission, or FrontError when Varnish can't have it; then nothing
-        has changed.
-        """
-        ...
-
-    def keep(self, app: App, changes: Changes, by: Identity) -> None:
-        """Stores settings of the app (None unsets) that Varnish has to know of; they hold from the next request on.
-
-        Raises NotFound, NoPermission, or FrontError when Varnish can't have them; then nothing has changed.
-        """
-        ...
-
-    def change_status_page(self, https: HttpsRedirect | None) -> None:
-        """The same for the status page: who comes by http to its host is sent on, or not any more."""
-        ...
-
-    def try_vcl(self, app: App, vcl: str) -> None:
-        """Compiles it as the app's own, and leaves everything as it is. Raises FrontError with the compiler's words."""
-        ...
-
-    def ensure_rates(self) -> None:
-        """Raises FrontError when the Varnish of this server cannot limit rates."""
-        ...
 
 
 def no_rates() -> FrontError:

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 from gitship.appsettings import STOPPED
 from gitship.errors import AlreadyGone, Conflict, GitshipError, NotFound
@@ -32,25 +31,8 @@ class Paused:
     in_flight: int = 0
 
 
-class AppPauses(Protocol):
-    """How apps are paused. Nothing is stored: a pause ends with gitship, too."""
-
-    def pause(self, app: App, limit_s: float, by: Identity) -> Paused:
-        """New requests wait from now on; returns when those of before are answered, or after ``IN_FLIGHT_S``.
-
-        Raises NotFound, Conflict (paused already, stopped, never deployed) or FrontError; then nothing has changed.
-        """
-        ...
-
-    def resume(self, app: App, by: Identity) -> Paused:
-        """Lets them go. Raises NotFound, AlreadyGone when it isn't paused."""
-        ...
-
-    def paused(self, app: App) -> Paused | None: ...
-
-
 class ServerPauses:
-    """Each pause has a thread that ends it at its limit."""
+    """Each pause has a thread that ends it at its limit. Nothing is stored: a pause ends with gitship, too."""
 
     def __init__(self, store: Store, front: Front, access_control: AccessControl, domain: str) -> None:
         self._store = store
@@ -61,7 +43,10 @@ class ServerPauses:
         self._running: dict[int, tuple[App, threading.Event, threading.Thread]] = {}  # as each app was then
 
     def pause(self, app: App, limit_s: float, by: Identity) -> Paused:
-        """See ``AppPauses.pause``."""
+        """New requests wait from now on; returns when those of before are answered, or after ``IN_FLIGHT_S``.
+
+        Raises NotFound, Conflict (paused already, stopped, never deployed) or FrontError; then nothing has changed.
+        """
         found = self._store.confirm_live(app, by)
         ensure_can_pause(self._store, found, self.paused(found))
         limit_s = min(limit_s, MOST_S)
@@ -88,7 +73,7 @@ class ServerPauses:
         return Paused(max(0.0, ends_at - time.monotonic()), in_flight)
 
     def resume(self, app: App, by: Identity) -> Paused:
-        """See ``AppPauses.resume``."""
+        """Lets them go. Raises NotFound, AlreadyGone when it isn't paused."""
         found = self._store.confirm(app, by)
         paused = self.paused(found)
         if paused is None or not self._end(found.id):

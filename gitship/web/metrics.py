@@ -20,7 +20,7 @@ from gitship.console import visible_apps
 from gitship.model import STATUS_PAGE, App, Deploy, DeployState
 from gitship.model.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.model.uptime import DAY_S
-from gitship.observe.traffic import Stats
+from gitship.observe.traffic import StoredStats
 from gitship.store import Store
 from gitship.web import usage
 from gitship.web.health import Health
@@ -60,7 +60,7 @@ class MetricsCollector(Collector):
         self._store: Store = services.store
         self._health: Health = services.health
         self._operations = services.operations
-        self._stats: Stats = services.operations.stats
+        self._stats: StoredStats = services.operations.stats
         self._data_dir = services.settings.data_dir
         self._apps = apps
         self._whole = whole

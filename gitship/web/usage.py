@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gitship.model import App
 from gitship.model.traffic import Traffic, together
-from gitship.observe.traffic import Stats
+from gitship.observe.traffic import StoredStats
 
 RECENT_S = 600.0
 COVERED_SHARE = 0.01  # of all requests; fewer are those that come while a page is fetched anew
@@ -97,7 +97,7 @@ class Processor:
             return round(100 * (now[0] - busy_before) / passed, 1) if passed > 0 else 0.0
 
 
-def visits(stats: Stats, app: App) -> Visits | None:
+def visits(stats: StoredStats, app: App) -> Visits | None:
     """None when nobody has come within the hour. Not for an event loop: it adds up a hundred spans."""
     now = time.time()
     length = SPARK_S * SPARK_POINTS
