@@ -7,19 +7,14 @@ from collections.abc import Callable
 
 from gitship.appsettings import DESTROYING
 from gitship.config import Settings
+from gitship.errors import FrontError
 from gitship.front.front import AppFront, Front
 from gitship.front.gate import Gate, HttpsRedirect
 from gitship.model import STATUS_PAGE, WEB, App, Container, Identity
 from gitship.routing.active_canaries import ActiveCanaries, ActiveCanary
 from gitship.routing.desired_state import DesiredState
 from gitship.routing.drain import Drainer, DrainLimits
-from gitship.routing.gate_settings import (
-    gate_of,
-    no_rates,
-    status_https,
-    store_gate,
-    store_status_https,
-)
+from gitship.routing.gate_settings import gate_of, status_https, store_gate, store_status_https
 from gitship.routing.status_page_route import status_front
 from gitship.routing.switch import ensure_front
 from gitship.store import Store
@@ -121,7 +116,10 @@ class AccessControl:
         """Raises FrontError when the Varnish of this server cannot limit rates."""
         ensure_front(self._front)
         if not self._front.limits_rates():
-            raise no_rates()
+            raise FrontError(
+                "rate limits need Varnish's module vsthrottle, which is not installed",
+                "ask an admin to run: apt-get install varnish-modules; then repeat the command",
+            )
 
     def apply_front(self, app: App) -> None:
         """Varnish does for the app what the store says now, with the same containers. Raises FrontError."""

@@ -5,19 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from gitship.appsettings import ALLOW, AUTH, BODY, HTTPS_GATE, MAINTENANCE, RATE, REDIRECTS, VCL
-from gitship.errors import FrontError
 from gitship.front.gate import Gate, HttpsRedirect
 from gitship.front.visitor_limits import VisitorLimits
 from gitship.store import Store
 
 STATUS_HTTPS_GATE = "status-https-gate"  # as HTTPS_GATE for the status page, a setting of the server
-
-
-def no_rates() -> FrontError:
-    return FrontError(
-        "rate limits need Varnish's module vsthrottle, which is not installed",
-        "ask an admin to run: apt-get install varnish-modules; then repeat the command",
-    )
 
 
 def gate_of(store: Store, app_id: int) -> Gate:

@@ -48,7 +48,10 @@ class ServerPauses:
         Raises NotFound, Conflict (paused already, stopped, never deployed) or FrontError; then nothing has changed.
         """
         found = self._store.confirm_live(app, by)
-        ensure_can_pause(self._store, found, self.paused(found))
+        if (paused := self.paused(found)) is not None:
+            raise _already_paused(found, paused)
+        if self._store.setting(found.id, STOPPED):
+            raise Conflict(f"{found.name} is stopped: no request reaches it", f"start it: ps:start {found.name}")
         limit_s = min(limit_s, MOST_S)
         until = time.time() + limit_s  # for the VCL, which knows no other clock
         ends_at = time.monotonic() + limit_s
@@ -59,7 +62,7 @@ class ServerPauses:
         )
         with self._lock:
             if found.id in self._running:
-                raise already_paused(found, self.paused(found))
+                raise _already_paused(found, self.paused(found))
             self._running[found.id] = (found, over, thread)
         try:
             self._front.pauses.begin(found.slug, found.id, until)
@@ -77,7 +80,7 @@ class ServerPauses:
         found = self._store.confirm(app, by)
         paused = self.paused(found)
         if paused is None or not self._end(found.id):
-            raise not_paused(found)
+            raise AlreadyGone(f"{found.name} is not paused", f"a pause ends by itself after at most {MOST_S:g} s")
         return paused
 
     def paused(self, app: App) -> Paused | None:
@@ -145,18 +148,6 @@ class ServerPauses:
         return f"{app.name}.{self._domain}"
 
 
-def ensure_can_pause(store: Store, app: App, paused: Paused | None) -> None:
-    """Raises Conflict."""
-    if paused is not None:
-        raise already_paused(app, paused)
-    if store.setting(app.id, STOPPED):
-        raise Conflict(f"{app.name} is stopped: no request reaches it", f"start it: ps:start {app.name}")
-
-
-def already_paused(app: App, paused: Paused | None) -> Conflict:
+def _already_paused(app: App, paused: Paused | None) -> Conflict:
     left = f" for {paused.left_s:.0f} s more" if paused else ""
     return Conflict(f"{app.name} is already paused{left}", f"resume it first: ps:resume {app.name}")
-
-
-def not_paused(app: App) -> AlreadyGone:
-    return AlreadyGone(f"{app.name} is not paused", f"a pause ends by itself after at most {MOST_S:g} s")
