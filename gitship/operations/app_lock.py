@@ -36,11 +36,16 @@ def unlock(store: Store, app: App) -> AppLock:
 
 def ensure_unlocked(store: Store, app: App) -> None:
     """Raises Conflict that says who locked the app and why, or that it is being destroyed."""
-    if store.setting(app.id, DESTROYING) is not None:
-        raise Conflict(f"{app.name} is being destroyed", "see `apps:list`: its name is free once it is deleted")
+    ensure_not_destroyed(store, app)
     found = lock_of(store, app)
     if found is not None:
         raise Conflict(f"{app.name} is locked by {found.by}{_why(found)}", f"to unlock it: apps:unlock {app.name}")
+
+
+def ensure_not_destroyed(store: Store, app: App) -> None:
+    """Raises Conflict when the app is being destroyed."""
+    if store.setting(app.id, DESTROYING) is not None:
+        raise Conflict(f"{app.name} is being destroyed", "see `apps:list`: its name is free once it is deleted")
 
 
 def _why(lock: AppLock) -> str:

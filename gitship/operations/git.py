@@ -21,7 +21,7 @@ from gitship.git.ref_names import HEADS, MAIN_BRANCHES
 from gitship.git.repository import Repositories
 from gitship.git.streams import ByteSource
 from gitship.model import App, Deploy, DeployKind, Identity
-from gitship.operations.app_lock import ensure_unlocked
+from gitship.operations.app_lock import ensure_not_destroyed, ensure_unlocked
 from gitship.operations.shared import Shared
 
 log = logging.getLogger("gitship.deploy")
@@ -61,8 +61,7 @@ class Git:
     def ensure_named(self, app: App, by: Identity) -> None:
         """Its repository is still found by its name. Raises NotFound, NoPermission or Conflict when it isn't."""
         now = self._store.confirm(app, by)
-        if self._store.setting(now.id, DESTROYING) is not None:
-            raise Conflict(f"{now.name} is being destroyed", "see `apps:list`: its name is free once it is deleted")
+        ensure_not_destroyed(self._store, now)
         if now.name != app.name:
             raise Conflict(f"{app.name} was renamed to {now.name}", "use it under its new name")
 

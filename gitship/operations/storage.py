@@ -11,7 +11,7 @@ from typing import Any
 
 from gitship.appfiles import mounts
 from gitship.appfiles.mounts import DeclaredMount
-from gitship.appsettings import DISCARDED, MOUNT, PENDING, STOPPED, VOLUME
+from gitship.appsettings import DISCARDED, MOUNT, PENDING, VOLUME
 from gitship.containers.attach_client import ClientLeft
 from gitship.deploy.job import Request
 from gitship.engine import gzip_stream, volume_archive
@@ -119,8 +119,7 @@ class Storage:
         if any(w.source == name for w in mounts.stored(self._store.app_settings(app.id))):
             raise Conflict(f"'{name}' is mounted in {app.name}", f"first: storage:unmount {app.name} {name}")
         live = self._store.app_by_id(app.id)
-        stopped = self._store.setting(app.id, STOPPED) is True
-        if not stopped and any(m.source == name for m in self._live_mounts(live)):
+        if not self._shared.stopped(app) and any(m.source == name for m in self._live_mounts(live)):
             raise Conflict(
                 f"the live release of {app.name} still has '{name}'", f"ps:restart {app.name} ends its containers"
             )
@@ -203,7 +202,7 @@ class Storage:
         changes = VOLUME(name).to(fresh) | discarded
         with self._store.acting(app, by) as now:
             under_way = self._volume_lifecycle.deploying(app)
-            runs = now.live_release is not None and not self._store.setting(app.id, STOPPED)
+            runs = now.live_release is not None and not self._shared.stopped(app)
             if not runs and under_way:
                 raise Conflict(f"a deploy of {app.name} is in progress", "import again when it has finished")
             if not runs or (not under_way and not any(m.source == name for m in self._live_mounts(now))):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gitship.appfiles import overrides
 from gitship.appfiles.manifest import PORT, Manifest
 from gitship.appfiles.overrides import Overrides
-from gitship.appsettings import PENDING, SKIP_CHECKS, STOPPED, Skip
+from gitship.appsettings import PENDING, SKIP_CHECKS, Skip
 from gitship.containers.health_check import PARALLEL, CheckAttempt, HealthChecker, title
 from gitship.deploy.job import Request
 from gitship.deploy.manifest_source import manifest_of
@@ -65,7 +65,7 @@ class Tuning:
         found = self._store.confirm(app, by)
         ensure_unlocked(self._store, found)
         counts = self._counts(found, changes)
-        if counts and found.live_release is not None and restart and not self._store.setting(found.id, STOPPED):
+        if counts and found.live_release is not None and restart and not self._shared.stopped(found):
             request = Request(DeployKind.CONFIG, overrides.describe(changes), settings=dict(changes))
             return self._shared.jobs.submit(found, request, by)
         with self._store.acting(app, by):
