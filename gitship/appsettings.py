@@ -91,7 +91,7 @@ BUILT_CONTEXT = Setting(
 PORT = Setting("run.port", int, "where web listens", "port", cloned=True)
 CHECK = Family("check.", HttpCheck, "by process type: its one check", "checks of {}", cloned=True)
 LIMIT: Family[Any] = Family(
-    "limit.", object, "by process type, EVERY, RUN or BUILDS, and a field of Limits", cloned=True, fields=_LIMITS
+    "limit.", object, "by process type, EVERY, RUN or BUILDS, and a field of ProcessLimits", cloned=True, fields=_LIMITS
 )
 CAPABILITY = Family("capability.", bool, "by name: true, for every container", "capability {}")
 MOUNT = Family("mount.", MountSource, "by the path in containers", "mount {}")

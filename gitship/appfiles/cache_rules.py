@@ -20,7 +20,7 @@ BY_COMMAND, BY_FILE, BY_DEFAULT = "cache:set", "gitship.toml", "default"
 
 @dataclass(frozen=True, slots=True)
 class CacheRule:
-    """``key`` is its name in gitship.toml, ``field`` the one in Cache; ``option`` is how a command calls it."""
+    """``key`` is its name in gitship.toml, ``field`` the one in CacheSettings; ``option`` is how a command calls it."""
 
     key: str
     field: str
@@ -109,7 +109,7 @@ RULES = (
 
 
 def stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What is read by key, by the fields of Cache: as it is kept in a release and in settings."""
+    """What is read by key, by the fields of CacheSettings: as it is kept in a release and in settings."""
     return {rule.field: values[rule.key] for rule in RULES if rule.key in values}
 
 

@@ -30,7 +30,10 @@ BUILD = {
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """``limits`` by process type or EVERY, each with the fields of Limits that are set; ``build`` likewise of Build."""
+    """``limits`` by process type or EVERY, each with the fields of ProcessLimits that are set.
+
+    ``build`` has those of BuildTable.
+    """
 
     port: int | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)

@@ -67,7 +67,7 @@ class AttachedClient(Protocol):
 def attend(program: Program, client: AttachedClient, start: Callable[[], None]) -> int:
     """Connects the two, calls ``start``, and waits for the program's end; its exit code.
 
-    Raises ClientLeft, ``patience.Expired`` when its time is up, and whatever ``start`` raises.
+    Raises ClientLeft, TimeoutExpired when its time is up, and whatever ``start`` raises.
     """
     window = _Window(program, client.pty) if client.pty is not None else None
     try:

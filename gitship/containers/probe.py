@@ -1,6 +1,6 @@
 """One attempt of a network health check: a TCP connection or a GET, and its result.
 
-``events`` end a try at once, whatever the other end does: ``Interrupted`` is raised then.
+``events`` end a try at once, whatever the other end does: ``WaitInterrupted`` is raised then.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Renames a serving app: new containers and route first, then name and repository together.
 
-Until then the setting ``rename`` holds the new name: it is reserved, its host is answered for the proof through
+Until then the setting ``RENAMING`` holds the new name: it is reserved, its host is answered for the proof through
 Varnish, and a gitship that was killed in between gives the repository its old name back.
 """
 

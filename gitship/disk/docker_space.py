@@ -64,7 +64,7 @@ class DockerSpace:
 
 
 class ReserveImageSetting:
-    """Which image the reserve is (see ``engine.ballast``), in the store."""
+    """Which image the reserve is (see ``engine.reserve_image``), in the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -39,7 +39,7 @@ class TrafficMetrics:
 class StoredStats:
     """What is known of apps' visitors. Spans without any are left out; nothing raises but for a broken store.
 
-    Owns the thread that writes down what the tally has counted, and the one that reads varnishncsa.
+    Owns the thread that writes down what the counters have, and the one that reads varnishncsa.
     """
 
     def __init__(

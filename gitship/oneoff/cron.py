@@ -18,7 +18,7 @@ from gitship.store.cron import KEPT_PER_ENTRY
 
 
 class StartsRuns(Protocol):
-    """What runs entries, as ``cronruns.Runs`` does."""
+    """What runs entries, as ``CronRunner`` does."""
 
     def begin_now(self, app: App, entry: CronEntry, by: Identity) -> CronRun: ...
 

@@ -24,7 +24,7 @@ class Serving:
     # -- changing: from the next request on
 
     def change_rules(self, app: App, changes: Changes, by: Identity) -> None:
-        """Rules of the cache by the fields of ``Cache``; None: gitship.toml counts again."""
+        """Rules of the cache by the fields of ``CacheSettings``; None: gitship.toml counts again."""
         self._gates.keep(app, CACHE.to(changes), by)
 
     def set_error_page(self, app: App, page: str | None, by: Identity) -> None:

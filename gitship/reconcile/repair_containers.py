@@ -102,7 +102,7 @@ class ContainerRepair:
     def _amiss(self, app: App, actual: Iterable[ContainerState]) -> list[Discrepancy]:
         if self._store.setting(app.id, DESTROYING) is not None:
             return []
-        deploying = self._queue.running(app.id) is not None  # before the store is read: see ``_spared``
+        deploying = self._queue.running(app.id) is not None  # before the store is read: see ``spared``
         draining = self._drainer.draining()
 
         def spared(state: ContainerState) -> bool:
