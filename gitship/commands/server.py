@@ -17,16 +17,19 @@ from gitship.console.listing import Format, show
 from gitship.console.prompt import PromptInterrupted, read_all
 from gitship.errors import GitshipError, UsageError
 from gitship.model import Key, Role
-from gitship.serverfile import (
-    document as blueprint,
+from gitship.serverfile import status_page, webhooks
+from gitship.serverfile.document import (
+    APPS,
+    CONFIG,
+    DOCUMENT_BYTES,
+    KEYS,
+    STATUS,
+    WEBHOOKS,
+    ServerFile,
+    Step,
+    parse,
+    sections,
 )
-from gitship.serverfile import (
-    status_page,
-)
-from gitship.serverfile import (
-    webhooks as blueprint_webhooks,
-)
-from gitship.serverfile.document import APPS, CONFIG, KEYS, STATUS, WEBHOOKS, Step
 from gitship.serverfile.plan import plan
 
 NoSecrets = Annotated[bool, Parameter(name="--no-secrets", help="leave out variables, passwords and webhooks")]
@@ -47,13 +50,13 @@ def export(*, context: Ctx, no_secrets: NoSecrets = False) -> None:
     document: dict[str, Any] = {} if no_secrets else {CONFIG: context.store.global_config()}
     if keys := context.store.keys():
         document[KEYS] = {key.name: _key(context, key) for key in keys}
-    if not no_secrets and (webhooks := blueprint_webhooks.current(context)):
-        document[WEBHOOKS] = webhooks
+    if not no_secrets and (found := webhooks.current(context)):
+        document[WEBHOOKS] = found
     if status := status_page.current(context):
         document[STATUS] = status
     document[APPS] = {}
     for app in context.apps():
-        wanted = [one for one in blueprint.sections() if not (no_secrets and one.secret)]
+        wanted = [one for one in sections() if not (no_secrets and one.secret)]
         values = {one.key: one.current(context, app) for one in wanted}
         document[APPS][app.name] = {one.key: values[one.key] for one in wanted if values[one.key] != one.empty}
     context.console.file.write(tomli_w.dumps(document))
@@ -78,8 +81,8 @@ def _key(context: Context, key: Key) -> dict[str, Any]:
     examples=("server:apply < server.toml", "server:apply --dry-run < server.toml"),
 )
 def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") -> None:
-    wanted = blueprint.parse(read_all(context.session, blueprint.DOCUMENT_BYTES))
-    if wanted == blueprint.Blueprint():
+    wanted = parse(read_all(context.session, DOCUMENT_BYTES))
+    if wanted == ServerFile():
         raise UsageError("the document on standard input is empty", "`server:export` prints one")
     steps = plan(context, wanted)
     context.record(f"{len(steps)} steps{', dry run' if dry_run else ''}")

@@ -13,10 +13,8 @@ from typing import Any
 from docker import APIClient
 from docker import errors as docker_errors
 
-from gitship.engine import (  # fmt: skip
-    attach as attached,
-)
 from gitship.engine import (
+    attach,
     container_json,
     containers,
     events,
@@ -239,7 +237,7 @@ class DockerEngine:
         return oneoff.execute(self._wire, self._api, container_id, command, timeout_s, events)
 
     def attach(self, container_id: str, *, terminal: bool, gone: threading.Event, timeout_s: float) -> Program:
-        return attached.attach(self, self._wire, self._api, container_id, terminal, gone, timeout_s)
+        return attach.attach(self, self._wire, self._api, container_id, terminal, gone, timeout_s)
 
     def attach_exec(
         self,
@@ -250,7 +248,7 @@ class DockerEngine:
         terminal: tuple[int, int] | None,
         gone: threading.Event,
     ) -> Program:
-        return attached.execute(self._wire, self._api, container_id, command, env, terminal, gone)
+        return attach.execute(self._wire, self._api, container_id, command, env, terminal, gone)
 
     def logs(
         self,

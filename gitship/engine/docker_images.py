@@ -17,17 +17,13 @@ from gitship.engine import (
     api_versions,
     build_api,
     build_cli,
+    build_limits,
     build_session,
     image_files,
     images,
     oneoff,
     progress_classic,
-)
-from gitship.engine import (
-    build_limits as buildlimits,
-)
-from gitship.engine import (
-    pull as pulls,
+    pull,
 )
 from gitship.engine.build_limits import BuildLimiter, BuildLimits
 from gitship.engine.connection import EngineConnection
@@ -104,7 +100,7 @@ class DockerImages:
     ) -> Image:
         if self._builder == "classic":
             progress_classic.ensure_usable(options)
-            options, limit = buildlimits.of_one(options, self._build_limits)
+            options, limit = build_limits.of_one(options, self._build_limits)
         else:
             limit = self._limiter.limit(self._cgroup_driver, on_event)
         client = build_cli.client(self._host) if options.session and self._builder == "buildkit" else None
@@ -165,10 +161,10 @@ class DockerImages:
         cancel: threading.Event,
         timeout_s: float,
     ) -> None:
-        pulls.pull(self._wire, self._api, reference, auth, on_line, on_bytes, cancel, timeout_s)
+        pull.pull(self._wire, self._api, reference, auth, on_line, on_bytes, cancel, timeout_s)
 
     def login(self, server: str, username: str, password: str) -> None:
-        pulls.login(self._wire, self._api, server, username, password)
+        pull.login(self._wire, self._api, server, username, password)
 
     @needs_room
     def tag(self, image_id: str, reference: str) -> None:

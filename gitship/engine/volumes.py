@@ -22,8 +22,7 @@ from docker import APIClient
 from docker import errors as docker_errors
 
 from gitship import tar
-from gitship.engine import host_paths as hostpaths
-from gitship.engine import volume_archive
+from gitship.engine import host_paths, volume_archive
 from gitship.engine.docker_host import is_here
 from gitship.engine.docker_http import DockerHttp
 from gitship.engine.errors import translated
@@ -110,7 +109,7 @@ class DockerVolumes:
             raise GitshipError(
                 "cannot mount directories of another machine", "run gitship on the machine that runs Docker"
             )
-        return hostpaths.resolved(path, self._host_paths, self._private)
+        return host_paths.resolved(path, self._host_paths, self._private)
 
     def ensure_usable(self, mount: Mount, beside: Sequence[Mount] = ()) -> None:
         """Docker itself would make an empty volume in the place of one that is gone, and follow a symbolic link.

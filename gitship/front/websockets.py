@@ -16,7 +16,7 @@ from pathlib import Path
 from gitship.errors import FrontError
 from gitship.front.atomic_file import write_atomically
 from gitship.front.haproxy import Haproxy, program, proxy_user
-from gitship.front.tls import haproxy_config as tls
+from gitship.front.tls import haproxy_config
 from gitship.front.websocket_config import websocket_config
 from gitship.front.websocket_vcl import ASKED
 
@@ -106,5 +106,5 @@ class Websockets:
 
     def _config(self, path: Path) -> str:
         group = grp.getgrgid(self._group).gr_name if self._group is not None else None
-        threads = tls.threads(len(os.sched_getaffinity(0)))
+        threads = haproxy_config.threads(len(os.sched_getaffinity(0)))
         return websocket_config(path, self._haproxy.admin, proxy_user(), group, threads)

@@ -81,7 +81,7 @@ class KeyEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Blueprint:
+class ServerFile:
     """``apps`` by name, each with the sections that the document has. None: it does not say."""
 
     config: Mapping[str, str] | None = None
@@ -91,10 +91,10 @@ class Blueprint:
     apps: Mapping[str, Mapping[str, Any]] | None = None
 
 
-def parse(text: str) -> Blueprint:
+def parse(text: str) -> ServerFile:
     """Raises ConfigError naming the key and, for an unknown one, the nearest; GitshipError for an app's name."""
     top = read_toml(FILE, decode(FILE, text.encode(), DOCUMENT_BYTES)).known((CONFIG, KEYS, WEBHOOKS, STATUS, APPS))
-    return Blueprint(
+    return ServerFile(
         config=variables(top[CONFIG]) if CONFIG in top else None,
         keys={name: _key(value) for name, value in top[KEYS].table().items()} if KEYS in top else None,
         webhooks=top.get(WEBHOOKS),

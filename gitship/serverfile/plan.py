@@ -11,20 +11,19 @@ from gitship.console.visible_apps import NO_APPS
 from gitship.errors import Conflict
 from gitship.model import App, Key, Role
 from gitship.routing import hostnames
-from gitship.serverfile import status_page
-from gitship.serverfile import webhooks as blueprint_webhooks
-from gitship.serverfile.document import Blueprint, KeyEntry, Step, limited_to, sections
+from gitship.serverfile import status_page, webhooks
+from gitship.serverfile.document import KeyEntry, ServerFile, Step, limited_to, sections
 
 __all__ = ["plan"]
 
 WAIT = "--no-restart"
 
 
-def plan(context: Context, wanted: Blueprint) -> list[Step]:
+def plan(context: Context, wanted: ServerFile) -> list[Step]:
     """Nothing when the server is so already. Raises GitshipError for what can't be, before anything is done."""
-    webhooks = None if wanted.webhooks is None else blueprint_webhooks.read(wanted.webhooks)
+    wanted_webhooks = None if wanted.webhooks is None else webhooks.read(wanted.webhooks)
     status = {} if wanted.status is None else status_page.read(wanted.status)
-    _refuse_clashes(context, wanted, webhooks or {})
+    _refuse_clashes(context, wanted, wanted_webhooks or {})
     apps = wanted.apps or {}
     there = {app.name: app for app in context.apps()}
     for name in apps.keys() & there.keys():
@@ -39,8 +38,8 @@ def plan(context: Context, wanted: Blueprint) -> list[Step]:
         steps += [Step(("ps:restart", app.name)) for app in others if _lives(context, app)]
     if wanted.keys is not None:
         steps += _keys(context, wanted.keys)
-    if webhooks is not None:
-        steps += blueprint_webhooks.steps(blueprint_webhooks.current(context), webhooks)
+    if wanted_webhooks is not None:
+        steps += webhooks.steps(webhooks.current(context), wanted_webhooks)
     steps += status_page.steps(context, status)
     steps.sort(key=lambda step: step.argv[0] != "domains:remove")  # a name goes before it comes to another app
     for step in steps:
@@ -50,7 +49,7 @@ def plan(context: Context, wanted: Blueprint) -> list[Step]:
     return steps
 
 
-def _refuse_clashes(context: Context, wanted: Blueprint, webhooks: Mapping[str, Any]) -> None:
+def _refuse_clashes(context: Context, wanted: ServerFile, webhooks: Mapping[str, Any]) -> None:
     apps = wanted.apps or {}
     owners: dict[str, str] = {}
     added: list[tuple[str, str]] = []

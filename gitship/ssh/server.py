@@ -13,7 +13,7 @@ from pathlib import Path
 from gitship.config_values import Address
 from gitship.console.session import Session
 from gitship.errors import ConfigError
-from gitship.ssh import host_key as hostkey
+from gitship.ssh import host_key
 from gitship.ssh.connection import LAST_WORDS_S, Authenticate, Run, SshConnection
 from gitship.ssh.connection_limits import FULL, ConnectionLimiter, ConnectionLimits, network
 from gitship.ssh.pending_connections import PendingConnections
@@ -40,15 +40,15 @@ class SshServer:
     def __init__(
         self,
         listen: Address,
-        host_key: Path,
+        host_key_path: Path,
         authenticate: Authenticate,
         run: Run,
         limits: ConnectionLimits | None = None,
     ) -> None:
         self._listen = listen
         self._limits = limits or ConnectionLimits()
-        self._host_key_path = host_key
-        self._host_key = hostkey.ensure(host_key)
+        self._host_key_path = host_key_path
+        self._host_key = host_key.ensure(host_key_path)
         self._authenticate = authenticate
         self._run = run
         self._entrance: ConnectionLimiter[SshConnection] = ConnectionLimiter(

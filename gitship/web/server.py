@@ -32,10 +32,8 @@ from gitship.web import (
     pages,
     sign_in,
 )
-from gitship.web import (
-    app_logs as logs,
-)
 from gitship.web.app_log_stream import AppLogs
+from gitship.web.app_logs import LogsPage, LogStream
 from gitship.web.commits import Commits
 from gitship.web.connection_limit import BoundedServer
 from gitship.web.health import Health
@@ -164,8 +162,8 @@ def application(services: PageServices, app_logs: AppLogs) -> Application:
             url(app, app_page.AppPage, {**reads, "kept": kept}),
             url(rf"{app}/changes", event_stream.ChangeStream, reads),
             url(rf"{app}/actions/([a-z-]+)", actions.ActionPage, reads),
-            url(rf"{app}/logs", logs.LogsPage, reads),
-            url(rf"{app}/logs/stream", logs.LogStream, {**reads, "logs": app_logs}),
+            url(rf"{app}/logs", LogsPage, reads),
+            url(rf"{app}/logs/stream", LogStream, {**reads, "logs": app_logs}),
             url(deploy, pages.DeployPage, reads),
             url(rf"{deploy}/log", pages.DeployLog, reads),
             url(rf"{deploy}/stream", event_stream.DeployStream, {**reads, "frames": Frames()}),
