@@ -64,10 +64,9 @@ def help_command(
     context: Ctx,
     format: Format = "table",
 ) -> None:
-    allowed = [c for c in command_registry.load().values() if not c.hidden and context.identity.role.allows(c.role)]
-    of_noun = [
-        c for c in allowed if c.noun == name and name not in command_registry.load()
-    ]  # ps, even when short for ps:list
+    known = command_registry.load()
+    allowed = [c for c in known.values() if not c.hidden and context.identity.role.allows(c.role)]
+    of_noun = [] if name in known else [c for c in allowed if c.noun == name]  # ps, even when short for ps:list
     found = command_registry.find(name or "")
     if found is not None and found.hidden and not context.identity.role.allows(found.role):
         found = None
