@@ -12,6 +12,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
+from tornado.escape import xhtml_escape
 from tornado.web import HTTPError
 
 from gitship import __version__, docs
@@ -76,8 +77,7 @@ def _address(link: str) -> str:
 
 
 def _fence(_: Any, tokens: Sequence[Token], index: int, options: OptionsDict, env: Any) -> str:
-    code = tokens[index].content.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return f'<pre tabindex="0"><code>{code}</code></pre>\n'
+    return f'<pre tabindex="0"><code>{xhtml_escape(tokens[index].content)}</code></pre>\n'
 
 
 @functools.cache
