@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gitship.model import DOMAIN_NAME
-from gitship.schema import Value
+from gitship.schema import Value, written_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,8 @@ def https_url(value: Value) -> str:
 
 def written(value: Any, parse: Callable[[Any], Any]) -> str:
     """A value as a user writes it, without quotes: ``500m``, ``true``, ``30``."""
-    if parse is Value.size and value:
-        unit, factor = next(
-            ((u, 1 << b) for u, b in (("g", 30), ("m", 20), ("k", 10)) if not value % (1 << b)), ("", 1)
-        )
-        return f"{value // factor}{unit}"
+    if parse is Value.size:
+        return written_size(value)
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(list(value) if isinstance(value, tuple) else value)

@@ -56,6 +56,14 @@ def zone(name: str) -> ZoneInfo:
         raise ValueError(f"is not a known time zone, for instance {such}") from None
 
 
+def written_size(count: int) -> str:
+    """Bytes as people write them for ``Value.size``: ``500m``."""
+    if not count:
+        return "0"
+    unit, factor = next((unit, factor) for unit, factor in reversed(_UNITS.items()) if count % factor == 0)
+    return f"{count // factor}{unit}"
+
+
 _COMMAND = re.compile(r"[a-z]+(?::[a-z]+)+")
 
 
