@@ -20,7 +20,8 @@ LAST_LINES = 12  # among which a failed deploy has said why
 def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, raw: bool = False) -> None:
     """Prints the deploy's lines until it ends, with ``raw`` also what the build printed; without it not if `--quiet`.
 
-    Raises DeployError when it ended without going live, Interrupted when the client left before: the deploy goes on.
+    Raises DeployError when it ended without going live, PromptInterrupted when the client left before: the
+    deploy goes on.
     """
     _note(context, deploy)
     if detach:

@@ -15,7 +15,7 @@ class PromptInterrupted(Exception):
 
 
 def ask(session: Session, question: str, *, hidden: bool = False) -> str:
-    """One line from the terminal, edited with Backspace, Ctrl-U and Ctrl-W. Raises Interrupted.
+    """One line from the terminal, edited with Backspace, Ctrl-U and Ctrl-W. Raises PromptInterrupted.
 
     ``hidden``: nothing of it is shown, as for a password.
     """
@@ -42,8 +42,8 @@ def ask(session: Session, question: str, *, hidden: bool = False) -> str:
 def read_all(session: Session, limit_bytes: int) -> str:
     """Standard input to its end, as text. Raises GitshipError when it is longer than ``limit_bytes`` or not UTF-8.
 
-    A terminal may have a file piped in (`ssh -tt`); what is typed on one has no end. Raises Interrupted for a key that
-    would end it, and when the client has gone: half a file is no file.
+    A terminal may have a file piped in (`ssh -tt`); what is typed on one has no end. Raises PromptInterrupted for a key
+    that would end it, and when the client has gone: half a file is no file.
     """
     data = bytearray()
     if session.pty is not None:

@@ -135,7 +135,7 @@ def build(
     on_event: Callable[[BuildStep | BuildOutput], None],
     cancel: threading.Event,
 ) -> str:
-    """The id of the image; as ``builds.build``. Raises DeployError, DeployCanceled or EngineError."""
+    """The id of the image; as ``build_api.build``. Raises DeployError, DeployCanceled or EngineError."""
     trace = PlainTrace()
     patience = Timeout(time.monotonic() + options.timeout_s, (cancel,))
     try:

@@ -26,7 +26,7 @@ def build(
     cancel: threading.Event,
     memory_limit: str = "",
 ) -> str:
-    """The id of the image, as ``builds.build`` has it; raises what that raises, and GitError for a file."""
+    """The id of the image, as ``build_api.build`` has it; raises what that raises, and GitError for a file."""
     deadline = time.monotonic() + options.timeout_s
     try:
         with buildkit_session.opened(wire, api, tree, Timeout(deadline, (cancel,))) as served:

@@ -94,7 +94,7 @@ class _Health:
 def opened(wire: DockerHttp, api: str, tree: SourceTree, patience: Timeout) -> Iterator[BuildKitSession | None]:
     """A session that serves the tree until the block ends; None when the engine has none.
 
-    Raises EngineError, or Interrupted or Expired by ``patience``.
+    Raises EngineError, or WaitInterrupted or TimeoutExpired by ``patience``.
     """
     session = BuildKitSession(tree)
     headers = {

@@ -139,8 +139,8 @@ class DockerHttp:
         """Sends a request and returns its answer, whatever the status.
 
         A ``body`` in pieces goes out as it comes; with ``upgrade``, a protocol's name, the answer may be hijacked.
-        Raises EngineError, or Interrupted or Expired by ``patience``. When Docker does not speak the version in
-        ``path`` (any more), the request is made in the one that it speaks.
+        Raises EngineError, or WaitInterrupted or TimeoutExpired by ``patience``. When Docker does not speak the version
+        in ``path`` (any more), the request is made in the one that it speaks.
         """
         patience = patience or Timeout(time.monotonic() + self.timeout_s)
         version = api_versions.of_path(path) if self._renegotiated is not None else ""

@@ -23,7 +23,7 @@ def zipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same, unpacked where it is gzip's. Raises Broken."""
+    """The same, unpacked where it is gzip's. Raises BrokenArchive."""
     source = iter(chunks)
     first = b""
     while len(first) < len(MAGIC) and (chunk := next(source, b"")):

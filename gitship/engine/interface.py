@@ -29,8 +29,8 @@ from gitship.model import Mount
 class Program(Protocol):
     """A program in a container by its streams. One thread may read, another write, a third resize.
 
-    Reading and writing raise ``patience.Interrupted`` when the client has gone, ``patience.Expired`` when time is up,
-    and EngineError when Docker goes away.
+    Reading and writing raise ``timeouts.WaitInterrupted`` when the client has gone, ``timeouts.TimeoutExpired`` when
+    time is up, and EngineError when Docker goes away.
     """
 
     def output(self) -> Iterator[tuple[str, bytes]]:
@@ -110,7 +110,7 @@ class Volumes(Protocol):
     def read(
         self, name: str, labels: Mapping[str, str], gone: threading.Event
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """The content as an archive. Reading raises ``patience.Interrupted`` when ``gone`` is set."""
+        """The content as an archive. Reading raises ``timeouts.WaitInterrupted`` when ``gone`` is set."""
         ...
 
     def write(self, name: str, chunks: Iterable[bytes], labels: Mapping[str, str], gone: threading.Event) -> None:
@@ -164,7 +164,7 @@ class Images(Protocol):
         cancel: threading.Event,
         timeout_s: float,
     ) -> None:
-        """Brings an image from a registry; ``auth`` is ``pulls.authorization`` or empty; ``on_bytes`` gets (here, of).
+        """Brings an image from a registry; ``auth`` is ``pull.authorization`` or empty; ``on_bytes`` gets (here, of).
 
         Raises DeployError when the registry does not give it, DeployCanceled when ``cancel`` is set.
         """

@@ -33,14 +33,14 @@ class Timeout:
     poll_s: float = POLL_S
 
     def check(self) -> None:
-        """Raises Interrupted or Expired when it is over."""
+        """Raises WaitInterrupted or TimeoutExpired when it is over."""
         if any(event.is_set() for event in self.events):
             raise WaitInterrupted
         if time.monotonic() >= self.deadline:
             raise TimeoutExpired
 
     def rest(self, seconds: float) -> None:
-        """Nothing happens for so long. Raises Interrupted or Expired when that is over before."""
+        """Nothing happens for so long. Raises WaitInterrupted or TimeoutExpired when that is over before."""
         over = time.monotonic() + seconds
         self.check()
         while (left := over - time.monotonic()) > 0:

@@ -153,7 +153,7 @@ class ContainerSpec:
     terminal: tuple[int, int] | None = None  # columns and rows of the terminal that it shall have
     mounts: tuple[Mount, ...] = ()
     read_only: bool = False  # its root file system
-    capabilities: tuple[str, ...] = ()  # beyond ``confinement.KEPT``
+    capabilities: tuple[str, ...] = ()  # beyond ``hardening.KEPT``
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class ArchiveEntry:
 
 
 def entries(chunks: Iterable[bytes]) -> Iterator[ArchiveEntry]:
-    """Entry by entry to the mark at the archive's end. Raises Broken when that does not come."""
+    """Entry by entry to the mark at the archive's end. Raises BrokenArchive when that does not come."""
     source = _Source(chunks)
     common: dict[str, str] = {}
     while any(block := source.exactly(tar.BLOCK)):
@@ -65,7 +65,7 @@ def entries(chunks: Iterable[bytes]) -> Iterator[ArchiveEntry]:
 
 
 def whole(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same archive. Raises Broken, at the latest in place of its end, when it is not whole."""
+    """The same archive. Raises BrokenArchive, at the latest in place of its end, when it is not whole."""
     for entry in entries(chunks):
         yield entry.head
         yield from entry.body
@@ -75,7 +75,8 @@ def whole(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def inside(chunks: Iterable[bytes], root: str) -> Iterator[bytes]:
     """The archive with all names below ``root``.
 
-    Raises Broken, and GitshipError for an entry that would leave it or is neither file, directory, link nor FIFO.
+    Raises BrokenArchive, and GitshipError for an entry that would leave it or is neither file, directory, link nor
+    FIFO.
     """
     links: set[str] = set()
     for entry in entries(chunks):

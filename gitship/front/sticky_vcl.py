@@ -26,7 +26,7 @@ def wanted(sticky: bool, backends: Sequence[Backend]) -> bool:
 
 
 def declarations(backends: Sequence[Backend], *, beside_others: bool) -> str:
-    """What comes before everything that looks at cookies; ``beside_others`` as for ``side.telling``."""
+    """What comes before everything that looks at cookies; ``beside_others`` as for ``canary_vcl.telling``."""
     names = names_of(backends)
     # the container's name is its place on the ring, whatever its number in this VCL is
     both = [(name, re.sub(r"[^A-Za-z0-9_.-]", "_", b.name)) for name, b in zip(names, backends, strict=True)]

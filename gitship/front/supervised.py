@@ -54,7 +54,7 @@ class Supervised:
     def start(
         self, arguments: list[str], timeout_s: float, umask: int, hint: str, *, again: list[str] | None = None
     ) -> tuple[int, str]:
-        """As ``daemonized.run``, by the unit where there is one; that starts it ``again`` so. Raises FrontError."""
+        """As ``daemon_process.run``, by the unit where there is one; that starts it ``again`` so. Raises FrontError."""
         if not os.environ.get(UNITS):
             return daemon_process.run(self._name, arguments, timeout_s, umask, hint)
         order = StartOrder(secrets.token_hex(8), arguments, again or arguments, timeout_s, umask)

@@ -93,7 +93,7 @@ class Certificates(Database):
             db.execute("DELETE FROM certificate_attempts WHERE app_id = ?", (app_id,))
 
     def authority_levels(self) -> dict[str, tuple[float, float]]:
-        """How full each bucket of an authority's limits was, and when: see ``deploy.https.budget``."""
+        """How full each bucket of an authority's limits was, and when: see ``https.rate_limits``."""
         return {key: (level, at) for key, level, at in self._rows("SELECT key, level, at FROM authority_levels")}
 
     def put_authority_levels(self, levels: Mapping[str, tuple[float, float]], empty: Collection[str] = ()) -> None:

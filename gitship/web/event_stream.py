@@ -98,7 +98,7 @@ class EventStream(Page):
 
 
 class DeployStream(EventStream):
-    """Events: one of logline.LOOKS for each line; ``state`` (JSON with the page's head as HTML); ``end``."""
+    """Events: one of push_line.LOOKS for each line; ``state`` (JSON with the page's head as HTML); ``end``."""
 
     def initialize(self, services: PageServices, frames: Frames) -> None:  # type: ignore[override]
         super().initialize(services)
@@ -157,7 +157,7 @@ class DeployStream(EventStream):
 class ChangeStream(EventStream):
     """An event ``changed`` when some app's state did since the page was made; the page then fetches itself anew.
 
-    ``usage`` comes every FIGURES_S: processors, memory and ages are others now.
+    ``figures`` comes every FIGURES_S: processors, memory and ages are others now.
     Of one app, or of all that the key may know of: what other apps do changes nothing here, not even an id.
     """
 
