@@ -69,7 +69,7 @@ class BootFiles:
         directory = _escaped(self._apps)
         old, new = ("\n".join(["", *self._entry(label, vcl, directory), ""]) for vcl in (before, name))
         boot = self.read()
-        if boot.count(old) != 1:
+        if boot.count(old) != 1 or f"{old}-" in boot:  # the page's line stands before a VCL's, too
             return False
         if not self._path(name).exists():
             self._put(self._path(name), text_of(name))

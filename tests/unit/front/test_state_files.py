@@ -65,6 +65,7 @@ def test_a_label_that_led_elsewhere_than_boot_cli_says_changes_nothing(tmp_path:
     files.write({"z_shop": "app_shop_v1_1"}, "top_1", str)
     before = files.read()
     assert not files.lead("z_shop", "app_shop_v2_2", "app_shop_v3_3", str)
+    assert not files.lead("z_shop", "unavailable", "app_shop_v3_3", str)
     assert not files.lead("z_other", "unavailable", "app_other_v1_1", str)
     assert files.read() == before
 
