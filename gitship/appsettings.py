@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypedDict, get_type_hints
 
-from gitship.front.cache import CacheSettings
+from gitship.front.cache_settings import CacheSettings
 from gitship.front.gate import HttpsRedirect, Login, Maintenance, Redirect
 from gitship.front.visitor_limits import Rate
 from gitship.model import CronEntry

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gitship import config_values as values
-from gitship import machine_memory
+from gitship import varnish_memory
 from gitship.config_values import Address
 from gitship.errors import ConfigError
 from gitship.schema import Value, decode, read_toml
@@ -210,7 +210,7 @@ class VarnishSettings:
     @property
     def cache_bytes(self) -> int:
         """The size of the cache, by the machine's memory where the setting is silent."""
-        return self.memory or machine_memory.cache_bytes(machine_memory.memory_bytes())
+        return self.memory or varnish_memory.cache_bytes(varnish_memory.memory_bytes())
 
 
 @dataclass(frozen=True, slots=True)

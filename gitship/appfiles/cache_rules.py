@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitship.appsettings import CACHE
-from gitship.front.cache import ALL_COOKIES, DEFAULT, MOST_NAMES, MOST_WARM, CacheSettings, is_name, is_path
+from gitship.front.cache_settings import (
+    ALL_COOKIES,
+    DEFAULT,
+    MOST_NAMES,
+    MOST_WARM,
+    CacheSettings,
+    is_name,
+    is_path,
+)
 from gitship.schema import Value
 from gitship.store.settings import AppSettings
 

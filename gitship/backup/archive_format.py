@@ -46,7 +46,7 @@ class BackupHeader:
 
     @classmethod
     def read(cls, document: Any) -> BackupHeader:
-        """Raises NotWhole, and GitshipError for a backup that a newer gitship has made."""
+        """Raises IncompleteBackup, and GitshipError for a backup that a newer gitship has made."""
         try:
             about = cls(**document)
         except TypeError:
@@ -82,7 +82,7 @@ def volume_piece(entry: str) -> VolumePiece | None:
 
 
 def inside_data(entry: str) -> str:
-    """Where below the data directory the entry goes. Raises NotWhole for a name that would leave it."""
+    """Where below the data directory the entry goes. Raises IncompleteBackup for a name that would leave it."""
     name = entry.removeprefix(DATA)
     parts = name.split("/")
     if not entry.startswith(DATA) or any(part in ("", ".", "..") for part in parts) or "\0" in name:

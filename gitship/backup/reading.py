@@ -30,11 +30,11 @@ class BackupEntry:
 class BackupReader:
     """Iterates over the entries between the header and the manifest, which are checked here.
 
-    Iterating raises NotWhole at whatever is not as the manifest says, at the latest in place of the end.
+    Iterating raises IncompleteBackup at whatever is not as the manifest says, at the latest in place of the end.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        """Reads the header. Raises NotWhole, and GitshipError for a backup of a newer gitship."""
+        """Reads the header. Raises IncompleteBackup, and GitshipError for a backup of a newer gitship."""
         self._seen: dict[str, list[object]] = {}
         try:
             self._tar = tarfile.open(fileobj=stream, mode="r|*", errorlevel=2)  # noqa: SIM115 (lives as long as the reader); gzip as well

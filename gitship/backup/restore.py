@@ -45,7 +45,7 @@ class Restored:
 
 
 def check(stream: IO[bytes]) -> tuple[BackupHeader, int]:
-    """Reads the archive to its end: what it is, and its bytes of content. Raises NotWhole."""
+    """Reads the archive to its end: what it is, and its bytes of content. Raises IncompleteBackup."""
     reader, total = BackupReader(stream), 0
     for entry in reader:
         total += sum(len(piece) for piece in entry.content)

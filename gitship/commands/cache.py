@@ -14,7 +14,7 @@ from gitship.console.command_registry import command
 from gitship.console.context import AppName, Ctx
 from gitship.console.listing import NOTHING, Format, iso, show, size
 from gitship.errors import UsageError, nearest
-from gitship.front.cache import ALL_COOKIES, Purge
+from gitship.front.cache_settings import ALL_COOKIES, Purge
 from gitship.https.sites import hosts_of
 from gitship.model import App, Role
 from gitship.schema import Value

@@ -15,7 +15,7 @@ from gitship.console.prompt import PromptInterrupted
 from gitship.errors import GitshipError, UsageError
 from gitship.model import App, CronOutcome, CronRun, Role
 from gitship.oneoff.programs import TIMED_OUT
-from gitship.store.cron import KEPT_PER_ENTRY
+from gitship.store.cron_runs import KEPT_PER_ENTRY
 
 Number = Annotated[int | None, Parameter(name="RUN", help="the run's number (default: the latest)")]
 Detach = Annotated[bool, Parameter(name="--detach", help="don't wait for it to end")]

@@ -22,7 +22,7 @@ class ClientLeft(Exception):
 
 
 class Terminal(Protocol):
-    """The client's terminal, as ``commands.session.Pty`` is one."""
+    """The client's terminal, as ``console.session.Pty`` is one."""
 
     resized: Callable[[int, int], None] | None
     raw: bool
@@ -46,7 +46,7 @@ class Output(Protocol):
 
 
 class AttachedClient(Protocol):
-    """Who sits there, as ``commands.session.Session`` does; ``closed`` is set when it has gone."""
+    """Who sits there, as ``console.session.Session`` does; ``closed`` is set when it has gone."""
 
     @property
     def stdin(self) -> Input: ...

@@ -72,7 +72,7 @@ class ContainerStarter:
             env=environment(app, release, process),
             labels={**labels(self.server_id, app, release, process.type), types.LABEL_DEPLOY: str(deploy_id)},
             address=address,
-            restart=not process.host_mounts,  # ``restarts`` looks at the directories first
+            restart=not process.host_mounts,  # ``restart_delays`` looks at the directories first
             stop_timeout_s=process.stop_timeout_s,
             memory_bytes=process.memory_bytes,
             cpus=process.cpus,

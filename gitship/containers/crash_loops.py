@@ -1,4 +1,4 @@
-"""Detects crash loops: restart delays grow up to a minute. Pure."""
+"""Detects crash loops: containers that crashed several times within minutes. Pure."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gitship.containers.claims import Claims
 from gitship.containers.container_starter import ContainerStarter
-from gitship.containers.restarts import Restarts
+from gitship.containers.restart_delays import Restarts
 from gitship.core import Core
 from gitship.engine.room import EngineRoom
 from gitship.logs.archive import LogArchive

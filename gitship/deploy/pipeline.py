@@ -17,7 +17,7 @@ from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.container_starter import ContainerStarter
 from gitship.containers.health_check import HealthChecker, unchecked
-from gitship.deploy import announcement, output, unkept
+from gitship.deploy import announcement, data_warnings, output
 from gitship.deploy.auto_rollback import AutoRollback
 from gitship.deploy.canary import Canary
 from gitship.deploy.failure import DeployFailure
@@ -120,7 +120,7 @@ class Pipeline:
         self._leave_name(rollout)
         self._release_commands.after_the_switch(rollout)
         self._hooks.after_deploy(rollout)
-        unkept.tell(self._engine, rollout)
+        data_warnings.tell(self._engine, rollout)
         self._answer(rollout)
         self._probation.begin(rollout)
         self._drain(rollout, switched)

@@ -1,4 +1,4 @@
-"""Reserve file that is deleted when the disk is nearly full, so that rollbacks still work.
+"""Space kept back on a disk: given up when the disk is nearly full, so that rollbacks still work.
 
 On a disk without a free byte neither a rollback nor `ps:stop` could be written down, nor could Docker make a container.
 """

@@ -1,4 +1,4 @@
-"""Reserve image that takes space on Docker's disk, removed when the disk is full.
+"""Image that takes up the space kept back on Docker's disk; ``disk.reserve`` decides when it goes.
 
 It has no tag: to take one away Docker writes its list of tags anew, which fails on a full disk, while an image without
 one goes (measured on 20.10). `docker image prune` takes it, too; the next look makes it again. Which image it is the

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class NoReserveSpace:
-    """A Spare that has nothing to give."""
+    """A ReserveSpace that has nothing to give."""
 
     def look(self) -> None: ...
 

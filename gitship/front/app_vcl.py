@@ -20,7 +20,7 @@ from gitship.front import (
     visitor_limits,
 )
 from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S, AnyBackend, Backend, LocalBackend
-from gitship.front.cache import DEFAULT, CacheSettings, PreviousCache
+from gitship.front.cache_settings import DEFAULT, CacheSettings, PreviousCache
 from gitship.front.canary_vcl import CanarySide, telling, vmod_header_is_there
 from gitship.front.gate import OPEN, Gate, check_page
 from gitship.front.pause_vcl import Pause

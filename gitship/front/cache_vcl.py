@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gitship.front.cache import CacheSettings, pattern
+from gitship.front.cache_settings import CacheSettings, pattern
 
 
 def strip_query(cache: CacheSettings) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from gitship.config_values import Address
 from gitship.front.app_vcl import APP_PREFIX, UNAVAILABLE, AppFront, label_name
 from gitship.front.backend_vcl import Backend, LocalBackend
-from gitship.front.cache import Purge
+from gitship.front.cache_settings import Purge
 from gitship.front.canary_routes import CanaryRoutes
 from gitship.front.loaded_vcls import LoadedVcls
 from gitship.front.pause_state import PauseState

@@ -1,4 +1,4 @@
-"""Access settings of an app: https, networks, maintenance, redirects, passwords."""
+"""Access settings of an app as data: https, networks, maintenance, redirects, passwords; ``gate_vcl`` writes them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import signal
 import tempfile
 from pathlib import Path
 
-from gitship import machine_memory
+from gitship import varnish_memory
 from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front import compiled_vcls, daemon_process
@@ -72,7 +72,7 @@ class Varnishd:
         if os.geteuid() != 0:
             arguments += ["-j", "none"]
         compiler = compiled_vcls.keeping(self._compiler(program), self.directory)
-        sized = machine_memory.front_parameters(machine_memory.memory_bytes())
+        sized = varnish_memory.front_parameters(varnish_memory.memory_bytes())
         for name, value in {**PARAMETERS, **sized, "cc_command": compiler}.items():
             arguments += ["-p", f"{name}={value}"]
         try:

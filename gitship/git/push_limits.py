@@ -1,4 +1,4 @@
-"""Limits of a push: sizes, counts and times."""
+"""Figures of the limits of a push; ``ingest_git`` and ``pack_stream`` enforce the size of a pack."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from gitship.errors import Conflict, NotFound, nearest
 from gitship.model import App, CronEntry, CronRun, Identity
 from gitship.oneoff import crontab
 from gitship.store import Store
-from gitship.store.cron import KEPT_PER_ENTRY
+from gitship.store.cron_runs import KEPT_PER_ENTRY
 
 
 class StartsRuns(Protocol):

@@ -1,4 +1,4 @@
-"""Runs of cron entries: at most one per due minute, with its outcome.
+"""Runs cron entries: begins, queues or replaces a run by its overlap policy, and records its outcome.
 
 The record comes before the container. A run whose record says "running" has a thread that ends it, or a container that
 the reconciler takes up, or ``settle`` ends it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitship.appfiles import cache_rules
 from gitship.appfiles.cache_rules import CacheRuleInUse
 from gitship.appsettings import BEFORE, CACHE, ERROR_PAGE
-from gitship.front.cache import Purge
+from gitship.front.cache_settings import Purge
 from gitship.model import App, Identity
 from gitship.operations.shared import Shared
 from gitship.routing.access_control import AccessControl

@@ -1,4 +1,4 @@
-"""Classifies how containers ended, from Docker's events: crashed or stopped. No I/O."""
+"""Tells from Docker's events whether a container ended by itself or was stopped. ``container_watcher`` asks."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.container_starter import ContainerStarter
 from gitship.containers.discrepancies import DOWN, Change, Discrepancy, RepairAction, discrepancies
-from gitship.containers.restarts import Restarts
+from gitship.containers.restart_delays import Restarts
 from gitship.deploy.queue import DeployQueue
 from gitship.engine import types
 from gitship.engine.interface import Engine

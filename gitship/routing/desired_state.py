@@ -1,4 +1,4 @@
-"""Desired Varnish configuration of each app, from the store."""
+"""Desired Varnish configuration of each app, from the store, without containers that are out of service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from gitship.appfiles import cache_rules
 from gitship.appsettings import BEFORE, ERROR_PAGE, STOPPED, ReleaseBefore
 from gitship.front.app_vcl import NO_RELEASE
-from gitship.front.cache import CacheSettings, PreviousCache
+from gitship.front.cache_settings import CacheSettings, PreviousCache
 from gitship.front.front import AppFront, Backend
 from gitship.front.probe_vcl import Probe
 from gitship.model import WEB, App, Container, Release

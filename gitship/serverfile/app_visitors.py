@@ -13,7 +13,7 @@ from gitship.console.host_names import domain_pattern
 from gitship.console.ip_networks import networks
 from gitship.console.redirect_targets import redirect
 from gitship.errors import ConfigError, GitshipError
-from gitship.front.cache import ALL_COOKIES
+from gitship.front.cache_settings import ALL_COOKIES
 from gitship.front.gate import REDIRECT_CODES
 from gitship.https.wanted_certificates import wish_of
 from gitship.model import App

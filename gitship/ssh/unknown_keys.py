@@ -1,4 +1,4 @@
-"""Records unknown keys in the audit log, at most once a minute each."""
+"""Limits how often an unknown key is recorded: at most once a minute each."""
 
 from __future__ import annotations
 

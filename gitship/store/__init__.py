@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitship.store.audit import Audit
 from gitship.store.certificates import Certificates
 from gitship.store.container_events import ContainerEvents
-from gitship.store.cron import CronRuns
+from gitship.store.cron_runs import CronRuns
 from gitship.store.deploys import DeployRecords
 from gitship.store.image_stores import ImageStores
 from gitship.store.live_releases import LiveReleases

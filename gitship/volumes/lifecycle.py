@@ -1,4 +1,4 @@
-"""Lifecycle of Docker volumes: ownership, import, export and removal.
+"""Lifecycle of the Docker volumes of apps: created, claimed for one change at a time, removed.
 
 Data goes in three cases only: an app was destroyed, a volume was destroyed by name, or another content was restored in
 its place. For the latter two, and for a volume that is just being filled, it is written down under

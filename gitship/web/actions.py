@@ -20,7 +20,7 @@ from gitship.console import visible_apps
 from gitship.console.audit_entry import SessionAuditEntry
 from gitship.deploy import release_difference
 from gitship.errors import Conflict, GitshipError
-from gitship.front.cache import Purge
+from gitship.front.cache_settings import Purge
 from gitship.front.gate import Maintenance
 from gitship.model import App, Deploy, Identity, Outcome, Role
 from gitship.operations.operations import Operations

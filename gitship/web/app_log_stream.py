@@ -1,4 +1,4 @@
-"""Live log of an app, shared by all its viewers.
+"""Live log of an app, shared by all its viewers, and what a returning viewer has missed.
 
 A frame is what came within a moment. A viewer that is behind the frames kept is cut off; when it comes back, what it
 missed is read from Docker.

@@ -1,4 +1,4 @@
-"""Positions in the logs of an app's containers, for resuming streams.
+"""Encodes positions in the logs of an app's containers, for resuming streams.
 
 A position is (time, how many lines of that time so far) per container. It follows from Docker's own log, so it outlives
 a restart of the server. Lines of stdout and stderr may stand there a little out of order, so times never go back here.

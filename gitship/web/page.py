@@ -1,4 +1,4 @@
-"""Base of all handlers: identity, headers and error pages."""
+"""Base of all handlers: identity, headers, error pages, and protection against forged forms."""
 
 from __future__ import annotations
 

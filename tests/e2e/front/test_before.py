@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.front.cache import DEFAULT, CacheSettings, PreviousCache, Purge
+from gitship.front.cache_settings import DEFAULT, CacheSettings, PreviousCache, Purge
 from gitship.front.front import Front
 from tests.e2e.front.asking import TOKEN, Answer, app, ask
 from tests.e2e.front.conftest import Serve, switch

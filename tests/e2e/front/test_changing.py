@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.front.cache import CacheSettings
+from gitship.front.cache_settings import CacheSettings
 from gitship.front.front import Front
 from tests.e2e.front.asking import TIMEOUT_S, app, ask
 from tests.e2e.front.conftest import Serve, switch

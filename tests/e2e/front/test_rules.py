@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitship.front.cache import CacheSettings, Purge
+from gitship.front.cache_settings import CacheSettings, Purge
 from gitship.front.front import Front
 from tests.e2e.front.asking import Answer, app, ask
 from tests.e2e.front.conftest import switch

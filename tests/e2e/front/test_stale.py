@@ -12,7 +12,7 @@ import pytest
 
 from gitship.front.app_vcl import PATIENCE_S
 from gitship.front.backend_vcl import RESPONSE_TIMEOUT_S
-from gitship.front.cache import CacheSettings
+from gitship.front.cache_settings import CacheSettings
 from gitship.front.front import Front
 from tests.e2e.front.asking import Answer, app, ask
 from tests.e2e.front.conftest import switch

@@ -9,7 +9,7 @@ import pytest
 from gitship.appfiles import cache_rules
 from gitship.appfiles.cache_rules import BY_COMMAND, BY_DEFAULT, BY_FILE, RULES
 from gitship.errors import ConfigError
-from gitship.front.cache import DEFAULT, CacheSettings
+from gitship.front.cache_settings import DEFAULT, CacheSettings
 from gitship.front.probe_vcl import Probe
 from gitship.model import Check, Process, Release
 from gitship.routing.desired_state import probe_of

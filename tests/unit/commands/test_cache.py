@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gitship.appsettings import BEFORE, ReleaseBefore
-from gitship.front.cache import Purge
+from gitship.front.cache_settings import Purge
 from gitship.model import Role
 from tests.unit.commands.world import World
 

@@ -25,7 +25,7 @@ from gitship.model import (
     Role,
     StageTime,
 )
-from gitship.store import Store, cron
+from gitship.store import Store, cron_runs
 from gitship.store.migrations import MIGRATIONS
 
 
@@ -263,7 +263,7 @@ def test_a_minute_is_given_to_one_run_and_the_first_end_counts(store: Store) -> 
 
 
 def test_runs_are_kept_by_entry_and_those_that_run_always(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cron, "KEPT_PER_ENTRY", 2)
+    monkeypatch.setattr(cron_runs, "KEPT_PER_ENTRY", 2)
     app = store.create_app("shop")
     store.add_cron_run(app.id, "often", CronOutcome.RUNNING)
     store.add_cron_run(app.id, "rare", CronOutcome.SKIPPED)

@@ -11,7 +11,7 @@ from typing import Any
 
 from gitship.config_values import Address
 from gitship.errors import FrontError
-from gitship.front.cache import Purge
+from gitship.front.cache_settings import Purge
 from gitship.front.front import AppFront, Front
 from gitship.front.pause_vcl import Pause
 

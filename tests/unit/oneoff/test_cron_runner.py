@@ -18,7 +18,7 @@ from gitship.model import App, CronEntry, CronOutcome, CronRun, Overlap
 from gitship.oneoff.cron_runner import TOPIC, CronRunner
 from gitship.oneoff.cron_scheduler import LATE_S, Scheduler
 from gitship.oneoff.programs import MOST_PER_APP
-from gitship.store import cron as history
+from gitship.store import cron_runs as history
 from tests.unit.oneoff.test_oneoffs import ADA, Bench, MemoryEngine
 from tests.waiting import wait_until
 

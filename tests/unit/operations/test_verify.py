@@ -16,7 +16,7 @@ from gitship.config import Settings
 from gitship.deploy import warm_cache
 from gitship.deploy.warm_cache import CacheWarmer
 from gitship.errors import DeployCanceled, DeployError
-from gitship.front.cache import DEFAULT
+from gitship.front.cache_settings import DEFAULT
 from gitship.front.front import AppFront, Backend, Front
 from gitship.model import App
 from gitship.routing import switch

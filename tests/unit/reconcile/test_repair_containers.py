@@ -16,7 +16,7 @@ from gitship.appsettings import DESTROYING
 from gitship.config import Settings
 from gitship.containers.claims import Claims
 from gitship.containers.container_starter import ContainerStarter
-from gitship.containers.restarts import Restarts
+from gitship.containers.restart_delays import Restarts
 from gitship.deploy.job import Job
 from gitship.deploy.queue import DeployQueue
 from gitship.engine.addresses import Addresses

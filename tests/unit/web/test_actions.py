@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gitship.front.cache import Purge
+from gitship.front.cache_settings import Purge
 from gitship.model import DeployKind, Outcome, Role
 from gitship.routing.gate_settings import gate_of
 from tests.unit.web.conftest import Answer, Site

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gitship.front import cache_vcl, sticky_vcl
 from gitship.front.app_vcl import AppFront, app_vcl, digest, digest_of
-from gitship.front.cache import ALL_COOKIES, CacheSettings, PreviousCache, Purge
+from gitship.front.cache_settings import ALL_COOKIES, CacheSettings, PreviousCache, Purge
 from gitship.front.varnish_cli import _quoted
 from tests.unit.front.golden import check
 from tests.unit.front.test_app_vcl import LARGEST, NONE, ONE, THREE

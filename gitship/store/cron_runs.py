@@ -1,4 +1,4 @@
-"""History of cron runs, which also prevents double runs."""
+"""History of cron runs; a second run for the same minute is refused here."""
 
 from __future__ import annotations
 

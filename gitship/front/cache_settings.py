@@ -1,4 +1,4 @@
-"""Cache settings of an app's VCL: rules, previous release's files and purges."""
+"""Cache settings and purges of an app as data; varnish/app.vcl serves the previous release's files."""
 
 from __future__ import annotations
 

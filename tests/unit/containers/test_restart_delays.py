@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship.containers.restarts import AGAIN_S, LONGEST_S, STEADY_S, Restarts
+from gitship.containers.restart_delays import AGAIN_S, LONGEST_S, STEADY_S, Restarts
 from gitship.errors import NotFound
 from gitship.model import Container, Process
 from gitship.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitship import machine_memory
+from gitship import varnish_memory
 from gitship.config import VarnishSettings
 
 MB = 1 << 20
@@ -21,17 +21,17 @@ GB = 1 << 30
     ],
 )  # fmt: skip
 def test_the_front_is_sized_by_the_machine(total: int, cache: int, log: int, threads: int) -> None:
-    assert machine_memory.cache_bytes(total) == cache
-    assert machine_memory.front_parameters(total) == {"vsl_space": str(log), "thread_pool_min": str(threads)}
+    assert varnish_memory.cache_bytes(total) == cache
+    assert varnish_memory.front_parameters(total) == {"vsl_space": str(log), "thread_pool_min": str(threads)}
 
 
 def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(machine_memory, "LIMITS", (limit, tmp_path / "absent"))
-    whole = machine_memory.memory_bytes()
+    monkeypatch.setattr(varnish_memory, "LIMITS", (limit, tmp_path / "absent"))
+    whole = varnish_memory.memory_bytes()
     limit.write_text("max\n")
-    assert machine_memory.memory_bytes() == whole
+    assert varnish_memory.memory_bytes() == whole
     limit.write_text(f"{100 * MB}\n")
-    assert machine_memory.memory_bytes() == 100 * MB
+    assert varnish_memory.memory_bytes() == 100 * MB
     assert VarnishSettings().cache_bytes == 32 * MB
     assert VarnishSettings(memory=7 * MB).cache_bytes == 7 * MB

@@ -1,4 +1,4 @@
-"""Restarts ended containers that Docker must not restart: those with host directories.
+"""When an ended container with host directories may be started again, with growing pauses.
 
 Docker mounts what it finds under a directory's name at that moment, and follows a symbolic link that has come there
 since; so each start is gitship's, which looks first. The pauses are Docker's: none to speak of at first, then twice as

@@ -1,4 +1,4 @@
-"""The machine's memory, and default sizes derived from it."""
+"""Sizes of Varnish's cache, log and thread pools, from the machine's memory."""
 
 from __future__ import annotations
 

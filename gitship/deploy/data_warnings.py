@@ -1,4 +1,4 @@
-"""Warns during a deploy about data that is lost with its container, and about unused volumes.
+"""Warns during a deploy of data lost with its container, and of volumes that the image's user cannot write to.
 
 Two signs only of the former, so that what a program merely leaves behind (caches, pid files) is not taken for data: a
 directory that the image calls a VOLUME, and a file that a container has changed and whose name is that of a database.
