@@ -111,7 +111,7 @@ def test_it_is_due_when_a_look_at_every_minute_says_so(text: str, zone: str, aft
     try:
         cron_schedule.parse(text)
     except ValueError as error:
-        assert "does not exist" in str(error)
+        assert "names a day that does not exist" in str(error)
         return
     until = after + minutes * MINUTE
     assert all_between(text, zone, after, until) == Reference(text, zone).between(after, until)
@@ -165,8 +165,8 @@ def test_the_last_of_several_is_the_one_that_counts() -> None:
         ("0 0 1 foo *", "invalid month 'foo'"),
         ("0 0 * * fri-mon", "invalid day-of-week 'fri-mon'"),
         ("*/0 * * * *", "invalid minute '*/0'"),
-        ("0 0 30 2 *", "does not exist"),
-        ("0 0 31 4,6 *", "does not exist"),
+        ("0 0 30 2 *", "names a day that does not exist"),
+        ("0 0 31 4,6 *", "names a day that does not exist"),
         ("0 0 * *", "five fields (minute, hour, day-of-month, month, day-of-week), not 4 fields"),
         ("0 0 0 * * *", "not 6 fields"),
         ("", "not 0 fields"),

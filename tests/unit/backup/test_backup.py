@@ -375,7 +375,8 @@ def test_what_is_no_backup_is_told_so(here: Here, data: bytes) -> None:
 def test_not_under_a_server_that_runs(here: Here) -> None:
     data = here.take()
     here.store.close()
-    with data_directory_lock.claimed(here.settings.data_dir), pytest.raises(Conflict, match="running on"):
+    said = f"gitship is already running on {here.settings.data_dir}"
+    with data_directory_lock.claimed(here.settings.data_dir), pytest.raises(Conflict, match=said):
         restore(here, data, force=True)
 
 

@@ -49,7 +49,7 @@ def test_a_bad_name_is_refused_with_the_rule(world: World, name: str) -> None:
 
 def test_a_taken_name_is_refused(world: World) -> None:
     world.ok("apps:create", "shop")
-    assert "already exists" in world.run("apps:create", "shop").err
+    assert "app 'shop' already exists" in world.run("apps:create", "shop").err
 
 
 def test_the_list_tells_what_is_live_and_how_the_newest_deploy_went(world: World) -> None:

@@ -189,7 +189,7 @@ def test_without_a_canary_there_is_nothing_to_decide(world: World, verb: str) ->
     before = world.store.deploys(world.store.app("shop").id)
     refused = world.run(f"deploys:{verb}", "shop")
     assert refused.code == 1
-    assert "shop has no canary" in refused.err and "git push -o canary=5%" in refused.err
+    assert "shop has no canary\n" in refused.err and "to start one: git push -o canary=5%" in refused.err
     assert world.store.deploys(world.store.app("shop").id) == before
 
 

@@ -45,8 +45,8 @@ def test_a_lock_s_message_is_one_short_line(shop: World) -> None:
 def test_rename_needs_a_free_and_valid_name(shop: World) -> None:
     shop.ok("apps:create", "blog")
     shop.store.add_domain(2, "taken.example.com")
-    assert "already exists" in shop.run("apps:rename", "shop", "blog").err
-    assert "already exists" in shop.run("apps:rename", "shop", "shop").err
+    assert "app 'blog' already exists" in shop.run("apps:rename", "shop", "blog").err
+    assert "app 'shop' already exists" in shop.run("apps:rename", "shop", "shop").err
     assert "domain taken.example.com" in shop.run("apps:rename", "shop", "taken").err
     assert "is not an app name" in shop.run("apps:rename", "shop", "A_B").err
     shop.store.set_setting(2, RENAMING, "soon")

@@ -117,7 +117,7 @@ def test_the_secret_comes_from_standard_input(two: World) -> None:
         (("x", URL, "--events", "deploy.lives"), "no event 'deploy.lives'"),
         (("x", URL, "--events", ","), "no event is given"),
         (("x", URL, "--app", "shpo"), "no app 'shpo'"),
-        (("ops", URL), "already exists"),
+        (("ops", URL), "a webhook named 'ops' already exists"),
     ],
 )
 def test_bad_input_is_one_error_with_a_hint_and_changes_nothing(two: World, words: tuple[str, ...], said: str) -> None:

@@ -31,7 +31,7 @@ def test_what_cannot_be_paused_or_resumed(world: World) -> None:
     assert "is not paused" in world.run("ps:resume", "shop").err
     world.ok("ps:pause", "shop")
     client = world.run("ps:pause", "shop")
-    assert (client.code, "is already paused" in client.err) == (1, True)
+    assert (client.code, "shop is already paused" in client.err) == (1, True)
     world.ok("ps:resume", "shop")
     world.ok("ps:stop", "shop")
     assert "is stopped" in world.run("ps:pause", "shop").err

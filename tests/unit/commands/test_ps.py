@@ -105,7 +105,7 @@ def test_without_an_app_it_lists_those_that_the_key_may_see(shop: World) -> None
 
 
 def test_events_are_listed_oldest_first_and_as_many_as_asked_for(shop: World) -> None:
-    assert "no events" in shop.ok("ps:events", "shop").err
+    assert shop.ok("ps:events", "shop").err == "no events\n"
     for n in range(1, 4):
         shop.memory.happen(crash(shop, at=1_700_000_000.0 + n, deaths=n))
     lines = shop.ok("ps:events", "shop").out.splitlines()

@@ -74,7 +74,7 @@ def test_a_clone_that_fails_half_way_leaves_no_app(shop: World, monkeypatch: pyt
     assert "No space left" in shop.run("apps:clone", "shop", "copy").err
     assert shop.store.find_app("copy") is None
     assert sorted(p.name for p in shop.settings.repositories.iterdir()) == ["blog.git", "shop.git"]
-    for name, said in (("blog", "already exists"), ("A_B", "is not an app name")):
+    for name, said in (("blog", "app 'blog' already exists"), ("A_B", "is not an app name")):
         assert said in shop.run("apps:clone", "shop", name).err
 
 
@@ -135,7 +135,7 @@ def test_a_registrys_password_is_kept_once_it_is_taken_and_shown_nowhere(shop: W
     assert "swordfish" not in shown.out + shown.err + listed.out + repr(shop.store.registries())
     assert not any("swordfish" in str(entry) for entry in shop.store.audit())
     shop.ok("registry:logout", "r.example.com")
-    assert "no login" in shop.run("registry:logout", "r.example.com").err
+    assert "no login for 'r.example.com'" in shop.run("registry:logout", "r.example.com").err
     for server in ("http://x", "", "a b"):
         assert shop.run("registry:login", "--", server, "ci", stdin=b"p").code == 1, server
     assert shop.run("registry:login", "r.example.com", "ci").code == 2

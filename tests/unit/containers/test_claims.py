@@ -43,7 +43,7 @@ def test_who_gives_up_was_canceled_and_who_waits_too_long_is_told() -> None:
     with claims.held(SHOP):
         with pytest.raises(DeployCanceled, match="waiting for the app's containers"), claims.held(SHOP, lambda: True):
             pass
-        with pytest.raises(Conflict, match="another operation"), claims.held(SHOP):
+        with pytest.raises(Conflict, match="another operation is using the app's containers"), claims.held(SHOP):
             pass
 
 

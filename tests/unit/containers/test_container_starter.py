@@ -84,6 +84,6 @@ def test_names_that_others_have_on_this_engine_are_left_to_them(tmp_path: Path) 
 
 def test_a_name_that_is_never_free_fails_the_deploy_and_leaves_nothing(tmp_path: Path) -> None:
     engine = Crowded(set(), {f"shop.web.{n}.v1" for n in range(2, NAME_TRIES + 2)})
-    with pytest.raises((NameTaken, DeployError), match="already exists"):
+    with pytest.raises((NameTaken, DeployError), match=r"a container named shop\.web\.\d+\.v1 already exists"):
         started(tmp_path, engine)
     assert engine.made == []

@@ -42,7 +42,7 @@ def test_settings_are_read_with_their_types() -> None:
         ("[docker]\nbuild_cpus = -1", "settings: docker.build_cpus must", "-1"),
         ('[docker]\nbuild_memory = "much"', "settings: docker.build_memory must", "much"),
         ('[docker]\ncgroup_parent = "/a/../b"', "settings: docker.cgroup_parent must", "/a/../b"),
-        ('[cron]\ntimezone = "Mars/Base"', "settings: cron.timezone is no", "Mars/Base"),
+        ('[cron]\ntimezone = "Mars/Base"', "settings: cron.timezone is not a known time zone", "Mars/Base"),
         ("[docker]\nmax_builds = 0", "settings: docker.max_builds must", "0"),
         ("[docker]\nmax_builds = true", "settings: docker.max_builds must", "true"),
         ('[deploy]\non_new_push = "drop"', "settings: deploy.on_new_push must", "drop"),

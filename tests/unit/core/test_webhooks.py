@@ -145,6 +145,6 @@ def test_names_are_unique_and_removal_takes_the_messages(store: Store) -> None:
 def test_settings_of_the_server_are_kept(store: Store) -> None:
     store.set_server_setting("a", {"b": [1, None]})
     store.set_server_setting("c", 0)
-    assert store.server_setting("a") == {"b": [1, None]}
+    assert (store.server_setting("a"), store.server_setting("c")) == ({"b": [1, None]}, 0)
     store.set_server_setting("a", None)
     assert (store.server_setting("a"), store.server_setting("c")) == (None, 0)

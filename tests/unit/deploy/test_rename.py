@@ -115,6 +115,6 @@ def test_killed_between_the_repository_s_move_and_the_store_s_commit(bench: Benc
 def test_an_app_whose_first_deploy_has_just_begun_keeps_its_name(bench: Bench) -> None:
     """The deploy would go on under the old name, and by then that may be another app's."""
     bench.store.create_deploy(bench.app.id, DeployKind.PUSH, "ada")
-    with pytest.raises(Conflict, match="in progress"):
+    with pytest.raises(Conflict, match="the first deploy of old is in progress"):
         bench.renaming.at_once(bench.app, "new", GITSHIP)
     assert bench.names() == ("old", ["old.git"])

@@ -82,7 +82,7 @@ def test_a_limit_of_the_authority_holds_for_every_app_and_for_everybody(www: Pla
     www.store.add_domain(other.id, "other.example.com")
     www.store.set_setting(other.id, HTTPS, HttpsWish(True))
     www.keeper.look()
-    with pytest.raises(Conflict, match="no requests for 60 min"):
+    with pytest.raises(Conflict, match="the authority accepts no requests for 60 min"):
         www.https.renew(other, www.said.append, GITSHIP, force=True)
     assert len(www.authority.asked) == 1
     www.store.hold_authority(time.time() - 1)

@@ -147,7 +147,7 @@ def test_a_limit_of_its_own_names_holds_one_app_alone_whatever_it_does(www: Plac
     another(www, "other", "www.calm.org")
     www.keeper.look()
     assert orders(www, "calm") == 1
-    with pytest.raises(Conflict, match="no requests for shop for 60 min"):
+    with pytest.raises(Conflict, match="the authority accepts no requests for shop for 60 min"):
         www.https.renew(www.shop, www.said.append, GITSHIP, force=True)
     assert orders(www, "www.example.com") == 1
     www.store.add_domain(www.shop.id, "new.example.org")  # other names are another matter

@@ -180,18 +180,19 @@ def test_a_destroyed_apps_volumes_go_all_of_them(bench: Bench) -> None:
 
 
 def test_one_import_at_a_time_until_its_deploy_has_ended(bench: Bench) -> None:
+    said = "an import into 'data' of shop is in progress"
     deploy = bench.store.create_deploy(bench.app.id, DeployKind.CONFIG, "me")
     with bench.keeper.claim(bench.app, "data"):
-        with pytest.raises(Conflict, match="in progress"), bench.keeper.claim(bench.app, "data"):
+        with pytest.raises(Conflict, match=said), bench.keeper.claim(bench.app, "data"):
             pass
         with bench.keeper.claim(bench.app, "other"):
             pass
         bench.keeper.claimed_by(bench.app, "data", deploy.id)
-    with pytest.raises(Conflict, match="in progress"), bench.keeper.claim(bench.app, "data"):
+    with pytest.raises(Conflict, match=said), bench.keeper.claim(bench.app, "data"):
         pass
     newer = bench.store.create_deploy(bench.app.id, DeployKind.CONFIG, "me")
     bench.store.update_deploy(_ended(deploy, DeployState.SUPERSEDED))  # its changes are the newer one's now
-    with pytest.raises(Conflict, match="in progress"), bench.keeper.claim(bench.app, "data"):
+    with pytest.raises(Conflict, match=said), bench.keeper.claim(bench.app, "data"):
         pass
     bench.store.update_deploy(_ended(newer, DeployState.DRAINING))
     with bench.keeper.claim(bench.app, "data"):
