@@ -67,7 +67,7 @@ def test_an_image_is_pulled_with_the_registrys_login_and_leaves_with_the_app(
     assert "the registry has no" in refused(server, "git:from-image", "pulled", f"{address}/team/shop:9")
     assert "was not built from a commit" in refused(server, "ps:rebuild", "pulled")
     ok(server, "registry:logout", address)
-    assert "no login" in refused(server, "registry:logout", address)
+    assert f"no login for '{address}'" in refused(server, "registry:logout", address)
 
     said = server.logs + "".join(p.read_text() for p in (server.data_dir / "logs").rglob("*.log"))
     assert registry.PASSWORD not in said + ok(server, "audit", "--format", "json")

@@ -79,6 +79,11 @@ def test_a_release_that_fails_its_visitors(server: Server, tiny_app: Callable[..
 def test_the_first_release_stays_and_that_is_said(server: Server, tiny_app: Callable[..., Path]) -> None:
     server.push_ok(tiny_app("first", files={"gitship.toml": LONG}), "first")
     server.get("first", "/doom")
-    wait_until(lambda: "no earlier release" in deploys(server, "first")[0]["reason"], WAIT_S, "it is told", every_s=0.5)
+    wait_until(
+        lambda: "there is no earlier release" in deploys(server, "first")[0]["reason"],
+        WAIT_S,
+        "it is told",
+        every_s=0.5,
+    )
     assert [d["kind"] for d in deploys(server, "first")] == ["push"]
     wait_until(lambda: shown(server, "ps:list", "first")[0]["status"] == "crash loop", WAIT_S, "ps:list says so")

@@ -217,7 +217,7 @@ def test_a_clone_is_live_with_the_same_image_and_all_that_was_set(
     server.push_ok(repository, "copy")
     assert server.get("copy").body.startswith("v2") and server.get("original").body.startswith("v1")
     ok(server, "ps:rebuild", "copy", "--no-cache")
-    assert "already exists" in refused(server, "apps:clone", "original", "copy")
+    assert "app 'copy' already exists" in refused(server, "apps:clone", "original", "copy")
 
 
 def test_a_limited_key_learns_nothing_of_the_other_app(

@@ -229,7 +229,9 @@ def test_a_client_or_gitship_that_goes_away_leaves_the_old_content(server: Serve
     client.stdin.write(half)
     client.stdin.flush()
     assert "exported or imported" in refused(server, "apps:destroy", "cut", "--force")
-    assert "in progress" in refused(server, "storage:import", "cut", "data", "--replace")
+    assert "an import into 'data' of cut is in progress" in refused(
+        server, "storage:import", "cut", "data", "--replace"
+    )
     left(client)
     wait_until(lambda: not helpers(server) and volumes(server, "gitship.app=cut") == [volume], 10, "nothing is left")
 

@@ -67,7 +67,7 @@ def test_a_link_signs_in_once_and_without_it_there_is_nothing(server: Server, pa
     page.goto(link)
     page.get_by_role("button", name="Sign in").click()
     assert page.goto(link).status == 403  # type: ignore[union-attr]
-    expect(page.get_by_role("heading")).to_contain_text("already used")
+    expect(page.get_by_role("heading")).to_contain_text("already used or has expired")
     page.goto(address(server, "/sign-out"))
     page.get_by_role("button", name="Sign out").click()
     assert page.goto(address(server, "/")).status == 401  # type: ignore[union-attr]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import urllib.request
@@ -115,7 +116,7 @@ def test_a_container_without_any_command_cannot_be_created(lab: Lab) -> None:
 def test_a_taken_name_is_a_conflict(lab: Lab) -> None:
     spec = lab.spec("twice", SLEEP)
     container = lab.engine.create(spec)
-    with pytest.raises(Conflict, match="already exists"):
+    with pytest.raises(Conflict, match=f"a container named {re.escape(spec.name)} already exists"):
         lab.engine.create(spec)
     lab.engine.remove(container)
 

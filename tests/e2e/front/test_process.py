@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from gitship.config_values import Address
 from gitship.errors import FrontError
 from gitship.front import boot_order, varnishd, varnishd_parameters
 from gitship.front.front import Front
-from gitship.front.varnish_cli import VarnishCli
+from gitship.front.varnish_cli import COMMAND_TIMEOUT_S, VarnishCli
 from tests.e2e.front.asking import app, ask
 from tests.e2e.front.conftest import LOOPBACK, MEMORY_BYTES, switch
 from tests.e2e.front.origin import Origin
@@ -494,8 +495,10 @@ def test_without_varnish_every_question_is_answered_with_an_error(front: Front) 
 def test_a_silent_varnish_does_not_hold_gitship_up_for_ever(front: Front, base: Path) -> None:
     os.kill(_manager(base), signal.SIGSTOP)
     try:
+        began = time.monotonic()
         with pytest.raises(FrontError, match=r"did not answer within 0\.3 s"):
             front._control.ask("status", timeout_s=0.3)
+        assert time.monotonic() - began < COMMAND_TIMEOUT_S  # which it would be without one of its own
     finally:
         os.kill(_manager(base), signal.SIGCONT)
     assert "active" in front._control.ask("vcl.list").text  # not the late answer to the question before
