@@ -21,7 +21,7 @@ from gitship.engine.interface import Engine
 from gitship.engine.timeouts import Timeout
 from gitship.errors import FrontError, GitshipError
 from gitship.events import Bus
-from gitship.front.front import AppFront, Front
+from gitship.front.front import AppFront
 from gitship.git.repository import Repositories
 from gitship.model import GITSHIP, Container, Deploy, DeployKind, DeployState
 from gitship.routing.access_control import AccessControl
@@ -29,8 +29,8 @@ from gitship.routing.active_canaries import ActiveCanaries
 from gitship.routing.desired_state import DesiredState
 from gitship.routing.switch import Switch
 from gitship.volumes.lifecycle import VolumeLifecycle
-from tests.unit.deploy.engine import MemoryFront
 from tests.unit.git import commits
+from tests.unit.memory.front import MemoryFront
 from tests.unit.reconcile import test_repair_containers
 
 MAIN = "refs/heads/main"
@@ -42,12 +42,8 @@ class LabellingFront(MemoryFront):
 
     def __init__(self) -> None:
         super().__init__()
-        self.labels: dict[str, str] = {}
-        self.loaded: dict[str, AppFront] = {}
         self.before: dict[str, Callable[[], None]] = {}
         self.running = True
-        self.address = SimpleNamespace(host="127.0.0.1", port=80)
-        self.pauses = SimpleNamespace(of=lambda slug: None)
 
     def _hook(self, call: str) -> None:
         self.before.pop(call, lambda: None)()
@@ -72,34 +68,21 @@ class LabellingFront(MemoryFront):
 
     def load(self, app: AppFront) -> str:
         self._hook("load")
-        name = f"a_{app.slug}_{app.release}_{len(self.loaded)}"
-        self.loaded[name] = app
-        return name
+        return super().load(app)
 
-    def label(self, slug: str, vcl: str) -> str | None:
+    def label(self, slug: str, vcl_name: str) -> str | None:
         self._hook("label")
-        if vcl not in self.loaded:
-            raise FrontError(f"no VCL {vcl}")
-        old, self.labels[slug] = self.labels.get(slug), vcl
-        return old
-
-    def labelled(self, slug: str) -> str | None:
-        return self.labels.get(slug)
+        if vcl_name not in self.loaded:
+            raise FrontError(f"no VCL {vcl_name}")
+        return super().label(slug, vcl_name)
 
     def unlabelled(self, slug: str, release: str | None = None) -> list[str]:
         self._hook("unlabelled")
-        return []
-
-    def discard(self, vcl: str) -> None:
-        self.loaded.pop(vcl, None)
+        return super().unlabelled(slug, release)
 
     def bring_hosts(self, hosts: Callable[[], Mapping[str, str]]) -> bool:
         self._hook("hosts")
         return super().bring_hosts(hosts)
-
-    def remove(self, slug: str) -> None:
-        super().remove(slug)
-        self.labels.pop(slug, None)
 
     def wrong(self, apps: Sequence[AppFront]) -> list[str]:
         return [app.slug for app in apps if self.loaded.get(self.labels.get(app.slug, "")) != app]
@@ -123,7 +106,7 @@ class Bench(test_repair_containers.Bench):
         super().__init__(directory)
         self.memory = cast(LabellingFront, self.front)
         self.settings = self.destroying._settings
-        engine, front = cast(Engine, self.engine), cast(Front, self.memory)
+        engine, front = cast(Engine, self.engine), self.memory
         self.repositories = Repositories(directory / "repos", None)
         self.repository = self.repositories.create("shop")
         wanted, active_canaries = DesiredState(self.store, self.settings.domain), ActiveCanaries()

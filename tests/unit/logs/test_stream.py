@@ -21,13 +21,13 @@ from gitship.logs.archive import LogArchive
 from gitship.logs.stream import LogReader, LogSelection
 from gitship.model import Process
 from gitship.store import Store
-from tests.unit.deploy.engine import MemoryEngine
+from tests.unit.memory.hooked_engine import HookedEngine
 
 PRINTED = [f"line {n}" for n in range(6)]
 LAST_WORDS = "bye"  # on SIGTERM
 
 
-class Talking(MemoryEngine):
+class Talking(HookedEngine):
     """Its container prints, and says a last word when it is stopped. ``at[point]`` is called once, at that point."""
 
     def __init__(self) -> None:

@@ -45,6 +45,7 @@ class MemoryFront(Front):
         self.labels: dict[str, str] = {}
         self.table: Mapping[str, str] = {}
         self.purged: list[tuple[str, Purge]] = []
+        self.removed: list[str] = []
         self.pauses: Any = MemoryPauses()
         self.canaries: Any = SimpleNamespace(label=lambda slug, vcl: None)
         self._number = 0
@@ -90,7 +91,15 @@ class MemoryFront(Front):
     def discard(self, vcl_name: str) -> None:
         self.loaded.pop(vcl_name, None)
 
+    def unlabelled(self, slug: str, release: str | None = None) -> list[str]:
+        return [
+            name
+            for name, app in self.loaded.items()
+            if app.slug == slug and release in (None, app.release) and name != self.labels.get(slug)
+        ]
+
     def remove(self, slug: str) -> None:
+        self.removed.append(slug)
         self.labels.pop(slug, None)
 
     def busy(self, vcl_name: str) -> int:

@@ -24,7 +24,6 @@ from gitship.engine.interface import Engine, ImageGone
 from gitship.engine.types import LABEL_SERVER, ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.events import Bus
-from gitship.front.front import Front
 from gitship.git.repository import Repositories
 from gitship.logs.archive import LogArchive
 from gitship.model import GITSHIP, App, Container, Mount, Process
@@ -35,7 +34,8 @@ from gitship.reconcile.repair_containers import ContainerRepair
 from gitship.routing.drain import Drainer
 from gitship.store import Store
 from gitship.volumes.lifecycle import VolumeLifecycle
-from tests.unit.deploy.engine import MemoryEngine, MemoryFront
+from tests.unit.memory.front import MemoryFront
+from tests.unit.memory.hooked_engine import HookedEngine
 
 
 class HookedQueue(DeployQueue):
@@ -53,16 +53,16 @@ class HookedQueue(DeployQueue):
 class Bench:
     """One app with one web container, live, on an engine in memory; the rest is real."""
 
-    FRONT = MemoryFront
+    FRONT: type[MemoryFront] = MemoryFront
 
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory / "gitship.db")
         self.now = 1000.0  # the clock of restarts, in seconds
-        self.engine, self.front = MemoryEngine(), self.FRONT()
+        self.engine, self.front = HookedEngine(), self.FRONT()
         self.claims = Claims(timeout_s=0.0)
         self.queue = HookedQueue(lambda job: None, cancel_running=False)
         settings = dataclasses.replace(Settings(), data_dir=directory)
-        engine, front, server_id = cast(Engine, self.engine), cast(Front, self.front), self.store.server_id()
+        engine, front, server_id = cast(Engine, self.engine), self.front, self.store.server_id()
         bus = Bus()
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), server_id)
         kept = LogArchive(self.store, engine, settings.logs, 5)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gitship.engine.types import ContainerSpec, ContainerState, Image, LogLine
 from gitship.errors import Conflict, EngineError, GitshipError, NotFound
 from gitship.model import Mount
+from tests.unit.memory.volumes import MemoryVolumes
 
 
-class MemoryVolumes:
+class SwappedVolumes(MemoryVolumes):
+    """``swapped`` are directories that have become links."""
+
     def __init__(self) -> None:
+        super().__init__()
         self.swapped: set[str] = set()
-
-    def find(self, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
-        return {}
-
-    def helpers(self) -> set[str]:
-        return set()
 
     def ensure_usable(self, mount: Mount, beside: Sequence[Mount] = ()) -> None:
         if mount.source in self.swapped:
             raise GitshipError(f"{mount.source} has become a symbolic link")
 
 
-class MemoryImages:
+class HookedImages:
     def __init__(self, hook: Callable[[str, object], None]) -> None:
         self.gone: list[str] = []
         self._hook = hook
@@ -43,7 +40,7 @@ class MemoryImages:
         return True
 
 
-class MemoryEngine:
+class HookedEngine:
     """Networks refuse to go while a container is in them. ``before[call]`` is called with each such call's argument."""
 
     def __init__(self) -> None:
@@ -53,8 +50,8 @@ class MemoryEngine:
         self.made: list[str] = []
         self.before: dict[str, Callable[[object], None]] = {}
         self.down = False
-        self.volumes = MemoryVolumes()
-        self.images = MemoryImages(self._hook)
+        self.volumes = SwappedVolumes()
+        self.images = HookedImages(self._hook)
 
     def _hook(self, call: str, about: object = None) -> None:
         if self.down:
@@ -122,34 +119,3 @@ class MemoryEngine:
 
     def names(self) -> Sequence[str]:
         return sorted(state.name for state in self.containers.values())
-
-
-class MemoryFront:
-    """Varnish, as far as it matters here: who is removed from it."""
-
-    def __init__(self) -> None:
-        self.table: Mapping[str, str] = {}
-        self.removed: list[str] = []
-        self._hold = threading.Lock()
-
-    def holding(self, app_id: int) -> threading.Lock:
-        return self._hold
-
-    def hosts(self) -> Mapping[str, str]:
-        return self.table
-
-    def bring_hosts(self, hosts: Callable[[], Mapping[str, str]]) -> bool:
-        before, self.table = self.table, hosts()
-        return self.table != before
-
-    def remove(self, slug: str) -> None:
-        self.removed.append(slug)
-
-    def unlabelled(self, slug: str) -> list[str]:
-        return []
-
-    def busy(self, vcl: str) -> int:
-        return 0
-
-    def discard(self, vcl: str) -> None:
-        pass
