@@ -9,9 +9,9 @@ from docker import APIClient
 
 from gitship.config import load
 from gitship.errors import FrontError
-from gitship.front.app_vcl import LABEL_PREFIX
 from gitship.front.varnish_cli import LoadedVcl, VarnishCli
-from gitship.front.varnish_service import VarnishService as Varnish
+from gitship.front.varnish_service import VarnishService
+from gitship.front.vcl_labels import targets
 from tests.e2e.harness import Server
 from tests.waiting import wait_until
 
@@ -94,17 +94,15 @@ def panic(server: Server) -> str:
 
 def control_of(server: Server) -> VarnishCli:
     settings = load(server.config)
-    return Varnish(settings.http.listen, settings.varnish_dir, settings.varnish.cache_bytes, lambda: ()).control
+    return VarnishService(settings.http.listen, settings.varnish_dir, settings.varnish.cache_bytes, lambda: ()).control
 
 
 def _routes(server: Server) -> list[str]:
     """Each app's label leads to its live web containers, and no VCL is loaded for nothing."""
     with closing(control_of(server)) as control:
         loaded = control.loaded()
-        labels = {
-            vcl.name.removeprefix(LABEL_PREFIX): vcl.target for vcl in loaded if vcl.name.startswith(LABEL_PREFIX)
-        }
-        texts = {target: control.text(target) for target in labels.values() if target is not None}
+        labels = targets(loaded)
+        texts = {target: control.text(target) for target in labels.values()}
     wrong = []
     for app, app_id in server.database("SELECT name, id FROM apps"):
         rows = server.database(

@@ -1,7 +1,8 @@
-"""Commands that must succeed, over ssh."""
+"""Commands over ssh, and what has to come of them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,19 @@ def ok(server: Server, *command: str, **more: Any) -> str:
     done = server.ssh(*command, **more)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}\n{server.logs[-3000:]}"
     return done.stdout
+
+
+def shown(server: Server, *command: str) -> Any:
+    """What it says as JSON."""
+    return json.loads(ok(server, *command, "--format", "json"))
+
+
+def refused(server: Server, *command: str, key: Path | None = None) -> str:
+    """What it says; it must fail, without a traceback."""
+    done = server.ssh(*command, key=key)
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
 
 
 def add_key(server: Server, name: str, *options: str) -> Path:

@@ -12,6 +12,7 @@ from docker import APIClient
 
 from gitship.config import load
 from gitship.front.app_vcl import LABEL_PREFIX, UNAVAILABLE
+from gitship.front.vcl_labels import targets
 from tests.e2e import docker_cli
 from tests.e2e.agreement import control_of
 from tests.e2e.harness import Server
@@ -117,11 +118,7 @@ def _varnish(server: Server) -> Iterator[str]:
         backends = set(_BACKEND.findall(control.ask("backend.list *.*").text))
     slugs = {name.replace(".", "_") for name in _apps(server).values()}
     # that of an app that is gone leads to a page, and goes once no table of hosts from before is busy
-    labels = {
-        v.name.removeprefix(LABEL_PREFIX): v.target
-        for v in loaded
-        if v.name.startswith(LABEL_PREFIX) and v.target != UNAVAILABLE
-    }
+    labels = {name: target for name, target in targets(loaded).items() if target != UNAVAILABLE}
     yield from (f"label {LABEL_PREFIX}{name} is left" for name in labels.keys() - slugs)
     yield from (f"{name} has no label" for name in slugs - labels.keys())
     yield from (f"backends of {name} are left" for name in backends - set(labels.values()))

@@ -13,7 +13,8 @@ from itertools import count
 from pathlib import Path
 
 from tests.e2e import apps
-from tests.e2e.harness import PUSH_S, Server, make_key
+from tests.e2e.commands import add_key
+from tests.e2e.harness import PUSH_S, Server
 from tests.e2e.history import Act, History
 
 NAMES = ("aster", "birch", "cedar", "daisy", "elder", "fennel")
@@ -35,7 +36,6 @@ class Storm:
         self.over = threading.Event()
         self.wrong: list[str] = []
         self.versions: dict[str, str] = {}  # by commit
-        self.keys = {name: make_key(server.base / name) for name in ROLES}
         self._numbers = {name: count(1) for name in (*NAMES, STEADY)}
         self._locks = {name: threading.Lock() for name in (*NAMES, STEADY)}
         self.repositories = {}
@@ -43,11 +43,11 @@ class Storm:
             path = self.repositories[name] = apps.tiny(base / name, tiny, f"{name}-0", {"gitship.toml": TOML})
             self.versions[apps.git(path, "rev-parse", "HEAD")] = f"{name}-0"
             server.push_ok(path, name)
-        for name, role in ROLES.items():
-            public = Path(f"{self.keys[name]}.pub").read_text()
-            limit = [word for app in NAMES for word in ("--app", app)] if name == LIMITED else []
-            added = server.ssh("keys:add", name, "--role", role, *limit, stdin=public)
-            assert added.returncode == 0, added.stderr
+        limit = [word for app in NAMES for word in ("--app", app)]
+        self.keys = {
+            name: add_key(server, name, "--role", role, *(limit if name == LIMITED else ()))
+            for name, role in ROLES.items()
+        }
 
     # -- how people do it
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli, registry
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, shown
 from tests.e2e.harness import Server
 from tests.e2e.test_backup import BACK_S, lose_everything, take
 from tests.e2e.test_images import pushed
-from tests.e2e.test_sources import image_of, shown
+from tests.e2e.test_sources import image_of
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]

@@ -11,9 +11,9 @@ import pytest
 
 from gitship.engine import build_cli, build_secrets
 from tests.e2e import apps, docker_cli
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, refused, shown
 from tests.e2e.harness import Server
-from tests.e2e.test_sources import image_of, refused, shown
+from tests.e2e.test_sources import image_of
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e

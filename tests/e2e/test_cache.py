@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, shown
 from tests.e2e.harness import Server
 from tests.waiting import wait_until
 
@@ -21,7 +20,7 @@ OLD = "/public/app.1.css"
 
 
 def sources(server: Server, app: str) -> dict[str, tuple[object, str]]:
-    rows = json.loads(ok(server, "cache:status", app, "--format", "json"))
+    rows = shown(server, "cache:status", app)
     return {row["rule"]: (row["value"], row["source"]) for row in rows}
 
 

@@ -7,7 +7,6 @@ cron does then is in tests/unit/oneoff/test_cron_runner.py.
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, shown
 from tests.e2e.harness import Server, serving
-from tests.e2e.test_sources import shown
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -119,4 +117,4 @@ def test_nothing_ends_at_once_or_never_and_no_record_is_absurd(
     clock.step(-step_s)
     wait_until(lambda: server.logs.count("the clock was set") == 2, 30, "it is noticed")
     assert opens(link)
-    assert json.loads(ok(server, "server:reconcile", "--dry-run", "--format", "json")) == []
+    assert shown(server, "server:reconcile", "--dry-run") == []

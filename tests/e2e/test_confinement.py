@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from gitship.engine.hardening import KEPT
 from tests.e2e import apps
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, shown
 from tests.e2e.harness import Server
 
 pytestmark = pytest.mark.e2e
@@ -75,7 +74,7 @@ def test_a_read_only_root_has_scratch_space_and_volumes(server: Server, base: Pa
         False, False, True, True, True,
     ]  # fmt: skip
     assert server.get("fixed").status == 200
-    [row] = json.loads(ok(server, "resources:show", "fixed", "--format", "json"))
+    [row] = shown(server, "resources:show", "fixed")
     assert row["read_only"] is True
     ok(server, "resources:limit", "fixed", "--writable")
     assert writes("/www/x")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, shown
 from tests.e2e.harness import Server
 from tests.waiting import wait_until
 
@@ -46,12 +46,12 @@ def shop(server: Server, module_base: Path) -> Server:
 
 
 def entries(server: Server) -> dict[str, dict[str, Any]]:
-    return {row["name"]: row for row in json.loads(ok(server, "cron:list", APP, "--format", "json"))}
+    return {row["name"]: row for row in shown(server, "cron:list", APP)}
 
 
 def history(server: Server, name: str) -> list[dict[str, Any]]:
     """Newest first."""
-    return list(json.loads(ok(server, "cron:history", APP, name, "--format", "json")))
+    return list(shown(server, "cron:history", APP, name))
 
 
 def one_offs(server: Server) -> list[str]:
@@ -125,7 +125,7 @@ def _newest(server: Server) -> int:
 
 
 def test_a_run_over_its_limit_is_killed_and_says_so(shop: Server, module_base: Path) -> None:
-    releases = json.loads(ok(shop, "releases:list", APP, "--format", "json"))
+    releases = shown(shop, "releases:list", APP)
     assert "the next one-off" in shop.ssh("resources:limit", APP, "--process", "run", "--memory", "16m").stderr
     killed = shop.ssh("cron:run", APP, "greedy")
     assert killed.returncode == 137, killed.stderr
@@ -138,7 +138,7 @@ def test_a_run_over_its_limit_is_killed_and_says_so(shop: Server, module_base: P
     ok(shop, "resources:unset", APP, "--process", "run")
     assert shop.ssh("cron:run", APP, "greedy").returncode == 0
     live = [row["release"] for row in releases if row["live"]]
-    assert live == [r["release"] for r in json.loads(ok(shop, "releases:list", APP, "--format", "json")) if r["live"]]
+    assert live == [r["release"] for r in shown(shop, "releases:list", APP) if r["live"]]
 
 
 def test_last_what_is_due_every_minute_has_run_once_a_minute(shop: Server) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +14,9 @@ from gitship.appsettings import MOUNT
 from gitship.store import Store
 from tests.e2e import apps, docker_cli
 from tests.e2e.agreement import await_agreement
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, refused, shown
 from tests.e2e.dockerd import OwnEngine, own_engine
 from tests.e2e.harness import Server, running
-from tests.e2e.test_sources import refused
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -75,13 +73,13 @@ def policy(server: Server, app: str) -> str:
 
 
 def status(server: Server, app: str) -> dict[str, Any]:
-    [row] = json.loads(ok(server, "ps:list", app, "--format", "json"))
+    [row] = shown(server, "ps:list", app)
     found: dict[str, Any] = row
     return found
 
 
 def events(server: Server, app: str) -> list[str]:
-    return [row["text"] for row in json.loads(ok(server, "ps:events", app, "--format", "json"))]
+    return [row["text"] for row in shown(server, "ps:events", app)]
 
 
 def file(server: Server, app: str) -> str:

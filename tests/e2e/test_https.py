@@ -21,7 +21,7 @@ from cryptography import x509
 
 from tests.e2e import apps
 from tests.e2e.authority import Pebble, pebble
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, shown
 from tests.e2e.harness import Server, running
 from tests.places import free_port
 from tests.unit.certs import bundle
@@ -107,7 +107,7 @@ def ask(
 
 
 def status(server: Server, app: str = "shop") -> dict[str, dict[str, Any]]:
-    return {row["host"]: row for row in json.loads(ok(server, "https:status", app, "--format", "json"))}
+    return {row["host"]: row for row in shown(server, "https:status", app)}
 
 
 def accounts(server: Server) -> dict[str, str]:
@@ -243,7 +243,7 @@ def test_the_status_page_is_served_by_https_at_its_own_domain(server: Server, au
     assert (status, name) == (303, "__Host-gitship") and {"Secure", "HttpOnly"} <= set(rest.split("; "))
     cookie = {"Cookie": f"{name}={rest.partition(';')[0]}"}
     assert ask(server, STATUS, root, "GET", "/", cookie)[0] == 200
-    rows = json.loads(ok(server, "https:status", "--format", "json"))
+    rows = shown(server, "https:status")
     assert [(row["app"], row["state"]) for row in rows if row["host"] == STATUS] == [(None, "ok")]
     before = certificate(server, STATUS)
     server.restart()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli, registry
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, refused, shown
 from tests.e2e.harness import Server
-from tests.e2e.test_sources import has_image, image_of, refused, shown
+from tests.e2e.test_sources import has_image, image_of
 
 pytestmark = pytest.mark.e2e
 

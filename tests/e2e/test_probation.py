@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps
+from tests.e2e.commands import shown
 from tests.e2e.harness import Server
 from tests.waiting import wait_until
 
@@ -18,12 +18,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 WAIT_S = 120.0
 LONG = "[deploy]\nwatch = 300\n"  # however busy the machine is
 HEALTHZ = LONG + '[[processes.web.checks]]\npath = "/healthz"\n'
-
-
-def shown(server: Server, *words: str) -> Any:
-    done = server.ssh(*words, "--format", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def deploys(server: Server, app: str) -> list[dict[str, Any]]:

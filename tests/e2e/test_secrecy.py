@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, shown
 from tests.e2e.harness import Server
 
 pytestmark = pytest.mark.e2e
@@ -96,7 +95,7 @@ def test_a_config_value_is_in_the_store_and_the_container_and_nowhere_else(serve
 def test_a_request_is_found_again_from_the_push_to_the_page(server: Server, base: Path) -> None:
     repository = apps.busybox(base / "traced")
     said = server.push_ok(repository, "traced")
-    info = json.loads(ok(server, "deploys:info", "traced", "--format", "json"))
+    info = shown(server, "deploys:info", "traced")
     request = info["request"]
     assert re.fullmatch(r"[0-9a-f]{8}", request)
     assert re.search(rf"=====> .*, deploy {info['id']}\s*$", said, re.MULTILINE), said

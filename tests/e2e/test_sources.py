@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import io
-import json
 import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, refused, shown
 from tests.e2e.harness import Server, make_key
 from tests.e2e.load import load
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
-
-
-def refused(server: Server, *command: str, key: Path | None = None) -> str:
-    """What it says; it must fail, without a traceback."""
-    done = server.ssh(*command, key=key)
-    assert done.returncode != 0, done.stdout
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
-
-
-def shown(server: Server, *command: str) -> Any:
-    return json.loads(ok(server, *command, "--format", "json"))
 
 
 def send(server: Server, data: bytes, *command: str) -> subprocess.CompletedProcess[bytes]:

@@ -6,28 +6,15 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e import apps, docker_cli
-from tests.e2e.commands import ok
+from tests.e2e.commands import ok, refused, shown
 from tests.e2e.harness import Server
 from tests.e2e.load import load
 
 pytestmark = pytest.mark.e2e
-
-
-def refused(server: Server, *command: str) -> str:
-    """What it says; it must fail, without a traceback."""
-    done = server.ssh(*command)
-    assert done.returncode != 0, done.stdout
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
-
-
-def shown(server: Server, *command: str) -> Any:
-    return json.loads(ok(server, *command, "--format", "json"))
 
 
 def limits(server: Server, app: str) -> tuple[int, int, int]:
