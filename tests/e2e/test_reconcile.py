@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitship.config import load
-from gitship.front.varnish_service import VarnishService as Varnish
+from gitship.front.varnish_service import VarnishService
 from gitship.reconcile.schedule import WHOLE_S
 from tests.e2e import docker_cli
 from tests.e2e.harness import Server
@@ -100,7 +100,7 @@ def test_a_route_that_could_not_be_brought_is_told_and_does_not_wait_for_the_nex
     server: Server, tiny_app: Callable[..., Path]
 ) -> None:
     server.push_ok(tiny_app("late"), "late")
-    varnish = Varnish(load(server.config).http.listen, load(server.config).varnish_dir, 0, list)
+    varnish = VarnishService(load(server.config).http.listen, load(server.config).varnish_dir, 0, list)
     compiler = json.loads(varnish.control.command("param.show", "-j", "cc_command"))[-1]["value"]
     reconciled(server)
     varnish.control.command("param.set", "cc_command", "exit 1")

@@ -12,7 +12,7 @@ from gitship.console.log_lines import short_name
 from gitship.engine import logs
 from gitship.engine.types import LogLine
 from gitship.errors import UsageError
-from gitship.logs import stream as tail
+from gitship.logs import stream as log_stream
 from gitship.logs.archive import LogArchive
 from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import Client, World
@@ -23,7 +23,7 @@ WAIT_S = 10
 
 @pytest.fixture
 def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(tail, "REATTACH_S", 0.02)
+    monkeypatch.setattr(log_stream, "REATTACH_S", 0.02)
     monkeypatch.setattr(logs, "LOOK_S", 0.02)
     world.memory.push("shop")
     world.ok("ps:scale", "shop", "worker=1")

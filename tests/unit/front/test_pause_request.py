@@ -11,7 +11,7 @@ import pytest
 
 from gitship.config_values import Address
 from gitship.errors import FrontError
-from gitship.front import pause_request as hold_module
+from gitship.front import pause_request
 from gitship.front.pause_request import PauseRequest
 from gitship.front.pause_vcl import Pause
 
@@ -20,7 +20,7 @@ def test_a_varnish_that_drops_the_question_is_asked_again_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when its worker has just been killed: for five seconds visitors went past the pause."""
-    monkeypatch.setattr(hold_module, "TIMEOUT_S", 1e6)
+    monkeypatch.setattr(pause_request, "TIMEOUT_S", 1e6)
     hold = PauseRequest(Pause(tmp_path / "pause.sock", "ab" * 16, time.time() + 30), None)
     try:
         with socket.create_server(("127.0.0.1", 0)) as varnish:

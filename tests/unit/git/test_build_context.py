@@ -12,10 +12,9 @@ import pytest
 
 from gitship import tar
 from gitship.errors import GitError
-from gitship.git import build_context as context
 from gitship.git import build_context_checks, snapshot
 from gitship.git.blobs import Blobs, DulwichBlobs, GitBlobs, choose
-from gitship.git.build_context import tree_summary
+from gitship.git.build_context import TreeSummary, tree_summary
 from tests.unit.git.commits import (
     SUBMODULE,
     TIME,
@@ -305,5 +304,5 @@ def test_the_summary_counts_files_and_bytes_of_the_commit(repository: Path) -> N
         repository, {"Dockerfile": b"12345", ".dockerignore": b"a", "a": b"123", "l": link(b"a"), "s": SUBMODULE}
     )
     summary = tree_summary(repository, made)
-    assert summary == context.TreeSummary(4, 10, "First")
+    assert summary == TreeSummary(4, 10, "First")
     assert tree_summary(repository, commit(repository, {"x/y": b"1", "z": b""}), subdirectory="x").files == 1

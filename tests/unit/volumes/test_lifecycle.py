@@ -17,7 +17,7 @@ from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Mount, Process
 from gitship.store import Store
 from gitship.store.settings import Setting
-from gitship.volumes import volume_names as volumenames
+from gitship.volumes import volume_names
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.memory.engine import MemoryEngine
 
@@ -157,7 +157,7 @@ def test_what_nobody_has_written_down_stays(bench: Bench) -> None:
 def test_volumes_of_an_app_that_is_gone_go_unless_the_database_never_had_it(bench: Bench) -> None:
     mine, gone = bench.made(), bench.store.create_app("gone")
     later = App(gone.id + 5, "later", 0.0)
-    names = {app.name: volumenames.fresh(SERVER, app, "data") for app in (gone, later)}
+    names = {app.name: volume_names.fresh(SERVER, app, "data") for app in (gone, later)}
     for app in (gone, later):
         bench.machine.volumes.make(names[app.name], bench.keeper.labels(app, "data"))
     bench.machine.volumes.make("strange", bench.keeper.labels(gone, "data"))  # labelled by hand
