@@ -46,6 +46,7 @@ SLOWEST = (
 LONG_RUNS = {
     "GITSHIP_TEST_STEPS": "200",
     "GITSHIP_TEST_RUNS": "50",
+    "GITSHIP_TEST_DEPLOYS": "20",
     "GITSHIP_TEST_STORM": "20",
     "GITSHIP_TEST_FAULTS": "all",
     "GITSHIP_TEST_INSTALL": "bookworm,trixie",

@@ -50,8 +50,8 @@ def request(
 
     The first of the addresses ``to`` that takes the connection is asked.
     ``most_bytes`` is what the body may have on the wire, beside HEAD_BYTES; ``name`` is asked for by TLS.
-    Raises, in the block too, TimeoutError at the deadline, WaitInterrupted once an event of ``patience`` is set, ResponseTooLarge,
-    and what else sockets and ``http.client`` raise. The connection is closed when it ends, however it does.
+    Raises, in the block too, TimeoutError at the deadline, WaitInterrupted once an event of ``patience`` is set,
+    ResponseTooLarge, and what else sockets and ``http.client`` raise. The connection is closed when it ends, however it does.
     """
     sock = connected(to, patience)
     try:
@@ -66,7 +66,10 @@ def request(
 
 
 def connected(to: Sequence[Address], patience: Timeout) -> socket.socket:
-    """To the first that takes it; the socket never blocks. Raises TimeoutError, WaitInterrupted, or OSError of the last."""
+    """To the first that takes it; the socket never blocks.
+
+    Raises TimeoutError, WaitInterrupted, or OSError of the last.
+    """
     last = OSError(errno.EADDRNOTAVAIL, "no address")
     for family, address in to:
         sock = socket.socket(family, socket.SOCK_STREAM)

@@ -1,6 +1,6 @@
 """No request fails in a deploy: GET and POST, keep-alive and not, 5 s answers and streams, while releases change.
 
-20 deploys under 10,000 requests: --long, or GITSHIP_TEST_STORM=20.
+20 deploys under 10,000 requests: --long, or GITSHIP_TEST_DEPLOYS=20.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-DEPLOYS = int(os.environ.get("GITSHIP_TEST_STORM", "8"))
+DEPLOYS = int(os.environ.get("GITSHIP_TEST_DEPLOYS", "8"))
 # Six visitors with slow answers and six with streams: each ends what it has begun, however fast the deploys are.
 LASTING = {"slow": 6, "streams": 6}
 REQUESTS = 500 * DEPLOYS  # there are more as a rule; the load does not go on for them when the last deploy is over
