@@ -2,8 +2,8 @@
 
 Live containers stand in the store by Docker's id. Any other is gitship's own when its labels are under this server's
 seal (see ``engine.label_hmac``), which no image has; those that a gitship from before the seals has made are known by
-their name, which the store has with their address from before they were made until after they are gone. What is neither is a
-stranger's, whatever its labels say: gitship neither touches it nor believes it.
+their name, which the store has with their address from before they were made until after they are gone. What is
+neither is a stranger's, whatever its labels say: gitship neither touches it nor believes it.
 """
 
 from __future__ import annotations

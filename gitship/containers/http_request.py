@@ -51,7 +51,8 @@ def request(
     The first of the addresses ``to`` that takes the connection is asked.
     ``most_bytes`` is what the body may have on the wire, beside HEAD_BYTES; ``name`` is asked for by TLS.
     Raises, in the block too, TimeoutError at the deadline, WaitInterrupted once an event of ``patience`` is set,
-    ResponseTooLarge, and what else sockets and ``http.client`` raise. The connection is closed when it ends, however it does.
+    ResponseTooLarge, and what else sockets and ``http.client`` raise. The connection is closed when it ends, whatever
+    ended it.
     """
     sock = connected(to, patience)
     try:
