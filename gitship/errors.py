@@ -11,6 +11,7 @@ GitshipError            message (what happened) and hint (what to do next)
 ├── Conflict            taken, locked, or moved meanwhile
 │   └── AlreadyThere    there is nothing to make: exit code 3
 ├── EngineError         Docker said no, or does not answer
+├── ServiceError        the server of a backing service said no, or a program beside it
 ├── FrontError          Varnish said no, or does not answer
 ├── CertificateError    the authority gave no certificate
 ├── GitError            a repository or a push that cannot be taken
@@ -72,6 +73,14 @@ class AlreadyThere(Conflict):
 
 class EngineError(GitshipError):
     """The container engine refused, failed, or did not answer in time."""
+
+
+class ServiceError(GitshipError):
+    """A backing service's server, or a program in its container, failed; ``lines`` are the last that it printed."""
+
+    def __init__(self, message: str, hint: str = "", lines: Iterable[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.lines = tuple(lines)
 
 
 class FrontError(GitshipError):

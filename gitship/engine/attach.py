@@ -128,9 +128,10 @@ def execute(
     env: Mapping[str, str],
     terminal: tuple[int, int] | None,
     gone: threading.Event,
+    timeout_s: float = math.inf,
 ) -> Attached:
     """A command in a running container, with streams. Raises EngineError when Docker refuses."""
-    patience = Timeout(math.inf, (gone,))
+    patience = Timeout(time.monotonic() + timeout_s, (gone,))
     body = {
         "AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": terminal is not None,
         "Cmd": list(command), "Env": [f"{name}={value}" for name, value in env.items()],

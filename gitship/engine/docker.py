@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -247,8 +248,9 @@ class DockerEngine:
         env: Mapping[str, str],
         terminal: tuple[int, int] | None,
         gone: threading.Event,
+        timeout_s: float = math.inf,
     ) -> Program:
-        return attach.execute(self._wire, self._api, container_id, command, env, terminal, gone)
+        return attach.execute(self._wire, self._api, container_id, command, env, terminal, gone, timeout_s)
 
     def logs(
         self,

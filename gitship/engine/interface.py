@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -297,6 +298,7 @@ class Engine(Protocol):
         env: Mapping[str, str],
         terminal: tuple[int, int] | None,
         gone: threading.Event,
+        timeout_s: float = math.inf,
     ) -> Program:
         """Runs a command in a running container with streams; ``terminal`` is columns and rows."""
         ...

@@ -1,0 +1,1 @@
+"""Backing services: databases, caches and queues beside the apps."""

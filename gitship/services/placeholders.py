@@ -1,0 +1,58 @@
+"""Placeholders of an engine file, as `{database}`: which there are, and the text with their values. Pure.
+
+Values have only letters, digits, `_` and `-`, so that they need no quotes in any shell, SQL, URL or JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from gitship.errors import ServiceError, nearest
+
+PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+SECRETS = frozenset({"root_password", "password"})
+MEMORY = "memory_mb"  # the memory limit in whole MB
+_PERCENT = re.compile(rf"{MEMORY}_(100|[1-9][0-9]?)")
+_VALUE = re.compile(r"[A-Za-z0-9_-]+")
+_HOST = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def named(text: str) -> list[str]:
+    """The placeholders in ``text``; any percent of the memory is MEMORY."""
+    return [MEMORY if _PERCENT.fullmatch(name) else name for name in PLACEHOLDER.findall(text)]
+
+
+def check(text: str, allowed: Collection[str]) -> str:
+    """``text`` itself. Raises ValueError when it has another placeholder than those."""
+    for name in named(text):
+        if name not in allowed:
+            if name in SECRETS:
+                raise ValueError(f"must not hold {{{name}}}: others can see it; pass it in `env` or `stdin`")
+            near = nearest(name, allowed)
+            like = f"did you mean {{{near}}}?" if near else f"known: {', '.join(f'{{{n}}}' for n in sorted(allowed))}"
+            raise ValueError(f"has the placeholder {{{name}}}, which has no value there; {like}")
+    return text
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """``text`` with the values. Raises ServiceError when one is missing, or could need quotes somewhere."""
+    return PLACEHOLDER.sub(lambda match: _value(match[1], values), text)
+
+
+def _value(name: str, values: Mapping[str, str]) -> str:
+    percent = _PERCENT.fullmatch(name)
+    value = values.get(MEMORY if percent else name)
+    if value is None:
+        raise ServiceError(f"the engine's file asks for {{{name}}}, which has no value", "see `help service-engines`")
+    if not (_HOST if name == "host" else _VALUE).fullmatch(value):
+        raise ServiceError(f"the value of {{{name}}} has other characters than A-Z, a-z, 0-9, _ and -")
+    return str(int(value) * int(percent[1]) // 100) if percent else value
+
+
+def blanked(text: str, values: Mapping[str, str]) -> str:
+    """``text`` without the secrets among the values."""
+    for name in SECRETS:
+        if secret := values.get(name):
+            text = text.replace(secret, "***")
+    return text

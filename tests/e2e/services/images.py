@@ -1,0 +1,106 @@
+"""Images of services made on this machine, as no registry can be reached: Debian's packages under the official images'
+names, with an entrypoint that understands what gitship sets of their variables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e import docker_cli
+from tests.e2e.python_image import cache_dir
+
+HERE = Path(__file__).parent
+BASE = "base-files,base-passwd,bash,coreutils,dash,findutils,grep,hostname,libc-bin,mawk,sed,tar,util-linux"
+# Libraries for compilers and scripts that no server here runs: half of an image.
+LEFT_OUT = (
+    "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*", "/usr/share/info/*",
+    "/usr/lib/*/libLLVM*", "/usr/lib/*/libz3.so*", "/usr/lib/llvm*", "/usr/lib/postgresql/*/lib/bitcode/*",
+    "/usr/lib/postgresql/*/lib/llvmjit.so", "/usr/lib/*/perl/*/CORE/*", "/usr/lib/systemd/*", "/lib/systemd/*",
+)  # fmt: skip
+TIMEOUT_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceImage:
+    """``packages`` of a Debian ``suite``; ``user`` is whom the server runs as, with the official image's number."""
+
+    engine: str
+    version: str
+    suite: str
+    packages: str
+    user: str
+    number: int
+    path: str = ""  # where its programs are, beside the usual places
+
+    @property
+    def entrypoint(self) -> Path:
+        return HERE / "entrypoints" / f"{self.engine}.sh"
+
+    def archive(self) -> Path:
+        """The root file system, made once (a quarter to half a minute)."""
+        with (cache_dir() / f"service-{self.engine}-{self.version}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            recipe = repr((self, BASE, LEFT_OUT)).encode() + self.entrypoint.read_bytes()
+            name = f"service-{self.engine}-{self.version}"
+            target = cache_dir() / f"{name}-{hashlib.sha256(recipe).hexdigest()[:12]}.tar"
+            if not target.exists():
+                for old in cache_dir().glob(f"{name}-*.tar*"):
+                    old.unlink()
+                unfinished = target.with_suffix(".tar.unfinished")
+                self._make(unfinished)
+                unfinished.rename(target)
+        return target
+
+    def _make(self, target: Path) -> None:
+        """Unpacked, not configured: nothing of the packages' scripts is needed, and they take longer than the rest."""
+        assert shutil.which("mmdebstrap"), "install mmdebstrap: the tests make images of services with it"
+        account = f"{self.user}:x:{self.number}:{self.number}::/:/bin/sh"
+        hook = f"""set -e; cd "$1"; mkdir -p usr/local/bin tmp
+            cp usr/share/base-passwd/passwd.master etc/passwd
+            cp usr/share/base-passwd/group.master etc/group; echo '{account}' >> etc/passwd
+            echo '{self.user}:x:{self.number}:' >> etc/group; [ -e bin/sh ] || ln -s dash bin/sh
+            [ -e usr/bin/awk ] || ln -s mawk usr/bin/awk; echo 'hosts: files dns' > etc/nsswitch.conf
+            cp '{self.entrypoint}' usr/local/bin/docker-entrypoint.sh; chmod 755 usr/local/bin/docker-entrypoint.sh"""
+        command = [
+            "mmdebstrap", "--quiet", "--mode=root", "--variant=extract", f"--include={BASE},{self.packages}",
+            '--aptopt=Acquire::Languages "none"', *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
+            f"--extract-hook={hook}", "--format=tar", self.suite, str(target),
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False, cwd="/"
+        )
+        assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
+
+    @contextmanager
+    def imported(self, host: str, name: str) -> Iterator[str]:
+        """The image, under this name and the version as tag; gone at the end."""
+        reference = f"{name}:{self.version}"
+        path = f"{self.path}:" if self.path else ""
+        changes = [
+            'ENTRYPOINT ["docker-entrypoint.sh"]', "ENV LANG=C.UTF-8",
+            f"ENV PATH={path}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ]  # fmt: skip
+        words = [word for change in changes for word in ("-c", change)]
+        docker_cli.docker(host, "import", *words, str(self.archive()), reference, timeout_s=TIMEOUT_S)
+        try:
+            yield reference
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                docker_cli.docker(host, "rmi", "-f", reference, check=False)
+
+
+IMAGES = {
+    f"{image.engine}:{image.version}": image
+    for image in (
+        ServiceImage("postgres", "15", "bookworm", "postgresql-15", "postgres", 999, "/usr/lib/postgresql/15/bin"),
+        ServiceImage("postgres", "17", "trixie", "postgresql-17", "postgres", 999, "/usr/lib/postgresql/17/bin"),
+    )
+}
