@@ -23,7 +23,8 @@ BASE = "base-files,base-passwd,bash,coreutils,dash,findutils,grep,hostname,libc-
 LEFT_OUT = (
     "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*", "/usr/share/info/*",
     "/usr/lib/*/libLLVM*", "/usr/lib/*/libz3.so*", "/usr/lib/llvm*", "/usr/lib/postgresql/*/lib/bitcode/*",
-    "/usr/lib/postgresql/*/lib/llvmjit.so", "/usr/lib/*/perl/*/CORE/*", "/usr/lib/systemd/*", "/lib/systemd/*",
+    "/usr/lib/postgresql/*/lib/llvmjit.so", "/usr/lib/systemd/*", "/lib/systemd/*", "/usr/share/perl*", "/usr/bin/perl*",
+    "/usr/lib/*/perl*", "/usr/lib/*/libperl*",
 )  # fmt: skip
 TIMEOUT_S = 600
 
@@ -39,6 +40,7 @@ class ServiceImage:
     user: str
     number: int
     path: str = ""  # where its programs are, beside the usual places
+    changes: tuple[str, ...] = ()  # of its Dockerfile
 
     @property
     def entrypoint(self) -> Path:
@@ -86,7 +88,7 @@ class ServiceImage:
         path = f"{self.path}:" if self.path else ""
         changes = [
             'ENTRYPOINT ["docker-entrypoint.sh"]', "ENV LANG=C.UTF-8",
-            f"ENV PATH={path}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            f"ENV PATH={path}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *self.changes,
         ]  # fmt: skip
         words = [word for change in changes for word in ("-c", change)]
         docker_cli.docker(host, "import", *words, str(self.archive()), reference, timeout_s=TIMEOUT_S)
@@ -101,6 +103,13 @@ IMAGES = {
     f"{image.engine}:{image.version}": image
     for image in (
         ServiceImage("postgres", "15", "bookworm", "postgresql-15", "postgres", 999, "/usr/lib/postgresql/15/bin"),
+        ServiceImage("valkey", "8.1", "trixie", "valkey-server", "valkey", 999, changes=("WORKDIR /data",)),
+        ServiceImage("mariadb", "10.11", "bookworm", "mariadb-server", "mysql", 999),
+        ServiceImage(
+            "rabbitmq", "3.10", "bookworm", "rabbitmq-server", "rabbitmq", 999, "/usr/lib/rabbitmq/bin",
+            ("ENV HOME=/var/lib/rabbitmq",),
+        ),
+        ServiceImage("memcached", "1.6", "bookworm", "memcached", "memcache", 11211),
         ServiceImage("postgres", "17", "trixie", "postgresql-17", "postgres", 999, "/usr/lib/postgresql/17/bin"),
     )
-}
+}  # fmt: skip

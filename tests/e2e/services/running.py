@@ -85,7 +85,7 @@ class Started:
             assert client.stdout is not None
             try:
                 line = client.stdout.readline()
-                assert "ready" in line, line + client.stdout.read()
+                assert "ready" in line
                 yield client
             finally:
                 client.kill()

@@ -15,7 +15,7 @@ from tests.e2e.services.images import IMAGES
 from tests.e2e.services.running import Started, started
 from tests.places import own_name
 
-ALWAYS = ("postgres:15",)
+ALWAYS = ("postgres:15", "valkey:8.1", "mariadb:10.11")
 TRIED = [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.long) for name in IMAGES]
 
 
