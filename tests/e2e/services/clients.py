@@ -19,6 +19,13 @@ class ServiceClient:
 
 VALKEY = 'valkey-cli --no-auth-warning -u "$URL"'
 MARIADB = "MYSQL_PWD=$PASSWORD mariadb -h $HOST -P $PORT --skip-ssl -u $LOGIN -N -B shop"
+MEMCACHED = "exec 3<>/dev/tcp/$HOST/$PORT; "
+# amqp-get ends with 2 when the queue is empty.
+AMQP_COUNT = """n=0; while :; do
+  said=$(amqp-get -u "$URL" -q $TABLE-$((n + 1)) 2>&1); code=$?
+  [ $code = 0 ] || [ $code = 2 ] || case $said in *404*|*NOT_FOUND*) break ;; *) echo "$said" >&2; exit 1 ;; esac
+  n=$((n + 1))
+done; """
 CLIENTS = {
     "postgres": ServiceClient(
         write='psql -Xq -v ON_ERROR_STOP=1 "$URL" -c "CREATE TABLE IF NOT EXISTS $TABLE (id serial primary key, '
@@ -39,5 +46,18 @@ CLIENTS = {
         read=f"{MARIADB} -e 'SELECT COUNT(*) FROM '$TABLE",
         change=f"{MARIADB} -e 'ALTER TABLE '$TABLE' ADD COLUMN IF NOT EXISTS more text'",
         hold=f"{MARIADB} --unbuffered -e 'SELECT \"ready\"; SELECT SLEEP(600)'",
+    ),
+    # Messages are not in a dump: what is counted here are queues.
+    "rabbitmq": ServiceClient(
+        write=AMQP_COUNT + 'amqp-declare-queue -u "$URL" -d -q $TABLE-$((n + 1))',
+        read=AMQP_COUNT + "echo $n",
+        change='amqp-publish -u "$URL" -r $TABLE-1 -b hello',
+        hold='amqp-declare-queue -u "$URL" -q held >/dev/null && echo ready && amqp-consume -u "$URL" -q held cat',
+    ),
+    "memcached": ServiceClient(
+        write=MEMCACHED + r"printf 'add '$TABLE' 0 0 1\r\n0\r\nincr '$TABLE' 1\r\nquit\r\n' >&3; grep -q '^[0-9]' <&3",
+        read=MEMCACHED + r"printf 'get '$TABLE'\r\nquit\r\n' >&3; tr -d '\r' <&3 | grep -x '[0-9]*'",
+        change=MEMCACHED + r"printf 'touch '$TABLE' 0\r\nquit\r\n' >&3; grep -q TOUCHED <&3",
+        hold=MEMCACHED + "echo ready; sleep 600",
     ),
 }

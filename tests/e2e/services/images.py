@@ -106,7 +106,7 @@ IMAGES = {
         ServiceImage("valkey", "8.1", "trixie", "valkey-server", "valkey", 999, changes=("WORKDIR /data",)),
         ServiceImage("mariadb", "10.11", "bookworm", "mariadb-server", "mysql", 999),
         ServiceImage(
-            "rabbitmq", "3.10", "bookworm", "rabbitmq-server", "rabbitmq", 999, "/usr/lib/rabbitmq/bin",
+            "rabbitmq", "3.10", "bookworm", "rabbitmq-server,amqp-tools", "rabbitmq", 999, "/usr/lib/rabbitmq/bin",
             ("ENV HOME=/var/lib/rabbitmq",),
         ),
         ServiceImage("memcached", "1.6", "bookworm", "memcached", "memcache", 11211),

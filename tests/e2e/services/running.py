@@ -94,7 +94,7 @@ class Started:
         env = {"URL": self.url(login, password), "TABLE": table, "HOST": self.container, "LOGIN": login}
         env |= {"PASSWORD": password, "PORT": str(self.engine.port)}
         words = [word for name, value in env.items() for word in ("-e", f"{name}={value}")]
-        return ["docker", "-H", self.host, "exec", *words, self.client, "sh", "-c", script]
+        return ["docker", "-H", self.host, "exec", *words, self.client, "bash", "-c", script]
 
     def wait_ready(self) -> None:
         began = time.monotonic()

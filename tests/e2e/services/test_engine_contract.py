@@ -154,6 +154,8 @@ def test_a_dump_that_was_cut_off_is_refused(server: Started, client: ServiceClie
 def test_metrics_are_numbers(server: Started, client: ServiceClient) -> None:
     needs(server, "metrics")
     server.do("login", "count_1", "Count-1")
+    server.client_output(client.write, "count_1", "Count-1", "counted")
+    server.client_output(client.change, "count_1", "Count-1", "counted")
     with server.holding(client.hold, "count_1", "Count-1"):
         found = measures.metrics(server.do("metrics"))
     assert found["connections"] >= 1
