@@ -13,6 +13,8 @@ from gitship.appfiles import app_json, gitship_toml
 from gitship.assets import PACKAGE
 from gitship.console import command_registry, dispatch, suggestions
 from gitship.console.command_registry import Command
+from gitship.services import engine_keys
+from gitship.services.engine_catalog import EngineCatalog
 
 EXIT_CODES = (
     (dispatch.EXIT_OK, "success, or no change (stderr says so)"),
@@ -51,8 +53,28 @@ def blocks() -> dict[str, str]:
         "settings": _settings(config.reference()),
         "gitship-toml": _settings(gitship_toml.reference()),
         "app-json": _settings(app_json.KEYS),
+        "engine-keys": _settings(engine_keys.KEYS),
+        "engine-actions": _table(
+            ("action", "placeholders", "what it does"),
+            ((f"`{name}`", _words(action.values), action.about) for name, action in engine_keys.ACTIONS.items()),
+        ),
+        "engines": _engines(),
         "modules": _modules(),
     }
+
+
+def _engines() -> str:
+    rows = []
+    for name, engine in EngineCatalog.load(None).engines.items():
+        logins = "also read-only" if engine.login_read_only else "own" if engine.own_logins else "shared"
+        kept = engine.upgrade, "yes" if engine.dump else "no"
+        rows.append((f"`{name}`", _words(engine.versions), f"`{engine.image}`", logins, *kept))
+    return _table(("engine", "versions", "image", "logins", "upgrade", "backups"), rows)
+
+
+def _words(words: Iterable[str]) -> str:
+    """Sorted where they have no order of their own."""
+    return ", ".join(f"`{word}`" for word in (sorted(words) if isinstance(words, frozenset) else words))
 
 
 def _commands() -> str:

@@ -20,7 +20,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Run the server": (
         "install", "upgrade", "memory-and-disk", "security", "limits", "troubleshooting", "dokku", "backups",
     ),
-    "Look up": ("commands", "exit-codes", "settings", "gitship-toml", "app-json"),
+    "Look up": ("commands", "exit-codes", "settings", "gitship-toml", "app-json", "service-engines"),
     "About gitship": ("how-it-works", "contributing"),
 }  # fmt: skip
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from gitship.engine.hardening import capability
 from gitship.model import CONFIG_NAME
 from gitship.schema import Value, decode, read_toml
 from gitship.services import placeholders
-from gitship.services.placeholders import MEMORY, SECRETS
+from gitship.services.engine_keys import ACTIONS, DOES_NOTHING, IN_CONTAINER, IN_URL, KEYS
+from gitship.services.placeholders import SECRETS
 
 ENGINE_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _IMAGE = re.compile(r"[a-z0-9][a-z0-9.-]*(?::[0-9]+)?(?:/[a-z0-9][a-z0-9._-]*)+")
@@ -22,29 +22,6 @@ VERSION = re.compile(r"([0-9]+(?:\.[0-9]+)*)(-[A-Za-z0-9][A-Za-z0-9._-]*)?")  # 
 _SIGNAL = re.compile(r"SIG[A-Z0-9+]+")
 MIN_MEMORY = 6 << 20  # Docker's own limit
 UPGRADES = ("dump", "in-place", "none")
-
-_DATABASE = frozenset({"root_password", "database", "owner", "port"})
-_LOGIN = _DATABASE | {"login", "password"}
-# The values that each action is given; those marked with True may be left out.
-ACTIONS: Mapping[str, tuple[frozenset[str], bool]] = MappingProxyType({
-    "ready": (frozenset({"root_password", "port"}), False),
-    "version": (frozenset({"root_password", "port"}), False),
-    "create": (_DATABASE, True),
-    "login": (_LOGIN, True),
-    "login_read_only": (_LOGIN, True),
-    "drop_login": (_LOGIN - {"password"}, True),
-    "dump": (_DATABASE, True),
-    "restore": (_DATABASE, True),
-    "check_dump": (_DATABASE, True),
-    "count": (_DATABASE, True),
-    "console": (_LOGIN - {"root_password"}, True),
-    "metrics": (_DATABASE, True),
-    "set_root_password": (frozenset({"root_password", "password", "port"}), True),
-})  # fmt: skip
-NO_ACTION = ("create", "login", "drop_login")  # left out, these do nothing
-FED = ("restore", "check_dump", "console")  # their standard input is the dump, or the user
-_CONTAINER = frozenset({"root_password", "database", "port", MEMORY})
-_URL = frozenset({"root_password", "database", "login", "password", "host", "port"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +122,9 @@ def read_engine(file: str, content: bytes) -> ServiceEngine:
     whole = read_toml(file, decode(file, content))
     if not ENGINE_NAME.fullmatch(name):
         raise whole.error("must be named as the engine: small letters, digits and `-`", "for instance postgres.toml")
-    table = whole.known(KEYS)
-    for key in (*REQUIRED, *(action for action, (_, optional) in ACTIONS.items() if not optional)):
+    table = whole.known([*(key for key, _, _ in KEYS), *ACTIONS])
+    required = [key for key, default, _ in KEYS if not default]
+    for key in (*required, *(name for name, action in ACTIONS.items() if action.required)):
         if key not in table:
             raise whole.error(f"must have the key '{key}'", "see `help service-engines`")
     versions = tuple(item.parsed(_version) for item in table["versions"].items())
@@ -162,7 +140,7 @@ def read_engine(file: str, content: bytes) -> ServiceEngine:
         versions=versions,
         other_names=tuple(item.line() for item in table["other_names"].items()) if "other_names" in table else (),
         port=port,
-        url=table["url"].parsed(lambda text: placeholders.check(text, _URL)),
+        url=table["url"].parsed(lambda text: placeholders.check(text, IN_URL)),
         alias=_matching(table["alias"], CONFIG_NAME, "must be the name of a variable, for instance DATABASE"),
         superuser=table["superuser"].line() if "superuser" in table else "",
         stop_signal=_matching(table["stop_signal"], _SIGNAL, "must be a signal, for instance SIGINT")
@@ -176,8 +154,8 @@ def read_engine(file: str, content: bytes) -> ServiceEngine:
         if "capabilities" in table
         else (),
         fixed_hostname="fixed_hostname" in table and table["fixed_hostname"].flag(),
-        environment=_environment(table.get("environment"), _CONTAINER, port),
-        arguments=_words(table["arguments"], _CONTAINER, port) if "arguments" in table else (),
+        environment=_environment(table.get("environment"), IN_CONTAINER, port),
+        arguments=_words(table["arguments"], IN_CONTAINER, port) if "arguments" in table else (),
         upgrade=table["upgrade"].choice(*UPGRADES),
         restore_before_start="restore_before_start" in table and table["restore_before_start"].flag(),
         data=_data(table["data"]),
@@ -185,14 +163,6 @@ def read_engine(file: str, content: bytes) -> ServiceEngine:
     )
     _check_whole(engine, whole)
     return engine
-
-
-REQUIRED = ("title", "image", "versions", "port", "url", "alias", "memory", "upgrade", "data")
-KEYS = (
-    "title", "image", "tag", "versions", "other_names", "port", "url", "alias", "superuser", "memory", "least_memory",
-    "shm", "stop_signal", "stop_timeout", "capabilities", "fixed_hostname", "environment", "arguments", "data",
-    "upgrade", "restore_before_start", *ACTIONS,
-)  # fmt: skip
 
 
 def _check_whole(engine: ServiceEngine, whole: Value) -> None:
@@ -266,13 +236,13 @@ def _with_port(text: str, port: int) -> str:
 
 
 def _action(name: str, value: Value | None, port: int) -> EngineAction | None:
-    allowed, _ = ACTIONS[name]
+    allowed = ACTIONS[name].values
     if value is None:
-        return EngineAction(()) if name in NO_ACTION else None
+        return EngineAction(()) if name in DOES_NOTHING else None
     table = value.known(("command", "stdin", "env"))
     if "command" not in table or not (command := _words(table["command"], allowed, port)):
         raise value.error("must have a command", 'for instance command = ["pg_isready", "-h", "127.0.0.1"]')
-    if "stdin" in table and name in FED:
+    if "stdin" in table and ACTIONS[name].fed:
         raise table["stdin"].error(
             f"must not be there: {'a user types' if name == 'console' else 'the dump is'} its input"
         )

@@ -15,6 +15,7 @@ class ServiceClient:
     read: str
     change: str
     hold: str
+    shell: str = "sh"
 
 
 VALKEY = 'valkey-cli --no-auth-warning -u "$URL"'
@@ -26,6 +27,20 @@ AMQP_COUNT = """n=0; while :; do
   [ $code = 0 ] || [ $code = 2 ] || case $said in *404*|*NOT_FOUND*) break ;; *) echo "$said" >&2; exit 1 ;; esac
   n=$((n + 1))
 done; """
+# NATS's protocol is lines of text; streams are asked for by messages.
+NATS = """rm -f /tmp/to; mkfifo /tmp/to; nc $HOST $PORT </tmp/to | { exec 3>/tmp/to
+say() { printf '%s\\r\\n' "$@" >&3; }
+wait_for() {
+  while read -r line; do
+    case $line in *"$1"*) return ;; -ERR* | *'"error"'*) echo "$line" >&2; exit 1 ;; esac
+  done
+  exit 1
+}
+js() { say "PUB \\$JS.API.$1.$TABLE inbox ${#2}" "$2"; }
+say "CONNECT {\\"user\\":\\"$LOGIN\\",\\"pass\\":\\"$PASSWORD\\"}" PING
+wait_for PONG
+say "SUB inbox 1"
+"""
 CLIENTS = {
     "postgres": ServiceClient(
         write='psql -Xq -v ON_ERROR_STOP=1 "$URL" -c "CREATE TABLE IF NOT EXISTS $TABLE (id serial primary key, '
@@ -59,5 +74,18 @@ CLIENTS = {
         read=MEMCACHED + r"printf 'get '$TABLE'\r\nquit\r\n' >&3; tr -d '\r' <&3 | grep -x '[0-9]*'",
         change=MEMCACHED + r"printf 'touch '$TABLE' 0\r\nquit\r\n' >&3; grep -q TOUCHED <&3",
         hold=MEMCACHED + "echo ready; sleep 600",
+        shell="bash",  # for /dev/tcp
+    ),
+    "nats": ServiceClient(
+        write=NATS
+        + """js STREAM.CREATE "{\\"name\\":\\"$TABLE\\",\\"subjects\\":[\\"$TABLE\\"]}"; wait_for stream_create_response
+          say "PUB $TABLE inbox 5" hello; wait_for '"seq"'; }""",
+        read=NATS
+        + r"""js STREAM.INFO ""; wait_for stream_info_response
+          echo "$line" | sed -n 's/.*"messages":\([0-9]*\).*/\1/p'; }""",
+        change=NATS
+        + """js STREAM.UPDATE "{\\"name\\":\\"$TABLE\\",\\"subjects\\":[\\"$TABLE\\"],\\"max_msgs\\":9}"
+          wait_for stream_update_response; }""",
+        hold=NATS + "echo ready; while read -r line; do :; done; }",
     ),
 }

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.e2e import docker_cli
 from tests.e2e.python_image import cache_dir
+from tests.e2e.services import nats_image
 
 HERE = Path(__file__).parent
 BASE = "base-files,base-passwd,bash,coreutils,dash,findutils,grep,hostname,libc-bin,mawk,sed,tar,util-linux"
@@ -23,24 +24,51 @@ BASE = "base-files,base-passwd,bash,coreutils,dash,findutils,grep,hostname,libc-
 LEFT_OUT = (
     "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*", "/usr/share/info/*",
     "/usr/lib/*/libLLVM*", "/usr/lib/*/libz3.so*", "/usr/lib/llvm*", "/usr/lib/postgresql/*/lib/bitcode/*",
-    "/usr/lib/postgresql/*/lib/llvmjit.so", "/usr/lib/systemd/*", "/lib/systemd/*", "/usr/share/perl*", "/usr/bin/perl*",
-    "/usr/lib/*/perl*", "/usr/lib/*/libperl*",
+    "/usr/lib/postgresql/*/lib/llvmjit.so", "/usr/lib/systemd/*", "/lib/systemd/*", "/usr/share/perl*",
+    "/usr/bin/perl*", "/usr/lib/*/perl*", "/usr/lib/*/libperl*",
 )  # fmt: skip
 TIMEOUT_S = 600
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceImage:
-    """``packages`` of a Debian ``suite``; ``user`` is whom the server runs as, with the official image's number."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedImage:
+    """``path`` is where its programs are, beside the usual places; ``changes`` are lines of a Dockerfile."""
 
     engine: str
     version: str
+    path: str = ""
+    changes: tuple[str, ...] = ()
+
+    def archive(self) -> Path:
+        """The root file system."""
+        raise NotImplementedError
+
+    @contextmanager
+    def imported(self, host: str, name: str) -> Iterator[str]:
+        """The image, under this name and the version as tag; gone at the end."""
+        reference = f"{name}:{self.version}"
+        path = f"{self.path}:" if self.path else ""
+        changes = [
+            'ENTRYPOINT ["docker-entrypoint.sh"]', "ENV LANG=C.UTF-8",
+            f"ENV PATH={path}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *self.changes,
+        ]  # fmt: skip
+        words = [word for change in changes for word in ("-c", change)]
+        docker_cli.docker(host, "import", *words, str(self.archive()), reference, timeout_s=TIMEOUT_S)
+        try:
+            yield reference
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                docker_cli.docker(host, "rmi", "-f", reference, check=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceImage(ImportedImage):
+    """``packages`` of a Debian ``suite``; ``user`` is whom the server runs as, with the official image's number."""
+
     suite: str
     packages: str
     user: str
     number: int
-    path: str = ""  # where its programs are, beside the usual places
-    changes: tuple[str, ...] = ()  # of its Dockerfile
 
     @property
     def entrypoint(self) -> Path:
@@ -81,35 +109,37 @@ class ServiceImage:
         )
         assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
 
-    @contextmanager
-    def imported(self, host: str, name: str) -> Iterator[str]:
-        """The image, under this name and the version as tag; gone at the end."""
-        reference = f"{name}:{self.version}"
-        path = f"{self.path}:" if self.path else ""
-        changes = [
-            'ENTRYPOINT ["docker-entrypoint.sh"]', "ENV LANG=C.UTF-8",
-            f"ENV PATH={path}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *self.changes,
-        ]  # fmt: skip
-        words = [word for change in changes for word in ("-c", change)]
-        docker_cli.docker(host, "import", *words, str(self.archive()), reference, timeout_s=TIMEOUT_S)
-        try:
-            yield reference
-        finally:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                docker_cli.docker(host, "rmi", "-f", reference, check=False)
+
+@dataclass(frozen=True, slots=True)
+class NatsImage(ImportedImage):
+    """See ``nats_image``."""
+
+    def archive(self) -> Path:
+        return nats_image.archive()
 
 
-IMAGES = {
+def debian(
+    engine: str, version: str, suite: str, packages: str, user: str, number: int = 999, path: str = "",
+    changes: tuple[str, ...] = (),
+) -> ServiceImage:  # fmt: skip
+    return ServiceImage(
+        engine=engine, version=version, suite=suite, packages=packages, user=user, number=number, path=path,
+        changes=changes,
+    )  # fmt: skip
+
+
+IMAGES: dict[str, ImportedImage] = {
     f"{image.engine}:{image.version}": image
     for image in (
-        ServiceImage("postgres", "15", "bookworm", "postgresql-15", "postgres", 999, "/usr/lib/postgresql/15/bin"),
-        ServiceImage("valkey", "8.1", "trixie", "valkey-server", "valkey", 999, changes=("WORKDIR /data",)),
-        ServiceImage("mariadb", "10.11", "bookworm", "mariadb-server", "mysql", 999),
-        ServiceImage(
-            "rabbitmq", "3.10", "bookworm", "rabbitmq-server,amqp-tools", "rabbitmq", 999, "/usr/lib/rabbitmq/bin",
-            ("ENV HOME=/var/lib/rabbitmq",),
+        debian("postgres", "15", "bookworm", "postgresql-15", "postgres", path="/usr/lib/postgresql/15/bin"),
+        debian("postgres", "17", "trixie", "postgresql-17", "postgres", path="/usr/lib/postgresql/17/bin"),
+        debian("valkey", "8.1", "trixie", "valkey-server", "valkey", changes=("WORKDIR /data",)),
+        debian("mariadb", "10.11", "bookworm", "mariadb-server", "mysql"),
+        debian(
+            "rabbitmq", "3.10", "bookworm", "rabbitmq-server,amqp-tools", "rabbitmq", path="/usr/lib/rabbitmq/bin",
+            changes=("ENV HOME=/var/lib/rabbitmq",),
         ),
-        ServiceImage("memcached", "1.6", "bookworm", "memcached", "memcache", 11211),
-        ServiceImage("postgres", "17", "trixie", "postgresql-17", "postgres", 999, "/usr/lib/postgresql/17/bin"),
+        debian("memcached", "1.6", "bookworm", "memcached", "memcache", number=11211),
+        NatsImage(engine="nats", version="2"),
     )
 }  # fmt: skip

@@ -15,6 +15,7 @@ from gitship.errors import ServiceError
 from gitship.services.actions import ServiceActions
 from gitship.services.engine_file import ServiceEngine
 from tests.e2e import docker_cli
+from tests.e2e.services.clients import CLIENTS
 from tests.places import own_name
 from tests.waiting import wait_until
 
@@ -35,6 +36,7 @@ class Started:
     container: str
     client: str
     volume: str
+    shell: str
     ready_s: float = 0.0
     root_password: str = ROOT_PASSWORD
     actions: ServiceActions = field(init=False)
@@ -94,7 +96,7 @@ class Started:
         env = {"URL": self.url(login, password), "TABLE": table, "HOST": self.container, "LOGIN": login}
         env |= {"PASSWORD": password, "PORT": str(self.engine.port)}
         words = [word for name, value in env.items() for word in ("-e", f"{name}={value}")]
-        return ["docker", "-H", self.host, "exec", *words, self.client, "bash", "-c", script]
+        return ["docker", "-H", self.host, "exec", *words, self.client, self.shell, "-c", script]
 
     def wait_ready(self) -> None:
         began = time.monotonic()
@@ -142,7 +144,9 @@ def started(
     try:
         idle = ["--entrypoint", "sleep", image, "86400"]
         docker_cli.docker(host, "run", *common, "--init", "--name", f"{run}-client", *idle)
-        server = Started(host, engine, version, image, f"{run}-server", f"{run}-client", run)
+        server = Started(
+            host, engine, version, image, f"{run}-server", f"{run}-client", run, CLIENTS[engine.name].shell
+        )
         if restored is not None:
             mount = ["-v", f"{run}:{engine.data_path(version)}"]
             docker_cli.docker(host, "run", *common, "--init", "--name", f"{run}-before", *mount, *idle)
