@@ -105,11 +105,10 @@ class DirectoryTarget:
             directories[:] = [name for name in directories if not name.startswith(".")]
             for path in (Path(place) / name for name in names):
                 key = path.relative_to(self._root).as_posix()
-                if not key.startswith(prefix) or path.name.startswith(".") or key.endswith(targets.SIDECAR):
-                    continue
-                with suppress(FileNotFoundError):  # removed meanwhile
-                    facts = path.stat()
-                    yield StoredObject(key, facts.st_size, facts.st_mtime, _hash(path))
+                if key.startswith(prefix) and targets.is_key(key):
+                    with suppress(FileNotFoundError):  # removed meanwhile
+                        facts = path.stat()
+                        yield StoredObject(key, facts.st_size, facts.st_mtime, _hash(path))
 
     def _path(self, key: str) -> Path:
         return self._root / targets.checked_key(key)

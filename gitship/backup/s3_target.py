@@ -21,7 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from gitship.backup import s3_errors, targets
-from gitship.backup.stream import Meter, until_gone
+from gitship.backup.stream import Meter, handed_over, until_gone
 from gitship.backup.target_probe import probe
 from gitship.backup.targets import StoredObject, TargetDefinition, Written
 from gitship.errors import GitshipError
@@ -62,30 +62,16 @@ class S3Target:
 
     def put(self, key: str, chunks: Iterable[bytes], gone: threading.Event) -> Written:
         meter = Meter()
-        failed: list[Exception] = []
-
-        def source() -> Iterator[bytes]:
-            try:
-                for chunk in meter.metered(until_gone(chunks, gone)):
-                    if meter.bytes > PART_BYTES * MOST_PARTS:
-                        raise GitshipError(
-                            f"the backup is larger than {PART_BYTES * MOST_PARTS >> 30} GiB, the most of one object",
-                            "use a directory or restic target for it",
-                        )
-                    yield chunk
-            except Exception as error:
-                failed.append(error)
-                raise
-
         path = self._path(key)
-        try:
-            obstore.put(
-                self._parts, path, source(), use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
-            )
-        except _FAILURES as error:
-            if failed:  # and aborting may have failed too
-                raise failed[0] from None
-            raise self._explained("write", error) from error
+
+        def upload(chunks: Iterator[bytes]) -> None:
+            with self._asking("write"):
+                obstore.put(
+                    self._parts, path, chunks, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+                )
+
+        # In a thread of its own: what is read there, such as another bucket's object, must not use obstore again.
+        handed_over(self._limited(meter, until_gone(chunks, gone)), upload, "backup-upload")
         written = Written(meter.bytes, meter.sha256)
         try:
             with self._asking("write"):
@@ -103,10 +89,19 @@ class S3Target:
             raise
         return written
 
+    def _limited(self, meter: Meter, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in meter.metered(chunks):
+            if meter.bytes > PART_BYTES * MOST_PARTS:
+                raise GitshipError(
+                    f"the backup is larger than {PART_BYTES * MOST_PARTS >> 30} GiB, the most of one object",
+                    "use a directory or restic target for it",
+                )
+            yield chunk
+
     def listed(self, prefix: str) -> list[StoredObject]:
         found = self._listed(prefix)
         keys = {key for key, _, _ in found}
-        objects = [entry for entry in found if not entry[0].endswith(targets.SIDECAR)]
+        objects = [entry for entry in found if targets.is_key(entry[0])]
         with ThreadPoolExecutor(SIDECARS_AT_ONCE, thread_name_prefix="backup-hashes") as pool:
             hashes = list(
                 pool.map(

@@ -8,12 +8,16 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, Queue
+from typing import TypeVar
 
 from gitship.containers.attach_client import ClientLeft
 from gitship.errors import GitshipError
 
 CHUNK_BYTES = 256 << 10
+Result = TypeVar("Result")
 
 
 class Meter:
@@ -69,6 +73,58 @@ def rechunked(chunks: Iterable[bytes], size: int = CHUNK_BYTES) -> Iterator[byte
             count = 0
     if count:
         yield b"".join(gathered)
+
+
+def handed_over(chunks: Iterable[bytes], consume: Callable[[Iterator[bytes]], Result], name: str) -> Result:
+    """What ``consume`` returns or raises, run in a thread called ``name``, of the ``chunks`` that this thread reads.
+
+    What ``chunks`` raises comes out once ``consume`` has ended, whose iterator raises Interrupted then. One chunk is
+    read ahead.
+    """
+    queue: Queue[bytes | None] = Queue(maxsize=1)
+    interrupted, ended = threading.Event(), threading.Event()
+    results: list[Result] = []
+    failed: list[BaseException] = []
+
+    def taken() -> Iterator[bytes]:
+        while (chunk := queue.get()) is not None:
+            yield chunk
+        if interrupted.is_set():
+            raise Interrupted
+
+    def work() -> None:
+        try:
+            results.append(consume(taken()))
+        except BaseException as error:  # Rust's panics are no Exception
+            failed.append(error)
+        finally:
+            ended.set()
+            with suppress(Empty):  # makes room for whom waits to give more
+                queue.get_nowait()
+
+    def give(chunk: bytes | None) -> bool:
+        """False when nobody wants it any more. Only this thread fills the queue, and so it never waits in vain."""
+        if not ended.is_set():
+            queue.put(chunk)
+        return not ended.is_set()
+
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    try:
+        all(give(chunk) for chunk in rechunked(chunks))
+    except BaseException:
+        interrupted.set()
+        raise
+    finally:
+        give(None)
+        thread.join()
+    if failed:
+        raise failed[0]
+    return results[0]
+
+
+class Interrupted(Exception):
+    """The source of a stream has failed."""
 
 
 def stalled(chunks: Iterable[bytes], limit_s: float, gone: threading.Event, what: str = "the dump") -> Iterator[bytes]:

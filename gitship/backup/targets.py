@@ -154,9 +154,14 @@ def target_of(definition: TargetDefinition) -> BackupTarget:
 
 def checked_key(key: str) -> str:
     """A key that means the same in a bucket, in a directory and in restic. Raises ValueError."""
-    if not all(_SEGMENT.fullmatch(part) for part in key.split("/")) or key.endswith(SIDECAR):
+    if not is_key(key):
         raise ValueError(f"invalid key of a backup: {key!r}")
     return key
+
+
+def is_key(name: str) -> bool:
+    """False of what others keep at a target, and of sidecars."""
+    return all(_SEGMENT.fullmatch(part) for part in name.split("/")) and not name.endswith(SIDECAR)
 
 
 def missing(definition: TargetDefinition, key: str) -> NotFound:

@@ -16,8 +16,6 @@ from gitship.backup.targets import BackupTarget, TargetDefinition, target_of
 from gitship.containers.attach_client import ClientLeft
 from gitship.errors import GitshipError, NotFound
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

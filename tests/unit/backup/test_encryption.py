@@ -20,7 +20,6 @@ from gitship.backup.encryption import DamagedBackup, decrypted, encrypted, serve
 from gitship.backup.stream import CHUNK_BYTES
 from gitship.errors import ConfigError, GitshipError
 
-pytestmark = pytest.mark.unit
 CHUNK = os.urandom(64 << 10)
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from gitship.backup.retention import MadeBackup, Retention
 from gitship.errors import UsageError
 
-pytestmark = pytest.mark.unit
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC).timestamp()
 DAY_S = 86_400

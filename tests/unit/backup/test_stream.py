@@ -14,8 +14,6 @@ from gitship.backup.stream import Meter, rechunked, stalled, until_gone
 from gitship.containers.attach_client import ClientLeft
 from gitship.errors import GitshipError
 
-pytestmark = pytest.mark.unit
-
 
 def test_is_counted_and_hashed_as_it_passes() -> None:
     meter = Meter()

@@ -7,7 +7,6 @@ import pytest
 from gitship.backup.targets import TargetDefinition, checked_key
 from gitship.errors import UsageError
 
-pytestmark = pytest.mark.unit
 S3 = ["s3://shop-backups/eu", "--endpoint", "https://s3.example.com", "--region", "eu-1", "--key-id", "K1"]
 
 
