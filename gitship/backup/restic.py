@@ -26,7 +26,7 @@ PRUNE_S = 6 * 3600.0
 STALL_S = 600.0  # restic takes no data, or gives none
 INTERRUPT_S = 15.0  # from SIGINT, which removes its lock, to SIGKILL
 LOCK_WAIT_S = 900.0  # for another's backup into the same repository
-RETRY_S = 5.0
+RETRY_S = 2.0
 POLL_S = 0.5
 READ_BYTES = 1 << 20
 

@@ -47,12 +47,13 @@ class ResticTarget:
         path = targets.checked_key(key)
         before = self._objects(key).get(key)
         meter = Meter()
-        data = self._backup(path, [TAG], meter.metered(until_gone(chunks, gone)), gone)
-        written = Written(meter.bytes, meter.sha256)
+        summary = self._restic.backup(path, [TAG], meter.metered(until_gone(chunks, gone)), gone)
+        data, written = str(summary["snapshot_id"]), Written(meter.bytes, meter.sha256)
         try:
-            self._look(data, path, written)
+            data = self._listed_back(data, path, written)
             tags = [TAG, f"sha256={written.sha256}", f"bytes={written.bytes}", f"of={data}"]
-            self._backup(f"{path}{targets.SIDECAR}", tags, [targets.sidecar(key, written)], threading.Event())
+            mark = [targets.sidecar(key, written)]
+            self._restic.backup(f"{path}{targets.SIDECAR}", tags, mark, threading.Event())
         except BaseException:
             with suppress(GitshipError):
                 self._restic.forget([data])
@@ -93,20 +94,16 @@ class ResticTarget:
             self._restic.init()
         probe(self, self._definition.name)
 
-    def _backup(self, path: str, tags: list[str], chunks: Iterable[bytes], gone: threading.Event) -> str:
-        """The whole id of the snapshot; restic's summary has only its beginning."""
-        summary = self._restic.backup(path, tags, chunks, gone)
-        (found,) = self._restic.json("snapshots", str(summary["snapshot_id"]))
-        return str(found["id"])
-
-    def _look(self, snapshot: str, path: str, written: Written) -> None:
-        nodes = self._restic.lines("ls", snapshot)
+    def _listed_back(self, snapshot: str, path: str, written: Written) -> str:
+        """The whole id of ``snapshot``, of which restic's summary may have only the beginning. Compares the size."""
+        about, *nodes = self._restic.lines("ls", snapshot)
         sizes = [node.get("size", 0) for node in nodes if node.get("path") == f"/{path}"]
         if sizes != [written.bytes]:
             raise GitshipError(
                 f"target {self._definition.name} lists {path} with {sizes or 'no'} bytes of {written.bytes}",
                 "run `restic check` on the repository, and try again",
             )
+        return str(about["id"])
 
     def _object(self, key: str) -> _Snapshots:
         found = self._objects(key).get(targets.checked_key(key))
