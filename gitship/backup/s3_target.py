@@ -6,7 +6,6 @@ headers are sent, which some services refuse: every part's SHA-256 is signed ins
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from gitship.backup import s3_errors, targets
+from gitship.backup.s3_address import S3Address
+from gitship.backup.s3_leftovers import Leftovers
 from gitship.backup.stream import Meter, handed_over, until_gone
 from gitship.backup.target_probe import probe
 from gitship.backup.targets import StoredObject, TargetDefinition, Written
@@ -55,7 +55,9 @@ class S3Target:
     def __init__(self, definition: TargetDefinition, timeouts: Timeouts | None = None) -> None:
         limits = timeouts or Timeouts()
         self._definition = definition
-        self._bucket, self._prefix = targets.bucket_and_prefix(definition.url)
+        self._address = S3Address.of(definition)
+        self._prefix = targets.bucket_and_prefix(definition.url)[1]
+        self._leftovers = Leftovers(self._address, definition.options["key-id"], definition.secret, limits.request_s)
         self._small = self._store(limits, timeout_s=limits.request_s)
         self._parts = self._store(limits, timeout_s=limits.part_s)
         self._long = self._store(limits, timeout_s=None)
@@ -87,6 +89,7 @@ class S3Target:
             with suppress(GitshipError):
                 self.remove(key)
             raise
+        self._leftovers.abort(path.rpartition("/")[0])
         return written
 
     def _limited(self, meter: Meter, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -184,21 +187,17 @@ class S3Target:
         return f"{self._prefix}/{key}" if self._prefix else key
 
     def _store(self, limits: Timeouts, timeout_s: float | None) -> S3Store:
-        options = self._definition.options
-        endpoint = options.get("endpoint", "").rstrip("/")
-        virtual = options.get("style", "path" if endpoint else "virtual") == "virtual"
+        address = self._address
         config: S3Config = {
-            "access_key_id": options["key-id"],
+            "access_key_id": self._definition.options["key-id"],
             "secret_access_key": self._definition.secret,
-            "region": options.get("region") or _region_of(endpoint),
-            "virtual_hosted_style_request": virtual,
+            "region": address.region,
+            "endpoint": address.bucket_url if address.virtual else address.endpoint,
+            "virtual_hosted_style_request": address.virtual,
             "disable_bulk_delete": True,  # which some services lack
         }
-        if endpoint:
-            parts = urlsplit(endpoint)
-            config["endpoint"] = f"{parts.scheme}://{self._bucket}.{parts.netloc}" if virtual else endpoint
         client: ClientConfig = {
-            "allow_http": endpoint.startswith("http://"),
+            "allow_http": address.endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=limits.connect_s),
         }
         if timeout_s is None:
@@ -212,10 +211,4 @@ class S3Target:
             "retry_timeout": timedelta(seconds=timeout_s or limits.request_s),
             "backoff": {"init_backoff": timedelta(seconds=0.5), "max_backoff": timedelta(seconds=5), "base": 2},
         }
-        return S3Store(self._bucket, config=config, client_options=client, retry_config=retry)
-
-
-def _region_of(endpoint: str) -> str:
-    """``s3.eu-west-1.example.com`` names it; where no name does, services take S3's default."""
-    found = re.match(r"s3[.-]([a-z]+-[a-z0-9-]+)\.", urlsplit(endpoint).hostname or "")
-    return found[1] if found else "us-east-1"
+        return S3Store(address.bucket, config=config, client_options=client, retry_config=retry)

@@ -22,7 +22,7 @@ BUCKET, PREFIX = "backups", "shop/eu"
 KEY_ID, SECRET = "test-key", "test-secret"
 QUICK = Timeouts(connect_s=5, request_s=5, part_s=20, retries=1)
 IMPATIENT = Timeouts(connect_s=1, request_s=0.5, part_s=1, retries=1)
-RETRIED_BY_RCLONE = {"RCLONE_CONFIG": "/dev/null"}
+NO_CONFIG = {"RCLONE_CONFIG": "/dev/null"}
 
 
 class S3Server:
@@ -40,7 +40,7 @@ class S3Server:
         address = f"127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             ["rclone", "serve", "s3", self.data, "--addr", address, "--auth-key", f"{KEY_ID},{SECRET}", *self._options],
-            env=os.environ | RETRIED_BY_RCLONE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            env=os.environ | NO_CONFIG, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait_until(self._listens, what="rclone serves S3")
@@ -51,14 +51,17 @@ class S3Server:
             self.process.wait()
             self.process = None
 
+    @property
+    def remote(self) -> str:
+        """The bucket, as rclone's own client names it."""
+        keys = f"access_key_id={KEY_ID},secret_access_key={SECRET}"
+        return f':s3,provider=Rclone,{keys},endpoint="{self.endpoint}":{BUCKET}'
+
     def uploads(self) -> list[str]:
         """The keys of multipart uploads that are neither completed nor aborted."""
-        remote = (
-            f':s3,provider=Rclone,access_key_id={KEY_ID},secret_access_key={SECRET},endpoint="{self.endpoint}":{BUCKET}'
-        )
         done = subprocess.run(
-            ["rclone", "backend", "list-multipart-uploads", remote],
-            env=os.environ | RETRIED_BY_RCLONE, capture_output=True, timeout=30, check=True,
+            ["rclone", "backend", "list-multipart-uploads", self.remote],
+            env=os.environ | NO_CONFIG, capture_output=True, timeout=30, check=True,
         )  # fmt: skip
         return [upload["Key"] for upload in json.loads(done.stdout)[BUCKET]]
 
@@ -122,7 +125,11 @@ def refusing(server: S3Server, answer: Callable[[str, str], Answer | None]) -> I
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
+    class Proxy(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that did not wait for its answer."""
+
+    with Proxy(("127.0.0.1", 0), Handler) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, name="refusing", daemon=True)
         thread.start()
         try:

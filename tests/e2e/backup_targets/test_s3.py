@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship.backup import s3_leftovers
 from gitship.backup.s3_target import PART_BYTES, PARTS_AT_ONCE, S3Target
 from gitship.backup.targets import TargetDefinition
 from gitship.containers.attach_client import ClientLeft
@@ -22,7 +23,7 @@ from gitship.errors import GitshipError, NotFound
 from tests import places
 from tests.e2e.backup_targets import s3
 from tests.e2e.backup_targets.s3 import S3Server
-from tests.unit.certs import issue
+from tests.unit import certs
 
 pytestmark = pytest.mark.clients
 MIB = 1 << 20
@@ -141,6 +142,47 @@ def test_what_was_there_stays_when_its_successor_is_cut_off(server: S3Server, ta
         target.put("db/one.age", left(), gone)
     assert [(found.bytes, found.sha256) for found in target.listed("")] == [(3, old.sha256)]
     assert server.uploads() == []
+
+
+def test_the_parts_that_a_killed_gitship_left_are_removed_a_day_later(
+    server: S3Server, target: S3Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only those beside the object that is stored, and never those of an upload that goes on."""
+    script = (
+        "import sys, threading\n"
+        "from gitship.backup.targets import TargetDefinition, target_of\n"
+        "def chunks():\n"
+        "    yield bytes(30 << 20)\n"
+        "    print('sent', flush=True)\n"
+        "    threading.Event().wait()\n"
+        "target = target_of(TargetDefinition.parse('offsite', sys.argv[3:], sys.argv[1]))\n"
+        "target.put(sys.argv[2], chunks(), threading.Event())\n"
+    )
+    words = [f"s3://{s3.BUCKET}/{s3.PREFIX}", "--endpoint", server.endpoint, "--key-id", s3.KEY_ID]
+    for key in ("db/killed.age", "other/killed.age"):
+        command = [sys.executable, "-c", script, s3.SECRET, key, *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as killed:
+            assert killed.stdout is not None
+            killed.stdout.readline()
+            killed.kill()
+    left = [f"{s3.PREFIX}/db/killed.age", f"{s3.PREFIX}/other/killed.age"]
+    assert sorted(server.uploads()) == left
+    target.put("db/one.age", [b"x"], threading.Event())
+    assert sorted(server.uploads()) == left
+    monkeypatch.setattr(s3_leftovers, "LEFT_S", 0)
+    target.put("db/one.age", [b"x"], threading.Event())
+    assert server.uploads() == left[1:]
+    target.put("other/one.age", [b"x"], threading.Event())
+    assert server.uploads() == []
+    assert [found.key for found in target.listed("")] == ["db/one.age", "other/one.age"]
+
+
+def test_a_target_that_does_not_show_uploads_takes_backups_all_the_same(server: S3Server) -> None:
+    def answer(method: str, path: str) -> s3.Answer | None:
+        return (403, s3.error("AccessDenied")) if method == "GET" and "uploads=" in path else None
+
+    with s3.refusing(server, answer) as endpoint:
+        s3.target(endpoint).check()
 
 
 def test_a_wrong_secret_is_named(server: S3Server) -> None:
@@ -285,13 +327,30 @@ def test_another_region_is_named(server: S3Server) -> None:
 
 
 def test_a_certificate_that_nobody_trusts_is_named(tmp_path: Path) -> None:
-    issued = issue("s3", ["127.0.0.1"])
+    issued = certs.issue("s3", ["127.0.0.1"])
     (tmp_path / "cert").write_text(issued.pem)
     (tmp_path / "key").write_text(issued.key_pem)
     options = ["--cert", str(tmp_path / "cert"), "--key", str(tmp_path / "key")]
     with s3.serving(tmp_path / "s3", *options, scheme="https") as server, pytest.raises(GitshipError) as raised:
         s3.target(server.endpoint).check()
     assert "unknown authority" in message(raised)
+
+
+def test_an_authority_of_the_system_is_trusted(tmp_path: Path) -> None:
+    """In a process of its own: OpenSSL's variable stands for the system's authorities here."""
+    issued = certs.leaf("localhost")
+    chain = issued.pem + certs.intermediate().pem
+    for name, text in (("cert", chain), ("key", issued.key_pem), ("root", certs.root().pem)):
+        (tmp_path / name).write_text(text)
+    options = ["--cert", str(tmp_path / "cert"), "--key", str(tmp_path / "key")]
+    with s3.serving(tmp_path / "s3", *options, scheme="https") as server:
+        endpoint = server.endpoint.replace("127.0.0.1", "localhost")
+        words = [f"s3://{s3.BUCKET}/x", "--endpoint", endpoint, "--key-id", s3.KEY_ID]
+        subprocess.run(
+            [sys.executable, "-m", "tests.e2e.backup_targets.pushed", "1", "db/one.age", *words],
+            input=s3.SECRET, text=True, timeout=60, check=True,
+            env=os.environ | {"SSL_CERT_FILE": str(tmp_path / "root")},
+        )  # fmt: skip
 
 
 def test_a_server_without_tls_is_named(server: S3Server) -> None:
