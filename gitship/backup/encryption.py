@@ -44,7 +44,7 @@ def decrypted(chunks: Iterable[bytes], identity: str) -> Iterator[bytes]:
     """
     key = _identity(identity)
 
-    def run(source: _Source, sink: _Sink) -> None:
+    def run(source: _ChunkSource, sink: _ChunkSink) -> None:
         try:
             pyrage.decrypt_io(source, sink, [key])
         except (pyrage.DecryptError, OSError) as error:
@@ -186,7 +186,7 @@ class _Turns:
         self._library.release()
 
 
-class _Source:
+class _ChunkSource:
     """The file that the library reads: a turn of the consumer for each chunk."""
 
     def __init__(self, turns: _Turns) -> None:
@@ -210,7 +210,7 @@ class _Source:
         return bytes(piece)
 
 
-class _Sink:
+class _ChunkSink:
     """The file that the library writes: a turn of the consumer when there is a chunk worth one."""
 
     def __init__(self, turns: _Turns) -> None:
@@ -235,10 +235,10 @@ class _Sink:
         return content
 
 
-def _passed(chunks: Iterable[bytes], run: Callable[[_Source, _Sink], None]) -> Iterator[bytes]:
+def _passed(chunks: Iterable[bytes], run: Callable[[_ChunkSource, _ChunkSink], None]) -> Iterator[bytes]:
     """What ``run`` makes of ``chunks``. Its thread ends with the iterator: at its end, closed, or forgotten."""
     turns = _Turns()
-    source, sink = _Source(turns), _Sink(turns)
+    source, sink = _ChunkSource(turns), _ChunkSink(turns)
     failed: list[Exception] = []
 
     def library() -> None:
