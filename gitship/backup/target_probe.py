@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from contextlib import suppress
 
 from gitship.backup.targets import BackupTarget
 from gitship.errors import GitshipError
@@ -25,8 +26,11 @@ def probe(target: BackupTarget, name: str) -> None:
         with target.read(key) as chunks:
             if b"".join(chunks) != content:
                 raise _wrong(name, "gives back something else than what was written to it")
-    finally:
-        target.remove(key)
+    except BaseException:
+        with suppress(GitshipError):  # the first error is the one to mend
+            target.remove(key)
+        raise
+    target.remove(key)
     if target.listed(key):
         raise GitshipError(
             f"target {name} still lists an object that was removed",

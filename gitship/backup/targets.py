@@ -212,7 +212,13 @@ def _check_s3(url: str, options: Mapping[str, str], secret: str) -> None:
         raise UsageError("the secret has more than one word", "give the secret access key alone on standard input")
     if "endpoint" in options:
         parts = urlsplit(options["endpoint"])
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.path.strip("/"):
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.username
+            or parts.query
+            or parts.path.strip("/")
+        ):
             raise UsageError(
                 f"'{options['endpoint']}' is not the URL of an S3 service",
                 "give --endpoint https://HOST, without the bucket; for AWS give only --region",

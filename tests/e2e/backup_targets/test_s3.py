@@ -23,6 +23,7 @@ from gitship.errors import GitshipError, NotFound
 from tests import places
 from tests.e2e.backup_targets import s3
 from tests.e2e.backup_targets.s3 import S3Server
+from tests.listening import answering, until_closed
 from tests.unit import certs
 
 pytestmark = pytest.mark.clients
@@ -285,6 +286,33 @@ def test_a_server_killed_while_it_is_read_is_an_error(server: S3Server, target: 
         server.kill()
         server.start()
     assert raised.value.hint
+
+
+def test_a_server_that_stops_in_the_middle_of_an_object_is_given_up() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {8 * MIB}\r\nLast-Modified: Tue, 01 Dec 2026 00:00:00 GMT\r\n"
+        connection.sendall(head.encode() + b'ETag: "x"\r\n\r\n' + bytes(MIB))
+        until_closed(connection)
+
+    with answering(listener := socket.create_server(("127.0.0.1", 0)), answer, together=True):
+        target = s3.target(f"http://127.0.0.1:{listener.getsockname()[1]}", timeouts=s3.IMPATIENT)
+        with pytest.raises(GitshipError) as raised, target.read("db/one.age") as pieces:
+            for _ in pieces:
+                pass
+    assert "does not answer in time" in message(raised)
+
+
+def test_a_slow_reader_is_waited_for(server: S3Server, target: S3Target) -> None:
+    """Longer than the server may take between two pieces."""
+    written = target.put("db/one.age", chunks(40), threading.Event())
+    digest = hashlib.sha256()
+    with s3.target(server.endpoint, timeouts=s3.IMPATIENT).read("db/one.age") as pieces:
+        for number, piece in enumerate(pieces):
+            digest.update(piece)
+            if number == 3:
+                threading.Event().wait(3 * s3.IMPATIENT.request_s)
+    assert digest.hexdigest() == written.sha256
 
 
 def test_a_wrong_clock_is_named(server: S3Server) -> None:

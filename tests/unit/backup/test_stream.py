@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.backup.stream import Meter, rechunked, stalled, until_gone
+from gitship.backup.stream import CHUNK_BYTES, Interrupted, Meter, handed_over, rechunked, stalled, until_gone
 from gitship.containers.attach_client import ClientLeft
 from gitship.errors import GitshipError
 
@@ -44,6 +45,78 @@ def test_ends_when_nobody_wants_it() -> None:
     gone.set()
     with pytest.raises(ClientLeft):
         next(passed)
+
+
+@pytest.mark.parametrize("count", [0, 1, 30])
+def test_is_handed_over_to_another_thread(count: int) -> None:
+    read_by: set[str] = set()
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(count):
+            read_by.add(threading.current_thread().name)
+            yield bytes([number]) * CHUNK_BYTES
+
+    def consume(handed: Iterator[bytes]) -> tuple[str, list[bytes]]:
+        return threading.current_thread().name, list(handed)
+
+    name, came = handed_over(chunks(), consume, "backup-test")
+    assert (name, came) == ("backup-test", [bytes([number]) * CHUNK_BYTES for number in range(count)])
+    assert read_by <= {threading.current_thread().name}
+
+
+@pytest.mark.parametrize("after", [0, 1, 5])
+def test_what_the_consumer_raises_comes_out_and_ends_the_reading(after: int) -> None:
+    """However much more there would be to read."""
+    error = BaseException("as a panic of Rust")
+
+    def consume(handed: Iterator[bytes]) -> None:
+        for _ in range(after):
+            next(handed)
+        raise error
+
+    endless = itertools.repeat(bytes(CHUNK_BYTES))
+    with pytest.raises(BaseException) as raised:
+        handed_over(endless, consume, "backup-test")
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("after", [0, 1, 5])
+def test_what_the_source_raises_comes_out_when_the_consumer_has_ended(after: int) -> None:
+    error = OSError(5, "of the dump")
+    seen: list[type[BaseException]] = []
+
+    def failing() -> Iterator[bytes]:
+        for _ in range(after):
+            yield bytes(CHUNK_BYTES)
+        raise error
+
+    def consume(handed: Iterator[bytes]) -> None:
+        try:
+            for _ in handed:
+                pass
+        except BaseException as interrupted:
+            seen.append(type(interrupted))
+            raise ValueError("its own, from cleaning up") from None
+
+    with pytest.raises(OSError) as raised:
+        handed_over(failing(), consume, "backup-test")
+    assert raised.value is error
+    assert seen == [Interrupted]
+
+
+def test_a_slow_consumer_slows_the_source() -> None:
+    read = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal read
+        for _ in range(50):
+            read += 1
+            yield bytes(CHUNK_BYTES)
+
+    def consume(handed: Iterator[bytes]) -> int:
+        return max(read - number for number, _ in enumerate(handed))
+
+    assert handed_over(chunks(), consume, "backup-test") <= 4  # taken, waiting, being given, being read
 
 
 def test_a_source_that_hangs_is_ended_and_named() -> None:

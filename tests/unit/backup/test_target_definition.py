@@ -54,6 +54,7 @@ def test_is_parsed_and_written_back(words: list[str], secret: str, kind: str, ur
         (["s3://bucket/a b", *S3[1:]], "s", "characters that stores treat differently"),
         (["s3://bucket", "--endpoint", "s3.example.com", "--key-id", "K"], "s", "is not the URL of an S3 service"),
         (["s3://bucket", "--endpoint", "https://h/bucket", "--key-id", "K"], "s", "is not the URL of an S3 service"),
+        (["s3://bucket", "--endpoint", "https://K:s@h", "--key-id", "K"], "s", "is not the URL of an S3 service"),
         (["s3://bucket", "--key-id", "K"], "s", "the region is missing"),
         ([*S3, "--style", "dns"], "s", "is not a style"),
         (["restic:"], "pw", "is not a restic repository"),
