@@ -2,7 +2,7 @@
 # Sourced by install.sh --test: sets up what the tests need and runs everything that a change must pass.
 
 installed_list=/dev/null # nothing of it is gitship's
-test_packages=(gcc libc6-dev busybox-static debootstrap mmdebstrap curl zsh docker-registry varnish-modules pebble chromium shellcheck)
+test_packages=(gcc libc6-dev busybox-static debootstrap mmdebstrap curl zsh docker-registry varnish-modules pebble chromium shellcheck restic age)
 test_engine_pid=
 test_engine_dir=
 

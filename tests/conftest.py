@@ -37,6 +37,7 @@ SLOWEST = (
     "e2e/test_rollback.py",
     "e2e/test_faults.py",
     "e2e/test_engines_killed.py",
+    "e2e/backup_targets/test_restic.py",
     "e2e/front/test_swaps.py",
     "e2e/test_web_pages.py",
     "e2e/test_cron.py",

@@ -19,6 +19,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "Run the server": (
         "install", "upgrade", "memory-and-disk", "security", "limits", "troubleshooting", "dokku", "backups",
+        "backup-targets",
     ),
     "Look up": ("commands", "exit-codes", "settings", "gitship-toml", "app-json", "service-engines"),
     "About gitship": ("how-it-works", "contributing"),

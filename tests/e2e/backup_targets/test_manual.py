@@ -1,0 +1,77 @@
+"""The manual's way to restore without gitship, as it stands there. The database's own program gets what it would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from gitship.backup.encryption import encrypted
+from gitship.backup.targets import BackupTarget, TargetDefinition, target_of
+from tests.e2e.backup_targets import s3
+from tests.e2e.backup_targets.pushed import data
+from tests.manual import blocks
+
+pytestmark = pytest.mark.clients
+KEY = "db/one.age"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """With an SSH key, and a `pg_restore` that keeps what it is given: what is shown is the way to it."""
+    (tmp_path / ".ssh").mkdir()
+    key = tmp_path / ".ssh" / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=60)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "pg_restore").write_text('#!/bin/sh\nexec cat > "$HOME/restored"\n')
+    (tmp_path / "bin" / "pg_restore").chmod(0o755)
+    return tmp_path
+
+
+def shown(with_words: str) -> str:
+    (found,) = [block for block in blocks("bash") if with_words in block]
+    return found
+
+
+def run(home: Path, script: str, **more: str) -> None:
+    path = f"{home / 'bin'}:{os.environ['PATH']}"
+    environment = os.environ | {"HOME": str(home), "PATH": path, "RCLONE_CONFIG": "/dev/null"} | more
+    subprocess.run(["bash", "-ec", script], env=environment, cwd=home, timeout=120, check=True)
+    assert (home / "restored").read_bytes() == b"".join(data(3))
+
+
+def store(home: Path, target: BackupTarget) -> None:
+    public = (home / ".ssh" / "id_ed25519.pub").read_text()
+    target.put(KEY, encrypted(data(3), [public]), threading.Event())
+
+
+def test_from_a_bucket(home: Path) -> None:
+    with s3.serving(home / "s3") as server:
+        store(home, s3.target(server.endpoint))
+        script = shown("rclone cat")
+        for word, meant in (
+            ("https://HOST", server.endpoint), ("BUCKET/PATH", f"{s3.BUCKET}/{s3.PREFIX}"), ("KEY.age", KEY),
+            ("KEY_ID=ID", f"KEY_ID={s3.KEY_ID}"), ("=SECRET", f"={s3.SECRET}"),
+        ):  # fmt: skip
+            script = script.replace(word, meant)
+        run(home, script)
+
+
+def test_from_a_directory(home: Path) -> None:
+    target = target_of(TargetDefinition.parse("disk", [str(home / "backups")], ""))
+    target.check()
+    store(home, target)
+    run(home, shown("sha256sum").replace("DIRECTORY", str(home / "backups/db")).replace("KEY.age", "one.age"))
+
+
+def test_from_restic(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    target = target_of(TargetDefinition.parse("vault", [f"restic:{home / 'repository'}"], "password"))
+    target.check()
+    target.put("db/one.dump", data(3), threading.Event())
+    target.put("db/two.dump", [b"x"], threading.Event())
+    script = shown("restic dump").replace("KEY", "db/one.dump")
+    run(home, script, RESTIC_REPOSITORY=str(home / "repository"), RESTIC_PASSWORD="password")
