@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ pytestmark = pytest.mark.clients
 BECOMES_A_DAEMON = 'sleep 60 >/dev/null 2>&1 & echo $! > "$0"'
 
 
+class _EndedError(Exception):
+    """Nobody attends any more."""
+
+
 class Unit:
     """The process of a service unit: attends, and is begun anew when that ends, as systemd does."""
 
@@ -27,16 +32,28 @@ class Unit:
         self.pid_file = directory / "pid"
         self.attended = Supervised("sleep", directory)
         self.begun = 0
+        self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        while True:
-            self.begun += 1
-            assert self.attended.attend(self.pid) == 1
+        with suppress(_EndedError):
+            while True:
+                self.begun += 1
+                assert self.attended.attend(self.pid) == 1
 
     def pid(self) -> int | None:
+        if self._ended:
+            raise _EndedError
         return int(self.pid_file.read_text())
+
+    def end(self) -> None:
+        self.attended.withdraw()
+        if self.pid_file.exists():
+            end(self.pid())
+        self._ended = True
+        self.attended.start(["true"], 30, 0o022, "")
+        self._thread.join(30)
 
 
 @pytest.fixture
@@ -44,9 +61,7 @@ def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
     monkeypatch.setenv(supervised.UNITS, "1")
     made = Unit(tmp_path)
     yield made
-    made.attended.withdraw()
-    if made.pid_file.exists():
-        end(made.pid())
+    made.end()
 
 
 def end(pid: int | None) -> None:

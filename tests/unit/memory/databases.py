@@ -30,7 +30,7 @@ class QuickDatabases:
             self._as_gitship_does(database, path, copies=copies)
             database._db.execute("PRAGMA synchronous = OFF")  # no test takes the power away
 
-        Database.__init__ = opened  # type: ignore[method-assign]
+        Database.__init__ = opened  # type: ignore[method-assign, assignment]
         try:
             yield self
         finally:
