@@ -13,7 +13,7 @@ import pytest
 
 from gitship.errors import FrontError
 from gitship.front import supervised
-from gitship.front.supervised import Supervised
+from gitship.front.supervised import StartOrder, Supervised
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.clients
@@ -25,14 +25,22 @@ class _EndedError(Exception):
     """Nobody attends any more."""
 
 
+class Attended(Supervised):
+    ended = False
+
+    def _read(self) -> StartOrder | None:
+        if self.ended:
+            raise _EndedError
+        return super()._read()
+
+
 class Unit:
     """The process of a service unit: attends, and is begun anew when that ends, as systemd does."""
 
     def __init__(self, directory: Path) -> None:
         self.pid_file = directory / "pid"
-        self.attended = Supervised("sleep", directory)
+        self.attended = Attended("sleep", directory)
         self.begun = 0
-        self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -43,17 +51,14 @@ class Unit:
                 assert self.attended.attend(self.pid) == 1
 
     def pid(self) -> int | None:
-        if self._ended:
-            raise _EndedError
         return int(self.pid_file.read_text())
 
     def end(self) -> None:
-        self.attended.withdraw()
+        self.attended.ended = True
         if self.pid_file.exists():
             end(self.pid())
-        self._ended = True
-        self.attended.start(["true"], 30, 0o022, "")
         self._thread.join(30)
+        assert not self._thread.is_alive()
 
 
 @pytest.fixture
