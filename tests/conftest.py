@@ -66,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile(
         "tests",
         deadline=None,
+        max_examples=500 if config.getoption("--long") else 50,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
         derandomize=not config.getoption("--long"),
     )

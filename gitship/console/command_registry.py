@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 from gitship.console.columns import Column
@@ -81,17 +81,37 @@ class Argument:
 
 _commands: dict[str, Command] = {}
 _bare = Parameter(negative=())  # no --no-force
-_app = App(
-    name="gitship",
-    help_flags=[],  # help is our own, so that cyclopts prints nothing: a console kept on a shared App leaks (measured)
-    version_flags=[],
-    default_parameter=_bare,
-    exit_on_error=False,
-    print_error=False,
-)
-# A shared App is not safe in threads; an App per call costs 13.6 ms for 120 commands, this lock nothing to speak of.
+# An App that is shared is not safe in threads; a new one for each call costs more than this lock.
 _parse_lock = threading.Lock()
 _load_lock = threading.Lock()
+
+
+class _Parser(App):
+    """What a command takes is assembled once: it is most of the time of a parse."""
+
+    _assembled: ArgumentCollection | None = None
+
+    def assemble_argument_collection(
+        self, *, default_parameter: Parameter | None = None, parse_docstring: bool = False
+    ) -> ArgumentCollection:
+        if self._assembled is None:
+            self._assembled = super().assemble_argument_collection(default_parameter=_bare)
+        return self._assembled.copy(reset_tokens=True)  # as cyclopts itself parses twice; no argument here has parts
+
+
+@functools.cache
+def _parser(command: Command) -> App:
+    """With this command alone: cyclopts looks at all commands of an App, several times in each parse."""
+    made = _Parser(
+        name="gitship",
+        help_flags=[],  # help is our own, so that cyclopts prints nothing: a console that an App keeps leaks (measured)
+        version_flags=[],
+        default_parameter=_bare,
+        exit_on_error=False,
+        print_error=False,
+    )
+    made.command(command.handler, name=command.name)
+    return made
 
 
 def command(
@@ -111,7 +131,6 @@ def command(
 
     def declare(handler: Handler) -> Handler:
         assert name not in _commands, f"{name} is declared twice"
-        _app.command(handler, name=name)
         _commands[name] = Command(
             name, role, about, handler, columns, examples, aliases, details, hidden, program_after, one
         )
@@ -120,6 +139,7 @@ def command(
     return declare
 
 
+@functools.cache  # reading the directory takes 0.2 ms, several times in each command
 def load() -> dict[str, Command]:
     """All commands by name: imports every module of ``gitship.commands``, so that a new noun is one new file."""
     with _load_lock:
@@ -186,7 +206,7 @@ def parse(command: Command, tokens: tuple[str, ...]) -> inspect.BoundArguments:
     tokens = delimited(command, tokens)
     with _parse_lock:  # never around the body: `logs -f` would stop everybody
         try:
-            _, bound, _ = _app.parse_args([command.name, *tokens])
+            _, bound, _ = _parser(command).parse_args([command.name, *tokens])
         except CycloptsError as error:
             raise UsageError(_explain(error), hint) from None
     return bound
@@ -211,7 +231,7 @@ def _short(text: str) -> str:
 def arguments(command: Command) -> tuple[Argument, ...]:
     """What the command takes: arguments in order, then options."""
     with _parse_lock:
-        collection = _app[command.name].assemble_argument_collection(default_parameter=_bare)
+        collection = _parser(command)[command.name].assemble_argument_collection()
     found = []
     for item in collection:
         if not item.parse:

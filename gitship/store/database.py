@@ -102,8 +102,9 @@ class Database:
             )
         if 0 < version < len(MIGRATIONS):
             self.copies.make(f"schema-{version}")
-        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-            self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
+        if version < len(MIGRATIONS):  # all in one transaction: each is an fsync, and an upgrade is whole or not at all
+            scripts = "; ".join(MIGRATIONS[version:])
+            self._db.executescript(f"BEGIN; {scripts}; PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

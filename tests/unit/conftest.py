@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit.commands.world import World
+from tests.unit.memory.databases import QuickDatabases
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickDatabases]:
+    with QuickDatabases(tmp_path_factory.mktemp("database")).used() as quick:
+        yield quick
 
 
 @pytest.fixture

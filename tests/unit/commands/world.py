@@ -96,7 +96,6 @@ class World:
             data_dir=directory, domain="example.com", web=web or WebSettings(), https=HttpsSettings(check_dns=False)
         )
         store = Store(settings.database)
-        store._db.execute("PRAGMA synchronous = OFF")  # thousands of commands, each with an fsync or two of its own
         return cls(store, settings, MemoryServer(store, settings))
 
     def client(

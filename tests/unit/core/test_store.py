@@ -4,6 +4,7 @@ import dataclasses
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,9 @@ from gitship.model import (
     Role,
     StageTime,
 )
-from gitship.store import Store, cron_runs
+from gitship.store import Store, cron_runs, database
 from gitship.store.migrations import MIGRATIONS
+from tests.unit.memory.databases import QuickDatabases
 
 
 @pytest.fixture
@@ -46,8 +48,14 @@ def release(store: Store, app_id: int, image: str = "sha256:1") -> Release:
     )  # fmt: skip
 
 
-def test_the_database_is_for_its_owner_alone(store: Store, tmp_path: Path) -> None:
-    assert (tmp_path / "gitship.db").stat().st_mode & 0o777 == 0o600
+def test_a_new_database_is_for_its_owner_alone_and_waits_for_the_disk(
+    quick_databases: QuickDatabases, tmp_path: Path
+) -> None:
+    path = tmp_path / "gitship.db"
+    with quick_databases.unused(), closing(Store(path)) as made:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert made._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert made._db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
 def test_a_release_comes_back_as_it_was_made(store: Store, tmp_path: Path) -> None:
@@ -215,6 +223,17 @@ def test_a_database_of_the_first_schema_is_carried_forward(tmp_path: Path) -> No
     opened = Store(path)
     assert [key.name for key in opened.keys()] == ["me"]  # noqa: SIM118
     opened.close()
+
+
+def test_a_schema_is_carried_forward_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gitship.db"
+    Store(path).close()
+    monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE newer (x)", "not SQL"))
+    with pytest.raises(GitshipError, match="cannot use the database"):
+        Store(path)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'newer'").fetchone() == (0,)
 
 
 def test_certificates_of_before_the_status_page_had_any_are_carried_forward(tmp_path: Path) -> None:

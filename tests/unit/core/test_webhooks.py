@@ -18,7 +18,6 @@ from gitship.store.webhooks import KEPT_DELIVERIES, MOST_WAITING
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     opened = Store(tmp_path / "gitship.db")
-    opened._db.execute("PRAGMA synchronous = OFF")
     yield opened
     opened.close()
 

@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from gitship.errors import FrontError
 from gitship.front import supervised
-from gitship.front.supervised import Supervised
+from gitship.front.supervised import StartOrder, Supervised
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.clients
@@ -20,23 +21,44 @@ pytestmark = pytest.mark.clients
 BECOMES_A_DAEMON = 'sleep 60 >/dev/null 2>&1 & echo $! > "$0"'
 
 
+class _EndedError(Exception):
+    """Nobody attends any more."""
+
+
+class Attended(Supervised):
+    ended = False
+
+    def _read(self) -> StartOrder | None:
+        if self.ended:
+            raise _EndedError
+        return super()._read()
+
+
 class Unit:
     """The process of a service unit: attends, and is begun anew when that ends, as systemd does."""
 
     def __init__(self, directory: Path) -> None:
         self.pid_file = directory / "pid"
-        self.attended = Supervised("sleep", directory)
+        self.attended = Attended("sleep", directory)
         self.begun = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        while True:
-            self.begun += 1
-            assert self.attended.attend(self.pid) == 1
+        with suppress(_EndedError):
+            while True:
+                self.begun += 1
+                assert self.attended.attend(self.pid) == 1
 
     def pid(self) -> int | None:
         return int(self.pid_file.read_text())
+
+    def end(self) -> None:
+        self.attended.ended = True
+        if self.pid_file.exists():
+            end(self.pid())
+        self._thread.join(30)
+        assert not self._thread.is_alive()
 
 
 @pytest.fixture
@@ -44,9 +66,7 @@ def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
     monkeypatch.setenv(supervised.UNITS, "1")
     made = Unit(tmp_path)
     yield made
-    made.attended.withdraw()
-    if made.pid_file.exists():
-        end(made.pid())
+    made.end()
 
 
 def end(pid: int | None) -> None:

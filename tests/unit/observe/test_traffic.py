@@ -26,7 +26,6 @@ class Server:
         self.path = path
         self.now = NOW
         self.store = Store(path)
-        self.store._db.execute("PRAGMA synchronous = OFF")
         self.shop = self.store.create_app("shop")
         self.begin()
 

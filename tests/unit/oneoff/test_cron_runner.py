@@ -74,7 +74,6 @@ class Exits(MemoryEngine):
 class Lab(Bench):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.store._db.execute("PRAGMA synchronous = OFF")
         self.engine: Exits = Exits()
         self.clock = SetClock(NOON + 30)
         self.bus = Bus()

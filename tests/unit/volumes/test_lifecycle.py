@@ -27,7 +27,6 @@ SERVER = "s1"
 class Bench:
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory / "gitship.db")
-        self.store._db.execute("PRAGMA synchronous = OFF")
         self.machine = MemoryEngine()
         self.app = self.store.create_app("shop")
         self.keeper = self.next()

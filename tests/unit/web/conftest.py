@@ -97,7 +97,6 @@ class Site:
     def __init__(self, data: Path, bus: Bus, settings: Settings | None = None) -> None:
         self.settings = settings or Settings(data_dir=data)
         self.store = Store(self.settings.database)
-        self.store._db.execute("PRAGMA synchronous = OFF")  # nothing here outlives its test
         self.bus = bus
         self.memory = MemoryServer(self.store, self.settings, port=8080)
         self.operations = self.memory.operations
