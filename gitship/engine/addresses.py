@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
 from gitship.engine.interface import Engine
-from gitship.engine.types import LABEL_APP, LABEL_SERVER
+from gitship.engine.types import LABEL_APP, LABEL_SERVER, LABEL_SERVICE
 from gitship.errors import Conflict, EngineError, GitshipError
 from gitship.model import App
+from gitship.model.services import Service
 from gitship.store import Store
 
-_ID = re.compile("[1-9][0-9]{0,17}")  # of an app
+SERVICE = "service"
+_ID = re.compile(f"({SERVICE})?([1-9][0-9]{{0,17}})")  # of an app, or a service
 SUBNET_PREFIX = 26  # 61 containers an app, and 1024 apps in the default pool
 QUARANTINE_S = 60  # longer than the default drain limit
 
@@ -42,20 +44,41 @@ class Addresses:
 
         Raises GitshipError when the pool is used up, EngineError when Docker refuses.
         """
-        name = self.name(app)
         labels = {LABEL_SERVER: self._server_id, LABEL_APP: app.name}
+        return self._brought(
+            self.name(app), f"app '{app.name}'", labels, lambda: self._store.app_by_id(app.id).network,
+            lambda subnet: self._store.set_network(app.id, subnet),
+        )  # fmt: skip
+
+    def service_network(self, service: Service) -> str:
+        """The name of the service's own network, in which nothing else is; otherwise as ``network``."""
+        labels = {LABEL_SERVER: self._server_id, LABEL_SERVICE: service.name}
+        return self._brought(
+            self.service_name(service), f"service '{service.name}'", labels,
+            lambda: self._store.service(service.id).network,
+            lambda subnet: self._store.change_service(service.id, network=subnet),
+        )  # fmt: skip
+
+    def service_name(self, service: Service) -> str:
+        """What the service's own network is called in Docker."""
+        return f"gitship-{self._server_id}-{SERVICE}{service.id}"
+
+    def _brought(
+        self, name: str, whose: str, labels: Mapping[str, str], subnet_of: Callable[[], str | None],
+        keep: Callable[[str], None],
+    ) -> str:  # fmt: skip
         with self._lock:
-            subnet = self._store.app_by_id(app.id).network
+            subnet = subnet_of()
             if subnet and self._engine.ensure_network(name, subnet, labels):
                 return name
-            # None yet; or somebody else's network lies over it, and so no container of the app can be in it now.
+            # None yet; or somebody else's network lies over it, and so no container can be in it now.
             for candidate in self._free_subnets():
                 if self._engine.ensure_network(name, str(candidate), labels):
-                    self._store.set_network(app.id, str(candidate))
+                    keep(str(candidate))
                     self._last_subnet = candidate
                     return name
         raise GitshipError(
-            f"no private network is free for app '{app.name}': {self._pool} is used up",
+            f"no private network is free for {whose}: {self._pool} is used up",
             "destroy an app, or set a larger address_pool in [docker] on the server",
         )
 
@@ -89,14 +112,15 @@ class Addresses:
         self._engine.remove_network(self.name(app))
 
     def orphans(self) -> list[str]:
-        """Networks of apps that this database has had and has no more. Raises EngineError."""
+        """Networks of apps and services that this database has had and has no more. Raises EngineError."""
         found = self._engine.networks({LABEL_SERVER: self._server_id})  # first: an app is there before its network is
         there = {self.name(app) for app in self._store.apps()}
+        there |= {self.service_name(service) for service in self._store.services()}
         prefix = f"gitship-{self._server_id}-"
-        ids = {name: name.removeprefix(prefix) for name in found if name.startswith(prefix)}
+        ids = {n: match for n in found if n.startswith(prefix) and (match := _ID.fullmatch(n.removeprefix(prefix)))}
         # an id that was never given: the database is a backup from before
-        last = self._store.last_app_id()
-        return sorted(n for n, id_ in ids.items() if n not in there and _ID.fullmatch(id_) and int(id_) <= last)
+        last = {None: self._store.last_app_id(), SERVICE: self._store.last_service_id()}
+        return sorted(n for n, match in ids.items() if n not in there and int(match[2]) <= last[match[1]])
 
     def remove_orphans(self) -> list[str]:
         """Removes those that nothing is in; their names. Raises EngineError, when all others are removed."""
@@ -115,7 +139,7 @@ class Addresses:
 
     def _free_subnets(self) -> Iterator[IPv4Network]:
         """Subnets that no app has, beginning after the one given last: a destroyed app's subnet rests as well."""
-        used = [IPv4Network(app.network) for app in self._store.apps() if app.network]
+        used = [IPv4Network(subnet) for subnet in self._store.subnets()]
         last = self._last_subnet or max(used, default=None)
         subnets = list(self._pool.subnets(new_prefix=SUBNET_PREFIX))
         start = subnets.index(last) + 1 if last in subnets else 0

@@ -35,6 +35,10 @@ def arguments(spec: ContainerSpec) -> dict[str, Any]:
         body |= {"Entrypoint": list(spec.command[:1]), "Cmd": list(spec.command[1:])}
     elif spec.command is not None:
         body["Cmd"] = list(spec.command)
+    if spec.hostname:
+        body["Hostname"] = spec.hostname
+    if spec.stop_signal:
+        body["StopSignal"] = spec.stop_signal
     if spec.stdin:
         body |= {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True}
         body["HostConfig"]["LogConfig"] = {"Type": "none"}  # its client has the output: a dump is not written twice
@@ -71,6 +75,10 @@ def _host(spec: ContainerSpec) -> dict[str, Any]:
         host |= {"Memory": spec.memory_bytes, "MemorySwap": spec.memory_bytes}
     if spec.mounts:
         host["Mounts"] = [_mount(mount) for mount in spec.mounts]
+    if spec.shm_bytes:
+        host["ShmSize"] = spec.shm_bytes
+    if not spec.forwards:
+        host["Sysctls"] = {"net.ipv4.ip_forward": "0"}  # Docker's default is 1: it would be a way between two apps
     if spec.cpus:
         host["NanoCpus"] = round(spec.cpus * 1_000_000_000)
     return host
@@ -106,6 +114,7 @@ def state(inspected: Mapping[str, Any]) -> ContainerState:
         started_at=epoch(now.get("StartedAt", "")),
         finished_at=epoch(now.get("FinishedAt", "")),
         pid=now.get("Pid", 0),
+        networks=_addresses(inspected),
     )
 
 
@@ -118,13 +127,18 @@ def summary(row: Mapping[str, Any]) -> ContainerState:
         labels=row.get("Labels") or {},
         status=row["State"],
         address=_address(row),
+        networks=_addresses(row),
         health=next((h for h in ("unhealthy", "healthy") if f"({h})" in row.get("Status", "")), ""),
     )
 
 
 def _address(row: Mapping[str, Any]) -> str:
+    return next((address for address in _addresses(row).values() if address), "")
+
+
+def _addresses(row: Mapping[str, Any]) -> dict[str, str]:
     networks = (row.get("NetworkSettings") or {}).get("Networks") or {}
-    return next((str(n["IPAddress"]) for n in networks.values() if n and n.get("IPAddress")), "")
+    return {name: str((network or {}).get("IPAddress") or "") for name, network in networks.items()}
 
 
 def epoch(stamp: str) -> float | None:

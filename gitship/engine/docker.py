@@ -174,6 +174,14 @@ class DockerEngine:
         with translated(self.host, "list its networks"):
             return networks.names(self._docker, labels)
 
+    def connect(self, container_id: str, network: str, address: str, hosts: Sequence[str]) -> None:
+        with translated(self.host, f"connect a container to {network}", missing=f"container {container_id[:12]}"):
+            networks.connect(self._docker, container_id, network, address, hosts)
+
+    def disconnect(self, container_id: str, network: str) -> None:
+        with translated(self.host, f"disconnect a container from {network}"):
+            networks.disconnect(self._docker, container_id, network)
+
     # -- containers
 
     @needs_room

@@ -241,6 +241,17 @@ class Engine(Protocol):
         """Names of the networks that carry these labels."""
         ...
 
+    def connect(self, container_id: str, network: str, address: str, hosts: Sequence[str]) -> None:
+        """A container, running or not, comes into a further network, where ``hosts`` are its names.
+
+        Nothing happens when it is there. Raises Conflict when the address is in use, NotFound when either is gone.
+        """
+        ...
+
+    def disconnect(self, container_id: str, network: str) -> None:
+        """Its connections by that network end. Nothing happens when it is not in it, or either is gone."""
+        ...
+
     def create(self, spec: ContainerSpec) -> str:
         """The new container's id.
 

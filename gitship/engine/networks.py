@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docker import APIClient
 from docker import errors as docker_errors
 from docker.types import IPAMConfig, IPAMPool
 
+from gitship.engine.errors import conflict
 from gitship.engine.types import LABEL_SERVER
 from gitship.errors import Conflict
 
@@ -66,6 +67,27 @@ def with_ipv6(docker: APIClient, labels: Mapping[str, str]) -> list[str]:
     own = docker.networks(filters={"label": [f"{name}={value}" for name, value in labels.items()]})
     default = [network for network in docker.networks(names=["bridge"]) if network["Name"] == "bridge"]
     return sorted(str(network["Name"]) for network in (*own, *default) if network.get("EnableIPv6"))
+
+
+def connect(docker: APIClient, container_id: str, network: str, address: str, hosts: Sequence[str]) -> None:
+    """See ``Engine.connect``."""
+    try:
+        docker.connect_container_to_network(container_id, network, ipv4_address=address, aliases=list(hosts))
+    except docker_errors.APIError as error:
+        if "already exists in network" in str(error.explanation):
+            return
+        raise conflict("", error) or error from None
+
+
+def disconnect(docker: APIClient, container_id: str, network: str) -> None:
+    """See ``Engine.disconnect``."""
+    try:
+        docker.disconnect_container_from_network(container_id, network, force=True)
+    except docker_errors.NotFound:
+        return
+    except docker_errors.APIError as error:
+        if "is not connected to" not in str(error.explanation):
+            raise
 
 
 def _find(docker: APIClient, name: str) -> dict[str, Any] | None:

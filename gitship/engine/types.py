@@ -18,6 +18,8 @@ LABEL_PROCESS = "gitship.process"
 LABEL_DEPLOY = "gitship.deploy"  # the deploy's id
 LABEL_ONE_OFF = "gitship.one-off"  # attached or detached: a command that somebody runs, which no deploy owns
 LABEL_VOLUME = "gitship.volume"  # what its app calls a volume
+LABEL_SERVICE = "gitship.service"  # the name that a backing service had when this was made
+LABEL_SERVICE_ID = "gitship.service-id"  # never used again
 LABEL_RESERVE = "gitship.reserve"  # for people: an image that only takes room, see ``reserve_image``
 LABEL_HELPER = "gitship.helper"  # a container that never runs, through which a volume is read or written
 GOING = frozenset({"removing", "dead"})  # statuses of a container whose log Docker does not give any more
@@ -154,6 +156,10 @@ class ContainerSpec:
     mounts: tuple[Mount, ...] = ()
     read_only: bool = False  # its root file system
     capabilities: tuple[str, ...] = ()  # beyond ``hardening.KEPT``
+    hostname: str = ""  # "": Docker's own choice
+    shm_bytes: int | None = None  # of /dev/shm
+    stop_signal: str = ""  # "": the image's, else SIGTERM
+    forwards: bool = True  # packets between the networks that it is in
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,8 @@ class ContainerState:
 
     ``labels`` has those of gitship's namespace only when gitship gave them to this very container (see ``label_hmac``).
     ``health`` is "", starting, healthy or unhealthy; ``error`` the engine's own words when it could not start it;
-    ``started_at`` epoch seconds or None; ``finished_at``, too, None of one that has never ended.
+    ``started_at`` epoch seconds or None; ``finished_at``, too, None of one that has never ended. ``networks`` are its
+    addresses by the networks' names.
     """
 
     id: str
@@ -179,6 +186,7 @@ class ContainerState:
     started_at: float | None = None
     finished_at: float | None = None
     pid: int = 0
+    networks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "images.untag": lambda e: e.images.untag("x"),
     "ensure_network": lambda e: e.ensure_network("x", "10.1.0.0/26", {}),
     "remove_network": lambda e: e.remove_network("x"),
+    "connect": lambda e: e.connect("x", "y", "10.1.0.9", ["db"]),
+    "disconnect": lambda e: e.disconnect("x", "y"),
     "networks": lambda e: e.networks({}),
     "create": lambda e: e.create(SPEC),
     "start": lambda e: e.start("x"),
