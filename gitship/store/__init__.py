@@ -11,7 +11,7 @@ from gitship.store.image_stores import ImageStores
 from gitship.store.live_releases import LiveReleases
 from gitship.store.registries import RegistryLogins
 from gitship.store.releases import ReleaseRecords
-from gitship.store.rights import Rights
+from gitship.store.services import ServiceRecords
 from gitship.store.settings import StoredSettings
 from gitship.store.shifted_deadlines import Deadlines
 from gitship.store.traffic import TrafficHistory
@@ -23,7 +23,7 @@ __all__ = ["Store"]
 
 
 class Store(
-    Rights,
+    ServiceRecords,
     ReleaseRecords,
     LiveReleases,
     DeployRecords,

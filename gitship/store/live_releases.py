@@ -63,7 +63,7 @@ class LiveReleases(Database):
     def addresses_of_no_live_container(self) -> list[tuple[int, str]]:
         """(app, owner) of each taken address whose owner no live release has."""
         return self._rows(
-            "SELECT app_id, owner FROM addresses WHERE released_at IS NULL"
+            "SELECT app_id, owner FROM addresses WHERE released_at IS NULL AND owner NOT LIKE 'service:%'"
             " AND NOT EXISTS (SELECT 1 FROM containers c WHERE c.app_id = addresses.app_id AND c.name = owner)"
         )
 

@@ -154,4 +154,28 @@ MIGRATIONS = (
     CREATE TABLE authority_levels (key TEXT PRIMARY KEY, level REAL NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
     """,
     "ALTER TABLE apps ADD COLUMN made_by INTEGER",
+    """
+    CREATE TABLE services (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, engine TEXT NOT NULL, version TEXT NOT NULL,
+        image TEXT NOT NULL, image_id TEXT NOT NULL, state TEXT NOT NULL, memory_bytes INTEGER NOT NULL,
+        database TEXT NOT NULL, root_password TEXT NOT NULL, volume TEXT NOT NULL, container TEXT NOT NULL,
+        network TEXT UNIQUE, made_by INTEGER, created_at REAL NOT NULL);
+    CREATE TABLE service_links (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, service_id INTEGER NOT NULL REFERENCES services(id),
+        app_id INTEGER NOT NULL REFERENCES apps(id), alias TEXT NOT NULL, url TEXT NOT NULL, port INTEGER NOT NULL,
+        read_only INTEGER NOT NULL, state TEXT NOT NULL, login INTEGER, deploy INTEGER, created_at REAL NOT NULL,
+        host TEXT NOT NULL, declared TEXT NOT NULL, UNIQUE (app_id, alias));
+    CREATE TABLE service_logins (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, service_id INTEGER NOT NULL REFERENCES services(id) ON DELETE CASCADE,
+        link_id INTEGER REFERENCES service_links(id) ON DELETE SET NULL, name TEXT NOT NULL, password TEXT NOT NULL,
+        created_at REAL NOT NULL);
+    CREATE TABLE service_volumes (
+        name TEXT PRIMARY KEY, service_id INTEGER NOT NULL REFERENCES services(id), use TEXT NOT NULL,
+        version TEXT NOT NULL, image TEXT NOT NULL, image_id TEXT NOT NULL, at REAL NOT NULL, until REAL);
+    CREATE TABLE service_tasks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, service_id INTEGER NOT NULL, service TEXT NOT NULL, kind TEXT NOT NULL,
+        by TEXT NOT NULL, state TEXT NOT NULL, started_at REAL NOT NULL, finished_at REAL,
+        reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '');
+    CREATE INDEX service_tasks_by_service ON service_tasks (service_id, id);
+    """,
 )
