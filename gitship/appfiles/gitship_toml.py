@@ -13,6 +13,7 @@ from gitship.appfiles.command_line import read_command
 from gitship.engine.platforms import PLATFORM
 from gitship.errors import ConfigError, UsageError
 from gitship.model import CONFIG_NAME, CRON_NAME, PROCESS_TYPE, Check, CronEntry, Overlap
+from gitship.model.services import ALIAS, SERVICE_NAME
 from gitship.schema import Value, decode, read_toml
 
 FILE = "gitship.toml"
@@ -51,6 +52,16 @@ class ProcessLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredService:
+    """A backing service that the app wants: ``engine`` as `services:create` takes it, ``alias`` "" for the usual."""
+
+    name: str
+    engine: str
+    alias: str = ""
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GitshipToml:
     """``limits`` has every process type that the file names; ``checks`` those whose checks it gives, maybe none.
 
@@ -70,6 +81,7 @@ class GitshipToml:
     checks: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     cron: tuple[CronEntry, ...] = ()
     cache: Mapping[str, Any] = field(default_factory=dict)
+    services: tuple[DeclaredService, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +190,13 @@ CRON = (
         lambda v: Overlap(v.choice(*Overlap))),
     TomlKey("timeout", "86400", "seconds after which a run is stopped", lambda v: v.seconds(1, LONGEST_CRON_S)),
 )  # fmt: skip
+SERVICE = (
+    TomlKey("engine", "", 'what it is, for instance "postgres:17"; see `services:engines`', Value.line),
+    TomlKey("alias", "the engine's", 'first part of its variables, for instance "DATABASE"',
+        lambda v: _matching(v, ALIAS, "capital letters, digits and '_'")),
+    TomlKey("memory", "the engine's", 'memory limit at its creation, for instance "512m"',
+        lambda v: v.size(MIN_MEMORY)),
+)  # fmt: skip
 KINDS = {"path": "http", "listening": "listening", "command": "command", "uptime": "uptime", "image": "image"}
 TABLES = (
     ("", TOP),
@@ -187,8 +206,9 @@ TABLES = (
     ("processes.<type>", PROCESS),
     ("processes.<type>.checks[]", CHECK),
     ("cron.<name>", CRON),
+    ("services.<name>", SERVICE),
 )
-SECTIONS = ("build", "deploy", "cache", "processes", "cron")
+SECTIONS = ("build", "deploy", "cache", "processes", "cron", "services")
 
 
 def parse(content: bytes) -> GitshipToml:
@@ -215,9 +235,11 @@ def parse(content: bytes) -> GitshipToml:
         renamed = {"memory": "memory_bytes", "stop_timeout": "stop_timeout_s"}
         limits[name] = ProcessLimits(**{renamed.get(key, key): value for key, value in process.items()})
     cron = tuple(_cron(name, table) for name, table in sections["cron"].table().items())
+    services = tuple(_service(name, table) for name, table in sections["services"].table().items())
     return GitshipToml(
-        build=BuildTable(**build), limits=limits, checks=checks, cron=cron, cache=cache, **values, **deploy
-    )
+        build=BuildTable(**build), limits=limits, checks=checks, cron=cron, cache=cache, services=services, **values,
+        **deploy,
+    )  # fmt: skip
 
 
 def reference() -> list[tuple[str, str, str]]:
@@ -244,6 +266,21 @@ def _cron(name: str, table: Value) -> CronEntry:
                 f"must have a {key}", f'for instance {key} = "{"0 3 * * *" if key == "schedule" else "./report"}"'
             )
     return CronEntry(name=name, source=FILE, **{"timeout_s" if k == "timeout" else k: v for k, v in entry.items()})
+
+
+def _service(name: str, table: Value) -> DeclaredService:
+    if not SERVICE_NAME.fullmatch(name):
+        raise table.error("is not a name of a service", "use lower-case letters, digits and '-'")
+    entry = _read(table, SERVICE)
+    if "engine" not in entry:
+        raise table.error("must have an engine", 'for instance engine = "postgres"')
+    return DeclaredService(name, **{"memory_bytes" if key == "memory" else key: value for key, value in entry.items()})
+
+
+def _matching(value: Value, pattern: re.Pattern[str], must: str) -> str:
+    if not pattern.fullmatch(value.line()):
+        raise value.error(f"must have only {must}")
+    return value.line()
 
 
 def _check(value: Value) -> Check:

@@ -13,7 +13,7 @@ from gitship.appfiles.app_json import UPTIME_S, AppJson
 from gitship.appfiles.app_json_env import DeclaredVariable
 from gitship.appfiles.canary_rules import CanaryPlan
 from gitship.appfiles.command_line import Command
-from gitship.appfiles.gitship_toml import BuildTable, GitshipToml, ProcessLimits
+from gitship.appfiles.gitship_toml import BuildTable, DeclaredService, GitshipToml, ProcessLimits
 from gitship.config import Settings
 from gitship.engine.types import Image
 from gitship.errors import ConfigError, DeployError, nearest
@@ -55,6 +55,7 @@ class Manifest:
     env: Mapping[str, DeclaredVariable] = field(default_factory=dict)
     first_postdeploy: Command | None = None
     ignored: tuple[str, ...] = ()
+    services: tuple[DeclaredService, ...] = ()
 
 
 def read(files: Callable[[str], bytes | None], context: str | None = None) -> Manifest:
@@ -98,6 +99,7 @@ def read(files: Callable[[str], bytes | None], context: str | None = None) -> Ma
         env=app.env,
         first_postdeploy=app.first_postdeploy,
         ignored=app.ignored,
+        services=toml.services,
     )
 
 

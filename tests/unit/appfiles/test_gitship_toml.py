@@ -6,15 +6,14 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitship.appfiles import gitship_toml
 from gitship.appfiles.canary_rules import CanaryPlan
-from gitship.appfiles.gitship_toml import BuildTable, GitshipToml, ProcessLimits
+from gitship.appfiles.gitship_toml import BuildTable, DeclaredService, GitshipToml, ProcessLimits
 from gitship.errors import ConfigError
 from gitship.model import Check, CronEntry, Overlap
-from tests.examples import examples
 
 FULL = b"""\
 port = 8080
@@ -83,6 +82,14 @@ timeout = 600
 [cron.sync]
 schedule = "@hourly"
 command = ["./sync", "a b"]
+
+[services.db]
+engine = "postgres:17"
+alias = "MAIN"
+memory = "256m"
+
+[services.cache]
+engine = "valkey"
 """
 
 
@@ -155,6 +162,7 @@ def test_every_key_is_read() -> None:
             "warm": ["/", "/feed?all=1"],
             "sticky": True,
         },
+        services=(DeclaredService("db", "postgres:17", "MAIN", 256 << 20), DeclaredService("cache", "valkey")),
     )
 
 
@@ -169,7 +177,10 @@ def keys(data: dict[str, Any]) -> set[str]:
     for process in data["processes"].values():
         found |= {f"processes.<type>.{key}" for key in process}
         found |= {f"processes.<type>.checks[].{key}" for check in process["checks"] for key in check}
-    return found | {f"cron.<name>.{key}" for entry in data["cron"].values() for key in entry}
+    named = {
+        f"{table}.<name>.{key}" for table in ("cron", "services") for entry in data[table].values() for key in entry
+    }
+    return found | named
 
 
 def test_the_reference_says_something_of_every_key() -> None:
@@ -191,7 +202,7 @@ def test_an_empty_file_changes_nothing() -> None:
     [
         ("prot = 1", "unknown key 'prot'", "did you mean 'port'?"),
         ("[buidl]", "unknown key 'buidl'", "did you mean 'build'?"),
-        ("[zzz]", "unknown key 'zzz'", "known: port, entrypoint, build, deploy, cache, processes, cron"),
+        ("[zzz]", "unknown key 'zzz'", "known: port, entrypoint, build, deploy, cache, processes, cron, services"),
         ("build.dockerfil = 'x'", "unknown key 'build.dockerfil'", "did you mean 'build.dockerfile'?"),
         ("[deploy]\ndrain_time = 1", "unknown key 'deploy.drain_time'", "did you mean 'deploy.drain_timeout'?"),
         ("[processes.web]\nmemroy = '1g'", "unknown key 'processes.web.memroy'",
@@ -284,7 +295,7 @@ PARTS = [
 @given(
     st.lists(st.sampled_from(PARTS), max_size=14).map(lambda parts: "".join(parts).encode()) | st.binary(max_size=30)
 )
-@examples(100)
+@settings(max_examples=300, deadline=None)
 def test_no_text_makes_the_parser_fail_otherwise(text: bytes) -> None:
     try:
         gitship_toml.parse(text)
@@ -308,7 +319,7 @@ VALUES = st.recursive(
 
 
 @given(st.sampled_from([name for name, _, _ in gitship_toml.reference()]), VALUES)
-@examples(100)
+@settings(max_examples=300, deadline=None)
 def test_no_value_of_any_key_makes_the_parser_fail_otherwise(key: str, value: str) -> None:
     key = key.replace("<type>", "web")
     table, _, last = key.rpartition("[].")
