@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from gitship.containers import capabilities
@@ -14,7 +14,8 @@ from gitship.engine.types import ContainerSpec
 from gitship.errors import Conflict, DeployCanceled, DeployError, EngineError, GitshipError
 from gitship.logs.archive import LogArchive
 from gitship.model import App, Container, Process, Release
-from gitship.store.settings import AppSettings, Changes
+from gitship.store import Store
+from gitship.store.settings import Changes
 
 PARALLEL_STOPS = 8
 NAME_TRIES = 5
@@ -24,18 +25,15 @@ COMMIT_NAMES = ("GIT_REV", "SOURCE_VERSION")  # as Dokku and Heroku call it
 class ContainerStarter:
     """Makes containers with gitship's own addresses and labels; ``server_id`` marks them as this installation's.
 
-    ``settings`` gives those of an app by its id: a container mounts only what the app may have as it is made.
+    A container mounts only what the app may have as it is made, and gets the passwords that its links have then.
     """
 
-    def __init__(
-        self, engine: Engine, addresses: Addresses, kept: LogArchive, server_id: str,
-        settings: Callable[[int], AppSettings],
-    ) -> None:  # fmt: skip
+    def __init__(self, engine: Engine, addresses: Addresses, kept: LogArchive, server_id: str, store: Store) -> None:
         self._engine = engine
         self._addresses = addresses
         self._kept = kept
         self.server_id = server_id
-        self._settings = settings
+        self._store = store
 
     def start(
         self, app: App, release: Release, wanted: Iterable[tuple[Process, int]], deploy_id: int,
@@ -62,14 +60,14 @@ class ContainerStarter:
     def spec(
         self, app: App, release: Release, process: Process, name: str, network: str, address: str | None, deploy_id: int
     ) -> ContainerSpec:
-        """What the container is made from; pure."""
+        """What the container is made from."""
         return ContainerSpec(
             name=name,
             image_id=release.image_id,
             network=network,
             command=process.command,
             entrypoint=process.entrypoint,
-            env=environment(app, release, process),
+            env=environment(app, release, process, self._store.linked_environment(app.id)),
             labels={**labels(self.server_id, app, release, process.type), types.LABEL_DEPLOY: str(deploy_id)},
             address=address,
             restart=not process.host_mounts,  # ``restart_delays`` looks at the directories first
@@ -120,7 +118,7 @@ class ContainerStarter:
         self._engine.start(container.id)
 
     def _granted(self, app: App, release: Release, changes: Changes) -> Release:
-        return capabilities.live(app.name, release, self._settings(app.id).changed(changes))
+        return capabilities.live(app.name, release, self._store.app_settings(app.id).changed(changes))
 
     def _create(self, app: App, release: Release, spec: ContainerSpec) -> str:
         try:
@@ -186,14 +184,15 @@ def labels(server_id: str, app: App, release: Release, process: str) -> dict[str
     }
 
 
-def environment(app: App, release: Release, process: Process | None) -> dict[str, str]:
-    """The app's config, PORT where the process gets traffic, and who it is."""
+def environment(app: App, release: Release, process: Process | None, linked: Mapping[str, str]) -> dict[str, str]:
+    """The app's config, what its links give, PORT where the process gets traffic, and who it is."""
     env = {
         "GITSHIP_APP": app.name,
         "GITSHIP_RELEASE": release.label,
         "GITSHIP_COMMIT": release.commit or "",
         **(dict.fromkeys(COMMIT_NAMES, release.commit) if release.commit else {}),
         **release.config,
+        **linked,
     }
     if process is not None and process.port is not None:
         env["PORT"] = str(process.port)

@@ -20,5 +20,5 @@ class ContainersRoom:
 
 
 def build(core: Core, engine: EngineRoom, kept: LogArchive) -> ContainersRoom:
-    starter = ContainerStarter(engine.docker, engine.addresses, kept, core.server_id, core.store.app_settings)
+    starter = ContainerStarter(engine.docker, engine.addresses, kept, core.server_id, core.store)
     return ContainersRoom(starter, Claims(), Restarts(core.store))

@@ -80,7 +80,7 @@ class ReleaseCommands:
             network=self._addresses.network(app),
             command=command,
             entrypoint=release.entrypoint,
-            env=environment(app, release, None),
+            env=environment(app, release, None, self._store.linked_environment(app.id)),
             labels={**labels(self._server_id, app, release, PROCESS), types.LABEL_DEPLOY: str(deploy.id)},
             restart=False,
             memory_bytes=limits.memory_bytes,

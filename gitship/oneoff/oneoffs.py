@@ -170,8 +170,10 @@ class OneOffs:
             release = capabilities.live(app.name, release, settings)
             network, address = self._addresses.network(app), self._addresses.take(app, name)
             limits = overrides.limits_of_one_offs(overrides.parse(settings))
-            wanted = spec.made_of(app, release, name, command, network, address, self._server_id, by, client, limits)
-            return self._engine.create(wanted)
+            linked = self._store.linked_environment(app.id)
+            return self._engine.create(
+                spec.made_of(app, release, name, command, network, address, self._server_id, by, client, limits, linked)
+            )
 
     def _remove(self, app: App, name: str, container_id: str) -> None:
         """When Docker is down now, ``settle`` will do it: the name is free for that in any case."""

@@ -6,8 +6,9 @@ import math
 import re
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from gitship.appfiles.gitship_toml import ProcessLimits
 from gitship.containers.attach_client import AttachedClient
@@ -59,8 +60,9 @@ def made_of(
     by: Identity,
     client: AttachedClient | None,
     limits: ProcessLimits = NO_LIMITS,
+    linked: Mapping[str, str] = MappingProxyType({}),
 ) -> ContainerSpec:
-    """``client`` is who sits at it, None for a detached one."""
+    """``client`` is who sits at it, None for a detached one; ``linked`` the environment by the app's links."""
     pty = client.pty if client is not None else None
     now = time.time()
     words = _resolved(command, release)
@@ -70,7 +72,7 @@ def made_of(
         network=network,
         command=words,
         entrypoint=release.entrypoint if command.entrypoint is None else command.entrypoint,
-        env={**environment(app, release, None), **({"TERM": pty.term} if pty else {}), **command.env},
+        env={**environment(app, release, None, linked), **({"TERM": pty.term} if pty else {}), **command.env},
         labels={
             **labels(server_id, app, release, PROCESS),
             types.LABEL_ONE_OFF: DETACHED if client is None else ATTACHED,

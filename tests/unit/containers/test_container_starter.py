@@ -67,7 +67,7 @@ def started(directory: Path, engine: Crowded) -> list[str]:
         created_by="ada",
     )  # fmt: skip
     addresses = Addresses(store, cast(Engine, engine), IPv4Network("10.9.0.0/20"), "s1")
-    starter = ContainerStarter(cast(Engine, engine), addresses, cast(LogArchive, NoLogs()), "s1", store.app_settings)
+    starter = ContainerStarter(cast(Engine, engine), addresses, cast(LogArchive, NoLogs()), "s1", store)
     try:
         return [c.name for c in starter.start(app, release, [(WEB, 2)], 1, threading.Event(), {})]
     finally:

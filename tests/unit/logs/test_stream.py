@@ -85,7 +85,7 @@ class Bench:
         self.kept = LogArchive(self.store, engine, directory / "logs", 5)
         server_id = self.store.server_id()
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), server_id)
-        self.starter = ContainerStarter(engine, addresses, self.kept, server_id, self.store.app_settings)
+        self.starter = ContainerStarter(engine, addresses, self.kept, server_id, self.store)
         self.tails = LogReader(self.store, Bus(), engine, self.kept)
         [made] = self.starter.start(app, release, [(release.processes[0], 1)], 0, threading.Event(), {})
         self.container = replace(made, id="c0ffee" * 10)
