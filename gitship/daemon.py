@@ -29,6 +29,7 @@ from gitship.proxies import front_of, tls_of
 from gitship.reconcile import room as reconcile_room
 from gitship.reconcile.outages import Outages
 from gitship.routing import room as routing_room
+from gitship.services import room as services_room
 from gitship.ssh import room as ssh_room
 from gitship.volumes import room as volumes_room
 from gitship.web import room as web_room
@@ -58,13 +59,15 @@ class Daemon:
         deploy = deploy_room.build(core, engine, repositories, disk.data, volumes, containers, routing, observe)
         one_off = oneoff_room.build(core, engine, containers.claims)
         notifier = notify_room.build(core, routing.url)
+        services = services_room.build(core, docker, engine.addresses)
+        deploy.pipeline.bring_services = services.declared.bring
         reconcile = reconcile_room.build(
-            core, engine, repositories, volumes, containers, routing, outages, deploy.queue, one_off.one_offs
+            core, engine, repositories, volumes, containers, routing, outages, deploy.queue, one_off.one_offs, services
         )
         identities = Identities(settings, core.store)
         operations = operations_room.build(
             core, docker, repositories, disk, volumes, logs.tails, routing, observe, https.operations, backups,
-            deploy, one_off, notifier, reconcile, identities.of,
+            deploy, one_off, notifier, services, reconcile, identities.of,
         )  # fmt: skip
         web = web_room.build(core, operations.server)
         ssh = ssh_room.build(core, operations.server, repositories, identities.at_the_door)
@@ -73,6 +76,7 @@ class Daemon:
             engine,  # first of those that run: containers do already, and the firewall is theirs
             routing,
             one_off,
+            services,
             reconcile,
             notifier,
             observe,

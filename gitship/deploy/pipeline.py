@@ -91,6 +91,7 @@ class Pipeline:
         self._canary = canary
         self._claims = claims
         self._probation = probation
+        self.bring_services: Callable[[Rollout], None] = lambda rollout: None  # the room above sets it
 
     def run(self, job: Job) -> None:
         """Runs the job to its end. Never raises: what went wrong is in the deploy's record and output."""
@@ -114,6 +115,7 @@ class Pipeline:
         job.journal.update(release_id=rollout.release.id)
         self._hooks.after_build(rollout)
         self._take_name(rollout)
+        self.bring_services(rollout)
         self._release_commands.before_the_switch(rollout)
         with self._claims.held(rollout.app.id, given_up=job.cancel.is_set):
             switched = self._replace(rollout)

@@ -28,6 +28,7 @@ from gitship.volumes.lifecycle import VolumeLifecycle
 @dataclass(frozen=True, slots=True)
 class DeployRoom:
     queue: DeployQueue
+    pipeline: Pipeline
     probation: AutoRollback
 
     def start(self) -> None:
@@ -69,4 +70,4 @@ def build(
         probation,
     )  # fmt: skip
     queue = DeployQueue(pipeline.run, cancel_running=settings.deploy.on_new_push == "cancel")
-    return DeployRoom(queue, probation)
+    return DeployRoom(queue, pipeline, probation)

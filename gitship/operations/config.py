@@ -29,6 +29,7 @@ class Config:
         """
         found = self._store.confirm(app, by)
         ensure_unlocked(self._store, found)
+        self._ensure_not_linked(found, changes)
         if not restart or found.live_release is None or self._shared.stopped(found):
             with self._store.acting(app, by):
                 self._store.replace_config(found.id, with_changes(self._store.config(found.id), changes))
@@ -41,6 +42,17 @@ class Config:
             return None
         cause = f"config {', '.join(sorted(changed))}"
         return self._jobs.submit(found, Request(DeployKind.CONFIG, cause, config=changed), by)
+
+    def _ensure_not_linked(self, app: App, changes: Mapping[str, str | None]) -> None:
+        """Raises Conflict for a variable that the app has by a link, which would hide it."""
+        names = {name for name, value in changes.items() if value is not None}
+        for link in self._store.service_links(app_id=app.id):
+            if hidden := sorted(names & set(link.variables)):
+                service = self._store.service(link.service_id).name
+                raise Conflict(
+                    f"{app.name} has {', '.join(hidden)} by its link to {service}",
+                    f"first: services:unlink {service} {app.name}",
+                )
 
     def change_shared(
         self, changes: Mapping[str, str | None], by: Identity, *, restart: bool

@@ -25,6 +25,9 @@ from gitship.operations.logs import Logs
 from gitship.operations.ps import Ps
 from gitship.operations.registries import Registries
 from gitship.operations.releases import Releases
+from gitship.operations.service_apps import LinkedApps
+from gitship.operations.service_data import ServiceData
+from gitship.operations.services import BackingServices
 from gitship.operations.serving import Serving
 from gitship.operations.shared import Shared
 from gitship.operations.sign_ins import Identify, SignIns
@@ -35,6 +38,7 @@ from gitship.reconcile.reconciler import Reconciling
 from gitship.routing.access_control import AccessControl
 from gitship.routing.active_canaries import ActiveCanaries
 from gitship.routing.pause import ServerPauses
+from gitship.services.room import ServicesRoom
 from gitship.volumes.lifecycle import VolumeLifecycle
 
 
@@ -56,6 +60,7 @@ class Rooms:
     reconciling: Reconciling  # what is wanted and what there is, compared and put right
     room: FreeSpace  # on the disk
     sampler: UsageSampler
+    services: ServicesRoom
     stats: StoredStats  # what visitors asked for, and how that was answered
     tails: LogReader
     active_canaries: ActiveCanaries
@@ -80,6 +85,9 @@ class Operations:
         self.ps = Ps(shared, rooms.sampler)
         self.registries = Registries(shared)
         self.releases = Releases(shared)
+        linked = LinkedApps(shared, rooms.pauses)
+        self.services = BackingServices(shared, rooms.services, linked)
+        self.service_data = ServiceData(shared, rooms.services, self.services, linked)
         self.serving = Serving(shared, rooms.gates)
         self.sign_ins = SignIns(shared.store, rooms.identify)
         self.storage = Storage(shared, rooms.volume_lifecycle)

@@ -25,6 +25,7 @@ from gitship.operations.sign_ins import Identify
 from gitship.operations.upkeep import Upkeep
 from gitship.reconcile.room import ReconcileRoom
 from gitship.routing.room import RoutingRoom
+from gitship.services.room import ServicesRoom
 from gitship.volumes.lifecycle import VolumeLifecycle
 
 
@@ -52,7 +53,8 @@ def build(
     core: Core, engine: Engine, repositories: Repositories, disk: DiskRoom, volume_lifecycle: VolumeLifecycle,
     tails: LogReader,
     routing: RoutingRoom, observe: ObserveRoom, https: ServerHttps, backups: Backups, deploy: DeployRoom,
-    one_off: OneOffRoom, notifier: WebhookSender, reconcile: ReconcileRoom, identify: Identify,
+    one_off: OneOffRoom, notifier: WebhookSender, services: ServicesRoom, reconcile: ReconcileRoom,
+    identify: Identify,
 ) -> OperationsRoom:  # fmt: skip
     settings, store = core.settings, core.store
     jobs = Jobs(settings, store, core.bus, deploy.queue)
@@ -72,6 +74,7 @@ def build(
         reconciling=reconcile.reconciler,
         room=disk.data,
         sampler=observe.usage,
+        services=services,
         stats=observe.traffic,
         tails=tails,
         active_canaries=routing.canaries,

@@ -28,6 +28,7 @@ from gitship.model import GITSHIP, App, Identity
 from gitship.ownership import Ownership
 from gitship.per_app_errors import PerAppErrors
 from gitship.routing import switch
+from gitship.services.links import ServiceLinks
 from gitship.store import Store
 from gitship.volumes.lifecycle import VolumeLifecycle
 
@@ -52,6 +53,7 @@ class AppDestruction:
         queue: DeployQueue,
         volume_lifecycle: VolumeLifecycle,
         claims: Claims,
+        links: ServiceLinks,
         apart: PerAppErrors | None = None,
     ) -> None:
         self._apart = apart or PerAppErrors()
@@ -66,6 +68,7 @@ class AppDestruction:
         self._queue = queue
         self._volume_lifecycle = volume_lifecycle
         self._claims = claims
+        self._links = links
         self._server_id = store.server_id()
 
     def destroy(self, app: App, by: Identity) -> None:
@@ -140,6 +143,7 @@ class AppDestruction:
         with self._front.holding(app.id):
             self._front.bring_hosts(lambda: switch.hosts(self._store, self._settings.domain, self._settings.web.domain))
             self._front.remove(app.slug)
+        self._links.let_go(app)
         for left in range(NETWORK_TRIES - 1, -1, -1):
             self._remove_containers(app)
             try:

@@ -32,6 +32,7 @@ from gitship.reconcile.problems import Problems
 from gitship.reconcile.repair_containers import ContainerRepair
 from gitship.reconcile.repair_routes import RouteRepair
 from gitship.reconcile.schedule import ReconcileSchedule
+from gitship.services.settle import ServiceRepair
 from gitship.store import Store
 from gitship.volumes.lifecycle import VolumeLifecycle
 
@@ -74,6 +75,7 @@ class Reconciler:
         repair: ContainerRepair,
         one_offs: OneOffs,
         volume_lifecycle: VolumeLifecycle,
+        services: ServiceRepair,
         outages: Outages,
         routes: RouteRepair,
         lost: LostAddresses,
@@ -91,6 +93,7 @@ class Reconciler:
         self._repair = repair
         self._one_offs = one_offs
         self._volume_lifecycle = volume_lifecycle
+        self._services = services
         self._outages = outages
         self._routes = routes
         self._lost = lost
@@ -150,6 +153,7 @@ class Reconciler:
             changes += self._one_offs.amiss(states)
             changes += self._repair.amiss(states)
             changes += self._volume_lifecycle.amiss(states)
+            changes += self._services.amiss(states)
             if self._front.alive():
                 self._outages.look(self._store.containers(), states)
                 changes += self._routes.amiss()
@@ -203,6 +207,7 @@ class Reconciler:
             changes += self._one_offs.settle(states, unmended)
             changes += self._repair.settle(states, unmended)
             changes += self._volume_lifecycle.settle(states, unmended)
+            changes += self._services.settle(states, unmended)
             self._outages.look(self._store.containers(), states)
             self._lost.settle(unmended)
         return changes

@@ -23,6 +23,7 @@ from gitship.reconcile.reconciler import Reconciler
 from gitship.reconcile.repair_containers import ContainerRepair
 from gitship.reconcile.repair_routes import RouteRepair
 from gitship.routing.room import RoutingRoom
+from gitship.services.room import ServicesRoom
 from gitship.volumes.lifecycle import VolumeLifecycle
 
 
@@ -48,14 +49,16 @@ def build(
     core: Core, engine: EngineRoom, repositories: Repositories, volume_lifecycle: VolumeLifecycle,
     containers: ContainersRoom,
     routing: RoutingRoom, outages: Outages, queue: DeployQueue, one_offs: OneOffs,
+    services: ServicesRoom,
 ) -> ReconcileRoom:  # fmt: skip
     settings, store, bus, apart = core.settings, core.store, core.bus, core.apart
     docker, addresses, front, claims = engine.docker, engine.addresses, routing.front, containers.claims
     routes_apart = PerAppErrors()
     watcher = ContainerWatcher(store, bus, docker, outages)
     destroying = AppDestruction(
-        settings, store, bus, docker, front, repositories, addresses, queue, volume_lifecycle, claims, apart
-    )
+        settings, store, bus, docker, front, repositories, addresses, queue, volume_lifecycle, claims,
+        services.links, apart,
+    )  # fmt: skip
     repair = ContainerRepair(
         settings, store, docker, front, containers.starter, routing.drainer, queue, watcher, claims,
         containers.restarts, apart,
@@ -71,6 +74,7 @@ def build(
         repair,
         one_offs,
         volume_lifecycle,
+        services.repair,
         outages,
         RouteRepair(settings, store, front, routing.desired, routing.gates, queue, claims, routes_apart),
         LostAddresses(store, docker, claims, queue, apart),

@@ -55,6 +55,7 @@ from tests.unit.memory.engine import MemoryEngine
 from tests.unit.memory.front import MemoryFront
 from tests.unit.memory.https import Curtain, TestAuthority, https_of
 from tests.unit.memory.programs import EchoPrograms, EchoRuns
+from tests.unit.memory.services import services_of
 
 PROCESSES = (Process("web", port=5000), Process("worker", quantity=0))  # as the manifest plans them
 FILES: Kept = {  # what every commit has
@@ -153,8 +154,9 @@ class MemoryServer:
         self._renaming = AppRename(settings, store, front, repositories)
         self._keeper = keeper = VolumeLifecycle(store, engine, server_id)
         addresses = Addresses(store, engine, IPv4Network("10.9.0.0/20"), server_id)
+        services = services_of(settings, store, engine, addresses)
         kept = LogArchive(store, engine, settings.logs, keep_releases=5)
-        drainer = Drainer(front, ContainerStarter(engine, addresses, kept, server_id, store.app_settings))
+        drainer = Drainer(front, ContainerStarter(engine, addresses, kept, server_id, store))
         gates = AccessControl(
             store, front, drainer, 0.0, DesiredState(store, settings.domain), settings, self.active_canaries
         )
@@ -168,7 +170,17 @@ class MemoryServer:
             backups=Backups(settings, None, store, repositories, engine.volumes, keeper),
             cron=Cron(store, "UTC", self.runs),
             destroying=AppDestruction(
-                settings, store, self.bus, engine, front, repositories, addresses, self.queue, keeper, Claims()
+                settings,
+                store,
+                self.bus,
+                engine,
+                front,
+                repositories,
+                addresses,
+                self.queue,
+                keeper,
+                Claims(),
+                services.links,
             ),
             facts=self.facts,
             gates=gates,
@@ -183,6 +195,7 @@ class MemoryServer:
             reconciling=self.reconciling,
             room=FreeSpace(settings.data_dir, 0),
             sampler=Busy(store, engine),
+            services=services,
             stats=StoredStats(store, self.tally, None),
             tails=LogReader(store, self.bus, engine, kept),
             active_canaries=self.active_canaries,

@@ -39,7 +39,7 @@ class Bench(Whole):
         self.reconciler = Reconciler(
             self.store, engine, front, no_orphans, InterruptedDeploys(self.store, self.repositories), nothing,
             self.destroying, self.repair, nothing, VolumeLifecycle(self.store, engine, self.store.server_id()),
-            Outages(),
+            nothing, Outages(),
             self.routes, LostAddresses(self.store, engine, self.claims, self.queue), PerAppErrors(),
             Problems(self.store, ()),
         )  # fmt: skip

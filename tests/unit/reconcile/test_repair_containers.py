@@ -36,6 +36,7 @@ from gitship.store import Store
 from gitship.volumes.lifecycle import VolumeLifecycle
 from tests.unit.memory.front import MemoryFront
 from tests.unit.memory.hooked_engine import HookedEngine
+from tests.unit.memory.services import services_of
 
 
 class HookedQueue(DeployQueue):
@@ -66,12 +67,22 @@ class Bench:
         bus = Bus()
         addresses = Addresses(self.store, engine, IPv4Network("10.9.0.0/20"), server_id)
         kept = LogArchive(self.store, engine, settings.logs, 5)
-        self.starter = ContainerStarter(engine, addresses, kept, server_id, self.store.app_settings)
+        self.starter = ContainerStarter(engine, addresses, kept, server_id, self.store)
         self.drainer = Drainer(front, self.starter)
         keeper = VolumeLifecycle(self.store, engine, server_id)
         repositories = Repositories(directory / "repos", directory / "hook")
         self.destroying = AppDestruction(
-            settings, self.store, bus, engine, front, repositories, addresses, self.queue, keeper, self.claims
+            settings,
+            self.store,
+            bus,
+            engine,
+            front,
+            repositories,
+            addresses,
+            self.queue,
+            keeper,
+            self.claims,
+            services_of(settings, self.store, engine, addresses).links,
         )
         self.repair = ContainerRepair(
             settings, self.store, engine, front, self.starter, self.drainer, self.queue,

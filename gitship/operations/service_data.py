@@ -1,0 +1,213 @@
+"""Data of services: dumped, loaded, cloned, upgraded, gone back from; and its console."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from gitship.containers.attach_client import AttachedClient, ClientLeft, attend
+from gitship.engine.timeouts import WaitInterrupted
+from gitship.errors import Conflict, NotFound, ServiceError, UsageError
+from gitship.model import Identity
+from gitship.model.services import Service, ServiceTask
+from gitship.operations.service_apps import LinkedApps
+from gitship.operations.services import BackingServices
+from gitship.operations.shared import Shared
+from gitship.services import placeholders
+from gitship.services.engine_file import EngineAction
+from gitship.services.room import ServicesRoom
+from gitship.services.tasks import TaskJournal
+
+OPERATOR = "operator"  # the login of consoles
+
+
+class ServiceData:
+    """Every method takes the service and who acts, and both are checked again as it acts; raises GitshipError."""
+
+    def __init__(self, shared: Shared, room: ServicesRoom, services: BackingServices, apps: LinkedApps) -> None:
+        self._store = shared.store
+        self._engine = shared.engine
+        self._room = room
+        self._services = services
+        self._apps = apps
+        self._containers = room.containers
+        self._actions = room.containers.actions
+
+    def dump(self, service: Service, write: Callable[[bytes], object], gone: threading.Event, by: Identity) -> None:
+        """Hands the service's dump over as it is made. Raises ClientLeft, ServiceError when it is not whole."""
+        now = self._store.confirm_service(service, by)
+        action = self._needed(now, "dump")
+        try:
+            with self._actions.read(
+                self._containers.running(now), action, self._containers.values(now), gone
+            ) as chunks:
+                for chunk in chunks:
+                    write(chunk)
+        except (OSError, WaitInterrupted):
+            raise ClientLeft from None
+
+    def load(
+        self, service: Service, chunks: Iterable[bytes], by: Identity, gone: threading.Event, *, replace: bool
+    ) -> ServiceTask:
+        """A dump takes the place of the data: it is read whole into a server of its own first.
+
+        What was there is kept, and can be gone back to. Raises Conflict when there are data and not ``replace``.
+        """
+        now = self._store.confirm_service(service, by)
+        self._needed(now, "restore")
+        if not replace and any(self.counts(now).values()):
+            raise Conflict(f"{now.name} has data already", "add --replace; what is there now is kept for 7 days")
+        over = threading.Event()
+
+        def work(journal: TaskJournal) -> None:
+            try:
+                now = self._store.confirm_service(service, by)
+                source = _until(chunks, (gone, journal.gone))
+                self._replace(now, now.version, now.image, now.image_id, by, journal, partial(self.fill, now, source))
+            finally:
+                over.set()
+            journal.line(f"=====> {now.name} has the loaded data; services:rollback {now.name} goes back")
+
+        task = self._services.tasks.begin(service, "load", by, work)
+        over.wait()  # whoever gives the data stays until they are read
+        return task
+
+    def clone(self, service: Service, name: str, by: Identity, *, memory_bytes: int | None = None) -> ServiceTask:
+        """A new service with the data of now and links to nothing."""
+        now = self._store.confirm_service(service, by)
+        self._needed(now, "dump")
+
+        def fill(made: Service, container_id: str) -> None:
+            source = self._store.confirm_service(service, by)
+            self.copy(source, self._containers.running(source), made, container_id, threading.Event())
+
+        return self._services.create(
+            name, f"{now.engine}:{now.version}", by, memory_bytes=memory_bytes or now.memory_bytes, fill=fill
+        )
+
+    def upgrade(self, service: Service, version: str, by: Identity) -> ServiceTask:
+        """A newer version. Within a major on the same data; another major by a copy, whose rows are compared first."""
+        now = self._store.confirm_service(service, by)
+        engine = self._containers.engine_of(now)
+        found, wanted = self._room.catalog().find(f"{now.engine}:{version}" if version else now.engine)
+        before, after = engine.major(now.version), engine.major(wanted)
+        if _numbers(after) < _numbers(before):
+            raise UsageError(
+                f"{now.name} has {engine.title} {now.version}: {wanted} is older", "make a new service, and load a dump"
+            )
+        major = before != after
+        if major and engine.upgrade == "none":
+            raise Conflict(f"{engine.title} is not upgraded by gitship", "make a new service, and move over to it")
+
+        def work(journal: TaskJournal) -> None:
+            now = self._store.confirm_service(service, by)
+            image = found.reference(wanted)
+            image_id = self._room.images.fetch(image, journal, newest=wanted == now.version)
+            if not major or engine.upgrade == "in-place":
+                with self._apps.waiting(now, by, journal):
+                    self._room.lifecycle.change_version(now, wanted, image, image_id, journal)
+            else:
+                self._replace(now, wanted, image, image_id, by, journal, partial(self._copied, now, journal))
+                journal.detail(f"the data of {now.version} are kept for 7 days: services:rollback {now.name}")
+            journal.line(f"=====> {self._store.service(service.id).label} is ready")
+
+        return self._services.tasks.begin(service, "upgrade", by, work)
+
+    def rollback(self, service: Service, by: Identity) -> ServiceTask:
+        """To the data and the version of before the last upgrade, load or restore; what was written since is lost."""
+
+        def work(journal: TaskJournal) -> None:
+            now = self._store.confirm_service(service, by)
+            with self._apps.waiting(now, by, journal):
+                self._room.lifecycle.go_back(now, journal)
+            journal.line(f"=====> {self._store.service(service.id).label} has the data of before")
+
+        return self._services.tasks.begin(service, "rollback", by, work)
+
+    def connect(self, service: Service, words: tuple[str, ...], client: AttachedClient, by: Identity) -> int:
+        """The engine's own console in the service's container, as its superuser; the exit code."""
+        now = self._store.confirm_service(service, by)
+        action = self._needed(now, "console")
+        values = {**self._containers.values(now), "login": self._containers.engine_of(now).superuser or OPERATOR,
+                  "password": now.root_password}  # fmt: skip
+        command = [placeholders.filled(word, values) for word in action.command]
+        env = {name: placeholders.filled(text, values) for name, text in action.env.items()}
+        pty = client.pty
+        try:
+            program = self._engine.attach_exec(
+                self._containers.running(now), (*command, *words), env={**env, **({"TERM": pty.term} if pty else {})},
+                terminal=(pty.columns, pty.rows) if pty else None, gone=client.closed,
+            )  # fmt: skip
+            try:
+                return attend(program, client, lambda: None)
+            finally:
+                program.close()
+        except WaitInterrupted:
+            raise ClientLeft from None
+
+    # -- for backups, too
+
+    def counts(self, service: Service) -> dict[str, int]:
+        return self._room.lifecycle.counts(service, self._containers.running(service))
+
+    def fill(self, service: Service, chunks: Iterable[bytes], container_id: str) -> None:
+        """Restores a dump into a server that has nothing yet."""
+        action = self._needed(service, "restore")
+        self._actions.write(container_id, action, self._containers.values(service), chunks, threading.Event())
+
+    def copy(self, source: Service, source_id: str, target: Service, target_id: str, gone: threading.Event) -> None:
+        """One stream from server to server."""
+        action = self._needed(source, "dump")
+        with self._actions.read(source_id, action, self._containers.values(source), gone) as chunks:
+            self.fill(target, chunks, target_id)
+
+    # -- within
+
+    def _copied(self, service: Service, journal: TaskJournal, container_id: str) -> None:
+        """The data of now, in a server of another version. Raises ServiceError when a row is missing there."""
+        own = self._containers.running(service)
+        with journal.stage("Copying the data"):
+            self.copy(service, own, service, container_id, journal.gone)
+        with journal.stage("Comparing the rows"):
+            before = self._room.lifecycle.counts(service, own)
+            after = self._room.lifecycle.counts(service, container_id)
+        if wrong := sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)):
+            raise ServiceError(
+                f"the copy differs in {', '.join(wrong[:5])}", "nothing was changed; try again, or report it"
+            )
+        journal.detail(f"{sum(before.values()):,} rows in {len(before)} tables are equal")
+
+    def _replace(
+        self, service: Service, version: str, image: str, image_id: str, by: Identity, journal: TaskJournal,
+        fill: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """No app writes to what is copied: visitors wait, and the server is out of the apps' networks meanwhile."""
+        with self._apps.waiting(service, by, journal):
+            self._containers.leave_all(service)
+            try:
+                self._room.lifecycle.bring(service, version, image, image_id, journal, fill)
+            except BaseException:
+                self._containers.join_all(self._store.service(service.id))
+                raise
+
+    def _needed(self, service: Service, action: str) -> EngineAction:
+        engine = self._containers.engine_of(service)
+        found: EngineAction | None = getattr(engine, action)
+        if found is None:
+            raise NotFound(f"{engine.title} has no {action}", "see `help service-engines`")
+        return found
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def _until(chunks: Iterable[bytes], events: tuple[threading.Event, ...]) -> Iterator[bytes]:
+    """Ends with an error when one of the events is set: half a dump is no dump."""
+    for chunk in chunks:
+        if any(event.is_set() for event in events):
+            raise ServiceError("the data did not come to their end", "nothing was changed; try again")
+        yield chunk
+    if any(event.is_set() for event in events):
+        raise ServiceError("the data did not come to their end", "nothing was changed; try again")

@@ -1,0 +1,194 @@
+"""Life of a service: made, restarted, given other data or another version, destroyed.
+
+The record says what should run: a container of ``image_id`` on ``volume``. Whatever puts other data in the place of a
+service's own fills a volume of its own first, in a server of its own, and the record changes last: until then a gitship
+that is killed, or a server that does not start, has changed nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gitship.engine.addresses import Addresses
+from gitship.engine.interface import Engine
+from gitship.errors import GitshipError, NotFound, ServiceError
+from gitship.model.services import Service, ServiceState
+from gitship.services.actions import ServiceActions
+from gitship.services.fetch_image import ServiceImages
+from gitship.services.links import ServiceLinks
+from gitship.services.measures import counts
+from gitship.services.service_container import ServerVolume, ServiceContainers, of_now
+from gitship.services.service_volumes import ServiceVolumes
+from gitship.services.tasks import TaskJournal
+from gitship.store import Store
+
+ACTION_S = 300.0
+IDLE = ("sh", "-c", "sleep 86400")
+Fill = Callable[[str], None]  # brings data into the server, or the volume, of a container by its id
+
+
+@dataclass(slots=True)
+class Beside:
+    """A server beside the service's own; ``adopted``: it is that now, and goes on."""
+
+    container: str
+    adopted: bool = False
+
+
+class ServiceLifecycle:
+    """Safe from any thread, one task of a service at a time (see ``ServiceTasks``)."""
+
+    def __init__(
+        self, store: Store, engine: Engine, addresses: Addresses, images: ServiceImages, containers: ServiceContainers,
+        volumes: ServiceVolumes, links: ServiceLinks,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._engine = engine
+        self._addresses = addresses
+        self._images = images
+        self._containers = containers
+        self._volumes = volumes
+        self._links = links
+        self._actions: ServiceActions = containers.actions
+
+    # -- made and removed
+
+    def create(self, service: Service, journal: TaskJournal, fill: Fill | None = None) -> None:
+        """``fill`` brings data into the new server. Nothing of it stays when it fails."""
+        try:
+            image_id = self._images.fetch(service.image, journal)
+            self.bring(service, service.version, service.image, image_id, journal, fill)
+        except BaseException:
+            self.remove(self._store.service(service.id))
+            raise
+
+    def remove(self, service: Service) -> None:
+        """With its data, for good. Each step may be taken again; the record goes last. Raises GitshipError."""
+        self._store.change_service(service.id, state=ServiceState.DESTROYING)
+        service = self._store.service(service.id)
+        for link in self._store.service_links(service_id=service.id):
+            self._containers.leave(service, link, service.container)
+            self._store.delete_link(link.id)
+        self._containers.end_others(service)
+        self._engine.remove_network(self._addresses.service_name(service))
+        self._volumes.remove_all(service)
+        self._images.release(service)
+        self._store.delete_service(service.id)
+
+    # -- running
+
+    def run(self, service: Service, gone: threading.Event) -> None:
+        """A new container serves the data of the record; the one before, if any, has ended first."""
+        self._containers.end_others(service)
+        if service.volume and not self._engine.volumes.exists(service.volume):
+            raise ServiceError(
+                f"the volume of {service.name} is gone from Docker: it is not started empty",
+                f"restore a backup: backups:restore {service.name}",
+            )
+        container_id = self._containers.make(service, of_now(service), linked=True)
+        self._store.change_service(service.id, container=container_id)
+        self._containers.start(service, container_id, gone)
+
+    def restart(self, service: Service, journal: TaskJournal) -> None:
+        with journal.stage(f"Restarting {service.name}"):
+            self.run(service, journal.gone)
+
+    def resize(self, service: Service, memory_bytes: int, journal: TaskJournal) -> None:
+        """Goes back to what it had when the server does not start with that."""
+        self._store.change_service(service.id, memory_bytes=memory_bytes)
+        try:
+            with journal.stage(f"Restarting {service.name} with {memory_bytes >> 20} MB"):
+                self.run(self._store.service(service.id), journal.gone)
+        except GitshipError:
+            self._store.change_service(service.id, memory_bytes=service.memory_bytes)
+            journal.line(f" !     it goes on with {service.memory_bytes >> 20} MB")
+            self.run(self._store.service(service.id), journal.gone)
+            raise
+
+    def change_version(self, service: Service, version: str, image: str, image_id: str, journal: TaskJournal) -> None:
+        """Another version on the same data, as engines allow within a major; back when it does not start."""
+        self._store_placed(service, ServerVolume(service.volume, version, image_id), image)
+        try:
+            with journal.stage(f"Starting {service.engine} {version}"):
+                self.run(self._store.service(service.id), journal.gone)
+        except GitshipError:
+            journal.line(f" !     {version} did not start: {service.version} again")
+            self._store_placed(service, of_now(service), service.image)
+            self.run(self._store.service(service.id), journal.gone)
+            raise
+
+    def go_back(self, service: Service, journal: TaskJournal) -> None:
+        """To the data, and the version, of before the last upgrade, load or restore. Raises NotFound."""
+        kept = self._volumes.kept(service)
+        if not kept:
+            raise NotFound(f"{service.name} has nothing to go back to", "old data are kept for 7 days")
+        old = kept[-1]
+        self._store_placed(service, ServerVolume(old.name, old.version, old.image_id), old.image)
+        with journal.stage(f"Starting {service.engine} {old.version}"):
+            self.run(self._store.service(service.id), journal.gone)
+        self._links.renew(self._store.service(service.id), self._store.service(service.id).container)
+
+    # -- servers beside the service's own
+
+    def bring(
+        self, service: Service, version: str, image: str, image_id: str, journal: TaskJournal, fill: Fill | None
+    ) -> None:
+        """Other data, or the first: a new server, which ``fill`` fills, takes the place of the one before, if any.
+
+        The data of before are kept for a while, to go back to. Until the record changes nothing has.
+        """
+        with (
+            self._volumes.scratch(service, version, image, image_id) as placed,
+            self.beside(service, placed, journal, fill) as beside,
+        ):
+            self._links.renew(service, beside.container)
+            self._volumes.take(service, placed, image, state=ServiceState.READY, container=beside.container)
+            beside.adopted = True
+        now = self._store.service(service.id)
+        self._containers.join_all(now)
+        self._containers.end_others(now, keep=now.container)
+        self._images.hold(now)
+
+    @contextmanager
+    def beside(
+        self, service: Service, placed: ServerVolume, journal: TaskJournal, fill: Fill | None = None
+    ) -> Iterator[Beside]:
+        """A server on that volume, which no app reaches, with the service's database; it ends with the block."""
+        engine = self._containers.engine_of(service)
+        if fill is not None and engine.restore_before_start:
+            self._filled_before_start(service, placed, fill)
+        beside = Beside(self._containers.make(service, placed, linked=False))
+        try:
+            with journal.stage(f"Starting {service.engine} {placed.version}"):
+                self._containers.start(service, beside.container, journal.gone)
+                values = self._containers.values(service)
+                self._actions.output(beside.container, engine.create, values, ACTION_S)
+            if fill is not None and not engine.restore_before_start:
+                fill(beside.container)
+            yield beside
+        finally:
+            if not beside.adopted:
+                self._containers.end(service, beside.container)
+
+    def _filled_before_start(self, service: Service, placed: ServerVolume, fill: Fill) -> None:
+        """By a container of the same image that runs no server."""
+        container_id = self._containers.make(service, placed, linked=False, command=IDLE)
+        try:
+            self._engine.start(container_id)
+            fill(container_id)
+        finally:
+            self._engine.remove(container_id)
+
+    def counts(self, service: Service, container_id: str) -> dict[str, int]:
+        """Rows by table, or what its engine calls so; empty when the engine cannot tell."""
+        engine = self._containers.engine_of(service)
+        if engine.count is None:
+            return {}
+        return counts(self._actions.output(container_id, engine.count, self._containers.values(service), ACTION_S))
+
+    def _store_placed(self, service: Service, placed: ServerVolume, image: str, **columns: object) -> None:
+        self._volumes.take(service, placed, image, **columns)
+        self._images.hold(self._store.service(service.id))

@@ -1,0 +1,57 @@
+"""New services: their record, and the task that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gitship.errors import UsageError
+from gitship.model import App, Identity
+from gitship.model.services import SERVICE_NAME, Service, ServiceTask
+from gitship.services.engine_catalog import EngineCatalog
+from gitship.services.links import new_password
+from gitship.services.tasks import ServiceTasks, Work
+from gitship.store import Store
+
+
+class NewServices:
+    """Safe from any thread."""
+
+    def __init__(self, store: Store, tasks: ServiceTasks, catalog: Callable[[], EngineCatalog]) -> None:
+        self._store = store
+        self._tasks = tasks
+        self.catalog = catalog
+
+    def record(
+        self, name: str, engine_text: str, by: Identity, *, memory_bytes: int | None = None, link_to: App | None = None
+    ) -> Service:
+        """Raises Conflict when the name is taken, NotFound for an unknown engine, UsageError, NoPermission."""
+        if not SERVICE_NAME.fullmatch(name):
+            raise UsageError(f"'{name[:80]}' cannot be the name of a service", "letters, digits and '-', at most 40")
+        engine, version = self.catalog().find(engine_text)
+        memory = engine.memory_bytes if memory_bytes is None else memory_bytes
+        if memory < engine.least_memory_bytes:
+            raise UsageError(f"{engine.title} needs at least {engine.least_memory_bytes >> 20} MB", "give it more")
+        with self._store.transaction():
+            if link_to is None:
+                self._store.confirm_key(by)
+            else:
+                self._store.confirm(link_to, by)
+            return self._store.create_service(
+                name, engine.name, version, engine.reference(version), memory, _inside(name), new_password(),
+                by.key_id,
+            )  # fmt: skip
+
+    def begin(self, service: Service, kind: str, by: Identity, work: Work, *, made: bool = True) -> ServiceTask:
+        """As ``ServiceTasks.begin``; the record of a new service goes when its task cannot begin."""
+        try:
+            return self._tasks.begin(service, kind, by, work)
+        except BaseException:
+            if made:
+                self._store.delete_service(service.id)
+            raise
+
+
+def _inside(name: str) -> str:
+    """What its database is called: engines want no '-' there, and no digit in front."""
+    inside = name.replace("-", "_")
+    return inside if inside[0].isalpha() else f"d_{inside}"

@@ -1,0 +1,63 @@
+"""Backing services, what is done to them, and the watch over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitship.core import Core
+from gitship.engine.addresses import Addresses
+from gitship.engine.interface import Engine
+from gitship.services.declared import DeclaredServices
+from gitship.services.engine_catalog import EngineCatalog
+from gitship.services.fetch_image import ServiceImages
+from gitship.services.lifecycle import ServiceLifecycle
+from gitship.services.links import ServiceLinks
+from gitship.services.new_service import NewServices
+from gitship.services.service_container import ServiceContainers
+from gitship.services.service_volumes import ServiceVolumes
+from gitship.services.settle import ServiceRepair
+from gitship.services.tasks import ServiceTasks
+
+ENGINES, TASKS = "engines", "service-tasks"  # below the data directory
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesRoom:
+    catalog: Callable[[], EngineCatalog]
+    tasks: ServiceTasks
+    images: ServiceImages
+    containers: ServiceContainers
+    volumes: ServiceVolumes
+    links: ServiceLinks
+    lifecycle: ServiceLifecycle
+    repair: ServiceRepair
+    new: NewServices
+    declared: DeclaredServices
+
+    def start(self) -> None:
+        self.tasks.settle_interrupted()
+
+    def stop(self) -> None:
+        self.tasks.stop()
+
+
+def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
+    store = core.store
+    directory: Path = core.settings.data_dir / ENGINES
+
+    def catalog() -> EngineCatalog:
+        """Read each time: an admin's files change as they like."""
+        return EngineCatalog.load(directory)
+
+    tasks = ServiceTasks(store, core.settings.data_dir / TASKS)
+    images = ServiceImages(store, docker, core.settings)
+    containers = ServiceContainers(store, docker, addresses, catalog, core.server_id)
+    volumes = ServiceVolumes(store, docker, core.server_id)
+    links = ServiceLinks(store, containers)
+    lifecycle = ServiceLifecycle(store, docker, addresses, images, containers, volumes, links)
+    repair = ServiceRepair(store, docker, tasks, lifecycle, containers, volumes, links, core.apart)
+    new = NewServices(store, tasks, catalog)
+    declared = DeclaredServices(store, tasks, new, lifecycle, links)
+    return ServicesRoom(catalog, tasks, images, containers, volumes, links, lifecycle, repair, new, declared)

@@ -1,0 +1,103 @@
+"""Volumes of services. Each is written down before it is made, and goes only by its name in the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gitship.engine import types
+from gitship.engine.interface import Engine
+from gitship.model.services import KEPT_S, Service, ServiceVolume, VolumeUse
+from gitship.services.service_container import ServerVolume
+from gitship.store import Store
+
+NAME_BYTES = 4
+
+
+class ServiceVolumes:
+    """Safe from any thread."""
+
+    def __init__(self, store: Store, engine: Engine, server_id: str) -> None:
+        self._store = store
+        self._engine = engine
+        self._server_id = server_id
+
+    def make(self, service: Service, version: str, image: str, image_id: str) -> ServerVolume:
+        """A new empty volume, being filled. Raises EngineError."""
+        name = f"gitship-{self._server_id}-service{service.id}-{secrets.token_hex(NAME_BYTES)}"
+        self._store.note_volume(
+            ServiceVolume(name, service.id, VolumeUse.FILLING, version, image, image_id, time.time(), None)
+        )
+        labels = {
+            types.LABEL_SERVER: self._server_id,
+            types.LABEL_SERVICE: service.name,
+            types.LABEL_SERVICE_ID: str(service.id),
+        }
+        self._engine.volumes.make(name, labels)
+        return ServerVolume(name, version, image_id)
+
+    @contextmanager
+    def scratch(self, service: Service, version: str, image: str, image_id: str) -> Iterator[ServerVolume]:
+        """One that goes with the block unless that has made it the service's own."""
+        placed = self.make(service, version, image, image_id)
+        try:
+            yield placed
+        finally:
+            if self._use(service, placed.volume) is VolumeUse.FILLING:
+                self.discard(service, placed.volume)
+
+    def take(self, service: Service, placed: ServerVolume, image: str, **columns: object) -> None:
+        """``placed`` is what the service runs from now on; what it had is kept for a while. One transaction."""
+        now = time.time()
+        with self._store.transaction():
+            for volume in self._store.service_volumes(service.id):
+                if volume.name == placed.volume:
+                    changed = dataclasses.replace(
+                        volume, use=VolumeUse.LIVE, version=placed.version, image=image, image_id=placed.image_id,
+                        until=None,
+                    )  # fmt: skip
+                    self._store.note_volume(changed)
+                elif volume.use is VolumeUse.LIVE:
+                    self._store.note_volume(dataclasses.replace(volume, use=VolumeUse.KEPT, until=now + KEPT_S))
+            self._store.change_service(
+                service.id, volume=placed.volume, version=placed.version, image=image, image_id=placed.image_id,
+                **columns,
+            )  # fmt: skip
+
+    def kept(self, service: Service) -> list[ServiceVolume]:
+        """What can be gone back to, the newest last."""
+        return [v for v in self._store.service_volumes(service.id) if v.use is VolumeUse.KEPT]
+
+    def discard(self, service: Service, name: str) -> None:
+        """Removes it, or leaves that to ``clear`` while a container uses it."""
+        for volume in self._store.service_volumes(service.id):
+            if volume.name == name:
+                self._store.note_volume(dataclasses.replace(volume, use=VolumeUse.DISCARDED))
+        self._remove(name)
+
+    def clear(self, service: Service, *, busy: bool) -> list[str]:
+        """Removes what is discarded, what has been kept for long enough and, unless ``busy``, what nobody fills."""
+        gone = []
+        for volume in self._store.service_volumes(service.id):
+            over = volume.use is VolumeUse.KEPT and volume.until is not None and volume.until <= time.time()
+            left = volume.use is VolumeUse.FILLING and not busy
+            if (over or left or volume.use is VolumeUse.DISCARDED) and self._remove(volume.name):
+                gone.append(volume.name)
+        return gone
+
+    def remove_all(self, service: Service) -> None:
+        """Raises EngineError, and leaves what is in use."""
+        for volume in self._store.service_volumes(service.id):
+            self.discard(service, volume.name)
+
+    def _use(self, service: Service, name: str) -> VolumeUse | None:
+        return next((v.use for v in self._store.service_volumes(service.id) if v.name == name), None)
+
+    def _remove(self, name: str) -> bool:
+        gone = self._engine.volumes.remove(name)
+        if gone:
+            self._store.forget_volume(name)
+        return gone

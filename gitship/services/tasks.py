@@ -1,0 +1,179 @@
+"""Tasks of services: what is done to one, one at a time each, and goes on when the client has gone.
+
+The record in the store says what runs; the lines are in a file, which whoever follows a task reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gitship.deploy import output
+from gitship.deploy.journal import hand_over
+from gitship.errors import Conflict, GitshipError
+from gitship.model import Identity
+from gitship.model.services import Service, ServiceTask, TaskState
+from gitship.store import Store
+
+log = logging.getLogger("gitship.services")
+LOOK_S = 0.3
+STOP_S = 15.0
+HELD_S = 30.0  # of a look by the reconciler, which may have to start the server
+INTERRUPTED = "gitship was stopped in the middle of it"
+
+
+class TaskJournal:
+    """The lines of one task, and ``gone``, which is set when gitship stops: what waits for long gives up then."""
+
+    def __init__(self, path: Path, gone: threading.Event) -> None:
+        self.gone = gone
+        self.ended = threading.Event()
+        self.error: GitshipError | None = None
+        self.news = threading.Condition()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+        self._lock = threading.Lock()
+
+    def line(self, text: str) -> None:
+        with self._lock, suppress(OSError, ValueError):  # a full disk costs the line, not the task
+            self._file.write(text.rstrip("\n").replace("\n", " ") + "\n")
+            self._file.flush()
+        with self.news:
+            self.news.notify_all()
+
+    def detail(self, text: str) -> None:
+        self.line(output.detail(text))
+
+    @contextmanager
+    def stage(self, text: str) -> Iterator[None]:
+        """A line with the seconds that the block took; before it, when it fails."""
+        began = time.monotonic()
+        try:
+            yield
+        except BaseException:
+            self.line(output.headline(text))
+            raise
+        self.line(output.headline(text, time.monotonic() - began))
+
+    def close(self) -> None:
+        self.ended.set()
+        with self._lock, suppress(OSError):
+            self._file.close()
+        with self.news:
+            self.news.notify_all()
+
+
+Work = Callable[[TaskJournal], None]
+
+
+class ServiceTasks:
+    """Safe from any thread."""
+
+    def __init__(self, store: Store, logs: Path) -> None:
+        self._store = store
+        self._logs = logs
+        self._lock = threading.Lock()
+        self._running: dict[int, tuple[ServiceTask, TaskJournal, threading.Thread]] = {}  # by the service's id
+        self._held: set[int] = set()  # services that the reconciler looks at
+        self._freed = threading.Condition(self._lock)
+        self._gone = threading.Event()
+
+    def begin(self, service: Service, kind: str, by: Identity, work: Work) -> ServiceTask:
+        """Runs ``work`` in a thread of its own. Raises Conflict while another task of the service runs."""
+        with self._lock:
+            if self._gone.is_set():
+                raise Conflict("the server is stopping", "try again when it is back")
+            self._freed.wait_for(lambda: service.id not in self._held, HELD_S)
+            if service.id in self._held:
+                raise Conflict(f"{service.name} is being repaired", "try again in a moment")
+            if service.id in self._running:
+                task = self._running[service.id][0]
+                raise Conflict(
+                    f"{service.name} is busy: {task.kind}, by {task.by}", f"to see it: services:info {service.name}"
+                )
+            task = self._store.begin_task(service, kind, by.key_name)
+            journal = TaskJournal(self._path(task.id), self._gone)
+            thread = threading.Thread(
+                target=self._run, args=(service, task, journal, work), name=f"service-{service.id}", daemon=True
+            )
+            self._running[service.id] = task, journal, thread
+        thread.start()
+        return task
+
+    @contextmanager
+    def idle(self, service_id: int) -> Iterator[bool]:
+        """True, and no task begins within the block; False while one runs."""
+        with self._lock:
+            mine = service_id not in self._running and service_id not in self._held and not self._gone.is_set()
+            if mine:
+                self._held.add(service_id)
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self._lock:
+                    self._held.discard(service_id)
+                    self._freed.notify_all()
+
+    def running(self, service_id: int) -> bool:
+        with self._lock:
+            return service_id in self._running
+
+    def follow(self, task: ServiceTask, write: Callable[[str], None], left: threading.Event) -> ServiceTask:
+        """Hands over every line until the task's end, or until ``left``. Raises what has ended it."""
+        with self._lock:
+            running = self._running.get(task.service_id)
+        journal = running[1] if running is not None and running[0].id == task.id else None
+        position = 0
+        while not left.is_set():
+            over = journal is None or journal.ended.is_set()
+            position = hand_over(self._path(task.id), position, write)
+            if over or journal is None:
+                break
+            with journal.news:
+                if not journal.ended.is_set():
+                    journal.news.wait(LOOK_S)
+        now = self._store.service_task(task.id)
+        if now.state is TaskState.FAILED:
+            raise GitshipError(now.reason, now.hint)
+        return now
+
+    def stop(self) -> None:
+        """Whoever waits for long gives up; what is left half is put right by the next start."""
+        self._gone.set()
+        with self._lock:
+            threads = [thread for _, _, thread in self._running.values()]
+        deadline = time.monotonic() + STOP_S
+        for thread in threads:
+            thread.join(max(0.1, deadline - time.monotonic()))
+
+    def settle_interrupted(self) -> None:
+        """What an earlier gitship was in the middle of has ended."""
+        for task in self._store.service_tasks(running=True):
+            self._store.end_task(task.id, TaskState.FAILED, INTERRUPTED, "what was half done is undone; try again")
+
+    def _run(self, service: Service, task: ServiceTask, journal: TaskJournal, work: Work) -> None:
+        state, reason, hint = TaskState.DONE, "", ""
+        try:
+            work(journal)
+        except GitshipError as error:
+            state, reason, hint = TaskState.FAILED, error.message, error.hint
+        except Exception as error:
+            log.exception("%s of %s", task.kind, service.name)
+            state, reason, hint = TaskState.FAILED, f"internal error: {error!r:.200}", "the server's log has it"
+        try:
+            if state is TaskState.FAILED:
+                log.warning("%s of %s failed: %s", task.kind, service.name, reason)
+            with suppress(GitshipError):
+                self._store.end_task(task.id, state, reason, hint)
+        finally:
+            with self._lock:
+                self._running.pop(service.id, None)
+            journal.close()
+
+    def _path(self, task_id: int) -> Path:
+        return self._logs / f"{task_id}.log"
