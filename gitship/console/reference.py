@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import functools
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +85,6 @@ def _commands() -> str:
     return "\n\n".join(parts)
 
 
-@functools.cache  # parses them all
 def _modules() -> str:
     """Every module by its docstring's first line, a list for each package."""
     parts = []

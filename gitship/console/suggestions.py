@@ -10,18 +10,14 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from gitship.console import suggestions_dokku
+from gitship.console import suggestions_dokku, suggestions_services
 
-DATABASES = "none: a database is an app with a volume (`storage:mount`), or runs elsewhere; its address goes to config"
 KEYS = "`keys:add`, `keys:list`, `keys:limit`, `keys:grant`, `keys:revoke`"
 
 # Names of Dokku's plugins, Heroku, Kamal, flyctl, and words that people try.
 OTHERS: Mapping[str, str] = {
     "access:*": KEYS,
-    "accessory": DATABASES,
     "acl:*": KEYS,
-    "addons": DATABASES,
-    "addons:*": DATABASES,
     "backup": "`server:backup`, `storage:export`",
     "backup:*": "`server:backup`, `storage:export`",
     "backups:*": "`server:backup`, `storage:export`",
@@ -57,21 +53,15 @@ OTHERS: Mapping[str, str] = {
     "maintenance:custom-page": "`maintenance:on APP --page - < page.html`",
     "maintenance:disable": "`maintenance:off`",
     "maintenance:enable": "`maintenance:on`",
-    "mariadb:*": DATABASES,
     "members:*": KEYS,
-    "mongo:*": DATABASES,
-    "mysql:*": DATABASES,
     "open": "`apps:info`: its urls",
-    "pg:*": DATABASES,
     "pipelines:*": "`releases:promote`, `apps:clone`",
-    "postgres:*": DATABASES,
     "prune": "`server:cleanup`; mostly automatic",
     "ps:limit": "`resources:limit`",
     "ps:kill": "`ps:restart`, `ps:stop`",
     "redeploy": "`ps:rebuild`, or without a build `ps:restart`",
     "redirect:*": "`redirects:add`, `redirects:list`, `redirects:remove`",
     "redirects:set": "`redirects:add`",
-    "redis:*": DATABASES,
     "releases:output": "`logs:deploy`",
     "restore": "`gitship restore FILE` on the server; of a volume, `storage:import`",
     "run:inside": "`enter`",
@@ -92,7 +82,7 @@ OTHERS: Mapping[str, str] = {
     "volume:*": "`storage:mount`, `storage:list`, `storage:unmount`, `storage:destroy`",
     "volumes:*": "`storage:mount`, `storage:list`, `storage:unmount`, `storage:destroy`",
     "whoami": "`version`, which any key may ask; admins see names in `keys:list` and `audit`",
-}
+} | suggestions_services.rows()
 
 
 def here(name: str) -> str | None:

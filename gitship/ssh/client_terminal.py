@@ -23,7 +23,7 @@ SECOND_INTERRUPT_S = 3.0
 LAST_READ_S = 1.0
 DEFAULT_SIZE = (80, 24)
 # Commands whose program gets every Ctrl-C: two in a row are nothing unusual in a shell.
-PROGRAM_COMMANDS = frozenset({"run", "enter", "ps:exec"})
+PROGRAM_COMMANDS = frozenset({"run", "enter", "ps:exec", "services:connect"})
 
 
 def window_size(stdin: BinaryIO) -> tuple[int, int]:

@@ -81,6 +81,12 @@ ACTIONS = {
     "git:from-archive": "deploys once more", "storage:import": "refused without --replace once it is full",
     "deploys:cancel": "needs a deploy", "deploys:retry": "needs a deploy", "deploys:abort": "needs a canary",
     "deploys:promote": "needs a canary", "ps:pause": "refused while it lasts",
+    **dict.fromkeys(
+        ("services:create", "services:link", "services:unlink", "services:promote", "services:rotate",
+         "services:restart", "services:resize", "services:dump", "services:load", "services:clone", "services:upgrade",
+         "services:rollback", "services:connect", "services:log", "services:logs", "services:destroy"),
+        "needs a server: tests/e2e/services",
+    ),
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ ROLES = {
         "cron:list", "cron:history", "notify:list", "policy:show",
         "ports:show", "checks:show", "resources:show", "builder:show", "storage:list", "git:info",
         "cache:status", "errors:show", "stats:list", "stats:show", "ratelimit:show", "bodylimit:show", "vcl:show",
-        "capabilities:list",
+        "capabilities:list", "services:list", "services:info", "services:engines",
         "https:status", "certs:list",
         "web", "web:token", "web:tokens", "web:token:remove",
     },
@@ -39,6 +39,9 @@ ROLES = {
         "cron:add", "cron:remove", "cron:suspend", "cron:resume", "cron:run", "cron:log",
         "notify:add", "notify:remove", "notify:test", "notify:log",
         "storage:mount", "storage:unmount", "storage:destroy", "storage:export", "storage:import",
+        "services:create", "services:log", "services:logs", "services:restart", "services:resize", "services:link",
+        "services:unlink", "services:promote", "services:rotate", "services:dump", "services:load", "services:clone",
+        "services:upgrade", "services:rollback", "services:connect",
         "https:enable", "https:disable", "https:renew", "certs:add", "certs:remove",
     },
     Role.ADMIN: {
@@ -46,7 +49,7 @@ ROLES = {
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
         "server:export", "server:apply", "server:reconcile", "server:backup", "server:cleanup", "vcl:set", "vcl:unset",
         "capabilities:add", "capabilities:remove",
-        "hooks:list",
+        "hooks:list", "services:destroy",
         "registry:login", "registry:logout", "registry:list",
     },
 }  # fmt: skip

@@ -20,7 +20,7 @@ from tests.unit.commands.happenings import crash
 from tests.unit.commands.world import ADA, World
 
 # These print live containers, lines or a plan, and have tests of their own.
-OTHERS = {"help", "logs", "run:list", "checks:run", "server:apply", "server:cleanup"}
+OTHERS = {"help", "logs", "run:list", "checks:run", "server:apply", "server:cleanup", "services:info"}
 NO_APP = (
     "apps:list",
     "keys:list",
@@ -34,9 +34,11 @@ NO_APP = (
     "web:tokens",
     "server:reconcile",
     "policy:show",
+    "services:list",
+    "services:engines",
 )
 LISTINGS = sorted(c.name for c in command_registry.load().values() if c.columns and not c.one and c.name not in OTHERS)
-SINGLE = sorted(c.name for c in command_registry.load().values() if c.one)
+SINGLE = sorted(c.name for c in command_registry.load().values() if c.one and c.name not in OTHERS)
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -68,6 +70,7 @@ def everything(settled: World) -> World:
     world.ok("config:global:set", "C=3", "--no-restart")
     world.memory.happen(crash(world))
     world.ok("web:token", "grafana")
+    world.store.create_service("db", "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     hook = directory(world.settings.hooks_dir, HookPoint.BEFORE_BUILD) / "10-scan"
     hook.parent.mkdir(parents=True)
