@@ -14,8 +14,8 @@ HERE = Path(__file__).parent
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Deploy": ("config-vars", "rollbacks", "deploying", "dockerfiles", "health-checks", "ci"),
     "Run apps": (
-        "domains-and-https", "volumes", "caching", "scaling", "scheduling", "requests", "logging", "status-page",
-        "scripting", "notifications", "access",
+        "domains-and-https", "databases", "volumes", "caching", "scaling", "scheduling", "requests", "logging",
+        "status-page", "scripting", "notifications", "access",
     ),
     "Run the server": (
         "install", "upgrade", "memory-and-disk", "security", "limits", "troubleshooting", "dokku", "backups",

@@ -6,12 +6,11 @@ import re
 from contextlib import suppress
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gitship.deploy import dockerfile
 from gitship.deploy.dockerfile_words import Unreadable
-from tests.examples import examples
 
 
 def images(text: str, **arguments: str) -> list[str]:
@@ -151,7 +150,7 @@ PARTS = [
 
 
 @given(st.lists(st.sampled_from(PARTS), max_size=25).map("".join) | st.text(max_size=40))
-@examples(100)
+@settings(max_examples=300, deadline=None)
 @example("\\")
 @example("FROM a\nCOPY --from=\u00b2 a b")
 def test_any_text_is_images_or_unreadable(text: str) -> None:
