@@ -18,11 +18,12 @@ class NoChildren:
     def __init__(self) -> None:
         self._watched = False
         self._started: list[str] = []
-        sys.addaudithook(self._audit)
 
-    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
-        if self._watched and event in STARTS:
-            self._started.append(f"{event} {args[0] if args else ''}")
+        def audit(event: str, args: tuple[Any, ...], starts: frozenset[str] = STARTS) -> None:
+            if event in starts and self._watched:  # each file that is opened comes here: only the first is asked
+                self._started.append(f"{event} {args[0] if args else ''}")
+
+        sys.addaudithook(audit)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:

@@ -37,6 +37,7 @@ SLOWEST = (
     "e2e/test_rollback.py",
     "e2e/test_faults.py",
     "e2e/test_engines_killed.py",
+    "e2e/backup_targets/test_restic.py",
     "e2e/front/test_swaps.py",
     "e2e/test_web_pages.py",
     "e2e/test_cron.py",
@@ -65,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile(
         "tests",
         deadline=None,
+        max_examples=500 if config.getoption("--long") else 50,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
         derandomize=not config.getoption("--long"),
     )

@@ -65,9 +65,10 @@ class Costs:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        now = _own()
-        report.user_properties.append((PROPERTY, now - self._counted))
-        self._counted = now
+        if report.when == "teardown":  # once for a test: a look at all threads is not free
+            now = _own()
+            report.user_properties.append((PROPERTY, now - self._counted))
+            self._counted = now
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -95,9 +95,7 @@ class _Parser(App):
         self, *, default_parameter: Parameter | None = None, parse_docstring: bool = False
     ) -> ArgumentCollection:
         if self._assembled is None:
-            self._assembled = super().assemble_argument_collection(
-                default_parameter=default_parameter, parse_docstring=parse_docstring
-            )
+            self._assembled = super().assemble_argument_collection(default_parameter=_bare)
         return self._assembled.copy(reset_tokens=True)  # as cyclopts itself parses twice; no argument here has parts
 
 
@@ -233,7 +231,7 @@ def _short(text: str) -> str:
 def arguments(command: Command) -> tuple[Argument, ...]:
     """What the command takes: arguments in order, then options."""
     with _parse_lock:
-        collection = _parser(command)[command.name].assemble_argument_collection(default_parameter=_bare)
+        collection = _parser(command)[command.name].assemble_argument_collection()
     found = []
     for item in collection:
         if not item.parse:

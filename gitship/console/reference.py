@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,6 +86,7 @@ def _commands() -> str:
     return "\n\n".join(parts)
 
 
+@functools.cache  # parses them all
 def _modules() -> str:
     """Every module by its docstring's first line, a list for each package."""
     parts = []

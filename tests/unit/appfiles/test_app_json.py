@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.appfiles import app_json
 from gitship.appfiles.app_json import AppJson
 from gitship.errors import ConfigError
 from gitship.model import CRON_NAME, Check, CronEntry, Overlap
+from tests.examples import examples
 
 
 def parse(data: Any) -> AppJson:
@@ -232,7 +233,7 @@ CHECKS = st.fixed_dictionaries(
 
 
 @given(ANYTHING | CHECKS)
-@settings(max_examples=150, deadline=None)
+@examples(60)
 def test_no_content_makes_the_parser_fail_otherwise(data: Any) -> None:
     try:
         parse(data)
@@ -242,7 +243,7 @@ def test_no_content_makes_the_parser_fail_otherwise(data: Any) -> None:
 
 
 @given(st.binary(max_size=40) | st.text('{}[]":,0truenullé\\ud8', max_size=30).map(str.encode))
-@settings(max_examples=150, deadline=None)
+@examples(60)
 def test_no_text_makes_the_parser_fail_otherwise(text: bytes) -> None:
     try:
         app_json.parse(text)

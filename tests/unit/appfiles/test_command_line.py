@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.appfiles.command_line import parse_command
+from tests.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_what_can_not_be_run_is_an_error(text: str) -> None:
 
 
 @given(st.text("abA=1 '\"\\$;|#x/", max_size=20))
-@settings(max_examples=200, deadline=None)
+@examples(100)
 def test_any_text_is_words_or_a_value_error(text: str) -> None:
     try:
         words = parse_command(text)

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.appfiles import cron_schedule
 from gitship.schema import zone
+from tests.examples import examples
 
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
@@ -105,7 +106,7 @@ def all_between(text: str, zone: str, after: datetime, until: datetime) -> list[
     return found
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@examples(100)
 @given(SCHEDULES, st.sampled_from(ZONES), MOMENTS, st.integers(1, 300))
 def test_it_is_due_when_a_look_at_every_minute_says_so(text: str, zone: str, after: datetime, minutes: int) -> None:
     try:
@@ -117,7 +118,7 @@ def test_it_is_due_when_a_look_at_every_minute_says_so(text: str, zone: str, aft
     assert all_between(text, zone, after, until) == Reference(text, zone).between(after, until)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@examples(60)
 @given(st.text(st.sampled_from("0123456789*/,-@LW#? abcjn²\0"), max_size=40) | st.text(max_size=20))
 def test_whatever_is_written_is_read_or_refused(text: str) -> None:
     try:

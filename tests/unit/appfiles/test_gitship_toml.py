@@ -6,7 +6,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.appfiles import gitship_toml
@@ -14,6 +14,7 @@ from gitship.appfiles.canary_rules import CanaryPlan
 from gitship.appfiles.gitship_toml import BuildTable, DeclaredService, GitshipToml, ProcessLimits
 from gitship.errors import ConfigError
 from gitship.model import Check, CronEntry, Overlap
+from tests.examples import examples
 
 FULL = b"""\
 port = 8080
@@ -295,7 +296,7 @@ PARTS = [
 @given(
     st.lists(st.sampled_from(PARTS), max_size=14).map(lambda parts: "".join(parts).encode()) | st.binary(max_size=30)
 )
-@settings(max_examples=300, deadline=None)
+@examples(100)
 def test_no_text_makes_the_parser_fail_otherwise(text: bytes) -> None:
     try:
         gitship_toml.parse(text)
@@ -319,7 +320,7 @@ VALUES = st.recursive(
 
 
 @given(st.sampled_from([name for name, _, _ in gitship_toml.reference()]), VALUES)
-@settings(max_examples=300, deadline=None)
+@examples(100)
 def test_no_value_of_any_key_makes_the_parser_fail_otherwise(key: str, value: str) -> None:
     key = key.replace("<type>", "web")
     table, _, last = key.rpartition("[].")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.appfiles import procfile
 from gitship.errors import ConfigError
+from tests.examples import examples
 
 
 def test_each_line_is_a_process_type_and_its_command() -> None:
@@ -64,7 +65,7 @@ def test_a_mistake_is_named_with_its_line(text: bytes, message: str) -> None:
 
 
 @given(st.binary(max_size=80) | st.text("webrk:#/ '\"$\r\n\ufeff\0_-", max_size=40).map(str.encode))
-@settings(max_examples=300, deadline=None)
+@examples(100)
 def test_no_text_makes_the_parser_fail_otherwise(text: bytes) -> None:
     try:
         commands = procfile.parse(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import itertools
 import os
 import stat
 import threading
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gitship.backup import encryption
 from gitship.backup.encryption import DamagedBackup, decrypted, encrypted, server_key, usable
 from gitship.backup.stream import CHUNK_BYTES
 from gitship.errors import ConfigError, GitshipError
@@ -125,6 +128,20 @@ def test_an_abandoned_stream_ends_its_thread_and_its_source(taken: int) -> None:
     gc.collect()
     assert ended.is_set() or taken == 0
     assert [thread for thread in threading.enumerate() if thread.name == "backup-age"] == []
+
+
+def test_a_library_that_writes_once_more_when_it_fails_ends_all_the_same() -> None:
+    """As a buffer of Rust does when it is dropped."""
+
+    def run(source: encryption._ChunkSource, sink: encryption._ChunkSink) -> None:
+        for _ in range(2):
+            with contextlib.suppress(encryption._Abandoned):
+                while True:
+                    sink.write(source.read())
+
+    stream = encryption._passed(itertools.repeat(CHUNK * 5), run)
+    next(stream)
+    del stream
 
 
 def test_nothing_is_read_ahead_of_the_consumer() -> None:

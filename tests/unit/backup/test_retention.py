@@ -62,6 +62,13 @@ def test_a_verified_backup_is_kept_for_its_day() -> None:
     assert Retention.parse("2d").expired(made, NOW, BERLIN) == {2}
 
 
+def test_the_newest_verified_backup_is_kept_however_old_it_is() -> None:
+    """What comes after it may be broken: it is the one that is known to restore."""
+    made = [MadeBackup(1, NOW - 500 * DAY_S, True), MadeBackup(2, NOW - 400 * DAY_S, True)]
+    made += [MadeBackup(3 + n, NOW - (9 - n) * DAY_S) for n in range(9)]
+    assert Retention.parse("2,1d").expired(made, NOW, BERLIN) == {1, *range(3, 10)}
+
+
 @pytest.mark.parametrize("text", ["7d,4w,6m", "10", "1y", "3,7d,2y"])
 def test_is_written_as_it_is_read(text: str) -> None:
     assert Retention.parse(text).written() == text

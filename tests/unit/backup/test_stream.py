@@ -66,17 +66,24 @@ def test_is_handed_over_to_another_thread(count: int) -> None:
 
 @pytest.mark.parametrize("after", [0, 1, 5])
 def test_what_the_consumer_raises_comes_out_and_ends_the_reading(after: int) -> None:
-    """However much more there would be to read."""
+    """However much more there would be to read, and even while the reader waits for room."""
     error = BaseException("as a panic of Rust")
+    full = threading.Event()
+
+    def endless() -> Iterator[bytes]:
+        for number in itertools.count(1):
+            if number == after + 2:  # one waits already
+                full.set()
+            yield bytes(CHUNK_BYTES)
 
     def consume(handed: Iterator[bytes]) -> None:
         for _ in range(after):
             next(handed)
+        assert full.wait(30)
         raise error
 
-    endless = itertools.repeat(bytes(CHUNK_BYTES))
     with pytest.raises(BaseException) as raised:
-        handed_over(endless, consume, "backup-test")
+        handed_over(endless(), consume, "backup-test")
     assert raised.value is error
 
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.console.grep import MOST_INSTRUCTIONS, matcher
+from tests.examples import examples
 
 ATOMS = ("a", "b", "B", "_", " ", ".", r"\d", r"\W", r"\.", "[ab]", "[^a]", "[a-c_]", r"[\s.]", "^", "$", r"\b", r"\B")
 QUANTIFIERS = ("", "", "*", "+", "?", "{2}", "{1,2}", "{0,}", "*?")
@@ -32,7 +33,7 @@ def patterns() -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(150)
 @given(patterns(), st.text("abcB_ .1ä", min_size=1, max_size=12), st.booleans())  # "": Python has \B wrong
 def test_it_finds_what_pythons_own_finds_in_ascii(text: str, line: str, ignore_case: bool) -> None:
     expected = re.search(text, line, re.ASCII | (re.IGNORECASE if ignore_case else 0)) is not None

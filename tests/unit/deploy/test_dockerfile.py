@@ -6,11 +6,12 @@ import re
 from contextlib import suppress
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gitship.deploy import dockerfile
 from gitship.deploy.dockerfile_words import Unreadable
+from tests.examples import examples
 
 
 def images(text: str, **arguments: str) -> list[str]:
@@ -150,7 +151,7 @@ PARTS = [
 
 
 @given(st.lists(st.sampled_from(PARTS), max_size=25).map("".join) | st.text(max_size=40))
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @example("\\")
 @example("FROM a\nCOPY --from=\u00b2 a b")
 def test_any_text_is_images_or_unreadable(text: str) -> None:

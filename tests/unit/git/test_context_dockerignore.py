@@ -12,12 +12,13 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.errors import GitError
 from gitship.git import dockerignore
 from gitship.git.dockerignore import Dockerignore
+from tests.examples import examples
 from tests.unit.git.commits import Content, bare, build_context, commit
 from tests.unit.git.dockerignore_cases import CASES, TREE
 
@@ -60,7 +61,7 @@ def test_more_patterns_than_anybody_writes_are_refused() -> None:
 
 
 @given(st.binary(max_size=60) | st.text("ab*?[]!^-\\/.# \n\r\ufeff", max_size=30).map(str.encode))
-@settings(max_examples=300, deadline=None)
+@examples(100)
 def test_no_text_makes_the_parser_fail_otherwise(text: bytes) -> None:
     try:
         patterns = dockerignore.parse(text)
@@ -76,7 +77,7 @@ def test_no_text_makes_the_parser_fail_otherwise(text: bytes) -> None:
     st.text("ab*?/.", min_size=1, max_size=9),
     st.lists(st.text("ab./", min_size=1, max_size=12), min_size=1, max_size=20),
 )
-@settings(max_examples=400, deadline=None)
+@examples(150)
 def test_matching_is_that_of_the_plain_expression(text: str, paths: list[str]) -> None:
     try:
         patterns = dockerignore.parse(text.encode())

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.errors import GitError
 from gitship.git import file_times
 from gitship.git.snapshot import TreeEntry
+from tests.examples import examples
 
 WHEN = 1_700_000_000
 SECOND_NS = 10**9
@@ -82,7 +83,7 @@ FILES = st.dictionaries(st.sampled_from(NAMES), st.sampled_from("123"), max_size
 STEP = st.tuples(FILES, st.integers(-2, 2), st.sampled_from(["", "", "", "lost", "damaged", "put back"]))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50)
 @given(steps=st.lists(STEP, max_size=12))
 def test_no_time_of_a_path_ever_stands_for_two_contents(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[dict[str, str], int, str]]

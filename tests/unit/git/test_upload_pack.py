@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gitship.git.ingest_git import GitIngest
 from gitship.git.repository import Repositories, Repository
 from gitship.git.upload_pack import upload_pack
+from tests.examples import examples
 from tests.unit.git import commits
 from tests.unit.git.conftest import assert_nothing_left
 from tests.unit.git.gitd import SETTINGS, GitServer, Work
@@ -167,7 +168,7 @@ def test_without_git_any_wishes_are_answered_or_refused(tmp_path: Path) -> None:
     head = commits.commit(repository.path, {"a": b"1"})
     repository.compare_and_set("refs/heads/main", None, head)
 
-    @settings(max_examples=150, deadline=None)
+    @examples(60)
     @given(WISHES)
     @example([("raw", b"0004"), ("line", "want\n")])
     def ask(wishes: list[tuple[str, Any]]) -> None:

@@ -15,12 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitship.console.session import Session
 from gitship.errors import GitshipError
 from gitship.ssh.execution import first_words, split
+from tests.examples import examples
 from tests.unit.ssh.conftest import TIMEOUT_S, Serve
 from tests.waiting import wait_until
 
@@ -206,7 +207,7 @@ def test_one_connection_runs_several_commands_up_to_its_limit(serve: Serve, tmp_
 
 
 @given(st.binary(max_size=60) | st.text("ab \t\n'\"\\$;#\0-=:/", max_size=40).map(str.encode))
-@settings(max_examples=300, deadline=None)
+@examples(100)
 def test_any_bytes_are_words_or_an_error(command: bytes) -> None:
     first_words(command)
     with suppress(GitshipError):
