@@ -17,6 +17,7 @@ GitshipError            message (what happened) and hint (what to do next)
 ├── GitError            a repository or a push that cannot be taken
 │   └── NoDockerfile    the commit has none under that path
 └── DeployError         a deploy ended early
+    ├── BuildError      at a step of its build
     └── DeployCanceled  because somebody asked for it
 """
 
@@ -107,7 +108,11 @@ class GitError(GitshipError):
 
 
 class NoDockerfile(GitError):
-    """The commit has no file under the Dockerfile's path."""
+    """The commit has no file under the Dockerfile's path; ``command`` would name another that it has, or is ""."""
+
+    def __init__(self, message: str, hint: str = "", command: str = "") -> None:
+        super().__init__(message, hint)
+        self.command = command
 
 
 class DeployError(GitshipError):
@@ -116,6 +121,17 @@ class DeployError(GitshipError):
     def __init__(self, message: str, hint: str = "", lines: Iterable[str] = ()) -> None:
         super().__init__(message, hint)
         self.lines = tuple(lines)
+
+
+class BuildError(DeployError):
+    """A build has failed at ``step``; ``missing`` is the file that the step did not find in its context, or ""."""
+
+    def __init__(
+        self, message: str, hint: str = "", lines: Iterable[str] = (), *, step: str = "", missing: str = ""
+    ) -> None:
+        super().__init__(message, hint, lines)
+        self.step = step
+        self.missing = missing
 
 
 class DeployCanceled(DeployError):

@@ -11,6 +11,7 @@ from gitship.appfiles.manifest import Manifest
 from gitship.containers.container_starter import COMMIT_NAMES
 from gitship.deploy import send_context
 from gitship.deploy.build_cache import shares_layers
+from gitship.deploy.ignored_files import IgnoredFiles
 from gitship.deploy.image_tags import cache_of, layers_of, tag_of
 from gitship.deploy.journal import DeployJournal, StageHeading
 from gitship.disk.docker_space import ensure_for_images
@@ -19,7 +20,7 @@ from gitship.engine import types
 from gitship.engine.build_errors import SEE_LOG
 from gitship.engine.interface import Engine
 from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, Image
-from gitship.errors import DeployCanceled, DeployError
+from gitship.errors import BuildError, DeployCanceled, DeployError
 from gitship.git.build_context import prepare
 from gitship.git.repository import Repository
 from gitship.model import App
@@ -98,14 +99,18 @@ class Builder:
                 layers=layers_of(self._store, app, manifest.build.values) if own else "",
                 network=NONE if NONE in (self._network, manifest.build.network) else DEFAULT,
             )
+            ignored = IgnoredFiles(repository.path, commit, context)
+            for line in ignored.in_commands(manifest):
+                stage.detail(line)
             files = send_context.sent(repository.path, context)
             progress = BuildProgress(journal, stage, self._output_bytes)
             stage.now = progress.now
-            return self._engine.images.build(files, options, progress, cancel)
-        except DeployError as error:
-            if error.hint == SEE_LOG:
-                error.hint = f"{SEE_LOG}: logs:deploy {app.name} {journal.deploy.id}"
-            raise
+            try:
+                return self._engine.images.build(files, options, progress, cancel)
+            except BuildError as error:
+                error.hint = error.hint.replace(SEE_LOG, f"{SEE_LOG}: logs:deploy {app.name} {journal.deploy.id}")
+                ignored.amend(error)
+                raise
         finally:
             self._slots.release()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,11 +32,6 @@ from gitship.model import App, Check, DeployKind, DeployState, Process, Release
 from gitship.store import Store
 from gitship.store.settings import Changes
 
-# gitship.toml, which is named otherwise, does not count then.
-WHO_SAID_DOCKERFILE = (
-    "the path was set by command: builder:set {app} --dockerfile PATH, or builder:unset {app} --dockerfile; then "
-    "push again"
-)
 MOST_IGNORED = 6  # of an app.json, in one line
 
 
@@ -127,14 +123,22 @@ class NewReleases:
                     limits=overrides.limits_of_builds(changed),
                 )  # fmt: skip
             except NoDockerfile as error:
-                if changed.dockerfile is None:
-                    raise
-                raise DeployError(error.message, WHO_SAID_DOCKERFILE.format(app=app.name)) from error
+                raise DeployError(error.message, _where_it_is(error, app, changed)) from error
             with self._let_go_without_release(app, image):
                 self._ensure_allowed(job, image)
         with self._let_go_without_release(app, image):
             made = self._create(app, job, image, manifest, commit, config, job.deploy.cause)
+        self._tell_entrypoint(job, image, manifest, made.release)
         return dataclasses.replace(made, context=changed.context, wishes=wishes, settings=given)
+
+    def _tell_entrypoint(self, job: Job, image: Image, manifest: Manifest, release: Release) -> None:
+        """Dokku would start it: whoever has a Procfile for another host wonders why it does not run."""
+        left_out = image.entrypoint and not release.entrypoint and manifest.entrypoint is None
+        if left_out and any(process.command for process in release.processes):
+            job.journal.detail(
+                f"ENTRYPOINT {shlex.join(image.entrypoint)} does not run: the commands of the Procfile take its place;"
+                " to run them through it: `entrypoint = true` in a gitship.toml"
+            )
 
     def _wishes(self, app: App, job: Job, manifest: Manifest) -> tuple[dict[str, str], dict[str, Any]]:
         """Config and settings that app.json wants the app to have, which become its own once this is live."""
@@ -303,6 +307,17 @@ class NewReleases:
 def with_changes(config: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
     """The config with the changes made; None unsets."""
     return {n: v for n, v in {**config, **changes}.items() if v is not None}
+
+
+def _where_it_is(error: NoDockerfile, app: App, changed: Overrides) -> str:
+    """The hint, with the app's name; without gitship.toml where a command has said the path, which comes first."""
+    hint = error.hint
+    if changed.dockerfile is not None or changed.context is not None:
+        way = error.command or "builder:set APP --dockerfile PATH"
+        hint = f"the path was set by command: {way}, or builder:unset APP --dockerfile --context; then push again"
+    return hint.replace("builder:set APP", f"builder:set {app.name}").replace(
+        "builder:unset APP", f"builder:unset {app.name}"
+    )
 
 
 def planned(

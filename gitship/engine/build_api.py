@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from gitship.engine.build_cgroup import PERIOD_US
-from gitship.engine.build_errors import BuildFailure, explain
+from gitship.engine.build_errors import BuildFailure, failed
 from gitship.engine.docker_http import DockerHttp, HttpStream
 from gitship.engine.progress_buildkit import BuildKitTrace
 from gitship.engine.progress_classic import ClassicTrace
@@ -123,7 +123,7 @@ def build(
         ) from None
     if trace.error:
         step, lines = trace.failed_step()
-        raise DeployError(*explain(BuildFailure(trace.error, step, lines, options.dockerfile, memory_limit)), lines)
+        raise failed(BuildFailure(trace.error, step, lines, options.dockerfile, memory_limit))
     if not trace.image_id:
         raise EngineError("Docker ended the build without a result", "push again; see `journalctl -u docker`")
     return trace.image_id

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitship.engine import build_secrets
-from gitship.engine.build_errors import BuildFailure, explain
+from gitship.engine.build_errors import BuildFailure, failed
 from gitship.engine.progress_plain import PlainTrace
 from gitship.engine.stream_frames import Lines
 from gitship.engine.timeouts import POLL_S, Timeout, TimeoutExpired, WaitInterrupted
@@ -156,7 +156,7 @@ def build(
         ) from None
     if code != 0:
         step, lines = trace.failed_step()
-        raise DeployError(*explain(BuildFailure(trace.error, step, lines, options.dockerfile)), lines)
+        raise failed(BuildFailure(trace.error, step, lines, options.dockerfile))
     if not image_id:
         raise EngineError("docker's client ended the build without a result", "push again; see `journalctl -u docker`")
     return image_id

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gitship.errors import BuildError
+
 MAX_STEP_CHARS = 100
 _WRAPPING = re.compile(
     r"^(?:(?:failed to solve(?: with frontend [\w.]+)?|failed to create LLB definition|rpc error: code = \w+ desc ="
@@ -46,6 +48,11 @@ class BuildFailure:
 
 SEE_LOG = "the build log shows every line"  # whoever knows the app says by which command
 Explanation = tuple[str, str]
+
+
+def failed(failure: BuildFailure) -> BuildError:
+    """The error that people are told."""
+    return BuildError(*explain(failure), failure.lines, step=failure.where, missing=_missing(failure) or "")
 
 
 def explain(failure: BuildFailure) -> Explanation:
@@ -123,13 +130,20 @@ def _target(failure: BuildFailure) -> Explanation | None:
     return f"{failure.dockerfile} has no stage '{match[1] or match[2]}'", "use a stage that a FROM ... AS line defines"
 
 
-def _missing_file(failure: BuildFailure) -> Explanation | None:
+def _missing(failure: BuildFailure) -> str | None:
+    """The file of the context that the step did not find: "" is one outside, None when that was not why."""
     match = re.search(
         r'"([^"]+)"(?: not found)?: not found|stat ([^\s:]+): file does not exist|forbidden path', failure.cause
     )
     if not match or not re.search(r"\b(?:COPY|ADD|--mount=type=bind)\b", failure.step):
         return None
-    name = (match[1] or match[2] or "").lstrip("/")
+    return (match[1] or match[2] or "").lstrip("/")
+
+
+def _missing_file(failure: BuildFailure) -> Explanation | None:
+    name = _missing(failure)
+    if name is None:
+        return None
     what = f"'{name}' is not in the commit" if name else "the path is outside the repository"
     return f"{failure.where}: {what}", "commit the file, or remove it from .dockerignore"
 
@@ -160,7 +174,7 @@ def _exit_code(failure: BuildFailure) -> Explanation | None:
             f"{where} was killed (exit code 137): it exceeded the memory limit of {failure.memory_limit}",
             "use less memory or fewer parallel jobs; an admin can raise build_memory in [docker] on the server",
         )
-    return f"{where} ended with exit code {match[1]}{meaning.get(match[1], '')}", "see its last lines"
+    return f"{where} ended with exit code {match[1]}{meaning.get(match[1], '')}", f"see its last lines; {SEE_LOG}"
 
 
 def _short(failure: BuildFailure) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 from gitship import tar
 from gitship.errors import GitError
 from gitship.git import blobs, dockerignore, snapshot
-from gitship.git.build_context_checks import check_contents, no_dockerfile
+from gitship.git.build_context_checks import check_contents
+from gitship.git.missing_dockerfile import no_dockerfile
 from gitship.git.snapshot import Snapshot, TreeEntry, printable
 
 CHUNK_BYTES = 64 * 1024  # small files are sent together: fewer writes to the engine's socket
@@ -45,7 +46,8 @@ def tree_summary(repository_path: Path, commit: str, *, subdirectory: str = "") 
 class BuildContext:
     """What a build gets of a commit: ``entries``, a directory before what it holds, with the ``sizes`` of contents.
 
-    ``dockerfile`` is one of the paths; ``when`` is the commit's time, epoch seconds.
+    ``dockerfile`` is one of the paths; ``when`` is the commit's time, epoch seconds. ``directory`` of the commit is
+    what was asked for, and ``ignore`` what was left out of it.
     """
 
     reader: blobs.Blobs
@@ -53,6 +55,8 @@ class BuildContext:
     entries: Sequence[TreeEntry]
     sizes: Sequence[int]  # bytes; 0 for a directory
     when: int
+    directory: str
+    ignore: dockerignore.Dockerignore
 
     def tar(self) -> Generator[bytes, None, None]:
         """All of it as a tar, in chunks. ``close`` it when it is not read to its end. Raises GitError."""
@@ -73,17 +77,19 @@ def prepare(
     half a context. Raises GitError. Memory: the list of names, and while contents are read one chunk of a large blob
     (where git is not installed: one blob). ``reader`` is chosen when None.
     """
+    subdirectory = _inside("context", subdirectory)
     dockerfile = _inside("dockerfile", dockerfile) or "Dockerfile"
     reader = reader or blobs.choose(repository_path)
     with Snapshot(repository_path, commit) as tree:
-        top = tree.directory(_inside("context", subdirectory))
-        entries = _kept(tree, top, _dockerignore(tree, reader, top, dockerfile))
+        top = tree.directory(subdirectory)
+        ignore = _dockerignore(tree, reader, top, dockerfile)
+        entries = _kept(tree, top, ignore)
         if not any(e.path == dockerfile and e.kind in _HAS_CONTENT for e in entries):
-            everything = tree.walk(top, lambda _: True)
-            raise no_dockerfile(dockerfile, [e.path for e in everything if e.kind in _HAS_CONTENT])
+            raise no_dockerfile(tree, reader, subdirectory, dockerfile)
         sizes = iter(check_contents(reader, [e for e in entries if e.kind in _HAS_CONTENT]))
         all_sizes = [next(sizes) if e.kind in _HAS_CONTENT else 0 for e in entries]
-        return BuildContext(reader, dockerfile, entries, all_sizes, min(max(tree.time, 0), tar.MAX_TIME_S))
+        when = min(max(tree.time, 0), tar.MAX_TIME_S)
+        return BuildContext(reader, dockerfile, entries, all_sizes, when, subdirectory, ignore)
 
 
 def _inside(key: str, path: str) -> str:

@@ -1,45 +1,19 @@
-"""Checks before a build: missing Dockerfile, size, links, Git LFS."""
+"""Checks before a build: size, links, Git LFS."""
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import compress
 
-from gitship.errors import GitError, NoDockerfile
+from gitship.errors import GitError
 from gitship.git import snapshot
 from gitship.git.blobs import Blobs
 from gitship.git.snapshot import TreeEntry, printable
-from gitship.git.starter_dockerfile import starting_dockerfile
 
 MAX_CONTEXT_BYTES = 10 << 30  # a few kB of pack can unfold to any size
 LFS_BYTES = range(100, 1025)  # the specification's upper limit; the shortest pointer has 126
 LFS_BEGINNINGS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 SHOWN = 5
-
-
-def no_dockerfile(dockerfile: str, paths: Collection[str]) -> NoDockerfile:
-    """The answer to a tree without ``dockerfile``: the nearest file that there is, else one to start with."""
-    missing = f"the commit has no {printable(dockerfile)}"
-    same = next((p for p in paths if p.lower() == dockerfile.lower()), None)
-    if same is not None:
-        return NoDockerfile(
-            f"{missing}; found '{printable(same)}'",
-            f"names are case-sensitive: git mv {printable(same)} {printable(dockerfile)}, commit, push again",
-        )
-    others = [printable(p) for p in paths if "dockerfile" in posixpath.basename(p).lower().split(".")]
-    if others:
-        found = ", ".join(f"'{path}'" for path in others[:SHOWN])
-        return NoDockerfile(
-            f"{missing}; found {found}",
-            "set it in a gitship.toml at the top of the repository, commit, push again:"
-            f'\n\n[build]\ndockerfile = "{others[0]}"\n',
-        )
-    language, text = starting_dockerfile(paths)
-    looks = f" (this looks like {language})" if language else ""
-    return NoDockerfile(
-        missing, f"commit a {printable(dockerfile)} and push again; one to start with{looks}:\n\n{text}"
-    )
 
 
 def check_contents(reader: Blobs, files: Sequence[TreeEntry]) -> list[int]:

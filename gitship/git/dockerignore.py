@@ -24,10 +24,14 @@ _CLASS = re.compile(r"\[\^?(?:(?:\\.|[^\\\]-])(?:-(?:\\.|[^\\\]-]))?)+\]", re.DO
 
 @dataclass(frozen=True, slots=True)
 class IgnorePattern:
-    """One line: ``text`` is cleaned and has no leading slash; ``keeps`` marks an exception, which begins with `!`."""
+    """One line: ``text`` is cleaned and has no leading slash; ``keeps`` marks an exception, which begins with `!`.
+
+    ``line`` is the line as people are told: `.dockerignore line 2, '*.txt'`.
+    """
 
     text: str
     keeps: bool
+    line: str
     regex: re.Pattern[str] = field(compare=False, repr=False)
 
 
@@ -58,6 +62,13 @@ class Dockerignore:
                 ignored = not pattern.keeps
         return ignored and path not in self._always, tuple(matches)
 
+    def line_for(self, path: str) -> str:
+        """The line that leaves ``path`` out, by itself or with a directory above it; "" when none does."""
+        ignored, matches = False, self.root
+        for place in (*_above(path), path):
+            ignored, matches = self.ignores(place, matches)
+        return [p.line for p, matched in zip(self._patterns, matches, strict=True) if matched][-1] if ignored else ""
+
     def may_keep_below(self, directory: str) -> bool:
         """Whether something below an ignored directory may be kept; if not, the directory need not be read."""
         return (
@@ -85,7 +96,8 @@ def parse(text: bytes, file: str = ".dockerignore") -> list[IgnorePattern]:
                 )
             continue  # "/" matches nothing
         try:
-            patterns.append(IgnorePattern(cleaned, keeps, re.compile(_regex(cleaned), re.DOTALL)))
+            regex = re.compile(_regex(cleaned), re.DOTALL)
+            patterns.append(IgnorePattern(cleaned, keeps, f"{file} line {number}, '{stripped[:80]}'", regex))
         except (ValueError, re.error) as error:
             raise GitError(
                 f"{file} line {number}: '{cleaned[:80]}' is not a pattern: {error}",

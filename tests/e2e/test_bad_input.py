@@ -88,6 +88,27 @@ BAD_COMMITS = (
         ("migrating v2",),
     ),
     Bad("LFS pointer instead of the file", {"model.bin": LFS_POINTER}, r"model\.bin.*LFS|LFS.*model\.bin"),
+    Bad(
+        "COPY of a file that .dockerignore leaves out",
+        {"Dockerfile": "FROM scratch\nCOPY tiny notes.txt /\n", "notes.txt": "x", ".dockerignore": "a\n*.txt\n"},
+        r"building failed: .*COPY.*: 'notes\.txt' is left out of the build by \.dockerignore line 2, '\*\.txt'",
+        ("'!notes.txt' below it",),
+    ),
+    Bad(
+        "RUN with a file that .dockerignore leaves out",
+        {
+            "Dockerfile": apps.tiny_dockerfile("v2", {"CRASH": "1"}, extra=['RUN ["/tiny", "notes.txt"]']),
+            "notes.txt": "x",
+            ".dockerignore": "*.txt\n",
+        },
+        r"RUN .*notes\.txt.* ended with exit code",
+        ("notes.txt is left out of the build by .dockerignore line 1, '*.txt'", "logs:deploy"),
+    ),
+    Bad(
+        "command that .dockerignore leaves out",
+        {"Procfile": "web: /start.sh\n", "start.sh": "#!/bin/sh\n", ".dockerignore": "*.sh\n"},
+        r"Procfile: web names start\.sh, which \.dockerignore line 1, '\*\.sh' leaves out of the build",
+    ),
     Bad("command that is not in the image", {"Procfile": "web: /nothing-here\n"}, r"/nothing-here"),
     Bad(
         "gitship.toml with an unknown key",

@@ -35,7 +35,9 @@ def make(tiny_app: Callable[..., Path], name: str, entrypoint: str, **files: str
 def test_run_and_other_processes_run_their_own_words(server: Server, tiny_app: Callable[..., Path]) -> None:
     formation = json.dumps({"formation": {"worker": {"quantity": 1}}})
     procfile = {"Procfile": "web: /tiny\nworker: /tiny work\n", "app.json": formation}
-    server.push_ok(make(tiny_app, "plain", SERVER, **procfile), "plain")
+    said = server.push_ok(make(tiny_app, "plain", SERVER, **procfile), "plain")
+    assert "ENTRYPOINT /tiny does not run: the commands of the Procfile take its place" in said, said
+    assert "`entrypoint = true` in a gitship.toml" in said, said
     assert server.get("plain").body == "v1\n"
     done = server.ssh("run", "--timeout", "5s", "plain", "echo", "hello")
     assert (done.returncode, done.stdout) == (0, "hello\n"), done
@@ -54,7 +56,7 @@ def test_cron_runs_its_own_words(server: Server, tiny_app: Callable[..., Path]) 
 
 
 def test_an_entrypoint_that_runs_what_it_is_given_stays(server: Server, tiny_app: Callable[..., Path]) -> None:
-    server.push_ok(make(tiny_app, "wrapped", WRAPPER), "wrapped")
+    assert "does not run" not in server.push_ok(make(tiny_app, "wrapped", WRAPPER), "wrapped")
     assert server.get("wrapped", "/env?WRAPPED").body == "yes"
     assert "WRAPPED=yes" in server.ssh("run", "--timeout", "5s", "wrapped", "env").stdout
     assert "WRAPPED" not in server.ssh("run", "--no-entrypoint", "wrapped", "env").stdout
@@ -62,7 +64,7 @@ def test_an_entrypoint_that_runs_what_it_is_given_stays(server: Server, tiny_app
 
 def test_the_setting_decides_before_what_is_found(server: Server, tiny_app: Callable[..., Path]) -> None:
     files = {"gitship.toml": "entrypoint = false\n", "Procfile": "web: /tiny\n"}
-    server.push_ok(make(tiny_app, "unwrapped", WRAPPER, **files), "unwrapped")
+    assert "does not run" not in server.push_ok(make(tiny_app, "unwrapped", WRAPPER, **files), "unwrapped")
     assert server.get("unwrapped", "/env?WRAPPED").body == ""
     files = {"gitship.toml": "entrypoint = true\n"}
     server.push_ok(make(tiny_app, "argued", SERVER, **files), "argued")

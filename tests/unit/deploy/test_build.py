@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,9 @@ from gitship.appfiles.manifest import Manifest
 from gitship.deploy.build import LINE_BYTES, Builder, BuildProgress
 from gitship.deploy.journal import DeployJournal
 from gitship.disk.free_space import FreeSpace
+from gitship.engine.build_errors import SEE_LOG
 from gitship.engine.types import BuildOptions, BuildOutput, BuildStep, Image
-from gitship.errors import DeployError
+from gitship.errors import BuildError, DeployError
 from gitship.events import Bus
 from gitship.git.repository import Repositories
 from gitship.model import DeployKind, DeployState
@@ -27,11 +29,12 @@ pytestmark = pytest.mark.clients
 
 
 class Printer(MemoryImages):
-    """Builds print these lines, each from step 2."""
+    """Builds print these lines, each from step 2, and fail with ``error`` if there is one."""
 
-    def __init__(self, lines: Iterable[str] = ()) -> None:
+    def __init__(self, lines: Iterable[str] = (), error: DeployError | None = None) -> None:
         super().__init__()
         self.lines = lines
+        self.error = error
         self.options: BuildOptions | None = None
         self.printed = 0
 
@@ -44,6 +47,8 @@ class Printer(MemoryImages):
         for line in self.lines:
             on_event(BuildOutput(2, line))
             self.printed += 1
+        if self.error is not None:
+            raise self.error
         return Image("sha256:1", 1)
 
 
@@ -61,12 +66,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def build(
     store: Store, directory: Path, printer: Printer, *, output_bytes: int = 0, app: str = "default",
-    server: str = "default",
-) -> None:  # fmt: skip
-    """``app`` and ``server`` are the networks that they name."""
+    server: str = "default", files: Mapping[str, str] | None = None, **said: Any,
+) -> str:  # fmt: skip
+    """``app`` and ``server`` are the networks that they name, ``said`` more of the manifest; the journal's text."""
     made = store.create_app("shop")
     repository = Repositories(directory, None).create("shop")
-    commit = apps.commit(apps.new_repository(directory / f"src{made.id}", {"Dockerfile": "FROM scratch\n"}), "x")
+    commit = apps.commit(
+        apps.new_repository(directory / f"src{made.id}", {"Dockerfile": "FROM scratch\n", **(files or {})}), "x"
+    )
     git(repository.path, "fetch", "-q", str(directory / f"src{made.id}"), "+main:main")
     journal = DeployJournal(store.create_deploy(made.id, DeployKind.PUSH, "me"), made, store, Bus(), directory / "logs")
     builder = Builder(
@@ -76,11 +83,12 @@ def build(
     try:
         with journal.stage(DeployState.BUILDING, "Building") as stage:
             builder.build(
-                made, repository, commit, Manifest(build=BuildTable(network=app)), journal, stage, threading.Event(),
-                no_cache=False, limits=ProcessLimits(),
+                made, repository, commit, Manifest(build=BuildTable(network=app), **said), journal, stage,
+                threading.Event(), no_cache=False, limits=ProcessLimits(),
             )  # fmt: skip
     finally:
         journal.close()
+    return journal.path.read_text()
 
 
 def test_a_build_that_prints_without_end_is_ended(store: Store, tmp_path: Path) -> None:
@@ -138,3 +146,57 @@ def test_what_a_build_is_at_is_its_oldest_step_and_last_line(store: Store, tmp_p
         progress(BuildStep(4, many, seconds=9.0))
         assert progress.now() == ""
     journal.close()
+
+
+FILES = {".dockerignore": "# no secrets\n*.txt\n*.sh\n", "requirements.txt": "flask\n", "start.sh": ""}
+IN_THE_COMMIT = "[2/2] COPY requirements.txt /: 'requirements.txt' is not in the commit"
+EXIT = "[2/2] RUN pip install -r requirements.txt ended with exit code 1"
+
+
+def test_a_missing_file_that_dockerignore_leaves_out_is_told_so(store: Store, tmp_path: Path) -> None:
+    missing = BuildError(
+        IN_THE_COMMIT, "commit the file", step="[2/2] COPY requirements.txt /", missing="requirements.txt"
+    )
+    with pytest.raises(BuildError) as caught:
+        build(store, tmp_path, Printer(error=missing), files=FILES)
+    assert caught.value.message == (
+        "[2/2] COPY requirements.txt /: 'requirements.txt' is left out of the build by .dockerignore line 2, '*.txt'"
+    )
+    assert caught.value.hint == "remove that line, or write '!requirements.txt' below it"
+
+
+def test_a_missing_file_that_is_not_in_the_commit_either_is_told_as_before(store: Store, tmp_path: Path) -> None:
+    missing = BuildError("[2/2] COPY a.txt /: not there", "commit it", step="[2/2] COPY a.txt /", missing="a.txt")
+    with pytest.raises(BuildError) as caught:
+        build(store, tmp_path, Printer(error=missing), files=FILES)
+    assert (caught.value.message, caught.value.hint) == ("[2/2] COPY a.txt /: not there", "commit it")
+
+
+@pytest.mark.parametrize(
+    ("step", "line"),
+    [
+        ("[4/4] RUN pip install -r requirements.txt", "it failed"),
+        ("[4/4] RUN make", "ERROR: Could not open requirements file: [Errno 2] No such file: 'requirements.txt'"),
+        ("[4/4] RUN make", "cat: /app/requirements.txt: No such file or directory"),
+    ],
+)
+def test_a_failed_step_that_names_a_file_left_out_says_so_in_its_hint(
+    store: Store, tmp_path: Path, step: str, line: str
+) -> None:
+    with pytest.raises(BuildError) as caught:
+        build(store, tmp_path, Printer(error=BuildError(EXIT, "see its last lines", (line,), step=step)), files=FILES)
+    assert caught.value.message == EXIT
+    left_out = "requirements.txt is left out of the build by .dockerignore line 2, '*.txt'"
+    assert caught.value.hint == f"{left_out}; see its last lines"
+
+
+def test_the_build_log_is_named_by_its_command_wherever_it_is_spoken_of(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(BuildError) as caught:
+        build(store, tmp_path, Printer(error=BuildError(EXIT, f"see its last lines; {SEE_LOG}", step="[2/2] RUN pip")))
+    assert caught.value.hint == "see its last lines; the build log shows every line: logs:deploy shop 1"
+
+
+def test_a_procfile_that_names_a_file_left_out_is_told_before_the_build(store: Store, tmp_path: Path) -> None:
+    told = "Procfile: web names start.sh, which .dockerignore line 3, '*.sh' leaves out of the build"
+    commands = {"processes": {"web": ("./start.sh",), "worker": ("/bin/sh", "-c", "python work.py | cat")}}
+    assert told in build(store, tmp_path, Printer(), files=FILES, **commands)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitship.engine.build_errors import BuildFailure, explain
+from gitship.engine.build_errors import BuildFailure, explain, failed
 
 LLB = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: "
 NO_HOST = 'failed to do request: Head "https://nosuch.invalid/v2/thing/manifests/1": dial tcp: lookup: no such host'
@@ -165,3 +165,14 @@ def test_a_long_step_is_cut() -> None:
 def test_another_path_of_the_dockerfile_is_named() -> None:
     error = "Cannot locate specified Dockerfile: deploy/Dockerfile"
     assert explain(BuildFailure(error, "", (), "deploy/Dockerfile"))[0] == "there is no deploy/Dockerfile in the commit"
+
+
+@pytest.mark.parametrize("case", [name for name in CASES if name.startswith("file not committed")])
+def test_a_file_that_is_not_in_the_context_is_known_apart_from_the_words(case: str) -> None:
+    error, step, _ = CASES[case]
+    found = failed(BuildFailure(error, step, ("a line",), "Dockerfile"))
+    assert (found.step, found.missing, found.lines) == (step, "nope", ("a line",))
+
+
+def test_another_failure_misses_no_file() -> None:
+    assert failed(BuildFailure("exit code: 1", "[3/3] RUN cat nope", (), "Dockerfile")).missing == ""

@@ -78,19 +78,70 @@ def test_a_dockerfile_in_other_letters_is_named(repository: Path, found: str) ->
     with pytest.raises(GitError) as caught:
         build_context(repository, commit(repository, {found: b"", "docker/Dockerfile": b""}))
     assert caught.value.message == f"the commit has no Dockerfile; found '{found}'"
-    assert f"git mv {found} Dockerfile" in caught.value.hint
-
-
-def test_a_dockerfile_in_another_place_is_named(repository: Path) -> None:
-    made = commit(
-        repository, {"api/Dockerfile": b"", "web.Dockerfile": b"", "Dockerfile.old": b"", "mydockerfiles": b""}
+    assert caught.value.hint == (
+        f"names are case-sensitive: builder:set APP --dockerfile {found}, push again; or rename it: "
+        f"git mv {found} Dockerfile"
     )
+
+
+def test_dockerfiles_in_other_places_are_named_the_likeliest_first(repository: Path) -> None:
+    files = ["api/Dockerfile", "web.Dockerfile", "Dockerfile.old", "mydockerfiles", "Dockerfile.dockerignore"]
+    made = commit(repository, dict.fromkeys([".devcontainer/Dockerfile", "vendor/x/Dockerfile", *files], b""))
     with pytest.raises(GitError) as caught:
         build_context(repository, made)
     assert caught.value.message == (
-        "the commit has no Dockerfile; found 'Dockerfile.old', 'api/Dockerfile', 'web.Dockerfile'"
+        "the commit has no Dockerfile; found 'api/Dockerfile', 'Dockerfile.old', 'web.Dockerfile', "
+        "'.devcontainer/Dockerfile', 'vendor/x/Dockerfile'"
     )
-    assert 'dockerfile = "Dockerfile.old"' in caught.value.hint
+    assert "builder:set APP --dockerfile api/Dockerfile, push again (or another of these)" in caught.value.hint
+
+
+PLACES: dict[str, tuple[dict[str, bytes], str, str]] = {
+    "another name": ({"Containerfile": b""}, "--dockerfile Containerfile", 'dockerfile = "Containerfile"'),
+    "files beside it": (
+        {"vote/Dockerfile": b"COPY requirements.txt ./requirements.txt\n", "vote/requirements.txt": b"", "a": b""},
+        "--context vote",
+        'context = "vote"',
+    ),
+    "files at the top": (
+        {"docker/Dockerfile": b'FROM a\nADD ["assets", "./assets"]\n', "docker/run.sh": b"", "assets/x": b""},
+        "--dockerfile docker/Dockerfile",
+        'dockerfile = "docker/Dockerfile"',
+    ),
+    "all of the app beside it": (
+        {"src/app/Dockerfile": b"COPY . .\nCOPY --from=x main.go /\n", "src/app/package.json": b"", "main.go": b""},
+        "--context src/app",
+        'context = "src/app"',
+    ),
+    "all at the top": (
+        {"docker/Dockerfile": b"COPY . .\n", "docker/run.sh": b"", "go.mod": b""},
+        "--dockerfile docker/Dockerfile",
+        'dockerfile = "docker/Dockerfile"',
+    ),
+    "another name beside its files": (
+        {"a b/web.Dockerfile": b"COPY ./x/y .\n", "a b/x/y/z": b""},
+        "--context 'a b' --dockerfile web.Dockerfile",
+        'context = "a b"\ndockerfile = "web.Dockerfile"',
+    ),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_command_for_a_dockerfile_in_another_place_fits_what_it_copies(repository: Path, place: str) -> None:
+    files, options, table = PLACES[place]
+    with pytest.raises(GitError) as caught:
+        build_context(repository, commit(repository, files))
+    command, toml = caught.value.hint.split(", push again", 1)
+    assert command == f"builder:set APP {options}"
+    assert toml.endswith(f"in a gitship.toml at the top of the repository:\n\n[build]\n{table}\n")
+
+
+def test_in_a_directory_without_a_dockerfile_those_elsewhere_are_found(repository: Path) -> None:
+    made = commit(repository, {"Dockerfile": b"COPY web /\n", "web/x": b""})
+    with pytest.raises(GitError) as caught:
+        build_context(repository, made, subdirectory="web")
+    assert caught.value.message == "the commit has no web/Dockerfile; found 'Dockerfile'"
+    assert caught.value.hint.startswith("builder:set APP --context ., push again; ")
 
 
 def test_the_configured_dockerfile_is_the_one_that_must_be_there(repository: Path) -> None:
