@@ -31,7 +31,7 @@ def listening(pid: int) -> set[tuple[str, int]]:
 class PortDiagnosis(NamedTuple):
     """Why nothing answers, and what to do; ``others`` are the ports that outsiders reach instead.
 
-    ``wrong`` is False when nothing listens: that may still come.
+    ``wrong`` is False when the app may still come: nothing listens, or only what nobody outside reaches.
     """
 
     cause: str
@@ -67,6 +67,15 @@ def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> PortD
             f"nothing listens on port {port}",
             f"make the app listen on 0.0.0.0:$PORT ({port}); if it is slow to start: {SLOW};"
             " if it serves no visitors: a Procfile in the repository with `worker: COMMAND`",
+            wrong=False,
+        )
+    if not others:  # a helper, or an app whose own default this is
+        inside = sorted({p for _, p in sockets})
+        listed = ", ".join(f"127.0.0.1:{p}" for p in inside)
+        return PortDiagnosis(
+            f"listens only on {listed}, expected 0.0.0.0:{port}",
+            f"make the app listen on 0.0.0.0:$PORT ({port}), or on 0.0.0.0:{inside[0]} with `ports:set {app} {inside[0]}`"
+            "; 127.0.0.1 is not reachable from outside the container",
             wrong=False,
         )
     return None

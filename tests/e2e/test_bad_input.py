@@ -68,6 +68,12 @@ BAD_COMMITS = (
         ("0.0.0.0",),
     ),
     Bad(
+        "app listens only on another port of 127.0.0.1",
+        {"Dockerfile": apps.tiny_dockerfile("v2", {"LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": "3000"})},
+        r"listens only on 127\.0\.0\.1:3000, expected 0\.0\.0\.0:8000",
+        ("ports:set",),
+    ),
+    Bad(
         "app never becomes healthy",
         {"Dockerfile": apps.tiny_dockerfile("v2", {"HEALTH_MS": "600000"}), "app.json": HEALTHCHECK},
         r"/healthz.*\b503\b",

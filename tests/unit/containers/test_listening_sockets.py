@@ -46,3 +46,14 @@ def test_one_that_listens_nowhere_may_be_a_worker() -> None:
 
 def test_a_process_that_is_gone_tells_nothing_wrong() -> None:
     assert listening_sockets.listening(2**22 + 1) == set()
+
+
+def test_what_listens_on_loopback_at_another_port_is_told_and_may_be_a_helper() -> None:
+    told = listening_sockets.diagnose([("127.0.0.1", 8080), ("::1", 8080), ("127.0.0.1", 9229)], 5000, "shop")
+    assert told is not None
+    assert told.cause == "listens only on 127.0.0.1:8080, 127.0.0.1:9229, expected 0.0.0.0:5000"
+    assert told.hint == (
+        "make the app listen on 0.0.0.0:$PORT (5000), or on 0.0.0.0:8080 with `ports:set shop 8080`; 127.0.0.1 is not"
+        " reachable from outside the container"
+    )
+    assert not told.wrong
