@@ -74,7 +74,7 @@ def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> PortD
         listed = ", ".join(f"127.0.0.1:{p}" for p in inside)
         return PortDiagnosis(
             f"listens only on {listed}, expected 0.0.0.0:{port}",
-            f"make the app listen on 0.0.0.0:$PORT ({port}), or on 0.0.0.0:{inside[0]} with `ports:set {app} {inside[0]}`"
+            f"make the app listen on 0.0.0.0:$PORT ({port}), or on 0.0.0.0:{inside[0]} (`ports:set {app} {inside[0]}`)"
             "; 127.0.0.1 is not reachable from outside the container",
             wrong=False,
         )

@@ -53,7 +53,7 @@ def test_what_listens_on_loopback_at_another_port_is_told_and_may_be_a_helper() 
     assert told is not None
     assert told.cause == "listens only on 127.0.0.1:8080, 127.0.0.1:9229, expected 0.0.0.0:5000"
     assert told.hint == (
-        "make the app listen on 0.0.0.0:$PORT (5000), or on 0.0.0.0:8080 with `ports:set shop 8080`; 127.0.0.1 is not"
+        "make the app listen on 0.0.0.0:$PORT (5000), or on 0.0.0.0:8080 (`ports:set shop 8080`); 127.0.0.1 is not"
         " reachable from outside the container"
     )
     assert not told.wrong
