@@ -65,7 +65,8 @@ def diagnose(sockets: Collection[tuple[str, int]], port: int, app: str) -> PortD
     if not sockets:
         return PortDiagnosis(
             f"nothing listens on port {port}",
-            f"make the app listen on 0.0.0.0:$PORT ({port}); if it is slow to start: {SLOW};"
+            f"make the app listen on 0.0.0.0:$PORT ({port}); if a variable is missing: config:set {app} NAME=VALUE;"
+            f" if it is slow to start: {SLOW};"
             " if it serves no visitors: a Procfile in the repository with `worker: COMMAND`",
             wrong=False,
         )

@@ -137,7 +137,7 @@ class NewReleases:
         if left_out and any(process.command for process in release.processes):
             job.journal.detail(
                 f"ENTRYPOINT {shlex.join(image.entrypoint)} does not run: the commands of the Procfile take its place;"
-                " to run them through it: `entrypoint = true` in a gitship.toml"
+                " to run it with them: `entrypoint = true` in a gitship.toml; to run it alone: remove the Procfile"
             )
 
     def _wishes(self, app: App, job: Job, manifest: Manifest) -> tuple[dict[str, str], dict[str, Any]]:

@@ -37,7 +37,7 @@ def test_run_and_other_processes_run_their_own_words(server: Server, tiny_app: C
     procfile = {"Procfile": "web: /tiny\nworker: /tiny work\n", "app.json": formation}
     said = server.push_ok(make(tiny_app, "plain", SERVER, **procfile), "plain")
     assert "ENTRYPOINT /tiny does not run: the commands of the Procfile take its place" in said, said
-    assert "`entrypoint = true` in a gitship.toml" in said, said
+    assert "to run it with them: `entrypoint = true` in a gitship.toml; to run it alone: remove the Procfile" in said
     assert server.get("plain").body == "v1\n"
     done = server.ssh("run", "--timeout", "5s", "plain", "echo", "hello")
     assert (done.returncode, done.stdout) == (0, "hello\n"), done

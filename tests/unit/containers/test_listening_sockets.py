@@ -41,7 +41,8 @@ def test_an_app_on_another_port_is_told_which() -> None:
 def test_one_that_listens_nowhere_may_be_a_worker() -> None:
     told = listening_sockets.diagnose((), 5000, "shop")
     assert told is not None and not told.wrong
-    assert "0.0.0.0:$PORT (5000)" in told.hint and "Procfile in the repository with `worker: COMMAND`" in told.hint
+    assert "0.0.0.0:$PORT (5000)" in told.hint and "config:set shop NAME=VALUE" in told.hint
+    assert "Procfile in the repository with `worker: COMMAND`" in told.hint
 
 
 def test_a_process_that_is_gone_tells_nothing_wrong() -> None:
