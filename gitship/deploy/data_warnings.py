@@ -39,10 +39,13 @@ def _lines(engine: Engine, rollout: Rollout, image: Image) -> list[str]:
         anew = "is a VOLUME of the image and begins anew with each deploy"
         said.append(f"{path} {anew}: storage:mount {name} data:{path}")
     for container in [*rollout.new[:1], *rollout.formation.end[:1]]:
-        found = _beside(filter(_DATABASE.fullmatch, engine.changed(container.id)), mounts)
-        for path in found[:MOST_LINES]:
+        changed = engine.changed(container.id)
+        for path in _beside(filter(_DATABASE.fullmatch, changed), mounts)[:MOST_LINES]:
             line = f"{container.process} writes {path} inside its container, which each deploy replaces"
-            said.append(f"{line}: storage:mount {name} data:DIRECTORY, and have it write there")
+            above = str(PurePosixPath(path).parent)
+            # a volume over a directory of the image would hide the files that a later image has there
+            fix = f"data:{above}" if changed.get(above) else "data:DIRECTORY, and have it write there"
+            said.append(f"{line}: storage:mount {name} {fix}")
     return list(dict.fromkeys(said))
 
 

@@ -289,10 +289,10 @@ class DockerEngine:
             if not stop.is_set():
                 self._connection.close()
 
-    def changed(self, container_id: str) -> tuple[str, ...]:
+    def changed(self, container_id: str) -> Mapping[str, bool]:
         with translated(self.host, "look into a container", missing=f"container {container_id[:12]}"):
             rows = self._docker.diff(container_id) or ()
-            return tuple(row["Path"] for row in rows if row["Kind"] != 2)  # which is for what was removed
+            return {row["Path"]: row["Kind"] == 1 for row in rows if row["Kind"] != 2}  # 0 is changed, 2 removed
 
     def usage(self, container_id: str) -> Usage | None:
         return self._meters.usage(container_id) if self._here else None

@@ -335,8 +335,8 @@ class Engine(Protocol):
         """
         ...
 
-    def changed(self, container_id: str) -> tuple[str, ...]:
-        """What a container has changed of its image's files, or has added; not in its volumes."""
+    def changed(self, container_id: str) -> Mapping[str, bool]:
+        """The paths that a container has changed of its image, or has added (True); not in its volumes."""
         ...
 
     def usage(self, container_id: str) -> Usage | None:

@@ -318,7 +318,7 @@ def test_a_push_that_takes_a_while_says_what_ctrl_c_does(server: Server, tiny_ap
 def test_a_push_says_which_data_go_with_the_container(server: Server, tiny_app: Callable[..., Path]) -> None:
     """A database beside the app and a VOLUME of the image are lost with the next push: said while it can be helped."""
     busybox = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
-    script = "#!/busybox sh\n/busybox mkdir -p /srv; echo row > /srv/app.db; echo row > $KEPT/kept.db\nexec /tiny\n"
+    script = "#!/busybox sh\n/busybox mkdir -p /srv; echo row > /srv/app.db; echo row > /top.db; echo row > $KEPT/kept.db\nexec /tiny\n"
     extra = ["COPY busybox boot /", 'VOLUME ["/config", "/kept/here"]', "ENV KEPT=/config"]
     files = {"Dockerfile": apps.tiny_dockerfile("v1", cmd='["/busybox", "sh", "/boot"]', extra=extra), "boot": script}
     repository = tiny_app("forgetful", files=files)
@@ -328,7 +328,9 @@ def test_a_push_says_which_data_go_with_the_container(server: Server, tiny_app: 
     lost = "web writes /srv/app.db inside its container, which each deploy replaces: storage:mount forgetful data:"
     anew = "is a VOLUME of the image and begins anew with each deploy: storage:mount forgetful data:"
     said = server.push_ok(repository, "forgetful")
-    assert lost in said and "kept.db" not in said, said
+    assert f"{lost}/srv " in said and "kept.db" not in said, said  # made by the app: nothing of the image is hidden
+    beside = "web writes /top.db inside its container, which each deploy replaces: storage:mount forgetful data:"
+    assert f"{beside}DIRECTORY, and have it write there" in said, said
     assert f"/config {anew}/config" in said and f"/kept/here {anew}/kept/here" in said, said
 
     for path in ("config:/config", "kept:/kept", "srv:/srv"):
@@ -337,6 +339,6 @@ def test_a_push_says_which_data_go_with_the_container(server: Server, tiny_app: 
     files["Dockerfile"] = files["Dockerfile"].replace("VOLUME", "COPY busybox /bin/test\nUSER 1000\nVOLUME")
     apps.commit(repository, "Two", files)
     said = server.push_ok(repository, "forgetful")
-    assert lost not in said and anew not in said, said
+    assert lost not in said and anew not in said and beside in said, said
     for path in ("/config", "/kept", "/srv"):
         assert f"web runs as 1000, which may not write to {path}: `RUN mkdir -p {path} && chown 1000 {path}`" in said

@@ -96,8 +96,8 @@ class HookedEngine:
         if container_id in self.containers:
             self.containers[container_id] = replace(self.containers[container_id], status="exited")
 
-    def changed(self, container_id: str) -> tuple[str, ...]:
-        return ()
+    def changed(self, container_id: str) -> Mapping[str, bool]:
+        return {}
 
     def remove(self, container_id: str) -> None:
         self._hook("remove", container_id)
