@@ -33,20 +33,23 @@ def tell(engine: Engine, rollout: Rollout) -> None:
 
 
 def _lines(engine: Engine, rollout: Rollout, image: Image) -> list[str]:
-    name, said = rollout.app.name, list[str]()
+    name, said = rollout.app.name, dict[str, str]()  # by the path
     mounts = [mount for process in rollout.release.processes for mount in process.mounts]
     for path in _beside(image.volumes, mounts)[:MOST_LINES]:
         anew = "is a VOLUME of the image and begins anew with each deploy"
-        said.append(f"{path} {anew}: storage:mount {name} data:{path}")
+        said[path] = f"{path} {anew}: storage:mount {name} data:{path}"
     for container in [*rollout.new[:1], *rollout.formation.end[:1]]:
         changed = engine.changed(container.id)
         for path in _beside(filter(_DATABASE.fullmatch, changed), mounts)[:MOST_LINES]:
-            line = f"{container.process} writes {path} inside its container, which each deploy replaces"
+            what = f"{container.process} writes {path} inside its container, which each deploy replaces"
+            if container not in rollout.new:  # what is live may be mended already
+                label = container.name.rpartition(".")[2]
+                what = f"{container.process} of {label} wrote {path} inside its container, which this deploy replaces"
             above = str(PurePosixPath(path).parent)
             # a volume over a directory of the image would hide the files that a later image has there
             fix = f"data:{above}" if changed.get(above) else "data:DIRECTORY, and have it write there"
-            said.append(f"{line}: storage:mount {name} {fix}")
-    return list(dict.fromkeys(said))
+            said.setdefault(path, f"{what}: storage:mount {name} {fix}")
+    return list(said.values())
 
 
 def _closed(engine: Engine, rollout: Rollout, image: Image) -> Iterator[str]:
@@ -59,7 +62,8 @@ def _closed(engine: Engine, rollout: Rollout, image: Image) -> Iterator[str]:
         if engine.exec(container.id, ("test", "-w", path), TEST_S)[0] == 1:
             yield (
                 f"{process.type} runs as {user}, which may not write to {path}: `RUN mkdir -p {path} && chown {user}"
-                f" {path}` before USER in the Dockerfile gives an empty volume its owner"
+                f" {path}` before USER in the Dockerfile gives an empty volume its owner; or storage:import one that"
+                " has it: `help volumes`"
             )
 
 

@@ -318,7 +318,8 @@ def test_a_push_that_takes_a_while_says_what_ctrl_c_does(server: Server, tiny_ap
 def test_a_push_says_which_data_go_with_the_container(server: Server, tiny_app: Callable[..., Path]) -> None:
     """A database beside the app and a VOLUME of the image are lost with the next push: said while it can be helped."""
     busybox = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
-    script = "#!/busybox sh\n/busybox mkdir -p /srv; echo row > /srv/app.db; echo row > /top.db; echo row > $KEPT/kept.db\nexec /tiny\n"
+    written = " ".join(f"echo row > {path};" for path in ("/srv/app.db", "/top.db", "$KEPT/kept.db"))
+    script = f"#!/busybox sh\n/busybox mkdir -p /srv; {written}\nexec /tiny\n"
     extra = ["COPY busybox boot /", 'VOLUME ["/config", "/kept/here"]', "ENV KEPT=/config"]
     files = {"Dockerfile": apps.tiny_dockerfile("v1", cmd='["/busybox", "sh", "/boot"]', extra=extra), "boot": script}
     repository = tiny_app("forgetful", files=files)
@@ -339,6 +340,8 @@ def test_a_push_says_which_data_go_with_the_container(server: Server, tiny_app: 
     files["Dockerfile"] = files["Dockerfile"].replace("VOLUME", "COPY busybox /bin/test\nUSER 1000\nVOLUME")
     apps.commit(repository, "Two", files)
     said = server.push_ok(repository, "forgetful")
-    assert lost not in said and anew not in said and beside in said, said
+    assert lost not in said and anew not in said and beside not in said, said  # as this user it cannot
+    assert "web of v4 wrote /top.db inside its container, which this deploy replaces: storage:mount forget" in said
     for path in ("/config", "/kept", "/srv"):
         assert f"web runs as 1000, which may not write to {path}: `RUN mkdir -p {path} && chown 1000 {path}`" in said
+        assert "or storage:import one that has it: `help volumes`" in said, said
