@@ -32,6 +32,13 @@ def tell(engine: Engine, rollout: Rollout) -> None:
             rollout.job.journal.detail(line)
 
 
+def tell_closed(engine: Engine, rollout: Rollout) -> None:
+    """Of a release that fails its checks: a volume that it cannot write to may be why."""
+    with suppress(GitshipError):
+        for line in _closed(engine, rollout, engine.images.inspect(rollout.release.image_id)):
+            rollout.job.journal.detail(line)
+
+
 def _lines(engine: Engine, rollout: Rollout, image: Image) -> list[str]:
     name, said = rollout.app.name, dict[str, str]()  # by the path
     mounts = [mount for process in rollout.release.processes for mount in process.mounts]

@@ -131,7 +131,8 @@ class Pipeline:
         """New containers take the place of the old ones, which nobody repairs meanwhile."""
         self._start(rollout)
         with on_error(lambda: self._end_new(rollout)):
-            self._check(rollout)
+            with on_error(lambda: data_warnings.tell_closed(self._engine, rollout)):
+                self._check(rollout)
             self._hooks.before_switch(rollout)
             self._warmer.before_the_switch(rollout)
             self._canary.run(rollout)

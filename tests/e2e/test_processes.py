@@ -345,3 +345,20 @@ def test_a_push_says_which_data_go_with_the_container(server: Server, tiny_app: 
     for path in ("/config", "/kept", "/srv"):
         assert f"web runs as 1000, which may not write to {path}: `RUN mkdir -p {path} && chown 1000 {path}`" in said
         assert "or storage:import one that has it: `help volumes`" in said, said
+
+
+def test_a_release_that_cannot_write_to_its_volume_is_told_so_when_it_fails(
+    server: Server, tiny_app: Callable[..., Path]
+) -> None:
+    """A program that waits for its database, which it cannot make, gets no further than the checks."""
+    extra = ["COPY busybox /bin/test", "USER 1000"]
+    text = apps.tiny_dockerfile("v1", {"LISTEN_PORT": "3000"}, extra=extra)
+    repository = tiny_app("closed", files={"Dockerfile": text})
+    (repository / "busybox").write_bytes(Path(shutil.which("busybox") or "/bin/busybox").read_bytes())
+    (repository / "busybox").chmod(0o755)
+    apps.commit(repository, "busybox")
+    assert server.ssh("apps:create", "closed").returncode == 0
+    assert server.ssh("storage:mount", "closed", "data:/data").returncode == 0
+    refused = server.push(repository, "closed")
+    assert refused.returncode != 0
+    assert "web runs as 1000, which may not write to /data: `RUN mkdir -p /data" in refused.stderr, refused.stderr

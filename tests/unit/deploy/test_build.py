@@ -198,5 +198,5 @@ def test_the_build_log_is_named_by_its_command_wherever_it_is_spoken_of(store: S
 
 def test_a_procfile_that_names_a_file_left_out_is_told_before_the_build(store: Store, tmp_path: Path) -> None:
     told = "Procfile: web names start.sh, which .dockerignore line 3, '*.sh' leaves out of the build"
-    commands = {"processes": {"web": ("./start.sh",), "worker": ("/bin/sh", "-c", "python work.py | cat")}}
-    assert told in build(store, tmp_path, Printer(), files=FILES, **commands)
+    commands = {"web": ("./start.sh",), "worker": ("/bin/sh", "-c", "python work.py | cat")}
+    assert told in build(store, tmp_path, Printer(), files=FILES, processes=commands)

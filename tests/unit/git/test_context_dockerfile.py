@@ -130,7 +130,7 @@ PLACES: dict[str, tuple[dict[str, bytes], str, str]] = {
 def test_the_command_for_a_dockerfile_in_another_place_fits_what_it_copies(repository: Path, place: str) -> None:
     files, options, table = PLACES[place]
     with pytest.raises(GitError) as caught:
-        build_context(repository, commit(repository, files))
+        build_context(repository, commit(repository, {**files}))
     command, toml = caught.value.hint.split(", push again", 1)
     assert command == f"builder:set APP {options}"
     assert toml.endswith(f"in a gitship.toml at the top of the repository:\n\n[build]\n{table}\n")

@@ -62,7 +62,7 @@ def test_each_is_told_once(repository: Path) -> None:
 
 def test_a_dockerignore_of_the_dockerfiles_own_is_the_one_that_is_named(repository: Path) -> None:
     files = {"prod": b"", "prod.dockerignore": b"x", ".dockerignore": b"y", "x": b"", "y": b""}
-    made = commit(repository, files)
+    made = commit(repository, {**files})
     context = prepare(repository, made, dockerfile="prod")
     assert [found.by for found in left_out.named(repository, made, context, ["x y"])] == [
         "prod.dockerignore line 1, 'x'"
