@@ -12,7 +12,7 @@ import pytest
 from gitship.errors import GitError
 from gitship.git.blobs import DulwichBlobs, GitBlobs
 from gitship.git.starter_dockerfile import starting_dockerfile
-from tests.unit.git.commits import bare, build_context, commit, link
+from tests.unit.git.commits import Content, bare, build_context, commit, link
 
 STARTERS = Path(__file__).parent / "starters"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 12345\n"
@@ -96,7 +96,7 @@ def test_dockerfiles_in_other_places_are_named_the_likeliest_first(repository: P
     assert "builder:set APP --dockerfile api/Dockerfile, push again (or another of these)" in caught.value.hint
 
 
-PLACES: dict[str, tuple[dict[str, bytes], str, str]] = {
+PLACES: dict[str, tuple[dict[str | bytes, Content], str, str]] = {
     "another name": ({"Containerfile": b""}, "--dockerfile Containerfile", 'dockerfile = "Containerfile"'),
     "files beside it": (
         {"vote/Dockerfile": b"COPY requirements.txt ./requirements.txt\n", "vote/requirements.txt": b"", "a": b""},
@@ -130,7 +130,7 @@ PLACES: dict[str, tuple[dict[str, bytes], str, str]] = {
 def test_the_command_for_a_dockerfile_in_another_place_fits_what_it_copies(repository: Path, place: str) -> None:
     files, options, table = PLACES[place]
     with pytest.raises(GitError) as caught:
-        build_context(repository, commit(repository, {**files}))
+        build_context(repository, commit(repository, files))
     command, toml = caught.value.hint.split(", push again", 1)
     assert command == f"builder:set APP {options}"
     assert toml.endswith(f"in a gitship.toml at the top of the repository:\n\n[build]\n{table}\n")

@@ -8,7 +8,7 @@ import pytest
 
 from gitship.git import left_out
 from gitship.git.build_context import prepare
-from tests.unit.git.commits import bare, commit
+from tests.unit.git.commits import Content, bare, commit
 
 IGNORE = b"# not for images\n*.env\n\n**/*.txt\nassets/\n!assets/keep.css\nnode_modules\nkept\n!kept/*\n"
 FILES = (
@@ -61,8 +61,14 @@ def test_each_is_told_once(repository: Path) -> None:
 
 
 def test_a_dockerignore_of_the_dockerfiles_own_is_the_one_that_is_named(repository: Path) -> None:
-    files = {"prod": b"", "prod.dockerignore": b"x", ".dockerignore": b"y", "x": b"", "y": b""}
-    made = commit(repository, {**files})
+    files: dict[str | bytes, Content] = {
+        "prod": b"",
+        "prod.dockerignore": b"x",
+        ".dockerignore": b"y",
+        "x": b"",
+        "y": b"",
+    }
+    made = commit(repository, files)
     context = prepare(repository, made, dockerfile="prod")
     assert [found.by for found in left_out.named(repository, made, context, ["x y"])] == [
         "prod.dockerignore line 1, 'x'"
