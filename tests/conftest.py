@@ -19,6 +19,7 @@ SLOWEST = (
     "e2e/test_kill_points.py",
     "e2e/test_processes.py",
     "e2e/test_bad_input.py",
+    "e2e/services/test_engine_contract.py",
     "e2e/test_model.py",
     "e2e/test_web.py",
     "e2e/test_readme_commands.py",

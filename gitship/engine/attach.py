@@ -98,9 +98,13 @@ class Attached:
         return self._code()
 
     def close(self) -> None:
-        self._stream.close()
-        if self._kill is not None:
-            self._kill()
+        try:
+            if self._kill is not None:  # first: a program that sees its input end believes that it has had it all
+                self._kill()
+        finally:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # a thread that reads holds what closing would wait for
+            self._stream.close()
 
 
 def attach(
@@ -147,7 +151,7 @@ def execute(
         path,
         terminal is not None,
         lambda: oneoff.exec_code(wire, api, exec_id, patience),
-        lambda: oneoff.kill(wire.json("GET", f"{path}/json") or {}, container_id),
+        lambda: oneoff.kill(wire, path, container_id),
     )
 
 

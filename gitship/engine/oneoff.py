@@ -25,6 +25,7 @@ STOP_GRACE_S = 5.0  # what a one-off command gets to end by itself when it is ca
 OUTPUT_BYTES = 64 << 10
 TIMED_OUT = 124  # the exit code that timeout(1) gives
 _WAIT_S = 0.1
+_PID_S = 2.0
 
 
 class TemporaryContainers(Protocol):
@@ -124,7 +125,7 @@ def execute(
                 del output[:-OUTPUT_BYTES]
         code = exec_code(wire, api, exec_id, patience)
     except (TimeoutExpired, WaitInterrupted) as over:
-        kill(wire.json("GET", f"{api}/exec/{exec_id}/json") or {}, container_id)
+        kill(wire, f"{api}/exec/{exec_id}", container_id)
         if isinstance(over, WaitInterrupted):
             raise DeployCanceled("the command was canceled") from None
         code = TIMED_OUT
@@ -140,23 +141,32 @@ def exec_code(wire: DockerHttp, api: str, exec_id: str, patience: Timeout) -> in
         time.sleep(_WAIT_S)  # bounded by the patience
 
 
-def kill(found: dict[str, Any], container_id: str) -> None:
-    """Ends a command, for which Docker has no call: by process id, once its cgroup says that it is the one meant."""
-    pid = found.get("Pid") or 0
-    if not found.get("Running") or pid <= 1:
-        return
+def kill(wire: DockerHttp, path: str, container_id: str) -> None:
+    """Ends the exec at ``path``, for which Docker has no call: by process id, once its cgroup says that it is meant."""
+    deadline = time.monotonic() + _PID_S
+    while True:
+        found = wire.json("GET", f"{path}/json") or {}
+        pid = found.get("Pid") or 0
+        if not found.get("Running"):
+            return
+        if pid > 1:
+            break
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(_WAIT_S)  # a command may print before Docker knows its process id
     with suppress(OSError):
         if re.search(rf"\b{re.escape(container_id)}\b", Path(f"/proc/{pid}/cgroup").read_text()):
-            for one in _with_children(pid):
+            for one in _stopped_with_children(pid):
                 with suppress(OSError):  # it has ended meanwhile
                     os.kill(one, signal.SIGKILL)
 
 
-def _with_children(pid: int) -> list[int]:
-    """The process and all that came of it: a shell's commands outlive the shell."""
+def _stopped_with_children(pid: int) -> list[int]:
+    """The process and all that came of it: a shell's commands outlive the shell. Stopped, so that none comes after."""
     found = [pid]
     for parent in found:
         with suppress(OSError):
+            os.kill(parent, signal.SIGSTOP)
             found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
     return found
 

@@ -14,7 +14,7 @@ from gitship.engine.attach import Attached, execute
 from gitship.engine.docker_http import DockerHttp
 from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import EngineError
-from tests.listening import until_closed
+from tests.listening import answering, at_path, until_closed
 from tests.unit.engine.test_docker_http import server
 
 UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\n\r\n"
@@ -83,8 +83,9 @@ def test_a_program_may_print_the_same_words(tmp_path: Path, code: int, more: byt
 
 def test_a_client_that_goes_ends_the_wait(tmp_path: Path) -> None:
     gone = threading.Event()
-    with server(tmp_path / "s", docker(0, until_closed)) as host:
-        talk = program(host, gone)
+    path = str(tmp_path / "s")
+    with answering(at_path(path), docker(0, until_closed), together=True):
+        talk = program(f"unix://{path}", gone)
         threading.Timer(0.1, gone.set).start()
         with pytest.raises(WaitInterrupted):
             list(talk.output())
