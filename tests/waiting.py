@@ -8,6 +8,7 @@ from typing import Any
 
 GUARD_S = 30.0  # however busy the machine is
 OFTEN_S = 0.02
+SELDOM_S = 0.1
 
 
 def wait_until(
@@ -15,13 +16,15 @@ def wait_until(
 ) -> Any:
     """Polls until ``condition()`` is true, and returns its value; AssertionError with ``what`` after the time-out.
 
-    A ``timeout_s`` below GUARD_S means GUARD_S.
+    A ``timeout_s`` below GUARD_S means GUARD_S. What takes long is asked for less often, up to each SELDOM_S: many
+    conditions start a program, and whatever is waited for needs the processors that those take.
     """
     timeout_s = max(timeout_s, GUARD_S)
-    deadline = time.monotonic() + timeout_s
+    began = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(every_s)
+        passed = time.monotonic() - began
+        assert passed < timeout_s, f"not within {timeout_s:g} s: {what}"
+        time.sleep(max(every_s, min(SELDOM_S, passed / 10)))
     return value
 
 

@@ -26,9 +26,9 @@ from tests.e2e.harness import Server, serving
 from tests.e2e.model import KINDS, Visitors, World
 from tests.waiting import wait_until
 
-STEPS = int(os.environ.get("GITSHIP_TEST_STEPS", "40"))
-SEED = int(os.environ.get("GITSHIP_TEST_SEED", "1"))
-STEPS_OF_ONE = 40  # hypothesis leaves some rules out each time
+STEPS = int(os.environ.get("GITSHIP_TEST_STEPS", "28"))
+SEED = int(os.environ.get("GITSHIP_TEST_SEED", "11"))  # with 28 steps it does 14 kinds of things
+STEPS_OF_ONE = 7  # hypothesis leaves some rules out each time: 40 steps of one run were 26 renames and 14 scales
 MOST_S = 240 + STEPS * 10
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(MOST_S)]

@@ -91,7 +91,8 @@ class Restored:
 
 
 @pytest.fixture
-def restored(tmp_path: Path) -> Iterator[Restored]:
+def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Restored]:
+    monkeypatch.setattr(rebuild_after_restore, "LOOK_S", 0.02)
     made = Restored(tmp_path)
     yield made
     made.store.close()
