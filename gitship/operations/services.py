@@ -166,6 +166,12 @@ class BackingServices:
         if alias and not ALIAS.fullmatch(alias):
             raise UsageError(f"'{alias[:40]}' cannot be an alias", "capital letters, digits and '_', as in REPORTS")
         ensure_unlocked(self._store, self._store.confirm(app, by))
+        links = self._store.service_links(service_id=service.id, app_id=app.id)
+        if links and not alias:
+            raise AlreadyThere(
+                f"{app.name} is already linked to {service.name}, as {links[0].alias}",
+                "for a second link name it: --alias NAME",
+            )
         name = alias or self._room.links.free_alias(service, app)
         self._room.links.ensure_linkable(service, app, name, read_only=read_only)
 

@@ -43,8 +43,9 @@ def remove_labelled(host: str, label: str) -> None:
 
 
 def remove_images_of(host: str, server: str) -> None:
-    """What was pulled for its apps, which has its name and not its label."""
-    tags = docker(host, "images", "--filter", f"reference=gitship/*:{server}-*", "--format", "{{.Repository}}:{{.Tag}}")
+    """What was pulled for its apps and services, which has its name and not its label."""
+    wanted = [f"--filter=reference={kind}/*:{server}-*" for kind in ("gitship", "gitship-service")]
+    tags = docker(host, "images", *wanted, "--format", "{{.Repository}}:{{.Tag}}")
     if tags:
         docker(host, "rmi", "-f", *tags.split(), check=False)
 

@@ -67,6 +67,26 @@ TARGETS = (
     "gitship.store.live_releases:LiveReleases.release_address",
     "gitship.deploy.journal:DeployJournal.finish",
     "gitship.engine.docker_images:DockerImages.remove",
+    # and what is done to services
+    "gitship.services.tasks:ServiceTasks._run",
+    "gitship.services.fetch_image:ServiceImages.fetch",
+    "gitship.services.fetch_image:ServiceImages.hold",
+    "gitship.services.service_volumes:ServiceVolumes.make",
+    "gitship.services.service_volumes:ServiceVolumes.take",
+    "gitship.services.service_volumes:ServiceVolumes.discard",
+    "gitship.services.service_container:ServiceContainers.make",
+    "gitship.services.service_container:ServiceContainers.start",
+    "gitship.services.service_container:ServiceContainers.join",
+    "gitship.services.service_container:ServiceContainers.leave",
+    "gitship.services.service_container:ServiceContainers.leave_all",
+    "gitship.services.service_container:ServiceContainers.join_all",
+    "gitship.services.service_container:ServiceContainers.end_others",
+    "gitship.services.links:ServiceLinks._new_login",
+    "gitship.services.links:ServiceLinks._drop",
+    "gitship.services.links:ServiceLinks.renew",
+    "gitship.store.services:ServiceRecords.create_link",
+    "gitship.store.services:ServiceRecords.change_link",
+    "gitship.engine.docker:DockerEngine.remove_network",
 )
 
 
