@@ -32,7 +32,7 @@ class LinkedApps:
         Raises GitshipError when it does not go live.
         """
         app = self._store.confirm(app, by)
-        if not self._runs(app):
+        if not self.runs(app):
             return
         deploy = self._jobs.submit(app, Request(DeployKind.CONFIG, cause), by)
         begun(deploy.id)
@@ -49,7 +49,7 @@ class LinkedApps:
         with ExitStack() as held:
             for app_id in sorted({link.app_id for link in self._store.service_links(service_id=service.id)}):
                 app = self._store.app_by_id(app_id)
-                if not self._runs(app) or self._pauses.paused(app) is not None:
+                if not self.runs(app) or self._pauses.paused(app) is not None:
                     continue
                 try:
                     self._pauses.pause(app, MOST_S, by)
@@ -64,5 +64,5 @@ class LinkedApps:
         with suppress(GitshipError):  # over already, or the app is gone
             self._pauses.resume(app, by)
 
-    def _runs(self, app: App) -> bool:
+    def runs(self, app: App) -> bool:
         return app.live_release is not None and self._store.setting(app.id, STOPPED) is not True

@@ -168,6 +168,8 @@ class BackingServices:
         ensure_unlocked(self._store, self._store.confirm(app, by))
         links = self._store.service_links(service_id=service.id, app_id=app.id)
         if links and not alias:
+            if restart and not self._has(app, links[0]):  # gitship was killed before the deploy
+                return self._deploy_again(service, app, links[0], by)
             raise AlreadyThere(
                 f"{app.name} is already linked to {service.name}, as {links[0].alias}",
                 "for a second link name it: --alias NAME",
@@ -245,6 +247,19 @@ class BackingServices:
         if by.apps is None or service.made_by == by.key_id:
             return True
         return any(by.sees(link.app_id) for link in self._store.service_links(service_id=service.id))
+
+    def _has(self, app: App, link: ServiceLink) -> bool:
+        """The app's containers have been made since it has the link, or it runs none."""
+        return not self._apps.runs(app) or any(
+            deploy.created_at >= link.created_at and deploy.state.switched for deploy in self._store.deploys(app.id)
+        )
+
+    def _deploy_again(self, service: Service, app: App, link: ServiceLink, by: Identity) -> ServiceTask:
+        def work(journal: TaskJournal) -> None:
+            self._store.confirm_service(service, by)
+            self._apps.deploy(app, f"link {service.name} as {link.alias}", by, journal)
+
+        return self.tasks.begin(service, "link", by, work)
 
     def _one_link(self, service: Service, app: App, alias: str) -> ServiceLink:
         links = [

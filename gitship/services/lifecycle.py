@@ -164,14 +164,19 @@ class ServiceLifecycle:
         try:
             with journal.stage(f"Starting {service.engine} {placed.version}"):
                 self._containers.start(service, beside.container, journal.gone)
-                values = self._containers.values(service)
-                self._actions.output(beside.container, engine.create, values, ACTION_S)
+                self._create_inside(service, beside.container)
             if fill is not None and not engine.restore_before_start:
                 fill(beside.container)
+                self._create_inside(service, beside.container)  # what was restored gets the rights of what is made
             yield beside
         finally:
             if not beside.adopted:
                 self._containers.end(service, beside.container)
+
+    def _create_inside(self, service: Service, container_id: str) -> None:
+        """Its database and the owner of that, unless they are there."""
+        engine = self._containers.engine_of(service)
+        self._actions.output(container_id, engine.create, self._containers.values(service), ACTION_S)
 
     def _filled_before_start(self, service: Service, placed: ServerVolume, fill: Fill) -> None:
         """By a container of the same image that runs no server."""

@@ -68,8 +68,9 @@ class ServiceVolumes:
             )  # fmt: skip
 
     def kept(self, service: Service) -> list[ServiceVolume]:
-        """What can be gone back to, the newest last."""
-        return [v for v in self._store.service_volumes(service.id) if v.use is VolumeUse.KEPT]
+        """What can be gone back to; last what was replaced last, however old it is itself."""
+        kept = [v for v in self._store.service_volumes(service.id) if v.use is VolumeUse.KEPT]
+        return sorted(kept, key=lambda volume: volume.until or 0.0)
 
     def discard(self, service: Service, name: str) -> None:
         """Removes it, or leaves that to ``clear`` while a container uses it."""

@@ -46,8 +46,9 @@ POINTS = [
         (LINK, Point("after", "ServiceRecords.create_link")),
         (LINK, Point("after", "ServiceContainers.join")),
         (LINK, Point("after", "ServiceRecords.change_link")),
-        (UNLINK, Point("before", "ServiceLinks._drop")),
-        (UNLINK, Point("after", "ServiceContainers.leave")),
+        (UNLINK, Point("after", "DeployRecords.create_deploy")),
+        (UNLINK, Point("after", "LiveReleases.set_live")),
+        (UNLINK, Point("after", "GoLive.make")),
         (ROTATE, Point("after", "ServiceRecords.change_link")),
         (UPGRADE, Point("after", "ServiceContainers.leave_all")),
         (UPGRADE, Point("after", "ServiceVolumes.make")),
@@ -103,7 +104,9 @@ def killed(shop: Notes, command: str, point: Point) -> None:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     said = client.communicate(timeout=90)[0]
-    assert not server.trap.exists(), "the point was not reached: " + said.decode()
+    reached = not server.trap.exists()
+    server.trap.unlink(missing_ok=True)
+    assert reached, "the point was not reached: " + said.decode()
     server.kill9()
     server.start()
 
