@@ -45,7 +45,8 @@ class Service:
     """A server of an engine with its data. ``image`` is the reference it came by, ``image_id`` what runs.
 
     ``container`` is Docker's id, "" while there is none; ``volume`` what Docker calls the volume; ``network`` its
-    subnet (CIDR). ``database`` is what is inside; ``root_password`` is that of its superuser.
+    subnet (CIDR). ``database`` is what is inside; ``root_password`` is that of its superuser. ``made_for`` is the id of
+    the app whose file asked for it, by the name ``entry``.
     """
 
     id: int
@@ -63,6 +64,8 @@ class Service:
     network: str | None = None
     made_by: int | None = None
     created_at: float = 0.0
+    made_for: int | None = None
+    entry: str = ""
 
     @property
     def label(self) -> str:

@@ -178,4 +178,8 @@ MIGRATIONS = (
         reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '');
     CREATE INDEX service_tasks_by_service ON service_tasks (service_id, id);
     """,
+    """
+    ALTER TABLE services ADD COLUMN made_for INTEGER;
+    ALTER TABLE services ADD COLUMN entry TEXT NOT NULL DEFAULT '';
+    """,
 )

@@ -28,7 +28,7 @@ from gitship.store.rights import Rights
 KEPT_TASKS = 200  # of one service
 _SERVICE = (
     "id, name, engine, version, image, image_id, state, memory_bytes, database, root_password, volume, container,"
-    " network, made_by, created_at"
+    " network, made_by, created_at, made_for, entry"
 )
 _LINK = "id, service_id, app_id, alias, url, port, read_only, state, login, deploy, created_at, host, declared"
 _LOGIN = "id, service_id, link_id, name, password, created_at"
@@ -43,7 +43,7 @@ class ServiceRecords(Rights):
 
     def create_service(
         self, name: str, engine: str, version: str, image: str, memory_bytes: int, database: str, root_password: str,
-        made_by: int | None,
+        made_by: int | None, made_for: int | None = None, entry: str = "",
     ) -> Service:  # fmt: skip
         """Raises Conflict when the name is taken."""
         values = (name, engine, version, image, "", ServiceState.CREATING, memory_bytes, database, root_password)
@@ -51,8 +51,8 @@ class ServiceRecords(Rights):
             with self.transaction() as db:
                 made = db.execute(
                     f"INSERT INTO services ({_SERVICE.removeprefix('id, ')})"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', NULL, ?, ?)",
-                    (*values, made_by, time.time()),
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', NULL, ?, ?, ?, ?)",
+                    (*values, made_by, time.time(), made_for, entry),
                 ).lastrowid
         except sqlite3.IntegrityError:
             raise Conflict(
@@ -70,8 +70,9 @@ class ServiceRecords(Rights):
             raise NotFound("the service is gone", "see `services:list`")
         return _service(row)
 
-    def find_service(self, name: str) -> Service | None:
-        row = self._row(f"SELECT {_SERVICE} FROM services WHERE name = ?", name)
+    def service_of_entry(self, app_id: int, entry: str) -> Service | None:
+        """The one that was made for that entry of the app's file."""
+        row = self._row(f"SELECT {_SERVICE} FROM services WHERE made_for = ? AND entry = ?", app_id, entry)
         return _service(row) if row else None
 
     def change_service(self, service_id: int, **columns: Any) -> None:
@@ -101,11 +102,13 @@ class ServiceRecords(Rights):
     # -- who may
 
     def may_use_service(self, service: Service, by: Identity) -> bool:
-        """True for a key of all apps; a limited one has those that it made, and those of its apps, if of no other's."""
+        """True for a key of all apps; a limited one has those made by it or for its apps, and those of its apps, if of
+        no other's.
+        """
         if by.apps is None:
             return True
         apps = {link.app_id for link in self.service_links(service_id=service.id)}
-        return apps <= by.apps and (bool(apps) or service.made_by == by.key_id)
+        return apps <= by.apps and (bool(apps) or service.made_by == by.key_id or service.made_for in by.apps)
 
     def confirm_service(self, service: Service, by: Identity) -> Service:
         """The service as it is now. Raises NotFound when it is gone, NoPermission when the key, or its right, is."""
