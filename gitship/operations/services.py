@@ -191,11 +191,13 @@ class BackingServices:
             with self._store.transaction():
                 now, owner = self._store.confirm_service(service, by), self._store.confirm(app, by)
                 self._store.change_link(link.id, state=LinkState.ENDING, deploy=None)
-            self._apps.deploy(
-                owner, f"unlink {now.name} ({link.alias})", by, journal,
-                begun=lambda deploy_id: self._store.change_link(link.id, deploy=deploy_id),
-            )  # fmt: skip
-            self._room.links.settle(now)
+            try:
+                self._apps.deploy(
+                    owner, f"unlink {now.name} ({link.alias})", by, journal,
+                    begun=lambda deploy_id: self._store.change_link(link.id, deploy=deploy_id),
+                )  # fmt: skip
+            finally:  # one that has failed leaves the link, for the next deploy, too
+                self._room.links.settle(now)
             waits = any(one.id == link.id for one in self._store.service_links(service_id=now.id))
             left = "; its login goes when the containers of before have ended" if waits else ""
             journal.line(f"=====> {owner.name} is not linked to {now.name} any more{left}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +16,7 @@ from gitship.deploy.journal import DeployJournal
 from gitship.deploy.rollout import Rollout
 from gitship.errors import GitshipError
 from gitship.events import Bus
-from gitship.model import GITSHIP, App, DeployKind
+from gitship.model import GITSHIP, App, DeployKind, DeployState
 from gitship.model.services import LinkState
 from tests.unit.memory.servers import Servers
 
@@ -90,3 +91,15 @@ def test_a_push_that_is_refused_does_not_take_over_a_link_made_by_hand(servers: 
 
     (link,) = servers.store.service_links(app_id=app.id)
     assert link.state is LinkState.ACTIVE
+
+
+def test_a_deploy_that_fails_leaves_what_the_next_one_gets_by_a_link(servers: Servers, tmp_path: Path) -> None:
+    app = servers.app("shop")
+    push(servers, app, DeclaredService("db", "postgres"), logs=tmp_path)
+    push(servers, app, logs=tmp_path)
+    assert servers.store.linked_environment(app.id) == {}  # of this deploy
+
+    last = servers.store.deploys(app.id)[0]
+    servers.store.update_deploy(replace(last, state=DeployState.FAILED))
+
+    assert "DATABASE_URL" in servers.store.linked_environment(app.id)
