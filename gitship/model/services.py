@@ -137,7 +137,10 @@ class TaskState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceTask:
-    """Something that is done to a service, one at a time each. Times are epoch seconds."""
+    """Something that is done to a service, one at a time each. Times are epoch seconds.
+
+    ``apps`` are the ids of those that its lines may tell of.
+    """
 
     id: int
     service_id: int
@@ -149,6 +152,7 @@ class ServiceTask:
     finished_at: float | None = None
     reason: str = ""
     hint: str = ""
+    apps: frozenset[int] = frozenset()
 
 
 def variables(link: ServiceLink, login: ServiceLogin, service: Service) -> Mapping[str, str]:

@@ -98,6 +98,13 @@ class BackingServices:
         for line in self._engine.logs(now.container, tail=tail):
             yield line.text
 
+    def last_task(self, service: Service) -> ServiceTask | None:
+        return next(iter(self._store.service_tasks(service.id)), None)
+
+    def tells(self, task: ServiceTask, by: Identity) -> bool:
+        """Whether the key may see why it failed and what it printed: nothing of apps that it must not know of."""
+        return all(by.sees(app_id) for app_id in task.apps)
+
     def ensure_unlinked(self, service: Service) -> None:
         """Raises Conflict while an app has it."""
         if linked := [app.name for app, _ in self.links(service)]:
@@ -120,7 +127,7 @@ class BackingServices:
                 self._link(service, link_to, alias, by, journal)
             self._tell(journal, self._store.service(service.id), "is ready")
 
-        return self._room.new.begin(service, "create", by, work)
+        return self._room.new.begin(service, "create", by, work, about=link_to)
 
     def destroy(self, service: Service, by: Identity) -> ServiceTask:
         """With its data and all that is kept of them; backups stay. Raises Conflict while an app has it."""
@@ -180,7 +187,7 @@ class BackingServices:
         def work(journal: TaskJournal) -> None:
             self._link(service, app, name, by, journal, read_only=read_only, scheme=scheme, restart=restart)
 
-        return self.tasks.begin(service, "link", by, work)
+        return self.tasks.begin(service, "link", by, work, about=app)
 
     def unlink(self, service: Service, app: App, by: Identity, *, alias: str = "") -> ServiceTask:
         """A deploy takes it from the app's containers; then its login goes, and the way to the server. Data stay."""
@@ -261,7 +268,7 @@ class BackingServices:
             self._store.confirm_service(service, by)
             self._apps.deploy(app, f"link {service.name} as {link.alias}", by, journal)
 
-        return self.tasks.begin(service, "link", by, work)
+        return self.tasks.begin(service, "link", by, work, about=app)
 
     def _one_link(self, service: Service, app: App, alias: str) -> ServiceLink:
         links = [

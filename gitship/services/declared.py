@@ -116,7 +116,7 @@ class DeclaredServices:
             self._links.add(now, app, alias, by, declared=one.name)
             journal.detail(f"{app.name} gets {alias}_URL and its parts")
 
-        task = self._new.begin(service, "create" if made else "link", by, work, made=made)
+        task = self._new.begin(service, "create" if made else "link", by, work, made=made, about=app)
         self._tasks.follow(task, rollout.job.journal.line, rollout.job.cancel)
         if rollout.job.cancel.is_set():
             raise DeployCanceled("canceled while a service was made")

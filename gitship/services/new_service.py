@@ -45,10 +45,12 @@ class NewServices:
                 by.key_id, link_to.id if link_to is not None and entry else None, entry,
             )  # fmt: skip
 
-    def begin(self, service: Service, kind: str, by: Identity, work: Work, *, made: bool = True) -> ServiceTask:
+    def begin(
+        self, service: Service, kind: str, by: Identity, work: Work, *, made: bool = True, about: App | None = None
+    ) -> ServiceTask:
         """As ``ServiceTasks.begin``; the record of a new service goes when its task cannot begin."""
         try:
-            return self._tasks.begin(service, kind, by, work)
+            return self._tasks.begin(service, kind, by, work, about=about)
         except BaseException:
             if made:
                 self._store.delete_service(service.id)

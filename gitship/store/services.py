@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitship.errors import Conflict, NoPermission, NotFound
-from gitship.model import Identity
+from gitship.model import App, Identity
 from gitship.model.services import (
     LinkState,
     Service,
@@ -33,7 +34,7 @@ _SERVICE = (
 _LINK = "id, service_id, app_id, alias, url, port, read_only, state, login, deploy, created_at, host, declared"
 _LOGIN = "id, service_id, link_id, name, password, created_at"
 _VOLUME = "name, service_id, use, version, image, image_id, at, until"
-_TASK = "id, service_id, service, kind, by, state, started_at, finished_at, reason, hint"
+_TASK = "id, service_id, service, kind, by, state, started_at, finished_at, reason, hint, apps"
 
 
 class ServiceRecords(Rights):
@@ -242,12 +243,15 @@ class ServiceRecords(Rights):
 
     # -- tasks
 
-    def begin_task(self, service: Service, kind: str, by: str) -> ServiceTask:
+    def begin_task(self, service: Service, kind: str, by: str, about: App | None = None) -> ServiceTask:
+        """``about`` is the app that it is about, beside those that are linked."""
         with self.transaction() as db:
+            apps = {link.app_id for link in self.service_links(service_id=service.id)}
+            apps |= {about.id} if about is not None else set()
             made = db.execute(
-                "INSERT INTO service_tasks (service_id, service, kind, by, state, started_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (service.id, service.name, kind, by, TaskState.RUNNING, time.time()),
+                "INSERT INTO service_tasks (service_id, service, kind, by, state, started_at, apps)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (service.id, service.name, kind, by, TaskState.RUNNING, time.time(), json.dumps(sorted(apps))),
             ).lastrowid
             db.execute(
                 "DELETE FROM service_tasks WHERE service_id = ? AND id NOT IN"
@@ -291,4 +295,4 @@ def _link(row: Any) -> ServiceLink:
 
 
 def _task(row: Any) -> ServiceTask:
-    return dataclasses.replace(ServiceTask(*row), state=TaskState(row[5]))
+    return dataclasses.replace(ServiceTask(*row), state=TaskState(row[5]), apps=frozenset(json.loads(row[10])))
