@@ -75,11 +75,13 @@ class BackingServices:
         if state is None:
             return ServiceStatus("missing" if service.container else str(service.state))
         figures: dict[str, float] = {}
-        action = self._room.containers.engine_of(service).metrics if deep and state.status == "running" else None
-        if action is not None:
+        if deep and state.status == "running":
+            containers = self._room.containers
             try:
-                values = self._room.containers.values(service)
-                figures = measures.metrics(self._room.containers.actions.output(state.id, action, values, LOOK_S))
+                action = containers.engine_of(service).metrics
+                if action is not None:
+                    values = containers.values(service)
+                    figures = measures.metrics(containers.actions.output(state.id, action, values, LOOK_S))
             except GitshipError:
                 return ServiceStatus("unresponsive")
         usage = self._engine.usage(state.id) if state.status == "running" else None
@@ -170,8 +172,7 @@ class BackingServices:
         restart: bool = True,
     ) -> ServiceTask:  # fmt: skip
         """The app gets a login of its own, and a deploy which brings it to its containers."""
-        if alias and not ALIAS.fullmatch(alias):
-            raise UsageError(f"'{alias[:40]}' cannot be an alias", "capital letters, digits and '_', as in REPORTS")
+        _ensure_alias(alias)
         ensure_unlocked(self._store, self._store.confirm(app, by))
         links = self._store.service_links(service_id=service.id, app_id=app.id)
         if links and not alias:
@@ -213,11 +214,13 @@ class BackingServices:
 
     def promote(self, service: Service, app: App, by: Identity, *, alias: str = "") -> ServiceTask:
         """The service takes the alias from another one in the app, in one deploy."""
+        _ensure_alias(alias)
         ensure_unlocked(self._store, self._store.confirm(app, by))
         link = self._one_link(service, app, "")
         usual = alias or self._room.containers.engine_of(service).alias
         if link.alias == usual:
             raise AlreadyThere(f"{service.name} is {usual}_URL of {app.name} already", "no change")
+        self._room.links.ensure_not_hidden(app, usual)
         other = next((o for o in self._store.service_links(app_id=app.id) if o.alias == usual), None)
 
         def work(journal: TaskJournal) -> None:
@@ -307,3 +310,9 @@ class BackingServices:
 
     def _tell(self, journal: TaskJournal, service: Service, what: str) -> None:
         journal.line(f"=====> {service.label} {what}")
+
+
+def _ensure_alias(alias: str) -> None:
+    """Raises UsageError unless it is "" or can begin the names of variables."""
+    if alias and not ALIAS.fullmatch(alias):
+        raise UsageError(f"'{alias[:40]}' cannot be an alias", "capital letters, digits and '_', as in REPORTS")

@@ -51,3 +51,22 @@ def test_nor_after_the_other_app_has_been_unlinked(world: World, shared: Service
     world.store.delete_link(links[0].id)
     said = by_shop(world, "services:log", "db")
     assert "secret" not in said.out + said.err
+
+
+def test_a_service_whose_engine_file_is_broken_can_be_looked_at(world: World, shared: Service) -> None:
+    container = world.store.containers()[0].id  # one that the machine in memory has
+    world.store.change_service(shared.id, container=container)
+    (world.settings.data_dir / "engines").mkdir()
+    (world.settings.data_dir / "engines" / "postgres.toml").write_text("title = ")
+
+    assert "running" in world.ok("services:list").out
+    assert "unresponsive" in world.ok("services:info", "db").out
+
+
+def test_an_alias_is_checked_when_a_link_is_promoted_to_it(world: World, shared: Service) -> None:
+    wrong = world.run("services:promote", "db", "shop", "--alias", "no name")
+    assert "cannot be an alias" in wrong.err
+
+    world.store.replace_config(world.store.app("shop").id, {"REPORTS_URL": "mine"})
+    hidden = world.run("services:promote", "db", "shop", "--alias", "REPORTS")
+    assert "shop has its own REPORTS_URL" in hidden.err
