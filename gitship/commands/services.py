@@ -12,7 +12,7 @@ from gitship.console.context import Context, Ctx
 from gitship.console.follow_task import Detach, follow
 from gitship.console.listing import Format, moment, show, show_one, size
 from gitship.console.prompt import ask
-from gitship.errors import GitshipError
+from gitship.errors import GitshipError, NoPermission
 from gitship.model import Role
 from gitship.model.services import Service
 from gitship.schema import Value
@@ -102,7 +102,6 @@ def list_services(*, context: Ctx, format: Format = "table") -> None:
 def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> None:
     service = context.operations.services.named(name, context.identity)
     now = context.operations.services.status(service, deep=True)
-    tasks = context.store.service_tasks(service.id)
     row = {
         "name": service.name,
         "engine": service.engine,
@@ -120,9 +119,7 @@ def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> Non
         ],
         "kept": [f"{old.version} until {_day(old.until)}" for old in context.operations.services.kept(service)],
         "created_at": moment(service.created_at),
-        "last_task": f"{tasks[0].kind}: {tasks[0].state}{f', {tasks[0].reason}' if tasks[0].reason else ''}"
-        if tasks
-        else None,
+        "last_task": _last_task(context, service),
     }
     show_one(context, row, format)
 
@@ -157,10 +154,13 @@ def engines(*, context: Ctx, format: Format = "table") -> None:
 @command("services:log", Role.DEPLOYER, "show what the last task on a service printed", examples=("services:log db",))
 def log(name: ServiceName, /, *, context: Ctx) -> None:
     service = context.operations.services.named(name, context.identity)
-    tasks = context.store.service_tasks(service.id)
-    if tasks:
-        context.note(f"{tasks[0].kind}, by {tasks[0].by}")
-        context.operations.services.tasks.follow(tasks[0], context.foreign_line, context.session.closed)
+    services = context.operations.services
+    task = services.last_task(service)
+    if task is not None:
+        if not services.tells(task, context.identity):
+            raise NoPermission("the last task was about other apps, too", "ask an admin for its output")
+        context.note(f"{task.kind}, by {task.by}")
+        services.tasks.follow(task, context.foreign_line, context.session.closed)
 
 
 @command("services:logs", Role.DEPLOYER, "show the output of a service's server", examples=("services:logs db -n 50",))
@@ -222,6 +222,14 @@ def confirm(context: Context, service: Service, what: str) -> None:
 def _apps(context: Context, service: Service) -> list[str]:
     links = context.operations.services.links(service)
     return sorted({app.name for app, _ in links if context.identity.sees(app.id)})
+
+
+def _last_task(context: Context, service: Service) -> str | None:
+    task = context.operations.services.last_task(service)
+    if task is None:
+        return None
+    reason = f", {task.reason}" if task.reason and context.operations.services.tells(task, context.identity) else ""
+    return f"{task.kind}: {task.state}{reason}"
 
 
 def _day(at: float | None) -> str:

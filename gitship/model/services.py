@@ -45,7 +45,8 @@ class Service:
     """A server of an engine with its data. ``image`` is the reference it came by, ``image_id`` what runs.
 
     ``container`` is Docker's id, "" while there is none; ``volume`` what Docker calls the volume; ``network`` its
-    subnet (CIDR). ``database`` is what is inside; ``root_password`` is that of its superuser.
+    subnet (CIDR). ``database`` is what is inside; ``root_password`` is that of its superuser. ``made_for`` is the id of
+    the app whose file asked for it, by the name ``entry``.
     """
 
     id: int
@@ -63,6 +64,8 @@ class Service:
     network: str | None = None
     made_by: int | None = None
     created_at: float = 0.0
+    made_for: int | None = None
+    entry: str = ""
 
     @property
     def label(self) -> str:
@@ -134,7 +137,10 @@ class TaskState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceTask:
-    """Something that is done to a service, one at a time each. Times are epoch seconds."""
+    """Something that is done to a service, one at a time each. Times are epoch seconds.
+
+    ``apps`` are the ids of those that its lines may tell of.
+    """
 
     id: int
     service_id: int
@@ -146,6 +152,7 @@ class ServiceTask:
     finished_at: float | None = None
     reason: str = ""
     hint: str = ""
+    apps: frozenset[int] = frozenset()
 
 
 def variables(link: ServiceLink, login: ServiceLogin, service: Service) -> Mapping[str, str]:

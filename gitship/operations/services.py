@@ -75,11 +75,13 @@ class BackingServices:
         if state is None:
             return ServiceStatus("missing" if service.container else str(service.state))
         figures: dict[str, float] = {}
-        action = self._room.containers.engine_of(service).metrics if deep and state.status == "running" else None
-        if action is not None:
+        if deep and state.status == "running":
+            containers = self._room.containers
             try:
-                values = self._room.containers.values(service)
-                figures = measures.metrics(self._room.containers.actions.output(state.id, action, values, LOOK_S))
+                action = containers.engine_of(service).metrics
+                if action is not None:
+                    values = containers.values(service)
+                    figures = measures.metrics(containers.actions.output(state.id, action, values, LOOK_S))
             except GitshipError:
                 return ServiceStatus("unresponsive")
         usage = self._engine.usage(state.id) if state.status == "running" else None
@@ -97,6 +99,13 @@ class BackingServices:
             return
         for line in self._engine.logs(now.container, tail=tail):
             yield line.text
+
+    def last_task(self, service: Service) -> ServiceTask | None:
+        return next(iter(self._store.service_tasks(service.id)), None)
+
+    def tells(self, task: ServiceTask, by: Identity) -> bool:
+        """Whether the key may see why it failed and what it printed: nothing of apps that it must not know of."""
+        return all(by.sees(app_id) for app_id in task.apps)
 
     def ensure_unlinked(self, service: Service) -> None:
         """Raises Conflict while an app has it."""
@@ -120,7 +129,7 @@ class BackingServices:
                 self._link(service, link_to, alias, by, journal)
             self._tell(journal, self._store.service(service.id), "is ready")
 
-        return self._room.new.begin(service, "create", by, work)
+        return self._room.new.begin(service, "create", by, work, about=link_to)
 
     def destroy(self, service: Service, by: Identity) -> ServiceTask:
         """With its data and all that is kept of them; backups stay. Raises Conflict while an app has it."""
@@ -163,8 +172,7 @@ class BackingServices:
         restart: bool = True,
     ) -> ServiceTask:  # fmt: skip
         """The app gets a login of its own, and a deploy which brings it to its containers."""
-        if alias and not ALIAS.fullmatch(alias):
-            raise UsageError(f"'{alias[:40]}' cannot be an alias", "capital letters, digits and '_', as in REPORTS")
+        _ensure_alias(alias)
         ensure_unlocked(self._store, self._store.confirm(app, by))
         links = self._store.service_links(service_id=service.id, app_id=app.id)
         if links and not alias:
@@ -180,7 +188,7 @@ class BackingServices:
         def work(journal: TaskJournal) -> None:
             self._link(service, app, name, by, journal, read_only=read_only, scheme=scheme, restart=restart)
 
-        return self.tasks.begin(service, "link", by, work)
+        return self.tasks.begin(service, "link", by, work, about=app)
 
     def unlink(self, service: Service, app: App, by: Identity, *, alias: str = "") -> ServiceTask:
         """A deploy takes it from the app's containers; then its login goes, and the way to the server. Data stay."""
@@ -191,11 +199,13 @@ class BackingServices:
             with self._store.transaction():
                 now, owner = self._store.confirm_service(service, by), self._store.confirm(app, by)
                 self._store.change_link(link.id, state=LinkState.ENDING, deploy=None)
-            self._apps.deploy(
-                owner, f"unlink {now.name} ({link.alias})", by, journal,
-                begun=lambda deploy_id: self._store.change_link(link.id, deploy=deploy_id),
-            )  # fmt: skip
-            self._room.links.settle(now)
+            try:
+                self._apps.deploy(
+                    owner, f"unlink {now.name} ({link.alias})", by, journal,
+                    begun=lambda deploy_id: self._store.change_link(link.id, deploy=deploy_id),
+                )  # fmt: skip
+            finally:  # one that has failed leaves the link, for the next deploy, too
+                self._room.links.settle(now)
             waits = any(one.id == link.id for one in self._store.service_links(service_id=now.id))
             left = "; its login goes when the containers of before have ended" if waits else ""
             journal.line(f"=====> {owner.name} is not linked to {now.name} any more{left}")
@@ -204,11 +214,13 @@ class BackingServices:
 
     def promote(self, service: Service, app: App, by: Identity, *, alias: str = "") -> ServiceTask:
         """The service takes the alias from another one in the app, in one deploy."""
+        _ensure_alias(alias)
         ensure_unlocked(self._store, self._store.confirm(app, by))
         link = self._one_link(service, app, "")
         usual = alias or self._room.containers.engine_of(service).alias
         if link.alias == usual:
             raise AlreadyThere(f"{service.name} is {usual}_URL of {app.name} already", "no change")
+        self._room.links.ensure_not_hidden(app, usual)
         other = next((o for o in self._store.service_links(app_id=app.id) if o.alias == usual), None)
 
         def work(journal: TaskJournal) -> None:
@@ -259,7 +271,7 @@ class BackingServices:
             self._store.confirm_service(service, by)
             self._apps.deploy(app, f"link {service.name} as {link.alias}", by, journal)
 
-        return self.tasks.begin(service, "link", by, work)
+        return self.tasks.begin(service, "link", by, work, about=app)
 
     def _one_link(self, service: Service, app: App, alias: str) -> ServiceLink:
         links = [
@@ -298,3 +310,9 @@ class BackingServices:
 
     def _tell(self, journal: TaskJournal, service: Service, what: str) -> None:
         journal.line(f"=====> {service.label} {what}")
+
+
+def _ensure_alias(alias: str) -> None:
+    """Raises UsageError unless it is "" or can begin the names of variables."""
+    if alias and not ALIAS.fullmatch(alias):
+        raise UsageError(f"'{alias[:40]}' cannot be an alias", "capital letters, digits and '_', as in REPORTS")

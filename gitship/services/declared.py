@@ -5,11 +5,13 @@ Nothing that holds data is ever removed by a push, and no engine is changed by o
 
 from __future__ import annotations
 
+import hashlib
+
 from gitship.appfiles import gitship_toml
 from gitship.appfiles.gitship_toml import DeclaredService
 from gitship.deploy.release_command import BRINGS_A_COMMIT
 from gitship.deploy.rollout import Rollout
-from gitship.errors import ConfigError, DeployCanceled, DeployError, GitshipError
+from gitship.errors import ConfigError, Conflict, DeployCanceled, DeployError, GitshipError
 from gitship.model import App, DeployState, Identity
 from gitship.model.services import LinkState, Service, ServiceLink
 from gitship.services.engine_catalog import EngineCatalog
@@ -20,6 +22,7 @@ from gitship.services.tasks import ServiceTasks, TaskJournal
 from gitship.store import Store
 
 MOST_NAME_CHARS = 40
+HASH_CHARS = 6
 
 
 class DeclaredServices:
@@ -50,6 +53,7 @@ class DeclaredServices:
             found = self._found(app, one)
             if found is not None:
                 self._ensure_same(one, *found)
+                self._adopt(one, found[1])
                 continue
             with job.journal.stage(DeployState.RELEASING, f"Creating {one.engine} {one.name}"):
                 try:
@@ -60,17 +64,20 @@ class DeclaredServices:
                     raise DeployError(f"[services.{one.name}]: {error.message}", error.hint) from error
 
     def _found(self, app: App, one: DeclaredService) -> tuple[Service, ServiceLink] | None:
-        """The link that is meant by the entry, which is the file's from now on."""
+        """The link that is meant by the entry."""
         for link in self._store.service_links(app_id=app.id):
             service = self._store.service(link.service_id)
             if link.declared == one.name or (not link.declared and service.name in (one.name, _name(app, one))):
-                if link.state is LinkState.ENDING:  # taken out and put back before its deploy went live
-                    self._store.change_link(link.id, state=LinkState.ACTIVE, deploy=None)
-                self._store.change_link(link.id, declared=one.name)
                 return service, link
         return None
 
-    def _ensure_same(self, one: DeclaredService, service: Service, link: ServiceLink) -> None:
+    def _adopt(self, one: DeclaredService, link: ServiceLink) -> None:
+        """It is the file's from now on."""
+        if link.state is LinkState.ENDING:  # taken out and put back before its deploy went live
+            self._store.change_link(link.id, state=LinkState.ACTIVE, deploy=None)
+        self._store.change_link(link.id, declared=one.name)
+
+    def _ensure_same(self, one: DeclaredService, service: Service, link: ServiceLink | None = None) -> None:
         """Raises ConfigError."""
         catalog: EngineCatalog = self._new.catalog()
         engine, version = catalog.find(one.engine)
@@ -85,22 +92,22 @@ class DeclaredServices:
                 f"{where} says {one.engine}, but {service.name} has {service.version}",
                 f"first: services:upgrade {service.name} {version}; then push again",
             )
-        if one.alias and one.alias != link.alias:
+        if link is not None and one.alias and one.alias != link.alias:
             raise ConfigError(
                 f"{where} has the alias {one.alias}, but {service.name} is linked as {link.alias}",
                 f"to change it: services:promote {service.name} APP --alias {one.alias}",
             )
 
     def _make(self, app: App, one: DeclaredService, by: Identity, rollout: Rollout) -> None:
-        service = self._store.find_service(_name(app, one))
-        made = service is None
-        if service is None:
-            service = self._new.record(_name(app, one), one.engine, by, memory_bytes=one.memory_bytes, link_to=app)
-        else:  # of an entry that was taken out before
-            self._store.confirm_service(service, by)
+        before = self._store.service_of_entry(app.id, one.name)  # of an entry that was taken out
+        made = before is None
+        if before is not None:
+            service = self._store.confirm_service(before, by)
+            self._ensure_same(one, service)
+        else:
+            service = self._record(app, one, by)
 
         def work(journal: TaskJournal) -> None:
-            assert service is not None
             if made:
                 self._lifecycle.create(service, journal)
             now = self._store.service(service.id)
@@ -109,12 +116,24 @@ class DeclaredServices:
             self._links.add(now, app, alias, by, declared=one.name)
             journal.detail(f"{app.name} gets {alias}_URL and its parts")
 
-        task = self._new.begin(service, "create" if made else "link", by, work, made=made)
+        task = self._new.begin(service, "create" if made else "link", by, work, made=made, about=app)
         self._tasks.follow(task, rollout.job.journal.line, rollout.job.cancel)
         if rollout.job.cancel.is_set():
             raise DeployCanceled("canceled while a service was made")
 
+    def _record(self, app: App, one: DeclaredService, by: Identity) -> Service:
+        name = _name(app, one)
+        try:
+            return self._new.record(name, one.engine, by, memory_bytes=one.memory_bytes, link_to=app, entry=one.name)
+        except Conflict as error:  # another app's, or made by hand
+            hint = f"give the entry another name; or, if {name} is meant: services:link {name} {app.name}"
+            raise Conflict(error.message, hint) from None
+
 
 def _name(app: App, one: DeclaredService) -> str:
     """What the service is called on the server, where another app may have one of the same name."""
-    return f"{app.name.replace('.', '-')}-{one.name}"[:MOST_NAME_CHARS]
+    name = f"{app.name.replace('.', '-')}-{one.name}"
+    if len(name) <= MOST_NAME_CHARS:
+        return name
+    rest = hashlib.sha256(name.encode()).hexdigest()[:HASH_CHARS]  # others may begin alike
+    return f"{name[: MOST_NAME_CHARS - HASH_CHARS - 1]}-{rest}"

@@ -82,12 +82,13 @@ class ServiceLifecycle:
 
     def run(self, service: Service, gone: threading.Event) -> None:
         """A new container serves the data of the record; the one before, if any, has ended first."""
-        self._containers.end_others(service)
+        self._containers.engine_of(service)  # without its file nothing could take the place of what runs
         if service.volume and not self._engine.volumes.exists(service.volume):
             raise ServiceError(
                 f"the volume of {service.name} is gone from Docker: it is not started empty",
                 f"restore a backup: backups:restore {service.name}",
             )
+        self._containers.end_others(service)
         container_id = self._containers.make(service, of_now(service), linked=True)
         self._store.change_service(service.id, container=container_id)
         self._containers.start(service, container_id, gone)

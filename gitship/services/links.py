@@ -42,7 +42,8 @@ class ServiceLinks:
         """The engine's, else one by the service's name."""
         taken = {link.alias for link in self._store.service_links(app_id=app.id)}
         usual = self._containers.engine_of(service).alias
-        return usual if usual not in taken else service.name.upper().replace("-", "_")
+        name = service.name.upper().replace("-", "_")
+        return usual if usual not in taken else name if name[0].isalpha() else f"SERVICE_{name}"
 
     def ensure_linkable(self, service: Service, app: App, alias: str, *, read_only: bool) -> None:
         """Raises Conflict when the app has that link already, or variables that it would hide; GitshipError."""
@@ -53,6 +54,10 @@ class ServiceLinks:
             if link.alias == alias:
                 owner = self._store.service(link.service_id).name
                 raise Conflict(f"{app.name} has {alias}_URL by its link to {owner}", "choose another with --alias NAME")
+        self.ensure_not_hidden(app, alias)
+
+    def ensure_not_hidden(self, app: App, alias: str) -> None:
+        """Raises Conflict when the app has variables of its own that a link of that alias would hide."""
         hidden = sorted({f"{alias}_{part}" for part in LINK_PARTS} & (self._store.config(app.id).keys()))
         if hidden:
             raise Conflict(

@@ -22,9 +22,13 @@ class NewServices:
         self.catalog = catalog
 
     def record(
-        self, name: str, engine_text: str, by: Identity, *, memory_bytes: int | None = None, link_to: App | None = None
-    ) -> Service:
-        """Raises Conflict when the name is taken, NotFound for an unknown engine, UsageError, NoPermission."""
+        self, name: str, engine_text: str, by: Identity, *, memory_bytes: int | None = None, link_to: App | None = None,
+        entry: str = "",
+    ) -> Service:  # fmt: skip
+        """``entry`` is what the file of ``link_to`` calls it, "" when no file asks for it.
+
+        Raises Conflict when the name is taken, NotFound for an unknown engine, UsageError, NoPermission.
+        """
         if not SERVICE_NAME.fullmatch(name):
             raise UsageError(f"'{name[:80]}' cannot be the name of a service", "letters, digits and '-', at most 40")
         engine, version = self.catalog().find(engine_text)
@@ -38,13 +42,15 @@ class NewServices:
                 self._store.confirm(link_to, by)
             return self._store.create_service(
                 name, engine.name, version, engine.reference(version), memory, _inside(name), new_password(),
-                by.key_id,
+                by.key_id, link_to.id if link_to is not None and entry else None, entry,
             )  # fmt: skip
 
-    def begin(self, service: Service, kind: str, by: Identity, work: Work, *, made: bool = True) -> ServiceTask:
+    def begin(
+        self, service: Service, kind: str, by: Identity, work: Work, *, made: bool = True, about: App | None = None
+    ) -> ServiceTask:
         """As ``ServiceTasks.begin``; the record of a new service goes when its task cannot begin."""
         try:
-            return self._tasks.begin(service, kind, by, work)
+            return self._tasks.begin(service, kind, by, work, about=about)
         except BaseException:
             if made:
                 self._store.delete_service(service.id)

@@ -59,7 +59,7 @@ class ServiceRepair:
                 with self._tasks.idle(service.id) as mine:
                     if mine:
                         now = self._store.service(service.id)
-                        wrong = self._wrong(now, found)
+                        wrong = self._wrong_now(now) if self._wrong(now, found) else []
                         changes += self._tidy(now, wrong)
                 changes += self._repaired(service, wrong)
         for state in (state for left in of_service.values() for state in left):
@@ -106,11 +106,17 @@ class ServiceRepair:
         self._failures[service.id] = failures + 1, time.monotonic() + min(FIRST_S * 2**failures, LAST_S)
 
         def work(journal: TaskJournal) -> None:
-            self._lifecycle.restart(self._store.service(service.id), journal)
+            now = self._store.service(service.id)
+            if any(change.action in STARTS for change in self._wrong_now(now)):
+                self._lifecycle.restart(now, journal)
 
         with suppress(Conflict):  # somebody was faster
             self._tasks.begin(service, "repair", GITSHIP, work)
         return starts
+
+    def _wrong_now(self, service: Service) -> list[Change]:
+        """No task of it runs but the caller's: what was listed before may be of before one."""
+        return self._wrong(service, self._containers.all(service))
 
     def _wrong(self, service: Service, found: list[ContainerState]) -> list[Change]:
         if service.state is not ServiceState.READY:

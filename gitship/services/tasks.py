@@ -15,7 +15,7 @@ from pathlib import Path
 from gitship.deploy import output
 from gitship.deploy.journal import hand_over
 from gitship.errors import Conflict, GitshipError
-from gitship.model import Identity
+from gitship.model import App, Identity
 from gitship.model.services import Service, ServiceTask, TaskState
 from gitship.store import Store
 
@@ -82,8 +82,13 @@ class ServiceTasks:
         self._freed = threading.Condition(self._lock)
         self._gone = threading.Event()
 
-    def begin(self, service: Service, kind: str, by: Identity, work: Work) -> ServiceTask:
-        """Runs ``work`` in a thread of its own. Raises Conflict while another task of the service runs."""
+    def begin(
+        self, service: Service, kind: str, by: Identity, work: Work, *, about: App | None = None
+    ) -> ServiceTask:
+        """Runs ``work`` in a thread of its own. ``about`` is the app that it is about, beside those that are linked.
+
+        Raises Conflict while another task of the service runs.
+        """
         with self._lock:
             if self._gone.is_set():
                 raise Conflict("the server is stopping", "try again when it is back")
@@ -95,7 +100,7 @@ class ServiceTasks:
                 raise Conflict(
                     f"{service.name} is busy: {task.kind}, by {task.by}", f"to see it: services:info {service.name}"
                 )
-            task = self._store.begin_task(service, kind, by.key_name)
+            task = self._store.begin_task(service, kind, by.key_name, about)
             journal = TaskJournal(self._path(task.id), self._gone)
             thread = threading.Thread(
                 target=self._run, args=(service, task, journal, work), name=f"service-{service.id}", daemon=True

@@ -178,4 +178,13 @@ MIGRATIONS = (
         reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '');
     CREATE INDEX service_tasks_by_service ON service_tasks (service_id, id);
     """,
+    """
+    ALTER TABLE services ADD COLUMN made_for INTEGER;
+    ALTER TABLE services ADD COLUMN entry TEXT NOT NULL DEFAULT '';
+    ALTER TABLE service_tasks ADD COLUMN apps TEXT NOT NULL DEFAULT '[]';
+    CREATE TRIGGER links_stay_when_the_deploy_that_ends_them_fails AFTER UPDATE OF state ON deploys
+        WHEN NEW.state IN ('failed', 'canceled') BEGIN
+        UPDATE service_links SET state = 'active', deploy = NULL WHERE deploy = NEW.id AND state = 'ending';
+    END;
+    """,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitship.errors import Conflict, NoPermission, NotFound
-from gitship.model import Identity
+from gitship.model import App, Identity
 from gitship.model.services import (
     LinkState,
     Service,
@@ -28,12 +29,12 @@ from gitship.store.rights import Rights
 KEPT_TASKS = 200  # of one service
 _SERVICE = (
     "id, name, engine, version, image, image_id, state, memory_bytes, database, root_password, volume, container,"
-    " network, made_by, created_at"
+    " network, made_by, created_at, made_for, entry"
 )
 _LINK = "id, service_id, app_id, alias, url, port, read_only, state, login, deploy, created_at, host, declared"
 _LOGIN = "id, service_id, link_id, name, password, created_at"
 _VOLUME = "name, service_id, use, version, image, image_id, at, until"
-_TASK = "id, service_id, service, kind, by, state, started_at, finished_at, reason, hint"
+_TASK = "id, service_id, service, kind, by, state, started_at, finished_at, reason, hint, apps"
 
 
 class ServiceRecords(Rights):
@@ -43,7 +44,7 @@ class ServiceRecords(Rights):
 
     def create_service(
         self, name: str, engine: str, version: str, image: str, memory_bytes: int, database: str, root_password: str,
-        made_by: int | None,
+        made_by: int | None, made_for: int | None = None, entry: str = "",
     ) -> Service:  # fmt: skip
         """Raises Conflict when the name is taken."""
         values = (name, engine, version, image, "", ServiceState.CREATING, memory_bytes, database, root_password)
@@ -51,8 +52,8 @@ class ServiceRecords(Rights):
             with self.transaction() as db:
                 made = db.execute(
                     f"INSERT INTO services ({_SERVICE.removeprefix('id, ')})"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', NULL, ?, ?)",
-                    (*values, made_by, time.time()),
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', NULL, ?, ?, ?, ?)",
+                    (*values, made_by, time.time(), made_for, entry),
                 ).lastrowid
         except sqlite3.IntegrityError:
             raise Conflict(
@@ -70,8 +71,9 @@ class ServiceRecords(Rights):
             raise NotFound("the service is gone", "see `services:list`")
         return _service(row)
 
-    def find_service(self, name: str) -> Service | None:
-        row = self._row(f"SELECT {_SERVICE} FROM services WHERE name = ?", name)
+    def service_of_entry(self, app_id: int, entry: str) -> Service | None:
+        """The one that was made for that entry of the app's file."""
+        row = self._row(f"SELECT {_SERVICE} FROM services WHERE made_for = ? AND entry = ?", app_id, entry)
         return _service(row) if row else None
 
     def change_service(self, service_id: int, **columns: Any) -> None:
@@ -101,11 +103,13 @@ class ServiceRecords(Rights):
     # -- who may
 
     def may_use_service(self, service: Service, by: Identity) -> bool:
-        """True for a key of all apps; a limited one has those that it made, and those of its apps, if of no other's."""
+        """True for a key of all apps; a limited one has those made by it or for its apps, and those of its apps, if of
+        no other's.
+        """
         if by.apps is None:
             return True
         apps = {link.app_id for link in self.service_links(service_id=service.id)}
-        return apps <= by.apps and (bool(apps) or service.made_by == by.key_id)
+        return apps <= by.apps and (bool(apps) or service.made_by == by.key_id or service.made_for in by.apps)
 
     def confirm_service(self, service: Service, by: Identity) -> Service:
         """The service as it is now. Raises NotFound when it is gone, NoPermission when the key, or its right, is."""
@@ -239,12 +243,15 @@ class ServiceRecords(Rights):
 
     # -- tasks
 
-    def begin_task(self, service: Service, kind: str, by: str) -> ServiceTask:
+    def begin_task(self, service: Service, kind: str, by: str, about: App | None = None) -> ServiceTask:
+        """``about`` is the app that it is about, beside those that are linked."""
         with self.transaction() as db:
+            apps = {link.app_id for link in self.service_links(service_id=service.id)}
+            apps |= {about.id} if about is not None else set()
             made = db.execute(
-                "INSERT INTO service_tasks (service_id, service, kind, by, state, started_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (service.id, service.name, kind, by, TaskState.RUNNING, time.time()),
+                "INSERT INTO service_tasks (service_id, service, kind, by, state, started_at, apps)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (service.id, service.name, kind, by, TaskState.RUNNING, time.time(), json.dumps(sorted(apps))),
             ).lastrowid
             db.execute(
                 "DELETE FROM service_tasks WHERE service_id = ? AND id NOT IN"
@@ -288,4 +295,4 @@ def _link(row: Any) -> ServiceLink:
 
 
 def _task(row: Any) -> ServiceTask:
-    return dataclasses.replace(ServiceTask(*row), state=TaskState(row[5]))
+    return dataclasses.replace(ServiceTask(*row), state=TaskState(row[5]), apps=frozenset(json.loads(row[10])))

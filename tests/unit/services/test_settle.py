@@ -1,0 +1,74 @@
+"""What services should run against what runs: a healthy server is left alone, whatever was seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.errors import GitshipError
+from gitship.model import GITSHIP
+from gitship.model.services import TaskState
+from tests.unit.memory.servers import Servers
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    found = Servers(tmp_path)
+    yield found
+    found.room.stop()
+    found.store.close()
+
+
+def test_a_server_that_was_replaced_since_the_containers_were_listed_is_not_restarted(servers: Servers) -> None:
+    service = servers.service("db")
+    states = list(servers.docker.list({}))
+    servers.wait(
+        servers.room.tasks.begin(
+            service, "restart", GITSHIP, lambda journal: servers.room.lifecycle.restart(service, journal)
+        )
+    )
+    runs = servers.store.service(service.id).container
+
+    failed: list[GitshipError] = []
+    assert servers.room.repair.settle(states, failed) == [] == failed
+
+    servers.room.stop()  # whatever was begun has ended
+    assert servers.store.service(service.id).container == runs
+    assert [task.kind for task in servers.store.service_tasks(service.id)] == ["restart", "create"]
+
+
+def test_a_server_that_was_started_since_it_was_looked_at_is_not_restarted(servers: Servers) -> None:
+    service = servers.service("db")
+    servers.docker.stop(service.container, 1)
+    states = list(servers.docker.list({}))
+    before_task = servers.room.tasks.begin
+
+    def begin(*asked: object) -> object:
+        servers.docker.start(service.container)  # by somebody whose task has ended again
+        return before_task(*asked)  # type: ignore[arg-type]
+
+    servers.room.tasks.begin = begin  # type: ignore[assignment, method-assign]
+    servers.room.repair.settle(states, [])
+    servers.room.stop()
+
+    assert servers.store.service(service.id).container == service.container
+    assert servers.store.service_tasks(service.id)[0].state is TaskState.DONE
+
+
+def test_a_restart_with_an_engine_file_that_is_broken_leaves_the_server_running(
+    servers: Servers, tmp_path: Path
+) -> None:
+    service = servers.service("db")
+    (tmp_path / "engines").mkdir()
+    (tmp_path / "engines" / "postgres.toml").write_text("title = ")
+
+    with pytest.raises(GitshipError, match="cannot be used"):
+        servers.wait(
+            servers.room.tasks.begin(
+                service, "restart", GITSHIP, lambda journal: servers.room.lifecycle.restart(service, journal)
+            )
+        )
+
+    assert servers.docker.inspect(service.container).status == "running"
