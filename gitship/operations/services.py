@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gitship.errors import AlreadyThere, Conflict, GitshipError, NotFound, UsageError, nearest
-from gitship.model import App, Identity
+from gitship.model import App, Container, Identity
 from gitship.model.services import ALIAS, LinkState, Service, ServiceLink, ServiceTask, ServiceVolume
 from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.service_apps import LinkedApps
@@ -75,11 +75,9 @@ class BackingServices:
         if state is None:
             return ServiceStatus("missing" if service.container else str(service.state))
         figures: dict[str, float] = {}
-        action = self._room.containers.engine_of(service).metrics if deep and state.status == "running" else None
-        if action is not None:
+        if deep and state.status == "running":
             try:
-                values = self._room.containers.values(service)
-                figures = measures.metrics(self._room.containers.actions.output(state.id, action, values, LOOK_S))
+                figures = self._figures(service, state.id)
             except GitshipError:
                 return ServiceStatus("unresponsive")
         usage = self._engine.usage(state.id) if state.status == "running" else None
@@ -97,6 +95,15 @@ class BackingServices:
             return
         for line in self._engine.logs(now.container, tail=tail):
             yield line.text
+
+    def container(self, service: Service, by: Identity) -> Container | None:
+        """The one that serves, as logs name it; None while there is none."""
+        now = self._store.confirm_service(service, by)
+        try:
+            name = self._engine.inspect(now.container).name if now.container else ""
+        except NotFound:
+            name = ""
+        return Container(now.container, name, 0, 0, now.name, 1, "", None) if name else None
 
     def ensure_unlinked(self, service: Service) -> None:
         """Raises Conflict while an app has it."""
@@ -242,6 +249,17 @@ class BackingServices:
         return self.tasks.begin(service, "rotate", by, work)
 
     # -- within
+
+    def _figures(self, service: Service, container_id: str) -> dict[str, float]:
+        """Raises GitshipError when its server does not tell them in time; none of an engine whose file is gone."""
+        try:
+            action = self._room.containers.engine_of(service).metrics
+            values = self._room.containers.values(service)
+        except NotFound:
+            return {}
+        if action is None:
+            return {}
+        return measures.metrics(self._room.containers.actions.output(container_id, action, values, LOOK_S))
 
     def _sees(self, service: Service, by: Identity) -> bool:
         if by.apps is None or service.made_by == by.key_id:

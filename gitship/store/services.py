@@ -278,6 +278,12 @@ class ServiceRecords(Rights):
             for row in self._rows(f"SELECT {_TASK} FROM service_tasks WHERE {where} ORDER BY id DESC", *values)
         ]
 
+    def newest_service_tasks(self) -> dict[int, ServiceTask]:
+        """The last one of each service, by the service's id."""
+        newest = "SELECT max(id) FROM service_tasks GROUP BY service_id"
+        found = [_task(row) for row in self._rows(f"SELECT {_TASK} FROM service_tasks WHERE id IN ({newest})")]
+        return {task.service_id: task for task in found}
+
 
 def _service(row: Any) -> Service:
     return dataclasses.replace(Service(*row), state=ServiceState(row[6]))
