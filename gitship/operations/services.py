@@ -46,6 +46,10 @@ class BackingServices:
     def engines(self) -> list[ServiceEngine]:
         return list(self._room.catalog().engines.values())
 
+    def ensure_known(self, engine_text: str) -> None:
+        """Raises NotFound for an engine, or a version, that nothing can be made of."""
+        self._room.catalog().find(engine_text)
+
     def visible(self, by: Identity) -> list[Service]:
         """Those that the key may know of, by name."""
         return [s for s in self._store.services() if self._sees(s, by)]

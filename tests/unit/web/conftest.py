@@ -21,11 +21,12 @@ from gitship.config_values import Address
 from gitship.deploy.journal import DeployJournal
 from gitship.events import Bus
 from gitship.model import App, DeployKind, Identity, Process, Release, Role
-from gitship.model.services import LinkState, Service, ServiceState
+from gitship.model.services import Service
 from gitship.store import Store
 from gitship.web import event_stream, live_updates
 from gitship.web.server import WebServer, application
 from tests.unit.memory.server import MemoryServer
+from tests.unit.memory.services import running_service
 
 TIMEOUT_S = 20.0
 COMMIT = "1a2b3c4d" * 5
@@ -151,29 +152,11 @@ class Site:
         finally:
             connection.close()
 
-    def service(self, name: str, *apps: str, engine: str = "postgres", by: Identity | None = None) -> Service:
-        """One that runs, with a login of its own for each of the apps."""
-        made = self.store.create_service(
-            name,
-            engine,
-            "17",
-            f"docker.io/{engine}:17",
-            512 << 20,
-            name,
-            "the-root-password",
-            by.key_id if by else None,
-        )
-        container = f"service-{made.id}"
-        self.store.change_service(made.id, state=ServiceState.READY, container=container)
-        for app in apps:
-            link = self.store.create_link(
-                made, self.store.app(app).id, "DATABASE" if name == "db" else f"{name.upper()}_DATABASE", "postgresql://{login}:{password}@{host}:{port}/{database}",
-                5432, read_only=False, declared="",
-            )  # fmt: skip
-            login = self.store.create_login(link, f"l{link.id}_ab", "the-login-password")
-            self.store.change_link(link.id, state=LinkState.ACTIVE, login=login.id)
-        self.memory.engine.printed_by_programs[container] = "connections\t7\nsize_bytes\t84000000\n"
-        return self.store.service(made.id)
+    def service(self, name: str, *apps: str) -> Service:
+        """A postgres that runs, linked to the apps, with some figures."""
+        made = running_service(self.store, name, *apps)
+        self.memory.engine.printed_by_programs[made.container] = "connections\t7\nsize_bytes\t84000000\n"
+        return made
 
     def deploy(self, app: App, commit: str = COMMIT, cause: str = "push by ada") -> DeployJournal:
         """A deploy that has begun; the journal is how a pipeline tells of it."""
