@@ -72,7 +72,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLogin:
-    """One of a link's logins in the service, two while it is rotated; without a link it is to be dropped."""
+    """One of a link's logins in the service, two while it is rotated.
+
+    Without a link it is somebody's own until ``expires_at`` (epoch seconds); then, or without, it is to be dropped.
+    """
 
     id: int
     service_id: int
@@ -80,6 +83,7 @@ class ServiceLogin:
     name: str
     password: str = field(repr=False)
     created_at: float = 0.0
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,6 +241,7 @@ class BackingServices:
         def work(journal: TaskJournal) -> None:
             now = self._store.confirm_service(service, by)
             self._rotate_root(now, journal)
+            self._room.links.end_temporary(now)
             for app, link in self.links(now):
                 if link.state is not LinkState.ACTIVE:
                     continue

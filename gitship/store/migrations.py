@@ -178,4 +178,5 @@ MIGRATIONS = (
         reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '');
     CREATE INDEX service_tasks_by_service ON service_tasks (service_id, id);
     """,
+    "ALTER TABLE service_logins ADD COLUMN expires_at REAL",
 )

@@ -31,7 +31,7 @@ _SERVICE = (
     " network, made_by, created_at"
 )
 _LINK = "id, service_id, app_id, alias, url, port, read_only, state, login, deploy, created_at, host, declared"
-_LOGIN = "id, service_id, link_id, name, password, created_at"
+_LOGIN = "id, service_id, link_id, name, password, created_at, expires_at"
 _VOLUME = "name, service_id, use, version, image, image_id, at, until"
 _TASK = "id, service_id, service, kind, by, state, started_at, finished_at, reason, hint"
 
@@ -134,6 +134,7 @@ class ServiceRecords(Rights):
         """Raises Conflict when the app has a link of that alias."""
         try:
             with self.transaction() as db:
+                self._change_rights()  # of keys that may not use what other apps have
                 others = self.service_links(service_id=service.id, app_id=app_id)  # which have the same way to it
                 host = others[0].host if others else declared or service.name
                 values = (
@@ -182,6 +183,7 @@ class ServiceRecords(Rights):
     def delete_link(self, link_id: int) -> None:
         """Its logins are to be dropped then."""
         with self.transaction() as db:
+            self._change_rights()
             db.execute("DELETE FROM service_links WHERE id = ?", (link_id,))
 
     def create_login(self, link: ServiceLink, name: str, password: str) -> ServiceLogin:
@@ -193,16 +195,36 @@ class ServiceRecords(Rights):
             ).lastrowid
         return ServiceLogin(made or 0, *values)
 
+    def create_temporary_login(self, service: Service, name: str, password: str, expires_at: float) -> ServiceLogin:
+        """Somebody's own, which is to be dropped then."""
+        values = (service.id, None, name, password, time.time(), expires_at)
+        with self.transaction() as db:
+            made = db.execute(
+                "INSERT INTO service_logins (service_id, link_id, name, password, created_at, expires_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                values,
+            ).lastrowid
+        return ServiceLogin(made or 0, *values)
+
+    def temporary_logins(self, service_id: int) -> list[ServiceLogin]:
+        """Those that are to be there yet."""
+        where = "service_id = ? AND link_id IS NULL AND expires_at > ?"
+        rows = self._rows(f"SELECT {_LOGIN} FROM service_logins WHERE {where} ORDER BY id", service_id, time.time())
+        return [ServiceLogin(*row) for row in rows]
+
     def service_logins(self, *, link_id: int | None = None, service_id: int | None = None) -> list[ServiceLogin]:
         """Those of a link, or those of a service that are to be dropped."""
-        where, value = ("link_id = ?", link_id) if link_id else ("service_id = ? AND link_id IS NULL", service_id)
-        rows = self._rows(f"SELECT {_LOGIN} FROM service_logins WHERE {where} ORDER BY id", value)
+        where, values = "link_id = ?", (link_id,)
+        if not link_id:
+            where = "service_id = ? AND link_id IS NULL AND coalesce(expires_at, 0) <= ?"
+            values = (service_id, time.time())  # type: ignore[assignment]
+        rows = self._rows(f"SELECT {_LOGIN} FROM service_logins WHERE {where} ORDER BY id", *values)
         return [ServiceLogin(*row) for row in rows]
 
     def doom_login(self, login_id: int) -> None:
         """It is to be dropped."""
         with self.transaction() as db:
-            db.execute("UPDATE service_logins SET link_id = NULL WHERE id = ?", (login_id,))
+            db.execute("UPDATE service_logins SET link_id = NULL, expires_at = NULL WHERE id = ?", (login_id,))
 
     def delete_login(self, login_id: int) -> None:
         with self.transaction() as db:
