@@ -115,6 +115,20 @@ class ServiceLink:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseLink:
+    """A link that a release was started with: names, no address and no password."""
+
+    alias: str
+    service: str
+    read_only: bool
+
+    @property
+    def label(self) -> str:
+        """As people name it: ``db (DATABASE, read-only)``."""
+        return f"{self.service} ({self.alias}{', read-only' if self.read_only else ''})"
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceVolume:
     """A volume that was made for a service. ``at`` and ``until`` are epoch seconds; ``until`` None: for ever."""
 

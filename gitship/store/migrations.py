@@ -179,4 +179,9 @@ MIGRATIONS = (
     CREATE INDEX service_tasks_by_service ON service_tasks (service_id, id);
     """,
     "ALTER TABLE service_logins ADD COLUMN expires_at REAL",
+    """
+    CREATE TABLE release_links (
+        release_id INTEGER NOT NULL REFERENCES releases(id) ON DELETE CASCADE, alias TEXT NOT NULL,
+        service TEXT NOT NULL, read_only INTEGER NOT NULL, PRIMARY KEY (release_id, alias)) WITHOUT ROWID;
+    """,
 )

@@ -13,6 +13,7 @@ from gitship.errors import Conflict, NoPermission, NotFound
 from gitship.model import Identity
 from gitship.model.services import (
     LinkState,
+    ReleaseLink,
     Service,
     ServiceLink,
     ServiceLogin,
@@ -238,6 +239,23 @@ class ServiceRecords(Rights):
                 logins = {login.id: login for login in self.service_logins(link_id=link.id)}
                 found |= variables(link, logins[link.login or 0], self.service(link.service_id))
         return found
+
+    def note_release_links(self, release_id: int, app_id: int) -> None:
+        """What the release's containers are about to get: names only, the address and password are those of now."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM release_links WHERE release_id = ?", (release_id,))
+            db.execute(
+                "INSERT INTO release_links SELECT ?, l.alias, s.name, l.read_only FROM service_links l"
+                " JOIN services s ON s.id = l.service_id WHERE l.app_id = ? AND l.state = ?",
+                (release_id, app_id, LinkState.ACTIVE),
+            )
+
+    def release_links(self, release_id: int) -> list[ReleaseLink]:
+        """What its containers got when they were started first, by alias."""
+        rows = self._rows(
+            "SELECT alias, service, read_only FROM release_links WHERE release_id = ? ORDER BY alias", release_id
+        )
+        return [ReleaseLink(alias, service, bool(read_only)) for alias, service, read_only in rows]
 
     # -- volumes
 

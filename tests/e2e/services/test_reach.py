@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import apps, docker_cli
 from tests.e2e.apps import clean_env
 from tests.e2e.commands import ok, refused, shown
 from tests.e2e.harness import Server, make_key
@@ -215,3 +216,24 @@ def test_an_export_makes_the_same_service_and_link_again(reach: Reach) -> None:
     again = reach.server.ssh("server:apply", stdin=document)
     assert "kept: the service second is not in the document" in again.stderr
     assert "second" in ok(reach.server, "services:list")
+
+
+def test_a_release_says_its_links(reach: Reach, tiny_binary: Path, module_base: Path) -> None:
+    reach.server.push_ok(apps.tiny(module_base / "blog", tiny_binary), "blog")
+    ok(reach.server, "services:link", "db", "blog", "--alias", "POSTS")
+    assert shown(reach.server, "releases:info", "blog")["links"] == ["db (POSTS)"]
+    assert shown(reach.server, "releases:info", "blog", "v1")["links"] == []
+    assert shown(reach.server, "apps:info", "blog")["links"] == ["db (POSTS)"]
+
+
+def test_the_doctor_names_a_service_that_does_not_run(reach: Reach) -> None:
+    def runs() -> bool:
+        return re.search(r"ok +services +2 run", reach.server.gitship("doctor").stdout) is not None
+
+    assert runs()
+    assert reach.server.stop() == 0
+    [(container,)] = reach.server.database("SELECT container FROM services WHERE name = 'db'")
+    docker_cli.docker(reach.server.docker_host, "rm", "-f", str(container))
+    assert "db does not run: it is missing" in reach.server.gitship("doctor").stdout
+    reach.server.start()
+    wait_until(runs, 60, "it is made anew", every_s=1.0)
