@@ -125,12 +125,22 @@ def _tell_volumes(context: Context, app: App, new: str) -> None:
     )
 
 
+def _tell_links(context: Context, app: App, new: str) -> None:
+    """A clone that is to have the same database is linked to it by somebody who means it."""
+    for service, link in context.operations.services.of_app(app):
+        read_only = " --read-only" if link.read_only else ""
+        context.note(
+            f"the link to {service.name} is not copied. To link it: services:link {service.name} {new} "
+            f"--alias {link.alias}{read_only}; for a copy of its data, first: services:clone {service.name} NEW"
+        )
+
+
 @command(
     "apps:clone",
     Role.DEPLOYER,
     "copy an app to a new name and deploy the same image",
     details="Repository, config, scale and settings (port, checks, limits, build, gates) are copied. Domains, "
-    "mounts and the content of volumes are not; a message lists the volumes. If its deploy fails, the "
+    "mounts, the content of volumes and links to services are not; a message lists them. If its deploy fails, the "
     "new app still exists.",
     examples=("apps:clone shop shop-test", "apps:clone shop shop-test --no-deploy"),
 )
@@ -152,6 +162,7 @@ def clone(
     deploy = context.operations.apps.clone(found, new, context.identity, config=not no_config, deploy=not no_deploy)
     context.line(f"cloned {found.name} to {new}")
     _tell_volumes(context, found, new)
+    _tell_links(context, found, new)
     if deploy is not None:
         follow(context, new, deploy, detach=detach)
 

@@ -11,6 +11,7 @@ from gitship.console.command_registry import command
 from gitship.console.context import AppName, Context, Ctx
 from gitship.console.listing import NOTHING, Format, iso, moment, show_one, size, version
 from gitship.model import App, Role
+from gitship.model.services import ReleaseLink
 
 TRAFFIC_S = 3600
 
@@ -47,6 +48,7 @@ def _lock(found: dict[str, str] | None) -> str:
         Column("last_deploy_id", "its id, for `deploys:info`"),
         Column("deploy_branch", "the deploy branch, null before the first push"),
         Column("config", "the names of its variables"),
+        Column("links", "the services that it is linked to, each with its alias"),
         Column("config_waits", "true if config has changes that are not deployed yet"),
         Column("lock", "who locked it, when and why; null unless locked", _lock),
         Column("created_at", "when it was made"),
@@ -88,6 +90,10 @@ def _row(context: Context, app: App) -> dict[str, object]:
         "last_deploy_id": newest[0].id if newest else None,
         "deploy_branch": app.deploy_branch,
         "config": sorted(config),
+        "links": [
+            ReleaseLink(link.alias, service.name, link.read_only).label
+            for service, link in context.operations.services.of_app(app)
+        ],
         "config_waits": release is not None and {**context.store.global_config(), **config} != release.config,
         "lock": {"by": lock.by, "at": iso(locked_at), "message": lock.message} if lock and locked_at else None,
         "created_at": moment(app.created_at),

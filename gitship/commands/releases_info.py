@@ -50,6 +50,7 @@ def _processes(processes: list[dict[str, str | None]]) -> str:
         Column("config", "names of variables added, removed and changed", _names),
         Column("processes", "the command of each, null for the image's own", _processes),
         Column("mounts", "its mounts, as SOURCE:PATH"),
+        Column("links", "the services that it was linked to when it started, each with its alias"),
     ),
     examples=("releases:info shop", "releases:info shop v3 --format json"),
 )
@@ -84,6 +85,7 @@ def _row(context: Context, app: App, release: Release, before: Release | None) -
         "config": config_changes(before.config if before else {}, release.config),
         "processes": [_process(p) for p in release.processes],
         "mounts": [f"{m.source}:{m.path}" for m in release.mounts],
+        "links": [link.label for link in context.store.release_links(release.id)],
     }
 
 

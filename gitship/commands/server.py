@@ -17,12 +17,13 @@ from gitship.console.listing import Format, show
 from gitship.console.prompt import PromptInterrupted, read_all
 from gitship.errors import GitshipError, UsageError
 from gitship.model import Key, Role
-from gitship.serverfile import status_page, webhooks
+from gitship.serverfile import services, status_page, webhooks
 from gitship.serverfile.document import (
     APPS,
     CONFIG,
     DOCUMENT_BYTES,
     KEYS,
+    SERVICES,
     STATUS,
     WEBHOOKS,
     ServerFile,
@@ -41,7 +42,8 @@ DryRun = Annotated[bool, Parameter(name="--dry-run", help="only show what would 
     Role.ADMIN,
     "export apps, config, settings and keys as one TOML document",
     details="`server:apply` reads it, here or on another server. It contains config values, passwords and "
-    "webhooks: store it safely. Not included: repositories, releases and volumes; certificates, registry "
+    "webhooks: store it safely. Services and links are in it without their data and passwords. Not included: "
+    "repositories, releases and volumes; certificates, registry "
     "logins and tokens of the status page; temporary states such as a stopped app, `checks:skip --once` "
     "or `cron:suspend` of an entry from the app's files. `server:backup` includes all of these.",
     examples=("server:export", "server:export --no-secrets"),
@@ -54,6 +56,8 @@ def export(*, context: Ctx, no_secrets: NoSecrets = False) -> None:
         document[WEBHOOKS] = found
     if status := status_page.current(context):
         document[STATUS] = status
+    if backing := services.current(context):
+        document[SERVICES] = backing
     document[APPS] = {}
     for app in context.apps():
         wanted = [one for one in sections() if not (no_secrets and one.secret)]
@@ -74,10 +78,14 @@ def _key(context: Context, key: Key) -> dict[str, Any]:
     Role.ADMIN,
     "apply a TOML document from standard input to the server",
     details="Each section in the document is complete: a variable that [apps.shop.config] does not name is "
-    "unset. Sections left out change nothing, and no app is ever destroyed. Runs the commands that the "
+    "unset. Sections left out change nothing, and no app or service is ever destroyed: a service that is not in "
+    "the document is named as kept. Runs the commands that the "
     "plan shows, with one deploy per app; a failed step does not stop other apps. Running it again does "
     "only what is missing. A key or webhook without `apps` is for all apps, with an empty list for none.",
-    columns=(Column("step", "the command, without secret values"), Column("subject", "the app or key it changes")),
+    columns=(
+        Column("step", "the command, without secret values"),
+        Column("subject", "the app, service or key it changes"),
+    ),
     examples=("server:apply < server.toml", "server:apply --dry-run < server.toml"),
 )
 def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") -> None:
@@ -86,6 +94,8 @@ def apply(*, context: Ctx, dry_run: DryRun = False, format: Format = "table") ->
         raise UsageError("the document on standard input is empty", "`server:export` prints one")
     steps = plan(context, wanted)
     context.record(f"{len(steps)} steps{', dry run' if dry_run else ''}")
+    for name in services.kept(context, services.read(wanted.services)) if wanted.services is not None else ():
+        context.note(f"kept: the service {name} is not in the document")
     if dry_run:
         rows = [{"step": step.text, "subject": _subject(step)} for step in steps]
         show(context, rows, format, empty="no change")
@@ -124,6 +134,8 @@ def _subject(step: Step) -> str:
     """The app or key that the step is about; "" for what all apps share."""
     if step.argv[0].startswith("config:global:"):
         return ""
+    if step.argv[0].startswith("services:"):
+        return f"service {step.argv[1]}"
     return "status page" if step.argv[1] == "--status-page" else step.argv[1]
 
 

@@ -116,6 +116,7 @@ class Pipeline:
         self._hooks.after_build(rollout)
         self._take_name(rollout)
         self.bring_services(rollout)
+        self._store.note_release_links(rollout.release.id, rollout.app.id)
         self._release_commands.before_the_switch(rollout)
         with self._claims.held(rollout.app.id, given_up=job.cancel.is_set):
             switched = self._replace(rollout)

@@ -47,8 +47,18 @@ def fail(subject: str, text: str, fix: str) -> Finding:
 
 
 def examine(path: Path) -> Iterator[Finding]:
-    """Findings in the order of the house: settings, files, machine, network, Docker, Varnish, images. Never raises."""
-    from gitship.doctor import files, images, machine, network, services  # they use what is defined above
+    """Findings in the order of the house: settings, files, machine, network, Docker, Varnish, images, services.
+
+    Never raises.
+    """
+    from gitship.doctor import (  # they use what is defined above
+        backing_services,
+        files,
+        images,
+        machine,
+        network,
+        services,
+    )
 
     try:
         settings = config.load(path)
@@ -56,7 +66,7 @@ def examine(path: Path) -> Iterator[Finding]:
         yield fail("config", error.message, error.hint)
         return
     yield ok("config", str(path))
-    for module in (files, machine, network, services, images):
+    for module in (files, machine, network, services, images, backing_services):
         for name, look in module.LOOKS:
             yield from _guarded(name, look, settings)
 

@@ -75,7 +75,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLogin:
-    """One of a link's logins in the service, two while it is rotated; without a link it is to be dropped."""
+    """One of a link's logins in the service, two while it is rotated.
+
+    Without a link it is somebody's own until ``expires_at`` (epoch seconds); then, or without, it is to be dropped.
+    """
 
     id: int
     service_id: int
@@ -83,6 +86,7 @@ class ServiceLogin:
     name: str
     password: str = field(repr=False)
     created_at: float = 0.0
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,20 @@ class ServiceLink:
     @property
     def variables(self) -> tuple[str, ...]:
         return tuple(f"{self.alias}_{part}" for part in LINK_PARTS)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLink:
+    """A link that a release was started with: names, no address and no password."""
+
+    alias: str
+    service: str
+    read_only: bool
+
+    @property
+    def label(self) -> str:
+        """As people name it: ``db (DATABASE, read-only)``."""
+        return f"{self.service} ({self.alias}{', read-only' if self.read_only else ''})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gitship.errors import AlreadyThere, Conflict, GitshipError, NotFound, UsageError, nearest
-from gitship.model import App, Identity
+from gitship.model import App, Container, Identity
 from gitship.model.services import ALIAS, LinkState, Service, ServiceLink, ServiceTask, ServiceVolume
 from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.service_apps import LinkedApps
@@ -46,6 +46,10 @@ class BackingServices:
     def engines(self) -> list[ServiceEngine]:
         return list(self._room.catalog().engines.values())
 
+    def ensure_known(self, engine_text: str) -> None:
+        """Raises NotFound for an engine, or a version, that nothing can be made of."""
+        self._room.catalog().find(engine_text)
+
     def visible(self, by: Identity) -> list[Service]:
         """Those that the key may know of, by name."""
         return [s for s in self._store.services() if self._sees(s, by)]
@@ -76,12 +80,8 @@ class BackingServices:
             return ServiceStatus("missing" if service.container else str(service.state))
         figures: dict[str, float] = {}
         if deep and state.status == "running":
-            containers = self._room.containers
             try:
-                action = containers.engine_of(service).metrics
-                if action is not None:
-                    values = containers.values(service)
-                    figures = measures.metrics(containers.actions.output(state.id, action, values, LOOK_S))
+                figures = self._figures(service, state.id)
             except GitshipError:
                 return ServiceStatus("unresponsive")
         usage = self._engine.usage(state.id) if state.status == "running" else None
@@ -106,6 +106,15 @@ class BackingServices:
     def tells(self, task: ServiceTask, by: Identity) -> bool:
         """Whether the key may see why it failed and what it printed: nothing of apps that it must not know of."""
         return all(by.sees(app_id) for app_id in task.apps)
+
+    def container(self, service: Service, by: Identity) -> Container | None:
+        """The one that serves, as logs name it; None while there is none."""
+        now = self._store.confirm_service(service, by)
+        try:
+            name = self._engine.inspect(now.container).name if now.container else ""
+        except NotFound:
+            name = ""
+        return Container(now.container, name, 0, 0, now.name, 1, "", None) if name else None
 
     def ensure_unlinked(self, service: Service) -> None:
         """Raises Conflict while an app has it."""
@@ -242,6 +251,7 @@ class BackingServices:
         def work(journal: TaskJournal) -> None:
             now = self._store.confirm_service(service, by)
             self._rotate_root(now, journal)
+            self._room.links.end_temporary(now)
             for app, link in self.links(now):
                 if link.state is not LinkState.ACTIVE:
                     continue
@@ -254,6 +264,17 @@ class BackingServices:
         return self.tasks.begin(service, "rotate", by, work)
 
     # -- within
+
+    def _figures(self, service: Service, container_id: str) -> dict[str, float]:
+        """Raises GitshipError when its server does not tell them in time; none of an engine whose file is gone."""
+        try:
+            action = self._room.containers.engine_of(service).metrics
+            values = self._room.containers.values(service)
+        except NotFound:
+            return {}
+        if action is None:
+            return {}
+        return measures.metrics(self._room.containers.actions.output(container_id, action, values, LOOK_S))
 
     def _sees(self, service: Service, by: Identity) -> bool:
         if by.apps is None or service.made_by == by.key_id:

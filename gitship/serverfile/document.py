@@ -18,7 +18,7 @@ from gitship.schema import Value, decode, read_toml
 
 FILE = "standard input"
 DOCUMENT_BYTES = 64 << 20
-CONFIG, KEYS, WEBHOOKS, STATUS, APPS = "config", "keys", "webhooks", "status_page", "apps"
+CONFIG, KEYS, WEBHOOKS, STATUS, SERVICES, APPS = "config", "keys", "webhooks", "status_page", "services", "apps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def section(made: Section) -> Section:
 def sections() -> tuple[Section, ...]:
     """In the order in which a document has them: what a section needs stands before it."""
     # Each of these declares its sections when it is first imported, so nothing else imports one.
-    for name in ("app_storage", "app_limits", "app_run", "app_visitors"):
+    for name in ("app_storage", "app_limits", "app_run", "app_links", "app_visitors"):
         importlib.import_module(f"gitship.serverfile.{name}")
     return tuple(_sections.values())
 
@@ -88,17 +88,20 @@ class ServerFile:
     keys: Mapping[str, KeyEntry] | None = None
     webhooks: Value | None = None
     status: Value | None = None
+    services: Value | None = None
     apps: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def parse(text: str) -> ServerFile:
     """Raises ConfigError naming the key and, for an unknown one, the nearest; GitshipError for an app's name."""
-    top = read_toml(FILE, decode(FILE, text.encode(), DOCUMENT_BYTES)).known((CONFIG, KEYS, WEBHOOKS, STATUS, APPS))
+    known = (CONFIG, KEYS, WEBHOOKS, STATUS, SERVICES, APPS)
+    top = read_toml(FILE, decode(FILE, text.encode(), DOCUMENT_BYTES)).known(known)
     return ServerFile(
         config=variables(top[CONFIG]) if CONFIG in top else None,
         keys={name: _key(value) for name, value in top[KEYS].table().items()} if KEYS in top else None,
         webhooks=top.get(WEBHOOKS),
         status=top.get(STATUS),
+        services=top.get(SERVICES),
         apps={app_name(name): _app(value) for name, value in top[APPS].table().items()} if APPS in top else None,
     )
 

@@ -8,10 +8,10 @@ from typing import Any
 from gitship.console import command_registry, visible_apps
 from gitship.console.context import Context
 from gitship.console.visible_apps import NO_APPS
-from gitship.errors import Conflict
+from gitship.errors import Conflict, nearest
 from gitship.model import App, Key, Role
 from gitship.routing import hostnames
-from gitship.serverfile import status_page, webhooks
+from gitship.serverfile import services, status_page, webhooks
 from gitship.serverfile.document import KeyEntry, ServerFile, Step, limited_to, sections
 
 __all__ = ["plan"]
@@ -22,13 +22,16 @@ WAIT = "--no-restart"
 def plan(context: Context, wanted: ServerFile) -> list[Step]:
     """Nothing when the server is so already. Raises GitshipError for what can't be, before anything is done."""
     wanted_webhooks = None if wanted.webhooks is None else webhooks.read(wanted.webhooks)
+    backing = {} if wanted.services is None else services.read(wanted.services)
     status = {} if wanted.status is None else status_page.read(wanted.status)
     _refuse_clashes(context, wanted, wanted_webhooks or {})
+    _refuse_links_to_nothing(context, wanted, backing)
     apps = wanted.apps or {}
     there = {app.name: app for app in context.apps()}
     for name in apps.keys() & there.keys():
         context.session.about(there[name])  # the steps go by name, and shall meet the app that was planned for
     steps = [Step(("apps:create", name)) for name in apps if name not in there]
+    steps += services.steps(context, backing)
     shared = _shared_config(context, wanted.config)
     steps += shared
     for name, sections_wanted in apps.items():
@@ -72,6 +75,18 @@ def _refuse_clashes(context: Context, wanted: ServerFile, webhooks: Mapping[str,
     for name in (*named, *(name for webhook in webhooks.values() for name in webhook.get("apps", []))):
         if name not in apps:
             visible_apps.app(context.store, context.identity, name)
+
+
+def _refuse_links_to_nothing(context: Context, wanted: ServerFile, backing: Mapping[str, Any]) -> None:
+    there = {service.name for service in context.store.services()} | backing.keys()
+    for name, app in (wanted.apps or {}).items():
+        for alias, link in app.get("links", {}).items():
+            if link["service"] not in there:
+                near = nearest(link["service"], there)
+                raise Conflict(
+                    f"apps.{name}.links.{alias}: there is no service '{link['service']}'",
+                    f"did you mean '{near}'?" if near else "add it to the document, under [services]",
+                )
 
 
 def _shared_config(context: Context, wanted: Mapping[str, str] | None) -> list[Step]:

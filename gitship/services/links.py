@@ -23,6 +23,7 @@ from gitship.store import Store
 log = logging.getLogger("gitship.services")
 PASSWORD_BYTES = 18
 ACTION_S = 60.0
+TEMPORARY, TEMPORARY_READ_ONLY = "p_", "pr_"  # what names of people's logins begin with
 
 
 def new_password() -> str:
@@ -88,6 +89,27 @@ class ServiceLinks:
             raise
         return self._store.service_link(link.id)
 
+    def temporary(self, service: Service, expires_at: float, *, read_only: bool) -> ServiceLogin:
+        """A login for a person. Raises Conflict when the engine has no read-only ones, GitshipError."""
+        container_id = self._containers.running(service)
+        engine = self._containers.engine_of(service)
+        action = engine.login_read_only if read_only else engine.login
+        if action is None:
+            raise Conflict(f"{engine.title} has no read-only logins", "leave out --read-only")
+        name = f"{TEMPORARY_READ_ONLY if read_only else TEMPORARY}{secrets.token_hex(4)}"
+        login = self._store.create_temporary_login(service, name, new_password(), expires_at)
+        try:
+            self._run(service, action, login, container_id)
+        except BaseException:
+            self._store.doom_login(login.id)
+            raise
+        return login
+
+    def end_temporary(self, service: Service) -> None:
+        """They are dropped by the next ``settle``."""
+        for login in self._store.temporary_logins(service.id):
+            self._store.doom_login(login.id)
+
     def rotate(self, service: Service, link: ServiceLink) -> None:
         """A new login for the app's next containers; the one before goes once a deploy has gone live since."""
         login = self._new_login(service, link, self._containers.running(service))
@@ -99,6 +121,9 @@ class ServiceLinks:
         for link in self._store.service_links(service_id=service.id):
             for login in self._store.service_logins(link_id=link.id):
                 self._run(service, self._login_action(engine.login, engine.login_read_only, link), login, container_id)
+        for login in self._store.temporary_logins(service.id):
+            reads = login.name.startswith(TEMPORARY_READ_ONLY) and engine.login_read_only
+            self._run(service, reads or engine.login, login, container_id)
 
     def settle(self, service: Service) -> list[str]:
         """Ends what can be ended now, and what a gitship that was killed has left half; what was done.

@@ -20,6 +20,7 @@ from gitship.model.services import LinkState, Service, ServiceLink, ServiceLogin
 from gitship.services.actions import ServiceActions
 from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.engine_file import ServiceEngine
+from gitship.services.outside_connections import OutsideConnections
 from gitship.store import Store
 
 READY_S = 120.0  # of a server with little to recover; a crashed one with much goes on within the container meanwhile
@@ -55,6 +56,7 @@ class ServiceContainers:
         self._catalog = catalog
         self._server_id = server_id
         self.actions = ServiceActions(engine)
+        self.outside = OutsideConnections()
 
     def engine_of(self, service: Service) -> ServiceEngine:
         """Raises NotFound when an admin has taken the engine's file away."""
@@ -125,11 +127,13 @@ class ServiceContainers:
 
     def join_all(self, service: Service) -> None:
         """Its container comes into the networks of its apps."""
+        self.outside.allow(service)
         for link in self._store.service_links(service_id=service.id):
             self.join(service, link, service.container)
 
     def leave_all(self, service: Service) -> None:
-        """Its connections with apps end."""
+        """Its connections with apps, and with people, end."""
+        self.outside.shut(service)
         for network in self.networks(service):
             self._engine.disconnect(service.container, network)
 
@@ -139,6 +143,10 @@ class ServiceContainers:
         network = self._addresses.network(app)
         hosts = dict.fromkeys((link.host, service.name))
         self._engine.connect(container_id, network, self._addresses.take(app, _owner(service)), tuple(hosts))
+
+    def network(self, service: Service) -> str:
+        """Docker's name of its own network."""
+        return self._addresses.service_name(service)
 
     def networks(self, service: Service) -> set[str]:
         """Docker's names of those that its container should be in, beside its own."""

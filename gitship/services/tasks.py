@@ -6,6 +6,7 @@ The record in the store says what runs; the lines are in a file, which whoever f
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from gitship.store import Store
 
 log = logging.getLogger("gitship.services")
 LOOK_S = 0.3
+LINE_BYTES = 400  # of most lines
 STOP_S = 15.0
 HELD_S = 30.0  # of a look by the reconciler, which may have to start the server
 INTERRUPTED = "gitship was stopped in the middle of it"
@@ -82,9 +84,7 @@ class ServiceTasks:
         self._freed = threading.Condition(self._lock)
         self._gone = threading.Event()
 
-    def begin(
-        self, service: Service, kind: str, by: Identity, work: Work, *, about: App | None = None
-    ) -> ServiceTask:
+    def begin(self, service: Service, kind: str, by: Identity, work: Work, *, about: App | None = None) -> ServiceTask:
         """Runs ``work`` in a thread of its own. ``about`` is the app that it is about, beside those that are linked.
 
         Raises Conflict while another task of the service runs.
@@ -146,6 +146,22 @@ class ServiceTasks:
         if now.state is TaskState.FAILED:
             raise GitshipError(now.reason, now.hint)
         return now
+
+    def lines(self, task: ServiceTask, most: int) -> list[str]:
+        """The last ones that it has printed so far."""
+        try:
+            with self._path(task.id).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - most * LINE_BYTES))
+                return file.read().decode("utf-8", "replace").splitlines()[-most:]
+        except OSError:
+            return []
+
+    def printed(self, task: ServiceTask) -> int:
+        """Bytes so far: a number that goes up with each line."""
+        try:
+            return self._path(task.id).stat().st_size
+        except OSError:
+            return 0
 
     def stop(self) -> None:
         """Whoever waits for long gives up; what is left half is put right by the next start."""

@@ -21,9 +21,11 @@ from paramiko.pkey import PKey
 
 from gitship import public_key
 from gitship.console.session import Session
+from gitship.errors import GitshipError
 from gitship.model import Identity
 from gitship.ssh.connection_limits import ConnectionLimiter, ConnectionLimits
 from gitship.ssh.execution import CUT_GRACE_S, Execution
+from gitship.ssh.forward import ForwardedConnection, ForwardTarget, ForwardTo
 from gitship.ssh.transport import ServerTransport, UnusableKey
 
 log = logging.getLogger("gitship.ssh")
@@ -43,7 +45,7 @@ class _Offer:
 
 
 class SshConnection(ServerInterface):
-    """A client from accept to hang-up. The base class refuses passwords, forwarding and all else that is not here."""
+    """A client from accept to hang-up. The base class refuses passwords and all else that is not here."""
 
     def __init__(
         self,
@@ -55,6 +57,8 @@ class SshConnection(ServerInterface):
         authenticate: Authenticate,
         run: Run,
         ended: Callable[[SshConnection], None],
+        forward_to: ForwardTo,
+        forward_places: threading.BoundedSemaphore,
     ) -> None:
         self.address = address
         self._sock = sock
@@ -65,6 +69,11 @@ class SshConnection(ServerInterface):
         self._authenticate = authenticate
         self._run = run
         self._ended = ended
+        self._forward_to = forward_to
+        self._forward_places = forward_places
+        self._granted: dict[int, ForwardTarget] = {}  # by the channel's id, until it is there: in one thread only
+        self._forwards: dict[Channel, ForwardedConnection] = {}
+        self._has_forwarded = False
         self._lock = threading.Lock()
         self._executions: dict[Channel, Execution] = {}
         self._offer: _Offer | None = None
@@ -98,8 +107,11 @@ class SshConnection(ServerInterface):
         """Ends what may not go on, now that keys have changed; a client whose key is gone is hung up on."""
         with self._lock:
             executions = list(self._executions.values())
+            forwards = list(self._forwards.values())
         for execution in executions:
             execution.recheck(still_may)
+        for forward in forwards:
+            forward.recheck()
         identity = self._identity
         if identity is not None and identity.key_id is not None and not self._is_known(identity):
             self._closing = True
@@ -126,12 +138,17 @@ class SshConnection(ServerInterface):
         """Every thread that this connection still has."""
         with self._lock:
             threads = [self._transport, *(e.thread for e in self._executions.values())]
+            threads += [forward.thread for forward in self._forwards.values()]
         return [thread for thread in threads if thread is not None and thread.is_alive()]
 
     def idle_s(self) -> float:
         """Seconds since the last command ended, or since login; 0 while one runs, and before login."""
         since = self._idle_since
         return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def idle_for_too_long(self) -> bool:
+        return self.idle_s() > (self._limits.forward_idle_s if self._has_forwarded else self._limits.idle_s)
 
     # Login
 
@@ -192,8 +209,54 @@ class SshConnection(ServerInterface):
                 return OPEN_FAILED_RESOURCE_SHORTAGE
         return OPEN_SUCCEEDED
 
+    def check_channel_direct_tcpip_request(
+        self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
+    ) -> int:
+        """Forwarding, to what ``forward_to`` knows: the reason of a refusal is in the log."""
+        host, port = destination
+        identity = self._current_identity() if self._identity is not None else None
+        if identity is None:
+            return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        with self._lock:
+            full = self._closing or len(self._forwards) + len(self._granted) >= self._limits.forwards_per_connection
+        if full or not self._forward_places.acquire(blocking=False):
+            log.info("%s: %s has too many forwarded connections", self.address, identity.key_name)
+            return OPEN_FAILED_RESOURCE_SHORTAGE
+        try:
+            self._granted[chanid] = self._forward_to(identity, host, port)
+        except Exception as error:
+            self._forward_places.release()
+            if isinstance(error, GitshipError):
+                log.info("%s: forwarding by %s refused: %s", self.address, identity.key_name, error.message)
+            else:
+                log.exception("%s: cannot look up what %s forwards to", self.address, identity.key_name)
+            return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        return OPEN_SUCCEEDED
+
+    def _forward(self, channel: Channel, target: ForwardTarget) -> None:
+        forward = ForwardedConnection(channel, target, self._forward_finished)
+        with self._lock:
+            self._forwards[channel] = forward
+            self._has_forwarded, self._idle_since = True, None
+        forward.start()
+        forward.recheck()  # what has changed since it was granted; from here on ``recheck`` sees it
+
+    def _forward_finished(self, forward: ForwardedConnection) -> None:
+        self._forward_places.release()
+        with self._lock:
+            self._forwards.pop(forward.channel, None)
+            self._note_idle()
+
+    def _note_idle(self) -> None:
+        """Under the lock, when something has ended."""
+        if not self._forwards and not any(e.running for e in self._executions.values()):
+            self._idle_since = time.monotonic()
+
     def channel_opened(self, channel: Channel) -> None:
-        """A session that waits to be told what to run."""
+        """A session that waits to be told what to run, or a connection to forward."""
+        if (target := self._granted.pop(channel.get_id(), None)) is not None:
+            self._forward(channel, target)
+            return
         execution = Execution(channel, self._limits, self._current_identity, self._run, self._finished)
         with self._lock:
             self._executions[channel] = execution
@@ -211,11 +274,14 @@ class SshConnection(ServerInterface):
     def _finished(self, execution: Execution) -> None:
         with self._lock:
             self._executions.pop(execution.channel, None)
-            if not any(e.running for e in self._executions.values()):
-                self._idle_since = time.monotonic()
+            self._note_idle()
 
     def ended(self, error: Exception | None) -> None:
         """The transport's thread is about to end."""
+        for target in self._granted.values():  # whose channels were never opened
+            target.ended("the client has gone", 0, 0)
+            self._forward_places.release()
+        self._granted.clear()
         self._entrance.leave(self)
         if self._identity is None and self._keys_offered:
             self._entrance.login_failed(self.address)

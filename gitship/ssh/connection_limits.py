@@ -34,8 +34,12 @@ class ConnectionLimits:
     failed_logins_window_s: float = 60.0
     addresses_remembered: int = 4096
     sessions_per_connection: int = 10
-    # A connection that runs no command.
+    # Forwarded connections: of one client, whose pool may open some, and of all; two threads and a socket each.
+    forwards_per_connection: int = 32
+    forwards: int = 128
+    # A connection that runs no command; and one that has forwarded, as `ssh -N` does between two uses.
     idle_s: float = 600.0
+    forward_idle_s: float = 3600.0
     # A client that takes nothing of what it is sent.
     stalled_write_s: float = 300.0
     # What a client may send ahead of the reader: 2 MiB is 20 MB/s at a round trip of 100 ms, 4 MiB is 40.

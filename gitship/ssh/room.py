@@ -11,6 +11,7 @@ from gitship.operations.operations import Operations
 from gitship.ssh.connection import Authenticate
 from gitship.ssh.dispatch import Dispatcher
 from gitship.ssh.server import SshServer
+from gitship.ssh.service_forwards import ServiceForwards
 
 GRACE_S = 2.0
 
@@ -34,5 +35,9 @@ class SshRoom:
 def build(core: Core, operations: Operations, repositories: Repositories, authenticate: Authenticate) -> SshRoom:
     dispatcher = Dispatcher(Services(core.store, core.settings, operations), operations, repositories)
     return SshRoom(
-        SshServer(core.settings.ssh.listen, core.settings.host_key, authenticate, dispatcher.run), dispatcher
-    )
+        SshServer(
+            core.settings.ssh.listen, core.settings.host_key, authenticate, dispatcher.run,
+            forward_to=ServiceForwards(core.store, operations),
+        ),
+        dispatcher,
+    )  # fmt: skip

@@ -16,6 +16,7 @@ from gitship.errors import ConfigError
 from gitship.ssh import host_key
 from gitship.ssh.connection import LAST_WORDS_S, Authenticate, Run, SshConnection
 from gitship.ssh.connection_limits import FULL, ConnectionLimiter, ConnectionLimits, network
+from gitship.ssh.forward import ForwardTo, nowhere
 from gitship.ssh.pending_connections import PendingConnections
 
 log = logging.getLogger("gitship.ssh")
@@ -44,6 +45,7 @@ class SshServer:
         authenticate: Authenticate,
         run: Run,
         limits: ConnectionLimits | None = None,
+        forward_to: ForwardTo = nowhere,
     ) -> None:
         self._listen = listen
         self._limits = limits or ConnectionLimits()
@@ -51,6 +53,8 @@ class SshServer:
         self._host_key = host_key.ensure(host_key_path)
         self._authenticate = authenticate
         self._run = run
+        self._forward_to = forward_to
+        self._forward_places = threading.BoundedSemaphore(self._limits.forwards)
         self._entrance: ConnectionLimiter[SshConnection] = ConnectionLimiter(
             self._limits, silent=lambda connection: connection.silent
         )
@@ -156,6 +160,8 @@ class SshServer:
             self._authenticate,
             self._run,
             self._forget,
+            self._forward_to,
+            self._forward_places,
         )
         admission = self._entrance.admit(connection, address, speaks=speaks)
         if admission.evicted is not None:
@@ -185,7 +191,7 @@ class SshServer:
             for connection in self._entrance.overdue():
                 connection.close()
             for connection in self._snapshot():
-                if connection.idle_s() > self._limits.idle_s:
+                if connection.idle_for_too_long:
                     log.info("%s: idle for too long", connection.address)
                     connection.close()
 

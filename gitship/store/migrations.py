@@ -187,4 +187,10 @@ MIGRATIONS = (
         UPDATE service_links SET state = 'active', deploy = NULL WHERE deploy = NEW.id AND state = 'ending';
     END;
     """,
+    "ALTER TABLE service_logins ADD COLUMN expires_at REAL",
+    """
+    CREATE TABLE release_links (
+        release_id INTEGER NOT NULL REFERENCES releases(id) ON DELETE CASCADE, alias TEXT NOT NULL,
+        service TEXT NOT NULL, read_only INTEGER NOT NULL, PRIMARY KEY (release_id, alias)) WITHOUT ROWID;
+    """,
 )

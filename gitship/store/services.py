@@ -14,6 +14,7 @@ from gitship.errors import Conflict, NoPermission, NotFound
 from gitship.model import App, Identity
 from gitship.model.services import (
     LinkState,
+    ReleaseLink,
     Service,
     ServiceLink,
     ServiceLogin,
@@ -32,7 +33,7 @@ _SERVICE = (
     " network, made_by, created_at, made_for, entry"
 )
 _LINK = "id, service_id, app_id, alias, url, port, read_only, state, login, deploy, created_at, host, declared"
-_LOGIN = "id, service_id, link_id, name, password, created_at"
+_LOGIN = "id, service_id, link_id, name, password, created_at, expires_at"
 _VOLUME = "name, service_id, use, version, image, image_id, at, until"
 _TASK = "id, service_id, service, kind, by, state, started_at, finished_at, reason, hint, apps"
 
@@ -138,6 +139,7 @@ class ServiceRecords(Rights):
         """Raises Conflict when the app has a link of that alias."""
         try:
             with self.transaction() as db:
+                self._change_rights()  # of keys that may not use what other apps have
                 others = self.service_links(service_id=service.id, app_id=app_id)  # which have the same way to it
                 host = others[0].host if others else declared or service.name
                 values = (
@@ -186,6 +188,7 @@ class ServiceRecords(Rights):
     def delete_link(self, link_id: int) -> None:
         """Its logins are to be dropped then."""
         with self.transaction() as db:
+            self._change_rights()
             db.execute("DELETE FROM service_links WHERE id = ?", (link_id,))
 
     def create_login(self, link: ServiceLink, name: str, password: str) -> ServiceLogin:
@@ -197,16 +200,36 @@ class ServiceRecords(Rights):
             ).lastrowid
         return ServiceLogin(made or 0, *values)
 
+    def create_temporary_login(self, service: Service, name: str, password: str, expires_at: float) -> ServiceLogin:
+        """Somebody's own, which is to be dropped then."""
+        values = (service.id, None, name, password, time.time(), expires_at)
+        with self.transaction() as db:
+            made = db.execute(
+                "INSERT INTO service_logins (service_id, link_id, name, password, created_at, expires_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                values,
+            ).lastrowid
+        return ServiceLogin(made or 0, *values)
+
+    def temporary_logins(self, service_id: int) -> list[ServiceLogin]:
+        """Those that are to be there yet."""
+        where = "service_id = ? AND link_id IS NULL AND expires_at > ?"
+        rows = self._rows(f"SELECT {_LOGIN} FROM service_logins WHERE {where} ORDER BY id", service_id, time.time())
+        return [ServiceLogin(*row) for row in rows]
+
     def service_logins(self, *, link_id: int | None = None, service_id: int | None = None) -> list[ServiceLogin]:
         """Those of a link, or those of a service that are to be dropped."""
-        where, value = ("link_id = ?", link_id) if link_id else ("service_id = ? AND link_id IS NULL", service_id)
-        rows = self._rows(f"SELECT {_LOGIN} FROM service_logins WHERE {where} ORDER BY id", value)
+        where, values = "link_id = ?", (link_id,)
+        if not link_id:
+            where = "service_id = ? AND link_id IS NULL AND coalesce(expires_at, 0) <= ?"
+            values = (service_id, time.time())  # type: ignore[assignment]
+        rows = self._rows(f"SELECT {_LOGIN} FROM service_logins WHERE {where} ORDER BY id", *values)
         return [ServiceLogin(*row) for row in rows]
 
     def doom_login(self, login_id: int) -> None:
         """It is to be dropped."""
         with self.transaction() as db:
-            db.execute("UPDATE service_logins SET link_id = NULL WHERE id = ?", (login_id,))
+            db.execute("UPDATE service_logins SET link_id = NULL, expires_at = NULL WHERE id = ?", (login_id,))
 
     def delete_login(self, login_id: int) -> None:
         with self.transaction() as db:
@@ -220,6 +243,23 @@ class ServiceRecords(Rights):
                 logins = {login.id: login for login in self.service_logins(link_id=link.id)}
                 found |= variables(link, logins[link.login or 0], self.service(link.service_id))
         return found
+
+    def note_release_links(self, release_id: int, app_id: int) -> None:
+        """What the release's containers are about to get: names only, the address and password are those of now."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM release_links WHERE release_id = ?", (release_id,))
+            db.execute(
+                "INSERT INTO release_links SELECT ?, l.alias, s.name, l.read_only FROM service_links l"
+                " JOIN services s ON s.id = l.service_id WHERE l.app_id = ? AND l.state = ?",
+                (release_id, app_id, LinkState.ACTIVE),
+            )
+
+    def release_links(self, release_id: int) -> list[ReleaseLink]:
+        """What its containers got when they were started first, by alias."""
+        rows = self._rows(
+            "SELECT alias, service, read_only FROM release_links WHERE release_id = ? ORDER BY alias", release_id
+        )
+        return [ReleaseLink(alias, service, bool(read_only)) for alias, service, read_only in rows]
 
     # -- volumes
 
@@ -284,6 +324,12 @@ class ServiceRecords(Rights):
             _task(row)
             for row in self._rows(f"SELECT {_TASK} FROM service_tasks WHERE {where} ORDER BY id DESC", *values)
         ]
+
+    def newest_service_tasks(self) -> dict[int, ServiceTask]:
+        """The last one of each service, by the service's id."""
+        newest = "SELECT max(id) FROM service_tasks GROUP BY service_id"
+        found = [_task(row) for row in self._rows(f"SELECT {_TASK} FROM service_tasks WHERE id IN ({newest})")]
+        return {task.service_id: task for task in found}
 
 
 def _service(row: Any) -> Service:

@@ -16,7 +16,7 @@ from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
 from gitship.web import api_json, traffic_chart, usage, warnings
 from gitship.web.app_log_stream import past
-from gitship.web.app_page import measure
+from gitship.web.app_page import linked, measure
 from gitship.web.page import Page
 from gitship.web.status import Statuses, release_json
 
@@ -65,6 +65,7 @@ class AppHandler(JsonHandler):
                 "domains": [d.name for d in store.domains(app.id)],
                 "hosts": [api_json.host(row) for row in services.health.certificates.get(app.id, [])],
                 "config": sorted(store.config(app.id)),
+                "services": [api_json.link(view, link) for view, link in await linked(services, app)],
                 "warnings": [{"text": w.text, "command": w.command} for w in found],
                 "instances": [
                     api_json.instance(c, services.health.state(c), measured.processes.get(c.name))

@@ -8,10 +8,12 @@ from typing import Any
 from gitship.appfiles.cache_rules import CacheRuleInUse
 from gitship.https.app_https import HostStatus
 from gitship.model import Container, ContainerEvent, UptimeDay
+from gitship.model.services import ServiceLink
 from gitship.model.traffic import COUNTS, Traffic
 from gitship.model.uptime import DAY_S, share
 from gitship.operations.ps import ProcessStatus
 from gitship.web.commits import Known
+from gitship.web.service_view import ServiceView
 from gitship.web.traffic_chart import ChartStep, Reach
 
 
@@ -42,6 +44,18 @@ def instance(container: Container, word: str, process: ProcessStatus | None) -> 
         "restarts": process.restarts if process else None,
         "out_of_memory": process.ooms if process else None,
         "started_at": process.started_at if process else None,
+    }
+
+
+def link(view: ServiceView, found: ServiceLink) -> dict[str, Any]:
+    """A service that the app is linked to."""
+    return {
+        "service": view.service.name,
+        "engine": view.service.engine,
+        "version": view.service.version,
+        "state": view.state or None,
+        "alias": found.alias,
+        "read_only": found.read_only,
     }
 
 

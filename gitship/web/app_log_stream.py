@@ -18,7 +18,6 @@ from gitship.engine.types import LogLine
 from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.model import Container
 from gitship.observe.status_facts import StatusFacts
-from gitship.store import Store
 from gitship.web import ansi, log_positions
 from gitship.web.log_positions import BEGIN, MARGIN_S, Chain, Position, Positions
 
@@ -30,6 +29,8 @@ LOOK_S = 0.5  # for new containers
 READ_LINES = 10_000
 LINE_CHARS = 4000
 LINGER_S = 10.0  # after the last viewer: most come back
+
+Containers = Callable[[], list[Container]]  # those of now; called in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,11 @@ class AppLog:
     """``lines`` are gathered by threads; frames are made, and read, on the event loop."""
 
     def __init__(
-        self, app_id: int, begin: Positions, store: Store, facts: StatusFacts, loop: asyncio.AbstractEventLoop,
+        self, key: str, containers: Containers, begin: Positions, facts: StatusFacts, loop: asyncio.AbstractEventLoop,
         wake: Callable[[], None],
     ) -> None:  # fmt: skip
         """``begin`` is where its first viewer stands: it has every line after that."""
-        self._app_id = app_id
-        self._store = store
+        self._containers = containers
         self._facts = facts
         self._loop = loop
         self._wake = wake
@@ -121,7 +121,7 @@ class AppLog:
         self._live: set[str] = set()
         self._stop = threading.Event()
         self._readers: dict[str, threading.Thread] = {}
-        self._thread = threading.Thread(target=self._look, name=f"web-log-{app_id}", daemon=True)
+        self._thread = threading.Thread(target=self._look, name=f"web-log-{key}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -182,7 +182,7 @@ class AppLog:
         """Sees to it that each container of the live release has a reader; a log ends with its container."""
         newest: dict[str, Position] = dict(self._base)
         while not self._stop.is_set():
-            containers = self._store.containers(self._app_id)
+            containers = self._containers()
             with self._lock:
                 self._live = {c.name for c in containers}
             for container in containers:
@@ -222,29 +222,27 @@ class AppLog:
 
 
 class AppLogs:
-    """The logs that are watched at this moment. Used on the event loop."""
+    """The logs that are watched at this moment, of apps and of services. Used on the event loop."""
 
-    def __init__(self, store: Store, facts: StatusFacts) -> None:
-        self._store = store
+    def __init__(self, facts: StatusFacts) -> None:
         self._facts = facts
-        self._logs: dict[int, AppLog] = {}
-        self._viewers: dict[int, int] = {}
+        self._logs: dict[str, AppLog] = {}
+        self._viewers: dict[str, int] = {}
 
-    def enter(self, app_id: int, seen: Positions, wake: Callable[[], None]) -> AppLog:
-        """The app's log, for one more viewer; ``leave`` is due."""
-        self._viewers[app_id] = self._viewers.get(app_id, 0) + 1
-        if app_id not in self._logs:
-            loop = asyncio.get_running_loop()
-            self._logs[app_id] = AppLog(app_id, seen, self._store, self._facts, loop, wake)
-        return self._logs[app_id]
+    def enter(self, key: str, containers: Containers, seen: Positions, wake: Callable[[], None]) -> AppLog:
+        """The log of that key, for one more viewer; ``leave`` is due."""
+        self._viewers[key] = self._viewers.get(key, 0) + 1
+        if key not in self._logs:
+            self._logs[key] = AppLog(key, containers, seen, self._facts, asyncio.get_running_loop(), wake)
+        return self._logs[key]
 
-    def leave(self, app_id: int) -> None:
-        self._viewers[app_id] -= 1
-        asyncio.get_running_loop().call_later(LINGER_S, self._end_unwatched, app_id)
+    def leave(self, key: str) -> None:
+        self._viewers[key] -= 1
+        asyncio.get_running_loop().call_later(LINGER_S, self._end_unwatched, key)
 
-    def _end_unwatched(self, app_id: int) -> None:
-        if not self._viewers.get(app_id, 0) and app_id in self._logs:
-            self._logs.pop(app_id).stop()
+    def _end_unwatched(self, key: str) -> None:
+        if not self._viewers.get(key, 0) and key in self._logs:
+            self._logs.pop(key).stop()
 
     def stop(self) -> None:
         """Ends all threads."""

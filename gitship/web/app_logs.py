@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from tornado.web import HTTPError
 
-from gitship.errors import NotFound
-from gitship.model import App
+from gitship.errors import NoPermission, NotFound
+from gitship.model import Container
 from gitship.web import log_positions
-from gitship.web.app_log_stream import READ_LINES, AppLog, AppLogs, frame, past, row, suited
+from gitship.web.app_log_stream import READ_LINES, AppLog, AppLogs, Placed, frame, past, row, suited
 from gitship.web.event_stream import LEFT, RETRY_MS, EventStream
 from gitship.web.log_positions import MARGIN_S, Position
 from gitship.web.page import Page, PageServices
@@ -51,6 +54,18 @@ class LogsPage(Page):
     head = get
 
 
+@dataclass(frozen=True, slots=True)
+class LogSource:
+    """What a stream shows: ``key`` is one's own, ``containers`` are those of now (not for an event loop).
+
+    ``exists`` raises NotFound when it is gone, NoPermission when it may be read no more.
+    """
+
+    key: str
+    containers: Callable[[], list[Container]]
+    exists: Callable[[], object]
+
+
 class LogStream(EventStream):
     """Events ``lines``: a JSON list of [time, process, stream, HTML]; the id is where the viewer stands then."""
 
@@ -58,32 +73,37 @@ class LogStream(EventStream):
         super().initialize(services)
         self.logs = logs
 
+    def source(self, name: str) -> LogSource:
+        """Raises GitshipError when the viewer may not."""
+        app, store = self.app(name), self.services.store
+        return LogSource(f"app {app.id}", partial(store.containers, app.id), partial(store.app_by_id, app.id))
+
     async def get(self, name: str) -> None:
-        app = self.app(name)
+        wanted = self.source(name)
         try:
             seen = log_positions.decode(self.last_id(""))
         except ValueError:
             raise HTTPError(400, "not a position in this log") from None
         self.begin()
-        key = f"log {app.id}"
+        key = f"log {wanted.key}"
         live = self.services.live
         with live.watch(key) as watch:
             self.watch = watch
-            source = self.logs.enter(app.id, seen, lambda: live.wake(key))
+            source = self.logs.enter(wanted.key, wanted.containers, seen, lambda: live.wake(key))
             try:
                 await self.send(f"retry: {RETRY_MS}\n\n".encode())
-                await self._follow(app, source, seen)
+                await self._follow(wanted, source, seen)
             except (*LEFT, IndexError):  # IndexError: too slow; it comes back and goes on where it was
                 self.cut()
             finally:
-                self.logs.leave(app.id)
+                self.logs.leave(wanted.key)
 
-    async def _follow(self, app: App, source: AppLog, seen: dict[str, Position]) -> None:
+    async def _follow(self, wanted: LogSource, source: AppLog, seen: dict[str, Position]) -> None:
         assert self.watch is not None
         seen = source.entered(seen)
         number = source.number()
         if not source.covers(seen):
-            seen = await self._catch_up(app, seen)
+            seen = await self._catch_up(wanted, seen)
         while not self.watch.closed:
             while found := source.frame(number):
                 number += 1
@@ -91,17 +111,17 @@ class LogStream(EventStream):
                     await self.send(event)
             await self.woken(self.watch)
             try:
-                self.services.store.app_by_id(app.id)
-            except NotFound:
+                wanted.exists()
+            except (NotFound, NoPermission):
                 break
 
-    async def _catch_up(self, app: App, seen: dict[str, Position]) -> dict[str, Position]:
+    async def _catch_up(self, wanted: LogSource, seen: dict[str, Position]) -> dict[str, Position]:
         """What is not kept any more, from Docker."""
-        containers = self.services.store.containers(app.id)
-        missed = await asyncio.get_running_loop().run_in_executor(
-            self.services.work, past, self.services.operations.facts, containers, seen, READ_LINES
-        )
+        missed = await self.in_background(self._missed, wanted, seen)
         if missed:
             seen = seen | {p.line.container: p.at for p in missed}
             await self.send(frame(missed, seen).event)
         return seen
+
+    def _missed(self, wanted: LogSource, seen: dict[str, Position]) -> list[Placed]:
+        return past(self.services.operations.facts, wanted.containers(), seen, READ_LINES)

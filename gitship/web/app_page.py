@@ -11,13 +11,15 @@ from gitship.appsettings import MAINTENANCE
 from gitship.commands.cache import shown_time, shown_value
 from gitship.errors import GitshipError
 from gitship.model import App, Deploy, Release
+from gitship.model.services import ServiceLink
 from gitship.model.uptime import DAY_S
 from gitship.observe.app_state import AppState
 from gitship.operations.ps import ProcessStatus
 from gitship.store.uptime import KEPT_DAYS
-from gitship.web import stage_bar, traffic_chart, uptime_bar, warnings
+from gitship.web import service_view, stage_bar, traffic_chart, uptime_bar, warnings
 from gitship.web.page import Page, PageServices
 from gitship.web.page_cache import PageCache
+from gitship.web.service_view import ServiceView
 from gitship.web.status import Statuses, timeline
 from gitship.web.traffic_chart import ChartStep, Reach
 
@@ -85,6 +87,7 @@ class AppPage(Page):
             shown_time=shown_time,
             files_until=measured.files_until,
             config=sorted(store.config(app.id)),
+            links=await linked(services, app),
             hosts=services.health.certificates.get(app.id, []),
             domains=store.domains(app.id),
             warnings=warnings.of_apps(store, [status], services.health),
@@ -96,6 +99,16 @@ class AppPage(Page):
         self.finish(page)
 
     head = get
+
+
+async def linked(services: PageServices, app: App) -> list[tuple[ServiceView, ServiceLink]]:
+    """The services that the app is linked to, by the link's alias."""
+    links = services.operations.services.of_app(app)
+    found = {service.id: service for service, _ in links}
+    await services.figures.fresh(found.values())
+    views = service_view.views(services.store, services.operations, services.figures, found.values(), None)
+    by_id = {view.service.id: view for view in views}
+    return [(by_id[service.id], link) for service, link in links]
 
 
 def measure(services: PageServices, app: App, reach: Reach) -> Measured:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import time
+from collections.abc import Callable
 
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
@@ -21,6 +22,7 @@ from gitship.model import App, Deploy
 from gitship.web.deploy_log_file import LogFile, Position
 from gitship.web.live_updates import ALL_APPS, Viewer
 from gitship.web.page import Page, PageServices
+from gitship.web.service_figures import topic
 from gitship.web.sse_frames import Frames
 
 RETRY_MS = 1000
@@ -162,8 +164,11 @@ class ChangeStream(EventStream):
     """
 
     async def get(self, name: str | None = None) -> None:
-        seen = self.seen()
         app = self.app(name) if name is not None else None
+        await self.follow(lambda: self._version(app))
+
+    async def follow(self, version_now: Callable[[], int]) -> None:
+        seen = self.seen()
         self.begin()
         live = self.services.live
         with live.watch(ALL_APPS) as watch:
@@ -172,7 +177,7 @@ class ChangeStream(EventStream):
                 await self.send(f"retry: {RETRY_MS}\n\n".encode())
                 told_at, beat = 0.0, time.time() // FIGURES_S
                 while not watch.closed:
-                    version = self._version(app)
+                    version = version_now()
                     # At most one a second: the tick brings what a busy moment left over.
                     if version != seen and time.monotonic() - told_at > CHANGE_EVERY_S:
                         seen, told_at = version, time.monotonic()
@@ -189,4 +194,6 @@ class ChangeStream(EventStream):
             return self.services.live.version_of([app.name])
         if not self.me.limited:
             return self.services.live.version
-        return self.services.live.version_of([a.name for a in visible_apps.apps(self.services.store, self.me)])
+        names = [a.name for a in visible_apps.apps(self.services.store, self.me)]
+        topics = [topic(service) for service in self.services.operations.services.visible(self.me)]
+        return self.services.live.version_of([*names, *topics])

@@ -18,11 +18,12 @@ from tornado.web import HTTPError
 
 from gitship.console import visible_apps
 from gitship.model import STATUS_PAGE, App, Deploy, DeployState
+from gitship.model.services import Service
 from gitship.model.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.model.uptime import DAY_S
 from gitship.observe.traffic import StoredStats
 from gitship.store import Store
-from gitship.web import usage
+from gitship.web import service_view, usage
 from gitship.web.health import Health
 from gitship.web.page import Page, PageServices
 from gitship.web.status import Statuses
@@ -41,11 +42,13 @@ class MetricsPage(Page):
         if self.identity is None and not self.on_this_machine:
             raise HTTPError(401, "send a token in the header `Authorization: Bearer`, or ask on the server itself")
         await self.services.health.fresh()
-        store = self.services.store
+        store, operations = self.services.store, self.services.operations
         apps = store.apps() if self.identity is None else visible_apps.apps(store, self.identity)
+        backing = store.services() if self.identity is None else operations.services.visible(self.identity)
+        await self.services.figures.fresh(backing)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(
-            MetricsCollector(self.services, apps, whole=self.identity is None or not self.identity.limited)
+            MetricsCollector(self.services, apps, backing, whole=self.identity is None or not self.identity.limited)
         )
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest(registry))
@@ -56,13 +59,14 @@ class MetricsPage(Page):
 class MetricsCollector(Collector):
     """One scrape's."""
 
-    def __init__(self, services: PageServices, apps: list[App], *, whole: bool) -> None:
+    def __init__(self, services: PageServices, apps: list[App], backing: list[Service], *, whole: bool) -> None:
         self._store: Store = services.store
         self._health: Health = services.health
         self._operations = services.operations
         self._stats: StoredStats = services.operations.stats
         self._data_dir = services.settings.data_dir
         self._apps = apps
+        self._backing = service_view.views(self._store, self._operations, services.figures, backing, None)
         self._whole = whole
 
     def collect(self) -> Iterator[Metric]:
@@ -72,6 +76,7 @@ class MetricsCollector(Collector):
         yield from self._events()
         yield from self._traffic()
         yield from self._certificates()
+        yield from self._services()
         if self._whole:
             machine = usage.machine(self._data_dir)
             yield _gauge("gitship_disk_free_bytes", "free space on the disk of data_dir", machine.disk_free_bytes)
@@ -137,6 +142,28 @@ class MetricsCollector(Collector):
                 restarts.add_metric([app.name, process], sum(deaths[c.id] for c in live if c.process == process))
         yield happened
         yield restarts
+
+    def _services(self) -> Iterator[Metric]:
+        """A figure that is not known has no sample."""
+        labels = ["service", "engine"]
+        up = GaugeMetricFamily("gitship_service_up", "1 if the service's server runs and answers", labels=labels)
+        families = {
+            "connections": GaugeMetricFamily("gitship_service_connections", "open connections", labels=labels),
+            "size_bytes": GaugeMetricFamily("gitship_service_size_bytes", "size of its data", labels=labels),
+            "memory_bytes": GaugeMetricFamily("gitship_service_memory_bytes", "memory in use", labels=labels),
+        }
+        limit = GaugeMetricFamily("gitship_service_memory_limit_bytes", "memory limit", labels=labels)
+        for view in self._backing:
+            values = [view.service.name, view.service.engine]
+            if view.state:
+                up.add_metric(values, int(view.up))
+            limit.add_metric(values, view.service.memory_bytes)
+            for name, family in families.items():
+                if (figure := getattr(view.figures, name)) is not None:
+                    family.add_metric(values, figure)
+        yield up
+        yield from families.values()
+        yield limit
 
     def _certificates(self) -> Iterator[Metric]:
         ends = GaugeMetricFamily(

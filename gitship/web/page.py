@@ -33,6 +33,7 @@ from gitship.web.commits import Commits
 from gitship.web.deploy_log_file import LogFile
 from gitship.web.health import Health
 from gitship.web.live_updates import LiveUpdates
+from gitship.web.service_figures import ServiceFigures
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -58,6 +59,7 @@ class PageServices:
     operations: Operations
     live: LiveUpdates
     health: Health
+    figures: ServiceFigures
     commits: Commits
     work: Executor
     deeds: Executor

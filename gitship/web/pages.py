@@ -13,10 +13,11 @@ from gitship.console import visible_apps
 from gitship.model import STATUS_PAGE, Identity, UptimeDay
 from gitship.model.uptime import DAY_S
 from gitship.store.uptime import KEPT_DAYS
-from gitship.web import ansi, uptime_bar, usage, warnings
+from gitship.web import ansi, service_pages, uptime_bar, usage, warnings
 from gitship.web.page import Page, PageServices
 from gitship.web.page_cache import PageCache
 from gitship.web.push_line import look, shown
+from gitship.web.service_figures import topic
 from gitship.web.status import Statuses
 
 PUBLIC_KEPT_S = 5.0  # strangers come as often as they like
@@ -46,14 +47,16 @@ class OverviewPage(Page):
             self._public()
             return
         apps = visible_apps.apps(services.store, self.me)
-        version = services.live.version_of(scope(self.me, [app.name for app in apps]))
+        backing = await service_pages.visible(services, self.me)
+        topics = [topic(view.service) for view in backing]
+        version = services.live.version_of(scope(self.me, [*(app.name for app in apps), *topics]))
         key = (self.me.fingerprint, self.me.role, self.me.apps, self.request.host, version)
         if page := self.kept.find(key):
             self.finish(page)
             return
         statuses = Statuses(services.store, services.operations, services.health).of_all(apps)
         commits = await services.commits.of((s.app, s.live.commit) for s in statuses if s.live)
-        found = warnings.of_apps(services.store, statuses, services.health)
+        found = warnings.of_apps(services.store, statuses, services.health) + warnings.of_services(backing)
         if not self.me.limited:
             found = [*warnings.of_server(services.settings, services.health), *found]
         page = self.render_string(

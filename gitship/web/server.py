@@ -30,6 +30,7 @@ from gitship.web import (
     event_stream,
     metrics,
     pages,
+    service_pages,
     sign_in,
 )
 from gitship.web.app_log_stream import AppLogs
@@ -40,6 +41,7 @@ from gitship.web.health import Health
 from gitship.web.live_updates import LiveUpdates
 from gitship.web.page import CONTENT_SECURITY_POLICY, PageServices
 from gitship.web.page_cache import PageCache
+from gitship.web.service_figures import ServiceFigures
 from gitship.web.sse_frames import Frames
 
 log = logging.getLogger(__name__)
@@ -126,11 +128,12 @@ class WebServer:
         ):
             facts = self._operations.facts
             health = Health(self._store, self._operations, live, work)
+            figures = ServiceFigures(self._store, self._operations, live)
             services = PageServices(
-                self._store, self._settings, self._operations, live, health, Commits(facts, work), work, deeds,
-                is_loopback(self._listen.host),
+                self._store, self._settings, self._operations, live, health, figures,
+                Commits(facts, work), work, deeds, is_loopback(self._listen.host),
             )  # fmt: skip
-            app_logs = AppLogs(self._store, facts)
+            app_logs = AppLogs(facts)
             server = BoundedServer(
                 application(services, app_logs),
                 idle_connection_timeout=IDLE_TIMEOUT_S,
@@ -139,12 +142,17 @@ class WebServer:
                 body_timeout=BODY_TIMEOUT_S,
             )
             live.start()
-            watching = asyncio.create_task(health.watch(), name="web-health-watch")
+            watching = [
+                asyncio.create_task(health.watch(), name="web-health-watch"),
+                asyncio.create_task(figures.watch(), name="web-figures-watch"),
+            ]
             server.add_sockets(sockets)
             self._ready.set()
             await self._ending.wait()
             server.stop()
-            watching.cancel()
+            for watch in watching:
+                watch.cancel()
+            figures.stop()
             live.stop()
             app_logs.stop()
             await asyncio.sleep(0)  # viewers that were woken write their last
@@ -153,7 +161,7 @@ class WebServer:
 
 def application(services: PageServices, app_logs: AppLogs) -> Application:
     """All addresses of the status page."""
-    app, deploy = r"/apps/([^/]+)", r"/apps/([^/]+)/deploys/([0-9]{1,19})"
+    app, deploy, service = r"/apps/([^/]+)", r"/apps/([^/]+)/deploys/([0-9]{1,19})", r"/services/([^/]+)"
     reads = {"services": services}
     kept = PageCache()
     return Application(
@@ -168,6 +176,12 @@ def application(services: PageServices, app_logs: AppLogs) -> Application:
             url(rf"{deploy}/log", pages.DeployLog, reads),
             url(rf"{deploy}/stream", event_stream.DeployStream, {**reads, "frames": Frames()}),
             url(r"/changes", event_stream.ChangeStream, reads),
+            url(r"/services", service_pages.ServicesPage, reads),
+            url(r"/changes/services", service_pages.ServiceChanges, reads),
+            url(service, service_pages.ServicePage, reads),
+            url(rf"{service}/changes", service_pages.ServiceChanges, reads),
+            url(rf"{service}/logs", service_pages.ServiceLogsPage, reads),
+            url(rf"{service}/logs/stream", service_pages.ServiceLogStream, {**reads, "logs": app_logs}),
             url(r"/sign-in/([A-Za-z0-9_-]{1,100})", sign_in.SignIn, reads),
             url(r"/sign-out", sign_in.SignOut, reads),
             url(r"/docs", docs.DocsIndex, reads),
@@ -182,6 +196,9 @@ def application(services: PageServices, app_logs: AppLogs) -> Application:
             url(r"/api/apps/([^/]+)/deploys/([0-9]{1,19})/log", pages.DeployLog, reads),
             url(r"/api/apps/([^/]+)/traffic", api.TrafficHandler, reads),
             url(r"/api/apps/([^/]+)/logs", api.LogsHandler, reads),
+            url(r"/api/services", service_pages.ServicesHandler, reads),
+            url(r"/api/services/([^/]+)", service_pages.ServiceHandler, reads),
+            url(r"/api/services/([^/]+)/logs", service_pages.ServiceLogsHandler, reads),
             url(r"/api/server", api.ServerHandler, reads),
             url(r"/api/.*", api.NotFoundHandler, reads),
             url(r"/badge/([^/]+)\.svg", badges.Badge, reads),

@@ -15,6 +15,7 @@ from gitship.operations.ps import CRASH_LOOP
 from gitship.store import Store
 from gitship.web import usage
 from gitship.web.health import Health
+from gitship.web.service_view import ServiceView
 from gitship.web.status import AppStatus
 
 LOOPS = (CRASH_LOOP, "restarting")
@@ -44,6 +45,15 @@ def of_apps(store: Store, statuses: Iterable[AppStatus], health: Health) -> list
         containers.setdefault(container.app_id, []).append(container)
     found = [w for s in statuses for w in _of_app(store, s, containers.get(s.app.id, []), health)]
     return found + _queue([d for d in store.unfinished_deploys() if d.app_id in by_id], by_id)
+
+
+def of_services(views: Iterable[ServiceView]) -> list[Warning]:
+    """What is wrong with these services."""
+    return [
+        Warning(f"The service {view.service.name} is {view.state}", f"services:info {view.service.name}")
+        for view in views
+        if view.down
+    ]
 
 
 def of_server(settings: Settings, health: Health) -> list[Warning]:

@@ -13,6 +13,7 @@ from gitship import docs
 from gitship.deploy import output
 from gitship.deploy.journal import DeployJournal
 from gitship.model import DeployState
+from gitship.model.services import ServiceVolume, TaskState, VolumeUse
 from tests.bench.web import full_site
 from tests.e2e.browser import axe_source, chromium, violations
 from tests.unit.web.conftest import Site
@@ -28,6 +29,15 @@ def site(module_base: Path) -> Iterator[Site]:
     site = full_site(module_base, 26, public=True)
     ids = [c.id for c in site.store.containers(site.store.app("app-003").id)]
     site.memory.facts.states = dict.fromkeys(ids, "exited")
+    for name in ("db", "a-service-with-a-very-long-name-of-its-own", "down"):
+        service = site.service(name, "app-003", "app-007", "app-011")
+        task = site.store.begin_task(service, "upgrade", "ada")
+        site.store.end_task(task.id, TaskState.FAILED, "the image cannot be pulled: no such host", "try again later")
+        log = site.settings.data_dir / "service-tasks" / f"{task.id}.log"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("-----> Pulling docker.io/library/postgres:17\n !     failed\n")
+        site.store.note_volume(ServiceVolume(f"{name}-old", service.id, VolumeUse.KEPT, "16", "i", "i", 1.0, 2e9))
+    site.memory.engine.services_down[service.container] = "exited"
     site.server.start()
     yield site
     site.server.stop()
@@ -64,12 +74,37 @@ def test_pages_full_of_figures_fit_their_width_and_axe_finds_no_fault(site: Site
     for path, size, dark, signed_in in (
         ("/", WIDE, False, True), ("/", PHONE, True, False),
         ("/apps/app-007", WIDE, True, True), ("/apps/app-007?span=month", PHONE, False, True),
-        ("/apps/app-003/actions/purge", PHONE, True, True),
+        ("/apps/app-003/actions/purge", PHONE, True, True), ("/services", WIDE, False, True),
+        ("/services", PHONE, True, True), ("/services/db", WIDE, True, True),
+        ("/services/a-service-with-a-very-long-name-of-its-own", PHONE, False, True),
+        ("/services/db/logs", PHONE, True, True), ("/api", PHONE, False, True),
     ):  # fmt: skip
         page = opened(site, browser, path, size=size, dark=dark, signed_in=signed_in)
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], (path, size)
         assert violations(page, axe) == [], (path, size, dark)
         page.context.close()
+
+
+def test_services_are_a_link_away_and_their_pages_go_on_by_themselves(site: Site, browser: Browser) -> None:
+    page = opened(site, browser, "/")
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.get_by_role("link", name="Services", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("1 of 3 services is down")
+    for width in (360, 700, 800, 1024, 1280, 1500):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("link", name="db", exact=True).click()
+    page.evaluate("window.sameDocument = true")
+    service = site.store.find_service("db")
+    assert service is not None
+    task = site.store.begin_task(service, "restart", "bob")
+    expect(page.get_by_text("by bob").first).to_be_visible()
+    site.store.end_task(task.id, TaskState.DONE)
+    expect(page.locator("section.cause")).to_have_count(0)  # the failed one is not the last any more
+    assert page.evaluate("window.sameDocument")
+    assert wrong == []
+    page.context.close()
 
 
 def test_the_overview_fits_every_width(site: Site, browser: Browser) -> None:

@@ -84,7 +84,8 @@ ACTIONS = {
     **dict.fromkeys(
         ("services:create", "services:link", "services:unlink", "services:promote", "services:rotate",
          "services:restart", "services:resize", "services:dump", "services:load", "services:clone", "services:upgrade",
-         "services:rollback", "services:connect", "services:log", "services:logs", "services:destroy"),
+         "services:rollback", "services:connect", "services:proxy", "services:log", "services:logs",
+         "services:destroy"),
         "needs a server: tests/e2e/services",
     ),
 }  # fmt: skip

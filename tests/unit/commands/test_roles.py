@@ -41,7 +41,7 @@ ROLES = {
         "storage:mount", "storage:unmount", "storage:destroy", "storage:export", "storage:import",
         "services:create", "services:log", "services:logs", "services:restart", "services:resize", "services:link",
         "services:unlink", "services:promote", "services:rotate", "services:dump", "services:load", "services:clone",
-        "services:upgrade", "services:rollback", "services:connect",
+        "services:upgrade", "services:rollback", "services:connect", "services:proxy",
         "https:enable", "https:disable", "https:renew", "certs:add", "certs:remove",
     },
     Role.ADMIN: {

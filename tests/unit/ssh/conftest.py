@@ -16,6 +16,7 @@ from gitship.console.session import Session
 from gitship.model import Identity, Role
 from gitship.public_key import parse
 from gitship.ssh.connection_limits import ConnectionLimits
+from gitship.ssh.forward import ForwardTo, nowhere
 from gitship.ssh.server import SshServer
 from tests.waiting import wait_until
 
@@ -130,7 +131,7 @@ def serve(tmp_path: Path, keys: dict[str, KeyFile]) -> Iterator[Serve]:
     """Starts servers: ``serve(run, limits)``. Every key but the stranger's may log in."""
     started: list[Running] = []
 
-    def start(run: Run, limits: ConnectionLimits | None = None) -> Running:
+    def start(run: Run, limits: ConnectionLimits | None = None, forward_to: ForwardTo = nowhere) -> Running:
         known = {
             key.fingerprint: Identity(name, Role.DEPLOYER, key.fingerprint)
             for name, key in keys.items()
@@ -146,7 +147,7 @@ def serve(tmp_path: Path, keys: dict[str, KeyFile]) -> Iterator[Serve]:
             sessions.append(session)
             return run(session)
 
-        server = SshServer(Address("127.0.0.1", 0), tmp_path / "host_key", authenticate, recorded, limits)
+        server = SshServer(Address("127.0.0.1", 0), tmp_path / "host_key", authenticate, recorded, limits, forward_to)
         server.start()
         running = Running(server, keys["ed25519"], known, sessions)
         started.append(running)

@@ -21,10 +21,12 @@ from gitship.config_values import Address
 from gitship.deploy.journal import DeployJournal
 from gitship.events import Bus
 from gitship.model import App, DeployKind, Identity, Process, Release, Role
+from gitship.model.services import Service
 from gitship.store import Store
 from gitship.web import event_stream, live_updates
 from gitship.web.server import WebServer, application
 from tests.unit.memory.server import MemoryServer
+from tests.unit.memory.services import running_service
 
 TIMEOUT_S = 20.0
 COMMIT = "1a2b3c4d" * 5
@@ -149,6 +151,12 @@ class Site:
             yield EventStream(connection)
         finally:
             connection.close()
+
+    def service(self, name: str, *apps: str) -> Service:
+        """A postgres that runs, linked to the apps, with some figures."""
+        made = running_service(self.store, name, *apps)
+        self.memory.engine.printed_by_programs[made.container] = "connections\t7\nsize_bytes\t84000000\n"
+        return made
 
     def deploy(self, app: App, commit: str = COMMIT, cause: str = "push by ada") -> DeployJournal:
         """A deploy that has begun; the journal is how a pipeline tells of it."""

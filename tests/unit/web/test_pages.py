@@ -33,6 +33,7 @@ from gitship.model import (
     StoredCertificate,
     UptimeDay,
 )
+from gitship.model.services import ServiceVolume, VolumeUse
 from gitship.model.traffic import Traffic, bucket, no_latency
 from gitship.web import health, usage
 from tests.unit.web.conftest import COMMIT, Site, addresses
@@ -595,13 +596,16 @@ def test_every_answer_of_the_api_is_on_its_page(site: Site) -> None:
     site.store.add_container_event(ContainerEvent(app_id, "id0", "c", "web", 1, 5.0, ContainerEventKind.CRASHED, 3))
     site.memory.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 60, Traffic(misses=1))])
     site.memory.facts.lines.append(LogLine("shop.web.0.v1", time.time(), "stdout", "listening"))
+    service = site.service("db", "shop")
+    site.store.begin_task(service, "create", "ada")
+    site.store.note_volume(ServiceVolume("old", service.id, VolumeUse.KEPT, "16", "i", "i", 1.0, 2.0))
     page = site.get("/api").text
     paths = re.findall(r"<code>GET (/api[^<?]*)", page)
     routes = [address for address in addresses() if address.startswith("/api/")]
     for route in routes:
         assert any(re.fullmatch(route, path.replace("/ID", "/1")) for path in paths), route
     for path in paths:
-        answer = site.get(path.replace("/APP", "/shop").replace("/ID", "/1"))
+        answer = site.get(path.replace("/APP", "/shop").replace("/SERVICE", "/db").replace("/ID", "/1"))
         assert answer.status == 200, path
         if not path.endswith("/log"):
             for name in names_in(answer.json()) - RULES - {"web", "worker"}:  # these are process types

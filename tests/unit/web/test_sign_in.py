@@ -26,6 +26,8 @@ from tests.unit.web.test_pages import fail, go_live
 OPEN = {"/healthz", "/metrics"}  # the latter because the tests ask from the server itself
 PATHS = [
     "/", "/api", "/api/apps", "/api/server", "/changes", "/sign-out", "/docs", "/docs/index.json", "/docs/volumes",
+    "/services", "/changes/services", "/api/services", "/services/{}", "/services/{}/changes", "/services/{}/logs",
+    "/services/{}/logs/stream", "/api/services/{}", "/api/services/{}/logs",
     "/apps/{}", "/apps/{}/changes", "/apps/{}/logs", "/apps/{}/logs/stream",
     "/apps/{}/deploys/1", "/apps/{}/deploys/1/log", "/apps/{}/deploys/1/stream",
     "/apps/{}/actions/restart", "/apps/{}/actions/rollback?release=1", "/apps/{}/actions/cancel",
@@ -175,7 +177,8 @@ def test_an_app_of_others_is_answered_as_one_that_does_not_exist(site: Site, rol
     for path in OF_APPS:
         hidden = site.get(path.format("secret"), cookie=cookie)
         missing = site.get(path.format("absent"), cookie=cookie)
-        wanted = 403 if "actions" in path and role is Role.VIEWER else 404
+        for_deployers = "actions" in path or ("/services/" in path and "logs" in path)
+        wanted = 403 if for_deployers and role is Role.VIEWER else 404
         assert (hidden.status, missing.status) == (wanted, wanted), path
         assert hidden.text.replace("secret", "*") == missing.text.replace("absent", "*"), path
 
