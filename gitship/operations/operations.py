@@ -26,6 +26,7 @@ from gitship.operations.ps import Ps
 from gitship.operations.registries import Registries
 from gitship.operations.releases import Releases
 from gitship.operations.service_apps import LinkedApps
+from gitship.operations.service_backups import BackupsOfServices
 from gitship.operations.service_data import ServiceData
 from gitship.operations.services import BackingServices
 from gitship.operations.serving import Serving
@@ -88,6 +89,7 @@ class Operations:
         linked = LinkedApps(shared, rooms.pauses)
         self.services = BackingServices(shared, rooms.services, linked)
         self.service_data = ServiceData(shared, rooms.services, self.services, linked)
+        self.service_backups = BackupsOfServices(shared, rooms.services, self.services)
         self.serving = Serving(shared, rooms.gates)
         self.sign_ins = SignIns(shared.store, rooms.identify)
         self.storage = Storage(shared, rooms.volume_lifecycle)
