@@ -69,7 +69,6 @@ def run(
         Column("sha256", "of the object at the target", json_only=True),
     ),
     examples=("backups:list", "backups:list db --format json", "backups:list --target offsite"),
-    aliases=("backups",),
 )
 def list_backups(
     name: OneService = None, /, *, context: Ctx, target: AtTarget = None, format: Format = "table"

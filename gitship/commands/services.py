@@ -94,6 +94,7 @@ def list_services(*, context: Ctx, format: Format = "table") -> None:
         Column("links", "the apps linked to it, each with its alias"),
         Column("kept", "data that `services:rollback` can go back to, each with its version and end"),
         Column("created_at", "when it was made"),
+        Column("last_backup", "when its newest verified backup was made, null if there is none"),
         Column("last_task", "what was done to it last, and its result"),
     ),
     one=True,
@@ -103,6 +104,7 @@ def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> Non
     service = context.operations.services.named(name, context.identity)
     now = context.operations.services.status(service, deep=True)
     tasks = context.store.service_tasks(service.id)
+    verified = context.store.last_verified(service.id)
     row = {
         "name": service.name,
         "engine": service.engine,
@@ -120,6 +122,7 @@ def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> Non
         ],
         "kept": [f"{old.version} until {_day(old.until)}" for old in context.operations.services.kept(service)],
         "created_at": moment(service.created_at),
+        "last_backup": moment(verified.started_at) if verified else None,
         "last_task": f"{tasks[0].kind}: {tasks[0].state}{f', {tasks[0].reason}' if tasks[0].reason else ''}"
         if tasks
         else None,

@@ -48,7 +48,14 @@ def fail(subject: str, text: str, fix: str) -> Finding:
 
 def examine(path: Path) -> Iterator[Finding]:
     """Findings in the order of the house: settings, files, machine, network, Docker, Varnish, images. Never raises."""
-    from gitship.doctor import files, images, machine, network, services  # they use what is defined above
+    from gitship.doctor import (
+        files,
+        images,
+        machine,
+        network,
+        service_backups,
+        services,
+    )  # they use what is defined above
 
     try:
         settings = config.load(path)
@@ -56,7 +63,7 @@ def examine(path: Path) -> Iterator[Finding]:
         yield fail("config", error.message, error.hint)
         return
     yield ok("config", str(path))
-    for module in (files, machine, network, services, images):
+    for module in (files, machine, network, services, images, service_backups):
         for name, look in module.LOOKS:
             yield from _guarded(name, look, settings)
 

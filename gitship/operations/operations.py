@@ -15,6 +15,7 @@ from gitship.observe.traffic import StoredStats
 from gitship.oneoff.cron import Cron
 from gitship.oneoff.programs import Programs
 from gitship.operations.apps import Apps
+from gitship.operations.backup_schedules import BackupSchedules
 from gitship.operations.canaries import Canaries
 from gitship.operations.cleanup import Cleanup
 from gitship.operations.config import Config
@@ -89,6 +90,7 @@ class Operations:
         linked = LinkedApps(shared, rooms.pauses)
         self.services = BackingServices(shared, rooms.services, linked)
         self.service_data = ServiceData(shared, rooms.services, self.services, linked)
+        self.backup_schedules = BackupSchedules(shared, rooms.services, self.services)
         self.service_backups = BackupsOfServices(shared, rooms.services, self.services)
         self.serving = Serving(shared, rooms.gates)
         self.sign_ins = SignIns(shared.store, rooms.identify)

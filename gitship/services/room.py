@@ -10,6 +10,7 @@ from gitship.core import Core
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
 from gitship.services.backup_objects import BackupObjects
+from gitship.services.backup_scheduler import BackupScheduler
 from gitship.services.backups import ServiceBackups
 from gitship.services.declared import DeclaredServices
 from gitship.services.engine_catalog import EngineCatalog
@@ -40,6 +41,7 @@ class ServicesRoom:
     new: NewServices
     declared: DeclaredServices
     backups: ServiceBackups
+    scheduler: BackupScheduler
 
     def start(self) -> None:
         self.tasks.settle_interrupted()
@@ -68,6 +70,19 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
     declared = DeclaredServices(store, tasks, new, lifecycle, links)
     objects = BackupObjects(store, core.settings)
     backups = ServiceBackups(store, objects, images, containers, volumes, lifecycle)
+    scheduler = BackupScheduler(store, tasks, backups, core.settings.cron.timezone)
     return ServicesRoom(
-        store, catalog, tasks, images, containers, volumes, links, lifecycle, repair, new, declared, backups
+        store,
+        catalog,
+        tasks,
+        images,
+        containers,
+        volumes,
+        links,
+        lifecycle,
+        repair,
+        new,
+        declared,
+        backups,
+        scheduler,
     )

@@ -18,9 +18,11 @@ from tornado.web import HTTPError
 
 from gitship.console import visible_apps
 from gitship.model import STATUS_PAGE, App, Deploy, DeployState
+from gitship.model.services import Service
 from gitship.model.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.model.uptime import DAY_S
 from gitship.observe.traffic import StoredStats
+from gitship.services.overdue import newest_verified, overdue
 from gitship.store import Store
 from gitship.web import usage
 from gitship.web.health import Health
@@ -45,24 +47,34 @@ class MetricsPage(Page):
         apps = store.apps() if self.identity is None else visible_apps.apps(store, self.identity)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(
-            MetricsCollector(self.services, apps, whole=self.identity is None or not self.identity.limited)
+            MetricsCollector(
+                self.services, apps, self._backing(), whole=self.identity is None or not self.identity.limited
+            )
         )
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest(registry))
 
     head = get
 
+    def _backing(self) -> list[Service]:
+        """Backing services that whoever asks may know of."""
+        if self.identity is None:
+            return self.services.store.services()
+        return self.services.operations.services.visible(self.identity)
+
 
 class MetricsCollector(Collector):
     """One scrape's."""
 
-    def __init__(self, services: PageServices, apps: list[App], *, whole: bool) -> None:
+    def __init__(self, services: PageServices, apps: list[App], backing: list[Service], *, whole: bool) -> None:
         self._store: Store = services.store
         self._health: Health = services.health
         self._operations = services.operations
         self._stats: StoredStats = services.operations.stats
         self._data_dir = services.settings.data_dir
         self._apps = apps
+        self._backing = backing
+        self._timezone = services.settings.cron.timezone
         self._whole = whole
 
     def collect(self) -> Iterator[Metric]:
@@ -72,6 +84,7 @@ class MetricsCollector(Collector):
         yield from self._events()
         yield from self._traffic()
         yield from self._certificates()
+        yield from self._backups()
         if self._whole:
             machine = usage.machine(self._data_dir)
             yield _gauge("gitship_disk_free_bytes", "free space on the disk of data_dir", machine.disk_free_bytes)
@@ -157,6 +170,27 @@ class MetricsCollector(Collector):
                 days.add_metric(labels, (certificate.not_after - time.time()) / DAY_S)
         yield ends
         yield days
+
+    def _backups(self) -> Iterator[Metric]:
+        age = GaugeMetricFamily(
+            "gitship_backup_age_seconds", "age of the service's newest verified backup", labels=["service"]
+        )
+        late = GaugeMetricFamily(
+            "gitship_backup_overdue", "1 without a verified backup in twice the schedule's interval",
+            labels=["service", "target"],
+        )  # fmt: skip
+        now = time.time()
+        for service in self._backing:
+            backups = self._store.service_backups(service_id=service.id)
+            if newest := newest_verified(backups):
+                age.add_metric([service.name], now - newest.started_at)
+            for target, schedules in itertools.groupby(
+                sorted(self._store.backup_schedules(service.id), key=lambda s: s.target), key=lambda s: s.target
+            ):
+                found = [overdue(schedule, backups, self._timezone, now) for schedule in schedules]
+                late.add_metric([service.name, target], int(any(found)))
+        yield age
+        yield late
 
     def _traffic(self) -> Iterator[Metric]:
         """Since gitship started."""

@@ -14,7 +14,7 @@ from tests.places import own_name
 
 @contextmanager
 def engines(server: Server, *names: str) -> Iterator[None]:
-    """Engine files as an admin has them, with images that are here: no registry is asked. The server has to be there."""
+    """Engine files as an admin has them, with images that are here: no registry is asked."""
     place = server.data_dir / "engines"
     place.mkdir(exist_ok=True)
     with ExitStack() as stack:

@@ -42,8 +42,8 @@ class Shop:
         records = self.server.database("SELECT container, volume FROM services")
         ids = {container for container, _ in records}
         known = {docker_cli.docker(host, "inspect", "-f", "{{.Name}}", i).strip().strip("/") for i in ids if i}
-        found = set(docker_cli.names(host, "container", own, "gitship.service_id")) - known
-        volumes = set(docker_cli.names(host, "volume", own, "gitship.service_id")) - {v for _, v in records}
+        found = set(docker_cli.names(host, "container", own, "gitship.service-id")) - known
+        volumes = set(docker_cli.names(host, "volume", own, "gitship.service-id")) - {v for _, v in records}
         return sorted(found | volumes)
 
 
@@ -63,6 +63,7 @@ def shop(server: Server, module_base: Path) -> Iterator[Shop]:
 def test_a_backup_is_verified_and_a_dropped_table_comes_back_in_a_new_service(shop: Shop) -> None:
     server = shop.server
     said = ok(server, "backups:run", "db")
+    print(said)
     assert "20,001 rows in 2 tables are equal" in said and "backup 1 of db is verified" in said
     [backup] = shop.backups()
     assert (backup["state"], backup["rows"], backup["target"]) == ("verified", ROWS + 1, "offsite")
@@ -72,6 +73,7 @@ def test_a_backup_is_verified_and_a_dropped_table_comes_back_in_a_new_service(sh
     assert "orders" not in str(manifest)
     sql(server, "db", "DROP TABLE gone_soon")
     said = ok(server, "backups:restore", "db", "--as", "db-restored")
+    print(said)
     assert "services:promote db-restored APP" in said
     assert sql(server, "db-restored", "SELECT word FROM gone_soon") == "kept"
     assert sql(server, "db-restored", "SELECT count(*) FROM orders") == str(ROWS)

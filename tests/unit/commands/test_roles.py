@@ -41,7 +41,9 @@ ROLES = {
         "storage:mount", "storage:unmount", "storage:destroy", "storage:export", "storage:import",
         "services:create", "services:log", "services:logs", "services:restart", "services:resize", "services:link",
         "services:unlink", "services:promote", "services:rotate", "services:dump", "services:load", "services:clone",
-        "services:upgrade", "services:rollback", "services:connect",
+        "services:upgrade", "services:rollback", "services:connect", "backups:run", "backups:list", "backups:verify",
+        "backups:restore", "backups:download", "backups:remove", "backups:schedule", "backups:schedules",
+        "backups:unschedule", "backups:target:list",
         "https:enable", "https:disable", "https:renew", "certs:add", "certs:remove",
     },
     Role.ADMIN: {
@@ -49,7 +51,7 @@ ROLES = {
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
         "server:export", "server:apply", "server:reconcile", "server:backup", "server:cleanup", "vcl:set", "vcl:unset",
         "capabilities:add", "capabilities:remove",
-        "hooks:list", "services:destroy",
+        "hooks:list", "services:destroy", "backups:target:add", "backups:target:check", "backups:target:remove",
         "registry:login", "registry:logout", "registry:list",
     },
 }  # fmt: skip
