@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -60,7 +61,10 @@ class Shop:
     def settled(self) -> None:
         """Nothing is left, and the server works on."""
         wait_until(lambda: self.leftovers() == [], 60, "what is left in Docker goes")
-        wait_until(self._answers, 60, "the database answers")
+        wait_until(lambda: not self.tasks() and self._answers(), 60, "the database answers", every_s=0.5)
+
+    def tasks(self) -> list[tuple[Any, ...]]:
+        return self.server.database("SELECT kind FROM service_tasks WHERE state = 'running'")
 
     def _answers(self) -> bool:
         return self.server.ssh("services:connect", "db", "--", "-c", "'select 1'").returncode == 0
@@ -71,7 +75,8 @@ class Shop:
     def objects(self) -> list[str]:
         """What lies in the bucket."""
         place = self.bucket.data / s3.BUCKET
-        return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+        found = [path for path in place.rglob("*") if path.is_file() and ".rclone_temp" not in path.name]
+        return sorted(str(path.relative_to(place)) for path in found)  # a killed rclone leaves its own
 
     def leftovers(self) -> list[str]:
         """Containers and volumes of services beside those that their records name."""
@@ -89,17 +94,17 @@ def shop(server: Server, module_base: Path) -> Iterator[Shop]:
     with (
         engines(server, "postgres:15"),
         s3.serving(module_base / "s3") as bucket,
-        s3.refusing(bucket, lambda method, path: shop.answer(method, path)) as endpoint,
+        s3.refusing(bucket, lambda method, path: made.answer(method, path)) as endpoint,
     ):
-        shop = Shop(server, bucket)
+        made = Shop(server, bucket)
         target = ("backups:target:add", "offsite", f"s3://{s3.BUCKET}/{s3.PREFIX}", "--endpoint", endpoint)
         assert "the secret does not belong to the key" in server.ssh(*target, "--key-id", s3.KEY_ID, stdin="no").stderr
-        assert shown(server, "backups:target:list") == [] and shop.objects() == []
+        assert shown(server, "backups:target:list") == [] and made.objects() == []
         ok(server, *target, "--key-id", s3.KEY_ID, stdin=s3.SECRET)
         ok(server, "services:create", "db", "postgres:15", "--memory", "128m")
         sql(server, "db", f"CREATE TABLE orders AS SELECT n, md5(n::text) FROM generate_series(1, {ROWS}) n")
         sql(server, "db", "CREATE TABLE gone_soon AS SELECT 'kept' AS word")
-        yield shop
+        yield made
 
 
 def test_a_backup_is_verified_and_a_dropped_table_comes_back_in_a_new_service(shop: Shop) -> None:
@@ -221,13 +226,13 @@ def test_gitship_that_is_killed_while_it_restores_leaves_no_service(large: Shop)
 
 def test_what_the_target_has_lost_or_changed_is_not_verified(shop: Shop) -> None:
     one = next(b for b in shop.backups() if b["number"] == 1)
-    path = shop.bucket.data / s3.BUCKET / s3.PREFIX / one["key"]
-    content = path.read_bytes()
+    target, key = s3.target(shop.bucket.endpoint), one["key"]
+    content = (shop.bucket.data / s3.BUCKET / s3.PREFIX / key).read_bytes()
     for changed, reason in ((content[:-1000], "cut off or changed"), (None, "has no")):
-        path.unlink() if changed is None else path.write_bytes(changed)
+        target.put(key, [changed], threading.Event()) if changed else target.remove(key)
         assert reason in shop.fails("backups:verify", "db", "1")
         assert next(b for b in shop.backups() if b["number"] == 1)["state"] == "failed"
-    path.write_bytes(content)
+    target.put(key, [content], threading.Event())
     ok(shop.server, "backups:verify", "db", "1")
     assert shop.leftovers() == []
 
@@ -257,7 +262,7 @@ def test_a_schedule_makes_up_for_what_was_due_and_has_it_verified(shop: Shop) ->
         db.execute("UPDATE backup_schedules SET seen_at = ?, created_at = ?", (week_ago, week_ago))
         db.commit()
     wait_until(
-        lambda: (shop.backups()[0]["by"], shop.backups()[0]["state"]) == ("schedule", "verified"), 90, "it is verified"
+        lambda: (shop.backups()[0]["by"], shop.backups()[0]["state"]) == ("schedule", "verified"), 90, "verified", 1
     )
     [row] = shown(server, "backups:schedules")
     assert row["overdue"] is False and row["last_verified"] and row["keep"] == "2d"
