@@ -298,6 +298,11 @@ class Settings:
         """The private key with which `gitship <command>` on the server itself logs in."""
         return self.data_dir / "local_ed25519_key"
 
+    @property
+    def backup_key(self) -> Path:
+        """The server's own key of backups, in age's format; made by the first that is encrypted."""
+        return self.data_dir / "backup.age-key"
+
 
 def _fill(cls: type[Any], table: Value) -> Any:
     fields = {f.name: f for f in dataclasses.fields(cls)}

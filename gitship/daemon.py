@@ -84,6 +84,7 @@ class Daemon:
             web,
             ssh,
             one_off.scheduler,
+            services.scheduler,
             operations,
             deploy,  # stops first: whoever waits for a deploy is told that it was canceled
         )

@@ -94,6 +94,7 @@ def list_services(*, context: Ctx, format: Format = "table") -> None:
         Column("links", "the apps linked to it, each with its alias"),
         Column("kept", "data that `services:rollback` can go back to, each with its version and end"),
         Column("created_at", "when it was made"),
+        Column("last_backup", "when its newest verified backup was made, null if there is none"),
         Column("last_task", "what was done to it last, and its result"),
     ),
     one=True,
@@ -102,6 +103,7 @@ def list_services(*, context: Ctx, format: Format = "table") -> None:
 def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> None:
     service = context.operations.services.named(name, context.identity)
     now = context.operations.services.status(service, deep=True)
+    verified = context.store.last_verified(service.id)
     row = {
         "name": service.name,
         "engine": service.engine,
@@ -119,6 +121,7 @@ def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> Non
         ],
         "kept": [f"{old.version} until {_day(old.until)}" for old in context.operations.services.kept(service)],
         "created_at": moment(service.created_at),
+        "last_backup": moment(verified.started_at) if verified else None,
         "last_task": _last_task(context, service),
     }
     show_one(context, row, format)

@@ -62,7 +62,8 @@ def unlink(name: ServiceName, app: AppName, /, *, context: Ctx, alias: Alias = "
 @command(
     "services:promote",
     Role.DEPLOYER,
-    "make a linked service an app's main one: it takes over the alias, and the other gets its alias",
+    "make a service an app's main one: it takes over the alias, and the other gets its alias",
+    details="One deploy brings both. A service that is not linked to the app is linked first.",
     examples=("services:promote db-restored shop", "services:promote db2 shop --alias REPORTS"),
 )
 def promote(name: ServiceName, app: AppName, /, *, context: Ctx, alias: Alias = "", detach: Detach = False) -> None:

@@ -12,15 +12,20 @@ from fnmatch import fnmatchcase
 
 from gitship.console import suggestions_dokku, suggestions_services
 
+BACKUPS = "`backups:run`, `backups:list`, `backups:restore` for services; `server:backup`, `storage:export`"
 KEYS = "`keys:add`, `keys:list`, `keys:limit`, `keys:grant`, `keys:revoke`"
 
 # Names of Dokku's plugins, Heroku, Kamal, flyctl, and words that people try.
 OTHERS: Mapping[str, str] = {
     "access:*": KEYS,
     "acl:*": KEYS,
-    "backup": "`server:backup`, `storage:export`",
-    "backup:*": "`server:backup`, `storage:export`",
-    "backups:*": "`server:backup`, `storage:export`",
+    "backup": BACKUPS,
+    "backup:*": BACKUPS,
+    "backups:*": BACKUPS,
+    "backups:capture": "`backups:run`",
+    "backups:create": "`backups:run`",
+    "backups:delete": "`backups:remove`",
+    "backups:url": "`backups:download`",
     "bash": "`run APP COMMAND` in a new container, `enter APP` in a running one",
     "build": "`ps:rebuild`; a push builds automatically",
     "build:arg": "`builder:set APP --arg-from-config NAME`, or `--arg NAME=VALUE`",

@@ -18,7 +18,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "status-page", "scripting", "notifications", "access",
     ),
     "Run the server": (
-        "install", "upgrade", "memory-and-disk", "security", "limits", "troubleshooting", "dokku", "backups",
+        "install", "upgrade", "memory-and-disk", "security", "limits", "troubleshooting", "dokku",
+        "server-backup",
         "backup-targets",
     ),
     "Look up": ("commands", "exit-codes", "settings", "gitship-toml", "app-json", "service-engines"),

@@ -57,6 +57,7 @@ def examine(path: Path) -> Iterator[Finding]:
         images,
         machine,
         network,
+        service_backups,
         services,
     )
 
@@ -66,7 +67,7 @@ def examine(path: Path) -> Iterator[Finding]:
         yield fail("config", error.message, error.hint)
         return
     yield ok("config", str(path))
-    for module in (files, machine, network, services, images, backing_services):
+    for module in (files, machine, network, services, images, backing_services, service_backups):
         for name, look in module.LOOKS:
             yield from _guarded(name, look, settings)
 

@@ -22,6 +22,8 @@ class Topic(StrEnum):
     CRON_FAILED = "cron.failed"
     CERTIFICATE_EXPIRING = "certificate.expiring"
     CERTIFICATE_DELAYED = "certificate.delayed"
+    BACKUP_FAILED = "backup.failed"
+    BACKUP_OVERDUE = "backup.overdue"
     TEST = "test"
 
 

@@ -15,6 +15,7 @@ from gitship.observe.traffic import StoredStats
 from gitship.oneoff.cron import Cron
 from gitship.oneoff.programs import Programs
 from gitship.operations.apps import Apps
+from gitship.operations.backup_schedules import BackupSchedules
 from gitship.operations.canaries import Canaries
 from gitship.operations.cleanup import Cleanup
 from gitship.operations.config import Config
@@ -26,6 +27,7 @@ from gitship.operations.ps import Ps
 from gitship.operations.registries import Registries
 from gitship.operations.releases import Releases
 from gitship.operations.service_apps import LinkedApps
+from gitship.operations.service_backups import BackupsOfServices
 from gitship.operations.service_data import ServiceData
 from gitship.operations.service_reach import ServiceReach
 from gitship.operations.services import BackingServices
@@ -90,6 +92,8 @@ class Operations:
         self.services = BackingServices(shared, rooms.services, linked)
         self.service_data = ServiceData(shared, rooms.services, self.services, linked)
         self.service_reach = ServiceReach(shared, rooms.services)
+        self.backup_schedules = BackupSchedules(shared, rooms.services, self.services)
+        self.service_backups = BackupsOfServices(shared, rooms.services, self.services)
         self.serving = Serving(shared, rooms.gates)
         self.sign_ins = SignIns(shared.store, rooms.identify)
         self.storage = Storage(shared, rooms.volume_lifecycle)

@@ -37,7 +37,7 @@ class ServiceReach:
 
     def named(self, name: str, port: int, by: Identity) -> Service:
         """The service that ``name:port`` means. Raises NotFound, in the same words for one that the key may not use."""
-        found = next((service for service in self._store.services() if service.name == name), None)
+        found = self._store.find_service(name)
         if found is None or not self._store.may_use_service(found, by):
             raise NotFound(f"no service '{name[:80]}' for this key", "only services are reached by forwarding")
         service = self.confirm(found, by)

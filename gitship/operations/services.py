@@ -222,24 +222,30 @@ class BackingServices:
         return self.tasks.begin(service, "unlink", by, work)
 
     def promote(self, service: Service, app: App, by: Identity, *, alias: str = "") -> ServiceTask:
-        """The service takes the alias from another one in the app, in one deploy."""
+        """The service takes the alias from another one in the app, in one deploy; it is linked first if need be."""
         _ensure_alias(alias)
         ensure_unlocked(self._store, self._store.confirm(app, by))
-        link = self._one_link(service, app, "")
         usual = alias or self._room.containers.engine_of(service).alias
-        if link.alias == usual:
-            raise AlreadyThere(f"{service.name} is {usual}_URL of {app.name} already", "no change")
-        self._room.links.ensure_not_hidden(app, usual)
-        other = next((o for o in self._store.service_links(app_id=app.id) if o.alias == usual), None)
+        if self._has_link(service, app):
+            if self._one_link(service, app, "").alias == usual:
+                raise AlreadyThere(f"{service.name} is {usual}_URL of {app.name} already", "no change")
+            self._room.links.ensure_not_hidden(app, usual)
+        elif not self._holder(app, usual):
+            self._room.links.ensure_linkable(service, app, usual, read_only=False)
 
         def work(journal: TaskJournal) -> None:
+            if not self._has_link(service, app):
+                free = "" if self._holder(app, usual) else usual
+                self._link(service, app, free, by, journal, restart=False)
             with self._store.transaction():
                 now, owner = self._store.confirm_service(service, by), self._store.confirm(app, by)
-                if other is not None:
+                link, other = self._one_link(now, owner, ""), self._holder(owner, usual)
+                if other is not None and other.id != link.id:
                     self._store.change_link(other.id, alias=f"{usual}#")
-                self._store.change_link(link.id, alias=usual)
-                if other is not None:
+                    self._store.change_link(link.id, alias=usual)
                     self._store.change_link(other.id, alias=link.alias)
+                else:
+                    self._store.change_link(link.id, alias=usual)
             journal.detail(f"{usual}_URL of {owner.name} is {now.name}")
             self._apps.deploy(owner, f"promote {now.name} to {usual}", by, journal)
 
@@ -275,6 +281,13 @@ class BackingServices:
         if action is None:
             return {}
         return measures.metrics(self._room.containers.actions.output(container_id, action, values, LOOK_S))
+
+    def _has_link(self, service: Service, app: App) -> bool:
+        return bool(self._store.service_links(service_id=service.id, app_id=app.id))
+
+    def _holder(self, app: App, alias: str) -> ServiceLink | None:
+        """The app's link of that alias."""
+        return next((link for link in self._store.service_links(app_id=app.id) if link.alias == alias), None)
 
     def _sees(self, service: Service, by: Identity) -> bool:
         if by.apps is None or service.made_by == by.key_id:

@@ -9,6 +9,9 @@ from pathlib import Path
 from gitship.core import Core
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
+from gitship.services.backup_objects import BackupObjects
+from gitship.services.backup_scheduler import BackupScheduler
+from gitship.services.backups import ServiceBackups
 from gitship.services.declared import DeclaredServices
 from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.fetch_image import ServiceImages
@@ -19,12 +22,14 @@ from gitship.services.service_container import ServiceContainers
 from gitship.services.service_volumes import ServiceVolumes
 from gitship.services.settle import ServiceRepair
 from gitship.services.tasks import ServiceTasks
+from gitship.store import Store
 
 ENGINES, TASKS = "engines", "service-tasks"  # below the data directory
 
 
 @dataclass(frozen=True, slots=True)
 class ServicesRoom:
+    store: Store
     catalog: Callable[[], EngineCatalog]
     tasks: ServiceTasks
     images: ServiceImages
@@ -35,9 +40,12 @@ class ServicesRoom:
     repair: ServiceRepair
     new: NewServices
     declared: DeclaredServices
+    backups: ServiceBackups
+    scheduler: BackupScheduler
 
     def start(self) -> None:
         self.tasks.settle_interrupted()
+        self.store.settle_backups()
 
     def stop(self) -> None:
         self.tasks.stop()
@@ -60,4 +68,21 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
     repair = ServiceRepair(store, docker, tasks, lifecycle, containers, volumes, links, core.apart)
     new = NewServices(store, tasks, catalog)
     declared = DeclaredServices(store, tasks, new, lifecycle, links)
-    return ServicesRoom(catalog, tasks, images, containers, volumes, links, lifecycle, repair, new, declared)
+    objects = BackupObjects(store, core.settings)
+    backups = ServiceBackups(store, objects, images, containers, volumes, lifecycle)
+    scheduler = BackupScheduler(store, tasks, backups, core.settings.cron.timezone)
+    return ServicesRoom(
+        store,
+        catalog,
+        tasks,
+        images,
+        containers,
+        volumes,
+        links,
+        lifecycle,
+        repair,
+        new,
+        declared,
+        backups,
+        scheduler,
+    )

@@ -1,6 +1,8 @@
 """Tasks of services: what is done to one, one at a time each, and goes on when the client has gone.
 
-The record in the store says what runs; the lines are in a file, which whoever follows a task reads.
+What only reads a service's data (READING) may take long, and so goes on beside what leaves its server alone (BESIDE);
+anything else is refused meanwhile. The record in the store says what runs; the lines are in a file, which whoever
+follows a task reads.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from gitship.containers.attach_client import ClientLeft
 from gitship.deploy import output
 from gitship.deploy.journal import hand_over
+from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import Conflict, GitshipError
 from gitship.model import App, Identity
 from gitship.model.services import Service, ServiceTask, TaskState
@@ -26,13 +31,15 @@ LINE_BYTES = 400  # of most lines
 STOP_S = 15.0
 HELD_S = 30.0  # of a look by the reconciler, which may have to start the server
 INTERRUPTED = "gitship was stopped in the middle of it"
+READING = frozenset({"backup", "verify"})
+BESIDE = frozenset({"link", "unlink", "promote"})
 
 
 class TaskJournal:
     """The lines of one task, and ``gone``, which is set when gitship stops: what waits for long gives up then."""
 
-    def __init__(self, path: Path, gone: threading.Event) -> None:
-        self.gone = gone
+    def __init__(self, path: Path) -> None:
+        self.gone = threading.Event()
         self.ended = threading.Event()
         self.error: GitshipError | None = None
         self.news = threading.Condition()
@@ -72,6 +79,19 @@ class TaskJournal:
 Work = Callable[[TaskJournal], None]
 
 
+@dataclass(frozen=True, slots=True)
+class RunningTask:
+    """A task of this gitship."""
+
+    task: ServiceTask
+    journal: TaskJournal
+    thread: threading.Thread
+
+    def goes_beside(self, kind: str) -> bool:
+        """A task of that kind may begin while this one runs."""
+        return (self.task.kind in READING and kind in BESIDE) or (self.task.kind in BESIDE and kind in READING)
+
+
 class ServiceTasks:
     """Safe from any thread."""
 
@@ -79,7 +99,7 @@ class ServiceTasks:
         self._store = store
         self._logs = logs
         self._lock = threading.Lock()
-        self._running: dict[int, tuple[ServiceTask, TaskJournal, threading.Thread]] = {}  # by the service's id
+        self._running: dict[int, list[RunningTask]] = {}  # by the service's id
         self._held: set[int] = set()  # services that the reconciler looks at
         self._freed = threading.Condition(self._lock)
         self._gone = threading.Event()
@@ -87,7 +107,7 @@ class ServiceTasks:
     def begin(self, service: Service, kind: str, by: Identity, work: Work, *, about: App | None = None) -> ServiceTask:
         """Runs ``work`` in a thread of its own. ``about`` is the app that it is about, beside those that are linked.
 
-        Raises Conflict while another task of the service runs.
+        Raises Conflict while a task runs that it may not go beside.
         """
         with self._lock:
             if self._gone.is_set():
@@ -95,17 +115,18 @@ class ServiceTasks:
             self._freed.wait_for(lambda: service.id not in self._held, HELD_S)
             if service.id in self._held:
                 raise Conflict(f"{service.name} is being repaired", "try again in a moment")
-            if service.id in self._running:
-                task = self._running[service.id][0]
-                raise Conflict(
-                    f"{service.name} is busy: {task.kind}, by {task.by}", f"to see it: services:info {service.name}"
-                )
+            for other in self._running.get(service.id, ()):
+                if not other.goes_beside(kind):
+                    raise Conflict(
+                        f"{service.name} is busy: {other.task.kind}, by {other.task.by}",
+                        f"to see it: services:info {service.name}",
+                    )
             task = self._store.begin_task(service, kind, by.key_name, about)
-            journal = TaskJournal(self._path(task.id), self._gone)
+            journal = TaskJournal(self._path(task.id))
             thread = threading.Thread(
                 target=self._run, args=(service, task, journal, work), name=f"service-{service.id}", daemon=True
             )
-            self._running[service.id] = task, journal, thread
+            self._running.setdefault(service.id, []).append(RunningTask(task, journal, thread))
         thread.start()
         return task
 
@@ -128,11 +149,15 @@ class ServiceTasks:
         with self._lock:
             return service_id in self._running
 
+    def runs(self, task: ServiceTask) -> bool:
+        with self._lock:
+            return any(other.task.id == task.id for other in self._running.get(task.service_id, ()))
+
     def follow(self, task: ServiceTask, write: Callable[[str], None], left: threading.Event) -> ServiceTask:
         """Hands over every line until the task's end, or until ``left``. Raises what has ended it."""
         with self._lock:
-            running = self._running.get(task.service_id)
-        journal = running[1] if running is not None and running[0].id == task.id else None
+            found = [other for other in self._running.get(task.service_id, ()) if other.task.id == task.id]
+        journal = found[0].journal if found else None
         position = 0
         while not left.is_set():
             over = journal is None or journal.ended.is_set()
@@ -167,10 +192,12 @@ class ServiceTasks:
         """Whoever waits for long gives up; what is left half is put right by the next start."""
         self._gone.set()
         with self._lock:
-            threads = [thread for _, _, thread in self._running.values()]
+            running = [task for tasks in self._running.values() for task in tasks]
+        for task in running:
+            task.journal.gone.set()
         deadline = time.monotonic() + STOP_S
-        for thread in threads:
-            thread.join(max(0.1, deadline - time.monotonic()))
+        for task in running:
+            task.thread.join(max(0.1, deadline - time.monotonic()))
 
     def settle_interrupted(self) -> None:
         """What an earlier gitship was in the middle of has ended."""
@@ -183,6 +210,8 @@ class ServiceTasks:
             work(journal)
         except GitshipError as error:
             state, reason, hint = TaskState.FAILED, error.message, error.hint
+        except (WaitInterrupted, ClientLeft):
+            state, reason, hint = TaskState.FAILED, INTERRUPTED, "try again when it is back"
         except Exception as error:
             log.exception("%s of %s", task.kind, service.name)
             state, reason, hint = TaskState.FAILED, f"internal error: {error!r:.200}", "the server's log has it"
@@ -193,7 +222,11 @@ class ServiceTasks:
                 self._store.end_task(task.id, state, reason, hint)
         finally:
             with self._lock:
-                self._running.pop(service.id, None)
+                left = [other for other in self._running[service.id] if other.task.id != task.id]
+                if left:
+                    self._running[service.id] = left
+                else:
+                    del self._running[service.id]
             journal.close()
 
     def _path(self, task_id: int) -> Path:

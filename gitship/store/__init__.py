@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gitship.store.audit import Audit
+from gitship.store.backups import BackupRecords
 from gitship.store.certificates import Certificates
 from gitship.store.container_events import ContainerEvents
 from gitship.store.cron_runs import CronRuns
@@ -24,6 +25,7 @@ __all__ = ["Store"]
 
 class Store(
     ServiceRecords,
+    BackupRecords,
     ReleaseRecords,
     LiveReleases,
     DeployRecords,

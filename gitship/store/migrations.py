@@ -193,4 +193,23 @@ MIGRATIONS = (
         release_id INTEGER NOT NULL REFERENCES releases(id) ON DELETE CASCADE, alias TEXT NOT NULL,
         service TEXT NOT NULL, read_only INTEGER NOT NULL, PRIMARY KEY (release_id, alias)) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE backup_targets (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, url TEXT NOT NULL,
+        options TEXT NOT NULL, secret TEXT NOT NULL, created_by TEXT NOT NULL, created_at REAL NOT NULL);
+    CREATE TABLE service_backups (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, service_id INTEGER NOT NULL, service TEXT NOT NULL,
+        number INTEGER NOT NULL, engine TEXT NOT NULL, version TEXT NOT NULL,
+        target_id INTEGER NOT NULL REFERENCES backup_targets(id), key TEXT NOT NULL DEFAULT '',
+        encrypted INTEGER NOT NULL, bytes INTEGER NOT NULL DEFAULT 0, sha256 TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL, counts TEXT NOT NULL DEFAULT '{}', by TEXT NOT NULL, schedule INTEGER,
+        started_at REAL NOT NULL, finished_at REAL, verified_at REAL, reason TEXT NOT NULL DEFAULT '',
+        hint TEXT NOT NULL DEFAULT '', left_there INTEGER NOT NULL DEFAULT 0, UNIQUE (service_id, number));
+    CREATE TABLE backup_schedules (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        service_id INTEGER NOT NULL REFERENCES services(id) ON DELETE CASCADE,
+        target_id INTEGER NOT NULL REFERENCES backup_targets(id), schedule TEXT NOT NULL, keep TEXT NOT NULL,
+        created_by TEXT NOT NULL, created_at REAL NOT NULL, seen_at REAL NOT NULL, told_at REAL,
+        UNIQUE (service_id, target_id, schedule));
+    """,
 )

@@ -72,6 +72,10 @@ class ServiceRecords(Rights):
             raise NotFound("the service is gone", "see `services:list`")
         return _service(row)
 
+    def find_service(self, name: str) -> Service | None:
+        row = self._row(f"SELECT {_SERVICE} FROM services WHERE name = ?", name)
+        return _service(row) if row else None
+
     def service_of_entry(self, app_id: int, entry: str) -> Service | None:
         """The one that was made for that entry of the app's file."""
         row = self._row(f"SELECT {_SERVICE} FROM services WHERE made_for = ? AND entry = ?", app_id, entry)

@@ -22,6 +22,7 @@ from gitship.model.services import Service
 from gitship.model.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.model.uptime import DAY_S
 from gitship.observe.traffic import StoredStats
+from gitship.services.overdue import newest_verified, overdue
 from gitship.store import Store
 from gitship.web import service_view, usage
 from gitship.web.health import Health
@@ -67,6 +68,8 @@ class MetricsCollector(Collector):
         self._data_dir = services.settings.data_dir
         self._apps = apps
         self._backing = service_view.views(self._store, self._operations, services.figures, backing, None)
+        self._services_of_apps = backing
+        self._timezone = services.settings.cron.timezone
         self._whole = whole
 
     def collect(self) -> Iterator[Metric]:
@@ -77,6 +80,7 @@ class MetricsCollector(Collector):
         yield from self._traffic()
         yield from self._certificates()
         yield from self._services()
+        yield from self._backups()
         if self._whole:
             machine = usage.machine(self._data_dir)
             yield _gauge("gitship_disk_free_bytes", "free space on the disk of data_dir", machine.disk_free_bytes)
@@ -184,6 +188,27 @@ class MetricsCollector(Collector):
                 days.add_metric(labels, (certificate.not_after - time.time()) / DAY_S)
         yield ends
         yield days
+
+    def _backups(self) -> Iterator[Metric]:
+        age = GaugeMetricFamily(
+            "gitship_backup_age_seconds", "age of the service's newest verified backup", labels=["service"]
+        )
+        late = GaugeMetricFamily(
+            "gitship_backup_overdue", "1 without a verified backup in twice the schedule's interval",
+            labels=["service", "target"],
+        )  # fmt: skip
+        now = time.time()
+        for service in self._services_of_apps:
+            backups = self._store.service_backups(service_id=service.id)
+            if newest := newest_verified(backups):
+                age.add_metric([service.name], now - newest.started_at)
+            for target, schedules in itertools.groupby(
+                sorted(self._store.backup_schedules(service.id), key=lambda s: s.target), key=lambda s: s.target
+            ):
+                found = [overdue(schedule, backups, self._timezone, now) for schedule in schedules]
+                late.add_metric([service.name, target], int(any(found)))
+        yield age
+        yield late
 
     def _traffic(self) -> Iterator[Metric]:
         """Since gitship started."""

@@ -85,7 +85,10 @@ ACTIONS = {
         ("services:create", "services:link", "services:unlink", "services:promote", "services:rotate",
          "services:restart", "services:resize", "services:dump", "services:load", "services:clone", "services:upgrade",
          "services:rollback", "services:connect", "services:proxy", "services:log", "services:logs",
-         "services:destroy"),
+         "services:destroy",
+         "backups:run", "backups:list", "backups:download", "backups:schedules", "backups:target:list",
+         "backups:verify", "backups:restore", "backups:remove", "backups:schedule", "backups:unschedule",
+         "backups:target:add", "backups:target:check", "backups:target:remove"),
         "needs a server: tests/e2e/services",
     ),
 }  # fmt: skip

@@ -42,6 +42,9 @@ ROLES = {
         "services:create", "services:log", "services:logs", "services:restart", "services:resize", "services:link",
         "services:unlink", "services:promote", "services:rotate", "services:dump", "services:load", "services:clone",
         "services:upgrade", "services:rollback", "services:connect", "services:proxy",
+        "backups:run", "backups:list", "backups:verify",
+        "backups:restore", "backups:download", "backups:remove", "backups:schedule", "backups:schedules",
+        "backups:unschedule", "backups:target:list",
         "https:enable", "https:disable", "https:renew", "certs:add", "certs:remove",
     },
     Role.ADMIN: {
@@ -49,7 +52,7 @@ ROLES = {
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
         "server:export", "server:apply", "server:reconcile", "server:backup", "server:cleanup", "vcl:set", "vcl:unset",
         "capabilities:add", "capabilities:remove",
-        "hooks:list", "services:destroy",
+        "hooks:list", "services:destroy", "backups:target:add", "backups:target:check", "backups:target:remove",
         "registry:login", "registry:logout", "registry:list",
     },
 }  # fmt: skip

@@ -36,6 +36,9 @@ NO_APP = (
     "policy:show",
     "services:list",
     "services:engines",
+    "backups:list",
+    "backups:schedules",
+    "backups:target:list",
 )
 LISTINGS = sorted(c.name for c in command_registry.load().values() if c.columns and not c.one and c.name not in OTHERS)
 SINGLE = sorted(c.name for c in command_registry.load().values() if c.one and c.name not in OTHERS)
@@ -70,7 +73,10 @@ def everything(settled: World) -> World:
     world.ok("config:global:set", "C=3", "--no-restart")
     world.memory.happen(crash(world))
     world.ok("web:token", "grafana")
-    world.store.create_service("db", "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
+    service = world.store.create_service("db", "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
+    target = world.store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
+    world.store.begin_backup(service, target, "ada", schedule=None, encrypted=True)
+    world.store.add_backup_schedule(service, target, "0 3 * * *", "7d", "ada")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     hook = directory(world.settings.hooks_dir, HookPoint.BEFORE_BUILD) / "10-scan"
     hook.parent.mkdir(parents=True)

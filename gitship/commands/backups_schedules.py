@@ -1,0 +1,101 @@
+"""backups: back up services on a schedule."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gitship.commands.backups import OneService, Target
+from gitship.commands.services import ServiceName
+from gitship.console.columns import Column
+from gitship.console.command_registry import command
+from gitship.console.context import Ctx
+from gitship.console.listing import Format, moment, show
+from gitship.model import Role
+
+DEFAULT_KEEP = "7d,4w,6m"
+Keep = Annotated[
+    str, Parameter(name="--keep", metavar="RULES", help="days, weeks, months and years to keep, or a number")
+]
+
+
+@command(
+    "backups:schedule",
+    Role.DEPLOYER,
+    "back up a service on a schedule, verify each backup, and remove old ones",
+    details="The schedule is as in crontab, in the server's time zone. A service may have several, each with its own "
+    "target and --keep. What was due while the server was down is made up for, once. --keep 7d,4w,6m keeps a backup of "
+    "each of the last 7 days, 4 weeks and 6 months, of those that this schedule has made, and never removes the newest "
+    "that is verified. Without a verified backup in twice the interval, `gitship doctor` and webhooks say so.",
+    examples=(
+        "backups:schedule db '0 3 * * *' --target offsite --keep 7d,4w,6m",
+        "backups:schedule db @hourly --target disk --keep 24",
+    ),
+)
+def schedule(
+    name: ServiceName,
+    /,
+    *when: Annotated[str, Parameter(name="SCHEDULE", help="five fields as in crontab, or @daily, @hourly, ...")],
+    context: Ctx,
+    target: Target = None,
+    keep: Keep = DEFAULT_KEEP,
+) -> None:
+    service = context.operations.services.named(name, context.identity)
+    found = context.store.backup_target_named(target)
+    made = context.operations.backup_schedules.add(service, found, " ".join(when), keep, context.identity)
+    context.record(f"{service.name} {made.schedule} to {found.name}, {made.keep}")
+    context.line(f"{service.name} is backed up to {found.name} at '{made.schedule}', keeping {made.keep}")
+
+
+@command(
+    "backups:schedules",
+    Role.DEPLOYER,
+    "list the schedules of backups, and what each has proved last",
+    columns=(
+        Column("id", "what backups:unschedule takes"),
+        Column("service", "the service's name"),
+        Column("schedule", "when it is backed up"),
+        Column("target", "where to"),
+        Column("keep", "what is kept"),
+        Column("next_at", "when it is due next, null if never"),
+        Column("last_verified", "when the newest verified backup there was made, null if there is none"),
+        Column("overdue", "true without a verified backup in twice the interval"),
+        Column("created_by", "the key that added it", json_only=True),
+    ),
+    examples=("backups:schedules", "backups:schedules db --format json"),
+)
+def schedules(name: OneService = None, /, *, context: Ctx, format: Format = "table") -> None:
+    services = context.operations.services
+    only = services.named(name, context.identity) if name is not None else None
+    rows = [
+        {
+            "id": one.schedule.id,
+            "service": one.service.name,
+            "schedule": one.schedule.schedule,
+            "target": one.schedule.target,
+            "keep": one.schedule.keep,
+            "next_at": moment(one.next_at),
+            "last_verified": moment(one.last_verified),
+            "overdue": one.overdue,
+            "created_by": one.schedule.created_by,
+        }
+        for one in context.operations.backup_schedules.all(context.identity)
+        if only is None or one.service.id == only.id
+    ]
+    show(context, rows, format, empty="no schedules; to add one: backups:schedule SERVICE '0 3 * * *'")
+
+
+@command(
+    "backups:unschedule",
+    Role.DEPLOYER,
+    "remove a schedule; the backups that it has made stay",
+    examples=("backups:unschedule db 3",),
+)
+def unschedule(
+    name: ServiceName, id: Annotated[int, Parameter(name="ID", help="see backups:schedules")], /, *, context: Ctx
+) -> None:
+    service = context.operations.services.named(name, context.identity)
+    gone = context.operations.backup_schedules.remove(service, id, context.identity)
+    context.record(f"{service.name} {gone.schedule} to {gone.target}")
+    context.line(f"{service.name} is not backed up to {gone.target} at '{gone.schedule}' any more")

@@ -1,0 +1,158 @@
+"""Backup schedules: one thread begins what is due, has it verified, removes what has expired, and tells what is late.
+
+What became due while gitship was down, or while the service was busy, is made up for, once. Two run at a time, so that
+twenty services at 3:00 take turns.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from gitship.appfiles import cron_schedule
+from gitship.backup.retention import MadeBackup, Retention
+from gitship.errors import Conflict, GitshipError, NotFound
+from gitship.model import GITSHIP, Topic
+from gitship.model.backups import BackupSchedule, BackupState
+from gitship.model.services import Service, ServiceTask
+from gitship.per_app_errors import PerAppErrors
+from gitship.schema import zone
+from gitship.services.backups import ServiceBackups
+from gitship.services.overdue import overdue
+from gitship.services.tasks import ServiceTasks, TaskJournal
+from gitship.store import Store
+
+log = logging.getLogger("gitship.services")
+LOOK_S = 10.0
+AT_ONCE = 2
+STOP_S = 5.0
+
+
+class BackupScheduler:
+    """Owns the thread ``backups``. ``now`` is the time of day, in epoch seconds."""
+
+    def __init__(
+        self, store: Store, tasks: ServiceTasks, backups: ServiceBackups, timezone: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._tasks = tasks
+        self._backups = backups
+        self._timezone = timezone
+        self._now = now
+        self._apart = PerAppErrors()
+        self._begun: dict[int, ServiceTask] = {}  # by schedule
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="backups", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No backup begins afterwards; those that run end with their tasks."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+
+    def _loop(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self.tick()
+            except Exception:
+                log.exception("looking at backups")
+            if self._ended.wait(LOOK_S):
+                return
+
+    def tick(self) -> None:
+        """Begins what is due, as many as may run; then the rest. What is wrong with one holds up no other."""
+        now = self._now()
+        with self._apart.round():
+            for _, schedule in sorted(self._due(now), key=lambda pair: pair[0]):
+                self._begun = {key: task for key, task in self._begun.items() if self._tasks.runs(task)}
+                if len(self._begun) >= AT_ONCE or self._ended.is_set():
+                    break
+                if schedule.id in self._begun:
+                    continue
+                with self._apart.part("", f"backup of service {schedule.service_id}"):
+                    self._begin(schedule)
+            for schedule in self._store.backup_schedules():
+                with self._apart.part("", f"overdue backup of service {schedule.service_id}"):
+                    self._tell_overdue(schedule, now)
+            for backup in self._store.service_backups():
+                if backup.left and backup.state is BackupState.FAILED and not self._ended.is_set():
+                    with self._apart.part("", f"what is left of {backup.label}"):
+                        self._backups.clear(backup.id)
+
+    def _due(self, now: float) -> list[tuple[float, BackupSchedule]]:
+        """When each was due that has not been begun since. A clock that was set back begins nothing twice."""
+        found = []
+        for schedule in self._store.backup_schedules():
+            with self._apart.part("", f"backup schedule {schedule.id}"):
+                due = cron_schedule.following(schedule.schedule, self._timezone, schedule.seen_at)
+                if due is not None and due <= now:
+                    found.append((due, schedule))
+        return found
+
+    def _begin(self, schedule: BackupSchedule) -> None:
+        service, begun_at = self._store.service(schedule.service_id), self._now()
+
+        def work(journal: TaskJournal) -> None:
+            try:
+                self._made(service, schedule, journal)
+            except GitshipError as error:
+                if self._ended.is_set():  # gitship stops: it is due again when it is back
+                    raise
+                self._announce(Topic.BACKUP_FAILED, service, error.message)
+                self._store.change_backup_schedule(schedule.id, seen_at=begun_at)
+                raise
+            self._store.change_backup_schedule(schedule.id, seen_at=begun_at)
+
+        try:
+            self._begun[schedule.id] = self._tasks.begin(service, "backup", GITSHIP, work)
+        except Conflict as error:
+            log.info("the backup of %s that is due waits: %s", service.name, error.message)
+
+    def _made(self, service: Service, schedule: BackupSchedule, journal: TaskJournal) -> None:
+        now = self._store.service(service.id)
+        target = self._store.backup_target(schedule.target_id)
+        backup = self._backups.run(now, target, GITSHIP.key_name, journal, schedule=schedule.id)
+        self._backups.verify(now, backup, journal)
+        journal.line(f"=====> {backup.label} is verified")
+        self.prune(schedule, journal.detail)
+
+    def prune(self, schedule: BackupSchedule, told: Callable[[str], None]) -> None:
+        """Removes what the schedule has made and keeps no longer; what a target does not let go is tried again then."""
+        backups = [b for b in self._store.service_backups(schedule=schedule.id) if b.stored]
+        made = [MadeBackup(b.id, b.started_at, b.state is BackupState.VERIFIED) for b in backups]
+        gone = Retention.parse(schedule.keep).expired(made, self._now(), zone(self._timezone))
+        for backup in backups:
+            if backup.id in gone:
+                try:
+                    self._backups.remove(backup)
+                except GitshipError as error:
+                    log.warning("%s has expired and stays: %s", backup.label, error.message)
+                else:
+                    told(f"removed {backup.label}: --keep {schedule.keep}")
+
+    def _tell_overdue(self, schedule: BackupSchedule, now: float) -> None:
+        """Once, when it becomes so; again only after it was well in between."""
+        found = overdue(schedule, self._store.service_backups(service_id=schedule.service_id), self._timezone, now)
+        if found is None:
+            if schedule.told_at is not None:
+                self._store.change_backup_schedule(schedule.id, told_at=None)
+            return
+        if schedule.told_at is None:
+            service = self._store.service(schedule.service_id)
+            with self._store.transaction():
+                self._announce(Topic.BACKUP_OVERDUE, service, found.text(now))
+                self._store.change_backup_schedule(schedule.id, told_at=now)
+            log.warning("%s: %s", service.name, found.text(now))
+
+    def _announce(self, topic: Topic, service: Service, text: str) -> None:
+        apps = {link.app_id for link in self._store.service_links(service_id=service.id)}
+        try:
+            self._store.announce_backup(topic, service, text, apps)
+        except NotFound:  # the service was destroyed meanwhile
+            log.info("%s: %s", service.name, text)
