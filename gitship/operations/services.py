@@ -12,13 +12,10 @@ from gitship.model.services import ALIAS, LinkState, Service, ServiceLink, Servi
 from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.service_apps import LinkedApps
 from gitship.operations.shared import Shared
-from gitship.services import measures
 from gitship.services.engine_file import ServiceEngine
 from gitship.services.links import new_password
 from gitship.services.room import ServicesRoom
 from gitship.services.tasks import TaskJournal
-
-LOOK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ class BackingServices:
         figures: dict[str, float] = {}
         if deep and state.status == "running":
             try:
-                figures = self._figures(service, state.id)
+                figures = self._room.containers.figures(service, state.id)
             except GitshipError:
                 return ServiceStatus("unresponsive")
         usage = self._engine.usage(state.id) if state.status == "running" else None
@@ -270,17 +267,6 @@ class BackingServices:
         return self.tasks.begin(service, "rotate", by, work)
 
     # -- within
-
-    def _figures(self, service: Service, container_id: str) -> dict[str, float]:
-        """Raises GitshipError when its server does not tell them in time; none of an engine whose file is gone."""
-        try:
-            action = self._room.containers.engine_of(service).metrics
-            values = self._room.containers.values(service)
-        except NotFound:
-            return {}
-        if action is None:
-            return {}
-        return measures.metrics(self._room.containers.actions.output(container_id, action, values, LOOK_S))
 
     def _has_link(self, service: Service, app: App) -> bool:
         return bool(self._store.service_links(service_id=service.id, app_id=app.id))

@@ -17,6 +17,7 @@ from gitship.engine.types import ContainerSpec, ContainerState
 from gitship.errors import EngineError, NotFound, ServiceError
 from gitship.model import Mount
 from gitship.model.services import LinkState, Service, ServiceLink, ServiceLogin, ServiceState
+from gitship.services import measures
 from gitship.services.actions import ServiceActions
 from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.engine_file import ServiceEngine
@@ -26,6 +27,7 @@ from gitship.store import Store
 READY_S = 120.0  # of a server with little to recover; a crashed one with much goes on within the container meanwhile
 READY_EVERY_S = 0.25
 LOG_LINES = 20
+LOOK_S = 5.0  # for figures
 INSIDE = "127.0.0.1"  # where actions, which run within the container, find the server
 ENDED = frozenset({"exited", "dead"})
 
@@ -219,6 +221,17 @@ class ServiceContainers:
             pass
         what = "is not made yet" if service.state is ServiceState.CREATING else "does not run now"
         raise ServiceError(f"{service.name} {what}", f"see `services:info {service.name}`")
+
+    def figures(self, service: Service, container_id: str) -> dict[str, float]:
+        """What its engine tells of it: connections, bytes; nothing when its engine's file is gone or silent.
+
+        Raises ServiceError when the server does not answer in time.
+        """
+        try:
+            action, values = self.engine_of(service).metrics, self.values(service)
+        except NotFound:
+            return {}
+        return {} if action is None else measures.metrics(self.actions.output(container_id, action, values, LOOK_S))
 
     def _grace_s(self, service: Service) -> float:
         try:
