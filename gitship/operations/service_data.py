@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 
 from gitship.containers.attach_client import AttachedClient, ClientLeft, attend
@@ -183,10 +184,15 @@ class ServiceData:
         fill: Callable[[str], None],
     ) -> None:  # fmt: skip
         """No app writes to what is copied: visitors wait, and the server is out of the apps' networks meanwhile."""
-        with self._apps.waiting(service, by, journal):
-            self._containers.leave_all(service)
+        with ExitStack() as held:
+
+            def filled(container_id: str) -> None:
+                held.enter_context(self._apps.waiting(service, by, journal))  # only now: the new server runs by then
+                self._containers.leave_all(service)
+                fill(container_id)
+
             try:
-                self._room.lifecycle.bring(service, version, image, image_id, journal, fill)
+                self._room.lifecycle.bring(service, version, image, image_id, journal, filled)
             except BaseException:
                 self._containers.join_all(self._store.service(service.id))
                 raise
