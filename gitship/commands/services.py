@@ -92,6 +92,7 @@ def list_services(*, context: Ctx, format: Format = "table") -> None:
         Column("memory_used_bytes", "memory in use, null if unknown", size),
         Column("memory_bytes", "its memory limit", size),
         Column("links", "the apps linked to it, each with its alias"),
+        Column("exposed", "the port that leads to it from outside, and for whom; null if none"),
         Column("kept", "data that `services:rollback` can go back to, each with its version and end"),
         Column("created_at", "when it was made"),
         Column("last_backup", "when its newest verified backup was made, null if there is none"),
@@ -104,6 +105,7 @@ def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> Non
     service = context.operations.services.named(name, context.identity)
     now = context.operations.services.status(service, deep=True)
     verified = context.store.last_verified(service.id)
+    exposed = context.operations.service_reach.exposure(service)
     row = {
         "name": service.name,
         "engine": service.engine,
@@ -119,6 +121,7 @@ def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> Non
             for app, link in context.operations.services.links(service)
             if context.identity.sees(app.id)
         ],
+        "exposed": f"port {exposed.port}, by TLS, for {', '.join(exposed.networks)}" if exposed else None,
         "kept": [f"{old.version} until {_day(old.until)}" for old in context.operations.services.kept(service)],
         "created_at": moment(service.created_at),
         "last_backup": moment(verified.started_at) if verified else None,

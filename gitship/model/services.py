@@ -118,6 +118,23 @@ class ServiceLink:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """A port of this machine that leads to a service. ``tls`` is how TLS begins; ``pem`` its certificate and key."""
+
+    service_id: int
+    port: int
+    networks: tuple[str, ...]
+    tls: str
+    pem: str = field(repr=False)
+
+    @property
+    def certificate(self) -> str:
+        """Without the key."""
+        end = "-----END CERTIFICATE-----\n"
+        return self.pem[: self.pem.index(end) + len(end)]
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseLink:
     """A link that a release was started with: names, no address and no password."""
 

@@ -6,14 +6,16 @@ import socket
 import time
 from dataclasses import dataclass
 
-from gitship.errors import NotFound, ServiceError, UsageError
+from gitship.errors import Conflict, NotFound, UsageError
+from gitship.front.tls import self_signed
 from gitship.model import Identity
-from gitship.model.services import Service
+from gitship.model.services import Exposure, Service
 from gitship.operations.shared import Shared
 from gitship.services import placeholders
 from gitship.services.room import ServicesRoom
 
 LOCALHOST = "127.0.0.1"
+CERTIFICATE_DAYS = 3650  # of an exposed port: its clients know it by a copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class ServiceReach:
 
     def __init__(self, shared: Shared, room: ServicesRoom) -> None:
         self._store = shared.store
-        self._engine = shared.engine
+        self._settings = shared.settings
         self._room = room
         self._containers = room.containers
 
@@ -51,13 +53,7 @@ class ServiceReach:
 
     def address(self, service: Service, by: Identity) -> tuple[str, int]:
         """Where its server listens now, for this machine. Raises ServiceError when it does not run."""
-        now = self._store.confirm_service(service, by)
-        container_id = self._containers.running(now)
-        network = self._containers.network(now)
-        address = self._engine.inspect(container_id).networks.get(network, "")
-        if not address:
-            raise ServiceError(f"{now.name} has no address now", f"see `services:info {now.name}`")
-        return address, self._containers.engine_of(now).port
+        return self._containers.address(self._store.confirm_service(service, by))
 
     def reached(self, service: Service, sock: socket.socket) -> None:
         """A connection from outside its apps' networks, which ends when these are left. Raises ServiceError then."""
@@ -77,3 +73,38 @@ class ServiceReach:
         port = local_port or engine.port
         values = self._containers.values(now, login) | {"host": LOCALHOST, "port": str(port)}
         return TemporaryAccess(placeholders.filled(engine.url, values), port, engine.port, expires_at)
+
+    def expose(self, service: Service, port: int, networks: tuple[str, ...], by: Identity) -> Exposure:
+        """Opens the port, or changes who may. The certificate stays the same as long as the service is exposed.
+
+        Raises Conflict for an engine whose clients do not begin with TLS, ConfigError when the port cannot be had.
+        """
+        now = self._store.confirm_service(service, by)
+        engine = self._containers.engine_of(now)
+        if engine.expose == "none":
+            raise Conflict(f"clients of {engine.title} cannot begin with TLS", f"use services:proxy {now.name}")
+        before = self._store.exposure(now.id)
+        pem = before.pem if before else self_signed.make([self._settings.domain], CERTIFICATE_DAYS)
+        made = Exposure(now.id, port, networks, engine.expose, pem)
+        with self._store.acting_on_service(service, by):
+            self._store.put_exposure(made)
+        try:
+            self._room.ports.open(made)
+        except BaseException:
+            if before is None:
+                self._store.delete_exposure(now.id)
+            else:
+                self._store.put_exposure(before)
+            raise
+        return made
+
+    def unexpose(self, service: Service, by: Identity) -> None:
+        """Raises NotFound when it is not exposed."""
+        with self._store.acting_on_service(service, by) as now:
+            if self._store.exposure(now.id) is None:
+                raise NotFound(f"{now.name} is not exposed", "see `services:info`")
+            self._store.delete_exposure(now.id)
+        self._room.ports.sync()
+
+    def exposure(self, service: Service) -> Exposure | None:
+        return self._store.exposure(service.id)

@@ -22,6 +22,7 @@ VERSION = re.compile(r"([0-9]+(?:\.[0-9]+)*)(-[A-Za-z0-9][A-Za-z0-9._-]*)?")  # 
 _SIGNAL = re.compile(r"SIG[A-Z0-9+]+")
 MIN_MEMORY = 6 << 20  # Docker's own limit
 UPGRADES = ("dump", "in-place", "none")
+EXPOSES = ("none", "direct", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class ServiceEngine:
     fixed_hostname: bool
     environment: Mapping[str, str]
     arguments: tuple[str, ...]
+    expose: str
     upgrade: str
     restore_before_start: bool
     data: Mapping[str, str]
@@ -156,6 +158,7 @@ def read_engine(file: str, content: bytes) -> ServiceEngine:
         fixed_hostname="fixed_hostname" in table and table["fixed_hostname"].flag(),
         environment=_environment(table.get("environment"), IN_CONTAINER, port),
         arguments=_words(table["arguments"], IN_CONTAINER, port) if "arguments" in table else (),
+        expose=table["expose"].choice(*EXPOSES) if "expose" in table else "none",
         upgrade=table["upgrade"].choice(*UPGRADES),
         restore_before_start="restore_before_start" in table and table["restore_before_start"].flag(),
         data=_data(table["data"]),

@@ -33,6 +33,12 @@ KEYS = (
     ("data", "", "where the image keeps data, or a table of paths, each by the first version that has it there"),
     ("environment", "{}", "the container's environment"),
     ("arguments", "the image's", "the container's command, as a list of words"),
+    (
+        "expose",
+        "none",
+        "how clients begin TLS at a port of `services:expose`: `direct` (from the first byte), `postgres` (so, or by "
+        "asking as PostgreSQL's do) or `none` (they cannot: it is not exposed)",
+    ),
     ("upgrade", "", "how data gets to another major: `dump` (dumped and restored), `in-place` (as it is) or `none`"),
     (
         "restore_before_start",

@@ -53,6 +53,7 @@ class ServiceLifecycle:
         self._volumes = volumes
         self._links = links
         self._actions: ServiceActions = containers.actions
+        self.removed: Callable[[], None] = lambda: None  # the room sets it
 
     # -- made and removed
 
@@ -77,6 +78,7 @@ class ServiceLifecycle:
         self._volumes.remove_all(service)
         self._images.release(service)
         self._store.delete_service(service.id)
+        self.removed()
 
     # -- running
 

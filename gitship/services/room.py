@@ -14,6 +14,7 @@ from gitship.services.backup_scheduler import BackupScheduler
 from gitship.services.backups import ServiceBackups
 from gitship.services.declared import DeclaredServices
 from gitship.services.engine_catalog import EngineCatalog
+from gitship.services.exposed_ports import ExposedPorts
 from gitship.services.fetch_image import ServiceImages
 from gitship.services.lifecycle import ServiceLifecycle
 from gitship.services.links import ServiceLinks
@@ -42,13 +43,16 @@ class ServicesRoom:
     declared: DeclaredServices
     backups: ServiceBackups
     scheduler: BackupScheduler
+    ports: ExposedPorts
 
     def start(self) -> None:
         self.tasks.settle_interrupted()
         self.store.settle_backups()
+        self.ports.start()
 
     def stop(self) -> None:
         self.tasks.stop()
+        self.ports.stop()
 
 
 def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
@@ -65,12 +69,14 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
     volumes = ServiceVolumes(store, docker, core.server_id)
     links = ServiceLinks(store, containers)
     lifecycle = ServiceLifecycle(store, docker, addresses, images, containers, volumes, links)
-    repair = ServiceRepair(store, docker, tasks, lifecycle, containers, volumes, links, core.apart)
+    ports = ExposedPorts(store, containers)
+    repair = ServiceRepair(store, docker, tasks, lifecycle, containers, volumes, links, ports, core.apart)
     new = NewServices(store, tasks, catalog)
     declared = DeclaredServices(store, tasks, new, lifecycle, links)
     objects = BackupObjects(store, core.settings)
     backups = ServiceBackups(store, objects, images, containers, volumes, lifecycle)
     scheduler = BackupScheduler(store, tasks, backups, core.settings.cron.timezone)
+    lifecycle.removed = ports.sync
     return ServicesRoom(
         store,
         catalog,
@@ -85,4 +91,5 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
         declared,
         backups,
         scheduler,
+        ports,
     )

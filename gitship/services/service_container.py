@@ -146,6 +146,14 @@ class ServiceContainers:
         hosts = dict.fromkeys((link.host, service.name))
         self._engine.connect(container_id, network, self._addresses.take(app, _owner(service)), tuple(hosts))
 
+    def address(self, service: Service) -> tuple[str, int]:
+        """Where its server listens now, for this machine. Raises ServiceError when it does not run."""
+        container_id = self.running(service)
+        address = self._engine.inspect(container_id).networks.get(self.network(service), "")
+        if not address:
+            raise ServiceError(f"{service.name} has no address now", f"see `services:info {service.name}`")
+        return address, self.engine_of(service).port
+
     def network(self, service: Service) -> str:
         """Docker's name of its own network."""
         return self._addresses.service_name(service)

@@ -16,6 +16,7 @@ from gitship.model import GITSHIP
 from gitship.model.services import Service, ServiceState
 from gitship.ownership import number_in
 from gitship.per_app_errors import PerAppErrors
+from gitship.services.exposed_ports import ExposedPorts
 from gitship.services.lifecycle import ServiceLifecycle
 from gitship.services.links import ServiceLinks
 from gitship.services.service_container import ServiceContainers, is_server
@@ -33,7 +34,8 @@ class ServiceRepair:
 
     def __init__(
         self, store: Store, engine: Engine, tasks: ServiceTasks, lifecycle: ServiceLifecycle,
-        containers: ServiceContainers, volumes: ServiceVolumes, links: ServiceLinks, apart: PerAppErrors,
+        containers: ServiceContainers, volumes: ServiceVolumes, links: ServiceLinks,
+        ports: ExposedPorts, apart: PerAppErrors,
     ) -> None:  # fmt: skip
         self._store = store
         self._engine = engine
@@ -42,6 +44,7 @@ class ServiceRepair:
         self._containers = containers
         self._volumes = volumes
         self._links = links
+        self._ports = ports
         self._apart = apart
         self._failures: dict[int, tuple[int, float]] = {}  # by service: how often, and not before (monotonic)
 
@@ -66,6 +69,8 @@ class ServiceRepair:
             with self._apart.part("", f"container {state.name} of a deleted service", failed):
                 self._engine.remove(state.id)
                 changes.append(Change("", RepairAction.REMOVE, state.name, "its service is gone"))
+        with self._apart.part("", "ports of services", failed):
+            self._ports.sync()
         return changes
 
     def amiss(self, states: Iterable[ContainerState]) -> list[Change]:

@@ -12,6 +12,7 @@ from gitship.store.image_stores import ImageStores
 from gitship.store.live_releases import LiveReleases
 from gitship.store.registries import RegistryLogins
 from gitship.store.releases import ReleaseRecords
+from gitship.store.service_exposures import ServiceExposures
 from gitship.store.services import ServiceRecords
 from gitship.store.settings import StoredSettings
 from gitship.store.shifted_deadlines import Deadlines
@@ -26,6 +27,7 @@ __all__ = ["Store"]
 class Store(
     ServiceRecords,
     BackupRecords,
+    ServiceExposures,
     ReleaseRecords,
     LiveReleases,
     DeployRecords,

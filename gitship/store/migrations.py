@@ -212,4 +212,9 @@ MIGRATIONS = (
         created_by TEXT NOT NULL, created_at REAL NOT NULL, seen_at REAL NOT NULL, told_at REAL,
         UNIQUE (service_id, target_id, schedule));
     """,
+    """
+    CREATE TABLE service_exposures (
+        service_id INTEGER PRIMARY KEY REFERENCES services(id) ON DELETE CASCADE, port INTEGER NOT NULL UNIQUE,
+        networks TEXT NOT NULL, tls TEXT NOT NULL, pem TEXT NOT NULL);
+    """,
 )

@@ -188,6 +188,35 @@ def test_a_copy_of_the_data_keeps_the_login_and_ends_the_connection(reach: Reach
         assert psql(url, "select count(*) from rows").stdout == "200000\n"
 
 
+def test_an_exposed_port_speaks_tls_only_to_those_who_may(reach: Reach, base: Path) -> None:
+    _, url = proxied(reach)
+    port = free_port()
+    assert "say who may connect" in refused(reach.server, "services:expose", "db", "--port", str(port))
+    certificate = base / "server.crt"
+    words = ("services:expose", "db", "--port", str(port))
+    certificate.write_text(ok(reach.server, *words, "--allow", "127.0.0.0/8", "--allow", "::1"))
+    outside = re.sub(r"@127.0.0.1:\d+/", f"@localhost:{port}/", url)
+    verified = f"{outside}?sslmode=verify-full&sslrootcert={certificate}"
+    asked = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
+    assert psql(verified, f"select 7 -- {asked}").stdout == "7\n"
+    assert psql(f"{outside}?sslmode=require", "select 8").stdout == "8\n"
+    assert psql(f"{outside}?sslmode=disable", "select 9").returncode != 0
+    rows = "".join(f"{n}\tsome words of a row\n" for n in range(100_000))
+    assert psql(verified, "create table outside (n int, words text)").returncode == 0
+    assert psql(verified, "copy outside from stdin", stdin=rows).returncode == 0
+    assert psql(verified, "copy outside to stdout").stdout == rows
+    assert f"port {port}, by TLS, for 127.0.0.0/8, ::1/128" in ok(reach.server, "services:info", "db")
+    reach.server.restart()
+    assert psql(verified, "select 1").stdout == "1\n"
+    ok(reach.server, "services:restart", "db")
+    assert psql(verified, "select 1").stdout == "1\n"
+    assert ok(reach.server, *words, "--allow", "203.0.113.0/24") == certificate.read_text()  # clients keep their copy
+    assert psql(verified, "select 1").returncode != 0
+    ok(reach.server, "services:unexpose", "db")
+    assert not listens(port)
+    assert "is not exposed" in refused(reach.server, "services:unexpose", "db")
+
+
 def test_the_page_and_metrics_have_figures_of_the_real_server(reach: Reach) -> None:
     def metrics() -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{reach.server.web_port}/metrics", timeout=CLIENT_S) as answer:

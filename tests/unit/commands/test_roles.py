@@ -52,7 +52,8 @@ ROLES = {
         "deploy:pushed", "apps:rename", "config:global:set", "config:global:unset", "config:global:show",
         "server:export", "server:apply", "server:reconcile", "server:backup", "server:cleanup", "vcl:set", "vcl:unset",
         "capabilities:add", "capabilities:remove",
-        "hooks:list", "services:destroy", "backups:target:add", "backups:target:check", "backups:target:remove",
+        "hooks:list", "services:destroy", "services:expose", "services:unexpose",
+        "backups:target:add", "backups:target:check", "backups:target:remove",
         "registry:login", "registry:logout", "registry:list",
     },
 }  # fmt: skip
