@@ -51,7 +51,7 @@ class ServiceData:
     def load(
         self, service: Service, chunks: Iterable[bytes], by: Identity, gone: threading.Event, *, replace: bool
     ) -> ServiceTask:
-        """A dump takes the place of the data: it is read whole into a server of its own first, and apps go on meanwhile.
+        """A dump takes the place of the data: it is read whole into a server of its own first; apps go on meanwhile.
 
         What was there is kept, and can be gone back to. Raises Conflict when there are data and not ``replace``.
         """
