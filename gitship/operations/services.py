@@ -212,6 +212,7 @@ class BackingServices:
                 )  # fmt: skip
             finally:  # one that has failed leaves the link, for the next deploy, too
                 self._room.links.settle(now)
+                self._room.links.drop_logins(now)
             waits = any(one.id == link.id for one in self._store.service_links(service_id=now.id))
             left = "; its login goes when the containers of before have ended" if waits else ""
             journal.line(f"=====> {owner.name} is not linked to {now.name} any more{left}")
@@ -262,6 +263,7 @@ class BackingServices:
                     self._room.links.rotate(now, link)
                 self._apps.deploy(app, f"rotate {now.name}", by, journal)
             self._room.links.settle(now)
+            self._room.links.drop_logins(now)
             journal.line(f"=====> {now.name} has new passwords; the old ones end with the containers that have them")
 
         return self.tasks.begin(service, "rotate", by, work)

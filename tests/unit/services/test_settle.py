@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gitship.engine.timeouts import TimeoutExpired
 from gitship.errors import GitshipError
 from gitship.model import GITSHIP
 from gitship.model.services import TaskState
@@ -72,3 +73,19 @@ def test_a_restart_with_an_engine_file_that_is_broken_leaves_the_server_running(
         )
 
     assert servers.docker.inspect(service.container).status == "running"
+
+
+def test_a_server_that_does_not_drop_a_login_is_not_asked_in_every_round(servers: Servers) -> None:
+    service, app = servers.service("db"), servers.app("shop")
+    link = servers.link(service, app)
+    servers.store.delete_link(link.id)  # its login is to be dropped
+    asked = []
+
+    def hang(command: object) -> None:
+        asked.append(command)
+        raise TimeoutExpired
+
+    servers.docker.before["exec"] = hang
+    for _ in range(3):
+        assert servers.room.repair.settle(list(servers.docker.list({})), []) == []
+    assert len(asked) == 1
