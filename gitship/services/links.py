@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from gitship.appsettings import STOPPED
 from gitship.errors import Conflict, GitshipError, NotFound
-from gitship.model import App, DeployState, Identity
+from gitship.model import App, DeployKind, DeployState, Identity
 from gitship.model.services import LINK_PARTS, LinkState, Service, ServiceLink, ServiceLogin
 from gitship.services.actions import ServiceActions
 from gitship.services.engine_file import EngineAction
@@ -137,7 +137,7 @@ class ServiceLinks:
             if link.state is LinkState.ADDING:
                 self._drop(service, link)
                 done.append(f"removed the unfinished link of {app.name}")
-            elif link.state is LinkState.ENDING and not self._pending(link):
+            elif link.state is LinkState.ENDING and not self._pending(link, app):
                 if self._brought(link, app):
                     self._drop(service, link)
                     done.append(f"removed the link of {app.name}")
@@ -174,16 +174,23 @@ class ServiceLinks:
     def _doom_unused(self, link: ServiceLink, app: App) -> None:
         """Of a rotation: each login but the newest, once all containers are newer than that."""
         logins = {login.id: login for login in self._store.service_logins(link_id=link.id)}
+        old = [login for login in logins.values() if login.id != link.login]
         since = logins[link.login or 0].created_at
         newer = app.live_release is None or any(
-            d.created_at >= since and d.state is DeployState.LIVE for d in self._store.deploys(app.id)
+            d.created_at >= since and d.state is DeployState.LIVE and d.kind is not DeployKind.SCALE  # which keeps some
+            for d in self._store.deploys(app.id)
         )
-        for login in logins.values():
-            if newer and login.id != link.login:
+        if old and newer and not self._containers.one_offs_of_before(app, since):
+            for login in old:
                 self._store.doom_login(login.id)
 
-    def _pending(self, link: ServiceLink) -> bool:
-        return link.deploy is not None and any(d.app_id == link.app_id for d in self._store.unfinished_deploys())
+    def _pending(self, link: ServiceLink, app: App) -> bool:
+        """The deploy that ends it, or the next, is under way; or a one-off runs that has it yet."""
+        if link.deploy is None:
+            return False
+        return any(d.app_id == app.id for d in self._store.unfinished_deploys()) or self._containers.one_offs_of_before(
+            app, self._store.deploy(link.deploy).created_at
+        )
 
     def _brought(self, link: ServiceLink, app: App) -> bool:
         """A deploy since has gone live, all whose containers are without the link; or the app runs nothing."""
