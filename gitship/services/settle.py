@@ -101,9 +101,9 @@ class ServiceRepair:
 
     def _tidy(self, service: Service, wrong: list[Change]) -> list[Change]:
         """What takes no time; what was done."""
-        if service.state is ServiceState.CREATING and service.id > self._of_before:
-            if not self._store.service_tasks(service.id):
-                return []  # its task is just about to begin
+        new = service.state is ServiceState.CREATING and service.id > self._of_before
+        if new and not self._store.service_tasks(service.id):
+            return []  # its task is just about to begin
         if service.state is not ServiceState.READY:  # gitship was killed while it was made, or removed
             self._lifecycle.remove(service)
             return [Change("", RepairAction.REMOVE, f"what is left of service {service.name}", "it was half made")]
