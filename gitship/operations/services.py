@@ -144,6 +144,7 @@ class BackingServices:
 
         def work(journal: TaskJournal) -> None:
             now = self._store.confirm_service(service, by)
+            self.ensure_unlinked(now)
             with journal.stage(f"Destroying {now.name}"):
                 self._room.lifecycle.remove(now)
 

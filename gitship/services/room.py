@@ -65,7 +65,7 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
     volumes = ServiceVolumes(store, docker, core.server_id)
     links = ServiceLinks(store, containers)
     lifecycle = ServiceLifecycle(store, docker, addresses, images, containers, volumes, links)
-    repair = ServiceRepair(store, docker, tasks, lifecycle, containers, volumes, links, core.apart)
+    repair = ServiceRepair(store, docker, tasks, lifecycle, containers, links, core.apart)
     new = NewServices(store, tasks, catalog)
     declared = DeclaredServices(store, tasks, new, lifecycle, links)
     objects = BackupObjects(store, core.settings)

@@ -19,7 +19,6 @@ from gitship.per_app_errors import PerAppErrors
 from gitship.services.lifecycle import ServiceLifecycle
 from gitship.services.links import ServiceLinks
 from gitship.services.service_container import ServiceContainers, is_server
-from gitship.services.service_volumes import ServiceVolumes
 from gitship.services.tasks import ServiceTasks, TaskJournal
 from gitship.store import Store
 
@@ -52,14 +51,13 @@ class ServiceRepair:
 
     def __init__(
         self, store: Store, engine: Engine, tasks: ServiceTasks, lifecycle: ServiceLifecycle,
-        containers: ServiceContainers, volumes: ServiceVolumes, links: ServiceLinks, apart: PerAppErrors,
+        containers: ServiceContainers, links: ServiceLinks, apart: PerAppErrors,
     ) -> None:  # fmt: skip
         self._store = store
         self._engine = engine
         self._tasks = tasks
         self._lifecycle = lifecycle
         self._containers = containers
-        self._volumes = volumes
         self._links = links
         self._apart = apart
         self._of_before = store.last_service_id()  # up to this they are of an earlier gitship
@@ -114,7 +112,7 @@ class ServiceRepair:
             self._containers.join_all(service)
         for done in self._links.settle(service) + self._dropped(service):
             log.info("%s: %s", service.name, done)
-        gone = self._volumes.clear(service, busy=False)
+        gone = self._lifecycle.clear(service)
         return wrong + [Change("", RepairAction.REMOVE, f"volume {v}", "it is not needed any more") for v in gone]
 
     def _repaired(self, service: Service, wrong: list[Change]) -> list[Change]:

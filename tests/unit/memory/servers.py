@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from gitship.config import Settings
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
+from gitship.engine.types import Image
 from gitship.model import GITSHIP, App, Identity
 from gitship.model.services import LinkState, Service, ServiceLink, ServiceTask
 from gitship.store import Store
@@ -44,8 +45,21 @@ class Ran:
 
 
 class ServerImages(HookedImages):
+    """Every reference is the image ``id``; ``tagged`` are the tags."""
+
+    def __init__(self, hook: Callable[[str, object], None]) -> None:
+        super().__init__(hook)
+        self.id = "sha256:postgres"
+        self.tagged: set[str] = set()
+
+    def inspect(self, image_id: str) -> Image:
+        return Image(self.id, 1)
+
+    def tag(self, image_id: str, name: str) -> None:
+        self.tagged.add(name)
+
     def untag(self, name: str) -> None:
-        """No image is here."""
+        self.tagged.discard(name)
 
 
 class ServersEngine(HookedEngine):

@@ -1,9 +1,10 @@
-"""Data that a client sends: the linked apps do not wait for it."""
+"""What becomes of a service's data: loaded, replaced, removed."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -26,7 +27,8 @@ class Bench(Servers):
         super().__init__(directory)
         shared = cast(Any, SimpleNamespace(store=self.store, engine=self.docker, jobs=None))
         apps = LinkedApps(shared, cast(Any, None))  # the app has no visitors
-        self.data = ServiceData(shared, self.room, BackingServices(shared, self.room, apps), apps)
+        self.services = BackingServices(shared, self.room, apps)
+        self.data = ServiceData(shared, self.room, self.services, apps)
         self.shop: App = self.app("shop")
         self.db: Service = self.service("db")
         self.link(self.db, self.shop)
@@ -87,3 +89,44 @@ def test_what_an_app_writes_while_a_dump_is_sent_is_not_replaced_unasked(bench: 
 
     assert bench.store.service(bench.db.id).volume == bench.db.volume
     assert bench.reaches()
+
+
+def test_a_service_that_was_linked_after_all_is_not_destroyed(bench: Bench) -> None:
+    cache = bench.service("cache")
+    begin = bench.room.tasks.begin
+
+    def linked_first(*asked: Any, **how: Any) -> Any:
+        bench.link(cache, bench.app("blog"))  # by somebody whose task has just ended
+        return begin(*asked, **how)
+
+    bench.room.tasks.begin = linked_first  # type: ignore[method-assign]
+    with pytest.raises(GitshipError, match="cache is linked to blog"):
+        bench.wait(bench.services.destroy(cache, GITSHIP))
+    assert bench.docker.inspect(cache.container).status == "running"
+
+
+def test_a_service_is_not_gone_while_its_data_are_there(bench: Bench) -> None:
+    cache = bench.service("cache")
+    bench.docker.volumes.in_use.add(cache.volume)  # by a container that is not gitship's
+    with pytest.raises(GitshipError, match="in use"):
+        bench.wait(bench.services.destroy(cache, GITSHIP))
+    assert [volume.name for volume in bench.store.service_volumes(cache.id)] == [cache.volume]
+
+    bench.docker.volumes.in_use.clear()
+    bench.room.repair.settle([], [])
+    assert bench.store.service_volumes(cache.id) == []
+    assert [service.name for service in bench.store.services()] == ["db"]
+
+
+def test_an_image_that_nothing_needs_any_more_is_let_go(bench: Bench) -> None:
+    tagged = bench.docker.images.tagged
+    before = set(tagged)
+    bench.docker.images.id = "sha256:newer"
+    bench.store.change_service(bench.db.id, image_id="sha256:newer")  # as after an upgrade
+    bench.load(iter([b"x"]))
+    assert before < tagged, "the one before is held for what is kept"
+
+    (kept,) = bench.room.volumes.kept(bench.db)
+    bench.store.note_volume(replace(kept, until=0.0))
+    bench.room.repair.settle(list(bench.docker.list({})), [])
+    assert len(tagged) == 1 and tagged.isdisjoint(before)
