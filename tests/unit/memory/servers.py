@@ -65,6 +65,8 @@ class ServerImages(HookedImages):
 class ServersEngine(HookedEngine):
     """``ran`` are the commands; ``before["exec"]`` is called with each. ``counted`` is what PostgreSQL counts."""
 
+    images: ServerImages
+
     def __init__(self) -> None:
         super().__init__()
         self.ran: list[Sequence[str]] = []
