@@ -13,7 +13,7 @@ import pytest
 
 from gitship.errors import GitshipError
 from gitship.model import GITSHIP, App, Identity, Role
-from gitship.model.services import Service
+from gitship.model.services import Service, ServiceLink, ServiceLogin
 from gitship.operations.service_apps import LinkedApps
 from gitship.operations.service_data import ServiceData
 from gitship.operations.services import BackingServices
@@ -130,3 +130,20 @@ def test_an_image_that_nothing_needs_any_more_is_let_go(bench: Bench) -> None:
     bench.store.note_volume(replace(kept, until=0.0))
     bench.room.repair.settle(list(bench.docker.list({})), [])
     assert len(tagged) == 1 and tagged.isdisjoint(before)
+
+
+def test_an_app_that_cannot_get_a_new_login_keeps_no_other_from_it(bench: Bench) -> None:
+    blog = bench.app("blog")
+    link = bench.link(bench.db, blog)
+    shop = bench.store.service_links(service_id=bench.db.id, app_id=bench.shop.id)[0]
+    create_login = bench.store.create_login
+
+    def create(to: ServiceLink, *how: str) -> ServiceLogin:
+        if to.id == shop.id:
+            bench.store.delete_link(shop.id)  # as the end of the app does
+        return create_login(to, *how)
+
+    bench.store.create_login = create  # type: ignore[method-assign]
+    with pytest.raises(GitshipError, match="shop: the link is gone"):
+        bench.wait(bench.services.rotate(bench.db, GITSHIP))
+    assert bench.store.service_link(link.id).login != link.login
