@@ -143,7 +143,7 @@ def test_an_app_that_cannot_get_a_new_login_keeps_no_other_from_it(bench: Bench)
             bench.store.delete_link(shop.id)  # as the end of the app does
         return create_login(to, *how)
 
-    bench.store.create_login = create  # type: ignore[method-assign]
+    bench.store.create_login = create  # type: ignore[assignment, method-assign]
     with pytest.raises(GitshipError, match="shop: the link is gone"):
         bench.wait(bench.services.rotate(bench.db, GITSHIP))
     assert bench.store.service_link(link.id).login != link.login
