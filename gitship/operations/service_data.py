@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 
 from gitship.containers.attach_client import AttachedClient, ClientLeft, attend
 from gitship.engine.timeouts import WaitInterrupted
