@@ -61,9 +61,10 @@ class ServiceData:
         over = threading.Event()
 
         def work(journal: TaskJournal) -> None:
-            now = self._store.confirm_service(service, by)
-            source = _until(chunks, (gone, journal.gone))
             with ExitStack() as quiet:
+                quiet.callback(over.set)
+                now = self._store.confirm_service(service, by)
+                source = _until(chunks, (gone, journal.gone))
 
                 def fill(container_id: str) -> None:
                     self.fill(now, source, container_id)
@@ -73,10 +74,7 @@ class ServiceData:
                     if not replace:
                         self._ensure_empty(now)
 
-                try:
-                    self._room.lifecycle.bring(now, now.version, now.image, now.image_id, journal, fill)
-                finally:
-                    over.set()
+                self._room.lifecycle.bring(now, now.version, now.image, now.image_id, journal, fill)
             journal.line(f"=====> {now.name} has the loaded data; services:rollback {now.name} goes back")
 
         task = self._services.tasks.begin(service, "load", by, work)

@@ -147,3 +147,16 @@ def test_an_app_that_cannot_get_a_new_login_keeps_no_other_from_it(bench: Bench)
     with pytest.raises(GitshipError, match="shop: the link is gone"):
         bench.wait(bench.services.rotate(bench.db, GITSHIP))
     assert bench.store.service_link(link.id).login != link.login
+
+
+def test_who_sends_a_dump_is_let_go_when_it_is_not_even_begun(bench: Bench) -> None:
+    key = bench.store.add_key("ci", "SHA256:ci", "ssh-ed25519 AAAA ci", Role.DEPLOYER)
+    begin = bench.room.tasks.begin
+
+    def too_late(*asked: Any, **how: Any) -> Any:
+        bench.store.remove_key(key.id)
+        return begin(*asked, **how)
+
+    bench.room.tasks.begin = too_late  # type: ignore[method-assign]
+    with pytest.raises(GitshipError, match="the key 'ci' was removed"):
+        bench.load(iter([b"x"]), Identity("ci", Role.DEPLOYER, key_id=key.id))
