@@ -57,8 +57,9 @@ def dump(name: ServiceName, /, *, context: Ctx) -> None:
     "services:load",
     Role.DEPLOYER,
     "load a dump from stdin into a service",
-    details="The dump is read whole into a new server first, so that a broken one changes nothing. Visitors of linked "
-    "apps wait. With --replace, the data of before are kept for 7 days: services:rollback goes back to them.",
+    details="The dump is read whole into a new server first, so that a broken one changes nothing, and linked apps go "
+    "on with the data of before until then; their visitors wait while it takes its place. With --replace, the data of "
+    "before are kept for 7 days: services:rollback goes back to them.",
     examples=("services:load db < db.dump", "services:load db --replace < db.dump"),
 )
 def load(name: ServiceName, /, *, context: Ctx, replace: Replace = False) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
-from functools import partial
+from contextlib import ExitStack, contextmanager
 
 from gitship.containers.attach_client import AttachedClient, ClientLeft, attend
 from gitship.engine.timeouts import WaitInterrupted
@@ -51,23 +50,31 @@ class ServiceData:
     def load(
         self, service: Service, chunks: Iterable[bytes], by: Identity, gone: threading.Event, *, replace: bool
     ) -> ServiceTask:
-        """A dump takes the place of the data: it is read whole into a server of its own first.
+        """A dump takes the place of the data: it is read whole into a server of its own first; apps go on meanwhile.
 
         What was there is kept, and can be gone back to. Raises Conflict when there are data and not ``replace``.
         """
         now = self._store.confirm_service(service, by)
         self._needed(now, "restore")
-        if not replace and any(self.counts(now).values()):
-            raise Conflict(f"{now.name} has data already", "add --replace; what is there now is kept for 7 days")
+        if not replace:
+            self._ensure_empty(now)
         over = threading.Event()
 
         def work(journal: TaskJournal) -> None:
-            try:
+            with ExitStack() as quiet:
+                quiet.callback(over.set)
                 now = self._store.confirm_service(service, by)
                 source = _until(chunks, (gone, journal.gone))
-                self._replace(now, now.version, now.image, now.image_id, by, journal, partial(self.fill, now, source))
-            finally:
-                over.set()
+
+                def fill(container_id: str) -> None:
+                    self.fill(now, source, container_id)
+                    over.set()
+                    self._store.confirm_service(service, by)  # it may have taken hours
+                    quiet.enter_context(self._quiet(now, by, journal))
+                    if not replace:
+                        self._ensure_empty(now)
+
+                self._room.lifecycle.bring(now, now.version, now.image, now.image_id, journal, fill)
             journal.line(f"=====> {now.name} has the loaded data; services:rollback {now.name} goes back")
 
         task = self._services.tasks.begin(service, "load", by, work)
@@ -109,7 +116,13 @@ class ServiceData:
                 with self._apps.waiting(now, by, journal):
                     self._room.lifecycle.change_version(now, wanted, image, image_id, journal)
             else:
-                self._replace(now, wanted, image, image_id, by, journal, partial(self._copied, now, journal))
+                with ExitStack() as quiet:
+
+                    def fill(container_id: str) -> None:
+                        quiet.enter_context(self._quiet(now, by, journal))  # only now: the new server runs by then
+                        self._copied(now, journal, container_id)
+
+                    self._room.lifecycle.bring(now, wanted, image, image_id, journal, fill)
                 journal.detail(f"the data of {now.version} are kept for 7 days: services:rollback {now.name}")
             journal.line(f"=====> {self._store.service(service.id).label} is ready")
 
@@ -165,6 +178,10 @@ class ServiceData:
 
     # -- within
 
+    def _ensure_empty(self, service: Service) -> None:
+        if any(self.counts(service).values()):
+            raise Conflict(f"{service.name} has data already", "add --replace; what is there now is kept for 7 days")
+
     def _copied(self, service: Service, journal: TaskJournal, container_id: str) -> None:
         """The data of now, in a server of another version. Raises ServiceError when a row is missing there."""
         own = self._containers.running(service)
@@ -179,20 +196,13 @@ class ServiceData:
             )
         journal.detail(f"{sum(before.values()):,} rows in {len(before)} tables are equal")
 
-    def _replace(
-        self, service: Service, version: str, image: str, image_id: str, by: Identity, journal: TaskJournal,
-        fill: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        """No app writes to what is copied: visitors wait, and the server is out of the apps' networks meanwhile."""
-        with ExitStack() as held:
-
-            def filled(container_id: str) -> None:
-                held.enter_context(self._apps.waiting(service, by, journal))  # only now: the new server runs by then
-                self._containers.leave_all(service)
-                fill(container_id)
-
+    @contextmanager
+    def _quiet(self, service: Service, by: Identity, journal: TaskJournal) -> Iterator[None]:
+        """No app writes to what is replaced: visitors wait, and the server is out of the apps' networks meanwhile."""
+        with self._apps.waiting(service, by, journal):
+            self._containers.leave_all(service)
             try:
-                self._room.lifecycle.bring(service, version, image, image_id, journal, filled)
+                yield
             except BaseException:
                 self._containers.join_all(self._store.service(service.id))
                 raise

@@ -144,6 +144,7 @@ class BackingServices:
 
         def work(journal: TaskJournal) -> None:
             now = self._store.confirm_service(service, by)
+            self.ensure_unlinked(now)
             with journal.stage(f"Destroying {now.name}"):
                 self._room.lifecycle.remove(now)
 
@@ -212,6 +213,7 @@ class BackingServices:
                 )  # fmt: skip
             finally:  # one that has failed leaves the link, for the next deploy, too
                 self._room.links.settle(now)
+                self._room.links.drop_logins(now)
             waits = any(one.id == link.id for one in self._store.service_links(service_id=now.id))
             left = "; its login goes when the containers of before have ended" if waits else ""
             journal.line(f"=====> {owner.name} is not linked to {now.name} any more{left}")
@@ -249,19 +251,30 @@ class BackingServices:
         return self.tasks.begin(service, "promote", by, work)
 
     def rotate(self, service: Service, by: Identity) -> ServiceTask:
-        """New passwords for every linked app, each by a deploy; the old ones end with the containers that have them."""
+        """New passwords for every linked app, each by a deploy; the old ones end with the containers that have them.
+
+        An app that does not get its own keeps the others from nothing.
+        """
 
         def work(journal: TaskJournal) -> None:
             now = self._store.confirm_service(service, by)
             self._rotate_root(now, journal)
             self._room.links.end_temporary(now)
+            failed: list[GitshipError] = []
             for app, link in self.links(now):
                 if link.state is not LinkState.ACTIVE:
                     continue
-                with journal.stage(f"New login for {app.name}"):
-                    self._room.links.rotate(now, link)
-                self._apps.deploy(app, f"rotate {now.name}", by, journal)
+                try:
+                    with journal.stage(f"New login for {app.name}"):
+                        self._room.links.rotate(now, link)
+                    self._apps.deploy(app, f"rotate {now.name}", by, journal)
+                except GitshipError as error:
+                    journal.line(f" !     {app.name}: {error.message}")
+                    failed.append(GitshipError(f"{app.name}: {error.message}", error.hint))
             self._room.links.settle(now)
+            self._room.links.drop_logins(now)
+            if failed:
+                raise GitshipError("; ".join(error.message for error in failed), failed[0].hint)
             journal.line(f"=====> {now.name} has new passwords; the old ones end with the containers that have them")
 
         return self.tasks.begin(service, "rotate", by, work)

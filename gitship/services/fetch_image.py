@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from gitship.config import Settings
 from gitship.disk.docker_space import ensure_for_images
@@ -54,11 +55,18 @@ class ServiceImages:
             self._engine.images.pull(reference, auth, lambda line: None, on_bytes, journal.gone, timeout_s)
         return self._engine.images.inspect(str(reference)).id
 
-    def hold(self, service: Service) -> None:
-        """Tags what it runs, and what it may go back to; others of its tags go."""
-        needed = {v.image_id for v in self._store.service_volumes(service.id) if v.use is not VolumeUse.DISCARDED}
-        for image_id in {*needed, service.image_id} - {""}:
+    def needed(self, service: Service) -> set[str]:
+        """The ids of what it runs, and of what it may go back to."""
+        volumes = self._store.service_volumes(service.id)
+        return {service.image_id, *(v.image_id for v in volumes if v.use is not VolumeUse.DISCARDED)} - {""}
+
+    def hold(self, service: Service, before: Collection[str] = ()) -> None:
+        """Tags what it needs; the tags of others go that it needed ``before``."""
+        needed = self.needed(service)
+        for image_id in needed:
             self._engine.images.tag(image_id, self._tag(service, image_id))
+        for image_id in {*before} - needed:
+            self._engine.images.untag(self._tag(service, image_id))
 
     def release(self, service: Service) -> None:
         """Takes its tags away; an image that somebody else has, or that has another name, stays."""

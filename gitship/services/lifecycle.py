@@ -75,8 +75,8 @@ class ServiceLifecycle:
             self._store.delete_link(link.id)
         self._containers.end_others(service)
         self._engine.remove_network(self._addresses.service_name(service))
-        self._volumes.remove_all(service)
         self._images.release(service)
+        self._volumes.remove_all(service)
         self._store.delete_service(service.id)
         self.removed()
 
@@ -197,6 +197,15 @@ class ServiceLifecycle:
             return {}
         return counts(self._actions.output(container_id, engine.count, self._containers.values(service), ACTION_S))
 
+    def clear(self, service: Service) -> list[str]:
+        """Removes volumes that are not needed any more, and lets their images go; the volumes' names."""
+        before = self._images.needed(service)
+        gone = self._volumes.clear(service)
+        if gone:
+            self._images.hold(service, before)
+        return gone
+
     def _store_placed(self, service: Service, placed: ServerVolume, image: str, **columns: object) -> None:
+        before = self._images.needed(self._store.service(service.id))
         self._volumes.take(service, placed, image, **columns)
-        self._images.hold(self._store.service(service.id))
+        self._images.hold(self._store.service(service.id), before)

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from gitship.appsettings import STOPPED
 from gitship.errors import Conflict, GitshipError, NotFound
-from gitship.model import App, DeployState, Identity
+from gitship.model import App, DeployKind, DeployState, Identity
 from gitship.model.services import LINK_PARTS, LinkState, Service, ServiceLink, ServiceLogin
 from gitship.services.actions import ServiceActions
 from gitship.services.engine_file import EngineAction
@@ -84,10 +84,11 @@ class ServiceLinks:
             login = self._new_login(service, link, container_id)
             self._containers.join(service, link, container_id)
             self._store.change_link(link.id, state=LinkState.ACTIVE, login=login.id)
+            return self._store.service_link(link.id)  # gone, if the app was destroyed meanwhile
         except BaseException:
             self._drop(service, link)
+            self.drop_logins(service)
             raise
-        return self._store.service_link(link.id)
 
     def temporary(self, service: Service, expires_at: float, *, read_only: bool) -> ServiceLogin:
         """A login for a person. Raises Conflict when the engine has no read-only ones, GitshipError."""
@@ -128,7 +129,7 @@ class ServiceLinks:
     def settle(self, service: Service) -> list[str]:
         """Ends what can be ended now, and what a gitship that was killed has left half; what was done.
 
-        No task of the service may run.
+        Logins that nobody has any more are for ``drop_logins``. No task of the service may run but the caller's.
         """
         done = []
         for link in self._store.service_links(service_id=service.id):
@@ -136,7 +137,7 @@ class ServiceLinks:
             if link.state is LinkState.ADDING:
                 self._drop(service, link)
                 done.append(f"removed the unfinished link of {app.name}")
-            elif link.state is LinkState.ENDING and not self._pending(link):
+            elif link.state is LinkState.ENDING and not self._pending(link, app):
                 if self._brought(link, app):
                     self._drop(service, link)
                     done.append(f"removed the link of {app.name}")
@@ -145,28 +146,51 @@ class ServiceLinks:
                     done.append(f"kept the link of {app.name}: the deploy that was to end it did not go live")
             elif link.state is LinkState.ACTIVE:
                 self._doom_unused(link, app)
-        return done + self._drop_doomed(service)
+        return done
 
     def let_go(self, app: App) -> None:
         """The app is being destroyed: nothing of its links stays, whether or not their servers run."""
         for link in self._store.service_links(app_id=app.id):
-            self._drop(self._store.service(link.service_id), link)
+            service = self._store.service(link.service_id)
+            self._drop(service, link)
+            self.drop_logins(service)
+
+    def drop_logins(self, service: Service, limit_s: float = ACTION_S) -> list[str]:
+        """Drops those that are to be dropped, each within ``limit_s``; what was done. The rest is for the next time."""
+        done = []
+        for login in self._store.service_logins(service_id=service.id):
+            try:
+                action = self._containers.engine_of(service).drop_login
+                self._run(service, action, login, self._containers.running(service), limit_s)
+            except GitshipError as error:
+                log.warning("%s: login %s is not dropped yet: %s", service.name, login.name, error.message)
+                break
+            self._store.delete_login(login.id)
+            done.append(f"dropped login {login.name}")
+        return done
 
     # -- within
 
     def _doom_unused(self, link: ServiceLink, app: App) -> None:
         """Of a rotation: each login but the newest, once all containers are newer than that."""
         logins = {login.id: login for login in self._store.service_logins(link_id=link.id)}
+        old = [login for login in logins.values() if login.id != link.login]
         since = logins[link.login or 0].created_at
         newer = app.live_release is None or any(
-            d.created_at >= since and d.state is DeployState.LIVE for d in self._store.deploys(app.id)
+            d.created_at >= since and d.state is DeployState.LIVE and d.kind is not DeployKind.SCALE  # which keeps some
+            for d in self._store.deploys(app.id)
         )
-        for login in logins.values():
-            if newer and login.id != link.login:
+        if old and newer and not self._containers.one_offs_of_before(app, since):
+            for login in old:
                 self._store.doom_login(login.id)
 
-    def _pending(self, link: ServiceLink) -> bool:
-        return link.deploy is not None and any(d.app_id == link.app_id for d in self._store.unfinished_deploys())
+    def _pending(self, link: ServiceLink, app: App) -> bool:
+        """The deploy that ends it, or the next, is under way; or a one-off runs that has it yet."""
+        if link.deploy is None:
+            return False
+        return any(d.app_id == app.id for d in self._store.unfinished_deploys()) or self._containers.one_offs_of_before(
+            app, self._store.deploy(link.deploy).created_at
+        )
 
     def _brought(self, link: ServiceLink, app: App) -> bool:
         """A deploy since has gone live, all whose containers are without the link; or the app runs nothing."""
@@ -190,28 +214,16 @@ class ServiceLinks:
     def _login_action(self, usual: EngineAction, read_only: EngineAction | None, link: ServiceLink) -> EngineAction:
         return read_only if link.read_only and read_only is not None else usual
 
-    def _run(self, service: Service, action: EngineAction, login: ServiceLogin, container_id: str) -> None:
-        self._actions.output(container_id, action, self._containers.values(service, login), ACTION_S)
+    def _run(
+        self, service: Service, action: EngineAction, login: ServiceLogin, container_id: str, limit_s: float = ACTION_S
+    ) -> None:
+        self._actions.output(container_id, action, self._containers.values(service, login), limit_s)
 
     def _drop(self, service: Service, link: ServiceLink) -> None:
         """The record first: logins of a server that is down now are dropped when it is back."""
         with suppress(NotFound):
             self._containers.leave(service, link, service.container)
         self._store.delete_link(link.id)
-        self._drop_doomed(service)
-
-    def _drop_doomed(self, service: Service) -> list[str]:
-        done = []
-        for login in self._store.service_logins(service_id=service.id):
-            try:
-                action = self._containers.engine_of(service).drop_login
-                self._run(service, action, login, self._containers.running(service))
-            except GitshipError as error:
-                log.warning("%s: login %s is not dropped yet: %s", service.name, login.name, error.message)
-                break
-            self._store.delete_login(login.id)
-            done.append(f"dropped login {login.name}")
-        return done
 
 
 def described(links: list[ServiceLink], apps: Mapping[int, App]) -> str:

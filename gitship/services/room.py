@@ -70,7 +70,7 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
     links = ServiceLinks(store, containers)
     lifecycle = ServiceLifecycle(store, docker, addresses, images, containers, volumes, links)
     ports = ExposedPorts(store, containers)
-    repair = ServiceRepair(store, docker, tasks, lifecycle, containers, volumes, links, ports, core.apart)
+    repair = ServiceRepair(store, docker, tasks, lifecycle, containers, links, ports, core.apart)
     new = NewServices(store, tasks, catalog)
     declared = DeclaredServices(store, tasks, new, lifecycle, links)
     objects = BackupObjects(store, core.settings)

@@ -15,7 +15,7 @@ from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
 from gitship.engine.types import ContainerSpec, ContainerState
 from gitship.errors import EngineError, NotFound, ServiceError
-from gitship.model import Mount
+from gitship.model import App, Mount
 from gitship.model.services import LinkState, Service, ServiceLink, ServiceLogin, ServiceState
 from gitship.services import measures
 from gitship.services.actions import ServiceActions
@@ -28,6 +28,7 @@ READY_S = 120.0  # of a server with little to recover; a crashed one with much g
 READY_EVERY_S = 0.25
 LOG_LINES = 20
 LOOK_S = 5.0  # for figures
+MADE_S = 60.0  # longer than between the look at an environment and the start of what has it
 INSIDE = "127.0.0.1"  # where actions, which run within the container, find the server
 ENDED = frozenset({"exited", "dead"})
 
@@ -219,6 +220,16 @@ class ServiceContainers:
         """Every container that was made for it, by gitship's own word."""
         labels = {types.LABEL_SERVER: self._server_id, types.LABEL_SERVICE_ID: str(service.id)}
         return [s for s in self._engine.list(labels) if is_server(s) and types.LABEL_SERVICE_ID in s.labels]
+
+    def one_offs_of_before(self, app: App, at: float) -> bool:
+        """Whether a one-off of the app runs whose environment may be of before ``at`` (epoch seconds)."""
+        found = self._engine.list({types.LABEL_SERVER: self._server_id, types.LABEL_APP_ID: str(app.id)})
+        for state in found:
+            if types.LABEL_ONE_OFF in state.labels and state.status not in ENDED:
+                with suppress(NotFound):
+                    if (self._engine.inspect(state.id).started_at or 0.0) < at + MADE_S:
+                        return True
+        return False
 
     def running(self, service: Service) -> str:
         """The id of the container that serves. Raises ServiceError when there is none that runs."""

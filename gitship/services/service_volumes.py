@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from gitship.engine import types
 from gitship.engine.interface import Engine
+from gitship.errors import Conflict
 from gitship.model.services import KEPT_S, Service, ServiceVolume, VolumeUse
 from gitship.services.service_container import ServerVolume
 from gitship.store import Store
@@ -79,20 +80,25 @@ class ServiceVolumes:
                 self._store.note_volume(dataclasses.replace(volume, use=VolumeUse.DISCARDED))
         self._remove(name)
 
-    def clear(self, service: Service, *, busy: bool) -> list[str]:
-        """Removes what is discarded, what has been kept for long enough and, unless ``busy``, what nobody fills."""
+    def clear(self, service: Service) -> list[str]:
+        """Removes what is discarded, what has been kept for long enough, and what nobody fills: no task of it runs."""
         gone = []
         for volume in self._store.service_volumes(service.id):
             over = volume.use is VolumeUse.KEPT and volume.until is not None and volume.until <= time.time()
-            left = volume.use is VolumeUse.FILLING and not busy
-            if (over or left or volume.use is VolumeUse.DISCARDED) and self._remove(volume.name):
+            left = volume.use in (VolumeUse.FILLING, VolumeUse.DISCARDED)
+            if (over or left) and self._remove(volume.name):
                 gone.append(volume.name)
         return gone
 
     def remove_all(self, service: Service) -> None:
-        """Raises EngineError, and leaves what is in use."""
+        """Raises EngineError, and Conflict while one is in use: it stays, and what was written down of it."""
         for volume in self._store.service_volumes(service.id):
             self.discard(service, volume.name)
+        if left := self._store.service_volumes(service.id):
+            raise Conflict(
+                f"the volume {left[0].name} of {service.name} is in use",
+                "see `docker ps --all --filter volume=NAME` on the server; gitship tries again by itself",
+            )
 
     def _use(self, service: Service, name: str) -> VolumeUse | None:
         return next((v.use for v in self._store.service_volumes(service.id) if v.name == name), None)

@@ -20,13 +20,31 @@ from gitship.services.exposed_ports import ExposedPorts
 from gitship.services.lifecycle import ServiceLifecycle
 from gitship.services.links import ServiceLinks
 from gitship.services.service_container import ServiceContainers, is_server
-from gitship.services.service_volumes import ServiceVolumes
 from gitship.services.tasks import ServiceTasks, TaskJournal
 from gitship.store import Store
 
 log = logging.getLogger("gitship.services")
 STARTS = frozenset({RepairAction.MAKE, RepairAction.START})
-FIRST_S, LAST_S = 10.0, 600.0  # between two starts of a server that does not start
+FIRST_S, LAST_S = 10.0, 600.0  # between two tries of what does not succeed
+DROP_S = 20.0  # of a login: meanwhile nothing else is looked at
+
+
+class Tries:
+    """Of something for a service each: the next FIRST_S after the first, then twice as long, at most LAST_S."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, tuple[int, float]] = {}  # how often, and not before (monotonic)
+
+    def due(self, service: Service) -> bool:
+        """Whether it may be tried now; then this counts as a try."""
+        count, not_before = self._done.get(service.id, (0, 0.0))
+        if time.monotonic() < not_before:
+            return False
+        self._done[service.id] = count + 1, time.monotonic() + min(FIRST_S * 2**count, LAST_S)
+        return True
+
+    def over(self, service: Service) -> None:
+        self._done.pop(service.id, None)
 
 
 class ServiceRepair:
@@ -34,19 +52,18 @@ class ServiceRepair:
 
     def __init__(
         self, store: Store, engine: Engine, tasks: ServiceTasks, lifecycle: ServiceLifecycle,
-        containers: ServiceContainers, volumes: ServiceVolumes, links: ServiceLinks,
-        ports: ExposedPorts, apart: PerAppErrors,
+        containers: ServiceContainers, links: ServiceLinks, ports: ExposedPorts, apart: PerAppErrors,
     ) -> None:  # fmt: skip
         self._store = store
         self._engine = engine
         self._tasks = tasks
         self._lifecycle = lifecycle
         self._containers = containers
-        self._volumes = volumes
         self._links = links
         self._ports = ports
         self._apart = apart
-        self._failures: dict[int, tuple[int, float]] = {}  # by service: how often, and not before (monotonic)
+        self._of_before = store.last_service_id()  # up to this they are of an earlier gitship
+        self._starts, self._drops = Tries(), Tries()
 
     def settle(self, states: Iterable[ContainerState], failed: list[GitshipError]) -> list[Change]:
         """``states`` are all containers. A server that has to be started is started by a task: it may take long.
@@ -86,6 +103,9 @@ class ServiceRepair:
 
     def _tidy(self, service: Service, wrong: list[Change]) -> list[Change]:
         """What takes no time; what was done."""
+        new = service.state is ServiceState.CREATING and service.id > self._of_before
+        if new and not self._store.service_tasks(service.id):
+            return []  # its task is just about to begin
         if service.state is not ServiceState.READY:  # gitship was killed while it was made, or removed
             self._lifecycle.remove(service)
             return [Change("", RepairAction.REMOVE, f"what is left of service {service.name}", "it was half made")]
@@ -94,21 +114,19 @@ class ServiceRepair:
         if wrong:
             self._containers.end_others(service, keep=service.container)
             self._containers.join_all(service)
-        for done in self._links.settle(service):
+        for done in self._links.settle(service) + self._dropped(service):
             log.info("%s: %s", service.name, done)
-        gone = self._volumes.clear(service, busy=False)
+        gone = self._lifecycle.clear(service)
         return wrong + [Change("", RepairAction.REMOVE, f"volume {v}", "it is not needed any more") for v in gone]
 
     def _repaired(self, service: Service, wrong: list[Change]) -> list[Change]:
         """Begins to start a server that does not run. One that does not start is tried again later and later."""
         starts = [change for change in wrong if change.action in STARTS]
-        failures, not_before = self._failures.get(service.id, (0, 0.0))
         if not starts:
-            self._failures.pop(service.id, None)
+            self._starts.over(service)
             return []
-        if time.monotonic() < not_before:
+        if not self._starts.due(service):
             return []
-        self._failures[service.id] = failures + 1, time.monotonic() + min(FIRST_S * 2**failures, LAST_S)
 
         def work(journal: TaskJournal) -> None:
             now = self._store.service(service.id)
@@ -118,6 +136,13 @@ class ServiceRepair:
         with suppress(Conflict):  # somebody was faster
             self._tasks.begin(service, "repair", GITSHIP, work)
         return starts
+
+    def _dropped(self, service: Service) -> list[str]:
+        """Logins that were dropped. A server that hangs holds the round up for DROP_S, and later and later again."""
+        if not self._store.service_logins(service_id=service.id):
+            self._drops.over(service)
+            return []
+        return self._links.drop_logins(service, DROP_S) if self._drops.due(service) else []
 
     def _wrong_now(self, service: Service) -> list[Change]:
         """No task of it runs but the caller's: what was listed before may be of before one."""

@@ -122,7 +122,12 @@ class ServiceTasks:
                         f"to see it: services:info {service.name}",
                     )
             task = self._store.begin_task(service, kind, by.key_name, about)
-            journal = TaskJournal(self._path(task.id))
+            try:
+                journal = TaskJournal(self._path(task.id))
+            except OSError as error:
+                reason = f"cannot write the task's log: {error.strerror}"
+                self._store.end_task(task.id, TaskState.FAILED, reason)
+                raise GitshipError(reason, "see whether the server's disk is full") from error
             thread = threading.Thread(
                 target=self._run, args=(service, task, journal, work), name=f"service-{service.id}", daemon=True
             )

@@ -196,8 +196,10 @@ class ServiceRecords(Rights):
             db.execute("DELETE FROM service_links WHERE id = ?", (link_id,))
 
     def create_login(self, link: ServiceLink, name: str, password: str) -> ServiceLogin:
+        """Raises NotFound when the link is gone."""
         values = (link.service_id, link.id, name, password, time.time())
         with self.transaction() as db:
+            self.service_link(link.id)
             made = db.execute(
                 "INSERT INTO service_logins (service_id, link_id, name, password, created_at) VALUES (?, ?, ?, ?, ?)",
                 values,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from gitship.store.certificates import HOLD
 from gitship.store.database import Database
 
-# Sessions and links, messages to be sent again, the next attempt at a certificate, addresses that rest.
+# Sessions and links, messages to be sent again, the next attempt at a certificate, addresses that rest, old data.
 _DEADLINES = (
     ("web_access", "expires_at"),
     ("deliveries", "next_at"),
     ("certificate_attempts", "next_at"),
     ("addresses", "released_at"),
     ("addresses", "taken_at"),
+    ("service_volumes", "until"),
 )
 
 

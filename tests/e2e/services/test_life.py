@@ -92,7 +92,8 @@ def test_no_visitor_is_failed(shop: Notes, load: notes.Visits, command: str) -> 
 
 
 def test_another_apps_link_and_unlink_are_not_noticed(shop: Notes, load: notes.Visits) -> None:
-    wait_to_be(lambda: shop.server.database("SELECT 1 FROM service_logins WHERE link_id IS NULL"), [], 30)
+    used = "SELECT login FROM service_links WHERE login IS NOT NULL"  # the others are of before a rotation, and go
+    wait_to_be(lambda: shop.server.database(f"SELECT 1 FROM service_logins WHERE id NOT IN ({used})"), [], 90)
     before = shop.sql("shop-db", "select count(*) from pg_roles where rolcanlogin")
     shop.ssh("apps:create", "reports")
     said = shop.ssh("services:link", "shop-db", "reports", "--read-only", "--alias", "SHOP")

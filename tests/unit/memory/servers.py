@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from gitship.config import Settings
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
+from gitship.engine.types import Image
 from gitship.model import GITSHIP, App, Identity
 from gitship.model.services import LinkState, Service, ServiceLink, ServiceTask
 from gitship.store import Store
@@ -44,23 +45,38 @@ class Ran:
 
 
 class ServerImages(HookedImages):
+    """Every reference is the image ``id``; ``tagged`` are the tags."""
+
+    def __init__(self, hook: Callable[[str, object], None]) -> None:
+        super().__init__(hook)
+        self.id = "sha256:postgres"
+        self.tagged: set[str] = set()
+
+    def inspect(self, image_id: str) -> Image:
+        return Image(self.id, 1)
+
+    def tag(self, image_id: str, name: str) -> None:
+        self.tagged.add(name)
+
     def untag(self, name: str) -> None:
-        """No image is here."""
+        self.tagged.discard(name)
 
 
 class ServersEngine(HookedEngine):
-    """``ran`` are the commands; ``before["exec"]`` is called with each, ``before["disconnect"]`` with the network."""
+    """``ran`` are the commands; ``before["exec"]`` is called with each. ``counted`` is what PostgreSQL counts."""
+
+    images: ServerImages
 
     def __init__(self) -> None:
         super().__init__()
         self.ran: list[Sequence[str]] = []
-        self.environments: dict[str, Mapping[str, str]] = {}
+        self.counted = b""
         self.images = ServerImages(self._hook)
 
     def attach_exec(self, container_id: str, command: Sequence[str], **how: object) -> Ran:
         self._hook("exec", command)
         self.ran.append(command)
-        return Ran(b"")
+        return Ran(self.counted if "-F" in command else b"")
 
     def connect(self, container_id: str, network: str, address: str, hosts: Sequence[str]) -> None:
         self._hook("connect", network)

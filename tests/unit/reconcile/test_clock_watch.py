@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitship.model import CertificateAttempt, WebAccessKind
+from gitship.model.services import KEPT_S, ServiceVolume, VolumeUse
 from gitship.reconcile import clock_watch
 from gitship.reconcile.clock_watch import ClockWatch, ahead_s
 from gitship.store import Store
@@ -186,3 +187,17 @@ def test_of_many_sessions_the_newest_stay_though_the_clock_was_set_back(store: S
     machine.set_s -= HOUR_S
     session(store, "new", 60)
     assert holds(store, "new") and not holds(store, "old 0")
+
+
+@pytest.mark.parametrize("step_s", [30 * DAY_S, -DAY_S])
+def test_old_data_of_a_service_are_kept_for_as_long(store: Store, machine: Clock, step_s: float) -> None:
+    service = store.create_service("db", "postgres", "17", "postgres:17", 1 << 28, "db", "pw", None)
+    until = time.time() + KEPT_S
+    store.note_volume(ServiceVolume("old", service.id, VolumeUse.KEPT, "16", "postgres:16", "", time.time(), until))
+    watching = watch(store, machine)
+
+    machine.set_s = step_s
+    watching.look()
+
+    (kept,) = store.service_volumes(service.id)
+    assert kept.until == pytest.approx(until + step_s)
