@@ -165,6 +165,8 @@ class Backups:
 
     def _own_files(self, writer: BackupWriter, logs: bool) -> Iterator[bytes]:
         settings = self._settings
+        if settings.backup_key.exists():  # without it the backups of services can be read with an admin's key alone
+            yield from writer.file(self._name(settings.backup_key), settings.backup_key)
         for key in (settings.host_key, settings.local_key):
             for path in (key, key.with_name(f"{key.name}.pub")):
                 if path.exists():
