@@ -34,16 +34,16 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
         if now - since > INTERVALS * interval_s(schedule, settings.cron.timezone, now):
             what = f"the newest verified backup at {target} is {age} old" if verified_at else "none was ever verified"
             yield warn(
-                "services", f"{service}: {what}, with the schedule '{schedule}'",
+                "backups", f"{service}: {what}, with the schedule '{schedule}'",
                 f"see why: backups:list {service}; then: backups:run {service} --target {target}",
             )  # fmt: skip
         elif verified_at is not None:
-            yield ok("services", f"{service}: verified backup at {target}, {age} old")
+            yield ok("backups", f"{service}: verified backup at {target}, {age} old")
     for service in without:
         yield warn(
-            "services", f"{service} has no schedule of backups",
+            "backups", f"{service} has no schedule of backups",
             f"backups:schedule {service} '0 3 * * *'; first, if there is no target: backups:target:add",
         )  # fmt: skip
 
 
-LOOKS: tuple[tuple[str, Look], ...] = (("services", service_backups),)
+LOOKS: tuple[tuple[str, Look], ...] = (("backups", service_backups),)
