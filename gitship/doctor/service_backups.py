@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, ok, warn
+from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.overdue import INTERVALS, interval_s
 from gitship.store import integrity
 
@@ -16,7 +17,7 @@ _SCHEDULES = """
     FROM backup_schedules s JOIN services v ON v.id = s.service_id JOIN backup_targets t ON t.id = s.target_id
     ORDER BY v.name, t.name
 """
-_WITHOUT = "SELECT name FROM services WHERE id NOT IN (SELECT service_id FROM backup_schedules) ORDER BY name"
+_WITHOUT = "SELECT name, engine FROM services WHERE id NOT IN (SELECT service_id FROM backup_schedules) ORDER BY name"
 
 
 def service_backups(settings: Settings) -> Iterator[Finding]:
@@ -26,7 +27,7 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
     with integrity.opened(settings.database) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'backup_schedules'").fetchone():
             return  # of a gitship that has not been started since its upgrade
-        schedules, without = db.execute(_SCHEDULES).fetchall(), [row[0] for row in db.execute(_WITHOUT)]
+        schedules, without = db.execute(_SCHEDULES).fetchall(), db.execute(_WITHOUT).fetchall()
     now = time.time()
     for service, target, schedule, created_at, verified_at in schedules:
         since = created_at if verified_at is None else verified_at
@@ -39,7 +40,10 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
             )  # fmt: skip
         elif verified_at is not None:
             yield ok("backups", f"{service}: verified backup at {target}, {age} old")
-    for service in without:
+    engines = EngineCatalog.load(settings.engines_dir).engines
+    for service, name in without:
+        if name in engines and engines[name].dump is None:  # it keeps nothing that lasts
+            continue
         yield warn(
             "backups", f"{service} has no schedule of backups",
             f"backups:schedule {service} '0 3 * * *'; first, if there is no target: backups:target:add",
