@@ -290,6 +290,11 @@ class Settings:
         return self.data_dir / "hooks"
 
     @property
+    def engines_dir(self) -> Path:
+        """An admin's own engine files."""
+        return self.data_dir / "engines"
+
+    @property
     def host_key(self) -> Path:
         return self.data_dir / "ssh_host_ed25519_key"
 

@@ -61,6 +61,7 @@ class Daemon:
         notifier = notify_room.build(core, routing.url)
         services = services_room.build(core, docker, engine.addresses)
         deploy.pipeline.bring_services = services.declared.bring
+        backups.service_pieces = services.dumps.pieces
         reconcile = reconcile_room.build(
             core, engine, repositories, volumes, containers, routing, outages, deploy.queue, one_off.one_offs, services
         )

@@ -36,6 +36,8 @@ from gitship.volumes.lifecycle import VolumeLifecycle
 
 LAST = "last-backup"  # the server's setting: when the newest whole backup was made, and what was in it
 UNFINISHED = ".backup-"
+# Dumps of services: names below the data directory, with the content; to the list is added who could not be dumped.
+ServicePieces = Callable[[threading.Event, list[str]], Iterator[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class BackupSummary:
     apps: int
     volumes: int
     without: tuple[str, ...] = ()  # apps whose repository was not there: all else of them is in it
+    undumped: tuple[str, ...] = ()  # services that could not be dumped, each with the reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Backups:
         self._volumes = volumes
         self._volume_lifecycle = volume_lifecycle
         self._one = threading.Lock()
+        self.service_pieces: ServicePieces = lambda gone, failed: iter(())  # the daemon sets it
 
     def sweep(self) -> None:
         """Removes what a backup of a gitship that was killed had not finished."""
@@ -81,8 +85,9 @@ class Backups:
             shutil.rmtree(left, ignore_errors=True)
 
     def write(
-        self, write: Callable[[bytes], object], gone: threading.Event, *, logs: bool = False, volumes: bool = False
-    ) -> BackupSummary:
+        self, write: Callable[[bytes], object], gone: threading.Event, *, logs: bool = False, volumes: bool = False,
+        services: bool = False,
+    ) -> BackupSummary:  # fmt: skip
         """Hands the archive over as it is made. Raises ClientLeft when ``write`` fails or ``gone`` is set.
 
         Raises GitshipError (Conflict while another is made); what was handed over is then no whole archive.
@@ -90,19 +95,20 @@ class Backups:
         if not self._one.acquire(blocking=False):
             raise Conflict("another backup is in progress", "wait for it to finish")
         try:
-            return self._write(write, gone, logs, volumes)
+            return self._write(write, gone, logs, volumes, services)
         finally:
             self._one.release()
 
     def _write(
-        self, write: Callable[[bytes], object], gone: threading.Event, logs: bool, volumes: bool
+        self, write: Callable[[bytes], object], gone: threading.Event, logs: bool, volumes: bool, services: bool
     ) -> BackupSummary:
+        undumped: list[str] = []
         sent = 0
         writer = BackupWriter()
         apps = self._store.apps()
         held = sum(len(self._volume_lifecycle.of(app)) for app in apps) if volumes else 0
         with ExitStack() as ends:
-            for piece in volume_archive.gathered(self._entries(writer, ends, logs, volumes, gone)):
+            for piece in volume_archive.gathered(self._entries(writer, ends, logs, volumes, services, undumped, gone)):
                 if gone.is_set():
                     raise ClientLeft
                 try:
@@ -111,13 +117,14 @@ class Backups:
                     raise ClientLeft from None
                 sent += len(piece)
         without = tuple(app.name for app in apps if not self._repositories.has(app.name))
-        made = BackupSummary(sent, writer.count, len(apps), held, without)
+        made = BackupSummary(sent, writer.count, len(apps), held, without, tuple(undumped))
         self._store.set_server_setting(LAST, {"at": time.time(), **dataclasses.asdict(made)})
         return made
 
     def _entries(
-        self, writer: BackupWriter, ends: ExitStack, logs: bool, volumes: bool, gone: threading.Event
-    ) -> Iterator[bytes]:
+        self, writer: BackupWriter, ends: ExitStack, logs: bool, volumes: bool, services: bool, undumped: list[str],
+        gone: threading.Event,
+    ) -> Iterator[bytes]:  # fmt: skip
         try:
             place = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._settings.data_dir))
             ends.callback(shutil.rmtree, place, ignore_errors=True)
@@ -136,12 +143,22 @@ class Backups:
             if volumes:
                 for repository in repositories:
                     yield from self._volumes_of(writer, repository.app, gone)
+            if services:
+                yield from self._services(writer, undumped, gone)
             yield from writer.end()
         except OSError as error:
             raise GitshipError(
                 f"the backup is incomplete: {error}",
                 "run server:backup again; an app may have been destroyed during it",
             ) from error
+
+    def _services(self, writer: BackupWriter, undumped: list[str], gone: threading.Event) -> Iterator[bytes]:
+        """Their dumps, as files of the data directory: the server that is restored makes them again from these."""
+        try:
+            for name, content in self.service_pieces(gone, undumped):
+                yield from writer.data(f"{archive_format.DATA}{name}", content)
+        except WaitInterrupted:
+            raise ClientLeft from None
 
     def _about(self, apps: int, logs: bool, volumes: bool) -> BackupHeader:
         return BackupHeader(
@@ -165,11 +182,13 @@ class Backups:
 
     def _own_files(self, writer: BackupWriter, logs: bool) -> Iterator[bytes]:
         settings = self._settings
+        if settings.backup_key.exists():  # without it the backups of services can be read with an admin's key alone
+            yield from writer.file(self._name(settings.backup_key), settings.backup_key)
         for key in (settings.host_key, settings.local_key):
             for path in (key, key.with_name(f"{key.name}.pub")):
                 if path.exists():
                     yield from writer.file(self._name(path), path)
-        trees = [settings.hooks_dir, settings.certificates, settings.acme_accounts]
+        trees = [settings.hooks_dir, settings.engines_dir, settings.certificates, settings.acme_accounts]
         for tree in [*trees, settings.logs] if logs else trees:
             yield from self._tree(writer, tree)
 

@@ -12,10 +12,11 @@ from gitship.console.listing import size
 from gitship.console.progress import Progress
 from gitship.console.prompt import PromptInterrupted
 from gitship.containers.attach_client import ClientLeft
-from gitship.errors import UsageError
+from gitship.errors import GitshipError, UsageError
 from gitship.model import Role
 
 Logs = Annotated[bool, Parameter(name="--logs", help="include the logs of deploys, runs and ended containers")]
+Databases = Annotated[bool, Parameter(name="--services", help="include a dump of each service")]
 Volumes = Annotated[bool, Parameter(name="--volumes", help="include the content of the apps' volumes")]
 
 
@@ -28,10 +29,11 @@ Volumes = Annotated[bool, Parameter(name="--volumes", help="include the content 
     "FILE` on a new machine, then `gitship serve`, rebuilds every live app from its commit) and host "
     "directories. What apps write into volumes during the backup may be missing: for a database use its "
     "own dump. The archive contains passwords and private keys: store it safely. A non-zero exit code "
-    "means that it is incomplete; restore refuses such an archive.",
-    examples=("server:backup > gitship.tar", "server:backup --volumes --logs > gitship.tar"),
+    "means that it is incomplete; restore refuses such an archive. With --services it has a dump of each database, "
+    "which is not encrypted: the restored server makes the services again from them, with their links.",
+    examples=("server:backup > gitship.tar", "server:backup --volumes --services --logs > gitship.tar"),
 )
-def backup(*, context: Ctx, logs: Logs = False, volumes: Volumes = False) -> None:
+def backup(*, context: Ctx, logs: Logs = False, volumes: Volumes = False, services: Databases = False) -> None:
     if context.terminal:
         raise UsageError("refusing to write a backup to a terminal", "send it to a file: server:backup > gitship.tar")
     session, progress = context.session, Progress(context, "backup:")
@@ -41,7 +43,7 @@ def backup(*, context: Ctx, logs: Logs = False, volumes: Volumes = False) -> Non
         progress.add(len(piece))
 
     try:
-        made = context.operations.backups.write(write, session.closed, logs=logs, volumes=volumes)
+        made = context.operations.backups.write(write, session.closed, logs=logs, volumes=volumes, services=services)
     except ClientLeft:
         session.closed.set()
         raise PromptInterrupted from None
@@ -53,3 +55,9 @@ def backup(*, context: Ctx, logs: Logs = False, volumes: Volumes = False) -> Non
     )
     for app in made.without:
         context.note(f"the repository of {app} is missing: push {app} once, and take another backup")
+    if not services and (left := [service.name for service in context.store.services()]):
+        context.note(f"not in it: the data of {', '.join(left)}; add --services, or see `backups:schedule`")
+    for service in made.undumped:
+        context.note(f"not in it: the data of {service}")
+    if made.undumped:
+        raise GitshipError(f"{len(made.undumped)} services are not in the backup", "all else is; mend them, and again")

@@ -11,7 +11,6 @@ from gitship.engine.docker import DockerEngine
 from gitship.errors import NotFound
 from gitship.model.services import ServiceState, TaskState, VolumeUse
 from gitship.services.engine_catalog import EngineCatalog
-from gitship.services.room import ENGINES
 from gitship.store import integrity
 
 # Those that should serve, and whether something is done to them now.
@@ -24,18 +23,18 @@ _KEPT = "SELECT s.name, v.version, v.image_id FROM service_volumes v JOIN servic
 
 
 def engine_files(settings: Settings) -> Iterator[Finding]:
-    catalog = EngineCatalog.load(settings.data_dir / ENGINES)
+    catalog = EngineCatalog.load(settings.engines_dir)
     used: dict[str, list[str]] = {}
     for name, engine, *_ in _read(settings, _SERVICES, TaskState.RUNNING, ServiceState.READY):
         used.setdefault(engine, []).append(name)
     for name, problem in catalog.problems.items():
-        mend = f"mend {settings.data_dir / ENGINES / name}.toml: `help service-engines`"
+        mend = f"mend {settings.engines_dir / name}.toml: `help service-engines`"
         if name in used:
             yield fail("engines", f"{listed(used[name])} cannot be restarted: {problem.message}", mend)
         else:
             yield warn("engines", problem.message, mend)
     for name in used.keys() - catalog.engines.keys() - catalog.problems.keys():
-        back = f"bring back {settings.data_dir / ENGINES / name}.toml"
+        back = f"bring back {settings.engines_dir / name}.toml"
         yield fail("engines", f"{listed(used[name])} cannot be restarted: the file of {name} is gone", back)
 
 

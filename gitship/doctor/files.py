@@ -36,7 +36,7 @@ def secrets(settings: Settings) -> Iterator[Finding]:
     missing = [path for path in closed if not path.exists()]
     if missing:
         yield fail("files", f"missing: {', '.join(path.name for path in missing)}", "run `gitship init`")
-    wide = [path for path in closed if path.exists() and _open_to_others(path)]
+    wide = [path for path in (*closed, settings.backup_key) if path.exists() and _open_to_others(path)]
     for path in wide:
         yield fail("files", f"{path} can be read by others", f"chmod 600 {path}")
     if not missing and not wide:

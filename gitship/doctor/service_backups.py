@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, ok, warn
+from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.overdue import INTERVALS, interval_s
 from gitship.store import integrity
 
@@ -16,7 +17,7 @@ _SCHEDULES = """
     FROM backup_schedules s JOIN services v ON v.id = s.service_id JOIN backup_targets t ON t.id = s.target_id
     ORDER BY v.name, t.name
 """
-_WITHOUT = "SELECT name FROM services WHERE id NOT IN (SELECT service_id FROM backup_schedules) ORDER BY name"
+_WITHOUT = "SELECT name, engine FROM services WHERE id NOT IN (SELECT service_id FROM backup_schedules) ORDER BY name"
 
 
 def service_backups(settings: Settings) -> Iterator[Finding]:
@@ -26,7 +27,7 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
     with integrity.opened(settings.database) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'backup_schedules'").fetchone():
             return  # of a gitship that has not been started since its upgrade
-        schedules, without = db.execute(_SCHEDULES).fetchall(), [row[0] for row in db.execute(_WITHOUT)]
+        schedules, without = db.execute(_SCHEDULES).fetchall(), db.execute(_WITHOUT).fetchall()
     now = time.time()
     for service, target, schedule, created_at, verified_at in schedules:
         since = created_at if verified_at is None else verified_at
@@ -34,16 +35,19 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
         if now - since > INTERVALS * interval_s(schedule, settings.cron.timezone, now):
             what = f"the newest verified backup at {target} is {age} old" if verified_at else "none was ever verified"
             yield warn(
-                "services", f"{service}: {what}, with the schedule '{schedule}'",
+                "backups", f"{service}: {what}, with the schedule '{schedule}'",
                 f"see why: backups:list {service}; then: backups:run {service} --target {target}",
             )  # fmt: skip
         elif verified_at is not None:
-            yield ok("services", f"{service}: verified backup at {target}, {age} old")
-    for service in without:
+            yield ok("backups", f"{service}: verified backup at {target}, {age} old")
+    engines = EngineCatalog.load(settings.engines_dir).engines
+    for service, name in without:
+        if name in engines and engines[name].dump is None:  # it keeps nothing that lasts
+            continue
         yield warn(
-            "services", f"{service} has no schedule of backups",
+            "backups", f"{service} has no schedule of backups",
             f"backups:schedule {service} '0 3 * * *'; first, if there is no target: backups:target:add",
         )  # fmt: skip
 
 
-LOOKS: tuple[tuple[str, Look], ...] = (("services", service_backups),)
+LOOKS: tuple[tuple[str, Look], ...] = (("backups", service_backups),)

@@ -55,6 +55,7 @@ class Attached:
                 yield refusal
                 refusal = None
             yield chunk
+        self._socket.unread = True  # a child of the program may keep its input open, and Docker does not tell
         if refusal is not None:
             if self._code() in CODES_NOT_STARTED:
                 cause = runtime_cause(refusal[1].decode("utf-8", "replace"))

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+UNREAD_S = 0.5  # until a sender sees that nobody reads any more
 POLL_S = 0.05  # how soon an event is noticed; half of what a cancelled build may take
 
 
@@ -58,6 +59,7 @@ class TimeoutSocket(socket.socket):
 
     patience = Timeout()
     idle_s = math.inf
+    unread = False  # the other end has ended: what is sent waits for nobody, and raises BrokenPipeError
 
     def alive(self) -> None:
         """Raises EngineError when Docker does not answer; replaced by the wire."""
@@ -80,8 +82,12 @@ class TimeoutSocket(socket.socket):
         poll.register(self, event)
         idle_since = time.monotonic()
         self.patience.check()
-        while not poll.poll(self.patience.slice_s() * 1000):
+        sending = event == select.POLLOUT
+        slice_s = min(self.patience.slice_s(), UNREAD_S) if sending else self.patience.slice_s()
+        while not poll.poll(slice_s * 1000):
             self.patience.check()
+            if sending and self.unread:
+                raise BrokenPipeError
             if time.monotonic() - idle_since >= self.idle_s:
                 self.alive()
                 idle_since = time.monotonic()

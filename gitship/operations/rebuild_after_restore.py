@@ -1,4 +1,4 @@
-"""Rebuilds every live app after a restore, since backups contain no images.
+"""Makes services again after a restore, and rebuilds every live app, since backups contain no images.
 
 By the ordinary pipeline, from the commit of its live release with its config of now, as `ps:rebuild` does it; what came
 from a registry is pulled again, by its digest, and once more after a while when that fails: the registry may be an app
@@ -22,6 +22,8 @@ from gitship.errors import EngineError, GitshipError, NotFound
 from gitship.model import App, Deploy, DeployKind, DeployState, Identity, Release, Role
 from gitship.operations.operations import Operations
 from gitship.operations.shared import Shared
+from gitship.services.room import ServicesRoom
+from gitship.services.server_dumps import revive
 from gitship.volumes.lifecycle import VolumeLifecycle
 
 log = logging.getLogger("gitship.restore_command")
@@ -43,7 +45,10 @@ class Attempt:
 class Revival:
     """Owns a thread while there is something to do."""
 
-    def __init__(self, shared: Shared, volume_lifecycle: VolumeLifecycle, operations: Operations) -> None:
+    def __init__(
+        self, shared: Shared, volume_lifecycle: VolumeLifecycle, operations: Operations, services: ServicesRoom
+    ) -> None:
+        self._dumps, self._tasks = services.dumps, services.tasks
         self._store = shared.store
         self._engine = shared.engine
         self._volume_lifecycle = volume_lifecycle
@@ -53,7 +58,7 @@ class Revival:
         self._thread = threading.Thread(target=self._run, name="revival", daemon=True)
 
     def start(self) -> None:
-        if self._store.server_setting(RESTORED) is not None:
+        if self._store.server_setting(RESTORED) is not None or self._dumps.waiting():
             self._thread.start()
 
     def stop(self) -> None:
@@ -62,6 +67,9 @@ class Revival:
             self._thread.join(10.0)
 
     def _run(self) -> None:
+        revive(self._dumps, self._tasks, self._engine, self._stop, LOOK_S)  # first: apps need them at their start
+        if self._store.server_setting(RESTORED) is None:
+            return
         log.info("restored from a backup: building what was live")
         told = ""
         while not self._stop.is_set():

@@ -84,6 +84,6 @@ def build(
     return OperationsRoom(
         operations,
         Uptime(store, operations.facts, routing.pausing, observe.traffic),
-        Revival(shared, volume_lifecycle, operations),
+        Revival(shared, volume_lifecycle, operations, services),
         Upkeep(settings, store, engine, disk.data, disk.docker, operations.cleanup),
     )

@@ -55,8 +55,8 @@ class BackingServices:
         """Raises NotFound with the nearest name that the key may know of."""
         found = {service.name: service for service in self.visible(by)}
         if name not in found:
-            near = nearest(name, found)
-            raise NotFound(f"no service '{name[:80]}'", f"did you mean '{near}'?" if near else "see `services:list`")
+            hint = f"did you mean '{near}'?" if (near := nearest(name, found)) else "see `services:list`"
+            raise NotFound(f"no service '{name[:80]}'", hint)
         return found[name]
 
     def links(self, service: Service) -> list[tuple[App, ServiceLink]]:
@@ -225,7 +225,7 @@ class BackingServices:
         _ensure_alias(alias)
         ensure_unlocked(self._store, self._store.confirm(app, by))
         usual = alias or self._room.containers.engine_of(service).alias
-        if self._has_link(service, app):
+        if self._store.service_links(service_id=service.id, app_id=app.id):
             if self._one_link(service, app, "").alias == usual:
                 raise AlreadyThere(f"{service.name} is {usual}_URL of {app.name} already", "no change")
             self._room.links.ensure_not_hidden(app, usual)
@@ -233,18 +233,17 @@ class BackingServices:
             self._room.links.ensure_linkable(service, app, usual, read_only=False)
 
         def work(journal: TaskJournal) -> None:
-            if not self._has_link(service, app):
+            if not self._store.service_links(service_id=service.id, app_id=app.id):
                 free = "" if self._holder(app, usual) else usual
                 self._link(service, app, free, by, journal, restart=False)
             with self._store.transaction():
                 now, owner = self._store.confirm_service(service, by), self._store.confirm(app, by)
                 link, other = self._one_link(now, owner, ""), self._holder(owner, usual)
-                if other is not None and other.id != link.id:
+                if other is not None:
                     self._store.change_link(other.id, alias=f"{usual}#")
-                    self._store.change_link(link.id, alias=usual)
+                self._store.change_link(link.id, alias=usual)
+                if other is not None and other.id != link.id:
                     self._store.change_link(other.id, alias=link.alias)
-                else:
-                    self._store.change_link(link.id, alias=usual)
             journal.detail(f"{usual}_URL of {owner.name} is {now.name}")
             self._apps.deploy(owner, f"promote {now.name} to {usual}", by, journal)
 
@@ -280,9 +279,6 @@ class BackingServices:
         return self.tasks.begin(service, "rotate", by, work)
 
     # -- within
-
-    def _has_link(self, service: Service, app: App) -> bool:
-        return bool(self._store.service_links(service_id=service.id, app_id=app.id))
 
     def _holder(self, app: App, alias: str) -> ServiceLink | None:
         """The app's link of that alias."""

@@ -26,6 +26,7 @@ from gitship.store import Store
 
 log = logging.getLogger("gitship.services")
 LOOK_S = 10.0
+WHOLE_LOOK_S = 60.0  # between two looks at what is late and what is left
 AT_ONCE = 2
 STOP_S = 5.0
 
@@ -43,6 +44,7 @@ class BackupScheduler:
         self._timezone = timezone
         self._now = now
         self._apart = PerAppErrors()
+        self._looked: float | None = None
         self._begun: dict[int, ServiceTask] = {}  # by schedule
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="backups", daemon=True)
@@ -77,13 +79,19 @@ class BackupScheduler:
                     continue
                 with self._apart.part("", f"backup of service {schedule.service_id}"):
                     self._begin(schedule)
-            for schedule in self._store.backup_schedules():
-                with self._apart.part("", f"overdue backup of service {schedule.service_id}"):
-                    self._tell_overdue(schedule, now)
-            for backup in self._store.service_backups():
-                if backup.left and backup.state is BackupState.FAILED and not self._ended.is_set():
-                    with self._apart.part("", f"what is left of {backup.label}"):
-                        self._backups.clear(backup.id)
+            if self._looked is None or abs(now - self._looked) >= WHOLE_LOOK_S:
+                self._looked = now
+                self._look_at_all(now)
+
+    def _look_at_all(self, now: float) -> None:
+        """Tells what is late, and removes what failed backups have left at their targets."""
+        for schedule in self._store.backup_schedules():
+            with self._apart.part("", f"overdue backup of service {schedule.service_id}"):
+                self._tell_overdue(schedule, now)
+        for backup in self._store.service_backups():
+            if backup.left and backup.state is BackupState.FAILED and not self._ended.is_set():
+                with self._apart.part("", f"what is left of {backup.label}"):
+                    self._backups.clear(backup.id)
 
     def _due(self, now: float) -> list[tuple[float, BackupSchedule]]:
         """When each was due that has not been begun since. A clock that was set back begins nothing twice."""

@@ -19,13 +19,14 @@ from gitship.services.fetch_image import ServiceImages
 from gitship.services.lifecycle import ServiceLifecycle
 from gitship.services.links import ServiceLinks
 from gitship.services.new_service import NewServices
+from gitship.services.server_dumps import ServerDumps
 from gitship.services.service_container import ServiceContainers
 from gitship.services.service_volumes import ServiceVolumes
 from gitship.services.settle import ServiceRepair
 from gitship.services.tasks import ServiceTasks
 from gitship.store import Store
 
-ENGINES, TASKS = "engines", "service-tasks"  # below the data directory
+TASKS = "service-tasks"  # below the data directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class ServicesRoom:
     backups: ServiceBackups
     scheduler: BackupScheduler
     ports: ExposedPorts
+    dumps: ServerDumps
 
     def start(self) -> None:
         self.tasks.settle_interrupted()
@@ -57,7 +59,7 @@ class ServicesRoom:
 
 def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
     store = core.store
-    directory: Path = core.settings.data_dir / ENGINES
+    directory: Path = core.settings.engines_dir
 
     def catalog() -> EngineCatalog:
         """Read each time: an admin's files change as they like."""
@@ -77,6 +79,7 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
     backups = ServiceBackups(store, objects, images, containers, volumes, lifecycle)
     scheduler = BackupScheduler(store, tasks, backups, core.settings.cron.timezone)
     lifecycle.removed = ports.sync
+    dumps = ServerDumps(store, docker, tasks, images, containers, lifecycle, core.settings.data_dir)
     return ServicesRoom(
         store,
         catalog,
@@ -92,4 +95,5 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
         backups,
         scheduler,
         ports,
+        dumps,
     )

@@ -168,3 +168,9 @@ def test_writing_ends_when_the_client_has_gone(lab: Lab, actions: ServiceActions
     with pytest.raises(WaitInterrupted):
         actions.write(container, script("sleep 4324"), {}, pieces(10_000), gone)
     wait_for(lambda: not runs(lab, container, "sleep 4324"))
+
+
+def test_a_program_whose_child_keeps_its_input_ends_all_the_same(actions: ServiceActions, container: str) -> None:
+    action = script("exec 3<&0; sleep 4325 <&3 >/dev/null 2>&1 & echo refused >&2; exit 5")
+    with pytest.raises(ServiceError, match="exit code 5: refused"):
+        actions.write(container, action, {}, pieces(1000), threading.Event())

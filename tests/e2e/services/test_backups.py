@@ -20,6 +20,7 @@ from tests.e2e.backup_targets import s3
 from tests.e2e.commands import ok, refused, shown
 from tests.e2e.harness import Server
 from tests.e2e.services.engines import engines, sql
+from tests.e2e.stage import long
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -92,7 +93,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(server: Server, module_base: Path) -> Iterator[Shop]:
     with (
-        engines(server, "postgres:15"),
+        engines(server, "postgres:15", "valkey:8.1"),
         s3.serving(module_base / "s3") as bucket,
         s3.refusing(bucket, lambda method, path: made.answer(method, path)) as endpoint,
     ):
@@ -122,6 +123,14 @@ def test_a_backup_is_verified_and_a_dropped_table_comes_back_in_a_new_service(sh
     assert "services:promote db-restored APP" in said
     assert sql(server, "db-restored", "SELECT word FROM gone_soon") == "kept"
     assert sql(server, "db-restored", "SELECT count(*) FROM orders") == str(ROWS)
+    ok(server, "apps:create", "web")
+    ok(server, "services:link", "db", "web")
+    ok(server, "services:promote", "db-restored", "web")
+    assert shown(server, "services:info", "db-restored")["links"] == ["web (DATABASE)"]
+    assert shown(server, "services:info", "db")["links"] == ["web (DB_RESTORED)"]
+    assert "already" in server.ssh("services:promote", "db-restored", "web").stderr
+    for service in ("db", "db-restored"):
+        ok(server, "services:unlink", service, "web")
     ok(server, "services:destroy", "db-restored", "--force")
     assert shop.leftovers() == []
 
@@ -150,6 +159,18 @@ def test_a_backup_of_a_service_that_is_gone_is_found_at_its_target(shop: Shop) -
     ok(server, "backups:restore", "--from", "offsite", found["key"], "--as", "old")
     assert sql(server, "old", "SELECT word FROM words") == "still here"
     ok(server, "services:destroy", "old", "--force")
+
+
+def test_an_engine_whose_dump_is_put_in_place_before_its_server_starts(shop: Shop) -> None:
+    server = shop.server
+    ok(server, "services:create", "cache", "valkey:8.1", "--memory", "64m")
+    ok(server, "services:connect", "cache", "--", "set", "word", "kept")
+    assert "1 rows in 1 tables are equal" in ok(server, "backups:run", "cache")
+    ok(server, "backups:restore", "cache", "--as", "cache2")
+    assert "kept" in ok(server, "services:connect", "cache2", "--", "get", "word")
+    for service in ("cache", "cache2"):
+        ok(server, "services:destroy", service, "--force")
+    assert shop.leftovers() == []
 
 
 def part(number: int) -> Callable[[str, str], bool]:
@@ -191,18 +212,25 @@ def test_a_dump_that_dies_half_way_is_no_backup(large: Shop) -> None:
     large.settled()
 
 
-@pytest.mark.parametrize("when", ["dump", "upload"])
+POINTS = {  # requests of a backup, in their order
+    "dump": lambda method, path: method == "POST" and "uploads" in path,
+    "upload": part(3),
+    "completion": lambda method, path: method == "POST" and "uploadId" in path,
+    "hash": lambda method, path: method == "PUT" and ".sha256" in path,
+    "listing": lambda method, path: method == "GET" and "list-type" in path,
+    "manifest": lambda method, path: method == "PUT" and path.partition("?")[0].endswith(".json"),
+}
+
+
+@pytest.mark.parametrize("when", ["dump", "upload", *long("completion", "hash", "listing"), "manifest"])
 def test_gitship_that_is_killed_while_it_backs_up_leaves_no_object(large: Shop, when: str) -> None:
     before = large.objects()
-    first = lambda method, path: method == "POST" and "uploads" in path  # noqa: E731
-    large.during(first if when == "dump" else part(3), large.server.kill9)
+    large.during(POINTS[when], large.server.kill9)
     large.fails("backups:run", "db")
     large.server.start()
     newest = large.backups()[0]
-    assert (newest["state"], newest["reason"]) == (
-        "failed",
-        "gitship was stopped in the middle of it (run it again: backups:run)",
-    )
+    reason = "gitship was stopped in the middle of it (run it again: backups:run)"
+    assert (newest["state"], newest["reason"]) == ("failed", reason)
     wait_until(lambda: large.objects() == before, 30, "the bucket is as before")
     large.settled()
 
@@ -241,7 +269,6 @@ def test_a_link_goes_on_beside_a_backup_and_a_restart_does_not(large: Shop) -> N
     server, said = large.server, []
 
     def meanwhile() -> None:
-        ok(server, "apps:create", "web")
         said.append(ok(server, "services:link", "db", "web", "--no-restart"))
         said.append(refused(server, "services:restart", "db"))
 

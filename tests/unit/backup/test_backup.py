@@ -21,6 +21,7 @@ from gitship.backup import archive_format
 from gitship.backup import restore as restoring
 from gitship.backup.archive_format import IncompleteBackup
 from gitship.backup.create import LAST, Backups
+from gitship.backup.encryption import server_key
 from gitship.config import Settings
 from gitship.containers.attach_client import ClientLeft
 from gitship.engine.interface import Volumes
@@ -121,12 +122,14 @@ def contents(directory: Path) -> dict[str, bytes]:
 def test_a_lost_server_is_back(here: Here) -> None:
     (here.settings.hooks_dir / "linked").symlink_to("/opt/hooks")
     keys = here.settings.host_key.read_bytes(), here.settings.local_key.read_bytes()
+    backup_key = server_key(here.settings.backup_key)
     data, server = here.take(), here.store.server_id()
     here.lose()
     done = restore(here, data)
     assert (done.config_kept, done.aside, done.volumes, done.about.apps) == (False, None, 0, 1)
     assert config.load(here.path).domain == "apps.example.com"
     assert (here.settings.host_key.read_bytes(), here.settings.local_key.read_bytes()) == keys
+    assert here.settings.backup_key.exists() and server_key(here.settings.backup_key) == backup_key
     store = Store(here.settings.database)
     assert store.server_id() == server and store.config(here.app.id) == {"SECRET": "ü"}
     assert store.server_setting(restoring.RESTORED) is not None

@@ -154,7 +154,7 @@ class MemoryServer:
         self._renaming = AppRename(settings, store, front, repositories)
         self._keeper = keeper = VolumeLifecycle(store, engine, server_id)
         addresses = Addresses(store, engine, IPv4Network("10.9.0.0/20"), server_id)
-        services = services_of(settings, store, engine, addresses)
+        self.services = services = services_of(settings, store, engine, addresses)
         kept = LogArchive(store, engine, settings.logs, keep_releases=5)
         drainer = Drainer(front, ContainerStarter(engine, addresses, kept, server_id, store))
         gates = AccessControl(

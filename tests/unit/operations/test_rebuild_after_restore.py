@@ -76,7 +76,7 @@ class Restored:
 
     def revive(self) -> Revival:
         shared = replace(self.world.memory.shared, engine=self.engine)
-        made = Revival(shared, self.keeper, self.world.operations)
+        made = Revival(shared, self.keeper, self.world.operations, self.world.memory.services)
         made.start()
         return made
 

@@ -1,0 +1,66 @@
+"""The doctor's look at backups of services: without a schedule, without a proof for too long, and well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gitship.config import Settings
+from gitship.doctor import Level
+from gitship.doctor.service_backups import service_backups
+from gitship.model.backups import BackupState
+from gitship.model.services import Service
+from gitship.store import Store
+
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    with closing(Store(settings.database)) as store:
+        yield store
+
+
+def found(settings: Settings) -> list[tuple[Level, str]]:
+    return [(finding.level, finding.text) for finding in service_backups(settings)]
+
+
+def made(store: Store, name: str, engine: str = "postgres") -> Service:
+    return store.create_service(name, engine, "17", "image:17", 1 << 29, "db", "x", None)
+
+
+def test_a_server_that_never_started_says_nothing(settings: Settings) -> None:
+    assert found(settings) == []
+
+
+def test_a_service_without_a_schedule_is_named_unless_it_keeps_nothing(settings: Settings, store: Store) -> None:
+    made(store, "db")
+    made(store, "cache", "memcached")
+    assert found(settings) == [(Level.WARN, "db has no schedule of backups")]
+
+
+def test_only_a_verified_backup_of_lately_is_well(settings: Settings, store: Store) -> None:
+    db = made(store, "db")
+    target = store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
+    schedule = store.add_backup_schedule(db, target, "0 3 * * *", "7d", "ada")
+    assert found(settings) == []  # it has two days for its first
+    store.change_backup_schedule(schedule.id, created_at=time.time() - 49 * HOUR_S)
+    assert found(settings) == [(Level.WARN, "db: none was ever verified, with the schedule '0 3 * * *'")]
+    backup = store.begin_backup(db, target, "ada", schedule=schedule.id, encrypted=True)
+    store.change_backup(backup.id, state=BackupState.LISTED)
+    assert found(settings)[0][0] is Level.WARN
+    store.change_backup(backup.id, state=BackupState.VERIFIED, started_at=time.time() - 5 * HOUR_S)
+    assert found(settings) == [(Level.OK, "db: verified backup at disk, 5 h old")]
+    store.change_backup(backup.id, started_at=time.time() - 50 * HOUR_S)
+    assert found(settings) == [
+        (Level.WARN, "db: the newest verified backup at disk is 50 h old, with the schedule '0 3 * * *'")
+    ]
