@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -14,6 +15,9 @@ from gitship.model.services import Service
 from gitship.operations.shared import Shared
 from gitship.routing.pause import ServerPauses
 from gitship.services.tasks import TaskJournal
+
+DRAIN_S = 35.0  # more than a drain takes by default
+POLL_S = 0.1
 
 
 class LinkedApps:
@@ -51,6 +55,7 @@ class LinkedApps:
                 app = self._store.app_by_id(app_id)
                 if not self.runs(app) or self._pauses.paused(app) is not None:
                     continue
+                self._await_drain(app)
                 try:
                     self._pauses.pause(app, MOST_S, by)
                 except GitshipError as error:
@@ -59,6 +64,12 @@ class LinkedApps:
                 journal.detail(f"visitors of {app.name} wait")
                 held.callback(self._resume, app, by)
             yield
+
+    def _await_drain(self, app: App) -> None:
+        """What a deploy's old containers still answer would be failed: a pause counts only requests of the new ones."""
+        deadline = time.monotonic() + DRAIN_S
+        while any(d.app_id == app.id for d in self._store.unfinished_deploys()) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
 
     def _resume(self, app: App, by: Identity) -> None:
         with suppress(GitshipError):  # over already, or the app is gone
