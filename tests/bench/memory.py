@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,20 @@ ROLES = ("gitship", "varnishd", "log reader", "haproxy")
 
 def pss(pid: int) -> float:
     """Proportional set size of a process, MB; 0 when it has just ended."""
+    return _rollup(pid, "Pss:")
+
+
+def private(pid: int) -> float:
+    """What only this process has in memory, MB: other programs that come and go do not change it."""
+    return _rollup(pid, "Private_")
+
+
+def _rollup(pid: int, prefix: str) -> float:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0.0
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(prefix)) / 1024
 
 
 def below(pid: int) -> set[int]:
@@ -62,7 +71,7 @@ def role(pid: int, main: int) -> str:
     )
 
 
-def measured(server: Server) -> dict[str, float]:
+def measured(server: Server, size: Callable[[int], float] = pss) -> dict[str, float]:
     """MB by role."""
     assert server.process is not None
     main = server.process.pid
@@ -72,7 +81,7 @@ def measured(server: Server) -> dict[str, float]:
             name = role(pid, main)
         except OSError:
             continue
-        sums[name] = sums.get(name, 0.0) + pss(pid)
+        sums[name] = sums.get(name, 0.0) + size(pid)
     return sums
 
 

@@ -2,7 +2,7 @@
 
 Everything is measured whenever nothing is under way; from the 100th deploy on it has to stay as it is. The engine is an
 own one, so that nothing else is counted. `python -m tests.bench.soak [--deploys N] [--apps N]`; 1 when something grows.
-Memory is the proportional set (see ``memory``), and dockerd's the resident one.
+Memory is what a process has for itself alone (see ``memory.private``).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Soak:
         server, data = self._server, self._server.data_dir
         self._docker.prune_builds()
         assert server.process is not None
-        sets = memory.measured(server)
+        sets = memory.measured(server, memory.private)
         docker = named(below(self._engine.pid), "dockerd", "containerd")
         label = {"label": f"gitship.server={server.server_id()}"}
         return {
@@ -90,7 +90,7 @@ class Soak:
             "varnishd MB": sets["varnishd"] - memory.cached(server),
             "varnishd fds": entries("fd", server.varnishd()),
             "log reader MB": sets["log reader"],
-            "dockerd MB": sum(map(memory.pss, docker)),
+            "dockerd MB": sum(map(memory.private, docker)),
             "dockerd fds": entries("fd", docker),
             "dockerd threads": entries("task", docker),
             "containers": len(self._docker.containers(all=True)),
