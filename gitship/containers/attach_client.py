@@ -13,7 +13,7 @@ from gitship.engine.timeouts import TimeoutExpired, WaitInterrupted
 from gitship.errors import EngineError
 
 READ_BYTES = 32 << 10
-RESIZE_TRIES = 20  # a terminal is there only once the program has started
+RESIZE_S = 20.0  # a terminal is there only once the program has started, which takes seconds on a busy machine
 RESIZE_EVERY_S = 0.05
 
 
@@ -106,6 +106,7 @@ class _Window:
         self._program = program
         self._terminal = terminal
         self._before = terminal.resized
+        self._closed = threading.Event()
         self._sizes: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._pass_on, name="one-off-window", daemon=True)
 
@@ -118,14 +119,15 @@ class _Window:
     def close(self) -> None:
         self._terminal.raw = False
         self._terminal.resized = self._before
+        self._closed.set()
         self._sizes.put(None)
 
     def _pass_on(self) -> None:
         while (size := self._sizes.get()) is not None:
             try:
-                for _ in range(RESIZE_TRIES):
-                    if self._program.resize(*size):
-                        break
-                    time.sleep(RESIZE_EVERY_S)
+                deadline = time.monotonic() + RESIZE_S
+                while not self._program.resize(*size) and time.monotonic() < deadline:
+                    if self._closed.wait(RESIZE_EVERY_S):
+                        return
             except (EngineError, TimeoutExpired):
                 return  # the terminal keeps its size; the program's own stream tells what is wrong

@@ -221,8 +221,9 @@ def test_two_linked_apps_do_not_reach_each_other_and_others_not_the_database(sho
     assert reaches("shop-db", 5432)
     assert not reaches(web, 5000), "the database is no way to another app"
     shop.ssh("services:unlink", "shop-db", "other")
-    shop.ssh("server:reconcile")
-    wait_until(lambda: not reaches("shop-db", 5432), 30, "the way is gone")
+    links = "SELECT 1 FROM service_links l JOIN apps a ON a.id = l.app_id WHERE a.name = 'other' AND l.alias = 'SHOP'"
+    wait_to_be(lambda: shop.server.database(links), [], 60)
+    assert not reaches("shop-db", 5432), "the way is gone"
     shop.ssh("apps:destroy", "other", "--force")
 
 
