@@ -22,6 +22,7 @@ from gitship.git.receive_pack import receive_pack
 from gitship.git.refs import RefUpdate
 from gitship.git.repository import Repositories, Repository
 from gitship.git.upload_pack import upload_pack
+from tests.places import free_port
 from tests.unit.git.move_refs import MoveRefs
 
 # Neither deltas nor compression: large random files are there to take long on the wire, not in the client.
@@ -52,7 +53,7 @@ class GitServer:
         self.limits = ReceiveLimits()
         self.host: Callable[[Repository], ReceiveHost] = MoveRefs
         self.codes: list[int] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = socket.create_server(("127.0.0.1", free_port()), backlog=64)
         self._accepter = threading.Thread(target=self._accept, name="test-gitd", daemon=True)
         self._accepter.start()
 
