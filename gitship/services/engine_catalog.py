@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ class EngineCatalog:
     @classmethod
     def load(cls, directory: Path | None) -> Self:
         """The shipped engines and those of ``directory``, which need not be there. Raises nothing for its files."""
-        engines = {path.stem: read_engine(path.name, path.read_bytes()) for path in sorted(SHIPPED.glob("*.toml"))}
+        engines = dict(_shipped())
         problems: dict[str, GitshipError] = {}
         for path in _own(directory, problems):
             engines.pop(path.stem, None)
@@ -63,6 +64,11 @@ class EngineCatalog:
         near = other.get(near or "", near)
         hint = f"did you mean {near}?" if near else f"known: {', '.join(self.engines)}"
         return NotFound(f"no engine is called '{name[:40]}'", hint)
+
+
+@functools.cache  # 12 ms: a status page asks for every service's engine, and these do not change
+def _shipped() -> Mapping[str, ServiceEngine]:
+    return {path.stem: read_engine(path.name, path.read_bytes()) for path in SHIPPED.glob("*.toml")}
 
 
 def _own(directory: Path | None, problems: dict[str, GitshipError]) -> list[Path]:
