@@ -21,6 +21,7 @@ from gitship.backup.stream import Meter, until_gone
 from gitship.backup.target_probe import probe
 from gitship.backup.targets import StoredObject, TargetDefinition, Written
 from gitship.errors import GitshipError
+from gitship.front.atomic_file import sync_directory
 
 MARKER = ".gitship-target"
 _UNFINISHED = ".gitship-unfinished-"
@@ -157,11 +158,7 @@ def _written_whole(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def _sweep(directory: Path) -> None:
