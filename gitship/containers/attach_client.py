@@ -5,10 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from gitship.engine.interface import Program
+from gitship.engine.interface import Engine, Program
 from gitship.engine.timeouts import TimeoutExpired, WaitInterrupted
 from gitship.errors import EngineError
 
@@ -87,6 +87,24 @@ def attend(program: Program, client: AttachedClient, start: Callable[[], None]) 
     finally:
         if window is not None:
             window.close()
+
+
+def execute(
+    engine: Engine, container_id: str, command: tuple[str, ...], env: Mapping[str, str], client: AttachedClient
+) -> int:
+    """Runs a command in a running container for the client; its exit code. Raises ClientLeft, EngineError."""
+    pty = client.pty
+    try:
+        program = engine.attach_exec(
+            container_id, command, env={"TERM": pty.term, **env} if pty else env,
+            terminal=(pty.columns, pty.rows) if pty else None, gone=client.closed,
+        )  # fmt: skip
+        try:
+            return attend(program, client, lambda: None)
+        finally:
+            program.close()
+    except WaitInterrupted:
+        raise ClientLeft from None
 
 
 def _feed(program: Program, stdin: Input) -> None:

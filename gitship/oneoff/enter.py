@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from gitship.containers.attach_client import AttachedClient, ClientLeft, attend
+from gitship.containers.attach_client import AttachedClient, execute
 from gitship.engine.interface import Engine
-from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import EngineError, NotFound
 from gitship.model import App, Container
 from gitship.oneoff.programs import NOT_EXECUTABLE, NOT_FOUND, ProgramCommand
@@ -31,18 +30,8 @@ def enter(
         hint = f"these are: {', '.join(running)}" if running else f"scale it up, or use `run {app.name}`"
         raise NotFound(f"{wanted} of {app.name} is running", hint)
     first = min(fitting, key=lambda c: (c.process != "web", c.process, c.index))
-    pty = client.pty
     try:
-        program = engine.attach_exec(
-            first.id, command.words, env={"TERM": pty.term, **command.env} if pty else command.env,
-            terminal=(pty.columns, pty.rows) if pty else None, gone=client.closed,
-        )  # fmt: skip
-        try:
-            return attend(program, client, lambda: None)
-        finally:
-            program.close()
-    except WaitInterrupted:
-        raise ClientLeft from None
+        return execute(engine, first.id, command.words, command.env, client)
     except EngineError as error:
         return not_run(error, client)
 
